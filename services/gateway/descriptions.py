@@ -1,0 +1,41 @@
+"""The services' own OpenAPI documents, fetched in the background and kept while a service is away."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from services.gateway.panels import Service
+from services.gateway.settings import Settings
+from services.gateway.upstream import Upstream, UpstreamFailed
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
+
+class Descriptions:
+    """What each service says of itself; those that have not been reached are absent."""
+
+    def __init__(self, upstreams: Mapping[Service, Upstream], settings: Settings) -> None:
+        self._upstreams = upstreams
+        self._settings = settings
+        self.documents: dict[Service, dict[str, Any]] = {}
+        self.version = 0
+        """Rises with every fetch."""
+
+    async def keep_fresh(self) -> None:
+        """Fetch now and again, until cancelled; sooner while one is missing."""
+        while True:
+            await asyncio.gather(*map(self._fetch, self._upstreams))
+            complete = self.documents.keys() == self._upstreams.keys()
+            await asyncio.sleep(self._settings.openapi_refresh_s if complete else self._settings.openapi_retry_s)
+
+    async def _fetch(self, service: Service) -> None:
+        try:
+            async with asyncio.timeout(self._settings.openapi_timeout_s):
+                body = await self._upstreams[service].openapi(self._settings.openapi_max_bytes)
+            self.documents[service] = msgspec.json.decode(body, type=dict[str, Any])
+            self.version += 1
+        except (UpstreamFailed, TimeoutError, msgspec.DecodeError, RecursionError) as failure:
+            log.debug("no description", service=service, reason=repr(failure))

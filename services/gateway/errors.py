@@ -1,0 +1,48 @@
+"""The facts that the gateway reports to clients.
+
+DashboardError
+├── NotFound
+│   └── UserNotFound
+├── Unauthenticated
+│   └── InvalidAccessToken
+├── BodyTooSlow   408
+└── Unavailable
+    ├── NoPanelAvailable
+    ├── KeysUnavailable
+    ├── ServiceUnavailable
+    └── OutcomeUnknown
+"""
+
+from typing import ClassVar
+
+from shared.errors import DashboardError, NotFound, Unauthenticated, Unavailable
+
+
+class UserNotFound(NotFound):
+    code, title = "user_not_found", "No such user"
+
+
+class InvalidAccessToken(Unauthenticated):
+    code, title = "invalid_access_token", "The access token is not valid"
+    headers: ClassVar = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+class BodyTooSlow(DashboardError):
+    status, code, title = 408, "body_too_slow", "The request's body took too long to arrive"
+    headers: ClassVar = {"Connection": "close"}
+
+
+class NoPanelAvailable(Unavailable):
+    code, title = "no_panel_available", "None of the panels can be shown now; try again"
+
+
+class KeysUnavailable(Unavailable):
+    code, title = "keys_unavailable", "Tokens cannot be verified yet; try again"
+
+
+class ServiceUnavailable(Unavailable):
+    code, title = "service_unavailable", "The service behind this does not answer; nothing was done, try again"
+
+
+class OutcomeUnknown(Unavailable):
+    code, title = "outcome_unknown", "No answer in time"

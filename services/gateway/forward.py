@@ -1,0 +1,147 @@
+"""Passes one request on to its service and the response back, without holding either's body."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Send
+
+from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
+from services.gateway.headers import response_headers
+from services.gateway.upstream import HeaderList, Unreachable, Upstream, UpstreamFailed
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+
+class ResponseCutOff(Exception):
+    """A service broke off its response after the head had been passed on; all that is left is to break off, too."""
+
+
+class ClientBody(httpx.AsyncByteStream):
+    """The client's request body as it arrives, and word of the client's leaving."""
+
+    def __init__(self, receive: Receive, *, expected: bool) -> None:
+        self._receive = receive
+        self._ended = asyncio.Event()
+        self.failure: Exception | None = None
+        """Why the body could not be read: the client left, or sent too much."""
+        if not expected:
+            self._ended.set()
+
+    @property
+    def ended(self) -> bool:
+        return self._ended.is_set()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            while not self.ended:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                if chunk := message.get("body"):
+                    yield chunk
+                if not message.get("more_body"):
+                    self._ended.set()
+        except Exception as failure:
+            self.failure = failure
+            raise
+
+    async def client_gone(self) -> None:
+        """Return when the client has gone away."""
+        await self._ended.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A request as a service will get it; `target` is path and query."""
+
+    method: str
+    target: str
+    headers: HeaderList
+    body: ClientBody
+
+    @property
+    def content(self) -> bytes | ClientBody:
+        return b"" if self.body.ended else self.body
+
+
+Effect = Callable[[], Awaitable[None]]
+
+
+async def forward(upstream: Upstream, request: Outgoing, send: Send, timeout_s: float, effect: Effect | None) -> None:
+    """Pass the request on, and the response back; give up when the client does.
+
+    `effect` runs when the service has agreed and before the client is told; such a request is carried through even
+    if nobody waits for it any more.
+    """
+    exchange = _exchange(upstream, request, send, timeout_s, effect)
+    try:
+        await (exchange if effect else _until(request.body.client_gone(), exchange))
+    except ClientDisconnect:
+        log.info("the client went away")
+
+
+async def _until(end: Coroutine[Any, Any, None], work: Coroutine[Any, Any, None]) -> None:
+    """Do the work, but not beyond the end."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(end)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            tasks[0].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _exchange(upstream: Upstream, request: Outgoing, send: Send, timeout_s: float, effect: Effect | None) -> None:
+    response = await _ask(upstream, request, timeout_s)
+    try:
+        if effect and response.is_success:
+            await effect()
+        await _relay(response, send)
+    finally:
+        await response.aclose()
+
+
+async def _ask(upstream: Upstream, request: Outgoing, timeout_s: float) -> httpx.Response:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await upstream.send(request.method, request.target, request.headers, request.content, timeout_s)
+    except Unreachable as failure:
+        raise ServiceUnavailable from failure
+    except (UpstreamFailed, TimeoutError) as failure:
+        if request.body.failure:
+            raise request.body.failure from failure
+        if isinstance(failure, TimeoutError) and not request.body.ended:
+            raise BodyTooSlow from failure
+        log.warning("no answer from the service", target=request.target, reason=repr(failure))
+        raise OutcomeUnknown(_advice(request.method)) from failure
+
+
+def _advice(method: str) -> str:
+    if method in SAFE_METHODS:
+        return "The service did not answer in time; try again."
+    return (
+        "The service did not answer in time, so whether the request took effect is unknown. "
+        "Look before trying again; where the route takes an Idempotency-Key, repeat it with the same key."
+    )
+
+
+async def _relay(response: httpx.Response, send: Send) -> None:
+    headers = response_headers(response.headers.raw)
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    try:
+        async for chunk in response.aiter_raw():
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except httpx.TransportError as failure:
+        raise ResponseCutOff(str(failure)) from failure
+    await send({"type": "http.response.body", "body": b""})

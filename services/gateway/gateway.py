@@ -1,0 +1,102 @@
+"""What the gateway consists of, wired together for as long as it runs."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from starlette.types import Scope
+
+from services.gateway.auth import Authenticator
+from services.gateway.cache import LastKnownGood
+from services.gateway.descriptions import Descriptions
+from services.gateway.fanout import Dashboards
+from services.gateway.keys import KeySet
+from services.gateway.panels import Service
+from services.gateway.revocation import Revocations
+from services.gateway.settings import Settings
+from services.gateway.upstream import Upstream, http_transport
+from shared.background import Background
+from shared.tokens import ServiceTokens
+
+
+@dataclass(frozen=True)
+class Gateway:
+    settings: Settings
+    upstreams: Mapping[Service, Upstream]
+    redis: Redis
+    keys: KeySet
+    revocations: Revocations
+    authenticator: Authenticator
+    known_good: LastKnownGood
+    dashboards: Dashboards
+    descriptions: Descriptions
+
+
+def gateway_of(scope: Scope) -> Gateway:
+    """The gateway that a request came to."""
+    gateway: Gateway = scope["app"].state.gateway
+    return gateway
+
+
+def build(settings: Settings, tokens: ServiceTokens, transport: httpx.AsyncBaseTransport, redis: Redis) -> Gateway:
+    """Wire the parts together; connects to nothing."""
+    urls: dict[Service, str] = {
+        "users": settings.users_url,
+        "orders": settings.orders_url,
+        "worker": settings.worker_url,
+    }
+    upstreams = {name: Upstream(url, transport, tokens, settings.max_panel_bytes) for name, url in urls.items()}
+    keys = KeySet(transport, settings)
+    revocations = Revocations(redis, settings)
+    known_good = LastKnownGood(redis, settings, revocations.revoked_users)
+    return Gateway(
+        settings=settings,
+        upstreams=upstreams,
+        redis=redis,
+        keys=keys,
+        revocations=revocations,
+        authenticator=Authenticator(keys, revocations, settings),
+        known_good=known_good,
+        dashboards=Dashboards(upstreams, known_good, settings.redis_timeout_s),
+        descriptions=Descriptions(upstreams, settings),
+    )
+
+
+@asynccontextmanager
+async def running(
+    app: FastAPI, settings: Settings, transport: httpx.AsyncBaseTransport | None
+) -> AsyncIterator[Gateway]:
+    """The gateway with its background tasks, on `app.state`; closes what it opened."""
+    async with AsyncExitStack() as stack:
+        if transport is None:
+            transport = await stack.enter_async_context(http_transport(settings))
+        redis = await stack.enter_async_context(redis_client(settings))
+        gateway = build(settings, app.state.service_tokens, transport, redis)
+        app.state.gateway = gateway
+        app.state.checks.needed["jwks"] = gateway.keys.check
+        app.state.checks.useful["redis"] = redis.ping
+        background = await stack.enter_async_context(Background())
+        app.state.background = background
+        background.start("jwks", gateway.keys.keep_fresh())
+        background.start("write-behind", gateway.known_good.write_behind())
+        background.start("descriptions", gateway.descriptions.keep_fresh())
+        yield gateway
+
+
+def redis_client(settings: Settings) -> Redis:
+    """One attempt each: what Redis does not tell at once, the gateway does without.
+
+    No `socket_timeout`: redis-py keeps it by `asyncio.wait_for`, which on Python 3.11 loses a cancellation that comes
+    as the write ends. Every caller here has a timeout of its own.
+    """
+    return Redis.from_url(
+        settings.redis_url,
+        socket_connect_timeout=settings.redis_write_timeout_s,
+        socket_timeout=None,
+        retry=Retry(NoBackoff(), 0),
+    )

@@ -1,0 +1,56 @@
+"""The gateway: the only process that clients reach."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from services.gateway.forward import ResponseCutOff
+from services.gateway.gateway import running
+from services.gateway.openapi import merge
+from services.gateway.routes import dashboard, dashboard_openapi, passthrough
+from services.gateway.routes.table import OPERATIONS
+from services.gateway.settings import Settings
+from shared import serve, web
+from shared.probes import internal_app
+
+
+def create_app(settings: Settings | None = None, transport: httpx.AsyncBaseTransport | None = None) -> FastAPI:
+    """The public application; `transport` takes the place of the network between the gateway and the services."""
+    used = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running(app, used, transport):
+            yield
+
+    app = web.create_app(
+        "gateway",
+        used,
+        lifespan=lifespan,
+        routes=[*dashboard.routes(), *passthrough.routes()],
+        is_outage=lambda error: isinstance(error, ResponseCutOff),
+    )
+    _describe_whole_api(app)
+    return app
+
+
+def _describe_whole_api(app: FastAPI) -> None:
+    own = app.openapi
+
+    @lru_cache(maxsize=1)
+    def described(_version: int) -> dict[str, Any]:
+        document = own()
+        dashboard_openapi.describe(document)
+        return merge(document, OPERATIONS, app.state.gateway.descriptions.documents)
+
+    app.openapi = lambda: described(app.state.gateway.descriptions.version)  # type: ignore[method-assign]
+
+
+def run() -> None:
+    settings = Settings()
+    app = create_app(settings)
+    serve.run("gateway", app, settings, internal=(internal_app(app), settings.internal_port))

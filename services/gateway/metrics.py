@@ -1,0 +1,21 @@
+"""What the gateway counts and measures."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+PANELS = Counter("gateway_panels_total", "Panels by how they were answered.", ["panel", "status", "code"])
+PANEL_SECONDS = Histogram(
+    "gateway_panel_seconds",
+    "How long services took to answer for a panel, failures included.",
+    ["panel"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+WRITE_BEHIND_QUEUE = Gauge("gateway_write_behind_queue", "Panels waiting to be written to Redis.")
+WRITE_BEHIND_LOST = Counter(
+    "gateway_write_behind_lost_total", "Panels that were not written to Redis, by reason.", ["reason"]
+)
+RECALL_FAILURES = Counter("gateway_recall_failures_total", "Reads of last known good panels that failed.")
+REVOCATION_FAILURES = Counter(
+    "gateway_revocation_failures_total", "Revocations that Redis could not take or tell, by operation.", ["operation"]
+)
+JWKS_FETCHED = Gauge("gateway_jwks_fetched_timestamp_seconds", "When the key set was last fetched.")
+JWKS_FAILURES = Counter("gateway_jwks_failures_total", "Fetches of the key set that failed.")

@@ -1,0 +1,81 @@
+"""Sessions and users whose access tokens count no longer, though they have not expired.
+
+Redis tells every gateway of it. When Redis cannot be asked, tokens are taken as they are: they live minutes, their
+refresh tokens are dead already, and a cache must not be able to sign everybody out.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.gateway import metrics
+from services.gateway.settings import Settings
+from shared.identity import Caller
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
+
+def _session_key(session_id: UUID | None) -> str:
+    return f"revoked:session:{session_id}"
+
+
+def _user_key(user_id: UUID) -> str:
+    return f"revoked:user:{user_id}"
+
+
+class Revocations:
+    """Kept here at once and in Redis for all, as long as a revoked token could still be valid."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._timeout_s = settings.redis_timeout_s
+        self._write_timeout_s = settings.redis_write_timeout_s
+        self._ttl_s = settings.access_token_ttl_s + int(settings.token_leeway_s) + 1
+        self._here: dict[str, float] = {}
+
+    async def end_session(self, caller: Caller) -> None:
+        await self._revoke(_session_key(caller.session_id))
+
+    async def end_user(self, caller: Caller) -> None:
+        await self._revoke(_user_key(caller.user_id))
+
+    async def is_revoked(self, caller: Caller) -> bool:
+        """Whether this caller's tokens have been revoked; false when Redis does not answer in time."""
+        keys = [_session_key(caller.session_id), _user_key(caller.user_id)]
+        if any(key in self._here for key in keys):
+            return True
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return any(await self._redis.mget(keys))
+        except (RedisError, OSError, TimeoutError) as failure:
+            metrics.REVOCATION_FAILURES.labels("read").inc()
+            log.debug("revocations cannot be checked; the token is accepted", reason=repr(failure))
+            return False
+
+    async def revoked_users(self, user_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of these users who have been revoked. Raises what Redis raises."""
+        marks = await self._redis.mget([_user_key(user_id) for user_id in user_ids])
+        return {
+            user_id
+            for user_id, mark in zip(user_ids, marks, strict=True)
+            if mark is not None or _user_key(user_id) in self._here
+        }
+
+    async def _revoke(self, key: str) -> None:
+        self._drop_expired()
+        self._here[key] = time.monotonic() + self._ttl_s
+        try:
+            async with asyncio.timeout(self._write_timeout_s):
+                await self._redis.set(key, b"1", ex=self._ttl_s)
+        except (RedisError, OSError, TimeoutError) as failure:
+            metrics.REVOCATION_FAILURES.labels("write").inc()
+            log.warning("a revocation is known to this gateway alone", key=key, reason=repr(failure))
+
+    def _drop_expired(self) -> None:
+        now = time.monotonic()
+        self._here = {key: ends for key, ends in self._here.items() if ends > now}

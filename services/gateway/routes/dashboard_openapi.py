@@ -1,0 +1,74 @@
+"""How OpenAPI describes the dashboard, which FastAPI cannot read off a plain ASGI route."""
+
+from typing import Any
+
+import msgspec
+from fastapi.encoders import jsonable_encoder
+
+from services.gateway.dashboard import Dashboard
+from services.gateway.openapi import FOR_USERS, SCHEMAS
+from services.gateway.panels import PANELS
+from services.gateway.routes.dashboard import MAX_BUDGET_MS, MIN_BUDGET_MS
+from shared.errors import Problem
+
+_NAMES = [panel.name for panel in PANELS]
+_USER_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+_QUERY = [
+    {
+        "name": "panels",
+        "in": "query",
+        "description": "only these panels, separated by commas",
+        "style": "form",
+        "explode": False,
+        "schema": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": _NAMES}},
+    },
+    {
+        "name": "budget_ms",
+        "in": "query",
+        "description": "answer within so many milliseconds, with what there is by then",
+        "schema": {"type": "integer", "minimum": MIN_BUDGET_MS, "maximum": MAX_BUDGET_MS},
+    },
+]
+_HEADERS = {
+    "Dashboard-Complete": {"description": "whether every panel is fresh", "schema": {"type": "boolean"}},
+    "Server-Timing": {"description": "one entry a panel", "schema": {"type": "string"}},
+}
+
+
+def describe(document: dict[str, Any]) -> None:
+    """Add the dashboard's operations and schemas to the gateway's own document."""
+    _, schemas = msgspec.json.schema_components([Dashboard], ref_template=SCHEMAS + "{name}")
+    # Without nulls, as FastAPI writes it: equal to the services' own, so that it appears once.
+    problem = jsonable_encoder(Problem.model_json_schema(ref_template=SCHEMAS + "{model}"), exclude_none=True)
+    schemas |= problem.pop("$defs", {}) | {"Problem": problem}
+    document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+    document["paths"] |= {
+        "/v1/dashboard": {"get": _operation("read_own_dashboard", "One's own dashboard", [])},
+        "/v1/users/{id}/dashboard": {
+            "get": _operation("read_dashboard", "A user's dashboard: one's own, for operators everyone's", [_USER_ID])
+        },
+    }
+
+
+def _operation(operation_id: str, summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    problem = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
+    return {
+        "operationId": operation_id,
+        "tags": ["dashboard"],
+        "summary": summary,
+        "description": "200 while any panel has data; each says whether it is fresh, stale or unavailable.",
+        "parameters": parameters + _QUERY,
+        "responses": {
+            "200": {
+                "description": "the dashboard",
+                "headers": _HEADERS,
+                "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}Dashboard"}}},
+            },
+            "4XX": {"description": "no valid token, no such user, or an invalid query", "content": problem},
+            "5XX": {
+                "description": "nothing can be shown now; `Retry-After` says when to try again",
+                "content": problem,
+            },
+        },
+        "security": FOR_USERS,
+    }

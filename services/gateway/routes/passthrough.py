@@ -1,0 +1,89 @@
+"""The routes of the table: one for each path, so that a wrong method is told all that are allowed."""
+
+import re
+from collections.abc import Iterable
+from itertools import groupby
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from services.gateway.auth import require
+from services.gateway.forward import ClientBody, Effect, Outgoing, forward
+from services.gateway.gateway import Gateway, gateway_of
+from services.gateway.headers import has_body, request_headers
+from services.gateway.routes.table import OPERATIONS, Operation
+from shared.errors import InvalidInput
+from shared.identity import Caller
+from shared.web import AsgiRoute
+
+_QUERY = re.compile(rb"[!-~]{1,8192}")
+
+
+class PassThrough:
+    """Answers one path in plain ASGI, by the service that the table names."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self._operations = {operation.method: operation for operation in operations}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway = gateway_of(scope)
+        # A HEAD is a GET of which the server sends the head alone.
+        operation = self._operations["GET" if scope["method"] == "HEAD" else scope["method"]]
+        caller = await _admit(gateway, operation, Headers(scope=scope))
+        request = _outgoing(operation, scope, receive, caller)
+        effect = _effect(gateway, operation, caller)
+        upstream = gateway.upstreams[operation.service]
+        await forward(upstream, request, send, gateway.settings.pass_through_timeout_s, effect)
+
+
+def routes() -> list[AsgiRoute]:
+    """The routes of every path in the table."""
+    by_path = groupby(sorted(OPERATIONS, key=lambda o: o.path), key=lambda o: o.path)
+    return [_route(path, list(operations)) for path, operations in by_path]
+
+
+def _route(path: str, operations: list[Operation]) -> AsgiRoute:
+    return AsgiRoute(path, PassThrough(operations), methods=[operation.method for operation in operations])
+
+
+async def _admit(gateway: Gateway, operation: Operation, headers: Headers) -> Caller | None:
+    if operation.access == "anonymous":
+        return None
+    caller = await gateway.authenticator.caller(headers)
+    require(operation.access, caller)
+    return caller
+
+
+def _outgoing(operation: Operation, scope: Scope, receive: Receive, caller: Caller | None) -> Outgoing:
+    peer = scope["client"][0] if scope.get("client") else None
+    return Outgoing(
+        operation.method,
+        _target(operation, scope),
+        request_headers(scope["headers"], caller, peer),
+        ClientBody(receive, expected=has_body(scope["headers"])),
+    )
+
+
+def _target(operation: Operation, scope: Scope) -> str:
+    """Path and query for the service: the path from the table's template, so that no client can write one."""
+    path = operation.template.format(**scope["path_params"])
+    query: bytes = scope["query_string"]
+    if not query:
+        return path
+    if not _QUERY.fullmatch(query):
+        raise InvalidInput.of("query", "must be at most 8 KiB of printable ASCII, all else percent-encoded")
+    return f"{path}?{query.decode()}"
+
+
+def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Effect | None:
+    if caller is None or operation.ends is None:
+        return None
+
+    async def end() -> None:
+        if operation.ends == "session":
+            await gateway.revocations.end_session(caller)
+        else:
+            await gateway.revocations.end_user(caller)
+            await gateway.known_good.forget(caller.user_id)
+
+    return end

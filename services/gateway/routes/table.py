@@ -1,0 +1,65 @@
+"""Every route that the gateway passes through to a service, and who may call it."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from starlette.convertors import StringConvertor, register_url_convertor
+
+from services.gateway.auth import Access
+from services.gateway.panels import Service
+
+
+class NameConvertor(StringConvertor):
+    """`{job:name}`: nothing that could change the path it is written into."""
+
+    regex = "[a-z][a-z0-9_-]*"
+
+
+register_url_convertor("name", NameConvertor())
+
+Ending = Literal["session", "user"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`ends`: what the service's consent ends; the gateway then takes its access tokens no longer."""
+
+    method: str
+    path: str
+    service: Service
+    access: Access
+    ends: Ending | None = None
+
+    @property
+    def template(self) -> str:
+        """The path without converters: `/v1/users/{id}`."""
+        return re.sub(r":\w+}", "}", self.path)
+
+
+OPERATIONS = (
+    Operation("POST", "/v1/users", "users", "anonymous"),
+    Operation("GET", "/v1/users", "users", "operator"),
+    Operation("GET", "/v1/users/count", "users", "operator"),
+    Operation("GET", "/v1/users/{id:uuid}", "users", "user"),
+    Operation("POST", "/v1/tokens", "users", "anonymous"),
+    Operation("DELETE", "/v1/tokens", "users", "user", ends="session"),
+    Operation("POST", "/v1/tokens/refresh", "users", "anonymous"),
+    Operation("GET", "/v1/me", "users", "user"),
+    Operation("PATCH", "/v1/me", "users", "user"),
+    Operation("DELETE", "/v1/me", "users", "user", ends="user"),
+    Operation("GET", "/.well-known/jwks.json", "users", "anonymous"),
+    Operation("POST", "/v1/orders", "orders", "user"),
+    Operation("GET", "/v1/orders", "orders", "user"),
+    Operation("GET", "/v1/orders/{id:uuid}", "orders", "user"),
+    Operation("POST", "/v1/orders/{id:uuid}/pay", "orders", "user"),
+    Operation("POST", "/v1/orders/{id:uuid}/cancel", "orders", "user"),
+    Operation("POST", "/v1/orders/{id:uuid}/ship", "orders", "admin"),
+    Operation("GET", "/v1/notifications", "worker", "user"),
+    Operation("POST", "/v1/notifications/{id:uuid}/read", "worker", "user"),
+    Operation("GET", "/v1/admin/jobs", "worker", "operator"),
+    Operation("GET", "/v1/admin/jobs/groups", "worker", "operator"),
+    Operation("GET", "/v1/admin/jobs/{job:name}/{id:uuid}", "worker", "operator"),
+    Operation("POST", "/v1/admin/jobs/replay", "worker", "admin"),
+    Operation("POST", "/v1/admin/jobs/discard", "worker", "admin"),
+)

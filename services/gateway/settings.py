@@ -1,0 +1,70 @@
+"""The gateway's settings: `GATEWAY_…`."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import SettingsConfigDict
+
+from shared.settings import Port, ServiceSettings
+
+
+def _base_urls(told: str) -> str:
+    urls = [url.strip() for url in told.split(",")]
+    if not all(url.startswith(("http://", "https://")) for url in urls):
+        raise ValueError("must be http(s) base URLs, separated by commas")
+    return ",".join(url.rstrip("/") for url in urls)
+
+
+BaseUrls = Annotated[str, AfterValidator(_base_urls)]
+"""One base URL or several, separated by commas: the replicas of a service, asked in turn."""
+
+
+class Settings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_")
+
+    internal_port: Port = 9000
+    """Metrics and probes, for the cluster alone."""
+
+    users_url: BaseUrls = "http://127.0.0.1:8001"
+    orders_url: BaseUrls = "http://127.0.0.1:8002"
+    worker_url: BaseUrls = "http://127.0.0.1:8003"
+    jwks_url: BaseUrls = "http://127.0.0.1:8001/.well-known/jwks.json"
+    """The keys that user tokens are verified with; of several URLs, the next is tried when one fails."""
+    redis_url: str = "redis://127.0.0.1:6379/0"
+
+    budget_ms: int = Field(1000, ge=10, le=10_000)
+    """How long a dashboard may take when its caller does not say."""
+    connect_timeout_s: float = Field(0.5, gt=0)
+    read_timeout_s: float = Field(30, gt=0)
+    """The longest silence within a response that is passed through."""
+    pass_through_timeout_s: float = Field(15, gt=0, le=30)
+    """From the first byte of a request to the head of its response, the upload included."""
+    idle_connections: int = Field(100, ge=1)
+    """Connections kept open to each service."""
+    max_panel_bytes: int = Field(1024 * 1024, gt=0)
+    """A larger answer to a panel query counts as a bad one."""
+
+    jwks_refresh_s: float = Field(300, gt=0)
+    jwks_retry_s: float = Field(1, gt=0)
+    jwks_timeout_s: float = Field(2, gt=0)
+    jwks_unknown_key_pause_s: float = Field(10, ge=0)
+    """The least time between two fetches that unknown key ids cause."""
+    token_leeway_s: float = Field(5, ge=0)
+    """How far the clocks of the gateway and the users service may differ."""
+    remembered_tokens: int = Field(10_000, ge=0)
+    access_token_ttl_s: int = Field(900, gt=0)
+    """How long access tokens live at most: that long a revocation is remembered."""
+
+    redis_timeout_s: float = Field(0.05, gt=0)
+    """The most that a request waits for Redis."""
+    redis_write_timeout_s: float = Field(1, gt=0)
+    last_known_good_max_age_s: int = Field(86_400, gt=0)
+    write_behind_queue: int = Field(10_000, ge=1)
+    write_behind_batch: int = Field(200, ge=1)
+    write_behind_pause_s: float = Field(0.05, ge=0)
+    """How long writes gather before they go to Redis together."""
+
+    openapi_refresh_s: float = Field(300, gt=0)
+    openapi_retry_s: float = Field(10, gt=0)
+    openapi_timeout_s: float = Field(5, gt=0)
+    openapi_max_bytes: int = Field(4 * 1024 * 1024, gt=0)

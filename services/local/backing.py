@@ -1,0 +1,66 @@
+"""The backing servers: private ones, or those that the environment gives the URL of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from services.local.datadir import DataDir
+from services.local.errors import StartError
+from services.local.ports import accepts
+from services.local.processes import Processes
+from services.local.servers.base import Server
+from services.local.servers.postgres import Postgres
+from services.local.servers.rabbitmq import RabbitMQ
+from services.local.servers.smtp import MailCatcher
+from services.local.servers.valkey import Valkey
+
+_PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
+_PORTS |= {"smtp": 25, "smtps": 465}
+
+
+@dataclass(frozen=True)
+class External:
+    """Somebody else's server: used, never started or stopped."""
+
+    name: str
+    variable: str
+    url: str
+    pids: tuple[int, ...] = ()
+
+    def start(self) -> None:
+        parts = urlsplit(self.url)
+        host, port = parts.hostname or "localhost", parts.port or _PORTS.get(parts.scheme, 0)
+        if not accepts(port, host, timeout=5):
+            raise StartError(f"{self.variable}: nothing answers on {host}:{port}")
+
+
+@dataclass(frozen=True)
+class Backing:
+    postgres: Server | External
+    redis: Server | External
+    rabbitmq: Server | External
+    smtp: Server | External
+
+    @property
+    def all(self) -> tuple[Server | External, ...]:
+        return (self.postgres, self.redis, self.rabbitmq, self.smtp)
+
+    @property
+    def private(self) -> list[Server]:
+        return [server for server in self.all if isinstance(server, Server)]
+
+
+def backing(folder: DataDir, processes: Processes, given: Mapping[str, str], *, durable: bool) -> Backing:
+    def given_as(name: str, variable: str) -> External | None:
+        url = given.get(variable)
+        # SQLAlchemy's way to name a driver, which only SQLAlchemy understands
+        return External(name, variable, url.replace("+asyncpg", "", 1)) if url else None
+
+    path, logs = folder.path, folder.logs
+    return Backing(
+        postgres=given_as("postgres", "DATABASE_URL")
+        or Postgres(processes, path / "postgres", logs / "postgres.log", durable=durable),
+        redis=given_as("redis", "REDIS_URL") or Valkey(processes, path / "redis", logs / "redis.log"),
+        rabbitmq=given_as("rabbitmq", "RABBITMQ_URL") or RabbitMQ(processes, path / "rabbitmq", logs / "rabbitmq.log"),
+        smtp=given_as("smtp", "SMTP_URL") or MailCatcher(processes, folder.mailbox, logs / "smtp.log"),
+    )

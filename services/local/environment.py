@@ -1,0 +1,45 @@
+"""The settings that each process of the stack is given."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.local.plan import DATA_SERVICES, Planned
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the backing servers are; `databases` by service."""
+
+    databases: Mapping[str, str]
+    redis: str
+    rabbitmq: str
+    smtp: str
+
+
+def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets: Mapping[str, str]) -> dict[str, str]:
+    """For every process: what none of them differ in. The user's own variables stay underneath."""
+    urls = {name: [one.url for one in planned if one.name == name] for name in DATA_SERVICES}
+    gateway = next(one.url for one in planned if one.name == "gateway")
+    return {
+        **os.environ,
+        "ENVIRONMENT": "development",
+        "INTERNAL_TOKEN_SECRET": secrets["INTERNAL_TOKEN_SECRET"],
+        "USERS_SIGNING_KEYS": secrets["USERS_SIGNING_KEYS"],
+        **{f"GATEWAY_{name.upper()}_URL": ",".join(urls[name]) for name in DATA_SERVICES},
+        "GATEWAY_URL": gateway,
+        "GATEWAY_JWKS_URL": ",".join(f"{url}/.well-known/jwks.json" for url in urls["users"]),
+        "GATEWAY_REDIS_URL": addresses.redis,
+        "GATEWAY_RABBITMQ_URL": addresses.rabbitmq,
+        **{f"{name.upper()}_DATABASE_URL": addresses.databases[name] for name in DATA_SERVICES},
+        **{f"{name.upper()}_RABBITMQ_URL": addresses.rabbitmq for name in DATA_SERVICES},
+        "WORKER_SMTP_URL": addresses.smtp,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def own_environment(one: Planned) -> dict[str, str]:
+    """For one process: where it listens."""
+    prefix = one.name.upper()
+    own = {f"{prefix}_HOST": "127.0.0.1", f"{prefix}_PORT": str(one.port)}
+    return own | ({"GATEWAY_INTERNAL_PORT": str(one.internal_port)} if one.name == "gateway" else {})

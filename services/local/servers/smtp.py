@@ -1,0 +1,35 @@
+"""The mail catcher as a server of the stack."""
+
+import smtplib
+import sys
+from pathlib import Path
+
+from services.local.ports import free_port
+from services.local.processes import Processes
+from services.local.servers.base import Server
+
+
+class MailCatcher(Server):
+    name = "smtp"
+
+    def __init__(self, processes: Processes, mailbox: Path, log: Path) -> None:
+        super().__init__(processes, log)
+        self.mailbox = mailbox
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        argv = [sys.executable, "-m", "services.local.mailcatcher"]
+        argv += ["--port", str(self.port), "--mailbox", str(self.mailbox)]
+        self._replace(self.processes.spawn(self.name, argv, log=self.log))
+        self._until(self._greets, timeout=30)
+
+    def _greets(self) -> bool:
+        try:
+            with smtplib.SMTP("127.0.0.1", self.port, timeout=2):
+                return True
+        except OSError:
+            return False

@@ -1,0 +1,51 @@
+"""One process of a service: the same command as in production, its settings from the environment."""
+
+import http.client
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from services.local.processes import Processes
+from services.local.servers.base import Server
+
+_READY_TIMEOUT = 60.0
+
+
+class Service(Server):
+    grace = 5.0
+
+    def __init__(
+        self,
+        processes: Processes,
+        name: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        port: int,
+        log: Path,
+    ) -> None:
+        super().__init__(processes, log)
+        self.name = name
+        self.port = port
+        self._argv = list(argv)
+        self._env = dict(env)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Without waiting: a service may come up while what it needs is still away."""
+        self._replace(self.processes.spawn(self.name, self._argv, log=self.log, env=self._env))
+
+    def wait_ready(self) -> None:
+        self._until(self._ready, _READY_TIMEOUT)
+
+    def _ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()

@@ -1,0 +1,38 @@
+"""`stack.json`: where everything is and which processes to end to end it, for tools and tests."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from services.local.backing import Backing
+from services.local.files import write_atomically
+from services.local.plan import Planned
+from services.local.service import Service
+
+
+def state(
+    backing: Backing, databases: Mapping[str, str], services: Sequence[tuple[Planned, Service]]
+) -> dict[str, Any]:
+    servers: dict[str, dict[str, Any]] = {
+        server.name: {"url": server.url, "pids": list(server.pids)} for server in backing.all
+    }
+    servers["postgres"]["databases"] = dict(databases)
+    names = dict.fromkeys(planned.name for planned, _ in services)
+    return {name: _service(name, services) for name in names} | servers
+
+
+def write_state(path: Path, content: Mapping[str, Any]) -> None:
+    write_atomically(path, json.dumps(content, indent=2) + "\n")
+
+
+def _service(name: str, services: Sequence[tuple[Planned, Service]]) -> dict[str, Any]:
+    mine = [(planned, service) for planned, service in services if planned.name == name]
+    first = mine[0][0]
+    entry: dict[str, Any] = {
+        "url": first.url,
+        "urls": [planned.url for planned, _ in mine],
+        "pids": [pid for _, service in mine for pid in service.pids],
+    }
+    internal = [planned.internal_url for planned, _ in mine]
+    return entry | ({"internal_url": internal[0], "internal_urls": internal} if name == "gateway" else {})

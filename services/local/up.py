@@ -1,0 +1,109 @@
+"""`dashboard up`: the stack in the foreground, until it is told to stop."""
+
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from types import FrameType
+
+from services.local.commands import Commands
+from services.local.datadir import DataDir
+from services.local.errors import StackError
+from services.local.plan import DEFAULT_PORT, choose_port, parse_replicas, plan
+from services.local.report import ready_text
+from services.local.stack import Settings, Stack
+
+
+@dataclass(frozen=True)
+class Options:
+    port: int | None = None
+    data_dir: Path = Path(".local")
+    ephemeral: bool = False
+    demo: bool = True
+    replicas: list[str] = field(default_factory=list)
+    durable: bool = True
+
+
+def up(options: Options, commands: Commands | None = None) -> int:
+    """The exit code."""
+    try:
+        settings = _settings(options, commands or Commands())
+    except StackError as error:
+        return _fail(str(error))
+    try:
+        return _run(settings)
+    finally:
+        settings.folder.release()
+
+
+def _settings(options: Options, commands: Commands) -> Settings:
+    port = choose_port(options.port)
+    planned = plan(port, parse_replicas(options.replicas))
+    if options.port is None and port != DEFAULT_PORT:
+        say(f"port {DEFAULT_PORT} is taken, using {port}")
+    try:
+        path = Path(tempfile.mkdtemp(prefix="dashboard-")) if options.ephemeral else options.data_dir
+    except OSError as error:
+        raise StackError(f"no temporary folder could be made: {error}") from error
+    folder = DataDir(path)
+    folder.take()
+    return Settings(folder, planned, options.demo, options.durable, options.ephemeral, commands)
+
+
+def _run(settings: Settings) -> int:
+    # A SimpleQueue, since a signal handler that sets an Event can wait forever for the Event's own lock.
+    news: SimpleQueue[str] = SimpleQueue()
+    _on_signals(lambda: news.put("stop"))
+    failures: list[BaseException] = []
+    stack = Stack(settings, say)
+    starter = threading.Thread(target=_start, args=(stack, news, failures), daemon=True)
+    starter.start()
+    told = news.get()
+    if told == "started":
+        say(ready_text(stack, settings))
+        told = news.get()
+    if told == "stop":
+        say("stopping")
+    stack.stop()
+    starter.join(timeout=10)
+    return _explain(failures[0], settings.folder) if told == "failed" else 0
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, handler)
+
+
+def _start(stack: Stack, news: SimpleQueue[str], failures: list[BaseException]) -> None:
+    try:
+        stack.start()
+    except BaseException as error:
+        failures.append(error)
+        news.put("failed")
+    else:
+        news.put("started")
+
+
+def _explain(error: BaseException, folder: DataDir) -> int:
+    if not isinstance(error, StackError | OSError):
+        raise error
+    if folder.is_full():
+        return _fail(f"the disk that holds the data folder {folder.path} is full\n{error}")
+    return _fail(str(error))
+
+
+def _fail(message: str) -> int:
+    print(f"dashboard: {message}", file=sys.stderr, flush=True)
+    return 1
+
+
+def say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,107 @@
+"""The gateway's API as an operator uses it.
+
+OperatorError
+├── Unreachable   the gateway does not answer
+├── Refused       it says no, and why
+└── NotSignedIn   it was not said who the operator is
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+
+TIMEOUT_S = 30.0
+JOBS = "/v1/admin/jobs"
+MAX_PAGE = 100
+
+Json = dict[str, Any]
+
+
+class OperatorError(Exception):
+    pass
+
+
+class Unreachable(OperatorError):
+    pass
+
+
+class Refused(OperatorError):
+    pass
+
+
+class NotSignedIn(OperatorError):
+    pass
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """An access token, or an account to sign in to."""
+
+    token: str | None = None
+    email: str | None = None
+    password: str | None = None
+
+
+class Api:
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    @classmethod
+    @contextmanager
+    def signed_in(cls, url: str, credentials: Credentials) -> Iterator[Self]:
+        """Whoever signs in by password is signed out again at the end."""
+        with httpx.Client(base_url=url, timeout=TIMEOUT_S) as http:
+            api = cls(http)
+            http.headers["Authorization"] = f"Bearer {credentials.token or api._sign_in(credentials)}"
+            try:
+                yield api
+            finally:
+                if not credentials.token:
+                    with suppress(httpx.HTTPError):
+                        http.delete("/v1/tokens")
+
+    def jobs(self, most: int, **filters: str | None) -> list[Json]:
+        """The newest, page by page, `most` at most."""
+        query: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
+        found: list[Json] = []
+        while len(found) < most:
+            page = self._ask("GET", JOBS, params=query | {"limit": min(MAX_PAGE, most - len(found))})
+            found += page["items"]
+            if page["next_cursor"] is None:
+                break
+            query["cursor"] = page["next_cursor"]
+        return found
+
+    def groups(self) -> list[Json]:
+        found: list[Json] = self._ask("GET", f"{JOBS}/groups")["items"]
+        return found
+
+    def job(self, name: str, event_id: str) -> Json:
+        return self._ask("GET", f"{JOBS}/{name}/{event_id}")
+
+    def replay(self, order: Mapping[str, Any]) -> Json:
+        return self._ask("POST", f"{JOBS}/replay", json=order)
+
+    def discard(self, order: Mapping[str, Any]) -> Json:
+        return self._ask("POST", f"{JOBS}/discard", json=order)
+
+    def _sign_in(self, credentials: Credentials) -> str:
+        if not credentials.email or not credentials.password:
+            raise NotSignedIn("say who you are: --email and --password, or DASHBOARD_TOKEN")
+        form = {"username": credentials.email, "password": credentials.password}
+        return str(self._ask("POST", "/v1/tokens", data=form)["access_token"])
+
+    def _ask(self, method: str, path: str, **content: Any) -> Json:
+        try:
+            answer = self._http.request(method, path, **content)
+            body: Json = answer.json()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unreachable(f"{self._http.base_url} does not answer: {error or type(error).__name__}") from error
+        except ValueError as error:
+            raise Refused(f"{self._http.base_url} answers {answer.status_code}, and not in JSON") from error
+        if answer.is_error:
+            raise Refused(f"{body.get('detail') or body.get('title')} ({answer.status_code})")
+        return body

@@ -1,0 +1,56 @@
+"""Asks every process how it is: `/readyz` for what it depends on, `/metrics` for what it counts. Needs no token."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.operate.health import Samples, Seen
+from services.operate.places import Process
+
+TIMEOUT_S = 4.0
+"""Above what a process gives its own checks."""
+
+LABELS = {
+    "worker_queue_messages": "queue",
+    "worker_queue_consumers": "queue",
+    "worker_jobs_dead": "job",
+    "worker_jobs_retrying": "job",
+    "outbox_waiting": "",
+    "outbox_oldest_age_seconds": "",
+}
+"""The metrics that are read, each with the label by which its values are summed up."""
+
+
+async def look(processes: Iterable[Process]) -> Sequence[Seen]:
+    """All at once; one that cannot be asked delays the others by no more than the timeout."""
+    # Internal addresses: no proxy of the environment is meant for them.
+    async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as http:
+        return await asyncio.gather(*(_look_at(http, process) for process in processes))
+
+
+async def _look_at(http: httpx.AsyncClient, process: Process) -> Seen:
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            probe, metrics = await asyncio.gather(http.get(f"{process.url}/readyz"), http.get(f"{process.url}/metrics"))
+        told = probe.json()
+        samples = read_samples(metrics.raise_for_status().text)
+        return Seen(process, str(told["status"]), dict(told["checks"]), samples)
+    except TimeoutError:
+        return Seen(process, error=f"no answer within {TIMEOUT_S:g} s")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Seen(process, error=f"{type(error).__name__}: {error}".rstrip(": "))
+    except (ValueError, KeyError, TypeError) as error:
+        return Seen(process, error=f"answers, but not as one of our processes does ({error!r})")
+
+
+def read_samples(text: str) -> Samples:
+    """The metrics of `LABELS` in Prometheus' text format."""
+    found: dict[tuple[str, str], float] = defaultdict(float)
+    for family in text_string_to_metric_families(text):
+        if (label := LABELS.get(family.name)) is not None:
+            for sample in family.samples:
+                found[family.name, sample.labels.get(label, "")] += sample.value
+    return found

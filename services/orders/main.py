@@ -1,0 +1,44 @@
+"""The orders service: its application and its process."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from fastapi import FastAPI
+
+from services.orders import panels, routes
+from services.orders.settings import Settings
+from shared import producer, serve, web
+from shared.db import is_outage
+from shared.panels import panel_route
+from shared.probes import metrics
+
+SERVICE = "orders"
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; settings come from the environment unless given."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with producer.running(app, SERVICE, settings):
+            yield
+
+    async def load(user_ids: Sequence[UUID], timeout_s: float) -> Mapping[UUID, str]:
+        return await panels.load_recent(app.state.db, user_ids, timeout_s)
+
+    app = web.create_app(
+        SERVICE,
+        settings,
+        lifespan=lifespan,
+        routes=(routes.router, metrics, panel_route("orders", load)),
+        is_outage=is_outage,
+    )
+    return app
+
+
+def run() -> None:
+    """Serve until SIGTERM."""
+    settings = Settings()
+    serve.run(SERVICE, create_app(settings), settings)

@@ -1,0 +1,62 @@
+"""The tables. Everything about one person begins with `user_id`, so that each can be distributed by it."""
+
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from services.orders.states import Status
+from shared import outbox
+from shared.db import TYPES
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = TYPES
+
+
+class Order(Base):
+    __tablename__ = "orders"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    status: Mapped[Status] = mapped_column(sa.Text)
+    currency: Mapped[str]
+    total: Mapped[int] = mapped_column(sa.BigInteger)
+    item_count: Mapped[int]
+    mail: Mapped[bool]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    items: Mapped[list["OrderItem"]] = relationship(lazy="raise", order_by="OrderItem.position")
+
+    # For administrators, who know an order by its id alone.
+    __table_args__ = (sa.Index("orders_id", "id"),)
+
+
+class OrderItem(Base):
+    __tablename__ = "order_items"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    sku: Mapped[str]
+    name: Mapped[str]
+    quantity: Mapped[int]
+    unit_price: Mapped[int] = mapped_column(sa.BigInteger)
+
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["user_id", "order_id"], ["orders.user_id", "orders.id"], ondelete="CASCADE"),
+    )
+
+
+class IdempotencyKey(Base):
+    __tablename__ = "idempotency_keys"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes]
+    order_id: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+Outbox = outbox.outbox_table(Base.metadata)

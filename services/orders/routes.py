@@ -1,0 +1,64 @@
+"""The HTTP side of the orders service."""
+
+from http import HTTPStatus
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from services.orders import service
+from services.orders.idempotency import KeyHeader
+from services.orders.schemas import NewOrder, Order, OrderSummary
+from services.orders.states import Status
+from shared.identity import AdminDep, CallerDep
+from shared.pagination import Cursor, Limit, Page
+from shared.producer import DatabaseDep
+
+router = APIRouter(prefix="/v1/orders", tags=["orders"])
+
+
+@router.post("", status_code=HTTPStatus.CREATED)
+async def place_order(
+    body: NewOrder, caller: CallerDep, db: DatabaseDep, response: Response, key: KeyHeader = None
+) -> Order:
+    """Place an order. With an `Idempotency-Key` it is placed once, however often the request is repeated in a day;
+    a repetition is answered with that order and `Idempotent-Replayed: true`."""
+    placed = await service.place_for(db, caller.user_id, body, key)
+    response.headers["Location"] = f"/v1/orders/{placed.order.id}"
+    if placed.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return placed.order
+
+
+@router.get("")
+async def list_orders(
+    caller: CallerDep, db: DatabaseDep, status: Status | None = None, cursor: Cursor = None, limit: Limit = 20
+) -> Page[OrderSummary]:
+    """Own orders, newest first, without their items."""
+    return await service.read_page(db, caller.user_id, status, cursor, limit)
+
+
+@router.get("/{order_id}")
+async def read_order(order_id: UUID, caller: CallerDep, db: DatabaseDep) -> Order:
+    """One order; operators may read anybody's."""
+    return await service.read(db, order_id, None if caller.is_operator else caller.user_id)
+
+
+@router.post("/{order_id}/pay")
+async def pay_order(order_id: UUID, caller: CallerDep, db: DatabaseDep) -> Order:
+    """Pay an own order that is `created`. Paying it again changes nothing."""
+    async with db.begin() as session:
+        return await service.move(session, order_id, caller.user_id, Status.PAID)
+
+
+@router.post("/{order_id}/cancel")
+async def cancel_order(order_id: UUID, caller: CallerDep, db: DatabaseDep) -> Order:
+    """Cancel an own order that is `created` or `paid`. Cancelling it again changes nothing."""
+    async with db.begin() as session:
+        return await service.move(session, order_id, caller.user_id, Status.CANCELLED)
+
+
+@router.post("/{order_id}/ship")
+async def ship_order(order_id: UUID, _admin: AdminDep, db: DatabaseDep) -> Order:
+    """Ship anybody's `paid` order; administrators only. Shipping it again changes nothing."""
+    async with db.begin() as session:
+        return await service.move(session, order_id, None, Status.SHIPPED)

@@ -1,0 +1,58 @@
+"""What clients send and receive. Money is in minor units of the order's currency."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_extra_types.currency_code import Currency
+
+from services.orders.states import Status
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+"""Matching any pattern at all also refuses lone surrogates, which no database stores."""
+
+
+class Item(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, from_attributes=True)
+
+    sku: Annotated[Text, Field(max_length=64)]
+    name: Text
+    quantity: int = Field(ge=1, le=10_000)
+    unit_price: int = Field(ge=0, le=1_000_000_000)
+
+
+class NewOrder(BaseModel):
+    """The bounds keep the largest total, 10¹⁵, well inside a bigint."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    currency: Currency
+    items: list[Item] = Field(min_length=1, max_length=100)
+
+    @property
+    def total(self) -> int:
+        return sum(item.quantity * item.unit_price for item in self.items)
+
+    @property
+    def item_count(self) -> int:
+        return sum(item.quantity for item in self.items)
+
+
+class OrderSummary(BaseModel):
+    """An order in a list."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    user_id: UUID
+    status: Status
+    currency: str
+    total: int
+    item_count: int = Field(description="the sum of the quantities")
+    created_at: datetime
+    updated_at: datetime
+
+
+class Order(OrderSummary):
+    items: list[Item]

@@ -1,0 +1,110 @@
+"""What can be done with orders."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.orders import idempotency, models, placing, repository
+from services.orders.errors import RequestInFlight
+from services.orders.schemas import NewOrder, Order, OrderSummary
+from services.orders.states import Status, is_change
+from shared import events, outbox, pagination
+from shared.clock import now
+from shared.db import Connection, Database
+
+EVENTS: dict[Status, type[events.OrderChanged]] = {
+    Status.PAID: events.OrderPaid,
+    Status.SHIPPED: events.OrderShipped,
+    Status.CANCELLED: events.OrderCancelled,
+}
+
+
+class Placed(NamedTuple):
+    order: Order
+    replayed: bool = False
+
+
+async def place(
+    connection: Connection,
+    user_id: UUID,
+    body: NewOrder,
+    *,
+    created_at: datetime | None = None,
+    mail: bool = True,
+) -> Order:
+    """Place an order, with its event. Orders of the past are given `created_at` (aware); `mail=False` sends none."""
+    order = placing.draft(user_id, body, created_at)
+    await placing.write(connection, order, mail=mail)
+    return order
+
+
+async def place_for(db: Database, user_id: UUID, body: NewOrder, key: str | None) -> Placed:
+    """Place an order unless this key has placed it already; then the answer is that order, as it is now."""
+    if key is not None:
+        return await _place_once(db, user_id, body, key)
+    async with db.connection() as connection:
+        return Placed(await place(connection, user_id, body))
+
+
+async def _place_once(db: Database, user_id: UUID, body: NewOrder, key: str) -> Placed:
+    claim = idempotency.claim_of(key, body)
+    order = placing.draft(user_id, body)
+    try:
+        async with db.connection() as connection:
+            if await placing.write(connection, order, mail=True, claim=claim):
+                return Placed(order)
+            placed = await idempotency.order_of(connection, user_id, claim)
+    except asyncpg.LockNotAvailableError as waited:
+        raise RequestInFlight from waited
+    if placed is None:
+        raise RequestInFlight
+    return Placed(await read(db, placed, user_id), replayed=True)
+
+
+async def read(db: Database, order_id: UUID, owner: UUID | None) -> Order:
+    """One order; anybody's when `owner` is None. Raises `OrderNotFound`."""
+    async with db.begin() as session:
+        return Order.model_validate(await repository.get(session, order_id, owner))
+
+
+async def read_page(
+    db: Database, owner: UUID, status: Status | None, cursor: str | None, limit: int
+) -> pagination.Page[OrderSummary]:
+    """A page of somebody's orders, newest first."""
+    after = pagination.decode_cursor(cursor)
+    async with db.begin() as session:
+        rows = await repository.newest(session, owner, status, after, limit + 1)
+    page, next_cursor = pagination.page_of(rows, limit, lambda row: row.id)
+    return pagination.Page(items=[OrderSummary.model_validate(row) for row in page], next_cursor=next_cursor)
+
+
+async def move(
+    session: AsyncSession, order_id: UUID, owner: UUID | None, target: Status, *, at: datetime | None = None
+) -> Order:
+    """Take an order to `target`, with the event of the change; `at` (aware) for a change of the past.
+
+    An order that is there already is answered as it is, without a second event. Anybody's when `owner` is None.
+    Raises `OrderNotFound`, `WrongState`.
+    """
+    order = await repository.get(session, order_id, owner, lock=True)
+    previous = Status(order.status)
+    if is_change(previous, target):
+        order.status, order.updated_at = target, at or now()
+        await outbox.add(session, _change(order, previous))
+    return Order.model_validate(order)
+
+
+def _change(order: models.Order, previous: Status) -> events.OrderChanged:
+    return EVENTS[Status(order.status)](
+        user_id=order.user_id,
+        order_id=order.id,
+        previous_status=previous,
+        currency=order.currency,
+        total=order.total,
+        created_at=order.created_at,
+        changed_at=order.updated_at,
+        mail=order.mail,
+    )

@@ -1,0 +1,41 @@
+"""The life of an order, as pure decisions.
+
+    created ──▶ paid ──▶ shipped
+       │          │
+       └────┬─────┘
+            ▼
+        cancelled
+
+What is shipped or cancelled stays so.
+"""
+
+from enum import StrEnum
+
+from services.orders.errors import WrongState
+
+
+class Status(StrEnum):
+    CREATED = "created"
+    PAID = "paid"
+    SHIPPED = "shipped"
+    CANCELLED = "cancelled"
+
+
+NEXT: dict[Status, frozenset[Status]] = {
+    Status.CREATED: frozenset({Status.PAID, Status.CANCELLED}),
+    Status.PAID: frozenset({Status.SHIPPED, Status.CANCELLED}),
+    Status.SHIPPED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+
+
+def is_change(current: Status, target: Status) -> bool:
+    """Whether going to `target` changes an order: False when it is there already, so that a command may be repeated.
+
+    Raises `WrongState` when there is no way.
+    """
+    if target == current:
+        return False
+    if target not in NEXT[current]:
+        raise WrongState(current, target)
+    return True

@@ -1,0 +1,60 @@
+"""The users service: accounts, logins, and the panel `user`."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from fastapi import FastAPI
+
+from services.users import panel
+from services.users.logins import Logins
+from services.users.passwords import Passwords
+from services.users.routes import accounts, keys, tokens, users
+from services.users.service import Accounts
+from services.users.sessions import Lifetimes
+from services.users.settings import Settings
+from shared import serve, web
+from shared.db import is_outage
+from shared.panels import panel_route
+from shared.probes import metrics
+from shared.producer import running
+from shared.tokens import UserTokens
+
+SERVICE = "users"
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running(app, SERVICE, settings) as db:
+            with Passwords.running(settings) as passwords:
+                app.state.user_tokens = UserTokens(settings.signing_seeds, settings.access_token_ttl_s)
+                app.state.accounts = Accounts(db, passwords)
+                app.state.logins = Logins(db, passwords, app.state.user_tokens, Lifetimes.of(settings))
+                yield
+
+    async def load_panel(ids: Sequence[UUID], seconds: float) -> Mapping[UUID, str]:
+        return await panel.load(app.state.db, ids, seconds)
+
+    app = web.create_app(
+        SERVICE,
+        settings,
+        lifespan=lifespan,
+        routes=[
+            accounts.router,
+            tokens.router,
+            users.router,
+            keys.router,
+            panel_route("user", load_panel),
+            metrics,
+        ],
+        is_outage=is_outage,
+    )
+    return app
+
+
+def run() -> None:
+    settings = Settings()
+    serve.run(SERVICE, create_app(settings), settings)

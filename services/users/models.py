@@ -1,0 +1,68 @@
+"""The tables of the users database."""
+
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from shared.db import TYPES
+from shared.outbox import outbox_table
+from shared.tokens import Role
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = TYPES
+
+
+class User(Base):
+    """`revision` counts the changes to a user, beginning with 1."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        sa.Index("users_email_key", sa.text("lower(email)"), unique=True),
+        sa.CheckConstraint("role IN ('user', 'support', 'admin')", name="users_role_check"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    email: Mapped[str]
+    name: Mapped[str]
+    password_hash: Mapped[str]
+    role: Mapped[Role] = mapped_column(sa.Text)
+    avatar_url: Mapped[str | None]
+    revision: Mapped[int] = mapped_column(sa.BigInteger)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    sessions: Mapped[list["LoginSession"]] = relationship(
+        passive_deletes="all", lazy="raise", order_by="LoginSession.id.desc()"
+    )
+
+
+class LoginSession(Base):
+    """One login of a user: the chain of refresh tokens that began with it. Deleting it revokes them all."""
+
+    __tablename__ = "sessions"
+
+    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class RefreshToken(Base):
+    """A refresh token that was given out, by its SHA-256; used ones are kept to notice when they come back."""
+
+    __tablename__ = "refresh_tokens"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["user_id", "session_id"], ["sessions.user_id", "sessions.id"], ondelete="CASCADE"),
+    )
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(primary_key=True)
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+outbox = outbox_table(Base.metadata)

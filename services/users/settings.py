@@ -1,0 +1,55 @@
+"""What the users service is told by its environment, `USERS_...`."""
+
+import hashlib
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from shared.producer import ProducerSettings
+from shared.settings import PLACEHOLDER
+from shared.tokens import SigningKey, b64url
+
+MINUTE_S = 60
+DAY_S = 24 * 60 * MINUTE_S
+
+
+class Settings(ProducerSettings):
+    model_config = SettingsConfigDict(env_prefix="USERS_")
+
+    signing_keys: SecretStr = SecretStr(f"{PLACEHOLDER}-signing-key")
+    """Ed25519 seeds, 32 bytes each as base64url, separated by commas; the first signs, all are in the JWKS."""
+    access_token_ttl_s: int = Field(15 * MINUTE_S, gt=0)
+    refresh_token_ttl_s: int = Field(30 * DAY_S, gt=0)
+    """A session that is not refreshed for so long ends."""
+    session_lifetime_s: int = Field(90 * DAY_S, gt=0)
+    """However often it is refreshed, a session ends after this."""
+
+    hash_threads: int = Field(2, gt=0, le=64)
+    hash_queue: int = Field(32, ge=0)
+    """Password checks that may wait for a thread; more are answered 503."""
+    argon2_time_cost: int = Field(2, gt=0)
+    argon2_memory_kib: int = Field(19 * 1024, ge=8)
+    argon2_parallelism: int = Field(1, gt=0)
+    """What OWASP recommends at least: 20 ms of CPU; RFC 9106's second profile (3, 65536, 4) takes 160, and a flood of
+    logins takes them from everyone. A hash made with other parameters is renewed at the next login."""
+
+    @property
+    def signing_seeds(self) -> list[str]:
+        """The seeds; of a placeholder, one derived from it, so that development needs no key."""
+        keys = self.signing_keys.get_secret_value().split(",")
+        return [_derived(key) if PLACEHOLDER in key else key.strip() for key in keys]
+
+    @model_validator(mode="after")
+    def _refuse_unusable_keys(self) -> Self:
+        try:
+            for seed in self.signing_seeds:
+                SigningKey(seed)
+        except ValueError:
+            message = "USERS_SIGNING_KEYS must be base64url seeds of 32 bytes, separated by commas"
+            raise ValueError(message) from None
+        return self
+
+
+def _derived(placeholder: str) -> str:
+    return b64url(hashlib.sha256(placeholder.encode()).digest())

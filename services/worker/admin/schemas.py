@@ -1,0 +1,126 @@
+"""What operators ask of the ledger, and what they are told."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from fastapi import Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+MAX_EVENT_IDS = 1000
+MAX_AT_ONCE = 10_000
+
+State = Literal["done", "retrying", "dead", "discarded"]
+JOB_NAME = r"^[a-z][a-z0-9_-]{0,31}$"
+JobName = Annotated[str, StringConstraints(pattern=JOB_NAME)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
+
+StateQuery = Annotated[
+    Literal["dead", "retrying", "discarded"] | None, Query(description="dead and retrying ones when left out")
+]
+JobQuery = Annotated[JobName | None, Query(description="only of this job")]
+GroupQuery = Annotated[Text | None, Query(description="only failures with this cause")]
+
+
+class JobSummary(BaseModel):
+    """One event of one job. `attempts` counts from the beginning, or from the last replay."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    job: str
+    event_id: UUID
+    user_id: UUID | None
+    event_type: str
+    state: State
+    attempts: int
+    next_attempt_at: datetime | None
+    last_error: str | None
+    error_group: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class AuditEntry(BaseModel):
+    """`actor` is the user id of who did it; the `previous_…` tell how the job was before."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    action: Literal["replay", "discard"]
+    actor: UUID
+    reason: str | None
+    previous_state: State
+    previous_attempts: int
+    previous_error: str | None
+    at: datetime
+
+
+class JobDetail(JobSummary):
+    total_attempts: int = Field(description="over all replays")
+    payload: str | None = Field(description="the message as it came; for administrators, while the job is not done")
+    headers: dict[str, Any] | None = Field(description="likewise")
+    audit: list[AuditEntry]
+
+
+class JobGroup(BaseModel):
+    """Jobs that failed alike; the example is the one that changed last."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    job: str
+    state: State
+    error_group: str | None
+    count: int
+    first_seen: datetime
+    last_seen: datetime
+    example_event_id: UUID
+    example_error: str | None
+
+
+class JobGroups(BaseModel):
+    items: list[JobGroup]
+
+
+class Selection(BaseModel):
+    """Which jobs an operator means. At least one of `job`, `error_group` and `event_ids` must be given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: JobName | None = None
+    error_group: Text | None = None
+    event_ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_EVENT_IDS)] | None = None
+    state: Literal["dead", "discarded"] = "dead"
+    as_of: AwareDatetime | None = Field(None, description="only those unchanged since; `as_of` of an earlier answer")
+    limit: int = Field(1000, ge=1, le=MAX_AT_ONCE)
+    dry_run: bool = False
+
+    @model_validator(mode="after")
+    def _not_everything(self) -> Self:
+        if self.job is None and self.error_group is None and self.event_ids is None:
+            raise PydanticCustomError("no_filter", "give at least one of job, error_group and event_ids")
+        return self
+
+
+class Replay(Selection):
+    rate_per_s: float | None = Field(None, ge=0.01, le=10_000, description="all at once when left out")
+    delay_s: float = Field(0, ge=0, le=7 * 86_400, description="until the first is due")
+
+
+class Discard(Selection):
+    state: Literal["dead"] = "dead"
+    reason: Text
+
+
+class Matched(BaseModel):
+    """`matched` were found, whatever the limit, at the time `as_of`."""
+
+    matched: int
+    as_of: datetime
+
+
+class Replayed(Matched):
+    replayed: int
+
+
+class Discarded(Matched):
+    discarded: int

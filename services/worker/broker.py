@@ -1,0 +1,109 @@
+"""RabbitMQ as the worker uses it, through FastStream."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractRobustConnection
+from aio_pika.connection import make_url
+from aio_pika.exceptions import AMQPError
+from aiormq.abc import AbstractChannel
+from faststream import AckPolicy
+from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
+from faststream.rabbit.subscriber import RabbitSubscriber
+
+from shared import topology
+from shared.amqp import with_heartbeat
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
+CONNECT_TIMEOUT_S = 5.0
+DECLARE_TIMEOUT_S = 15.0
+STOP_TIMEOUT_S = 2.0
+
+LOST = (AMQPError, RuntimeError, OSError, TimeoutError)
+"""RuntimeError is what aiormq and aio-pika raise of anything that has been closed."""
+
+
+@asynccontextmanager
+async def connected(url: str, reconnect_s: float) -> AsyncIterator[RabbitBroker]:
+    """Connected, with the topology declared. Raises `LOST`, or `TopologyMismatch`."""
+    broker = RabbitBroker(
+        str(with_heartbeat(url)),
+        timeout=CONNECT_TIMEOUT_S,
+        reconnect_interval=reconnect_s,
+        default_channel=Channel(publisher_confirms=False),
+        decoder=_as_it_is,
+        apply_types=False,
+        logger=None,
+        graceful_timeout=None,
+    )
+    try:
+        async with asyncio.timeout(DECLARE_TIMEOUT_S):
+            connection: AbstractRobustConnection = await broker.connect()
+            await topology.declare(await connection.channel())
+        yield broker
+    finally:
+        await bounded(broker.stop())
+
+
+def subscriber(broker: RabbitBroker, queue: str, prefetch: int) -> RabbitSubscriber:
+    return broker.subscriber(
+        RabbitQueue(queue, declare=False),
+        channel=Channel(prefetch_count=prefetch),
+        ack_policy=AckPolicy.MANUAL,
+        no_reply=True,
+    )
+
+
+async def stop(consumers: list[RabbitSubscriber]) -> None:
+    """No message comes any more."""
+    await bounded(asyncio.gather(*(one.stop() for one in consumers), return_exceptions=True))
+
+
+async def bounded(stopping: Awaitable[object]) -> None:
+    """Ends with the broker in good order, unless it is too far gone to answer."""
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await stopping
+    except Exception as error:
+        log.debug("not stopped in good order", error=repr(error))
+
+
+async def consumed(consumer: RabbitSubscriber) -> tuple[AbstractChannel, int] | None:
+    """The channel by which it consumes and the messages that its queue has ready; None when it does not consume.
+
+    Both must know of it: the channel of our consumer, and the broker of one on this queue.
+    """
+    if consumer._queue_obj is None:
+        return None
+    try:
+        channel: Any = await consumer._queue_obj.channel.get_underlay_channel()
+        if consumer._consumer_tag not in channel.consumers:
+            return None
+        probe = await channel.connection.channel(publisher_confirms=False)
+        declared = await probe.queue_declare(queue=consumer.queue.name, passive=True)
+        await probe.close()
+    except (AMQPError, RuntimeError):  # a queue that is not there closes the channel that asks for it
+        return None
+    return (channel, declared.message_count or 0) if declared.consumer_count else None
+
+
+async def answers(url: str) -> bool:
+    """Whether a new connection finds every queue: then RabbitMQ is well, and what is wrong is on our side."""
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S), aio_pika.Connection(make_url(url)) as connection:
+            await connection.connect()
+            channel = await connection.channel()
+            for name in (*(queue.name for queue in topology.QUEUES.values()), topology.DEAD_QUEUE):
+                await channel.declare_queue(name, passive=True)
+    except LOST:
+        return False
+    return True
+
+
+async def _as_it_is(message: RabbitMessage) -> RabbitMessage:
+    return message

@@ -1,0 +1,145 @@
+"""The dialogue in which a mail server takes a mail, and what a dialogue that broke off means for the mail.
+
+A server takes a mail when it answers its content, which ends with a line of one dot. Before all of the content was
+handed to the connection the mail is certainly not sent; from then on until the answer, nobody knows.
+"""
+
+import re
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.policy import SMTP as ASCII
+from email.policy import SMTPUTF8 as UTF8
+from enum import Enum, StrEnum
+
+import aiosmtplib
+
+from services.worker.errors import Permanent
+from services.worker.text import storable
+
+START_INPUT = 354
+CLOSING = 421
+REFUSALS = range(400, 600)
+ACCESS_DENIED = frozenset({530, 534, 535, 538})
+"""Refusals (RFC 4954) that are about how we came, and not about the mail."""
+MAX_REPLY = 500
+
+LEADING_DOT = re.compile(rb"(?m)^\.")
+
+
+class MailNotCarried(Permanent):
+    """The server has no way to carry such an address."""
+
+
+class Phase(Enum):
+    ACCESS = "access"
+    """Connecting, greeting, STARTTLS, login."""
+    ENVELOPE = "envelope"
+    """MAIL, RCPT, DATA; and the content, until all of it has been handed to the connection."""
+    CONTENT = "content"
+    """The content is on its way, or there; its answer is awaited."""
+
+
+class Verdict(StrEnum):
+    SENT = "sent"
+    NOT_SENT = "not_sent"
+    """Certainly; later it may be."""
+    REJECTED = "rejected"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    code: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.text}"
+
+
+def judge(phase: Phase, code: int | None) -> Verdict:
+    """What it means for a mail that its dialogue ended in this phase, with this reply or with none."""
+    if phase is Phase.ACCESS or code in ACCESS_DENIED:
+        return Verdict.NOT_SENT
+    match (code or 0) // 100:
+        case 2 if phase is Phase.CONTENT:
+            return Verdict.SENT
+        case 4:
+            return Verdict.NOT_SENT
+        case 5:
+            return Verdict.REJECTED
+    return Verdict.UNCERTAIN if phase is Phase.CONTENT else Verdict.NOT_SENT
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a mail has come; holds also when the dialogue is cut off."""
+
+    phase: Phase = Phase.ACCESS
+    reply: Reply | None = None
+    """The one that ended the dialogue."""
+    trouble: str = ""
+    """Why there is no reply."""
+
+    @property
+    def verdict(self) -> Verdict:
+        return judge(self.phase, self.reply.code if self.reply else None)
+
+    @property
+    def found_the_line_dead(self) -> bool:
+        """Whether the connection had ended before the dialogue could: nothing is known of the mail at the server."""
+        return self.phase is not Phase.CONTENT and (self.reply is None or self.reply.code == CLOSING)
+
+    def __str__(self) -> str:
+        return str(self.reply or self.trouble)
+
+
+async def transmit(client: aiosmtplib.SMTP, message: EmailMessage, progress: Progress, answer_timeout_s: float) -> None:
+    """Hand over one mail to its one recipient. How that ended is in `progress`. Raises `MailNotCarried`."""
+    recipient = message["To"].addresses[0].addr_spec
+    progress.phase, progress.reply = Phase.ENVELOPE, None
+    try:
+        progress.reply = await _hand_over(client, message, recipient, progress, answer_timeout_s)
+    except aiosmtplib.SMTPResponseException as refused:
+        progress.reply = Reply(refused.code, readable(refused.message, recipient))
+        await _make_ready(client, refused.code)
+    except (aiosmtplib.SMTPException, OSError) as lost:
+        progress.trouble = f"{type(lost).__name__}: {lost}"
+        client.close()
+    except ValueError as unsafe:
+        raise MailNotCarried(readable(str(unsafe), recipient)) from unsafe
+
+
+async def _make_ready(client: aiosmtplib.SMTP, code: int) -> None:
+    """For the next mail, after this one was refused; what has gone out of step is closed."""
+    if code == CLOSING or code not in REFUSALS:
+        client.close()
+        return
+    try:
+        await client.rset()
+    except (aiosmtplib.SMTPException, OSError):
+        client.close()
+
+
+async def _hand_over(
+    client: aiosmtplib.SMTP, message: EmailMessage, recipient: str, progress: Progress, answer_timeout_s: float
+) -> Reply:
+    sender = message["From"].addresses[0].addr_spec
+    international = not (sender + recipient).isascii()
+    content = message.as_bytes(policy=(UTF8 if international else ASCII).clone(cte_type="7bit"))
+    if international and not client.supports_extension("smtputf8"):
+        raise MailNotCarried("an address with letters beyond ASCII, and a server without SMTPUTF8")
+    encoding, options = ("utf-8", ["SMTPUTF8"]) if international else ("ascii", [])
+    await client.mail(sender, options=options, encoding=encoding)
+    await client.rcpt(recipient, encoding=encoding)
+    started = await client.execute_command(b"DATA")
+    if started.code != START_INPUT or client.protocol is None:
+        raise aiosmtplib.SMTPDataError(started.code, started.message)
+    client.protocol.write(LEADING_DOT.sub(b"..", content) + b".\r\n")
+    progress.phase = Phase.CONTENT
+    answer = await client.protocol.read_response(timeout=answer_timeout_s)
+    return Reply(answer.code, readable(answer.message, recipient))
+
+
+def readable(text: str, recipient: str) -> str:
+    """A server's words as they may be kept: without the recipient's address, which must not outlive the account."""
+    return storable(re.sub(re.escape(recipient), "<recipient>", text, flags=re.IGNORECASE), MAX_REPLY)

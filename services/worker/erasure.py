@@ -1,0 +1,54 @@
+"""What becomes of a deleted user: their data leaves the worker, and does not come back.
+
+Of each user either one deletion or any number of jobs are under way, by an advisory lock: so a job either ends before
+the deletion looks for what it wrote, or sees the tombstone.
+"""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from services.worker import send_ledger
+from shared.db import Connection
+
+LOCK = "SELECT pg_advisory_xact_lock($1)"
+SHARE = "SELECT pg_advisory_xact_lock_shared(key) FROM unnest($1::bigint[]) AS key"
+FIND_ERASED = "SELECT user_id FROM recipients WHERE user_id = ANY($1) AND email IS NULL"
+
+# A row that is locked is being tried: that attempt waits for us, and finds the tombstone.
+END_JOBS = """
+    UPDATE jobs SET state = CASE WHEN state IN ('retrying', 'dead') THEN 'done' ELSE state END,
+        next_attempt_at = NULL, last_error = NULL, error_group = NULL, payload = NULL, headers = NULL,
+        updated_at = now()
+    WHERE (job, event_id) IN (
+        SELECT job, event_id FROM jobs WHERE user_id = $1 AND state <> 'done' AND job = ANY($2) FOR UPDATE SKIP LOCKED
+    )
+"""
+BURY_RECIPIENT = """
+    INSERT INTO recipients AS kept (user_id, revision, email, name) VALUES ($1, $2, NULL, NULL)
+    ON CONFLICT (user_id) DO UPDATE
+    SET revision = greatest(kept.revision, excluded.revision), email = NULL, name = NULL
+"""
+FORGET_NOTIFICATIONS = "DELETE FROM notifications WHERE user_id = $1"
+FORGET_ERRORS = "UPDATE job_audit SET previous_error = NULL WHERE user_id = $1"
+
+
+async def erased(connection: Connection, user_ids: Iterable[UUID]) -> set[UUID]:
+    """Those who have been deleted. None of the others will be before this transaction ends."""
+    asked = sorted(set(user_ids))
+    await connection.execute(SHARE, [_key(user_id) for user_id in asked])
+    return {row["user_id"] for row in await connection.fetch(FIND_ERASED, asked)}
+
+
+async def erase(connection: Connection, user_id: UUID, revision: int, jobs: Sequence[str]) -> None:
+    """Once the jobs under way for this user have ended. `jobs` are those that end with a user."""
+    await connection.execute(LOCK, _key(user_id))
+    await connection.execute(END_JOBS, user_id, jobs)
+    await connection.execute(BURY_RECIPIENT, user_id, revision)
+    await connection.execute(FORGET_NOTIFICATIONS, user_id)
+    await send_ledger.forget(connection, user_id)
+    await connection.execute(FORGET_ERRORS, user_id)
+
+
+def _key(user_id: UUID) -> int:
+    """The random end of the id, as a bigint."""
+    return user_id.int & (2**63 - 1)

@@ -1,0 +1,72 @@
+"""Keeps the gauges of the queues and the ledger current. What cannot be measured now has no value, not an old one.
+
+Every worker measures the same broker and the same ledger: of several workers' values one takes the largest, not the
+sum.
+"""
+
+import asyncio
+
+import aio_pika
+import asyncpg
+from aio_pika.abc import AbstractConnection
+from aio_pika.connection import make_url
+from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
+
+from services.worker import metrics
+from shared import topology
+from shared.db import UNAVAILABLE, Database
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
+EVERY_S = 2.0
+TIMEOUT_S = 5.0
+QUEUES = (*(queue.name for queue in topology.QUEUES.values()), topology.DEAD_QUEUE)
+AWAY: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.PostgresError)
+COUNT_RETRYING = "SELECT job, count(*) AS jobs FROM jobs WHERE state = 'retrying' GROUP BY job"
+
+
+async def measure_queues(rabbitmq_url: str) -> None:
+    """Until cancelled, on a connection of its own: as long as this one works the broker can be asked."""
+    while True:
+        try:
+            async with aio_pika.Connection(make_url(rabbitmq_url)) as connection:
+                await connection.connect(timeout=TIMEOUT_S)
+                while True:
+                    async with asyncio.timeout(TIMEOUT_S):
+                        for queue in QUEUES:
+                            await _measure(connection, queue)
+                    await asyncio.sleep(EVERY_S)
+        except (AMQPError, RuntimeError, OSError, TimeoutError) as down:
+            log.debug("queues cannot be measured", error=repr(down))
+        finally:
+            metrics.QUEUE_MESSAGES.clear()
+            metrics.QUEUE_CONSUMERS.clear()
+        await asyncio.sleep(EVERY_S)
+
+
+async def measure_ledger(db: Database) -> None:
+    """Until cancelled."""
+    while True:
+        try:
+            async with db.connection() as connection:
+                found = {row["job"]: row["jobs"] for row in await connection.fetch(COUNT_RETRYING)}
+            for job in found.keys() | topology.JOBS.keys():
+                metrics.RETRYING.labels(job).set(found.get(job, 0))
+        except AWAY as down:
+            metrics.RETRYING.clear()
+            log.debug("the ledger cannot be measured", error=repr(down))
+        await asyncio.sleep(EVERY_S)
+
+
+async def _measure(connection: AbstractConnection, queue: str) -> None:
+    """On a channel of its own: asking for a queue that is not there closes the channel."""
+    try:
+        async with connection.channel(publisher_confirms=False) as channel:
+            found = (await channel.declare_queue(queue, passive=True)).declaration_result
+    except ChannelNotFoundEntity:
+        for gauge in (metrics.QUEUE_MESSAGES, metrics.QUEUE_CONSUMERS):
+            gauge.remove_by_labels({"queue": queue})
+        return
+    metrics.QUEUE_MESSAGES.labels(queue).set(found.message_count or 0)
+    metrics.QUEUE_CONSUMERS.labels(queue).set(found.consumer_count or 0)

@@ -1,0 +1,80 @@
+"""Live hints: tell the gateways which panels of a user have changed. One lost costs at most their cache's patience."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import msgspec
+from faststream.rabbit import ExchangeType, RabbitBroker, RabbitExchange
+
+from services.worker import metrics
+from services.worker.job import Job
+from shared import topology
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
+LIVE = RabbitExchange(topology.LIVE, ExchangeType.TOPIC, durable=True, declare=False)
+KEY = "hint"
+
+Publish = Callable[[bytes], Awaitable[object]]
+
+
+class Hint(msgspec.Struct, frozen=True):
+    user_id: UUID
+    panels: list[str]
+
+
+class Hints:
+    """Collects hints while earlier ones are being sent, one message a user; never fails or delays who gives one."""
+
+    MAX_PENDING = 10_000
+    PUBLISH_TIMEOUT_S = 2.0
+
+    def __init__(self) -> None:
+        self._pending: dict[UUID, set[str]] = {}
+        self._given = asyncio.Event()
+        self.publish: Publish | None = None
+        """How to send one; None while there is no broker."""
+
+    @asynccontextmanager
+    async def sent_by(self, broker: RabbitBroker) -> AsyncIterator[None]:
+        """Within the block."""
+
+        async def publish(hint: bytes) -> None:
+            await broker.publish(hint, exchange=LIVE, routing_key=KEY, mandatory=False, content_type="application/json")
+
+        self.publish = publish
+        try:
+            yield
+        finally:
+            self.publish = None
+
+    def on_done(self, job: Job, user_id: UUID) -> None:
+        if not job.panels:
+            return
+        if len(self._pending) >= self.MAX_PENDING:
+            metrics.HINTS_LOST.inc()
+            return
+        self._pending.setdefault(user_id, set()).update(job.panels)
+        self._given.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._given.wait()
+            self._given.clear()
+            pending, self._pending = self._pending, {}
+            for user_id, panels in pending.items():
+                await self._send(Hint(user_id, sorted(panels)))
+
+    async def _send(self, hint: Hint) -> None:
+        try:
+            if self.publish is None:
+                raise ConnectionError("no broker")
+            async with asyncio.timeout(self.PUBLISH_TIMEOUT_S):
+                await self.publish(msgspec.json.encode(hint))
+        except Exception as error:
+            metrics.HINTS_LOST.inc()
+            log.debug("hint lost", error=repr(error))

@@ -1,0 +1,170 @@
+"""The worker's tables: the ledger of its jobs, and what the jobs produce."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shared.db import TYPES
+
+NOW = sa.text("now()")
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = TYPES
+
+
+class JobRow(Base):
+    """One event of one job; `payload` and `headers` are the message as it came, kept until the job is done."""
+
+    __tablename__ = "jobs"
+
+    job: Mapped[str] = mapped_column(primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID | None]
+    event_type: Mapped[str]
+    state: Mapped[str]
+    attempts: Mapped[int] = mapped_column(server_default=sa.text("1"))
+    next_attempt_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    error_group: Mapped[str | None]
+    payload: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
+    headers: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON)
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        sa.CheckConstraint("state IN ('done', 'retrying', 'dead', 'discarded')", name="jobs_state"),
+        sa.Index("jobs_due", "job", "next_attempt_at", postgresql_where=sa.text("state = 'retrying'")),
+        sa.Index("jobs_dead", "job", "error_group", postgresql_where=sa.text("state = 'dead'")),
+        sa.Index(
+            "jobs_unfinished",
+            sa.text("event_id DESC"),
+            "job",
+            postgresql_where=sa.text("state IN ('dead', 'retrying')"),
+        ),
+        sa.Index("jobs_done", "updated_at", postgresql_where=sa.text("state = 'done'")),
+        sa.Index("jobs_of_user", "user_id", postgresql_where=sa.text("state <> 'done'")),
+    )
+
+
+class JobAudit(Base):
+    """What an operator did with a job that had failed for good; `actor` is their user id."""
+
+    __tablename__ = "job_audit"
+
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(), primary_key=True)
+    job: Mapped[str]
+    event_id: Mapped[UUID]
+    user_id: Mapped[UUID | None]
+    action: Mapped[str]
+    actor: Mapped[UUID]
+    reason: Mapped[str | None]
+    previous_state: Mapped[str]
+    previous_attempts: Mapped[int]
+    previous_error: Mapped[str | None]
+    at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        sa.CheckConstraint("action IN ('replay', 'discard')", name="job_audit_action"),
+        sa.Index("job_audit_job", "job", "event_id"),
+        sa.Index("job_audit_user", "user_id"),
+    )
+
+
+class Recipient(Base):
+    """Where a user's mail goes. Of a deleted user only the revision remains."""
+
+    __tablename__ = "recipients"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    revision: Mapped[int]
+    email: Mapped[str | None]
+    name: Mapped[str | None]
+
+
+class Mail(Base):
+    """What is known of sending one event's mail. `recipient` is None once the user is deleted.
+
+    sending: under way until `lease_until`, or, without one, certainly not sent yet · uncertain: nobody knows whether
+    the last attempt sent it · withdrawn: the recipient was deleted before it was sent. `uncertain_attempts` remains.
+    """
+
+    __tablename__ = "mails"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(primary_key=True, unique=True)
+    message_id: Mapped[str]
+    recipient: Mapped[str | None]
+    state: Mapped[str]
+    attempts: Mapped[int] = mapped_column(server_default=sa.text("1"))
+    uncertain_attempts: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    lease_until: Mapped[datetime | None]
+    server_reply: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        sa.CheckConstraint("state IN ('sending', 'sent', 'uncertain', 'rejected', 'withdrawn')", name="mails_state"),
+        sa.Index("mails_age", "updated_at"),
+    )
+
+
+class Notification(Base):
+    """`id` is the id of the event it tells of."""
+
+    __tablename__ = "notifications"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    title: Mapped[str]
+    body: Mapped[str]
+    read: Mapped[bool] = mapped_column(server_default=sa.false())
+    created_at: Mapped[datetime]
+
+    __table_args__ = (sa.Index("notifications_unread", "user_id", "id", postgresql_where=sa.text("NOT read")),)
+
+
+class UserRollup(Base):
+    __tablename__ = "user_rollups"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    orders: Mapped[int] = mapped_column(sa.BigInteger)
+    items: Mapped[int] = mapped_column(sa.BigInteger)
+    last_order_at: Mapped[datetime | None]
+
+
+class UserStatusRollup(Base):
+    """How many orders have this status now. Below zero while an earlier event is still on its way."""
+
+    __tablename__ = "user_status_rollups"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(primary_key=True)
+    orders: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class UserCurrencyRollup(Base):
+    """The revenue of the orders that are not cancelled, and their number."""
+
+    __tablename__ = "user_currency_rollups"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    orders: Mapped[int] = mapped_column(sa.BigInteger)
+    revenue: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class DailyRollup(Base):
+    """By the UTC day of the order's creation: every order placed, and the revenue of those not cancelled."""
+
+    __tablename__ = "daily_rollups"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
+    orders: Mapped[int] = mapped_column(sa.BigInteger)
+    revenue: Mapped[int] = mapped_column(sa.BigInteger)

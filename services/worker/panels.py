@@ -1,0 +1,76 @@
+"""The panels that the worker answers: one statement for many users, whose JSON goes out as Postgres writes it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import date
+from uuid import UUID
+
+from services.worker.rollups import utc_day
+from shared.clock import now
+from shared.db import Database
+
+DAYS = 30
+NEWEST = 20
+TIME = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
+
+# Sums can be below zero for a moment, when an order's payment is folded before its creation: those are left out.
+ANALYTICS = f"""
+SELECT asked.user_id, json_build_object(
+    'orders', greatest(coalesce(of_user.orders, 0), 0),
+    'items', greatest(coalesce(of_user.items, 0), 0),
+    'revenue', coalesce(money.revenue, '{{}}'),
+    'by_status', coalesce(status.orders, '{{}}'),
+    'average_order', coalesce(money.average, '{{}}'),
+    'last_order_at', to_char(of_user.last_order_at AT TIME ZONE 'UTC', {TIME}),
+    'daily', daily.sums
+)::text AS panel
+FROM unnest($1::uuid[]) AS asked (user_id)
+LEFT JOIN user_rollups AS of_user USING (user_id)
+CROSS JOIN LATERAL (
+    SELECT json_object_agg(currency, revenue) AS revenue,
+        json_object_agg(currency, round(revenue::numeric / orders)) AS average
+    FROM user_currency_rollups WHERE user_id = asked.user_id AND orders > 0
+) AS money
+CROSS JOIN LATERAL (
+    SELECT json_object_agg(status, orders) AS orders
+    FROM user_status_rollups WHERE user_id = asked.user_id AND orders > 0
+) AS status
+CROSS JOIN LATERAL (
+    SELECT json_agg(json_build_object(
+        'day', every.day, 'orders', coalesce(sums.orders, 0), 'revenue', coalesce(sums.revenue, '{{}}')
+    ) ORDER BY every.day) AS sums
+    FROM (SELECT $2::date - back AS day FROM generate_series(0, {DAYS - 1}) AS back) AS every
+    LEFT JOIN (
+        SELECT day, sum(greatest(orders, 0)) AS orders,
+            json_object_agg(currency, revenue) FILTER (WHERE revenue > 0) AS revenue
+        FROM daily_rollups WHERE user_id = asked.user_id AND day > $2::date - {DAYS} GROUP BY day
+    ) AS sums USING (day)
+) AS daily
+"""  # noqa: S608  constants
+NOTIFICATIONS = f"""
+SELECT asked.user_id, coalesce(newest.rows, '[]')::text AS panel
+FROM unnest($1::uuid[]) AS asked (user_id)
+CROSS JOIN LATERAL (
+    SELECT json_agg(json_build_object(
+        'id', id, 'kind', kind, 'title', title, 'read', read,
+        'created_at', to_char(created_at AT TIME ZONE 'UTC', {TIME})
+    ) ORDER BY id DESC) AS rows
+    FROM (SELECT * FROM notifications WHERE user_id = asked.user_id ORDER BY id DESC LIMIT {NEWEST}) AS newest
+) AS newest
+"""  # noqa: S608  constants
+
+
+async def analytics(
+    db: Database, user_ids: Sequence[UUID], deadline_s: float, today: date | None = None
+) -> Mapping[UUID, str]:
+    """Every user has this panel: one without orders has zeros."""
+    return await _read(db, deadline_s, ANALYTICS, user_ids, today or utc_day(now()))
+
+
+async def notifications(db: Database, user_ids: Sequence[UUID], deadline_s: float) -> Mapping[UUID, str]:
+    return await _read(db, deadline_s, NOTIFICATIONS, user_ids)
+
+
+async def _read(db: Database, deadline_s: float, statement: str, *arguments: object) -> Mapping[UUID, str]:
+    async with asyncio.timeout(deadline_s), db.connection(deadline_s) as connection:
+        return {row["user_id"]: row["panel"] for row in await connection.fetch(statement, *arguments)}

@@ -1,0 +1,33 @@
+"""A user's notifications in the database."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.worker.models import Notification
+
+
+async def notifications_page(
+    session: AsyncSession, user_id: UUID, *, unread: bool, before: UUID | None, limit: int
+) -> Sequence[Notification]:
+    """Newest first, one more than `limit`."""
+    query = sa.select(Notification).where(Notification.user_id == user_id)
+    if unread:
+        query = query.where(~Notification.read)
+    if before:
+        query = query.where(Notification.id < before)
+    found = await session.scalars(query.order_by(Notification.id.desc()).limit(limit + 1))
+    return found.all()
+
+
+async def mark_read(session: AsyncSession, user_id: UUID, notification_id: UUID) -> Notification | None:
+    """The notification, read now; None when this user has no such one."""
+    marked = await session.scalars(
+        sa.update(Notification)
+        .where(Notification.user_id == user_id, Notification.id == notification_id)
+        .values(read=True)
+        .returning(Notification)
+    )
+    return marked.one_or_none()

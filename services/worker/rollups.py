@@ -1,0 +1,75 @@
+"""Folding order events into sums. Adding is all it does, so that neither the order of the events nor how they are cut
+into batches matters."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+from shared.events import Event, OrderCancelled, OrderChanged, OrderCreated
+
+CREATED = "created"
+
+
+@dataclass(slots=True)
+class OfUser:
+    orders: int = 0
+    items: int = 0
+    last_order_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Sum:
+    """`orders` are those that `revenue` is of, except by day: there they are all that were placed."""
+
+    orders: int = 0
+    revenue: int = 0
+
+    def add(self, orders: int, revenue: int) -> None:
+        self.orders += orders
+        self.revenue += revenue
+
+
+@dataclass(slots=True)
+class Deltas:
+    """What events change: by user, by user and status, by user and currency, by user, UTC day and currency."""
+
+    users: dict[UUID, OfUser] = field(default_factory=lambda: defaultdict(OfUser))
+    statuses: dict[tuple[UUID, str], int] = field(default_factory=lambda: defaultdict(int))
+    currencies: dict[tuple[UUID, str], Sum] = field(default_factory=lambda: defaultdict(Sum))
+    days: dict[tuple[UUID, date, str], Sum] = field(default_factory=lambda: defaultdict(Sum))
+
+
+def fold(events: Iterable[Event]) -> Deltas:
+    """The sum of what each event changes; events that are about no order change nothing."""
+    deltas = Deltas()
+    for event in events:
+        if isinstance(event, OrderCreated):
+            _created(deltas, event)
+        elif isinstance(event, OrderChanged):
+            _changed(deltas, event)
+    return deltas
+
+
+def utc_day(moment: datetime) -> date:
+    return moment.astimezone(UTC).date()
+
+
+def _created(deltas: Deltas, event: OrderCreated) -> None:
+    user = deltas.users[event.user_id]
+    user.orders += 1
+    user.items += event.item_count
+    user.last_order_at = max(user.last_order_at or event.created_at, event.created_at)
+    deltas.statuses[event.user_id, CREATED] += 1
+    deltas.currencies[event.user_id, event.currency].add(1, event.total)
+    deltas.days[event.user_id, utc_day(event.created_at), event.currency].add(1, event.total)
+
+
+def _changed(deltas: Deltas, event: OrderChanged) -> None:
+    status = event.type.removeprefix("order.")
+    deltas.statuses[event.user_id, event.previous_status] -= 1
+    deltas.statuses[event.user_id, status] += 1
+    if isinstance(event, OrderCancelled):
+        deltas.currencies[event.user_id, event.currency].add(-1, -event.total)
+        deltas.days[event.user_id, utc_day(event.created_at), event.currency].add(0, -event.total)

@@ -1,0 +1,57 @@
+"""The read side: a user's notifications."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict
+
+from services.worker import repository
+from shared.errors import NotFound
+from shared.identity import CallerDep
+from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.producer import DatabaseDep
+
+router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
+
+
+class NotificationNotFound(NotFound):
+    code, title = "notification_not_found", "No such notification"
+
+
+class Notification(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    kind: str
+    title: str
+    body: str
+    read: bool
+    created_at: datetime
+
+
+@router.get("")
+async def list_notifications(
+    caller: CallerDep,
+    db: DatabaseDep,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    unread: Annotated[bool, Query(description="only those not read yet")] = False,
+) -> Page[Notification]:
+    """The caller's own notifications, newest first."""
+    before = decode_cursor(cursor)
+    async with db.begin() as session:
+        rows = await repository.notifications_page(session, caller.user_id, unread=unread, before=before, limit=limit)
+    items, next_cursor = page_of(rows, limit, lambda row: row.id)
+    return Page(items=[Notification.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+@router.post("/{notification_id}/read")
+async def read_notification(notification_id: UUID, caller: CallerDep, db: DatabaseDep) -> Notification:
+    """Marks one as read; once read, it stays so."""
+    async with db.begin() as session:
+        marked = await repository.mark_read(session, caller.user_id, notification_id)
+        if marked is None:
+            raise NotificationNotFound
+        return Notification.model_validate(marked)

@@ -1,0 +1,151 @@
+"""One Postgres database of a service: SQLAlchemy sessions for ordinary work, an asyncpg pool where it is hot."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import sqlalchemy as sa
+from asyncpg.pool import PoolConnectionProxy
+from pydantic import Field
+from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from shared.settings import ServiceSettings
+
+CONNECT_TIMEOUT_S = 5.0
+ACQUIRE_TIMEOUT_S = 5.0
+COMMAND_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 3.0
+
+Connection = PoolConnectionProxy
+Pool = asyncpg.Pool
+
+UNAVAILABLE: tuple[type[Exception], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    exc.OperationalError,
+    exc.InterfaceError,
+    exc.TimeoutError,
+)
+"""What is raised while the database is away, starting or overloaded: trying again later may help."""
+
+
+TYPES: dict[Any, Any] = {UUID: sa.Uuid(), str: sa.Text(), datetime: sa.TIMESTAMP(timezone=True)}
+"""The `type_annotation_map` of each service's declarative base."""
+
+
+class DatabaseSettings(ServiceSettings):
+    """The settings of a service with a database."""
+
+    database_url: str
+    """`postgresql://user:password@host:port/name`"""
+    pool_size: int = 10
+    """Connections of each of the two pools, at most."""
+    lock_timeout_s: float = Field(0, ge=0)
+    """How long a statement waits for a lock, at most; 0 is without end."""
+    idle_transaction_timeout_s: float = Field(60, ge=0)
+    """How long a transaction may stand idle before Postgres ends it: its client may be gone without a word, and its
+    locks would stay for hours. Longer than any job's effect outside the database takes; 0 is without end."""
+
+
+class Database:
+    """Both ways to one database. Connects when first used, so that a service starts without it."""
+
+    def __init__(self, engine: AsyncEngine, pool: Pool) -> None:
+        self.engine = engine
+        self.pool = pool
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: DatabaseSettings) -> AsyncIterator["Database"]:
+        session = {
+            "lock_timeout": f"{settings.lock_timeout_s * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{settings.idle_transaction_timeout_s * 1000:.0f}",
+        }
+        engine = create_async_engine(
+            sqlalchemy_url(settings.database_url),
+            pool_size=settings.pool_size,
+            max_overflow=0,
+            pool_timeout=ACQUIRE_TIMEOUT_S,
+            pool_pre_ping=True,
+            connect_args={
+                "timeout": CONNECT_TIMEOUT_S,
+                "command_timeout": COMMAND_TIMEOUT_S,
+                "server_settings": session,
+            },
+        )
+        pool = asyncpg.create_pool(
+            settings.database_url,
+            min_size=0,
+            max_size=settings.pool_size,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            server_settings=session,
+            reset=_leave_session,
+        )
+        try:
+            yield cls(engine, await pool)
+        finally:
+            await engine.dispose()
+            await _close(pool)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
+        """A session in a transaction, committed at the end: do it at the edge, before the answer goes out."""
+        async with self._sessions.begin() as session:
+            yield session
+
+    @asynccontextmanager
+    async def connection(self, timeout_s: float = ACQUIRE_TIMEOUT_S) -> AsyncIterator[Connection]:
+        """A pooled asyncpg connection; waits for one no longer than `timeout_s`.
+
+        An open transaction is rolled back at the end. Other state of the session (SET, LISTEN, advisory locks) is
+        not undone: whoever makes it takes it back.
+        """
+        async with self.pool.acquire(timeout=timeout_s) as connection:
+            yield connection
+
+    async def ping(self) -> None:
+        """Raises when the database does not answer."""
+        async with self.connection() as connection:
+            await connection.execute("SELECT 1")
+
+
+async def _close(pool: Pool) -> None:
+    """In good order, unless the server does not answer or a connection is not given back."""
+    with suppress(TimeoutError):  # it terminates its connections when it is cancelled
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await pool.close()
+
+
+async def _leave_session(_: asyncpg.Connection) -> None:
+    """Instead of asyncpg's RESET ALL after each use: a round trip that costs a third of a short query."""
+
+
+def sqlalchemy_url(url: str) -> str:
+    """The same database for SQLAlchemy's asyncpg dialect."""
+    return "postgresql+asyncpg://" + url.split("://", 1)[1]
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether an exception means that the database cannot be reached or used now, rather than a defect of ours."""
+    if isinstance(error, exc.DBAPIError):
+        return error.connection_invalidated or isinstance(error, UNAVAILABLE) or _caused_by_outage(error.orig)
+    return isinstance(error, UNAVAILABLE)
+
+
+def _caused_by_outage(original: BaseException | None) -> bool:
+    return isinstance(original, UNAVAILABLE) or isinstance(getattr(original, "__cause__", None), UNAVAILABLE)

@@ -1,0 +1,166 @@
+"""Every event of the system, and its form on the wire.
+
+On the wire an event is a persistent AMQP message: the fields below as a JSON body, and as headers the CloudEvents
+attributes (`id`, `type`, `source`, `time`, `subject` = the user's id, `dataschema` with the version) and
+`traceparent`. `message_id` is the event's id. A consumer may see an event twice and in any order.
+
+An event only ever gains fields, with a default; what else changes is a new version.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to one user; `user_id` is the key by which everything is distributed."""
+
+    type: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    user_id: UUID
+
+
+class UserRegistered(Event, frozen=True, kw_only=True):
+    """`revision` counts the changes to a user from 1, so that a reader can tell which of two events is newer."""
+
+    type: ClassVar[str] = "user.registered"
+
+    email: str
+    name: str
+    revision: int
+    registered_at: datetime
+
+
+class UserUpdated(Event, frozen=True, kw_only=True):
+    type: ClassVar[str] = "user.updated"
+
+    email: str
+    name: str
+    revision: int
+    updated_at: datetime
+
+
+class UserDeleted(Event, frozen=True, kw_only=True):
+    type: ClassVar[str] = "user.deleted"
+
+    revision: int
+    deleted_at: datetime
+
+
+class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """`unit_price` in minor units of the order's currency."""
+
+    sku: str
+    name: str
+    quantity: int
+    unit_price: int
+
+
+class OrderCreated(Event, frozen=True, kw_only=True):
+    """`total` in minor units of `currency`; `item_count` is the sum of the quantities.
+
+    `mail` is false for orders that are counted but not confirmed by mail (imported and demo orders).
+    """
+
+    type: ClassVar[str] = "order.created"
+
+    order_id: UUID
+    currency: str
+    total: int
+    item_count: int
+    items: tuple[OrderLine, ...]
+    created_at: datetime
+    mail: bool = True
+
+
+class OrderChanged(Event, frozen=True, kw_only=True):
+    """What the three changes of an order's status have in common.
+
+    Each carries what a rollup needs to fold it alone, without the order: the status it left, when the order was
+    created, its total and its currency.
+    """
+
+    order_id: UUID
+    previous_status: str
+    currency: str
+    total: int
+    created_at: datetime
+    changed_at: datetime
+    mail: bool = True
+
+
+class OrderPaid(OrderChanged, frozen=True, kw_only=True):
+    type: ClassVar[str] = "order.paid"
+
+
+class OrderShipped(OrderChanged, frozen=True, kw_only=True):
+    type: ClassVar[str] = "order.shipped"
+
+
+class OrderCancelled(OrderChanged, frozen=True, kw_only=True):
+    type: ClassVar[str] = "order.cancelled"
+
+
+EVENTS: dict[str, type[Event]] = {
+    kind.type: kind
+    for kind in (
+        UserRegistered,
+        UserUpdated,
+        UserDeleted,
+        OrderCreated,
+        OrderPaid,
+        OrderShipped,
+        OrderCancelled,
+    )
+}
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """An event with what the wire says of it."""
+
+    id: UUID
+    time: datetime
+    event: Event
+    traceparent: str | None = None
+
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time that says which one it is: RFC 3339 has an offset."""
+
+
+class UnreadableEvent(ValueError):
+    """A message that is no event of this system: no JSON, an unknown type, or fields that do not fit. Permanent."""
+
+
+def encode(event: Event) -> bytes:
+    """The JSON body."""
+    return msgspec.json.encode(event)
+
+
+def schema_of(kind: type[Event]) -> str:
+    """The `dataschema` attribute: type and version."""
+    return f"urn:dashboard:event:{kind.type}:{kind.version}"
+
+
+def decode(headers: Mapping[str, Any], body: bytes) -> Envelope:
+    """The event in a message, by its `type` header; raises `UnreadableEvent`."""
+    try:
+        kind = EVENTS[headers["type"]]
+        return Envelope(
+            id=UUID(str(headers["id"])),
+            time=msgspec.convert(headers["time"], Moment),
+            event=msgspec.json.decode(body, type=kind),
+            traceparent=_text(headers.get("traceparent")),
+        )
+    except KeyError as missing:
+        raise UnreadableEvent(f"unknown event type or missing header: {missing}") from None
+    except (ValueError, TypeError, RecursionError) as broken:  # msgspec's errors are ValueErrors
+        raise UnreadableEvent(str(broken)) from broken
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

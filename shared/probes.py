@@ -1,0 +1,81 @@
+"""Probes and metrics. Liveness asks no dependency; readiness asks each and names the one that fails."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from fastapi import APIRouter, FastAPI, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import JSONResponse, Response
+
+CHECK_TIMEOUT_S = 2.0
+
+Check = Callable[[], Awaitable[object]]
+"""Raises when the dependency cannot be used."""
+
+
+class Checks:
+    """The dependencies of a process: without a needed one it is not ready, without a useful one it is degraded."""
+
+    def __init__(self) -> None:
+        self.needed: dict[str, Check] = {}
+        self.useful: dict[str, Check] = {}
+        self.stuck: str | None = None
+        """What is wrong with this process that only a restart may mend."""
+
+    def say_stuck(self, reason: str | None) -> None:
+        self.stuck = reason
+
+
+probes = APIRouter(include_in_schema=False)
+
+
+@probes.get("/livez")
+async def livez(request: Request) -> JSONResponse:
+    """200 while the process answers and has not found itself stuck; asks no dependency."""
+    checks: Checks = request.app.state.checks
+    if checks.stuck:
+        return JSONResponse({"status": "stuck", "reason": checks.stuck}, HTTPStatus.SERVICE_UNAVAILABLE)
+    return JSONResponse({"status": "ok"})
+
+
+@probes.get("/readyz")
+async def readyz(request: Request) -> JSONResponse:
+    """200 when every needed dependency answers, else 503; names each with what is wrong."""
+    checks: Checks = request.app.state.checks
+    every = checks.needed | checks.useful
+    found = dict(zip(every, await asyncio.gather(*map(_outcome, every.values())), strict=True))
+    failed = {name for name, outcome in found.items() if outcome != "ok"}
+    ready = failed.isdisjoint(checks.needed)
+    status = "unavailable" if not ready else "degraded" if failed else "ready"
+    body = {"status": status, "checks": found}
+    return JSONResponse(body, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+async def _outcome(check: Check) -> str:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            await check()
+    except TimeoutError:
+        return f"no answer within {CHECK_TIMEOUT_S:g} s"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "ok"
+
+
+metrics = APIRouter(include_in_schema=False)
+
+
+@metrics.get("/metrics")
+async def read_metrics() -> Response:
+    """Prometheus' text format."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def internal_app(app: FastAPI) -> FastAPI:
+    """What a process that faces the public serves on its second, internal port: probes and metrics."""
+    internal = FastAPI(openapi_url=None)
+    internal.state = app.state
+    internal.include_router(probes)
+    internal.include_router(metrics)
+    return internal

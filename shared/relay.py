@@ -1,0 +1,177 @@
+"""The relay: takes rows from the outbox, publishes them with confirms, and deletes what the broker has taken.
+
+Several relays may share an outbox (`SKIP LOCKED`). A crash between the broker's confirm and the commit publishes a
+batch again, with the same ids: consumers keep a ledger for that.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import aio_pika
+import asyncpg
+from aio_pika.abc import AbstractChannel, AbstractExchange
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError, ChannelInvalidStateError, PublishError
+from prometheus_client import Counter, Gauge
+
+from shared import outbox, topology
+from shared.amqp import with_heartbeat
+from shared.clock import rfc3339
+from shared.db import UNAVAILABLE, Connection, Database
+from shared.logs import get_logger
+
+PUBLISHED = Counter("outbox_published_total", "Events that the broker has confirmed.")
+RETURNED = Counter("outbox_returned_total", "Events that no queue was bound for; they stay in the outbox.")
+WAITING = Gauge("outbox_waiting", "Rows in the outbox.")
+OLDEST = Gauge("outbox_oldest_age_seconds", "Age of the oldest row in the outbox.")
+
+log = get_logger(__name__)
+
+TAKE = """
+    SELECT id, user_id, type, dataschema, payload, traceparent, created_at FROM outbox
+    WHERE available_at <= now() ORDER BY available_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
+"""
+POSTPONE = (
+    "UPDATE outbox SET available_at = now() + $2 * interval '1 second', returned = returned + 1 WHERE id = ANY($1)"
+)
+MEASURE = "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox"
+
+DOWN: tuple[type[Exception], ...] = (AMQPError, ChannelInvalidStateError, *UNAVAILABLE)
+
+
+class Relay:
+    """Publishes one service's outbox for as long as `run` runs; survives the loss of the broker and the database."""
+
+    CONNECTION = aio_pika.Connection
+    BATCH = 200
+    POLL_S = 1.0
+    """How long a row may wait when its NOTIFY was missed."""
+    CONNECT_TIMEOUT_S = 5.0
+    CLOSE_TIMEOUT_S = 1.0
+    PUBLISH_TIMEOUT_S = 10.0
+    """Its own, around the whole call: a publish hangs while the connection is down."""
+    RETURNED_DELAY_S = 5.0
+    RECONNECT_S = 1.0
+    MEASURE_S = 2.0
+
+    def __init__(self, db: Database, rabbitmq_url: str, source: str) -> None:
+        self._db = db
+        self._url = rabbitmq_url
+        self._source = f"/{source}"
+        self._connected = False
+
+    async def run(self) -> None:
+        """Until cancelled. Raises only `TopologyMismatch`, which no retry would mend."""
+        while True:
+            try:
+                async with self._channel() as channel, self._wakeups() as wakeup:
+                    exchange = await topology.declare(channel)
+                    channel.close_callbacks.add(lambda *_: wakeup.set())
+                    self._connected = True
+                    log.info("relay running", source=self._source)
+                    while not channel.is_closed:
+                        wakeup.clear()
+                        if await self.relay_batch(exchange) < self.BATCH:
+                            await self._wait(wakeup)
+                    log.warning("relay has lost its broker")
+            except DOWN as down:
+                log.warning("relay waits for its broker or database", error=repr(down))
+            finally:
+                self._connected = False
+            await asyncio.sleep(self.RECONNECT_S)
+
+    async def check(self) -> None:
+        """For readiness: raises while the relay has no broker."""
+        if not self._connected:
+            raise ConnectionError("not connected; events wait in the outbox")
+
+    async def relay_batch(self, exchange: AbstractExchange) -> int:
+        """Publish one batch; returns how many rows it took. What was not confirmed stays for the next time."""
+        async with self._db.connection() as connection, connection.transaction():
+            rows = await connection.fetch(TAKE, self.BATCH)
+            if not rows:
+                return 0
+            outcomes = await asyncio.gather(*(self._publish(exchange, row) for row in rows), return_exceptions=True)
+            await self._settle(connection, rows, outcomes)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, PublishError):
+                raise outcome
+        return len(rows)
+
+    async def _publish(self, exchange: AbstractExchange, row: asyncpg.Record) -> None:
+        async with asyncio.timeout(self.PUBLISH_TIMEOUT_S):
+            await exchange.publish(self._message(row), row["type"], mandatory=True)
+
+    async def _settle(self, connection: Connection, rows: Sequence[asyncpg.Record], outcomes: Sequence[object]) -> None:
+        confirmed = [row["id"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
+        returned = [row["id"] for row, outcome in zip(rows, outcomes, strict=True) if isinstance(outcome, PublishError)]
+        await connection.execute("DELETE FROM outbox WHERE id = ANY($1)", confirmed)
+        PUBLISHED.inc(len(confirmed))
+        if returned:
+            await connection.execute(POSTPONE, returned, self.RETURNED_DELAY_S)
+            RETURNED.inc(len(returned))
+            log.error("events returned: no queue is bound for them", count=len(returned), first=str(returned[0]))
+
+    def _message(self, row: asyncpg.Record) -> aio_pika.Message:
+        headers = {
+            "specversion": "1.0",
+            "id": str(row["id"]),
+            "type": row["type"],
+            "source": self._source,
+            "time": rfc3339(row["created_at"]),
+            "subject": str(row["user_id"]),
+            "dataschema": row["dataschema"],
+        }
+        if row["traceparent"]:
+            headers["traceparent"] = row["traceparent"]
+        return aio_pika.Message(
+            row["payload"].encode(),
+            headers=dict(headers),
+            message_id=str(row["id"]),
+            type=row["type"],
+            timestamp=row["created_at"],
+            content_type="application/json",
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        )
+
+    async def measure(self) -> None:
+        """Until cancelled: keep the gauges current, above all while the broker is away and the outbox grows."""
+        while True:
+            try:
+                async with self._db.connection() as connection:
+                    [(waiting, oldest)] = await connection.fetch(MEASURE)
+                WAITING.set(waiting)
+                OLDEST.set(float(oldest))
+            except UNAVAILABLE as down:
+                log.warning("outbox cannot be measured", error=repr(down))
+            await asyncio.sleep(self.MEASURE_S)
+
+    async def _wait(self, wakeup: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.POLL_S):
+                await wakeup.wait()
+
+    @asynccontextmanager
+    async def _channel(self) -> AsyncIterator[AbstractChannel]:
+        # Closed also when it could not connect: else its finalizer tries to, in whatever moment that comes.
+        async with self.CONNECTION(with_heartbeat(self._url)) as connection:
+            try:
+                await connection.connect(timeout=self.CONNECT_TIMEOUT_S)
+            except CONNECTION_EXCEPTIONS as away:  # StopAsyncIteration among them, which no generator may let through
+                raise ConnectionError(repr(away)) from away
+            yield await connection.channel(publisher_confirms=True, on_return_raises=True)
+
+    @asynccontextmanager
+    async def _wakeups(self) -> AsyncIterator[asyncio.Event]:
+        event = asyncio.Event()
+
+        def wake(*_: object) -> None:
+            event.set()
+
+        async with self._db.connection() as connection:
+            await connection.add_listener(outbox.CHANNEL, wake)
+            try:
+                yield event
+            finally:
+                with suppress(*UNAVAILABLE):  # no UNLISTEN: its answer may never come
+                    await connection.close(timeout=self.CLOSE_TIMEOUT_S)

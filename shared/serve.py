@@ -1,0 +1,78 @@
+"""Runs a service: one process, one event loop, one or two listeners, an orderly end on SIGTERM."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Generator
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from shared import logs
+from shared.background import Background
+from shared.settings import ServiceSettings
+
+KEEP_ALIVE_S = 75
+"""Longer than clients keep an idle connection, so that it is they who close it."""
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to `run`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def run(service: str, app: FastAPI, settings: ServiceSettings, internal: tuple[ASGIApp, int] | None = None) -> None:
+    """Serve `app` until SIGTERM or SIGINT; `internal` is a second application with its own port.
+
+    Exits with status 1 and one line when a background task of `app.state.background` has failed.
+    """
+    logs.configure(service, settings)
+    servers = [_server(app, settings, settings.port, lifespan="on")]
+    if internal:
+        servers.append(_server(internal[0], settings, internal[1], lifespan="off"))
+    uvloop.run(_serve(servers))
+    background: Background | None = getattr(app.state, "background", None)
+    if background and background.failure:
+        sys.exit(f"{service}: {background.failure}")
+    if not servers[0].started:
+        sys.exit(f"{service}: did not start; the log says why")
+
+
+def _server(app: ASGIApp, settings: ServiceSettings, port: int, lifespan: str) -> Server:
+    return Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=port,
+            lifespan=lifespan,  # type: ignore[arg-type]
+            http="httptools",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=int(settings.shutdown_grace_s),
+        )
+    )
+
+
+async def _serve(servers: list[Server]) -> None:
+    def stop() -> None:
+        for server in servers:
+            server.force_exit = server.should_exit
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    main, *others = [asyncio.create_task(server.serve()) for server in servers]
+    await main
+    stop()
+    await asyncio.gather(*others)

@@ -1,0 +1,54 @@
+"""Trace context (W3C) of what is being done, and the metrics that every process has."""
+
+import re
+import secrets
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from prometheus_client import Counter, Histogram
+
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+
+HTTP_REQUESTS = Histogram(
+    "http_request_duration_seconds",
+    "Duration of HTTP requests by route template, method and status.",
+    ["route", "method", "status"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+UNHANDLED = Counter("unhandled_exceptions_total", "Exceptions that reached the edge of the process.", ["route"])
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One position in a trace: `trace_id` 32 and `span_id` 16 hex digits, `flags` 2."""
+
+    trace_id: str
+    span_id: str
+    flags: str = "01"
+
+    @classmethod
+    def start(cls) -> "Trace":
+        """The beginning of a new trace."""
+        return cls(secrets.token_hex(16), secrets.token_hex(8))
+
+    @classmethod
+    def parse(cls, traceparent: str | None) -> "Trace | None":
+        """What a `traceparent` header says (https://www.w3.org/TR/trace-context/); None when it is not one."""
+        match = _TRACEPARENT.fullmatch(traceparent or "")
+        return cls(*match.groups()) if match else None
+
+    def child(self) -> "Trace":
+        """The next span of the same trace."""
+        return Trace(self.trace_id, secrets.token_hex(8), self.flags)
+
+    def __str__(self) -> str:
+        return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
+
+
+current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
+
+
+def traceparent() -> str | None:
+    """The header to send along with whatever is done now; None outside a request or job."""
+    trace = current_trace.get()
+    return str(trace) if trace else None

@@ -1,0 +1,162 @@
+"""Two kinds of tokens, both JWT (RFC 7519).
+
+User tokens are signed with Ed25519 by the users service and verified by anyone who has its JWKS (RFC 7517).
+Service tokens are signed with a secret that all services share; they say which service is calling another.
+"""
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+from uuid import UUID
+
+import jwt
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+USER_AUDIENCE = "dashboard"
+USER_ISSUER = "dashboard-users"
+SERVICE_AUDIENCE = "dashboard-internal"
+
+Role = Literal["user", "support", "admin"]
+
+
+class InvalidToken(Exception):
+    """Not a token of ours, or no longer one. What is wrong with it is for the log, not for the client."""
+
+
+class UserClaims(msgspec.Struct, frozen=True):
+    """What an access token says: `sub` is the user's id, `sid` their session, `exp` the Unix time of its end."""
+
+    sub: UUID
+    sid: UUID
+    role: Role
+    exp: float
+
+
+def b64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def b64url_decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+class SigningKey:
+    """An Ed25519 key; `seed` is its 32 bytes as base64url. `kid` is its RFC 7638 thumbprint."""
+
+    def __init__(self, seed: str) -> None:
+        self.private = Ed25519PrivateKey.from_private_bytes(b64url_decode(seed))
+        public = b64url(self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+        required = {"crv": "Ed25519", "kty": "OKP", "x": public}
+        canonical = json.dumps(required, separators=(",", ":"), sort_keys=True)
+        self.kid = b64url(hashlib.sha256(canonical.encode()).digest())
+        self.jwk = required | {"kid": self.kid, "alg": "EdDSA", "use": "sig"}
+
+
+class UserTokens:
+    """Issues access tokens with the first key; the JWKS holds them all, so that keys can be rotated."""
+
+    def __init__(self, seeds: Sequence[str], ttl_s: int) -> None:
+        self._keys = [SigningKey(seed) for seed in seeds]
+        self.ttl_s = ttl_s
+        self.jwks: dict[str, Any] = {"keys": [key.jwk for key in self._keys]}
+
+    def issue(self, user_id: UUID, session_id: UUID, role: Role) -> str:
+        """A token for one session, valid from now for `ttl_s` seconds."""
+        now = int(time.time())
+        claims = {
+            "iss": USER_ISSUER,
+            "aud": USER_AUDIENCE,
+            "sub": str(user_id),
+            "sid": str(session_id),
+            "role": role,
+            "iat": now,
+            "nbf": now,
+            "exp": now + self.ttl_s,
+        }
+        key = self._keys[0]
+        return jwt.encode(claims, key.private, algorithm="EdDSA", headers={"kid": key.kid})
+
+
+def public_keys(jwks: dict[str, Any]) -> dict[str, Ed25519PublicKey]:
+    """The Ed25519 keys of a JWKS by `kid`; other kinds of keys are passed over."""
+    return {
+        key["kid"]: Ed25519PublicKey.from_public_bytes(b64url_decode(key["x"]))
+        for key in jwks.get("keys", [])
+        if key.get("crv") == "Ed25519" and "kid" in key
+    }
+
+
+def key_id(token: str) -> str:
+    """The `kid` that a token claims to be signed with. Raises `InvalidToken`."""
+    try:
+        return str(jwt.get_unverified_header(token)["kid"])
+    except (jwt.InvalidTokenError, KeyError) as broken:
+        raise InvalidToken(f"header: {broken}") from broken
+
+
+def verify_user_token(token: str, key: Ed25519PublicKey, leeway_s: float = 0) -> UserClaims:
+    """The claims of a token signed by `key` for this system and valid now. Raises `InvalidToken`."""
+    try:
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=["EdDSA"],
+            audience=USER_AUDIENCE,
+            issuer=USER_ISSUER,
+            leeway=leeway_s,
+            options={"require": ["exp", "nbf", "iat", "sub", "aud", "iss"]},
+        )
+        return msgspec.convert(claims, UserClaims)
+    except (jwt.InvalidTokenError, msgspec.ValidationError) as broken:
+        raise InvalidToken(str(broken)) from broken
+
+
+class ServiceTokens:
+    """Makes and verifies the short-lived tokens by which services know each other."""
+
+    TTL_S = 120
+    MAX_REMEMBERED = 1024
+
+    def __init__(self, secret: str, service: str) -> None:
+        self._secret = secret
+        self._service = service
+        self._token = ""
+        self._renew_at = 0.0
+        self._verified: dict[str, tuple[str, float]] = {}
+
+    def token(self) -> str:
+        """This service's own token; the same one for half its life."""
+        now = time.time()
+        if now >= self._renew_at:
+            self._renew_at = now + self.TTL_S / 2
+            claims = {"iss": self._service, "aud": SERVICE_AUDIENCE, "iat": int(now), "exp": int(now) + self.TTL_S}
+            self._token = jwt.encode(claims, self._secret, algorithm="HS256")
+        return self._token
+
+    def verify(self, token: str) -> str:
+        """The name of the service that is calling. Raises `InvalidToken`."""
+        service, expires = self._verified.get(token, ("", 0.0))
+        if expires <= time.time():
+            service, expires = self._decode(token)
+            if len(self._verified) >= self.MAX_REMEMBERED:
+                self._verified.clear()
+            self._verified[token] = service, expires
+        return service
+
+    def _decode(self, token: str) -> tuple[str, float]:
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=["HS256"],
+                audience=SERVICE_AUDIENCE,
+                options={"require": ["exp", "iss", "aud"]},
+            )
+        except jwt.InvalidTokenError as broken:
+            raise InvalidToken(str(broken)) from broken
+        return str(claims["iss"]), float(claims["exp"])

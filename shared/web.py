@@ -1,0 +1,193 @@
+"""The web application of a service: what all of them have in common, in the order in which a request meets it."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared import errors, problems, telemetry
+from shared.logs import get_logger
+from shared.probes import Checks, probes
+from shared.settings import ServiceSettings
+from shared.tokens import ServiceTokens
+
+log = get_logger(__name__)
+
+REQUEST_ID_HEADER = "X-Request-Id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_UNLOGGED = ("/livez", "/readyz", "/metrics", "/internal/")
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class AsgiRoute(Route):
+    """A route whose endpoint is an ASGI object. It tells its template to metrics and logs, as FastAPI's routes do."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child_scope = super().matches(scope)
+        return match, {**child_scope, "route": self}
+
+
+def create_app(
+    service: str,
+    settings: ServiceSettings,
+    *,
+    lifespan: Lifespan,
+    routes: Iterable[APIRouter | BaseRoute],
+    is_outage: Callable[[Exception], bool] = lambda _: False,
+) -> FastAPI:
+    """The application of one service.
+
+    `lifespan` builds what the service needs and puts it on `app.state`, and what it depends on in
+    `app.state.checks`. `is_outage` tells the exceptions that mean "a dependency is away" (503) from defects (500).
+    """
+    app = FastAPI(
+        title=f"Dashboard: {service}",
+        lifespan=_with_state(service, settings, lifespan),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses={"4XX": {"model": errors.Problem}, "5XX": {"model": errors.Problem}},
+    )
+    app.add_middleware(RequestContext, is_outage=is_outage, max_body_bytes=settings.max_body_bytes)
+    problems.install(app)
+    for route in routes:
+        if isinstance(route, APIRouter):
+            app.include_router(route)
+        else:
+            app.router.routes.append(route)
+    app.include_router(probes)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _with_state(service: str, settings: ServiceSettings, lifespan: Lifespan) -> Lifespan:
+    @asynccontextmanager
+    async def with_state(app: FastAPI) -> AsyncIterator[None]:
+        app.state.settings = settings
+        app.state.service_tokens = ServiceTokens(settings.internal_token_secret.get_secret_value(), service)
+        app.state.checks = Checks()
+        async with lifespan(app):
+            log.info("started", port=settings.port)
+            yield
+            log.info("stopping")
+
+    return with_state
+
+
+class RequestContext:
+    """Gives each request its id and trace, catches what nobody caught, logs and measures. Plain ASGI."""
+
+    def __init__(self, app: ASGIApp, is_outage: Callable[[Exception], bool], max_body_bytes: int) -> None:
+        self._app = app
+        self._is_outage = is_outage
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers = Headers(scope=scope)
+        request_id = self._identify(headers)
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+            await send(message)
+
+        try:
+            if _declared_length(headers) > self._max_body_bytes:
+                raise HTTPException(413)
+            await self._app(scope, _bounded(receive, self._max_body_bytes), send_with_id)
+        except Exception as error:
+            response = self._response_to(error, scope)
+            if status:
+                raise
+            await response(scope, receive, send_with_id)
+        finally:
+            self._record(scope, status, time.perf_counter() - began)
+
+    def _identify(self, headers: Headers) -> str:
+        """Takes over the caller's request id and trace, or begins new ones, and binds both to the logs."""
+        given = headers.get(REQUEST_ID_HEADER, "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        caller = telemetry.Trace.parse(headers.get("traceparent"))
+        trace = caller.child() if caller else telemetry.Trace.start()
+        telemetry.current_trace.set(trace)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace.trace_id)
+        return request_id
+
+    def _response_to(self, error: Exception, scope: Scope) -> Response:
+        if isinstance(error, HTTPException):
+            return problems.of_status(error.status_code, error.headers)
+        if self._is_outage(error):
+            log.warning("a dependency is away", path=scope["path"], error=repr(error))
+            return problems.of_error(errors.Unavailable())
+        telemetry.UNHANDLED.labels(_template(scope)).inc()
+        log.error("unhandled exception", path=scope["path"], exc_info=error)
+        return problems.of_error(errors.DashboardError("The error is ours and has been logged."))
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = _template(scope)
+        telemetry.HTTP_REQUESTS.labels(route, scope["method"], status).observe(seconds)
+        if not scope["path"].startswith(_UNLOGGED):
+            write = log.warning if status >= HTTPStatus.INTERNAL_SERVER_ERROR else log.info
+            write("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
+
+
+def _template(scope: Scope) -> str:
+    """The route's path template, so that metrics do not grow with ids; `unknown` where none matched."""
+    return getattr(scope.get("route"), "path_format", "unknown")
+
+
+def _bounded(receive: Receive, max_bytes: int) -> Receive:
+    """Refuses a body that turns out too large. FastAPI's own limit answers in plain text, without a request id."""
+    received = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > max_bytes:
+            raise HTTPException(413)
+        return message
+
+    return receive_bounded
+
+
+def _declared_length(headers: Headers) -> int:
+    told = headers.get("content-length", "0")
+    return int(told) if told.isascii() and told.isdigit() else 0
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, with problems under their own media type."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        for operation in (o for path in document["paths"].values() for o in path.values()):
+            _describe_problems(operation)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _describe_problems(operation: dict[str, Any]) -> None:
+    operation["responses"].pop("422", None)
+    for status, response in operation["responses"].items():
+        if status[0] in "45" and "application/json" in response.get("content", {}):
+            response["content"]["application/problem+json"] = response["content"].pop("application/json")

@@ -1,0 +1,45 @@
+"""TEST_BACKENDS=docker|local; unset, containers where an engine and the images are to be had."""
+
+import os
+
+import docker
+from docker.errors import DockerException
+
+from tests.backends.interface import Backends
+
+
+def choose(wish: str | None = None) -> Backends:
+    wish = wish or os.environ.get("TEST_BACKENDS") or ("docker" if _docker_can() else "local")
+    if wish == "docker":
+        from tests.backends.containers import ContainerBackends
+
+        return ContainerBackends()
+    if wish == "local":
+        from tests.backends.local import LocalBackends
+
+        return LocalBackends()
+    raise ValueError(f"TEST_BACKENDS is {wish!r}: use docker or local")
+
+
+def _docker_can() -> bool:
+    from tests.backends.containers import IMAGES
+
+    try:
+        client = docker.from_env(timeout=10)
+    except DockerException:
+        return False
+    try:
+        return all(_have(client, image) for image in IMAGES)
+    finally:
+        client.close()
+
+
+def _have(client: docker.DockerClient, image: str) -> bool:
+    try:
+        client.images.get(image)
+    except DockerException:
+        try:
+            client.images.pull(image)
+        except DockerException:
+            return False
+    return True

@@ -1,0 +1,31 @@
+"""What tests do to a RabbitMQ through rabbitmqctl, wherever that runs."""
+
+from typing import Protocol
+
+# One call for everything: each rabbitmqctl starts an Erlang of its own. 4.1 renamed the second function.
+_RESET = """
+[rabbit_amqqueue:delete(Queue, false, false, <<"tests">>) || Queue <- rabbit_amqqueue:list(<<"/">>)],
+Old = erlang:function_exported(rabbit_exchange, delete, 3),
+Delete = case Old of true -> delete; false -> ensure_deleted end,
+[rabbit_exchange:Delete(element(2, Exchange), false, <<"tests">>)
+ || Exchange <- rabbit_exchange:list(<<"/">>), Name <- [element(4, element(2, Exchange))],
+    Name =/= <<>>, binary:match(Name, <<"amq.">>) =/= {0, 4}].
+"""
+
+
+class _Ctl(Protocol):
+    def rabbitmqctl(self, *arguments: str) -> str: ...
+
+
+class RabbitControl:
+    """Mixed into a backend that has `rabbitmqctl`."""
+
+    def connections(self: _Ctl) -> list[str]:
+        listed = self.rabbitmqctl("list_connections", "pid", "--no-table-headers")
+        return [line for line in listed.splitlines() if line.startswith("<")]
+
+    def close_connections(self: _Ctl, reason: str = "closed by a test") -> None:
+        self.rabbitmqctl("close_all_connections", reason)
+
+    def reset(self: _Ctl) -> None:
+        self.rabbitmqctl("eval", _RESET)

@@ -1,0 +1,43 @@
+"""What the clients of a run were told: the measure of what must be there in the end."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from uuid import UUID
+
+
+@dataclass
+class PlacedOrder:
+    """An order that was answered 201; `status` is the last that a client was told of."""
+
+    id: UUID
+    user_id: UUID
+    email: str
+    key: str
+    total: int
+    status: str = "created"
+    changes: list[str] = field(default_factory=list)
+
+    @property
+    def number(self) -> str:
+        """As the mails call it."""
+        return self.id.hex[-8:].upper()
+
+
+@dataclass
+class Journal:
+    persons: dict[UUID, str] = field(default_factory=dict)
+    """The address of everybody whose registration was confirmed."""
+    orders: dict[UUID, PlacedOrder] = field(default_factory=dict)
+    requests: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often a request (place, pay, ...) had which outcome, repetitions included."""
+    unanswered: list[str] = field(default_factory=list)
+    """Requests that had no definite answer even long after the last fault."""
+    wrong: list[str] = field(default_factory=list)
+    """Definite answers that must not be."""
+
+    def expected_notifications(self) -> Counter[tuple[UUID, str]]:
+        expected = Counter((user_id, "user.registered") for user_id in self.persons)
+        for order in self.orders.values():
+            expected[order.user_id, "order.created"] += 1
+            expected.update((order.user_id, f"order.{change}") for change in order.changes)
+        return expected

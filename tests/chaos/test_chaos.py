@@ -1,0 +1,22 @@
+"""A short run, the same each time. `make chaos` does longer ones, with other seeds."""
+
+from pathlib import Path
+
+import pytest
+
+from services.local.servers.rabbitmq_files import find_scripts
+from tests.chaos.dashboard import running_dashboard
+from tests.chaos.report import report
+from tests.chaos.run import Conditions, run
+
+SHORT = Conditions(seed=83, seconds=26)
+"""Of the first seeds, one whose faults are of nearly every kind."""
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(find_scripts() is None, reason="kills servers of its own: needs an installed RabbitMQ")
+async def test_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
+    """While processes are killed, frozen and cut off, each accepted order has its effects, and has them once."""
+    outcome = await run(running_dashboard, SHORT, tmp_path, print)
+    assert len(outcome.journal.orders) > 0
+    assert not outcome.failed, report([outcome])

@@ -1,0 +1,20 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.backends import Backends
+from tests.e2e.stack import Person, Stack, running_stack
+
+
+@pytest.fixture(scope="package")
+def stack(backends: Backends, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Gone before other tests use the broker: its worker would take their events."""
+    with running_stack(tmp_path_factory.mktemp("stack"), backends) as stack:
+        yield stack
+
+
+@pytest.fixture
+def person(stack: Stack) -> Iterator[Person]:
+    somebody = Person(stack)
+    yield somebody
+    somebody.http.close()

@@ -1,0 +1,87 @@
+"""The whole system in containers, as `docker compose up --build --wait` starts it."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.local.ports import free_port
+from tests.e2e.readme import run_example
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.docker
+
+ROOT = Path(__file__).parents[2]
+
+
+class Compose:
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._environment = os.environ | {"PORT": str(port), "COMPOSE_PROJECT_NAME": f"dashboard-test-{port}"}
+
+    def __call__(self, *arguments: str) -> str:
+        command = ["docker", "compose", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def mails(self) -> list[dict[str, Any]]:
+        listed = self("exec", "-T", "mail", "wget", "-qO-", "http://127.0.0.1:8025/api/v1/messages")
+        messages: list[dict[str, Any]] = json.loads(listed)["messages"]
+        return messages
+
+
+@pytest.fixture(scope="module")
+def compose() -> Iterator[Compose]:
+    compose = Compose(free_port())
+    try:
+        compose("up", "--build", "--wait")
+        yield compose
+    finally:
+        compose("down", "--volumes", "--timeout", "5")
+
+
+def test_the_examples_of_the_readme_work_and_the_mail_arrives(compose: Compose) -> None:
+    """Register, sign in, order, dashboard: as on one machine; the confirmation is in the mail catcher, once."""
+    run_example(compose.url)
+    wait_until(compose.mails)
+    assert len(compose.mails()) == 1
+
+
+def test_demo_data_is_made_once(compose: Compose) -> None:
+    """`docker compose run --rm seed` can be run again without making anything twice."""
+    for _ in range(2):
+        compose("run", "--rm", "seed")
+    form = {"username": "demo@example.com", "password": "dashboard-demo"}
+    token = httpx.post(f"{compose.url}/v1/tokens", data=form).json()["access_token"]
+
+    def orders() -> int:
+        answer = httpx.get(f"{compose.url}/v1/dashboard", headers={"Authorization": f"Bearer {token}"})
+        return int(answer.json()["panels"]["analytics"]["data"]["orders"])
+
+    wait_until(lambda: orders() == 120, within=30)
+
+
+def test_only_the_public_port_is_published_and_it_has_no_metrics(compose: Compose) -> None:
+    """Nothing but the gateway is reachable, and neither metrics nor internal paths are on its public port."""
+    published = [
+        (service["Service"], port["TargetPort"])
+        for service in map(json.loads, compose("ps", "--format", "json").splitlines())
+        for port in service["Publishers"]
+        if port["PublishedPort"]
+    ]
+    assert published == [("gateway", 8000)]
+    assert httpx.get(f"{compose.url}/metrics").status_code == 404
+    assert httpx.post(f"{compose.url}/internal/panels/user").status_code == 404
+
+
+def test_a_container_runs_without_root_and_cannot_write(compose: Compose) -> None:
+    """The services run as an ordinary user on a read-only file system."""
+    assert compose("exec", "-T", "orders", "id", "-u").strip() == "10001"
+    with pytest.raises(AssertionError, match="Read-only file system"):
+        compose("exec", "-T", "orders", "touch", "/app/file")

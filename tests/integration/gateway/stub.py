@@ -1,0 +1,180 @@
+"""A service as the gateway meets it: a real HTTP/1.1 server on a port of its own, which can be told to misbehave."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+PANEL_DATA: dict[str, Any] = {
+    "user": {"id": "1", "email": "ada@example.com", "name": "Ada", "avatar_url": None, "created_at": "2026-01-01"},
+    "orders": [{"id": "1", "status": "created", "total": 4999, "currency": "EUR"}],
+    "notifications": [{"id": "1", "kind": "order.created", "title": "Thanks", "read": False}],
+    "analytics": {"orders": 1, "items": 2, "revenue": {"EUR": 4999}},
+}
+
+
+@dataclass
+class Received:
+    """A request as it arrived; of its body only the size is kept when it is large."""
+
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    body: bytes = b""
+    size: int = 0
+
+    def values(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+
+@dataclass
+class Exchange:
+    """One request, and the means to answer it."""
+
+    request: Received
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def reply(self, body: bytes, status: int = 200, headers: str = "Content-Type: application/json\r\n") -> None:
+        head = f"HTTP/1.1 {status} X\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+        await self.raw(head.encode() + body)
+
+    async def raw(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+
+Behaviour = Callable[[Exchange], Awaitable[None]]
+
+
+async def answer_panel(exchange: Exchange) -> None:
+    panel = exchange.request.target.rsplit("/", 1)[-1]
+    ids = json.loads(exchange.request.body)["ids"]
+    await exchange.reply(json.dumps({"items": dict.fromkeys(ids, PANEL_DATA[panel]), "missing": []}).encode())
+
+
+async def hang(exchange: Exchange) -> None:
+    await exchange.reader.read()
+
+
+async def trickle(exchange: Exchange) -> None:
+    await exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n")
+    for _ in range(5000):
+        await exchange.raw(b" ")
+        await asyncio.sleep(0.02)
+
+
+async def reset(exchange: Exchange) -> None:
+    exchange.writer.transport.abort()
+
+
+async def cut_off(exchange: Exchange) -> None:
+    await exchange.raw(b'HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{"items"')
+    exchange.writer.close()
+
+
+async def not_http(exchange: Exchange) -> None:
+    await exchange.raw(b"\x00\x01\x02 rubbish\r\n\r\n")
+    exchange.writer.close()
+
+
+def replies(body: bytes, status: int = 200) -> Behaviour:
+    return lambda exchange: exchange.reply(body, status)
+
+
+@dataclass
+class StubService:
+    """Behaves by path (`*` for all others); keeps what it received, and counts its open connections."""
+
+    behaviours: dict[str, Behaviour] = field(default_factory=dict)
+    received: list[Received] = field(default_factory=list)
+    connections: int = 0
+    active: int = 0
+    _server: asyncio.Server | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def asked(self) -> list[Received]:
+        """What the gateway wanted for somebody, not for itself."""
+        return [
+            request for request in self.received if request.target not in ("/openapi.json", "/.well-known/jwks.json")
+        ]
+
+    def last(self, target: str) -> Received:
+        return next(request for request in reversed(self.received) if request.target.startswith(target))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["StubService"]:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1000)
+        try:
+            yield self
+        finally:
+            self._server.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while not writer.is_closing():
+                request = await _read(reader)
+                self.received.append(request)
+                self.active += 1
+                try:
+                    await self._behaviour(request.target)(Exchange(request, reader, writer))
+                finally:
+                    self.active -= 1
+        except (ConnectionError, asyncio.IncompleteReadError, ValueError):
+            pass
+        finally:
+            self.connections -= 1
+            writer.close()
+
+    def _behaviour(self, target: str) -> Behaviour:
+        path = target.partition("?")[0]
+        if path.startswith("/internal/panels/"):
+            return self.behaviours.get(path.rsplit("/", 1)[-1], answer_panel)
+        return self.behaviours.get(path) or self.behaviours.get("*") or replies(b"{}")
+
+
+async def _read(reader: asyncio.StreamReader) -> Received:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    method, target, _ = head[0].split(" ")
+    request = Received(method, target, [(n, v.strip()) for n, _, v in (line.partition(":") for line in head[1:-2])])
+    if lengths := request.values("content-length"):
+        await _read_counted(reader, request, int(lengths[0]))
+    elif "chunked" in request.values("transfer-encoding"):
+        while (size := int(await reader.readline(), 16)) > 0:
+            await _read_counted(reader, request, size)
+            await reader.readexactly(2)
+        await reader.readexactly(2)
+    return request
+
+
+async def _read_counted(reader: asyncio.StreamReader, request: Received, size: int) -> None:
+    while size > 0:
+        data = await reader.readexactly(min(size, 65536))
+        size -= len(data)
+        request.size += len(data)
+        if request.size <= 65536:
+            request.body += data

@@ -1,0 +1,26 @@
+"""`dashboard up` with stand-ins for the services: fake_up.py DATA_DIR [OPTION=VALUE…], `-` for none kept."""
+
+import sys
+from pathlib import Path
+
+from services.local.commands import Commands
+from services.local.up import Options, up
+
+_SERVICE = str(Path(__file__).with_name("fake_service.py"))
+
+
+def commands(seed: str, broken: str) -> Commands:
+    return Commands(
+        serve=lambda name: [sys.executable, *(["-c", "1 / 0"] if name == broken else [_SERVICE, name])],
+        migrate=lambda name: [sys.executable, "-c", f"print('migrated {name}')"],
+        seed=(sys.executable, "-c", seed),
+    )
+
+
+if __name__ == "__main__":
+    data_dir, *rest = sys.argv[1:]
+    given = dict(argument.split("=", 1) for argument in rest)
+    port = int(given["port"]) if "port" in given else None
+    replicas = given["replicas"].split() if "replicas" in given else []
+    options = Options(port, Path(data_dir), data_dir == "-", "seed" in given, replicas, durable=False)
+    sys.exit(up(options, commands(given.get("seed", ""), given.get("broken", ""))))

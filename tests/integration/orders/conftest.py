@@ -1,0 +1,66 @@
+"""A migrated database of its own for each test, copied from a template."""
+
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import pytest
+import structlog
+from fastapi import FastAPI
+
+from shared.db import Database
+from shared.migrations import migrate
+from tests.backends import PostgresBackend
+from tests.integration.orders.api import Visitor, running, settings_of
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> Iterator[None]:
+    """structlog's own default draws each traceback with all its variables, which takes seconds."""
+    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: PostgresBackend) -> Iterator[str]:
+    name = f"orders_{uuid4().hex[:12]}"
+    migrate("orders", postgres.create_database(name))
+    yield name
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def database_url(postgres: PostgresBackend, template: str) -> Iterator[str]:
+    name = f"orders_{uuid4().hex[:12]}"
+    yield postgres.create_database(name, template)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+async def app(database_url: str) -> AsyncIterator[FastAPI]:
+    """The service without a broker."""
+    async with running(settings_of(database_url)) as app:
+        yield app
+
+
+@pytest.fixture
+async def impatient_app(database_url: str) -> AsyncIterator[FastAPI]:
+    """The same, hardly waiting for locks."""
+    async with running(settings_of(database_url, lock_timeout_s=0.2)) as app:
+        yield app
+
+
+@pytest.fixture
+def db(app: FastAPI) -> Database:
+    database: Database = app.state.db
+    return database
+
+
+@pytest.fixture
+def user(app: FastAPI) -> Visitor:
+    return Visitor(app)
+
+
+@pytest.fixture
+def admin(app: FastAPI) -> Visitor:
+    return Visitor(app, "admin")

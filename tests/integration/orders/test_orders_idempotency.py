@@ -1,0 +1,110 @@
+"""The Idempotency-Key of POST /v1/orders."""
+
+import asyncio
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from shared.db import Database
+from tests.integration.orders.api import BODY, Visitor
+
+
+async def _post(user: Visitor, key: str, currency: str = "EUR") -> httpx.Response:
+    return await user.post("/v1/orders", json=BODY | {"currency": currency}, headers={"Idempotency-Key": key})
+
+
+async def _count(db: Database, table: str) -> int:
+    count: int = await db.pool.fetchval(f"SELECT count(*) FROM {table}")
+    return count
+
+
+async def test_a_repetition_is_answered_with_the_first_order(user: Visitor, db: Database) -> None:
+    """The same 201, marked as a replay; one order and one event."""
+    first, second = await _post(user, "k"), await _post(user, "k")
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json()
+    assert first.headers["Location"] == second.headers["Location"]
+    assert "Idempotent-Replayed" not in first.headers
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert await _count(db, "orders") == await _count(db, "outbox") == 1
+
+
+async def test_fifty_at_once_place_one_order(user: Visitor, db: Database) -> None:
+    """Whoever comes first places it; all others are given the same."""
+    responses = await asyncio.gather(*(_post(user, "k") for _ in range(50)))
+    assert {response.status_code for response in responses} == {201}
+    assert len({response.json()["id"] for response in responses}) == 1
+    assert sum("Idempotent-Replayed" in response.headers for response in responses) == 49
+    assert await _count(db, "orders") == await _count(db, "outbox") == 1
+
+
+async def test_another_body_under_the_key_is_refused(user: Visitor, db: Database) -> None:
+    """422 that names the header; nothing is placed."""
+    await _post(user, "k")
+    response = await _post(user, "k", "USD")
+    assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_reused")
+    assert response.json()["errors"][0]["field"] == "Idempotency-Key"
+    assert await _count(db, "orders") == 1
+
+
+async def test_keys_belong_to_their_user(app: FastAPI, user: Visitor, db: Database) -> None:
+    """Two users with the same key place an order each."""
+    first, second = await _post(user, "k"), await _post(Visitor(app), "k")
+    assert first.json()["id"] != second.json()["id"]
+    assert await _count(db, "orders") == 2
+
+
+async def test_a_refused_order_leaves_its_key_free(user: Visitor, db: Database) -> None:
+    """The key is stored with the order or not at all."""
+    await db.pool.execute("ALTER TABLE outbox ADD CONSTRAINT refuse CHECK (false)")
+    assert (await _post(user, "k")).status_code == 500
+    await db.pool.execute("ALTER TABLE outbox DROP CONSTRAINT refuse")
+    response = await _post(user, "k")
+    assert response.status_code == 201
+    assert "Idempotent-Replayed" not in response.headers
+
+
+async def test_while_the_first_is_in_flight_the_second_waits_only_so_long(impatient_app: FastAPI) -> None:
+    """409 after the lock timeout; when the first has been given up, the order can be placed."""
+    user, db = Visitor(impatient_app), impatient_app.state.db
+    async with db.connection() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(
+            "INSERT INTO idempotency_keys VALUES ($1, 'k', 'f', gen_random_uuid(), now())", user.user_id
+        )
+        response = await _post(user, "k")
+        await transaction.rollback()
+    assert (response.status_code, response.json()["code"]) == (409, "request_in_flight")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert (await _post(user, "k")).status_code == 201
+
+
+async def test_a_key_is_free_again_after_a_day(user: Visitor, db: Database) -> None:
+    """Used once more, even with another body, it places a second order and stands for that."""
+    first = await _post(user, "k")
+    await db.pool.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
+    second, third = await _post(user, "k", "USD"), await _post(user, "k", "USD")
+    assert first.json()["id"] != second.json()["id"] == third.json()["id"]
+    assert "Idempotent-Replayed" not in second.headers
+    assert await _count(db, "idempotency_keys") == 1
+
+
+async def test_expired_keys_are_taken_away_in_passing(app: FastAPI, user: Visitor, db: Database) -> None:
+    """Each new key takes two expired ones with it, whosever they are, and none that still holds."""
+    for key in ("a", "b", "c"):
+        await _post(Visitor(app), key)
+    await db.pool.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
+    await _post(user, "d")
+    assert await _count(db, "idempotency_keys") == 2
+    await _post(user, "e")
+    assert {row["key"] for row in await db.pool.fetch("SELECT key FROM idempotency_keys")} == {"d", "e"}
+
+
+@pytest.mark.parametrize("key", ["", " ", "two words", "x" * 256, "é"])
+async def test_a_key_is_visible_ascii(user: Visitor, key: str) -> None:
+    """1 to 255 characters without spaces, else 422."""
+    response = await user.post("/v1/orders", json=BODY, headers={b"Idempotency-Key": key.encode()})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "Idempotency-Key"

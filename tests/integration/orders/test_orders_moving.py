@@ -1,0 +1,124 @@
+"""Paying, shipping and cancelling."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from fastapi import FastAPI
+
+from shared import events
+from shared.db import Database
+from tests.integration.orders.api import Visitor
+
+
+async def _changes(db: Database) -> list[events.OrderChanged]:
+    rows = await db.pool.fetch("SELECT type, payload FROM outbox WHERE type <> 'order.created' ORDER BY id")
+    changes: list[Any] = [msgspec.json.decode(row["payload"], type=events.EVENTS[row["type"]]) for row in rows]
+    return changes
+
+
+async def test_an_order_is_paid_and_shipped(user: Visitor, admin: Visitor, db: Database) -> None:
+    """Each step answers the order as it is now, and writes one event with what it left behind."""
+    placed = await user.place()
+    paid = (await user.post(f"/v1/orders/{placed['id']}/pay")).json()
+    shipped = (await admin.post(f"/v1/orders/{placed['id']}/ship")).json()
+    assert [paid["status"], shipped["status"]] == ["paid", "shipped"]
+    assert placed["updated_at"] < paid["updated_at"] < shipped["updated_at"]
+    assert shipped == placed | {"status": "shipped", "updated_at": shipped["updated_at"]}
+    first, second = await _changes(db)
+    assert (type(first), first.previous_status) == (events.OrderPaid, "created")
+    assert (type(second), second.previous_status) == (events.OrderShipped, "paid")
+    assert (str(second.order_id), second.user_id, second.currency, second.total, second.mail) == (
+        (placed["id"], user.user_id, "EUR", 2199, True)
+    )
+    assert second.created_at < first.changed_at < second.changed_at
+
+
+@pytest.mark.parametrize("paid", [False, True])
+async def test_an_order_can_be_cancelled_until_it_ships(user: Visitor, db: Database, paid: bool) -> None:
+    """From `created` and from `paid`."""
+    placed = await user.place()
+    if paid:
+        await user.post(f"/v1/orders/{placed['id']}/pay")
+    response = await user.post(f"/v1/orders/{placed['id']}/cancel")
+    assert (response.status_code, response.json()["status"]) == (200, "cancelled")
+    assert (await _changes(db))[-1].previous_status == ("paid" if paid else "created")
+
+
+async def test_a_repeated_command_changes_nothing(user: Visitor, db: Database) -> None:
+    """200 with the same order, and no second event."""
+    placed = await user.place()
+    first = await user.post(f"/v1/orders/{placed['id']}/pay")
+    second = await user.post(f"/v1/orders/{placed['id']}/pay")
+    assert first.json() == second.json()
+    assert len(await _changes(db)) == 1
+
+
+async def test_a_wrong_step_names_both_states(user: Visitor, admin: Visitor, db: Database) -> None:
+    """409, and the order stays as it is."""
+    placed = await user.place()
+    response = await admin.post(f"/v1/orders/{placed['id']}/ship")
+    assert (response.status_code, response.json()["code"]) == (409, "wrong_state")
+    assert "created" in response.json()["detail"]
+    assert "shipped" in response.json()["detail"]
+    assert await _changes(db) == []
+
+
+async def test_twenty_payments_at_once_are_one(user: Visitor, db: Database) -> None:
+    """All succeed, one event is written."""
+    placed = await user.place()
+    responses = await asyncio.gather(*(user.post(f"/v1/orders/{placed['id']}/pay") for _ in range(20)))
+    assert {response.status_code for response in responses} == {200}
+    assert len(await _changes(db)) == 1
+
+
+async def test_contradicting_commands_at_once_leave_a_legal_history(
+    user: Visitor, admin: Visitor, db: Database
+) -> None:
+    """Whichever wins, the events are a path through the state machine that ends at the order's status."""
+    placed = await user.place()
+    path = f"/v1/orders/{placed['id']}"
+    calls = [call for _ in range(5) for call in (user.post(f"{path}/pay"), user.post(f"{path}/cancel"))]
+    responses = await asyncio.gather(*calls, *(admin.post(f"{path}/ship") for _ in range(5)))
+    assert {response.status_code for response in responses} <= {200, 409}
+    history = [change.type.removeprefix("order.") for change in sorted(await _changes(db), key=lambda c: c.changed_at)]
+    assert history in (["cancelled"], ["paid", "cancelled"], ["paid", "shipped"])
+    assert (await user.get(path)).json()["status"] == history[-1]
+
+
+async def test_an_order_that_is_being_changed_is_waited_for_only_so_long(impatient_app: FastAPI) -> None:
+    """503 with Retry-After after the lock timeout, instead of a request that hangs."""
+    user, db = Visitor(impatient_app), impatient_app.state.db
+    placed = await user.place()
+    async with db.connection() as connection, connection.transaction():
+        await connection.execute("SELECT FROM orders FOR UPDATE")
+        response = await user.post(f"/v1/orders/{placed['id']}/pay")
+    assert response.status_code == 503
+    assert "Retry-After" in response.headers
+
+
+@pytest.mark.parametrize("command", ["pay", "cancel"])
+async def test_somebody_elses_order_does_not_exist(app: FastAPI, admin: Visitor, user: Visitor, command: str) -> None:
+    """404 exactly like one that never was, for administrators too: only its owner pays or cancels an order."""
+    placed = await user.place()
+    missing = str(uuid4())
+    for other in (Visitor(app), admin):
+        foreign = (await other.post(f"/v1/orders/{placed['id']}/{command}")).json()
+        unknown = (await other.post(f"/v1/orders/{missing}/{command}")).json()
+        assert foreign["status"] == 404
+        for answer in (foreign, unknown):
+            del answer["request_id"], answer["trace_id"]
+        assert foreign | {"detail": foreign["detail"].replace(placed["id"], missing)} == unknown
+
+
+async def test_only_administrators_ship(app: FastAPI, user: Visitor, admin: Visitor) -> None:
+    """403 for the owner and for support, whether the order exists or not; 404 for an administrator's typo."""
+    placed = await user.place()
+    await user.post(f"/v1/orders/{placed['id']}/pay")
+    for other in (user, Visitor(app, "support")):
+        for order_id in (placed["id"], uuid4()):
+            assert (await other.post(f"/v1/orders/{order_id}/ship")).status_code == 403
+    assert (await admin.post(f"/v1/orders/{uuid4()}/ship")).status_code == 404
+    assert (await admin.post(f"/v1/orders/{placed['id']}/ship")).status_code == 200

@@ -1,0 +1,235 @@
+"""The relay between a real database and a real broker."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import pytest
+from aio_pika import DeliveryMode
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from prometheus_client import REGISTRY
+
+from shared import events, outbox, telemetry, topology
+from shared.background import Background
+from shared.clock import now
+from shared.db import Database
+from shared.relay import Relay
+from tests.backends import RabbitBackend
+from tests.link import Link
+from tests.waiting import eventually
+
+
+class Hasty(Relay):
+    RECONNECT_S = 0.05
+    RETURNED_DELAY_S = 0.1
+    MEASURE_S = 0.05
+
+
+class Impatient(Hasty):
+    PUBLISH_TIMEOUT_S = 0.5
+
+
+class Tap:
+    """What arrives at the exchange `events`, of one user."""
+
+    def __init__(self, queue: AbstractQueue, user_id: UUID) -> None:
+        self.queue = queue
+        self._user_id = str(user_id)
+
+    async def next(self) -> AbstractIncomingMessage:
+        async with asyncio.timeout(10):
+            while True:
+                message = await self.queue.get(fail=False, no_ack=True)
+                if message and message.headers["subject"] == self._user_id:
+                    return message
+                await asyncio.sleep(0.01)
+
+    async def ids(self, count: int) -> list[str]:
+        return [str((await self.next()).message_id) for _ in range(count)]
+
+
+@pytest.fixture
+def user_id() -> UUID:
+    return uuid4()
+
+
+@pytest.fixture
+async def tap(channel: AbstractChannel, user_id: UUID) -> Tap:
+    queue = await channel.declare_queue(exclusive=True)
+    await queue.bind(topology.EVENTS, "#")
+    return Tap(queue, user_id)
+
+
+@asynccontextmanager
+async def running(*relays: Relay) -> AsyncIterator[None]:
+    def fail() -> None:
+        raise AssertionError("a relay has ended")
+
+    async with Background(fail) as background:
+        for each in relays:
+            background.start("relay", each.run())
+        yield
+    assert background.failure is None
+
+
+async def _add(db: Database, user_id: UUID, count: int = 1) -> list[str]:
+    """So many events; their ids."""
+    event = events.UserDeleted(user_id=user_id, revision=1, deleted_at=now())
+    rows = [outbox.row(event) for _ in range(count)]
+    async with db.connection() as connection:
+        await connection.executemany(outbox.INSERT, rows)
+    return [str(row[0]) for row in rows]
+
+
+def _has_rows(db: Database, count: int) -> Callable[[], Awaitable[bool]]:
+    async def has_rows() -> bool:
+        return bool(await db.pool.fetchval("SELECT count(*) = $1 FROM outbox", count))
+
+    return has_rows
+
+
+async def test_an_event_arrives_as_the_contract_says(
+    db: Database, rabbitmq: RabbitBackend, tap: Tap, user_id: UUID
+) -> None:
+    """Persistent, its id as message id, the CloudEvents attributes as headers, the fields as JSON; the row is gone."""
+    trace = telemetry.Trace.start()
+    telemetry.current_trace.set(trace)
+    event = events.UserDeleted(user_id=user_id, revision=3, deleted_at=now())
+    async with running(Hasty(db, rabbitmq.url, "users")), db.begin() as session:
+        event_id = await outbox.add(session, event)
+        await session.commit()
+        message = await tap.next()
+        await eventually(_has_rows(db, 0))
+    assert (message.message_id, message.routing_key) == (str(event_id), "user.deleted")
+    assert message.delivery_mode == DeliveryMode.PERSISTENT
+    assert message.content_type == "application/json"
+    expected = {
+        "id": str(event_id),
+        "type": "user.deleted",
+        "source": "/users",
+        "subject": str(user_id),
+        "dataschema": "urn:dashboard:event:user.deleted:1",
+        "traceparent": str(trace),
+        "specversion": "1.0",
+    }
+    assert {name: message.headers[name] for name in expected} == expected
+    envelope = events.decode(message.headers, message.body)
+    assert (envelope.id, envelope.event) == (event_id, event)
+    assert str(message.headers["time"]).endswith("Z")
+
+
+async def test_two_relays_publish_each_row_once(db: Database, rabbitmq: RabbitBackend, tap: Tap, user_id: UUID) -> None:
+    """They share one outbox without publishing anything twice or leaving anything."""
+    async with running(*(Hasty(db, rabbitmq.url, "users") for _ in range(2))):
+        added = [event_id for _ in range(5) for event_id in await _add(db, user_id, 100)]
+        await eventually(_has_rows(db, 0))
+        received = await tap.ids(len(added))
+    assert sorted(received) == sorted(added)
+
+
+async def test_a_row_stays_when_the_broker_dies_before_it_confirms(
+    db: Database, rabbitmq: RabbitBackend, tap: Tap, user_id: UUID
+) -> None:
+    """The message has arrived, its confirm has not: the row stays, and goes out again with the same id."""
+    async with Link.to(rabbitmq.url) as link:
+        relay = Hasty(db, link.url, "users")
+        async with running(relay):
+            await eventually(lambda: _succeeds(relay.check))
+            link.silence()
+            added = await _add(db, user_id)
+            assert await tap.ids(1) == added
+            assert await _has_rows(db, 1)()
+            await link.cut()
+            await eventually(lambda: _fails(relay.check))
+            assert await _has_rows(db, 1)()
+            await link.mend()
+            assert await tap.ids(1) == added
+            await eventually(_has_rows(db, 0))
+
+
+async def test_a_broker_that_says_nothing_is_left_for_a_new_connection(
+    db: Database, rabbitmq: RabbitBackend, tap: Tap, user_id: UUID
+) -> None:
+    """A publish has its own timeout; after it the relay connects anew and the row goes out."""
+    async with Link.to(rabbitmq.url) as link:
+        relay = Impatient(db, link.url, "users")
+        async with running(relay):
+            await eventually(lambda: _succeeds(relay.check))
+            link.silence()
+            added = await _add(db, user_id)
+            assert await tap.ids(2) == added * 2
+            await eventually(_has_rows(db, 0))
+
+
+async def test_an_event_without_a_queue_waits_for_one(
+    db: Database, rabbitmq: RabbitBackend, channel: AbstractChannel, user_id: UUID
+) -> None:
+    """Returned by the broker, it stays, the metrics rise; once the binding is back it goes out."""
+    returned = _metric("outbox_returned_total")
+    relay = Hasty(db, rabbitmq.url, "users")
+    async with running(relay), Background() as measuring:
+        await eventually(lambda: _succeeds(relay.check))
+        recipients = await channel.get_queue("worker.recipients")
+        await recipients.unbind(topology.EVENTS, "user.deleted")
+        measuring.start("gauges", relay.measure())
+        added = await _add(db, user_id)
+        await eventually(lambda: _is(lambda: _metric("outbox_returned_total") >= returned + 2))
+        await eventually(lambda: _is(lambda: _metric("outbox_waiting") == 1))
+        await eventually(lambda: _is(lambda: _metric("outbox_oldest_age_seconds") > 0))
+        assert await _has_rows(db, 1)()
+        tap = await channel.declare_queue(exclusive=True)
+        await tap.bind(topology.EVENTS, "user.deleted")
+        assert await Tap(tap, user_id).ids(1) == added
+        await eventually(_has_rows(db, 0))
+    await topology.declare(channel)
+
+
+async def test_a_returned_event_holds_up_no_other(
+    db: Database, rabbitmq: RabbitBackend, tap: Tap, user_id: UUID
+) -> None:
+    """What cannot be routed is postponed; what comes after it in the same batch goes out."""
+    async with db.connection() as connection:
+        lost = outbox.row(events.UserDeleted(user_id=user_id, revision=1, deleted_at=now()))
+        await connection.execute(outbox.INSERT, lost[0], lost[1], "nobody.cares", *lost[3:])
+    await tap.queue.unbind(topology.EVENTS, "#")
+    await tap.queue.bind(topology.EVENTS, "user.*")
+    added = await _add(db, user_id)
+    async with running(Hasty(db, rabbitmq.url, "users")):
+        assert await tap.ids(1) == added
+        await eventually(_has_rows(db, 1))
+    assert await db.pool.fetchval("SELECT returned FROM outbox") >= 1
+
+
+async def test_the_relay_outlives_its_database(db: Database, rabbitmq: RabbitBackend, tap: Tap, user_id: UUID) -> None:
+    """All its connections are ended from outside; it comes back and publishes what was added since."""
+    relay = Hasty(db, rabbitmq.url, "users")
+    async with running(relay):
+        await eventually(lambda: _succeeds(relay.check))
+        async with db.connection() as connection:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        added = await _add(db, user_id)
+        assert await tap.ids(1) == added
+
+
+def _metric(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0
+
+
+async def _is(condition: Callable[[], bool]) -> bool:
+    return condition()
+
+
+async def _succeeds(check: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        await check()
+    except ConnectionError:
+        return False
+    return True
+
+
+async def _fails(check: Callable[[], Awaitable[None]]) -> bool:
+    return not await _succeeds(check)

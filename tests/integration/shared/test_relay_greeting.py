@@ -1,0 +1,37 @@
+"""The relay before a broker that is not quite there. Needs no server."""
+
+import asyncio
+
+import aio_pika
+import pytest
+
+from shared.db import Database
+from shared.producer import ProducerSettings
+from shared.relay import Relay
+
+
+class HungUp(aio_pika.Connection):
+    """Somebody accepts and ends the stream before greeting, as a proxy does while the broker behind it restarts."""
+
+    attempts = 0
+
+    async def connect(self, timeout: object = None) -> None:  # noqa: ASYNC109, ARG002  aio-pika's signature
+        type(self).attempts += 1
+        raise StopAsyncIteration  # what aiormq makes of it, when the end has arrived by the time it reads
+
+
+class Hasty(Relay):
+    CONNECTION = HungUp
+    RECONNECT_S = 0.01
+
+
+async def test_a_broker_that_hangs_up_before_greeting_is_only_away() -> None:
+    """The relay tries again, instead of ending its process."""
+    settings = ProducerSettings(
+        environment="development", database_url="postgresql://nobody@127.0.0.1:1/none", rabbitmq_url="amqp://unused"
+    )
+    async with Database.open(settings) as db:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await Hasty(db, "amqp://127.0.0.1:1/", "users").run()
+    assert HungUp.attempts > 1

@@ -1,0 +1,64 @@
+"""The exchanges and queues."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import aio_pika
+import pytest
+
+from shared import topology
+from tests.backends import RabbitBackend
+
+
+@pytest.fixture
+def vhost_url(rabbitmq: RabbitBackend) -> Iterator[str]:
+    """An empty virtual host."""
+    name = f"t-{uuid4().hex[:12]}"
+    parts = urlsplit(rabbitmq.url)
+    rabbitmq.rabbitmqctl("add_vhost", name)
+    rabbitmq.rabbitmqctl("set_permissions", "-p", name, str(parts.username), ".*", ".*", ".*")
+    yield parts._replace(path=f"/{name}").geturl()
+    rabbitmq.rabbitmqctl("delete_vhost", name)
+
+
+async def test_it_is_declared_twice_without_harm(vhost_url: str) -> None:
+    """Every process declares all of it at its start; every event type then has a queue."""
+    async with await aio_pika.connect(vhost_url) as connection:
+        channel = await connection.channel(on_return_raises=True)
+        await topology.declare(channel)
+        exchange = await topology.declare(channel)
+        for key in {key for queue in topology.QUEUES.values() for key in queue.routing_keys}:
+            await exchange.publish(aio_pika.Message(b"{}"), key, mandatory=True)
+
+
+async def test_a_queue_with_other_arguments_ends_the_process_with_one_line(vhost_url: str, database_url: str) -> None:
+    """Exit status 1, and the queue and the argument named: no retry would mend it."""
+    async with await aio_pika.connect(vhost_url) as connection:
+        channel = await connection.channel()
+        arguments = topology.QUEUES["email"].arguments | {"x-queue-type": "classic"}
+        await channel.declare_queue("worker.email", durable=True, arguments=arguments)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from services.orders.main import run; run()",
+        env=os.environ
+        | {
+            "ENVIRONMENT": "development",
+            "ORDERS_PORT": "0",
+            "ORDERS_DATABASE_URL": database_url,
+            "ORDERS_RABBITMQ_URL": vhost_url,
+        },
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        _, errors = await process.communicate()
+    assert process.returncode == 1
+    [line] = errors.decode().splitlines()
+    assert line.startswith("orders: the broker refuses the topology")
+    assert "'worker.email'" in line
+    assert "'x-queue-type'" in line

@@ -1,0 +1,92 @@
+"""Whatever is sent, the answer is the client's fault and says so."""
+
+from typing import Any
+
+import pytest
+
+from tests.integration.users.gateway import PASSWORD, Gateway
+
+JSON = {"Content-Type": "application/json"}
+VALUES: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1e308,
+    "",
+    "\0",
+    "x" * 10_000,
+    [],
+    {},
+    [[]],
+    {"$ne": None},
+    "\u202e",
+    "' OR 1=1 --",
+]
+BODIES = [
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b'"text"',
+    b"\xff\xfe",
+    b'{"name": "\\ud800"}',
+    b'{"\\ud800": 1}',
+    b'{"name": NaN}',
+    b'{"name": 1' + b"0" * 5000 + b"}",
+    b"[" * 50_000,
+    b'{"name": "a", "name": "\\u0000"}',
+]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body)[:30])
+async def test_bodies_that_are_no_request(gateway: Gateway, body: bytes) -> None:
+    """4xx as a problem on every route that takes one; never a 500."""
+    person = await gateway.register()
+    for method, path in (("POST", "/v1/users"), ("PATCH", "/v1/me"), ("POST", "/v1/tokens/refresh")):
+        answer = await gateway.call(person, method, path, content=body, headers=JSON)
+        assert 400 <= answer.status_code < 500, path
+        assert answer.headers["Content-Type"] == "application/problem+json"
+    panel = await gateway.http.post("/internal/panels/user", content=body, headers=JSON)
+    assert (panel.status_code, panel.headers["Content-Type"]) == (422, "application/problem+json")
+
+
+@pytest.mark.parametrize("field", ["email", "name", "password", "current_password"])
+async def test_values_that_are_no_value_for_the_field(gateway: Gateway, field: str) -> None:
+    """200, 201 or 4xx, whatever stands in one field of an otherwise good body."""
+    person = await gateway.register()
+    for value in VALUES:
+        body = {"email": f"h-{person.email}", "name": "Ada", "password": PASSWORD} | {field: value}
+        for method, path in (("POST", "/v1/users"), ("PATCH", "/v1/me")):
+            answer = await gateway.call(person, method, path, json=body)
+            assert answer.status_code in (200, 201, 409, 422), (path, value)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/users/x", "/v1/users/%00", "/v1/users/%F0%9F%99%82", "/v1/users/00000000", "/v1/users//"],
+)
+async def test_paths_that_name_no_user(gateway: Gateway, path: str) -> None:
+    """404 or 422 as a problem."""
+    person = await gateway.register()
+    answer = await gateway.call(person.having("admin"), "GET", path)
+    assert answer.status_code in (404, 422)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-User-Id": "x"},
+        {"X-User-Id": ""},
+        {"X-User-Role": "root"},
+        {"X-User-Role": ""},
+        {"X-Session-Id": "x"},
+        {"X-Session-Id": "\u00e9".encode("latin-1")},
+    ],
+    ids=repr,
+)
+async def test_an_identity_that_cannot_be_read(gateway: Gateway, headers: dict[str, Any]) -> None:
+    """401: the gateway did not say who is calling."""
+    person = await gateway.register()
+    assert (await gateway.call(person, "GET", "/v1/me", headers=headers)).status_code == 401

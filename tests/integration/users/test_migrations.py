@@ -1,0 +1,54 @@
+"""The schema of the users database."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from services.users.models import User
+from shared.db import sqlalchemy_url
+from tests.backends import Backends
+
+
+@pytest.fixture
+def empty_database(backends: Backends) -> Iterator[str]:
+    name = f"users_{uuid4().hex[:12]}"
+    yield backends.postgres.create_database(name)
+    backends.postgres.drop_database(name)
+
+
+async def test_two_processes_may_migrate_at_once(empty_database: str) -> None:
+    """Both succeed, the schema is there once, and a third run changes nothing."""
+    statuses = await asyncio.gather(_migrate(empty_database), _migrate(empty_database))
+    assert tuple(statuses) == (0, 0)
+    assert await _migrate(empty_database) == 0
+    connection = await asyncpg.connect(empty_database)
+    assert await connection.fetchval("SELECT count(*) FROM alembic_version") == 1
+    await connection.close()
+
+
+async def _migrate(url: str) -> int:
+    """In a process of its own; returns its exit status."""
+    program = "import sys; from shared.migrations import migrate; migrate('users', sys.argv[1])"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, url)
+    return await process.wait()
+
+
+async def test_the_models_are_what_the_migrations_make(new_database: Callable[[], str]) -> None:
+    """Alembic finds no difference between the two."""
+    engine = create_async_engine(sqlalchemy_url(new_database()), poolclass=sa.NullPool)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(_differences) == []
+    await engine.dispose()
+
+
+def _differences(connection: sa.Connection) -> list[object]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    return list(compare_metadata(context, User.metadata))

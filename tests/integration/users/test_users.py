@@ -1,0 +1,138 @@
+"""Users as operators see them, and the repository beneath."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from services.users import service as accounts
+from services.users.repository import UserRepository
+from shared.clock import now
+from shared.db import Database
+from shared.tokens import Role
+from tests.integration.users.gateway import Gateway, Person
+
+NDJSON = {"Accept": "application/x-ndjson"}
+
+
+async def _everyone(gateway: Gateway, reader: Person, limit: int) -> list[dict[str, Any]]:
+    """Follows `next_cursor` to the end."""
+    users: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        answer = await gateway.call(reader, "GET", "/v1/users", params={"limit": limit} | cursor)
+        page = answer.raise_for_status().json()
+        assert len(page["items"]) <= limit
+        users += page["items"]
+        if page["next_cursor"] is None:
+            return users
+        cursor = {"cursor": page["next_cursor"]}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 6])
+async def test_pages_together_are_the_list(alone: tuple[FastAPI, Gateway], limit: int) -> None:
+    """Each of five users once, newest first, whatever the page's size; the last page has no cursor."""
+    people = [await alone[1].register() for _ in range(5)]
+    listed = await _everyone(alone[1], people[0].having("support"), limit)
+    assert [user["id"] for user in listed] == [str(person.id) for person in reversed(people)]
+
+
+async def test_the_stream_is_the_whole_list(alone: tuple[FastAPI, Gateway]) -> None:
+    """As NDJSON every user is one line, the same as on the pages; the count says how many."""
+    gateway = alone[1]
+    admin = (await gateway.register()).having("admin")
+    await asyncio.gather(*(gateway.register() for _ in range(4)))
+    answer = await gateway.call(admin, "GET", "/v1/users", headers=NDJSON)
+    assert answer.headers["Content-Type"] == "application/x-ndjson"
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert lines == await _everyone(gateway, admin, 100)
+    assert (await gateway.call(admin, "GET", "/v1/users/count")).json() == {"count": 5}
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 5, 6])
+async def test_the_repository_walks_over_all_pages(alone: tuple[FastAPI, Gateway], page_size: int) -> None:
+    """Every user once, in pages of at most the size asked for, and no connection is held in between."""
+    app, gateway = alone
+    people = [await gateway.register() for _ in range(5)]
+    seen = []
+    async for page in UserRepository.iterate(app.state.db, page_size):
+        assert 0 < len(page) <= page_size
+        assert app.state.db.engine.pool.checkedout() == 0
+        seen += [user.id for user in page]
+    assert seen == [person.id for person in reversed(people)]
+
+
+async def test_an_empty_list(alone: tuple[FastAPI, Gateway], gateway: Gateway) -> None:
+    """No users: an empty page, an empty stream, a count of 0."""
+    admin = (await gateway.register()).having("admin")
+    assert (await alone[1].call(admin, "GET", "/v1/users")).json() == {"items": [], "next_cursor": None}
+    assert (await alone[1].call(admin, "GET", "/v1/users", headers=NDJSON)).text == ""
+    assert (await alone[1].call(admin, "GET", "/v1/users/count")).json() == {"count": 0}
+
+
+async def test_a_user_is_found_by_address(gateway: Gateway) -> None:
+    """Exactly the one, in whatever case; an unknown address gives an empty page."""
+    person = await gateway.register()
+    admin = person.having("admin")
+    for email, found in ((person.email.upper(), [str(person.id)]), ("nobody@example.com", [])):
+        answer = await gateway.call(admin, "GET", "/v1/users", params={"email": email})
+        assert [user["id"] for user in answer.json()["items"]] == found
+
+
+@pytest.mark.parametrize("path", ["/v1/users", "/v1/users/count"])
+async def test_lists_are_for_operators(gateway: Gateway, path: str) -> None:
+    """403 for a user; support and administrators may read, a single foreign profile as well."""
+    person, other = await gateway.register(), await gateway.register()
+    assert (await gateway.call(person, "GET", path)).status_code == 403
+    operators: list[Role] = ["support", "admin"]
+    for role in operators:
+        assert (await gateway.call(person.having(role), "GET", path)).status_code == 200
+        assert (await gateway.call(person.having(role), "GET", f"/v1/users/{other.id}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "cursor=x",
+        "cursor=!!!!",
+        "cursor=%C3%A9",
+        "email=%00",
+        "email=x",
+        "email=a%00@b.cd",
+    ],
+)
+async def test_a_query_that_cannot_be_read_is_explained(gateway: Gateway, query: str) -> None:
+    """422, and the parameter is named."""
+    admin = (await gateway.register()).having("admin")
+    answer = await gateway.call(admin, "GET", f"/v1/users?{query}")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, query.partition("=")[0])
+
+
+async def test_a_user_is_read_with_their_sessions(gateway: Gateway, db: Database) -> None:
+    """The related rows are loaded with the user, newest first, and usable after the transaction."""
+    first = await gateway.newcomer()
+    second = await gateway.logged_in(first)
+    async with db.begin() as session:
+        user = await UserRepository(session).get_with_sessions(first.id)
+    assert user is not None
+    assert [login.id for login in user.sessions] == [second.session_id, first.session_id]
+
+
+async def test_demo_data_is_registered_in_the_past(db: Database, gateway: Gateway) -> None:
+    """Role and time are as given, and the id sorts among those of that time."""
+    moment = now().replace(microsecond=0) - timedelta(days=400)
+    async with db.begin() as session:
+        user = await accounts.register(
+            session, email="old@example.com", name="Old", password_hash="-", role="admin", created_at=moment
+        )
+    answer = await gateway.call(Person(user.id, user.email), "GET", "/v1/me")
+    profile = answer.json()
+    assert profile["role"] == "admin"
+    assert datetime.fromisoformat(profile["created_at"]) == moment
+    assert datetime.fromtimestamp((user.id.int >> 80) / 1000, UTC) == moment

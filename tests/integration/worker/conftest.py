@@ -1,0 +1,81 @@
+"""Workers in this process, on databases and virtual hosts of their own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from services.worker.settings import Settings
+from shared.migrations import migrate
+from tests.backends import Backends, RabbitBackend
+from tests.backends.smtp import SmtpServer
+from tests.integration.worker.world import World, settings_for, working
+
+
+@pytest.fixture(scope="session")
+def new_database(backends: Backends) -> Iterator[Callable[[], str]]:
+    """Makes migrated, empty databases."""
+    template = f"worker_{uuid4().hex[:12]}"
+    migrate("worker", backends.postgres.create_database(template))
+    made = [template]
+
+    def make() -> str:
+        made.append(f"worker_{uuid4().hex[:12]}")
+        return backends.postgres.create_database(made[-1], template=template)
+
+    yield make
+    for name in made:
+        backends.postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def new_vhost(rabbitmq: RabbitBackend) -> Iterator[Callable[[], str]]:
+    """Makes empty virtual hosts, so that no other worker takes a test's messages."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"worker_{uuid4().hex[:12]}"
+        made.append(name)
+        parts = urlsplit(rabbitmq.url)
+        rabbitmq.rabbitmqctl("add_vhost", name)
+        rabbitmq.rabbitmqctl("set_permissions", "-p", name, parts.username or "guest", ".*", ".*", ".*")
+        return parts._replace(path=f"/{name}").geturl()
+
+    yield make
+    for name in made:
+        rabbitmq.rabbitmqctl("delete_vhost", name)
+
+
+@pytest.fixture(scope="session")
+def post_office() -> Iterator[SmtpServer]:
+    """The mail server of the worker that tests share; it only ever accepts."""
+    server = SmtpServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+async def world(
+    new_database: Callable[[], str], new_vhost: Callable[[], str], post_office: SmtpServer
+) -> AsyncIterator[World]:
+    """The worker that most tests share: each with users of its own."""
+    settings = settings_for(new_database(), await asyncio.to_thread(new_vhost), smtp_url=post_office.url)
+    async with working(settings) as world:
+        await world.until_ready()
+        yield world
+
+
+@pytest.fixture
+async def settings(new_database: Callable[[], str], new_vhost: Callable[[], str], smtp: SmtpServer) -> Settings:
+    """For a worker that a test has for itself, and may treat badly."""
+    return settings_for(new_database(), await asyncio.to_thread(new_vhost), smtp_url=smtp.url)
+
+
+@pytest.fixture
+async def alone(settings: Settings) -> AsyncIterator[World]:
+    async with working(settings) as world:
+        await world.until_ready()
+        yield world

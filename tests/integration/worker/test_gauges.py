@@ -1,0 +1,48 @@
+"""What the worker tells of the queues and of what waits in its ledger."""
+
+from services.worker.gauges import QUEUES
+from services.worker.settings import Settings
+from shared import topology
+from tests.integration.worker.operators import LATER, dead, order
+from tests.integration.worker.world import World, working
+from tests.link import Link
+from tests.waiting import eventually
+
+
+async def gauge(world: World, name: str) -> dict[str, float]:
+    """Its values by label."""
+    lines = [line for line in (await world.http.get("/metrics")).text.splitlines() if line.startswith(f"{name}{{")]
+    return {line.split('"')[1]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+async def test_queues_are_measured_while_rabbitmq_is_there(settings: Settings) -> None:
+    """Each queue has its consumers; with RabbitMQ away there is no value, and afterwards there is one again."""
+    async with Link.to(settings.rabbitmq_url) as broker:
+        linked = settings.model_copy(update={"rabbitmq_url": broker.url})
+        async with working(linked) as world:
+
+            async def measured() -> bool:
+                consumers = await gauge(world, "worker_queue_consumers")
+                return consumers.keys() == set(QUEUES) and min(consumers.values()) == 1
+
+            async def unknown() -> bool:
+                return not await gauge(world, "worker_queue_consumers")
+
+            await eventually(measured)
+            assert set(await gauge(world, "worker_queue_messages")) == set(QUEUES)
+            await broker.cut()
+            await eventually(unknown)
+            await broker.mend()
+            await eventually(measured, within=30)
+
+
+async def test_retrying_jobs_are_counted(alone: World) -> None:
+    """Each job has its number, zero included."""
+    ids = await dead(alone, 3, "Broken")
+    await order(alone, "replay", event_ids=[str(event_id) for event_id in ids], delay_s=LATER)
+
+    async def counted() -> bool:
+        return (await gauge(alone, "worker_jobs_retrying")).get("email") == 3
+
+    await eventually(counted)
+    assert (await gauge(alone, "worker_jobs_retrying")).keys() == topology.JOBS.keys()

@@ -1,0 +1,115 @@
+"""RabbitMQ or Postgres goes away and comes back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import aio_pika
+import pytest
+
+from services.worker.settings import Settings
+from shared import topology
+from tests.backends import RabbitBackend
+from tests.backends.smtp import SmtpServer
+from tests.integration.worker.test_once import drained
+from tests.integration.worker.world import World, created, working
+from tests.link import Link
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Link]:
+    async with Link.to(settings.database_url) as link:
+        yield link
+
+
+@pytest.fixture
+async def broker(settings: Settings) -> AsyncIterator[Link]:
+    async with Link.to(settings.rabbitmq_url) as link:
+        yield link
+
+
+async def test_it_starts_without_rabbitmq(settings: Settings, broker: Link) -> None:
+    """The HTTP side is up before RabbitMQ is, says what is missing, and the consumers come by themselves."""
+    await broker.cut()
+    async with working(settings.model_copy(update={"rabbitmq_url": broker.url})) as world:
+        assert (await world.http.get("/livez")).status_code == 200
+        answer = await world.ready()
+        assert answer.status_code == 503
+        assert "no queue has a consumer" in answer.json()["checks"]["rabbitmq"]
+        await broker.mend()
+        await world.until_ready()
+
+
+async def test_consumers_come_back_after_the_connection_was_lost(settings: Settings, broker: Link) -> None:
+    """What is published meanwhile is done afterwards."""
+    async with working(settings.model_copy(update={"rabbitmq_url": broker.url})) as cut_off:
+        await cut_off.until_ready()
+        await broker.cut()
+        world = World(cut_off.app, settings, cut_off.http)
+        [event_id] = await world.publish(created(uuid4(), mail=False))
+        assert (await world.ready()).status_code == 503
+        await broker.mend()
+        await world.until(event_id, analytics="done", email="done", notifications="done", within=30)
+        await world.until_ready()
+
+
+async def test_consumers_come_back_after_a_restart_of_rabbitmq(settings: Settings, rabbitmq: RabbitBackend) -> None:
+    """A restart of the broker needs no restart of the worker."""
+    async with working(settings) as world:
+        await world.until_ready()
+        await asyncio.to_thread(rabbitmq.restart)
+        await world.until_ready(within=60)
+        [event_id] = await world.publish(created(uuid4(), mail=False))
+        await world.until(event_id, analytics="done", email="done", notifications="done")
+
+
+async def test_a_queue_without_consumer_is_named(alone: World) -> None:
+    """Readiness names the queue that is gone, and the consumer comes back with it."""
+    async with await aio_pika.connect(alone.settings.rabbitmq_url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete("worker.email")
+        answer = await alone.ready()
+        assert answer.status_code == 503
+        assert "worker.email" in answer.json()["checks"]["rabbitmq"]
+        assert "worker.analytics" not in answer.json()["checks"]["rabbitmq"]
+        await topology.declare(channel)
+    await alone.until_ready()
+
+
+async def test_postgres_away(settings: Settings, database: Link, smtp: SmtpServer) -> None:
+    """While the ledger cannot be reached messages wait, readiness says why, and nothing is lost or done twice."""
+    async with working(settings.model_copy(update={"database_url": database.url})) as cut_off:
+        await cut_off.until_ready()
+        world = World(cut_off.app, settings, cut_off.http)
+        user_id = await world.known()
+        await database.cut()
+        ids = await world.publish(*(created(user_id, total=100) for _ in range(10)))
+        answer = await world.ready()
+        assert answer.status_code == 503
+        assert answer.json()["checks"]["postgres"] != "ok"
+        assert answer.json()["checks"]["rabbitmq"] == "ok"
+        panel = await world.http.post("/internal/panels/analytics", json={"ids": [str(user_id)]})
+        assert panel.status_code == 503
+        assert await world.fetch("SELECT job FROM jobs WHERE event_id = ANY($1)", ids) == []
+        await database.mend()
+        for event_id in ids:
+            await world.until(event_id, analytics="done", email="done", notifications="done", within=30)
+        await drained(world)
+        assert (await world.panel("analytics", user_id))[str(user_id)]["orders"] == 10
+        assert len(smtp.messages) == 10
+
+
+async def test_silent_postgres(settings: Settings, database: Link) -> None:
+    """A panel's deadline ends the wait for a database that has gone quiet."""
+    async with working(settings.model_copy(update={"database_url": database.url})) as world:
+        await world.panel("analytics", uuid4())
+        database.silence()
+        async with asyncio.timeout(3):  # far less than any timeout of the database's own
+            answer = await world.http.post(
+                "/internal/panels/analytics", json={"ids": [str(uuid4())]}, headers={"Request-Deadline-Ms": "200"}
+            )
+        assert answer.status_code == 503
+        await database.cut()
+        await database.mend()
+
+        await world.until_ready()

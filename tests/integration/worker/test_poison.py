@@ -1,0 +1,82 @@
+"""Jobs that always fail, and bad events in large batches."""
+
+import math
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from prometheus_client import REGISTRY
+
+from services.worker.jobs import analytics, email
+from services.worker.settings import Settings
+from tests.integration.worker.world import World, created, working
+from tests.waiting import eventually
+
+
+@pytest.fixture
+async def impatient(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> AsyncIterator[World]:
+    """A worker whose mails are tried at once again."""
+    policy = email.POLICY
+    monkeypatch.setattr(email, "POLICY", replace(policy, attempts=4, backoff_base_s=0.01, backoff_cap_s=0.01))
+    async with working(settings) as world:
+        await world.until_ready()
+        yield world
+
+
+async def test_what_always_fails_is_dead_after_its_attempts(impatient: World) -> None:
+    """Exactly as many as configured, with the last error and the message kept; others flow meanwhile."""
+    nobody = created(uuid4())
+    [bad] = await impatient.publish(nobody)
+    user_id = await impatient.known()
+    [good] = await impatient.publish(created(user_id))
+    await impatient.until(bad, email="dead")
+    await impatient.until(good, email="done")
+    row = await impatient.job("email", bad)
+    assert (row["attempts"], row["next_attempt_at"]) == (4, None)
+    assert row["last_error"] == f"RecipientUnknown: {nobody.user_id}"
+    assert str(nobody.order_id).encode() in row["payload"]
+    labels = {"job": "email", "error_group": row["error_group"]}
+
+    async def counted() -> bool:
+        return REGISTRY.get_sample_value("worker_jobs_dead", labels) == 1
+
+    await eventually(counted)
+
+
+def folded() -> tuple[float, float]:
+    """Batches that were folded, and the events in them."""
+    count = REGISTRY.get_sample_value("worker_batch_size_count", {"job": "analytics"}) or 0
+    return count, REGISTRY.get_sample_value("worker_batch_size_sum", {"job": "analytics"}) or 0
+
+
+async def test_a_bad_event_costs_a_few_transactions(settings: Settings) -> None:
+    """A batch with one bad event is halved until that is alone: the good ones are folded in a few batches."""
+    async with working(settings) as world:
+        await world.until_ready()
+    user_id = uuid4()
+    orders = [created(user_id, total=100, mail=False) for _ in range(analytics.BATCH_SIZE)]
+    orders[77] = created(user_id, total=10**30, mail=False)
+    ids = await world.publish(*orders)
+    before = folded()
+    async with working(settings) as world:
+        await world.until(ids[77], 30, analytics="dead")
+        for event_id in ids[:77] + ids[78:]:
+            await world.until(event_id, analytics="done")
+        assert (await world.panel("analytics", user_id))[str(user_id)]["orders"] == len(ids) - 1
+    batches, events = (after - start for after, start in zip(folded(), before, strict=True))
+    assert events == len(ids) - 1
+    assert batches <= 2 * math.ceil(math.log2(len(ids)))
+
+
+async def test_many_bad_events_cost_only_themselves(settings: Settings) -> None:
+    """Bad events next to each other, first and last, are each dead; all others are folded."""
+    async with working(settings) as world:
+        await world.until_ready()
+        user_id = uuid4()
+        bad = {0, 1, 2, 30, 58, 59}
+        totals = [10**30 if place in bad else 100 for place in range(60)]
+        ids = await world.publish(*(created(user_id, total=total, mail=False) for total in totals))
+        for place, event_id in enumerate(ids):
+            await world.until(event_id, analytics="dead" if place in bad else "done")
+        assert (await world.panel("analytics", user_id))[str(user_id)]["orders"] == 54

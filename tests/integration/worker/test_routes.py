@@ -1,0 +1,130 @@
+"""A user's notifications over HTTP, and the hints that something changed."""
+
+import asyncio
+import json
+from uuid import UUID, uuid4
+
+import aio_pika
+import httpx
+import pytest
+
+from shared import topology
+from shared.identity import USER_ID_HEADER, USER_ROLE_HEADER
+from tests.integration.worker.world import World, created
+
+Told = list[dict[str, object]]
+
+
+def as_user(user_id: UUID) -> dict[str, str]:
+    return {USER_ID_HEADER: str(user_id), USER_ROLE_HEADER: "user"}
+
+
+async def listed(world: World, user_id: UUID, **query: str) -> dict[str, object]:
+    answer = await world.http.get("/v1/notifications", params=query, headers=as_user(user_id))
+    assert answer.status_code == 200, answer.text
+    page: dict[str, object] = answer.json()
+    return page
+
+
+async def user_with(world: World, orders: int) -> UUID:
+    """A user with a notification of each of so many orders."""
+    user_id = uuid4()
+    for event_id in await world.publish(*(created(user_id, mail=False) for _ in range(orders))):
+        await world.until(event_id, notifications="done")
+    return user_id
+
+
+async def test_pages_of_notifications(world: World) -> None:
+    """Page by page, newest first, each notification is there once."""
+    user_id = await user_with(world, 5)
+    ids: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await listed(world, user_id, limit="2", **cursor)
+        items: Told = page["items"]  # type: ignore[assignment]
+        ids += [str(item["id"]) for item in items]
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": str(page["next_cursor"])}
+    assert len(ids) == 5
+    assert ids == sorted(ids, reverse=True)
+    assert set(items[0]) == {"id", "kind", "title", "body", "read", "created_at"}
+    assert str(items[0]["created_at"]).endswith("Z")
+
+
+async def test_reading_a_notification(world: World) -> None:
+    """It is read from then on, however often one says so, and no longer among the unread."""
+    user_id = await user_with(world, 2)
+    items: Told = (await listed(world, user_id))["items"]  # type: ignore[assignment]
+    for _ in range(2):
+        answer = await world.http.post(f"/v1/notifications/{items[0]['id']}/read", headers=as_user(user_id))
+        assert (answer.status_code, answer.json()["read"]) == (200, True)
+    unread: Told = (await listed(world, user_id, unread="true"))["items"]  # type: ignore[assignment]
+    assert [item["id"] for item in unread] == [items[1]["id"]]
+    assert [item["read"] for item in (await world.panel("notifications", user_id))[str(user_id)]] == [True, False]
+
+
+async def test_anothers_notification_does_not_exist(world: World) -> None:
+    """The answer is the same as for one that nobody has, and it stays unread."""
+    owner = await user_with(world, 1)
+    items: Told = (await listed(world, owner))["items"]  # type: ignore[assignment]
+    answers = [
+        await world.http.post(f"/v1/notifications/{told}/read", headers=as_user(uuid4()))
+        for told in (items[0]["id"], uuid4())
+    ]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    bodies = [{k: v for k, v in a.json().items() if k not in ("request_id", "trace_id")} for a in answers]
+    assert bodies[0] == bodies[1]
+    assert not (await world.panel("notifications", owner))[str(owner)][0]["read"]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/notifications?limit=0", "limit"),
+        ("/v1/notifications?limit=101", "limit"),
+        ("/v1/notifications?cursor=x", "cursor"),
+        ("/v1/notifications?unread=perhaps", "unread"),
+    ],
+)
+async def test_bad_queries_name_the_field(world: World, path: str, field: str) -> None:
+    """What cannot be accepted is answered 422 with the name of the field."""
+    answer = await world.http.get(path, headers=as_user(uuid4()))
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+async def test_only_the_gateway_may_ask(world: World) -> None:
+    """Without its service token nobody learns anything."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(world.app), base_url="http://worker") as stranger:
+        for answer in (
+            await stranger.get("/v1/notifications", headers=as_user(uuid4())),
+            await stranger.post("/internal/panels/analytics", json={"ids": [str(uuid4())]}),
+        ):
+            assert answer.status_code == 401
+
+
+async def test_hints_after_a_commit(world: World) -> None:
+    """Each user whose panels have changed is named on the exchange `live`, with the panels."""
+    user_id = uuid4()
+    heard: set[str] = set()
+    async with await aio_pika.connect(world.settings.rabbitmq_url) as connection:
+        channel = await connection.channel()
+        feed = await channel.declare_queue(exclusive=True, auto_delete=True)
+        await feed.bind(topology.LIVE, "hint")
+        await world.publish(created(user_id, mail=False))
+        async with asyncio.timeout(15), feed.iterator() as hints:
+            async for hint in hints:
+                await hint.ack()
+                body = json.loads(hint.body)
+                if body["user_id"] == str(user_id):
+                    heard |= set(body["panels"])
+                if heard == {"analytics", "notifications"}:
+                    break
+
+
+async def test_metrics(world: World) -> None:
+    """The metrics count jobs by outcome."""
+    await user_with(world, 1)
+    text = (await world.http.get("/metrics")).text
+    assert 'worker_jobs_total{job="notifications",outcome="done"}' in text

@@ -1,0 +1,151 @@
+"""The connections to the mail server."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from datetime import timedelta
+from email.message import EmailMessage
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from services.worker.dialogue import Progress, Verdict
+from services.worker.settings import Settings
+from services.worker.smtp import Mailer
+from shared.clock import now
+from tests.backends.smtp import SmtpServer
+from tests.waiting import eventually
+
+LOGIN = ("dashboard", "p:w@/")
+
+
+def settings_for(url: str, **more: float) -> Settings:
+    return Settings(environment="development", database_url="", rabbitmq_url="", smtp_url=url, **more)  # type: ignore[arg-type]
+
+
+def letter(text: str = "Hello.") -> EmailMessage:
+    message = EmailMessage()
+    message["From"], message["To"] = "no-reply@shop.example", "ada@example.com"
+    message.set_content(text)
+    return message
+
+
+async def send(mailer: Mailer, message: EmailMessage | None = None) -> Progress:
+    async def confirm() -> None:
+        pass
+
+    progress = Progress()
+    await mailer.send(message or letter(), progress, confirm)
+    return progress
+
+
+async def test_many_mails_over_one_connection(smtp: SmtpServer) -> None:
+    """200 mails, one after the other, need one connection."""
+    async with Mailer.open(settings_for(smtp.url, smtp_connections=1)) as mailer:
+        for _ in range(200):
+            assert (await send(mailer)).verdict is Verdict.SENT
+    assert (len(smtp.messages), smtp.connections) == (200, 1)
+
+
+async def test_as_many_connections_as_mails_at_once(smtp: SmtpServer) -> None:
+    """Mails that are sent at once have a connection each; those are kept up to the limit, and left at the end."""
+    async with Mailer.open(settings_for(smtp.url, smtp_connections=2)) as mailer:
+        for _ in range(5):
+            await asyncio.gather(send(mailer), send(mailer))
+        await mailer.ping()
+        assert (len(smtp.messages), smtp.connections) == (10, 2)
+
+    async def left() -> bool:
+        return not smtp.conversations
+
+    await eventually(left)
+
+
+async def test_an_idle_connection_is_left(smtp: SmtpServer) -> None:
+    """A connection that nobody uses is closed in good order, and the next mail opens another."""
+    async with Mailer.open(settings_for(smtp.url, smtp_idle_s=0.2)) as mailer:
+        running = asyncio.create_task(mailer.run())
+        await send(mailer)
+
+        async def left() -> bool:
+            return not smtp.conversations
+
+        await eventually(left)
+        assert (await send(mailer)).verdict is Verdict.SENT
+        running.cancel()
+    assert smtp.connections == 2
+
+
+async def test_lines_of_dots_arrive_as_they_were(smtp: SmtpServer) -> None:
+    """A line that begins with a dot, or is one, neither ends the mail nor loses its dot."""
+    text = ".\n..two\n.hidden\nend\n"
+    async with Mailer.open(settings_for(smtp.url)) as mailer:
+        await send(mailer, letter(text))
+    assert smtp.messages[0].message.get_content().replace("\r\n", "\n") == text
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """For 127.0.0.1, signed by itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail")])
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now() - timedelta(days=1))
+        .not_valid_after(now() + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = tmp_path / "mail.pem"
+    path.write_bytes(private + built.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+@pytest.fixture
+def guarded(certificate: Path) -> Iterator[SmtpServer]:
+    """A server that wants STARTTLS and a login."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    server = SmtpServer(tls=tls, login=LOGIN)
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_starttls_and_login(guarded: SmtpServer, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STARTTLS is used because it is offered, then the credentials of the URL."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    url = f"smtp://dashboard:p%3Aw%40%2F@127.0.0.1:{guarded.port}"
+    async with Mailer.open(settings_for(url)) as mailer:
+        assert (await send(mailer)).verdict is Verdict.SENT
+        assert (await send(mailer)).verdict is Verdict.SENT
+    assert guarded.connections == 1
+
+
+async def test_a_login_refused(guarded: SmtpServer, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong credentials are nothing that is wrong with the mail: it is not sent, and may be later."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    async with Mailer.open(settings_for(f"smtp://dashboard:wrong@127.0.0.1:{guarded.port}")) as mailer:
+        progress = await send(mailer)
+    assert (progress.verdict, guarded.messages) == (Verdict.NOT_SENT, [])
+    assert "535" in progress.trouble
+
+
+async def test_a_certificate_that_nobody_vouches_for(guarded: SmtpServer) -> None:
+    """A server that cannot prove who it is gets neither mail nor credentials."""
+    url = f"smtp://dashboard:p%3Aw%40%2F@127.0.0.1:{guarded.port}"
+    async with Mailer.open(settings_for(url)) as mailer:
+        progress = await send(mailer)
+    assert (progress.verdict, guarded.messages) == (Verdict.NOT_SENT, [])
+    assert "CERTIFICATE_VERIFY_FAILED" in progress.trouble

@@ -1,0 +1,131 @@
+"""Consumers in name only: the connection stands, the broker knows of them, and nothing arrives."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from faststream.rabbit.subscriber import RabbitSubscriber
+from prometheus_client import REGISTRY
+
+from services.worker.consumers import Consumers
+from services.worker.jobs import email
+from services.worker.settings import Settings
+from tests.integration.worker.test_silent_postgres import ready_messages
+from tests.integration.worker.world import World, created, working
+from tests.link import Link
+from tests.waiting import eventually
+
+QUICK: dict[str, Any] = {"watch_interval_s": 0.1, "stall_s": 0.5}
+MORE_THAN_PREFETCH = 30
+
+
+async def swallow(*_: object) -> None:
+    """A delivery that never reaches us."""
+
+
+@contextmanager
+def deaf() -> Iterator[Callable[[], None]]:
+    """Consumers that are made now are given messages and lose them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RabbitSubscriber, "consume", swallow)
+        yield patch.undo
+
+
+async def livez(world: World) -> int:
+    return (await world.http.get("/livez")).status_code
+
+
+async def many(world: World) -> list[UUID]:
+    return await world.publish(*(created(uuid4(), mail=False) for _ in range(MORE_THAN_PREFETCH)))
+
+
+async def all_done(world: World, ids: list[UUID]) -> None:
+    for event_id in ids:
+        await world.until(event_id, 30, email="done", analytics="done", notifications="done")
+
+
+async def test_a_stalled_consumer_is_built_anew(settings: Settings) -> None:
+    """Messages are ready, none comes, and there is room for more: a new connection brings them, without a restart."""
+    with deaf() as hear:
+        async with working(settings.model_copy(update=QUICK)) as world:
+            await world.until_ready()
+            ids = await many(world)
+
+            async def all_out() -> bool:
+                return await ready_messages(settings, "worker.email") == MORE_THAN_PREFETCH - email.POLICY.prefetch
+
+            await eventually(all_out)
+            hear()
+            await all_done(world, ids)
+            assert await livez(world) == 200
+
+
+async def test_a_process_that_stays_deaf_asks_for_a_restart(settings: Settings) -> None:
+    """Rebuilding does not help though RabbitMQ is well: /livez fails, and says why; it recovers with the consumers."""
+
+    async def stuck() -> bool:
+        return await livez(world) == 503
+
+    async def alive() -> bool:
+        return await livez(world) == 200
+
+    with deaf() as hear:
+        async with working(settings.model_copy(update=QUICK | {"stuck_after_s": 1})) as world:
+            await world.until_ready()
+            ids = await many(world)
+            await eventually(stuck, within=30)
+            assert "worker.email" in (await world.http.get("/livez")).json()["reason"]
+            hear()
+            await all_done(world, ids)
+            await eventually(alive)
+
+
+@pytest.mark.parametrize("outage", [Link.cut, Link.black_hole])
+async def test_without_rabbitmq_a_restart_would_not_help(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, outage: Callable[[Link], Any]
+) -> None:
+    """However long the broker is away, refused or silent, the process counts as alive, and comes back by itself."""
+    monkeypatch.setattr(Consumers, "RECOVER_S", 0.5)
+    async with Link.to(settings.rabbitmq_url) as broker:
+        given = QUICK | {"stuck_after_s": 0.2, "rabbitmq_url": broker.url}
+        async with working(settings.model_copy(update=given)) as world:
+            await world.until_ready()
+            if inspect.isawaitable(begun := outage(broker)):
+                await begun
+
+            async def lost() -> bool:
+                return (await world.ready()).status_code == 503
+
+            await eventually(lost)
+            until = time.monotonic() + 8  # time for a new connection that fails, and for being judged by it
+            while time.monotonic() < until:
+                assert await livez(world) == 200
+                await asyncio.sleep(0.2)
+            await broker.cut()
+            await broker.mend()
+            await world.until_ready(60)
+
+
+async def test_what_is_expected_and_what_is_there(alone: World) -> None:
+    """The gauges count a consumer for each job and one for the dead, and say when each last had a message."""
+    names = ("recipients", "email", "analytics", "notifications", "dead")
+
+    async def counted() -> bool:
+        return REGISTRY.get_sample_value("worker_consumers") == len(names)
+
+    await eventually(counted)
+    assert REGISTRY.get_sample_value("worker_consumers_expected") == len(names)
+    [event_id] = await alone.publish(created(uuid4(), mail=False))
+    await alone.until(event_id, analytics="done")
+    ages = {
+        name: REGISTRY.get_sample_value("worker_last_delivery_age_seconds", {"queue": f"worker.{name}"})
+        for name in names
+    }
+    assert None not in ages.values()
+    assert ages["analytics"] is not None
+    assert ages["analytics"] < 60

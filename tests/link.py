@@ -1,0 +1,98 @@
+"""A TCP link to a server that a test can cut, mend and silence: an outage for one client, the server runs on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Self
+from urllib.parse import urlsplit
+
+CHUNK = 64 * 1024
+
+
+class Link:
+    """`url` leads to the same server as the URL it was made from."""
+
+    def __init__(self, url: str) -> None:
+        self._parts = urlsplit(url)
+        self._server: asyncio.Server | None = None
+        self._port = 0
+        self._pipes: dict[asyncio.Task[None], asyncio.Event] = {}
+        self._silent = False
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, url: str) -> AsyncIterator[Self]:
+        link = cls(url)
+        await link.mend()
+        try:
+            yield link
+        finally:
+            await link.cut()
+
+    @property
+    def url(self) -> str:
+        credentials, at, _ = self._parts.netloc.rpartition("@")
+        return self._parts._replace(netloc=f"{credentials}{at}127.0.0.1:{self._port}").geturl()
+
+    async def mend(self) -> None:
+        """Connections are accepted from now on, at the address from before."""
+        self._silent = False
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """All connections are closed, and new ones refused."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        pipes = list(self._pipes)
+        for pipe in pipes:
+            pipe.cancel()
+        await asyncio.gather(*pipes, return_exceptions=True)
+
+    def silence(self) -> None:
+        """On the connections of now, the server hears the client, but what it says is lost."""
+        for heard in self._pipes.values():
+            heard.clear()
+
+    def black_hole(self) -> None:
+        """As `silence`, and on every connection to come, until the link is cut and mended."""
+        self._silent = True
+        self.silence()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        heard = self._pipes[task] = asyncio.Event()
+        if not self._silent:
+            heard.set()
+        try:
+            await self._pipe(reader, writer, heard)
+        except asyncio.CancelledError:
+            pass  # cut: the end of this connection, not of the test
+        finally:
+            del self._pipes[task]
+
+    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heard: asyncio.Event) -> None:
+        assert self._parts.hostname
+        upstream, onward = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(reader, onward))
+                group.create_task(self._pump(upstream, writer, heard))
+        finally:
+            for end in (writer, onward):
+                end.transport.abort()
+                with suppress(OSError):
+                    await end.wait_closed()
+
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, allowed: asyncio.Event | None = None
+    ) -> None:
+        with suppress(OSError):
+            while chunk := await source.read(CHUNK):
+                if allowed:
+                    await allowed.wait()
+                sink.write(chunk)
+                await sink.drain()
+        sink.close()

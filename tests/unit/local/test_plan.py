@@ -1,0 +1,43 @@
+import socket
+
+import pytest
+
+from services.local.environment import Addresses, own_environment, shared_environment
+from services.local.errors import PortTaken, StackError
+from services.local.plan import choose_port, parse_replicas, plan
+
+_ADDRESSES = Addresses({"users": "u", "orders": "o", "worker": "w"}, "redis", "amqp", "smtp")
+_SECRETS = {"INTERNAL_TOKEN_SECRET": "s", "USERS_SIGNING_KEYS": "k"}
+
+
+@pytest.mark.parametrize("text", ["gateway", "gateway=0", "gateway=x", "postgres=2", "users=99", "=1"])
+def test_replicas_that_make_no_sense_are_refused(text: str) -> None:
+    """Each is answered with what would be right."""
+    with pytest.raises(StackError, match=r"expected NAME=1\.\.32"):
+        parse_replicas([text])
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_refused() -> None:
+    """Asked for a port, nothing else is quietly used."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortTaken, match="is taken"):
+        choose_port(taken.getsockname()[1])
+
+
+def test_gateways_know_all_replicas() -> None:
+    """A service's replicas reach the gateway as one list of URLs; gateways stand on neighbouring ports."""
+    planned = plan(19_000, {"users": 2, "gateway": 2})
+    env = shared_environment(_ADDRESSES, planned, _SECRETS)
+    users = [one.url for one in planned if one.name == "users"]
+    assert env["GATEWAY_USERS_URL"] == ",".join(users)
+    assert env["GATEWAY_JWKS_URL"] == ",".join(f"{url}/.well-known/jwks.json" for url in users)
+    assert [one.label for one in planned] == ["users", "users-2", "orders", "worker", "gateway", "gateway-2"]
+    first, second = (one.port for one in planned if one.name == "gateway")
+    assert first == 19_000
+    assert second > first
+
+
+def test_only_a_gateway_has_an_internal_port() -> None:
+    """Each process is told its own address, and the gateway a second port for metrics."""
+    orders, gateway = (one for one in plan(19_100, {}) if one.name in ("orders", "gateway"))
+    assert own_environment(orders) == {"ORDERS_HOST": "127.0.0.1", "ORDERS_PORT": str(orders.port)}
+    assert own_environment(gateway)["GATEWAY_INTERNAL_PORT"] == str(gateway.internal_port)

@@ -1,0 +1,111 @@
+"""The bounds of what the users service takes."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from services.users.schemas import PasswordGrant, ProfileChange, RefreshGrant, Registration
+
+GOOD = {"email": "ada@example.com", "name": "Ada", "password": "long enough"}
+
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def _accepts(model: type[BaseModel], body: Any) -> bool:
+    try:
+        model.model_validate(body)
+    except ValidationError:
+        return False
+    return True
+
+
+def test_a_plain_registration_is_accepted() -> None:
+    """The smallest sensible body is taken as it is."""
+    assert Registration.model_validate(GOOD).model_dump() == GOOD
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("email", "not an address"),
+        ("email", "a@b.de\r\nBcc: all@example.com"),
+        ("email", f"{'x' * 60}@{'y' * 60}.{'z' * 60}.{'w' * 80}.com"),
+        ("email", "Ada <ada@example.com>"),
+        ("name", ""),
+        ("name", "   "),
+        ("name", "x" * 101),
+        ("name", "line\nbreak"),
+        ("name", "nul\0"),
+        ("name", "\ud800"),
+        ("name", 5),
+        ("name", None),
+        ("password", "x" * 7),
+        ("password", "x" * 129),
+        ("password", "nul\0 inside"),
+        ("password", "surrogate \udfff"),
+        ("password", 12345678),
+    ],
+)
+@pytest.mark.parametrize("model", [Registration, ProfileChange])
+def test_values_out_of_bounds_are_refused(model: type[BaseModel], field: str, value: Any) -> None:
+    """At registration and at every change, and the error is about that field."""
+    with pytest.raises(ValidationError) as refused:
+        model.model_validate(GOOD | {field: value})
+    assert {error["loc"][0] for error in refused.value.errors()} == {field}
+
+
+@given(st.text(min_size=8, max_size=128, alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_every_password_within_the_bounds_is_taken_unchanged(password: str) -> None:
+    """No characters are trimmed or folded away: what one types is what is hashed."""
+    assert Registration.model_validate(GOOD | {"password": password}).password == password
+
+
+@given(st.text(max_size=110))
+def test_a_name_is_storable_or_refused(name: str) -> None:
+    """What is accepted is trimmed, within bounds, UTF-8, and has no control characters."""
+    if not _accepts(Registration, GOOD | {"name": name}):
+        return
+    stored = Registration.model_validate(GOOD | {"name": name}).name
+    assert 1 <= len(stored) <= 100
+    assert stored == stored.strip()
+    assert "\0" not in stored
+    stored.encode()
+
+
+@pytest.mark.parametrize("model", [Registration, ProfileChange, PasswordGrant, RefreshGrant])
+@given(body=any_json)
+def test_anything_else_is_a_validation_error(model: type[BaseModel], body: Any) -> None:
+    """Whatever JSON comes, it is accepted or refused, never an exception of another kind."""
+    _accepts(model, body)
+
+
+@given(field=st.sampled_from(["name", "email", "password", "current_password"]))
+def test_null_is_not_a_way_to_leave_out(field: str) -> None:
+    """A profile's field cannot be set to null."""
+    assert not _accepts(ProfileChange, {field: None})
+    assert _accepts(ProfileChange, {})
+
+
+@pytest.mark.parametrize("model", [Registration, ProfileChange, PasswordGrant, RefreshGrant])
+def test_the_documented_schema_forbids_other_fields(model: type[BaseModel]) -> None:
+    """And says so to clients, without null for fields that cannot be null."""
+    schema = model.model_json_schema()
+    assert schema["additionalProperties"] is False
+    if model is ProfileChange:
+        assert '{"type": "null"}' not in json.dumps(schema)
+
+
+def test_login_reads_an_address_as_registration_wrote_it() -> None:
+    """Composed or decomposed accents are the same address; what is none is left alone."""
+    registered = Registration.model_validate(GOOD | {"email": "re\u0301my@Example.com"}).email
+    for typed in ("re\u0301my@example.com", "r\u00e9my@EXAMPLE.com"):
+        assert PasswordGrant(username=typed, password="x").username == registered
+    assert PasswordGrant(username="no address", password="x").username == "no address"
