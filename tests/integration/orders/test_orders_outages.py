@@ -1,5 +1,6 @@
 """The orders service while what it depends on is away."""
 
+import asyncio
 import time
 
 import httpx
@@ -104,3 +105,21 @@ async def test_a_broker_that_goes_away_while_nothing_happens_is_noticed(
         await link.mend()
         await eventually(is_published)
         assert app.state.background.failure is None
+
+
+async def test_with_every_connection_in_use_it_answers_503_until_one_is_free(database_url: str) -> None:
+    """Whoever would have to wait for too long is told to come back, and the service recovers by itself."""
+    async with running(settings_of(database_url, pool_size=1)) as app:
+        user = Visitor(app)
+        placed = await user.place()
+        async with app.state.db.connection(), app.state.db.begin() as session:
+            await session.connection()
+            refused = await asyncio.gather(
+                user.post("/v1/orders", json=BODY),
+                user.get(f"/v1/orders/{placed['id']}"),
+                user.post("/internal/panels/orders", json={"ids": [str(user.user_id)]}),
+            )
+        assert [answer.status_code for answer in refused] == [503] * 3
+        assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
+        assert (await user.get(f"/v1/orders/{placed['id']}")).status_code == 200
+        await user.place()

@@ -128,6 +128,26 @@ async def test_two_relays_publish_each_row_once(db: Database, rabbitmq: RabbitBa
     assert sorted(received) == sorted(added)
 
 
+async def test_a_relay_that_is_killed_leaves_its_batch_to_the_other(
+    db: Database, rabbitmq: RabbitBackend, tap: Tap, user_id: UUID
+) -> None:
+    """Cut off while it waits for the confirms of a batch: the other sends all rows; only that batch may come twice."""
+    async with Link.to(rabbitmq.url) as link:
+        doomed = Hasty(db, link.url, "users")
+        async with running(doomed):
+            await eventually(lambda: _succeeds(doomed.check))
+            link.silence()
+            batch = await _add(db, user_id, 3)
+            first = await tap.ids(3)
+            async with running(Hasty(db, rabbitmq.url, "users")):
+                others = await _add(db, user_id, 20)
+                assert sorted(await tap.ids(20)) == sorted(others)
+                await link.cut()
+                again = await tap.ids(3)
+                await eventually(_has_rows(db, 0))
+    assert sorted(first) == sorted(again) == sorted(batch)
+
+
 async def test_a_row_stays_when_the_broker_dies_before_it_confirms(
     db: Database, rabbitmq: RabbitBackend, tap: Tap, user_id: UUID
 ) -> None:

@@ -1,0 +1,118 @@
+"""A disk that cannot be written: the one-machine stack on a small file system of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.backends import Backends
+from tests.backends.smtp import SmtpServer
+from tests.e2e.stack import Person, Stack
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.e2e
+
+ROOM = 700 * 1024**2
+"""More than a new data folder asks for."""
+
+
+def _on(folder: Path, options: str) -> list[str]:
+    """The beginning of a command line: `folder` is then a file system in memory, for that command alone."""
+    mount = 'mount -t tmpfs -o "$1" none "$2" && shift 2 && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", mount, "sh", options, str(folder)]
+
+
+@pytest.fixture(autouse=True)
+def _may_mount(tmp_path: Path) -> None:
+    if subprocess.run([*_on(tmp_path, "size=1m"), "true"], capture_output=True).returncode:
+        pytest.skip("this user may not mount a file system")
+
+
+def _up(folder: Path) -> list[str]:
+    return [sys.executable, "-m", "services.cli", "up", "--no-demo", "--data-dir", str(folder / "data")]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [("ro", "cannot be used: Read-only file system"), ("size=20m", "only 20 MB are free")],
+    ids=["read-only", "too small"],
+)
+def test_a_disk_that_will_not_do_is_one_clear_line(tmp_path: Path, options: str, reason: str) -> None:
+    """It ends at once, and says which folder and why."""
+    ended = subprocess.run([*_on(tmp_path, options), *_up(tmp_path)], capture_output=True, text=True)
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("dashboard: ")
+    assert str(tmp_path / "data") in line
+    assert reason in line
+
+
+@contextmanager
+def _running(folder: Path, backends: Backends, smtp: SmtpServer) -> Iterator[Stack]:
+    """Its databases are on the small file system."""
+    given = {
+        "REDIS_URL": backends.redis.url,
+        "RABBITMQ_URL": backends.rabbitmq.url,
+        "SMTP_URL": f"smtp://127.0.0.1:{smtp.port}",
+    }
+    log = folder.with_suffix(".log")
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*_on(folder, f"size={ROOM},mode=755"), *_up(folder)], env=os.environ | given, stdout=output, stderr=output
+        )
+    stack = Stack(Path(f"/proc/{process.pid}/root{folder}/data"), log)
+    try:
+        wait_until(lambda: stack.up() or process.poll() is not None, within=90)
+        assert process.poll() is None, log.read_text()
+        yield stack
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextmanager
+def _full(folder: Path) -> Iterator[None]:
+    """Not a byte is left."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        size = 1024**2
+        while size:
+            try:
+                file.write(bytes(size))
+            except OSError:
+                size //= 2
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+def _refused(person: Person, accepted: list[str]) -> httpx.Response:
+    """The first answer that is no 201, within some hundred orders; `accepted` has the ids of those before."""
+    item = {"sku": "tea", "name": "t" * 200, "quantity": 1, "unit_price": 1250}
+    for _ in range(500):
+        answer = person.http.post("/v1/orders", json={"currency": "EUR", "items": [item] * 50})
+        if answer.status_code != 201:
+            return answer
+        accepted.append(answer.json()["id"])
+    raise AssertionError("a full disk took every order")
+
+
+def test_a_disk_that_fills_up_loses_nothing(backends: Backends, smtp: SmtpServer, tmp_path: Path) -> None:
+    """While there is no room orders are refused with 503; then all goes on, and what was accepted is there."""
+    with _running(tmp_path, backends, smtp) as stack, closing((person := Person(stack)).http):
+        accepted = [person.order()["id"]]
+        wait_until(lambda: len(smtp.messages) == 1)
+        with _full(stack.folder):
+            refused = _refused(person, accepted)
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) >= 1
+        wait_until(stack.recovered, within=90)
+        accepted.append(person.order()["id"])
+        wait_until(lambda: person.panel("analytics")["orders"] == len(accepted), within=90)
+        wait_until(lambda: len(smtp.messages) == len(accepted), within=90)
