@@ -24,8 +24,9 @@ CONNECT_TIMEOUT_S = 5.0
 DECLARE_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 2.0
 
-LOST = (AMQPError, RuntimeError, OSError, TimeoutError)
-"""RuntimeError is what aiormq and aio-pika raise of anything that has been closed."""
+LOST = (AMQPError, RuntimeError, OSError, TimeoutError, StopAsyncIteration)
+"""RuntimeError is what aiormq and aio-pika raise of anything that has been closed, StopAsyncIteration what aiormq lets
+through when the broker hangs up before it has greeted."""
 
 
 @asynccontextmanager

@@ -10,9 +10,10 @@ import aio_pika
 import asyncpg
 from aio_pika.abc import AbstractConnection
 from aio_pika.connection import make_url
-from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from services.worker import metrics
+from services.worker.broker import LOST
 from shared import topology
 from shared.db import UNAVAILABLE, Database
 from shared.logs import get_logger
@@ -37,7 +38,7 @@ async def measure_queues(rabbitmq_url: str) -> None:
                         for queue in QUEUES:
                             await _measure(connection, queue)
                     await asyncio.sleep(EVERY_S)
-        except (AMQPError, RuntimeError, OSError, TimeoutError) as down:
+        except LOST as down:
             log.debug("queues cannot be measured", error=repr(down))
         finally:
             metrics.QUEUE_MESSAGES.clear()

@@ -1,0 +1,38 @@
+"""A broker that hangs up before it has greeted, as a proxy does while the broker behind it restarts."""
+
+import asyncio
+
+import aio_pika
+import pytest
+
+from services.worker import broker, gauges
+
+NOWHERE = "amqp://127.0.0.1:1/"
+
+
+class HungUp(aio_pika.Connection):
+    attempts = 0
+
+    async def connect(self, timeout: object = None) -> None:  # noqa: ASYNC109, ARG002  aio-pika's signature
+        type(self).attempts += 1
+        raise StopAsyncIteration  # what aiormq makes of it, when the end has arrived by the time it reads
+
+
+@pytest.fixture(autouse=True)
+def _hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aio_pika, "Connection", HungUp)
+    HungUp.attempts = 0
+
+
+async def test_it_is_not_well() -> None:
+    """So nobody asks for a restart of the worker on its account."""
+    assert not await broker.answers(NOWHERE)
+
+
+async def test_measuring_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gauges try again, instead of ending the process."""
+    monkeypatch.setattr(gauges, "EVERY_S", 0.01)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await gauges.measure_queues(NOWHERE)
+    assert HungUp.attempts > 1
