@@ -5,9 +5,10 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from services.local.commands import Commands
@@ -16,6 +17,8 @@ from services.local.errors import StackError
 from services.local.plan import DEFAULT_PORT, choose_port, parse_replicas, plan
 from services.local.report import ready_text
 from services.local.stack import Settings, Stack
+
+LOOK_UP_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,22 @@ def _run(settings: Settings) -> int:
     stack = Stack(settings, say)
     starter = threading.Thread(target=_start, args=(stack, news, failures), daemon=True)
     starter.start()
-    told = news.get()
+    told = _next(news)
     if told == "started":
         say(ready_text(stack, settings))
-        told = news.get()
+        told = _next(news)
     if told == "stop":
         say("stopping")
     stack.stop()
     starter.join(timeout=10)
     return _explain(failures[0], settings.folder) if told == "failed" else 0
+
+
+def _next(news: SimpleQueue[str]) -> str:
+    """Looks up now and then: of two signals at once the kernel may give both to another thread, which wakes nobody."""
+    while True:
+        with suppress(Empty):
+            return news.get(timeout=LOOK_UP_S)
 
 
 def _on_signals(stop: Callable[[], None]) -> None:
