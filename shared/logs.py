@@ -28,6 +28,7 @@ SHARED_PROCESSORS: list[Processor] = [
 
 _REQUESTS = "shared.web"
 _log = structlog.stdlib.get_logger(_REQUESTS)
+_level = logging.getLogger(_REQUESTS)
 _requests: RequestLog | None = None
 
 
@@ -70,7 +71,7 @@ def log_request(method: str, route: str, status: int, ms: float) -> None:
     if _requests is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         write = _log.warning if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.info
         write("request", method=method, route=route, status=status, ms=ms)
-    elif logging.getLogger(_REQUESTS).isEnabledFor(logging.INFO):
+    elif _level.isEnabledFor(logging.INFO):
         _requests.add(method, route, status, ms, **telemetry.request_ids())
 
 

@@ -1,7 +1,6 @@
 """The web application of a service: what all of them have in common, in the order in which a request meets it."""
 
 import re
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -166,8 +165,9 @@ class RequestContext:
 def _identify(headers: RawHeaders) -> str:
     """Takes over the caller's request id and trace, or begins new ones: both go into logs, problems and calls."""
     given = headers.get(_RAW_REQUEST_ID_HEADER, b"").decode("latin-1")
-    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
-    caller = telemetry.Trace.parse(headers.get(b"traceparent", b"").decode("latin-1"))
+    request_id = given if given and _REQUEST_ID.fullmatch(given) else telemetry.random_hex(32)
+    parent = headers.get(b"traceparent")
+    caller = telemetry.Trace.parse(parent.decode("latin-1")) if parent else None
     telemetry.current_trace.set(caller.child() if caller else telemetry.Trace.start())
     telemetry.current_request_id.set(request_id)
     return request_id

@@ -42,7 +42,8 @@ class Flight:
 
     def join(self, waiter: Waiter, deadline: float) -> None:
         self._waiters.append(waiter)
-        self.deadline = max(self.deadline, deadline)
+        if deadline > self.deadline:
+            self.deadline = deadline
 
     def leave(self, waiter: Waiter) -> None:
         """Wait no more. The flight goes on for the others; without any, those who run it may end it."""
@@ -68,7 +69,6 @@ class Flights:
     def __init__(self, begin: Mapping[str, Callable[[str], Flight]]) -> None:
         self._begin = begin
         self._open: dict[FlightKey, Flight] = {}
-        self._joined = {panel: metrics.FLIGHTS_JOINED.labels(panel) for panel in begin}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -77,11 +77,10 @@ class Flights:
         """The flight under way or a new one; with `anew`, one that asks after this call in any case."""
         key = panel, user_id
         if not anew and (known := self._open.get(key)):
-            self._joined[panel].inc()
+            metrics.FLIGHTS_JOINED.counts[panel,] += 1
             return known
-        flight = self._begin[panel](user_id)
+        flight = self._open[key] = self._begin[panel](user_id)
         flight.on_landing(self._close)
-        self._open[key] = flight
         return flight
 
     def drop(self, user_id: str, panels: Collection[str] | None = None) -> None:

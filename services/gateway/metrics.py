@@ -2,7 +2,9 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-PANELS = Counter("gateway_panels_total", "Panels by how they were answered.", ["panel", "status", "code"])
+from services.gateway.tally import Tally
+
+PANELS = Tally("gateway_panels_total", "Panels by how they were answered.", ["panel", "status", "code"])
 PANEL_SECONDS = Histogram(
     "gateway_panel_seconds",
     "How long services took to answer a call for a panel, of many users at a time, failures included.",
@@ -12,7 +14,7 @@ PANEL_SECONDS = Histogram(
 BATCH_SIZE = Histogram(
     "gateway_batch_size", "Users asked for in one call.", ["panel"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
-FLIGHTS_JOINED = Counter("gateway_flights_joined_total", "Panels that were being asked for already.", ["panel"])
+FLIGHTS_JOINED = Tally("gateway_flights_joined_total", "Panels that were being asked for already.", ["panel"])
 CALLS_IN_FLIGHT = Gauge("gateway_calls_in_flight", "Calls for panels under way.", ["service"])
 CALLS_REFUSED = Counter(
     "gateway_calls_refused_total", "Calls for panels that were not made, by reason.", ["service", "code"]
