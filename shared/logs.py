@@ -2,19 +2,34 @@
 
 import logging
 import sys
+from http import HTTPStatus
 
 import structlog
 from structlog.typing import Processor
 
+from shared import telemetry
+from shared.request_log import RequestLog
 from shared.settings import ServiceSettings
+
+
+def _name_request(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return telemetry.request_ids() | dict(event)
+
 
 SHARED_PROCESSORS: list[Processor] = [
     structlog.contextvars.merge_contextvars,
+    _name_request,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
 ]
+
+
+_REQUESTS = "shared.web"
+_log = structlog.stdlib.get_logger(_REQUESTS)
+_level = logging.getLogger(_REQUESTS)
+_requests: RequestLog | None = None
 
 
 def configure(service: str, settings: ServiceSettings) -> None:
@@ -40,12 +55,24 @@ def configure(service: str, settings: ServiceSettings) -> None:
     root.setLevel(settings.log_level.upper())
     for noisy in ("aio_pika", "aiormq", "httpx", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    if settings.log_format == "json":
+        global _requests  # like the handlers of the root logger, one for the process
+        _requests = RequestLog(service, _REQUESTS)
     structlog.configure(
         processors=[*SHARED_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def log_request(method: str, route: str, status: int, ms: float) -> None:
+    """One line for a request that has been answered: at once when it failed, else with others."""
+    if _requests is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        write = _log.warning if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.info
+        write("request", method=method, route=route, status=status, ms=ms)
+    elif _level.isEnabledFor(logging.INFO):
+        _requests.add(method, route, status, ms, **telemetry.request_ids())
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from shared import errors
+from shared import errors, telemetry
 
 
 def install(app: FastAPI) -> None:
@@ -21,8 +20,7 @@ def install(app: FastAPI) -> None:
 
 
 def _respond(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    bound = structlog.contextvars.get_contextvars()
-    body |= {name: bound[name] for name in ("request_id", "trace_id") if name in bound}
+    body |= telemetry.request_ids()
     return JSONResponse(body, body["status"], dict(headers or {}), media_type="application/problem+json")
 
 

@@ -2,22 +2,18 @@
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
 
-import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared import errors, problems, telemetry
+from shared import errors, logs, problems, telemetry
 from shared.logs import get_logger
 from shared.probes import Checks, probes
 from shared.settings import ServiceSettings
@@ -27,6 +23,8 @@ log = get_logger(__name__)
 
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_RAW_REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
+RawHeaders = Mapping[bytes, bytes]
 _UNLOGGED = ("/livez", "/readyz", "/metrics", "/internal/")
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -52,7 +50,7 @@ def create_app(
     `lifespan` builds what the service needs and puts it on `app.state`, and what it depends on in
     `app.state.checks`. `is_outage` tells the exceptions that mean "a dependency is away" (503) from defects (500).
     """
-    app = FastAPI(
+    app = Application(
         title=f"Dashboard: {service}",
         lifespan=_with_state(service, settings, lifespan),
         docs_url=None,
@@ -62,11 +60,16 @@ def create_app(
     )
     app.add_middleware(RequestContext, is_outage=is_outage, max_body_bytes=settings.max_body_bytes)
     problems.install(app)
+    routes = list(routes)
     for route in routes:
         if isinstance(route, APIRouter):
             app.include_router(route)
         else:
             app.router.routes.append(route)
+    app.answer_directly(
+        (route for route in routes if isinstance(route, AsgiRoute)),
+        RequestContext(app, is_outage, settings.max_body_bytes),
+    )
     app.include_router(probes)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -86,6 +89,26 @@ def _with_state(service: str, settings: ServiceSettings, lifespan: Lifespan) -> 
     return with_state
 
 
+class Application(FastAPI):
+    """FastAPI, which answers plain ASGI routes without parameters by one look at the path.
+
+    Such a request passes by FastAPI's middlewares and its search through the routes, which cost more than many an
+    endpoint. What it meets is `RequestContext` alone.
+    """
+
+    def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext") -> None:
+        self._context = context
+        self._direct = {route.path: route for route in routes if not route.param_convertors}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = self._direct.get(scope["path"]) if scope["type"] == "http" else None
+        if route and scope["method"] in (route.methods or ()) and not scope.get("root_path"):
+            scope["app"], scope["route"], scope["path_params"] = self, route, {}
+            await self._context.answer(route.app, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 class RequestContext:
     """Gives each request its id and trace, catches what nobody caught, logs and measures. Plain ASGI."""
 
@@ -95,45 +118,40 @@ class RequestContext:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "http":
+            await self.answer(self._app, scope, receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
+
+    async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have one HTTP request answered by `app`."""
         began = time.perf_counter()
-        headers = Headers(scope=scope)
-        request_id = self._identify(headers)
+        headers = dict(scope["headers"])
+        request_id = _identify(headers)
         status = 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+                message["headers"] = [*message.get("headers", ()), (_RAW_REQUEST_ID_HEADER, request_id.encode())]
             await send(message)
 
         try:
             if _declared_length(headers) > self._max_body_bytes:
                 raise HTTPException(413)
-            await self._app(scope, _bounded(receive, self._max_body_bytes), send_with_id)
+            await app(scope, _bounded(receive, self._max_body_bytes), send_with_id)
         except Exception as error:
             response = self._response_to(error, scope)
             if status:
                 raise
             await response(scope, receive, send_with_id)
         finally:
-            self._record(scope, status, time.perf_counter() - began)
-
-    def _identify(self, headers: Headers) -> str:
-        """Takes over the caller's request id and trace, or begins new ones, and binds both to the logs."""
-        given = headers.get(REQUEST_ID_HEADER, "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
-        caller = telemetry.Trace.parse(headers.get("traceparent"))
-        trace = caller.child() if caller else telemetry.Trace.start()
-        telemetry.current_trace.set(trace)
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace.trace_id)
-        return request_id
+            _record(scope, status, time.perf_counter() - began)
 
     def _response_to(self, error: Exception, scope: Scope) -> Response:
+        if isinstance(error, errors.DashboardError):
+            return problems.of_error(error)
         if isinstance(error, HTTPException):
             return problems.of_status(error.status_code, error.headers)
         if self._is_outage(error):
@@ -143,12 +161,23 @@ class RequestContext:
         log.error("unhandled exception", path=scope["path"], exc_info=error)
         return problems.of_error(errors.DashboardError("The error is ours and has been logged."))
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = _template(scope)
-        telemetry.HTTP_REQUESTS.labels(route, scope["method"], status).observe(seconds)
-        if not scope["path"].startswith(_UNLOGGED):
-            write = log.warning if status >= HTTPStatus.INTERNAL_SERVER_ERROR else log.info
-            write("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
+
+def _identify(headers: RawHeaders) -> str:
+    """Takes over the caller's request id and trace, or begins new ones: both go into logs, problems and calls."""
+    given = headers.get(_RAW_REQUEST_ID_HEADER, b"").decode("latin-1")
+    request_id = given if given and _REQUEST_ID.fullmatch(given) else telemetry.random_hex(32)
+    parent = headers.get(b"traceparent")
+    caller = telemetry.Trace.parse(parent.decode("latin-1")) if parent else None
+    telemetry.current_trace.set(caller.child() if caller else telemetry.Trace.start())
+    telemetry.current_request_id.set(request_id)
+    return request_id
+
+
+def _record(scope: Scope, status: int, seconds: float) -> None:
+    route = _template(scope)
+    telemetry.requests_seconds(route, scope["method"], status).observe(seconds)
+    if not scope["path"].startswith(_UNLOGGED):
+        logs.log_request(scope["method"], route, status, round(seconds * 1000, 1))
 
 
 def _template(scope: Scope) -> str:
@@ -171,9 +200,9 @@ def _bounded(receive: Receive, max_bytes: int) -> Receive:
     return receive_bounded
 
 
-def _declared_length(headers: Headers) -> int:
-    told = headers.get("content-length", "0")
-    return int(told) if told.isascii() and told.isdigit() else 0
+def _declared_length(headers: RawHeaders) -> int:
+    told = headers.get(b"content-length")
+    return int(told) if told and told.isdigit() else 0
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -42,14 +42,12 @@ class Dashboard(msgspec.Struct, frozen=True):
         return all(view.status == "unavailable" for view in self.panels.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What came of asking for one panel: `data`, or that there is no such user, or the `error` in its way."""
 
     data: Raw | None = None
     error: ErrorCode = "internal"
     user_missing: bool = False
-    seconds: float = 0
 
 
 @dataclass(frozen=True, slots=True)

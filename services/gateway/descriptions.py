@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
+from services.gateway.failures import UpstreamFailed
 from services.gateway.panels import Service
 from services.gateway.settings import Settings
-from services.gateway.upstream import Upstream, UpstreamFailed
+from services.gateway.upstream import Upstream
 from shared.logs import get_logger
 
 log = get_logger(__name__)

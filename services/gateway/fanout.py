@@ -1,21 +1,18 @@
 """Asks the services for all panels of a dashboard at once, and makes the best of what comes back in time."""
 
-import asyncio
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from services.gateway import metrics
 from services.gateway.cache import LastKnownGood
 from services.gateway.dashboard import Answer, Dashboard, assemble
+from services.gateway.departure import Departure
 from services.gateway.errors import NoPanelAvailable, UserNotFound
-from services.gateway.panels import Panel, Service, UserMissing
-from services.gateway.upstream import Upstream, UpstreamFailed
+from services.gateway.fetcher import Fetcher
+from services.gateway.gathering import Gathering
+from services.gateway.panels import Panel
+from services.gateway.settings import Settings
 from shared import clock
-from shared.logs import get_logger
-
-log = get_logger(__name__)
 
 RECALL_SHARE = 0.2
 """The part of a short budget that is kept for reading what was known last."""
@@ -24,17 +21,34 @@ RECALL_SHARE = 0.2
 class Dashboards:
     """Reads dashboards: fresh where the services answer in time, else as they were last known."""
 
-    def __init__(self, upstreams: Mapping[Service, Upstream], known_good: LastKnownGood, recall_s: float) -> None:
-        self._upstreams = upstreams
+    def __init__(self, fetcher: Fetcher, known_good: LastKnownGood, settings: Settings) -> None:
+        self._fetcher = fetcher
         self._known_good = known_good
-        self._recall_s = recall_s
+        self._recall_s = settings.redis_timeout_s
+        self._watch_after_s = settings.watch_client_after_s
 
     async def read(
-        self, user_id: UUID, panels: Sequence[Panel], budget_s: float
-    ) -> tuple[Dashboard, Mapping[str, Answer]]:
-        """Answers within the budget. Raises `UserNotFound` or `NoPanelAvailable`."""
+        self,
+        user_id: UUID,
+        panels: Sequence[Panel],
+        budget_s: float,
+        *,
+        anew: bool = False,
+        departure: Departure | None = None,
+    ) -> tuple[Dashboard, Mapping[str, float]]:
+        """The dashboard within the budget, and how many seconds each panel took.
+
+        `anew` takes no answer to a question that was asked before. Raises `UserNotFound`, `NoPanelAvailable`, or
+        `ClientGone` when the client departs meanwhile.
+        """
         recall_s = recall_time(budget_s, self._recall_s)
-        answers = await self._ask_all(user_id, panels, budget_s - recall_s)
+        gathering = Gathering(self._watch_after_s, departure)
+        ends = gathering.began + budget_s - recall_s
+        key = str(user_id)
+        for panel in panels:
+            self._begin(gathering, panel, key, min(ends, gathering.began + panel.timeout_ms / 1000), anew)
+        await gathering.wait()
+        answers = {panel.name: gathering.answers[panel.name] for panel in panels}
         if any(answer.user_missing for answer in answers.values()):
             raise UserNotFound
         self._remember(user_id, answers)
@@ -44,37 +58,11 @@ class Dashboards:
         self._count(dashboard)
         if dashboard.is_empty:
             raise NoPanelAvailable
-        return dashboard, answers
+        return dashboard, gathering.seconds
 
-    async def _ask_all(self, user_id: UUID, panels: Sequence[Panel], seconds: float) -> dict[str, Answer]:
-        answers = await asyncio.gather(
-            *(self._timed(panel, user_id, min(seconds, panel.timeout_ms / 1000)) for panel in panels)
-        )
-        return {panel.name: answer for panel, answer in zip(panels, answers, strict=True)}
-
-    async def _timed(self, panel: Panel, user_id: UUID, seconds: float) -> Answer:
-        began = time.perf_counter()
-        answer = await self._ask(panel, user_id, seconds)
-        took = time.perf_counter() - began
-        metrics.PANEL_SECONDS.labels(panel.name).observe(took)
-        return replace(answer, seconds=took)
-
-    async def _ask(self, panel: Panel, user_id: UUID, seconds: float) -> Answer:
-        """Raises nothing: what goes wrong with one panel is no other's business."""
-        try:
-            async with asyncio.timeout(seconds):
-                data = await self._upstreams[panel.service].panel(panel, user_id, seconds)
-        except UserMissing:
-            return Answer(user_missing=True)
-        except TimeoutError:
-            return Answer(error="timeout")
-        except UpstreamFailed as failed:
-            log.warning("panel failed", panel=panel.name, code=failed.code, reason=str(failed))
-            return Answer(error=failed.code)
-        except Exception:
-            log.exception("panel failed", panel=panel.name)
-            return Answer(error="internal")
-        return Answer(data)
+    def _begin(self, gathering: Gathering, panel: Panel, user_id: str, deadline: float, anew: bool) -> None:
+        """One panel's step: ask, or join those who do. What is known without asking is `put` instead."""
+        gathering.expect(self._fetcher.fetch(panel, user_id, anew=anew), deadline)
 
     def _remember(self, user_id: UUID, answers: Mapping[str, Answer]) -> None:
         for name, answer in answers.items():
@@ -82,8 +70,9 @@ class Dashboards:
                 self._known_good.remember(name, user_id, answer.data)
 
     def _count(self, dashboard: Dashboard) -> None:
+        counts = metrics.PANELS.counts
         for name, view in dashboard.panels.items():
-            metrics.PANELS.labels(name, view.status, view.error.code if view.error else "").inc()
+            counts[name, view.status, view.error.code if view.error else ""] += 1
 
 
 def recall_time(budget_s: float, longest_s: float) -> float:

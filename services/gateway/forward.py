@@ -10,8 +10,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Send
 
 from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
+from services.gateway.failures import Unreachable, UpstreamFailed
 from services.gateway.headers import response_headers
-from services.gateway.upstream import HeaderList, Unreachable, Upstream, UpstreamFailed
+from services.gateway.upstream import HeaderList, Upstream
 from shared.logs import get_logger
 
 log = get_logger(__name__)

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import httpx
 from fastapi import FastAPI
+from pyqwest import Transport
+from pyqwest.httpx import AsyncPyqwestTransport
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -15,6 +16,7 @@ from services.gateway.auth import Authenticator
 from services.gateway.cache import LastKnownGood
 from services.gateway.descriptions import Descriptions
 from services.gateway.fanout import Dashboards
+from services.gateway.fetcher import Fetcher
 from services.gateway.keys import KeySet
 from services.gateway.panels import Service
 from services.gateway.revocation import Revocations
@@ -33,6 +35,7 @@ class Gateway:
     revocations: Revocations
     authenticator: Authenticator
     known_good: LastKnownGood
+    fetcher: Fetcher
     dashboards: Dashboards
     descriptions: Descriptions
 
@@ -43,17 +46,18 @@ def gateway_of(scope: Scope) -> Gateway:
     return gateway
 
 
-def build(settings: Settings, tokens: ServiceTokens, transport: httpx.AsyncBaseTransport, redis: Redis) -> Gateway:
+def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis: Redis) -> Gateway:
     """Wire the parts together; connects to nothing."""
     urls: dict[Service, str] = {
         "users": settings.users_url,
         "orders": settings.orders_url,
         "worker": settings.worker_url,
     }
-    upstreams = {name: Upstream(url, transport, tokens, settings.max_panel_bytes) for name, url in urls.items()}
-    keys = KeySet(transport, settings)
+    upstreams = {name: Upstream(url, transport, tokens) for name, url in urls.items()}
+    keys = KeySet(AsyncPyqwestTransport(transport), settings)
     revocations = Revocations(redis, settings)
     known_good = LastKnownGood(redis, settings, revocations.revoked_users)
+    fetcher = Fetcher(upstreams, settings)
     return Gateway(
         settings=settings,
         upstreams=upstreams,
@@ -62,15 +66,14 @@ def build(settings: Settings, tokens: ServiceTokens, transport: httpx.AsyncBaseT
         revocations=revocations,
         authenticator=Authenticator(keys, revocations, settings),
         known_good=known_good,
-        dashboards=Dashboards(upstreams, known_good, settings.redis_timeout_s),
+        fetcher=fetcher,
+        dashboards=Dashboards(fetcher, known_good, settings),
         descriptions=Descriptions(upstreams, settings),
     )
 
 
 @asynccontextmanager
-async def running(
-    app: FastAPI, settings: Settings, transport: httpx.AsyncBaseTransport | None
-) -> AsyncIterator[Gateway]:
+async def running(app: FastAPI, settings: Settings, transport: Transport | None) -> AsyncIterator[Gateway]:
     """The gateway with its background tasks, on `app.state`; closes what it opened."""
     async with AsyncExitStack() as stack:
         if transport is None:

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
-import httpx
 from fastapi import FastAPI
+from pyqwest import Transport
 
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
@@ -18,7 +18,7 @@ from shared import serve, web
 from shared.probes import internal_app
 
 
-def create_app(settings: Settings | None = None, transport: httpx.AsyncBaseTransport | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, transport: Transport | None = None) -> FastAPI:
     """The public application; `transport` takes the place of the network between the gateway and the services."""
     used = settings or Settings()
 

@@ -2,12 +2,27 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-PANELS = Counter("gateway_panels_total", "Panels by how they were answered.", ["panel", "status", "code"])
+from services.gateway.tally import Tally
+
+PANELS = Tally("gateway_panels_total", "Panels by how they were answered.", ["panel", "status", "code"])
 PANEL_SECONDS = Histogram(
     "gateway_panel_seconds",
-    "How long services took to answer for a panel, failures included.",
+    "How long services took to answer a call for a panel, of many users at a time, failures included.",
     ["panel"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+BATCH_SIZE = Histogram(
+    "gateway_batch_size", "Users asked for in one call.", ["panel"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
+FLIGHTS_JOINED = Tally("gateway_flights_joined_total", "Panels that were being asked for already.", ["panel"])
+CALLS_IN_FLIGHT = Gauge("gateway_calls_in_flight", "Calls for panels under way.", ["service"])
+CALLS_REFUSED = Counter(
+    "gateway_calls_refused_total", "Calls for panels that were not made, by reason.", ["service", "code"]
+)
+BREAKER_STATE = Gauge("gateway_breaker_state", "0 closed, 1 half open, 2 open.", ["service"])
+BREAKER_CHANGES = Counter("gateway_breaker_changes_total", "Times that a state was entered.", ["service", "state"])
+SECOND_ATTEMPTS = Counter(
+    "gateway_second_attempts_total", "Calls made once more, after a failure or because of slowness.", ["service", "why"]
 )
 WRITE_BEHIND_QUEUE = Gauge("gateway_write_behind_queue", "Panels waiting to be written to Redis.")
 WRITE_BEHIND_LOST = Counter(

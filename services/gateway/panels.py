@@ -1,22 +1,21 @@
 """The panels of a dashboard, in the order in which they appear, and what counts as an answer to one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
-from uuid import UUID
 
 import msgspec
 
+from services.gateway.dashboard import Answer
 from shared.errors import InvalidInput
-from shared.panels import PanelAnswer
 from shared.tokens import Role
 
 Service = Literal["users", "orders", "worker"]
 EVERYONE: tuple[Role, ...] = get_args(Role)
 
 
-class UserMissing(Exception):
-    """The service that knows all users knows no such user."""
+USER_MISSING = Answer(user_missing=True)
+BAD_PANEL = Answer(error="bad_response")
 
 
 class MalformedAnswer(Exception):
@@ -38,6 +37,11 @@ class Panel:
     def path(self) -> str:
         return f"/internal/panels/{self.name}"
 
+    @property
+    def opening(self) -> bytes:
+        """How the panel's JSON begins."""
+        return b"{" if self.kind == "object" else b"["
+
 
 PANELS = (
     Panel("user", "users", timeout_ms=500, kind="object", knows_users=True),
@@ -46,7 +50,15 @@ PANELS = (
     Panel("analytics", "worker", timeout_ms=800, kind="object"),
 )
 
-_decoder = msgspec.json.Decoder(PanelAnswer)
+
+class RawAnswers(msgspec.Struct, frozen=True):
+    """`shared.panels.PanelAnswer` with ids as the text they are: making UUIDs of them costs as much as all the rest."""
+
+    items: dict[str, msgspec.Raw]
+    missing: list[str] = []
+
+
+_decoder = msgspec.json.Decoder(RawAnswers)
 
 
 def select(names: Sequence[str] | None, role: Role) -> list[Panel]:
@@ -60,18 +72,44 @@ def select(names: Sequence[str] | None, role: Role) -> list[Panel]:
     return [panel for panel in visible if panel.name in names]
 
 
-def read_answer(panel: Panel, user_id: UUID, body: bytes) -> msgspec.Raw:
-    """The panel's JSON out of a service's answer. Raises `UserMissing` or `MalformedAnswer`."""
+def read_answers(panel: Panel, user_ids: Sequence[str], body: bytes, max_bytes: int) -> list[Answer]:
+    """What a service says of these users (canonical ids), in their order. A bad panel costs that user's answer alone.
+
+    `max_bytes` bounds one user's panel. Raises `MalformedAnswer` when the body as a whole says nothing.
+    """
     try:
-        body.decode()  # msgspec leaves what it keeps raw unchecked for UTF-8, and we splice it
         answer = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
         raise MalformedAnswer(str(broken)) from broken
-    found = answer.items.get(user_id)
+    missing = frozenset(answer.missing) if panel.knows_users else frozenset[str]()
+    check = _check if _is_utf8(body) else _check_text
+    return [_read_one(panel, answer.items.get(user_id), user_id in missing, max_bytes, check) for user_id in user_ids]
+
+
+Check = Callable[[Panel, bytes], bool]
+
+
+def _read_one(panel: Panel, found: msgspec.Raw | None, missing: bool, max_bytes: int, check: Check) -> Answer:
     if found is None:
-        if panel.knows_users and user_id in answer.missing:
-            raise UserMissing
-        raise MalformedAnswer("says nothing of the user asked for")
-    if not bytes(found).startswith(b"{" if panel.kind == "object" else b"["):
-        raise MalformedAnswer(f"is no {panel.kind}")
-    return found
+        return USER_MISSING if missing else BAD_PANEL
+    data = bytes(found)
+    if len(data) > max_bytes or not check(panel, data):
+        return BAD_PANEL
+    return Answer(msgspec.Raw(data))  # of its own: what is kept of it does not keep all of the body
+
+
+def _check(panel: Panel, data: bytes) -> bool:
+    return data[:1] == panel.opening
+
+
+def _check_text(panel: Panel, data: bytes) -> bool:
+    return _check(panel, data) and _is_utf8(data)
+
+
+def _is_utf8(data: bytes) -> bool:
+    """msgspec leaves what it keeps raw unchecked, and we splice it."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.gateway import metrics
+from services.gateway.gathered_keys import GatheredKeys
 from services.gateway.settings import Settings
 from shared.identity import Caller
 from shared.logs import get_logger
@@ -33,42 +34,42 @@ class Revocations:
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
-        self._timeout_s = settings.redis_timeout_s
+        self._marks = GatheredKeys(redis, settings.redis_timeout_s)
         self._write_timeout_s = settings.redis_write_timeout_s
         self._ttl_s = settings.access_token_ttl_s + int(settings.token_leeway_s) + 1
-        self._here: dict[str, float] = {}
+        self._here: dict[UUID | None, float] = {}
+        """What was revoked through this gateway: ids of sessions and users, and when that can be forgotten."""
 
     async def end_session(self, caller: Caller) -> None:
-        await self._revoke(_session_key(caller.session_id))
+        await self._revoke(caller.session_id, _session_key(caller.session_id))
 
     async def end_user(self, caller: Caller) -> None:
-        await self._revoke(_user_key(caller.user_id))
+        await self._revoke(caller.user_id, _user_key(caller.user_id))
+
+    def knows(self, caller: Caller) -> bool:
+        """Whether this gateway itself has revoked the caller's tokens."""
+        return caller.session_id in self._here or caller.user_id in self._here
 
     async def is_revoked(self, caller: Caller) -> bool:
-        """Whether this caller's tokens have been revoked; false when Redis does not answer in time."""
-        keys = [_session_key(caller.session_id), _user_key(caller.user_id)]
-        if any(key in self._here for key in keys):
-            return True
+        """Whether any gateway has revoked the caller's tokens; false when Redis does not answer in time."""
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return any(await self._redis.mget(keys))
+            marked = any(await self._marks.get([_session_key(caller.session_id), _user_key(caller.user_id)]))
         except (RedisError, OSError, TimeoutError) as failure:
             metrics.REVOCATION_FAILURES.labels("read").inc()
             log.debug("revocations cannot be checked; the token is accepted", reason=repr(failure))
-            return False
+            marked = False
+        return marked or self.knows(caller)
 
     async def revoked_users(self, user_ids: Sequence[UUID]) -> set[UUID]:
         """Those of these users who have been revoked. Raises what Redis raises."""
         marks = await self._redis.mget([_user_key(user_id) for user_id in user_ids])
         return {
-            user_id
-            for user_id, mark in zip(user_ids, marks, strict=True)
-            if mark is not None or _user_key(user_id) in self._here
+            user_id for user_id, mark in zip(user_ids, marks, strict=True) if mark is not None or user_id in self._here
         }
 
-    async def _revoke(self, key: str) -> None:
+    async def _revoke(self, revoked: UUID | None, key: str) -> None:
         self._drop_expired()
-        self._here[key] = time.monotonic() + self._ttl_s
+        self._here[revoked] = time.monotonic() + self._ttl_s
         try:
             async with asyncio.timeout(self._write_timeout_s):
                 await self._redis.set(key, b"1", ex=self._ttl_s)
@@ -78,4 +79,4 @@ class Revocations:
 
     def _drop_expired(self) -> None:
         now = time.monotonic()
-        self._here = {key: ends for key, ends in self._here.items() if ends > now}
+        self._here = {revoked: ends for revoked, ends in self._here.items() if ends > now}

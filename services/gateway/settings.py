@@ -42,7 +42,30 @@ class Settings(ServiceSettings):
     idle_connections: int = Field(100, ge=1)
     """Connections kept open to each service."""
     max_panel_bytes: int = Field(1024 * 1024, gt=0)
-    """A larger answer to a panel query counts as a bad one."""
+    """A larger panel of one user counts as a bad answer."""
+
+    batch_calls: int = Field(2, ge=1)
+    """Calls for one panel that are under way before others wait to leave together."""
+    batch_patience_s: float = Field(0.05, gt=0)
+    """A call that takes longer holds the next back no more."""
+    bulkhead_calls: int = Field(32, ge=1)
+    """Calls for panels to one service at the same time; more are `overloaded`."""
+    breaker_window_s: float = Field(10, gt=0)
+    breaker_min_calls: int = Field(10, ge=1)
+    breaker_error_rate: float = Field(0.5, gt=0, le=1)
+    """A service of which this part of the window's calls failed is not asked..."""
+    breaker_open_s: float = Field(2, gt=0)
+    """... for so long;"""
+    breaker_probes: int = Field(3, ge=1)
+    """then so many calls go through, and all must succeed."""
+    breaker_slow_share: float = Field(0.75, gt=0)
+    """A call that takes more than this part of its panel's timeout counts as failed."""
+    hedge_min_s: float = Field(0.01, gt=0)
+    """No second attempt for slowness before this, however fast 95 % of the calls are."""
+    retry_share: float = Field(0.1, ge=0, le=1)
+    """Second attempts, for slowness or after a failure, are at most this part of the calls."""
+    watch_client_after_s: float = Field(0.05, gt=0)
+    """A dashboard that takes longer is given up when its client leaves."""
 
     jwks_refresh_s: float = Field(300, gt=0)
     jwks_retry_s: float = Field(1, gt=0)
@@ -54,6 +77,8 @@ class Settings(ServiceSettings):
     remembered_tokens: int = Field(10_000, ge=0)
     access_token_ttl_s: int = Field(900, gt=0)
     """How long access tokens live at most: that long a revocation is remembered."""
+    revocation_verdict_s: float = Field(1, ge=0)
+    """How long a token counts as not revoked before Redis is asked again; 0 asks with every request."""
 
     redis_timeout_s: float = Field(0.05, gt=0)
     """The most that a request waits for Redis."""

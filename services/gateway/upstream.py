@@ -1,25 +1,15 @@
-"""Talks to the services: one client for all, a list of base URLs for each.
+"""Talks to the services: one client for all, a list of base URLs for each."""
 
-UpstreamFailed
-├── Unreachable   no connection; nothing was sent
-├── TooLate       no answer in time
-└── BadAnswer     an answer that cannot be used, or half of one
-"""
-
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
-from typing import ClassVar
-from uuid import UUID
 
 import httpx
-import msgspec
-import structlog
-from pyqwest import HTTPTransport
+from pyqwest import Headers, HTTPTransport, Request, Transport
 from pyqwest.httpx import AsyncPyqwestTransport
 
-from services.gateway.dashboard import ErrorCode
-from services.gateway.panels import MalformedAnswer, Panel, read_answer
+from services.gateway.failures import BadAnswer, TooLate, Unreachable
+from services.gateway.query import query
 from services.gateway.settings import Settings
 from shared import telemetry
 from shared.panels import DEADLINE_HEADER
@@ -29,24 +19,8 @@ from shared.web import REQUEST_ID_HEADER
 HeaderList = list[tuple[str, str]]
 
 
-class UpstreamFailed(Exception):
-    code: ClassVar[ErrorCode]
-
-
-class Unreachable(UpstreamFailed):
-    code = "connect"
-
-
-class TooLate(UpstreamFailed):
-    code = "timeout"
-
-
-class BadAnswer(UpstreamFailed):
-    code = "bad_response"
-
-
 @asynccontextmanager
-async def http_transport(settings: Settings) -> AsyncIterator[httpx.AsyncBaseTransport]:
+async def http_transport(settings: Settings) -> AsyncIterator[Transport]:
     """Connections to the services. Used without `httpx.AsyncClient`, which would keep cookies between callers.
 
     A cancelled request closes its connection at once; what is sent and received is streamed as it is.
@@ -62,7 +36,7 @@ async def http_transport(settings: Settings) -> AsyncIterator[httpx.AsyncBaseTra
         enable_otel=False,
     )
     async with transport:
-        yield AsyncPyqwestTransport(transport)
+        yield transport
 
 
 async def read_limited(response: httpx.Response, max_bytes: int) -> bytes:
@@ -91,18 +65,12 @@ async def fetch(transport: httpx.AsyncBaseTransport, url: str, max_bytes: int) -
 class Upstream:
     """One service, reached by one base URL or by several in turn."""
 
-    def __init__(
-        self,
-        base_urls: str,
-        transport: httpx.AsyncBaseTransport,
-        tokens: ServiceTokens,
-        max_panel_bytes: int,
-    ) -> None:
+    def __init__(self, base_urls: str, transport: Transport, tokens: ServiceTokens) -> None:
         self._base_urls = [httpx.URL(url) for url in base_urls.split(",")]
         self._turn = 0
-        self._transport = transport
+        self._direct = transport
+        self._transport = AsyncPyqwestTransport(transport)
         self._tokens = tokens
-        self._max_panel_bytes = max_panel_bytes
 
     async def send(
         self, method: str, target: str, headers: HeaderList, body: bytes | httpx.AsyncByteStream, remaining_s: float
@@ -123,28 +91,37 @@ class Upstream:
                 refused = failure
         raise refused or Unreachable
 
-    async def panel(self, panel: Panel, user_id: UUID, remaining_s: float) -> msgspec.Raw:
-        """One panel of one user, as JSON. Raises `UpstreamFailed` or `UserMissing`."""
-        query = b'{"ids":["%s"]}' % str(user_id).encode()
-        headers = [("Content-Type", "application/json")]
-        response = await self.send("POST", panel.path, headers, query, remaining_s)
-        try:
-            if response.status_code != httpx.codes.OK:
-                raise BadAnswer(f"status {response.status_code}")
-            return read_answer(panel, user_id, await read_limited(response, self._max_panel_bytes))
-        except MalformedAnswer as malformed:
-            raise BadAnswer(str(malformed)) from malformed
-        finally:
-            await response.aclose()
+    def next_replica(self) -> int:
+        """Whose turn it is."""
+        self._turn = (self._turn + 1) % len(self._base_urls)
+        return self._turn
+
+    async def ask(self, path: str, user_ids: Sequence[str], remaining_s: float, replica: int, max_bytes: int) -> bytes:
+        """The answer to a panel query for these users; of the replica, or of the next that can be connected to.
+
+        Raises `UpstreamFailed`.
+        """
+        body = b'{"ids":["%s"]}' % '","'.join(user_ids).encode()
+        headers = [("Content-Type", "application/json"), *self._own_headers(remaining_s)]
+        refused: Unreachable | None = None
+        for number in range(replica, replica + len(self._base_urls)):
+            base_url = self._base_urls[number % len(self._base_urls)]
+            try:
+                return await query(
+                    self._direct, Request("POST", _text_url(base_url, path), Headers(headers), body), max_bytes
+                )
+            except Unreachable as failure:
+                refused = failure
+        raise refused or Unreachable
 
     async def openapi(self, max_bytes: int) -> bytes:
         """The service's own description. Raises `UpstreamFailed`."""
         return await fetch(self._transport, f"{next(self._in_turn())}".rstrip("/") + "/openapi.json", max_bytes)
 
     def _in_turn(self) -> Iterator[httpx.URL]:
-        self._turn = (self._turn + 1) % len(self._base_urls)
-        yield from self._base_urls[self._turn :]
-        yield from self._base_urls[: self._turn]
+        first = self.next_replica()
+        yield from self._base_urls[first:]
+        yield from self._base_urls[:first]
 
     def _own_headers(self, remaining_s: float) -> HeaderList:
         headers = [
@@ -153,15 +130,20 @@ class Upstream:
         ]
         if traceparent := telemetry.traceparent():
             headers.append(("traceparent", traceparent))
-        if request_id := structlog.contextvars.get_contextvars().get("request_id"):
+        if request_id := telemetry.current_request_id.get():
             headers.append((REQUEST_ID_HEADER, request_id))
         return headers
 
 
 @lru_cache(maxsize=256)
 def _url(base_url: httpx.URL, target: str) -> httpx.URL:
-    """httpx spends 100 µs on parsing a URL; those of the panels never change."""
+    """httpx spends 100 µs on parsing a URL; most are asked for again and again."""
     return base_url.copy_with(raw_path=base_url.raw_path.rstrip(b"/") + target.encode())
+
+
+@lru_cache(maxsize=64)
+def _text_url(base_url: httpx.URL, path: str) -> str:
+    return str(_url(base_url, path))
 
 
 @contextmanager

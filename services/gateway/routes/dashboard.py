@@ -2,25 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
-from starlette.datastructures import Headers, QueryParams
-from starlette.responses import Response
+from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.dashboard import Answer, Dashboard
+from services.gateway.dashboard import Dashboard
+from services.gateway.departure import ClientGone, Departure
 from services.gateway.errors import UserNotFound
 from services.gateway.gateway import gateway_of
 from services.gateway.panels import Panel, select
 from shared.errors import InvalidInput
 from shared.identity import Caller
+from shared.logs import get_logger
 from shared.tokens import Role
 from shared.web import AsgiRoute
+
+log = get_logger(__name__)
 
 MIN_BUDGET_MS, MAX_BUDGET_MS = 10, 10_000
 
 _encoder = msgspec.json.Encoder()
+_ALWAYS = ((b"content-type", b"application/json"), (b"cache-control", b"private, no-store"))
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,22 @@ class DashboardEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
-        caller = await gateway.authenticator.caller(Headers(scope=scope))
+        headers = dict(scope["headers"])
+        caller = await gateway.authenticator.bearer(headers.get(b"authorization", b""))
         user_id = whose(scope["path_params"].get("id"), caller)
-        wish = parse(QueryParams(scope["query_string"]), caller.role, gateway.settings.budget_ms)
-        dashboard, answers = await gateway.dashboards.read(user_id, wish.panels, wish.budget_ms / 1000)
-        await _response(dashboard, answers)(scope, receive, send)
+        wish = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
+        try:
+            dashboard, seconds = await gateway.dashboards.read(
+                user_id,
+                wish.panels,
+                wish.budget_ms / 1000,
+                anew=wants_anew(headers.get(b"cache-control")),
+                departure=Departure(receive),
+            )
+        except ClientGone:
+            log.info("the client went away")
+            return
+        await _respond(send, dashboard, seconds)
 
 
 def routes() -> list[AsgiRoute]:
@@ -60,10 +76,17 @@ def whose(asked: UUID | None, caller: Caller) -> UUID:
     return asked
 
 
-def parse(query: QueryParams, role: Role, default_budget_ms: int) -> Wish:
+@lru_cache(maxsize=256)
+def parse(query: bytes, role: Role, default_budget_ms: int) -> Wish:
     """The wish in `?panels=user,orders&budget_ms=300`. Raises `InvalidInput`."""
-    names = ",".join(query.getlist("panels")).split(",") if "panels" in query else None
-    return Wish(select(names, role), _budget(query.get("budget_ms"), default_budget_ms))
+    told = QueryParams(query)
+    names = ",".join(told.getlist("panels")).split(",") if "panels" in told else None
+    return Wish(select(names, role), _budget(told.get("budget_ms"), default_budget_ms))
+
+
+def wants_anew(cache_control: bytes | None) -> bool:
+    """Whether `Cache-Control` says `no-cache`."""
+    return cache_control is not None and b"no-cache" in cache_control.lower()
 
 
 def _budget(told: str | None, default_ms: int) -> int:
@@ -74,13 +97,18 @@ def _budget(told: str | None, default_ms: int) -> int:
     raise InvalidInput.of("budget_ms", f"must be a whole number from {MIN_BUDGET_MS} to {MAX_BUDGET_MS}")
 
 
-def _response(dashboard: Dashboard, answers: Mapping[str, Answer]) -> Response:
-    headers = {
-        "Cache-Control": "private, no-store",
-        "Dashboard-Complete": "true" if dashboard.complete else "false",
-        "Server-Timing": ", ".join(
-            f"{name};dur={answers[name].seconds * 1000:.1f};desc={view.status}"
-            for name, view in dashboard.panels.items()
-        ),
-    }
-    return Response(_encoder.encode(dashboard), headers=headers, media_type="application/json")
+async def _respond(send: Send, dashboard: Dashboard, seconds: Mapping[str, float]) -> None:
+    body = _encoder.encode(dashboard)
+    headers = [
+        *_ALWAYS,
+        (b"dashboard-complete", b"true" if dashboard.complete else b"false"),
+        (b"server-timing", _timing(dashboard, seconds)),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _timing(dashboard: Dashboard, seconds: Mapping[str, float]) -> bytes:
+    entries = (f"{name};dur={seconds[name] * 1000:.1f};desc={view.status}" for name, view in dashboard.panels.items())
+    return ", ".join(entries).encode()

@@ -1,11 +1,11 @@
 """Whose dashboard, which panels, how long."""
 
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.datastructures import QueryParams
 
 from services.gateway.errors import UserNotFound
 from services.gateway.routes.dashboard import MAX_BUDGET_MS, MIN_BUDGET_MS, parse, whose
@@ -19,19 +19,19 @@ ME, OTHER = UUID(int=1), UUID(int=2)
 @given(st.integers(MIN_BUDGET_MS, MAX_BUDGET_MS))
 def test_a_budget_within_bounds_is_taken(budget_ms: int) -> None:
     """Every whole number within the bounds is a budget."""
-    assert parse(QueryParams(f"budget_ms={budget_ms}"), "user", 1000).budget_ms == budget_ms
+    assert parse(f"budget_ms={budget_ms}".encode(), "user", 1000).budget_ms == budget_ms
 
 
 @given(st.text(max_size=20).filter(lambda told: not (told.isascii() and told.isdigit() and 10 <= int(told) <= 10_000)))
 def test_every_other_budget_is_refused(told: str) -> None:
     """Nothing else is, and nothing breaks."""
     with pytest.raises(InvalidInput):
-        parse(QueryParams([("budget_ms", told)]), "user", 1000)
+        parse(urlencode({"budget_ms": told}).encode(), "user", 1000)
 
 
 def test_without_a_wish_the_defaults_hold() -> None:
     """All panels, and the budget of the settings."""
-    wish = parse(QueryParams(""), "user", 700)
+    wish = parse(b"", "user", 700)
     assert (len(wish.panels), wish.budget_ms) == (4, 700)
 
 

@@ -1,0 +1,138 @@
+"""Asks for one panel of many users at a time.
+
+Nothing is delayed for company: while fewer calls than allowed are in flight, a question leaves at once, with whatever
+was asked in the same turn of the event loop. What is asked while they are in flight leaves together when one ends.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+
+from services.gateway import metrics
+from services.gateway.dashboard import Answer, ErrorCode
+from services.gateway.failures import UpstreamFailed
+from services.gateway.flights import Flight
+from shared.logs import get_logger
+from shared.panels import MAX_IDS
+
+log = get_logger(__name__)
+
+Ask = Callable[[Sequence[str], float], Awaitable[Sequence[Answer]]]
+"""Answers for these user ids, in their order, by a deadline (monotonic seconds). Raises `UpstreamFailed`."""
+
+
+@dataclass(frozen=True)
+class BatchPolicy:
+    """`in_flight` calls at a time; one that takes longer than `patience_s` does not hold back the next any more."""
+
+    in_flight: int
+    patience_s: float
+
+
+@dataclass(eq=False)
+class Call:
+    """One batch on its way. `holds`: whether the next must wait for it."""
+
+    flights: list[Flight]
+    holds: bool = True
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class Batcher:
+    """Gathers the questions for one panel."""
+
+    def __init__(self, panel: str, ask: Ask, policy: BatchPolicy) -> None:
+        self._panel = panel
+        self._ask = ask
+        self._policy = policy
+        self._waiting: dict[str, Flight] = {}
+        self._calls: dict[Flight, Call] = {}
+        self._holding = 0
+        self._departing = False
+        self._batch_sizes = metrics.BATCH_SIZE.labels(panel)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._waiting and not self._calls
+
+    def begin(self, user_id: str) -> Flight:
+        """A flight that has not left yet: whoever joins it asks after this call, whoever may have opened it."""
+        flight = self._waiting.get(user_id)
+        if flight is None:
+            flight = self._waiting[user_id] = Flight(self._panel, user_id, self._abandoned)
+            self._depart_soon()
+        return flight
+
+    def _depart_soon(self) -> None:
+        if not self._departing and self._holding < self._policy.in_flight:
+            self._departing = True
+            asyncio.get_running_loop().call_soon(self._depart)
+
+    def _depart(self) -> None:
+        self._departing = False
+        while self._waiting and self._holding < self._policy.in_flight:
+            flights = list(islice(self._waiting.values(), MAX_IDS))
+            for flight in flights:
+                del self._waiting[flight.user_id]
+            self._start(Call(flights))
+
+    def _start(self, call: Call) -> None:
+        self._holding += 1
+        self._calls |= dict.fromkeys(call.flights, call)
+        self._batch_sizes.observe(len(call.flights))
+        loop = asyncio.get_running_loop()
+        call.task = loop.create_task(self._carry_out(call), context=call.flights[0].context)
+        patience = loop.call_later(self._policy.patience_s, self._let_pass, call)
+        call.task.add_done_callback(partial(self._ended, call, patience))
+
+    def _ended(self, call: Call, patience: asyncio.TimerHandle, _: asyncio.Task[None]) -> None:
+        patience.cancel()
+        self._let_pass(call)
+
+    def _let_pass(self, call: Call) -> None:
+        if call.holds:
+            call.holds = False
+            self._holding -= 1
+            self._depart()
+
+    async def _carry_out(self, call: Call) -> None:
+        deadline = max(flight.deadline for flight in call.flights)
+        answers: Sequence[Answer] = [Answer(error="internal")] * len(call.flights)
+        try:
+            answers = await self._asked([flight.user_id for flight in call.flights], deadline)
+        finally:
+            for flight, answer in zip(call.flights, answers, strict=True):
+                self._calls.pop(flight, None)
+                flight.land(answer)
+
+    async def _asked(self, user_ids: list[str], deadline: float) -> Sequence[Answer]:
+        """Raises nothing: whatever goes wrong is an answer."""
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return await self._ask(user_ids, deadline)
+        except TimeoutError:
+            return self._all_failed("timeout", user_ids)
+        except UpstreamFailed as failed:
+            log.warning("panel failed", panel=self._panel, users=len(user_ids), code=failed.code, reason=str(failed))
+            return self._all_failed(failed.code, user_ids)
+        except Exception:
+            log.exception("panel failed", panel=self._panel)
+            return self._all_failed("internal", user_ids)
+
+    @staticmethod
+    def _all_failed(code: ErrorCode, user_ids: list[str]) -> list[Answer]:
+        return [Answer(error=code)] * len(user_ids)
+
+    def _abandoned(self, flight: Flight) -> None:
+        if self._waiting.get(flight.user_id) is flight:
+            del self._waiting[flight.user_id]
+            flight.land(Answer())
+        elif (call := self._calls.get(flight)) and not any(other.is_wanted for other in call.flights):
+            for other in call.flights:
+                del self._calls[other]
+                other.land(Answer())
+            if call.task:
+                call.task.cancel()

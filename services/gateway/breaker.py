@@ -1,0 +1,119 @@
+"""Stops asking a service that does not answer well, and tries again carefully.
+
+closed ── enough of the window's calls failed ──▶ open ── after a pause ──▶ half open ── all probes good ──▶ closed
+                                                   ▲                            │
+                                                   └────── one probe bad ───────┘
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from services.gateway import metrics
+from services.gateway.failures import CircuitOpen
+
+
+class State(IntEnum):
+    CLOSED = 0
+    HALF_OPEN = 1
+    OPEN = 2
+
+
+@dataclass(frozen=True)
+class BreakerPolicy:
+    """Opens when `error_rate` of at least `min_calls` calls within `window_s` have failed; after `open_s` lets
+    `probes` calls through, which must all succeed."""
+
+    window_s: float
+    min_calls: int
+    error_rate: float
+    open_s: float
+    probes: int
+
+
+@dataclass(frozen=True)
+class Permit:
+    """Leave for one call. It counts only in the state that it was given in."""
+
+    period: int
+
+
+class Window:
+    """Calls and failures of the last seconds, in tenths of the window."""
+
+    SLICES = 10
+
+    def __init__(self, seconds: float) -> None:
+        self._slice_s = seconds / self.SLICES
+        self._slices: deque[list[int]] = deque()
+
+    def add(self, now: float, failed: bool) -> None:
+        number = int(now / self._slice_s)
+        if not self._slices or self._slices[-1][0] != number:
+            self._slices.append([number, 0, 0])
+        self._slices[-1][1] += 1
+        self._slices[-1][2] += failed
+
+    def counts(self, now: float) -> tuple[int, int]:
+        """Calls and failures."""
+        oldest = int(now / self._slice_s) - self.SLICES
+        while self._slices and self._slices[0][0] <= oldest:
+            self._slices.popleft()
+        return sum(part[1] for part in self._slices), sum(part[2] for part in self._slices)
+
+
+class Breaker:
+    """Decides whether a service may be asked. `admit` before each call, then `record` or `forget` its permit."""
+
+    def __init__(self, service: str, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
+        self._service = service
+        self._policy = policy
+        self._clock = clock
+        self._period = 0
+        self._enter(State.CLOSED)
+
+    def admit(self) -> Permit:
+        """Raises `CircuitOpen`."""
+        if self.state is State.OPEN and self._clock() >= self._opened_at + self._policy.open_s:
+            self._enter(State.HALF_OPEN)
+        if self.state is State.OPEN or (self.state is State.HALF_OPEN and self._probing >= self._policy.probes):
+            metrics.CALLS_REFUSED.labels(self._service, "circuit_open").inc()
+            raise CircuitOpen
+        self._probing += 1
+        return Permit(self._period)
+
+    def record(self, permit: Permit, *, failed: bool) -> None:
+        """How a call ended."""
+        if permit.period != self._period:
+            return
+        if self.state is State.HALF_OPEN:
+            self._record_probe(failed)
+            return
+        now = self._clock()
+        self._window.add(now, failed)
+        calls, failures = self._window.counts(now)
+        if failed and calls >= self._policy.min_calls and failures >= calls * self._policy.error_rate:
+            self._enter(State.OPEN)
+
+    def forget(self, permit: Permit) -> None:
+        """A call ended without telling anything of the service: nobody waited for it any more."""
+        if permit.period == self._period:
+            self._probing -= 1
+
+    def _record_probe(self, failed: bool) -> None:
+        self._passed += not failed
+        if failed:
+            self._enter(State.OPEN)
+        elif self._passed >= self._policy.probes:
+            self._enter(State.CLOSED)
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._period += 1
+        self._opened_at = self._clock()
+        self._window = Window(self._policy.window_s)
+        self._probing = self._passed = 0
+        metrics.BREAKER_STATE.labels(self._service).set(state)
+        metrics.BREAKER_CHANGES.labels(self._service, state.name.lower()).inc()

@@ -1,0 +1,33 @@
+"""Bounds the calls to one service, so that a slow one cannot take up the whole gateway."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from services.gateway import metrics
+from services.gateway.failures import Overloaded
+
+
+class Bulkhead:
+    """A semaphore that refuses instead of waiting: whoever waits for a panel already stands in the batcher's queue."""
+
+    def __init__(self, service: str, most: int) -> None:
+        self._service = service
+        self._most = most
+        self._held = 0
+        metrics.CALLS_IN_FLIGHT.labels(service).set_function(lambda: self._held)
+
+    @property
+    def is_full(self) -> bool:
+        return self._held >= self._most
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold one slot. Raises `Overloaded`."""
+        if self.is_full:
+            metrics.CALLS_REFUSED.labels(self._service, "overloaded").inc()
+            raise Overloaded
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1

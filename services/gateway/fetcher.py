@@ -1,0 +1,55 @@
+"""Asks the services for panels: single flights in front of batchers in front of guards."""
+
+from collections.abc import Collection, Mapping
+from functools import partial
+from uuid import UUID
+
+from services.gateway.batching import Batcher, BatchPolicy
+from services.gateway.breaker import BreakerPolicy
+from services.gateway.flights import Flight, Flights
+from services.gateway.guard import Guard, GuardPolicy
+from services.gateway.panels import PANELS, Panel, Service
+from services.gateway.settings import Settings
+from services.gateway.upstream import Upstream
+
+
+class Fetcher:
+    """One batcher a panel, one guard a service."""
+
+    def __init__(self, upstreams: Mapping[Service, Upstream], settings: Settings) -> None:
+        guards = {name: Guard(name, upstream, _guard_policy(settings)) for name, upstream in upstreams.items()}
+        policy = BatchPolicy(settings.batch_calls, settings.batch_patience_s)
+        self._batchers = {
+            panel.name: Batcher(panel.name, partial(guards[panel.service].ask, panel), policy) for panel in PANELS
+        }
+        self._flights = Flights({name: batcher.begin for name, batcher in self._batchers.items()})
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being asked, nor waits to be."""
+        return not self._flights and all(batcher.is_idle for batcher in self._batchers.values())
+
+    def fetch(self, panel: Panel, user_id: str, *, anew: bool = False) -> Flight:
+        """A flight to join that brings one user's panel; `anew` joins none that has left before this call."""
+        return self._flights.to(panel.name, user_id, anew=anew)
+
+    def drop(self, user_id: UUID, panels: Collection[str] | None = None) -> None:
+        """These panels of the user (all of them by default) have changed: what is under way is joined no more."""
+        self._flights.drop(str(user_id), panels)
+
+
+def _guard_policy(settings: Settings) -> GuardPolicy:
+    return GuardPolicy(
+        breaker=BreakerPolicy(
+            window_s=settings.breaker_window_s,
+            min_calls=settings.breaker_min_calls,
+            error_rate=settings.breaker_error_rate,
+            open_s=settings.breaker_open_s,
+            probes=settings.breaker_probes,
+        ),
+        most_calls=settings.bulkhead_calls,
+        slow_share=settings.breaker_slow_share,
+        hedge_min_s=settings.hedge_min_s,
+        retry_share=settings.retry_share,
+        max_panel_bytes=settings.max_panel_bytes,
+    )

@@ -1,0 +1,109 @@
+"""Stands between the batchers and one service: breaker, bulkhead, and a second attempt where it helps.
+
+Only panel reads come this way. Requests that are passed through neither feed the breaker nor ask it: how long a write
+or an upload takes says nothing of panel reads, and whoever waits for one is to hear from the service itself.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.gateway import metrics
+from services.gateway.breaker import Breaker, BreakerPolicy, Permit
+from services.gateway.bulkhead import Bulkhead
+from services.gateway.dashboard import Answer
+from services.gateway.failures import BadAnswer, CircuitOpen, Overloaded, Refused, UpstreamFailed
+from services.gateway.hedging import Latencies, RetryBudget, hedged
+from services.gateway.panels import PANELS, MalformedAnswer, Panel, read_answers
+from services.gateway.upstream import Upstream
+
+
+@dataclass(frozen=True)
+class GuardPolicy:
+    """`slow_share`: a call that takes more than this part of its panel's timeout counts as failed, answered or not.
+    `hedge_min_s`: a second attempt does not start earlier, however fast the service is. `retry_share`: second
+    attempts are at most this part of all. `max_panel_bytes`: of one panel of one user."""
+
+    breaker: BreakerPolicy
+    most_calls: int
+    slow_share: float
+    hedge_min_s: float
+    retry_share: float
+    max_panel_bytes: int
+
+
+class Guard:
+    """Asks one service for panels."""
+
+    def __init__(self, service: str, upstream: Upstream, policy: GuardPolicy) -> None:
+        self._service = service
+        self._upstream = upstream
+        self._policy = policy
+        self._breaker = Breaker(service, policy.breaker)
+        self._bulkhead = Bulkhead(service, policy.most_calls)
+        self._budget = RetryBudget(policy.retry_share)
+        self._latencies = {panel.name: Latencies() for panel in PANELS}
+
+    async def ask(self, panel: Panel, user_ids: Sequence[str], deadline: float) -> Sequence[Answer]:
+        """Answers in the order of the ids, by the deadline (monotonic seconds). Raises `UpstreamFailed`."""
+        self._budget.pay_in()
+        replica = self._upstream.next_replica()
+        p95 = self._latencies[panel.name].p95
+        return await hedged(
+            lambda number: self._attempt(panel, user_ids, deadline, replica + number),
+            None if p95 is None else max(p95, self._policy.hedge_min_s),
+            self._may_repeat,
+        )
+
+    def _may_repeat(self, failure: BaseException | None) -> bool:
+        if not self._is_worth_repeating(failure) or self._bulkhead.is_full or not self._budget.take():
+            return False
+        metrics.SECOND_ATTEMPTS.labels(self._service, "failure" if failure else "slow").inc()
+        return True
+
+    def _is_worth_repeating(self, failure: BaseException | None) -> bool:
+        if isinstance(failure, CircuitOpen | Overloaded | Refused):
+            return False
+        return failure is None or isinstance(failure, UpstreamFailed)
+
+    async def _attempt(self, panel: Panel, user_ids: Sequence[str], deadline: float, replica: int) -> Sequence[Answer]:
+        permit = self._breaker.admit()
+        began = time.monotonic()
+        failed: bool | None = None
+        try:
+            with self._bulkhead.slot():
+                answers = await self._exchange(panel, user_ids, deadline - began, replica)
+            failed = False
+        except Refused:
+            failed = False
+            raise
+        except Overloaded:
+            raise
+        except UpstreamFailed:
+            failed = True
+            raise
+        finally:
+            self._conclude(panel, permit, failed, time.monotonic() - began)
+        return answers
+
+    async def _exchange(
+        self, panel: Panel, user_ids: Sequence[str], remaining_s: float, replica: int
+    ) -> Sequence[Answer]:
+        limit = self._policy.max_panel_bytes
+        body = await self._upstream.ask(panel.path, user_ids, remaining_s, replica, limit * len(user_ids))
+        try:
+            return read_answers(panel, user_ids, body, limit)
+        except MalformedAnswer as malformed:
+            raise BadAnswer(str(malformed)) from malformed
+
+    def _conclude(self, panel: Panel, permit: Permit, failed: bool | None, seconds: float) -> None:
+        """`failed` is None when the call was broken off: that tells something only if it took too long already."""
+        metrics.PANEL_SECONDS.labels(panel.name).observe(seconds)
+        if not failed:
+            self._latencies[panel.name].observe(seconds)
+        if seconds >= panel.timeout_ms / 1000 * self._policy.slow_share:
+            failed = True
+        if failed is None:
+            self._breaker.forget(permit)
+        else:
+            self._breaker.record(permit, failed=failed)

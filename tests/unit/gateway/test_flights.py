@@ -1,0 +1,86 @@
+"""Who joins whom, and what a change does to it."""
+
+from collections.abc import Callable
+
+from services.gateway.dashboard import Answer
+from services.gateway.flights import Flight, Flights
+
+GOOD = Answer()
+
+
+class Passenger:
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Answer]] = []
+
+    def arrived(self, panel: str, answer: Answer) -> None:
+        self.heard.append((panel, answer))
+
+
+class Airport:
+    """Opens flights, and keeps those that were given up."""
+
+    def __init__(self) -> None:
+        self.abandoned: list[Flight] = []
+        self.flights = Flights({panel: self._opener(panel) for panel in ("user", "orders")})
+
+    def _opener(self, panel: str) -> Callable[[str], Flight]:
+        return lambda user_id: Flight(panel, user_id, self.abandoned.append)
+
+
+def test_the_same_question_is_asked_once() -> None:
+    """Same panel and user: one flight, and all hear of its landing; others have their own."""
+    flights = Airport().flights
+    flight = flights.to("user", "1")
+    assert flights.to("user", "1") is flight
+    assert flights.to("user", "2") is not flight
+    assert flights.to("orders", "1") is not flight
+    both = Passenger(), Passenger()
+    for passenger in both:
+        flight.join(passenger, 0)
+    flight.land(GOOD)
+    assert [passenger.heard for passenger in both] == [[("user", GOOD)]] * 2
+    assert flights.to("user", "1") is not flight
+
+
+def test_nobody_joins_what_left_before_a_change() -> None:
+    """After a change of a panel, or of all, the next to ask gets a new flight; those aboard still arrive."""
+    flights = Airport().flights
+    aboard = Passenger()
+    user, orders, foreign = flights.to("user", "1"), flights.to("orders", "1"), flights.to("user", "2")
+    user.join(aboard, 0)
+    flights.drop("1", ["user"])
+    renewed = flights.to("user", "1")
+    assert renewed is not user
+    assert flights.to("orders", "1") is orders
+    user.land(GOOD)
+    assert aboard.heard == [("user", GOOD)]
+    assert flights.to("user", "1") is renewed
+    flights.drop("1")
+    assert flights.to("orders", "1") is not orders
+    assert flights.to("user", "2") is foreign
+
+
+def test_who_wants_it_anew_joins_nobody() -> None:
+    """Others may join the newer flight."""
+    flights = Airport().flights
+    old = flights.to("user", "1")
+    new = flights.to("user", "1", anew=True)
+    assert new is not old
+    assert flights.to("user", "1") is new
+
+
+def test_the_last_to_leave_abandons_the_flight() -> None:
+    """Before that it goes on, until the latest deadline of all who joined, and who left hears nothing."""
+    airport = Airport()
+    flight = airport.flights.to("user", "1")
+    patient, hasty = Passenger(), Passenger()
+    flight.join(hasty, 10**9)
+    flight.join(patient, 10**9 + 1)
+    assert flight.deadline == 10**9 + 1
+    flight.leave(hasty)
+    assert not airport.abandoned
+    flight.leave(patient)
+    assert airport.abandoned == [flight]
+    flight.land(GOOD)
+    assert not hasty.heard
+    assert not patient.heard

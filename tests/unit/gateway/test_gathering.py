@@ -1,0 +1,86 @@
+"""One dashboard waiting for its panels."""
+
+import asyncio
+import time
+
+import pytest
+from starlette.types import Message
+
+from services.gateway.dashboard import Answer
+from services.gateway.departure import ClientGone, Departure
+from services.gateway.flights import Flight
+from services.gateway.gathering import TIMED_OUT, Gathering
+
+GOOD = Answer(user_missing=True)
+
+
+@pytest.fixture
+def abandoned() -> list[Flight]:
+    return []
+
+
+def soon() -> float:
+    return time.monotonic() + 0.02
+
+
+def much_later() -> float:
+    return time.monotonic() + 60
+
+
+async def test_it_ends_when_all_have_arrived(abandoned: list[Flight]) -> None:
+    """Known answers and those that come; nobody is left behind."""
+    gathering = Gathering(60)
+    flights = [Flight(panel, "1", abandoned.append) for panel in ("user", "orders")]
+    gathering.put("analytics", GOOD)
+    for flight in flights:
+        gathering.expect(flight, much_later())
+        asyncio.get_running_loop().call_soon(flight.land, GOOD)
+    await gathering.wait()
+    assert gathering.answers == dict.fromkeys(("analytics", "user", "orders"), GOOD)
+    assert gathering.seconds.keys() == gathering.answers.keys()
+    assert not abandoned
+
+
+async def test_each_panel_has_its_own_deadline(abandoned: list[Flight]) -> None:
+    """One that is late is left and counts as timed out; the wait for the others goes on."""
+    gathering = Gathering(60)
+    late, slow = Flight("user", "1", abandoned.append), Flight("orders", "1", abandoned.append)
+    gathering.expect(late, soon())
+    gathering.expect(slow, much_later())
+    waiting = asyncio.create_task(gathering.wait())
+    while not abandoned:  # noqa: ASYNC110  # a flight has no event to wait for
+        await asyncio.sleep(0.005)
+    assert abandoned == [late]
+    assert not waiting.done()
+    slow.land(GOOD)
+    await waiting
+    assert gathering.answers == {"user": TIMED_OUT, "orders": GOOD}
+
+
+async def test_a_wait_that_is_cancelled_leaves_its_flights(abandoned: list[Flight]) -> None:
+    """So that nothing goes on for nobody."""
+    gathering = Gathering(60)
+    flight = Flight("user", "1", abandoned.append)
+    gathering.expect(flight, much_later())
+    waiting = asyncio.create_task(gathering.wait())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert abandoned == [flight]
+
+
+async def test_a_client_that_leaves_ends_the_wait(abandoned: list[Flight]) -> None:
+    """Whoever waits for a while is watched."""
+    messages: list[Message] = [{"type": "http.request"}, {"type": "http.disconnect"}]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    before = asyncio.all_tasks()
+    gathering = Gathering(0.01, Departure(receive))
+    flight = Flight("user", "1", abandoned.append)
+    gathering.expect(flight, much_later())
+    with pytest.raises(ClientGone):
+        await gathering.wait()
+    assert abandoned == [flight]
+    assert asyncio.all_tasks() <= before
