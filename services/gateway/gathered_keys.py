@@ -1,42 +1,49 @@
-"""Reads keys of Redis for many requests at a time: what is wanted in one turn of the event loop is one MGET."""
+"""Reads keys of Redis for many requests at a time: what is wanted while one MGET is under way goes into the next."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 Value = bytes | str | None
 Wanted = tuple[Sequence[str], asyncio.Future[Sequence[Value]]]
 
 
 class GatheredKeys:
+    """Nobody waits longer than `timeout_s`, the time in which their keys wait for company included."""
+
     def __init__(self, redis: Redis, timeout_s: float) -> None:
         self._redis = redis
         self._timeout_s = timeout_s
         self._wanted: list[Wanted] = []
-        self._reading: set[asyncio.Task[None]] = set()
+        self._wanted_since = 0.0
+        self._reading: asyncio.Task[None] | None = None
 
     async def get(self, keys: Sequence[str]) -> Sequence[Value]:
         """The values of these keys. Raises what Redis raises, and `TimeoutError`."""
         loop = asyncio.get_running_loop()
         if not self._wanted:
-            loop.call_soon(self._read_soon)
+            self._wanted_since = time.monotonic()
         answer: asyncio.Future[Sequence[Value]] = loop.create_future()
         self._wanted.append((keys, answer))
+        if self._reading is None:
+            self._reading = loop.create_task(self._read_all())
         return await answer
 
-    def _read_soon(self) -> None:
-        wanted, self._wanted = self._wanted, []
-        task = asyncio.get_running_loop().create_task(self._read(wanted))
-        self._reading.add(task)
-        task.add_done_callback(self._reading.discard)
-
-    async def _read(self, wanted: list[Wanted]) -> None:
+    async def _read_all(self) -> None:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            while self._wanted:
+                wanted, self._wanted = self._wanted, []
+                await self._read(wanted, self._wanted_since + self._timeout_s - time.monotonic())
+        finally:
+            self._reading = None
+
+    async def _read(self, wanted: list[Wanted], seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
                 values = await self._redis.mget([key for keys, _ in wanted for key in keys])
-        except (RedisError, OSError, TimeoutError) as failure:
+        except Exception as failure:  # whatever it is, each of those who wait raises it
             for _, answer in wanted:
                 if not answer.done():
                     answer.set_exception(failure)
