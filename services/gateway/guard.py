@@ -12,7 +12,7 @@ from services.gateway import metrics
 from services.gateway.breaker import Breaker, BreakerPolicy, Permit
 from services.gateway.bulkhead import Bulkhead
 from services.gateway.dashboard import Answer
-from services.gateway.failures import BadAnswer, CircuitOpen, Overloaded, Refused, UpstreamFailed
+from services.gateway.failures import BadAnswer, NotAsked, Overloaded, Refused, UpstreamFailed
 from services.gateway.hedging import Latencies, RetryBudget, hedged
 from services.gateway.panels import PANELS, MalformedAnswer, Panel, read_answers
 from services.gateway.upstream import Upstream
@@ -62,7 +62,7 @@ class Guard:
         return True
 
     def _is_worth_repeating(self, failure: BaseException | None) -> bool:
-        if isinstance(failure, CircuitOpen | Overloaded | Refused):
+        if isinstance(failure, NotAsked | Refused):
             return False
         return failure is None or isinstance(failure, UpstreamFailed)
 
