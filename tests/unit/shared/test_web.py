@@ -11,11 +11,12 @@ import pytest
 from fastapi import APIRouter, FastAPI, Query
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from shared import probes
 from shared.errors import Conflict, DashboardError
 from shared.settings import ServiceSettings
-from shared.web import create_app
+from shared.web import AsgiRoute, create_app
 
 LIMIT = 1000
 router = APIRouter()
@@ -237,3 +238,23 @@ def test_an_error_without_words_says_its_title() -> None:
     """No problem has an empty detail."""
     assert Taken().detail == "Taken already"
     assert isinstance(Taken(), DashboardError)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/plain", 200), ("GET", "/plain/7", 200), ("POST", "/plain", 405)]
+)
+async def test_plain_routes_meet_the_same_context(method: str, path: str, status: int) -> None:
+    """Found by its path alone or by FastAPI's router: a request gets its id, a wrong method what is allowed."""
+
+    class Endpoint:
+        async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+    routes = [AsgiRoute(template, Endpoint(), methods=["GET"]) for template in ("/plain", "/plain/{id:int}")]
+    made = create_app("example", ServiceSettings(environment="development"), lifespan=_nothing, routes=routes)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://example") as client:
+        answer = await client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers.get_list("X-Request-Id")[1:] == []
+    assert answer.headers.get("Allow", "GET, HEAD") in ("GET, HEAD", "HEAD, GET")
