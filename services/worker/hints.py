@@ -43,7 +43,8 @@ class Hints:
 
     @asynccontextmanager
     async def sent_by(self, broker: RabbitBroker) -> AsyncIterator[None]:
-        """Within the block. By aiormq: of a folded event that costs, a hint published by FastStream is a third."""
+        """Within the block. By aiormq, which waits neither for a confirm nor for the socket: there may be a hint for
+        each event."""
         channel = await (await broker.connect()).channel(publisher_confirms=False)
 
         async def publish(hint: bytes) -> None:
