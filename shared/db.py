@@ -54,9 +54,13 @@ class DatabaseSettings(ServiceSettings):
     database_url: str
     """`postgresql://user:password@host:port/name`"""
     pool_size: int = 10
-    """Connections of each of the two pools, at most."""
+    """Connections of each of the two pools, at most. A panel read takes about a millisecond, so ten serve thousands a
+    second: more only queue for the same cores inside Postgres, and a hundred is all that it gives to all processes."""
     lock_timeout_s: float = Field(0, ge=0)
     """How long a statement waits for a lock, at most; 0 is without end."""
+    statement_timeout_s: float = Field(60, ge=0)
+    """How long Postgres works on a statement, at most; 0 is without end. A deadline ends one sooner, by a cancel
+    request: this is for the request that does not arrive. Longer than our own timeouts, so that those are seen."""
     idle_transaction_timeout_s: float = Field(60, ge=0)
     """How long a transaction may stand idle before Postgres ends it: its client may be gone without a word, and its
     locks would stay for hours. Longer than any job's effect outside the database takes; 0 is without end."""
@@ -74,6 +78,7 @@ class Database:
     @asynccontextmanager
     async def open(cls, settings: DatabaseSettings) -> AsyncIterator["Database"]:
         session = {
+            "statement_timeout": f"{settings.statement_timeout_s * 1000:.0f}",
             "lock_timeout": f"{settings.lock_timeout_s * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{settings.idle_transaction_timeout_s * 1000:.0f}",
         }

@@ -1,12 +1,12 @@
 """RabbitMQ as the worker uses it, through FastStream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aio_pika
-from aio_pika.abc import AbstractRobustConnection
+from aio_pika.abc import AbstractRobustConnection, AbstractRobustQueue
 from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError
 from aiormq.abc import AbstractChannel
@@ -14,6 +14,7 @@ from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 from faststream.rabbit.subscriber import RabbitSubscriber
 
+from services.worker.batch_consumer import BatchConsumer, Handler
 from shared import topology
 from shared.amqp import with_heartbeat
 from shared.logs import get_logger
@@ -23,6 +24,9 @@ log = get_logger(__name__)
 CONNECT_TIMEOUT_S = 5.0
 DECLARE_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 2.0
+
+Source = RabbitSubscriber | BatchConsumer
+"""Where a queue's messages come from."""
 
 LOST = (AMQPError, RuntimeError, OSError, TimeoutError, StopAsyncIteration)
 """RuntimeError is what aiormq and aio-pika raise of anything that has been closed, StopAsyncIteration what aiormq lets
@@ -51,18 +55,32 @@ async def connected(url: str, reconnect_s: float) -> AsyncIterator[RabbitBroker]
         await bounded(broker.stop())
 
 
-def subscriber(broker: RabbitBroker, queue: str, prefetch: int) -> RabbitSubscriber:
-    return broker.subscriber(
+def subscriber(broker: RabbitBroker, queue: str, prefetch: int, handler: Handler) -> RabbitSubscriber:
+    async def handle(message: RabbitMessage) -> None:
+        await handler(message.raw_message)
+
+    subscriber = broker.subscriber(
         RabbitQueue(queue, declare=False),
         channel=Channel(prefetch_count=prefetch),
         ack_policy=AckPolicy.MANUAL,
         no_reply=True,
     )
+    subscriber(handle)
+    return subscriber
 
 
-async def stop(consumers: list[RabbitSubscriber]) -> None:
+async def start(broker: RabbitBroker, sources: Iterable[Source]) -> None:
+    """Messages begin to come. Raises `LOST`."""
+    async with asyncio.timeout(DECLARE_TIMEOUT_S):
+        await broker.start()
+        for one in sources:
+            if isinstance(one, BatchConsumer):
+                await one.start()
+
+
+async def stop(sources: Iterable[Source]) -> None:
     """No message comes any more."""
-    await bounded(asyncio.gather(*(one.stop() for one in consumers), return_exceptions=True))
+    await bounded(asyncio.gather(*(one.stop() for one in sources), return_exceptions=True))
 
 
 async def bounded(stopping: Awaitable[object]) -> None:
@@ -74,23 +92,30 @@ async def bounded(stopping: Awaitable[object]) -> None:
         log.debug("not stopped in good order", error=repr(error))
 
 
-async def consumed(consumer: RabbitSubscriber) -> tuple[AbstractChannel, int] | None:
+async def consumed(source: Source) -> tuple[AbstractChannel, int] | None:
     """The channel by which it consumes and the messages that its queue has ready; None when it does not consume.
 
     Both must know of it: the channel of our consumer, and the broker of one on this queue.
     """
-    if consumer._queue_obj is None:
+    if (consuming := _consuming(source)) is None:
         return None
+    queue, tag = consuming
     try:
-        channel: Any = await consumer._queue_obj.channel.get_underlay_channel()
-        if consumer._consumer_tag not in channel.consumers:
+        channel: Any = await queue.channel.get_underlay_channel()
+        if tag not in channel.consumers:
             return None
         probe = await channel.connection.channel(publisher_confirms=False)
-        declared = await probe.queue_declare(queue=consumer.queue.name, passive=True)
+        declared = await probe.queue_declare(queue=queue.name, passive=True)
         await probe.close()
     except (AMQPError, RuntimeError):  # a queue that is not there closes the channel that asks for it
         return None
     return (channel, declared.message_count or 0) if declared.consumer_count else None
+
+
+def _consuming(source: Source) -> tuple[AbstractRobustQueue, str | None] | None:
+    if isinstance(source, BatchConsumer):
+        return source.consuming
+    return None if source._queue_obj is None else (source._queue_obj, source._consumer_tag)
 
 
 async def answers(url: str) -> bool:

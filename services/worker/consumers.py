@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from faststream.rabbit import RabbitBroker
-from faststream.rabbit.subscriber import RabbitSubscriber
 
 from services.worker import broker, metrics
 from services.worker.acknowledging import Acknowledger, BatchAcknowledger
-from services.worker.broker import LOST
+from services.worker.batch_consumer import BatchConsumer
+from services.worker.broker import LOST, Source
 from services.worker.flow import Flow
 from services.worker.hints import Hints
 from services.worker.hold import Hold
-from services.worker.intake import Handler, Intake
+from services.worker.intake import Intake
 from services.worker.job import Job
 from services.worker.ledger import Ledger
 from services.worker.settings import Settings
@@ -46,17 +46,14 @@ DOWN = (*LOST, ConsumerMissing)
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    subscriber: RabbitSubscriber
+    queue: str
+    source: Source
     flow: Flow
     watch: QueueWatch
 
-    @property
-    def queue(self) -> str:
-        return self.subscriber.queue.name
-
     async def look(self) -> bool:
         """Whether it consumes; remembers what it saw."""
-        consumed = await broker.consumed(self.subscriber)
+        consumed = await broker.consumed(self.source)
         metrics.LAST_DELIVERY.labels(self.queue).set(time.monotonic() - self.flow.last_delivery)
         if consumed is None:
             return False
@@ -186,29 +183,25 @@ class Consumers:
                 *(self._consumer(connection, intake, job) for job in self._jobs.values()),
                 self._undertaker(connection, intake),
             ]
+            sources = [one.source for one in consumers]
             try:
-                async with asyncio.timeout(broker.DECLARE_TIMEOUT_S):
-                    await connection.start()
+                await broker.start(connection, sources)
                 self._consumers = consumers
                 log.info("consuming", queues=[one.queue for one in consumers])
                 yield hold
             finally:
                 self._consumers = []
                 metrics.CONSUMERS.set(0)
-                await broker.stop([one.subscriber for one in consumers])
+                await broker.stop(sources)
 
     def _consumer(self, connection: RabbitBroker, intake: Intake, job: Job) -> Consumer:
+        queue, prefetch = topology.QUEUES[job.name].name, job.policy.prefetch
         flow = Flow(BatchAcknowledger() if job.batching else Acknowledger())
-        prefetch = job.policy.prefetch
-        return _consumer(connection, topology.QUEUES[job.name].name, prefetch, flow, intake.handler(job, flow))
+        consume = BatchConsumer if job.batching else broker.subscriber
+        source = consume(connection, queue, prefetch, intake.handler(job, flow))
+        return Consumer(queue, source, flow, QueueWatch(prefetch))
 
     def _undertaker(self, connection: RabbitBroker, intake: Intake) -> Consumer:
         flow = Flow(Acknowledger())
-        handler = intake.burial(self._jobs, flow)
-        return _consumer(connection, topology.DEAD_QUEUE, DEAD_PREFETCH, flow, handler)
-
-
-def _consumer(connection: RabbitBroker, queue: str, prefetch: int, flow: Flow, handler: Handler) -> Consumer:
-    subscriber = broker.subscriber(connection, queue, prefetch)
-    subscriber(handler)
-    return Consumer(subscriber, flow, QueueWatch(prefetch))
+        source = broker.subscriber(connection, topology.DEAD_QUEUE, DEAD_PREFETCH, intake.burial(self._jobs, flow))
+        return Consumer(topology.DEAD_QUEUE, source, flow, QueueWatch(DEAD_PREFETCH))

@@ -3,10 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 from uuid import UUID
 
+import aiormq
 import msgspec
-from faststream.rabbit import ExchangeType, RabbitBroker, RabbitExchange
+from aio_pika import DeliveryMode
+from faststream.rabbit import RabbitBroker
+from pamqp.commands import Basic
 
 from services.worker import metrics
 from services.worker.job import Job
@@ -15,7 +19,6 @@ from shared.logs import get_logger
 
 log = get_logger(__name__)
 
-LIVE = RabbitExchange(topology.LIVE, ExchangeType.TOPIC, durable=True, declare=False)
 KEY = "hint"
 
 Publish = Callable[[bytes], Awaitable[object]]
@@ -40,10 +43,16 @@ class Hints:
 
     @asynccontextmanager
     async def sent_by(self, broker: RabbitBroker) -> AsyncIterator[None]:
-        """Within the block."""
+        """Within the block. By aiormq, which waits neither for a confirm nor for the socket: there may be a hint for
+        each event."""
+        channel = await (await broker.connect()).channel(publisher_confirms=False)
 
         async def publish(hint: bytes) -> None:
-            await broker.publish(hint, exchange=LIVE, routing_key=KEY, mandatory=False, content_type="application/json")
+            underlay = cast("aiormq.Channel", await channel.get_underlay_channel())  # `wait` is not in its base
+            properties = Basic.Properties(content_type="application/json", delivery_mode=DeliveryMode.NOT_PERSISTENT)
+            await underlay.basic_publish(
+                hint, exchange=topology.LIVE, routing_key=KEY, properties=properties, wait=False
+            )
 
         self.publish = publish
         try:

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from faststream.rabbit import RabbitMessage
+from aio_pika.abc import AbstractIncomingMessage
 
 from services.worker import metrics
 from services.worker.acknowledging import Arrival
+from services.worker.batch_consumer import Handler
 from services.worker.collector import Collector
 from services.worker.death import Death
 from services.worker.delivery import Delivery
@@ -30,7 +31,6 @@ log = get_logger(__name__)
 CANCEL_S = 2.0
 """How long what has been cancelled may take to end: a database that does not answer can hold it for longer."""
 
-Handler = Callable[[RabbitMessage], Awaitable[None]]
 Take = Callable[[Arrival], None]
 Work = Callable[[Arrival], Coroutine[Any, Any, None]]
 
@@ -149,9 +149,8 @@ def halves(batch: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
 
 
 def _handler(flow: Flow, take: Take) -> Handler:
-    async def handle(message: RabbitMessage) -> None:
-        raw = message.raw_message
-        arrival = Arrival(raw, raw.channel, Delivery.read(raw.headers, raw.body, raw.message_id))
+    async def handle(message: AbstractIncomingMessage) -> None:
+        arrival = Arrival(message, message.channel, Delivery.read(message.headers, message.body, message.message_id))
         flow.arrived(arrival)
         take(arrival)
 
