@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aio_pika import ExchangeType
-from aio_pika.abc import AbstractChannel, AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 from aiormq.exceptions import ChannelPreconditionFailed
 
 from shared import events
@@ -77,3 +77,11 @@ async def declare(channel: AbstractChannel) -> AbstractExchange:
     except ChannelPreconditionFailed as refused:
         raise TopologyMismatch(f"the broker refuses the topology: {refused}") from refused
     return exchange
+
+
+async def declare_feed(channel: AbstractChannel) -> AbstractQueue:
+    """A queue for this connection alone, gone with it, that gets every event and every live hint from now on."""
+    queue = await channel.declare_queue(exclusive=True, auto_delete=True)
+    for name in (EVENTS, LIVE):
+        await queue.bind(await channel.declare_exchange(name, ExchangeType.TOPIC, durable=True), "#")
+    return queue

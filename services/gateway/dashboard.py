@@ -43,11 +43,12 @@ class Dashboard(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came of asking for one panel: `data`, or that there is no such user, or the `error` in its way."""
+    """What came of asking for one panel: `data` and its age, or no such user, or the `error` in its way."""
 
     data: Raw | None = None
     error: ErrorCode = "internal"
     user_missing: bool = False
+    age_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def assemble(
 
 def _view(answer: Answer, remembered: Remembered | None) -> PanelView:
     if answer.data is not None:
-        return PanelView("fresh", 0, answer.data)
+        return PanelView("fresh", answer.age_ms, answer.data)
     error = PanelError(answer.error, retryable=answer.error != "internal")
     if remembered is None:
         return PanelView("unavailable", error=error)

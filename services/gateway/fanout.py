@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from services.gateway import metrics
-from services.gateway.cache import LastKnownGood
 from services.gateway.dashboard import Answer, Dashboard, assemble
 from services.gateway.departure import Departure
 from services.gateway.errors import NoPanelAvailable, UserNotFound
 from services.gateway.fetcher import Fetcher
 from services.gateway.gathering import Gathering
+from services.gateway.last_known_good import LastKnownGood
+from services.gateway.panel_cache import Fill, PanelCache
 from services.gateway.panels import Panel
 from services.gateway.settings import Settings
 from shared import clock
@@ -21,7 +22,8 @@ RECALL_SHARE = 0.2
 class Dashboards:
     """Reads dashboards: fresh where the services answer in time, else as they were last known."""
 
-    def __init__(self, fetcher: Fetcher, known_good: LastKnownGood, settings: Settings) -> None:
+    def __init__(self, cache: PanelCache, fetcher: Fetcher, known_good: LastKnownGood, settings: Settings) -> None:
+        self._cache = cache
         self._fetcher = fetcher
         self._known_good = known_good
         self._recall_s = settings.redis_timeout_s
@@ -45,13 +47,16 @@ class Dashboards:
         gathering = Gathering(self._watch_after_s, departure)
         ends = gathering.began + budget_s - recall_s
         key = str(user_id)
+        fills: list[Fill] = []
         for panel in panels:
-            self._begin(gathering, panel, key, min(ends, gathering.began + panel.timeout_ms / 1000), anew)
+            deadline = min(ends, gathering.began + panel.timeout_ms / 1000)
+            if fill := self._begin(gathering, panel, key, deadline, anew):
+                fills.append(fill)
         await gathering.wait()
         answers = {panel.name: gathering.answers[panel.name] for panel in panels}
         if any(answer.user_missing for answer in answers.values()):
             raise UserNotFound
-        self._remember(user_id, answers)
+        self._keep(user_id, fills, answers)
         failed = [name for name, answer in answers.items() if answer.data is None]
         remembered = await self._known_good.recall(user_id, failed, recall_s) if failed else {}
         dashboard = assemble(user_id, clock.now(), answers, remembered)
@@ -60,14 +65,20 @@ class Dashboards:
             raise NoPanelAvailable
         return dashboard, gathering.seconds
 
-    def _begin(self, gathering: Gathering, panel: Panel, user_id: str, deadline: float, anew: bool) -> None:
-        """One panel's step: ask, or join those who do. What is known without asking is `put` instead."""
-        gathering.expect(self._fetcher.fetch(panel, user_id, anew=anew), deadline)
+    def _begin(self, gathering: Gathering, panel: Panel, user_id: str, deadline: float, anew: bool) -> Fill | None:
+        """One panel's step: what is known, or else ask, or join those who do; then what is learned may be kept."""
+        if not anew and (known := self._cache.get(panel.name, user_id)):
+            gathering.put(panel.name, Answer(known.data, age_ms=known.age_ms))
+            return None
+        flight = self._fetcher.fetch(panel, user_id, anew=anew)
+        gathering.expect(flight, deadline)
+        return self._cache.begin(panel.name, user_id, flight.began)
 
-    def _remember(self, user_id: UUID, answers: Mapping[str, Answer]) -> None:
-        for name, answer in answers.items():
-            if answer.data is not None:
-                self._known_good.remember(name, user_id, answer.data)
+    def _keep(self, user_id: UUID, fills: Sequence[Fill], answers: Mapping[str, Answer]) -> None:
+        for fill in fills:
+            if (data := answers[fill.panel].data) is not None:
+                self._cache.put(fill, data)
+                self._known_good.remember(fill.panel, user_id, data)
 
     def _count(self, dashboard: Dashboard) -> None:
         counts = metrics.PANELS.counts

@@ -74,18 +74,22 @@ class Outgoing:
         return b"" if self.body.ended else self.body
 
 
-Effect = Callable[[], Awaitable[None]]
+@dataclass(frozen=True)
+class Effect:
+    """What a service's consent sets off here, before the client is told.
+
+    `carried_through`: the request is finished for its sake even if nobody waits for it any more.
+    """
+
+    run: Callable[[], Awaitable[None]]
+    carried_through: bool
 
 
 async def forward(upstream: Upstream, request: Outgoing, send: Send, timeout_s: float, effect: Effect | None) -> None:
-    """Pass the request on, and the response back; give up when the client does.
-
-    `effect` runs when the service has agreed and before the client is told; such a request is carried through even
-    if nobody waits for it any more.
-    """
+    """Pass the request on, and the response back; give up when the client does, unless the effect must come about."""
     exchange = _exchange(upstream, request, send, timeout_s, effect)
     try:
-        await (exchange if effect else _until(request.body.client_gone(), exchange))
+        await (exchange if effect and effect.carried_through else _until(request.body.client_gone(), exchange))
     except ClientDisconnect:
         log.info("the client went away")
 
@@ -107,7 +111,7 @@ async def _exchange(upstream: Upstream, request: Outgoing, send: Send, timeout_s
     response = await _ask(upstream, request, timeout_s)
     try:
         if effect and response.is_success:
-            await effect()
+            await effect.run()
         await _relay(response, send)
     finally:
         await response.aclose()

@@ -12,12 +12,16 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from starlette.types import Scope
 
+from services.gateway import metrics
 from services.gateway.auth import Authenticator
-from services.gateway.cache import LastKnownGood
 from services.gateway.descriptions import Descriptions
 from services.gateway.fanout import Dashboards
 from services.gateway.fetcher import Fetcher
+from services.gateway.invalidation import Invalidation
 from services.gateway.keys import KeySet
+from services.gateway.last_known_good import LastKnownGood
+from services.gateway.live import LiveFeed
+from services.gateway.panel_cache import PanelCache
 from services.gateway.panels import Service
 from services.gateway.revocation import Revocations
 from services.gateway.settings import Settings
@@ -35,6 +39,9 @@ class Gateway:
     revocations: Revocations
     authenticator: Authenticator
     known_good: LastKnownGood
+    cache: PanelCache
+    feed: LiveFeed
+    invalidation: Invalidation
     fetcher: Fetcher
     dashboards: Dashboards
     descriptions: Descriptions
@@ -58,6 +65,10 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
     revocations = Revocations(redis, settings)
     known_good = LastKnownGood(redis, settings, revocations.revoked_users)
     fetcher = Fetcher(upstreams, settings)
+    cache = PanelCache(settings.cache_max_bytes, settings.cache_max_age_s)
+    invalidation = Invalidation(cache, fetcher.drop)
+    feed = LiveFeed(settings.rabbitmq_url, settings.feed_reconnect_s)
+    feed.subscribe(invalidation)
     return Gateway(
         settings=settings,
         upstreams=upstreams,
@@ -66,8 +77,11 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
         revocations=revocations,
         authenticator=Authenticator(keys, revocations, settings),
         known_good=known_good,
+        cache=cache,
+        feed=feed,
+        invalidation=invalidation,
         fetcher=fetcher,
-        dashboards=Dashboards(fetcher, known_good, settings),
+        dashboards=Dashboards(cache, fetcher, known_good, settings),
         descriptions=Descriptions(upstreams, settings),
     )
 
@@ -83,9 +97,13 @@ async def running(app: FastAPI, settings: Settings, transport: Transport | None)
         app.state.gateway = gateway
         app.state.checks.needed["jwks"] = gateway.keys.check
         app.state.checks.useful["redis"] = redis.ping
+        app.state.checks.useful["rabbitmq"] = gateway.feed.check
+        metrics.CACHE_BYTES.set_function(lambda: gateway.cache.bytes)
+        metrics.CACHE_ENTRIES.set_function(lambda: len(gateway.cache))
         background = await stack.enter_async_context(Background())
         app.state.background = background
         background.start("jwks", gateway.keys.keep_fresh())
+        background.start("live feed", gateway.feed.run())
         background.start("write-behind", gateway.known_good.write_behind())
         background.start("descriptions", gateway.descriptions.keep_fresh())
         yield gateway

@@ -24,6 +24,12 @@ BREAKER_CHANGES = Counter("gateway_breaker_changes_total", "Times that a state w
 SECOND_ATTEMPTS = Counter(
     "gateway_second_attempts_total", "Calls made once more, after a failure or because of slowness.", ["service", "why"]
 )
+CACHE_LOOKUPS = Tally("gateway_cache_lookups_total", "Panels looked for in memory.", ["panel", "outcome"])
+CACHE_DROPPED = Tally("gateway_cache_dropped_total", "Panels not kept in memory (any more), by reason.", ["reason"])
+CACHE_BYTES = Gauge("gateway_cache_bytes", "Memory that kept panels take, about.")
+CACHE_ENTRIES = Gauge("gateway_cache_entries", "Panels kept in memory.")
+FEED_CONNECTED = Gauge("gateway_feed_connected", "1 while the live feed is there, and panels are kept in memory.")
+FEED_MESSAGES = Tally("gateway_feed_messages_total", "Events and hints that the live feed has brought.", ["kind"])
 WRITE_BEHIND_QUEUE = Gauge("gateway_write_behind_queue", "Panels waiting to be written to Redis.")
 WRITE_BEHIND_LOST = Counter(
     "gateway_write_behind_lost_total", "Panels that were not written to Redis, by reason.", ["reason"]

@@ -31,6 +31,14 @@ class Settings(ServiceSettings):
     jwks_url: BaseUrls = "http://127.0.0.1:8001/.well-known/jwks.json"
     """The keys that user tokens are verified with; of several URLs, the next is tried when one fails."""
     redis_url: str = "redis://127.0.0.1:6379/0"
+    rabbitmq_url: str = "amqp://guest:guest@127.0.0.1:5672/"
+    """The live feed; without it the gateway works, and keeps no panels in memory."""
+    feed_reconnect_s: float = Field(1, gt=0)
+    """The pause after the live feed was lost."""
+    cache_max_bytes: int = Field(64 * 1024 * 1024, ge=0)
+    """Memory for panels; 0 keeps none."""
+    cache_max_age_s: float = Field(30, ge=0)
+    """How long a panel of which no change was heard is taken as it is."""
 
     budget_ms: int = Field(1000, ge=10, le=10_000)
     """How long a dashboard may take when its caller does not say."""
@@ -84,6 +92,10 @@ class Settings(ServiceSettings):
     """The most that a request waits for Redis."""
     redis_write_timeout_s: float = Field(1, gt=0)
     last_known_good_max_age_s: int = Field(86_400, gt=0)
+    last_known_good_rewrite_s: float = Field(30, ge=0)
+    """A panel that has not changed is not written again so soon."""
+    last_known_good_noted: int = Field(50_000, ge=0)
+    """Panels of which is noted what was written last."""
     write_behind_queue: int = Field(10_000, ge=1)
     write_behind_batch: int = Field(200, ge=1)
     write_behind_pause_s: float = Field(0.05, ge=0)

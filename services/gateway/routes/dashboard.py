@@ -1,5 +1,6 @@
 """The dashboard, in plain ASGI: on this route every microsecond of FastAPI's would be paid by every page."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -84,9 +85,12 @@ def parse(query: bytes, role: Role, default_budget_ms: int) -> Wish:
     return Wish(select(names, role), _budget(told.get("budget_ms"), default_budget_ms))
 
 
+_ANEW = re.compile(rb"(?:^|[\s,])(?:no-cache|max-age\s*=\s*\"?0+\"?)(?:$|[\s,])", re.IGNORECASE)
+
+
 def wants_anew(cache_control: bytes | None) -> bool:
-    """Whether `Cache-Control` says `no-cache`."""
-    return cache_control is not None and b"no-cache" in cache_control.lower()
+    """Whether `Cache-Control` says `no-cache` or `max-age=0`."""
+    return cache_control is not None and _ANEW.search(cache_control) is not None
 
 
 def _budget(told: str | None, default_ms: int) -> int:
@@ -110,5 +114,8 @@ async def _respond(send: Send, dashboard: Dashboard, seconds: Mapping[str, float
 
 
 def _timing(dashboard: Dashboard, seconds: Mapping[str, float]) -> bytes:
-    entries = (f"{name};dur={seconds[name] * 1000:.1f};desc={view.status}" for name, view in dashboard.panels.items())
+    entries = (
+        f"{name};dur={seconds[name] * 1000:.1f};desc={'cache' if seconds[name] == 0 else view.status}"
+        for name, view in dashboard.panels.items()
+    )
     return ", ".join(entries).encode()

@@ -76,14 +76,15 @@ def _target(operation: Operation, scope: Scope) -> str:
 
 
 def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Effect | None:
-    if caller is None or operation.ends is None:
+    if caller is None or not (operation.ends or operation.touches):
         return None
 
-    async def end() -> None:
+    async def run() -> None:
+        gateway.invalidation.drop(caller.user_id, operation.touches)
         if operation.ends == "session":
             await gateway.revocations.end_session(caller)
-        else:
+        elif operation.ends == "user":
             await gateway.revocations.end_user(caller)
             await gateway.known_good.forget(caller.user_id)
 
-    return end
+    return Effect(run, carried_through=operation.ends is not None)

@@ -7,7 +7,7 @@ from typing import Literal
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from services.gateway.auth import Access
-from services.gateway.panels import Service
+from services.gateway.panels import PANELS, Service
 
 
 class NameConvertor(StringConvertor):
@@ -18,18 +18,25 @@ class NameConvertor(StringConvertor):
 
 register_url_convertor("name", NameConvertor())
 
+EVERY_PANEL = tuple(panel.name for panel in PANELS)
+
 Ending = Literal["session", "user"]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """`ends`: what the service's consent ends; the gateway then takes its access tokens no longer."""
+    """`ends`: what the service's consent ends; the gateway then takes its access tokens no longer.
+
+    `touches`: the caller's panels that look different after it. Whose order it is, when it is not the caller's, the
+    gateway does not know: the event tells.
+    """
 
     method: str
     path: str
     service: Service
     access: Access
     ends: Ending | None = None
+    touches: tuple[str, ...] = ()
 
     @property
     def template(self) -> str:
@@ -46,17 +53,17 @@ OPERATIONS = (
     Operation("DELETE", "/v1/tokens", "users", "user", ends="session"),
     Operation("POST", "/v1/tokens/refresh", "users", "anonymous"),
     Operation("GET", "/v1/me", "users", "user"),
-    Operation("PATCH", "/v1/me", "users", "user"),
-    Operation("DELETE", "/v1/me", "users", "user", ends="user"),
+    Operation("PATCH", "/v1/me", "users", "user", touches=("user",)),
+    Operation("DELETE", "/v1/me", "users", "user", ends="user", touches=EVERY_PANEL),
     Operation("GET", "/.well-known/jwks.json", "users", "anonymous"),
-    Operation("POST", "/v1/orders", "orders", "user"),
+    Operation("POST", "/v1/orders", "orders", "user", touches=("orders",)),
     Operation("GET", "/v1/orders", "orders", "user"),
     Operation("GET", "/v1/orders/{id:uuid}", "orders", "user"),
-    Operation("POST", "/v1/orders/{id:uuid}/pay", "orders", "user"),
-    Operation("POST", "/v1/orders/{id:uuid}/cancel", "orders", "user"),
-    Operation("POST", "/v1/orders/{id:uuid}/ship", "orders", "admin"),
+    Operation("POST", "/v1/orders/{id:uuid}/pay", "orders", "user", touches=("orders",)),
+    Operation("POST", "/v1/orders/{id:uuid}/cancel", "orders", "user", touches=("orders",)),
+    Operation("POST", "/v1/orders/{id:uuid}/ship", "orders", "admin", touches=("orders",)),
     Operation("GET", "/v1/notifications", "worker", "user"),
-    Operation("POST", "/v1/notifications/{id:uuid}/read", "worker", "user"),
+    Operation("POST", "/v1/notifications/{id:uuid}/read", "worker", "user", touches=("notifications",)),
     Operation("GET", "/v1/admin/jobs", "worker", "operator"),
     Operation("GET", "/v1/admin/jobs/groups", "worker", "operator"),
     Operation("GET", "/v1/admin/jobs/{job:name}/{id:uuid}", "worker", "operator"),

@@ -69,6 +69,7 @@ def start(redis: RedisBackend) -> Start:
                 "worker_url": worker.url,
                 "jwks_url": users.url + JWKS_PATH,
                 "redis_url": redis.url,
+                "rabbitmq_url": "amqp://127.0.0.1:1/",
                 "jwks_retry_s": 0.05,
                 "openapi_retry_s": 0.05,
                 "write_behind_pause_s": 0.0,

@@ -3,7 +3,9 @@
 import httpx
 
 from shared.probes import internal_app
-from tests.integration.gateway.conftest import World
+from tests.backends import RabbitBackend
+from tests.integration.gateway.conftest import Start, World
+from tests.waiting import eventually
 
 
 async def test_metrics_are_on_the_internal_port_alone(world: World) -> None:
@@ -16,11 +18,16 @@ async def test_metrics_are_on_the_internal_port_alone(world: World) -> None:
     assert 'gateway_panels_total{code="",panel="orders",status="fresh"}' in told
     assert "gateway_panel_seconds_bucket" in told
     assert "gateway_write_behind_queue" in told
+    assert 'gateway_cache_lookups_total{outcome="miss",panel="orders"}' in told
+    assert "gateway_feed_connected" in told
     assert "gateway_jwks_fetched_timestamp_seconds" in told
     assert 'http_request_duration_seconds_count{method="GET",route="/v1/dashboard",status="200"}' in told
 
 
-async def test_readiness_asks_no_service(world: World) -> None:
-    """Keys are needed, Redis is useful; services may be away."""
-    ready = await world.client.get("/readyz")
-    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "checks": {"jwks": "ok", "redis": "ok"}})
+async def test_readiness_asks_no_service(start: Start, rabbitmq: RabbitBackend) -> None:
+    """Keys are needed, Redis and RabbitMQ are useful; services may be away."""
+    async with start(rabbitmq_url=rabbitmq.url) as world:
+        await eventually(lambda: world.gateway.feed.connected)
+        ready = await world.client.get("/readyz")
+        checks = {"jwks": "ok", "redis": "ok", "rabbitmq": "ok"}
+        assert (ready.status_code, ready.json()) == (200, {"status": "ready", "checks": checks})

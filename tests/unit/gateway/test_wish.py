@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.errors import UserNotFound
-from services.gateway.routes.dashboard import MAX_BUDGET_MS, MIN_BUDGET_MS, parse, whose
+from services.gateway.routes.dashboard import MAX_BUDGET_MS, MIN_BUDGET_MS, parse, wants_anew, whose
 from services.gateway.settings import Settings
 from shared.errors import InvalidInput
 from shared.identity import Caller
@@ -53,3 +53,21 @@ def test_base_urls_must_be_urls(urls: str) -> None:
     """A list of services that is none is refused at start."""
     with pytest.raises(ValueError, match="base URLs"):
         Settings(environment="development", users_url=urls)
+
+
+@pytest.mark.parametrize(
+    ("told", "anew"),
+    [
+        (None, False),
+        (b"", False),
+        (b"max-age=10", False),
+        (b"s-max-age=0", False),
+        (b"no-cache", True),
+        (b"No-Cache, no-store", True),
+        (b"private,max-age=0", True),
+        (b"max-age = 0", True),
+    ],
+)
+def test_who_wants_it_anew_says_so(told: bytes | None, anew: bool) -> None:
+    """By `no-cache` or `max-age=0`, and by nothing else."""
+    assert wants_anew(told) is anew

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from uuid import UUID
 
@@ -34,6 +35,36 @@ def _key(panel: str, user_id: UUID) -> str:
     return f"lkg:{panel}:{user_id}"
 
 
+class Written:
+    """What was written last of each panel and user, of as many as are noted: a digest, and when (Unix milliseconds)."""
+
+    def __init__(self, most: int, rewrite_ms: float) -> None:
+        self._most = most
+        self._rewrite_ms = rewrite_ms
+        self._noted: OrderedDict[tuple[str, UUID], tuple[int, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._noted)
+
+    def is_due(self, key: tuple[str, UUID], data: msgspec.Raw, now_ms: int) -> bool:
+        """Whether it must be written now, which is then noted."""
+        digest = hash(bytes(data))
+        known = self._noted.get(key)
+        if known and known[0] == digest and 0 <= now_ms - known[1] < self._rewrite_ms:
+            return False
+        self._noted[key] = digest, now_ms
+        self._noted.move_to_end(key)
+        if len(self._noted) > self._most:
+            self._noted.popitem(last=False)
+        return True
+
+    def forget(self, key: tuple[str, UUID]) -> None:
+        self._noted.pop(key, None)
+
+    def clear(self) -> None:
+        self._noted.clear()
+
+
 class LastKnownGood:
     """Writes behind in batches, off the requests' path; reads only for panels that failed."""
 
@@ -42,14 +73,23 @@ class LastKnownGood:
         self._settings = settings
         self._revoked_users = revoked_users
         self._queue: dict[tuple[str, UUID], Entry] = {}
+        self._written = Written(settings.last_known_good_noted, settings.last_known_good_rewrite_s * 1000)
         self._filled = asyncio.Event()
 
     def remember(self, panel: str, user_id: UUID, data: msgspec.Raw) -> None:
-        """Queue a fresh panel; the newest of a panel and user is kept, and the oldest dropped when too many wait."""
-        self._queue.pop((panel, user_id), None)
-        self._queue[panel, user_id] = Entry(_now_ms(), data)
+        """Queue a panel just read, unless it was written lately as it is.
+
+        The newest of a panel and user is kept, and the oldest dropped when too many wait.
+        """
+        key, now_ms = (panel, user_id), _now_ms()
+        if not self._written.is_due(key, data, now_ms):
+            return
+        self._queue.pop(key, None)
+        self._queue[key] = Entry(now_ms, data)
         if len(self._queue) > self._settings.write_behind_queue:
-            self._queue.pop(next(iter(self._queue)))
+            oldest = next(iter(self._queue))
+            self._queue.pop(oldest)
+            self._written.forget(oldest)
             metrics.WRITE_BEHIND_LOST.labels("full").inc()
         metrics.WRITE_BEHIND_QUEUE.set(len(self._queue))
         self._filled.set()
@@ -59,7 +99,11 @@ class LastKnownGood:
         try:
             async with asyncio.timeout(seconds):
                 found = await self._redis.mget([_key(panel, user_id) for panel in panels])
-            return {panel: _recalled(value) for panel, value in zip(panels, found, strict=True) if value is not None}
+            recalled = {
+                panel: _recalled(value) for panel, value in zip(panels, found, strict=True) if value is not None
+            }
+            oldest_ms = self._settings.last_known_good_max_age_s * 1000
+            return {panel: known for panel, known in recalled.items() if known.age_ms <= oldest_ms}
         except (RedisError, OSError, TimeoutError, msgspec.DecodeError) as failure:
             metrics.RECALL_FAILURES.inc()
             log.debug("last known panels cannot be read", reason=repr(failure))
@@ -69,6 +113,7 @@ class LastKnownGood:
         """Remove everything about a user."""
         for panel in PANELS:
             self._queue.pop((panel.name, user_id), None)
+            self._written.forget((panel.name, user_id))
         try:
             async with asyncio.timeout(self._settings.redis_write_timeout_s):
                 await self._redis.delete(*(_key(panel.name, user_id) for panel in PANELS))
@@ -85,6 +130,7 @@ class LastKnownGood:
                 async with asyncio.timeout(self._settings.redis_write_timeout_s):
                     await self._write(batch)
             except (RedisError, OSError, TimeoutError) as failure:
+                self._written.clear()  # Redis may have come back empty
                 metrics.WRITE_BEHIND_LOST.labels("redis").inc(len(batch))
                 log.warning("last known panels cannot be written", panels=len(batch), reason=repr(failure))
                 await asyncio.sleep(self._settings.redis_write_timeout_s)

@@ -1,0 +1,53 @@
+"""What a message of the live feed changes."""
+
+import msgspec
+import pytest
+
+from services.gateway.changes import TOUCHED, UnreadableChange, read_change
+from services.gateway.panels import PANELS
+from shared import events, topology
+from shared.ids import new_id
+
+
+def test_every_event_is_declared_and_names_panels_that_there_are() -> None:
+    """A new event without a line here would drop more than it must; a misspelt panel less."""
+    assert set(TOUCHED) == set(events.EVENTS)
+    named = {panel for panels in TOUCHED.values() for panel in panels or ()}
+    assert named <= {panel.name for panel in PANELS}
+
+
+def test_an_event_is_about_its_subject() -> None:
+    """The user is the message's subject, the panels are those declared for its type."""
+    user_id = new_id()
+    change = read_change(topology.EVENTS, "order.paid", {"subject": str(user_id)}, b"{}")
+    assert (change.user_id, change.panels) == (user_id, ("orders",))
+
+
+@pytest.mark.parametrize("kind", ["user.deleted", "import.completed"])
+def test_an_event_may_touch_everything(kind: str) -> None:
+    """A deletion does, and an event that is not declared might."""
+    assert read_change(topology.EVENTS, kind, {"subject": str(new_id())}, b"{}").panels is None
+
+
+def test_a_hint_names_its_panels() -> None:
+    """Fields that are not known are left alone."""
+    user_id = new_id()
+    body = msgspec.json.encode({"user_id": user_id, "panels": ["analytics"], "import": 1})
+    change = read_change(topology.LIVE, "hint", {}, body)
+    assert (change.user_id, change.panels) == (user_id, ("analytics",))
+
+
+@pytest.mark.parametrize(
+    ("exchange", "headers", "body"),
+    [
+        (topology.EVENTS, {}, b"{}"),
+        (topology.EVENTS, {"subject": "nobody"}, b"{}"),
+        (topology.LIVE, {}, b"rubbish"),
+        (topology.LIVE, {}, b'{"panels": ["user"]}'),
+        (topology.LIVE, {}, b"[" * 100_000),
+    ],
+)
+def test_what_names_nobody_is_unreadable(exchange: str, headers: dict[str, str], body: bytes) -> None:
+    """Whoever listens must then think anything possible."""
+    with pytest.raises(UnreadableChange):
+        read_change(exchange, "order.paid", headers, body)
