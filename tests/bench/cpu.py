@@ -1,0 +1,48 @@
+"""CPU time of processes, their children included, and which core they may use."""
+
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+
+import psutil
+
+SERVER_CORE, OTHER_CORE = 0, 1
+"""What is measured has a core of its own; load, stubs and servers behind it share the other."""
+
+IDLE_LOOK_S = 0.1
+
+
+def pinned(core: int, *argv: str) -> list[str]:
+    """The command on that core alone; on a machine with one core, where it is."""
+    wanted = core % (psutil.cpu_count() or 1)
+    return ["taskset", "-c", str(wanted), *argv]
+
+
+def seconds(pids: Iterable[int]) -> float:
+    """User and system time of these processes and of what they have started; a tick is 10 ms."""
+    return sum(_times(process) for process in {each for pid in pids for each in _family(pid)})
+
+
+def until_idle(pid: int, within_s: float = 10) -> None:
+    """Waits until the process does next to nothing, or for that long."""
+    ends = time.monotonic() + within_s
+    used = seconds([pid])
+    while time.monotonic() < ends:
+        time.sleep(IDLE_LOOK_S)
+        before, used = used, seconds([pid])
+        if used - before <= IDLE_LOOK_S / 5:
+            return
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+def _times(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0
