@@ -1,6 +1,6 @@
 """Placing an order: one statement writes the order, its items, its event and the idempotency key.
 
-Hot, hence asyncpg, which keeps the statement prepared on each connection. `tests/bench/order_write.py` compares it
+Hot, hence asyncpg, which keeps the statement prepared on each connection. `tests/bench/orders.py` compares it
 with the same through the ORM.
 """
 

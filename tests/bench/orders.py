@@ -1,33 +1,31 @@
 """What it costs to place an order: one statement through asyncpg, against the same through the ORM.
 
-    python -m tests.bench.order_write postgresql://postgres@127.0.0.1:5432/postgres [--orders 2000]
-
-Makes a database of its own there and drops it. Both ways take turns in one process, on one connection each, and write
-the same order with three items and its outbox row. CPU is counted: of this process, and of the Postgres backend (from
-its /proc/self/schedstat, hence a superuser's URL and a Linux server).
+Both ways take turns in one process, on one connection each, and write the same order with three items and its outbox
+row. CPU is counted: of this process, and of the Postgres backend (from its /proc/self/schedstat).
 """
 
-import argparse
 import asyncio
-import platform
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.local.servers.sql import fetch
 from services.orders import models, placing, service
 from services.orders.schemas import NewOrder
 from services.orders.settings import Settings
 from shared import outbox
 from shared.db import Database
 from shared.migrations import migrate
-from tests.backends.databases import create_database, drop_database
+from tests.bench.bed import Bed
+from tests.bench.conditions import Conditions, Scale, versions
+from tests.bench.report import Report, Spread, ratios, spread, table
 
-ROUND = 100
+NAME = "orders"
+ROUND, ROUNDS = 100, 20
+TARGET = "≤ 0.20"
 BODY = NewOrder.model_validate(
     {
         "currency": "EUR",
@@ -42,8 +40,14 @@ CPU = "SELECT split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)::bigint"
 
 @dataclass
 class Cost:
-    python_s: float = 0
-    postgres_s: float = 0
+    """CPU µs an order, a value a round."""
+
+    python: list[float] = field(default_factory=list)
+    postgres: list[float] = field(default_factory=list)
+
+    @property
+    def both(self) -> list[float]:
+        return [sum(pair) for pair in zip(self.python, self.postgres, strict=True)]
 
 
 async def place_with_orm(session: AsyncSession, user_id: UUID) -> None:
@@ -62,7 +66,7 @@ class Bench:
         self._db = db
         self.orm, self.statement = Cost(), Cost()
 
-    async def run(self, orders: int) -> None:
+    async def run(self, rounds: int) -> None:
         user_id = uuid4()
 
         async def with_orm() -> None:
@@ -81,7 +85,7 @@ class Bench:
             async with self._db.connection() as connection:
                 return float(await connection.fetchval(CPU)) / 1e9
 
-        for number in range(orders // ROUND + 1):
+        for number in range(rounds + 1):
             warm_up = number == 0
             await self._measure(with_orm, orm_cpu, Cost() if warm_up else self.orm)
             await self._measure(with_statement, statement_cpu, Cost() if warm_up else self.statement)
@@ -92,54 +96,48 @@ class Bench:
         postgres, python = await postgres_cpu(), time.process_time()
         for _ in range(ROUND):
             await place()
-        cost.python_s += time.process_time() - python
-        cost.postgres_s += await postgres_cpu() - postgres
+        cost.python.append((time.process_time() - python) / ROUND * 1e6)
+        cost.postgres.append((await postgres_cpu() - postgres) / ROUND * 1e6)
 
 
-def report(bench: Bench, orders: int, server: str) -> str:
-    def row(name: str, cost: Cost) -> str:
-        python, postgres = (seconds / orders * 1e6 for seconds in (cost.python_s, cost.postgres_s))
-        return f"| {name} | {python:.0f} | {postgres:.0f} | {python + postgres:.0f} |"
-
-    orm, ours = bench.orm, bench.statement
-    total = (ours.python_s + ours.postgres_s) / (orm.python_s + orm.postgres_s)
-    return "\n".join(
-        (
-            f"{orders} orders each, 3 items and an outbox row, taking turns every {ROUND}; CPU µs an order.",
-            f"Python {platform.python_version()}, PostgreSQL {server}, {platform.machine()}.",
-            "",
-            "| way | Python | Postgres | both |",
-            "|---|---|---|---|",
-            row("ORM", orm),
-            row("one statement", ours),
-            f"| ratio | {ours.python_s / orm.python_s:.2f} | {ours.postgres_s / orm.postgres_s:.2f} | {total:.2f} |",
-        )
-    )
-
-
-async def measure(url: str, orders: int) -> Bench:
+async def measure(url: str, rounds: int) -> Bench:
     settings = Settings(environment="development", database_url=url, rabbitmq_url="amqp://unused", pool_size=1)
     async with Database.open(settings) as db:
         bench = Bench(db)
-        await bench.run(orders)
+        await bench.run(rounds)
         return bench
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="CPU of placing an order")
-    parser.add_argument("url")
-    parser.add_argument("--orders", type=int, default=2000)
-    arguments = parser.parse_args()
+def run(bed: Bed, scale: Scale) -> Report:
     name = f"bench_{uuid4().hex[:12]}"
-    url = create_database(arguments.url, name)
+    url = bed.backends.postgres.create_database(name)
+    conditions = Conditions(scale, versions("asyncpg", "sqlalchemy"), f"rounds here: {ROUND} orders each way")
     try:
         migrate("orders", url)
-        bench = asyncio.run(measure(url, arguments.orders))
-        server = fetch(url, "SHOW server_version")[0][0]
+        bench = asyncio.run(measure(url, 1 if scale.small else ROUNDS))
     finally:
-        drop_database(arguments.url, name)
-    print(report(bench, arguments.orders, server))  # noqa: T201  what the script is for
+        bed.backends.postgres.drop_database(name)
+    report = Report(NAME)
+    report.add(conditions.tell(), "CPU µs an order with three items and its outbox row:", _table(bench))
+    return report
 
 
-if __name__ == "__main__":
-    main()
+def _table(bench: Bench) -> str:
+    orm, ours = bench.orm, bench.statement
+
+    def row(name: str, spreads: list[Spread], digits: int, target: str = "") -> list[str]:
+        return [name, *(each.show(digits) for each in spreads), target]
+
+    return table(
+        ["way", "Python", "Postgres", "both", "target"],
+        [
+            row("ORM", [spread(orm.python), spread(orm.postgres), spread(orm.both)], 0),
+            row("one statement", [spread(ours.python), spread(ours.postgres), spread(ours.both)], 0),
+            row(
+                "ratio",
+                [ratios(ours.python, orm.python), ratios(ours.postgres, orm.postgres), ratios(ours.both, orm.both)],
+                2,
+                TARGET,
+            ),
+        ],
+    )

@@ -1,0 +1,38 @@
+"""Celery.   python -m tests.bench.peers.celery_tasks publish COUNT; python -m celery -A tests.bench.peers.celery_tasks worker
+
+Tuned: prefork with two children, late acknowledgement, prefetch 50 a child, a quorum queue, no results, no gossip,
+mingle, heartbeat or events, one prepared statement an event.
+"""
+
+from typing import Any
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+from tests.bench.peers import effect
+from tests.bench.peers.postgres import fold
+
+QUEUE = "peer.celery"
+app = Celery("peer", broker=effect.RABBITMQ_URL)
+app.conf.update(
+    task_acks_late=True,
+    task_ignore_result=True,
+    worker_prefetch_multiplier=effect.PREFETCH // 2,
+    worker_detect_quorum_queues=False,  # else it counts with global QoS, which quorum queues do not have
+    broker_transport_options={"confirm_publish": True},
+    task_default_queue=QUEUE,
+    task_queues=[Queue(QUEUE, Exchange(QUEUE), QUEUE, queue_arguments={"x-queue-type": "quorum"})],
+    broker_connection_retry_on_startup=True,
+    worker_hijack_root_logger=False,
+)
+
+
+@app.task(name="fold")  # type: ignore[untyped-decorator]
+def fold_event(given: dict[str, Any]) -> None:
+    fold(given)
+
+
+if __name__ == "__main__":
+    with app.producer_pool.acquire() as producer:
+        for each in effect.events(effect.asked_to_publish()):
+            fold_event.apply_async((each,), producer=producer)
