@@ -30,7 +30,12 @@ class Bed:
     processes: Processes
 
     def start(
-        self, name: str, *argv: str, core: int = SERVER_CORE, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        name: str,
+        *argv: str,
+        core: int = SERVER_CORE,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> Child:
         log = self.folder / f"{name}.log"
         return self.processes.spawn(name, pinned(core, *argv), log=log, env={**os.environ, **(env or {})}, cwd=cwd)

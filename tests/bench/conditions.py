@@ -62,7 +62,7 @@ class Conditions:
         scale = self._scale
         facts = (
             f"{self._when}; {machine()}; load average {self._before} before, {load()} after",
-            f"windows of {scale.window_s:g} s, {scale.rounds} interleaved rounds; median (lowest–highest)",
+            f"windows of {scale.window_s:g} s, {scale.rounds} interleaved rounds; median (lowest–highest)",  # noqa: RUF001
             *self._more,
         )
         return "*" + "; ".join(facts) + ".*"

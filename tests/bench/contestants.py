@@ -134,7 +134,12 @@ def _needs_nginx() -> str | None:
     return None if there else "nginx with its lua module is not installed"
 
 
-PLAIN, MERGE, BATCHING, CAPTURE = "FastAPI + httpx", "Fastify + undici, merge", "Fastify + undici, batching", "nginx + lua"
+PLAIN, MERGE, BATCHING, CAPTURE = (
+    "FastAPI + httpx",
+    "Fastify + undici, merge",
+    "Fastify + undici, batching",
+    "nginx + lua",
+)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,15 @@ def control(service: str, mode: str) -> None:
 
 
 def _table(found: Mapping[str, Sequence[wrk.Load]]) -> str:
-    head = ["", "dashboards/s", "p50 ms", "p99 ms", "longest ms", "failed", *(f"{panel.name} fresh" for panel in PANELS)]
+    head = [
+        "",
+        "dashboards/s",
+        "p50 ms",
+        "p99 ms",
+        "longest ms",
+        "failed",
+        *(f"{panel.name} fresh" for panel in PANELS),
+    ]
     rows = [
         [
             name,

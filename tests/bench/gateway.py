@@ -97,7 +97,11 @@ def _tables(measured: Windows) -> Iterator[str]:
     yield "Ratios of CPU a dashboard, round by round:"
     yield table([*head, "target at 64"], list(_ratio_rows(measured, callers)))
     failures = {name: sum(w.load.failures for n in callers for w in measured[name, n]) for name in names}
-    yield "Failed requests: " + (", ".join(f"{name} {count}" for name, count in failures.items() if count) or "none") + "."
+    yield (
+        "Failed requests: "
+        + (", ".join(f"{name} {count}" for name, count in failures.items() if count) or "none")
+        + "."
+    )
 
 
 def _ratio_rows(measured: Windows, callers: Sequence[int]) -> Iterator[list[str]]:

@@ -23,9 +23,9 @@ class Spread:
     def show(self, digits: int = 0) -> str:
         """The median, and the range."""
         if not self.values:
-            return "–"
+            return "–"  # noqa: RUF001
         low, high = min(self.values), max(self.values)
-        return f"{self.median:,.{digits}f} ({low:,.{digits}f}–{high:,.{digits}f})"
+        return f"{self.median:,.{digits}f} ({low:,.{digits}f}–{high:,.{digits}f})"  # noqa: RUF001
 
 
 def spread(values: Sequence[float]) -> Spread:

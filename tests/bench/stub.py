@@ -35,7 +35,13 @@ _USER = {"id": _ID, "email": "ann@example.com", "name": "Ann", "avatar_url": "x"
 _ORDER = {"id": _ID, "status": "paid", "total": 4999, "currency": "EUR", "item_count": 2, "created_at": _WHEN}
 _NOTE = {"id": _ID, "kind": "order.created", "title": "Thanks for your order", "read": False, "created_at": _WHEN}
 _DAYS = [{"day": f"2026-01-{day:02}", "orders": 1, "revenue": {"EUR": 4999}} for day in range(1, 21)]
-_SUMS = {"orders": 20, "items": 40, "revenue": {"EUR": 99980}, "by_status": {"paid": 20}, "average_order": {"EUR": 4999}}
+_SUMS = {
+    "orders": 20,
+    "items": 40,
+    "revenue": {"EUR": 99980},
+    "by_status": {"paid": 20},
+    "average_order": {"EUR": 4999},
+}
 PANELS = {
     "user": json.dumps(_USER, separators=(",", ":")).encode(),
     "orders": _of_size([dict(_ORDER) for _ in range(20)]),

@@ -137,10 +137,10 @@ CONSUMERS = (
     ),
     _peer(PLAIN, "faststream", "faststream_tasks", "tests.bench.peers.faststream_tasks", "plain"),
     _peer(ONE, "faststream", "faststream_tasks", "tests.bench.peers.faststream_tasks", "consume"),
+    _peer("Celery", "celery", "celery_tasks", *_CELERY, "--without-gossip", "--without-mingle", "--without-heartbeat"),
     _peer(
-        "Celery", "celery", "celery_tasks", *_CELERY, "--without-gossip", "--without-mingle", "--without-heartbeat"
+        "Dramatiq", "dramatiq", "dramatiq_tasks", "dramatiq", "-p", "1", "-t", "4", "tests.bench.peers.dramatiq_tasks"
     ),
-    _peer("Dramatiq", "dramatiq", "dramatiq_tasks", "dramatiq", "-p", "1", "-t", "4", "tests.bench.peers.dramatiq_tasks"),
     _peer(
         *("Taskiq", "taskiq", "taskiq_tasks", "taskiq", "worker", "--workers", "1", "--max-async-tasks", "100"),
         *("--ack-type", "when_executed", "--log-level", "ERROR", "tests.bench.peers.taskiq_tasks:broker"),

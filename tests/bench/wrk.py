@@ -42,7 +42,13 @@ def missing() -> str | None:
 
 
 def run(
-    url: str, requests: Sequence[Request], callers: int, seconds: float, *, count: Sequence[str] = (), every: bool = False
+    url: str,
+    requests: Sequence[Request],
+    callers: int,
+    seconds: float,
+    *,
+    count: Sequence[str] = (),
+    every: bool = False,
 ) -> Load:
     """Ask for one of the requests after the other at random; with `every`, for each in turn.
 
@@ -53,7 +59,19 @@ def run(
         given.write_text("".join(f"{_line(request)}\n" for request in requests))
         script = [str(given), "turn" if every else "random", ",".join(count)]
         whole = max(1, round(seconds)) if seconds >= 1 else 1
-        command = ["wrk", "-t1", f"-c{callers}", f"-d{whole}s", "--timeout", "10s", "-s", str(SCRIPT), url, "--", *script]
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{callers}",
+            f"-d{whole}s",
+            "--timeout",
+            "10s",
+            "-s",
+            str(SCRIPT),
+            url,
+            "--",
+            *script,
+        ]
         done = subprocess.run(pinned(OTHER_CORE, *command), capture_output=True, text=True, check=True)
     found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     return Load(**found)

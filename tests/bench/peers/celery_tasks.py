@@ -1,6 +1,6 @@
 """Celery.   python -m tests.bench.peers.celery_tasks publish COUNT; python -m celery -A tests.bench.peers.celery_tasks worker
 
-Tuned: prefork with two children, late acknowledgement, prefetch 50 a child, a quorum queue, no results, no gossip,
+Tuned: prefork with two children, late acknowledgement, prefetch 50 a child, a quorum queue (found by Celery itself), no results, no gossip,
 mingle, heartbeat or events, one prepared statement an event.
 """
 
@@ -18,7 +18,6 @@ app.conf.update(
     task_acks_late=True,
     task_ignore_result=True,
     worker_prefetch_multiplier=effect.PREFETCH // 2,
-    worker_detect_quorum_queues=False,  # else it counts with global QoS, which quorum queues do not have
     broker_transport_options={"confirm_publish": True},
     task_default_queue=QUEUE,
     task_queues=[Queue(QUEUE, Exchange(QUEUE), QUEUE, queue_arguments={"x-queue-type": "quorum"})],

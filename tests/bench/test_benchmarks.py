@@ -1,0 +1,52 @@
+"""Every benchmark still works, shown with windows far too short to measure anything; no time is asserted."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.backends import Backends
+from tests.bench import faults, gateway, orders, relay, worker, wrk
+from tests.bench.bed import Bed, bed
+from tests.bench.conditions import SMALL
+from tests.bench.contestants import PEERS
+
+needs_wrk = pytest.mark.skipif(wrk.missing() is not None, reason=f"{wrk.missing()}: `make bench` installs it")
+
+
+@pytest.fixture
+def ground(backends: Backends) -> Iterator[Bed]:
+    with bed(backends) as made:
+        yield made
+
+
+@needs_wrk
+def test_the_gateway_and_its_peers_answer(ground: Bed) -> None:
+    """Ours and every peer that can be had on this machine serve dashboards to the load."""
+    report = gateway.run(ground, SMALL).text
+    assert gateway.GRANIAN in report
+    assert "Failed requests: none." in report
+    for name, peer in PEERS.items():
+        assert (f"Not measured: {name}" in report) == (peer.missing() is not None)
+
+
+@needs_wrk
+def test_faults_leave_the_other_panels_fresh(ground: Bed) -> None:
+    """While the worker hangs, the load counts whole panels of the other services and none of its own."""
+    report = faults.run(ground, SMALL).text
+    assert "| 0 | 100.0% | 100.0% | 0.0% | 0.0% |" in report
+
+
+def test_orders_are_placed_in_both_ways(ground: Bed) -> None:
+    """The statement and the ORM are both measured."""
+    assert "| ratio |" in orders.run(ground, SMALL).text
+
+
+def test_workers_do_every_event_once(ground: Bed) -> None:
+    """Ours and every framework that is installed take all events out of their queues."""
+    report = worker.run(ground, SMALL).text
+    assert f"{worker.OURS} / {worker.PLAIN}" in report
+
+
+def test_the_relay_empties_its_outbox(ground: Bed) -> None:
+    """All rows are published."""
+    assert "rows/s" in relay.run(ground, SMALL).text
