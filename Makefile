@@ -38,6 +38,6 @@ chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SE
 	$(INSTALL) python servers
 	.venv/bin/python -m tests.chaos $(ARGS)
 
-bench: ## Measure, each figure a ratio within one run
-	$(INSTALL) python servers
-	@if [ -d tests/bench ]; then exec .venv/bin/pytest tests/bench $(ARGS); else echo "There are no benchmarks yet."; fi
+bench: ## Measure, and write docs/performance.md (BENCH=gateway,faults,orders,worker,relay,system)
+	$(INSTALL) python rabbitmq bench
+	.venv/bin/python -m tests.bench $(ARGS)

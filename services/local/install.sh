@@ -4,6 +4,7 @@
 #   install.sh python      .venv with everything of uv.lock
 #   install.sh rabbitmq    rabbitmq-server, which no Python package brings
 #   install.sh servers     the same for tests, which can do without it where Docker answers
+#   install.sh bench       the load, and what the benchmarks compare with
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -109,9 +110,36 @@ install_servers() {
   install_rabbitmq
 }
 
+# ---------------------------------------------------------------- Benchmarks
+lua_is_there() { [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ]; }
+
+install_bench() {
+  "$(find_uv)" sync --locked --quiet --group bench
+  if ! have wrk || ! have npm || ! lua_is_there; then
+    if have apt-get && may_be_root; then
+      say "Installing wrk, nginx with lua and Node.js with apt (nginx's system service is left off)"
+      node=$(have npm || echo nodejs npm)
+      # shellcheck disable=SC2086  one word a package
+      apt_install wrk nginx-light libnginx-mod-http-lua $node
+    elif have wrk; then
+      say "Without nginx with lua, or npm: the benchmarks leave out what is missing"
+    else
+      fail "the benchmarks need wrk (Debian, Ubuntu: sudo apt-get install wrk)"
+    fi
+  fi
+  if have npm; then install_node_peers; fi
+}
+
+install_node_peers() (
+  cd tests/bench/peers/node
+  if [ node_modules/.package-lock.json -nt package-lock.json ]; then return 0; fi
+  say "Installing Fastify and undici into tests/bench/peers/node"
+  npm ci --no-audit --no-fund --loglevel=error
+)
+
 for part in "${@:-python}"; do
   case $part in
-    python | rabbitmq | servers) "install_$part" ;;
-    *) fail "no part '$part': python, rabbitmq, servers" ;;
+    python | rabbitmq | servers | bench) "install_$part" ;;
+    *) fail "no part '$part': python, rabbitmq, servers, bench" ;;
   esac
 done

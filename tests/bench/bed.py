@@ -3,7 +3,6 @@
 import os
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 from services.local.ports import accepts
 from services.local.processes import Child, Processes
 from tests.backends import Backends, choose
-from tests.bench.cpu import OTHER_CORE, SERVER_CORE, pinned
+from tests.bench.cpu import SERVER_CORE, pinned
 from tests.waiting import wait_until
 
 START_S = 60.0
@@ -86,11 +85,3 @@ def answers(url: str) -> bool:
             return bool(response.status == 200)
     except OSError:
         return False
-
-
-def pause(seconds: float) -> None:
-    """Lets what was just started come to rest."""
-    time.sleep(seconds)
-
-
-OTHER = OTHER_CORE

@@ -1,7 +1,6 @@
 """Gateways in front of the same stub services: ours, and the ways to do without it."""
 
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps
@@ -11,7 +10,8 @@ from uuid import UUID, uuid4
 from services.local.ports import free_port
 from services.local.processes import Child
 from shared.tokens import UserTokens, b64url
-from tests.bench.bed import OTHER, Bed
+from tests.bench.bed import Bed
+from tests.bench.cpu import OTHER_CORE
 from tests.bench.wrk import Request
 
 USERS = 500
@@ -56,7 +56,7 @@ def stub(bed: Bed, jwks: str, name: str = "stub") -> str:
     port = free_port()
     keys = bed.folder / "jwks.json"
     keys.write_text(jwks)
-    bed.serving(bed.python(name, "-m", "tests.bench.stub", str(port), str(keys), core=OTHER), port)
+    bed.serving(bed.python(name, "-m", "tests.bench.stub", str(port), str(keys), core=OTHER_CORE), port)
     return f"http://127.0.0.1:{port}"
 
 
@@ -154,5 +154,3 @@ PEERS = {
     BATCHING: Peer(fastify("batching"), _needs_node),
     CAPTURE: Peer(nginx, _needs_nginx),
 }
-
-PYTHON = sys.executable

@@ -36,7 +36,7 @@ FAULTS = (
 
 
 def run(bed: Bed, scale: Scale) -> Report:
-    """Without memory of what was known last: no request that counts here has been answered before the fault."""
+    """Each service is a stub of its own; the users have been asked for before, so that there is a last known good."""
     audience = Audience()
     services = {name: contestants.stub(bed, audience.jwks, f"stub-{name}") for name in ("users", "orders", "worker")}
     child, url = contestants.our_gateway(bed, services, services["users"])

@@ -25,8 +25,10 @@ ADD_SUMS = (
     "INSERT INTO user_rollups SELECT user_id, $2, 2 * $2::bigint, now() FROM unnest($1::uuid[]) AS user_id",
     "INSERT INTO user_status_rollups SELECT user_id, 'paid', $2 FROM unnest($1::uuid[]) AS user_id",
     "INSERT INTO user_currency_rollups SELECT user_id, 'EUR', $2, 4999 * $2::bigint FROM unnest($1::uuid[]) AS user_id",
-    "INSERT INTO daily_rollups SELECT user_id, current_date - day, 'EUR', 1, 4999 "
-    "FROM unnest($1::uuid[]) AS user_id, generate_series(0, least(29, $2::bigint)) AS day",
+    (
+        "INSERT INTO daily_rollups SELECT user_id, current_date - day::int, 'EUR', 1, 4999 "
+        "FROM unnest($1::uuid[]) AS user_id, generate_series(0, least(29, $2::bigint)) AS day"
+    ),
 )
 
 

@@ -15,7 +15,7 @@ import asyncpg
 
 from services.local.processes import Child
 from tests.bench import cpu, queueing
-from tests.bench.bed import OTHER, Bed
+from tests.bench.bed import Bed
 from tests.bench.conditions import Conditions, Scale, versions
 from tests.bench.queueing import Place
 from tests.bench.report import Report, ratios, spread, table
@@ -117,7 +117,7 @@ def _environment(place: Place) -> dict[str, str]:
 
 
 def _publish(module: str, place: Place, count: int) -> None:
-    command = cpu.pinned(OTHER, sys.executable, "-m", f"tests.bench.peers.{module}", "publish", str(count))
+    command = cpu.pinned(cpu.OTHER_CORE, sys.executable, "-m", f"tests.bench.peers.{module}", "publish", str(count))
     subprocess.run(command, env=os.environ | _environment(place), check=True, timeout=WITHIN_S)
 
 

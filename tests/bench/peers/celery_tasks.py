@@ -1,13 +1,13 @@
-"""Celery.   python -m tests.bench.peers.celery_tasks publish COUNT; python -m celery -A tests.bench.peers.celery_tasks worker
+"""Celery.   python -m tests.bench.peers.celery_tasks publish COUNT · celery -A tests.bench.peers.celery_tasks worker
 
-Tuned: prefork with two children, late acknowledgement, prefetch 50 a child, a quorum queue (found by Celery itself), no results, no gossip,
-mingle, heartbeat or events, one prepared statement an event.
+Tuned: prefork with two children, late acknowledgement, prefetch 50 a child, a quorum queue (found by Celery itself), no
+results, no gossip, mingle, heartbeat or events, one prepared statement an event.
 """
 
 from typing import Any
 
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 
 from tests.bench.peers import effect
 from tests.bench.peers.postgres import fold
@@ -26,7 +26,7 @@ app.conf.update(
 )
 
 
-@app.task(name="fold")  # type: ignore[untyped-decorator]
+@app.task(name="fold")
 def fold_event(given: dict[str, Any]) -> None:
     fold(given)
 

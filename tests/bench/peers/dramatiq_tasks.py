@@ -1,4 +1,4 @@
-"""Dramatiq.   python -m tests.bench.peers.dramatiq_tasks publish COUNT; python -m dramatiq tests.bench.peers.dramatiq_tasks
+"""Dramatiq.   python -m tests.bench.peers.dramatiq_tasks publish COUNT · dramatiq tests.bench.peers.dramatiq_tasks
 
 Tuned: one process with four threads, none of the middleware but retries, a quorum queue (which Dramatiq has no option
 for), one prepared statement an event.

@@ -1,7 +1,7 @@
 """The same effect for every framework: an event is folded into the worker's rollups once, however often it comes.
 
-One statement, which is one transaction: the ledger row, and the sums only if that row is new. `STATEMENTS` is the same
-as one would write it first, a statement a table in an explicit transaction.
+In one statement, which is one transaction: the ledger row, and the sums only if that row is new. `SUMS` can also be run
+each for itself, as one would write it first.
 """
 
 import os
@@ -21,17 +21,27 @@ LEDGER = (
     "'order.created', 'done') ON CONFLICT DO NOTHING RETURNING true"
 )
 SUMS = (
-    "INSERT INTO user_rollups AS kept (user_id, orders, items, last_order_at) SELECT {user_id}, 1, {items}, {at} "
-    "{when} ON CONFLICT (user_id) DO UPDATE SET orders = kept.orders + 1, items = kept.items + excluded.items, "
-    "last_order_at = greatest(kept.last_order_at, excluded.last_order_at)",
-    "INSERT INTO user_status_rollups AS kept (user_id, status, orders) SELECT {user_id}, 'created', 1 {when} "
-    "ON CONFLICT (user_id, status) DO UPDATE SET orders = kept.orders + 1",
-    "INSERT INTO user_currency_rollups AS kept (user_id, currency, orders, revenue) SELECT {user_id}, 'EUR', 1, {total} "
-    "{when} ON CONFLICT (user_id, currency) DO UPDATE SET orders = kept.orders + 1, "
-    "revenue = kept.revenue + excluded.revenue",
-    "INSERT INTO daily_rollups AS kept (user_id, day, currency, orders, revenue) SELECT {user_id}, "
-    "({at} AT TIME ZONE 'UTC')::date, 'EUR', 1, {total} {when} ON CONFLICT (user_id, day, currency) DO UPDATE SET "
-    "orders = kept.orders + 1, revenue = kept.revenue + excluded.revenue",
+    """
+    INSERT INTO user_rollups AS kept (user_id, orders, items, last_order_at)
+    SELECT {user_id}, 1, {items}, {at} {when}
+    ON CONFLICT (user_id) DO UPDATE SET orders = kept.orders + 1, items = kept.items + excluded.items,
+        last_order_at = greatest(kept.last_order_at, excluded.last_order_at)
+    """,
+    """
+    INSERT INTO user_status_rollups AS kept (user_id, status, orders) SELECT {user_id}, 'created', 1 {when}
+    ON CONFLICT (user_id, status) DO UPDATE SET orders = kept.orders + 1
+    """,
+    """
+    INSERT INTO user_currency_rollups AS kept (user_id, currency, orders, revenue)
+    SELECT {user_id}, 'EUR', 1, {total} {when}
+    ON CONFLICT (user_id, currency) DO UPDATE SET orders = kept.orders + 1, revenue = kept.revenue + excluded.revenue
+    """,
+    """
+    INSERT INTO daily_rollups AS kept (user_id, day, currency, orders, revenue)
+    SELECT {user_id}, ({at} AT TIME ZONE 'UTC')::date, 'EUR', 1, {total} {when}
+    ON CONFLICT (user_id, day, currency) DO UPDATE
+    SET orders = kept.orders + 1, revenue = kept.revenue + excluded.revenue
+    """,
 )
 _TYPES = {"event_id": "uuid", "user_id": "uuid", "items": "bigint", "total": "bigint", "at": "timestamptz"}
 _NUMBERED = {name: f"${place}::{kind}" for place, (name, kind) in enumerate(_TYPES.items(), start=1)}

@@ -11,11 +11,11 @@ from typing import Any
 import asyncpg
 import msgspec
 from faststream import AckPolicy, FastStream
-from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
+from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitMessage, RabbitQueue
 
 from tests.bench.peers import effect
 
-QUEUE = RabbitQueue("peer.faststream", durable=True, arguments={"x-queue-type": "quorum"})
+QUEUE = RabbitQueue("peer.faststream", queue_type=QueueType.QUORUM)
 LEDGER = effect.LEDGER.format(event_id="$1", user_id="$2")
 SUMS = (
     effect.SUMS[0].format(user_id="$1::uuid", items="$2::bigint", at="$3::timestamptz", when=""),

@@ -3,7 +3,7 @@
     python -m tests.bench.peers.plain_gateway PORT BACKEND
 
 Tuned: uvicorn with uvloop and httptools, no access log; one client for all requests, with a pool that is large enough;
-an `orjson`-free but Pydantic-free answer (`JSONResponse`, not FastAPI's serialization of a dict). No authentication.
+a `JSONResponse` rather than FastAPI's own serialization of a dict. No authentication.
 """
 
 import asyncio
