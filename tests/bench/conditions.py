@@ -21,7 +21,7 @@ class Scale:
     small: bool = False
 
 
-SMALL = Scale(window_s=0.4, rounds=1, warm_up_s=0.2, small=True)
+SMALL = Scale(window_s=0.4, rounds=1, warm_up_s=0, small=True)
 
 
 def machine() -> str:

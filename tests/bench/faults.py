@@ -42,11 +42,12 @@ def run(bed: Bed, scale: Scale) -> Report:
     child, url = contestants.our_gateway(bed, services, services["users"])
     requests = audience.with_tokens({"Cache-Control": "no-cache"})
     conditions = Conditions(scale, versions(), f"{CALLERS} callers")
-    wrk.run(url, requests, 16, scale.warm_up_s, every=True)
+    if scale.warm_up_s:
+        wrk.run(url, requests, 16, scale.warm_up_s, every=True)
     found: dict[str, list[wrk.Load]] = {fault.name: [] for fault in FAULTS}
     for _ in range(scale.rounds):
         for fault in FAULTS if not scale.small else FAULTS[1:2]:
-            found[fault.name].append(_under(fault, services, url, requests, scale.window_s))
+            found[fault.name].append(_under(fault, services, url, requests, scale))
     bed.end(child)
     report = Report(NAME)
     report.add(conditions.tell(), _table(found), _targets(found))
@@ -54,13 +55,14 @@ def run(bed: Bed, scale: Scale) -> Report:
 
 
 def _under(
-    fault: Fault, services: Mapping[str, str], url: str, requests: Sequence[wrk.Request], seconds: float
+    fault: Fault, services: Mapping[str, str], url: str, requests: Sequence[wrk.Request], scale: Scale
 ) -> wrk.Load:
     """The load while the fault lasts, its beginning included; then everything is well and the breaker closed again."""
     control(services[fault.service], fault.mode)
-    load = wrk.run(url, requests, CALLERS, seconds, count=[panel.name for panel in PANELS])
+    load = wrk.run(url, requests, CALLERS, scale.window_s, count=[panel.name for panel in PANELS])
     control(services[fault.service], "well")
-    wrk.run(url, requests, 4, seconds)
+    if not scale.small:
+        wrk.run(url, requests, 4, scale.window_s)
     return load
 
 

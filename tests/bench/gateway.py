@@ -47,11 +47,13 @@ def run(bed: Bed, scale: Scale) -> Report:
 
 def measure(served: Sequence[Served], scale: Scale, callers: Sequence[int]) -> Windows:
     """Each of them at each number of callers, one window after the other, again and again."""
-    for one in served:
+    for one in served if scale.warm_up_s else ():
         wrk.run(one.url, one.requests, 16, scale.warm_up_s, every=True)
     windows: dict[tuple[str, int], list[Window]] = defaultdict(list)
     for _, number, one in product(range(scale.rounds), callers, served):
         windows[one.name, number].append(_window(one, number, scale.window_s))
+        if not scale.small:
+            cpu.until_idle(one.child.pid)  # else the next one pays for what this one's callers left behind
     return windows
 
 
@@ -59,7 +61,6 @@ def _window(one: Served, callers: int, seconds: float) -> Window:
     before = cpu.seconds([one.child.pid])
     load = wrk.run(one.url, one.requests, callers, seconds)
     used = cpu.seconds([one.child.pid]) - before
-    cpu.until_idle(one.child.pid)  # else the next one pays for what this one's callers left behind
     return Window(used / load.requests * 1e6 if load.requests else nan, load)
 
 

@@ -113,7 +113,7 @@ def by_size(system: System, scale: Scale) -> dict[int, list[Window]]:
         asyncio.run(populate(system.databases, new, ORDERS_EACH))
         ids += new
         asked = random.sample(ids, min(ASKED, len(ids)))
-        system.ask(asked, scale.warm_up_s)
+        system.ask(asked, scale.warm_up_s or 1)
         found[size] = [system.ask(asked, scale.window_s) for _ in range(scale.rounds)]
     return found
 
@@ -124,7 +124,7 @@ def many_against_few(system: System, scale: Scale) -> dict[int, list[Window]]:
     groups = {FEW: [uuid4() for _ in range(users)], MANY: [uuid4() for _ in range(users)]}
     for orders, ids in groups.items():
         asyncio.run(populate(system.databases, ids, orders))
-        system.ask(ids, scale.warm_up_s)
+        system.ask(ids, scale.warm_up_s or 1)
     found: dict[int, list[Window]] = {FEW: [], MANY: []}
     for _ in range(scale.rounds):
         for orders, ids in groups.items():

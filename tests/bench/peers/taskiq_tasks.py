@@ -1,4 +1,4 @@
-"""Taskiq.   python -m tests.bench.peers.taskiq_tasks publish COUNT · taskiq worker tests.bench.peers.taskiq_tasks:broker
+"""Taskiq.   python -m tests.bench.peers.taskiq_tasks publish COUNT · taskiq worker …taskiq_tasks:broker
 
 Tuned: one process, prefetch 100 and as many at once, acknowledged when executed, no result backend, uvloop, one
 prepared statement an event.
