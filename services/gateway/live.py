@@ -11,19 +11,14 @@ from typing import Protocol
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError
 
 from services.gateway import metrics
 from services.gateway.changes import Change, UnreadableChange, read_change
 from shared import topology
-from shared.amqp import with_heartbeat
+from shared.amqp import LOST, with_heartbeat
 from shared.logs import get_logger
 
 log = get_logger(__name__)
-
-DOWN = (AMQPError, RuntimeError, OSError, TimeoutError, StopAsyncIteration)
-"""RuntimeError is what aiormq and aio-pika raise of what has been closed, StopAsyncIteration what aiormq lets through
-when the broker hangs up before it has greeted."""
 
 
 class Listener(Protocol):
@@ -73,7 +68,7 @@ class LiveFeed:
                     self._came()
                     await lost.wait()
                     log.warning("live feed lost; panels are not cached until it is back")
-            except DOWN as down:
+            except LOST as down:
                 log.warning("live feed waits for its broker; panels are not cached", error=repr(down))
             finally:
                 self._lost()
@@ -111,7 +106,7 @@ class LiveFeed:
         try:
             async with asyncio.timeout(self.CLOSE_TIMEOUT_S):
                 await connection.close()
-        except DOWN as error:
+        except LOST as error:
             log.debug("live feed not closed in good order", error=repr(error))
 
     async def _take(self, message: AbstractIncomingMessage) -> None:

@@ -16,7 +16,7 @@ from faststream.rabbit.subscriber import RabbitSubscriber
 
 from services.worker.batch_consumer import BatchConsumer, Handler
 from shared import topology
-from shared.amqp import with_heartbeat
+from shared.amqp import LOST, with_heartbeat
 from shared.logs import get_logger
 
 log = get_logger(__name__)
@@ -27,10 +27,6 @@ STOP_TIMEOUT_S = 2.0
 
 Source = RabbitSubscriber | BatchConsumer
 """Where a queue's messages come from."""
-
-LOST = (AMQPError, RuntimeError, OSError, TimeoutError, StopAsyncIteration)
-"""RuntimeError is what aiormq and aio-pika raise of anything that has been closed, StopAsyncIteration what aiormq lets
-through when the broker hangs up before it has greeted."""
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from faststream.rabbit import RabbitBroker
 from services.worker import broker, metrics
 from services.worker.acknowledging import Acknowledger, BatchAcknowledger
 from services.worker.batch_consumer import BatchConsumer
-from services.worker.broker import LOST, Source
+from services.worker.broker import Source
 from services.worker.flow import Flow
 from services.worker.hints import Hints
 from services.worker.hold import Hold
@@ -21,6 +21,7 @@ from services.worker.ledger import Ledger
 from services.worker.settings import Settings
 from services.worker.watch import Look, Patience, QueueWatch
 from shared import topology
+from shared.amqp import LOST
 from shared.logs import get_logger
 
 log = get_logger(__name__)

@@ -13,8 +13,8 @@ from aio_pika.connection import make_url
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from services.worker import metrics
-from services.worker.broker import LOST
 from shared import topology
+from shared.amqp import LOST
 from shared.db import UNAVAILABLE, Database
 from shared.logs import get_logger
 

@@ -2,22 +2,12 @@
 
 import asyncio
 
-import aio_pika
 import pytest
 
 from shared.db import Database
 from shared.producer import ProducerSettings
 from shared.relay import Relay
-
-
-class HungUp(aio_pika.Connection):
-    """Somebody accepts and ends the stream before greeting, as a proxy does while the broker behind it restarts."""
-
-    attempts = 0
-
-    async def connect(self, timeout: object = None) -> None:  # noqa: ASYNC109, ARG002  aio-pika's signature
-        type(self).attempts += 1
-        raise StopAsyncIteration  # what aiormq makes of it, when the end has arrived by the time it reads
+from tests.hung_up import HungUp
 
 
 class Hasty(Relay):

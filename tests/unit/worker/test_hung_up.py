@@ -6,16 +6,9 @@ import aio_pika
 import pytest
 
 from services.worker import broker, gauges
+from tests.hung_up import HungUp
 
 NOWHERE = "amqp://127.0.0.1:1/"
-
-
-class HungUp(aio_pika.Connection):
-    attempts = 0
-
-    async def connect(self, timeout: object = None) -> None:  # noqa: ASYNC109, ARG002  aio-pika's signature
-        type(self).attempts += 1
-        raise StopAsyncIteration  # what aiormq makes of it, when the end has arrived by the time it reads
 
 
 @pytest.fixture(autouse=True)
