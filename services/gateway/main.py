@@ -12,7 +12,7 @@ from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
 from services.gateway.routes import dashboard, dashboard_openapi, passthrough
-from services.gateway.routes.table import OPERATIONS
+from services.gateway.routes.table import LARGER_BODIES, OPERATIONS
 from services.gateway.settings import Settings
 from shared import serve, web
 from shared.probes import internal_app
@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None, transport: Transport | None = N
         lifespan=lifespan,
         routes=[*dashboard.routes(), *passthrough.routes()],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
+        larger_bodies=LARGER_BODIES,
     )
     _describe_whole_api(app)
     return app

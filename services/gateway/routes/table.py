@@ -8,6 +8,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from services.gateway.auth import Access
 from services.gateway.panels import PANELS, Service
+from shared.limits import MAX_PICTURE_BYTES
 
 
 class NameConvertor(StringConvertor):
@@ -29,6 +30,8 @@ class Operation:
 
     `touches`: the caller's panels that look different after it. Whose order it is, when it is not the caller's, the
     gateway does not know: the event tells.
+
+    `max_body_bytes`: where it may be larger than that of an ordinary route.
     """
 
     method: str
@@ -37,6 +40,7 @@ class Operation:
     access: Access
     ends: Ending | None = None
     touches: tuple[str, ...] = ()
+    max_body_bytes: int | None = None
 
     @property
     def template(self) -> str:
@@ -55,6 +59,9 @@ OPERATIONS = (
     Operation("GET", "/v1/me", "users", "user"),
     Operation("PATCH", "/v1/me", "users", "user", touches=("user",)),
     Operation("DELETE", "/v1/me", "users", "user", ends="user", touches=EVERY_PANEL),
+    Operation("PUT", "/v1/me/avatar", "users", "user", touches=("user",), max_body_bytes=MAX_PICTURE_BYTES),
+    Operation("DELETE", "/v1/me/avatar", "users", "user", touches=("user",)),
+    Operation("GET", "/v1/users/{id:uuid}/avatar", "users", "user"),
     Operation("GET", "/.well-known/jwks.json", "users", "anonymous"),
     Operation("POST", "/v1/orders", "orders", "user", touches=("orders",)),
     Operation("GET", "/v1/orders", "orders", "user"),
@@ -70,3 +77,5 @@ OPERATIONS = (
     Operation("POST", "/v1/admin/jobs/replay", "worker", "admin"),
     Operation("POST", "/v1/admin/jobs/discard", "worker", "admin"),
 )
+
+LARGER_BODIES = {(each.method, each.path): each.max_body_bytes for each in OPERATIONS if each.max_body_bytes}
