@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -44,13 +45,13 @@ def create_app(
     lifespan: Lifespan,
     routes: Iterable[APIRouter | BaseRoute],
     is_outage: Callable[[Exception], bool] = lambda _: False,
-    larger_bodies: Mapping[tuple[str, str], int] | None = None,
+    body_limits: Mapping[str, int] | None = None,
 ) -> FastAPI:
     """The application of one service.
 
     `lifespan` builds what the service needs and puts it on `app.state`, and what it depends on in
     `app.state.checks`. `is_outage` tells the exceptions that mean "a dependency is away" (503) from defects (500).
-    `larger_bodies` are the most bytes for a method and path that take more than `settings.max_body_bytes`.
+    `body_limits`: by path, of routes whose bodies may be larger than those of others, in bytes.
     """
     app = Application(
         title=f"Dashboard: {service}",
@@ -60,7 +61,7 @@ def create_app(
         redirect_slashes=False,
         responses={"4XX": {"model": errors.Problem}, "5XX": {"model": errors.Problem}},
     )
-    limits = BodyLimits(settings.max_body_bytes, larger_bodies or {})
+    limits = BodyLimits(settings.max_body_bytes, body_limits or {})
     app.add_middleware(RequestContext, is_outage=is_outage, limits=limits)
     problems.install(app)
     routes = list(routes)
@@ -112,15 +113,15 @@ class Application(FastAPI):
             await super().__call__(scope, receive, send)
 
 
+@dataclass(frozen=True)
 class BodyLimits:
-    """The most bytes that a request's body may have."""
+    """The largest request body in bytes: `by_path`, else `ordinary`."""
 
-    def __init__(self, ordinary: int, larger: Mapping[tuple[str, str], int]) -> None:
-        self._ordinary = ordinary
-        self._larger = larger
+    ordinary: int
+    by_path: Mapping[str, int]
 
-    def of(self, scope: Scope) -> int:
-        return self._larger.get((scope["method"], scope["path"]), self._ordinary)
+    def of(self, path: str) -> int:
+        return self.by_path.get(path, self.ordinary)
 
 
 class RequestContext:
@@ -142,6 +143,7 @@ class RequestContext:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = _identify(headers)
+        max_body_bytes = self._limits.of(scope["path"])
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -152,10 +154,9 @@ class RequestContext:
             await send(message)
 
         try:
-            max_bytes = self._limits.of(scope)
-            if _declared_length(headers) > max_bytes:
+            if _declared_length(headers) > max_body_bytes:
                 raise HTTPException(413)
-            await app(scope, _bounded(receive, max_bytes), send_with_id)
+            await app(scope, _bounded(receive, max_body_bytes), send_with_id)
         except Exception as error:
             response = self._response_to(error, scope)
             if status:

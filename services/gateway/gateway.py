@@ -21,6 +21,7 @@ from services.gateway.invalidation import Invalidation
 from services.gateway.keys import KeySet
 from services.gateway.last_known_good import LastKnownGood
 from services.gateway.live import LiveFeed
+from services.gateway.many import Many
 from services.gateway.panel_cache import PanelCache
 from services.gateway.panels import Service
 from services.gateway.revocation import Revocations
@@ -44,6 +45,7 @@ class Gateway:
     invalidation: Invalidation
     fetcher: Fetcher
     dashboards: Dashboards
+    many: Many
     descriptions: Descriptions
 
 
@@ -69,6 +71,7 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
     invalidation = Invalidation(cache, fetcher.drop)
     feed = LiveFeed(settings.rabbitmq_url, settings.feed_reconnect_s)
     feed.subscribe(invalidation)
+    dashboards = Dashboards(cache, fetcher, known_good, settings)
     return Gateway(
         settings=settings,
         upstreams=upstreams,
@@ -81,7 +84,8 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
         feed=feed,
         invalidation=invalidation,
         fetcher=fetcher,
-        dashboards=Dashboards(cache, fetcher, known_good, settings),
+        dashboards=dashboards,
+        many=Many(dashboards),
         descriptions=Descriptions(upstreams, settings),
     )
 

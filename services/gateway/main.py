@@ -11,8 +11,8 @@ from pyqwest import Transport
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
-from services.gateway.routes import dashboard, dashboard_openapi, passthrough
-from services.gateway.routes.table import LARGER_BODIES, OPERATIONS
+from services.gateway.routes import batch, dashboard, dashboard_openapi, passthrough
+from services.gateway.routes.table import BODY_LIMITS, OPERATIONS
 from services.gateway.settings import Settings
 from shared import serve, web
 from shared.probes import internal_app
@@ -31,9 +31,9 @@ def create_app(settings: Settings | None = None, transport: Transport | None = N
         "gateway",
         used,
         lifespan=lifespan,
-        routes=[*dashboard.routes(), *passthrough.routes()],
+        routes=[*dashboard.routes(), batch.router, *passthrough.routes()],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
-        larger_bodies=LARGER_BODIES,
+        body_limits=BODY_LIMITS,
     )
     _describe_whole_api(app)
     return app

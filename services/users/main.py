@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             metrics,
         ],
         is_outage=is_outage,
-        larger_bodies={("PUT", "/v1/me/avatar"): MAX_PICTURE_BYTES},
+        body_limits={"/v1/me/avatar": MAX_PICTURE_BYTES},
     )
     return app
 

@@ -78,4 +78,5 @@ OPERATIONS = (
     Operation("POST", "/v1/admin/jobs/discard", "worker", "admin"),
 )
 
-LARGER_BODIES = {(each.method, each.path): each.max_body_bytes for each in OPERATIONS if each.max_body_bytes}
+BODY_LIMITS = {each.path: each.max_body_bytes for each in OPERATIONS if each.max_body_bytes}
+"""By path, where bodies may be larger than those of ordinary routes."""
