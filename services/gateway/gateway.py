@@ -106,10 +106,11 @@ async def running(app: FastAPI, settings: Settings, transport: Transport | None)
         metrics.CACHE_ENTRIES.set_function(lambda: len(gateway.cache))
         background = await stack.enter_async_context(Background())
         app.state.background = background
-        background.start("jwks", gateway.keys.keep_fresh())
-        background.start("live feed", gateway.feed.run())
-        background.start("write-behind", gateway.known_good.write_behind())
-        background.start("descriptions", gateway.descriptions.keep_fresh())
+        app.state.checks.useful["background"] = background.check
+        background.start("jwks", gateway.keys.keep_fresh)
+        background.start("live feed", gateway.feed.run)
+        background.start("write-behind", gateway.known_good.write_behind)
+        background.start("descriptions", gateway.descriptions.keep_fresh)
         yield gateway
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from uuid import UUID
 
 from fastapi import FastAPI
@@ -36,16 +37,16 @@ async def working(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         ledger = Ledger(db, hints.on_done, settings.keep_done_s)
         consumers = Consumers(settings, ledger, jobs, hints, app.state.checks.say_stuck)
         sweeper = Sweeper(db, ledger, jobs, settings.sweep_interval_s, settings.shutdown_grace_s)
-        background.start("hints", hints.run())
-        background.start("consumers", consumers.run())
-        background.start("sweeper", sweeper.run())
-        background.start("queue gauges", measure_queues(settings.rabbitmq_url))
-        background.start("ledger gauges", measure_ledger(db))
-        background.start("purge", purge(db, settings.keep_done_s, settings.purge_interval_s))
-        background.start("mailer", mailer.run())
+        background.start("hints", hints.run)
+        background.start("consumers", consumers.run)
+        background.start("sweeper", sweeper.run)
+        background.start("queue gauges", partial(measure_queues, settings.rabbitmq_url))
+        background.start("ledger gauges", partial(measure_ledger, db))
+        background.start("purge", partial(purge, db, settings.keep_done_s, settings.purge_interval_s))
+        background.start("mailer", mailer.run)
         app.state.db, app.state.background = db, background
         app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
-        app.state.checks.useful["smtp"] = mailer.ping
+        app.state.checks.useful |= {"smtp": mailer.ping, "background": background.check}
         yield
 
 
