@@ -11,7 +11,7 @@ from services.worker.flow import Flow
 from services.worker.hints import Hints
 from services.worker.settings import Settings
 from services.worker.sweeper import Sweeper
-from tests.integration.worker.world import World, created, working
+from tests.integration.worker.world import created, working
 from tests.waiting import eventually
 
 QUICK: dict[str, Any] = {"watch_interval_s": 0.1}
