@@ -4,8 +4,8 @@ import asyncio
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -37,8 +37,8 @@ class Pictures:
         self._working = asyncio.Semaphore(settings.picture_processes)
         self._senders: set[UUID] = set()
 
-    @asynccontextmanager
-    async def place(self, user_id: UUID) -> AsyncIterator[None]:
+    @contextmanager
+    def place(self, user_id: UUID) -> Iterator[None]:
         """Held from before the upload is read, so that waiting pictures have a bound. Raises `TooManyPictures`."""
         if len(self._senders) >= self._most or user_id in self._senders:
             REFUSED.labels("busy").inc()
