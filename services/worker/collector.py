@@ -10,9 +10,9 @@ T = TypeVar("T")
 
 
 class Collector(Generic[T]):
-    """Hands over what was put in, in order. What comes after a quiet while is handed over at once, with what came in the
-    same moment; what comes while or soon after a batch is handled waits for company: until a batch is full, or for some
-    time after its first.
+    """Hands over what was put in, in order. What comes after a quiet while is handed over at once, with what came in
+    the same moment; what comes while or soon after a batch is handled waits for company: until a batch is full, or for
+    some time after its first.
 
     A list and three events: a queue that wakes its reader for each item costs more than all else that is done here.
     """
