@@ -29,7 +29,7 @@ log = get_logger(__name__)
 class Pictures:
     """Takes up to `picture_processes + picture_queue` pictures at a time, one of each user; more are refused."""
 
-    TIMEOUT_S = 10.0
+    TIMEOUT_S = 12.0
     """For the wait and the work: the gateway waits 15 s, the upload included."""
 
     def __init__(self, settings: Settings) -> None:
