@@ -88,7 +88,7 @@ class ImportedSum(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrdersImported(Event, frozen=True, kw_only=True):
-    """Many orders placed at once by an import. Instead of an `order.created` each: nobody is told of them one by one."""
+    """Many orders that an import has placed at once, instead of an `order.created` each: nobody is told of each one."""
 
     type: ClassVar[str] = "orders.imported"
 

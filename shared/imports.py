@@ -1,5 +1,5 @@
-"""What crosses when an import is carried out: the columns of the file, and the batches by which the worker has the orders
-service place them.
+"""What crosses when an import is carried out: the columns of the file, and the batches of its rows that the worker has
+the orders service place.
 
 POST /internal/orders/batch  {"user_id", "import_id", "rows": [[<the columns, as text>], ...]}
 → {"created", "repeated", "errors": [{"row", "field", "message"}, ...]}

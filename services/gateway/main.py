@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None, transport: Transport | None = N
         lifespan=lifespan,
         routes=[*dashboard.routes(), *passthrough.routes()],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
+        body_limits={operation.path: used.upload_max_bytes for operation in OPERATIONS if operation.upload},
     )
     _describe_whole_api(app)
     return app

@@ -29,6 +29,8 @@ class Operation:
 
     `touches`: the caller's panels that look different after it. Whose order it is, when it is not the caller's, the
     gateway does not know: the event tells.
+
+    `upload`: its body may be as large, and take as long, as an upload's.
     """
 
     method: str
@@ -37,6 +39,7 @@ class Operation:
     access: Access
     ends: Ending | None = None
     touches: tuple[str, ...] = ()
+    upload: bool = False
 
     @property
     def template(self) -> str:
@@ -64,6 +67,11 @@ OPERATIONS = (
     Operation("POST", "/v1/orders/{id:uuid}/ship", "orders", "admin", touches=("orders",)),
     Operation("GET", "/v1/notifications", "worker", "user"),
     Operation("POST", "/v1/notifications/{id:uuid}/read", "worker", "user", touches=("notifications",)),
+    Operation("POST", "/v1/imports", "worker", "user", upload=True),
+    Operation("GET", "/v1/imports", "worker", "user"),
+    Operation("GET", "/v1/imports/{id:uuid}", "worker", "user"),
+    Operation("GET", "/v1/imports/{id:uuid}/errors", "worker", "user"),
+    Operation("POST", "/v1/imports/{id:uuid}/cancel", "worker", "user"),
     Operation("GET", "/v1/admin/jobs", "worker", "operator"),
     Operation("GET", "/v1/admin/jobs/groups", "worker", "operator"),
     Operation("GET", "/v1/admin/jobs/{job:name}/{id:uuid}", "worker", "operator"),
