@@ -35,7 +35,7 @@ class PassThrough:
         timeout_s = settings.upload_timeout_s if operation.upload else settings.pass_through_timeout_s
         request = _outgoing(operation, scope, receive, caller, idle_s)
         effect = _effect(gateway, operation, caller)
-        upstream = gateway.upstreams[operation.service]
+        upstream = (gateway.uploads if operation.upload else gateway.upstreams)[operation.service]
         await forward(upstream, request, send, timeout_s, effect)
 
 
