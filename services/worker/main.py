@@ -11,6 +11,7 @@ from services.worker.admin.routes import router as admin
 from services.worker.consumers import Consumers
 from services.worker.gauges import measure_ledger, measure_queues
 from services.worker.hints import Hints
+from services.worker.imports.expiry import keep_deleting
 from services.worker.imports.importer import Importer
 from services.worker.imports.orders import Orders
 from services.worker.imports.routes import router as imports
@@ -58,6 +59,7 @@ async def working(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         background.start("queue gauges", measure_queues(settings.rabbitmq_url))
         background.start("ledger gauges", measure_ledger(db))
         background.start("purge", purge(db, settings.keep_done_s, settings.purge_interval_s))
+        background.start("expired imports", keep_deleting(db, storage, settings.purge_interval_s))
         background.start("mailer", mailer.run())
         background.start("importer", importer.run())
         app.state.db, app.state.background = db, background

@@ -7,6 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.worker import erasure
 from services.worker.imports.head import Head
 from services.worker.models import Import, ImportRowError
 from shared import events, outbox
@@ -37,6 +38,8 @@ async def begin(session: AsyncSession, user_id: UUID, import_id: UUID) -> None:
 async def enqueue(session: AsyncSession, user_id: UUID, import_id: UUID, name: str | None, head: Head) -> Import:
     """Its file is stored: the event tells the workers. Raises `ImportNotFound` when its user was deleted meanwhile."""
     start = head.end()
+    if await erasure.is_erased(session, user_id):
+        raise ImportNotFound
     row = await session.get(Import, (user_id, import_id), with_for_update=True)
     if row is None or row.state != UPLOADING:
         raise ImportNotFound
