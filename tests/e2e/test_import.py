@@ -1,10 +1,15 @@
 """An import through the gateway, with all services running."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.stack import Person, Stack
+from tests.e2e.stack import PASSWORD, Person, Stack
 from tests.integration.worker.imports import csv_of, line, many
 from tests.waiting import wait_until
 
@@ -56,3 +61,19 @@ def test_others_imports_do_not_exist(stack: Stack, person: Person) -> None:
     assert [answer.status_code for answer in answers] == [404, 404, 404]
     assert ended(person, path)["state"] == "completed"
     other.http.close()
+
+
+def test_the_command_imports_a_file(stack: Stack, person: Person, tmp_path: Path) -> None:
+    """It waits for the end, writes what could not be imported, and says by its exit status that there was such."""
+    file, errors = tmp_path / "orders.csv", tmp_path / "errors.csv"
+    command = [sys.executable, "-m", "services.cli", "import", str(file), "--errors", str(errors), "--json"]
+    account = {"DASHBOARD_EMAIL": person.email, "DASHBOARD_PASSWORD": PASSWORD, "DASHBOARD_URL": stack.url}
+    found = []
+    for data in (csv_of(line("a"), line("b", quantity="0")), csv_of(line("a"))):
+        file.write_bytes(data)
+        ran = subprocess.run(command, env=os.environ | account, capture_output=True, text=True, timeout=60, check=False)
+        found.append((ran.returncode, json.loads(ran.stdout)))
+    (first, status), (second, again) = found
+    assert (first, status["state"], status["rows_done"], status["rows_failed"]) == (1, "completed", 1, 1)
+    assert (second, again["rows_done"], again["rows_repeated"]) == (0, 1, 1)
+    assert errors.read_text().splitlines()[1].startswith("3,b,quantity,")
