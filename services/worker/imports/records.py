@@ -5,6 +5,7 @@ does not swallow the file, and no record needs more memory than `MAX_RECORD`.
 """
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from shared.imports import COLUMNS, CsvRow
 
 MAX_RECORD = 16 * 1024
 """Of bytes. A row that is an order has less."""
+BLANK_LINES = re.compile(rb"(?:\r?\n)+")
 TOO_LONG = f"is longer than {MAX_RECORD // 1024} KiB, or has a quote that is not closed"
 
 
@@ -70,6 +72,9 @@ class _Reading:
         """False when there is nothing more to be read here."""
         if self.skipping:
             return self._skip_line()
+        if blank := BLANK_LINES.match(self.data, self.at):
+            self.at, self.line = blank.end(), self.line + blank[0].count(b"\n")
+            return True
         if raws := self._whole(most - len(self.records)):
             self._read(raws)
             return True
@@ -92,7 +97,7 @@ class _Reading:
         at, line = self.at, self.line
         while len(raws) < most and at < len(self.data):
             end, lines = _end(self.data, at, at_end=self.at_end)
-            if end < 0:
+            if end < 0 or self.data.startswith((b"\n", b"\r\n"), at):
                 break
             raws.append(_Raw(at, end, line, lines))
             at, line = end, line + lines

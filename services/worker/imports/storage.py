@@ -24,6 +24,8 @@ PART_BYTES = 5 * 1024 * 1024
 PARTS = 2
 READ_BYTES = 256 * 1024
 TIMEOUT = timedelta(seconds=30)
+NO_BUCKET = "<Code>NoSuchBucket</Code>"
+"""404 as for a missing file, but it says nothing of the file."""
 
 
 class StorageUnavailable(Unavailable):
@@ -92,8 +94,8 @@ def _open(url: str) -> ObjectStore:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as gone:
-        raise FileGone(str(gone).splitlines()[0]) from gone
     except (BaseError, OSError) as error:
+        if isinstance(error, FileNotFoundError) and NO_BUCKET not in str(error):
+            raise FileGone(str(error).splitlines()[0]) from error
         log.warning("the storage fails", error=repr(error)[:500])
         raise StorageUnavailable from error

@@ -132,7 +132,7 @@ async def test_an_import_that_has_ended_cannot_be_cancelled(owner: Owner) -> Non
 
 
 async def test_an_orders_service_that_is_away_is_waited_for(importing: Settings, orders: Orders) -> None:
-    """The status says what it waits for; nothing has failed, and it goes on by itself. It can be cancelled meanwhile."""
+    """The status says what it waits for; nothing has failed, and it goes on by itself. It may be cancelled."""
     async with working(importing.model_copy(update={"orders_url": NOWHERE})) as world:
         await world.until_ready()
         owner = Owner(world.http)
