@@ -9,6 +9,7 @@ import time
 from collections import deque
 from contextlib import aclosing
 
+from services.worker import metrics
 from services.worker.imports.chunks import Chunk, chunks
 from services.worker.imports.leases import Lease, LineError, Step, file_key, place_of
 from services.worker.imports.orders import Orders
@@ -50,6 +51,7 @@ class Carrying:
 
     async def _finish(self, state: str) -> None:
         await self._lease.finish(state, None, self._settings.import_keep_s)
+        metrics.IMPORTS.labels(state).inc()
         await self._teller.tell(self._lease.row)
 
     async def _all_chunks(self, stopping: asyncio.Event) -> bool:
@@ -94,4 +96,7 @@ class Carrying:
         self._rows += step.done + step.failed
         rows_per_s = self._rows / max(time.monotonic() - self._began, 0.001)
         await self._lease.record(step, rows_per_s, self._settings.import_max_errors)
+        metrics.IMPORT_ROWS.labels("created").inc(step.done - step.repeated)
+        metrics.IMPORT_ROWS.labels("repeated").inc(step.repeated)
+        metrics.IMPORT_ROWS.labels("failed").inc(step.failed)
         await self._teller.tell(self._lease.row)

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import structlog
 
+from services.worker import metrics
 from services.worker.errors import Permanent, Transient
 from services.worker.hints import Hints
 from services.worker.imports.carrying import Carrying
@@ -103,10 +104,12 @@ class Importer:
     async def _fail(self, lease: Lease, error: Exception, teller: Teller) -> None:
         """Ended, or let go for a while. If not even that can be written, the lease runs out."""
         failures = lease.row["failures"] + 1
+        metrics.IMPORT_INTERRUPTIONS.inc()
         log.warning("import interrupted", error=repr(error), failures=failures, exc_info=_defect(error))
         try:
             if is_hopeless(error, failures):
                 await lease.finish("failed", told(error), self._settings.import_keep_s)
+                metrics.IMPORTS.labels("failed").inc()
                 await teller.tell(lease.row)
             else:
                 await lease.let_go(pause_s(failures), told(error))
