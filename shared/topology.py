@@ -25,14 +25,22 @@ DEAD_QUEUE = "worker.dead"
 JOBS: dict[str, tuple[type[events.Event], ...]] = {
     "recipients": (events.UserRegistered, events.UserUpdated, events.UserDeleted),
     "email": (events.OrderCreated, events.OrderShipped),
-    "analytics": (events.OrderCreated, events.OrderPaid, events.OrderShipped, events.OrderCancelled),
+    "analytics": (
+        events.OrderCreated,
+        events.OrdersImported,
+        events.OrderPaid,
+        events.OrderShipped,
+        events.OrderCancelled,
+    ),
     "notifications": (
         events.UserRegistered,
         events.OrderCreated,
         events.OrderPaid,
         events.OrderShipped,
         events.OrderCancelled,
+        events.ImportCompleted,
     ),
+    "imports": (events.ImportRequested,),
 }
 """Which events each job of the worker is about: the bindings of its queue."""
 

@@ -35,6 +35,8 @@ from shared.tokens import ServiceTokens
 class Gateway:
     settings: Settings
     upstreams: Mapping[Service, Upstream]
+    uploads: Mapping[Service, Upstream]
+    """The same, for requests that may take long to send."""
     redis: Redis
     keys: KeySet
     revocations: Revocations
@@ -55,7 +57,9 @@ def gateway_of(scope: Scope) -> Gateway:
     return gateway
 
 
-def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis: Redis) -> Gateway:
+def build(
+    settings: Settings, tokens: ServiceTokens, transport: Transport, upload_transport: Transport, redis: Redis
+) -> Gateway:
     """Wire the parts together; connects to nothing."""
     urls: dict[Service, str] = {
         "users": settings.users_url,
@@ -76,6 +80,7 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
     return Gateway(
         settings=settings,
         upstreams=upstreams,
+        uploads={name: Upstream(url, upload_transport, tokens, settings) for name, url in urls.items()},
         redis=redis,
         keys=keys,
         revocations=revocations,
@@ -95,10 +100,11 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
 async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
     """The gateway with its background tasks, on `app.state`; closes what it opened."""
     async with AsyncExitStack() as stack:
-        transport = await stack.enter_async_context(http_transport(settings))
+        transport = await stack.enter_async_context(http_transport(settings, settings.read_timeout_s))
+        upload_transport = await stack.enter_async_context(http_transport(settings, settings.upload_timeout_s))
         redis = await stack.enter_async_context(redis_client(settings))
-        gateway = build(settings, app.state.service_tokens, transport, redis)
-        for upstream in gateway.upstreams.values():
+        gateway = build(settings, app.state.service_tokens, transport, upload_transport, redis)
+        for upstream in (*gateway.upstreams.values(), *gateway.uploads.values()):
             stack.callback(upstream.close)
         app.state.gateway = gateway
         app.state.checks.needed["jwks"] = gateway.keys.check

@@ -11,7 +11,7 @@ from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
 from services.gateway.routes import batch, dashboard, dashboard_openapi, passthrough
-from services.gateway.routes.table import BODY_LIMITS, OPERATIONS
+from services.gateway.routes.table import OPERATIONS, body_limits
 from services.gateway.settings import Settings
 from shared import serve, web
 from shared.probes import internal_app
@@ -32,7 +32,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         routes=[*dashboard.routes(), batch.router, *passthrough.routes()],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
-        body_limits=BODY_LIMITS,
+        body_limits=body_limits(used.upload_max_bytes),
     )
     _describe_whole_api(app)
     return app

@@ -47,6 +47,12 @@ class Settings(ServiceSettings):
     """The longest silence within a response that is passed through."""
     pass_through_timeout_s: float = Field(15, gt=0, le=30)
     """From the first byte of a request to the head of its response, the upload included."""
+    upload_max_bytes: int = Field(1024**3 + 1024**2, gt=0)
+    """The largest request body of a route that takes uploads; the service behind it may take less."""
+    upload_timeout_s: float = Field(900, gt=0)
+    """From the first byte of an upload to the head of its response."""
+    upload_idle_s: float = Field(15, gt=0)
+    """The longest silence within an upload."""
     idle_connections: int = Field(100, ge=1)
     """Connections kept open to each service."""
     max_panel_bytes: int = Field(1024 * 1024, gt=0)

@@ -31,7 +31,8 @@ class Operation:
     `touches`: the caller's panels that look different after it. Whose order it is, when it is not the caller's, the
     gateway does not know: the event tells.
 
-    `max_body_bytes`: where it may be larger than that of an ordinary route.
+    `max_body_bytes`: where a body may be larger than that of an ordinary route.
+    `upload`: a body may be as large, and take as long, as the settings say for uploads.
     """
 
     method: str
@@ -41,6 +42,7 @@ class Operation:
     ends: Ending | None = None
     touches: tuple[str, ...] = ()
     max_body_bytes: int | None = None
+    upload: bool = False
 
     @property
     def template(self) -> str:
@@ -71,6 +73,11 @@ OPERATIONS = (
     Operation("POST", "/v1/orders/{id:uuid}/ship", "orders", "admin", touches=("orders",)),
     Operation("GET", "/v1/notifications", "worker", "user"),
     Operation("POST", "/v1/notifications/{id:uuid}/read", "worker", "user", touches=("notifications",)),
+    Operation("POST", "/v1/imports", "worker", "user", upload=True),
+    Operation("GET", "/v1/imports", "worker", "user"),
+    Operation("GET", "/v1/imports/{id:uuid}", "worker", "user"),
+    Operation("GET", "/v1/imports/{id:uuid}/errors", "worker", "user"),
+    Operation("POST", "/v1/imports/{id:uuid}/cancel", "worker", "user"),
     Operation("GET", "/v1/admin/jobs", "worker", "operator"),
     Operation("GET", "/v1/admin/jobs/groups", "worker", "operator"),
     Operation("GET", "/v1/admin/jobs/{job:name}/{id:uuid}", "worker", "operator"),
@@ -78,5 +85,8 @@ OPERATIONS = (
     Operation("POST", "/v1/admin/jobs/discard", "worker", "admin"),
 )
 
-BODY_LIMITS = {each.path: each.max_body_bytes for each in OPERATIONS if each.max_body_bytes}
-"""By path, where bodies may be larger than those of ordinary routes."""
+
+def body_limits(upload_max_bytes: int) -> dict[str, int]:
+    """By path, where bodies may be larger than those of ordinary routes."""
+    limits = ((each.path, upload_max_bytes if each.upload else each.max_body_bytes) for each in OPERATIONS)
+    return {path: limit for path, limit in limits if limit}
