@@ -1,18 +1,19 @@
 """Passes one request on to its service and the response back, without holding either's body."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
 from services.gateway.failures import Unreachable, UpstreamFailed
 from services.gateway.headers import response_headers
 from services.gateway.upstream import HeaderList, Upstream
+from shared import trailers
+from shared.background import until
 from shared.logs import get_logger
 
 log = get_logger(__name__)
@@ -89,26 +90,13 @@ async def forward(upstream: Upstream, request: Outgoing, send: Send, timeout_s: 
     """Pass the request on, and the response back; give up when the client does, unless the effect must come about."""
     exchange = _exchange(upstream, request, send, timeout_s, effect)
     try:
-        await (exchange if effect and effect.carried_through else _until(request.body.client_gone(), exchange))
+        await (exchange if effect and effect.carried_through else until(request.body.client_gone(), exchange))
     except ClientDisconnect:
         log.info("the client went away")
 
 
-async def _until(end: Coroutine[Any, Any, None], work: Coroutine[Any, Any, None]) -> None:
-    """Do the work, but not beyond the end."""
-    tasks = [asyncio.create_task(work), asyncio.create_task(end)]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if tasks[0].done():
-            tasks[0].result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def _exchange(upstream: Upstream, request: Outgoing, send: Send, timeout_s: float, effect: Effect | None) -> None:
-    response = await _ask(upstream, request, timeout_s)
+    response = await ask(upstream, request, timeout_s)
     try:
         if effect and response.is_success:
             await effect.run()
@@ -117,7 +105,8 @@ async def _exchange(upstream: Upstream, request: Outgoing, send: Send, timeout_s
         await response.aclose()
 
 
-async def _ask(upstream: Upstream, request: Outgoing, timeout_s: float) -> httpx.Response:
+async def ask(upstream: Upstream, request: Outgoing, timeout_s: float) -> httpx.Response:
+    """The service's response, once its head has come; the caller closes it. Raises what the client is to be told."""
     try:
         async with asyncio.timeout(timeout_s):
             return await upstream.send(request.method, request.target, request.headers, request.content, timeout_s)
@@ -143,10 +132,17 @@ def _advice(method: str) -> str:
 
 async def _relay(response: httpx.Response, send: Send) -> None:
     headers = response_headers(response.headers.raw)
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    announced = response.headers.get("Trailer")
+    start: Message = {"type": "http.response.start", "status": response.status_code, "headers": headers}
+    if announced:
+        headers.append((b"trailer", announced.encode()))
+        start["trailers"] = True
+    await send(start)
     try:
         async for chunk in response.aiter_raw():
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except httpx.TransportError as failure:
         raise ResponseCutOff(str(failure)) from failure
     await send({"type": "http.response.body", "body": b""})
+    if announced:
+        await send(trailers.message(response.extensions["get_trailers"]().raw))

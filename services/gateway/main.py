@@ -11,7 +11,7 @@ from pyqwest import Transport
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
-from services.gateway.routes import dashboard, dashboard_openapi, passthrough
+from services.gateway.routes import dashboard, dashboard_openapi, passthrough, reports
 from services.gateway.routes.table import OPERATIONS
 from services.gateway.settings import Settings
 from shared import serve, web
@@ -31,7 +31,7 @@ def create_app(settings: Settings | None = None, transport: Transport | None = N
         "gateway",
         used,
         lifespan=lifespan,
-        routes=[*dashboard.routes(), *passthrough.routes()],
+        routes=[*dashboard.routes(), *reports.routes(), *passthrough.routes()],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
     )
     _describe_whole_api(app)
@@ -45,6 +45,7 @@ def _describe_whole_api(app: FastAPI) -> None:
     def described(_version: int) -> dict[str, Any]:
         document = own()
         dashboard_openapi.describe(document)
+        reports.describe(document)
         return merge(document, OPERATIONS, app.state.gateway.descriptions.documents)
 
     app.openapi = lambda: described(app.state.gateway.descriptions.version)  # type: ignore[method-assign]

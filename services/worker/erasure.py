@@ -29,6 +29,7 @@ BURY_RECIPIENT = """
     SET revision = greatest(kept.revision, excluded.revision), email = NULL, name = NULL
 """
 FORGET_NOTIFICATIONS = "DELETE FROM notifications WHERE user_id = $1"
+FORGET_REPORTS = "DELETE FROM reports WHERE user_id = $1"
 FORGET_ERRORS = "UPDATE job_audit SET previous_error = NULL WHERE user_id = $1"
 
 
@@ -45,6 +46,7 @@ async def erase(connection: Connection, user_id: UUID, revision: int, jobs: Sequ
     await connection.execute(END_JOBS, user_id, jobs)
     await connection.execute(BURY_RECIPIENT, user_id, revision)
     await connection.execute(FORGET_NOTIFICATIONS, user_id)
+    await connection.execute(FORGET_REPORTS, user_id)
     await send_ledger.forget(connection, user_id)
     await connection.execute(FORGET_ERRORS, user_id)
 

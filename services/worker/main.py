@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.worker import panels
+from services.worker import panels, report_routes
 from services.worker.admin.routes import router as admin
 from services.worker.consumers import Consumers
 from services.worker.gauges import measure_ledger, measure_queues
@@ -20,6 +20,7 @@ from services.worker.smtp import Mailer
 from services.worker.sweeper import Sweeper
 from shared import serve, web
 from shared.background import Background
+from shared.csv_export import Exporter
 from shared.db import Database, is_outage
 from shared.panels import panel_route
 from shared.probes import metrics
@@ -44,6 +45,7 @@ async def working(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         background.start("purge", purge(db, settings.keep_done_s, settings.purge_interval_s))
         background.start("mailer", mailer.run())
         app.state.db, app.state.background = db, background
+        app.state.exporter = Exporter(settings)
         app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
         app.state.checks.useful["smtp"] = mailer.ping
         yield
@@ -71,6 +73,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         routes=[
             router,
             admin,
+            report_routes.router,
+            report_routes.internal,
             metrics,
             panel_route("analytics", analytics),
             panel_route("notifications", notifications),

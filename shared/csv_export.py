@@ -1,0 +1,235 @@
+"""A query's rows as a CSV download: what `COPY` writes goes to the client as it comes, and no faster than it is read.
+
+Nothing is held but the chunk on its way. Each download has a database connection of its own, so that it takes none from
+other requests, and closing that connection ends the query however the download ends.
+"""
+
+import asyncio
+import hashlib
+import re
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+import asyncpg
+from fastapi import Depends
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from shared import trailers
+from shared.background import to_the_end, until
+from shared.csv_cells import FORMULA_STARTS
+from shared.db import CLOSE_TIMEOUT_S, CONNECT_TIMEOUT_S, DatabaseSettings
+from shared.errors import DashboardError, Unavailable
+from shared.reports import DIGEST_TRAILER, ROWS_TRAILER
+
+GZIP_LEVEL = 1
+GZIP_FORMAT = 31
+"""zlib's number for the largest window in a gzip file."""
+IN_THREAD_BYTES = 16 * 1024
+"""From here on compressing would hold up other requests for longer than handing it to a thread costs."""
+
+WHITE_SPACE = "".join(f"\\u{code:04x}" for code in range(0x3001) if chr(code).isspace())
+_GZIP = re.compile(r"(?:^|,)\s*(?:gzip|x-gzip|\*)\s*(?:;\s*q=(?P<weight>[0-9.]+)\s*)?(?:,|$)", re.IGNORECASE)
+
+
+class ExportSettings(DatabaseSettings):
+    """The settings of a service that has reports."""
+
+    downloads: int = Field(4, ge=1)
+    """Reports on their way at the same time; more are answered 503."""
+    downloads_per_user: int = Field(2, ge=1)
+    """Of these for one user; more are answered 429."""
+    download_timeout_s: float = Field(900, gt=0)
+    """All of one report, and how long Postgres works on it."""
+    download_stall_s: float = Field(30, gt=0)
+    """How long a client may take nothing before its report is cut off."""
+
+
+class TooManyDownloads(DashboardError):
+    status, code, title = 429, "too_many_downloads", "This user's other reports are still on their way"
+    headers: ClassVar = {"Retry-After": "5"}
+
+
+class DownloadsBusy(Unavailable):
+    code, title = "downloads_busy", "As many reports as may be are on their way; try again"
+    headers: ClassVar = {"Retry-After": "5"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """A query, its arguments, and the name of the file that its rows become."""
+
+    query: str
+    arguments: tuple[object, ...]
+    filename: str
+
+
+class Exporter:
+    """Sends exports, so many at the same time and no more."""
+
+    def __init__(self, settings: ExportSettings) -> None:
+        self._settings = settings
+        self._under_way: Counter[UUID] = Counter()
+
+    def response(self, request: Request, user_id: UUID, export: Export) -> "CsvResponse":
+        return CsvResponse(self, user_id, export, gzip=accepts_gzip(request.headers.get("Accept-Encoding", "")))
+
+    @property
+    def stall_s(self) -> float:
+        return self._settings.download_stall_s
+
+    @contextmanager
+    def slot(self, user_id: UUID) -> Iterator[None]:
+        """Raises `TooManyDownloads`, `DownloadsBusy`."""
+        if self._under_way[user_id] >= self._settings.downloads_per_user:
+            raise TooManyDownloads
+        if self._under_way.total() >= self._settings.downloads:
+            raise DownloadsBusy
+        self._under_way[user_id] += 1
+        try:
+            yield
+        finally:
+            self._under_way -= Counter({user_id: 1})  # which also forgets a user who has none left
+
+    async def copy(self, export: Export, body: "Body") -> int:
+        """Write the export, its header included; returns the number of rows."""
+        async with asyncio.timeout(self._settings.download_timeout_s), self._connection() as connection:
+            status = await connection.copy_from_query(
+                export.query, *export.arguments, output=body.write, format="csv", header=True
+            )
+        return int(status.rpartition(" ")[2])
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        connection = await asyncpg.connect(
+            self._settings.database_url,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings={"statement_timeout": f"{self._settings.download_timeout_s * 1000:.0f}"},
+        )
+        try:
+            yield connection
+        finally:
+            await to_the_end(_close(connection))
+
+
+async def _exporter(request: Request) -> Exporter:
+    exporter: Exporter = request.app.state.exporter
+    return exporter
+
+
+ExporterDep = Annotated[Exporter, Depends(_exporter)]
+
+
+async def _close(connection: asyncpg.Connection) -> None:
+    """Cancels what it is still doing; a server that does not answer is left alone."""
+    with suppress(TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        await connection.close(timeout=CLOSE_TIMEOUT_S)
+
+
+class CsvResponse(Response):
+    """One export as a response. Its head goes out with the first rows: what fails before is an ordinary error, what
+    fails later, or takes too long, breaks the response off. Whole ones end with trailers that tell rows and digest."""
+
+    media_type = "text/csv"
+
+    def __init__(self, exporter: Exporter, user_id: UUID, export: Export, *, gzip: bool) -> None:
+        super().__init__()
+        del self.headers["content-length"]
+        self._exporter = exporter
+        self._user_id = user_id
+        self._export = export
+        self._gzip = gzip
+        self.headers["Content-Disposition"] = f'attachment; filename="{export.filename}"'
+        self.headers["Cache-Control"] = "private, no-store"
+        self.headers["Vary"] = "Accept-Encoding"
+        if gzip:
+            self.headers["Content-Encoding"] = "gzip"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            await super().__call__(scope, receive, send)
+            return
+        with self._exporter.slot(self._user_id):
+            await until(_gone(receive), self._send(scope, send))
+
+    async def _send(self, scope: Scope, send: Send) -> None:
+        body = Body(send, self._start(scope), self._exporter.stall_s, gzip=self._gzip)
+        rows = await self._exporter.copy(self._export, body)
+        await body.end(rows)
+
+    def _start(self, scope: Scope) -> "Start":
+        announced = trailers.are_sent(scope)
+        named = [(b"trailer", f"{ROWS_TRAILER}, {DIGEST_TRAILER}".encode())] if announced else []
+        return Start(self.status_code, [*self.raw_headers, *named], announced)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+@dataclass(frozen=True)
+class Start:
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    trailers: bool
+
+
+class Body:
+    """What has been sent of one response. Waits where the client does not keep up; raises `TimeoutError` when it has
+    taken nothing for too long."""
+
+    def __init__(self, send: Send, start: Start, stall_s: float, *, gzip: bool) -> None:
+        self._to_client = send
+        self._start = start
+        self._stall_s = stall_s
+        self._compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT) if gzip else None
+        self._digest = hashlib.sha256()
+        self._started = False
+
+    async def write(self, chunk: bytes) -> None:
+        if not self._started:
+            self._started = True
+            head = {"status": self._start.status, "headers": self._start.headers, "trailers": self._start.trailers}
+            await self._send({"type": "http.response.start", **head})
+        self._digest.update(chunk)
+        if sent := await self._encoded(chunk):
+            await self._send({"type": "http.response.body", "body": sent, "more_body": True})
+
+    async def end(self, rows: int) -> None:
+        rest = self._compressor.flush() if self._compressor else b""
+        await self._send({"type": "http.response.body", "body": rest, "more_body": False})
+        if self._start.trailers:
+            told = {ROWS_TRAILER: str(rows), DIGEST_TRAILER: self._digest.hexdigest()}
+            await self._send(trailers.message((name.encode(), value.encode()) for name, value in told.items()))
+
+    async def _encoded(self, chunk: bytes) -> bytes:
+        if self._compressor is None:
+            return chunk
+        if len(chunk) < IN_THREAD_BYTES:
+            return self._compressor.compress(chunk)
+        return await asyncio.to_thread(self._compressor.compress, chunk)
+
+    async def _send(self, message: dict[str, object]) -> None:
+        async with asyncio.timeout(self._stall_s):
+            await self._to_client(message)
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether `Accept-Encoding` allows gzip."""
+    found = _GZIP.search(accept_encoding)
+    return found is not None and float(found["weight"] or 1) > 0
+
+
+def safe_cell(expression: str) -> str:
+    """SQL for the text as `shared.csv_cells.formula_safe` writes it."""
+    starts = ", ".join(f"E'\\u{ord(start):04x}'" for start in FORMULA_STARTS)
+    begins = f"left({expression}, 1) IN ({starts}) OR left(ltrim({expression}, E'{WHITE_SPACE}'), 1) IN ({starts})"
+    return f"CASE WHEN {begins} THEN '''' || {expression} ELSE {expression} END"
