@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Send
 from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
 from services.gateway.failures import Unreachable, UpstreamFailed
 from services.gateway.headers import response_headers
+from services.gateway.settings import Settings
 from services.gateway.upstream import HeaderList, Upstream
 from shared import trailers
 from shared.background import until
@@ -22,7 +23,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 class ResponseCutOff(Exception):
-    """A service broke off its response after the head had been passed on; all that is left is to break off, too."""
+    """A response cannot be finished after its head has been passed on, because the service broke off or the client
+    reads no more of it; all that is left is to break off, too."""
 
 
 class ClientBody(httpx.AsyncByteStream):
@@ -86,21 +88,35 @@ class Effect:
     carried_through: bool
 
 
-async def forward(upstream: Upstream, request: Outgoing, send: Send, timeout_s: float, effect: Effect | None) -> None:
+@dataclass(frozen=True)
+class Patience:
+    """`head_s`: until the service answers. `stall_s`: how long the client may take nothing of the answer."""
+
+    head_s: float
+    stall_s: float
+
+
+def patience_of(settings: Settings) -> Patience:
+    return Patience(settings.pass_through_timeout_s, settings.client_stall_s)
+
+
+async def forward(upstream: Upstream, request: Outgoing, send: Send, patience: Patience, effect: Effect | None) -> None:
     """Pass the request on, and the response back; give up when the client does, unless the effect must come about."""
-    exchange = _exchange(upstream, request, send, timeout_s, effect)
+    exchange = _exchange(upstream, request, send, patience, effect)
     try:
         await (exchange if effect and effect.carried_through else until(request.body.client_gone(), exchange))
     except ClientDisconnect:
         log.info("the client went away")
 
 
-async def _exchange(upstream: Upstream, request: Outgoing, send: Send, timeout_s: float, effect: Effect | None) -> None:
-    response = await ask(upstream, request, timeout_s)
+async def _exchange(
+    upstream: Upstream, request: Outgoing, send: Send, patience: Patience, effect: Effect | None
+) -> None:
+    response = await ask(upstream, request, patience.head_s)
     try:
         if effect and response.is_success:
             await effect.run()
-        await _relay(response, send)
+        await _relay(response, send, patience.stall_s)
     finally:
         await response.aclose()
 
@@ -130,7 +146,7 @@ def _advice(method: str) -> str:
     )
 
 
-async def _relay(response: httpx.Response, send: Send) -> None:
+async def _relay(response: httpx.Response, send: Send, stall_s: float) -> None:
     headers = response_headers(response.headers.raw)
     announced = response.headers.get("Trailer")
     start: Message = {"type": "http.response.start", "status": response.status_code, "headers": headers}
@@ -140,9 +156,10 @@ async def _relay(response: httpx.Response, send: Send) -> None:
     await send(start)
     try:
         async for chunk in response.aiter_raw():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    except httpx.TransportError as failure:
-        raise ResponseCutOff(str(failure)) from failure
+            async with asyncio.timeout(stall_s):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except (httpx.TransportError, TimeoutError) as failure:
+        raise ResponseCutOff(repr(failure)) from failure
     await send({"type": "http.response.body", "body": b""})
     if announced:
         await send(trailers.message(response.extensions["get_trailers"]().raw))

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.auth import require
-from services.gateway.forward import ClientBody, Effect, Outgoing, forward
+from services.gateway.forward import ClientBody, Effect, Outgoing, forward, patience_of
 from services.gateway.gateway import Gateway, gateway_of
 from services.gateway.headers import has_body, request_headers
 from services.gateway.routes.table import OPERATIONS, Operation
@@ -33,7 +33,7 @@ class PassThrough:
         request = _outgoing(operation, scope, receive, caller)
         effect = _effect(gateway, operation, caller)
         upstream = gateway.upstreams[operation.service]
-        await forward(upstream, request, send, gateway.settings.pass_through_timeout_s, effect)
+        await forward(upstream, request, send, patience_of(gateway.settings), effect)
 
 
 def routes() -> list[AsgiRoute]:

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway.errors import ReportNotFound, ServiceUnavailable
 from services.gateway.failures import BadAnswer, UpstreamFailed
-from services.gateway.forward import ClientBody, Outgoing, ask, forward
+from services.gateway.forward import ClientBody, Outgoing, ask, forward, patience_of
 from services.gateway.gateway import Gateway, gateway_of
 from services.gateway.headers import has_body, identity_headers, request_headers
 from services.gateway.openapi import FOR_USERS, SCHEMAS
@@ -37,7 +37,7 @@ class Download:
         body = ClientBody(receive, expected=has_body(scope["headers"]))
         request = Outgoing(scope["method"], report.target, request_headers(scope["headers"], caller, peer), body)
         upstream = gateway.upstreams[OWNERS[report.kind]]
-        await forward(upstream, request, send, gateway.settings.pass_through_timeout_s, None)
+        await forward(upstream, request, send, patience_of(gateway.settings), None)
 
 
 async def _definition(gateway: Gateway, caller: Caller, target: str) -> Report:
