@@ -20,7 +20,7 @@ from fastapi import Depends
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from shared import trailers
 from shared.background import until
@@ -217,7 +217,7 @@ class Body:
             return self._compressor.compress(chunk)
         return await asyncio.to_thread(self._compressor.compress, chunk)
 
-    async def _send(self, message: dict[str, object]) -> None:
+    async def _send(self, message: Message) -> None:
         async with asyncio.timeout(self._stall_s):
             await self._to_client(message)
 

@@ -31,7 +31,7 @@ class TrailersProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle is not None and EXTENSION not in cycle.scope.setdefault("extensions", {}):
             cycle.scope["extensions"][EXTENSION] = {}
-            cycle.send = _Sender(cycle).send  # type: ignore[method-assign]
+            cycle.send = _Sender(cycle).send  # type: ignore[method-assign,assignment]
 
 
 class _Sender:

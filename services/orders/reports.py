@@ -6,7 +6,7 @@ from shared.csv_export import CsvResponse, Export, ExporterDep, safe_cell
 from shared.identity import CallerDep
 from shared.reports import CSV, From, Period, To
 
-TIME = "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'"
+TIME = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
 
 # By id, which is by time: the primary key's order, so that nothing is sorted and the first rows come at once.
 ORDERS = f"""
@@ -26,7 +26,9 @@ router = APIRouter(prefix="/internal/reports", tags=["reports"])
 
 
 @router.get("/orders", response_class=CsvResponse, responses=CSV)
-async def orders_report(request: Request, caller: CallerDep, exporter: ExporterDep, first: From, last: To) -> CsvResponse:
+async def orders_report(
+    request: Request, caller: CallerDep, exporter: ExporterDep, first: From, last: To
+) -> CsvResponse:
     """The caller's own orders that were placed on these days in UTC, both included, the oldest first."""
     period = Period(first, last)
     export = Export(ORDERS, (caller.user_id, *period.moments), period.filename("orders"))

@@ -89,9 +89,7 @@ async def test_when_the_client_leaves_so_does_the_gateway(reporting: World) -> N
 
     reporting.orders.behaviours["*"] = without_end
     async with listening(reporting.app) as port, httpx.AsyncClient() as client:
-        async with client.stream(
-            "GET", f"http://127.0.0.1:{port}{DOWNLOAD}", headers=reporting.bearer()
-        ) as answer:
+        async with client.stream("GET", f"http://127.0.0.1:{port}{DOWNLOAD}", headers=reporting.bearer()) as answer:
             await anext(answer.aiter_raw())
             assert reporting.orders.active == 1
         await eventually(lambda: reporting.orders.active == 0)

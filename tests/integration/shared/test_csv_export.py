@@ -24,7 +24,9 @@ from tests.integration.gateway.served import listening
 from tests.waiting import eventually
 
 USER = uuid4()
-ENDLESS = "SELECT generate_series(1, 100000000) AS n, repeat('x', 100) AS text"  # not in FROM, where it is gathered first
+ENDLESS = (
+    "SELECT generate_series(1, 100000000) AS n, repeat('x', 100) AS text"  # not in FROM, where it is gathered first
+)
 UNDER_WAY = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'"
 
 
@@ -56,7 +58,7 @@ async def serving(database_url: str, query: str, **settings: Any) -> AsyncIterat
         listening(app) as port,
         pyqwest.HTTPTransport(enable_gzip=False, enable_brotli=False, enable_zstd=False) as transport,
         httpx.AsyncClient(
-            transport=AsyncPyqwestTransport(transport), base_url=f"http://127.0.0.1:{port}", timeout=None
+            transport=AsyncPyqwestTransport(transport), base_url=f"http://127.0.0.1:{port}", timeout=60
         ) as http,
     ):
         yield http
@@ -68,6 +70,11 @@ async def under_way(database_url: str) -> int:
         return int(await connection.fetchval(UNDER_WAY))
     finally:
         await connection.close()
+
+
+async def to_its_end(answer: httpx.Response) -> None:
+    async for _ in answer.aiter_raw():
+        pass
 
 
 async def until_no_query_runs(database_url: str) -> None:
@@ -100,7 +107,7 @@ async def test_what_fails_on_the_way_cuts_the_download(database_url: str) -> Non
             await http.get(f"/{USER}")
 
 
-async def test_what_fails_before_the_first_row_is_an_ordinary_error(database_url: str) -> None:
+async def test_what_fails_before_the_first_row_is_an_ordinary_error() -> None:
     """Without its database it is 503 with Retry-After."""
     async with serving("postgresql://nobody@127.0.0.1:1/none", "SELECT 1") as http:
         answer = await http.get(f"/{USER}")
@@ -135,17 +142,15 @@ async def test_a_client_that_stalls_is_cut_off(database_url: str) -> None:
         assert answer.status_code == 200
         await until_no_query_runs(database_url)
         with pytest.raises(httpx.TransportError):
-            async for _ in answer.aiter_raw():
-                pass
+            await to_its_end(answer)
 
 
 async def test_a_download_has_an_end(database_url: str) -> None:
     """However fast its client reads."""
     async with serving(database_url, ENDLESS, download_timeout_s=0.5) as http:
-        with pytest.raises(httpx.TransportError):
-            async with http.stream("GET", f"/{USER}") as answer:
-                async for _ in answer.aiter_raw():
-                    pass
+        async with http.stream("GET", f"/{USER}") as answer:
+            with pytest.raises(httpx.TransportError):
+                await to_its_end(answer)
         await until_no_query_runs(database_url)
 
 
@@ -182,7 +187,8 @@ async def test_postgres_and_python_write_the_same_safe_cells(database_url: str) 
     connection = await asyncpg.connect(database_url)
     try:
         rows = await connection.fetch(
-            f"SELECT {safe_cell('cell')} AS cell FROM unnest($1::text[]) WITH ORDINALITY AS t (cell, n) ORDER BY n", cells
+            f"SELECT {safe_cell('cell')} AS cell FROM unnest($1::text[]) WITH ORDINALITY AS t (cell, n) ORDER BY n",
+            cells,
         )
     finally:
         await connection.close()
