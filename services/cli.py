@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from services.operate.jobs import jobs
+from services.operate.report import report
 from services.operate.status import status
 
 app = typer.Typer(
@@ -86,6 +87,7 @@ def mail(
 
 
 app.command()(status)
+app.command()(report)
 app.add_typer(jobs, name="jobs")
 
 

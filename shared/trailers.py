@@ -1,7 +1,7 @@
 """Trailers of chunked responses (RFC 9112, section 7.1.2), which uvicorn does not send over HTTP/1.1.
 
-An application announces them as ASGI says: `trailers: True` in `http.response.start`, and after the last of the body one
-`http.response.trailers`. Where the scope has no such extension, it must not.
+An application announces them as ASGI says: `trailers: True` in `http.response.start`, and after the last of the body
+one `http.response.trailers`. Where the scope has no such extension, it must not.
 """
 
 from collections.abc import Awaitable, Callable, Iterable

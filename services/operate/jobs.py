@@ -31,8 +31,8 @@ class Access:
     password: str | None
     data_dir: Path
 
-    def resolved(self) -> tuple[str, "Credentials"]:
-        """The gateway's address, and who signs in there: the demo administrator, on the one-machine stack."""
+    def resolved(self, demo_account: str = "admin@example.com") -> tuple[str, "Credentials"]:
+        """The gateway's address, and who signs in there: a demo account, on the one-machine stack."""
         from services import demo
         from services.operate.api import Credentials
         from services.operate.places import gateway_url, local_stack
@@ -44,7 +44,7 @@ class Access:
         if self.email:
             password = self.password or typer.prompt("Password", hide_input=True, err=True)
             return url, Credentials(email=self.email, password=password)
-        return url, Credentials(email=demo.ADMIN, password=demo.PASSWORD) if stack else Credentials()
+        return url, Credentials(email=demo_account, password=demo.PASSWORD) if stack else Credentials()
 
 
 @jobs.callback()

@@ -4,7 +4,7 @@ import csv
 import gzip
 import hashlib
 import io
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 from fastapi import FastAPI
