@@ -65,12 +65,13 @@ class ClientBody(httpx.AsyncByteStream):
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A request as a service will get it; `target` is path and query."""
+    """A request as a service will get it; `target` is path and query. `trailers`: whether the client can get some."""
 
     method: str
     target: str
     headers: HeaderList
     body: ClientBody
+    trailers: bool = False
 
     @property
     def content(self) -> bytes | ClientBody:
@@ -116,7 +117,7 @@ async def _exchange(
     try:
         if effect and response.is_success:
             await effect.run()
-        await _relay(response, send, patience.stall_s)
+        await _relay(response, send, patience.stall_s, with_trailers=request.trailers)
     finally:
         await response.aclose()
 
@@ -146,9 +147,9 @@ def _advice(method: str) -> str:
     )
 
 
-async def _relay(response: httpx.Response, send: Send, stall_s: float) -> None:
+async def _relay(response: httpx.Response, send: Send, stall_s: float, *, with_trailers: bool) -> None:
     headers = response_headers(response.headers.raw)
-    announced = response.headers.get("Trailer")
+    announced = response.headers.get("Trailer") if with_trailers else None
     start: Message = {"type": "http.response.start", "status": response.status_code, "headers": headers}
     if announced:
         headers.append((b"trailer", announced.encode()))

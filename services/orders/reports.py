@@ -25,6 +25,7 @@ ORDERS = f"""
 router = APIRouter(prefix="/internal/reports", tags=["reports"])
 
 
+@router.head("/orders", include_in_schema=False)
 @router.get("/orders", response_class=CsvResponse, responses=CSV)
 async def orders_report(
     request: Request, caller: CallerDep, exporter: ExporterDep, first: From, last: To

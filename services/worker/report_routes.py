@@ -40,6 +40,7 @@ async def read_report(report_id: UUID, caller: CallerDep, db: DatabaseDep) -> Re
         return await reports.get(session, caller.user_id, report_id)
 
 
+@internal.head("/analytics", include_in_schema=False)
 @internal.get("/analytics", response_class=CsvResponse, responses=CSV)
 async def analytics_report(
     request: Request, caller: CallerDep, exporter: ExporterDep, first: From, last: To
