@@ -5,10 +5,7 @@ other requests, and closing that connection ends the query however the download 
 """
 
 import asyncio
-import hashlib
-import re
-import zlib
-from collections import Counter
+import collections
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -17,29 +14,31 @@ from uuid import UUID
 
 import asyncpg
 from fastapi import Depends
+from prometheus_client import Counter
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from shared import trailers
 from shared.background import until
+from shared.csv_body import Body, Start, accepts_gzip
 from shared.csv_cells import FORMULA_STARTS
 from shared.db import CONNECT_TIMEOUT_S, DatabaseSettings
 from shared.errors import DashboardError, Unavailable
 from shared.reports import DIGEST_TRAILER, ROWS_TRAILER
 
-GZIP_LEVEL = 1
-GZIP_FORMAT = 31
-"""zlib's number for the largest window in a gzip file."""
 LOOK_FOR_US_EVERY = "1s"
 """How soon Postgres notices that the connection was closed while it has nothing to write. A cancel request would not
 reach a query that waits for its client to read."""
-IN_THREAD_BYTES = 16 * 1024
-"""From here on compressing would hold up other requests for longer than handing it to a thread costs."""
-
 WHITE_SPACE = "".join(f"\\u{code:04x}" for code in range(0x3001) if chr(code).isspace())
-_GZIP = re.compile(r"(?:^|,)\s*(?:gzip|x-gzip|\*)\s*(?:;\s*q=(?P<weight>[0-9.]+)\s*)?(?:,|$)", re.IGNORECASE)
+
+
+DOWNLOADS = Counter(
+    "downloads_total",
+    "Reports that were sent: whole, left by their client, or failed (too slow on either side, too).",
+    ["kind", "outcome"],
+)
 
 
 class ExportSettings(DatabaseSettings):
@@ -69,6 +68,7 @@ class DownloadsBusy(Unavailable):
 class Export:
     """A query, its arguments, and the name of the file that its rows become."""
 
+    kind: str
     query: str
     arguments: tuple[object, ...]
     filename: str
@@ -79,7 +79,7 @@ class Exporter:
 
     def __init__(self, settings: ExportSettings) -> None:
         self._settings = settings
-        self._under_way: Counter[UUID] = Counter()
+        self._under_way: collections.Counter[UUID] = collections.Counter()
 
     def response(self, request: Request, user_id: UUID, export: Export) -> "CsvResponse":
         return CsvResponse(self, user_id, export, gzip=accepts_gzip(request.headers.get("Accept-Encoding", "")))
@@ -99,9 +99,9 @@ class Exporter:
         try:
             yield
         finally:
-            self._under_way -= Counter({user_id: 1})  # which also forgets a user who has none left
+            self._under_way -= collections.Counter({user_id: 1})  # which also forgets a user who has none left
 
-    async def copy(self, export: Export, body: "Body") -> int:
+    async def copy(self, export: Export, body: Body) -> int:
         """Write the export, its header included; returns the number of rows."""
         async with asyncio.timeout(self._settings.download_timeout_s), self._connection() as connection:
             status = await connection.copy_from_query(
@@ -156,15 +156,27 @@ class CsvResponse(Response):
         if scope["method"] == "HEAD":
             await super().__call__(scope, receive, send)
             return
-        with self._exporter.slot(self._user_id):
+        with self._exporter.slot(self._user_id), self._counted():
             await until(_gone(receive), self._send(scope, send))
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._outcome = "left"
+        try:
+            yield
+        except Exception:
+            self._outcome = "failed"
+            raise
+        finally:
+            DOWNLOADS.labels(self._export.kind, self._outcome).inc()
 
     async def _send(self, scope: Scope, send: Send) -> None:
         body = Body(send, self._start(scope), self._exporter.stall_s, gzip=self._gzip)
         rows = await self._exporter.copy(self._export, body)
         await body.end(rows)
+        self._outcome = "whole"
 
-    def _start(self, scope: Scope) -> "Start":
+    def _start(self, scope: Scope) -> Start:
         announced = trailers.are_sent(scope)
         named = [(b"trailer", f"{ROWS_TRAILER}, {DIGEST_TRAILER}".encode())] if announced else []
         return Start(self.status_code, [*self.raw_headers, *named], announced)
@@ -173,59 +185,6 @@ class CsvResponse(Response):
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-@dataclass(frozen=True)
-class Start:
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    trailers: bool
-
-
-class Body:
-    """What has been sent of one response. Waits where the client does not keep up; raises `TimeoutError` when it has
-    taken nothing for too long."""
-
-    def __init__(self, send: Send, start: Start, stall_s: float, *, gzip: bool) -> None:
-        self._to_client = send
-        self._start = start
-        self._stall_s = stall_s
-        self._compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT) if gzip else None
-        self._digest = hashlib.sha256()
-        self._started = False
-
-    async def write(self, chunk: bytes) -> None:
-        if not self._started:
-            self._started = True
-            head = {"status": self._start.status, "headers": self._start.headers, "trailers": self._start.trailers}
-            await self._send({"type": "http.response.start", **head})
-        self._digest.update(chunk)
-        if sent := await self._encoded(chunk):
-            await self._send({"type": "http.response.body", "body": sent, "more_body": True})
-
-    async def end(self, rows: int) -> None:
-        rest = self._compressor.flush() if self._compressor else b""
-        await self._send({"type": "http.response.body", "body": rest, "more_body": False})
-        if self._start.trailers:
-            told = {ROWS_TRAILER: str(rows), DIGEST_TRAILER: self._digest.hexdigest()}
-            await self._send(trailers.message((name.encode(), value.encode()) for name, value in told.items()))
-
-    async def _encoded(self, chunk: bytes) -> bytes:
-        if self._compressor is None:
-            return chunk
-        if len(chunk) < IN_THREAD_BYTES:
-            return self._compressor.compress(chunk)
-        return await asyncio.to_thread(self._compressor.compress, chunk)
-
-    async def _send(self, message: Message) -> None:
-        async with asyncio.timeout(self._stall_s):
-            await self._to_client(message)
-
-
-def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether `Accept-Encoding` allows gzip."""
-    found = _GZIP.search(accept_encoding)
-    return found is not None and float(found["weight"] or 1) > 0
 
 
 def safe_cell(expression: str) -> str:

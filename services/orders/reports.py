@@ -32,5 +32,5 @@ async def orders_report(
 ) -> CsvResponse:
     """The caller's own orders that were placed on these days in UTC, both included, the oldest first."""
     period = Period(first, last)
-    export = Export(ORDERS, (caller.user_id, *period.moments), period.filename("orders"))
+    export = Export("orders", ORDERS, (caller.user_id, *period.moments), period.filename("orders"))
     return exporter.response(request, caller.user_id, export)

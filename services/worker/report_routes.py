@@ -46,5 +46,7 @@ async def analytics_report(
     request: Request, caller: CallerDep, exporter: ExporterDep, first: From, last: To
 ) -> CsvResponse:
     """The caller's own orders by UTC day and currency, both days included; days without orders have no row."""
-    export = Export(reports.ANALYTICS, (caller.user_id, first, last), Period(first, last).filename("analytics"))
+    export = Export(
+        "analytics", reports.ANALYTICS, (caller.user_id, first, last), Period(first, last).filename("analytics")
+    )
     return exporter.response(request, caller.user_id, export)

@@ -1,5 +1,6 @@
 """What users want to download."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
@@ -35,13 +36,14 @@ class ReportNotFound(NotFound):
     code, title = "report_not_found", "No such report"
 
 
+_BEGINS_WITH_A_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:$|T)")  # pydantic would also take a number of seconds
 _date, _moment = TypeAdapter[date](date), TypeAdapter[datetime](AwareDatetime)
 
 
 def _day(told: object) -> date:
     """A date, or the day in UTC of a moment (RFC 3339)."""
     try:
-        if not isinstance(told, str):
+        if not isinstance(told, str) or not _BEGINS_WITH_A_DATE.match(told):
             raise TypeError
         if len(told) == len("2026-01-31"):
             return _date.validate_strings(told, strict=True)

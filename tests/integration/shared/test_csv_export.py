@@ -24,6 +24,7 @@ from tests.integration.gateway.served import listening
 from tests.waiting import eventually
 
 USER = uuid4()
+KIND = "rows"
 ENDLESS = (
     "SELECT generate_series(1, 100000000) AS n, repeat('x', 100) AS text"  # not in FROM, where it is gathered first
 )
@@ -51,7 +52,7 @@ async def serving(database_url: str, query: str, **settings: Any) -> AsyncIterat
 
     @app.api_route("/{user_id}", methods=["GET", "HEAD"])
     async def export(request: Request, exporter: ExporterDep, user_id: UUID) -> CsvResponse:
-        return exporter.response(request, user_id, Export(query, (), "rows.csv"))
+        return exporter.response(request, user_id, Export(KIND, query, (), "rows.csv"))
 
     async with (
         app.router.lifespan_context(app),
