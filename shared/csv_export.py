@@ -51,7 +51,7 @@ class ExportSettings(DatabaseSettings):
     download_timeout_s: float = Field(900, gt=0)
     """All of one report, and how long Postgres works on it."""
     download_stall_s: float = Field(30, gt=0)
-    """How long a client may take nothing before its report is cut off."""
+    """How long a client may take for the next piece of a report (up to 256 KB) before it is cut off."""
 
 
 class TooManyDownloads(DashboardError):

@@ -48,7 +48,7 @@ class Settings(ServiceSettings):
     pass_through_timeout_s: float = Field(15, gt=0, le=30)
     """From the first byte of a request to the head of its response, the upload included."""
     client_stall_s: float = Field(30, gt=0)
-    """How long a client may take nothing of a response before it is cut off."""
+    """How long a client may take for the next piece of a response (up to 256 KB) before it is cut off."""
     idle_connections: int = Field(100, ge=1)
     """Connections kept open to each service."""
     max_panel_bytes: int = Field(1024 * 1024, gt=0)

@@ -27,8 +27,8 @@ from shared.reports import Day, Kind
 
 MOST_DAYS = 3660
 ANALYTICS = """
-    SELECT day, currency, orders, greatest(revenue, 0) AS revenue FROM daily_rollups
-    WHERE user_id = $1 AND day BETWEEN $2 AND $3 AND orders > 0 ORDER BY day, currency
+    SELECT to_char(day, 'YYYY-MM-DD') AS day, currency, orders, greatest(revenue, 0) AS revenue FROM daily_rollups
+    WHERE user_id = $1 AND day BETWEEN $2 AND $3 AND orders > 0 ORDER BY daily_rollups.day, currency
 """
 
 

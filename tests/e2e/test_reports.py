@@ -4,13 +4,17 @@ import csv
 import hashlib
 import io
 import json
-from datetime import UTC, datetime
+import os
+import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import httpx
 import pytest
 
-from tests.e2e.operators import Said, dashboard
+from tests.e2e.operators import Said, dashboard, query
 from tests.e2e.stack import PASSWORD, Person, Stack
 from tests.waiting import wait_until
 
@@ -57,6 +61,43 @@ def test_nobody_downloads_anothers(stack: Stack, person: Person) -> None:
     assert stranger.http.get(path).status_code == 404
     assert stranger.http.get(path.removesuffix("/download")).status_code == 404
     stranger.http.close()
+
+
+@pytest.fixture
+def large(stack: Stack, person: Person) -> str:
+    """A download far larger than what the sockets on its way hold."""
+    query(stack, "orders", MANY_ORDERS, UUID(person.id))
+    year = {"from": f"{datetime.now(UTC) - timedelta(days=365):%Y-%m-%d}", "to": today()["to"]}
+    answer = person.http.post("/v1/reports", json={"kind": "orders", **year}).raise_for_status()
+    return f"{answer.headers['Location']}/download"
+
+
+MANY_ORDERS = """
+    INSERT INTO orders (user_id, id, status, currency, total, item_count, mail, created_at, updated_at)
+    SELECT $1, gen_random_uuid(), 'paid', 'EUR', 4999, 2, false, now() - n * interval '1 minute', now()
+    FROM generate_series(1, 300000) AS n
+"""
+UNDER_WAY = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'"
+
+
+def test_when_the_client_leaves_the_query_ends(stack: Stack, person: Person, large: str) -> None:
+    """From the client through gateway and service to Postgres."""
+    with person.http.stream("GET", large, headers={"Accept-Encoding": "identity"}) as answer:
+        next(answer.iter_raw())
+        assert query(stack, "orders", UNDER_WAY)
+    wait_until(lambda: not query(stack, "orders", UNDER_WAY))
+
+
+def test_a_killed_service_cuts_the_download(stack: Stack, person: Person, large: str) -> None:
+    """The client is told by the missing end; then it works again."""
+    with person.http.stream("GET", large, headers={"Accept-Encoding": "identity"}) as answer:
+        chunks = answer.iter_raw()
+        next(chunks)
+        for pid in stack.pids("orders"):
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(chunks)
+    wait_until(stack.recovered)
 
 
 def test_the_command_keeps_a_whole_report(stack: Stack, person: Person, tmp_path: Path) -> None:
