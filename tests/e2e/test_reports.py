@@ -74,8 +74,8 @@ def large(stack: Stack, person: Person) -> str:
 
 MANY_ORDERS = """
     INSERT INTO orders (user_id, id, status, currency, total, item_count, mail, created_at, updated_at)
-    SELECT $1, gen_random_uuid(), 'paid', 'EUR', 4999, 2, false, now() - n * interval '1 minute', now()
-    FROM generate_series(1, 300000) AS n
+    SELECT $1, gen_random_uuid(), 'paid', repeat('x', 1000), 4999, 2, false, now() - n * interval '1 minute', now()
+    FROM generate_series(1, 100000) AS n
 """
 UNDER_WAY = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'"
 
