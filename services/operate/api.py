@@ -118,7 +118,7 @@ class Api:
                         answer.read()
                         raise _refused(answer)
                     yield answer
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 raise CutOff(f"the download broke off: {error or type(error).__name__}") from error
 
     def _sign_in(self, credentials: Credentials) -> str:
