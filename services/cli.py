@@ -32,7 +32,9 @@ def up(
     data_dir: DataDirOption = Path(".local"),
     ephemeral: Annotated[bool, typer.Option(help="Keep the data nowhere.")] = False,
     demo: Annotated[bool, typer.Option(help="Make demo accounts and orders.")] = True,
-    replicas: Annotated[list[str] | None, typer.Option(help="For example gateway=2.")] = None,
+    replicas: Annotated[
+        list[str] | None, typer.Option(help="For example gateway=2, or worker=cpu for one a core.")
+    ] = None,
     fsync: Annotated[bool, typer.Option(help="Without it, a crash of the machine can lose data.")] = True,
 ) -> None:
     """Start everything on this machine, without Docker, until Ctrl-C."""

@@ -24,6 +24,7 @@ log = get_logger(__name__)
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _RAW_REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
+_LENGTH, _TRANSFER = b"content-length", b"transfer-encoding"
 RawHeaders = Mapping[bytes, bytes]
 _UNLOGGED = ("/livez", "/readyz", "/metrics", "/internal/")
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -138,9 +139,9 @@ class RequestContext:
             await send(message)
 
         try:
-            if _declared_length(headers) > self._max_body_bytes:
-                raise HTTPException(413)
-            await app(scope, _bounded(receive, self._max_body_bytes), send_with_id)
+            if _LENGTH in headers or _TRANSFER in headers:
+                receive = _bounded(headers, receive, self._max_body_bytes)
+            await app(scope, receive, send_with_id)
         except Exception as error:
             response = self._response_to(error, scope)
             if status:
@@ -164,11 +165,15 @@ class RequestContext:
 
 def _identify(headers: RawHeaders) -> str:
     """Takes over the caller's request id and trace, or begins new ones: both go into logs, problems and calls."""
-    given = headers.get(_RAW_REQUEST_ID_HEADER, b"").decode("latin-1")
-    request_id = given if given and _REQUEST_ID.fullmatch(given) else telemetry.random_hex(32)
+    given = headers.get(_RAW_REQUEST_ID_HEADER)
     parent = headers.get(b"traceparent")
-    caller = telemetry.Trace.parse(parent.decode("latin-1")) if parent else None
-    telemetry.current_trace.set(caller.child() if caller else telemetry.Trace.start())
+    fresh_id, trace = telemetry.begin()
+    if parent and (caller := telemetry.Trace.parse(parent.decode("latin-1"))):
+        trace = caller.child()
+    request_id = given.decode("latin-1") if given else ""
+    if not _REQUEST_ID.fullmatch(request_id):
+        request_id = fresh_id
+    telemetry.current_trace.set(trace)
     telemetry.current_request_id.set(request_id)
     return request_id
 
@@ -185,8 +190,12 @@ def _template(scope: Scope) -> str:
     return getattr(scope.get("route"), "path_format", "unknown")
 
 
-def _bounded(receive: Receive, max_bytes: int) -> Receive:
-    """Refuses a body that turns out too large. FastAPI's own limit answers in plain text, without a request id."""
+def _bounded(headers: RawHeaders, receive: Receive, max_bytes: int) -> Receive:
+    """Refuses a body that is announced as too large, or turns out to be. FastAPI's own limit answers in plain text,
+    without a request id."""
+    told = headers.get(_LENGTH, b"")
+    if told.isdigit() and int(told) > max_bytes:
+        raise HTTPException(413)
     received = 0
 
     async def receive_bounded() -> Message:
@@ -198,11 +207,6 @@ def _bounded(receive: Receive, max_bytes: int) -> Receive:
         return message
 
     return receive_bounded
-
-
-def _declared_length(headers: RawHeaders) -> int:
-    told = headers.get(b"content-length")
-    return int(told) if told and told.isdigit() else 0
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -60,12 +60,13 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
         "orders": settings.orders_url,
         "worker": settings.worker_url,
     }
-    upstreams = {name: Upstream(url, transport, tokens) for name, url in urls.items()}
+    upstreams = {name: Upstream(url, transport, tokens, settings) for name, url in urls.items()}
     keys = KeySet(AsyncPyqwestTransport(transport), settings)
     revocations = Revocations(redis, settings)
-    known_good = LastKnownGood(redis, settings, revocations.revoked_users)
-    fetcher = Fetcher(upstreams, settings)
+    known_good = LastKnownGood(redis, settings, revocations.knows_user)
+    revocations.on_user_gone(known_good.forget)
     cache = PanelCache(settings.cache_max_bytes, settings.cache_max_age_s)
+    fetcher = Fetcher(upstreams, cache, known_good, settings)
     invalidation = Invalidation(cache, fetcher.drop)
     feed = LiveFeed(settings.rabbitmq_url, settings.feed_reconnect_s)
     feed.subscribe(invalidation)
@@ -87,13 +88,14 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
 
 
 @asynccontextmanager
-async def running(app: FastAPI, settings: Settings, transport: Transport | None) -> AsyncIterator[Gateway]:
+async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
     """The gateway with its background tasks, on `app.state`; closes what it opened."""
     async with AsyncExitStack() as stack:
-        if transport is None:
-            transport = await stack.enter_async_context(http_transport(settings))
+        transport = await stack.enter_async_context(http_transport(settings))
         redis = await stack.enter_async_context(redis_client(settings))
         gateway = build(settings, app.state.service_tokens, transport, redis)
+        for upstream in gateway.upstreams.values():
+            stack.callback(upstream.close)
         app.state.gateway = gateway
         app.state.checks.needed["jwks"] = gateway.keys.check
         app.state.checks.useful["redis"] = redis.ping
@@ -103,6 +105,7 @@ async def running(app: FastAPI, settings: Settings, transport: Transport | None)
         background = await stack.enter_async_context(Background())
         app.state.background = background
         background.start("jwks", gateway.keys.keep_fresh())
+        background.start("revocations", gateway.revocations.follow())
         background.start("live feed", gateway.feed.run())
         background.start("write-behind", gateway.known_good.write_behind())
         background.start("descriptions", gateway.descriptions.keep_fresh())

@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import Any
 
 from fastapi import FastAPI
-from pyqwest import Transport
 
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
@@ -18,13 +17,13 @@ from shared import serve, web
 from shared.probes import internal_app
 
 
-def create_app(settings: Settings | None = None, transport: Transport | None = None) -> FastAPI:
-    """The public application; `transport` takes the place of the network between the gateway and the services."""
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The public application."""
     used = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(app, used, transport):
+        async with running(app, used):
             yield
 
     app = web.create_app(

@@ -87,8 +87,8 @@ class Settings(ServiceSettings):
     remembered_tokens: int = Field(10_000, ge=0)
     access_token_ttl_s: int = Field(900, gt=0)
     """How long access tokens live at most: that long a revocation is remembered."""
-    revocation_verdict_s: float = Field(1, ge=0)
-    """How long a token counts as not revoked before Redis is asked again; 0 asks with every request."""
+    revocation_block_s: float = Field(5, gt=0, le=60)
+    """How long one read of the revocations waits for the next before it asks anew."""
 
     redis_timeout_s: float = Field(0.05, gt=0)
     """The most that a request waits for Redis."""
@@ -100,8 +100,8 @@ class Settings(ServiceSettings):
     """Panels of which is noted what was written last."""
     write_behind_queue: int = Field(10_000, ge=1)
     write_behind_batch: int = Field(200, ge=1)
-    write_behind_pause_s: float = Field(0.05, ge=0)
-    """How long writes gather before they go to Redis together."""
+    write_behind_pause_s: float = Field(0.5, ge=0)
+    """How long writes gather before they go to Redis together, unless the queue fills up."""
 
     openapi_refresh_s: float = Field(300, gt=0)
     openapi_retry_s: float = Field(10, gt=0)

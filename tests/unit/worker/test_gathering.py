@@ -33,6 +33,22 @@ async def test_a_full_batch_does_not_wait() -> None:
         assert await gathered(2, 60, 4) == [[0, 1], [2, 3]]
 
 
+async def test_the_first_after_a_quiet_while_does_not_wait() -> None:
+    """However long a batch may wait, one item alone is handed over at once, and what follows soon gathers."""
+    handled: asyncio.Queue[list[int]] = asyncio.Queue()
+    collector = Collector[int](3, 60, handled.put)
+    running = asyncio.create_task(collector.run())
+    async with asyncio.timeout(5):
+        collector.put(1)
+        assert await handled.get() == [1]
+        for item in (2, 3, 4):
+            assert handled.empty()
+            collector.put(item)
+            await asyncio.sleep(0)
+        assert await handled.get() == [2, 3, 4]
+    running.cancel()
+
+
 async def test_a_batch_that_is_not_full_is_taken_in_time() -> None:
     """The rest is handed over some time after its first, in order."""
     assert await gathered(3, 0.01, 5) == [[0, 1, 2], [3, 4]]
