@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import msgspec
 import pytest
 
-from shared.csv_export import accepts_gzip
+from shared.csv_body import accepts_gzip
 from shared.reports import Period, Report
 
 
