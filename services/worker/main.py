@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.worker import panels
+from services.worker import panels, report_routes
 from services.worker.admin.routes import router as admin
 from services.worker.consumers import Consumers
 from services.worker.gauges import measure_ledger, measure_queues
@@ -27,6 +27,7 @@ from services.worker.smtp import Mailer
 from services.worker.sweeper import Sweeper
 from shared import serve, web
 from shared.background import Background
+from shared.csv_export import Exporter
 from shared.db import Database, is_outage
 from shared.panels import panel_route
 from shared.probes import metrics
@@ -65,6 +66,7 @@ async def working(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         background.start("importer", importer.run)
         app.state.db, app.state.background = db, background
         app.state.uploads = Uploads(db, storage, settings.import_max_bytes)
+        app.state.exporter = Exporter(settings)
         app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
         app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check, "background": background.check}
         yield
@@ -93,6 +95,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             router,
             admin,
             imports,
+            report_routes.router,
+            report_routes.internal,
             metrics,
             panel_route("analytics", analytics),
             panel_route("notifications", notifications),
