@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -22,6 +22,8 @@ from shared.tokens import ServiceTokens
 
 log = get_logger(__name__)
 
+MAX_QUERY_BYTES = 8192
+
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _RAW_REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
@@ -29,6 +31,20 @@ _LENGTH, _TRANSFER = b"content-length", b"transfer-encoding"
 RawHeaders = Mapping[bytes, bytes]
 _UNLOGGED = ("/livez", "/readyz", "/metrics", "/internal/")
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Door(Protocol):
+    """What a service has requests pass by before its routes."""
+
+    def before(self, app: ASGIApp) -> ASGIApp:
+        """What requests meet first of all."""
+
+    async def enter(self, scope: Scope, receive: Receive) -> Receive:
+        """Called before a route is, with what catches errors around it. Returns how the body is received from now on.
+        Raises what the client is told."""
+
+    def leave(self, scope: Scope, start: Message) -> None:
+        """Called with the head of each answer, for its list of headers."""
 
 
 class AsgiRoute(Route):
@@ -47,6 +63,7 @@ def create_app(
     routes: Iterable[APIRouter | BaseRoute],
     is_outage: Callable[[Exception], bool] = lambda _: False,
     body_limits: Mapping[str, int] | None = None,
+    door: Door | None = None,
 ) -> FastAPI:
     """The application of one service.
 
@@ -63,7 +80,7 @@ def create_app(
         responses={"4XX": {"model": errors.Problem}, "5XX": {"model": errors.Problem}},
     )
     limits = BodyLimits(settings.max_body_bytes, body_limits or {})
-    app.add_middleware(RequestContext, is_outage=is_outage, limits=limits)
+    app.add_middleware(RequestContext, is_outage=is_outage, limits=limits, door=door)
     problems.install(app)
     routes = list(routes)
     for route in routes:
@@ -73,7 +90,8 @@ def create_app(
             app.router.routes.append(route)
     app.answer_directly(
         (route for route in routes if isinstance(route, AsgiRoute)),
-        RequestContext(app, is_outage, limits),
+        RequestContext(app, is_outage, limits, door),
+        door,
     )
     app.include_router(probes)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -101,12 +119,19 @@ class Application(FastAPI):
     endpoint. What it meets is `RequestContext` alone.
     """
 
-    def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext") -> None:
+    def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext", door: Door | None) -> None:
         self._context = context
+        self._first = door.before(self._serve) if door else self._serve
         self._direct = {route.path: route for route in routes if not route.param_convertors}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._direct.get(scope["path"]) if scope["type"] == "http" else None
+        if scope["type"] == "http":
+            await self._first(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = self._direct.get(scope["path"])
         if route and scope["method"] in (route.methods or ()) and not scope.get("root_path"):
             scope["app"], scope["route"], scope["path_params"] = self, route, {}
             await self._context.answer(route.app, scope, receive, send)
@@ -128,8 +153,11 @@ class BodyLimits:
 class RequestContext:
     """Gives each request its id and trace, catches what nobody caught, logs and measures. Plain ASGI."""
 
-    def __init__(self, app: ASGIApp, is_outage: Callable[[Exception], bool], limits: BodyLimits) -> None:
+    def __init__(
+        self, app: ASGIApp, is_outage: Callable[[Exception], bool], limits: BodyLimits, door: Door | None = None
+    ) -> None:
         self._app = app
+        self._door = door
         self._is_outage = is_outage
         self._limits = limits
 
@@ -144,6 +172,7 @@ class RequestContext:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = _identify(headers)
+        door = self._door
         status = 0
 
         async def send_with_id(message: Message) -> None:
@@ -151,11 +180,17 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (_RAW_REQUEST_ID_HEADER, request_id.encode())]
+                if door is not None:
+                    door.leave(scope, message)
             await send(message)
 
         try:
             if _LENGTH in headers or _TRANSFER in headers:
                 receive = _bounded(headers, receive, self._limits.of(scope["path"]))
+            if len(scope["query_string"]) > MAX_QUERY_BYTES:
+                raise errors.InvalidInput.of("query", f"must be at most {MAX_QUERY_BYTES // 1024} KiB")
+            if door is not None:
+                receive = await door.enter(scope, receive)
             await app(scope, receive, send_with_id)
         except Exception as error:
             response = self._response_to(error, scope)

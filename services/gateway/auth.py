@@ -5,7 +5,9 @@ import time
 from typing import Literal, NamedTuple
 
 from starlette.datastructures import Headers
+from starlette.types import Scope
 
+from services.gateway.admission.limits import Limits
 from services.gateway.errors import InvalidAccessToken
 from services.gateway.keys import KeySet
 from services.gateway.revocation import Revocations
@@ -43,18 +45,20 @@ class Verified(NamedTuple):
 
 
 class Authenticator:
-    """Verifies access tokens. One that has been verified is known by its hash until it expires or the keys change."""
+    """Verifies access tokens, and has each request counted against its caller. A token that has been verified is known
+    by its hash until it expires or the keys change."""
 
-    def __init__(self, keys: KeySet, revocations: Revocations, settings: Settings) -> None:
+    def __init__(self, keys: KeySet, revocations: Revocations, limits: Limits, settings: Settings) -> None:
         self._keys = keys
         self._revocations = revocations
+        self._limits = limits
         self._leeway_s = settings.token_leeway_s
         self._most = settings.remembered_tokens
         self._verified: dict[bytes, Verified] = {}
         self._generation = 0
 
     async def caller(self, headers: Headers) -> Caller:
-        """Raises `Unauthenticated`, `InvalidAccessToken` or `KeysUnavailable`."""
+        """Raises `Unauthenticated`, `InvalidAccessToken`, `RateLimited` or `KeysUnavailable`."""
         return await self.bearer(headers.get("Authorization", "").encode("latin-1"))
 
     async def bearer(self, authorization: bytes) -> Caller:
@@ -67,7 +71,13 @@ class Authenticator:
             raise InvalidAccessToken from refused
         if self._revocations.knows(caller):
             raise InvalidAccessToken
+        await self._limits.admit(caller)
         return caller
+
+    def knows(self, scope: Scope) -> bool:
+        """Whether the request has a token that has been verified before."""
+        authorization = dict(scope["headers"]).get(b"authorization", b"")
+        return self._known(authorization.partition(b" ")[2].strip()) is not None
 
     def _known(self, token: bytes) -> Caller | None:
         if self._generation != self._keys.generation:

@@ -7,6 +7,7 @@ DashboardError
 ├── Unauthenticated
 │   └── InvalidAccessToken
 ├── BodyTooSlow   408
+├── RateLimited   429
 └── Unavailable
     ├── NoPanelAvailable
     ├── KeysUnavailable
@@ -35,6 +36,10 @@ class InvalidAccessToken(Unauthenticated):
 class BodyTooSlow(DashboardError):
     status, code, title = 408, "body_too_slow", "The request's body took too long to arrive"
     headers: ClassVar = {"Connection": "close"}
+
+
+class RateLimited(DashboardError):
+    status, code, title = 429, "rate_limited", "Too many requests"
 
 
 class NoPanelAvailable(Unavailable):

@@ -13,6 +13,8 @@ from redis.backoff import NoBackoff
 from starlette.types import Scope
 
 from services.gateway import metrics
+from services.gateway.admission.addresses import ClientAddresses
+from services.gateway.admission.limits import Limits
 from services.gateway.auth import Authenticator
 from services.gateway.descriptions import Descriptions
 from services.gateway.fanout import Dashboards
@@ -40,6 +42,8 @@ class Gateway:
     redis: Redis
     keys: KeySet
     revocations: Revocations
+    limits: Limits
+    addresses: ClientAddresses
     authenticator: Authenticator
     known_good: LastKnownGood
     cache: PanelCache
@@ -71,6 +75,7 @@ def build(
     revocations = Revocations(redis, settings)
     known_good = LastKnownGood(redis, settings, revocations.knows_user)
     revocations.on_user_gone(known_good.forget)
+    limits = Limits(redis, settings)
     cache = PanelCache(settings.cache_max_bytes, settings.cache_max_age_s)
     fetcher = Fetcher(upstreams, cache, known_good, settings)
     invalidation = Invalidation(cache, fetcher.drop)
@@ -84,7 +89,9 @@ def build(
         redis=redis,
         keys=keys,
         revocations=revocations,
-        authenticator=Authenticator(keys, revocations, settings),
+        limits=limits,
+        addresses=ClientAddresses(settings.trusted_proxies),
+        authenticator=Authenticator(keys, revocations, limits, settings),
         known_good=known_good,
         cache=cache,
         feed=feed,
@@ -109,6 +116,7 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         app.state.gateway = gateway
         app.state.checks.needed["jwks"] = gateway.keys.check
         app.state.checks.useful["redis"] = redis.ping
+        app.state.checks.useful["limits"] = gateway.limits.counts.check
         app.state.checks.useful["rabbitmq"] = gateway.feed.check
         metrics.CACHE_BYTES.set_function(lambda: gateway.cache.bytes)
         metrics.CACHE_ENTRIES.set_function(lambda: len(gateway.cache))
@@ -117,6 +125,7 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         app.state.checks.useful["background"] = background.check
         background.start("jwks", gateway.keys.keep_fresh)
         background.start("revocations", gateway.revocations.follow)
+        background.start("limits", gateway.limits.reconcile)
         background.start("live feed", gateway.feed.run)
         background.start("write-behind", gateway.known_good.write_behind)
         background.start("descriptions", gateway.descriptions.keep_fresh)

@@ -7,6 +7,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from services.gateway.admission.addresses import ClientAddresses
+from services.gateway.admission.door import Door
+from services.gateway.admission.overload import Overload
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
@@ -20,10 +23,13 @@ from shared.probes import internal_app
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The public application."""
     used = settings or Settings()
+    overload = Overload(used)
+    door = Door(used, ClientAddresses(used.trusted_proxies), overload)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running(app, used):
+            app.state.background.start("load", overload.watch)
             yield
 
     app = web.create_app(
@@ -33,6 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         routes=[*dashboard.routes(), batch.router, *reports.routes(), *passthrough.routes()],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
         body_limits=body_limits(used.upload_max_bytes),
+        door=door,
     )
     _describe_whole_api(app)
     return app

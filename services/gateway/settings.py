@@ -1,8 +1,11 @@
 """The gateway's settings: `GATEWAY_…`."""
 
-from typing import Annotated
+from ipaddress import ip_network
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+import limits
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.settings import Port, ServiceSettings
@@ -17,6 +20,32 @@ def _base_urls(told: str) -> str:
 
 BaseUrls = Annotated[str, AfterValidator(_base_urls)]
 """One base URL or several, separated by commas: the replicas of a service, asked in turn."""
+
+
+def _networks(told: str) -> str:
+    for each in filter(None, map(str.strip, told.split(","))):
+        ip_network(each)
+    return told
+
+
+def _rate(told: str) -> str:
+    if told.strip():
+        limits.parse(told)
+    return told
+
+
+def _origins(told: str) -> str:
+    origins = [each.strip() for each in told.split(",") if each.strip()]
+    for each in origins:
+        parts = urlsplit(each)
+        if each != "*" and (parts.scheme not in ("http", "https") or each != f"{parts.scheme}://{parts.netloc}"):
+            raise ValueError("must be origins such as https://app.example.com, separated by commas, or *")
+    return ",".join(origins)
+
+
+Networks = Annotated[str, AfterValidator(_networks)]
+Rate = Annotated[str, AfterValidator(_rate)]
+Origins = Annotated[str, AfterValidator(_origins)]
 
 
 class Settings(ServiceSettings):
@@ -109,7 +138,58 @@ class Settings(ServiceSettings):
     write_behind_pause_s: float = Field(0.5, ge=0)
     """How long writes gather before they go to Redis together, unless the queue fills up."""
 
+    trusted_proxies: Networks = ""
+    """Networks (CIDR) of the proxies in front, separated by commas: only behind these counts `X-Forwarded-For`."""
+    limit_read: Rate = "12000/minute"
+    """Reads of one user. `10/minute`, `20 per 5 minutes` ...; empty is without limit, here and below."""
+    limit_write: Rate = "3000/minute"
+    """Changes by one user."""
+    limit_upload: Rate = "120/minute"
+    """Uploads of one user."""
+    limit_batch: Rate = "600/minute"
+    """Requests for many dashboards by one user."""
+    limit_stream: Rate = "600/minute"
+    """Downloads and live streams begun by one user."""
+    limit_anonymous: Rate = "6000/minute"
+    """Requests from one address whose user is not known, those with a bad token included."""
+    limit_login_address: Rate = "120/minute"
+    """Logins from one address."""
+    limit_login_account: Rate = "10 per 5 minutes"
+    """Failed logins to one account."""
+    limit_registration: Rate = "120/minute"
+    """Registrations from one address."""
+    limits_report_s: float = Field(1, gt=0)
+    """How often reads, which are counted in memory, are told to Redis."""
+    limits_redis_pause_s: float = Field(1, gt=0)
+    """How long Redis is left alone by limits after it has not answered."""
+    shed_most_in_hand: int = Field(4096, ge=0)
+    """Requests at once, at most; 0 sheds none."""
+    shed_least_in_hand: int = Field(32, ge=1)
+    """However late the event loop is, so many are let in."""
+    shed_lag_s: float = Field(0.03, gt=0)
+    """An event loop that is later than this has too much in hand."""
+    shed_tick_s: float = Field(0.05, gt=0)
+    """How often that is looked at."""
+    shed_later_share: float = Field(0.5, gt=0, le=1)
+    """Batches, uploads and downloads are refused from this part of what is allowed on."""
+    shed_retry_after_s: int = Field(2, ge=1)
+    """What those are told who are refused."""
+    hsts_max_age_s: int = Field(0, ge=0)
+    """Above 0: browsers are told to use HTTPS alone for so long. Only with HTTPS in front of the gateway."""
+    cors_origins: Origins = ""
+    """Other sites whose scripts may call the API, separated by commas, such as `https://app.example.com`; or `*`."""
+    cors_credentials: bool = False
+    """Whether these may send cookies; never with `*`."""
+    cors_max_age_s: int = Field(600, ge=0)
+    """How long a browser remembers what it was allowed."""
+
     openapi_refresh_s: float = Field(300, gt=0)
     openapi_retry_s: float = Field(10, gt=0)
     openapi_timeout_s: float = Field(5, gt=0)
     openapi_max_bytes: int = Field(4 * 1024 * 1024, gt=0)
+
+    @model_validator(mode="after")
+    def _no_credentials_for_all(self) -> Self:
+        if self.cors_credentials and "*" in self.cors_origins.split(","):
+            raise ValueError("GATEWAY_CORS_CREDENTIALS cannot be with GATEWAY_CORS_ORIGINS=*: name the origins")
+        return self

@@ -60,11 +60,10 @@ async def _admit(gateway: Gateway, operation: Operation, headers: Headers) -> Ca
 def _outgoing(
     operation: Operation, scope: Scope, receive: Receive, caller: Caller | None, idle_s: float | None
 ) -> Outgoing:
-    peer = scope["client"][0] if scope.get("client") else None
     return Outgoing(
         operation.method,
         _target(operation, scope),
-        request_headers(scope["headers"], caller, peer),
+        request_headers(scope["headers"], caller, gateway_of(scope).addresses.client(scope)),
         ClientBody(receive, expected=has_body(scope["headers"]), idle_s=idle_s),
     )
 

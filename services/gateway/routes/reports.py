@@ -34,9 +34,8 @@ class Download:
         gateway = gateway_of(scope)
         caller = await gateway.authenticator.caller(Headers(scope=scope))
         report = await _definition(gateway, caller, f"/v1/reports/{scope['path_params']['id']}")
-        peer = scope["client"][0] if scope.get("client") else None
         body = ClientBody(receive, expected=has_body(scope["headers"]))
-        headers = request_headers(scope["headers"], caller, peer)
+        headers = request_headers(scope["headers"], caller, gateway.addresses.client(scope))
         request = Outgoing(scope["method"], report.target, headers, body, trailers=trailers.are_sent(scope))
         upstream = gateway.upstreams[OWNERS[report.kind]]
         await forward(upstream, request, send, patience_of(gateway.settings), None)

@@ -1,0 +1,71 @@
+"""Whose account a login is for, from its body, before the users service sees it."""
+
+import asyncio
+import hashlib
+
+import msgspec
+from email_validator import EmailNotValidError, validate_email
+from python_multipart.exceptions import FormParserError
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope
+
+from services.gateway.errors import BodyTooSlow
+
+MAX_LOGIN_BYTES = 16 * 1024
+_JSON = "application/json"
+
+
+class JsonLogin(msgspec.Struct):
+    email: str = ""
+
+
+class ReadBody:
+    """A body that has been read, to be received again by whoever comes next."""
+
+    def __init__(self, messages: list[Message], receive: Receive) -> None:
+        self._messages = list(messages)
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        return self._messages.pop(0) if self._messages else await self._receive()
+
+
+async def read_body(receive: Receive, timeout_s: float) -> list[Message]:
+    """Everything up to the body's end, or the client's. Raises `BodyTooSlow`, or 413 as an `HTTPException`."""
+    messages: list[Message] = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not messages or messages[-1].get("more_body"):
+                messages.append(await receive())
+                size += len(messages[-1].get("body", b""))
+                if size > MAX_LOGIN_BYTES:
+                    raise HTTPException(413)
+    except TimeoutError as slow:
+        raise BodyTooSlow from slow
+    return messages
+
+
+async def accounts_in(scope: Scope, body: ReadBody) -> list[str]:
+    """Digests of the accounts that the body names, however they are written; none when it cannot be read."""
+    request = Request(scope, body)
+    try:
+        if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == _JSON:
+            named = [msgspec.json.decode(await request.body(), type=JsonLogin).email]
+        else:
+            async with request.form(max_files=0, max_fields=20) as form:
+                named = [str(name) for name in form.getlist("username")]
+    except (msgspec.DecodeError, HTTPException, MultiPartException, FormParserError, UnicodeDecodeError):
+        return []
+    return [digest(name) for name in dict.fromkeys(named) if name]
+
+
+def digest(account: str) -> str:
+    """The same for every way to write one address; a shared store need not know the address itself."""
+    try:
+        written = validate_email(account, check_deliverability=False).normalized
+    except EmailNotValidError:
+        written = account
+    return hashlib.sha256(written.casefold().encode("utf-8", "surrogatepass")).hexdigest()[:32]

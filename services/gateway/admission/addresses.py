@@ -1,0 +1,62 @@
+"""Which address a request comes from: the peer's, unless the peer is a proxy that is named by setting."""
+
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+
+from starlette.types import Scope
+
+Address = IPv4Address | IPv6Address
+
+FORWARDED = b"x-forwarded-for"
+UNKNOWN = "unknown"
+IPV6_PREFIX = 64
+"""One customer of an internet provider has at least so large a network; its addresses count as one."""
+MOST_HOPS = 32
+
+
+class ClientAddresses:
+    """`trusted`: networks of the proxies in front, separated by commas. Of `X-Forwarded-For`, what trusted proxies
+    have appended is believed, from the right; whatever a client wrote stands left of that, and is not."""
+
+    def __init__(self, trusted: str) -> None:
+        self._trusted = tuple(ip_network(each.strip()) for each in trusted.split(",") if each.strip())
+
+    def client(self, scope: Scope) -> str | None:
+        """The client's address; None where there is none, such as on a Unix socket."""
+        peer = scope["client"][0] if scope.get("client") else None
+        if not self._trusted or peer is None:
+            return peer
+        told = b",".join(value for name, value in scope["headers"] if name == FORWARDED)
+        return self._behind(peer, told) if told else peer
+
+    def party(self, scope: Scope) -> str:
+        """What limits count as one: an IPv4 address, or an IPv6 network."""
+        return _party(self.client(scope) or UNKNOWN)
+
+    def _behind(self, peer: str, told: bytes) -> str:
+        hops = [hop.strip() for hop in told.decode("latin-1").split(",")[-MOST_HOPS:]]
+        nearest = peer
+        while hops and self._is_trusted(nearest) and _parsed(hops[-1]):
+            nearest = hops.pop()
+        return nearest
+
+    def _is_trusted(self, address: str) -> bool:
+        parsed = _parsed(address)
+        return parsed is not None and any(parsed in network for network in self._trusted)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+@lru_cache(maxsize=4096)
+def _party(text: str) -> str:
+    address = _parsed(text)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address.packed, IPV6_PREFIX), strict=False))
+    return str(address) if address else text

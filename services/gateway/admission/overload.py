@@ -1,0 +1,64 @@
+"""How many requests may be in hand at once: as many as the event loop keeps up with.
+
+The sign of too many is the loop's own lag, how late a timer fires. It counts what this process queues, and nothing of
+the time that services take: one that hangs makes requests last, not the loop late. Late twice running, and the limit
+becomes a part of what was in hand; on time and nearly used, it grows. What is over the limit is refused at once.
+"""
+
+import asyncio
+
+from services.gateway import metrics
+from services.gateway.admission.kinds import LATER, Kind
+from services.gateway.settings import Settings
+
+LATE_TICKS = 2
+USED_SHARE = 0.5
+"""The limit grows only while more than this part of it is in use."""
+
+
+class Overload:
+    """Counts requests in hand; those of `LASTING` kinds are looked at when they come, and not counted."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._most = settings.shed_most_in_hand
+        self._least = min(settings.shed_least_in_hand, self._most)
+        self._lag_s = settings.shed_lag_s
+        self._share = settings.shed_later_share
+        self._tick_s = settings.shed_tick_s
+        self.limit = float(self._most)
+        self.in_hand = 0
+        self._peak = 0
+        self._late = 0
+
+    def is_full(self, kind: Kind) -> bool:
+        """Whether a request of that kind is refused now."""
+        limit = self.limit * self._share if kind in LATER else self.limit
+        return self.in_hand >= limit > 0
+
+    def enter(self) -> None:
+        self.in_hand += 1
+        if self.in_hand > self._peak:
+            self._peak = self.in_hand
+
+    def leave(self) -> None:
+        self.in_hand -= 1
+
+    def adjust(self, lag_s: float) -> None:
+        """The loop was so late."""
+        peak, self._peak = self._peak, self.in_hand
+        self._late = self._late + 1 if lag_s > self._lag_s else 0
+        if self._late >= LATE_TICKS:
+            self.limit = max(float(self._least), min(self.limit, peak) * 0.8)
+        elif self._late == 0 and peak > self.limit * USED_SHARE:
+            self.limit = min(float(self._most), self.limit * 1.05 + 1)
+
+    async def watch(self) -> None:
+        """Look at the loop's lag, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while self._most:
+            due = loop.time() + self._tick_s
+            await asyncio.sleep(self._tick_s)
+            lag_s = max(0.0, loop.time() - due)
+            self.adjust(lag_s)
+            metrics.LOOP_LAG.set(lag_s)
+            metrics.IN_HAND_LIMIT.set(self.limit)
