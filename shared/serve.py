@@ -14,8 +14,8 @@ from starlette.types import ASGIApp
 
 from shared import logs
 from shared.background import Background
+from shared.connection import GuardedProtocol, sweep
 from shared.settings import ServiceSettings
-from shared.trailers import TrailersProtocol
 
 KEEP_ALIVE_S = 75
 """Longer than clients keep an idle connection, so that it is they who close it."""
@@ -25,7 +25,15 @@ COLLECT_AFTER = 10_000
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to `run`."""
+    """A uvicorn server that leaves signals to `run`, and looks after slow clients."""
+
+    CHECK_EVERY = 10
+    """Ticks of a tenth of a second."""
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % self.CHECK_EVERY == 0:
+            sweep(self.server_state.connections, asyncio.get_running_loop().time(), self.CHECK_EVERY / 10)
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -65,7 +73,7 @@ def _server(app: ASGIApp, settings: ServiceSettings, port: int, lifespan: str) -
             host=settings.host,
             port=port,
             lifespan=lifespan,  # type: ignore[arg-type]
-            http=TrailersProtocol,
+            http=GuardedProtocol,
             ws="none",
             log_config=None,
             access_log=False,

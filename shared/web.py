@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -39,9 +39,9 @@ class Door(Protocol):
     def before(self, app: ASGIApp) -> ASGIApp:
         """What requests meet first of all."""
 
-    async def enter(self, scope: Scope, receive: Receive) -> Receive:
-        """Called before a route is, with what catches errors around it. Returns how the body is received from now on.
-        Raises what the client is told."""
+    def enter(self, scope: Scope, receive: Receive) -> Coroutine[Any, Any, Receive] | None:
+        """Called before a route is, with what catches errors around it. What it returns is awaited, and tells how the
+        body is received from then on. Raises what the client is told."""
 
     def leave(self, scope: Scope, start: Message) -> None:
         """Called with the head of each answer, for its list of headers."""
@@ -121,22 +121,19 @@ class Application(FastAPI):
 
     def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext", door: Door | None) -> None:
         self._context = context
-        self._first = door.before(self._serve) if door else self._serve
+        self._first: Callable[[Scope, Receive, Send], Any] = door.before(self._serve) if door else self._serve
         self._direct = {route.path: route for route in routes if not route.param_convertors}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._first(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        # No `async def` where there is nothing to wait for: one frame less for every request.
+        return self._first(scope, receive, send) if scope["type"] == "http" else super().__call__(scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _serve(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         route = self._direct.get(scope["path"])
         if route and scope["method"] in (route.methods or ()) and not scope.get("root_path"):
             scope["app"], scope["route"], scope["path_params"] = self, route, {}
-            await self._context.answer(route.app, scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+            return self._context.answer(route.app, scope, receive, send)
+        return super().__call__(scope, receive, send)
 
 
 @dataclass(frozen=True)
@@ -190,7 +187,8 @@ class RequestContext:
             if len(scope["query_string"]) > MAX_QUERY_BYTES:
                 raise errors.InvalidInput.of("query", f"must be at most {MAX_QUERY_BYTES // 1024} KiB")
             if door is not None:
-                receive = await door.enter(scope, receive)
+                entering = door.enter(scope, receive)
+                receive = await entering if entering is not None else receive
             await app(scope, receive, send_with_id)
         except Exception as error:
             response = self._response_to(error, scope)

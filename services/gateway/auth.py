@@ -71,7 +71,8 @@ class Authenticator:
             raise InvalidAccessToken from refused
         if self._revocations.knows(caller):
             raise InvalidAccessToken
-        await self._limits.admit(caller)
+        if (counting := self._limits.admit(caller)) is not None:
+            await counting
         return caller
 
     def knows(self, scope: Scope) -> bool:

@@ -75,7 +75,8 @@ def build(
     revocations = Revocations(redis, settings)
     known_good = LastKnownGood(redis, settings, revocations.knows_user)
     revocations.on_user_gone(known_good.forget)
-    limits = Limits(redis, settings)
+    addresses = ClientAddresses(settings.trusted_proxies)
+    limits = Limits(redis, addresses, settings)
     cache = PanelCache(settings.cache_max_bytes, settings.cache_max_age_s)
     fetcher = Fetcher(upstreams, cache, known_good, settings)
     invalidation = Invalidation(cache, fetcher.drop)
@@ -90,7 +91,7 @@ def build(
         keys=keys,
         revocations=revocations,
         limits=limits,
-        addresses=ClientAddresses(settings.trusted_proxies),
+        addresses=addresses,
         authenticator=Authenticator(keys, revocations, limits, settings),
         known_good=known_good,
         cache=cache,

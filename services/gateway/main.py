@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from services.gateway.admission.addresses import ClientAddresses
 from services.gateway.admission.door import Door
 from services.gateway.admission.overload import Overload
 from services.gateway.forward import ResponseCutOff
@@ -24,7 +23,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The public application."""
     used = settings or Settings()
     overload = Overload(used)
-    door = Door(used, ClientAddresses(used.trusted_proxies), overload)
+    door = Door(used, overload)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -1,25 +1,28 @@
 """What every request to the gateway passes by: shedding, CORS, limits, and the headers that every answer has."""
 
+from collections.abc import Coroutine
+from typing import Any
+
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway import metrics
-from services.gateway.admission.addresses import ClientAddresses
 from services.gateway.admission.browsers import cors, security_headers
 from services.gateway.admission.kinds import LASTING, PROBES, kind_of
 from services.gateway.admission.overload import Overload
-from services.gateway.admission.visits import Visit, current_visit
+from services.gateway.admission.visits import COUNTED, HEADERS, KIND, REFUND, current_scope
 from services.gateway.gateway import gateway_of
 from services.gateway.settings import Settings
 from shared import errors
+
+Headers = list[tuple[bytes, bytes]]
 
 
 class Door:
     """Made with the application; the limits come with the gateway, which is built when the application starts."""
 
-    def __init__(self, settings: Settings, addresses: ClientAddresses, overload: Overload) -> None:
+    def __init__(self, settings: Settings, overload: Overload) -> None:
         self._settings = settings
-        self._addresses = addresses
         self._overload = overload
         self._always = security_headers(settings)
         self._always_names = frozenset(name for name, _ in self._always)
@@ -35,48 +38,53 @@ class Door:
         if path in PROBES:
             await self._app(scope, receive, send)
             return
-        kind = scope["kind"] = kind_of(scope["method"], path)
+        kind = scope[KIND] = kind_of(scope["method"], path)
         overload = self._overload
-        if overload.is_full(kind):
+        if overload.in_hand >= overload.watched_from and overload.is_full(kind):
             await self._shed(kind, send)
         elif kind in LASTING:
             await self._app(scope, receive, send)
         else:
-            overload.enter()
+            overload.in_hand += 1
             try:
                 await self._app(scope, receive, send)
             finally:
-                overload.leave()
+                overload.in_hand -= 1
 
-    async def enter(self, scope: Scope, receive: Receive) -> Receive:
+    def enter(self, scope: Scope, receive: Receive) -> Coroutine[Any, Any, Receive] | None:
         """Count the request where that needs no caller. Raises `RateLimited`."""
-        kind = scope.get("kind")
-        if kind is None:
-            return receive
-        visit = scope["visit"] = Visit(kind, scope, self._addresses)
-        current_visit.set(visit)
+        if KIND not in scope:
+            current_scope.set(None)
+            return None
+        current_scope.set(scope)
         gateway = gateway_of(scope)
-        return await gateway.limits.arrive(visit, scope, receive, gateway.authenticator.knows)
+        return gateway.limits.arrive(scope, receive, gateway.authenticator.knows)
 
     def leave(self, scope: Scope, start: Message) -> None:
         """Give the head of an answer its headers."""
         headers = start["headers"]
-        if self._always_names.isdisjoint(dict(headers)):
-            headers += self._always
+        for name, _ in headers:
+            if name in self._always_names:
+                headers += _without(self._always, headers)
+                break
         else:
-            set_by_route = {name.lower() for name, _ in headers}
-            headers += [each for each in self._always if each[0] not in set_by_route]
-        visit: Visit | None = scope.get("visit")
-        if visit is not None:
-            if visit.refund or not visit.is_counted:
-                gateway_of(scope).limits.answered(visit, start["status"])
-            headers += visit.headers
+            headers += self._always
+        if KIND in scope:
+            if COUNTED not in scope or REFUND in scope:
+                gateway_of(scope).limits.answered(scope, start["status"])
+            headers += scope.get(HEADERS, ())
 
     async def _shed(self, kind: str, send: Send) -> None:
         metrics.SHED.counts[(kind,)] += 1
         start, body = self._overloaded
         await send({**start, "headers": [*start["headers"], *self._always]})
         await send(body)
+
+
+def _without(always: Headers, headers: Headers) -> Headers:
+    """Those that the route has not set itself."""
+    names = {name for name, _ in headers}
+    return [each for each in always if each[0] not in names]
 
 
 def overloaded(retry_after_s: int) -> tuple[Message, Message]:

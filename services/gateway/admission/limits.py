@@ -6,19 +6,21 @@ in Redis at once. A user's requests are counted by user, all others by address.
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
+from typing import Any
 
 from redis.asyncio import Redis
 from starlette.types import Receive, Scope
 
 from services.gateway import metrics
 from services.gateway.admission.accounts import ReadBody, accounts_in, read_body
+from services.gateway.admission.addresses import ClientAddresses
 from services.gateway.admission.counts import AWAY, SharedCounts
 from services.gateway.admission.kinds import Kind
 from services.gateway.admission.local import LocalWindow, Report
 from services.gateway.admission.policy import Policy
-from services.gateway.admission.visits import Visit, current_visit
+from services.gateway.admission.visits import COUNTED, HEADERS, KIND, REFUND, current_scope
 from services.gateway.errors import RateLimited
 from services.gateway.settings import Settings
 from shared.identity import Caller
@@ -32,7 +34,8 @@ class Limits:
 
     REPORTS_AT_ONCE = 500
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: Redis, addresses: ClientAddresses, settings: Settings) -> None:
+        self._addresses = addresses
         self._redis = redis
         self._settings = settings
         self.counts = SharedCounts(redis, settings.redis_url, settings.redis_timeout_s, settings.limits_redis_pause_s)
@@ -42,41 +45,51 @@ class Limits:
         self._account = Policy.parse(ACCOUNT, settings.limit_login_account)
         self._refunds: list[tuple[str, int]] = []
 
-    async def arrive(self, visit: Visit, scope: Scope, receive: Receive, knows: Callable[[Scope], bool]) -> Receive:
-        """Count what is counted by address. Returns how the body is received from now on. Raises `RateLimited`.
+    def arrive(
+        self, scope: Scope, receive: Receive, knows: Callable[[Scope], bool]
+    ) -> Coroutine[Any, Any, Receive] | None:
+        """Count what is counted by address; what is returned must be awaited, and tells how the body is received from
+        then on. Raises `RateLimited`.
 
         `knows` tells whether a request carries a token that has been verified before: such are not refused for what
         strangers at the same address do.
         """
-        if visit.kind == "login":
-            await self._count_shared(visit, "login", visit.party)
-            return await self._login(visit, scope, receive)
-        if visit.kind == "registration":
-            await self._count_shared(visit, "registration", visit.party)
-        elif self._anonymous and self._anonymous.spent and not knows(scope):
-            self._refuse_spent(visit, self._anonymous)
-        return receive
+        kind: Kind = scope[KIND]
+        if kind == "login":
+            return self._login(scope, receive)
+        if kind == "registration":
+            return self._registration(scope, receive)
+        if self._anonymous is not None and self._anonymous.spent and not knows(scope):
+            self._refuse_spent(scope, self._anonymous)
+        return None
 
-    async def admit(self, caller: Caller) -> None:
-        """Count the request that is being answered against its caller, once. Raises `RateLimited`."""
-        visit = current_visit.get()
-        if visit is None or visit.is_counted:
-            return
-        visit.is_counted = True
-        window = self._local.get(visit.kind)
-        if window is not None:
-            self._count_local(visit, window, caller.user_id)
-        elif visit.kind in self._shared:
-            await self._count_shared(visit, visit.kind, str(caller.user_id))
+    def admit(self, caller: Caller) -> Coroutine[Any, Any, None] | None:
+        """Count the request that is being answered against its caller, once; what is returned must be awaited.
+        Raises `RateLimited`."""
+        scope = current_scope.get()
+        if scope is None or COUNTED in scope:
+            return None
+        scope[COUNTED] = True
+        kind: Kind = scope[KIND]
+        window = self._local.get(kind)
+        if window is None:
+            return self._count_shared(scope, kind, str(caller.user_id)) if kind in self._shared else None
+        now = time.time()
+        left = window.take(caller.user_id.int, now)
+        policy = window.policy
+        if left < 0:
+            _refuse(scope, policy, now)
+        scope[HEADERS] = policy.header, (b"ratelimit", policy.line % (left, window.ends - now + 1))
+        return None
 
-    def answered(self, visit: Visit, status: int) -> None:
+    def answered(self, scope: Scope, status: int) -> None:
         """Count a request whose caller nobody knows; forget a login with the right password, which was no guess."""
-        if not visit.is_counted and self._anonymous:
-            visit.is_counted, now = True, time.time()
-            left = self._anonymous.take(visit.party, now)
-            visit.headers = self._anonymous.policy.told(left, now)
-        if visit.refund and status == HTTPStatus.OK:
-            self._refunds.append(visit.refund)
+        if COUNTED not in scope and self._anonymous is not None:
+            now = time.time()
+            left = self._anonymous.take(self._addresses.party(scope), now)
+            scope[HEADERS] = self._anonymous.policy.told(left, now)
+        if REFUND in scope and status == HTTPStatus.OK:
+            self._refunds.append(scope[REFUND])
 
     async def reconcile(self) -> None:
         """Tell Redis what was counted here, and hear what others have counted, until cancelled."""
@@ -110,39 +123,36 @@ class Limits:
         for report, everywhere in zip(reports, answers[::2], strict=True):
             window.hear(report, everywhere)
 
-    async def _login(self, visit: Visit, scope: Scope, receive: Receive) -> Receive:
+    async def _registration(self, scope: Scope, receive: Receive) -> Receive:
+        await self._count_shared(scope, "registration", self._addresses.party(scope))
+        return receive
+
+    async def _login(self, scope: Scope, receive: Receive) -> Receive:
+        await self._count_shared(scope, "login", self._addresses.party(scope))
         if self._account is None:
             return receive
         messages = await read_body(receive, self._settings.pass_through_timeout_s)
         for account in await accounts_in(scope, ReadBody(messages, receive)):
-            await self._add(visit, self._account, account)
-            visit.refund = _key(self._account, account, time.time()), self._account.seconds
+            await self._add(scope, self._account, account)
+            scope[REFUND] = _key(self._account, account, time.time()), self._account.seconds
         return ReadBody(messages, receive)
 
-    def _refuse_spent(self, visit: Visit, window: LocalWindow) -> None:
+    def _refuse_spent(self, scope: Scope, window: LocalWindow) -> None:
         now = time.time()
-        if window.is_spent(visit.party, now):
-            _refuse(visit, window.policy, now)
+        if window.is_spent(self._addresses.party(scope), now):
+            _refuse(scope, window.policy, now)
 
-    def _count_local(self, visit: Visit, window: LocalWindow, who: Hashable) -> None:
-        now = time.time()
-        left = window.take(who, now)
-        policy = window.policy
-        if left < 0:
-            _refuse(visit, policy, now)
-        visit.headers = policy.header, (b"ratelimit", policy.line % (left, window.ends - now + 1))
-
-    async def _count_shared(self, visit: Visit, name: Kind, who: str) -> None:
-        visit.is_counted = True
+    async def _count_shared(self, scope: Scope, name: Kind, who: str) -> None:
+        scope[COUNTED] = True
         if (policy := self._shared.get(name)) is not None:
-            await self._add(visit, policy, who)
+            await self._add(scope, policy, who)
 
-    async def _add(self, visit: Visit, policy: Policy, who: str) -> None:
+    async def _add(self, scope: Scope, policy: Policy, who: str) -> None:
         now = time.time()
         used = await self.counts.add(_key(policy, who, now), policy.seconds)
         if used > policy.amount:
-            _refuse(visit, policy, now)
-        visit.headers = policy.told(policy.amount - used, now)
+            _refuse(scope, policy, now)
+        scope[HEADERS] = policy.told(policy.amount - used, now)
 
 
 def _windows(settings: Settings) -> dict[str, LocalWindow]:
@@ -170,12 +180,12 @@ def _key(policy: Policy, who: str, now: float) -> str:
     return f"{policy.name}:{policy.window(now)[0]}:{who}"
 
 
-def _refuse(visit: Visit, policy: Policy, now: float) -> None:
+def _refuse(scope: Scope, policy: Policy, now: float) -> None:
     metrics.LIMITED.labels(policy.name).inc()
-    visit.is_counted = True
-    visit.refund = None
+    scope[COUNTED] = True
+    scope.pop(REFUND, None)
     again = (b"retry-after", b"%d" % (policy.window(now)[1] + 1))
-    visit.headers = (*policy.told(0, now), again)
+    scope[HEADERS] = (*policy.told(0, now), again)
     raise RateLimited(
         f"{policy.name}: at most {policy.amount} in {policy.seconds} s; Retry-After says when to try again"
     )

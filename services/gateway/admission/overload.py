@@ -12,12 +12,14 @@ from services.gateway.admission.kinds import LATER, Kind
 from services.gateway.settings import Settings
 
 LATE_TICKS = 2
+SHRINK, GROW = 0.8, 1.05
 USED_SHARE = 0.5
 """The limit grows only while more than this part of it is in use."""
 
 
 class Overload:
-    """Counts requests in hand; those of `LASTING` kinds are looked at when they come, and not counted."""
+    """`in_hand` is counted by whoever lets requests in; those of `LASTING` kinds are looked at when they come, and not
+    counted. Below `watched_from` nothing is refused."""
 
     def __init__(self, settings: Settings) -> None:
         self._most = settings.shed_most_in_hand
@@ -25,32 +27,25 @@ class Overload:
         self._lag_s = settings.shed_lag_s
         self._share = settings.shed_later_share
         self._tick_s = settings.shed_tick_s
-        self.limit = float(self._most)
-        self.in_hand = 0
-        self._peak = 0
         self._late = 0
+        self.in_hand = 0
+        self._allow(self._most or float("inf"))
 
     def is_full(self, kind: Kind) -> bool:
         """Whether a request of that kind is refused now."""
-        limit = self.limit * self._share if kind in LATER else self.limit
-        return self.in_hand >= limit > 0
-
-    def enter(self) -> None:
-        self.in_hand += 1
-        if self.in_hand > self._peak:
-            self._peak = self.in_hand
-
-    def leave(self) -> None:
-        self.in_hand -= 1
+        return self.in_hand >= (self.watched_from if kind in LATER else self.limit)
 
     def adjust(self, lag_s: float) -> None:
         """The loop was so late."""
-        peak, self._peak = self._peak, self.in_hand
         self._late = self._late + 1 if lag_s > self._lag_s else 0
         if self._late >= LATE_TICKS:
-            self.limit = max(float(self._least), min(self.limit, peak) * 0.8)
-        elif self._late == 0 and peak > self.limit * USED_SHARE:
-            self.limit = min(float(self._most), self.limit * 1.05 + 1)
+            self._allow(max(self._least, min(self.limit, self.in_hand) * SHRINK))
+        elif self._late == 0 and self.in_hand > self.limit * USED_SHARE:
+            self._allow(min(self._most, self.limit * GROW + 1))
+
+    def _allow(self, limit: float) -> None:
+        self.limit = limit
+        self.watched_from = limit * self._share
 
     async def watch(self) -> None:
         """Look at the loop's lag, until cancelled."""
@@ -61,4 +56,5 @@ class Overload:
             lag_s = max(0.0, loop.time() - due)
             self.adjust(lag_s)
             metrics.LOOP_LAG.set(lag_s)
+            metrics.IN_HAND.set(self.in_hand)
             metrics.IN_HAND_LIMIT.set(self.limit)

@@ -1,33 +1,18 @@
-"""One request, as far as limits are concerned, from its arrival to the head of its answer."""
+"""One request, as far as limits are concerned. What is known of it stands in its scope: an object of its own would cost
+every dashboard a microsecond."""
 
 from contextvars import ContextVar
 
 from starlette.types import Scope
 
-from services.gateway.admission.addresses import ClientAddresses
-from services.gateway.admission.kinds import Kind
-from services.gateway.admission.policy import Header
+KIND = "limits.kind"
+"""The class of the route; absent for probes."""
+COUNTED = "limits.counted"
+"""There once the request has been counted against somebody."""
+HEADERS = "limits.headers"
+"""What the answer says of the limit."""
+REFUND = "limits.refund"
+"""What a login gives back when it succeeds: a key, and the seconds of its window."""
 
-
-class Visit:
-    """`is_counted`: whether it has been counted against somebody. `headers`: what the answer will say of the limit.
-    `refund`: what a login gives back when it succeeds, a key and the seconds of its window."""
-
-    __slots__ = ("_addresses", "_scope", "headers", "is_counted", "kind", "refund")
-
-    def __init__(self, kind: Kind, scope: Scope, addresses: ClientAddresses) -> None:
-        self.kind: Kind = kind
-        self.is_counted = False
-        self.headers: tuple[Header, ...] = ()
-        self.refund: tuple[str, int] | None = None
-        self._scope = scope
-        self._addresses = addresses
-
-    @property
-    def party(self) -> str:
-        """The address that it is counted against while nobody knows its user."""
-        return self._addresses.party(self._scope)
-
-
-current_visit: ContextVar[Visit | None] = ContextVar("current_visit", default=None)
-"""Set for every request but probes, so that no route can forget to count its caller."""
+current_scope: ContextVar[Scope | None] = ContextVar("current_scope", default=None)
+"""The request that is being answered, so that no route can forget to count its caller."""

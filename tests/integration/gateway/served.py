@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import uvicorn
 from fastapi import FastAPI
 
+from shared.connection import GuardedProtocol
 from shared.serve import Server
-from shared.trailers import TrailersProtocol
 from tests.waiting import eventually
 
 
@@ -16,7 +16,7 @@ from tests.waiting import eventually
 async def listening(app: FastAPI) -> AsyncIterator[int]:
     """The port on which the application (its lifespan already running) is served."""
     config = uvicorn.Config(
-        app, port=0, lifespan="off", http=TrailersProtocol, ws="none", log_config=None, access_log=False
+        app, port=0, lifespan="off", http=GuardedProtocol, ws="none", log_config=None, access_log=False
     )
     server = Server(config)
     task = asyncio.create_task(server.serve())

@@ -1,0 +1,121 @@
+"""One client's connection, with bounds on what it may send and how long it may take to.
+
+uvicorn reads a head of any size, and waits for its end, or for the next piece of a body, as long as the client likes.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+
+from shared import errors
+from shared.trailers import TrailersProtocol
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """`head_s`: from a request's first byte to the end of its head. `body_s`: that long a body may take in any case,
+    and a second more for every `body_rate` bytes that have come; time in which we do not read is not counted."""
+
+    head_bytes: int = 32 * 1024
+    headers: int = 100
+    head_s: float = 10
+    body_s: float = 20
+    body_rate: int = 1024
+
+
+class _Refused(Exception):
+    """Stops the parser; what the client is told is noted."""
+
+
+class GuardedProtocol(TrailersProtocol):
+    """uvicorn's protocol with those bounds; `check` must be called now and then."""
+
+    limits = ConnectionLimits()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._awaits_head = True
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._since: float | None = self.loop.time()
+        """When that began which has not come yet; None when nothing is expected."""
+        self._refusal = HTTPStatus.BAD_REQUEST
+
+    def data_received(self, data: bytes) -> None:
+        if self._awaits_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._awaits_head and self._head_bytes > self.limits.head_bytes and not self.transport.is_closing():
+            self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        if len(self.headers) > self.limits.headers or (
+            self._head_bytes > self.limits.head_bytes and self._exact_head_bytes() > self.limits.head_bytes
+        ):
+            self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            raise _Refused
+        self._awaits_head = False
+        self._body_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._awaits_head, self._head_bytes, self._since = True, 0, None
+        super().on_message_complete()
+
+    def check(self, now: float, interval_s: float) -> None:
+        """End the connection if its client takes too long. `interval_s`: since the last time."""
+        if self._since is None or self.transport.is_closing():
+            return
+        if self._awaits_head:
+            if now - self._since > self.limits.head_s:
+                self.refuse(HTTPStatus.REQUEST_TIMEOUT)
+        elif self.flow.read_paused or self.cycle.waiting_for_100_continue:
+            self._since += interval_s
+        elif now - self._since > self.limits.body_s + self._body_bytes / self.limits.body_rate:
+            self.refuse(HTTPStatus.REQUEST_TIMEOUT)
+
+    def refuse(self, status: HTTPStatus) -> None:
+        """Say so where no other answer has begun, and close."""
+        cycle = self.cycle
+        is_answering = cycle is not None and not cycle.response_complete
+        has_spoken = self._head_bytes > 0 or not self._awaits_head
+        if has_spoken and not self.pipeline and not (is_answering and (self._awaits_head or cycle.response_started)):
+            self.transport.write(_problem(status))
+        if is_answering:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  a name of uvicorn's
+        self.refuse(self._refusal)
+
+    def _exact_head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+
+def sweep(connections: Iterable[asyncio.Protocol], now: float, interval_s: float) -> None:
+    """Check every connection of a server."""
+    for each in list(connections):
+        if isinstance(each, GuardedProtocol):
+            each.check(now, interval_s)
+
+
+def _problem(status: HTTPStatus) -> bytes:
+    code = status.phrase.lower().replace(" ", "_")
+    body = msgspec.json.encode(errors.problem(status, code, status.phrase, status.description or status.phrase))
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/problem+json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body

@@ -1,0 +1,80 @@
+"""Limits while Redis is down, slow or empty: each gateway counts for itself, up to the same limits, and says so."""
+
+import time
+
+import pytest
+
+from shared.ids import new_id
+from tests.backends import RedisBackend
+from tests.integration.gateway.conftest import Start, World
+from tests.link import Link
+from tests.waiting import eventually
+
+SLACK_S = 0.5
+
+
+async def orders(world: World, number: int) -> list[int]:
+    """The statuses of so many orders of one user."""
+    headers = world.bearer(new_id())
+    return [(await world.client.post("/v1/orders", headers=headers)).status_code for _ in range(number)]
+
+
+async def limits_are(world: World, status: str) -> bool:
+    ready = (await world.client.get("/readyz")).json()
+    return bool(ready["checks"]["limits"].startswith(status))
+
+
+@pytest.mark.parametrize("trouble", ["down", "silent"])
+async def test_limits_without_redis(start: Start, redis: RedisBackend, trouble: str) -> None:
+    """The full limit holds for each gateway alone; readiness and metrics say so; all is well again with Redis."""
+    async with (
+        Link.to(redis.url) as link,
+        start(
+            redis_url=link.url,
+            limit_write="3/year",
+            limits_report_s=0.1,
+            limits_redis_pause_s=0.1,
+            redis_write_timeout_s=0.2,
+        ) as world,
+    ):
+        assert await orders(world, 4) == [200, 200, 200, 429]
+        if trouble == "down":
+            await link.cut()
+        else:
+            link.black_hole()
+            link.silence()
+        assert await orders(world, 4) == [200, 200, 200, 429]
+        assert await limits_are(world, "CountedAlone")
+        assert (await world.client.get("/v1/me", headers=world.bearer())).status_code == 200
+        if trouble == "silent":
+            await link.cut()
+        await link.mend()
+        await eventually(lambda: limits_are(world, "ok"))
+        assert await orders(world, 4) == [200, 200, 200, 429]
+
+
+async def test_nobody_waits_long_for_a_redis_that_hangs(start: Start, redis: RedisBackend) -> None:
+    """One request waits as long as the setting says, those after it not at all."""
+    async with (
+        Link.to(redis.url) as link,
+        start(redis_url=link.url, redis_timeout_s=0.2, limits_report_s=60, limits_redis_pause_s=60) as world,
+    ):
+        await orders(world, 1)
+        link.black_hole()
+        link.silence()
+        began = time.monotonic()
+        assert await orders(world, 10) == [200] * 10
+        assert time.monotonic() - began < 0.2 + SLACK_S
+
+
+async def test_a_flushed_redis_gives_nothing_back_for_reads(start: Start) -> None:
+    """Reads are remembered here; changes begin to be counted anew."""
+    async with start(limit_read="20/year", limit_write="2/year", limits_report_s=0.02) as world:
+        headers = world.bearer(new_id())
+        for _ in range(20):
+            assert (await world.client.get("/v1/me", headers=headers)).status_code == 200
+        changes = [(await world.client.post("/v1/orders", headers=headers)).status_code for _ in range(3)]
+        assert changes == [200, 200, 429]
+        await world.redis.flushdb()
+        assert (await world.client.get("/v1/me", headers=headers)).status_code == 429
+        assert (await world.client.post("/v1/orders", headers=headers)).status_code == 200
