@@ -133,8 +133,13 @@ class Limits:
             return receive
         messages = await read_body(receive, self._settings.pass_through_timeout_s)
         for account in await accounts_in(scope, ReadBody(messages, receive)):
-            await self._add(scope, self._account, account)
-            scope[REFUND] = _key(self._account, account, time.time()), self._account.seconds
+            given_back = _key(self._account, account, time.time()), self._account.seconds
+            try:
+                await self._add(scope, self._account, account)
+            except RateLimited:
+                self._refunds.append(given_back)  # nothing was tried
+                raise
+            scope[REFUND] = given_back
         return ReadBody(messages, receive)
 
     def _refuse_spent(self, scope: Scope, window: LocalWindow) -> None:

@@ -11,6 +11,7 @@ from tests.link import Link
 from tests.waiting import eventually
 
 SLACK_S = 0.5
+SOON = {"limits_report_s": 0.1, "limits_redis_pause_s": 0.1, "redis_write_timeout_s": 0.2}
 
 
 async def orders(world: World, number: int) -> list[int]:
