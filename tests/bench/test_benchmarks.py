@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.backends import Backends
-from tests.bench import faults, gateway, orders, pictures, relay, reports, worker, wrk
+from tests.bench import faults, gateway, orders, overload, pictures, relay, reports, worker, wrk
 from tests.bench.bed import Bed, bed
 from tests.bench.conditions import SMALL
 from tests.bench.contestants import PEERS
@@ -64,3 +64,15 @@ def test_reports_are_downloaded_and_copied(ground: Bed) -> None:
     report = reports.run(ground, SMALL).text
     assert reports.PSQL in report
     assert "| gateway | report, gzip |" in report
+
+
+@needs_wrk
+def test_an_overload_is_answered(ground: Bed) -> None:
+    """Requests come at a fixed rate, and none fails by anything but being refused."""
+    report = overload.run(ground, SMALL).text
+    assert overload.SHEDDING in report
+    assert all(
+        row.endswith("| 0 |")
+        for row in report.splitlines()
+        if row.startswith((f"| {overload.SHEDDING}", f"| {overload.NOT}"))
+    )

@@ -1,0 +1,127 @@
+"""Three times what the gateway can do, at a fixed rate: what those notice whose requests are accepted."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+
+from services.local.ports import free_port
+from services.local.processes import Child
+from tests.bench import contestants, cpu, wrk
+from tests.bench.bed import Bed
+from tests.bench.conditions import Conditions, Scale, versions
+from tests.bench.contestants import Audience
+from tests.bench.open_loop import CONNECTIONS, Outcome
+from tests.bench.report import Report, spread, table
+
+NAME = "overload"
+PATH = "/v1/orders"
+"""Passed on to a service: work enough for a request to be worth refusing."""
+CALLERS = 32
+HALF, THRICE = 0.5, 3.0
+SHEDDING, NOT = "shedding", "no shedding"
+VARIANTS: Mapping[str, Mapping[str, str]] = {SHEDDING: {}, NOT: {"GATEWAY_SHED_MOST_IN_HAND": "0"}}
+
+
+@dataclass(frozen=True)
+class Window:
+    """At that part of the capacity, in that many seconds."""
+
+    load: float
+    seconds: float
+    outcome: Outcome
+
+    def per_s(self, count: int) -> float:
+        return count / self.seconds
+
+
+def run(bed: Bed, scale: Scale) -> Report:
+    audience = Audience()
+    tokens = bed.folder / "tokens"
+    tokens.write_text("\n".join(request.headers["Authorization"].split()[1] for request in audience.with_tokens({})))
+    backend = contestants.stub(bed, audience.jwks)
+    requests = [wrk.Request(PATH, request.headers) for request in audience.with_tokens({})]
+    conditions = Conditions(
+        scale,
+        versions("uvicorn"),
+        f"open loop of one Python process with {CONNECTIONS} connections; GET {PATH} passed on to a stub",
+    )
+    capacity: list[float] = []
+    found: dict[tuple[str, float], list[Window]] = {(name, load): [] for name in VARIANTS for load in (HALF, THRICE)}
+    for _ in range(scale.rounds):
+        for name, settings in VARIANTS.items():
+            child, url = _gateway(bed, backend, settings)
+            closed = wrk.run(url, requests, CALLERS, max(1.0, scale.window_s))
+            capacity.append(closed.rate)
+            for load in (HALF, THRICE):
+                found[name, load].append(_window(url, tokens, load, closed.rate, scale.window_s))
+                if not scale.small:
+                    cpu.until_idle(child.pid)
+            bed.end(child)
+    report = Report(NAME)
+    report.add(
+        conditions.tell(), f"Capacity, {CALLERS} callers in a closed loop: {spread(capacity).show()} requests a second."
+    )
+    report.add(*_tables(found))
+    return report
+
+
+def _gateway(bed: Bed, backend: str, settings: Mapping[str, str]) -> tuple[Child, str]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    env = {**contestants.gateway_environment(bed, port, contestants.all_at(backend), backend), **settings}
+    return bed.ready(bed.python("gateway", "-m", "services.cli", "serve", "gateway", env=env), f"{url}/readyz"), url
+
+
+def _window(url: str, tokens: Path, load: float, capacity: float, seconds: float) -> Window:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.open_loop",
+        url,
+        PATH,
+        str(tokens),
+        str(load * capacity),
+        str(seconds),
+    ]
+    done = subprocess.run(cpu.pinned(cpu.OTHER_CORE, *command), capture_output=True, text=True, check=True)
+    return Window(load, seconds, Outcome(**json.loads(done.stdout)))
+
+
+def _tables(found: Mapping[tuple[str, float], list[Window]]) -> Iterator[str]:
+    head = [
+        "",
+        "of capacity",
+        "accepted/s",
+        "p50 ms",
+        "p99 ms",
+        "refused/s",
+        "refused p99 ms",
+        "never sent/s",
+        "failed",
+    ]
+    rows = [
+        [
+            name,
+            f"{load:g}",
+            spread([w.per_s(len(w.outcome.accepted)) for w in windows]).show(),
+            spread([_quantile(w.outcome.accepted, 0.5) for w in windows]).show(1),
+            spread([_quantile(w.outcome.accepted, 0.99) for w in windows]).show(1),
+            spread([w.per_s(len(w.outcome.shed)) for w in windows]).show(),
+            spread([_quantile(w.outcome.shed, 0.99) for w in windows]).show(1),
+            spread([w.per_s(w.outcome.unsent) for w in windows]).show(),
+            str(sum(w.outcome.failed for w in windows)),
+        ]
+        for (name, load), windows in found.items()
+    ]
+    yield table(head, rows)
+    yield "*Unsent*: all connections of the load were waiting for an answer."
+
+
+def _quantile(seconds: list[float], share: float) -> float:
+    """In ms."""
+    ranked = sorted(seconds)
+    return ranked[min(len(ranked) - 1, int(share * len(ranked)))] * 1000 if ranked else nan
