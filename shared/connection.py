@@ -77,28 +77,41 @@ class GuardedProtocol(TrailersProtocol):
         """End the connection if its client takes too long. `interval_s`: since the last time."""
         if self._since is None or self.transport.is_closing():
             return
-        if self._awaits_head:
-            if now - self._since > self.limits.head_s:
-                self.refuse(HTTPStatus.REQUEST_TIMEOUT)
-        elif self.flow.read_paused or self.cycle.waiting_for_100_continue:
+        if self._waits_for_us():
             self._since += interval_s
-        elif now - self._since > self.limits.body_s + self._body_bytes / self.limits.body_rate:
+        elif now - self._since > self._allowed_s():
             self.refuse(HTTPStatus.REQUEST_TIMEOUT)
 
     def refuse(self, status: HTTPStatus) -> None:
         """Say so where no other answer has begun, and close."""
-        cycle = self.cycle
-        is_answering = cycle is not None and not cycle.response_complete
-        has_spoken = self._head_bytes > 0 or not self._awaits_head
-        if has_spoken and not self.pipeline and not (is_answering and (self._awaits_head or cycle.response_started)):
+        if self._can_answer() and not self.pipeline:
             self.transport.write(_problem(status))
-        if is_answering:
-            cycle.disconnected = True
-            cycle.message_event.set()
+        if self._is_answering():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  a name of uvicorn's
         self.refuse(self._refusal)
+
+    def _waits_for_us(self) -> bool:
+        if self._awaits_head:
+            return self._is_answering()
+        return self.flow.read_paused or self.cycle.waiting_for_100_continue
+
+    def _allowed_s(self) -> float:
+        if self._awaits_head:
+            return self.limits.head_s
+        return self.limits.body_s + self._body_bytes / self.limits.body_rate
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _can_answer(self) -> bool:
+        """Whether what is written now is taken for the answer to what has come last."""
+        if self._awaits_head:
+            return self._head_bytes > 0 and not self._is_answering()
+        return self._is_answering() and not self.cycle.response_started
 
     def _exact_head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)

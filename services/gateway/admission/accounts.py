@@ -8,13 +8,22 @@ from email_validator import EmailNotValidError, validate_email
 from python_multipart.exceptions import FormParserError
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope
 
 from services.gateway.errors import BodyTooSlow
 
 MAX_LOGIN_BYTES = 16 * 1024
 _JSON = "application/json"
+UNREADABLE = (
+    ClientDisconnect,
+    FormParserError,
+    HTTPException,
+    MultiPartException,
+    RecursionError,
+    UnicodeDecodeError,
+    msgspec.DecodeError,
+)
 
 
 class JsonLogin(msgspec.Struct):
@@ -57,7 +66,7 @@ async def accounts_in(scope: Scope, body: ReadBody) -> list[str]:
         else:
             async with request.form(max_files=0, max_fields=20) as form:
                 named = [str(name) for name in form.getlist("username")]
-    except (msgspec.DecodeError, HTTPException, MultiPartException, FormParserError, UnicodeDecodeError):
+    except UNREADABLE:
         return []
     return [digest(name) for name in dict.fromkeys(named) if name]
 

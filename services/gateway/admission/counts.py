@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import RedisStorage
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -19,6 +19,28 @@ class CountedAlone(Exception):
     """Redis does not answer; limits hold for each replica by itself."""
 
 
+class OwnCounts:
+    """In memory; what is over is removed when there is twice as much of it as the last time."""
+
+    PURGE_FROM = 10_000
+
+    def __init__(self) -> None:
+        self._counts: dict[str, tuple[int, float]] = {}
+        """By key: the count, and when it is over."""
+        self._purge_at = self.PURGE_FROM
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def add(self, key: str, seconds: int, amount: int, now: float) -> int:
+        count, ends = self._counts.get(key, (0, now + seconds))
+        self._counts[key] = count + amount, ends
+        if len(self._counts) > self._purge_at:
+            self._counts = {each: count for each, count in self._counts.items() if count[1] > now}
+            self._purge_at = max(self.PURGE_FROM, 2 * len(self._counts))
+        return count + amount
+
+
 class SharedCounts:
     """After a failure Redis is left alone for `pause_s`, and asked by one request a pause: the others do not wait."""
 
@@ -29,7 +51,7 @@ class SharedCounts:
             key_prefix="limits",
             connection_pool=redis.connection_pool,  # type: ignore[arg-type]
         )
-        self._alone = MemoryStorage()
+        self._own = OwnCounts()
         self._timeout_s = timeout_s
         self._pause_s = pause_s
         self._ask_at = float("-inf")
@@ -50,7 +72,7 @@ class SharedCounts:
             else:
                 self.answered()
                 return count
-        return await self._alone.incr(key, seconds, amount)
+        return self._own.add(key, seconds, amount, now)
 
     def failed(self, failure: Exception) -> None:
         """Redis did not answer."""

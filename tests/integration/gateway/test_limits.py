@@ -111,6 +111,7 @@ async def test_behind_a_named_proxy_its_clients_are_told_apart(start: Start) -> 
             for client in ("192.0.2.1", "192.0.2.2", "192.0.2.1")
         ]
         assert codes == [200, 200, 429]
+        assert world.users.last("/v1/users").values("X-Forwarded-For") == ["192.0.2.2"]
 
 
 async def test_bad_tokens_are_counted_by_address(start: Start) -> None:
