@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from services.gateway.settings import Settings
 from shared.ids import new_id
 from tests.integration.gateway.conftest import Start, World
 from tests.integration.gateway.stub import replies
