@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 from aiormq.exceptions import ChannelPreconditionFailed
 
 from shared import events
+from shared.background import Permanent
 
 EVENTS = "events"
 """Durable topic exchange; the routing key is the event's type."""
@@ -44,7 +45,7 @@ JOBS: dict[str, tuple[type[events.Event], ...]] = {
 """Which events each job of the worker is about: the bindings of its queue."""
 
 
-class TopologyMismatch(Exception):
+class TopologyMismatch(Permanent):
     """A queue or exchange exists with other arguments. Nothing that retrying would mend."""
 
 

@@ -21,6 +21,7 @@ from services.gateway.invalidation import Invalidation
 from services.gateway.keys import KeySet
 from services.gateway.last_known_good import LastKnownGood
 from services.gateway.live import LiveFeed
+from services.gateway.many import Many
 from services.gateway.panel_cache import PanelCache
 from services.gateway.panels import Service
 from services.gateway.revocation import Revocations
@@ -46,6 +47,7 @@ class Gateway:
     invalidation: Invalidation
     fetcher: Fetcher
     dashboards: Dashboards
+    many: Many
     descriptions: Descriptions
 
 
@@ -74,6 +76,7 @@ def build(
     invalidation = Invalidation(cache, fetcher.drop)
     feed = LiveFeed(settings.rabbitmq_url, settings.feed_reconnect_s)
     feed.subscribe(invalidation)
+    dashboards = Dashboards(cache, fetcher, known_good, settings)
     return Gateway(
         settings=settings,
         upstreams=upstreams,
@@ -87,7 +90,8 @@ def build(
         feed=feed,
         invalidation=invalidation,
         fetcher=fetcher,
-        dashboards=Dashboards(cache, fetcher, known_good, settings),
+        dashboards=dashboards,
+        many=Many(dashboards),
         descriptions=Descriptions(upstreams, settings),
     )
 
@@ -110,11 +114,12 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         metrics.CACHE_ENTRIES.set_function(lambda: len(gateway.cache))
         background = await stack.enter_async_context(Background())
         app.state.background = background
-        background.start("jwks", gateway.keys.keep_fresh())
-        background.start("revocations", gateway.revocations.follow())
-        background.start("live feed", gateway.feed.run())
-        background.start("write-behind", gateway.known_good.write_behind())
-        background.start("descriptions", gateway.descriptions.keep_fresh())
+        app.state.checks.useful["background"] = background.check
+        background.start("jwks", gateway.keys.keep_fresh)
+        background.start("revocations", gateway.revocations.follow)
+        background.start("live feed", gateway.feed.run)
+        background.start("write-behind", gateway.known_good.write_behind)
+        background.start("descriptions", gateway.descriptions.keep_fresh)
         yield gateway
 
 

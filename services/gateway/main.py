@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
-from services.gateway.routes import dashboard, dashboard_openapi, passthrough
-from services.gateway.routes.table import OPERATIONS
+from services.gateway.routes import batch, dashboard, dashboard_openapi, passthrough, reports
+from services.gateway.routes.table import OPERATIONS, body_limits
 from services.gateway.settings import Settings
 from shared import serve, web
 from shared.probes import internal_app
@@ -30,9 +30,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "gateway",
         used,
         lifespan=lifespan,
-        routes=[*dashboard.routes(), *passthrough.routes()],
+        routes=[*dashboard.routes(), batch.router, *reports.routes(), *passthrough.routes()],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
-        body_limits={operation.path: used.upload_max_bytes for operation in OPERATIONS if operation.upload},
+        body_limits=body_limits(used.upload_max_bytes),
     )
     _describe_whole_api(app)
     return app
@@ -45,6 +45,7 @@ def _describe_whole_api(app: FastAPI) -> None:
     def described(_version: int) -> dict[str, Any]:
         document = own()
         dashboard_openapi.describe(document)
+        reports.describe(document)
         return merge(document, OPERATIONS, app.state.gateway.descriptions.documents)
 
     app.openapi = lambda: described(app.state.gateway.descriptions.version)  # type: ignore[method-assign]

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.worker import panels
+from services.worker import panels, report_routes
 from services.worker.admin.routes import router as admin
 from services.worker.consumers import Consumers
 from services.worker.gauges import measure_ledger, measure_queues
@@ -26,6 +27,7 @@ from services.worker.smtp import Mailer
 from services.worker.sweeper import Sweeper
 from shared import serve, web
 from shared.background import Background
+from shared.csv_export import Exporter
 from shared.db import Database, is_outage
 from shared.panels import panel_route
 from shared.probes import metrics
@@ -51,21 +53,22 @@ async def working(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         consumers = Consumers(settings, ledger, jobs, hints, app.state.checks.say_stuck)
         sweeper = Sweeper(db, ledger, jobs, settings.sweep_interval_s, settings.shutdown_grace_s)
         relay = Relay(db, settings.rabbitmq_url, SERVICE)
-        background.start("relay", relay.run())
-        background.start("outbox gauges", relay.measure())
-        background.start("hints", hints.run())
-        background.start("consumers", consumers.run())
-        background.start("sweeper", sweeper.run())
-        background.start("queue gauges", measure_queues(settings.rabbitmq_url))
-        background.start("ledger gauges", measure_ledger(db))
-        background.start("purge", purge(db, settings.keep_done_s, settings.purge_interval_s))
-        background.start("expired imports", keep_deleting(db, storage, settings.purge_interval_s))
-        background.start("mailer", mailer.run())
-        background.start("importer", importer.run())
+        background.start("relay", relay.run)
+        background.start("outbox gauges", relay.measure)
+        background.start("hints", hints.run)
+        background.start("consumers", consumers.run)
+        background.start("sweeper", sweeper.run)
+        background.start("queue gauges", partial(measure_queues, settings.rabbitmq_url))
+        background.start("ledger gauges", partial(measure_ledger, db))
+        background.start("purge", partial(purge, db, settings.keep_done_s, settings.purge_interval_s))
+        background.start("expired imports", partial(keep_deleting, db, storage, settings.purge_interval_s))
+        background.start("mailer", mailer.run)
+        background.start("importer", importer.run)
         app.state.db, app.state.background = db, background
         app.state.uploads = Uploads(db, storage, settings.import_max_bytes)
+        app.state.exporter = Exporter(settings)
         app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
-        app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check}
+        app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check, "background": background.check}
         yield
 
 
@@ -92,6 +95,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             router,
             admin,
             imports,
+            report_routes.router,
+            report_routes.internal,
             metrics,
             panel_route("analytics", analytics),
             panel_route("notifications", notifications),

@@ -130,6 +130,21 @@ class Notification(Base):
     __table_args__ = (sa.Index("notifications_unread", "user_id", "id", postgresql_where=sa.text("NOT read")),)
 
 
+class Report(Base):
+    """What a user wants to download: days in UTC, both included. The rows are read when it is downloaded."""
+
+    __tablename__ = "reports"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    first_day: Mapped[date]
+    last_day: Mapped[date]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (sa.CheckConstraint("kind IN ('orders', 'analytics')", name="reports_kind"),)
+
+
 class UserRollup(Base):
     __tablename__ = "user_rollups"
 
