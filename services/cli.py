@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from services.operate.imports import import_orders
 from services.operate.jobs import jobs
 from services.operate.report import report
 from services.operate.status import status
@@ -90,6 +91,7 @@ def mail(
 
 app.command()(status)
 app.command()(report)
+app.command("import")(import_orders)
 app.add_typer(jobs, name="jobs")
 
 

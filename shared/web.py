@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -45,11 +46,13 @@ def create_app(
     lifespan: Lifespan,
     routes: Iterable[APIRouter | BaseRoute],
     is_outage: Callable[[Exception], bool] = lambda _: False,
+    body_limits: Mapping[str, int] | None = None,
 ) -> FastAPI:
     """The application of one service.
 
     `lifespan` builds what the service needs and puts it on `app.state`, and what it depends on in
     `app.state.checks`. `is_outage` tells the exceptions that mean "a dependency is away" (503) from defects (500).
+    `body_limits`: by path, of routes whose bodies may be larger than those of others, in bytes.
     """
     app = Application(
         title=f"Dashboard: {service}",
@@ -59,7 +62,8 @@ def create_app(
         redirect_slashes=False,
         responses={"4XX": {"model": errors.Problem}, "5XX": {"model": errors.Problem}},
     )
-    app.add_middleware(RequestContext, is_outage=is_outage, max_body_bytes=settings.max_body_bytes)
+    limits = BodyLimits(settings.max_body_bytes, body_limits or {})
+    app.add_middleware(RequestContext, is_outage=is_outage, limits=limits)
     problems.install(app)
     routes = list(routes)
     for route in routes:
@@ -69,7 +73,7 @@ def create_app(
             app.router.routes.append(route)
     app.answer_directly(
         (route for route in routes if isinstance(route, AsgiRoute)),
-        RequestContext(app, is_outage, settings.max_body_bytes),
+        RequestContext(app, is_outage, limits),
     )
     app.include_router(probes)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -110,13 +114,24 @@ class Application(FastAPI):
             await super().__call__(scope, receive, send)
 
 
+@dataclass(frozen=True)
+class BodyLimits:
+    """The largest request body in bytes: `by_path`, else `ordinary`."""
+
+    ordinary: int
+    by_path: Mapping[str, int]
+
+    def of(self, path: str) -> int:
+        return self.by_path.get(path, self.ordinary)
+
+
 class RequestContext:
     """Gives each request its id and trace, catches what nobody caught, logs and measures. Plain ASGI."""
 
-    def __init__(self, app: ASGIApp, is_outage: Callable[[Exception], bool], max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, is_outage: Callable[[Exception], bool], limits: BodyLimits) -> None:
         self._app = app
         self._is_outage = is_outage
-        self._max_body_bytes = max_body_bytes
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -140,7 +155,7 @@ class RequestContext:
 
         try:
             if _LENGTH in headers or _TRANSFER in headers:
-                receive = _bounded(headers, receive, self._max_body_bytes)
+                receive = _bounded(headers, receive, self._limits.of(scope["path"]))
             await app(scope, receive, send_with_id)
         except Exception as error:
             response = self._response_to(error, scope)

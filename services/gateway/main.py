@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
-from services.gateway.routes import dashboard, dashboard_openapi, passthrough, reports
-from services.gateway.routes.table import OPERATIONS
+from services.gateway.routes import batch, dashboard, dashboard_openapi, passthrough, reports
+from services.gateway.routes.table import OPERATIONS, body_limits
 from services.gateway.settings import Settings
 from shared import serve, web
 from shared.probes import internal_app
@@ -30,8 +30,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "gateway",
         used,
         lifespan=lifespan,
-        routes=[*dashboard.routes(), *reports.routes(), *passthrough.routes()],
+        routes=[*dashboard.routes(), batch.router, *reports.routes(), *passthrough.routes()],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
+        body_limits=body_limits(used.upload_max_bytes),
     )
     _describe_whole_api(app)
     return app

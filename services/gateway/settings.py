@@ -49,6 +49,12 @@ class Settings(ServiceSettings):
     """From the first byte of a request to the head of its response, the upload included."""
     client_stall_s: float = Field(30, gt=0)
     """How long a client may take for the next piece of a response (up to 256 KB) before it is cut off."""
+    upload_max_bytes: int = Field(1024**3 + 1024**2, gt=0)
+    """The largest request body of a route that takes uploads; the service behind it may take less."""
+    upload_timeout_s: float = Field(900, gt=0)
+    """From the first byte of an upload to the head of its response."""
+    upload_idle_s: float = Field(15, gt=0)
+    """The longest silence within an upload."""
     idle_connections: int = Field(100, ge=1)
     """Connections kept open to each service."""
     max_panel_bytes: int = Field(1024 * 1024, gt=0)

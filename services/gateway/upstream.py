@@ -20,14 +20,15 @@ HeaderList = list[tuple[str, str]]
 
 
 @asynccontextmanager
-async def http_transport(settings: Settings) -> AsyncIterator[Transport]:
+async def http_transport(settings: Settings, read_timeout_s: float) -> AsyncIterator[Transport]:
     """Connections to the services. Used without `httpx.AsyncClient`, which would keep cookies between callers.
 
-    A cancelled request closes its connection at once; what is sent and received is streamed as it is.
+    A cancelled request closes its connection at once; what is sent and received is streamed as it is. A service is
+    silent, in the sense of the read timeout, also while a request is being sent to it.
     """
     transport = HTTPTransport(
         connect_timeout=settings.connect_timeout_s,
-        read_timeout=settings.read_timeout_s,
+        read_timeout=read_timeout_s,
         pool_max_idle_per_host=settings.idle_connections,
         follow_redirects=False,
         enable_gzip=False,

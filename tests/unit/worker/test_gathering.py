@@ -61,7 +61,7 @@ async def test_one_hint_a_user() -> None:
     users = [uuid4(), uuid4()]
     hints = Hints()
 
-    async def publish(body: bytes) -> None:
+    async def publish(_key: str, body: bytes) -> None:
         sent.append(msgspec.json.decode(body, type=Hint))
         await free.wait()
 
@@ -88,7 +88,7 @@ async def test_hints_without_a_broker_are_lost() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
 
-    async def publish(body: bytes) -> None:
+    async def publish(_key: str, body: bytes) -> None:
         sent.append(msgspec.json.decode(body, type=Hint).user_id)
 
     hints.publish = publish
