@@ -105,6 +105,14 @@ class OrderCancelled(OrderChanged, frozen=True, kw_only=True):
     type: ClassVar[str] = "order.cancelled"
 
 
+class WebhookPing(Event, frozen=True, kw_only=True):
+    """A user tries one of their webhooks. It goes to that alone, never through RabbitMQ."""
+
+    type: ClassVar[str] = "webhook.ping"
+
+    webhook_id: UUID
+
+
 EVENTS: dict[str, type[Event]] = {
     kind.type: kind
     for kind in (
@@ -115,6 +123,7 @@ EVENTS: dict[str, type[Event]] = {
         OrderPaid,
         OrderShipped,
         OrderCancelled,
+        WebhookPing,
     )
 }
 

@@ -32,6 +32,13 @@ JOBS: dict[str, tuple[type[events.Event], ...]] = {
         events.OrderShipped,
         events.OrderCancelled,
     ),
+    "webhooks": (
+        events.OrderCreated,
+        events.OrderPaid,
+        events.OrderShipped,
+        events.OrderCancelled,
+        events.UserUpdated,
+    ),
 }
 """Which events each job of the worker is about: the bindings of its queue."""
 

@@ -37,6 +37,7 @@ TOUCHED: dict[str, tuple[str, ...] | None] = {
     events.OrderPaid.type: ("orders",),
     events.OrderShipped.type: ("orders",),
     events.OrderCancelled.type: ("orders",),
+    events.WebhookPing.type: (),
 }
 """The panels that an event changes at once. What the worker makes of it later, its hints tell.
 

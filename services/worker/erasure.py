@@ -29,6 +29,8 @@ BURY_RECIPIENT = """
     SET revision = greatest(kept.revision, excluded.revision), email = NULL, name = NULL
 """
 FORGET_NOTIFICATIONS = "DELETE FROM notifications WHERE user_id = $1"
+FORGET_DELIVERIES = "DELETE FROM webhook_deliveries WHERE user_id = $1"
+FORGET_WEBHOOKS = "DELETE FROM webhooks WHERE user_id = $1"
 FORGET_ERRORS = "UPDATE job_audit SET previous_error = NULL WHERE user_id = $1"
 
 
@@ -46,6 +48,8 @@ async def erase(connection: Connection, user_id: UUID, revision: int, jobs: Sequ
     await connection.execute(BURY_RECIPIENT, user_id, revision)
     await connection.execute(FORGET_NOTIFICATIONS, user_id)
     await send_ledger.forget(connection, user_id)
+    await connection.execute(FORGET_DELIVERIES, user_id)
+    await connection.execute(FORGET_WEBHOOKS, user_id)
     await connection.execute(FORGET_ERRORS, user_id)
 
 
