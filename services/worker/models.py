@@ -197,7 +197,7 @@ class WebhookDelivery(Base):
         sa.ForeignKeyConstraint(["user_id", "webhook_id"], ["webhooks.user_id", "webhooks.id"], ondelete="CASCADE"),
         sa.UniqueConstraint("user_id", "webhook_id", "event_id"),
         sa.Index("webhook_deliveries_page", "user_id", "webhook_id", "id"),
-        sa.Index("webhook_deliveries_age", "updated_at", postgresql_where=sa.text("state <> 'pending'")),
+        sa.Index("webhook_deliveries_age", "updated_at"),
     )
 
 

@@ -51,8 +51,10 @@ PURGE_MAILS = """
 """
 PURGE_WEBHOOK_DELIVERIES = """
     DELETE FROM webhook_deliveries WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM webhook_deliveries
-        WHERE state <> 'pending' AND updated_at < now() - $1 * interval '1 second'
+        SELECT ctid FROM webhook_deliveries WHERE updated_at < now() - $1 * interval '1 second' AND NOT EXISTS (
+            SELECT FROM jobs WHERE job = 'webhooks' AND jobs.event_id = webhook_deliveries.id
+                AND jobs.state IN ('retrying', 'dead')
+        )
         ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ))
 """

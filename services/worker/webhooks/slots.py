@@ -10,6 +10,8 @@ from uuid import UUID
 
 MAX_AILING = 10_000
 """Hosts that are remembered as such."""
+CLOCK_S = 1e-6
+"""Less than that is no difference between two times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +90,8 @@ class Slots:
         return sum(calls for lane, calls in self._hosts.items() if lane in self._ailing)
 
     def _paced(self, lane: str, now: float) -> bool:
-        burst_s = self._bounds.per_host / self._bounds.per_host_per_s
-        return self._due.get(lane, now) - now < burst_s
+        ahead_s = (self._bounds.per_host - 1) / self._bounds.per_host_per_s
+        return self._due.get(lane, now) - now <= ahead_s + CLOCK_S
 
     def _forget_paced(self, now: float) -> None:
         self._due = {lane: due for lane, due in self._due.items() if due > now}

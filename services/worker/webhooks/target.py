@@ -72,7 +72,7 @@ def _split(url: str) -> URL:
 
 def _host(raw: str, *, local_names: bool) -> str:
     host = raw.lower().removesuffix(".")
-    if ":" in host:
+    if ":" in host and "%" not in host:
         return _checked(IPv6Address, host)
     labels = host.split(".")
     if not all(0 < len(label) < 64 and re.fullmatch(r"[a-z0-9_-]+", label) for label in labels) or len(host) > 253:

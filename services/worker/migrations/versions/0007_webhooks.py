@@ -60,12 +60,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("user_id", "webhook_id", "event_id"),
     )
     op.create_index("webhook_deliveries_page", "webhook_deliveries", ["user_id", "webhook_id", "id"])
-    op.create_index(
-        "webhook_deliveries_age",
-        "webhook_deliveries",
-        ["updated_at"],
-        postgresql_where=sa.text("state <> 'pending'"),
-    )
+    op.create_index("webhook_deliveries_age", "webhook_deliveries", ["updated_at"])
 
 
 def downgrade() -> None:
