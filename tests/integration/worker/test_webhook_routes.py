@@ -83,8 +83,9 @@ async def test_a_changed_url_is_judged_as_a_new_one(hooks: Hooks) -> None:
     made = await hooks.create(URL)
     answer = await hooks.ask("PATCH", f"/{made['id']}", json={"url": "https://127.0.0.1/"})
     assert [error["field"] for error in answer.json()["errors"]] == ["url"]
-    for change in ({"url": None}, {"events": []}, {"secret": "x"}, {"disabled_reason": None}):
-        assert (await hooks.ask("PATCH", f"/{made['id']}", json=change)).status_code == 422 or change == {"url": None}
+    changes: list[dict[str, Any]] = [{"events": []}, {"secret": "x"}, {"disabled_reason": None}]
+    for change in changes:
+        assert (await hooks.ask("PATCH", f"/{made['id']}", json=change)).status_code == 422
     assert (await hooks.read(made["id"]))["url"] == URL
 
 

@@ -215,7 +215,7 @@ async def test_days_of_failure_turn_it_off(hooks: Hooks, receiver: Receiver) -> 
     await hooks.world.publish(*(created(hooks.user_id) for _ in range(5)))
 
     async def off() -> bool:
-        return (await hooks.read(webhook["id"]))["disabled_reason"] == "failing"
+        return bool((await hooks.read(webhook["id"]))["disabled_reason"] == "failing")
 
     await eventually(off)
     await hooks.until(webhook["id"], "cancelled")

@@ -20,7 +20,7 @@ KEYS = ("a" * 32, "b" * 32)
 
 
 def settings(**more: Any) -> Settings:
-    given = {"environment": "production", "webhook_secret_keys": SecretStr(KEYS[0])} | more
+    given: dict[str, Any] = {"environment": "production", "webhook_secret_keys": SecretStr(KEYS[0])} | more
     secret = SecretStr("a secret that only these tests know")
     return Settings(database_url="", rabbitmq_url="", internal_token_secret=secret, **given)
 
@@ -53,12 +53,13 @@ def test_secrets_survive_a_change_of_keys() -> None:
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(200, None), (204, None), (301, "redirects are not followed"), (404, "answered 404"), (500, "answered 500")],
+    [(200, ""), (204, ""), (301, "redirects are not followed"), (404, "answered 404"), (500, "answered 500")],
 )
-def test_what_an_answer_means(status: int, said: str | None) -> None:
+def test_what_an_answer_means(status: int, said: str) -> None:
     """Only 2xx is a success."""
-    complaint = calls.complaint(status)
-    assert complaint == said or said in (complaint or "")
+    complaint = calls.complaint(status) or ""
+    assert said in complaint
+    assert bool(said) == bool(complaint)
 
 
 @pytest.mark.parametrize(
