@@ -23,6 +23,8 @@ log = get_logger(__name__)
 
 CROWDED_PAUSE_S = 0.05
 """How soon it is looked again while something due has to wait for its host's pace."""
+MAX_REST_S = 0.5
+"""After a look there is a rest as long as it took: with thousands of hosts in the ledger it is not cheap."""
 
 # The hosts that have anything to do are found by steps along the index: one host's thousand deliveries are not read.
 FIND_DUE = """
@@ -77,7 +79,10 @@ class Dispatcher:
         """Until cancelled; calls that are under way then may finish."""
         try:
             while True:
-                await self._wait(await self._round())
+                began = _now()
+                pause_s = await self._round()
+                await asyncio.sleep(min(_now() - began, MAX_REST_S))
+                await self._wait(pause_s)
         except asyncio.CancelledError:
             await to_the_end(self._finish())
             raise

@@ -198,7 +198,7 @@ class Webhooks:
 
 def _change(row: models.Webhook, body: WebhookChange, target: Target | None) -> None:
     if body.url is not None and target is not None:
-        row.url, row.lane = body.url, target.lane
+        row.url, row.lane, row.failing_since = body.url, target.lane, None
     if body.events is not None:
         row.events = list(body.events)
     if "description" in body.model_fields_set:
