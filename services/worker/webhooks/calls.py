@@ -38,7 +38,8 @@ SPARE_ATTEMPTS = 5
 AGENT = "Dashboard-Webhooks/1"
 INTERRUPTED = "interrupted on our side; made again"
 GONE = 410
-PATIENT = (429, 503)
+TOO_MANY = 429
+PATIENT = (TOO_MANY, 503)
 
 
 class ReceiverFailed(Transient):
@@ -55,6 +56,11 @@ class Ended:
     status: int | None = None
     error: str | None = None
     wait_s: float = 0.0
+
+    @property
+    def host_is_well(self) -> bool:
+        """A host that answers no to one of its many users is."""
+        return self.status is not None and self.status < 500 and self.status != TOO_MANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ class Call:
         began = time.monotonic()
         self.ended = await self._call(began)
         metrics.WEBHOOK_CALL_DURATION.observe(time.monotonic() - began)
-        self.listener.called(self.claim.lane, self.ended.error is None)
+        self.listener.called(self.claim.lane, self.ended.host_is_well)
         if self.ended.error is not None and not self.is_last:
             failure = ReceiverFailed(self.ended.error)
             failure.wait_s = self.ended.wait_s

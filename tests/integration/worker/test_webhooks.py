@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 from standardwebhooks import Webhook as Verifier
 
 from services.worker.settings import Settings
 from shared import events
 from tests.integration.worker.hooks import QUICK, Hooks
-from tests.integration.worker.operators import detail, listed
+from tests.integration.worker.operators import detail, listed, order
 from tests.integration.worker.receiver import Receiver, answer, receiving
 from tests.integration.worker.test_erasure import deletion
 from tests.integration.worker.world import World, changed, created, registered, settings_for, working
@@ -44,13 +45,13 @@ def hooks(world: World) -> Hooks:
 async def test_an_event_is_a_signed_call(hooks: Hooks, receiver: Receiver) -> None:
     """The receiver gets the event, and can verify it with the secret by the Standard Webhooks library."""
     webhook = await hooks.create(receiver.url("/hook?key=1"))
-    order = created(hooks.user_id)
-    [event_id] = await hooks.world.publish(order)
+    placed = created(hooks.user_id)
+    [event_id] = await hooks.world.publish(placed)
     [delivery] = await hooks.until(webhook["id"], "delivered")
     [got] = receiver.received
     assert Verifier(webhook["secret"]).verify(got.body, got.headers) == got.event
     assert (got.path, got.id, got.event["type"]) == ("/hook?key=1", str(event_id), "order.created")
-    assert got.event["data"]["order_id"] == str(order.order_id)
+    assert got.event["data"]["order_id"] == str(placed.order_id)
     assert "mail" not in got.event["data"]
     assert (delivery["event_id"], delivery["attempts"], delivery["response_status"]) == (str(event_id), 1, 200)
     assert delivery["error"] is delivery["next_attempt_at"] is None
@@ -61,8 +62,8 @@ async def test_only_a_users_own_and_chosen_events(hooks: Hooks, receiver: Receiv
     """Each of several webhooks gets what it was made for, and nobody gets another's."""
     paid = await hooks.create(receiver.url("/paid"), ["order.paid", "order.paid"])
     every = await hooks.create(receiver.url("/every"))
-    order, others = created(hooks.user_id), created(uuid4())
-    await hooks.world.publish(others, order, changed(events.OrderPaid, order, "created"))
+    placed, others = created(hooks.user_id), created(uuid4())
+    await hooks.world.publish(others, placed, changed(events.OrderPaid, placed, "created"))
     await hooks.until(paid["id"], "delivered", 1)
     await hooks.until(every["id"], "delivered", 2)
     got = sorted((one.path, one.event["type"]) for one in receiver.received)
@@ -74,11 +75,11 @@ async def test_only_a_users_own_and_chosen_events(hooks: Hooks, receiver: Receiv
 async def test_an_event_that_comes_twice_is_one_delivery(hooks: Hooks, receiver: Receiver) -> None:
     """Even when the ledger has forgotten the event."""
     webhook = await hooks.create(receiver.url())
-    order = created(hooks.user_id)
-    [event_id] = await hooks.world.publish(order)
+    placed = created(hooks.user_id)
+    [event_id] = await hooks.world.publish(placed)
     await hooks.until(webhook["id"], "delivered")
     await hooks.world.fetch("DELETE FROM jobs WHERE event_id = $1", event_id)
-    await hooks.world.publish(order, event_id=event_id)
+    await hooks.world.publish(placed, event_id=event_id)
     await hooks.world.until(event_id, webhooks="done")
     assert len(await hooks.deliveries(webhook["id"])) == len(receiver.received) == 1
 
@@ -303,6 +304,28 @@ async def test_a_user_who_is_deleted(world: World, receiver: Receiver) -> None:
     assert await world.fetch("SELECT FROM jobs WHERE user_id = $1 AND payload IS NOT NULL", user.user_id) == []
     refused = await hooks.ask("POST", json={"url": receiver.url(), "events": ["order.paid"]})
     assert refused.status_code == 404
+
+
+async def test_what_fails_because_of_us_is_the_operators(quick: Settings, receiver: Receiver) -> None:
+    """A secret that no key decrypts makes dead jobs, not failed deliveries; mended and replayed, they are made."""
+    other = SecretStr("another key than the one of before")
+    async with working(quick) as world:
+        hooks = Hooks(world, uuid4())
+        webhook = await hooks.create(receiver.url())
+    async with working(quick.model_copy(update={"webhook_secret_keys": other, "webhook_attempts": 1})) as world:
+        hooks.world = world
+        await world.publish(created(hooks.user_id))
+        [waiting] = await hooks.until(webhook["id"], "pending")
+        await world.until(waiting["id"], webhooks="dead")
+        assert (await hooks.read(webhook["id"]))["failing_since"] is None
+        shown = await listed(world, job="webhooks", state="dead")
+        assert [item["last_error"].split(":")[0] for item in shown["items"]] == ["SecretUnreadable"]
+    async with working(quick) as world:
+        hooks.world = world
+        replayed = await order(world, "replay", job="webhooks", event_ids=[waiting["id"]])
+        assert replayed["replayed"] == 1
+        await hooks.until(webhook["id"], "delivered")
+    assert len(receiver.received) == 1
 
 
 async def test_old_deliveries_are_purged(quick: Settings, receiver: Receiver) -> None:
