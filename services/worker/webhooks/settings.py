@@ -28,8 +28,8 @@ class WebhookSettings(ProducerSettings):
     webhook_calls: int = Field(32, ge=1)
     """Calls of one worker under way at once..."""
     webhook_calls_per_host: int = Field(4, ge=1)
-    """... to one host and port; one that did not answer last, or with a 429 or 5xx, gets one, and all such together half
-    of the places..."""
+    """... to one host and port; one whose last call had no answer, a 429 or a 5xx gets one, and all such half of the
+    places..."""
     webhook_calls_per_user: int = Field(8, ge=1)
     """... for one user."""
     webhook_rate_per_host: float = Field(20, gt=0)

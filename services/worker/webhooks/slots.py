@@ -1,7 +1,7 @@
 """How many calls may be under way: altogether, to one host, for one user; and how often one host is called.
 
 So one host that hangs holds some of the places, never all, and neither does one user with many of them. A host whose
-last call had no good answer is ailing: it gets one place until one has, and all that are ailing share half of the places.
+last call had no good answer is ailing: it gets one place until one has, and all such hosts share half of the places.
 """
 
 from collections import Counter
