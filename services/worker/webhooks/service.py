@@ -33,6 +33,7 @@ from shared.ids import new_id
 MAX_PINGS = 5
 """That wait at the same time."""
 
+# For what counts a user's webhooks, or changes many rows of theirs in no particular order.
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('webhooks of ' || $1, 0))"
 COUNT = "SELECT count(*) FROM webhooks WHERE user_id = $1"
 ADD = """
@@ -113,7 +114,8 @@ class Webhooks:
             _change(row, body, target)
             changed = Webhook.model_validate(row)
         if target is not None:
-            async with self.db.connection() as connection:
+            async with self.db.connection() as connection, connection.transaction():
+                await connection.execute(ONE_AT_A_TIME, str(user_id))
                 await connection.execute(MOVE, user_id, webhook_id, target.lane, JOB)
         return changed
 
@@ -131,6 +133,7 @@ class Webhooks:
     async def delete(self, user_id: UUID, webhook_id: UUID) -> None:
         """With its deliveries; those that wait will not be made. Raises `WebhookNotFound`."""
         async with self.db.connection() as connection, connection.transaction():
+            await connection.execute(ONE_AT_A_TIME, str(user_id))
             await connection.execute(END_JOBS, user_id, webhook_id, JOB)
             await connection.execute(DELETE_DELIVERIES, user_id, webhook_id)
             if not await connection.fetchval(DELETE, user_id, webhook_id):
