@@ -17,7 +17,12 @@ QUICK: dict[str, Any] = {
     "webhook_backoff_base_s": 0.2,
     "webhook_backoff_cap_s": 0.5,
     "webhook_rate_per_host": 1000,
+    "webhook_connect_timeout_s": 60,
+    "webhook_read_timeout_s": 60,
+    "webhook_total_timeout_s": 60,
+    "webhook_lease_s": 90,
 }
+"""Tries again soon, and waits long for a receiver: the machine may be busy."""
 
 
 class Hooks:

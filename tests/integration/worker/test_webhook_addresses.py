@@ -12,7 +12,7 @@ from tests.integration.worker.world import created, working
 from tests.waiting import eventually
 
 ELSEWHERE = ["93.184.216.34"]
-STRICT = QUICK | {"webhook_allowed_networks": "", "webhook_connect_timeout_s": 0.5}
+STRICT = QUICK | {"webhook_allowed_networks": "", "webhook_connect_timeout_s": 1}
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import trustme
@@ -16,16 +17,20 @@ from services.worker.webhooks.target import Target
 from tests.integration.worker.names import Names
 from tests.integration.worker.receiver import Receiver, answer, receiving
 
-LIMITS = Limits(connect_s=0.5, read_s=0.5, total_s=1, answer_bytes=4096)
+LIMITS = Limits(connect_s=5, read_s=5, total_s=20, answer_bytes=4096)
+HASTY = replace(LIMITS, connect_s=0.5, read_s=0.5)
 LOOPBACK = AddressPolicy.of([443], ["127.0.0.0/8"])
 PUBLIC = AddressPolicy.of([80, 443], [])
 
 
 @asynccontextmanager
 async def client_of(
-    names: Names, policy: AddressPolicy = LOOPBACK, tls: ssl.SSLContext | None = None
+    names: Names,
+    policy: AddressPolicy = LOOPBACK,
+    tls: ssl.SSLContext | None = None,
+    limits: Limits = LIMITS,
 ) -> AsyncIterator[Client]:
-    async with Client.open(CheckedNetwork(names, policy), LIMITS, tls) as client:
+    async with Client.open(CheckedNetwork(names, policy), limits, tls) as client:
         yield client
 
 
@@ -161,8 +166,8 @@ async def test_a_receiver_that_hangs(receiver: Receiver) -> None:
     """The longest silence is the read timeout."""
     receiver.answers.clear()
     began = time.monotonic()
-    async with client_of(Names()) as client:
-        with pytest.raises(CallFailed, match=r"no answer after 0\.[5-9] s"):
+    async with client_of(Names(), limits=HASTY) as client:
+        with pytest.raises(CallFailed, match="no answer after"):
             await client.post(target(receiver.url()), {}, b"")
     assert time.monotonic() - began < LIMITS.total_s
 
@@ -182,11 +187,11 @@ async def test_a_receiver_that_trickles() -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     began = time.monotonic()
-    async with client_of(Names()) as client:
+    async with client_of(Names(), limits=replace(LIMITS, total_s=1)) as client:
         with pytest.raises(CallFailed, match="no answer after"):
             await client.post(target(f"http://127.0.0.1:{port}/"), {}, b"")
     server.close()
-    assert LIMITS.total_s <= time.monotonic() - began < LIMITS.total_s + 3
+    assert 1 <= time.monotonic() - began < LIMITS.total_s
 
 
 async def test_a_name_server_that_hangs() -> None:
@@ -196,9 +201,11 @@ async def test_a_name_server_that_hangs() -> None:
         await asyncio.Event().wait()
         return []
 
-    async with Client.open(CheckedNetwork(never, PUBLIC), LIMITS) as client:
-        with pytest.raises(CallFailed, match=r"no answer after 0\.[5-9] s"):
+    began = time.monotonic()
+    async with Client.open(CheckedNetwork(never, PUBLIC), HASTY) as client:
+        with pytest.raises(CallFailed, match="no answer after"):
             await client.post(target("https://hooks.example/"), {}, b"")
+    assert time.monotonic() - began < LIMITS.total_s
 
 
 async def test_the_real_resolver_knows_this_machine() -> None:

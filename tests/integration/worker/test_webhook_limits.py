@@ -75,9 +75,9 @@ async def test_a_host_that_hangs_delays_nobody_else(quick: Settings) -> None:
         await world.publish(*(created(stuck.user_id) for _ in range(300)))
         await eventually(lambda: hanging.here == 3)
         ids = await world.publish(*(created(hooks.user_id, mail=False) for _ in range(30)))
-        await hooks.until(webhook_id, "delivered", 30, within=10)
+        await hooks.until(webhook_id, "delivered", 30)
         for event_id in ids:
-            await world.until(event_id, webhooks="done", analytics="done", notifications="done", within=10)
+            await world.until(event_id, webhooks="done", analytics="done", notifications="done")
         assert hanging.here == hanging.most == 3
         assert len(await stuck.deliveries(stuck_id, state="pending", limit=100)) == 100
 
@@ -100,7 +100,7 @@ async def test_name_servers_that_hang_delay_nobody_else(quick: Settings) -> None
         webhook = await hooks.create(receiver.url(host="hooks.example"))
         await world.publish(*(created(stuck.user_id) for _ in range(5)))
         await world.publish(*(created(hooks.user_id) for _ in range(20)))
-        await hooks.until(webhook["id"], "delivered", 20, within=20)
+        await hooks.until(webhook["id"], "delivered", 20)
 
 
 async def test_two_workers_deliver_once(quick: Settings) -> None:
@@ -117,22 +117,24 @@ async def test_two_workers_deliver_once(quick: Settings) -> None:
 
 async def test_kill_nine_with_calls_in_hand(quick: Settings, tmp_path: Path) -> None:
     """Nothing is lost: what was under way is called again with the same id once its lease is over, the rest as well."""
-    brief = quick.model_copy(update={"webhook_total_timeout_s": 1.5, "webhook_lease_s": 2})
     async with receiving() as receiver:
-        async with working(brief) as world:
+        async with working(quick) as world:
             hooks, webhook_id = await hooked(world, receiver)
-        async with worker_process(brief, tmp_path / "worker.log") as process:
+        async with worker_process(quick, tmp_path / "worker.log") as process:
             ids = await world.publish(*(created(hooks.user_id) for _ in range(100)))
             await until_received([receiver], 10)
             receiver.answers.clear()
             await eventually(lambda: receiver.here)
             await process.end(signal.SIGKILL)
         receiver.answers.set()
-        async with working(brief) as world:
+        # Instead of waiting for a minute and a half:
+        await world.fetch("UPDATE webhook_deliveries SET lease_until = now() WHERE lease_until IS NOT NULL")
+        await world.fetch("UPDATE jobs SET next_attempt_at = now() WHERE lane IS NOT NULL AND state = 'retrying'")
+        async with working(quick) as world:
             hooks.world = world
             await hooks.until(webhook_id, "delivered", 100, within=60)
     assert set(receiver.ids) == set(map(str, ids))
-    assert len(receiver.ids) - 100 <= brief.webhook_calls_per_host
+    assert len(receiver.ids) - 100 <= quick.webhook_calls_per_host
 
 
 async def test_a_worker_told_to_stop(quick: Settings) -> None:
@@ -151,5 +153,5 @@ async def test_a_worker_told_to_stop(quick: Settings) -> None:
         receiver.answers.set()
         async with working(quick) as world:
             hooks.world = world
-            await hooks.until(webhook_id, "delivered", within=20)
+            await hooks.until(webhook_id, "delivered")
     assert len(set(receiver.ids)) == 1
