@@ -2,7 +2,8 @@
 
 DashboardError
 ├── NotFound
-│   └── UserNotFound
+│   ├── UserNotFound
+│   └── ReportNotFound
 ├── Unauthenticated
 │   └── InvalidAccessToken
 ├── BodyTooSlow   408
@@ -20,6 +21,10 @@ from shared.errors import DashboardError, NotFound, Unauthenticated, Unavailable
 
 class UserNotFound(NotFound):
     code, title = "user_not_found", "No such user"
+
+
+class ReportNotFound(NotFound):
+    code, title = "report_not_found", "No such report"
 
 
 class InvalidAccessToken(Unauthenticated):

@@ -6,33 +6,33 @@ from functools import lru_cache
 from typing import Any
 
 from fastapi import FastAPI
-from pyqwest import Transport
 
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
-from services.gateway.routes import dashboard, dashboard_openapi, passthrough
-from services.gateway.routes.table import OPERATIONS
+from services.gateway.routes import batch, dashboard, dashboard_openapi, passthrough, reports
+from services.gateway.routes.table import OPERATIONS, body_limits
 from services.gateway.settings import Settings
 from shared import serve, web
 from shared.probes import internal_app
 
 
-def create_app(settings: Settings | None = None, transport: Transport | None = None) -> FastAPI:
-    """The public application; `transport` takes the place of the network between the gateway and the services."""
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The public application."""
     used = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(app, used, transport):
+        async with running(app, used):
             yield
 
     app = web.create_app(
         "gateway",
         used,
         lifespan=lifespan,
-        routes=[*dashboard.routes(), *passthrough.routes()],
+        routes=[*dashboard.routes(), batch.router, *reports.routes(), *passthrough.routes()],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
+        body_limits=body_limits(used.upload_max_bytes),
     )
     _describe_whole_api(app)
     return app
@@ -45,6 +45,7 @@ def _describe_whole_api(app: FastAPI) -> None:
     def described(_version: int) -> dict[str, Any]:
         document = own()
         dashboard_openapi.describe(document)
+        reports.describe(document)
         return merge(document, OPERATIONS, app.state.gateway.descriptions.documents)
 
     app.openapi = lambda: described(app.state.gateway.descriptions.version)  # type: ignore[method-assign]

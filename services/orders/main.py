@@ -6,10 +6,12 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.orders import panels, routes
+from services.orders import batch, panels, reports, routes
 from services.orders.settings import Settings
 from shared import producer, serve, web
+from shared.csv_export import Exporter
 from shared.db import is_outage
+from shared.imports import BATCH_PATH, MAX_BATCH_BYTES
 from shared.panels import panel_route
 from shared.probes import metrics
 
@@ -23,6 +25,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with producer.running(app, SERVICE, settings):
+            app.state.exporter = Exporter(settings)
             yield
 
     async def load(user_ids: Sequence[UUID], timeout_s: float) -> Mapping[UUID, str]:
@@ -32,8 +35,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         SERVICE,
         settings,
         lifespan=lifespan,
-        routes=(routes.router, metrics, panel_route("orders", load)),
+        routes=(routes.router, reports.router, metrics, panel_route("orders", load), batch.route()),
         is_outage=is_outage,
+        body_limits={BATCH_PATH: MAX_BATCH_BYTES},
     )
     return app
 

@@ -2,15 +2,22 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.worker import panels
+from services.worker import panels, report_routes
 from services.worker.admin.routes import router as admin
 from services.worker.consumers import Consumers
 from services.worker.gauges import measure_ledger, measure_queues
 from services.worker.hints import Hints
+from services.worker.imports.expiry import keep_deleting
+from services.worker.imports.importer import Importer
+from services.worker.imports.orders import Orders
+from services.worker.imports.routes import router as imports
+from services.worker.imports.storage import Storage
+from services.worker.imports.upload import FORM_BYTES, Uploads
 from services.worker.job import Job
 from services.worker.jobs import every_job
 from services.worker.ledger import Ledger
@@ -24,9 +31,11 @@ from services.worker.webhooks.routes import router as webhook_routes
 from services.worker.webhooks.running import Network, internet, webhooks
 from shared import serve, web
 from shared.background import Background
+from shared.csv_export import Exporter
 from shared.db import Database, is_outage
 from shared.panels import panel_route
 from shared.probes import metrics
+from shared.relay import Relay
 
 SERVICE = "worker"
 
@@ -47,24 +56,38 @@ async def working(app: FastAPI, settings: Settings, internet: Internet) -> Async
     def on_turned_off(user_id: UUID) -> None:
         hints.changed(user_id, ["notifications"])
 
-    async with Mailer.open(settings) as mailer, internet(settings) as network, Database.open(settings) as db:
+    async with (
+        Mailer.open(settings) as mailer,
+        Orders.open(settings) as orders,
+        internet(settings) as network,
+        Database.open(settings) as db,
+    ):
         ledger = Ledger(db, on_done, settings.keep_done_s)
         async with webhooks(settings, db, ledger, network, on_turned_off) as running, Background() as background:
             app.state.webhooks, dispatcher = running
-            jobs = every_job(settings, mailer)
+            storage = Storage(settings.storage_url)
+            importer = Importer(db, storage, orders, hints, settings)
+            jobs = every_job(settings, mailer, importer.wake)
             consumers = Consumers(settings, ledger, jobs, hints, app.state.checks.say_stuck)
             sweeper = Sweeper(db, ledger, jobs, settings.sweep_interval_s, settings.shutdown_grace_s)
-            background.start("hints", hints.run())
-            background.start("consumers", consumers.run())
-            background.start("sweeper", sweeper.run())
-            background.start("webhooks", dispatcher.run())
-            background.start("queue gauges", measure_queues(settings.rabbitmq_url))
-            background.start("ledger gauges", measure_ledger(db))
-            background.start("purge", purge(db, *keep, settings.purge_interval_s))
-            background.start("mailer", mailer.run())
+            relay = Relay(db, settings.rabbitmq_url, SERVICE)
+            background.start("relay", relay.run)
+            background.start("outbox gauges", relay.measure)
+            background.start("hints", hints.run)
+            background.start("consumers", consumers.run)
+            background.start("sweeper", sweeper.run)
+            background.start("webhooks", dispatcher.run)
+            background.start("queue gauges", partial(measure_queues, settings.rabbitmq_url))
+            background.start("ledger gauges", partial(measure_ledger, db))
+            background.start("purge", partial(purge, db, *keep, settings.purge_interval_s))
+            background.start("expired imports", partial(keep_deleting, db, storage, settings.purge_interval_s))
+            background.start("mailer", mailer.run)
+            background.start("importer", importer.run)
             app.state.db, app.state.background = db, background
+            app.state.uploads = Uploads(db, storage, settings.import_max_bytes)
+            app.state.exporter = Exporter(settings)
             app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
-            app.state.checks.useful["smtp"] = mailer.ping
+            app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check, "background": background.check}
             yield
 
 
@@ -91,11 +114,15 @@ def create_app(settings: Settings | None = None, internet: Internet = internet) 
             router,
             webhook_routes,
             admin,
+            imports,
+            report_routes.router,
+            report_routes.internal,
             metrics,
             panel_route("analytics", analytics),
             panel_route("notifications", notifications),
         ],
         is_outage=is_outage,
+        body_limits={imports.prefix: settings.import_max_bytes + FORM_BYTES},
     )
     return app
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.backends import Backends
-from tests.bench import faults, gateway, orders, relay, worker, wrk
+from tests.bench import faults, gateway, orders, pictures, relay, reports, worker, wrk
 from tests.bench.bed import Bed, bed
 from tests.bench.conditions import SMALL
 from tests.bench.contestants import PEERS
@@ -50,3 +50,17 @@ def test_workers_do_every_event_once(ground: Bed) -> None:
 def test_the_relay_empties_its_outbox(ground: Bed) -> None:
     """All rows are published."""
     assert "rows/s" in relay.run(ground, SMALL).text
+
+
+def test_pictures_are_taken_while_dashboards_are_read(ground: Bed) -> None:
+    """All of them, and no dashboard fails meanwhile."""
+    report = pictures.run(ground, SMALL).text
+    assert "Refused: 0." in report
+    assert "| during |" in report
+
+
+def test_reports_are_downloaded_and_copied(ground: Bed) -> None:
+    """Through the gateway, plain and compressed, and by psql."""
+    report = reports.run(ground, SMALL).text
+    assert reports.PSQL in report
+    assert "| gateway | report, gzip |" in report
