@@ -19,6 +19,8 @@ PASSED_ON = (
     *("smtp_url", "smtp_send_timeout_s", "mail_lease_s", "rabbitmq_url", "database_url"),
     *("reconnect_s", "requeue_pause_s", "sweep_interval_s"),
     *("orders_url", "storage_url", "import_lease_s", "import_orders_timeout_s"),
+    *("webhook_allowed_networks", "webhook_read_timeout_s", "webhook_total_timeout_s", "webhook_lease_s"),
+    *("webhook_backoff_base_s", "webhook_backoff_cap_s", "webhook_rate_per_host"),
 )
 
 

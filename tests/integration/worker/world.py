@@ -15,8 +15,9 @@ import httpx
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from services.worker.main import create_app
+from services.worker.main import Internet, create_app
 from services.worker.settings import Settings
+from services.worker.webhooks.running import internet
 from shared import events, topology
 from shared.clock import now, rfc3339
 from shared.ids import new_id
@@ -127,8 +128,8 @@ class World:
 
 
 @asynccontextmanager
-async def working(settings: Settings) -> AsyncIterator[World]:
-    app = create_app(settings)
+async def working(settings: Settings, internet: Internet = internet) -> AsyncIterator[World]:
+    app = create_app(settings, internet)
     tokens = ServiceTokens(SECRET.get_secret_value(), "gateway")
 
     def as_gateway(request: httpx.Request) -> httpx.Request:
