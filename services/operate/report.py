@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.operate.jobs import Access, DataDir, Json
+from services.operate.jobs import Access, DataDir, Email, Json, Password, Token, Url
 
 if TYPE_CHECKING:
     from services.operate.api import Api
@@ -20,12 +20,10 @@ def report(
     first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day, in UTC.")],
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day, in UTC.")],
     output: Annotated[Path | None, typer.Option(help="The file; kind and period name it when left out.")] = None,
-    url: Annotated[str | None, typer.Option(envvar="DASHBOARD_URL", help="Of the gateway.")] = None,
-    token: Annotated[str | None, typer.Option(envvar="DASHBOARD_TOKEN", help="An access token.")] = None,
-    email: Annotated[
-        str | None, typer.Option(envvar="DASHBOARD_EMAIL", help="Of the account whose report it is.")
-    ] = None,
-    password: Annotated[str | None, typer.Option(envvar="DASHBOARD_PASSWORD", help="Asked for if missing.")] = None,
+    url: Url = None,
+    token: Token = None,
+    email: Email = None,
+    password: Password = None,
     data_dir: DataDir = Path(".local"),
     as_json: Json = False,
 ) -> None:
