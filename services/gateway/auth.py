@@ -64,6 +64,10 @@ class Authenticator:
 
     async def bearer(self, authorization: bytes) -> Caller:
         """The caller, from the value of the header alone. Raises as `caller` does."""
+        return (await self.admit(authorization)).caller
+
+    async def admit(self, authorization: bytes) -> Verified:
+        """The caller, and until when that holds. Raises as `caller` does."""
         try:
             verified = await self._verify(bearer_token(authorization))
         except InvalidToken as refused:
@@ -71,7 +75,7 @@ class Authenticator:
             raise InvalidAccessToken from refused
         if await self._is_revoked(verified):
             raise InvalidAccessToken
-        return verified.caller
+        return verified
 
     async def _is_revoked(self, verified: Verified) -> bool:
         if self._revocations.knows(verified.caller):

@@ -5,10 +5,12 @@ DashboardError
 │   └── UserNotFound
 ├── Unauthenticated
 │   └── InvalidAccessToken
-├── BodyTooSlow   408
+├── BodyTooSlow      408
+├── TooManyStreams   429
 └── Unavailable
     ├── NoPanelAvailable
     ├── KeysUnavailable
+    ├── GatewayStopping
     ├── ServiceUnavailable
     └── OutcomeUnknown
 """
@@ -30,6 +32,16 @@ class InvalidAccessToken(Unauthenticated):
 class BodyTooSlow(DashboardError):
     status, code, title = 408, "body_too_slow", "The request's body took too long to arrive"
     headers: ClassVar = {"Connection": "close"}
+
+
+class TooManyStreams(DashboardError):
+    status, code, title = 429, "too_many_streams", "Too many live streams of this user are open"
+    headers: ClassVar = {"Retry-After": "10"}
+
+
+class GatewayStopping(Unavailable):
+    code, title = "gateway_stopping", "This process is about to end; try again"
+    headers: ClassVar = {"Retry-After": "1"}
 
 
 class NoPanelAvailable(Unavailable):

@@ -25,6 +25,7 @@ from services.gateway.panel_cache import PanelCache
 from services.gateway.panels import Service
 from services.gateway.revocation import Revocations
 from services.gateway.settings import Settings
+from services.gateway.streams import Streams
 from services.gateway.upstream import Upstream, http_transport
 from shared.background import Background
 from shared.tokens import ServiceTokens
@@ -44,6 +45,7 @@ class Gateway:
     invalidation: Invalidation
     fetcher: Fetcher
     dashboards: Dashboards
+    streams: Streams
     descriptions: Descriptions
 
 
@@ -69,6 +71,9 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
     invalidation = Invalidation(cache, fetcher.drop)
     feed = LiveFeed(settings.rabbitmq_url, settings.feed_reconnect_s)
     feed.subscribe(invalidation)
+    dashboards = Dashboards(cache, fetcher, known_good, settings)
+    streams = Streams(dashboards, revocations, settings)
+    feed.subscribe(streams)  # after the cache, so that what it reads is not the old
     return Gateway(
         settings=settings,
         upstreams=upstreams,
@@ -81,7 +86,8 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
         feed=feed,
         invalidation=invalidation,
         fetcher=fetcher,
-        dashboards=Dashboards(cache, fetcher, known_good, settings),
+        dashboards=dashboards,
+        streams=streams,
         descriptions=Descriptions(upstreams, settings),
     )
 
@@ -105,6 +111,8 @@ async def running(app: FastAPI, settings: Settings, transport: Transport | None)
         background.start("jwks", gateway.keys.keep_fresh())
         background.start("live feed", gateway.feed.run())
         background.start("write-behind", gateway.known_good.write_behind())
+        background.start("sessions of streams", gateway.streams.watch_sessions())
+        app.state.stopping.append(gateway.streams.stop)
         background.start("descriptions", gateway.descriptions.keep_fresh())
         yield gateway
 

@@ -6,7 +6,7 @@ refresh tokens are dead already, and a cache must not be able to sign everybody 
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -19,6 +19,9 @@ from shared.identity import Caller
 from shared.logs import get_logger
 
 log = get_logger(__name__)
+
+LOOK_AT_MOST = 500
+"""Callers of whom Redis is asked in one command."""
 
 
 def _session_key(session_id: UUID | None) -> str:
@@ -59,6 +62,24 @@ class Revocations:
             log.debug("revocations cannot be checked; the token is accepted", reason=repr(failure))
             marked = False
         return marked or self.knows(caller)
+
+    async def revoked_among(self, callers: Collection[Caller]) -> set[Caller]:
+        """Those of the callers whose tokens any gateway has revoked; of Redis' part, none when it does not answer."""
+        revoked = {caller for caller in callers if self.knows(caller)}
+        others = [caller for caller in callers if caller not in revoked]
+        for start in range(0, len(others), LOOK_AT_MOST):
+            some = others[start : start + LOOK_AT_MOST]
+            keys = [key for one in some for key in (_session_key(one.session_id), _user_key(one.user_id))]
+            try:
+                async with asyncio.timeout(self._write_timeout_s):
+                    marks = await self._redis.mget(keys)
+            except (RedisError, OSError, TimeoutError) as failure:
+                metrics.REVOCATION_FAILURES.labels("read").inc()
+                log.warning("revocations not known", reason=repr(failure))
+                break
+            pairs = zip(marks[::2], marks[1::2], strict=True)
+            revoked |= {one for one, pair in zip(some, pairs, strict=True) if pair != (None, None)}
+        return revoked
 
     async def revoked_users(self, user_ids: Sequence[UUID]) -> set[UUID]:
         """Those of these users who have been revoked. Raises what Redis raises."""
