@@ -14,7 +14,7 @@ run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--eph
 	@exec .venv/bin/dashboard up $(ARGS)
 
 test: ## Run every test but the long ones, against real servers (TEST_BACKENDS=docker|local)
-	$(INSTALL) python servers
+	$(INSTALL) python servers browser
 	.venv/bin/pytest -m "not long and not docker" $(ARGS)
 
 lint: ## Check style, formatting and which package may import which
@@ -31,7 +31,7 @@ env: ## Write a .env with fresh secrets for docker compose, where there is none
 	@python3 deploy/compose/env.py
 
 e2e: ## Run the tests that start the whole stack
-	$(INSTALL) python servers
+	$(INSTALL) python servers browser
 	.venv/bin/pytest -m e2e $(ARGS)
 
 chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SECONDS=180, CHAOS_SEED)

@@ -5,6 +5,8 @@ DashboardError
 │   └── UserNotFound
 ├── Unauthenticated
 │   └── InvalidAccessToken
+├── Forbidden
+│   └── ForeignPage
 ├── BodyTooSlow      408
 ├── TooManyStreams   429
 └── Unavailable
@@ -17,7 +19,7 @@ DashboardError
 
 from typing import ClassVar
 
-from shared.errors import DashboardError, NotFound, Unauthenticated, Unavailable
+from shared.errors import DashboardError, Forbidden, NotFound, Unauthenticated, Unavailable
 
 
 class UserNotFound(NotFound):
@@ -27,6 +29,10 @@ class UserNotFound(NotFound):
 class InvalidAccessToken(Unauthenticated):
     code, title = "invalid_access_token", "The access token is not valid"
     headers: ClassVar = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+class ForeignPage(Forbidden):
+    code, title = "foreign_page", "Another site's page may not do this"
 
 
 class BodyTooSlow(DashboardError):

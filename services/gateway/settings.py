@@ -75,6 +75,11 @@ class Settings(ServiceSettings):
     watch_client_after_s: float = Field(0.05, gt=0)
     """A dashboard that takes longer is given up when its client leaves."""
 
+    secure_cookies: bool = False
+    """Whether the page's cookie goes over HTTPS alone; needs HTTPS in front of the gateway."""
+    session_cookie_ttl_s: int = Field(2_592_000, gt=0)
+    """How long a browser keeps the page's cookie; after so long without use, the session behind it has ended, too."""
+
     stream_most_per_user: int = Field(8, ge=1)
     """Live streams that one user may have open at this gateway."""
     stream_heartbeat_s: float = Field(15, gt=0)

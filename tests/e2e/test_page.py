@@ -1,0 +1,230 @@
+"""The page as people use it: in a browser, on a stack that runs."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import aio_pika
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, expect
+
+from shared import topology
+from tests.e2e import browser as browsers
+from tests.e2e.browser import shows, visiting
+from tests.e2e.stack import PASSWORD, Person, Stack
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(browsers.executable() is None, reason="no Chromium; `make test` installs it where it may"),
+]
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with browsers.launched() as launched:
+        yield launched
+
+
+async def _hint(stack: Stack, person: Person, *panels: str) -> None:
+    """Tell the gateways that these panels have changed."""
+    async with await aio_pika.connect(stack.info["rabbitmq"]["url"]) as connection:
+        exchange = await (await connection.channel()).get_exchange(topology.LIVE)
+        body = json.dumps({"user_id": person.id, "panels": panels}).encode()
+        await exchange.publish(aio_pika.Message(body), "hint")
+
+
+async def _fill_order(page: Page, name: str, price: str) -> None:
+    dialog = page.get_by_role("dialog", name="New order")
+    await dialog.get_by_label("Item").fill(name)
+    await dialog.get_by_label("SKU").fill("tea-100")
+    await dialog.get_by_label("Quantity").fill("2")
+    await dialog.get_by_label("Price each").fill(price)
+
+
+async def _accessible(page: Page) -> None:
+    found: Any = await Axe().run(page)
+    wrong = [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found.response["violations"]]
+    assert not wrong
+
+
+async def test_somebody_registers_and_looks_around(browser: Browser, stack: Stack) -> None:
+    """An account is made, its empty dashboard shown and its name changed; a reload keeps the session."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.opens()
+        await page.get_by_role("button", name="Create account").first.click()
+        await page.get_by_label("Name").fill("Grace Hopper")
+        await page.get_by_label("E-mail").fill(f"{uuid4().hex}@example.com")
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.locator("form").get_by_role("button", name="Create account").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("Grace")
+        await expect(page.get_by_text("No orders yet.")).to_be_visible()
+        await page.get_by_role("button", name="Edit profile").click()
+        await page.get_by_label("Name").fill("Grace Brewster Hopper")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator(".profile .name")).to_have_text("Grace Brewster Hopper")
+        await page.reload()
+        await expect(page.locator(".profile .name")).to_have_text("Grace Brewster Hopper")
+        stored = await page.evaluate(
+            "JSON.stringify([Object.values(localStorage), Object.values(sessionStorage), document.cookie])"
+        )
+        assert stored == '[[],[],""]'
+
+
+async def test_what_is_refused_is_said_at_its_field(browser: Browser, stack: Stack, person: Person) -> None:
+    """A wrong password, a taken address and an odd price each get their message."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.opens()
+        await page.get_by_label("E-mail").fill(person.email)
+        await page.get_by_label("Password").fill("not this one")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("alert")).to_be_visible()
+        await page.get_by_role("button", name="Create account").first.click()
+        await page.get_by_label("Password").fill("short")
+        await page.locator("form").get_by_role("button", name="Create account").click()
+        await expect(page.locator(".wrong")).to_have_count(2)
+        await page.get_by_role("button", name="Sign in").first.click()
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.keyboard.press("Enter")
+        await page.get_by_role("button", name="New order").click()
+        await _fill_order(page, "Green tea", "12.345")
+        await page.get_by_role("button", name="Place order").click()
+        await expect(page.get_by_text("An amount, such as 12.50")).to_be_visible()
+
+
+async def test_an_order_appears_in_the_other_tab(browser: Browser, stack: Stack, person: Person) -> None:
+    """Placed in one tab, it is in the other by itself, with its notification and its place in the figures; so is
+    what becomes of it."""
+    async with visiting(browser, stack) as visitor:
+        here = await visitor.at_home(person)
+        there = await visitor.opens()
+        await shows(there, "orders", "fresh")
+        await here.get_by_role("button", name="New order").click()
+        await _fill_order(here, "Green tea", "12.50")
+        await expect(here.get_by_role("dialog").locator(".sum strong")).to_have_text("€25.00")
+        await here.get_by_role("button", name="Place order").click()
+        await expect(there.locator("tr[data-order]")).to_contain_text("€25.00")
+        await expect(there.locator(".note").filter(has_text="Order received")).to_be_visible()
+        await there.get_by_role("button", name="Pay order").click()
+        await expect(here.locator("tr[data-order]")).to_contain_text("Paid")
+        await expect(here.locator(".figure").first).to_contain_text("€25.00")
+        await here.locator(".note").first.get_by_role("button").click()
+        await expect(there.locator(".note.read").first).to_be_visible()
+
+
+async def test_a_stopped_service_costs_its_panel_only(browser: Browser, stack: Stack, person: Person) -> None:
+    """While it stands still, its panel shows what was known, says since when and why, and the rest goes on; it is
+    fresh again by itself."""
+    person.order()
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        await asyncio.to_thread(lambda: person.dashboard("?panels=orders"))
+        with stack.frozen("orders"):
+            await _hint(stack, person, "orders")
+            await shows(page, "orders", "stale")
+            await expect(page.locator('[data-panel="orders"] .stale-note')).to_contain_text("As it was at")
+            await expect(page.locator("tr[data-order]")).to_have_count(1)
+            await shows(page, "user", "fresh")
+        await shows(page, "orders", "fresh")
+
+
+async def test_by_keyboard_alone(browser: Browser, stack: Stack, person: Person) -> None:
+    """Somebody signs in, places an order and closes what was opened without a pointer; the focus is always seen."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.opens()
+        await expect(page.get_by_label("E-mail")).to_be_focused()
+        await page.keyboard.type(person.email)
+        await page.keyboard.press("Tab")
+        await page.keyboard.type(PASSWORD)
+        await page.keyboard.press("Enter")
+        await shows(page, "orders", "fresh")
+        await _tab_to(page, "New order")
+        await page.keyboard.press("Enter")
+        for text in ("", "Mint tea", "mint-50", "", "3.20"):
+            await page.keyboard.press("Tab")
+            await page.keyboard.type(text)
+        await page.keyboard.press("Enter")
+        await expect(page.locator("tr[data-order]")).to_contain_text("€3.20")
+        await _tab_to(page, "details")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("dialog")).to_contain_text("Mint tea")
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+        assert "details" in await _focused(page)
+
+
+async def _tab_to(page: Page, words: str) -> None:
+    for _ in range(40):
+        if words in await _focused(page):
+            return
+        await page.keyboard.press("Tab")
+    raise AssertionError(f"the focus never comes to {words!r}")
+
+
+async def _focused(page: Page) -> str:
+    name: str = await page.evaluate(
+        "(document.activeElement.getAttribute('aria-label') ?? '') + ' ' + document.activeElement.textContent"
+    )
+    return name
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_nothing_stands_in_anybodys_way(
+    browser: Browser, stack: Stack, person: Person, scheme: browsers.Scheme
+) -> None:
+    """axe finds nothing to object to: at the door, on the dashboard, in dialogs, in either theme."""
+    person.order()
+    async with visiting(browser, stack, scheme=scheme) as visitor:
+        await _accessible(await visitor.opens())
+        page = await visitor.at_home(person)
+        await expect(page.locator("tr[data-order]")).to_have_count(1)
+        await _accessible(page)
+        await page.get_by_role("button", name="New order").click()
+        await _accessible(page)
+
+
+async def test_a_narrow_screen_scrolls_in_one_direction(browser: Browser, stack: Stack) -> None:
+    """At 360 pixels nothing sticks out, not even names and addresses without a space in them."""
+    person = await asyncio.to_thread(Person, stack, "Maximiliane-" * 8)
+    person.order()
+    async with visiting(browser, stack, width=360, height=740) as visitor:
+        page = await visitor.at_home(person)
+        await expect(page.locator("tr[data-order]")).to_have_count(1)
+        assert await page.evaluate("document.documentElement.scrollWidth") == 360
+        await page.get_by_role("button", name="New order").click()
+        assert await page.evaluate("document.querySelector('dialog').scrollWidth") <= 340
+
+
+async def test_signing_out_closes_every_tab(browser: Browser, stack: Stack, person: Person) -> None:
+    """All tabs are back at the door, the other says why, and a reload stays there."""
+    async with visiting(browser, stack) as visitor:
+        here = await visitor.at_home(person)
+        there = await visitor.opens()
+        await shows(there, "orders", "fresh")
+        await here.get_by_role("button", name="Account").click()
+        await here.get_by_role("button", name="Sign out").click()
+        await expect(there.get_by_role("alert")).to_contain_text("signed out in another tab")
+        await expect(here.get_by_label("Password")).to_be_visible()
+        await there.reload()
+        await expect(there.get_by_label("Password")).to_be_visible()
+
+
+async def test_an_ended_session_asks_to_sign_in_again(browser: Browser, stack: Stack, person: Person) -> None:
+    """When the account is gone, the page is back at the door by itself, and says so."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        assert person.http.delete("/v1/me").status_code == 204
+        await expect(page.get_by_role("alert")).to_contain_text("session has ended")
+
+
+async def test_the_theme_is_kept(browser: Browser, stack: Stack) -> None:
+    """What the button chooses is there after a reload, from the first frame."""
+    async with visiting(browser, stack, scheme="light") as visitor:
+        page = await visitor.opens()
+        await page.get_by_role("button", name="Theme: system").click()
+        await page.get_by_role("button", name="Theme: light").click()
+        await page.reload()
+        await expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
+        assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 21)"
