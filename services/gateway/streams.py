@@ -110,6 +110,11 @@ class Streams:
         if change.kind == IMPORT:
             _tell_import(audience, change.body)
 
+    def touched(self, user_id: UUID, panels: Collection[str]) -> None:
+        """A write of the user has come through this gateway: told here even while there is no feed."""
+        if audience := self._audiences.get(user_id):
+            audience.changed(panels)
+
     def changed_unreadably(self) -> None:
         self._everything_changed()
 

@@ -43,7 +43,7 @@ async def working(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         background.start("ledger gauges", measure_ledger(db))
         background.start("purge", purge(db, settings.keep_done_s, settings.purge_interval_s))
         background.start("mailer", mailer.run())
-        app.state.db, app.state.background = db, background
+        app.state.db, app.state.background, app.state.hints = db, background, hints
         app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
         app.state.checks.useful["smtp"] = mailer.ping
         yield

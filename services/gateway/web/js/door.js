@@ -17,7 +17,7 @@ export function door(message) {
     tabs.replaceChildren(...Object.entries(TITLES).map(([key, title]) =>
       el("button", { type: "button", "aria-pressed": String(key === which), onclick: () => show(key) }, title)));
     replace(body, which === "register" ? registration(email) : signingIn(email));
-    if (message === null) body.querySelector("input").focus();
+    body.querySelector("input").focus();
   };
   show("sign-in");
 

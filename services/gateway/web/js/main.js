@@ -14,6 +14,7 @@ function show() {
     home = new Home(content);
   } else {
     content.replaceChildren(door(message));
+    content.querySelector("input").focus();
     message = null;
   }
 }
