@@ -25,6 +25,7 @@ from services.gateway.panel_cache import PanelCache
 from services.gateway.panels import Service
 from services.gateway.revocation import Revocations
 from services.gateway.settings import Settings
+from services.gateway.status import SystemLook
 from services.gateway.streams import Streams
 from services.gateway.upstream import Upstream, http_transport
 from shared.background import Background
@@ -46,6 +47,7 @@ class Gateway:
     fetcher: Fetcher
     dashboards: Dashboards
     streams: Streams
+    system: SystemLook
     descriptions: Descriptions
 
 
@@ -88,6 +90,7 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
         fetcher=fetcher,
         dashboards=dashboards,
         streams=streams,
+        system=SystemLook(transport, urls),
         descriptions=Descriptions(upstreams, settings),
     )
 
@@ -111,6 +114,7 @@ async def running(app: FastAPI, settings: Settings, transport: Transport | None)
         background.start("jwks", gateway.keys.keep_fresh())
         background.start("live feed", gateway.feed.run())
         background.start("write-behind", gateway.known_good.write_behind())
+        background.start("latencies", gateway.system.keep_time())
         background.start("sessions of streams", gateway.streams.watch_sessions())
         app.state.stopping.append(gateway.streams.stop)
         background.start("descriptions", gateway.descriptions.keep_fresh())

@@ -11,7 +11,7 @@ from pyqwest import Transport
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
-from services.gateway.routes import dashboard, dashboard_openapi, events, passthrough, session
+from services.gateway.routes import dashboard, dashboard_openapi, events, passthrough, session, status
 from services.gateway.routes import web as page
 from services.gateway.routes.table import OPERATIONS
 from services.gateway.settings import Settings
@@ -32,7 +32,14 @@ def create_app(settings: Settings | None = None, transport: Transport | None = N
         "gateway",
         used,
         lifespan=lifespan,
-        routes=[*dashboard.routes(), *events.routes(), *page.routes(), session.router, *passthrough.routes()],
+        routes=[
+            *dashboard.routes(),
+            *events.routes(),
+            *page.routes(),
+            session.router,
+            status.router,
+            *passthrough.routes(),
+        ],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
     )
     _describe_whole_api(app)

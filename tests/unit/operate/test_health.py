@@ -2,9 +2,10 @@
 
 import pytest
 
-from services.operate.health import Jobs, Outbox, Queue, Samples, Seen, assess
-from services.operate.look import read_samples
+from services.operate.health import Jobs, Outbox, Queue, Seen, assess
+from services.operate.look import LABELS
 from services.operate.places import Process
+from shared.samples import Samples, read_samples
 
 WORKER = {
     ("worker_queue_messages", "worker.email"): 3.0,
@@ -87,4 +88,4 @@ outbox_waiting 4.0
 # TYPE other gauge
 other 1.0
 """
-    assert read_samples(text) == {("worker_jobs_dead", "email"): 5.0, ("outbox_waiting", ""): 4.0}
+    assert read_samples(text, LABELS) == {("worker_jobs_dead", "email"): 5.0, ("outbox_waiting", ""): 4.0}

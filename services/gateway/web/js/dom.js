@@ -71,13 +71,13 @@ export function openDialog(title, fill, { wide = false } = {}) {
 }
 
 /** Asks before something that cannot be taken back. */
-export function confirmed(title, text, action) {
+export function confirmed(title, text, action, otherwise = "Keep it") {
   return new Promise((decide) => {
     const dialog = openDialog(title, (close) => [
       el("p", { class: "muted" }, text),
       el("div", { class: "actions" },
-        el("button", { class: "button", type: "button", onclick: close }, "Keep it"),
-        el("button", { class: "button danger", type: "button", onclick: () => { decide(true); close(); } }, action)),
+        el("button", { class: "button", type: "button", onclick: close }, otherwise),
+        el("button", { class: "button primary", type: "button", onclick: () => { decide(true); close(); } }, action)),
     ]);
     dialog.querySelector(".actions").style.marginTop = "20px";
     dialog.addEventListener("close", () => decide(false));
