@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: env help install run test lint types e2e chaos bench
+.PHONY: env help install run test lint types e2e screenshots chaos bench
 
 INSTALL := @services/local/install.sh
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 install: ## Install what is missing: Python packages into .venv, RabbitMQ
 	$(INSTALL) python rabbitmq
@@ -29,6 +29,10 @@ types: ## Check types
 
 env: ## Write a .env with fresh secrets for docker compose, where there is none
 	@python3 deploy/compose/env.py
+
+screenshots: ## Take the README's pictures anew
+	$(INSTALL) python rabbitmq browser
+	.venv/bin/python -m tests.e2e.screenshots
 
 e2e: ## Run the tests that start the whole stack
 	$(INSTALL) python servers browser

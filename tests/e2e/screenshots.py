@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.screenshots [FOLDER]`: the pictures of the README, taken of the one-machine stack with demo data."""
+"""`python -m tests.e2e.screenshots [FOLDER]`: the README's pictures, of the one-machine stack with demo data."""
 
 import asyncio
 import subprocess
@@ -16,11 +16,21 @@ from services import demo
 from services.local.ports import free_port
 from tests.e2e.browser import executable, launched, shows, visiting
 from tests.e2e.operators import bury, query
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Person, Stack
 from tests.waiting import wait_until
 
 FOLDER = Path("docs/images")
-COLOURS = 128
+FAILED = (
+    ("email", "550 no such mailbox", "SMTPRecipientRefused: 550 5.1.1 <kim@example.org>: no such mailbox", 14),
+    ("notifications", "invalid event", "InvalidEvent: order.created lacks the field `total` - at `$`", 3),
+)
+SPREAD = """
+    UPDATE notifications SET created_at = created_at - ranked.place * interval '97 minutes'
+    FROM (SELECT user_id, id, row_number() OVER (PARTITION BY user_id ORDER BY id DESC) - 1 AS place FROM notifications)
+        AS ranked
+    WHERE notifications.user_id = ranked.user_id AND notifications.id = ranked.id
+"""
+COLOURS = 256
 """Of the palette: flat surfaces and text need no more, and a picture is a third of the size."""
 
 
@@ -65,13 +75,11 @@ def _prepare(stack: Stack) -> None:
         wait_until(lambda: len(_panel(http, "notifications")) >= 20)
         for note in _panel(http, "notifications")[3:]:
             http.post(f"/v1/notifications/{note['id']}/read").raise_for_status()
-    for cause, count in (
-        ("SMTPRecipientsRefused: 550 no such mailbox", 14),
-        ("InvalidEvent: missing field `total`", 3),
-    ):
+    for job, cause, error, count in FAILED:
         bury(stack, cause, count)
-    # As many of the demo's events, spread over its 30 days, have just been told of: as if they had been all along.
-    query(stack, "worker", "UPDATE notifications SET created_at = created_at - random() * interval '4 days'")
+        query(stack, "worker", "UPDATE jobs SET job = $1, last_error = $2 WHERE error_group = $3", job, error, cause)
+    # The demo's events of 30 days have all just been told of: as if that had been all along.
+    query(stack, "worker", SPREAD)
 
 
 def _panel(http: httpx.Client, name: str) -> list[dict[str, str]]:
@@ -115,7 +123,10 @@ async def _operations(browser: Browser, stack: Stack, path: Path) -> None:
         page = await visitor.signs_in(demo.ADMIN, "/ops", demo.PASSWORD)
         await expect(page.locator("[data-group]")).to_have_count(2)
         await expect(page.locator("canvas")).to_have_count(1)
-        await page.wait_for_timeout(9000)  # a line needs some points
+        somebody = await asyncio.to_thread(Person, stack)
+        for number in range(60):  # a line needs some points
+            await asyncio.to_thread(somebody.order, number % 7 + 1)
+            await page.wait_for_timeout(20 + number % 20 * 20)
         await _save(page, path)
 
 

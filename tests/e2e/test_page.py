@@ -14,6 +14,7 @@ from playwright.async_api import Browser, Page, expect
 from shared import topology
 from tests.e2e import browser as browsers
 from tests.e2e.browser import shows, visiting
+from tests.e2e.operators import Operator, bury, query
 from tests.e2e.stack import PASSWORD, Person, Stack
 
 pytestmark = [
@@ -228,3 +229,56 @@ async def test_the_theme_is_kept(browser: Browser, stack: Stack) -> None:
         await page.reload()
         await expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
         assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 21)"
+
+
+@pytest.fixture
+async def admin(stack: Stack) -> Operator:
+    return await asyncio.to_thread(Operator, stack, "admin")
+
+
+@pytest.fixture
+async def group(stack: Stack) -> AsyncIterator[str]:
+    """An error group for one test; nothing of it is left for others to wonder at."""
+    name = f"broken-{uuid4().hex[:12]}"
+    yield name
+    await asyncio.to_thread(query, stack, "worker", "DELETE FROM jobs WHERE error_group = $1", name)
+
+
+async def test_an_operator_replays_dead_jobs(browser: Browser, stack: Stack, admin: Operator, group: str) -> None:
+    """The page names what failed and why, shows each job, has the group replayed, and is well again."""
+    users = await asyncio.to_thread(bury, stack, group, 3)
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.signs_in(admin.person.email, "/ops")
+        row = page.locator(f'[data-group="{group}"]')
+        await expect(row).to_contain_text("Broken: by a test")
+        await expect(page.locator(".verdict.ill")).to_contain_text("3 dead jobs of notifications")
+        await _accessible(page)
+        await row.get_by_role("button", name=group, exact=True).click()
+        await expect(page.get_by_role("dialog").locator(".entry")).to_have_count(3)
+        await page.keyboard.press("Escape")
+        await row.get_by_role("button", name="Replay").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Replay").click()
+        await expect(row).to_have_count(0, timeout=20_000)
+        await expect(page.locator(".verdict")).to_have_text("All is well", timeout=20_000)
+    notified = "SELECT 1 FROM notifications WHERE user_id = ANY($1)"
+    assert len(await asyncio.to_thread(query, stack, "worker", notified, users)) == 3
+
+
+async def test_an_operator_sees_what_stands_still(browser: Browser, stack: Stack) -> None:
+    """Support sees a process that answers nothing, and may change nothing."""
+    support = await asyncio.to_thread(Operator, stack, "support")
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.signs_in(support.person.email, "/ops")
+        await expect(page.locator("tbody").filter(has_text="orders").first).to_be_visible()
+        with stack.frozen("orders"):
+            await expect(page.locator(".verdict")).to_contain_text("orders is unreachable", timeout=30_000)
+            await expect(page.get_by_role("button", name="Replay")).to_have_count(0)
+        await expect(page.locator(".verdict")).to_have_text("All is well", timeout=30_000)
+
+
+async def test_operations_are_for_operators(browser: Browser, stack: Stack, person: Person) -> None:
+    """Anybody else is told so, and shown the way."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.signs_in(person.email, "/ops")
+        await expect(page.get_by_role("heading", name="For operators only")).to_be_visible()
+    assert person.http.get("/v1/admin/status").status_code == 403

@@ -1,6 +1,7 @@
 // Numbers, money and times as people read them, in the language of their browser.
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const minute = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const short = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const long = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
@@ -36,6 +37,7 @@ export function toMinor(text, currency) {
 }
 
 export const count = (number) => whole.format(number);
+export const atMinute = (time) => minute.format(time);
 export const atClock = (time) => clock.format(time);
 export const when = (iso) => short.format(new Date(iso));
 export const whenExactly = (iso) => long.format(new Date(iso));

@@ -1,5 +1,6 @@
 // How many jobs are done a second, worked out between one look and the next, as numbers and as a line.
 import { el } from "./dom.js";
+import { atMinute } from "./format.js";
 
 const KEEP = 150; // five minutes of looks
 
@@ -57,7 +58,7 @@ export class Throughput {
         x: { time: true, range: (_, __, max) => [max - KEEP * 2, max] },
         y: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] },
       },
-      axes: [{ ...axis, grid: { show: false }, size: 30 }, { ...axis, size: 50, space: 36 }],
+      axes: [{ ...axis, grid: { show: false }, size: 30, incrs: [60], space: 50, values: (_, splits) => splits.map((at) => atMinute(at * 1000)) }, { ...axis, size: 50, space: 36 }],
       series: [{}, { stroke: color("--accent"), width: 2, points: { show: false } }],
     }, data, this.plot);
   }
