@@ -16,7 +16,7 @@ export function failedJobs(isAdmin, ended) {
   let state = "dead";
   let items = [];
   const tabs = el("div", { class: "segments", role: "group", "aria-label": "State" });
-  const body = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Failed jobs" });
+  const body = el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Failed jobs" });
 
   const show = () => {
     const sums = Object.fromEntries(Object.keys(STATES).map((key) => [key, items.filter((each) => each.state === key).reduce((all, each) => all + each.count, 0)]));

@@ -64,7 +64,7 @@ function chart(daily, currency) {
 function table(daily, values, currency) {
   const rows = daily.map((each, index) => el("tr", {},
     el("td", {}, day(each.day)), el("td", { class: "right" }, count(each.orders)), el("td", { class: "right" }, money(values[index], currency))));
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Spending by day" },
+  return el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Spending by day" },
     el("table", {},
       el("thead", {}, el("tr", {}, el("th", {}, "Day"), el("th", { class: "right" }, "Orders"), el("th", { class: "right" }, "Spent"))),
       el("tbody", {}, rows.reverse())));

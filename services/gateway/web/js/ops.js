@@ -22,7 +22,7 @@ export class Operations {
 
   constructor(place, isAdmin) {
     const card = (key, title, attributes = {}) => {
-      this.#places[key] = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title });
+      this.#places[key] = el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": title });
       return el("section", { class: "card", ...attributes }, el("div", { class: "card-head" }, el("h2", {}, title)), this.#places[key]);
     };
     this.#status.hidden = false;
@@ -33,7 +33,7 @@ export class Operations {
         failedJobs(isAdmin, this.#ended.signal),
         card("processes", "Processes"), card("panels", "Panels, last minute"),
         el("section", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, "Jobs")), this.#throughput.plot,
-          (this.#places.jobs = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Jobs" }))),
+          (this.#places.jobs = el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Jobs" }))),
         el("div", { class: "column" }, card("queues", "Queues"), card("outboxes", "Outboxes"))));
     document.addEventListener("visibilitychange", () => { if (!document.hidden) this.#ask(); }, { signal: this.#ended.signal });
     this.#ask();

@@ -40,7 +40,7 @@ export function profileCard(panels) {
     el("div", { class: "profile-actions" },
       el("button", { class: "button small", type: "button", "data-key": "edit", onclick: () => edit(panels, user) }, "Edit profile"),
       el("span", { class: "button small file-button" }, "Change picture",
-        el("input", { type: "file", accept: "image/*", "aria-label": "Change picture", onchange: (event) => upload(panels, event.target) })),
+        el("input", { type: "file", accept: "image/png,image/jpeg,image/webp", "aria-label": "Change picture", onchange: (event) => upload(panels, event.target) })),
       user.avatar_url && el("button", { class: "button small", type: "button", onclick: () => remove(panels) }, "Remove picture")),
   ]);
 }
