@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.backends import Backends
-from tests.bench import faults, gateway, orders, relay, worker, wrk
+from tests.bench import faults, gateway, orders, relay, streams, worker, wrk
 from tests.bench.bed import Bed, bed
 from tests.bench.conditions import SMALL
 from tests.bench.contestants import PEERS
@@ -50,3 +50,10 @@ def test_workers_do_every_event_once(ground: Bed) -> None:
 def test_the_relay_empties_its_outbox(ground: Bed) -> None:
     """All rows are published."""
     assert "rows/s" in relay.run(ground, SMALL).text
+
+
+def test_open_streams_are_told_of_changes(ground: Bed) -> None:
+    """Every one of some streams is opened, and changes arrive on them."""
+    report = streams.run(ground, SMALL).text
+    assert "20 streams" in report
+    assert "| 100 |" in report

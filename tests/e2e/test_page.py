@@ -143,7 +143,8 @@ async def test_by_keyboard_alone(browser: Browser, stack: Stack, person: Person)
         await shows(page, "orders", "fresh")
         await _tab_to(page, "New order")
         await page.keyboard.press("Enter")
-        for text in ("", "Mint tea", "mint-50", "", "3.20"):
+        await expect(page.get_by_label("Currency")).to_be_focused()
+        for text in ("Mint tea", "mint-50", "1", "3.20"):
             await page.keyboard.press("Tab")
             await page.keyboard.type(text)
         await page.keyboard.press("Enter")

@@ -67,6 +67,7 @@ export function openDialog(title, fill, { wide = false } = {}) {
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
+  body.querySelector("input, select")?.focus();
   return dialog;
 }
 
