@@ -100,7 +100,6 @@ async def _measure(
         pairs = list(zip(audience.ids, followers, strict=True))
         for _ in range(scale.rounds):
             for rate in RATES:
-                await asyncio.sleep(0 if scale.small else 1)
                 windows[rate].append(await _window(exchange, pairs, pid, rate, scale.window_s))
     for follower in followers:
         follower.leave()
@@ -133,7 +132,9 @@ async def _window(
     seconds: float,
 ) -> Window:
     """Each user's panel `orders` in turn, evenly over the window."""
+    await _quiet(pairs)
     for _, follower in pairs:
+        follower.asked_at = None
         follower.waits.clear()
     told_before = sum(follower.panels for _, follower in pairs)
     used_before, began = cpu.seconds([pid]), time.perf_counter()
@@ -150,6 +151,16 @@ async def _window(
     await asyncio.sleep(0.3)  # the last ones
     told = sum(follower.panels for _, follower in pairs) - told_before
     return Window(cores, told, [wait for _, follower in pairs for wait in follower.waits])
+
+
+async def _quiet(pairs: Sequence[tuple[UUID, Follower]]) -> None:
+    """Wait until nothing is told any more of an earlier window, or for a while."""
+    told = -1
+    for _ in range(40):
+        before, told = told, sum(follower.panels for _, follower in pairs)
+        if told == before:
+            return
+        await asyncio.sleep(0.25)
 
 
 def _tables(streams: int, memory: tuple[int, int], windows: dict[int, list[Window]]) -> Iterator[str]:

@@ -143,7 +143,7 @@ async def test_by_keyboard_alone(browser: Browser, stack: Stack, person: Person)
         await shows(page, "orders", "fresh")
         await _tab_to(page, "New order")
         await page.keyboard.press("Enter")
-        await expect(page.get_by_label("Currency")).to_be_focused()
+        await expect(page.get_by_role("combobox", name="Currency")).to_be_focused()
         for text in ("Mint tea", "mint-50", "1", "3.20"):
             await page.keyboard.press("Tab")
             await page.keyboard.type(text)
@@ -191,6 +191,7 @@ async def test_a_narrow_screen_scrolls_in_one_direction(browser: Browser, stack:
     """At 360 pixels nothing sticks out, not even names and addresses without a space in them."""
     person = await asyncio.to_thread(Person, stack, "Maximiliane-" * 8)
     person.order()
+    person.http.close()
     async with visiting(browser, stack, width=360, height=740) as visitor:
         page = await visitor.at_home(person)
         await expect(page.locator("tr[data-order]")).to_have_count(1)
