@@ -166,8 +166,10 @@ async def _tab_to(page: Page, words: str) -> None:
 
 
 async def _focused(page: Page) -> str:
+    """What a button or link with the focus says; nothing when something else has it."""
     name: str = await page.evaluate(
-        "(document.activeElement.getAttribute('aria-label') ?? '') + ' ' + document.activeElement.textContent"
+        "document.activeElement.matches('button, a')"
+        " ? document.activeElement.ariaLabel ?? document.activeElement.textContent : ''"
     )
     return name
 

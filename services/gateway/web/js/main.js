@@ -12,6 +12,7 @@ function show() {
   home = null;
   if (session.isSignedIn()) {
     home = new Home(content);
+    content.focus({ preventScroll: true });
   } else {
     content.replaceChildren(door(message));
     content.querySelector("input").focus();
