@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from services.operate.imports import import_orders
 from services.operate.jobs import jobs
 from services.operate.status import status
 
@@ -31,7 +32,9 @@ def up(
     data_dir: DataDirOption = Path(".local"),
     ephemeral: Annotated[bool, typer.Option(help="Keep the data nowhere.")] = False,
     demo: Annotated[bool, typer.Option(help="Make demo accounts and orders.")] = True,
-    replicas: Annotated[list[str] | None, typer.Option(help="For example gateway=2.")] = None,
+    replicas: Annotated[
+        list[str] | None, typer.Option(help="For example gateway=2, or worker=cpu for one a core.")
+    ] = None,
     fsync: Annotated[bool, typer.Option(help="Without it, a crash of the machine can lose data.")] = True,
 ) -> None:
     """Start everything on this machine, without Docker, until Ctrl-C."""
@@ -86,6 +89,7 @@ def mail(
 
 
 app.command()(status)
+app.command("import")(import_orders)
 app.add_typer(jobs, name="jobs")
 
 

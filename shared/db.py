@@ -21,6 +21,10 @@ ACQUIRE_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 3.0
 
+IN_INDEX_ORDER = {"enable_bitmapscan": "off", "random_page_cost": "1.1"}
+"""For the hot reads: a user's newest rows, by an index that has them in that order. Where most users have few rows,
+Postgres would rather gather and sort all of a user's, which takes those who have ten thousand 500 times as long."""
+
 Connection = PoolConnectionProxy
 Pool = asyncpg.Pool
 
@@ -100,7 +104,7 @@ class Database:
             max_size=settings.pool_size,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
-            server_settings=session,
+            server_settings=session | IN_INDEX_ORDER,
             reset=_leave_session,
         )
         try:

@@ -8,7 +8,7 @@ An event only ever gains fields, with a default; what else changes is a new vers
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
@@ -77,6 +77,26 @@ class OrderCreated(Event, frozen=True, kw_only=True):
     mail: bool = True
 
 
+class ImportedSum(msgspec.Struct, frozen=True, kw_only=True):
+    """Some imported orders that share a currency and the UTC day of their creation."""
+
+    currency: str
+    day: date
+    orders: int
+    items: int
+    revenue: int
+
+
+class OrdersImported(Event, frozen=True, kw_only=True):
+    """Many orders that an import has placed at once, instead of an `order.created` each: nobody is told of each one."""
+
+    type: ClassVar[str] = "orders.imported"
+
+    import_id: UUID
+    sums: tuple[ImportedSum, ...]
+    last_order_at: datetime
+
+
 class OrderChanged(Event, frozen=True, kw_only=True):
     """What the three changes of an order's status have in common.
 
@@ -105,6 +125,29 @@ class OrderCancelled(OrderChanged, frozen=True, kw_only=True):
     type: ClassVar[str] = "order.cancelled"
 
 
+class ImportRequested(Event, frozen=True, kw_only=True):
+    """A file of orders is stored, to be imported."""
+
+    type: ClassVar[str] = "import.requested"
+
+    import_id: UUID
+    requested_at: datetime
+
+
+class ImportCompleted(Event, frozen=True, kw_only=True):
+    """An import has come to its end, whichever: `state` is completed, failed or cancelled. `rows_done` have become
+    orders, `rows_failed` could not."""
+
+    type: ClassVar[str] = "import.completed"
+
+    import_id: UUID
+    state: str
+    rows_total: int
+    rows_done: int
+    rows_failed: int
+    completed_at: datetime
+
+
 EVENTS: dict[str, type[Event]] = {
     kind.type: kind
     for kind in (
@@ -112,9 +155,12 @@ EVENTS: dict[str, type[Event]] = {
         UserUpdated,
         UserDeleted,
         OrderCreated,
+        OrdersImported,
         OrderPaid,
         OrderShipped,
         OrderCancelled,
+        ImportRequested,
+        ImportCompleted,
     )
 }
 

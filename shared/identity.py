@@ -17,6 +17,7 @@ IDENTITY_HEADERS = (USER_ID_HEADER, USER_ROLE_HEADER, SESSION_ID_HEADER)
 """Set by the gateway alone; it drops what a client sends under these names."""
 
 GATEWAY = "gateway"
+WORKER = "worker"
 
 
 class Caller(msgspec.Struct, frozen=True):

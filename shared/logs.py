@@ -72,7 +72,9 @@ def log_request(method: str, route: str, status: int, ms: float) -> None:
         write = _log.warning if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.info
         write("request", method=method, route=route, status=status, ms=ms)
     elif _level.isEnabledFor(logging.INFO):
-        _requests.add(method, route, status, ms, **telemetry.request_ids())
+        trace = telemetry.current_trace.get()
+        request_id = telemetry.current_request_id.get() or ""
+        _requests.add(method, route, status, ms, request_id, trace.trace_id if trace else "")
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -38,8 +38,8 @@ class RequestLog:
     def __init__(self, service: str, logger: str) -> None:
         self._service = service
         self._logger = logger
-        self._encode = msgspec.json.Encoder().encode
-        self._lines: list[bytes] = []
+        self._encode = msgspec.json.Encoder().encode_lines
+        self._lines: list[Line] = []
         self._timer: asyncio.TimerHandle | None = None
         atexit.register(self.write)
 
@@ -48,7 +48,7 @@ class RequestLog:
         line = Line(
             self._service, request_id, trace_id, method, route, status, ms, "request", "info", self._logger, now
         )
-        self._lines.append(self._encode(line))
+        self._lines.append(line)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(EVERY_S, self.write)
         if len(self._lines) >= MOST_LINES:
@@ -61,5 +61,5 @@ class RequestLog:
             self._timer = None
         if self._lines:
             lines, self._lines = self._lines, []
-            sys.stdout.write(b"\n".join(lines).decode() + "\n")
+            sys.stdout.write(self._encode(lines).decode())
             sys.stdout.flush()

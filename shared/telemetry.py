@@ -40,7 +40,7 @@ class Trace(msgspec.Struct, frozen=True):
     @classmethod
     def start(cls) -> "Trace":
         """The beginning of a new trace."""
-        return cls(random_hex(32), random_hex(16))
+        return begin()[1]
 
     @classmethod
     def parse(cls, traceparent: str | None) -> "Trace | None":
@@ -54,6 +54,12 @@ class Trace(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
+
+
+def begin() -> tuple[str, Trace]:
+    """A request id of 32 hex digits and the beginning of a trace, from one look into the generator."""
+    digits = random_hex(80)
+    return digits[:32], Trace(digits[32:64], digits[64:])
 
 
 current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)

@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 from aiormq.exceptions import ChannelPreconditionFailed
 
 from shared import events
+from shared.background import Permanent
 
 EVENTS = "events"
 """Durable topic exchange; the routing key is the event's type."""
@@ -24,19 +25,27 @@ DEAD_QUEUE = "worker.dead"
 JOBS: dict[str, tuple[type[events.Event], ...]] = {
     "recipients": (events.UserRegistered, events.UserUpdated, events.UserDeleted),
     "email": (events.OrderCreated, events.OrderShipped),
-    "analytics": (events.OrderCreated, events.OrderPaid, events.OrderShipped, events.OrderCancelled),
+    "analytics": (
+        events.OrderCreated,
+        events.OrdersImported,
+        events.OrderPaid,
+        events.OrderShipped,
+        events.OrderCancelled,
+    ),
     "notifications": (
         events.UserRegistered,
         events.OrderCreated,
         events.OrderPaid,
         events.OrderShipped,
         events.OrderCancelled,
+        events.ImportCompleted,
     ),
+    "imports": (events.ImportRequested,),
 }
 """Which events each job of the worker is about: the bindings of its queue."""
 
 
-class TopologyMismatch(Exception):
+class TopologyMismatch(Permanent):
     """A queue or exchange exists with other arguments. Nothing that retrying would mend."""
 
 

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -24,6 +25,7 @@ log = get_logger(__name__)
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _RAW_REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
+_LENGTH, _TRANSFER = b"content-length", b"transfer-encoding"
 RawHeaders = Mapping[bytes, bytes]
 _UNLOGGED = ("/livez", "/readyz", "/metrics", "/internal/")
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -44,11 +46,13 @@ def create_app(
     lifespan: Lifespan,
     routes: Iterable[APIRouter | BaseRoute],
     is_outage: Callable[[Exception], bool] = lambda _: False,
+    body_limits: Mapping[str, int] | None = None,
 ) -> FastAPI:
     """The application of one service.
 
     `lifespan` builds what the service needs and puts it on `app.state`, and what it depends on in
     `app.state.checks`. `is_outage` tells the exceptions that mean "a dependency is away" (503) from defects (500).
+    `body_limits`: by path, of routes whose bodies may be larger than those of others, in bytes.
     """
     app = Application(
         title=f"Dashboard: {service}",
@@ -58,7 +62,8 @@ def create_app(
         redirect_slashes=False,
         responses={"4XX": {"model": errors.Problem}, "5XX": {"model": errors.Problem}},
     )
-    app.add_middleware(RequestContext, is_outage=is_outage, max_body_bytes=settings.max_body_bytes)
+    limits = BodyLimits(settings.max_body_bytes, body_limits or {})
+    app.add_middleware(RequestContext, is_outage=is_outage, limits=limits)
     problems.install(app)
     routes = list(routes)
     for route in routes:
@@ -68,7 +73,7 @@ def create_app(
             app.router.routes.append(route)
     app.answer_directly(
         (route for route in routes if isinstance(route, AsgiRoute)),
-        RequestContext(app, is_outage, settings.max_body_bytes),
+        RequestContext(app, is_outage, limits),
     )
     app.include_router(probes)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -110,13 +115,24 @@ class Application(FastAPI):
             await super().__call__(scope, receive, send)
 
 
+@dataclass(frozen=True)
+class BodyLimits:
+    """The largest request body in bytes: `by_path`, else `ordinary`."""
+
+    ordinary: int
+    by_path: Mapping[str, int]
+
+    def of(self, path: str) -> int:
+        return self.by_path.get(path, self.ordinary)
+
+
 class RequestContext:
     """Gives each request its id and trace, catches what nobody caught, logs and measures. Plain ASGI."""
 
-    def __init__(self, app: ASGIApp, is_outage: Callable[[Exception], bool], max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, is_outage: Callable[[Exception], bool], limits: BodyLimits) -> None:
         self._app = app
         self._is_outage = is_outage
-        self._max_body_bytes = max_body_bytes
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -139,9 +155,9 @@ class RequestContext:
             await send(message)
 
         try:
-            if _declared_length(headers) > self._max_body_bytes:
-                raise HTTPException(413)
-            await app(scope, _bounded(receive, self._max_body_bytes), send_with_id)
+            if _LENGTH in headers or _TRANSFER in headers:
+                receive = _bounded(headers, receive, self._limits.of(scope["path"]))
+            await app(scope, receive, send_with_id)
         except Exception as error:
             response = self._response_to(error, scope)
             if status:
@@ -165,11 +181,15 @@ class RequestContext:
 
 def _identify(headers: RawHeaders) -> str:
     """Takes over the caller's request id and trace, or begins new ones: both go into logs, problems and calls."""
-    given = headers.get(_RAW_REQUEST_ID_HEADER, b"").decode("latin-1")
-    request_id = given if given and _REQUEST_ID.fullmatch(given) else telemetry.random_hex(32)
+    given = headers.get(_RAW_REQUEST_ID_HEADER)
     parent = headers.get(b"traceparent")
-    caller = telemetry.Trace.parse(parent.decode("latin-1")) if parent else None
-    telemetry.current_trace.set(caller.child() if caller else telemetry.Trace.start())
+    fresh_id, trace = telemetry.begin()
+    if parent and (caller := telemetry.Trace.parse(parent.decode("latin-1"))):
+        trace = caller.child()
+    request_id = given.decode("latin-1") if given else ""
+    if not _REQUEST_ID.fullmatch(request_id):
+        request_id = fresh_id
+    telemetry.current_trace.set(trace)
     telemetry.current_request_id.set(request_id)
     return request_id
 
@@ -186,8 +206,12 @@ def _template(scope: Scope) -> str:
     return getattr(scope.get("route"), "path_format", "unknown")
 
 
-def _bounded(receive: Receive, max_bytes: int) -> Receive:
-    """Refuses a body that turns out too large. FastAPI's own limit answers in plain text, without a request id."""
+def _bounded(headers: RawHeaders, receive: Receive, max_bytes: int) -> Receive:
+    """Refuses a body that is announced as too large, or turns out to be. FastAPI's own limit answers in plain text,
+    without a request id."""
+    told = headers.get(_LENGTH, b"")
+    if told.isdigit() and int(told) > max_bytes:
+        raise HTTPException(413)
     received = 0
 
     async def receive_bounded() -> Message:
@@ -199,11 +223,6 @@ def _bounded(receive: Receive, max_bytes: int) -> Receive:
         return message
 
     return receive_bounded
-
-
-def _declared_length(headers: RawHeaders) -> int:
-    told = headers.get(b"content-length")
-    return int(told) if told and told.isdigit() else 0
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 import hashlib
 import time
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from starlette.datastructures import Headers
 
@@ -14,7 +13,7 @@ from services.gateway.settings import Settings
 from shared.errors import Forbidden, Unauthenticated
 from shared.identity import Caller
 from shared.logs import get_logger
-from shared.tokens import InvalidToken, key_id, verify_user_token
+from shared.tokens import InvalidToken, expires_at, key_id, verify_user_token
 
 log = get_logger(__name__)
 
@@ -36,24 +35,20 @@ def require(access: Access, caller: Caller) -> None:
         raise Forbidden
 
 
-@dataclass(slots=True)
-class Verified:
-    """A token's caller, and until when that holds: `expires` in Unix time, `unrevoked_until` in monotonic seconds."""
+class Verified(NamedTuple):
+    """A token's caller, and until when that holds (Unix time)."""
 
     caller: Caller
     expires: float
-    unrevoked_until: float = 0
 
 
 class Authenticator:
-    """Verifies access tokens. One that has been verified is known by its hash until it expires or the keys change,
-    and as not revoked for a moment."""
+    """Verifies access tokens. One that has been verified is known by its hash until it expires or the keys change."""
 
     def __init__(self, keys: KeySet, revocations: Revocations, settings: Settings) -> None:
         self._keys = keys
         self._revocations = revocations
         self._leeway_s = settings.token_leeway_s
-        self._verdict_s = settings.revocation_verdict_s
         self._most = settings.remembered_tokens
         self._verified: dict[bytes, Verified] = {}
         self._generation = 0
@@ -64,43 +59,34 @@ class Authenticator:
 
     async def bearer(self, authorization: bytes) -> Caller:
         """The caller, from the value of the header alone. Raises as `caller` does."""
-        return (await self.admit(authorization)).caller
-
-    async def admit(self, authorization: bytes) -> Verified:
-        """The caller, and until when that holds. Raises as `caller` does."""
+        token = bearer_token(authorization)
         try:
-            verified = await self._verify(bearer_token(authorization))
+            caller = self._known(token) or await self._verify(token)
         except InvalidToken as refused:
             log.info("token refused", reason=str(refused))
             raise InvalidAccessToken from refused
-        if await self._is_revoked(verified):
+        if self._revocations.knows(caller):
             raise InvalidAccessToken
-        return verified
+        return caller
 
-    async def _is_revoked(self, verified: Verified) -> bool:
-        if self._revocations.knows(verified.caller):
-            return True
-        now = time.monotonic()
-        if now < verified.unrevoked_until:
-            return False
-        if await self._revocations.is_revoked(verified.caller):
-            return True
-        verified.unrevoked_until = now + self._verdict_s
-        return False
+    async def admit(self, authorization: bytes) -> Verified:
+        """The caller, and until when the token holds. Raises as `caller` does."""
+        caller = await self.bearer(authorization)
+        return Verified(caller, expires_at(bearer_token(authorization).decode("latin-1")) + self._leeway_s)
 
-    async def _verify(self, token: bytes) -> Verified:
+    def _known(self, token: bytes) -> Caller | None:
         if self._generation != self._keys.generation:
             self._verified.clear()
             self._generation = self._keys.generation
-        digest = hashlib.sha256(token).digest()
-        verified = self._verified.get(digest)
-        if verified is not None and verified.expires > time.time():
-            return verified
+        verified = self._verified.get(hashlib.sha256(token).digest())
+        return verified.caller if verified is not None and verified.expires > time.time() else None
+
+    async def _verify(self, token: bytes) -> Caller:
         text = token.decode("latin-1")
         claims = verify_user_token(text, await self._keys.key(key_id(text)), self._leeway_s)
-        verified = Verified(Caller(claims.sub, claims.role, claims.sid), claims.exp + self._leeway_s)
-        self._remember(digest, verified)
-        return verified
+        caller = Caller(claims.sub, claims.role, claims.sid)
+        self._remember(hashlib.sha256(token).digest(), Verified(caller, claims.exp + self._leeway_s))
+        return caller
 
     def _remember(self, digest: bytes, verified: Verified) -> None:
         self._verified[digest] = verified

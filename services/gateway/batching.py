@@ -7,6 +7,7 @@ was asked in the same turn of the event loop. What is asked while they are in fl
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -15,6 +16,7 @@ from services.gateway import metrics
 from services.gateway.dashboard import Answer, ErrorCode
 from services.gateway.failures import UpstreamFailed
 from services.gateway.flights import Flight
+from services.gateway.panel_cache import Fill
 from shared.logs import get_logger
 from shared.panels import MAX_IDS
 
@@ -32,7 +34,7 @@ class BatchPolicy:
     patience_s: float
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Call:
     """One batch on its way. `holds`: whether the next must wait for it."""
 
@@ -58,12 +60,14 @@ class Batcher:
     def is_idle(self) -> bool:
         return not self._waiting and not self._calls
 
-    def begin(self, user_id: str) -> Flight:
+    def begin(self, fill: Fill, context: Context) -> Flight:
         """A flight that has not left yet: whoever joins it asks after this call, whoever may have opened it."""
-        flight = self._waiting.get(user_id)
+        flight = self._waiting.get(fill.user_id)
         if flight is None:
-            flight = self._waiting[user_id] = Flight(self._panel, user_id, self._abandoned)
+            flight = self._waiting[fill.user_id] = Flight(self._panel, fill, context, self._abandoned)
             self._depart_soon()
+        else:
+            flight.fill = fill
         return flight
 
     def _depart_soon(self) -> None:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from services.gateway import metrics
 from services.gateway.failures import CircuitOpen
@@ -33,8 +34,7 @@ class BreakerPolicy:
     probes: int
 
 
-@dataclass(frozen=True)
-class Permit:
+class Permit(NamedTuple):
     """Leave for one call. It counts only in the state that it was given in."""
 
     period: int
@@ -53,15 +53,18 @@ class Window:
         number = int(now / self._slice_s)
         if not self._slices or self._slices[-1][0] != number:
             self._slices.append([number, 0, 0])
+            self._forget_before(number)
         self._slices[-1][1] += 1
         self._slices[-1][2] += failed
 
     def counts(self, now: float) -> tuple[int, int]:
         """Calls and failures."""
-        oldest = int(now / self._slice_s) - self.SLICES
-        while self._slices and self._slices[0][0] <= oldest:
-            self._slices.popleft()
+        self._forget_before(int(now / self._slice_s))
         return sum(part[1] for part in self._slices), sum(part[2] for part in self._slices)
+
+    def _forget_before(self, number: int) -> None:
+        while self._slices and self._slices[0][0] <= number - self.SLICES:
+            self._slices.popleft()
 
 
 class Breaker:
@@ -93,14 +96,16 @@ class Breaker:
             return
         now = self._clock()
         self._window.add(now, failed)
-        calls, failures = self._window.counts(now)
-        if failed and calls >= self._policy.min_calls and failures >= calls * self._policy.error_rate:
+        if failed and self._is_too_much(*self._window.counts(now)):
             self._enter(State.OPEN)
 
     def forget(self, permit: Permit) -> None:
         """A call ended without telling anything of the service: nobody waited for it any more."""
         if permit.period == self._period:
             self._probing -= 1
+
+    def _is_too_much(self, calls: int, failures: int) -> bool:
+        return calls >= self._policy.min_calls and failures >= calls * self._policy.error_rate
 
     def _record_probe(self, failed: bool) -> None:
         self._passed += not failed

@@ -34,9 +34,12 @@ TOUCHED: dict[str, tuple[str, ...] | None] = {
     events.UserUpdated.type: ("user",),
     events.UserDeleted.type: None,
     events.OrderCreated.type: ("orders",),
+    events.OrdersImported.type: ("orders",),
     events.OrderPaid.type: ("orders",),
     events.OrderShipped.type: ("orders",),
     events.OrderCancelled.type: ("orders",),
+    events.ImportRequested.type: (),
+    events.ImportCompleted.type: (),
 }
 """The panels that an event changes at once. What the worker makes of it later, its hints tell.
 

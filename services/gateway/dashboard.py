@@ -63,14 +63,17 @@ def assemble(
     user_id: UUID, now: datetime, answers: Mapping[str, Answer], remembered: Mapping[str, Remembered]
 ) -> Dashboard:
     """The dashboard of these answers, with what is remembered in the place of failures."""
-    views = {name: _view(answer, remembered.get(name)) for name, answer in answers.items()}
-    complete = all(view.status == "fresh" for view in views.values())
+    views, complete = {}, True
+    for name, answer in answers.items():
+        if answer.data is not None:
+            views[name] = PanelView("fresh", answer.age_ms, answer.data)
+        else:
+            views[name] = _failed(answer, remembered.get(name))
+            complete = False
     return Dashboard(user_id, now, complete, views)
 
 
-def _view(answer: Answer, remembered: Remembered | None) -> PanelView:
-    if answer.data is not None:
-        return PanelView("fresh", answer.age_ms, answer.data)
+def _failed(answer: Answer, remembered: Remembered | None) -> PanelView:
     error = PanelError(answer.error, retryable=answer.error != "internal")
     if remembered is None:
         return PanelView("unavailable", error=error)

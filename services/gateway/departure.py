@@ -17,10 +17,6 @@ class Departure:
         self._receive = receive
         self._listening: asyncio.Task[None] | None = None
 
-    @property
-    def is_watched(self) -> bool:
-        return self._listening is not None
-
     def watch(self, gone: Callable[[], None]) -> None:
         """Call `gone` when the client leaves."""
         self._listening = asyncio.create_task(self._listen(gone))

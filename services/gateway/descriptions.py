@@ -28,7 +28,9 @@ class Descriptions:
     async def keep_fresh(self) -> None:
         """Fetch now and again, until cancelled; sooner while one is missing."""
         while True:
-            await asyncio.gather(*map(self._fetch, self._upstreams))
+            async with asyncio.TaskGroup() as tasks:
+                for service in self._upstreams:
+                    tasks.create_task(self._fetch(service))
             complete = self.documents.keys() == self._upstreams.keys()
             await asyncio.sleep(self._settings.openapi_refresh_s if complete else self._settings.openapi_retry_s)
 

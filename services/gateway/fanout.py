@@ -10,7 +10,7 @@ from services.gateway.errors import NoPanelAvailable, UserNotFound
 from services.gateway.fetcher import Fetcher
 from services.gateway.gathering import Gathering
 from services.gateway.last_known_good import LastKnownGood
-from services.gateway.panel_cache import Fill, PanelCache
+from services.gateway.panel_cache import PanelCache
 from services.gateway.panels import Panel
 from services.gateway.settings import Settings
 from shared import clock
@@ -47,38 +47,31 @@ class Dashboards:
         gathering = Gathering(self._watch_after_s, departure)
         ends = gathering.began + budget_s - recall_s
         key = str(user_id)
-        fills: list[Fill] = []
-        for panel in panels:
-            deadline = min(ends, gathering.began + panel.timeout_ms / 1000)
-            if fill := self._begin(gathering, panel, key, deadline, anew):
-                fills.append(fill)
-        await gathering.wait()
+        asked = panels if anew else self._recall_fresh(gathering, panels, key)
+        if asked:
+            for panel, flight in self._fetcher.fetch(asked, key, anew=anew):
+                gathering.expect(flight, min(ends, gathering.began + panel.timeout_s))
+            await gathering.wait()
         answers = {panel.name: gathering.answers[panel.name] for panel in panels}
-        if any(answer.user_missing for answer in answers.values()):
-            raise UserNotFound
-        self._keep(user_id, fills, answers)
         failed = [name for name, answer in answers.items() if answer.data is None]
+        if any(answers[name].user_missing for name in failed):
+            raise UserNotFound
         remembered = await self._known_good.recall(user_id, failed, recall_s) if failed else {}
         dashboard = assemble(user_id, clock.now(), answers, remembered)
         self._count(dashboard)
-        if dashboard.is_empty:
+        if failed and dashboard.is_empty:
             raise NoPanelAvailable
         return dashboard, gathering.seconds
 
-    def _begin(self, gathering: Gathering, panel: Panel, user_id: str, deadline: float, anew: bool) -> Fill | None:
-        """One panel's step: what is known, or else ask, or join those who do; then what is learned may be kept."""
-        if not anew and (known := self._cache.get(panel.name, user_id)):
-            gathering.put(panel.name, Answer(known.data, age_ms=known.age_ms))
-            return None
-        flight = self._fetcher.fetch(panel, user_id, anew=anew)
-        gathering.expect(flight, deadline)
-        return self._cache.begin(panel.name, user_id, flight.began)
-
-    def _keep(self, user_id: UUID, fills: Sequence[Fill], answers: Mapping[str, Answer]) -> None:
-        for fill in fills:
-            if (data := answers[fill.panel].data) is not None:
-                self._cache.put(fill, data)
-                self._known_good.remember(fill.panel, user_id, data)
+    def _recall_fresh(self, gathering: Gathering, panels: Sequence[Panel], user_id: str) -> list[Panel]:
+        """Puts what is known and unchanged; returns the panels that must be asked for."""
+        asked = []
+        for panel in panels:
+            if known := self._cache.get(panel.name, user_id):
+                gathering.put(panel.name, Answer(known.data, age_ms=known.age_ms))
+            else:
+                asked.append(panel)
+        return asked
 
     def _count(self, dashboard: Dashboard) -> None:
         counts = metrics.PANELS.counts

@@ -1,41 +1,60 @@
-"""Asks the services for panels: single flights in front of batchers in front of guards."""
+"""Asks the services for panels, and keeps the answers: single flights in front of batchers in front of guards."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextvars import copy_context
 from functools import partial
 from uuid import UUID
 
 from services.gateway.batching import Batcher, BatchPolicy
 from services.gateway.breaker import BreakerPolicy
+from services.gateway.dashboard import Answer
 from services.gateway.flights import Flight, Flights
 from services.gateway.guard import Guard, GuardPolicy
+from services.gateway.last_known_good import LastKnownGood
+from services.gateway.panel_cache import PanelCache
 from services.gateway.panels import PANELS, Panel, Service
 from services.gateway.settings import Settings
 from services.gateway.upstream import Upstream
 
 
 class Fetcher:
-    """One batcher a panel, one guard a service."""
+    """One batcher a panel, one guard a service. What they bring is kept in memory, and as last known good."""
 
-    def __init__(self, upstreams: Mapping[Service, Upstream], settings: Settings) -> None:
+    def __init__(
+        self,
+        upstreams: Mapping[Service, Upstream],
+        cache: PanelCache,
+        known_good: LastKnownGood,
+        settings: Settings,
+    ) -> None:
+        self._cache = cache
+        self._known_good = known_good
         guards = {name: Guard(name, upstream, _guard_policy(settings)) for name, upstream in upstreams.items()}
         policy = BatchPolicy(settings.batch_calls, settings.batch_patience_s)
         self._batchers = {
             panel.name: Batcher(panel.name, partial(guards[panel.service].ask, panel), policy) for panel in PANELS
         }
-        self._flights = Flights({name: batcher.begin for name, batcher in self._batchers.items()})
+        self._flights = Flights({name: batcher.begin for name, batcher in self._batchers.items()}, self._keep)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is being asked, nor waits to be."""
         return not self._flights and all(batcher.is_idle for batcher in self._batchers.values())
 
-    def fetch(self, panel: Panel, user_id: str, *, anew: bool = False) -> Flight:
-        """A flight to join that brings one user's panel; `anew` joins none that has left before this call."""
-        return self._flights.to(panel.name, user_id, anew=anew)
+    def fetch(self, panels: Iterable[Panel], user_id: str, *, anew: bool = False) -> list[tuple[Panel, Flight]]:
+        """Flights to join that bring a user's panels; `anew` joins none that has left before this call."""
+        fill, context = self._cache.begin(user_id), copy_context()
+        to = self._flights.to
+        return [(panel, to(panel.name, fill, context, anew=anew)) for panel in panels]
 
     def drop(self, user_id: UUID, panels: Collection[str] | None = None) -> None:
         """These panels of the user (all of them by default) have changed: what is under way is joined no more."""
         self._flights.drop(str(user_id), panels)
+
+    def _keep(self, flight: Flight, answer: Answer) -> None:
+        if (data := answer.data) is not None:
+            self._cache.put(flight.fill, flight.panel, data)
+            self._known_good.remember(flight.panel, flight.user_id, data)
 
 
 def _guard_policy(settings: Settings) -> GuardPolicy:

@@ -1,15 +1,12 @@
 """Questions under way. Whoever wants the same panel of the same user joins the flight instead of asking again."""
 
-import contextvars
-import time
 from collections.abc import Callable, Collection, Mapping
+from contextvars import Context
 from typing import Protocol
 
 from services.gateway import metrics
 from services.gateway.dashboard import Answer
-
-FlightKey = tuple[str, str]
-"""Panel and user id."""
+from services.gateway.panel_cache import Fill
 
 
 class Waiter(Protocol):
@@ -17,24 +14,27 @@ class Waiter(Protocol):
         """Told once by every flight that was joined and not left."""
 
 
+Landed = Callable[["Flight", Answer], None]
+
+
 class Flight:
     """One panel of one user on its way, and those who wait for it.
 
-    `deadline` is the latest of those who joined (monotonic seconds). `began` is when the flight was opened: what
+    `deadline` is the latest of those who joined (monotonic seconds). `fill` says when the flight was opened: what
     changed after that may be missing from its answer. `context` is the first asker's, for traces and logs.
     """
 
-    __slots__ = ("_abandoned", "_landed", "_waiters", "began", "context", "deadline", "panel", "user_id")
+    __slots__ = ("_abandoned", "_landed", "_waiters", "context", "deadline", "fill", "panel", "user_id")
 
-    def __init__(self, panel: str, user_id: str, abandoned: Callable[["Flight"], None]) -> None:
+    def __init__(self, panel: str, fill: Fill, context: Context, abandoned: Callable[["Flight"], None]) -> None:
         self.panel = panel
-        self.user_id = user_id
-        self.began = time.monotonic()
-        self.deadline = self.began
-        self.context = contextvars.copy_context()
+        self.user_id = fill.user_id
+        self.fill = fill
+        self.context = context
+        self.deadline = 0.0
         self._waiters: list[Waiter] = []
         self._abandoned = abandoned
-        self._landed: Callable[[Flight], None] | None = None
+        self._landed: Landed | None = None
 
     @property
     def is_wanted(self) -> bool:
@@ -51,35 +51,42 @@ class Flight:
         if not self._waiters:
             self._abandoned(self)
 
-    def on_landing(self, landed: Callable[["Flight"], None]) -> None:
+    def on_landing(self, landed: Landed) -> None:
         self._landed = landed
 
     def land(self, answer: Answer) -> None:
         """Tell everybody who still waits."""
         if self._landed:
-            self._landed(self)
+            self._landed(self, answer)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.arrived(self.panel, answer)
 
 
-class Flights:
-    """The flights that may still be joined: at most one for each panel and user."""
+Begin = Callable[[Fill, Context], Flight]
 
-    def __init__(self, begin: Mapping[str, Callable[[str], Flight]]) -> None:
+
+class Flights:
+    """The flights that may still be joined: at most one for each panel and user.
+
+    `keep` is told what each flight brings, once, however many have joined it.
+    """
+
+    def __init__(self, begin: Mapping[str, Begin], keep: Landed) -> None:
         self._begin = begin
-        self._open: dict[FlightKey, Flight] = {}
+        self._keep = keep
+        self._open: dict[str, dict[str, Flight]] = {panel: {} for panel in begin}
 
     def __len__(self) -> int:
-        return len(self._open)
+        return sum(map(len, self._open.values()))
 
-    def to(self, panel: str, user_id: str, *, anew: bool = False) -> Flight:
+    def to(self, panel: str, fill: Fill, context: Context, *, anew: bool = False) -> Flight:
         """The flight under way or a new one; with `anew`, one that asks after this call in any case."""
-        key = panel, user_id
-        if not anew and (known := self._open.get(key)):
+        flights = self._open[panel]
+        if not anew and (known := flights.get(fill.user_id)) is not None:
             metrics.FLIGHTS_JOINED.counts[panel,] += 1
             return known
-        flight = self._open[key] = self._begin[panel](user_id)
+        flight = flights[fill.user_id] = self._begin[panel](fill, context)
         flight.on_landing(self._close)
         return flight
 
@@ -88,10 +95,12 @@ class Flights:
 
         Those who joined already get its answer: they asked before the change.
         """
-        for panel in self._begin if panels is None else panels:
-            self._open.pop((panel, user_id), None)
+        for panel in self._open if panels is None else panels:
+            if flights := self._open.get(panel):
+                flights.pop(user_id, None)
 
-    def _close(self, flight: Flight) -> None:
-        key = flight.panel, flight.user_id
-        if self._open.get(key) is flight:
-            del self._open[key]
+    def _close(self, flight: Flight, answer: Answer) -> None:
+        flights = self._open[flight.panel]
+        if flights.get(flight.user_id) is flight:
+            del flights[flight.user_id]
+        self._keep(flight, answer)

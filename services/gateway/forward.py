@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
 from services.gateway.failures import Unreachable, UpstreamFailed
@@ -25,10 +25,11 @@ class ResponseCutOff(Exception):
 
 
 class ClientBody(httpx.AsyncByteStream):
-    """The client's request body as it arrives, and word of the client's leaving."""
+    """The client's request body as it arrives, and word of the client's leaving. `idle_s` is the longest silence."""
 
-    def __init__(self, receive: Receive, *, expected: bool) -> None:
+    def __init__(self, receive: Receive, *, expected: bool, idle_s: float | None = None) -> None:
         self._receive = receive
+        self._idle_s = idle_s
         self._ended = asyncio.Event()
         self.failure: Exception | None = None
         """Why the body could not be read: the client left, or sent too much."""
@@ -42,7 +43,7 @@ class ClientBody(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             while not self.ended:
-                message = await self._receive()
+                message = await self._next()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
                 if chunk := message.get("body"):
@@ -52,6 +53,13 @@ class ClientBody(httpx.AsyncByteStream):
         except Exception as failure:
             self.failure = failure
             raise
+
+    async def _next(self) -> Message:
+        try:
+            async with asyncio.timeout(self._idle_s):
+                return await self._receive()
+        except TimeoutError as silent:
+            raise BodyTooSlow from silent
 
     async def client_gone(self) -> None:
         """Return when the client has gone away."""

@@ -21,6 +21,7 @@ from services.gateway.invalidation import Invalidation
 from services.gateway.keys import KeySet
 from services.gateway.last_known_good import LastKnownGood
 from services.gateway.live import LiveFeed
+from services.gateway.many import Many
 from services.gateway.panel_cache import PanelCache
 from services.gateway.panels import Service
 from services.gateway.revocation import Revocations
@@ -36,6 +37,8 @@ from shared.tokens import ServiceTokens
 class Gateway:
     settings: Settings
     upstreams: Mapping[Service, Upstream]
+    uploads: Mapping[Service, Upstream]
+    """The same, for requests that may take long to send."""
     redis: Redis
     keys: KeySet
     revocations: Revocations
@@ -46,6 +49,7 @@ class Gateway:
     invalidation: Invalidation
     fetcher: Fetcher
     dashboards: Dashboards
+    many: Many
     streams: Streams
     system: SystemLook
     descriptions: Descriptions
@@ -57,19 +61,22 @@ def gateway_of(scope: Scope) -> Gateway:
     return gateway
 
 
-def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis: Redis) -> Gateway:
+def build(
+    settings: Settings, tokens: ServiceTokens, transport: Transport, upload_transport: Transport, redis: Redis
+) -> Gateway:
     """Wire the parts together; connects to nothing."""
     urls: dict[Service, str] = {
         "users": settings.users_url,
         "orders": settings.orders_url,
         "worker": settings.worker_url,
     }
-    upstreams = {name: Upstream(url, transport, tokens) for name, url in urls.items()}
+    upstreams = {name: Upstream(url, transport, tokens, settings) for name, url in urls.items()}
     keys = KeySet(AsyncPyqwestTransport(transport), settings)
     revocations = Revocations(redis, settings)
-    known_good = LastKnownGood(redis, settings, revocations.revoked_users)
-    fetcher = Fetcher(upstreams, settings)
+    known_good = LastKnownGood(redis, settings, revocations.knows_user)
+    revocations.on_user_gone(known_good.forget)
     cache = PanelCache(settings.cache_max_bytes, settings.cache_max_age_s)
+    fetcher = Fetcher(upstreams, cache, known_good, settings)
     invalidation = Invalidation(cache, fetcher.drop)
     feed = LiveFeed(settings.rabbitmq_url, settings.feed_reconnect_s)
     feed.subscribe(invalidation)
@@ -79,6 +86,7 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
     return Gateway(
         settings=settings,
         upstreams=upstreams,
+        uploads={name: Upstream(url, upload_transport, tokens, settings) for name, url in urls.items()},
         redis=redis,
         keys=keys,
         revocations=revocations,
@@ -89,6 +97,7 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
         invalidation=invalidation,
         fetcher=fetcher,
         dashboards=dashboards,
+        many=Many(dashboards),
         streams=streams,
         system=SystemLook(transport, urls),
         descriptions=Descriptions(upstreams, settings),
@@ -96,13 +105,15 @@ def build(settings: Settings, tokens: ServiceTokens, transport: Transport, redis
 
 
 @asynccontextmanager
-async def running(app: FastAPI, settings: Settings, transport: Transport | None) -> AsyncIterator[Gateway]:
+async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
     """The gateway with its background tasks, on `app.state`; closes what it opened."""
     async with AsyncExitStack() as stack:
-        if transport is None:
-            transport = await stack.enter_async_context(http_transport(settings))
+        transport = await stack.enter_async_context(http_transport(settings, settings.read_timeout_s))
+        upload_transport = await stack.enter_async_context(http_transport(settings, settings.upload_timeout_s))
         redis = await stack.enter_async_context(redis_client(settings))
-        gateway = build(settings, app.state.service_tokens, transport, redis)
+        gateway = build(settings, app.state.service_tokens, transport, upload_transport, redis)
+        for upstream in (*gateway.upstreams.values(), *gateway.uploads.values()):
+            stack.callback(upstream.close)
         app.state.gateway = gateway
         app.state.checks.needed["jwks"] = gateway.keys.check
         app.state.checks.useful["redis"] = redis.ping
@@ -111,13 +122,15 @@ async def running(app: FastAPI, settings: Settings, transport: Transport | None)
         metrics.CACHE_ENTRIES.set_function(lambda: len(gateway.cache))
         background = await stack.enter_async_context(Background())
         app.state.background = background
-        background.start("jwks", gateway.keys.keep_fresh())
-        background.start("live feed", gateway.feed.run())
-        background.start("write-behind", gateway.known_good.write_behind())
-        background.start("latencies", gateway.system.keep_time())
-        background.start("sessions of streams", gateway.streams.watch_sessions())
+        app.state.checks.useful["background"] = background.check
+        background.start("jwks", gateway.keys.keep_fresh)
+        background.start("revocations", gateway.revocations.follow)
+        background.start("live feed", gateway.feed.run)
+        background.start("write-behind", gateway.known_good.write_behind)
+        background.start("descriptions", gateway.descriptions.keep_fresh)
+        background.start("latencies", gateway.system.keep_time)
+        background.start("sessions of streams", gateway.streams.watch_sessions)
         app.state.stopping.append(gateway.streams.stop)
-        background.start("descriptions", gateway.descriptions.keep_fresh())
         yield gateway
 
 

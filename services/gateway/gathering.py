@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from math import inf
 
 from services.gateway.dashboard import Answer
 from services.gateway.departure import ClientGone, Departure
@@ -18,7 +19,7 @@ class Gathering:
     From `watch_after_s` on it listens for the client's departure, which ends the wait.
     """
 
-    __slots__ = ("_awaited", "_departure", "_done", "_timer", "_watch_at", "answers", "began", "seconds")
+    __slots__ = ("_awaited", "_departure", "_done", "_look_at", "_timer", "_watch_at", "answers", "began", "seconds")
 
     def __init__(self, watch_after_s: float, departure: Departure | None = None) -> None:
         self.began = time.monotonic()
@@ -26,7 +27,8 @@ class Gathering:
         self.seconds: dict[str, float] = {}
         """How long each answer was waited for."""
         self._departure = departure
-        self._watch_at = self.began + watch_after_s
+        self._watch_at = self.began + watch_after_s if departure else inf
+        self._look_at = self._watch_at
         self._awaited: dict[str, tuple[Flight, float]] = {}
         self._done: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -39,14 +41,16 @@ class Gathering:
     def expect(self, flight: Flight, deadline: float) -> None:
         """Wait for a flight, until the deadline (monotonic seconds) at most."""
         self._awaited[flight.panel] = flight, deadline
+        if deadline < self._look_at:
+            self._look_at = deadline
         flight.join(self, deadline)
 
     def arrived(self, panel: str, answer: Answer) -> None:
         del self._awaited[panel]
         self.answers[panel] = answer
         self.seconds[panel] = time.monotonic() - self.began
-        if not self._awaited and self._done and not self._done.done():
-            self._done.set_result(None)
+        if not self._awaited and (done := self._done) and not done.done():
+            done.set_result(None)
 
     async def wait(self) -> None:
         """Return when every panel has its answer, be it that it is late. Raises `ClientGone`.
@@ -55,35 +59,33 @@ class Gathering:
         """
         if not self._awaited:
             return
-        self._done = asyncio.get_running_loop().create_future()
-        self._set_timer()
+        loop = asyncio.get_running_loop()
+        self._done = loop.create_future()
+        self._timer = loop.call_later(self._look_at - self.began, self._look)
         try:
             await self._done
         finally:
-            if self._timer:
-                self._timer.cancel()
+            self._timer.cancel()
             if self._departure:
                 self._departure.end()
-            for flight, _ in self._awaited.values():
-                flight.leave(self)
-            self._awaited.clear()
-
-    def _set_timer(self) -> None:
-        first = min(deadline for _, deadline in self._awaited.values())
-        if self._departure and not self._departure.is_watched:
-            first = min(first, self._watch_at)
-        self._timer = asyncio.get_running_loop().call_later(first - time.monotonic(), self._look)
+            if self._awaited:
+                for flight, _ in self._awaited.values():
+                    flight.leave(self)
+                self._awaited.clear()
 
     def _look(self) -> None:
+        """Whose time is over? And when is the next?"""
         now = time.monotonic() + TIMER_GRAIN_S
-        if self._departure and self._watch_at <= now and not self._departure.is_watched:
+        if self._departure and self._watch_at <= now:
+            self._watch_at = inf
             self._departure.watch(self._break_off)
         for panel, (flight, deadline) in list(self._awaited.items()):
             if deadline <= now:
                 flight.leave(self)
                 self.arrived(panel, TIMED_OUT)
         if self._awaited:
-            self._set_timer()
+            first = min(deadline for _, deadline in self._awaited.values())
+            self._timer = asyncio.get_running_loop().call_later(min(first, self._watch_at) - now, self._look)
 
     def _break_off(self) -> None:
         if self._done and not self._done.done():

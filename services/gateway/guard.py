@@ -43,6 +43,7 @@ class Guard:
         self._bulkhead = Bulkhead(service, policy.most_calls)
         self._budget = RetryBudget(policy.retry_share)
         self._latencies = {panel.name: Latencies() for panel in PANELS}
+        self._seconds = {panel.name: metrics.PANEL_SECONDS.labels(panel.name) for panel in PANELS}
 
     async def ask(self, panel: Panel, user_ids: Sequence[str], deadline: float) -> Sequence[Answer]:
         """Answers in the order of the ids, by the deadline (monotonic seconds). Raises `UpstreamFailed`."""
@@ -98,10 +99,10 @@ class Guard:
 
     def _conclude(self, panel: Panel, permit: Permit, failed: bool | None, seconds: float) -> None:
         """`failed` is None when the call was broken off: that tells something only if it took too long already."""
-        metrics.PANEL_SECONDS.labels(panel.name).observe(seconds)
+        self._seconds[panel.name].observe(seconds)
         if not failed:
             self._latencies[panel.name].observe(seconds)
-        if seconds >= panel.timeout_ms / 1000 * self._policy.slow_share:
+        if seconds >= panel.timeout_s * self._policy.slow_share:
             failed = True
         if failed is None:
             self._breaker.forget(permit)

@@ -5,8 +5,8 @@ Extra attempts come out of a budget, so that a service in trouble is not asked t
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -53,34 +53,66 @@ class Latencies:
             self.p95 = in_order[int(len(in_order) * 0.95)]
 
 
-async def hedged(
-    attempt: Callable[[int], Awaitable[T]],
-    after_s: float | None,
-    may_repeat: Callable[[BaseException | None], bool],
-) -> T:
+MayRepeat = Callable[[BaseException | None], bool]
+
+
+async def hedged(attempt: Callable[[int], Coroutine[Any, Any, T]], after_s: float | None, may_repeat: MayRepeat) -> T:
     """The first good answer of `attempt(0)` and perhaps `attempt(1)`; the other is cancelled.
 
     The second starts when the first has failed, or has no answer after so many seconds (never for None), if
     `may_repeat(failure)` agrees. Raises what the first raised when none is good.
     """
-    running = [asyncio.ensure_future(attempt(0))]
+    loop = asyncio.get_running_loop()
+    race = Race(attempt, may_repeat)
+    timer = loop.call_later(after_s, race.is_slow) if after_s is not None else None
     try:
-        await asyncio.wait(running, timeout=after_s)
-        failure = running[0].exception() if running[0].done() else None
-        if (failure or not running[0].done()) and may_repeat(failure):
-            running.append(asyncio.ensure_future(attempt(1)))
-        return await _first_good(running)
+        return await race.settled
     finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        if timer:
+            timer.cancel()
+        await race.end()
 
 
-async def _first_good(running: Sequence[asyncio.Future[T]]) -> T:
-    waiting = set(running)
-    while waiting:
-        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            if not task.exception():
-                return task.result()
-    return running[0].result()
+class Race(Generic[T]):
+    """One attempt under way, or two. `settled` is the first good answer, or the failure when there is none."""
+
+    def __init__(self, attempt: Callable[[int], Coroutine[Any, Any, T]], may_repeat: MayRepeat) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._attempt = attempt
+        self._may_repeat = may_repeat
+        self._running: list[asyncio.Task[T]] = []
+        self.settled: asyncio.Future[T] = self._loop.create_future()
+        self._start()
+
+    def is_slow(self) -> None:
+        """The first has taken long enough."""
+        if len(self._running) == 1 and not self.settled.done() and self._may_repeat(None):
+            self._start()
+
+    async def end(self) -> None:
+        """Cancel what nobody waits for any more."""
+        self.settled.cancel()
+        if left := [task for task in self._running if not task.done()]:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left)
+
+    def _start(self) -> None:
+        task = self._loop.create_task(self._attempt(len(self._running)))
+        self._running.append(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        failure = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if self.settled.done():
+            return
+        if failure is None:
+            self.settled.set_result(task.result())
+        elif len(self._running) == 1 and self._may_repeat(failure):
+            self._start()
+        elif all(running.done() for running in self._running):
+            self.settled.set_exception(self._failure_of(self._running[0]))
+
+    @staticmethod
+    def _failure_of(task: asyncio.Task[T]) -> BaseException:
+        return (None if task.cancelled() else task.exception()) or asyncio.CancelledError()

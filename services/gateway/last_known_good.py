@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import msgspec
@@ -12,13 +13,16 @@ from redis.exceptions import RedisError
 
 from services.gateway import metrics
 from services.gateway.dashboard import Remembered
+from services.gateway.gathered_keys import GatheredKeys
 from services.gateway.panels import PANELS
 from services.gateway.settings import Settings
 from shared.logs import get_logger
 
 log = get_logger(__name__)
 
-Revoked = Callable[[Sequence[UUID]], Awaitable[Collection[UUID]]]
+Key = tuple[str, str]
+"""Panel and user id."""
+IsGone = Callable[[UUID], bool]
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -31,7 +35,7 @@ class Entry(msgspec.Struct, frozen=True):
 _entries = msgspec.json.Decoder(Entry)
 
 
-def _key(panel: str, user_id: UUID) -> str:
+def _key(panel: str, user_id: str) -> str:
     return f"lkg:{panel}:{user_id}"
 
 
@@ -41,12 +45,12 @@ class Written:
     def __init__(self, most: int, rewrite_ms: float) -> None:
         self._most = most
         self._rewrite_ms = rewrite_ms
-        self._noted: OrderedDict[tuple[str, UUID], tuple[int, int]] = OrderedDict()
+        self._noted: OrderedDict[Key, tuple[int, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._noted)
 
-    def is_due(self, key: tuple[str, UUID], data: msgspec.Raw, now_ms: int) -> bool:
+    def is_due(self, key: Key, data: msgspec.Raw, now_ms: int) -> bool:
         """Whether it must be written now, which is then noted."""
         digest = hash(bytes(data))
         known = self._noted.get(key)
@@ -58,7 +62,7 @@ class Written:
             self._noted.popitem(last=False)
         return True
 
-    def forget(self, key: tuple[str, UUID]) -> None:
+    def forget(self, key: Key) -> None:
         self._noted.pop(key, None)
 
     def clear(self) -> None:
@@ -66,39 +70,41 @@ class Written:
 
 
 class LastKnownGood:
-    """Writes behind in batches, off the requests' path; reads only for panels that failed."""
+    """Writes behind in batches, off the requests' path; reads only for panels that failed, for many at a time."""
 
-    def __init__(self, redis: Redis, settings: Settings, revoked_users: Revoked) -> None:
+    PRESSING_SHARE = 0.5
+    """The queue that is so full is not left to gather any longer."""
+
+    def __init__(self, redis: Redis, settings: Settings, is_gone: IsGone) -> None:
         self._redis = redis
         self._settings = settings
-        self._revoked_users = revoked_users
-        self._queue: dict[tuple[str, UUID], Entry] = {}
+        self._is_gone = is_gone
+        self._reads = GatheredKeys(redis, settings.redis_timeout_s)
+        self._queue: dict[Key, Entry] = {}
+        self._most = settings.write_behind_queue
+        self._pressing_at = max(1, int(self._most * self.PRESSING_SHARE))
         self._written = Written(settings.last_known_good_noted, settings.last_known_good_rewrite_s * 1000)
-        self._filled = asyncio.Event()
+        self._filled, self._pressing = asyncio.Event(), asyncio.Event()
+        metrics.WRITE_BEHIND_QUEUE.set_function(lambda: len(self._queue))
 
-    def remember(self, panel: str, user_id: UUID, data: msgspec.Raw) -> None:
-        """Queue a panel just read, unless it was written lately as it is.
-
-        The newest of a panel and user is kept, and the oldest dropped when too many wait.
-        """
-        key, now_ms = (panel, user_id), _now_ms()
-        if not self._written.is_due(key, data, now_ms):
-            return
-        self._queue.pop(key, None)
-        self._queue[key] = Entry(now_ms, data)
-        if len(self._queue) > self._settings.write_behind_queue:
-            oldest = next(iter(self._queue))
-            self._queue.pop(oldest)
-            self._written.forget(oldest)
-            metrics.WRITE_BEHIND_LOST.labels("full").inc()
-        metrics.WRITE_BEHIND_QUEUE.set(len(self._queue))
-        self._filled.set()
+    def remember(self, panel: str, user_id: str, data: msgspec.Raw) -> None:
+        """Queue a panel just read. The newest of each user is kept, and the oldest dropped when too many wait."""
+        queue = self._queue
+        queue[panel, user_id] = Entry(_now_ms(), data)
+        waiting = len(queue)
+        if waiting == 1:
+            self._filled.set()
+        if waiting >= self._pressing_at:
+            self._pressing.set()
+            if waiting > self._most:
+                del queue[next(iter(queue))]
+                metrics.WRITE_BEHIND_LOST.labels("full").inc()
 
     async def recall(self, user_id: UUID, panels: Sequence[str], seconds: float) -> dict[str, Remembered]:
         """What is known of these panels; nothing when Redis does not answer in time."""
         try:
             async with asyncio.timeout(seconds):
-                found = await self._redis.mget([_key(panel, user_id) for panel in panels])
+                found = await self._reads.get([_key(panel, str(user_id)) for panel in panels])
             recalled = {
                 panel: _recalled(value) for panel, value in zip(panels, found, strict=True) if value is not None
             }
@@ -111,48 +117,55 @@ class LastKnownGood:
 
     async def forget(self, user_id: UUID) -> None:
         """Remove everything about a user."""
+        user = str(user_id)
         for panel in PANELS:
-            self._queue.pop((panel.name, user_id), None)
-            self._written.forget((panel.name, user_id))
+            self._queue.pop((panel.name, user), None)
+            self._written.forget((panel.name, user))
         try:
             async with asyncio.timeout(self._settings.redis_write_timeout_s):
-                await self._redis.delete(*(_key(panel.name, user_id) for panel in PANELS))
+                await self._redis.delete(*(_key(panel.name, user) for panel in PANELS))
         except (RedisError, OSError, TimeoutError) as failure:
-            log.warning("last known panels cannot be removed; they expire", user_id=str(user_id), reason=repr(failure))
+            log.warning("last known panels cannot be removed; they expire", user_id=user, reason=repr(failure))
 
     async def write_behind(self) -> None:
         """Write what is queued, until cancelled."""
         while True:
-            await self._filled.wait()
-            await asyncio.sleep(self._settings.write_behind_pause_s)
-            batch = self._take()
+            await self._gather()
+            queued, size = self._take(), self._settings.write_behind_batch
             try:
-                async with asyncio.timeout(self._settings.redis_write_timeout_s):
-                    await self._write(batch)
+                for start in range(0, len(queued), size):
+                    part = queued[start : start + size]
+                    await self._write({key: entry for key, entry in part if self._is_due(key, entry)})
             except (RedisError, OSError, TimeoutError) as failure:
                 self._written.clear()  # Redis may have come back empty
-                metrics.WRITE_BEHIND_LOST.labels("redis").inc(len(batch))
-                log.warning("last known panels cannot be written", panels=len(batch), reason=repr(failure))
+                metrics.WRITE_BEHIND_LOST.labels("redis").inc(len(queued))
+                log.warning("last known panels cannot be written", panels=len(queued), reason=repr(failure))
                 await asyncio.sleep(self._settings.redis_write_timeout_s)
 
-    def _take(self) -> dict[tuple[str, UUID], Entry]:
-        keys = list(self._queue)[: self._settings.write_behind_batch]
-        batch = {key: self._queue.pop(key) for key in keys}
-        metrics.WRITE_BEHIND_QUEUE.set(len(self._queue))
-        if not self._queue:
-            self._filled.clear()
-        return batch
+    async def _gather(self) -> None:
+        """Until there is something, and it has had the time to become much."""
+        await self._filled.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.write_behind_pause_s):
+                await self._pressing.wait()
 
-    async def _write(self, batch: dict[tuple[str, UUID], Entry]) -> None:
-        # A dashboard that was under way while its user was deleted must not bring them back.
-        gone = await self._revoked_users(list({user_id for _, user_id in batch}))
+    def _take(self) -> list[tuple[Key, Entry]]:
+        queued, self._queue = list(self._queue.items()), {}
+        self._filled.clear()
+        self._pressing.clear()
+        return queued
+
+    def _is_due(self, key: Key, entry: Entry) -> bool:
+        """Most panels are as they were written last. A dashboard that was under way while its user was deleted must
+        not bring them back."""
+        return self._written.is_due(key, entry.data, entry.at) and not self._is_gone(UUID(key[1]))
+
+    async def _write(self, batch: dict[Key, Entry]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
         for (panel, user_id), entry in batch.items():
-            if user_id not in gone:
-                pipeline.set(
-                    _key(panel, user_id), msgspec.json.encode(entry), ex=self._settings.last_known_good_max_age_s
-                )
-        await pipeline.execute()
+            pipeline.set(_key(panel, user_id), msgspec.json.encode(entry), ex=self._settings.last_known_good_max_age_s)
+        async with asyncio.timeout(self._settings.redis_write_timeout_s):
+            await (pipeline.execute() if batch else asyncio.sleep(0))  # only to look at many takes its time, too
 
 
 def _recalled(value: bytes | str) -> Remembered:

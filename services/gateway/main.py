@@ -6,26 +6,25 @@ from functools import lru_cache
 from typing import Any
 
 from fastapi import FastAPI
-from pyqwest import Transport
 
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
-from services.gateway.routes import dashboard, dashboard_openapi, events, passthrough, session, status
+from services.gateway.routes import batch, dashboard, dashboard_openapi, events, passthrough, session, status
 from services.gateway.routes import web as page
-from services.gateway.routes.table import OPERATIONS
+from services.gateway.routes.table import OPERATIONS, body_limits
 from services.gateway.settings import Settings
 from shared import serve, web
 from shared.probes import internal_app
 
 
-def create_app(settings: Settings | None = None, transport: Transport | None = None) -> FastAPI:
-    """The public application; `transport` takes the place of the network between the gateway and the services."""
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The public application."""
     used = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(app, used, transport):
+        async with running(app, used):
             yield
 
     app = web.create_app(
@@ -36,11 +35,13 @@ def create_app(settings: Settings | None = None, transport: Transport | None = N
             *dashboard.routes(),
             *events.routes(),
             *page.routes(),
+            batch.router,
             session.router,
             status.router,
             *passthrough.routes(),
         ],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
+        body_limits=body_limits(used.upload_max_bytes),
     )
     _describe_whole_api(app)
     return app

@@ -1,8 +1,9 @@
 """Panels in this process's memory, as they are as long as nobody says that they have changed.
 
-Whoever reads a panel to keep it calls `begin` before the question is asked, and `put` with the answer. What changed
-between the two is not kept: every `drop` moves a stamp that the fill has noted. Stamps are shared by many users, so
-their number never grows; all that a shared one can cost is a fill that was not needed to be refused.
+Whoever reads panels to keep them calls `begin` before the questions are asked, and `put` with each answer. What changed
+between the two is not kept: changes are counted, a stamp says which was a panel's last, and the fill how many there
+were when it began. Stamps are shared by many users, so their number never grows; all that a shared one can cost is a
+fill that was not needed to be refused.
 """
 
 import time
@@ -23,12 +24,12 @@ _EVERY_PANEL = tuple(panel.name for panel in PANELS)
 
 
 class Fill(NamedTuple):
-    """A read under way; `at` is when its question was asked (seconds of the cache's clock)."""
+    """A read of a user's panels under way; `at` is when its questions were asked (seconds of the cache's clock), and
+    `changes` how many changes there had been by then."""
 
-    panel: str
     user_id: str
     at: float
-    stamp: int
+    changes: int
 
 
 class Cached(NamedTuple):
@@ -53,6 +54,7 @@ class PanelCache:
         self._max_age_s = max_age_s
         self._clock = clock
         self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._changes = 0
         self._stamps = [0] * STAMPS
         self._trusted_since: float | None = None
         self.bytes = 0
@@ -79,7 +81,8 @@ class PanelCache:
         metrics.CACHE_DROPPED.counts[(reason,)] += len(self._entries)
         self._entries.clear()
         self.bytes = 0
-        self._stamps = [stamp + 1 for stamp in self._stamps]
+        self._changes += 1
+        self._stamps = [self._changes] * STAMPS
 
     def get(self, panel: str, user_id: str) -> Cached | None:
         """The panel and how old it is; None when it must be read."""
@@ -96,20 +99,19 @@ class PanelCache:
         metrics.CACHE_LOOKUPS.counts[panel, "hit"] += 1
         return Cached(entry.data, int(age_s * 1000))
 
-    def begin(self, panel: str, user_id: str, asked_at: float | None = None) -> Fill:
-        """Note that a panel is about to be read, or has been asked for since `asked_at`. Needs no end."""
-        at = self._clock() if asked_at is None else asked_at
-        return Fill(panel, user_id, at, self._stamps[_place(panel, user_id)])
+    def begin(self, user_id: str) -> Fill:
+        """Note that panels are about to be read. Needs no end."""
+        return Fill(user_id, self._clock(), self._changes)
 
-    def put(self, fill: Fill, data: Raw) -> bool:
+    def put(self, fill: Fill, panel: str, data: Raw) -> bool:
         """Keep what was read; false when that may be out of date already, or is too large."""
         if self._trusted_since is None or fill.at < self._trusted_since:
             return False
-        key = fill.panel, fill.user_id
-        if fill.stamp != self._stamps[_place(*key)]:
+        key = panel, fill.user_id
+        if self._stamps[hash(key) % STAMPS] > fill.changes:
             metrics.CACHE_DROPPED.counts[("stale_fill",)] += 1
             return False
-        size = len(bytes(data)) + ENTRY_OVERHEAD_BYTES
+        size = len(data) + ENTRY_OVERHEAD_BYTES
         known = self._entries.get(key)
         if size > self._max_bytes or (known and known.at > fill.at):
             return False
@@ -124,15 +126,13 @@ class PanelCache:
 
     def drop(self, user_id: str, panels: Collection[str] | None = None) -> None:
         """These panels of the user (all by default) have changed."""
+        self._changes += 1
         for panel in _EVERY_PANEL if panels is None else panels:
-            self._stamps[_place(panel, user_id)] += 1
-            if (panel, user_id) in self._entries:
-                self._remove((panel, user_id), "changed")
+            key = panel, user_id
+            self._stamps[hash(key) % STAMPS] = self._changes
+            if key in self._entries:
+                self._remove(key, "changed")
 
     def _remove(self, key: tuple[str, str], reason: str) -> None:
         self.bytes -= self._entries.pop(key).size
         metrics.CACHE_DROPPED.counts[(reason,)] += 1
-
-
-def _place(panel: str, user_id: str) -> int:
-    return hash((panel, user_id)) % STAMPS

@@ -1,7 +1,8 @@
 """The panels of a dashboard, in the order in which they appear, and what counts as an answer to one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import msgspec
@@ -33,11 +34,15 @@ class Panel:
     audience: tuple[Role, ...] = EVERYONE
     knows_users: bool = False
 
-    @property
+    @cached_property
     def path(self) -> str:
         return f"/internal/panels/{self.name}"
 
-    @property
+    @cached_property
+    def timeout_s(self) -> float:
+        return self.timeout_ms / 1000
+
+    @cached_property
     def opening(self) -> bytes:
         """How the panel's JSON begins."""
         return b"{" if self.kind == "object" else b"["
@@ -82,28 +87,16 @@ def read_answers(panel: Panel, user_ids: Sequence[str], body: bytes, max_bytes: 
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
         raise MalformedAnswer(str(broken)) from broken
     missing = frozenset(answer.missing) if panel.knows_users else frozenset[str]()
-    check = _check if _is_utf8(body) else _check_text
-    return [_read_one(panel, answer.items.get(user_id), user_id in missing, max_bytes, check) for user_id in user_ids]
-
-
-Check = Callable[[Panel, bytes], bool]
-
-
-def _read_one(panel: Panel, found: msgspec.Raw | None, missing: bool, max_bytes: int, check: Check) -> Answer:
-    if found is None:
-        return USER_MISSING if missing else BAD_PANEL
-    data = bytes(found)
-    if len(data) > max_bytes or not check(panel, data):
-        return BAD_PANEL
-    return Answer(msgspec.Raw(data))  # of its own: what is kept of it does not keep all of the body
-
-
-def _check(panel: Panel, data: bytes) -> bool:
-    return data[:1] == panel.opening
-
-
-def _check_text(panel: Panel, data: bytes) -> bool:
-    return _check(panel, data) and _is_utf8(data)
+    find, opening, all_text = answer.items.get, panel.opening, _is_utf8(body)
+    answers = []
+    for user_id in user_ids:
+        if (found := find(user_id)) is None:
+            answers.append(USER_MISSING if user_id in missing else BAD_PANEL)
+            continue
+        data = bytes(found)  # of its own: what is kept of it does not keep all of the body
+        good = len(data) <= max_bytes and data.startswith(opening) and (all_text or _is_utf8(data))
+        answers.append(Answer(msgspec.Raw(data)) if good else BAD_PANEL)
+    return answers
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -1,103 +1,125 @@
 """Sessions and users whose access tokens count no longer, though they have not expired.
 
-Redis tells every gateway of it. When Redis cannot be asked, tokens are taken as they are: they live minutes, their
-refresh tokens are dead already, and a cache must not be able to sign everybody out.
+Every gateway writes what it ends into one stream of Redis and follows that stream, so that it knows of every other's
+within milliseconds, and no request has to ask. What cannot be heard of while Redis is away is made up for when it is
+back. Until then tokens are taken as they are: they live minutes, their refresh tokens are dead already, and a cache
+must not be able to sign everybody out.
 """
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from typing import cast
 from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.gateway import metrics
-from services.gateway.gathered_keys import GatheredKeys
 from services.gateway.settings import Settings
 from shared.identity import Caller
 from shared.logs import get_logger
 
 log = get_logger(__name__)
 
-LOOK_AT_MOST = 500
-"""Callers of whom Redis is asked in one command."""
+STREAM = "revoked"
+"""One entry a revocation: a field `session` or `user` with the id."""
+READ_AGAIN_MS = 10_000
+"""So much of the stream is read again after a pause: a Redis that took over may have been behind."""
+TRIM_MARGIN_S = 60
+"""Entries live longer than tokens by this, as clocks differ."""
+MOST_READ = 10_000
 
-
-def _session_key(session_id: UUID | None) -> str:
-    return f"revoked:session:{session_id}"
-
-
-def _user_key(user_id: UUID) -> str:
-    return f"revoked:user:{user_id}"
+Entry = tuple[bytes, Mapping[bytes, bytes]]
+"""As redis-py hands it out: its id and its fields."""
+OnUserGone = Callable[[UUID], Awaitable[None]]
 
 
 class Revocations:
-    """Kept here at once and in Redis for all, as long as a revoked token could still be valid."""
+    """Kept here as long as a revoked token could still be valid; told to all others through Redis."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
-        self._marks = GatheredKeys(redis, settings.redis_timeout_s)
         self._write_timeout_s = settings.redis_write_timeout_s
+        self._block_s = settings.revocation_block_s
         self._ttl_s = settings.access_token_ttl_s + int(settings.token_leeway_s) + 1
-        self._here: dict[UUID | None, float] = {}
-        """What was revoked through this gateway: ids of sessions and users, and when that can be forgotten."""
+        self._revoked: dict[UUID | None, float] = {}
+        """Ids of sessions and users, and when each can be forgotten."""
+        self._on_user_gone: list[OnUserGone] = []
 
-    async def end_session(self, caller: Caller) -> None:
-        await self._revoke(caller.session_id, _session_key(caller.session_id))
-
-    async def end_user(self, caller: Caller) -> None:
-        await self._revoke(caller.user_id, _user_key(caller.user_id))
+    def on_user_gone(self, told: OnUserGone) -> None:
+        """Have `told` called with each user whose tokens another gateway has ended."""
+        self._on_user_gone.append(told)
 
     def knows(self, caller: Caller) -> bool:
-        """Whether this gateway itself has revoked the caller's tokens."""
-        return caller.session_id in self._here or caller.user_id in self._here
+        """Whether the caller's tokens have been revoked, as far as has been heard."""
+        revoked = self._revoked
+        return bool(revoked) and (caller.session_id in revoked or caller.user_id in revoked)
 
-    async def is_revoked(self, caller: Caller) -> bool:
-        """Whether any gateway has revoked the caller's tokens; false when Redis does not answer in time."""
-        try:
-            marked = any(await self._marks.get([_session_key(caller.session_id), _user_key(caller.user_id)]))
-        except (RedisError, OSError, TimeoutError) as failure:
-            metrics.REVOCATION_FAILURES.labels("read").inc()
-            log.debug("revocations cannot be checked; the token is accepted", reason=repr(failure))
-            marked = False
-        return marked or self.knows(caller)
+    def knows_user(self, user_id: UUID) -> bool:
+        return user_id in self._revoked
 
-    async def revoked_among(self, callers: Collection[Caller]) -> set[Caller]:
-        """Those of the callers whose tokens any gateway has revoked; of Redis' part, none when it does not answer."""
-        revoked = {caller for caller in callers if self.knows(caller)}
-        others = [caller for caller in callers if caller not in revoked]
-        for start in range(0, len(others), LOOK_AT_MOST):
-            some = others[start : start + LOOK_AT_MOST]
-            keys = [key for one in some for key in (_session_key(one.session_id), _user_key(one.user_id))]
+    async def end_session(self, caller: Caller) -> None:
+        await self._revoke(caller.session_id, "session")
+
+    async def end_user(self, caller: Caller) -> None:
+        await self._revoke(caller.user_id, "user")
+
+    async def follow(self) -> None:
+        """Hear of every revocation, until cancelled."""
+        after = "0"
+        while True:
             try:
-                async with asyncio.timeout(self._write_timeout_s):
-                    marks = await self._redis.mget(keys)
+                after = await self._read(after)
             except (RedisError, OSError, TimeoutError) as failure:
                 metrics.REVOCATION_FAILURES.labels("read").inc()
-                log.warning("revocations not known", reason=repr(failure))
-                break
-            pairs = zip(marks[::2], marks[1::2], strict=True)
-            revoked |= {one for one, pair in zip(some, pairs, strict=True) if pair != (None, None)}
-        return revoked
+                log.warning("revocations of other gateways cannot be heard of", reason=repr(failure))
+                after = _earlier(after)
+                await asyncio.sleep(self._write_timeout_s)
 
-    async def revoked_users(self, user_ids: Sequence[UUID]) -> set[UUID]:
-        """Those of these users who have been revoked. Raises what Redis raises."""
-        marks = await self._redis.mget([_user_key(user_id) for user_id in user_ids])
-        return {
-            user_id for user_id, mark in zip(user_ids, marks, strict=True) if mark is not None or user_id in self._here
-        }
+    async def _read(self, after: str) -> str:
+        """What came after that entry, or comes within a moment; returns the last entry's id."""
+        async with asyncio.timeout(self._block_s + self._write_timeout_s):
+            told = await self._redis.xread({STREAM: after}, count=MOST_READ, block=int(self._block_s * 1000))
+        for _, entries in cast("list[tuple[bytes, list[Entry]]]", told):
+            for entry_id, fields in entries:
+                await self._hear(fields)
+                after = entry_id.decode()
+        return after
 
-    async def _revoke(self, revoked: UUID | None, key: str) -> None:
-        self._drop_expired()
-        self._here[revoked] = time.monotonic() + self._ttl_s
+    async def _hear(self, fields: Mapping[bytes, bytes]) -> None:
+        for kind, told in fields.items():
+            try:
+                revoked = UUID(told.decode())
+            except ValueError:
+                log.warning("a revocation that names nobody", kind=repr(kind))
+                continue
+            known = revoked in self._revoked
+            self._note(revoked)
+            if kind == b"user" and not known:
+                for tell in self._on_user_gone:
+                    await tell(revoked)
+
+    async def _revoke(self, revoked: UUID | None, kind: str) -> None:
+        self._note(revoked)
+        oldest_ms = int((time.time() - self._ttl_s - TRIM_MARGIN_S) * 1000)
         try:
             async with asyncio.timeout(self._write_timeout_s):
-                await self._redis.set(key, b"1", ex=self._ttl_s)
+                pipeline = self._redis.pipeline(transaction=False)
+                pipeline.xadd(STREAM, {kind: str(revoked)}, minid=str(oldest_ms))
+                pipeline.expire(STREAM, self._ttl_s + TRIM_MARGIN_S)
+                await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as failure:
             metrics.REVOCATION_FAILURES.labels("write").inc()
-            log.warning("a revocation is known to this gateway alone", key=key, reason=repr(failure))
+            log.warning("a revocation is known to this gateway alone", kind=kind, id=str(revoked), reason=repr(failure))
 
-    def _drop_expired(self) -> None:
+    def _note(self, revoked: UUID | None) -> None:
         now = time.monotonic()
-        self._here = {revoked: ends for revoked, ends in self._here.items() if ends > now}
+        while self._revoked and next(iter(self._revoked.values())) < now:
+            del self._revoked[next(iter(self._revoked))]
+        self._revoked.pop(revoked, None)  # they stand in the order of their ends
+        self._revoked[revoked] = now + self._ttl_s
+
+
+def _earlier(after: str) -> str:
+    return str(max(0, int(after.partition("-")[0]) - READ_AGAIN_MS))

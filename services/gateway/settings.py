@@ -47,6 +47,12 @@ class Settings(ServiceSettings):
     """The longest silence within a response that is passed through."""
     pass_through_timeout_s: float = Field(15, gt=0, le=30)
     """From the first byte of a request to the head of its response, the upload included."""
+    upload_max_bytes: int = Field(1024**3 + 1024**2, gt=0)
+    """The largest request body of a route that takes uploads; the service behind it may take less."""
+    upload_timeout_s: float = Field(900, gt=0)
+    """From the first byte of an upload to the head of its response."""
+    upload_idle_s: float = Field(15, gt=0)
+    """The longest silence within an upload."""
     idle_connections: int = Field(100, ge=1)
     """Connections kept open to each service."""
     max_panel_bytes: int = Field(1024 * 1024, gt=0)
@@ -92,7 +98,7 @@ class Settings(ServiceSettings):
     """A panel that is not fresh is read again after that, while somebody looks at it,"""
     stream_recheck_s: float = Field(30, gt=0)
     """and every panel after that, whether somebody spoke of a change or not."""
-    stream_session_check_s: float = Field(2, gt=0)
+    stream_session_check_s: float = Field(1, gt=0)
     """How soon a live stream notices that its session has ended, or its token expired."""
 
     jwks_refresh_s: float = Field(300, gt=0)
@@ -105,8 +111,8 @@ class Settings(ServiceSettings):
     remembered_tokens: int = Field(10_000, ge=0)
     access_token_ttl_s: int = Field(900, gt=0)
     """How long access tokens live at most: that long a revocation is remembered."""
-    revocation_verdict_s: float = Field(1, ge=0)
-    """How long a token counts as not revoked before Redis is asked again; 0 asks with every request."""
+    revocation_block_s: float = Field(5, gt=0, le=60)
+    """How long one read of the revocations waits for the next before it asks anew."""
 
     redis_timeout_s: float = Field(0.05, gt=0)
     """The most that a request waits for Redis."""
@@ -118,8 +124,8 @@ class Settings(ServiceSettings):
     """Panels of which is noted what was written last."""
     write_behind_queue: int = Field(10_000, ge=1)
     write_behind_batch: int = Field(200, ge=1)
-    write_behind_pause_s: float = Field(0.05, ge=0)
-    """How long writes gather before they go to Redis together."""
+    write_behind_pause_s: float = Field(0.5, ge=0)
+    """How long writes gather before they go to Redis together, unless the queue fills up."""
 
     openapi_refresh_s: float = Field(300, gt=0)
     openapi_retry_s: float = Field(10, gt=0)

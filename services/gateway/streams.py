@@ -129,10 +129,11 @@ class Streams:
         while True:
             await asyncio.sleep(self._check_s)
             now = time.time()
-            revoked = await self._revocations.revoked_among({stream.caller for stream in self._each()})
             for stream in self._each():
-                if why := _ending(stream, now, revoked):
-                    stream.end(why)
+                if self._revocations.knows(stream.caller):
+                    stream.end("session_ended")
+                elif stream.expires <= now:
+                    stream.end("token_expired")
 
     def _each(self) -> Iterable[Stream]:
         return (stream for audience in list(self._audiences.values()) for stream in audience)
@@ -164,12 +165,6 @@ class Streams:
     async def _read_among(self, user_id: UUID, panel: str, panels: Sequence[Panel]) -> PanelView:
         dashboard, _ = await self._dashboards.read(user_id, panels, self._budget_s)
         return dashboard.panels[panel]
-
-
-def _ending(stream: Stream, now: float, revoked: Collection[Caller]) -> sse.Ending | None:
-    if stream.caller in revoked:
-        return "session_ended"
-    return "token_expired" if stream.expires <= now else None
 
 
 def _tell_import(audience: Audience, body: bytes) -> None:

@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 
 import httpx
-from pyqwest import Headers, HTTPTransport, Request, Transport
+from pyqwest import HTTPTransport, Transport
 from pyqwest.httpx import AsyncPyqwestTransport
 
 from services.gateway.failures import BadAnswer, TooLate, Unreachable
-from services.gateway.query import query
 from services.gateway.settings import Settings
+from services.gateway.wire import Wire
 from shared import telemetry
 from shared.panels import DEADLINE_HEADER
 from shared.tokens import ServiceTokens
@@ -20,14 +20,15 @@ HeaderList = list[tuple[str, str]]
 
 
 @asynccontextmanager
-async def http_transport(settings: Settings) -> AsyncIterator[Transport]:
+async def http_transport(settings: Settings, read_timeout_s: float) -> AsyncIterator[Transport]:
     """Connections to the services. Used without `httpx.AsyncClient`, which would keep cookies between callers.
 
-    A cancelled request closes its connection at once; what is sent and received is streamed as it is.
+    A cancelled request closes its connection at once; what is sent and received is streamed as it is. A service is
+    silent, in the sense of the read timeout, also while a request is being sent to it.
     """
     transport = HTTPTransport(
         connect_timeout=settings.connect_timeout_s,
-        read_timeout=settings.read_timeout_s,
+        read_timeout=read_timeout_s,
         pool_max_idle_per_host=settings.idle_connections,
         follow_redirects=False,
         enable_gzip=False,
@@ -65,12 +66,17 @@ async def fetch(transport: httpx.AsyncBaseTransport, url: str, max_bytes: int) -
 class Upstream:
     """One service, reached by one base URL or by several in turn."""
 
-    def __init__(self, base_urls: str, transport: Transport, tokens: ServiceTokens) -> None:
+    def __init__(self, base_urls: str, transport: Transport, tokens: ServiceTokens, settings: Settings) -> None:
         self._base_urls = [httpx.URL(url) for url in base_urls.split(",")]
         self._turn = 0
-        self._direct = transport
         self._transport = AsyncPyqwestTransport(transport)
         self._tokens = tokens
+        self._wires = [Wire(url, settings.connect_timeout_s, settings.idle_connections) for url in base_urls.split(",")]
+
+    def close(self) -> None:
+        """Close the connections that panels come by; the transport is its owner's to close."""
+        for wire in self._wires:
+            wire.close()
 
     async def send(
         self, method: str, target: str, headers: HeaderList, body: bytes | httpx.AsyncByteStream, remaining_s: float
@@ -102,14 +108,11 @@ class Upstream:
         Raises `UpstreamFailed`.
         """
         body = b'{"ids":["%s"]}' % '","'.join(user_ids).encode()
-        headers = [("Content-Type", "application/json"), *self._own_headers(remaining_s)]
+        headers = "".join([f"{name}: {value}\r\n" for name, value in self._own_headers(remaining_s)])
         refused: Unreachable | None = None
-        for number in range(replica, replica + len(self._base_urls)):
-            base_url = self._base_urls[number % len(self._base_urls)]
+        for number in range(replica, replica + len(self._wires)):
             try:
-                return await query(
-                    self._direct, Request("POST", _text_url(base_url, path), Headers(headers), body), max_bytes
-                )
+                return await self._wires[number % len(self._wires)].post(path, headers, body, max_bytes)
             except Unreachable as failure:
                 refused = failure
         raise refused or Unreachable
@@ -139,11 +142,6 @@ class Upstream:
 def _url(base_url: httpx.URL, target: str) -> httpx.URL:
     """httpx spends 100 µs on parsing a URL; most are asked for again and again."""
     return base_url.copy_with(raw_path=base_url.raw_path.rstrip(b"/") + target.encode())
-
-
-@lru_cache(maxsize=64)
-def _text_url(base_url: httpx.URL, path: str) -> str:
-    return str(_url(base_url, path))
 
 
 @contextmanager

@@ -28,6 +28,7 @@ class DataDir:
         self.logs = self.path / "log"
         self.record = self.path / "processes.json"
         self.mailbox = self.path / "mail.sqlite"
+        self.uploads = self.path / "uploads"
         self.lock: int = -1
 
     def take(self) -> None:

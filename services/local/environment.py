@@ -15,6 +15,7 @@ class Addresses:
     redis: str
     rabbitmq: str
     smtp: str
+    storage: str
 
 
 def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets: Mapping[str, str]) -> dict[str, str]:
@@ -33,7 +34,9 @@ def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets
         "GATEWAY_RABBITMQ_URL": addresses.rabbitmq,
         **{f"{name.upper()}_DATABASE_URL": addresses.databases[name] for name in DATA_SERVICES},
         **{f"{name.upper()}_RABBITMQ_URL": addresses.rabbitmq for name in DATA_SERVICES},
+        "WORKER_ORDERS_URL": ",".join(urls["orders"]),
         "WORKER_SMTP_URL": addresses.smtp,
+        "WORKER_STORAGE_URL": addresses.storage,
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -1,5 +1,6 @@
 """Which processes there will be, on which ports."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -48,14 +49,23 @@ def choose_port(wish: int | None) -> int:
 
 
 def parse_replicas(texts: list[str]) -> dict[str, int]:
-    """`gateway=2` and the like."""
+    """`gateway=2` and the like; `worker=cpu` is one for each core that this process may use."""
     replicas = {}
     for text in texts:
         name, _, number = text.partition("=")
+        if number == "cpu":
+            number = str(min(cores(), _MOST_REPLICAS))
         if name not in SERVICES or not number.isdigit() or not 1 <= int(number) <= _MOST_REPLICAS:
-            raise StackError(f"--replicas {text}: expected NAME=1..{_MOST_REPLICAS}, NAME one of {', '.join(SERVICES)}")
+            raise StackError(
+                f"--replicas {text}: expected NAME=1..{_MOST_REPLICAS} or NAME=cpu, NAME one of {', '.join(SERVICES)}"
+            )
         replicas[name] = int(number)
     return replicas
+
+
+def cores() -> int:
+    """The cores that this process may use, where the system tells; else all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _port(name: str, first: int, number: int, before: list[Planned]) -> int:

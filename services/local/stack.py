@@ -133,7 +133,9 @@ class Stack:
 
     def _environment(self) -> dict[str, str]:
         servers = self.backing
-        addresses = Addresses(self.databases, servers.redis.url, servers.rabbitmq.url, servers.smtp.url)
+        addresses = Addresses(
+            self.databases, servers.redis.url, servers.rabbitmq.url, servers.smtp.url, self._folder.uploads.as_uri()
+        )
         return shared_environment(addresses, self._settings.planned, self._secrets)
 
     def _write_state(self) -> None:

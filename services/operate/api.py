@@ -9,12 +9,14 @@ OperatorError
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import httpx
 
 TIMEOUT_S = 30.0
+UPLOAD_TIMEOUT_S = 900.0
 JOBS = "/v1/admin/jobs"
+IMPORTS = "/v1/imports"
 MAX_PAGE = 100
 
 Json = dict[str, Any]
@@ -87,6 +89,24 @@ class Api:
 
     def discard(self, order: Mapping[str, Any]) -> Json:
         return self._ask("POST", f"{JOBS}/discard", json=order)
+
+    def upload(self, name: str, file: BinaryIO) -> Json:
+        """Have a file of orders imported; how far it is then."""
+        return self._ask("POST", IMPORTS, files={"file": (name, file, "text/csv")}, timeout=UPLOAD_TIMEOUT_S)
+
+    def imported(self, import_id: str) -> Json:
+        """How far an import is."""
+        return self._ask("GET", f"{IMPORTS}/{import_id}")
+
+    def import_errors(self, import_id: str) -> Iterator[bytes]:
+        """The CSV file of the rows that could not be imported."""
+        try:
+            with self._http.stream("GET", f"{IMPORTS}/{import_id}/errors") as answer:
+                if answer.is_error:
+                    raise Refused(f"the errors cannot be read ({answer.status_code})")
+                yield from answer.iter_bytes()
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{self._http.base_url} does not answer: {error or type(error).__name__}") from error
 
     def _sign_in(self, credentials: Credentials) -> str:
         if not credentials.email or not credentials.password:

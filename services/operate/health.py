@@ -100,7 +100,7 @@ def _queues(workers: Sequence[Samples]) -> list[Queue]:
 
 def _outboxes(seen: Sequence[Seen]) -> list[Outbox]:
     found = []
-    for service in ("users", "orders"):
+    for service in ("users", "orders", "worker"):
         samples = _of(seen, service)
         waiting = _largest(samples, "outbox_waiting")
         oldest = _largest(samples, "outbox_oldest_age_seconds")

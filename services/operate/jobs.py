@@ -31,8 +31,8 @@ class Access:
     password: str | None
     data_dir: Path
 
-    def resolved(self) -> tuple[str, "Credentials"]:
-        """The gateway's address, and who signs in there: the demo administrator, on the one-machine stack."""
+    def resolved(self, *, demo_user: bool = False) -> tuple[str, "Credentials"]:
+        """The gateway's address, and who signs in there: on the one-machine stack the demo administrator, or user."""
         from services import demo
         from services.operate.api import Credentials
         from services.operate.places import gateway_url, local_stack
@@ -44,16 +44,23 @@ class Access:
         if self.email:
             password = self.password or typer.prompt("Password", hide_input=True, err=True)
             return url, Credentials(email=self.email, password=password)
-        return url, Credentials(email=demo.ADMIN, password=demo.PASSWORD) if stack else Credentials()
+        known = demo.USER if demo_user else demo.ADMIN
+        return url, Credentials(email=known, password=demo.PASSWORD) if stack else Credentials()
+
+
+Url = Annotated[str | None, typer.Option(envvar="DASHBOARD_URL", help="Of the gateway.")]
+Token = Annotated[str | None, typer.Option(envvar="DASHBOARD_TOKEN", help="An access token.")]
+Email = Annotated[str | None, typer.Option(envvar="DASHBOARD_EMAIL", help="Of the account that signs in.")]
+Password = Annotated[str | None, typer.Option(envvar="DASHBOARD_PASSWORD", help="Asked for if missing.")]
 
 
 @jobs.callback()
 def access(
     context: typer.Context,
-    url: Annotated[str | None, typer.Option(envvar="DASHBOARD_URL", help="Of the gateway.")] = None,
-    token: Annotated[str | None, typer.Option(envvar="DASHBOARD_TOKEN", help="An access token.")] = None,
-    email: Annotated[str | None, typer.Option(envvar="DASHBOARD_EMAIL", help="Of an operator's account.")] = None,
-    password: Annotated[str | None, typer.Option(envvar="DASHBOARD_PASSWORD", help="Asked for if missing.")] = None,
+    url: Url = None,
+    token: Token = None,
+    email: Email = None,
+    password: Password = None,
     data_dir: DataDir = Path(".local"),
 ) -> None:
     context.obj = Access(url, token, email, password, data_dir)

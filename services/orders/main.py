@@ -6,10 +6,11 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.orders import panels, routes
+from services.orders import batch, panels, routes
 from services.orders.settings import Settings
 from shared import producer, serve, web
 from shared.db import is_outage
+from shared.imports import BATCH_PATH, MAX_BATCH_BYTES
 from shared.panels import panel_route
 from shared.probes import metrics
 
@@ -32,8 +33,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         SERVICE,
         settings,
         lifespan=lifespan,
-        routes=(routes.router, metrics, panel_route("orders", load)),
+        routes=(routes.router, metrics, panel_route("orders", load), batch.route()),
         is_outage=is_outage,
+        body_limits={BATCH_PATH: MAX_BATCH_BYTES},
     )
     return app
 

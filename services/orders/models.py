@@ -27,10 +27,21 @@ class Order(Base):
     mail: Mapped[bool]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    reference: Mapped[str | None]
+    """The user's own name for an order that was imported."""
     items: Mapped[list["OrderItem"]] = relationship(lazy="raise", order_by="OrderItem.position")
 
     # For administrators, who know an order by its id alone.
-    __table_args__ = (sa.Index("orders_id", "id"),)
+    __table_args__ = (
+        sa.Index("orders_id", "id"),
+        sa.Index(
+            "orders_reference",
+            "user_id",
+            "reference",
+            unique=True,
+            postgresql_where=sa.text("reference IS NOT NULL"),
+        ),
+    )
 
 
 class OrderItem(Base):

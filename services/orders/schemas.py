@@ -11,15 +11,18 @@ from services.orders.states import Status
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 """Matching any pattern at all also refuses lone surrogates, which no database stores."""
+Sku = Annotated[Text, Field(max_length=64)]
+QUANTITY = Field(ge=1, le=10_000)
+UNIT_PRICE = Field(ge=0, le=1_000_000_000)
 
 
 class Item(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, from_attributes=True)
 
-    sku: Annotated[Text, Field(max_length=64)]
+    sku: Sku
     name: Text
-    quantity: int = Field(ge=1, le=10_000)
-    unit_price: int = Field(ge=0, le=1_000_000_000)
+    quantity: Annotated[int, QUANTITY]
+    unit_price: Annotated[int, UNIT_PRICE]
 
 
 class NewOrder(BaseModel):

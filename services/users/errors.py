@@ -2,25 +2,33 @@
 
 DashboardError
 ├── NotFound
-│   └── UserNotFound
+│   ├── UserNotFound
+│   └── AvatarNotFound
 ├── Conflict
 │   └── EmailAlreadyUsed
 ├── Unauthenticated
 │   ├── InvalidCredentials
 │   └── InvalidRefreshToken
 ├── InvalidInput
-│   └── WrongPassword
+│   ├── WrongPassword
+│   └── UnusablePicture
+├── UnsupportedUpload   415
 └── Unavailable
-    └── TooManyLogins
+    ├── TooManyLogins
+    └── TooManyPictures
 """
 
 from typing import ClassVar
 
-from shared.errors import Conflict, InvalidInput, NotFound, Unauthenticated, Unavailable
+from shared.errors import Conflict, DashboardError, InvalidInput, NotFound, Unauthenticated, Unavailable
 
 
 class UserNotFound(NotFound):
     code, title = "user_not_found", "No such user"
+
+
+class AvatarNotFound(NotFound):
+    code, title = "avatar_not_found", "This user has no picture"
 
 
 class EmailAlreadyUsed(Conflict):
@@ -46,3 +54,16 @@ class WrongPassword(InvalidInput):
 class TooManyLogins(Unavailable):
     code, title = "too_many_logins", "Too many passwords are being checked; try again"
     headers: ClassVar = {"Retry-After": "1"}
+
+
+class UnusablePicture(InvalidInput):
+    code, title = "unusable_picture", "The picture cannot be taken"
+
+
+class UnsupportedUpload(DashboardError):
+    status, code, title = 415, "unsupported_media_type", "A picture is sent as PNG, JPEG or WebP, or in a form"
+
+
+class TooManyPictures(Unavailable):
+    code, title = "too_many_pictures", "Too many pictures are being worked on, or one of yours is; try again"
+    headers: ClassVar = {"Retry-After": "2"}

@@ -7,14 +7,17 @@ from uuid import UUID
 from fastapi import FastAPI
 
 from services.users import panel
+from services.users.avatars import Avatars
 from services.users.logins import Logins
 from services.users.passwords import Passwords
-from services.users.routes import accounts, keys, tokens, users
+from services.users.pictures import Pictures
+from services.users.routes import accounts, avatars, keys, tokens, users
 from services.users.service import Accounts
 from services.users.sessions import Lifetimes
 from services.users.settings import Settings
 from shared import serve, web
 from shared.db import is_outage
+from shared.limits import MAX_PICTURE_BYTES
 from shared.panels import panel_route
 from shared.probes import metrics
 from shared.producer import running
@@ -32,6 +35,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             with Passwords.running(settings) as passwords:
                 app.state.user_tokens = UserTokens(settings.signing_seeds, settings.access_token_ttl_s)
                 app.state.accounts = Accounts(db, passwords)
+                app.state.avatars = Avatars(db)
+                app.state.pictures = Pictures(settings)
                 app.state.logins = Logins(db, passwords, app.state.user_tokens, Lifetimes.of(settings))
                 yield
 
@@ -44,6 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         routes=[
             accounts.router,
+            avatars.router,
             tokens.router,
             users.router,
             keys.router,
@@ -51,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             metrics,
         ],
         is_outage=is_outage,
+        body_limits={"/v1/me/avatar": MAX_PICTURE_BYTES},
     )
     return app
 

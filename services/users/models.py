@@ -65,4 +65,15 @@ class RefreshToken(Base):
     used_at: Mapped[datetime | None]
 
 
+class Avatar(Base):
+    """A user's picture in one size (pixels of a side), as WebP; `digest` tells it from those before it."""
+
+    __tablename__ = "avatars"
+
+    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    size: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True)
+    digest: Mapped[str]
+    content: Mapped[bytes]
+
+
 outbox = outbox_table(Base.metadata)

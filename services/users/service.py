@@ -127,11 +127,15 @@ async def _change(
     if new_hash:
         await sessions.revoke_others(session, user.id, kept=session_id)
     if fields:
-        event = UserUpdated(
-            user_id=user.id, email=user.email, name=user.name, revision=user.revision, updated_at=user.updated_at
-        )
-        await add(session, event)
+        await add(session, updated(user))
     return user
+
+
+def updated(user: User) -> UserUpdated:
+    """The event of a change that others can see."""
+    return UserUpdated(
+        user_id=user.id, email=user.email, name=user.name, revision=user.revision, updated_at=user.updated_at
+    )
 
 
 async def _withdraw_events(session: AsyncSession, user_id: UUID) -> None:

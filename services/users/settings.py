@@ -34,6 +34,11 @@ class Settings(ProducerSettings):
     """What OWASP recommends at least: 20 ms of CPU; RFC 9106's second profile (3, 65536, 4) takes 160, and a flood of
     logins takes them from everyone. A hash made with other parameters is renewed at the next login."""
 
+    picture_processes: int = Field(2, gt=0, le=64)
+    """Pictures that are worked on at the same time, each by a process that may take 768 MiB."""
+    picture_queue: int = Field(16, ge=0)
+    """Pictures that may wait for that, or be on their way here; more are answered 503."""
+
     @property
     def signing_seeds(self) -> list[str]:
         """The seeds; of a placeholder, one derived from it, so that development needs no key."""

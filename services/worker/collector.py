@@ -1,6 +1,7 @@
 """Gathers what arrives one by one into batches."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
@@ -9,7 +10,9 @@ T = TypeVar("T")
 
 
 class Collector(Generic[T]):
-    """Hands over what was put in, in order: when a batch is full, or some time after its first.
+    """Hands over what was put in, in order. What comes after a quiet while is handed over at once, with what came in
+    the same moment; what comes while or soon after a batch is handled waits for company: until a batch is full, or for
+    some time after its first.
 
     A list and three events: a queue that wakes its reader for each item costs more than all else that is done here.
     """
@@ -32,12 +35,15 @@ class Collector(Generic[T]):
 
     async def run(self) -> None:
         """Until cancelled. `handle` must not raise."""
+        busy_until = 0.0
         while True:
             await self._begun.wait()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._wait_s):
-                    await self._full.wait()
+            if time.monotonic() < busy_until:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._wait_s):
+                        await self._full.wait()
             await self._handle(self._take())
+            busy_until = time.monotonic() + self._wait_s
             if not self._items:
                 self._idle.set()
 

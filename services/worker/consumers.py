@@ -88,12 +88,13 @@ class Consumers:
         metrics.CONSUMERS.set(0)
 
     async def run(self) -> None:
-        """Until cancelled; then what is in hand is finished. Raises only `TopologyMismatch`."""
+        """Until cancelled; then what is in hand is finished. Raises `TopologyMismatch`, or `IntakeFailed`, which
+        another run mends."""
         while True:
             await self._until_ledger_is_writable()
             try:
-                async with self._consuming() as hold:
-                    await self._keep_watch(hold)
+                async with self._consuming() as (hold, intake):
+                    await self._keep_watch(hold, intake)
             except LedgerAway as away:
                 log.warning("the worker stops taking messages", error=str(away))
                 self._missing = WAITING
@@ -130,12 +131,13 @@ class Consumers:
                 self._missing = NOT_CONNECTED
                 return
 
-    async def _keep_watch(self, hold: Hold) -> None:
-        """Returns never. Raises `LedgerAway`, `ConsumerStalled`, or when consumers have been missing for longer than
-        aio-pika should need to bring them back."""
+    async def _keep_watch(self, hold: Hold, intake: Intake) -> None:
+        """Returns never. Raises `LedgerAway`, `IntakeFailed`, `ConsumerStalled`, or when consumers have been missing
+        for longer than aio-pika should need to bring them back."""
         complete_at = time.monotonic()
         while True:
             await asyncio.sleep(self._settings.watch_interval_s)
+            intake.check()
             if hold.failing_s > self._settings.hold_s:
                 raise LedgerAway(f"the ledger could not be written for {hold.failing_s:.0f} s")
             try:
@@ -172,7 +174,7 @@ class Consumers:
         self._on_stuck(None)
 
     @asynccontextmanager
-    async def _consuming(self) -> AsyncIterator[Hold]:
+    async def _consuming(self) -> AsyncIterator[tuple[Hold, Intake]]:
         settings = self._settings
         hold = Hold(self._ledger.probe, settings.requeue_pause_s, settings.hold_s)
         async with (
@@ -189,7 +191,7 @@ class Consumers:
                 await broker.start(connection, sources)
                 self._consumers = consumers
                 log.info("consuming", queues=[one.queue for one in consumers])
-                yield hold
+                yield hold, intake
             finally:
                 self._consumers = []
                 metrics.CONSUMERS.set(0)

@@ -7,7 +7,11 @@ the deletion looks for what it wrote, or sees the tombstone.
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from services.worker import send_ledger
+from services.worker.models import Recipient
 from shared.db import Connection
 
 LOCK = "SELECT pg_advisory_xact_lock($1)"
@@ -29,6 +33,13 @@ BURY_RECIPIENT = """
     SET revision = greatest(kept.revision, excluded.revision), email = NULL, name = NULL
 """
 FORGET_NOTIFICATIONS = "DELETE FROM notifications WHERE user_id = $1"
+# Whoever is carrying one out finds at its next checkpoint that it has lost it. The purge deletes file and row.
+END_IMPORTS = """
+    UPDATE imports SET state = CASE WHEN state IN ('queued', 'running') THEN 'cancelled' ELSE state END,
+        lease_id = NULL, filename = NULL, expires_at = now()
+    WHERE user_id = $1 AND state <> 'uploading'
+"""
+FORGET_IMPORT_ERRORS = "DELETE FROM import_errors WHERE user_id = $1"
 FORGET_ERRORS = "UPDATE job_audit SET previous_error = NULL WHERE user_id = $1"
 
 
@@ -39,6 +50,14 @@ async def erased(connection: Connection, user_ids: Iterable[UUID]) -> set[UUID]:
     return {row["user_id"] for row in await connection.fetch(FIND_ERASED, asked)}
 
 
+async def is_erased(session: AsyncSession, user_id: UUID) -> bool:
+    """The same of one user, in the session's transaction."""
+    await session.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _key(user_id)})
+    tombstone = sa.select(Recipient.revision).where(Recipient.user_id == user_id, Recipient.email.is_(None))
+    found = await session.scalar(tombstone)
+    return found is not None
+
+
 async def erase(connection: Connection, user_id: UUID, revision: int, jobs: Sequence[str]) -> None:
     """Once the jobs under way for this user have ended. `jobs` are those that end with a user."""
     await connection.execute(LOCK, _key(user_id))
@@ -46,6 +65,8 @@ async def erase(connection: Connection, user_id: UUID, revision: int, jobs: Sequ
     await connection.execute(BURY_RECIPIENT, user_id, revision)
     await connection.execute(FORGET_NOTIFICATIONS, user_id)
     await send_ledger.forget(connection, user_id)
+    await connection.execute(END_IMPORTS, user_id)
+    await connection.execute(FORGET_IMPORT_ERRORS, user_id)
     await connection.execute(FORGET_ERRORS, user_id)
 
 

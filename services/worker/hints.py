@@ -21,7 +21,8 @@ log = get_logger(__name__)
 
 KEY = "hint"
 
-Publish = Callable[[bytes], Awaitable[object]]
+Publish = Callable[[str, bytes], Awaitable[object]]
+"""Sends a body under a routing key."""
 
 
 class Hint(msgspec.Struct, frozen=True):
@@ -47,11 +48,11 @@ class Hints:
         each event."""
         channel = await (await broker.connect()).channel(publisher_confirms=False)
 
-        async def publish(hint: bytes) -> None:
+        async def publish(key: str, hint: bytes) -> None:
             underlay = cast("aiormq.Channel", await channel.get_underlay_channel())  # `wait` is not in its base
             properties = Basic.Properties(content_type="application/json", delivery_mode=DeliveryMode.NOT_PERSISTENT)
             await underlay.basic_publish(
-                hint, exchange=topology.LIVE, routing_key=KEY, properties=properties, wait=False
+                hint, exchange=topology.LIVE, routing_key=key, properties=properties, wait=False
             )
 
         self.publish = publish
@@ -80,14 +81,15 @@ class Hints:
             self._given.clear()
             pending, self._pending = self._pending, {}
             for user_id, panels in pending.items():
-                await self._send(Hint(user_id, sorted(panels)))
+                await self.send(KEY, Hint(user_id, sorted(panels)))
 
-    async def _send(self, hint: Hint) -> None:
+    async def send(self, key: str, hint: msgspec.Struct) -> None:
+        """At once, and as well as can be: one that cannot be sent is lost."""
         try:
             if self.publish is None:
                 raise ConnectionError("no broker")
             async with asyncio.timeout(self.PUBLISH_TIMEOUT_S):
-                await self.publish(msgspec.json.encode(hint))
+                await self.publish(key, msgspec.json.encode(hint))
         except Exception as error:
             metrics.HINTS_LOST.inc()
             log.debug("hint lost", error=repr(error))

@@ -37,6 +37,10 @@ Work = Callable[[Arrival], Coroutine[Any, Any, None]]
 T = TypeVar("T")
 
 
+class IntakeFailed(Exception):
+    """What is in hand will not be acknowledged, nor given back: only a new connection brings it again."""
+
+
 class Intake:
     """Leaving the block finishes what is in hand; what takes longer than the grace period is undone and comes again."""
 
@@ -46,6 +50,12 @@ class Intake:
         self._grace_s = grace_s
         self._working: set[asyncio.Task[None]] = set()
         self._collecting: dict[asyncio.Task[None], Collector[Arrival]] = {}
+        self._failure: BaseException | None = None
+
+    def check(self) -> None:
+        """Raises `IntakeFailed` when work has ended by an error that it should have dealt with."""
+        if self._failure:
+            raise IntakeFailed(repr(self._failure)) from self._failure
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,7 +67,9 @@ class Intake:
         await to_the_end(self._finish())
 
     async def _finish(self) -> None:
-        drained = [asyncio.create_task(collector.drained()) for collector in self._collecting.values()]
+        drained = [
+            asyncio.create_task(collector.drained()) for task, collector in self._collecting.items() if not task.done()
+        ]
         if unfinished := [*self._working, *drained]:
             await asyncio.wait(unfinished, timeout=self._grace_s)
         tasks = [*unfinished, *self._collecting]
@@ -91,9 +103,15 @@ class Intake:
         def take(arrival: Arrival) -> None:
             task = asyncio.create_task(work(arrival))
             self._working.add(task)
-            task.add_done_callback(self._working.discard)
+            task.add_done_callback(self._ended)
 
         return take
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("messages in hand were left", error=repr(error), exc_info=error)
+            self._failure = self._failure or error
 
     def _in_batches(self, job: Job, batching: Batching, flow: Flow) -> Take:
         async def work(batch: list[Arrival]) -> None:
@@ -104,7 +122,9 @@ class Intake:
                     await self._one(job, arrival, flow)
 
         collector = Collector(batching.size, batching.wait_s, work)
-        self._collecting[asyncio.create_task(collector.run())] = collector
+        collecting = asyncio.create_task(collector.run())
+        collecting.add_done_callback(self._ended)
+        self._collecting[collecting] = collector
         return collector.put
 
     async def _one(self, job: Job, arrival: Arrival, flow: Flow) -> None:

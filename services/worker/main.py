@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from uuid import UUID
 
 from fastapi import FastAPI
@@ -11,6 +12,12 @@ from services.worker.admin.routes import router as admin
 from services.worker.consumers import Consumers
 from services.worker.gauges import measure_ledger, measure_queues
 from services.worker.hints import Hints
+from services.worker.imports.expiry import keep_deleting
+from services.worker.imports.importer import Importer
+from services.worker.imports.orders import Orders
+from services.worker.imports.routes import router as imports
+from services.worker.imports.storage import Storage
+from services.worker.imports.upload import FORM_BYTES, Uploads
 from services.worker.jobs import every_job
 from services.worker.ledger import Ledger
 from services.worker.purge import purge
@@ -23,6 +30,7 @@ from shared.background import Background
 from shared.db import Database, is_outage
 from shared.panels import panel_route
 from shared.probes import metrics
+from shared.relay import Relay
 
 SERVICE = "worker"
 
@@ -31,21 +39,34 @@ SERVICE = "worker"
 async def working(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     """Everything beside the requests. What is in hand at the end is finished before the database closes."""
     hints = Hints()
-    async with Mailer.open(settings) as mailer, Database.open(settings) as db, Background() as background:
-        jobs = every_job(settings, mailer)
+    async with (
+        Mailer.open(settings) as mailer,
+        Orders.open(settings) as orders,
+        Database.open(settings) as db,
+        Background() as background,
+    ):
+        storage = Storage(settings.storage_url)
+        importer = Importer(db, storage, orders, hints, settings)
+        jobs = every_job(settings, mailer, importer.wake)
         ledger = Ledger(db, hints.on_done, settings.keep_done_s)
         consumers = Consumers(settings, ledger, jobs, hints, app.state.checks.say_stuck)
         sweeper = Sweeper(db, ledger, jobs, settings.sweep_interval_s, settings.shutdown_grace_s)
-        background.start("hints", hints.run())
-        background.start("consumers", consumers.run())
-        background.start("sweeper", sweeper.run())
-        background.start("queue gauges", measure_queues(settings.rabbitmq_url))
-        background.start("ledger gauges", measure_ledger(db))
-        background.start("purge", purge(db, settings.keep_done_s, settings.purge_interval_s))
-        background.start("mailer", mailer.run())
+        relay = Relay(db, settings.rabbitmq_url, SERVICE)
+        background.start("relay", relay.run)
+        background.start("outbox gauges", relay.measure)
+        background.start("hints", hints.run)
+        background.start("consumers", consumers.run)
+        background.start("sweeper", sweeper.run)
+        background.start("queue gauges", partial(measure_queues, settings.rabbitmq_url))
+        background.start("ledger gauges", partial(measure_ledger, db))
+        background.start("purge", partial(purge, db, settings.keep_done_s, settings.purge_interval_s))
+        background.start("expired imports", partial(keep_deleting, db, storage, settings.purge_interval_s))
+        background.start("mailer", mailer.run)
+        background.start("importer", importer.run)
         app.state.db, app.state.background, app.state.hints = db, background, hints
+        app.state.uploads = Uploads(db, storage, settings.import_max_bytes)
         app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
-        app.state.checks.useful["smtp"] = mailer.ping
+        app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check, "background": background.check}
         yield
 
 
@@ -71,11 +92,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         routes=[
             router,
             admin,
+            imports,
             metrics,
             panel_route("analytics", analytics),
             panel_route("notifications", notifications),
         ],
         is_outage=is_outage,
+        body_limits={imports.prefix: settings.import_max_bytes + FORM_BYTES},
     )
     return app
 

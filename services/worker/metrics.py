@@ -42,3 +42,6 @@ MAILS = Counter(
     ["verdict"],
 )
 SMTP_CONNECTIONS = Counter("worker_smtp_connections_total", "Connections to the mail server that were opened.")
+IMPORTS = Counter("worker_imports_total", "Imports that have ended: completed, failed, cancelled.", ["state"])
+IMPORT_ROWS = Counter("worker_import_rows_total", "Rows of imports: created, repeated, failed.", ["outcome"])
+IMPORT_INTERRUPTIONS = Counter("worker_import_interruptions_total", "Times that an import could not go on for a while.")

@@ -7,9 +7,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from shared import outbox
 from shared.db import TYPES
 
 NOW = sa.text("now()")
+ZERO = sa.text("0")
 
 
 class Base(DeclarativeBase):
@@ -168,3 +170,65 @@ class DailyRollup(Base):
     currency: Mapped[str] = mapped_column(primary_key=True)
     orders: Mapped[int] = mapped_column(sa.BigInteger)
     revenue: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class Import(Base):
+    """A file of orders, and how far it is imported: `next_offset`, `next_line` and `skipping` are where it goes on.
+
+    uploading: not stored yet, and not shown. While it is running, `lease_id` is the worker that carries it out; when
+    `lease_until` has passed, any worker may take it up. From `expires_at` on, file, errors and row are deleted.
+    """
+
+    __tablename__ = "imports"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    filename: Mapped[str | None]
+    bytes: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
+    rows_total: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
+    rows_done: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
+    rows_repeated: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
+    rows_failed: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
+    errors_kept: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
+    rows_per_s: Mapped[float | None]
+    error: Mapped[str | None]
+    cancel_requested: Mapped[bool] = mapped_column(server_default=sa.false())
+    next_offset: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
+    next_line: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
+    skipping: Mapped[bool] = mapped_column(server_default=sa.false())
+    failures: Mapped[int] = mapped_column(server_default=ZERO)
+    lease_id: Mapped[UUID | None]
+    lease_until: Mapped[datetime] = mapped_column(server_default=NOW)
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.CheckConstraint(
+            "state IN ('uploading', 'queued', 'running', 'completed', 'failed', 'cancelled')", name="imports_state"
+        ),
+        sa.Index("imports_due", "lease_until", postgresql_where=sa.text("state IN ('queued', 'running')")),
+        sa.Index("imports_expired", "expires_at"),
+    )
+
+
+class ImportRowError(Base):
+    """Why a row of an import is no order; `line` is where it begins in the file."""
+
+    __tablename__ = "import_errors"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    import_id: Mapped[UUID] = mapped_column(primary_key=True)
+    line: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
+    field: Mapped[str] = mapped_column(primary_key=True)
+    reference: Mapped[str]
+    message: Mapped[str]
+
+    __table_args__ = (
+        sa.ForeignKeyConstraint(["user_id", "import_id"], ["imports.user_id", "imports.id"], ondelete="CASCADE"),
+    )
+
+
+Outbox = outbox.outbox_table(Base.metadata)

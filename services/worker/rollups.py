@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from uuid import UUID
 
-from shared.events import Event, OrderCancelled, OrderChanged, OrderCreated
+from shared.events import Event, OrderCancelled, OrderChanged, OrderCreated, OrdersImported
 
 CREATED = "created"
 
@@ -47,6 +47,8 @@ def fold(events: Iterable[Event]) -> Deltas:
     for event in events:
         if isinstance(event, OrderCreated):
             _created(deltas, event)
+        elif isinstance(event, OrdersImported):
+            _imported(deltas, event)
         elif isinstance(event, OrderChanged):
             _changed(deltas, event)
     return deltas
@@ -64,6 +66,17 @@ def _created(deltas: Deltas, event: OrderCreated) -> None:
     deltas.statuses[event.user_id, CREATED] += 1
     deltas.currencies[event.user_id, event.currency].add(1, event.total)
     deltas.days[event.user_id, utc_day(event.created_at), event.currency].add(1, event.total)
+
+
+def _imported(deltas: Deltas, event: OrdersImported) -> None:
+    user = deltas.users[event.user_id]
+    user.last_order_at = max(user.last_order_at or event.last_order_at, event.last_order_at)
+    for one in event.sums:
+        user.orders += one.orders
+        user.items += one.items
+        deltas.statuses[event.user_id, CREATED] += one.orders
+        deltas.currencies[event.user_id, one.currency].add(one.orders, one.revenue)
+        deltas.days[event.user_id, one.day, one.currency].add(one.orders, one.revenue)
 
 
 def _changed(deltas: Deltas, event: OrderChanged) -> None:

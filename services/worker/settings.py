@@ -40,6 +40,25 @@ class Settings(ProducerSettings):
     """When a mail is taken up again whose worker has died; longer than one may take to send."""
     mail_from: Annotated[str, AfterValidator(_with_address)] = "Dashboard <no-reply@dashboard.example>"
 
+    orders_url: str = "http://127.0.0.1:8002"
+    """The orders service, which places the orders of an import; several base URLs, separated by commas, in turn."""
+    storage_url: str = "file:///var/lib/dashboard/uploads"
+    """Where uploaded files are kept: `file:///folder`, or `s3://bucket/prefix?endpoint=http://host:port&region=name`."""
+    import_max_bytes: int = Field(1024**3, gt=0)
+    """The largest file; a larger one is answered 413."""
+    import_concurrency: int = Field(2, ge=1)
+    """Imports that this process carries out at once."""
+    import_window: int = Field(3, ge=1)
+    """Batches of one import that are at the orders service at once."""
+    import_lease_s: float = Field(30, gt=0)
+    """When an import is taken up again whose worker has died."""
+    import_orders_timeout_s: float = Field(15, gt=0)
+    """For one batch of orders."""
+    import_max_errors: int = Field(100_000, ge=0)
+    """Errors of rows that are kept for an import; more are only counted."""
+    import_keep_s: float = Field(7 * 24 * 3600, gt=0)
+    """How long an import that has ended is kept, with its file and its errors."""
+
     reconnect_s: float = Field(1, gt=0)
     """The pause between two attempts to reach RabbitMQ."""
     watch_interval_s: float = Field(2, gt=0)
@@ -60,7 +79,9 @@ class Settings(ProducerSettings):
     """How often rows older than that are deleted."""
 
     @model_validator(mode="after")
-    def _lease_outlasts_sending(self) -> Self:
+    def _leases_outlast_their_work(self) -> Self:
         if self.mail_lease_s <= self.smtp_send_timeout_s:
             raise ValueError("WORKER_MAIL_LEASE_S must be longer than WORKER_SMTP_SEND_TIMEOUT_S")
+        if self.import_lease_s <= self.import_orders_timeout_s:
+            raise ValueError("WORKER_IMPORT_LEASE_S must be longer than WORKER_IMPORT_ORDERS_TIMEOUT_S")
         return self

@@ -64,14 +64,19 @@ class Sweeper:
             metrics.DEAD.clear()
             for labels, count in bounded(dead).items():
                 metrics.DEAD.labels(*labels).set(count)
-            await asyncio.gather(*(self._run_all_due(self._jobs[name]) for name in due if name in self._jobs))
         except Exception as error:
             log.warning("the ledger cannot be swept", error=repr(error))
+            return
+        await asyncio.gather(*(self._run_all_due(self._jobs[name]) for name in due if name in self._jobs))
 
     async def _run_all_due(self, job: Job) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(job.policy.concurrency):
-                tasks.create_task(self._run_due(job))
+        """Raises nothing: what keeps one job from being swept leaves the others alone."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(job.policy.concurrency):
+                    tasks.create_task(self._run_due(job))
+        except* Exception as failed:
+            log.warning("what is due cannot be tried", job=job.name, errors=[repr(one) for one in failed.exceptions])
 
     async def _run_due(self, job: Job) -> None:
         while not self._stopping and await self._ledger.run_due(job):

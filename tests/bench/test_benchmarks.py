@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.backends import Backends
-from tests.bench import faults, gateway, orders, relay, streams, worker, wrk
+from tests.bench import faults, gateway, orders, pictures, relay, streams, worker, wrk
 from tests.bench.bed import Bed, bed
 from tests.bench.conditions import SMALL
 from tests.bench.contestants import PEERS
@@ -50,6 +50,13 @@ def test_workers_do_every_event_once(ground: Bed) -> None:
 def test_the_relay_empties_its_outbox(ground: Bed) -> None:
     """All rows are published."""
     assert "rows/s" in relay.run(ground, SMALL).text
+
+
+def test_pictures_are_taken_while_dashboards_are_read(ground: Bed) -> None:
+    """All of them, and no dashboard fails meanwhile."""
+    report = pictures.run(ground, SMALL).text
+    assert "Refused: 0." in report
+    assert "| during |" in report
 
 
 def test_open_streams_are_told_of_changes(ground: Bed) -> None:

@@ -150,7 +150,7 @@ def test_status_of_a_stack_that_is_well(stack: Stack) -> None:
     assert [process["name"] for process in told["processes"]] == ["gateway", "users", "orders", "worker"]
     assert {process["status"] for process in told["processes"]} == {"ready"}
     assert {"worker.email", "worker.analytics"} <= {queue["name"] for queue in told["queues"]}
-    assert [outbox["service"] for outbox in told["outboxes"]] == ["users", "orders"]
+    assert [outbox["service"] for outbox in told["outboxes"]] == ["users", "orders", "worker"]
     assert {"job": "email", "dead": 0, "retrying": 0} in told["jobs"]
     screen = dashboard("status", "--data-dir", str(stack.folder))
     assert (screen.code, "All is well." in screen.out) == (0, True)

@@ -88,6 +88,7 @@ def parse(query: bytes, role: Role, default_budget_ms: int) -> Wish:
 _ANEW = re.compile(rb"(?:^|[\s,])(?:no-cache|max-age\s*=\s*\"?0+\"?)(?:$|[\s,])", re.IGNORECASE)
 
 
+@lru_cache(maxsize=256)
 def wants_anew(cache_control: bytes | None) -> bool:
     """Whether `Cache-Control` says `no-cache` or `max-age=0`."""
     return cache_control is not None and _ANEW.search(cache_control) is not None
@@ -114,8 +115,8 @@ async def _respond(send: Send, dashboard: Dashboard, seconds: Mapping[str, float
 
 
 def _timing(dashboard: Dashboard, seconds: Mapping[str, float]) -> bytes:
-    entries = (
-        f"{name};dur={seconds[name] * 1000:.1f};desc={'cache' if seconds[name] == 0 else view.status}"
+    entries = [
+        f"{name};dur={seconds[name] * 1000:.1f};desc={view.status if seconds[name] else 'cache'}"
         for name, view in dashboard.panels.items()
-    )
+    ]
     return ", ".join(entries).encode()

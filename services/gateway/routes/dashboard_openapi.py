@@ -13,7 +13,7 @@ from shared.errors import Problem
 
 _NAMES = [panel.name for panel in PANELS]
 _USER_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
-_QUERY = [
+QUERY = [
     {
         "name": "panels",
         "in": "query",
@@ -85,7 +85,7 @@ def _operation(operation_id: str, summary: str, parameters: list[dict[str, Any]]
         "tags": ["dashboard"],
         "summary": summary,
         "description": "200 while any panel has data; each says whether it is fresh, stale or unavailable.",
-        "parameters": parameters + _QUERY,
+        "parameters": parameters + QUERY,
         "responses": {
             "200": {
                 "description": "the dashboard",

@@ -30,10 +30,13 @@ class PassThrough:
         # A HEAD is a GET of which the server sends the head alone.
         operation = self._operations["GET" if scope["method"] == "HEAD" else scope["method"]]
         caller = await _admit(gateway, operation, Headers(scope=scope))
-        request = _outgoing(operation, scope, receive, caller)
+        settings = gateway.settings
+        idle_s = settings.upload_idle_s if operation.upload else None
+        timeout_s = settings.upload_timeout_s if operation.upload else settings.pass_through_timeout_s
+        request = _outgoing(operation, scope, receive, caller, idle_s)
         effect = _effect(gateway, operation, caller)
-        upstream = gateway.upstreams[operation.service]
-        await forward(upstream, request, send, gateway.settings.pass_through_timeout_s, effect)
+        upstream = (gateway.uploads if operation.upload else gateway.upstreams)[operation.service]
+        await forward(upstream, request, send, timeout_s, effect)
 
 
 def routes() -> list[AsgiRoute]:
@@ -54,13 +57,15 @@ async def _admit(gateway: Gateway, operation: Operation, headers: Headers) -> Ca
     return caller
 
 
-def _outgoing(operation: Operation, scope: Scope, receive: Receive, caller: Caller | None) -> Outgoing:
+def _outgoing(
+    operation: Operation, scope: Scope, receive: Receive, caller: Caller | None, idle_s: float | None
+) -> Outgoing:
     peer = scope["client"][0] if scope.get("client") else None
     return Outgoing(
         operation.method,
         _target(operation, scope),
         request_headers(scope["headers"], caller, peer),
-        ClientBody(receive, expected=has_body(scope["headers"])),
+        ClientBody(receive, expected=has_body(scope["headers"]), idle_s=idle_s),
     )
 
 

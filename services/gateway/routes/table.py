@@ -8,6 +8,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from services.gateway.auth import Access
 from services.gateway.panels import PANELS, Service
+from shared.limits import MAX_PICTURE_BYTES
 
 
 class NameConvertor(StringConvertor):
@@ -29,6 +30,9 @@ class Operation:
 
     `touches`: the caller's panels that look different after it. Whose order it is, when it is not the caller's, the
     gateway does not know: the event tells.
+
+    `max_body_bytes`: where a body may be larger than that of an ordinary route.
+    `upload`: a body may be as large, and take as long, as the settings say for uploads.
     """
 
     method: str
@@ -37,6 +41,8 @@ class Operation:
     access: Access
     ends: Ending | None = None
     touches: tuple[str, ...] = ()
+    max_body_bytes: int | None = None
+    upload: bool = False
 
     @property
     def template(self) -> str:
@@ -55,6 +61,9 @@ OPERATIONS = (
     Operation("GET", "/v1/me", "users", "user"),
     Operation("PATCH", "/v1/me", "users", "user", touches=("user",)),
     Operation("DELETE", "/v1/me", "users", "user", ends="user", touches=EVERY_PANEL),
+    Operation("PUT", "/v1/me/avatar", "users", "user", touches=("user",), max_body_bytes=MAX_PICTURE_BYTES),
+    Operation("DELETE", "/v1/me/avatar", "users", "user", touches=("user",)),
+    Operation("GET", "/v1/users/{id:uuid}/avatar", "users", "user"),
     Operation("GET", "/.well-known/jwks.json", "users", "anonymous"),
     Operation("POST", "/v1/orders", "orders", "user", touches=("orders",)),
     Operation("GET", "/v1/orders", "orders", "user"),
@@ -64,9 +73,20 @@ OPERATIONS = (
     Operation("POST", "/v1/orders/{id:uuid}/ship", "orders", "admin", touches=("orders",)),
     Operation("GET", "/v1/notifications", "worker", "user"),
     Operation("POST", "/v1/notifications/{id:uuid}/read", "worker", "user", touches=("notifications",)),
+    Operation("POST", "/v1/imports", "worker", "user", upload=True),
+    Operation("GET", "/v1/imports", "worker", "user"),
+    Operation("GET", "/v1/imports/{id:uuid}", "worker", "user"),
+    Operation("GET", "/v1/imports/{id:uuid}/errors", "worker", "user"),
+    Operation("POST", "/v1/imports/{id:uuid}/cancel", "worker", "user"),
     Operation("GET", "/v1/admin/jobs", "worker", "operator"),
     Operation("GET", "/v1/admin/jobs/groups", "worker", "operator"),
     Operation("GET", "/v1/admin/jobs/{job:name}/{id:uuid}", "worker", "operator"),
     Operation("POST", "/v1/admin/jobs/replay", "worker", "admin"),
     Operation("POST", "/v1/admin/jobs/discard", "worker", "admin"),
 )
+
+
+def body_limits(upload_max_bytes: int) -> dict[str, int]:
+    """By path, where bodies may be larger than those of ordinary routes."""
+    limits = ((each.path, upload_max_bytes if each.upload else each.max_body_bytes) for each in OPERATIONS)
+    return {path: limit for path, limit in limits if limit}

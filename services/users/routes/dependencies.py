@@ -4,7 +4,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from services.users.avatars import Avatars
 from services.users.logins import Logins
+from services.users.pictures import Pictures
 from services.users.service import Accounts
 
 
@@ -18,5 +20,17 @@ async def _logins(request: Request) -> Logins:
     return logins
 
 
+async def _avatars(request: Request) -> Avatars:
+    avatars: Avatars = request.app.state.avatars
+    return avatars
+
+
+async def _pictures(request: Request) -> Pictures:
+    pictures: Pictures = request.app.state.pictures
+    return pictures
+
+
 AccountsDep = Annotated[Accounts, Depends(_accounts)]
 LoginsDep = Annotated[Logins, Depends(_logins)]
+AvatarsDep = Annotated[Avatars, Depends(_avatars)]
+PicturesDep = Annotated[Pictures, Depends(_pictures)]

@@ -38,11 +38,17 @@ TEXTS: dict[str, Callable[[Any], Text]] = {
     events.OrderPaid.type: lambda order: Text("Order paid", f"Thank you for your payment of {_total(order)}."),
     events.OrderShipped.type: lambda order: Text("Order shipped", f"Your order of {_total(order)} is on its way."),
     events.OrderCancelled.type: lambda order: Text("Order cancelled", f"Your order of {_total(order)} is cancelled."),
+    events.ImportCompleted.type: lambda ended: Text(f"Import {ended.state}", _imported(ended)),
 }
 
 
 def _total(order: events.OrderCreated | events.OrderChanged) -> str:
     return format_money(order.total, order.currency)
+
+
+def _imported(ended: events.ImportCompleted) -> str:
+    failed = f" {ended.rows_failed} could not be imported." if ended.rows_failed else ""
+    return f"{ended.rows_done} of {ended.rows_total} orders are imported.{failed}"
 
 
 def row_of(envelope: Envelope) -> tuple[Any, ...]:

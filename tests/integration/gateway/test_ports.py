@@ -29,5 +29,5 @@ async def test_readiness_asks_no_service(start: Start, rabbitmq: RabbitBackend) 
     async with start(rabbitmq_url=rabbitmq.url) as world:
         await eventually(lambda: world.gateway.feed.connected)
         ready = await world.client.get("/readyz")
-        checks = {"jwks": "ok", "redis": "ok", "rabbitmq": "ok"}
+        checks = {"jwks": "ok", "redis": "ok", "rabbitmq": "ok", "background": "ok"}
         assert (ready.status_code, ready.json()) == (200, {"status": "ready", "checks": checks})

@@ -15,8 +15,10 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from services.gateway.revocation import STREAM
 from shared.ids import new_id
 from shared.tokens import USER_AUDIENCE, USER_ISSUER, SigningKey, UserTokens, b64url
+from tests.backends import RedisBackend
 from tests.integration.gateway.conftest import JWKS_PATH, SEED, Start, World
 from tests.integration.gateway.stub import replies
 from tests.waiting import eventually
@@ -165,28 +167,30 @@ async def test_signing_out_ends_the_session_everywhere(start: Start) -> None:
             assert (await world.client.get("/v1/me", headers=other_session)).status_code == 200
 
 
-async def test_a_verdict_is_not_asked_for_again_so_soon(start: Start) -> None:
-    """For a moment a token that was found unrevoked counts as such; of its own revocations a gateway knows at once."""
-    async with start(revocation_verdict_s=60) as world:
+async def test_what_was_revoked_before_the_start_is_known(start: Start) -> None:
+    """A gateway that starts reads what others have revoked; entries that it cannot read cost nothing."""
+    async with start() as here:
         session = new_id()
-        headers = world.bearer(session=session)
-        assert (await world.client.get("/v1/me", headers=headers)).status_code == 200
-        await world.redis.set(f"revoked:session:{session}", 1, ex=60)
-        assert (await world.client.get("/v1/me", headers=headers)).status_code == 200
-        assert (await world.client.delete("/v1/tokens", headers=headers)).status_code == 200
-        assert await _refused(world, headers)
+        headers = here.bearer(session=session)
+        await here.redis.xadd(STREAM, {"session": "nobody", "more": "\xff"})
+        assert (await here.client.delete("/v1/tokens", headers=headers)).status_code == 200
+        async with start() as later:
+            await eventually(lambda: _refused(later, headers))
+            assert (await later.client.get("/v1/me", headers=later.bearer())).status_code == 200
 
 
-async def test_many_requests_ask_redis_together(start: Start) -> None:
-    """Concurrent checks each get their own verdict."""
-    async with start() as world:
-        sessions = [new_id() for _ in range(20)]
-        for session in sessions[::2]:
-            await world.redis.set(f"revoked:session:{session}", 1, ex=60)
-        answers = await asyncio.gather(
-            *(world.client.get("/v1/me", headers=world.bearer(session=session)) for session in sessions)
-        )
-        assert [answer.status_code for answer in answers] == [401, 200] * 10
+async def test_what_was_revoked_while_redis_was_away_is_made_up_for(start: Start, redis: RedisBackend) -> None:
+    """After Redis comes back, what is revoked elsewhere is heard of again, without a request asking."""
+    async with start(redis_write_timeout_s=0.1) as here, start(redis_write_timeout_s=0.1) as elsewhere:
+        await asyncio.to_thread(redis.restart)
+        headers = here.bearer()
+
+        async def told() -> bool:
+            await here.client.delete("/v1/tokens", headers=headers)
+            here_refuses = await _refused(here, headers)
+            return here_refuses and await _refused(elsewhere, headers)
+
+        await eventually(told)
 
 
 async def test_deleting_oneself_ends_everything(start: Start) -> None:
@@ -212,12 +216,27 @@ async def _exists(world: World, key: str) -> bool:
 async def test_a_dashboard_under_way_does_not_bring_a_deleted_user_back(world: World) -> None:
     """What is fetched before and written after the deletion is not written."""
     user_id = new_id()
-    await world.redis.set(f"revoked:user:{user_id}", 1, ex=60)
+    await world.redis.xadd(STREAM, {"user": str(user_id)})
+    await eventually(lambda: world.gateway.revocations.knows_user(user_id))
     marker = new_id()
-    world.gateway.known_good.remember("user", user_id, msgspec.Raw(b"{}"))
-    world.gateway.known_good.remember("user", marker, msgspec.Raw(b"{}"))
+    world.gateway.known_good.remember("user", str(user_id), msgspec.Raw(b"{}"))
+    world.gateway.known_good.remember("user", str(marker), msgspec.Raw(b"{}"))
     await eventually(lambda: _exists(world, f"lkg:user:{marker}"))
     assert not await _exists(world, f"lkg:user:{user_id}")
+
+
+async def test_what_was_written_before_another_gateway_told_of_a_deletion_goes(world: World) -> None:
+    """Whichever comes first, the dashboard's panels or the word of the deletion: nothing of the user stays."""
+    user_id = new_id()
+    key = f"lkg:user:{user_id}"
+    world.gateway.known_good.remember("user", str(user_id), msgspec.Raw(b"{}"))
+    await eventually(lambda: _exists(world, key))
+    await world.redis.xadd(STREAM, {"user": str(user_id)})
+    await eventually(lambda: _is_gone(world, key))
+
+
+async def _is_gone(world: World, key: str) -> bool:
+    return not await _exists(world, key)
 
 
 async def test_a_refused_deletion_ends_nothing(world: World) -> None:

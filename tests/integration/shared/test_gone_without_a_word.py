@@ -41,7 +41,7 @@ async def test_the_broker_asks_often_whether_it_is_there(db: Database, rabbitmq:
     """So that messages in the hands of a consumer that is gone go to another within half a minute."""
     async with Background() as background:
         relay = Relay(db, rabbitmq.url, "users")
-        background.start("relay", relay.run())
+        background.start("relay", relay.run)
         await eventually(lambda: _succeeds(relay))
         listed = await asyncio.to_thread(rabbitmq.rabbitmqctl, "list_connections", "timeout", "--no-table-headers")
     assert "10" in listed.split()
@@ -54,7 +54,7 @@ async def test_a_relay_takes_no_leave_of_a_database_that_is_gone(database_url: s
         linked = settings.model_copy(update={"database_url": to_database.url})
         async with Database.open(linked) as db, Background() as background:
             relay = Patient(db, to_broker.url, "users")
-            background.start("relay", relay.run())
+            background.start("relay", relay.run)
             await eventually(lambda: _succeeds(relay))
             await eventually(lambda: _waits(db))
             to_database.silence()

@@ -68,7 +68,7 @@ async def running(*relays: Relay) -> AsyncIterator[None]:
 
     async with Background(fail) as background:
         for each in relays:
-            background.start("relay", each.run())
+            background.start("relay", each.run)
         yield
     assert background.failure is None
 
@@ -192,7 +192,7 @@ async def test_an_event_without_a_queue_waits_for_one(
         await eventually(lambda: _succeeds(relay.check))
         recipients = await channel.get_queue("worker.recipients")
         await recipients.unbind(topology.EVENTS, "user.deleted")
-        measuring.start("gauges", relay.measure())
+        measuring.start("gauges", relay.measure)
         added = await _add(db, user_id)
         await eventually(lambda: _is(lambda: _metric("outbox_returned_total") >= returned + 2))
         await eventually(lambda: _is(lambda: _metric("outbox_waiting") == 1))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -11,7 +12,11 @@ from services.worker.settings import Settings
 from shared.migrations import migrate
 from tests.backends import Backends, RabbitBackend
 from tests.backends.smtp import SmtpServer
-from tests.integration.worker.world import World, settings_for, working
+from tests.integration.gateway.served import listening
+from tests.integration.orders.api import running
+from tests.integration.orders.api import settings_of as orders_settings
+from tests.integration.worker.imports import Orders, Owner
+from tests.integration.worker.world import SECRET, World, settings_for, working
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +84,34 @@ async def alone(settings: Settings) -> AsyncIterator[World]:
     async with working(settings) as world:
         await world.until_ready()
         yield world
+
+
+@pytest.fixture(scope="session")
+async def orders(backends: Backends) -> AsyncIterator[Orders]:
+    """An orders service that listens, with a database of its own."""
+    name = f"orders_{uuid4().hex[:12]}"
+    database_url = backends.postgres.create_database(name)
+    await asyncio.to_thread(migrate, "orders", database_url)
+    settings = orders_settings(database_url, internal_token_secret=SECRET)
+    async with running(settings) as app, listening(app) as port:
+        yield Orders(database_url, f"http://127.0.0.1:{port}")
+    backends.postgres.drop_database(name)
+
+
+@pytest.fixture
+def importing(settings: Settings, orders: Orders, tmp_path: Path) -> Settings:
+    """For a worker that imports."""
+    more = {"orders_url": orders.url, "storage_url": (tmp_path / "uploads").as_uri()}
+    return settings.model_copy(update=more)
+
+
+@pytest.fixture
+async def importer(importing: Settings) -> AsyncIterator[World]:
+    async with working(importing) as world:
+        await world.until_ready()
+        yield world
+
+
+@pytest.fixture
+def owner(importer: World) -> Owner:
+    return Owner(importer.http)

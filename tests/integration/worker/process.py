@@ -18,6 +18,7 @@ from tests.waiting import eventually
 PASSED_ON = (
     *("smtp_url", "smtp_send_timeout_s", "mail_lease_s", "rabbitmq_url", "database_url"),
     *("reconnect_s", "requeue_pause_s", "sweep_interval_s"),
+    *("orders_url", "storage_url", "import_lease_s", "import_orders_timeout_s"),
 )
 
 

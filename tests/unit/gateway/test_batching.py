@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,6 +13,7 @@ from services.gateway.batching import Batcher, BatchPolicy
 from services.gateway.dashboard import Answer
 from services.gateway.failures import TooLate
 from services.gateway.flights import Flight
+from services.gateway.panel_cache import Fill
 from shared.panels import MAX_IDS
 from tests.waiting import eventually
 
@@ -66,6 +68,10 @@ class Passenger:
         self.heard.append(answer)
 
 
+def begin(batches: Batcher, user_id: str) -> Flight:
+    return batches.begin(Fill(user_id, 0, 0), copy_context())
+
+
 def batcher(service: Service, patience_s: float = 60) -> Batcher:
     return Batcher("user", service, BatchPolicy(in_flight=2, patience_s=patience_s))
 
@@ -73,10 +79,10 @@ def batcher(service: Service, patience_s: float = 60) -> Batcher:
 async def test_nothing_waits_while_nothing_is_in_flight(service: Service) -> None:
     """A single question leaves at once, alone; what is asked in the same moment leaves with it."""
     batches = batcher(service)
-    Passenger(batches.begin("1"))
+    Passenger(begin(batches, "1"))
     await eventually(lambda: service.asked == [["1"]])
-    Passenger(batches.begin("2"))
-    Passenger(batches.begin("3"))
+    Passenger(begin(batches, "2"))
+    Passenger(begin(batches, "3"))
     await eventually(lambda: service.asked == [["1"], ["2", "3"]])
 
 
@@ -85,7 +91,7 @@ async def test_what_gathers_meanwhile_leaves_together(service: Service) -> None:
     batches = batcher(service)
     passengers = []
     for number in range(10):
-        passengers.append(Passenger(batches.begin(str(number))))
+        passengers.append(Passenger(begin(batches, str(number))))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     assert service.asked == [["0"], ["1"]]
@@ -102,7 +108,7 @@ async def test_no_call_asks_for_more_than_a_service_takes(service: Service) -> N
     """The rest goes in the next."""
     batches = batcher(service)
     for number in range(MAX_IDS + 5):
-        Passenger(batches.begin(str(number)))
+        Passenger(begin(batches, str(number)))
     await eventually(lambda: [len(ids) for ids in service.asked] == [MAX_IDS, 5])
 
 
@@ -110,7 +116,7 @@ async def test_a_slow_call_holds_nobody_back_for_long(service: Service) -> None:
     """After the patience is over the next leave, though two calls are still in flight."""
     batches = batcher(service, patience_s=0.01)
     for number in range(4):
-        Passenger(batches.begin(str(number)))
+        Passenger(begin(batches, str(number)))
         await eventually(partial(service.was_asked, number + 1))
     service.answer(0)
     await eventually(lambda: service.answers[0].done())
@@ -119,7 +125,7 @@ async def test_a_slow_call_holds_nobody_back_for_long(service: Service) -> None:
 async def test_one_who_leaves_does_not_end_the_call_of_others(service: Service) -> None:
     """The call goes on until nobody waits for any of its answers, and is cancelled then."""
     batches = batcher(service)
-    hasty, patient = Passenger(batches.begin("1"), 0.5), Passenger(batches.begin("2"), 60)
+    hasty, patient = Passenger(begin(batches, "1"), 0.5), Passenger(begin(batches, "2"), 60)
     await eventually(lambda: service.asked == [["1", "2"]])
     hasty.flight.leave(hasty)
     await asyncio.sleep(0)
@@ -134,16 +140,16 @@ async def test_one_who_leaves_does_not_end_the_call_of_others(service: Service) 
 async def test_the_longest_wait_counts(service: Service) -> None:
     """The service is given until the latest deadline of all who wait."""
     batches = batcher(service)
-    Passenger(batches.begin("1"), 1)
-    longest = Passenger(batches.begin("2"), 5).flight.deadline
+    Passenger(begin(batches, "1"), 1)
+    longest = Passenger(begin(batches, "2"), 5).flight.deadline
     await eventually(lambda: service.deadlines == [longest])
 
 
 async def test_who_has_not_left_yet_is_joined_or_forgotten(service: Service) -> None:
     """A question that waits is joined by the same question, and never asked when its asker leaves."""
     batches = batcher(service)
-    first = Passenger(batches.begin("1"))
-    assert batches.begin("1") is first.flight
+    first = Passenger(begin(batches, "1"))
+    assert begin(batches, "1") is first.flight
     first.flight.leave(first)
     assert batches.is_idle
     await asyncio.sleep(0.01)
@@ -154,11 +160,11 @@ async def test_whatever_goes_wrong_is_an_answer(service: Service) -> None:
     """A service's failure is told by its code, a defect of ours as internal, a call that does not end as timeout."""
     batches = batcher(service)
     for failure, code in ((TooLate("x"), "timeout"), (KeyError("x"), "internal")):
-        passenger = Passenger(batches.begin("1"))
+        passenger = Passenger(begin(batches, "1"))
         await eventually(lambda: bool(service.answers) and not service.answers[-1].done())
         service.answers[-1].set_exception(failure)
         await eventually(passenger.has_heard)
         assert passenger.heard == [Answer(error=code)]  # type: ignore[arg-type]  # a literal in the loop's tuple
-    late = Passenger(batches.begin("1"), 0.01)
+    late = Passenger(begin(batches, "1"), 0.01)
     await eventually(lambda: late.heard == [Answer(error="timeout")])
     await eventually(lambda: batches.is_idle)

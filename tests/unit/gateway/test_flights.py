@@ -1,9 +1,10 @@
 """Who joins whom, and what a change does to it."""
 
-from collections.abc import Callable
+from contextvars import copy_context
 
 from services.gateway.dashboard import Answer
-from services.gateway.flights import Flight, Flights
+from services.gateway.flights import Begin, Flight, Flights
+from services.gateway.panel_cache import Fill
 
 GOOD = Answer()
 
@@ -17,19 +18,28 @@ class Passenger:
 
 
 class Airport:
-    """Opens flights, and keeps those that were given up."""
+    """Opens flights, and keeps those that were given up and what was brought."""
 
     def __init__(self) -> None:
         self.abandoned: list[Flight] = []
-        self.flights = Flights({panel: self._opener(panel) for panel in ("user", "orders")})
+        self.kept: list[tuple[Flight, Answer]] = []
+        self._flights = Flights({panel: self._opener(panel) for panel in ("user", "orders")}, self._keep)
+        self.drop = self._flights.drop
 
-    def _opener(self, panel: str) -> Callable[[str], Flight]:
-        return lambda user_id: Flight(panel, user_id, self.abandoned.append)
+    def to(self, panel: str, user_id: str, *, anew: bool = False) -> Flight:
+        return self._flights.to(panel, Fill(user_id, 0, 0), copy_context(), anew=anew)
+
+    def _keep(self, flight: Flight, answer: Answer) -> None:
+        self.kept.append((flight, answer))
+
+    def _opener(self, panel: str) -> Begin:
+        return lambda fill, context: Flight(panel, fill, context, self.abandoned.append)
 
 
 def test_the_same_question_is_asked_once() -> None:
-    """Same panel and user: one flight, and all hear of its landing; others have their own."""
-    flights = Airport().flights
+    """Same panel and user: one flight, all hear of its landing, and what it brings is kept once; others have their
+    own."""
+    flights = Airport()
     flight = flights.to("user", "1")
     assert flights.to("user", "1") is flight
     assert flights.to("user", "2") is not flight
@@ -40,11 +50,12 @@ def test_the_same_question_is_asked_once() -> None:
     flight.land(GOOD)
     assert [passenger.heard for passenger in both] == [[("user", GOOD)]] * 2
     assert flights.to("user", "1") is not flight
+    assert flights.kept == [(flight, GOOD)]
 
 
 def test_nobody_joins_what_left_before_a_change() -> None:
     """After a change of a panel, or of all, the next to ask gets a new flight; those aboard still arrive."""
-    flights = Airport().flights
+    flights = Airport()
     aboard = Passenger()
     user, orders, foreign = flights.to("user", "1"), flights.to("orders", "1"), flights.to("user", "2")
     user.join(aboard, 0)
@@ -62,7 +73,7 @@ def test_nobody_joins_what_left_before_a_change() -> None:
 
 def test_who_wants_it_anew_joins_nobody() -> None:
     """Others may join the newer flight."""
-    flights = Airport().flights
+    flights = Airport()
     old = flights.to("user", "1")
     new = flights.to("user", "1", anew=True)
     assert new is not old
@@ -72,7 +83,7 @@ def test_who_wants_it_anew_joins_nobody() -> None:
 def test_the_last_to_leave_abandons_the_flight() -> None:
     """Before that it goes on, until the latest deadline of all who joined, and who left hears nothing."""
     airport = Airport()
-    flight = airport.flights.to("user", "1")
+    flight = airport.to("user", "1")
     patient, hasty = Passenger(), Passenger()
     flight.join(hasty, 10**9)
     flight.join(patient, 10**9 + 1)

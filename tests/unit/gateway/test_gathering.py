@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextvars import copy_context
 
 import pytest
 from starlette.types import Message
@@ -10,6 +11,7 @@ from services.gateway.dashboard import Answer
 from services.gateway.departure import ClientGone, Departure
 from services.gateway.flights import Flight
 from services.gateway.gathering import TIMED_OUT, Gathering
+from services.gateway.panel_cache import Fill
 
 GOOD = Answer(user_missing=True)
 
@@ -17,6 +19,10 @@ GOOD = Answer(user_missing=True)
 @pytest.fixture
 def abandoned() -> list[Flight]:
     return []
+
+
+def flight_of(panel: str, abandoned: list[Flight]) -> Flight:
+    return Flight(panel, Fill("1", 0, 0), copy_context(), abandoned.append)
 
 
 def soon() -> float:
@@ -30,7 +36,7 @@ def much_later() -> float:
 async def test_it_ends_when_all_have_arrived(abandoned: list[Flight]) -> None:
     """Known answers and those that come; nobody is left behind."""
     gathering = Gathering(60)
-    flights = [Flight(panel, "1", abandoned.append) for panel in ("user", "orders")]
+    flights = [flight_of(panel, abandoned) for panel in ("user", "orders")]
     gathering.put("analytics", GOOD)
     for flight in flights:
         gathering.expect(flight, much_later())
@@ -44,7 +50,7 @@ async def test_it_ends_when_all_have_arrived(abandoned: list[Flight]) -> None:
 async def test_each_panel_has_its_own_deadline(abandoned: list[Flight]) -> None:
     """One that is late is left and counts as timed out; the wait for the others goes on."""
     gathering = Gathering(60)
-    late, slow = Flight("user", "1", abandoned.append), Flight("orders", "1", abandoned.append)
+    late, slow = flight_of("user", abandoned), flight_of("orders", abandoned)
     gathering.expect(late, soon())
     gathering.expect(slow, much_later())
     waiting = asyncio.create_task(gathering.wait())
@@ -60,7 +66,7 @@ async def test_each_panel_has_its_own_deadline(abandoned: list[Flight]) -> None:
 async def test_a_wait_that_is_cancelled_leaves_its_flights(abandoned: list[Flight]) -> None:
     """So that nothing goes on for nobody."""
     gathering = Gathering(60)
-    flight = Flight("user", "1", abandoned.append)
+    flight = flight_of("user", abandoned)
     gathering.expect(flight, much_later())
     waiting = asyncio.create_task(gathering.wait())
     await asyncio.sleep(0)
@@ -78,7 +84,7 @@ async def test_a_client_that_leaves_ends_the_wait(abandoned: list[Flight]) -> No
 
     before = asyncio.all_tasks()
     gathering = Gathering(0.01, Departure(receive))
-    flight = Flight("user", "1", abandoned.append)
+    flight = flight_of("user", abandoned)
     gathering.expect(flight, much_later())
     with pytest.raises(ClientGone):
         await gathering.wait()

@@ -5,7 +5,7 @@ from msgspec import Raw
 from services.gateway.last_known_good import Written
 from shared.ids import new_id
 
-KEY = "orders", new_id()
+KEY = "orders", str(new_id())
 
 
 def test_a_panel_is_written_when_it_changed_or_after_a_while() -> None:
@@ -38,7 +38,7 @@ def test_a_clock_that_was_set_back_holds_no_write_back() -> None:
 def test_no_more_is_noted_than_allowed() -> None:
     """Of more panels than that, the ones written longest ago are due sooner than they need be."""
     written = Written(most=3, rewrite_ms=1000)
-    keys = [("orders", new_id()) for _ in range(5)]
+    keys = [("orders", str(new_id())) for _ in range(5)]
     for key in keys:
         written.is_due(key, Raw(b"[1]"), 0)
     assert len(written) == 3

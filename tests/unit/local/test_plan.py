@@ -1,3 +1,4 @@
+import os
 import socket
 
 import pytest
@@ -6,15 +7,20 @@ from services.local.environment import Addresses, own_environment, shared_enviro
 from services.local.errors import PortTaken, StackError
 from services.local.plan import choose_port, parse_replicas, plan
 
-_ADDRESSES = Addresses({"users": "u", "orders": "o", "worker": "w"}, "redis", "amqp", "smtp")
+_ADDRESSES = Addresses({"users": "u", "orders": "o", "worker": "w"}, "redis", "amqp", "smtp", "file:///uploads")
 _SECRETS = {"INTERNAL_TOKEN_SECRET": "s", "USERS_SIGNING_KEYS": "k"}
 
 
-@pytest.mark.parametrize("text", ["gateway", "gateway=0", "gateway=x", "postgres=2", "users=99", "=1"])
+@pytest.mark.parametrize("text", ["gateway", "gateway=0", "gateway=x", "postgres=2", "users=99", "=1", "postgres=cpu"])
 def test_replicas_that_make_no_sense_are_refused(text: str) -> None:
     """Each is answered with what would be right."""
     with pytest.raises(StackError, match=r"expected NAME=1\.\.32"):
         parse_replicas([text])
+
+
+def test_replicas_by_cpu() -> None:
+    """One for each core that the process may use."""
+    assert parse_replicas(["worker=cpu", "orders=2"]) == {"worker": len(os.sched_getaffinity(0)), "orders": 2}
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_refused() -> None:

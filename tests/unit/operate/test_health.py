@@ -7,12 +7,12 @@ from services.operate.look import LABELS
 from services.operate.places import Process
 from shared.samples import Samples, read_samples
 
-WORKER = {
+OUTBOX = {("outbox_waiting", ""): 5.0, ("outbox_oldest_age_seconds", ""): 1.26}
+WORKER = OUTBOX | {
     ("worker_queue_messages", "worker.email"): 3.0,
     ("worker_queue_consumers", "worker.email"): 1.0,
     ("worker_jobs_retrying", "email"): 2.0,
 }
-OUTBOX = {("outbox_waiting", ""): 5.0, ("outbox_oldest_age_seconds", ""): 1.26}
 
 
 def ready(name: str, samples: Samples | None = None) -> Seen:
@@ -35,7 +35,7 @@ def test_a_system_that_is_well() -> None:
     health = assess(system())
     assert health.well
     assert health.queues == [Queue("worker.email", 3, 1)]
-    assert health.outboxes == [Outbox("users", 5, 1.3), Outbox("orders", 5, 1.3)]
+    assert health.outboxes == [Outbox(name, 5, 1.3) for name in ("users", "orders", "worker")]
     assert health.jobs == [Jobs("email", 0, 2)]
 
 
@@ -58,7 +58,10 @@ def test_replicas_measure_the_same() -> None:
             Seen(Process("orders", "u"), error="ConnectError"),
             ["orders is unreachable: ConnectError", "outbox of orders unknown"],
         ),
-        (ready("worker", {}), ["queues unknown: no worker that can ask RabbitMQ"]),
+        (
+            ready("worker", {}),
+            ["queues unknown: no worker that can ask RabbitMQ", "outbox of worker unknown"],
+        ),
         (
             ready("worker", WORKER | {("worker_queue_consumers", "worker.email"): 0.0}),
             ["worker.email has no consumer, and 3 messages"],

@@ -25,7 +25,7 @@ async def test_a_task_that_loses_a_cancellation_is_ended_all_the_same() -> None:
         await asyncio.Event().wait()
 
     async with Impatient() as background:
-        task = background.start("stubborn", stubborn())
+        task = background.start("stubborn", stubborn)
         await asyncio.sleep(0)
     assert task.cancelled()
     assert lost == 2

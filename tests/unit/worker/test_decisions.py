@@ -41,13 +41,13 @@ def test_backoff_doubles_up_to_its_cap(attempt: int, longest: float) -> None:
 def test_every_queue_has_its_job() -> None:
     """The jobs are those of the topology."""
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    assert {job.name for job in every_job(settings, Mailer(settings))} == set(topology.JOBS)
+    assert {job.name for job in every_job(settings, Mailer(settings), lambda: None)} == set(topology.JOBS)
 
 
 def test_the_jobs_together_leave_connections_for_the_panels() -> None:
     """All effects at once hold no more than three quarters of the pool."""
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    held = sum(job.policy.concurrency for job in every_job(settings, Mailer(settings)))
+    held = sum(job.policy.concurrency for job in every_job(settings, Mailer(settings), lambda: None))
     assert held <= settings.pool_size * 3 / 4
 
 

@@ -33,6 +33,22 @@ async def test_a_full_batch_does_not_wait() -> None:
         assert await gathered(2, 60, 4) == [[0, 1], [2, 3]]
 
 
+async def test_the_first_after_a_quiet_while_does_not_wait() -> None:
+    """However long a batch may wait, one item alone is handed over at once, and what follows soon gathers."""
+    handled: asyncio.Queue[list[int]] = asyncio.Queue()
+    collector = Collector[int](3, 60, handled.put)
+    running = asyncio.create_task(collector.run())
+    async with asyncio.timeout(5):
+        collector.put(1)
+        assert await handled.get() == [1]
+        for item in (2, 3, 4):
+            assert handled.empty()
+            collector.put(item)
+            await asyncio.sleep(0)
+        assert await handled.get() == [2, 3, 4]
+    running.cancel()
+
+
 async def test_a_batch_that_is_not_full_is_taken_in_time() -> None:
     """The rest is handed over some time after its first, in order."""
     assert await gathered(3, 0.01, 5) == [[0, 1, 2], [3, 4]]
@@ -45,7 +61,7 @@ async def test_one_hint_a_user() -> None:
     users = [uuid4(), uuid4()]
     hints = Hints()
 
-    async def publish(body: bytes) -> None:
+    async def publish(_key: str, body: bytes) -> None:
         sent.append(msgspec.json.decode(body, type=Hint))
         await free.wait()
 
@@ -72,7 +88,7 @@ async def test_hints_without_a_broker_are_lost() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
 
-    async def publish(body: bytes) -> None:
+    async def publish(_key: str, body: bytes) -> None:
         sent.append(msgspec.json.decode(body, type=Hint).user_id)
 
     hints.publish = publish

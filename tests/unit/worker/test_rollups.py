@@ -7,7 +7,10 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_extra_types.currency_code import Currency
 
+from services.orders.batch import event_of
+from services.orders.imported import ImportedOrder
 from services.worker.rollups import Deltas, Sum, fold, utc_day
 from shared.events import Event, OrderCancelled, OrderChanged, OrderCreated, OrderPaid, OrderShipped
 
@@ -97,3 +100,30 @@ def test_a_day_is_one_of_utc() -> None:
     """A time of another zone counts on the day that it is in UTC."""
     moment = datetime(2026, 1, 1, 23, 30, tzinfo=timezone(timedelta(hours=-2)))
     assert utc_day(moment) == date(2026, 1, 2)
+
+
+@st.composite
+def imported_orders(draw: st.DrawFn) -> ImportedOrder:
+    currency = Currency(draw(st.sampled_from(["EUR", "JPY"])))
+    zone = timezone(timedelta(hours=draw(st.integers(-12, 14))))
+    moment = (START + draw(st.timedeltas(timedelta(0), timedelta(days=3)))).astimezone(zone)
+    return ImportedOrder("r", currency, "s", "n", draw(st.integers(1, 99)), draw(st.integers(0, 10**9)), moment)
+
+
+@given(st.lists(imported_orders(), min_size=1, max_size=8))
+def test_an_import_counts_as_its_orders_would_one_by_one(orders: list[ImportedOrder]) -> None:
+    """One event with sums folds to the same as an `order.created` for each."""
+    user_id = USERS[0]
+    one_by_one = (
+        OrderCreated(
+            user_id=user_id,
+            order_id=UUID(int=1),
+            currency=order.currency,
+            total=order.total,
+            item_count=order.quantity,
+            items=(),
+            created_at=order.ordered_at,
+        )
+        for order in orders
+    )
+    assert plain(fold([event_of(user_id, UUID(int=2), orders)])) == plain(fold(one_by_one))

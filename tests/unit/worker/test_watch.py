@@ -81,7 +81,7 @@ def test_patience_runs_out_of_what_is_never_well() -> None:
 
 def jobs() -> dict[str, Any]:
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    return {job.name: job for job in every_job(settings, Mailer(settings))}
+    return {job.name: job for job in every_job(settings, Mailer(settings), lambda: None)}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_deadlines_lie_within_what_is_remembered() -> None:
 def test_which_jobs_end_with_their_user() -> None:
     """Those whose effect is personal; the sums of the analytics go on, as the orders do."""
     ending = {name for name, job in jobs().items() if job.policy.ends_with_user}
-    assert ending == {"email", "notifications"}
+    assert ending == {"email", "imports", "notifications"}
 
 
 def test_error_groups_are_bounded() -> None:

@@ -50,7 +50,7 @@ function upload(reload) {
     input.value = "";
     reload();
   };
-  return el("div", { class: "inline-form" }, button,
+  return el("div", { class: "inline-form plain" }, button,
     el("button", { class: "link small", type: "button", onclick: () => save(new Response(EXAMPLE), "orders-example.csv") }, "Example file"));
 }
 
@@ -60,9 +60,10 @@ function row(each, reload) {
   return el("div", { class: "row", "data-import": each.id },
     el("span", { class: "what" }, each.filename ?? "orders.csv", el("br"), el("span", { class: "muted small progress-text" }, words(each))),
     el("span", { class: `chip ${LOOK[each.state]}` }, each.state),
-    each.errors_kept > 0 && el("button", { class: "button small", type: "button", "data-key": `errors-${each.id}`, onclick: () => errors(each.id) }, "Errors"),
-    active && el("button", { class: "button small", type: "button", "data-key": `cancel-import-${each.id}`, onclick: (event) => cancel(event.currentTarget, each.id, reload) }, "Cancel"),
-    active && bar);
+    active && bar,
+    (active || each.errors_kept > 0) && el("span", { class: "buttons" },
+      each.errors_kept > 0 && el("button", { class: "button small", type: "button", "data-key": `errors-${each.id}`, onclick: () => errors(each.id) }, "Errors"),
+      active && el("button", { class: "button small", type: "button", "data-key": `cancel-import-${each.id}`, onclick: (event) => cancel(event.currentTarget, each.id, reload) }, "Cancel")));
 }
 
 function words(each) {

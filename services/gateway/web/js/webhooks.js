@@ -18,13 +18,18 @@ export function webhooksSection() {
 }
 
 function row(webhook, reload) {
-  const off = webhook.enabled === false;
   return el("div", { class: "row" },
     el("span", { class: "what" }, el("span", { class: "mono" }, webhook.url), el("br"),
       el("span", { class: "muted small" }, webhook.events.join(", "))),
-    off ? el("span", { class: "chip bad" }, "Off") : webhook.failing_since && el("span", { class: "chip warn" }, "Failing"),
-    el("button", { class: "button small", type: "button", "data-key": `calls-${webhook.id}`, "aria-label": `Calls to ${webhook.url}`, onclick: () => deliveries(webhook) }, "Calls"),
-    el("button", { class: "button small", type: "button", "data-key": `remove-${webhook.id}`, "aria-label": `Remove ${webhook.url}`, onclick: () => remove(webhook, reload) }, "Remove"));
+    state(webhook),
+    el("span", { class: "buttons" },
+      el("button", { class: "button small", type: "button", "data-key": `calls-${webhook.id}`, "aria-label": `Calls to ${webhook.url}`, onclick: () => deliveries(webhook) }, "Calls"),
+      el("button", { class: "button small", type: "button", "data-key": `remove-${webhook.id}`, "aria-label": `Remove ${webhook.url}`, onclick: () => remove(webhook, reload) }, "Remove")));
+}
+
+function state({ enabled, failing_since: failing }) {
+  if (enabled === false) return el("span", { class: "chip bad" }, "Off");
+  return failing ? el("span", { class: "chip warn" }, "Failing") : el("span", { class: "chip good" }, "On");
 }
 
 function create(reload) {
@@ -85,7 +90,7 @@ function delivery(webhook, each, load) {
     el("span", { class: "what" }, each.event_type, el("br"),
       el("span", { class: "muted small", title: whenExactly(each.updated_at) }, [plural(each.attempts, "attempt"), outcome, ago(each.updated_at)].filter(Boolean).join(" · "))),
     el("span", { class: `chip ${LOOK[each.state] ?? ""}` }, each.state),
-    each.state !== "pending" && el("button", { class: "button small", type: "button", onclick: () => replay(webhook, each, load) }, "Send again"));
+    each.state !== "pending" && el("span", { class: "buttons" }, el("button", { class: "button small", type: "button", onclick: () => replay(webhook, each, load) }, "Send again")));
 }
 
 async function replay(webhook, each, load) {

@@ -1,0 +1,38 @@
+"""Deletes imports that are not kept any longer, with their files."""
+
+import asyncio
+
+from services.worker.imports.leases import file_key
+from services.worker.imports.storage import Storage, StorageUnavailable
+from services.worker.purge import DOWN
+from shared.db import Database
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
+BATCH = 100
+FAILURES: tuple[type[Exception], ...] = (*DOWN, StorageUnavailable)
+FIND = "SELECT user_id, id FROM imports WHERE expires_at <= now() ORDER BY expires_at LIMIT $1"
+FORGET = "DELETE FROM imports WHERE user_id = $1 AND id = $2"
+
+
+async def delete_expired(db: Database, storage: Storage) -> int:
+    """The oldest; returns how many. The file goes first: as long as there is a row, it can be found."""
+    async with db.connection() as connection:
+        expired = await connection.fetch(FIND, BATCH)
+    for row in expired:
+        await storage.delete(file_key(row["id"]))
+        async with db.connection() as connection:
+            await connection.execute(FORGET, row["user_id"], row["id"])
+    return len(expired)
+
+
+async def keep_deleting(db: Database, storage: Storage, interval_s: float) -> None:
+    """Until cancelled, every so often."""
+    while True:
+        try:
+            while await delete_expired(db, storage) == BATCH:
+                pass
+        except FAILURES as error:
+            log.warning("expired imports cannot be deleted", error=repr(error))
+        await asyncio.sleep(interval_s)

@@ -1,0 +1,148 @@
+"""Carries out imports beside everything else that the worker does.
+
+The table is the queue, and a lease the right to one of them: no message is held for as long as an import takes, no
+transaction is, and whatever ends a worker, another goes on at the checkpoint.
+"""
+
+import asyncio
+import random
+from contextlib import suppress
+
+import structlog
+
+from services.worker import metrics
+from services.worker.errors import Permanent, Transient
+from services.worker.hints import Hints
+from services.worker.imports.carrying import Carrying
+from services.worker.imports.leases import Lease, LeaseLost
+from services.worker.imports.orders import Orders
+from services.worker.imports.progress import Teller
+from services.worker.imports.storage import FileGone, Storage, StorageUnavailable
+from services.worker.intake import CANCEL_S
+from services.worker.settings import Settings
+from shared.background import to_the_end
+from shared.db import Database, is_outage
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
+MAX_FAILURES = 8
+"""In a row, for reasons that are no outage; then the import has failed."""
+PAUSE_BASE_S, PAUSE_CAP_S = 1.0, 30.0
+
+
+class Importer:
+    def __init__(self, db: Database, storage: Storage, orders: Orders, hints: Hints, settings: Settings) -> None:
+        self._db = db
+        self._storage = storage
+        self._orders = orders
+        self._hints = hints
+        self._settings = settings
+        self._wakeup = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """There is something to import; else it is found by looking, every `sweep_interval_s`."""
+        self._wakeup.set()
+
+    async def run(self) -> None:
+        """Until cancelled; what is under way then stops at its next checkpoint."""
+        try:
+            while True:
+                self._wakeup.clear()
+                await self._take_all()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._settings.sweep_interval_s):
+                        await self._wakeup.wait()
+        except asyncio.CancelledError:
+            self._stopping.set()
+            await to_the_end(self._finish())
+            raise
+
+    async def _take_all(self) -> None:
+        try:
+            while len(self._under_way) < self._settings.import_concurrency:
+                lease = await Lease.take(self._db, self._settings.import_lease_s)
+                if lease is None:
+                    return
+                task = asyncio.create_task(self._carry_out(lease))
+                self._under_way.add(task)
+                task.add_done_callback(self._ended)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("imports cannot be looked for", error=repr(error))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._wakeup.set()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("import left to its lease", error=repr(error), exc_info=error)
+
+    async def _finish(self) -> None:
+        if tasks := list(self._under_way):
+            await asyncio.wait(tasks, timeout=self._settings.shutdown_grace_s)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=CANCEL_S)
+
+    async def _carry_out(self, lease: Lease) -> None:
+        row = lease.row
+        with structlog.contextvars.bound_contextvars(import_id=str(row["id"])):
+            log.info("import taken up", line=row["next_line"])
+            teller = Teller(self._hints)
+            try:
+                await Carrying(lease, self._storage, self._orders, self._settings, teller).run(self._stopping)
+            except LeaseLost:
+                log.info("import left: another worker has it, or it is gone")
+            except Exception as error:
+                await self._fail(lease, error, teller)
+            else:
+                log.info("import left", state=lease.row["state"], line=lease.row["next_line"])
+
+    async def _fail(self, lease: Lease, error: Exception, teller: Teller) -> None:
+        """Ended, or let go for a while. If not even that can be written, the lease runs out."""
+        failures = lease.row["failures"] + 1
+        metrics.IMPORT_INTERRUPTIONS.inc()
+        log.warning("import interrupted", error=repr(error), failures=failures, exc_info=_defect(error))
+        try:
+            if is_hopeless(error, failures):
+                await lease.finish("failed", told(error), self._settings.import_keep_s)
+                metrics.IMPORTS.labels("failed").inc()
+                await teller.tell(lease.row)
+            else:
+                await lease.let_go(pause_s(failures), told(error))
+        except LeaseLost:
+            pass
+        except Exception as outage:
+            if not is_outage(outage):
+                raise
+            log.warning("not recorded; the lease will run out", error=repr(outage))
+
+
+def is_hopeless(error: Exception, failures: int) -> bool:
+    """Outages are waited for as long as they take; the user may cancel meanwhile."""
+    if isinstance(error, Permanent | FileGone):
+        return True
+    return _defect(error) and failures >= MAX_FAILURES
+
+
+def _defect(error: Exception) -> bool:
+    return not (isinstance(error, Transient | Permanent | FileGone | StorageUnavailable) or is_outage(error))
+
+
+def told(error: Exception) -> str:
+    """What the user hears of it."""
+    match error:
+        case FileGone():
+            return "the uploaded file is not there any more"
+        case StorageUnavailable():
+            return "the uploaded file cannot be read now"
+        case Transient():
+            return "the orders service cannot be reached now"
+    return "an error of ours, which has been logged"
+
+
+def pause_s(failures: int) -> float:
+    return min(PAUSE_CAP_S, PAUSE_BASE_S * 2.0 ** min(failures - 1, 10)) * random.uniform(0.5, 1)

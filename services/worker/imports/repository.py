@@ -1,0 +1,107 @@
+"""Imports as their users read and change them."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.worker import erasure
+from services.worker.imports.head import Head
+from services.worker.models import Import, ImportRowError
+from shared import events, outbox
+from shared.clock import now
+from shared.db import Database
+from shared.errors import Conflict, NotFound
+
+UPLOAD_EXPIRES = timedelta(hours=2)
+"""An upload that has not ended by then never will."""
+PAGE = 1000
+UPLOADING, QUEUED, CANCELLED = "uploading", "queued", "cancelled"
+ENDED = ("completed", "failed")
+
+
+class ImportNotFound(NotFound):
+    code, title = "import_not_found", "No such import"
+
+
+class ImportEnded(Conflict):
+    code, title = "import_ended", "The import has ended already"
+
+
+async def begin(session: AsyncSession, user_id: UUID, import_id: UUID) -> None:
+    """Known before its file is, so that a file that nobody finishes can be found and deleted."""
+    session.add(Import(user_id=user_id, id=import_id, state=UPLOADING, expires_at=now() + UPLOAD_EXPIRES))
+
+
+async def enqueue(session: AsyncSession, user_id: UUID, import_id: UUID, name: str | None, head: Head) -> Import:
+    """Its file is stored: the event tells the workers. Raises `ImportNotFound` when its user was deleted meanwhile."""
+    start = head.end()
+    if await erasure.is_erased(session, user_id):
+        raise ImportNotFound
+    row = await session.get(Import, (user_id, import_id), with_for_update=True)
+    if row is None or row.state != UPLOADING:
+        raise ImportNotFound
+    row.state, row.filename, row.bytes, row.rows_total = QUEUED, name, head.bytes, head.rows
+    row.next_offset, row.next_line, row.expires_at, row.lease_until = start.offset, start.line, None, now()
+    await outbox.add(session, events.ImportRequested(user_id=user_id, import_id=import_id, requested_at=now()))
+    return row
+
+
+async def get(session: AsyncSession, user_id: UUID, import_id: UUID, *, lock: bool = False) -> Import:
+    """Raises `ImportNotFound`."""
+    row = await session.get(Import, (user_id, import_id), with_for_update=lock or None)
+    if row is None or row.state == UPLOADING:
+        raise ImportNotFound
+    return row
+
+
+async def page(session: AsyncSession, user_id: UUID, before: UUID | None, limit: int) -> Sequence[Import]:
+    """Newest first, one more than `limit`."""
+    query = sa.select(Import).where(Import.user_id == user_id, Import.state != UPLOADING)
+    if before:
+        query = query.where(Import.id < before)
+    return (await session.scalars(query.order_by(Import.id.desc()).limit(limit + 1))).all()
+
+
+async def cancel(session: AsyncSession, user_id: UUID, import_id: UUID, keep_s: float) -> Import:
+    """At once, unless a worker has it: that one stops at a checkpoint. Raises `ImportEnded`, `ImportNotFound`."""
+    row = await get(session, user_id, import_id, lock=True)
+    if row.state in ENDED:
+        raise ImportEnded(f"an import that is {row.state} cannot be cancelled")
+    if row.state == CANCELLED:
+        return row
+    row.cancel_requested = True
+    if row.lease_id is None or row.lease_until < now():
+        row.state, row.lease_id, row.finished_at = CANCELLED, None, now()
+        row.expires_at = now() + timedelta(seconds=keep_s)
+        await outbox.add(session, completed(row))
+    return row
+
+
+def completed(row: Import) -> events.ImportCompleted:
+    return events.ImportCompleted(
+        user_id=row.user_id,
+        import_id=row.id,
+        state=row.state,
+        rows_total=row.rows_total,
+        rows_done=row.rows_done,
+        rows_failed=row.rows_failed,
+        completed_at=now(),
+    )
+
+
+async def errors(db: Database, user_id: UUID, import_id: UUID) -> AsyncIterator[Sequence[ImportRowError]]:
+    """Page by page, in the order of the file; no connection is held in between."""
+    place = sa.tuple_(ImportRowError.line, ImportRowError.field)
+    query = sa.select(ImportRowError).where(ImportRowError.user_id == user_id, ImportRowError.import_id == import_id)
+    query = query.order_by(ImportRowError.line, ImportRowError.field).limit(PAGE)
+    after = (0, "")
+    while True:
+        async with db.begin() as session:
+            rows = (await session.scalars(query.where(place > after))).all()
+        yield rows
+        if len(rows) < PAGE:
+            return
+        after = (rows[-1].line, rows[-1].field)

@@ -1,0 +1,148 @@
+"""Imports over HTTP."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from services.worker.imports import repository
+from services.worker.imports.head import HEADER
+from services.worker.imports.progress import eta_s
+from services.worker.imports.upload import Uploads
+from services.worker.models import Import, ImportRowError
+from shared.csv_cells import formula_safe
+from shared.identity import CallerDep
+from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.producer import DatabaseDep
+
+router = APIRouter(prefix="/v1/imports", tags=["imports"])
+
+FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "contentMediaType": "text/csv",
+                            "description": f"CSV in UTF-8 with the header `{HEADER}`, a row an order",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+ERROR_COLUMNS = ("line", "reference", "field", "message")
+
+
+class ImportStatus(BaseModel):
+    """How far an import is. `rows_done` have become orders, among them `rows_repeated` that had been placed before."""
+
+    id: UUID
+    state: Literal["queued", "running", "completed", "failed", "cancelled"]
+    filename: str | None
+    rows_total: int = Field(description="counted during the upload; blank lines are taken off at the end")
+    rows_done: int
+    rows_repeated: int
+    rows_failed: int
+    errors_kept: int = Field(description="how many errors `/errors` lists; a row may have several")
+    rows_per_s: float | None
+    eta_s: int | None
+    cancel_requested: bool
+    error: str | None = Field(description="why it has failed, or what it waits for")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Import) -> Self:
+        rate = None if row.rows_per_s is None else round(row.rows_per_s, 1)
+        eta = eta_s(row.state, row.rows_total, row.rows_done, row.rows_failed, row.rows_per_s)
+        fields = {name: getattr(row, name) for name in cls.model_fields.keys() - {"rows_per_s", "eta_s"}}
+        return cls(**fields, rows_per_s=rate, eta_s=eta)
+
+
+async def _uploads(request: Request) -> Uploads:
+    uploads: Uploads = request.app.state.uploads
+    return uploads
+
+
+@router.post("", status_code=HTTPStatus.ACCEPTED, openapi_extra=FORM)
+async def import_orders(
+    caller: CallerDep, request: Request, response: Response, uploads: Annotated[Uploads, Depends(_uploads)]
+) -> ImportStatus:
+    """Have a file of orders imported. Each `reference` becomes one order, however often it is imported: a file may be
+    sent again. Imported orders are counted like others, and nobody gets a mail for them."""
+    row = await uploads.receive(caller.user_id, request)
+    response.headers["Location"] = f"/v1/imports/{row.id}"
+    return ImportStatus.of(row)
+
+
+@router.get("")
+async def list_imports(
+    caller: CallerDep, db: DatabaseDep, limit: Limit = 20, cursor: Cursor = None
+) -> Page[ImportStatus]:
+    """Own imports, newest first."""
+    before = decode_cursor(cursor)
+    async with db.begin() as session:
+        rows = await repository.page(session, caller.user_id, before, limit)
+    items, next_cursor = page_of(rows, limit, lambda row: row.id)
+    return Page(items=[ImportStatus.of(row) for row in items], next_cursor=next_cursor)
+
+
+@router.get("/{import_id}")
+async def read_import(import_id: UUID, caller: CallerDep, db: DatabaseDep) -> ImportStatus:
+    """How far it is."""
+    async with db.begin() as session:
+        return ImportStatus.of(await repository.get(session, caller.user_id, import_id))
+
+
+@router.post("/{import_id}/cancel")
+async def cancel_import(import_id: UUID, caller: CallerDep, db: DatabaseDep, request: Request) -> ImportStatus:
+    """Cancel an own import. One that is running stops after the rows in hand; what has been imported stays."""
+    async with db.begin() as session:
+        keep_s = request.app.state.settings.import_keep_s
+        return ImportStatus.of(await repository.cancel(session, caller.user_id, import_id, keep_s))
+
+
+@router.get(
+    "/{import_id}/errors",
+    response_class=StreamingResponse,
+    responses={HTTPStatus.OK: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "CSV"}},
+)
+async def read_errors(import_id: UUID, caller: CallerDep, db: DatabaseDep) -> StreamingResponse:
+    """Why rows could not be imported, as a CSV file: line, reference, field, message."""
+    async with db.begin() as session:
+        await repository.get(session, caller.user_id, import_id)
+    pages = repository.errors(db, caller.user_id, import_id)
+    first = await anext(pages)
+    headers = {"Content-Disposition": f'attachment; filename="import-{import_id}-errors.csv"'}
+    return StreamingResponse(_csv(first, pages), media_type="text/csv", headers=headers)
+
+
+async def _csv(first: Sequence[ImportRowError], others: AsyncIterator[Sequence[ImportRowError]]) -> AsyncIterator[str]:
+    yield _lines([ERROR_COLUMNS]) + _lines(map(_cells, first))
+    async for page in others:
+        yield _lines(map(_cells, page))
+
+
+def _cells(error: ImportRowError) -> tuple[str, ...]:
+    return str(error.line), formula_safe(error.reference), error.field, formula_safe(error.message)
+
+
+def _lines(rows: Any) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,42 @@
+"""What crosses when an import is carried out: the columns of the file, and the batches of its rows that the worker has
+the orders service place.
+
+POST /internal/orders/batch  {"user_id", "import_id", "rows": [[<the columns, as text>], ...]}
+→ {"created", "repeated", "errors": [{"row", "field", "message"}, ...]}
+
+A reference that a user has placed an order under before places no second one, so a batch may be sent again.
+"""
+
+from uuid import UUID
+
+import msgspec
+
+COLUMNS = ("reference", "currency", "sku", "name", "quantity", "unit_price", "ordered_at")
+BATCH_PATH = "/internal/orders/batch"
+MAX_ROWS = 1000
+MAX_BATCH_BYTES = 8 * 1024 * 1024
+
+CsvRow = tuple[str, ...]
+"""One text a column."""
+
+
+class OrderBatch(msgspec.Struct, frozen=True):
+    user_id: UUID
+    import_id: UUID
+    rows: list[CsvRow]
+
+
+class RowError(msgspec.Struct, frozen=True):
+    """`row` is its place in the batch, from 0. A row may have several errors."""
+
+    row: int
+    field: str
+    message: str
+
+
+class BatchOutcome(msgspec.Struct, frozen=True):
+    """`repeated` are the rows whose order had been placed before."""
+
+    created: int
+    repeated: int
+    errors: list[RowError] = []

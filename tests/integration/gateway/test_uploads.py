@@ -1,0 +1,43 @@
+"""Uploads on their way through the gateway."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from tests.integration.gateway.conftest import Start
+from tests.integration.gateway.stub import replies
+
+PATH = "/v1/imports"
+
+
+async def slowly(count: int, pause_s: float) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield b"x" * 1000
+        await asyncio.sleep(pause_s)
+
+
+async def test_an_upload_may_take_longer_than_an_answer(start: Start) -> None:
+    """Neither the timeout of other requests nor that of a silent service ends it, as long as it goes on."""
+    async with start(pass_through_timeout_s=0.5, read_timeout_s=0.5) as world:
+        world.worker.behaviours[PATH] = replies(b"{}")
+        answer = await world.client.post(PATH, content=slowly(20, 0.1), headers=world.bearer())
+        assert answer.status_code == 200, answer.text
+        assert world.worker.received[-1].size == 20_000
+
+
+async def test_an_upload_that_falls_silent_is_ended(start: Start) -> None:
+    """408, long before the whole upload would have been too slow."""
+    async with start(upload_idle_s=0.2) as world:
+        world.worker.behaviours[PATH] = replies(b"{}")
+        answer = await world.client.post(PATH, content=slowly(2, 1.0), headers=world.bearer())
+        assert (answer.status_code, answer.json()["code"]) == (408, "body_too_slow")
+
+
+async def test_an_upload_has_a_limit_of_its_own(start: Start) -> None:
+    """Above that of other bodies; beyond it 413, told or not."""
+    async with start(max_body_bytes=1000, upload_max_bytes=5000) as world:
+        world.worker.behaviours[PATH] = replies(b"{}")
+        headers = world.bearer()
+        assert (await world.client.post(PATH, content=b"x" * 5000, headers=headers)).status_code == 200
+        assert (await world.client.post(PATH, content=b"x" * 5001, headers=headers)).status_code == 413
+        assert (await world.client.post(PATH, content=slowly(6, 0), headers=headers)).status_code == 413
+        assert (await world.client.post("/v1/orders", content=b"x" * 1001, headers=headers)).status_code == 413

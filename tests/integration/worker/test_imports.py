@@ -1,0 +1,204 @@
+"""Imports from the upload to the notification, against a real orders service."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import pytest
+
+from services.worker.settings import Settings
+from shared import topology
+from tests.integration.worker.imports import Orders, Owner, csv_of, line, many
+from tests.integration.worker.world import World, working
+from tests.waiting import eventually
+
+
+def stored(settings: Settings) -> list[Path]:
+    return [path for path in Path(settings.storage_url.removeprefix("file://")).rglob("*") if path.is_file()]
+
+
+async def test_a_file_becomes_orders(owner: Owner, orders: Orders) -> None:
+    """202 with its place; every row an order of its owner, counted in the status."""
+    answer = await owner.upload(many(2500))
+    assert answer.status_code == 202, answer.text
+    status = answer.json()
+    assert answer.headers["Location"] == f"/v1/imports/{status['id']}"
+    assert (status["state"], status["rows_total"], status["filename"]) == ("queued", 2500, "orders.csv")
+    status = await owner.ended(status["id"])
+    assert (status["state"], status["rows_done"], status["rows_failed"]) == ("completed", 2500, 0)
+    assert status["rows_per_s"] > 0
+    assert await orders.count(owner.user_id) == 2500
+
+
+async def test_a_file_may_be_sent_again(owner: Owner, orders: Orders) -> None:
+    """Each reference becomes one order of each user; what differs from it is an error."""
+    await owner.imported(csv_of(line("a"), line("b")))
+    status = await owner.imported(csv_of(line("a"), line("b", quantity="9"), line("c"), line("c")))
+    assert (status["rows_done"], status["rows_repeated"], status["rows_failed"]) == (3, 2, 1)
+    assert await orders.count(owner.user_id) == 3
+    other = Owner(owner.http)
+    assert (await other.imported(csv_of(line("a"))))["rows_repeated"] == 0
+
+
+async def test_rows_that_are_no_orders_cost_only_themselves(owner: Owner, orders: Orders) -> None:
+    """They are listed in a CSV file, in which no cell begins a formula."""
+    data = csv_of(
+        line("good"),
+        line("=cmd|' /C calc'!A0", quantity="0"),
+        line("few").rpartition(",")[0],
+        "," * 1_000_000,
+        line("zero", unit_price="-1", currency="XXX"),
+        line("good-2"),
+    ).replace(b"few", b"f\xffw")
+    status = await owner.imported(data)
+    assert (status["state"], status["rows_done"], status["rows_failed"]) == ("completed", 2, 4)
+    answer = await owner.get(f"/{status['id']}/errors")
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [(row["line"], row["field"]) for row in rows] == [
+        ("3", "quantity"),
+        ("4", "row"),
+        ("5", "row"),
+        ("6", "currency"),
+        ("6", "unit_price"),
+    ]
+    assert rows[0]["reference"].startswith("'=cmd|")
+    assert await orders.count(owner.user_id) == 2
+
+
+async def test_more_errors_than_a_page_and_than_are_kept(importing: Settings) -> None:
+    """Every failed row is counted; of the errors so many are kept as the setting says."""
+    async with working(importing.model_copy(update={"import_max_errors": 1500})) as world:
+        await world.until_ready()
+        owner = Owner(world.http)
+        status = await owner.imported(csv_of(*(line(f"r-{number}", quantity="x") for number in range(2100))))
+        assert (status["rows_failed"], status["errors_kept"]) == (2100, 1500)
+        lines = (await owner.get(f"/{status['id']}/errors")).text.splitlines()
+        assert [text.split(",")[0] for text in lines[1:]] == [str(number) for number in range(2, 1502)]
+
+
+async def test_files_as_spreadsheets_write_them(owner: Owner, orders: Orders) -> None:
+    """A byte order mark, Windows line ends, quoted line breaks and quotes, blank lines and none at the end."""
+    rows = (line("a", name='"two\r\nlines, ""quoted"""'), "", line("b"), line("ü"))
+    status = await owner.imported(b"\xef\xbb\xbf" + "\r\n".join((csv_of().decode().strip(), *rows)).encode())
+    assert (status["rows_done"], status["rows_failed"], status["rows_total"]) == (3, 0, 3)
+    assert await orders.count(owner.user_id) == 3
+
+
+async def test_a_file_without_rows_is_done_at_once(owner: Owner) -> None:
+    status = await owner.imported(csv_of())
+    assert (status["state"], status["rows_total"]) == ("completed", 0)
+
+
+async def test_the_end_is_told_once(owner: Owner, importer: World) -> None:
+    """By one notification, however many orders there are."""
+    await owner.imported(many(1200))
+
+    async def notifications() -> list[dict[str, Any]]:
+        answer = await importer.http.get("/v1/notifications", headers=owner.headers)
+        found: list[dict[str, Any]] = answer.json()["items"]
+        return found
+
+    async def told() -> bool:
+        return bool(await notifications())
+
+    await eventually(told)
+    [one] = await notifications()
+    assert (one["kind"], one["title"]) == ("import.completed", "Import completed")
+    assert one["body"] == "1200 of 1200 orders are imported."
+
+
+async def test_progress_is_told_live(owner: Owner, importer: World) -> None:
+    """On the exchange `live`, by messages that change no panel; the last one tells how it ended."""
+    told: list[dict[str, Any]] = []
+    async with await aio_pika.connect(importer.settings.rabbitmq_url) as connection:
+        feed = await topology.declare_feed(await connection.channel())
+
+        async def keep(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+            if message.routing_key == "import":
+                told.append(json.loads(message.body))
+
+        await feed.consume(keep, no_ack=True)
+        status = await owner.imported(many(3000))
+        await eventually(lambda: any(one["import"]["state"] == "completed" for one in told))
+    assert all((one["user_id"], one["panels"]) == (str(owner.user_id), []) for one in told)
+    last = told[-1]["import"]
+    assert last.keys() == {"id", "state", "rows_total", "rows_done", "rows_failed", "rows_per_s", "eta_s"}
+    assert (last["id"], last["rows_done"], last["rows_total"]) == (status["id"], 3000, 3000)
+
+
+async def test_another_users_import_does_not_exist(owner: Owner) -> None:
+    """Not to be read, listed or cancelled, nor its errors: 404, as for one that never was."""
+    status = await owner.imported(csv_of(line("a", quantity="0")))
+    other = Owner(owner.http)
+    for path in (f"/{status['id']}", f"/{status['id']}/errors"):
+        assert (await other.get(path)).status_code == 404
+    assert (await other.cancel(status["id"])).json()["code"] == "import_not_found"
+    assert (await other.get("")).json() == {"items": [], "next_cursor": None}
+
+
+async def test_the_list_is_read_page_by_page(owner: Owner) -> None:
+    """The newest first."""
+    ids = [(await owner.upload(csv_of())).json()["id"] for _ in range(3)]
+    first = (await owner.get("?limit=2")).json()
+    second = (await owner.get(f"?limit=2&cursor={first['next_cursor']}")).json()
+    assert [one["id"] for one in first["items"] + second["items"]] == ids[::-1]
+    assert second["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\n", b"a,b\n1,2\n", csv_of().upper(), csv_of().decode().encode("utf-16"), b"\0" * 100, b"," * 1_000_000],
+)
+async def test_a_wrong_header_is_refused_at_once(owner: Owner, importing: Settings, data: bytes) -> None:
+    """422 that names the file; nothing of it is kept."""
+    answer = await owner.upload(data)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "file")
+    assert stored(importing) == []
+    assert (await owner.get("")).json()["items"] == []
+
+
+async def test_a_file_that_is_too_large(importing: Settings) -> None:
+    """413, and nothing of it is kept; the form around it does not count."""
+    async with working(importing.model_copy(update={"import_max_bytes": 1000})) as world:
+        await world.until_ready()
+        owner = Owner(world.http)
+        header = len(csv_of())
+        assert (await owner.upload(csv_of() + b"\n" * (1000 - header))).status_code == 202
+        assert (await owner.upload(csv_of() + b"\n" * (1001 - header))).status_code == 413
+        assert len(stored(importing)) == 1
+
+
+FORMS = {
+    "no form": ("application/json", b"{}", 415),
+    "no boundary": ("multipart/form-data", b"x", 422),
+    "no file": (
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n--b--',
+        422,
+    ),
+    "not a form at all": ("multipart/form-data; boundary=b", b"reference,currency", 422),
+    "cut off": (
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n%s',
+        422,
+    ),
+    "two files": (
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n%s\r\n' * 2 + b"--b--",
+        422,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+async def test_what_is_no_upload_is_refused(owner: Owner, importing: Settings, name: str) -> None:
+    """With a problem, and nothing is kept."""
+    kind, body, status = FORMS[name]
+    headers = owner.headers | {"Content-Type": kind}
+    answer = await owner.http.post("/v1/imports", content=body.replace(b"%s", csv_of()), headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert stored(importing) == []

@@ -1,0 +1,256 @@
+"""Imports whose worker is killed or stopped, that are cancelled, and whose storage or orders service is away."""
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+
+from services.worker.imports.storage import FileGone, Storage, StorageUnavailable
+from services.worker.settings import Settings
+from shared import events
+from shared.clock import now
+from shared.identity import GATEWAY
+from shared.tokens import ServiceTokens
+from tests.integration.worker.imports import Orders, Owner, csv_of, line, many
+from tests.integration.worker.process import worker_process
+from tests.integration.worker.test_imports import stored
+from tests.integration.worker.world import SECRET, World, working
+from tests.waiting import eventually
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+async def told_of(orders: Orders, user_id: UUID) -> int:
+    """The orders that the events in the outbox tell of."""
+    connection = await asyncpg.connect(orders.database_url)
+    try:
+        rows = await connection.fetch("SELECT payload FROM outbox WHERE user_id = $1", user_id)
+    finally:
+        await connection.close()
+    return sum(one["orders"] for row in rows for one in json.loads(row["payload"])["sums"])
+
+
+def gateway(port: int) -> httpx.AsyncClient:
+    token = ServiceTokens(SECRET.get_secret_value(), GATEWAY).token()
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30)
+
+
+async def row_of(world: World, import_id: str) -> asyncpg.Record:
+    [row] = await world.fetch("SELECT * FROM imports WHERE id = $1", UUID(import_id))
+    return row
+
+
+async def lease_taken(world: World, import_id: str) -> bool:
+    return (await row_of(world, import_id))["lease_id"] is not None
+
+
+@pytest.fixture
+def short_leases(importing: Settings) -> Settings:
+    return importing.model_copy(update={"import_lease_s": 3.0, "import_orders_timeout_s": 2.0})
+
+
+async def test_kill_nine_in_the_middle(short_leases: Settings, orders: Orders, tmp_path: Path) -> None:
+    """Killed twice: each time another process goes on at the checkpoint. Every row is one order, counted once."""
+    count = 20_000
+    async with worker_process(short_leases, tmp_path / "worker.log") as worker, gateway(worker.port) as http:
+        await worker.until_ready()
+        owner = Owner(http)
+        import_id = (await owner.upload(many(count))).json()["id"]
+        for least in (2000, 8000):
+            before = await owner.until(import_id, rows_done=least)
+            assert await worker.end(signal.SIGKILL) == -signal.SIGKILL
+            assert before["rows_done"] < count, "in the middle when it was killed"
+            await worker.start()
+            await worker.until_ready()
+        status = await owner.ended(import_id)
+    assert (status["state"], status["rows_done"], status["rows_failed"]) == ("completed", count, 0)
+    assert await orders.count(owner.user_id) == await told_of(orders, owner.user_id) == count
+
+
+async def test_a_stop_waits_for_no_import(importing: Settings, orders: Orders) -> None:
+    """It ends at the next checkpoint, long before the file does, and the next worker goes on at once."""
+    async with working(importing) as world:
+        await world.until_ready()
+        owner = Owner(world.http)
+        import_id = (await owner.upload(many(20_000))).json()["id"]
+        await owner.until(import_id, rows_done=1000)
+        began = time.monotonic()
+    assert time.monotonic() - began < importing.shutdown_grace_s
+    row = await row_of(world, import_id)
+    assert (row["state"], row["lease_id"], row["failures"]) == ("running", None, 0)
+    assert row["rows_done"] < 20_000
+    async with working(importing) as world:
+        await world.until_ready()
+        owner.http = world.http
+        status = await owner.ended(import_id)
+    assert (status["rows_done"], status["rows_repeated"]) == (20_000, 0)
+    assert await orders.count(owner.user_id) == 20_000
+
+
+async def test_two_workers_share_imports_but_none_of_them(importing: Settings, orders: Orders) -> None:
+    """Each import is carried out by one: no row is sent twice."""
+    async with working(importing) as one, working(importing) as two:
+        await asyncio.gather(one.until_ready(), two.until_ready())
+        owner = Owner(one.http)
+        answers = [await owner.upload(csv_of(*(line(f"{n}-{i}") for i in range(3000)))) for n in range(4)]
+        ended = [await owner.ended(answer.json()["id"]) for answer in answers]
+    assert [(status["rows_done"], status["rows_repeated"]) for status in ended] == [(3000, 0)] * 4
+    assert await orders.count(owner.user_id) == await told_of(orders, owner.user_id) == 12_000
+
+
+async def test_cancelling_stops_at_a_checkpoint(owner: Owner, orders: Orders, importer: World) -> None:
+    """What has been imported stays, and is counted exactly; cancelling again changes nothing."""
+    import_id = (await owner.upload(many(30_000))).json()["id"]
+    await owner.until(import_id, rows_done=1000)
+    answer = await owner.cancel(import_id)
+    assert (answer.status_code, answer.json()["cancel_requested"]) == (200, True)
+    status = await owner.ended(import_id)
+    assert status["state"] == "cancelled"
+    assert 1000 <= status["rows_done"] < 30_000
+    assert await orders.count(owner.user_id) == status["rows_done"]
+    assert (await owner.cancel(import_id)).json() == status
+
+    async def told() -> bool:
+        found = (await importer.http.get("/v1/notifications", headers=owner.headers)).json()["items"]
+        return [one["title"] for one in found] == ["Import cancelled"]
+
+    await eventually(told)
+
+
+async def test_an_import_that_has_ended_cannot_be_cancelled(owner: Owner) -> None:
+    status = await owner.imported(csv_of(line("a")))
+    assert (await owner.cancel(status["id"])).json()["code"] == "import_ended"
+
+
+async def test_an_orders_service_that_is_away_is_waited_for(importing: Settings, orders: Orders) -> None:
+    """The status says what it waits for; nothing has failed, and it goes on by itself. It may be cancelled."""
+    async with working(importing.model_copy(update={"orders_url": NOWHERE})) as world:
+        await world.until_ready()
+        owner = Owner(world.http)
+        waiting, unwanted = [(await owner.upload(many(10))).json()["id"] for _ in range(2)]
+
+        async def said() -> bool:
+            return "cannot be reached" in str((await owner.read(waiting))["error"])
+
+        await eventually(said)
+        assert (await owner.read(waiting))["state"] == "running"
+        await owner.cancel(unwanted)
+        assert (await owner.ended(unwanted))["state"] == "cancelled"
+    async with working(importing) as world:
+        await world.until_ready()
+        owner.http = world.http
+        status = await owner.ended(waiting)
+    assert (status["state"], status["rows_done"], status["error"]) == ("completed", 10, None)
+    assert await orders.count(owner.user_id) == 10
+
+
+async def test_a_lost_file_ends_the_import(importing: Settings) -> None:
+    """Failed, with the reason; there is nothing to wait for."""
+    async with working(importing.model_copy(update={"orders_url": NOWHERE})) as world:
+        await world.until_ready()
+        owner = Owner(world.http)
+        import_id = (await owner.upload(many(10))).json()["id"]
+        for path in stored(importing):
+            path.unlink()
+        status = await owner.ended(import_id)
+    assert (status["state"], status["error"]) == ("failed", "the uploaded file is not there any more")
+
+
+@pytest.mark.parametrize("url", ["file:///proc/none/uploads", "s3://uploads?endpoint=http://127.0.0.1:1&region=x"])
+async def test_a_storage_that_is_away(importing: Settings, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload is answered 503, to come again; the worker is degraded, and everything else works."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    async with working(importing.model_copy(update={"storage_url": url})) as world:
+        await world.until_ready()
+        owner = Owner(world.http)
+        answer = await owner.upload(many(10))
+        assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
+        assert "Retry-After" in answer.headers
+        assert (await owner.get("")).json()["items"] == []
+
+
+async def test_a_deleted_user_leaves_no_file(importing: Settings) -> None:
+    """Neither the import, finished or not, nor its errors, nor what was uploaded."""
+    quick = {"purge_interval_s": 0.2, "orders_url": NOWHERE}
+    async with working(importing.model_copy(update=quick)) as world:
+        await world.until_ready()
+        owner = Owner(world.http)
+        owner.user_id = await world.known()
+        owner.headers["X-User-Id"] = str(owner.user_id)
+        await owner.imported(csv_of("bad"))
+        import_id = (await owner.upload(many(10))).json()["id"]
+        await eventually(lambda: len(stored(importing)) == 2)
+        await world.publish(events.UserDeleted(user_id=owner.user_id, revision=2, deleted_at=now()))
+
+        async def gone() -> bool:
+            rows = await world.fetch("SELECT 1 FROM imports UNION ALL SELECT 1 FROM import_errors")
+            return not rows and not stored(importing)
+
+        await eventually(gone)
+        assert (await owner.get(f"/{import_id}")).status_code == 404
+        assert (await owner.upload(many(10))).status_code == 404
+
+
+async def test_old_imports_are_deleted_with_their_files(importing: Settings) -> None:
+    """As long after their end as the setting says; what has not ended stays."""
+    async with working(importing.model_copy(update={"purge_interval_s": 0.1, "import_keep_s": 0.5})) as world:
+        await world.until_ready()
+        owner = Owner(world.http)
+        import_id = (await owner.upload(many(10))).json()["id"]
+
+        async def gone() -> bool:
+            return (await owner.get(f"/{import_id}")).status_code == 404 and not stored(importing)
+
+        await eventually(gone)
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The storage URL of an empty bucket."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    httpx.put(f"http://{host}:{port}/uploads").raise_for_status()
+    yield f"s3://uploads/dashboard?endpoint=http://{host}:{port}&region=us-east-1"
+    server.stop()
+
+
+async def test_a_bucket_instead_of_a_folder(importing: Settings, s3: str, orders: Orders) -> None:
+    """The same over S3: streamed there and read from there, whatever the size."""
+    async with working(importing.model_copy(update={"storage_url": s3})) as world:
+        await world.until_ready()
+        owner = Owner(world.http)
+        padding = csv_of(*(line(f"r-{number}") for number in range(3000))) + b"\n" * 12_000_000
+        status = await owner.imported(padding)
+        assert (status["state"], status["rows_done"]) == ("completed", 3000)
+    assert await orders.count(owner.user_id) == 3000
+
+
+async def test_files_in_a_bucket(s3: str) -> None:
+    """Written in several parts, read from any offset, gone when deleted; a bucket that is not there is an outage."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        for number in range(12):
+            yield bytes([number]) * 1_000_000
+
+    storage = Storage(s3)
+    await storage.write("imports/a.csv", parts())
+    assert [piece async for piece in storage.read("imports/a.csv", 11_999_999)] == [b"\x0b"]
+    await storage.delete("imports/a.csv")
+    await storage.delete("imports/a.csv")
+    with pytest.raises(FileGone):
+        await anext(storage.read("imports/a.csv", 0))
+    with pytest.raises(StorageUnavailable):
+        await Storage(s3.replace("uploads", "nobody")).write("imports/a.csv", parts())
