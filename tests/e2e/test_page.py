@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
 import aio_pika
 import pytest
 from axe_playwright_python.async_playwright import Axe
+from PIL import Image
 from playwright.async_api import Browser, Page, expect
 
 from shared import topology
@@ -233,6 +235,58 @@ async def test_the_theme_is_kept(browser: Browser, stack: Stack) -> None:
         await page.reload()
         await expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
         assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 21)"
+
+
+async def test_older_orders_come_on_request(browser: Browser, stack: Stack, person: Person) -> None:
+    """The first few are shown, then all there are, each once; what becomes of an old one shows, too."""
+    for number in range(30):
+        person.order(unit_price=1000 + number)
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        rows = page.locator("tr[data-order]")
+        await expect(rows).to_have_count(8)
+        for expected in (20, 30):
+            await page.get_by_role("button", name="Show more").last.click()
+            await expect(rows).to_have_count(expected)
+        await expect(page.locator('[data-panel="orders"]').get_by_role("button", name="Show more")).to_have_count(0)
+        await rows.last.get_by_role("button", name="Pay").click()
+        await expect(rows.last).to_contain_text("Paid")
+
+
+async def test_a_picture_takes_the_place_of_the_initials(browser: Browser, stack: Stack, person: Person) -> None:
+    """It is sent as it is and shown in the profile and the corner; a text that calls itself one is refused."""
+    picture = BytesIO()
+    Image.new("RGB", (300, 200), "teal").save(picture, "PNG")
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        chooser = page.get_by_label("Change picture")
+        await chooser.set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"not a picture"})
+        await expect(page.locator(".toast")).to_have_count(1)
+        await chooser.set_input_files({"name": "b.png", "mimeType": "image/png", "buffer": picture.getvalue()})
+        await expect(page.locator(".avatar.large img")).to_be_visible()
+        await expect(page.locator("#account .avatar img")).to_be_visible()
+        await page.get_by_role("button", name="Remove picture").click()
+        await expect(page.locator(".avatar.large")).to_have_text("AT")
+
+
+async def test_a_file_is_imported_before_ones_eyes(browser: Browser, stack: Stack, person: Person) -> None:
+    """Its progress and its errors appear by themselves, and its orders among the others."""
+    head = "reference,currency,sku,name,quantity,unit_price,ordered_at"
+    rows = [f"a-{number},EUR,tea,Green tea,1,{100 + number},2026-01-31T12:00:00Z" for number in range(40)]
+    file = "\n".join([head, *rows, "a-40,EUR,tea,Green tea,none,1,2026-01-31T12:00:00Z", ""]).encode()
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        await page.get_by_label("Import a file").set_input_files(
+            {"name": "old.csv", "mimeType": "text/csv", "buffer": file}
+        )
+        imported = page.locator("[data-import]")
+        await expect(imported).to_contain_text("completed", timeout=30_000)
+        await expect(imported).to_contain_text("40 of 41 rows, 1 with errors")
+        async with page.expect_download() as download:
+            await imported.get_by_role("button", name="Errors").click()
+        path = await (await download.value).path()
+        assert "quantity" in path.read_text()
+        await expect(page.locator("tr[data-order]")).to_have_count(8)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 // The analytics: key figures, and what was spent each day.
+import { colorsOf } from "./colors.js";
 import { el, replace } from "./dom.js";
 import { ago, count, day, money, plural, roundMoney, whenExactly } from "./format.js";
 import { panelCard } from "./panels.js";
@@ -96,8 +97,7 @@ function draw(plot, tip, daily, values, currency) {
 
 function options(plot, tip, daily, values, currency) {
   const style = getComputedStyle(plot);
-  const color = (name) => resolved(plot, style.getPropertyValue(name));
-  const [accent, line, muted] = ["--accent", "--line", "--muted"].map(color);
+  const [accent, line, muted] = ["--accent", "--line", "--muted"].map(colorsOf(plot));
   const font = `12px ${style.fontFamily}`;
   const every = Math.max(1, Math.ceil(daily.length / Math.max(2, Math.floor(plot.clientWidth / 72))));
   return {
@@ -135,14 +135,4 @@ function point(chart, plot, tip, daily, values, currency) {
   const at = chart.valToPos(index, "x") + chart.over.offsetLeft + plot.offsetLeft;
   const left = Math.min(Math.max(at - tip.offsetWidth / 2, 4), plot.clientWidth - tip.offsetWidth - 4);
   tip.style.transform = `translate(${Math.round(left)}px, 0)`;
-}
-
-/** A canvas knows no `light-dark()`: the colour as the browser has worked it out. */
-function resolved(near, value) {
-  const probe = el("span");
-  probe.style.color = value;
-  near.append(probe);
-  const { color } = getComputedStyle(probe);
-  probe.remove();
-  return color;
 }

@@ -1,4 +1,5 @@
 // How many jobs are done a second, worked out between one look and the next, as numbers and as a line.
+import { colorsOf } from "./colors.js";
 import { el } from "./dom.js";
 import { atMinute } from "./format.js";
 
@@ -40,14 +41,7 @@ export class Throughput {
     const data = [this.#times, this.#rates];
     if (this.#drawn) { this.#drawn.setData(data); return; }
     const style = getComputedStyle(this.plot);
-    const color = (name) => {
-      const probe = el("span");
-      probe.style.color = style.getPropertyValue(name);
-      this.plot.append(probe);
-      const { color: found } = getComputedStyle(probe);
-      probe.remove();
-      return found;
-    };
+    const color = colorsOf(this.plot);
     const axis = { stroke: color("--muted"), font: `12px ${style.fontFamily}`, ticks: { show: false }, grid: { stroke: color("--line"), width: 1 } };
     this.#drawn = new uPlot({
       ...this.#size(),
