@@ -64,11 +64,21 @@ export function openDialog(title, fill, { wide = false } = {}) {
   const body = el("div", { class: "dialog-body" });
   dialog.append(body);
   body.append(...[fill(close)].flat());
-  dialog.addEventListener("close", () => dialog.remove());
+  const before = document.activeElement;
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    focusAgain(before);
+  });
   document.body.append(dialog);
   dialog.showModal();
   body.querySelector("input, select")?.focus();
   return dialog;
+}
+
+/** What had the focus may have been drawn anew meanwhile. */
+function focusAgain(before) {
+  if (before.isConnected) before.focus();
+  else if (before.dataset.key) document.querySelector(`[data-key="${CSS.escape(before.dataset.key)}"]`)?.focus();
 }
 
 /** Asks before something that cannot be taken back. */
