@@ -42,6 +42,6 @@ chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SE
 	$(INSTALL) python servers
 	.venv/bin/python -m tests.chaos $(ARGS)
 
-bench: ## Measure, and write docs/performance.md (BENCH=gateway,faults,orders,worker,relay,system,pictures,streams)
+bench: ## Measure, and write docs/performance.md (BENCH=gateway,faults,orders,worker,relay,pictures,reports,streams,system)
 	$(INSTALL) python rabbitmq bench
 	.venv/bin/python -m tests.bench $(ARGS)

@@ -10,6 +10,7 @@ import typer
 
 from services.operate.imports import import_orders
 from services.operate.jobs import jobs
+from services.operate.report import report
 from services.operate.status import status
 
 app = typer.Typer(
@@ -90,6 +91,7 @@ def mail(
 
 app.command()(status)
 app.command("import")(import_orders)
+app.command()(report)
 app.add_typer(jobs, name="jobs")
 
 

@@ -48,6 +48,19 @@ class TaskPaused(Exception):
     """A background task has failed, and waits to begin again."""
 
 
+async def until(end: Coroutine[Any, Any, None], work: Coroutine[Any, Any, None]) -> None:
+    """Do the work, but not beyond the end."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(end)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            tasks[0].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class Background:
     """Background tasks of one process. One that fails begins again, after a growing pause. One that fails too
     often, or by `Permanent`, stops the process: it is started anew from outside, in a known state, instead of living on

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from shared import logs
 from shared.background import Background
 from shared.settings import ServiceSettings
+from shared.trailers import TrailersProtocol
 
 KEEP_ALIVE_S = 75
 """Longer than clients keep an idle connection, so that it is they who close it."""
@@ -64,7 +65,7 @@ def _server(app: ASGIApp, settings: ServiceSettings, port: int, lifespan: str) -
             host=settings.host,
             port=port,
             lifespan=lifespan,  # type: ignore[arg-type]
-            http="httptools",
+            http=TrailersProtocol,
             ws="none",
             log_config=None,
             access_log=False,

@@ -2,7 +2,8 @@
 
 DashboardError
 ├── NotFound
-│   └── UserNotFound
+│   ├── UserNotFound
+│   └── ReportNotFound
 ├── Unauthenticated
 │   └── InvalidAccessToken
 ├── Forbidden
@@ -24,6 +25,10 @@ from shared.errors import DashboardError, Forbidden, NotFound, Unauthenticated, 
 
 class UserNotFound(NotFound):
     code, title = "user_not_found", "No such user"
+
+
+class ReportNotFound(NotFound):
+    code, title = "report_not_found", "No such report"
 
 
 class InvalidAccessToken(Unauthenticated):

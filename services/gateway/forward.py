@@ -1,9 +1,8 @@
 """Passes one request on to its service and the response back, without holding either's body."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 from starlette.requests import ClientDisconnect
@@ -12,7 +11,10 @@ from starlette.types import Message, Receive, Send
 from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
 from services.gateway.failures import Unreachable, UpstreamFailed
 from services.gateway.headers import response_headers
+from services.gateway.settings import Settings
 from services.gateway.upstream import HeaderList, Upstream
+from shared import trailers
+from shared.background import until
 from shared.logs import get_logger
 
 log = get_logger(__name__)
@@ -21,7 +23,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 class ResponseCutOff(Exception):
-    """A service broke off its response after the head had been passed on; all that is left is to break off, too."""
+    """A response cannot be finished after its head has been passed on, because the service broke off or the client
+    reads no more of it; all that is left is to break off, too."""
 
 
 class ClientBody(httpx.AsyncByteStream):
@@ -70,12 +73,13 @@ class ClientBody(httpx.AsyncByteStream):
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A request as a service will get it; `target` is path and query."""
+    """A request as a service will get it; `target` is path and query. `trailers`: whether the client can get some."""
 
     method: str
     target: str
     headers: HeaderList
     body: ClientBody
+    trailers: bool = False
 
     @property
     def content(self) -> bytes | ClientBody:
@@ -93,39 +97,41 @@ class Effect:
     carried_through: bool
 
 
-async def forward(upstream: Upstream, request: Outgoing, send: Send, timeout_s: float, effect: Effect | None) -> None:
+@dataclass(frozen=True)
+class Patience:
+    """`head_s`: until the service answers. `stall_s`: how long the client may take nothing of the answer."""
+
+    head_s: float
+    stall_s: float
+
+
+def patience_of(settings: Settings) -> Patience:
+    return Patience(settings.pass_through_timeout_s, settings.client_stall_s)
+
+
+async def forward(upstream: Upstream, request: Outgoing, send: Send, patience: Patience, effect: Effect | None) -> None:
     """Pass the request on, and the response back; give up when the client does, unless the effect must come about."""
-    exchange = _exchange(upstream, request, send, timeout_s, effect)
+    exchange = _exchange(upstream, request, send, patience, effect)
     try:
-        await (exchange if effect and effect.carried_through else _until(request.body.client_gone(), exchange))
+        await (exchange if effect and effect.carried_through else until(request.body.client_gone(), exchange))
     except ClientDisconnect:
         log.info("the client went away")
 
 
-async def _until(end: Coroutine[Any, Any, None], work: Coroutine[Any, Any, None]) -> None:
-    """Do the work, but not beyond the end."""
-    tasks = [asyncio.create_task(work), asyncio.create_task(end)]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if tasks[0].done():
-            tasks[0].result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _exchange(upstream: Upstream, request: Outgoing, send: Send, timeout_s: float, effect: Effect | None) -> None:
-    response = await _ask(upstream, request, timeout_s)
+async def _exchange(
+    upstream: Upstream, request: Outgoing, send: Send, patience: Patience, effect: Effect | None
+) -> None:
+    response = await ask(upstream, request, patience.head_s)
     try:
         if effect and response.is_success:
             await effect.run()
-        await _relay(response, send)
+        await _relay(response, send, patience.stall_s, with_trailers=request.trailers)
     finally:
         await response.aclose()
 
 
-async def _ask(upstream: Upstream, request: Outgoing, timeout_s: float) -> httpx.Response:
+async def ask(upstream: Upstream, request: Outgoing, timeout_s: float) -> httpx.Response:
+    """The service's response, once its head has come; the caller closes it. Raises what the client is to be told."""
     try:
         async with asyncio.timeout(timeout_s):
             return await upstream.send(request.method, request.target, request.headers, request.content, timeout_s)
@@ -149,12 +155,20 @@ def _advice(method: str) -> str:
     )
 
 
-async def _relay(response: httpx.Response, send: Send) -> None:
+async def _relay(response: httpx.Response, send: Send, stall_s: float, *, with_trailers: bool) -> None:
     headers = response_headers(response.headers.raw)
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    announced = response.headers.get("Trailer") if with_trailers else None
+    start: Message = {"type": "http.response.start", "status": response.status_code, "headers": headers}
+    if announced:
+        headers.append((b"trailer", announced.encode()))
+        start["trailers"] = True
+    await send(start)
     try:
         async for chunk in response.aiter_raw():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    except httpx.TransportError as failure:
-        raise ResponseCutOff(str(failure)) from failure
+            async with asyncio.timeout(stall_s):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except (httpx.TransportError, TimeoutError) as failure:
+        raise ResponseCutOff(repr(failure)) from failure
     await send({"type": "http.response.body", "body": b""})
+    if announced:
+        await send(trailers.message(response.extensions["get_trailers"]().raw))

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
-from services.gateway.routes import batch, dashboard, dashboard_openapi, events, passthrough, session, status
+from services.gateway.routes import batch, dashboard, dashboard_openapi, events, passthrough, reports, session, status
 from services.gateway.routes import web as page
 from services.gateway.routes.table import OPERATIONS, body_limits
 from services.gateway.settings import Settings
@@ -38,6 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             batch.router,
             session.router,
             status.router,
+            *reports.routes(),
             *passthrough.routes(),
         ],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
@@ -54,6 +55,7 @@ def _describe_whole_api(app: FastAPI) -> None:
     def described(_version: int) -> dict[str, Any]:
         document = own()
         dashboard_openapi.describe(document)
+        reports.describe(document)
         return merge(document, OPERATIONS, app.state.gateway.descriptions.documents)
 
     app.openapi = lambda: described(app.state.gateway.descriptions.version)  # type: ignore[method-assign]

@@ -53,6 +53,8 @@ class Settings(ServiceSettings):
     """From the first byte of an upload to the head of its response."""
     upload_idle_s: float = Field(15, gt=0)
     """The longest silence within an upload."""
+    client_stall_s: float = Field(30, gt=0)
+    """How long a client may take for the next piece of a response (up to 256 KB) before it is cut off."""
     idle_connections: int = Field(100, ge=1)
     """Connections kept open to each service."""
     max_panel_bytes: int = Field(1024 * 1024, gt=0)

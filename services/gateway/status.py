@@ -143,7 +143,7 @@ class SystemLook:
             panels=self._panels(),
             gateway=_own(streams),
             queues=_queues(workers),
-            outboxes=[_outbox(service, seen) for service in ("users", "orders")],
+            outboxes=[_outbox(service, seen) for service in ("users", "orders", "worker")],
             jobs=_jobs(workers),
         )
 

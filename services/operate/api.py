@@ -3,6 +3,7 @@
 OperatorError
 ├── Unreachable   the gateway does not answer
 ├── Refused       it says no, and why
+├── CutOff        a download ended before its end, or is not what was sent
 └── NotSignedIn   it was not said who the operator is
 """
 
@@ -12,11 +13,14 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Self
 
 import httpx
+from pyqwest import SyncHTTPTransport
+from pyqwest.httpx import PyqwestTransport
 
 TIMEOUT_S = 30.0
 UPLOAD_TIMEOUT_S = 900.0
 JOBS = "/v1/admin/jobs"
 IMPORTS = "/v1/imports"
+REPORTS = "/v1/reports"
 MAX_PAGE = 100
 
 Json = dict[str, Any]
@@ -31,6 +35,10 @@ class Unreachable(OperatorError):
 
 
 class Refused(OperatorError):
+    pass
+
+
+class CutOff(OperatorError):
     pass
 
 
@@ -108,6 +116,31 @@ class Api:
         except httpx.HTTPError as error:
             raise Unreachable(f"{self._http.base_url} does not answer: {error or type(error).__name__}") from error
 
+    def order_report(self, wanted: Mapping[str, str]) -> Json:
+        return self._ask("POST", REPORTS, json=wanted)
+
+    @contextmanager
+    def report(self, report_id: str) -> Iterator[httpx.Response]:
+        """The head of a report's download, with the trailers to come; the rest is the caller's to read."""
+        transport = SyncHTTPTransport(
+            connect_timeout=TIMEOUT_S,
+            read_timeout=TIMEOUT_S,
+            tls_include_system_certs=True,
+            enable_gzip=False,
+            enable_brotli=False,
+            enable_zstd=False,
+        )
+        asked = {"Authorization": self._http.headers["Authorization"], "Accept-Encoding": "gzip"}
+        with transport, httpx.Client(base_url=self._http.base_url, transport=PyqwestTransport(transport)) as http:
+            try:
+                with http.stream("GET", f"{REPORTS}/{report_id}/download", headers=asked, timeout=None) as answer:
+                    if answer.is_error:
+                        answer.read()
+                        raise _refused(answer)
+                    yield answer
+            except httpx.RequestError as error:
+                raise CutOff(f"the download broke off: {error or type(error).__name__}") from error
+
     def _sign_in(self, credentials: Credentials) -> str:
         if not credentials.email or not credentials.password:
             raise NotSignedIn("say who you are: --email and --password, or DASHBOARD_TOKEN")
@@ -117,11 +150,22 @@ class Api:
     def _ask(self, method: str, path: str, **content: Any) -> Json:
         try:
             answer = self._http.request(method, path, **content)
-            body: Json = answer.json()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unreachable(f"{self._http.base_url} does not answer: {error or type(error).__name__}") from error
-        except ValueError as error:
-            raise Refused(f"{self._http.base_url} answers {answer.status_code}, and not in JSON") from error
         if answer.is_error:
-            raise Refused(f"{body.get('detail') or body.get('title')} ({answer.status_code})")
-        return body
+            raise _refused(answer)
+        return _read(answer)
+
+
+def _refused(answer: httpx.Response) -> Refused:
+    body = _read(answer)
+    return Refused(f"{body.get('detail') or body.get('title')} ({answer.status_code})")
+
+
+def _read(answer: httpx.Response) -> Json:
+    """Raises `Refused`."""
+    try:
+        body: Json = answer.json()
+    except ValueError as error:
+        raise Refused(f"{answer.url} answers {answer.status_code}, and not in JSON") from error
+    return body

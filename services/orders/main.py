@@ -6,9 +6,10 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.orders import batch, panels, routes
+from services.orders import batch, panels, reports, routes
 from services.orders.settings import Settings
 from shared import producer, serve, web
+from shared.csv_export import Exporter
 from shared.db import is_outage
 from shared.imports import BATCH_PATH, MAX_BATCH_BYTES
 from shared.panels import panel_route
@@ -24,6 +25,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with producer.running(app, SERVICE, settings):
+            app.state.exporter = Exporter(settings)
             yield
 
     async def load(user_ids: Sequence[UUID], timeout_s: float) -> Mapping[UUID, str]:
@@ -33,7 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         SERVICE,
         settings,
         lifespan=lifespan,
-        routes=(routes.router, metrics, panel_route("orders", load), batch.route()),
+        routes=(routes.router, reports.router, metrics, panel_route("orders", load), batch.route()),
         is_outage=is_outage,
         body_limits={BATCH_PATH: MAX_BATCH_BYTES},
     )

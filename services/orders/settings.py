@@ -3,10 +3,11 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from shared.csv_export import ExportSettings
 from shared.producer import ProducerSettings
 
 
-class Settings(ProducerSettings):
+class Settings(ProducerSettings, ExportSettings):
     model_config = SettingsConfigDict(env_prefix="ORDERS_")
 
     lock_timeout_s: float = Field(2, ge=0)

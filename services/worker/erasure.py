@@ -40,6 +40,9 @@ END_IMPORTS = """
     WHERE user_id = $1 AND state <> 'uploading'
 """
 FORGET_IMPORT_ERRORS = "DELETE FROM import_errors WHERE user_id = $1"
+FORGET_REPORTS = "DELETE FROM reports WHERE user_id = $1"
+FORGET_DELIVERIES = "DELETE FROM webhook_deliveries WHERE user_id = $1"
+FORGET_WEBHOOKS = "DELETE FROM webhooks WHERE user_id = $1"
 FORGET_ERRORS = "UPDATE job_audit SET previous_error = NULL WHERE user_id = $1"
 
 
@@ -64,9 +67,12 @@ async def erase(connection: Connection, user_id: UUID, revision: int, jobs: Sequ
     await connection.execute(END_JOBS, user_id, jobs)
     await connection.execute(BURY_RECIPIENT, user_id, revision)
     await connection.execute(FORGET_NOTIFICATIONS, user_id)
+    await connection.execute(FORGET_REPORTS, user_id)
     await send_ledger.forget(connection, user_id)
     await connection.execute(END_IMPORTS, user_id)
     await connection.execute(FORGET_IMPORT_ERRORS, user_id)
+    await connection.execute(FORGET_DELIVERIES, user_id)
+    await connection.execute(FORGET_WEBHOOKS, user_id)
     await connection.execute(FORGET_ERRORS, user_id)
 
 

@@ -56,6 +56,7 @@ def answer(status: bytes, body: bytes) -> bytes:
 
 
 SINGLE = {name.encode(): answer(b"200 OK", panel) for name, panel in PANELS.items()}
+REPORT = answer(b"200 OK", b'{"kind":"orders","from":"2026-01-01","to":"2026-12-31"}')
 FAILURE = answer(b"500 Internal Server Error", b"{}")
 NOTHING = answer(b"404 Not Found", b"{}")
 
@@ -126,6 +127,8 @@ class Connection(asyncio.Protocol):
                 return self._troubled() or (None if self._state.mode == b"hang" else batch(parts[3], body))
             case b"panels":
                 return self._troubled() or (None if self._state.mode == b"hang" else SINGLE[parts[2]])
+            case b"v1":
+                return REPORT
             case b"control":
                 self._state.mode = parts[2]
                 return answer(b"200 OK", b"{}")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.backends import Backends
-from tests.bench import faults, gateway, orders, pictures, relay, streams, worker, wrk
+from tests.bench import faults, gateway, orders, pictures, relay, reports, streams, worker, wrk
 from tests.bench.bed import Bed, bed
 from tests.bench.conditions import SMALL
 from tests.bench.contestants import PEERS
@@ -57,6 +57,13 @@ def test_pictures_are_taken_while_dashboards_are_read(ground: Bed) -> None:
     report = pictures.run(ground, SMALL).text
     assert "Refused: 0." in report
     assert "| during |" in report
+
+
+def test_reports_are_downloaded_and_copied(ground: Bed) -> None:
+    """Through the gateway, plain and compressed, and by psql."""
+    report = reports.run(ground, SMALL).text
+    assert reports.PSQL in report
+    assert "| gateway | report, gzip |" in report
 
 
 def test_open_streams_are_told_of_changes(ground: Bed) -> None:

@@ -291,6 +291,34 @@ async def test_a_file_is_imported_before_ones_eyes(browser: Browser, stack: Stac
         await expect(page.locator("tr[data-order]")).to_have_count(8)
 
 
+async def test_a_report_is_downloaded(browser: Browser, stack: Stack, person: Person) -> None:
+    """The chosen days come as a CSV file, with the order of today."""
+    order = person.order()
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        async with page.expect_download() as download:
+            await page.get_by_role("button", name="Download", exact=True).click()
+        assert order["id"] in (await (await download.value).path()).read_text()
+        await expect(page.get_by_role("button", name="Download Orders again")).to_be_visible()
+
+
+async def test_without_a_connection_nothing_is_called_up_to_date(
+    browser: Browser, stack: Stack, person: Person
+) -> None:
+    """Every card says as of when it is; once the connection is back, so is all the rest."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        await expect(page.locator(".freshness")).to_have_text(["Up to date"] * 5)
+        await visitor.context.set_offline(True)
+        await expect(page.locator("#live")).to_have_text("Reconnecting…")
+        await expect(page.locator(".freshness").first).to_contain_text("As of")
+        await visitor.context.set_offline(False)
+        person.order()
+        await expect(page.locator("#live")).to_have_text("Live", timeout=30_000)
+        await expect(page.locator(".freshness")).to_have_text(["Up to date"] * 5)
+        await expect(page.locator("tr[data-order]")).to_have_count(1)
+
+
 @pytest.fixture
 async def admin(stack: Stack) -> Operator:
     return await asyncio.to_thread(Operator, stack, "admin")

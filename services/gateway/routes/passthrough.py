@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.auth import require
-from services.gateway.forward import ClientBody, Effect, Outgoing, forward
+from services.gateway.forward import ClientBody, Effect, Outgoing, Patience, forward
 from services.gateway.gateway import Gateway, gateway_of
 from services.gateway.headers import has_body, request_headers
 from services.gateway.routes.table import OPERATIONS, Operation
@@ -32,11 +32,11 @@ class PassThrough:
         caller = await _admit(gateway, operation, Headers(scope=scope))
         settings = gateway.settings
         idle_s = settings.upload_idle_s if operation.upload else None
-        timeout_s = settings.upload_timeout_s if operation.upload else settings.pass_through_timeout_s
+        head_s = settings.upload_timeout_s if operation.upload else settings.pass_through_timeout_s
         request = _outgoing(operation, scope, receive, caller, idle_s)
         effect = _effect(gateway, operation, caller)
         upstream = (gateway.uploads if operation.upload else gateway.upstreams)[operation.service]
-        await forward(upstream, request, send, timeout_s, effect)
+        await forward(upstream, request, send, Patience(head_s, settings.client_stall_s), effect)
 
 
 def routes() -> list[AsgiRoute]:

@@ -8,13 +8,16 @@ import uvicorn
 from fastapi import FastAPI
 
 from shared.serve import Server
+from shared.trailers import TrailersProtocol
 from tests.waiting import eventually
 
 
 @contextlib.asynccontextmanager
 async def listening(app: FastAPI) -> AsyncIterator[int]:
     """The port on which the application (its lifespan already running) is served."""
-    config = uvicorn.Config(app, port=0, lifespan="off", http="httptools", ws="none", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        app, port=0, lifespan="off", http=TrailersProtocol, ws="none", log_config=None, access_log=False
+    )
     server = Server(config)
     task = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)

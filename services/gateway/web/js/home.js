@@ -57,6 +57,7 @@ export class Home {
   }
 
   #showState({ state, again_at: again }) {
+    this.#panels.live = state === "live";
     this.#status.dataset.state = state;
     this.#status.replaceChildren(el("span", { class: "words" }, STATES[state]));
     this.#status.title = again ? `${EXPLAINED[state]} Next attempt at ${atClock(again)}.` : EXPLAINED[state] ?? "";

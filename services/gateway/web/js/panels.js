@@ -6,6 +6,18 @@ import { atClock, REASONS } from "./format.js";
 /** Panels by name: `{status, data, error, at}`; `at` is when what is shown was true. */
 export class Panels extends EventTarget {
   #known = new Map();
+  #live = false;
+
+  /** Whether changes arrive: only then is what was fresh once still so. */
+  get live() {
+    return this.#live;
+  }
+
+  set live(live) {
+    if (live === this.#live) return;
+    this.#live = live;
+    this.dispatchEvent(new CustomEvent("live"));
+  }
 
   of(name) {
     return this.#known.get(name);
@@ -52,7 +64,7 @@ export function panelCard(panels, name, title, fill, { head = [], flush = false 
       replace(body, skeleton());
       return;
     }
-    replace(freshness, ...freshnessOf(known));
+    replace(freshness, freshnessOf(known, panels.live));
     if (known.status === "unavailable") {
       replace(body, away(panels, name, title, known.error));
       return;
@@ -64,15 +76,19 @@ export function panelCard(panels, name, title, fill, { head = [], flush = false 
     replace(body, fill(known.data));
   };
   panels.addEventListener(name, show);
+  panels.addEventListener("live", () => {
+    const known = panels.of(name);
+    if (known) replace(freshness, freshnessOf(known, panels.live));
+  });
   show();
   return card;
 }
 
-function freshnessOf({ status, at }) {
-  const exactly = `read at ${atClock(at)}`;
-  if (status === "fresh") return [el("span", { title: exactly }, "Up to date")];
-  if (status === "stale") return [el("span", { class: "chip warn", title: exactly }, "Stale")];
-  return [el("span", { class: "chip bad" }, "Unavailable")];
+function freshnessOf({ status, at }, live) {
+  const title = `read at ${atClock(at)}`;
+  if (status === "fresh") return el("span", { title }, live ? "Up to date" : `As of ${atClock(at)}`);
+  if (status === "stale") return el("span", { class: "chip warn", title }, "Stale");
+  return el("span", { class: "chip bad" }, "Unavailable");
 }
 
 function away(panels, name, title, error) {

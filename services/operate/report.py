@@ -1,0 +1,53 @@
+"""`dashboard report`. What it needs is imported when it runs, so that --help is quick."""
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.operate.jobs import Access, DataDir, Email, Json, Password, Token, Url
+
+if TYPE_CHECKING:
+    from services.operate.api import Api
+    from services.operate.download import Downloaded
+
+
+def report(
+    kind: Annotated[str, typer.Argument(help="orders or analytics (by day).")],
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day, in UTC.")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day, in UTC.")],
+    output: Annotated[Path | None, typer.Option(help="The file; kind and period name it when left out.")] = None,
+    url: Url = None,
+    token: Token = None,
+    email: Email = None,
+    password: Password = None,
+    data_dir: DataDir = Path(".local"),
+    as_json: Json = False,
+) -> None:
+    """Download a report of one's own orders as CSV. The file is there only when all of it has come."""
+    from services.operate.api import Api, OperatorError
+
+    wanted = {"kind": kind, "from": f"{first:%Y-%m-%d}", "to": f"{last:%Y-%m-%d}"}
+    place = output or Path("{kind}-{from}-{to}.csv".format_map(wanted))
+    try:
+        with Api.signed_in(*Access(url, token, email, password, data_dir).resolved(demo_user=True)) as api:
+            done = _download(api, wanted, place)
+    except (OperatorError, OSError) as error:
+        typer.echo(f"dashboard: {error}", err=True)
+        raise typer.Exit(1) from error
+    if as_json:
+        typer.echo(json.dumps({"file": str(place), **asdict(done)}, indent=2))
+    else:
+        typer.echo(f"{place}: {done.rows} rows, {done.bytes} bytes, complete.")
+
+
+def _download(api: "Api", wanted: dict[str, str], place: Path) -> "Downloaded":
+    from services.operate.download import keep
+    from services.operate.show_download import progress_of
+
+    made = api.order_report(wanted)
+    with api.report(made["id"]) as answer, progress_of(place.name) as advance:
+        return keep(answer, place, advance)

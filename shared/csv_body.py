@@ -1,0 +1,92 @@
+"""The body of a CSV download on its way to the client: sent, counted into a digest, and compressed when asked."""
+
+import asyncio
+import hashlib
+import re
+import time
+import zlib
+from dataclasses import dataclass
+
+from starlette.types import Message, Send
+
+from shared import trailers
+from shared.reports import DIGEST_TRAILER, ROWS_TRAILER
+
+GZIP_LEVEL = 1
+GZIP_FORMAT = 31
+"""zlib's number for the largest window in a gzip file."""
+PIECE_BYTES = 64 * 1024
+"""What is gathered before it is sent: Postgres writes 8 KB at a time, and every piece costs each process on the way."""
+SILENCE_S = 1.0
+"""After that long, less is sent, too."""
+IN_THREAD_BYTES = 16 * 1024
+"""From here on compressing would hold up other requests for longer than handing it to a thread costs."""
+
+
+_GZIP = re.compile(
+    r"(?:^|,)\s*(?:gzip|x-gzip|\*)\s*(?:;\s*q=(?P<weight>[01](?:\.[0-9]{0,3})?)\s*)?(?:,|$)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    trailers: bool
+
+
+class Body:
+    """What has been sent of one response. Waits where the client does not keep up; raises `TimeoutError` when it has
+    taken nothing for too long."""
+
+    def __init__(self, send: Send, start: Start, stall_s: float, *, gzip: bool) -> None:
+        self._to_client = send
+        self._start = start
+        self._stall_s = stall_s
+        self._compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT) if gzip else None
+        self._digest = hashlib.sha256()
+        self._gathered = bytearray()
+        self._sent_at = time.monotonic()
+        self._started = False
+
+    async def write(self, chunk: bytes) -> None:
+        if not self._started:
+            self._started = True
+            head = {"status": self._start.status, "headers": self._start.headers, "trailers": self._start.trailers}
+            await self._send({"type": "http.response.start", **head})
+        self._gathered += chunk
+        if len(self._gathered) >= PIECE_BYTES or time.monotonic() - self._sent_at > SILENCE_S:
+            await self._send_gathered()
+
+    async def end(self, rows: int) -> None:
+        await self._send_gathered()
+        rest = self._compressor.flush() if self._compressor else b""
+        await self._send({"type": "http.response.body", "body": rest, "more_body": False})
+        if self._start.trailers:
+            told = {ROWS_TRAILER: str(rows), DIGEST_TRAILER: self._digest.hexdigest()}
+            await self._send(trailers.message((name.encode(), value.encode()) for name, value in told.items()))
+
+    async def _send_gathered(self) -> None:
+        self._sent_at = time.monotonic()
+        piece = bytes(self._gathered)
+        self._gathered.clear()
+        self._digest.update(piece)
+        if encoded := await self._encoded(piece):
+            await self._send({"type": "http.response.body", "body": encoded, "more_body": True})
+
+    async def _encoded(self, chunk: bytes) -> bytes:
+        if self._compressor is None:
+            return chunk
+        if len(chunk) < IN_THREAD_BYTES:
+            return self._compressor.compress(chunk)
+        return await asyncio.to_thread(self._compressor.compress, chunk)
+
+    async def _send(self, message: Message) -> None:
+        async with asyncio.timeout(self._stall_s):
+            await self._to_client(message)
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether `Accept-Encoding` allows gzip."""
+    found = _GZIP.search(accept_encoding)
+    return found is not None and float(found["weight"] or 1) > 0

@@ -1,0 +1,194 @@
+"""A query's rows as a CSV download: what `COPY` writes goes to the client as it comes, and no faster than it is read.
+
+Nothing is held but the chunk on its way. Each download has a database connection of its own, so that it takes none from
+other requests, and closing that connection ends the query however the download ends.
+"""
+
+import asyncio
+import collections
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+import asyncpg
+from fastapi import Depends
+from prometheus_client import Counter
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from shared import trailers
+from shared.background import until
+from shared.csv_body import Body, Start, accepts_gzip
+from shared.csv_cells import FORMULA_STARTS
+from shared.db import CONNECT_TIMEOUT_S, DatabaseSettings
+from shared.errors import DashboardError, Unavailable
+from shared.reports import DIGEST_TRAILER, ROWS_TRAILER
+
+LOOK_FOR_US_EVERY = "1s"
+"""How soon Postgres notices that the connection was closed while it has nothing to write. A cancel request would not
+reach a query that waits for its client to read."""
+WHITE_SPACE = "".join(f"\\u{code:04x}" for code in range(0x3001) if chr(code).isspace())
+
+
+DOWNLOADS = Counter(
+    "downloads_total",
+    "Reports that were sent: whole, left by their client, or failed (too slow on either side, too).",
+    ["kind", "outcome"],
+)
+
+
+class ExportSettings(DatabaseSettings):
+    """The settings of a service that has reports."""
+
+    downloads: int = Field(4, ge=1)
+    """Reports on their way at the same time; more are answered 503."""
+    downloads_per_user: int = Field(2, ge=1)
+    """Of these for one user; more are answered 429."""
+    download_timeout_s: float = Field(900, gt=0)
+    """All of one report, and how long Postgres works on it."""
+    download_stall_s: float = Field(30, gt=0)
+    """How long a client may take for the next piece of a report (up to 256 KB) before it is cut off."""
+
+
+class TooManyDownloads(DashboardError):
+    status, code, title = 429, "too_many_downloads", "This user's other reports are still on their way"
+    headers: ClassVar = {"Retry-After": "5"}
+
+
+class DownloadsBusy(Unavailable):
+    code, title = "downloads_busy", "As many reports as may be are on their way; try again"
+    headers: ClassVar = {"Retry-After": "5"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """A query, its arguments, and the name of the file that its rows become."""
+
+    kind: str
+    query: str
+    arguments: tuple[object, ...]
+    filename: str
+
+
+class Exporter:
+    """Sends exports, so many at the same time and no more."""
+
+    def __init__(self, settings: ExportSettings) -> None:
+        self._settings = settings
+        self._under_way: collections.Counter[UUID] = collections.Counter()
+
+    def response(self, request: Request, user_id: UUID, export: Export) -> "CsvResponse":
+        return CsvResponse(self, user_id, export, gzip=accepts_gzip(request.headers.get("Accept-Encoding", "")))
+
+    @property
+    def stall_s(self) -> float:
+        return self._settings.download_stall_s
+
+    @contextmanager
+    def slot(self, user_id: UUID) -> Iterator[None]:
+        """Raises `TooManyDownloads`, `DownloadsBusy`."""
+        if self._under_way[user_id] >= self._settings.downloads_per_user:
+            raise TooManyDownloads
+        if self._under_way.total() >= self._settings.downloads:
+            raise DownloadsBusy
+        self._under_way[user_id] += 1
+        try:
+            yield
+        finally:
+            self._under_way -= collections.Counter({user_id: 1})  # which also forgets a user who has none left
+
+    async def copy(self, export: Export, body: Body) -> int:
+        """Write the export, its header included; returns the number of rows."""
+        async with asyncio.timeout(self._settings.download_timeout_s), self._connection() as connection:
+            status = await connection.copy_from_query(
+                export.query, *export.arguments, output=body.write, format="csv", header=True
+            )
+        return int(status.rpartition(" ")[2])
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        connection = await asyncpg.connect(
+            self._settings.database_url,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings={
+                "statement_timeout": f"{self._settings.download_timeout_s * 1000:.0f}",
+                "client_connection_check_interval": LOOK_FOR_US_EVERY,
+            },
+        )
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+
+async def _exporter(request: Request) -> Exporter:
+    exporter: Exporter = request.app.state.exporter
+    return exporter
+
+
+ExporterDep = Annotated[Exporter, Depends(_exporter)]
+
+
+class CsvResponse(Response):
+    """One export as a response. Its head goes out with the first rows: what fails before is an ordinary error, what
+    fails later, or takes too long, breaks the response off. Whole ones end with trailers that tell rows and digest."""
+
+    media_type = "text/csv"
+
+    def __init__(self, exporter: Exporter, user_id: UUID, export: Export, *, gzip: bool) -> None:
+        super().__init__()
+        del self.headers["content-length"]
+        self._exporter = exporter
+        self._user_id = user_id
+        self._export = export
+        self._gzip = gzip
+        self.headers["Content-Disposition"] = f'attachment; filename="{export.filename}"'
+        self.headers["Cache-Control"] = "private, no-store"
+        self.headers["Vary"] = "Accept-Encoding"
+        if gzip:
+            self.headers["Content-Encoding"] = "gzip"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            await super().__call__(scope, receive, send)
+            return
+        with self._exporter.slot(self._user_id), self._counted():
+            await until(_gone(receive), self._send(scope, send))
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._outcome = "left"
+        try:
+            yield
+        except Exception:
+            self._outcome = "failed"
+            raise
+        finally:
+            DOWNLOADS.labels(self._export.kind, self._outcome).inc()
+
+    async def _send(self, scope: Scope, send: Send) -> None:
+        body = Body(send, self._start(scope), self._exporter.stall_s, gzip=self._gzip)
+        rows = await self._exporter.copy(self._export, body)
+        await body.end(rows)
+        self._outcome = "whole"
+
+    def _start(self, scope: Scope) -> Start:
+        announced = trailers.are_sent(scope)
+        named = [(b"trailer", f"{ROWS_TRAILER}, {DIGEST_TRAILER}".encode())] if announced else []
+        return Start(self.status_code, [*self.raw_headers, *named], announced)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def safe_cell(expression: str) -> str:
+    """SQL for the text as `shared.csv_cells.formula_safe` writes it."""
+    starts = ", ".join(f"E'\\u{ord(start):04x}'" for start in FORMULA_STARTS)
+    begins = f"left({expression}, 1) IN ({starts}) OR left(ltrim({expression}, E'{WHITE_SPACE}'), 1) IN ({starts})"
+    return f"CASE WHEN {begins} THEN '''' || {expression} ELSE {expression} END"

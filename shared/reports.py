@@ -1,0 +1,59 @@
+"""Reports as the gateway and the services that own the data speak of them.
+
+GET /internal/reports/{kind}?from=2026-01-01&to=2026-01-31  →  the caller's own rows of these UTC days as CSV
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import Query
+from pydantic import Field
+
+Kind = Literal["orders", "analytics"]
+
+ROWS_TRAILER = "Report-Rows"
+DIGEST_TRAILER = "Report-Sha256"
+
+
+class Period(msgspec.Struct, frozen=True):
+    """UTC days, both included."""
+
+    first: date = msgspec.field(name="from")
+    last: date = msgspec.field(name="to")
+
+    @property
+    def moments(self) -> tuple[datetime, datetime]:
+        """The first moment, and the first that is over."""
+        return _midnight(self.first), _midnight(self.last + timedelta(days=1))
+
+    def filename(self, kind: Kind) -> str:
+        return f"{kind}-{self.first}-{self.last}.csv"
+
+
+class Report(Period, frozen=True):
+    """What the gateway needs to know of a report."""
+
+    kind: Kind
+
+    @property
+    def target(self) -> str:
+        """Path and query at the service that owns the data."""
+        return f"/internal/reports/{self.kind}?from={self.first}&to={self.last}"
+
+
+CSV: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": f"streamed; a whole one ends with the trailers `{ROWS_TRAILER}`, its rows without the header,"
+        f" and `{DIGEST_TRAILER}`, the SHA-256 of the file in hexadecimal digits, uncompressed",
+        "content": {"text/csv": {"schema": {"type": "string"}}},
+    }
+}
+
+Day = Annotated[date, Field(ge=date(1970, 1, 1), le=date(2999, 12, 31))]
+From = Annotated[Day, Query(alias="from")]
+To = Annotated[Day, Query(alias="to")]
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)

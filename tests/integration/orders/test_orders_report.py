@@ -1,0 +1,97 @@
+"""GET /internal/reports/orders: own orders of a period as CSV."""
+
+import csv
+import gzip
+import io
+from datetime import datetime
+
+import pytest
+from fastapi import FastAPI
+
+from services.orders import service
+from services.orders.schemas import NewOrder
+from shared.db import Database
+from tests.integration.orders.api import BODY, ITEM, Visitor
+
+PATH = "/internal/reports/orders"
+JANUARY = {"from": "2026-01-01", "to": "2026-01-31"}
+
+
+async def place_at(db: Database, user: Visitor, *moments: str, **more: object) -> list[str]:
+    """Their ids."""
+    async with db.connection() as connection:
+        body = NewOrder.model_validate(BODY | more)
+        return [
+            str((await service.place(connection, user.user_id, body, created_at=datetime.fromisoformat(moment))).id)
+            for moment in moments
+        ]
+
+
+async def download(user: Visitor, **more: str) -> list[dict[str, str]]:
+    answer = await user.get(PATH, params=JANUARY | more)
+    assert answer.status_code == 200, answer.text
+    return list(csv.DictReader(io.StringIO(answer.text, newline="")))
+
+
+async def test_a_report_has_a_row_for_each_order_of_the_period(app: FastAPI, db: Database, user: Visitor) -> None:
+    """Both days count whole, in UTC; the oldest is first; nothing of anybody else's is in it."""
+    await place_at(db, user, "2025-12-31T23:59:59.999999+00:00", "2026-02-01T00:00:00+00:00")
+    placed = await place_at(db, user, "2026-01-01T00:00:00+00:00", "2026-01-31T23:59:59.999999+00:00")
+    await place_at(db, Visitor(app), "2026-01-15T00:00:00+00:00")
+    rows = await download(user)
+    assert [row["id"] for row in rows] == placed
+    assert rows[1] | {"updated_at": ""} == {
+        "id": placed[1],
+        "created_at": "2026-01-31T23:59:59.999999Z",
+        "updated_at": "",
+        "status": "created",
+        "currency": "EUR",
+        "total": "2199",
+        "item_count": "3",
+        "items": "Lamp \u00d72; Lamp \u00d71",
+    }
+
+
+async def test_a_report_is_an_attachment_named_for_its_period(user: Visitor) -> None:
+    """A browser saves it under a name that tells what is in it; a period without orders has its header."""
+    answer = await user.get(PATH, params=JANUARY)
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="orders-2026-01-01-2026-01-31.csv"'
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.text == "id,created_at,updated_at,status,currency,total,item_count,items\n"
+
+
+async def test_a_head_tells_the_name_and_runs_no_query(user: Visitor) -> None:
+    """The same head, without rows."""
+    answer = await user.head(PATH, params=JANUARY)
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="orders-2026-01-01-2026-01-31.csv"'
+    assert answer.content == b""
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", '="a",\n"b"'])
+async def test_no_cell_starts_a_formula(db: Database, user: Visitor, name: str) -> None:
+    """What a spreadsheet would calculate is text."""
+    await place_at(db, user, "2026-01-15T00:00:00+00:00", items=[ITEM | {"name": name}])
+    [row] = await download(user)
+    assert row["items"] == f"'{name} \u00d72"
+
+
+async def test_a_report_is_compressed_when_asked(db: Database, user: Visitor) -> None:
+    """The same bytes, and said so."""
+    await place_at(db, user, *["2026-01-15T00:00:00+00:00"] * 50)
+    plain = await user.get(PATH, params=JANUARY, headers={"Accept-Encoding": "identity"})
+    async with user.stream("GET", PATH, params=JANUARY, headers={"Accept-Encoding": "gzip"}) as answer:
+        packed = b"".join([chunk async for chunk in answer.aiter_raw()])
+    assert "Content-Encoding" not in plain.headers
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed) == plain.content
+    assert len(packed) < len(plain.content) / 2
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [({"from": "2026-01-01"}, "to"), (JANUARY | {"to": "9999-12-31"}, "to"), ({"to": "x"}, "from")]
+)
+async def test_a_wrong_period_is_refused_by_name(user: Visitor, query: dict[str, str], field: str) -> None:
+    """422 that says which."""
+    answer = await user.get(PATH, params=query)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == field
