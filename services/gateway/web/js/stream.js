@@ -38,6 +38,7 @@ export class Live extends EventTarget {
   #abort = new AbortController();
 
   start() {
+    addEventListener("offline", () => this.#abort.abort(), { signal: this.#ending.signal });
     addEventListener("online", () => this.#wake(), { signal: this.#ending.signal });
     document.addEventListener("visibilitychange", () => { if (!document.hidden) this.#wake(); }, { signal: this.#ending.signal });
     this.#run();
