@@ -45,6 +45,7 @@ class Stream:
         self._feed: bytes | None = None
         self._ready = False
         self._end: sse.Ending | None = None
+        self._end_told = False
         self._gone = False
         self._wake = asyncio.Event()
 
@@ -89,8 +90,8 @@ class Stream:
         while not self._gone:
             if chunk:
                 await self._write(send, chunk)
-            if self._end:
-                await send({"type": "http.response.body", "body": b""})
+            if self._end_told:
+                await self._write(send, b"", more=False)
                 return
             chunk = await self._next()
 
@@ -114,14 +115,15 @@ class Stream:
             parts.append(sse.with_id(self._digests, sse.ready()))
         if self._end:
             parts.append(sse.end(self._end))
+            self._end_told = True
         metrics.STREAM_EVENTS.counts[("panel",)] += len(self._panels)
         metrics.STREAM_EVENTS.counts[("import",)] += len(self._imports)
         self._panels, self._imports, self._feed, self._ready = {}, {}, None, False
         return b"".join(parts)
 
-    async def _write(self, send: Send, chunk: bytes) -> None:
+    async def _write(self, send: Send, chunk: bytes, *, more: bool = True) -> None:
         try:
             async with asyncio.timeout(self._times.send_timeout_s):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await send({"type": "http.response.body", "body": chunk, "more_body": more})
         except TimeoutError:
             raise SlowClient from None
