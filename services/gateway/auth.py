@@ -15,7 +15,7 @@ from services.gateway.settings import Settings
 from shared.errors import Forbidden, Unauthenticated
 from shared.identity import Caller
 from shared.logs import get_logger
-from shared.tokens import InvalidToken, key_id, verify_user_token
+from shared.tokens import InvalidToken, expires_at, key_id, verify_user_token
 
 log = get_logger(__name__)
 
@@ -74,6 +74,11 @@ class Authenticator:
         if (counting := self._limits.admit(caller)) is not None:
             await counting
         return caller
+
+    async def admit(self, authorization: bytes) -> Verified:
+        """The caller, and until when the token holds. Raises as `caller` does."""
+        caller = await self.bearer(authorization)
+        return Verified(caller, expires_at(bearer_token(authorization).decode("latin-1")) + self._leeway_s)
 
     def knows(self, scope: Scope) -> bool:
         """Whether the request has a token that has been verified before."""

@@ -10,7 +10,7 @@ from tests.bench.bed import bed
 from tests.bench.conditions import SMALL, Scale
 from tests.bench.report import Report, write
 
-NAMES = ("gateway", "faults", "orders", "worker", "relay", "pictures", "reports", "overload", "system")
+NAMES = ("gateway", "faults", "orders", "worker", "relay", "pictures", "reports", "streams", "overload", "system")
 
 
 def main() -> int:
