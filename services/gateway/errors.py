@@ -56,6 +56,10 @@ class GatewayStopping(Unavailable):
     headers: ClassVar = {"Retry-After": "1"}
 
 
+class RateLimited(DashboardError):
+    status, code, title = 429, "rate_limited", "Too many requests"
+
+
 class NoPanelAvailable(Unavailable):
     code, title = "no_panel_available", "None of the panels can be shown now; try again"
 

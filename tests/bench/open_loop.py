@@ -91,7 +91,7 @@ async def run(url: str, path: str, tokens: list[str], rate: float, seconds: floa
     loop = asyncio.get_running_loop()
     requests = [f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {each}\r\n\r\n".encode() for each in tokens]
     for _ in range(CONNECTIONS):
-        await loop.create_connection(lambda: Client(idle, outcome), parts.hostname, parts.port)
+        await loop.create_connection(lambda: Client(idle, outcome), parts.hostname or "", parts.port or 80)
     began, number = loop.time(), 0
     while (now := loop.time()) < began + seconds:
         while began + number / rate <= now:

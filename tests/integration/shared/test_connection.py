@@ -54,16 +54,22 @@ async def port() -> AsyncIterator[int]:
 async def told(port: int, *pieces: bytes, pause_s: float = 0.0) -> bytes:
     """Everything that the server says until it closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    heard: list[bytes] = []
+    hearing = asyncio.create_task(_hear(reader, heard))
     with contextlib.suppress(ConnectionError):
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(pause_s)
-    answer = b""
-    with contextlib.suppress(ConnectionError):
-        answer = await reader.read()
+    await hearing
     writer.close()
-    return answer
+    return b"".join(heard)
+
+
+async def _hear(reader: asyncio.StreamReader, heard: list[bytes]) -> None:
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(65536):
+            heard.append(piece)
 
 
 def is_problem(answer: bytes, status: int) -> bool:

@@ -1,13 +1,20 @@
 """How many requests may be in hand."""
 
+from typing import Any
+
 from services.gateway.admission.overload import Overload
 from services.gateway.settings import Settings
 
 LATE_S, ON_TIME_S = 1.0, 0.0
 
 
-def overload(**settings: float) -> Overload:
-    told = {"environment": "development", "shed_most_in_hand": 1000, "shed_least_in_hand": 10, "shed_lag_s": 0.05}
+def overload(**settings: Any) -> Overload:
+    told: dict[str, Any] = {
+        "environment": "development",
+        "shed_most_in_hand": 1000,
+        "shed_least_in_hand": 10,
+        "shed_lag_s": 0.05,
+    }
     return Overload(Settings(**{**told, **settings}))
 
 
