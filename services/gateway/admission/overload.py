@@ -2,7 +2,7 @@
 
 The sign of too many is the loop's own lag, how late a timer fires. It counts what this process queues, and nothing of
 the time that services take: one that hangs makes requests last, not the loop late. Late twice running, and the limit
-becomes a part of what was in hand; on time and nearly used, it grows. What is over the limit is refused at once.
+becomes a part of what was in hand, the smaller the later it was; on time and nearly used, it grows. What is over the limit is refused at once.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from services.gateway.admission.kinds import LATER, Kind
 from services.gateway.settings import Settings
 
 LATE_TICKS = 2
-SHRINK, GROW = 0.8, 1.05
+SHRINK, SHRINK_MOST, GROW = 0.8, 0.1, 1.05
 USED_SHARE = 0.5
 """The limit grows only while more than this part of it is in use."""
 
@@ -39,7 +39,8 @@ class Overload:
         """The loop was so late."""
         self._late = self._late + 1 if lag_s > self._lag_s else 0
         if self._late >= LATE_TICKS:
-            self._allow(max(self._least, min(self.limit, self.in_hand) * SHRINK))
+            part = min(SHRINK, max(SHRINK_MOST, self._lag_s / lag_s))
+            self._allow(max(self._least, min(self.limit, self.in_hand) * part))
         elif self._late == 0 and self.in_hand > self.limit * USED_SHARE:
             self._allow(min(self._most, self.limit * GROW + 1))
 

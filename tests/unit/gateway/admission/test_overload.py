@@ -5,7 +5,7 @@ from typing import Any
 from services.gateway.admission.overload import Overload
 from services.gateway.settings import Settings
 
-LATE_S, ON_TIME_S = 1.0, 0.0
+LATE_S, VERY_LATE_S, ON_TIME_S = 0.06, 0.25, 0.0
 
 
 def overload(**settings: Any) -> Overload:
@@ -29,6 +29,15 @@ def test_a_loop_that_is_late_twice_takes_less_in_hand() -> None:
     for _ in range(50):
         load.adjust(LATE_S)
     assert load.limit == 10
+
+
+def test_the_later_the_less() -> None:
+    """Five times as late as it may be: a fifth."""
+    load = overload()
+    load.in_hand = 100
+    load.adjust(VERY_LATE_S)
+    load.adjust(VERY_LATE_S)
+    assert load.limit == 20
 
 
 def test_a_loop_on_time_takes_more_again() -> None:
