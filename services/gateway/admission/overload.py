@@ -2,7 +2,8 @@
 
 The sign of too many is the loop's own lag, how late a timer fires. It counts what this process queues, and nothing of
 the time that services take: one that hangs makes requests last, not the loop late. Late twice running, and the limit
-becomes a part of what was in hand, the smaller the later it was; on time and nearly used, it grows. What is over the limit is refused at once.
+becomes a part of what was in hand, the smaller the later it was; on time and nearly used, it grows. What is over the
+limit is refused at once.
 """
 
 import asyncio
