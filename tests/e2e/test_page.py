@@ -319,6 +319,19 @@ async def test_without_a_connection_nothing_is_called_up_to_date(
         await expect(page.locator("tr[data-order]")).to_have_count(1)
 
 
+async def test_a_webhook_to_an_address_of_ours_is_refused(browser: Browser, stack: Stack, person: Person) -> None:
+    """The form says so at the field; a list without webhooks says what they are for."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        await expect(page.get_by_text("No webhook yet.")).to_be_visible()
+        await page.get_by_role("button", name="Add a webhook").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Address").fill("https://127.0.0.1/hooks")
+        await dialog.get_by_role("button", name="Add").click()
+        await expect(dialog.locator(".wrong, .form-error:not([hidden])")).to_be_visible()
+        await _accessible(page)
+
+
 @pytest.fixture
 async def admin(stack: Stack) -> Operator:
     return await asyncio.to_thread(Operator, stack, "admin")
