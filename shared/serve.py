@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
+import socket
 import sys
 from collections.abc import Generator
 
@@ -29,15 +31,24 @@ SWITCH_S = 0.0005
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to `run`, and looks after slow clients."""
+    """A uvicorn server that leaves signals to `run`, and lets go of peers that are too slow, or take nothing of what they
+    were sent."""
 
     CHECK_EVERY = 10
     """Ticks of a tenth of a second."""
+    PEER_PATIENCE_MS = 60_000
 
     async def on_tick(self, counter: int) -> bool:
         if counter % self.CHECK_EVERY == 0:
             sweep(self.server_state.connections, asyncio.get_running_loop().time(), self.CHECK_EVERY / 10)
         return await super().on_tick(counter)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted connections inherit it
+            for listening in (one for server in self.servers for one in server.sockets):
+                with socket.socket(fileno=os.dup(listening.fileno())) as same:
+                    same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.PEER_PATIENCE_MS)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
