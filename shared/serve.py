@@ -31,8 +31,8 @@ SWITCH_S = 0.0005
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to `run`, and lets go of peers that are too slow, or take nothing of what they
-    were sent."""
+    """A uvicorn server that leaves signals to `run`, and lets go of peers that are too slow, or take nothing of what
+    they were sent."""
 
     CHECK_EVERY = 10
     """Ticks of a tenth of a second."""
