@@ -11,6 +11,7 @@ DashboardError
     ├── NoPanelAvailable
     ├── KeysUnavailable
     ├── ServiceUnavailable
+    ├── AuditUnavailable
     └── OutcomeUnknown
 """
 
@@ -47,6 +48,10 @@ class KeysUnavailable(Unavailable):
 
 class ServiceUnavailable(Unavailable):
     code, title = "service_unavailable", "The service behind this does not answer; nothing was done, try again"
+
+
+class AuditUnavailable(Unavailable):
+    code, title = "audit_unavailable", "What operators do must be written down, and cannot be; nothing was done"
 
 
 class OutcomeUnknown(Unavailable):

@@ -26,6 +26,7 @@ from services.gateway.panel_cache import PanelCache
 from services.gateway.panels import Service
 from services.gateway.revocation import Revocations
 from services.gateway.settings import Settings
+from services.gateway.trail import Trail
 from services.gateway.upstream import Upstream, http_transport
 from shared.background import Background
 from shared.tokens import ServiceTokens
@@ -49,6 +50,7 @@ class Gateway:
     dashboards: Dashboards
     many: Many
     descriptions: Descriptions
+    trail: Trail
 
 
 def gateway_of(scope: Scope) -> Gateway:
@@ -93,6 +95,7 @@ def build(
         dashboards=dashboards,
         many=Many(dashboards),
         descriptions=Descriptions(upstreams, settings),
+        trail=Trail(upstreams["users"]),
     )
 
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
-from services.gateway.routes import batch, dashboard, dashboard_openapi, passthrough, reports
+from services.gateway.routes import batch, dashboard, dashboard_openapi, export, passthrough, reports
 from services.gateway.routes.table import OPERATIONS, body_limits
 from services.gateway.settings import Settings
 from shared import serve, web
@@ -30,7 +30,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "gateway",
         used,
         lifespan=lifespan,
-        routes=[*dashboard.routes(), batch.router, *reports.routes(), *passthrough.routes()],
+        routes=[*dashboard.routes(), batch.router, *reports.routes(), *export.routes(), *passthrough.routes()],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
         body_limits=body_limits(used.upload_max_bytes),
     )
@@ -46,6 +46,7 @@ def _describe_whole_api(app: FastAPI) -> None:
         document = own()
         dashboard_openapi.describe(document)
         reports.describe(document)
+        export.describe(document)
         return merge(document, OPERATIONS, app.state.gateway.descriptions.documents)
 
     app.openapi = lambda: described(app.state.gateway.descriptions.version)  # type: ignore[method-assign]

@@ -40,3 +40,8 @@ REVOCATION_FAILURES = Counter(
 )
 JWKS_FETCHED = Gauge("gateway_jwks_fetched_timestamp_seconds", "When the key set was last fetched.")
 JWKS_FAILURES = Counter("gateway_jwks_failures_total", "Fetches of the key set that failed.")
+AUDIT_FAILURES = Counter(
+    "gateway_audit_failures_total",
+    "What operators did that could not be written down: changes, which were refused, and looks, which were not.",
+    ["kind"],
+)

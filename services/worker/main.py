@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.worker import panels, report_routes
+from services.worker import export, panels, report_routes
 from services.worker.admin.routes import router as admin
 from services.worker.consumers import Consumers
 from services.worker.gauges import measure_ledger, measure_queues
@@ -29,6 +29,7 @@ from shared import serve, web
 from shared.background import Background
 from shared.csv_export import Exporter
 from shared.db import Database, is_outage
+from shared.export import export_route
 from shared.panels import panel_route
 from shared.probes import metrics
 from shared.relay import Relay
@@ -42,7 +43,7 @@ async def working(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     hints = Hints()
     async with (
         Mailer.open(settings) as mailer,
-        Orders.open(settings) as orders,
+        Orders.open(settings, app.state.service_tokens) as orders,
         Database.open(settings) as db,
         Background() as background,
     ):
@@ -97,6 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             imports,
             report_routes.router,
             report_routes.internal,
+            export_route(export.PARTS),
             metrics,
             panel_route("analytics", analytics),
             panel_route("notifications", notifications),

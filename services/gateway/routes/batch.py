@@ -11,9 +11,12 @@ from starlette.responses import Response
 from services.gateway.auth import require
 from services.gateway.gateway import gateway_of
 from services.gateway.openapi import FOR_USERS, SCHEMAS
+from services.gateway.routes.access import access_to
 from services.gateway.routes.dashboard import Wish, parse, wants_anew
 from services.gateway.routes.dashboard_openapi import QUERY
+from services.gateway.trail import entry_of
 
+PATH = "/v1/dashboards/batch"
 MOST_USERS = 100
 
 _encoder = msgspec.json.Encoder()
@@ -48,12 +51,14 @@ router = APIRouter(tags=["dashboard"])
 async def _wish(request: Request) -> Wish:
     gateway = gateway_of(request.scope)
     caller = await gateway.authenticator.caller(request.headers)
-    require("admin", caller)
+    require(access_to("POST", PATH), caller)
+    peer = request.client.host if request.client else None
+    await gateway.trail.note(caller, peer, entry_of("POST", PATH, {}))
     return parse(request.scope["query_string"], caller.role, gateway.settings.budget_ms)
 
 
 @router.post(
-    "/v1/dashboards/batch",
+    PATH,
     response_class=Response,
     responses={200: ANSWER},
     openapi_extra={"security": FOR_USERS, "parameters": QUERY},
