@@ -59,8 +59,8 @@ class Logins:
         if caller.session_id:
             async with self._db.begin() as session:
                 await sessions.revoke(session, caller.user_id, caller.session_id)
-                ids = {"actor": caller.user_id, "subject": caller.user_id}
-                await audit.record(session, audit.SIGNED_OUT, role=caller.role, **ids)
+                who = caller.user_id
+                await audit.record(session, audit.SIGNED_OUT, actor=who, role=caller.role, subject=who)
 
     def _pair(self, user: User, refresh: Refresh) -> TokenPair:
         access_token = self._tokens.issue(user.id, refresh.session_id, user.role)

@@ -59,7 +59,7 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[FastAPI, Gateway]]:
     tokens = ServiceTokens(SECRET.get_secret_value(), "gateway")
 
     def sign(request: httpx.Request) -> httpx.Request:
-        request.headers["Authorization"] = f"Bearer {tokens.token()}"
+        request.headers.setdefault("Authorization", f"Bearer {tokens.token()}")
         return request
 
     async with (
