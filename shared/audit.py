@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 PATH = "/internal/audit"
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+_NO_NUL = r"^[^\x00]*$"
+Action = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_NUL)]
+Detail = Annotated[str, StringConstraints(min_length=1, max_length=8000, pattern=_NO_NUL)]
 
 
 class Entry(BaseModel):
@@ -15,6 +17,6 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    action: Text
+    action: Action
     subject_id: UUID | None = None
-    detail: Text | None = None
+    detail: Detail | None = None

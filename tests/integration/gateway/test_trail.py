@@ -6,18 +6,13 @@ from uuid import UUID
 
 import pytest
 
+from shared.audit import PATH as AUDIT
 from shared.ids import new_id
 from shared.tokens import Role
 from tests.integration.gateway.conftest import World
 from tests.integration.gateway.stub import Received, replies
 
-AUDIT = "/internal/audit"
 ID = str(new_id())
-
-
-@pytest.fixture(autouse=True)
-def writable(world: World) -> None:
-    world.users.behaviours[AUDIT] = replies(b"", 204)
 
 
 def written(world: World) -> list[dict[str, Any]]:

@@ -1,0 +1,138 @@
+"""Nobody gets in who does not belong: every route of the gateway, called by every kind of visitor, at the whole stack."""
+
+import io
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import jwt
+import pytest
+from PIL import Image
+
+from services.gateway.routes.access import VISITORS, Rule, Visitor, rules, verdict
+from services.local.datadir import DataDir
+from shared.ids import new_id
+from shared.tokens import UserTokens
+from tests.e2e.operators import query
+from tests.e2e.stack import PASSWORD, Person, Stack
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.e2e
+
+CSV = b"reference,currency,sku,name,quantity,unit_price,ordered_at\nr1,EUR,tea,Tea,1,100,2026-01-01T00:00:00Z\n"
+LAST = ("DELETE /v1/tokens", "DELETE /v1/me")
+"""They end the visitor's session: called after all others."""
+
+
+@dataclass
+class Scene:
+    """An owner with something of everything, and a token for each kind of visitor."""
+
+    url: str
+    tokens: dict[str, str | None]
+    paths: dict[str, dict[str, str]]
+    """What stands in a path's braces, by its beginning."""
+
+    def call(self, rule: Rule, visitor: Visitor) -> httpx.Response:
+        token = self.tokens[visitor]
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        names = next((names for begin, names in self.paths.items() if rule.path.startswith(begin)), {})
+        body: dict[str, Any] = {} if rule.method in ("GET", "DELETE") else {"json": {}}
+        with httpx.stream(rule.method, self.url + rule.path.format(**names), headers=headers, timeout=30, **body) as got:
+            if "text/event-stream" not in got.headers.get("Content-Type", ""):
+                got.read()
+            return got
+
+
+@pytest.fixture(scope="module")
+def scene(stack: Stack) -> Iterator[Scene]:
+    owner, other = Person(stack, "Olga Owner"), Person(stack, "Otto Other")
+    names = {
+        "/v1/orders/{id}": owner.order()["id"],
+        "/v1/imports/{id}": owner.http.post("/v1/imports", files={"file": ("o.csv", CSV)}).raise_for_status().json()["id"],
+        "/v1/reports/{id}": owner.http.post("/v1/reports", json={"kind": "orders", "from": "2026-01-01", "to": "2026-01-02"})
+        .raise_for_status()
+        .json()["id"],
+        "/v1/notifications/{id}": _first_notification(owner),
+        "/v1/users/{id}": owner.id,
+    }
+    owner.http.put("/v1/me/avatar", content=_picture(), headers={"Content-Type": "image/png"}).raise_for_status()
+    paths = {begin: {"id": thing} for begin, thing in names.items()}
+    paths["/v1/admin/jobs/{job}"] = {"job": "email", "id": _job_of(stack, owner)}
+    tokens: dict[str, str | None] = {
+        "anonymous": None,
+        "user": _token(owner),
+        "another user": _token(other),
+        "support": _operator(stack, "support"),
+        "admin": _operator(stack, "admin"),
+        "expired token": _expired(stack, owner),
+        "revoked token": _revoked(stack),
+    }
+    yield Scene(stack.url, tokens, paths)
+    owner.http.close()
+    other.http.close()
+
+
+def _first_notification(owner: Person) -> str:
+    found: list[Any] = []
+
+    def arrived() -> bool:
+        found[:] = owner.http.get("/v1/notifications").raise_for_status().json()["items"]
+        return bool(found)
+
+    wait_until(arrived)
+    return str(found[0]["id"])
+
+
+def _job_of(stack: Stack, owner: Person) -> str:
+    find = "SELECT event_id FROM jobs WHERE user_id = $1 AND job = 'email'"
+    wait_until(lambda: query(stack, "worker", find, UUID(owner.id)))
+    return str(query(stack, "worker", find, UUID(owner.id))[0][0])
+
+
+def _picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _token(person: Person) -> str:
+    return str(person.http.headers["Authorization"]).removeprefix("Bearer ")
+
+
+def _operator(stack: Stack, role: str) -> str:
+    person = Person(stack)
+    query(stack, "users", "UPDATE users SET role = $2 WHERE id = $1", UUID(person.id), role)
+    form = {"username": person.email, "password": PASSWORD}
+    token: str = person.http.post("/v1/tokens", data=form).raise_for_status().json()["access_token"]
+    person.http.close()
+    return token
+
+
+def _revoked(stack: Stack) -> str:
+    person = Person(stack)
+    person.http.delete("/v1/tokens").raise_for_status()
+    person.http.close()
+    return _token(person)
+
+
+def _expired(stack: Stack, owner: Person) -> str:
+    """By the right key, an hour too late."""
+    keys = _secrets(stack)["USERS_SIGNING_KEYS"].split(",")
+    token = UserTokens(keys, ttl_s=-3600).issue(UUID(owner.id), new_id(), "user")
+    assert jwt.decode(token, options={"verify_signature": False})["exp"] < time.time()
+    return token
+
+
+def _secrets(stack: Stack) -> dict[str, str]:
+    text = next(stack.folder.glob("secrets*")).read_text()
+    return {key: value for key, _, value in (line.partition("=") for line in text.splitlines()) if value}
+
+
+def _in_order() -> list[Rule]:
+    return sorted(rules(), key=lambda rule: f"{rule.method} {rule.path}" in LAST)
