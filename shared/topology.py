@@ -41,6 +41,14 @@ JOBS: dict[str, tuple[type[events.Event], ...]] = {
         events.ImportCompleted,
     ),
     "imports": (events.ImportRequested,),
+    "webhooks": (
+        events.OrderCreated,
+        events.OrderPaid,
+        events.OrderShipped,
+        events.OrderCancelled,
+        events.ImportCompleted,
+        events.UserUpdated,
+    ),
 }
 """Which events each job of the worker is about: the bindings of its queue."""
 

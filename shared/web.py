@@ -87,6 +87,7 @@ def _with_state(service: str, settings: ServiceSettings, lifespan: Lifespan) -> 
         app.state.settings = settings
         app.state.service_tokens = ServiceTokens(settings.internal_token_secret.get_secret_value(), service)
         app.state.checks = Checks()
+        app.state.stopping = []  # called when the process is told to end, before open requests are waited for
         app.state.secret_files = SecretFiles(settings)
         app.state.secret_files.follow("internal_token_secret", app.state.service_tokens.rotate)
         async with lifespan(app):

@@ -34,6 +34,21 @@ PARTS = (
         "SELECT id, kind, first_day, last_day, created_at FROM reports WHERE user_id = $1 ORDER BY id",
     ),
     Part(
+        "webhooks",
+        """
+        SELECT id, url, description, events, enabled, disabled_reason, disabled_at, failing_since, last_success_at,
+            created_at, updated_at
+        FROM webhooks WHERE user_id = $1 ORDER BY id
+        """,
+    ),
+    Part(
+        "webhook_deliveries",
+        """
+        SELECT id, webhook_id, event_id, event_type, state, attempts, response_status, error, created_at, updated_at
+        FROM webhook_deliveries WHERE user_id = $1 ORDER BY id
+        """,
+    ),
+    Part(
         "mails",
         "SELECT recipient, state, created_at, updated_at FROM mails WHERE user_id = $1 ORDER BY created_at",
     ),

@@ -1,13 +1,11 @@
 """Nobody gets in who does not belong: every route of the gateway, called by every kind of visitor, at the whole stack."""
 
 import io
-import json
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import jwt
@@ -25,6 +23,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.e2e
 
 CSV = b"reference,currency,sku,name,quantity,unit_price,ordered_at\nr1,EUR,tea,Tea,1,100,2026-01-01T00:00:00Z\n"
+HOOK = {"url": "https://example.com/hook", "events": ["order.paid"]}
 LAST = ("DELETE /v1/tokens", "DELETE /v1/me")
 """They end the visitor's session: called after all others."""
 
@@ -43,7 +42,9 @@ class Scene:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         names = next((names for begin, names in self.paths.items() if rule.path.startswith(begin)), {})
         body: dict[str, Any] = {} if rule.method in ("GET", "DELETE") else {"json": {}}
-        with httpx.stream(rule.method, self.url + rule.path.format(**names), headers=headers, timeout=30, **body) as got:
+        with httpx.stream(
+            rule.method, self.url + rule.path.format(**names), headers=headers, timeout=30, **body
+        ) as got:
             if "text/event-stream" not in got.headers.get("Content-Type", ""):
                 got.read()
             return got
@@ -54,15 +55,22 @@ def scene(stack: Stack) -> Iterator[Scene]:
     owner, other = Person(stack, "Olga Owner"), Person(stack, "Otto Other")
     names = {
         "/v1/orders/{id}": owner.order()["id"],
-        "/v1/imports/{id}": owner.http.post("/v1/imports", files={"file": ("o.csv", CSV)}).raise_for_status().json()["id"],
-        "/v1/reports/{id}": owner.http.post("/v1/reports", json={"kind": "orders", "from": "2026-01-01", "to": "2026-01-02"})
+        "/v1/imports/{id}": owner.http.post("/v1/imports", files={"file": ("o.csv", CSV)})
         .raise_for_status()
         .json()["id"],
+        "/v1/reports/{id}": owner.http.post(
+            "/v1/reports", json={"kind": "orders", "from": "2026-01-01", "to": "2026-01-02"}
+        )
+        .raise_for_status()
+        .json()["id"],
+        "/v1/webhooks/{id}": owner.http.post("/v1/webhooks", json=HOOK).raise_for_status().json()["id"],
         "/v1/notifications/{id}": _first_notification(owner),
         "/v1/users/{id}": owner.id,
     }
     owner.http.put("/v1/me/avatar", content=_picture(), headers={"Content-Type": "image/png"}).raise_for_status()
     paths = {begin: {"id": thing} for begin, thing in names.items()}
+    paths["/v1/webhooks/{id}"]["delivery_id"] = _delivery(owner, names["/v1/webhooks/{id}"])
+    paths["/assets/"] = {"version": "x", "name": "icon.svg"}
     paths["/v1/admin/jobs/{job}"] = {"job": "email", "id": _job_of(stack, owner)}
     tokens: dict[str, str | None] = {
         "anonymous": None,
@@ -95,6 +103,10 @@ def _job_of(stack: Stack, owner: Person) -> str:
     return str(query(stack, "worker", find, UUID(owner.id))[0][0])
 
 
+def _delivery(owner: Person, webhook_id: str) -> str:
+    return str(owner.http.post(f"/v1/webhooks/{webhook_id}/test").raise_for_status().json()["id"])
+
+
 def _picture() -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (64, 64)).save(file, "PNG")
@@ -123,16 +135,32 @@ def _revoked(stack: Stack) -> str:
 
 def _expired(stack: Stack, owner: Person) -> str:
     """By the right key, an hour too late."""
-    keys = _secrets(stack)["USERS_SIGNING_KEYS"].split(",")
+    keys = DataDir(stack.folder).secrets()["USERS_SIGNING_KEYS"].split(",")
     token = UserTokens(keys, ttl_s=-3600).issue(UUID(owner.id), new_id(), "user")
     assert jwt.decode(token, options={"verify_signature": False})["exp"] < time.time()
     return token
 
 
-def _secrets(stack: Stack) -> dict[str, str]:
-    text = next(stack.folder.glob("secrets*")).read_text()
-    return {key: value for key, _, value in (line.partition("=") for line in text.splitlines()) if value}
-
-
 def _in_order() -> list[Rule]:
-    return sorted(rules(), key=lambda rule: f"{rule.method} {rule.path}" in LAST)
+    """Deletions of things after all that names them, the visitor's own end last."""
+    return sorted(rules(), key=lambda rule: (f"{rule.method} {rule.path}" in LAST, rule.method == "DELETE", rule.path))
+
+
+def _outcome(status: int) -> str:
+    return str(status) if status in (401, 403, 404) else "yes" if status < 500 else f"{status}!"
+
+
+def test_every_route_for_every_visitor(scene: Scene) -> None:
+    """What the table says is what happens: let in (which may end in 409 or 422, as most bodies here are empty), or 401,
+    403, 404. The owner comes last, so that what the others try is there."""
+    visitors = [visitor for visitor in VISITORS if visitor != "user"] + ["user"]
+    found = {
+        (f"{rule.method} {rule.path}", visitor): _outcome(scene.call(rule, visitor).status_code)
+        for rule in _in_order()
+        for visitor in visitors
+    }
+    expected = {
+        (f"{rule.method} {rule.path}", visitor): verdict(rule, visitor) for rule in rules() for visitor in visitors
+    }
+    assert {key: value for key, value in found.items() if value != expected[key]} == {}
+    assert found.keys() == expected.keys()

@@ -42,11 +42,19 @@ class Rule:
 
 
 OWN = (
+    Rule("GET", "/", "anonymous"),
+    Rule("GET", "/ops", "anonymous"),
+    Rule("GET", "/assets/{version}/{name}", "anonymous"),
+    Rule("POST", "/web/session", "anonymous"),
+    Rule("POST", "/web/session/refresh", "anonymous"),
+    Rule("DELETE", "/web/session", "anonymous"),
     Rule("GET", "/v1/dashboard", "user"),
+    Rule("GET", "/v1/dashboard/events", "user"),
     Rule("GET", "/v1/users/{id}/dashboard", "user", "operators"),
     Rule("POST", "/v1/dashboards/batch", "admin"),
     Rule("GET", "/v1/reports/{id}/download", "user"),
     Rule("GET", "/v1/me/export", "user"),
+    Rule("GET", "/v1/admin/status", "operator"),
     Rule("GET", "/openapi.json", "anonymous"),
     Rule("GET", "/livez", "anonymous"),
     Rule("GET", "/readyz", "anonymous"),
