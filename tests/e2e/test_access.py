@@ -1,4 +1,4 @@
-"""Nobody gets in who does not belong: every route of the gateway, called by every kind of visitor, at the whole stack."""
+"""Nobody gets in who does not belong: every route of the gateway, called by every kind of visitor."""
 
 import io
 import time
@@ -23,7 +23,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.e2e
 
 CSV = b"reference,currency,sku,name,quantity,unit_price,ordered_at\nr1,EUR,tea,Tea,1,100,2026-01-01T00:00:00Z\n"
-HOOK = {"url": "https://example.com/hook", "events": ["order.paid"]}
+HOOK = {"url": "http://127.0.0.1:9/hook", "events": ["order.paid"]}
 LAST = ("DELETE /v1/tokens", "DELETE /v1/me")
 """They end the visitor's session: called after all others."""
 
@@ -33,12 +33,15 @@ class Scene:
     """An owner with something of everything, and a token for each kind of visitor."""
 
     url: str
-    tokens: dict[str, str | None]
+    tokens: dict[Visitor, str | None]
+    spare_tokens: dict[Visitor, str]
+    """Of other sessions of the same, to be ended."""
     paths: dict[str, dict[str, str]]
     """What stands in a path's braces, by its beginning."""
 
     def call(self, rule: Rule, visitor: Visitor) -> httpx.Response:
-        token = self.tokens[visitor]
+        ending = f"{rule.method} {rule.path}" == "DELETE /v1/tokens"
+        token = (ending and self.spare_tokens.get(visitor)) or self.tokens[visitor]
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         names = next((names for begin, names in self.paths.items() if rule.path.startswith(begin)), {})
         body: dict[str, Any] = {} if rule.method in ("GET", "DELETE") else {"json": {}}
@@ -72,16 +75,19 @@ def scene(stack: Stack) -> Iterator[Scene]:
     paths["/v1/webhooks/{id}"]["delivery_id"] = _delivery(owner, names["/v1/webhooks/{id}"])
     paths["/assets/"] = {"version": "x", "name": "icon.svg"}
     paths["/v1/admin/jobs/{job}"] = {"job": "email", "id": _job_of(stack, owner)}
-    tokens: dict[str, str | None] = {
-        "anonymous": None,
-        "user": _token(owner),
-        "another user": _token(other),
+    emails: dict[Visitor, str] = {
+        "user": owner.email,
+        "another user": other.email,
         "support": _operator(stack, "support"),
         "admin": _operator(stack, "admin"),
+    }
+    tokens, spares = ({visitor: _sign_in(stack, email) for visitor, email in emails.items()} for _ in range(2))
+    nobody: dict[Visitor, str | None] = {
+        "anonymous": None,
         "expired token": _expired(stack, owner),
         "revoked token": _revoked(stack),
     }
-    yield Scene(stack.url, tokens, paths)
+    yield Scene(stack.url, {**tokens, **nobody}, spares, paths)
     owner.http.close()
     other.http.close()
 
@@ -113,16 +119,16 @@ def _picture() -> bytes:
     return file.getvalue()
 
 
-def _token(person: Person) -> str:
-    return str(person.http.headers["Authorization"]).removeprefix("Bearer ")
-
-
 def _operator(stack: Stack, role: str) -> str:
     person = Person(stack)
     query(stack, "users", "UPDATE users SET role = $2 WHERE id = $1", UUID(person.id), role)
-    form = {"username": person.email, "password": PASSWORD}
-    token: str = person.http.post("/v1/tokens", data=form).raise_for_status().json()["access_token"]
     person.http.close()
+    return person.email
+
+
+def _sign_in(stack: Stack, email: str) -> str:
+    form = {"username": email, "password": PASSWORD}
+    token: str = httpx.post(f"{stack.url}/v1/tokens", data=form).raise_for_status().json()["access_token"]
     return token
 
 
@@ -130,7 +136,7 @@ def _revoked(stack: Stack) -> str:
     person = Person(stack)
     person.http.delete("/v1/tokens").raise_for_status()
     person.http.close()
-    return _token(person)
+    return str(person.http.headers["Authorization"]).removeprefix("Bearer ")
 
 
 def _expired(stack: Stack, owner: Person) -> str:
