@@ -49,8 +49,9 @@ class FileSource(PydanticBaseSettingsSource):
         variable = variable_of(self.settings_cls, field_name)
         if os.environ.get(variable):
             raise ValueError(f"both {variable} and {variable}{SUFFIX} are set; set one of them")
-        return read(variable, path), field_name, False
+        alias = self.settings_cls.model_fields[field_name].validation_alias
+        return read(variable, path), str(alias or field_name), False
 
     def __call__(self) -> dict[str, Any]:
-        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in found.items() if value is not None}
+        found = (self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items())
+        return {key: value for value, key, _ in found if value is not None}

@@ -15,7 +15,8 @@ ADD = {
         INSERT INTO notifications (user_id, id, kind, title, body, created_at) VALUES ($1, $2, 'x', 'x', 'x', now())
     """,
     "reports": """
-        INSERT INTO reports (user_id, id, kind, first_day, last_day) VALUES ($1, $2, 'orders', '2026-01-01', '2026-01-02')
+        INSERT INTO reports (user_id, id, kind, first_day, last_day)
+        VALUES ($1, $2, 'orders', '2026-01-01', '2026-01-02')
     """,
     "imports": "INSERT INTO imports (user_id, id, state) VALUES ($1, $2, 'failed')",
     "webhooks": """

@@ -44,6 +44,12 @@ def test_every_secret_may_be_in_a_file(file: Path, tmp_path: Path, monkeypatch: 
     assert file.exists()
 
 
+def test_an_empty_variable_does_not_count(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that compose, where a variable cannot be taken away, can still name a file."""
+    monkeypatch.setenv("INTERNAL_TOKEN_SECRET", "")
+    assert ServiceSettings().internal_token_secret.get_secret_value() == file.read_text().strip()
+
+
 def test_a_setting_with_two_sources_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The variable and its file at once, and a file that is not there: both names are told."""
     monkeypatch.setenv("INTERNAL_TOKEN_SECRET", SECOND)
