@@ -5,6 +5,7 @@ the rows on their way. What fails before the first of them is an ordinary error;
 off.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ from shared.producer import DatabaseDep
 PATH = "/internal/export"
 ROWS_AT_ONCE = 500
 MOST_AT_ONCE = 2
-"""Exports of one process; each holds a connection of the pool."""
+"""Exports of one process, each of another user; each holds a connection of the pool."""
+TIMEOUT_S = 900.0
+"""For all of one; a client that takes nothing is cut off much sooner, by the gateway."""
 
 
 class ExportsBusy(Unavailable):
@@ -49,12 +52,12 @@ class Exports:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = parts
-        self._under_way = 0
+        self._under_way: set[UUID] = set()
 
     async def chunks(self, db: Database, user_id: UUID) -> AsyncGenerator[str, None]:
         """The pieces of one JSON object. Raises `ExportsBusy`."""
         async with (
-            self._slot(),
+            self._slot(user_id),
             db.connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
@@ -67,14 +70,14 @@ class Exports:
             yield "}"
 
     @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        if self._under_way >= MOST_AT_ONCE:
+    async def _slot(self, user_id: UUID) -> AsyncIterator[None]:
+        if user_id in self._under_way or len(self._under_way) >= MOST_AT_ONCE:
             raise ExportsBusy
-        self._under_way += 1
+        self._under_way.add(user_id)
         try:
             yield
         finally:
-            self._under_way -= 1
+            self._under_way.discard(user_id)
 
 
 async def _member(connection: Connection, part: Part, user_id: UUID) -> AsyncIterator[str]:
@@ -103,7 +106,7 @@ class ExportResponse(StreamingResponse):
         self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._others):
+        async with aclosing(self._others), asyncio.timeout(TIMEOUT_S):
             await super().__call__(scope, receive, send)
 
 

@@ -63,6 +63,11 @@ def gateway_of(scope: Scope) -> Gateway:
     return gateway
 
 
+def client_of(scope: Scope) -> str | None:
+    """The address of the client, as services are told it."""
+    return scope["client"][0] if scope.get("client") else None
+
+
 def build(
     settings: Settings, tokens: ServiceTokens, transport: Transport, upload_transport: Transport, redis: Redis
 ) -> Gateway:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from services.gateway.auth import require
-from services.gateway.gateway import gateway_of
+from services.gateway.gateway import client_of, gateway_of
 from services.gateway.openapi import FOR_USERS, SCHEMAS
 from services.gateway.routes.access import access_to
 from services.gateway.routes.dashboard import Wish, parse, wants_anew
@@ -69,8 +69,8 @@ async def read_dashboards(
     anew = wants_anew(request.headers.get("Cache-Control", "").encode("latin-1"))
     user_ids = list(dict.fromkeys(batch.user_ids))
     gateway, (caller, wish) = gateway_of(request.scope), asked
-    peer = request.client.host if request.client else None
-    await gateway.trail.note(caller, peer, entry_of("POST", PATH, {"user_ids": ",".join(map(str, user_ids))}))
+    entry = entry_of("POST", PATH, {"user_ids": ",".join(map(str, user_ids))})
+    await gateway.trail.note(caller, client_of(request.scope), entry)
     found = await gateway.many.read(user_ids, wish.panels, wish.budget_ms / 1000, anew=anew)
     headers = {"Cache-Control": "private, no-store"}
     return Response(_encoder.encode(found), media_type="application/json", headers=headers)

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from services.gateway.dashboard import Dashboard
 from services.gateway.departure import ClientGone, Departure
 from services.gateway.errors import UserNotFound
-from services.gateway.gateway import gateway_of
+from services.gateway.gateway import client_of, gateway_of
 from services.gateway.panels import Panel, select
 from services.gateway.trail import entry_of
 from shared.errors import InvalidInput
@@ -49,8 +49,7 @@ class DashboardEndpoint:
         user_id = whose(scope["path_params"].get("id"), caller)
         wish = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
         if user_id != caller.user_id:
-            peer = scope["client"][0] if scope.get("client") else None
-            await gateway.trail.note(caller, peer, entry_of("GET", OF_ANOTHER, {}, subject=user_id))
+            await gateway.trail.note(caller, client_of(scope), entry_of("GET", OF_ANOTHER, {}, subject=user_id))
         try:
             dashboard, seconds = await gateway.dashboards.read(
                 user_id,

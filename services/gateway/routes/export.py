@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway.errors import ServiceUnavailable
 from services.gateway.forward import ClientBody, Outgoing, ResponseCutOff, ask
-from services.gateway.gateway import Gateway, gateway_of
+from services.gateway.gateway import Gateway, client_of, gateway_of
 from services.gateway.headers import has_body, identity_headers
 from services.gateway.openapi import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
@@ -44,8 +44,7 @@ class Export:
             await _start(send)
             await send({"type": "http.response.body"})
             return
-        peer = scope["client"][0] if scope.get("client") else None
-        await gateway.trail.note(caller, peer, entry_of("GET", PATH, {}, subject=caller.user_id))
+        await gateway.trail.note(caller, client_of(scope), entry_of("GET", PATH, {}, subject=caller.user_id))
         body = ClientBody(receive, expected=has_body(scope["headers"]))
         await until(body.client_gone(), _send(gateway, caller, send))
 

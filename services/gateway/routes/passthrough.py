@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway.auth import require
 from services.gateway.forward import SAFE_METHODS, ClientBody, Effect, Outgoing, Patience, forward
-from services.gateway.gateway import Gateway, gateway_of
+from services.gateway.gateway import Gateway, client_of, gateway_of
 from services.gateway.headers import has_body, request_headers
 from services.gateway.routes.table import OPERATIONS, Operation
 from services.gateway.trail import entry_of
@@ -68,11 +68,7 @@ async def _write_down(gateway: Gateway, operation: Operation, scope: Scope, call
     if subject == caller.user_id:
         return
     write = gateway.trail.note if operation.method in SAFE_METHODS else gateway.trail.must_note
-    await write(caller, _peer(scope), entry_of(operation.method, operation.template, told, subject=subject))
-
-
-def _peer(scope: Scope) -> str | None:
-    return scope["client"][0] if scope.get("client") else None
+    await write(caller, client_of(scope), entry_of(operation.method, operation.template, told, subject=subject))
 
 
 def _outgoing(
@@ -81,7 +77,7 @@ def _outgoing(
     return Outgoing(
         operation.method,
         _target(operation, scope),
-        request_headers(scope["headers"], caller, _peer(scope)),
+        request_headers(scope["headers"], caller, client_of(scope)),
         ClientBody(receive, expected=has_body(scope["headers"]), idle_s=idle_s),
     )
 
