@@ -7,8 +7,9 @@ import asyncio
 import getpass
 import json
 import socket
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
 
@@ -16,6 +17,7 @@ users = typer.Typer(help="Make accounts operators, and see who is.", no_args_is_
 
 DataDir = Annotated[Path, typer.Option(help="Of the one-machine stack, which says where its database is.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+T = TypeVar("T")
 VARIABLE = "USERS_DATABASE_URL"
 
 
@@ -31,7 +33,7 @@ def promote(
 
     by = f"{getpass.getuser()}@{socket.gethostname()}"
     try:
-        user_id, before = asyncio.run(promote(_database_url(data_dir), email, role, by))
+        user_id, before = _run(promote(_database_url(data_dir), email, role, by))
     except UserNotFound:
         _fail(f"no account has the address {email}")
     typer.echo(f"{email} ({user_id}) was {before} and is {role}; in force from the next sign-in on.")
@@ -42,7 +44,7 @@ def operators(data_dir: DataDir = Path(".local"), as_json: Json = False) -> None
     """List the accounts with a role."""
     from services.users.roles import list_operators
 
-    found = asyncio.run(list_operators(_database_url(data_dir)))
+    found = _run(list_operators(_database_url(data_dir)))
     if as_json:
         typer.echo(json.dumps([{"id": str(one.id), "email": one.email, "role": one.role} for one in found], indent=2))
         return
@@ -61,6 +63,16 @@ def _database_url(data_dir: Path) -> str:
     return str(url)
 
 
-def _fail(message: str) -> None:
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """What the database refuses ends the command, with one line."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return asyncio.run(work)
+    except (OSError, SQLAlchemyError) as error:
+        _fail(f"the database of users cannot be used: {error}")
+
+
+def _fail(message: str) -> NoReturn:
     typer.echo(f"dashboard: {message}", err=True)
     raise typer.Exit(1)
