@@ -20,7 +20,7 @@ from shared.trailers import TrailersProtocol
 KEEP_ALIVE_S = 75
 """Longer than clients keep an idle connection, so that it is they who close it."""
 
-COLLECT_AFTER = 10_000
+COLLECT_AFTER = 50_000
 """Objects made and not freed before the collector looks at the youngest."""
 
 
