@@ -12,7 +12,12 @@ SECRET = SecretStr("s" * 32)
 JSON_OR_FORM = ("application/json", "application/x-www-form-urlencoded")
 URLS = {"database_url": "postgresql://x:x@127.0.0.1:1/x", "rabbitmq_url": "amqp://127.0.0.1:1/"}
 MUST_NOT_BE_SHOWN = ("hash", "password", "token", "secret")
-SHOWN_ONCE = {"TokenPair.access_token", "TokenPair.refresh_token", "TokenPair.token_type", "WebhookWithSecret.secret"}
+SHOWN_ONCE = {
+    "TokenPair.access_token",
+    "TokenPair.refresh_token",
+    "TokenPair.token_type",
+    "WebhookWithSecret.secret",
+}
 """What is made to be given out, to whom it belongs, in the moment when it is made."""
 
 
@@ -65,7 +70,9 @@ def test_no_answer_has_a_field_for_a_secret(service: str) -> None:
     schemas = description(service)["components"]["schemas"]
     fields = {f"{name}.{field}" for name, schema in schemas.items() for field in schema.get("properties", {})}
     taken = {f"{name}.{field}" for name, schema in _taken(service).items() for field in schema}
-    found = {field for field in fields - taken if any(word in field.lower() for word in MUST_NOT_BE_SHOWN)}
+    found = {
+        field for field in fields - taken if any(word in field.partition(".")[2].lower() for word in MUST_NOT_BE_SHOWN)
+    }
     assert found - SHOWN_ONCE == set()
 
 
