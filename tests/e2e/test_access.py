@@ -149,7 +149,9 @@ def _expired(stack: Stack, owner: Person) -> str:
 
 def _in_order() -> list[Rule]:
     """Deletions of things after all that names them, the visitor's own end last."""
-    return sorted(rules(), key=lambda rule: (f"{rule.method} {rule.path}" in LAST, rule.method == "DELETE", rule.path))
+    names = {rule: f"{rule.method} {rule.path}" for rule in rules()}
+    late = {name: place for place, name in enumerate(LAST, 1)}
+    return sorted(names, key=lambda rule: (late.get(names[rule], 0), rule.method == "DELETE", rule.path))
 
 
 def _outcome(status: int) -> str:
