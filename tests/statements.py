@@ -30,7 +30,8 @@ async def statements(db: Database) -> AsyncIterator[list[str]]:
 
     async with db.connection():
         pass  # so that there is one to be listened to
-    connections = [holder._con for holder in db.pool._holders if holder._con]
+    holders: list[Any] = db.pool._holders  # type: ignore[attr-defined]  # asyncpg has no other way to all of them
+    connections = [holder._con for holder in holders if holder._con]
     sa.event.listen(db.engine.sync_engine, "before_cursor_execute", by_sqlalchemy)
     for connection in connections:
         connection.add_query_logger(by_asyncpg)

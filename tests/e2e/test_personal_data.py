@@ -1,6 +1,7 @@
 """What is kept of a person, and where: not in the logs, whole in their export, gone when they are."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -18,7 +19,7 @@ CSV = b"reference,currency,sku,name,quantity,unit_price,ordered_at\nr1,EUR,tea,T
 
 
 @pytest.fixture
-def busy(stack: Stack) -> Person:
+def busy(stack: Stack) -> Iterator[Person]:
     """Somebody who has done a bit of everything, well and badly."""
     person = Person(stack, NAME)
     order = person.order()
@@ -35,7 +36,8 @@ def busy(stack: Stack) -> Person:
     person.dashboard()
     wait_until(lambda: stack.mails(person.email))
     wait_until(lambda: person.panel("analytics")["orders"] >= 2)
-    return person
+    yield person
+    person.http.close()
 
 
 def test_logs_hold_no_personal_data(stack: Stack, busy: Person) -> None:
