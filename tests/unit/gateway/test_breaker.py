@@ -63,7 +63,8 @@ def test_failures_in_a_row_open(breaker: Breaker) -> None:
     call(breaker, failed=True, times=3)
     assert breaker.state is State.CLOSED
     call(breaker, failed=True)
-    assert breaker.state is State.OPEN
+    with pytest.raises(CircuitOpen):
+        breaker.admit()
 
 
 def test_old_failures_are_forgotten(breaker: Breaker, clock: Clock) -> None:
