@@ -172,3 +172,26 @@ def test_every_route_for_every_visitor(scene: Scene) -> None:
     }
     assert {key: value for key, value in found.items() if value != expected[key]} == {}
     assert found.keys() == expected.keys()
+
+
+ITEM = {"sku": "tea", "name": "Tea", "quantity": 1, "unit_price": 1}
+BODIES: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/v1/users", {"email": "new@example.com", "name": "New", "password": PASSWORD}),
+    ("PATCH", "/v1/me", {"name": "New"}),
+    ("POST", "/v1/orders", {"currency": "EUR", "items": [ITEM]}),
+    ("POST", "/v1/reports", {"kind": "orders", "from": "2026-01-01", "to": "2026-01-02"}),
+    ("POST", "/v1/webhooks", HOOK),
+    ("POST", "/v1/tokens/refresh", {"refresh_token": "x"}),
+]
+
+
+@pytest.mark.parametrize("field", ["role", "id", "user_id", "total", "status"])
+def test_what_is_not_for_the_client_to_set_is_refused(person: Person, field: str) -> None:
+    """422 naming the field, and nothing is made of the rest."""
+    for method, path, body in BODIES:
+        answer = person.http.request(method, path, json=body | {field: "admin"})
+        assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, [field]), path
+    deep = {"currency": "EUR", "items": [ITEM | {field: 1}]}
+    assert person.http.post("/v1/orders", json=deep).json()["errors"][0]["field"] == f"items.0.{field}"
+    assert person.http.get("/v1/me").json()["role"] == "user"
+    assert person.http.get("/v1/orders").json()["items"] == []
