@@ -1,0 +1,132 @@
+"""Has schemathesis call every operation of an OpenAPI document, as every role, with good and with bad input."""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis.checks import CheckFunction, not_a_server_error
+from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig
+from schemathesis.core.control import SkipTest
+from schemathesis.generation.feedback import NO_FEEDBACK
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.openapi.system import EVERYBODY, Service, Who
+
+SEED = 20260131
+TIMEOUT_S = 30
+CHECKS: list[CheckFunction] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+LAST = ("DELETE /v1/tokens", "DELETE /v1/me")
+"""What they end, nothing can be tried with afterwards."""
+_COLLECTION = re.compile(r"/(\w+)/\{(\w+)\}")
+
+
+@dataclass
+class Found:
+    """What was tried, and what came of it. `broken`: by operation and what is wrong with it, the first example."""
+
+    operations: int = 0
+    answers: Counter[int] = field(default_factory=Counter)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def requests(self) -> int:
+        return self.answers.total()
+
+    def __str__(self) -> str:
+        answers = ", ".join(f"{status}: {count}" for status, count in sorted(self.answers.items()))
+        return f"{self.operations} operations, {self.requests} requests ({answers})"
+
+
+class Explorer:
+    """Tries one service. All that it does follows from the seed and the document."""
+
+    def __init__(self, service: Service, things: Mapping[str, str], examples: int) -> None:
+        self._service = service
+        self._things = things
+        self._examples = examples
+        self._session = requests.Session()
+        self._found = Found()
+
+    def run(self) -> Found:
+        """Blocks: inside a running loop, `asyncio.to_thread` it."""
+        with self._session:
+            for operation in sorted(self._operations(), key=lambda each: (each.label in LAST, each.label)):
+                self._found.operations += 1
+                self._try(operation)
+        return self._found
+
+    def _operations(self) -> Iterator[schemathesis.APIOperation]:
+        # Identity comes from the roles, not from what could be generated.
+        generation = GenerationConfig(with_security_parameters=False)
+        config = schemathesis.Config(projects=ProjectsConfig(default=ProjectConfig(generation=generation)))
+        schema = schemathesis.openapi.from_dict(self._service.document, config=config)
+        return (each.ok() for each in schema.get_all_operations())
+
+    def _try(self, operation: schemathesis.APIOperation) -> None:
+        for mode in schemathesis.GenerationMode:
+            cases = operation.as_strategy(mode, feedback=NO_FEEDBACK)
+
+            @seed(SEED)
+            @settings(
+                max_examples=self._examples,
+                deadline=None,
+                database=None,
+                phases=[Phase.generate],
+                verbosity=Verbosity.quiet,
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(cases, st.sampled_from(EVERYBODY), st.randoms(use_true_random=False))
+            def each(case: schemathesis.Case, who: Who, chance: random.Random) -> None:
+                self._call(case, who, chance)
+
+            try:
+                each()
+            except SkipTest:  # an operation without input has no bad input
+                continue
+
+    def _call(self, case: schemathesis.Case, who: Who, chance: random.Random) -> None:
+        self._name_what_exists(case, chance)
+        answer = case.call(
+            base_url=self._service.url,
+            session=self._session,
+            headers=dict(self._service.credentials[who]),
+            timeout=TIMEOUT_S,
+        )
+        self._found.answers[answer.status_code] += 1
+        try:
+            case.validate_response(answer, checks=[*CHECKS, errors_are_problems])
+        except schemathesis.errors.FailureGroup as failures:
+            for failure in failures.exceptions:
+                wrong = f"{case.operation.label}, {answer.status_code}: {failure}"
+                self._found.broken.setdefault(wrong.partition("\n")[0], f"as {who}: {failure}\n{case.as_curl_command()}")
+
+    def _name_what_exists(self, case: schemathesis.Case, chance: random.Random) -> None:
+        """Half of the time, the id in the path is one of a thing that is there."""
+        for collection, parameter in _COLLECTION.findall(case.path):
+            if collection in self._things and chance.random() < 0.5:
+                case.path_parameters[parameter] = self._things[collection]
+
+
+def errors_are_problems(_: schemathesis.CheckContext, answer: schemathesis.Response, case: schemathesis.Case) -> None:
+    """Whatever is refused is `application/problem+json`, with the status that was sent, and has a request id."""
+    assert "x-request-id" in answer.headers, "no X-Request-Id"
+    if answer.status_code >= 400 and case.method.upper() != "HEAD":
+        assert answer.headers["content-type"] == ["application/problem+json"], "not problem+json"
+        assert answer.json()["status"] == answer.status_code, "another status in the body"
