@@ -148,6 +148,14 @@ class ImportCompleted(Event, frozen=True, kw_only=True):
     completed_at: datetime
 
 
+class WebhookPing(Event, frozen=True, kw_only=True):
+    """A user tries one of their webhooks. It goes to that alone, never through RabbitMQ."""
+
+    type: ClassVar[str] = "webhook.ping"
+
+    webhook_id: UUID
+
+
 EVENTS: dict[str, type[Event]] = {
     kind.type: kind
     for kind in (
@@ -161,6 +169,7 @@ EVENTS: dict[str, type[Event]] = {
         OrderCancelled,
         ImportRequested,
         ImportCompleted,
+        WebhookPing,
     )
 }
 

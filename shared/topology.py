@@ -41,6 +41,13 @@ JOBS: dict[str, tuple[type[events.Event], ...]] = {
         events.ImportCompleted,
     ),
     "imports": (events.ImportRequested,),
+    "webhooks": (
+        events.OrderCreated,
+        events.OrderPaid,
+        events.OrderShipped,
+        events.OrderCancelled,
+        events.UserUpdated,
+    ),
 }
 """Which events each job of the worker is about: the bindings of its queue."""
 

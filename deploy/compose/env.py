@@ -23,6 +23,7 @@ def contents() -> str:
         "ENVIRONMENT=production",
         f"INTERNAL_TOKEN_SECRET={secrets.token_urlsafe(48)}",
         f"USERS_SIGNING_KEYS={seed}",
+        f"WORKER_WEBHOOK_SECRET_KEYS={secrets.token_urlsafe(48)}",
         *(f"{name}={secrets.token_urlsafe(24)}" for name in passwords),
     ]
     return "\n".join(lines) + "\n"

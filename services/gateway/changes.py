@@ -40,6 +40,7 @@ TOUCHED: dict[str, tuple[str, ...] | None] = {
     events.OrderCancelled.type: ("orders",),
     events.ImportRequested.type: (),
     events.ImportCompleted.type: (),
+    events.WebhookPing.type: (),
 }
 """The panels that an event changes at once. What the worker makes of it later, its hints tell.
 

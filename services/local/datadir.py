@@ -104,5 +104,9 @@ def _parse(text: str) -> dict[str, str]:
 
 def _fresh_secrets() -> dict[str, str]:
     seed = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    fresh = {"INTERNAL_TOKEN_SECRET": secrets.token_urlsafe(32), "USERS_SIGNING_KEYS": seed}
+    fresh = {
+        "INTERNAL_TOKEN_SECRET": secrets.token_urlsafe(32),
+        "USERS_SIGNING_KEYS": seed,
+        "WORKER_WEBHOOK_SECRET_KEYS": secrets.token_urlsafe(32),
+    }
     return fresh | {f"{name.upper()}_DATABASE_PASSWORD": secrets.token_urlsafe(24) for name in DATA_SERVICES}

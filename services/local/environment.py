@@ -27,6 +27,7 @@ def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets
         "ENVIRONMENT": "development",
         "INTERNAL_TOKEN_SECRET": secrets["INTERNAL_TOKEN_SECRET"],
         "USERS_SIGNING_KEYS": secrets["USERS_SIGNING_KEYS"],
+        "WORKER_WEBHOOK_SECRET_KEYS": secrets["WORKER_WEBHOOK_SECRET_KEYS"],
         **{f"GATEWAY_{name.upper()}_URL": ",".join(urls[name]) for name in DATA_SERVICES},
         "GATEWAY_URL": gateway,
         "GATEWAY_JWKS_URL": ",".join(f"{url}/.well-known/jwks.json" for url in urls["users"]),

@@ -41,6 +41,8 @@ END_IMPORTS = """
 """
 FORGET_IMPORT_ERRORS = "DELETE FROM import_errors WHERE user_id = $1"
 FORGET_REPORTS = "DELETE FROM reports WHERE user_id = $1"
+FORGET_DELIVERIES = "DELETE FROM webhook_deliveries WHERE user_id = $1"
+FORGET_WEBHOOKS = "DELETE FROM webhooks WHERE user_id = $1"
 FORGET_ERRORS = "UPDATE job_audit SET previous_error = NULL WHERE user_id = $1"
 
 
@@ -69,6 +71,8 @@ async def erase(connection: Connection, user_id: UUID, revision: int, jobs: Sequ
     await send_ledger.forget(connection, user_id)
     await connection.execute(END_IMPORTS, user_id)
     await connection.execute(FORGET_IMPORT_ERRORS, user_id)
+    await connection.execute(FORGET_DELIVERIES, user_id)
+    await connection.execute(FORGET_WEBHOOKS, user_id)
     await connection.execute(FORGET_ERRORS, user_id)
 
 

@@ -15,6 +15,8 @@ class JobError(Exception):
 
     group: ClassVar[str | None] = None
     """The error group, where it is not made from the type and the place."""
+    wait_s: float = 0.0
+    """The least time until the next attempt, where the other side has asked for one."""
 
 
 class Transient(JobError):

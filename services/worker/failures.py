@@ -20,6 +20,11 @@ def is_permanent(error: Exception) -> bool:
     return isinstance(error, PERMANENT)
 
 
+def asked_to_wait_s(error: Exception) -> float:
+    """How long who failed wants to be left alone, at least."""
+    return error.wait_s if isinstance(error, JobError) else 0.0
+
+
 def describe(error: Exception) -> str:
     return storable(f"{type(error).__name__}: {error}", MAX_MESSAGE)
 

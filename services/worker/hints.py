@@ -1,7 +1,7 @@
 """Live hints: tell the gateways which panels of a user have changed. One lost costs at most their cache's patience."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import cast
 from uuid import UUID
@@ -62,12 +62,14 @@ class Hints:
             self.publish = None
 
     def on_done(self, job: Job, user_id: UUID) -> None:
-        if not job.panels:
-            return
+        if job.panels:
+            self.changed(user_id, job.panels)
+
+    def changed(self, user_id: UUID, panels: Iterable[str]) -> None:
         if len(self._pending) >= self.MAX_PENDING:
             metrics.HINTS_LOST.inc()
             return
-        self._pending.setdefault(user_id, set()).update(job.panels)
+        self._pending.setdefault(user_id, set()).update(panels)
         self._given.set()
 
     async def run(self) -> None:

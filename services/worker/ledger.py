@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -22,7 +23,7 @@ from services.worker.death import Death
 from services.worker.delivery import Delivery
 from services.worker.external import Leased
 from services.worker.job import BatchEffect, Job
-from services.worker.statements import BURY, CLAIM, CLAIM_MANY, FAIL, PROBE, SUCCEED, TAKE_DUE
+from services.worker.statements import BURY, CLAIM, CLAIM_MANY, FAIL, PROBE, SUCCEED, TAKE_DUE, TAKE_ONE
 from shared import telemetry
 from shared.clock import now
 from shared.db import Connection, Database
@@ -47,6 +48,15 @@ OnDone = Callable[[Job, UUID], None]
 
 Refuse = Callable[[Job, Envelope], object]
 """Raises why an event has come too late."""
+
+
+class _Taken(NamedTuple):
+    """A job that was due, and how far it has come: done, failed, or to be finished outside the database."""
+
+    delivery: Delivery
+    step: Outcome | Leased
+    attempt: int
+    began: float
 
 
 class Ledger:
@@ -86,22 +96,37 @@ class Ledger:
             self._on_done(job, user_id)
 
     async def run_due(self, job: Job) -> Outcome | None:
-        """Try one job again that is due; None when there is none. Many workers may do so at once."""
+        """Try one job again that is due and in no lane; None when there is none. Many workers may do so at once."""
         async with self._slot(job):
-            began = time.perf_counter()
-            async with self._transaction() as connection:
-                row = await connection.fetchrow(TAKE_DUE, job.name)
-                if row is None:
-                    return None
-                delivery = Delivery.kept(row["event_id"], row["headers"], row["payload"])
-                # Without attempts it has been replayed: whoever did that knew how old it is.
-                refuse = self._refuse_expired if row["attempts"] else _refuse_nothing
-                step = await self._attempt(connection, job, delivery, row["attempts"] + 1, refuse)
-                if step is Outcome.DONE:
-                    await connection.execute(SUCCEED, job.name, delivery.event_id, row["attempts"] + 1)
-            outcome = await self._conclude(step)
-            self._count(job, outcome, began, row["attempts"] + 1)
-        self._tell(job, outcome, delivery)
+            taken = await self._take(job, TAKE_DUE, job.name)
+            return await self._finish(job, taken) if taken else None
+
+    async def run_one(self, job: Job, event_id: UUID) -> Outcome | None:
+        """Try this one again if it is still due, and nobody else does. How many at once is up to who calls: only the
+        taking, for which a connection is held, counts as one of the job's `concurrency`."""
+        async with self._slot(job):
+            taken = await self._take(job, TAKE_ONE, job.name, event_id)
+        return await self._finish(job, taken) if taken else None
+
+    async def _take(self, job: Job, statement: str, *arguments: object) -> _Taken | None:
+        began = time.perf_counter()
+        async with self._transaction() as connection:
+            row = await connection.fetchrow(statement, *arguments)
+            if row is None:
+                return None
+            attempt: int = row["attempts"] + 1
+            delivery = Delivery.kept(row["event_id"], row["headers"], row["payload"])
+            # Without attempts it has been replayed: whoever did that knew how old it is.
+            refuse = self._refuse_expired if row["attempts"] else _refuse_nothing
+            step = await self._attempt(connection, job, delivery, attempt, refuse)
+            if step is Outcome.DONE:
+                await connection.execute(SUCCEED, job.name, delivery.event_id, attempt)
+        return _Taken(delivery, step, attempt, began)
+
+    async def _finish(self, job: Job, taken: _Taken) -> Outcome:
+        outcome = await self._conclude(taken.step)
+        self._count(job, outcome, taken.began, taken.attempt)
+        self._tell(job, outcome, taken.delivery)
         return outcome
 
     async def bury(self, death: Death, delivery: Delivery) -> None:
@@ -197,7 +222,7 @@ class Ledger:
             delivery.event_id,
             outcome,
             attempt,
-            None if dead else job.policy.backoff_s(attempt),
+            None if dead else max(job.policy.backoff_s(attempt), failures.asked_to_wait_s(error)),
             failures.describe(error),
             failures.error_group(error),
             delivery.body,

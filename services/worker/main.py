@@ -1,7 +1,7 @@
 """The worker: does what events ask for, and serves what comes of it. The HTTP side is up while RabbitMQ is away."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from services.worker.imports.orders import Orders
 from services.worker.imports.routes import router as imports
 from services.worker.imports.storage import Storage
 from services.worker.imports.upload import FORM_BYTES, Uploads
+from services.worker.job import Job
 from services.worker.jobs import every_job
 from services.worker.ledger import Ledger
 from services.worker.purge import purge
@@ -25,6 +26,9 @@ from services.worker.routes import router
 from services.worker.settings import Settings
 from services.worker.smtp import Mailer
 from services.worker.sweeper import Sweeper
+from services.worker.webhooks.deliveries import JOB as WEBHOOKS
+from services.worker.webhooks.routes import router as webhook_routes
+from services.worker.webhooks.running import Network, internet, webhooks
 from shared import serve, web
 from shared.background import Background
 from shared.csv_export import Exporter
@@ -35,50 +39,65 @@ from shared.relay import Relay
 
 SERVICE = "worker"
 
+Internet = Callable[[Settings], AbstractAsyncContextManager[Network]]
+
 
 @asynccontextmanager
-async def working(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+async def working(app: FastAPI, settings: Settings, internet: Internet) -> AsyncIterator[None]:
     """Everything beside the requests. What is in hand at the end is finished before the database closes."""
     hints = Hints()
+    keep = (settings.keep_done_s, settings.webhook_keep_deliveries_s)
+
+    def on_done(job: Job, user_id: UUID) -> None:
+        hints.on_done(job, user_id)
+        if job.name == WEBHOOKS:
+            dispatcher.wake()
+
+    def on_turned_off(user_id: UUID) -> None:
+        hints.changed(user_id, ["notifications"])
+
     async with (
         Mailer.open(settings) as mailer,
         Orders.open(settings) as orders,
+        internet(settings) as network,
         Database.open(settings) as db,
-        Background() as background,
     ):
-        storage = Storage(settings.storage_url)
-        importer = Importer(db, storage, orders, hints, settings)
-        jobs = every_job(settings, mailer, importer.wake)
-        ledger = Ledger(db, hints.on_done, settings.keep_done_s)
-        consumers = Consumers(settings, ledger, jobs, hints, app.state.checks.say_stuck)
-        sweeper = Sweeper(db, ledger, jobs, settings.sweep_interval_s, settings.shutdown_grace_s)
-        relay = Relay(db, settings.rabbitmq_url, SERVICE)
-        background.start("relay", relay.run)
-        background.start("outbox gauges", relay.measure)
-        background.start("hints", hints.run)
-        background.start("consumers", consumers.run)
-        background.start("sweeper", sweeper.run)
-        background.start("queue gauges", partial(measure_queues, settings.rabbitmq_url))
-        background.start("ledger gauges", partial(measure_ledger, db))
-        background.start("purge", partial(purge, db, settings.keep_done_s, settings.purge_interval_s))
-        background.start("expired imports", partial(keep_deleting, db, storage, settings.purge_interval_s))
-        background.start("mailer", mailer.run)
-        background.start("importer", importer.run)
-        app.state.db, app.state.background = db, background
-        app.state.uploads = Uploads(db, storage, settings.import_max_bytes)
-        app.state.exporter = Exporter(settings)
-        app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
-        app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check, "background": background.check}
-        yield
+        ledger = Ledger(db, on_done, settings.keep_done_s)
+        async with webhooks(settings, db, ledger, network, on_turned_off) as running, Background() as background:
+            app.state.webhooks, dispatcher = running
+            storage = Storage(settings.storage_url)
+            importer = Importer(db, storage, orders, hints, settings)
+            jobs = every_job(settings, mailer, importer.wake)
+            consumers = Consumers(settings, ledger, jobs, hints, app.state.checks.say_stuck)
+            sweeper = Sweeper(db, ledger, jobs, settings.sweep_interval_s, settings.shutdown_grace_s)
+            relay = Relay(db, settings.rabbitmq_url, SERVICE)
+            background.start("relay", relay.run)
+            background.start("outbox gauges", relay.measure)
+            background.start("hints", hints.run)
+            background.start("consumers", consumers.run)
+            background.start("sweeper", sweeper.run)
+            background.start("webhooks", dispatcher.run)
+            background.start("queue gauges", partial(measure_queues, settings.rabbitmq_url))
+            background.start("ledger gauges", partial(measure_ledger, db))
+            background.start("purge", partial(purge, db, *keep, settings.purge_interval_s))
+            background.start("expired imports", partial(keep_deleting, db, storage, settings.purge_interval_s))
+            background.start("mailer", mailer.run)
+            background.start("importer", importer.run)
+            app.state.db, app.state.background = db, background
+            app.state.uploads = Uploads(db, storage, settings.import_max_bytes)
+            app.state.exporter = Exporter(settings)
+            app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
+            app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check, "background": background.check}
+            yield
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application; settings come from the environment unless given."""
+def create_app(settings: Settings | None = None, internet: Internet = internet) -> FastAPI:
+    """The application; settings come from the environment unless given. `internet` is where webhooks are called."""
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with working(app, settings):
+        async with working(app, settings, internet):
             yield
 
     async def analytics(user_ids: Sequence[UUID], seconds: float) -> Mapping[UUID, str]:
@@ -93,6 +112,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         routes=[
             router,
+            webhook_routes,
             admin,
             imports,
             report_routes.router,

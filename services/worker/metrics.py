@@ -30,7 +30,7 @@ ATTEMPTS = Histogram(
 )
 BURIED = Counter("worker_buried_total", "Messages that RabbitMQ gave up, now dead in the ledger.", ["job", "reason"])
 PURGED = Counter(
-    "worker_purged_total", "Rows deleted from the ledger, and from that of the mails, because of their age."
+    "worker_purged_total", "Rows deleted from the ledger, and of mails and webhooks, because of their age."
 )
 HELD = Counter("worker_held_total", "Times that a message waited because the ledger could not be written.", ["job"])
 CONSUMERS_EXPECTED = Gauge("worker_consumers_expected", "Queues that this process should consume.")
@@ -45,3 +45,15 @@ SMTP_CONNECTIONS = Counter("worker_smtp_connections_total", "Connections to the 
 IMPORTS = Counter("worker_imports_total", "Imports that have ended: completed, failed, cancelled.", ["state"])
 IMPORT_ROWS = Counter("worker_import_rows_total", "Rows of imports: created, repeated, failed.", ["outcome"])
 IMPORT_INTERRUPTIONS = Counter("worker_import_interruptions_total", "Times that an import could not go on for a while.")
+WEBHOOK_CALLS = Counter(
+    "worker_webhook_calls_total",
+    "Calls of webhooks by what became of the delivery: delivered, retrying, failed, interrupted.",
+    ["verdict"],
+)
+WEBHOOK_CALL_DURATION = Histogram(
+    "worker_webhook_call_duration_seconds",
+    "One call, from resolving the name to the end of the answer.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
+)
+WEBHOOK_CALLS_UNDER_WAY = Gauge("worker_webhook_calls_under_way", "Deliveries of webhooks in hand in this process.")
+WEBHOOKS_TURNED_OFF = Counter("worker_webhooks_turned_off_total", "Webhooks turned off: failing, gone.", ["reason"])

@@ -19,7 +19,10 @@ class Base(DeclarativeBase):
 
 
 class JobRow(Base):
-    """One event of one job; `payload` and `headers` are the message as it came, kept until the job is done."""
+    """One event of one job; `payload` and `headers` are the message as it came, kept until the job is done.
+
+    What has a `lane` is not tried again by the sweeper, but by whoever keeps to the limits of lanes (`webhooks`).
+    """
 
     __tablename__ = "jobs"
 
@@ -34,12 +37,20 @@ class JobRow(Base):
     error_group: Mapped[str | None]
     payload: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
     headers: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON)
+    lane: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
     __table_args__ = (
         sa.CheckConstraint("state IN ('done', 'retrying', 'dead', 'discarded')", name="jobs_state"),
-        sa.Index("jobs_due", "job", "next_attempt_at", postgresql_where=sa.text("state = 'retrying'")),
+        sa.Index("jobs_due", "job", "next_attempt_at", postgresql_where=sa.text("state = 'retrying' AND lane IS NULL")),
+        sa.Index(
+            "jobs_due_in_lane",
+            "job",
+            "lane",
+            "next_attempt_at",
+            postgresql_where=sa.text("state = 'retrying' AND lane IS NOT NULL"),
+        ),
         sa.Index("jobs_dead", "job", "error_group", postgresql_where=sa.text("state = 'dead'")),
         sa.Index(
             "jobs_unfinished",
@@ -143,6 +154,68 @@ class Report(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
     __table_args__ = (sa.CheckConstraint("kind IN ('orders', 'analytics')", name="reports_kind"),)
+
+
+class Webhook(Base):
+    """A URL that a user has named for events. `lane` is its host and port.
+
+    `secret` is encrypted, and so is `old_secret`, which signs as well until `old_secret_until`. `failing_since` is the
+    first failure after the last success.
+    """
+
+    __tablename__ = "webhooks"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    url: Mapped[str]
+    lane: Mapped[str]
+    description: Mapped[str | None]
+    events: Mapped[list[str]] = mapped_column(sa.ARRAY(sa.Text))
+    enabled: Mapped[bool] = mapped_column(server_default=sa.true())
+    disabled_reason: Mapped[str | None]
+    disabled_at: Mapped[datetime | None]
+    secret: Mapped[str]
+    old_secret: Mapped[str | None]
+    old_secret_until: Mapped[datetime | None]
+    failing_since: Mapped[datetime | None]
+    last_success_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        sa.CheckConstraint("disabled_reason IN ('owner', 'failing', 'gone')", name="webhooks_disabled_reason"),
+    )
+
+
+class WebhookDelivery(Base):
+    """One event for one webhook. `body` is what is sent, the same with each attempt; `lease_until` is set while one is
+    under way. When the next attempt is due, the ledger's row of job `webhooks` and this id tells.
+    """
+
+    __tablename__ = "webhook_deliveries"
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    webhook_id: Mapped[UUID]
+    event_id: Mapped[UUID]
+    event_type: Mapped[str]
+    body: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default="pending")
+    attempts: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    lease_until: Mapped[datetime | None]
+    response_status: Mapped[int | None]
+    error: Mapped[str | None]
+    duration_ms: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        sa.CheckConstraint("state IN ('pending', 'delivered', 'failed', 'cancelled')", name="webhook_deliveries_state"),
+        sa.ForeignKeyConstraint(["user_id", "webhook_id"], ["webhooks.user_id", "webhooks.id"], ondelete="CASCADE"),
+        sa.UniqueConstraint("user_id", "webhook_id", "event_id"),
+        sa.Index("webhook_deliveries_page", "user_id", "webhook_id", "id"),
+        sa.Index("webhook_deliveries_age", "updated_at"),
+    )
 
 
 class UserRollup(Base):

@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 
 from services.worker import metrics
-from services.worker.statements import PURGE, PURGE_MAILS
+from services.worker.statements import PURGE, PURGE_MAILS, PURGE_WEBHOOK_DELIVERIES
 from shared.db import UNAVAILABLE, Database
 from shared.logs import get_logger
 
@@ -28,12 +28,13 @@ async def purge_batch(db: Database, keep_done_s: float, limit: int = BATCH, stat
     return deleted
 
 
-async def purge(db: Database, keep_done_s: float, interval_s: float) -> None:
+async def purge(db: Database, keep_done_s: float, keep_deliveries_s: float, interval_s: float) -> None:
     """Until cancelled, every so often: batch by batch, each a transaction of its own."""
+    kept = ((PURGE, keep_done_s), (PURGE_MAILS, keep_done_s), (PURGE_WEBHOOK_DELIVERIES, keep_deliveries_s))
     while True:
         try:
-            for statement in (PURGE, PURGE_MAILS):
-                while await purge_batch(db, keep_done_s, statement=statement) == BATCH:
+            for statement, keep_s in kept:
+                while await purge_batch(db, keep_s, statement=statement) == BATCH:
                     pass
         except DOWN as error:
             log.warning("the ledger cannot be purged", error=repr(error))

@@ -7,8 +7,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.worker.webhooks.settings import WebhookSettings
 from shared.csv_export import ExportSettings
-from shared.producer import ProducerSettings
 
 
 def _with_address(sender: str) -> str:
@@ -19,7 +19,7 @@ def _with_address(sender: str) -> str:
     return sender
 
 
-class Settings(ProducerSettings, ExportSettings):
+class Settings(WebhookSettings, ExportSettings):
     model_config = SettingsConfigDict(env_prefix="WORKER_")
 
     pool_size: int = 20

@@ -12,8 +12,13 @@ CLAIM_MANY = """
 """
 TAKE_DUE = """
     SELECT event_id, attempts, payload, headers FROM jobs
-    WHERE job = $1 AND state = 'retrying' AND next_attempt_at <= now()
+    WHERE job = $1 AND state = 'retrying' AND lane IS NULL AND next_attempt_at <= now()
     ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+TAKE_ONE = """
+    SELECT event_id, attempts, payload, headers FROM jobs
+    WHERE job = $1 AND event_id = $2 AND state = 'retrying' AND next_attempt_at <= now()
+    FOR UPDATE SKIP LOCKED
 """
 SUCCEED = """
     UPDATE jobs SET state = 'done', attempts = $3, next_attempt_at = NULL, last_error = NULL, error_group = NULL,
@@ -44,13 +49,22 @@ PURGE_MAILS = """
         ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ))
 """
+PURGE_WEBHOOK_DELIVERIES = """
+    DELETE FROM webhook_deliveries WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM webhook_deliveries WHERE updated_at < now() - $1 * interval '1 second' AND NOT EXISTS (
+            SELECT FROM jobs WHERE job = 'webhooks' AND jobs.event_id = webhook_deliveries.id
+                AND jobs.state IN ('retrying', 'dead')
+        )
+        ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    ))
+"""
 PROBE = """
     BEGIN;
     INSERT INTO jobs (job, event_id, event_type, state) VALUES ('', gen_random_uuid(), '', 'done');
     ROLLBACK
 """
 
-FIND_DUE = "SELECT DISTINCT job FROM jobs WHERE state = 'retrying' AND next_attempt_at <= now()"
+FIND_DUE = "SELECT DISTINCT job FROM jobs WHERE state = 'retrying' AND lane IS NULL AND next_attempt_at <= now()"
 COUNT_DEAD = """
     SELECT job, coalesce(error_group, 'other') AS error_group, count(*) AS dead FROM jobs
     WHERE state = 'dead' GROUP BY 1, 2

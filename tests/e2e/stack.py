@@ -106,6 +106,7 @@ def running_stack(folder: Path, backends: Backends) -> Iterator[Stack]:
         "DATABASE_URL": backends.postgres.url,
         "REDIS_URL": backends.redis.url,
         "RABBITMQ_URL": backends.rabbitmq.url,
+        "WORKER_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
     }
     command = [sys.executable, "-m", "services.cli", "up", "--no-demo", "--port", str(free_port())]
     with stack.log.open("w") as log:

@@ -10,6 +10,7 @@ from services.worker.imports import repository
 from services.worker.imports.form import FormFile
 from services.worker.imports.head import Head
 from services.worker.imports.leases import file_key
+from services.worker.imports.repository import ImportNotFound
 from services.worker.imports.storage import Storage
 from services.worker.models import Import
 from shared.db import Database
@@ -32,7 +33,7 @@ class Uploads:
     async def receive(self, user_id: UUID, request: Request) -> Import:
         """The import of the file in the request's form, which is stored and waits to be carried out.
 
-        Raises `InvalidInput`, `StorageUnavailable`, or 413.
+        Raises `InvalidInput`, `StorageUnavailable`, 413, or `ImportNotFound` when the user was deleted meanwhile.
         """
         import_id = new_id()
         form, head = FormFile(request, FIELD), Head()
@@ -43,8 +44,12 @@ class Uploads:
         except ClientDisconnect as gone:
             log.info("the client went away during its upload")
             raise HTTPException(400) from gone
-        async with self._db.begin() as session:
-            return await repository.enqueue(session, user_id, import_id, form.name, head)
+        try:
+            async with self._db.begin() as session:
+                return await repository.enqueue(session, user_id, import_id, form.name, head)
+        except ImportNotFound:
+            await self._storage.delete(file_key(import_id))
+            raise
 
     async def _checked(self, form: FormFile, head: Head) -> AsyncIterator[bytes]:
         async for piece in form.pieces():

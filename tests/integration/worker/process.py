@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,11 +19,15 @@ PASSED_ON = (
     *("smtp_url", "smtp_send_timeout_s", "mail_lease_s", "rabbitmq_url", "database_url"),
     *("reconnect_s", "requeue_pause_s", "sweep_interval_s"),
     *("orders_url", "storage_url", "import_lease_s", "import_orders_timeout_s"),
+    *("webhook_allowed_networks", "webhook_read_timeout_s", "webhook_total_timeout_s", "webhook_lease_s"),
+    *("webhook_backoff_base_s", "webhook_backoff_cap_s", "webhook_rate_per_host"),
 )
 
 
 class WorkerProcess:
-    def __init__(self, settings: Settings, log: Path) -> None:
+    """`wrapper` is the beginning of its command line."""
+
+    def __init__(self, settings: Settings, log: Path, wrapper: Sequence[str] = ()) -> None:
         self.port = free_port()
         given = {f"WORKER_{name.upper()}": str(getattr(settings, name)) for name in PASSED_ON}
         fixed = {
@@ -33,12 +37,13 @@ class WorkerProcess:
         }
         self._environment = os.environ | fixed | given
         self._log = log
+        self._command = [*wrapper, sys.executable, "-m", "services.cli", "serve", "worker"]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         with self._log.open("a") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "services.cli", "serve", "worker", env=self._environment, stdout=log, stderr=log
+                *self._command, env=self._environment, stdout=log, stderr=log
             )
 
     async def until_ready(self) -> None:
@@ -61,8 +66,8 @@ class WorkerProcess:
 
 
 @asynccontextmanager
-async def worker_process(settings: Settings, log: Path) -> AsyncIterator[WorkerProcess]:
-    worker = WorkerProcess(settings, log)
+async def worker_process(settings: Settings, log: Path, wrapper: Sequence[str] = ()) -> AsyncIterator[WorkerProcess]:
+    worker = WorkerProcess(settings, log, wrapper)
     await worker.start()
     try:
         yield worker

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -179,6 +180,29 @@ async def test_a_storage_that_is_away(importing: Settings, url: str, monkeypatch
         assert (await owner.get("")).json()["items"] == []
 
 
+@pytest.fixture
+def small_disk(importing: Settings) -> list[str]:
+    """The beginning of a command line: the storage's folder is then a file system of 8 MB, for that command alone."""
+    folder = Path(importing.storage_url.removeprefix("file://"))
+    folder.mkdir()
+    command = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=8m none "$0" && exec "$@"', str(folder)]
+    if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a file system")
+    return command
+
+
+async def test_a_full_disk(importing: Settings, small_disk: list[str], orders: Orders, tmp_path: Path) -> None:
+    """An upload that does not fit is answered 503 and leaves nothing: a smaller one then has room, and is imported."""
+    async with worker_process(importing, tmp_path / "worker.log", small_disk) as worker, gateway(worker.port) as http:
+        await worker.until_ready()
+        owner = Owner(http)
+        for _ in range(3):
+            answer = await owner.upload(csv_of() + b"\n" * 20_000_000)
+            assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
+        assert (await owner.imported(many(10)))["rows_done"] == 10
+    assert await orders.count(owner.user_id) == 10
+
+
 async def test_a_deleted_user_leaves_no_file(importing: Settings) -> None:
     """Neither the import, finished or not, nor its errors, nor what was uploaded."""
     quick = {"purge_interval_s": 0.2, "orders_url": NOWHERE}
@@ -199,6 +223,7 @@ async def test_a_deleted_user_leaves_no_file(importing: Settings) -> None:
         await eventually(gone)
         assert (await owner.get(f"/{import_id}")).status_code == 404
         assert (await owner.upload(many(10))).status_code == 404
+        assert not stored(importing)
 
 
 async def test_old_imports_are_deleted_with_their_files(importing: Settings) -> None:

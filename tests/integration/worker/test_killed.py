@@ -14,7 +14,7 @@ from tests.integration.worker.test_once import drained
 from tests.integration.worker.world import World, created, registered, working
 from tests.waiting import eventually
 
-JOBS = ("analytics", "email", "notifications")
+JOBS = ("analytics", "email", "notifications", "webhooks")
 MAILS_AT_ONCE = 4
 """Each may be between the server's 250 and the commit when the process is killed: that one is sent again."""
 

@@ -4,6 +4,7 @@ import asyncio
 
 from services.worker.settings import Settings
 from tests.backends.smtp import SmtpServer
+from tests.integration.worker.test_killed import JOBS
 from tests.integration.worker.test_once import drained
 from tests.integration.worker.world import created, working
 from tests.waiting import eventually
@@ -22,10 +23,10 @@ async def test_stopping_under_load_loses_nothing(settings: Settings, smtp: SmtpS
     ids = await publishing
     async with working(settings) as world:
         await world.until_ready()
-        await world.until(ids[-1], analytics="done", email="done", notifications="done", within=60)
+        await world.until(ids[-1], **dict.fromkeys(JOBS, "done"), within=60)
         await drained(world)
         states = await world.fetch("SELECT job, state, count(*) FROM jobs WHERE event_id = ANY($1) GROUP BY 1, 2", ids)
-        assert {tuple(row) for row in states} == {(job, "done", 300) for job in ("analytics", "email", "notifications")}
+        assert {tuple(row) for row in states} == {(job, "done", 300) for job in JOBS}
         assert (await world.panel("analytics", user_id))[str(user_id)]["orders"] == 300
         assert len({mail.message["Message-ID"] for mail in smtp.messages}) == len(smtp.messages) == 300
 

@@ -1,9 +1,11 @@
 """A worker in this process, and what tests do around it: publish events, read tables, ask over HTTP."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,8 +15,9 @@ import httpx
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from services.worker.main import create_app
+from services.worker.main import Internet, create_app
 from services.worker.settings import Settings
+from services.worker.webhooks.running import internet
 from shared import events, topology
 from shared.clock import now, rfc3339
 from shared.ids import new_id
@@ -23,10 +26,12 @@ from tests.waiting import eventually
 
 SECRET = SecretStr("a secret that only these tests know")
 NOBODY = "smtp://127.0.0.1:1"
+STORAGE = Path(tempfile.gettempdir(), "dashboard-tests").as_uri()
 
 
 def settings_for(database_url: str, rabbitmq_url: str, **more: Any) -> Settings:
     quick: dict[str, Any] = {"reconnect_s": 0.2, "requeue_pause_s": 0.1, "sweep_interval_s": 0.1, "smtp_url": NOBODY}
+    quick["storage_url"] = STORAGE
     return Settings(
         environment="development",
         internal_token_secret=SECRET,
@@ -123,8 +128,8 @@ class World:
 
 
 @asynccontextmanager
-async def working(settings: Settings) -> AsyncIterator[World]:
-    app = create_app(settings)
+async def working(settings: Settings, internet: Internet = internet) -> AsyncIterator[World]:
+    app = create_app(settings, internet)
     tokens = ServiceTokens(SECRET.get_secret_value(), "gateway")
 
     def as_gateway(request: httpx.Request) -> httpx.Request:

@@ -8,7 +8,7 @@ from services.local.errors import PortTaken, StackError
 from services.local.plan import choose_port, parse_replicas, plan
 
 _ADDRESSES = Addresses({"users": "u", "orders": "o", "worker": "w"}, "redis", "amqp", "smtp", "file:///uploads")
-_SECRETS = {"INTERNAL_TOKEN_SECRET": "s", "USERS_SIGNING_KEYS": "k"}
+_SECRETS = {"INTERNAL_TOKEN_SECRET": "s", "USERS_SIGNING_KEYS": "k", "WORKER_WEBHOOK_SECRET_KEYS": "w"}
 
 
 @pytest.mark.parametrize("text", ["gateway", "gateway=0", "gateway=x", "postgres=2", "users=99", "=1", "postgres=cpu"])

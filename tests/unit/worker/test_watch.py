@@ -142,7 +142,7 @@ def test_deadlines_lie_within_what_is_remembered() -> None:
 def test_which_jobs_end_with_their_user() -> None:
     """Those whose effect is personal; the sums of the analytics go on, as the orders do."""
     ending = {name for name, job in jobs().items() if job.policy.ends_with_user}
-    assert ending == {"email", "imports", "notifications"}
+    assert ending == {"email", "imports", "notifications", "webhooks"}
 
 
 def test_error_groups_are_bounded() -> None:

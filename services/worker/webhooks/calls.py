@@ -1,0 +1,194 @@
+"""One call of one webhook: the external effect of a delivery, and what its end means.
+
+| the receiver | the delivery |
+|---|---|
+| answers 2xx | delivered |
+| answers 410 | failed, and its webhook is turned off |
+| answers 429 or 503 with `Retry-After` | tried again, not before that |
+| answers anything else, redirects too, or not at all, or has no address that may be called | tried again |
+| the last attempt did not succeed | failed: its owner may replay it |
+
+What is failed for good is the owner's affair, not the operator's: in the ledger it is done.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from uuid import UUID
+
+from services.worker import erasure, metrics
+from services.worker.errors import Transient
+from services.worker.job import Effect, Job, Policy
+from services.worker.webhooks import deliveries, health, signing
+from services.worker.webhooks.client import CallFailed, Client
+from services.worker.webhooks.deliveries import JOB, Claim
+from services.worker.webhooks.settings import WebhookSettings
+from services.worker.webhooks.target import BadTarget, Target
+from services.worker.webhooks.vault import Vault
+from shared.clock import now
+from shared.db import Connection, Database
+from shared.events import Envelope
+
+CONCURRENCY = 3
+"""Transactions that take up events or deliveries at once."""
+SPARE_ATTEMPTS = 5
+"""Of the ledger, beyond those of the delivery: for attempts that failed before a call was made, because of us."""
+AGENT = "Dashboard-Webhooks/1"
+INTERRUPTED = "interrupted on our side; made again"
+GONE = 410
+TOO_MANY = 429
+PATIENT = (TOO_MANY, 503)
+
+
+class ReceiverFailed(Transient):
+    """The receiver did not take it; tried again."""
+
+    group = "webhook receiver"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a call has ended; `status` is None when there was no answer."""
+
+    duration_ms: int
+    status: int | None = None
+    error: str | None = None
+    wait_s: float = 0.0
+
+    @property
+    def host_is_well(self) -> bool:
+        """A host that answers no to one of its many users is."""
+        return self.status is not None and self.status < 500 and self.status != TOO_MANY
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who wants to know: after a call, of its host and whether that is well; and of users whose webhook went off."""
+
+    called: Callable[[str, bool], None]
+    turned_off: Callable[[UUID], None]
+
+
+@dataclass(slots=True)
+class Call:
+    """One attempt at one delivery."""
+
+    client: Client
+    vault: Vault
+    settings: WebhookSettings
+    listener: Listener
+    claim: Claim
+    ended: Ended | None = None
+
+    @property
+    def lease_s(self) -> float:
+        return self.settings.webhook_lease_s
+
+    @property
+    def is_last(self) -> bool:
+        gone = self.ended is not None and self.ended.status == GONE
+        return gone or self.claim.attempt >= self.settings.webhook_attempts
+
+    async def run(self, _: Database) -> None:
+        began = time.monotonic()
+        self.ended = await self._call(began)
+        metrics.WEBHOOK_CALL_DURATION.observe(time.monotonic() - began)
+        self.listener.called(self.claim.lane, self.ended.host_is_well)
+        if self.ended.error is not None and not self.is_last:
+            failure = ReceiverFailed(self.ended.error)
+            failure.wait_s = self.ended.wait_s
+            raise failure
+
+    async def settle(self, connection: Connection, _: Exception | None) -> None:
+        """First the lock that a deletion of the user takes, so that no row comes back after it."""
+        claim, ended = self.claim, self.ended
+        if await erasure.erased(connection, [claim.user_id]):
+            return
+        if ended is None:
+            metrics.WEBHOOK_CALLS.labels("interrupted").inc()
+            await deliveries.settle(connection, claim, "pending", None, INTERRUPTED, None)
+            return
+        state = "delivered" if ended.error is None else "failed" if self.is_last else "pending"
+        metrics.WEBHOOK_CALLS.labels("retrying" if state == "pending" else state).inc()
+        if await deliveries.settle(connection, claim, state, ended.status, ended.error, ended.duration_ms):
+            await self._judge(connection, ended)
+
+    async def _judge(self, connection: Connection, ended: Ended) -> None:
+        webhook = (self.claim.user_id, self.claim.webhook_id)
+        if ended.error is None:
+            await health.well(connection, *webhook)
+            return
+        days = self.settings.webhook_disable_after_days
+        if await health.failed(connection, *webhook, gone=ended.status == GONE, after_days=days):
+            self.listener.turned_off(self.claim.user_id)
+
+    async def _call(self, began: float) -> Ended:
+        claim = self.claim
+        keys = [self.vault.decrypt(secret) for secret in claim.secrets]
+        headers = {"content-type": "application/json", "user-agent": AGENT}
+        headers |= signing.headers(keys, str(claim.event_id), int(time.time()), claim.body)
+        try:
+            target = Target.parse(
+                claim.url,
+                https_only=self.settings.webhook_https_only,
+                local_names=bool(self.settings.webhook_allowed_networks),
+            )
+            answer = await self.client.post(target, headers, claim.body)
+        except BadTarget as refused:
+            return Ended(_ms_since(began), error=f"the URL {refused}")
+        except CallFailed as failed:
+            return Ended(_ms_since(began), error=str(failed))
+        wait_s = 0.0
+        if answer.status in PATIENT:
+            wait_s = min(retry_after_s(answer.retry_after, now()), self.settings.webhook_retry_after_max_s)
+        return Ended(_ms_since(began), answer.status, complaint(answer.status), wait_s)
+
+
+def complaint(status: int) -> str | None:
+    """What is wrong with an answer; None when nothing is."""
+    if 200 <= status < 300:
+        return None
+    if 300 <= status < 400:
+        return f"answered {status}: redirects are not followed"
+    return f"answered {status}"
+
+
+def retry_after_s(value: str | None, at: datetime) -> float:
+    """Of the header, seconds or a date; 0 for none, or none that makes sense."""
+    if value is None:
+        return 0.0
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return max((parsedate_to_datetime(value) - at).total_seconds(), 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
+def call_with(client: Client, vault: Vault, settings: WebhookSettings, listener: Listener) -> Effect:
+    async def take_up(connection: Connection, envelope: Envelope) -> Call | None:
+        """The event has the delivery's id."""
+        user_id = envelope.event.user_id
+        claim = await deliveries.claim(connection, user_id, envelope.id, settings.webhook_lease_s)
+        return Call(client, vault, settings, listener, claim) if claim else None
+
+    return take_up
+
+
+def job(client: Client, vault: Vault, settings: WebhookSettings, listener: Listener) -> Job:
+    """The second half of the job `webhooks`: what its first half, for each event, has put into lanes."""
+    policy = Policy(
+        attempts=settings.webhook_attempts + SPARE_ATTEMPTS,
+        backoff_base_s=settings.webhook_backoff_base_s,
+        backoff_cap_s=settings.webhook_backoff_cap_s,
+        prefetch=0,
+        concurrency=CONCURRENCY,
+        ends_with_user=True,
+    )
+    return Job(name=JOB, policy=policy, effect=call_with(client, vault, settings, listener))
+
+
+def _ms_since(began: float) -> int:
+    return round((time.monotonic() - began) * 1000)

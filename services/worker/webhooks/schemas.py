@@ -1,0 +1,86 @@
+"""What clients send and receive about webhooks."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.json_schema import SkipJsonSchema
+
+from services.worker.webhooks.target import MAX_URL
+
+EventName = Literal["order.created", "order.paid", "order.shipped", "order.cancelled", "user.updated"]
+State = Literal["pending", "delivered", "failed", "cancelled"]
+StateQuery = Annotated[State | None, Query(description="only deliveries in this state")]
+
+
+def _each_once(names: list[EventName]) -> list[EventName]:
+    return list(dict.fromkeys(names))
+
+
+Url = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_URL, pattern=r"^[^\x00]*$"),
+    Field(description="of a receiver on the internet", examples=["https://example.com/hooks/dashboard"]),
+]
+Events = Annotated[list[EventName], Field(min_length=1, max_length=20), AfterValidator(_each_once)]
+Description = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class NewWebhook(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    url: Url
+    events: Events
+    description: Description | None = None
+
+
+class WebhookChange(BaseModel):
+    """What is left out stays as it is. Turning a webhook on again forgets why it was off."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Url | SkipJsonSchema[None] = None
+    events: Events | SkipJsonSchema[None] = None
+    description: Description | None = None
+    enabled: bool | SkipJsonSchema[None] = None
+
+
+class Webhook(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    url: str
+    description: str | None
+    events: list[str]
+    enabled: bool
+    disabled_reason: Literal["owner", "failing", "gone"] | None
+    disabled_at: datetime | None
+    failing_since: datetime | None = Field(description="the first failure after the last success")
+    last_success_at: datetime | None = Field(description="to the minute")
+    created_at: datetime
+    updated_at: datetime
+
+
+class WebhookWithSecret(Webhook):
+    secret: str = Field(description="for verifying signatures; shown this once", examples=["whsec_…"])
+
+
+class Delivery(BaseModel):
+    """One event for one webhook. `attempts`, `response_status`, `error` and `duration_ms` tell of the calls so far,
+    the last three of the last one."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    event_id: UUID = Field(description="the header `webhook-id`, the same with each attempt")
+    event_type: str
+    state: State
+    attempts: int
+    response_status: int | None
+    error: str | None
+    duration_ms: int | None
+    next_attempt_at: datetime | None
+    created_at: datetime
+    updated_at: datetime

@@ -1,0 +1,157 @@
+"""Many deliveries at once: how many calls are under way, who waits for whom, and what workers that end leave."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from services.worker.settings import Settings
+from tests.integration.worker.hooks import QUICK, Hooks
+from tests.integration.worker.names import Names
+from tests.integration.worker.process import worker_process
+from tests.integration.worker.receiver import Received, Receiver, receiving
+from tests.integration.worker.world import World, created, working
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def quick(settings: Settings) -> Settings:
+    return settings.model_copy(update=QUICK)
+
+
+@asynccontextmanager
+async def receivers(count: int) -> AsyncIterator[list[Receiver]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(receiving()) for _ in range(count)]
+
+
+async def hooked(world: World, receiver: Receiver) -> tuple[Hooks, str]:
+    """A user with a webhook."""
+    hooks = Hooks(world, uuid4())
+    return hooks, (await hooks.create(receiver.url()))["id"]
+
+
+async def until_received(receivers: Sequence[Receiver], count: int, within: float = 60) -> None:
+    """So many different messages."""
+    await eventually(lambda: len({each for one in receivers for each in one.ids}) >= count, within)
+
+
+async def test_two_hundred_deliveries(quick: Settings) -> None:
+    """Five hosts get forty each: never more than N calls altogether, nor M to one host, and each arrives once."""
+    bounds = {"webhook_calls": 8, "webhook_calls_per_host": 2}
+    most = 0
+    async with receivers(5) as hosts, working(quick.model_copy(update=bounds)) as world:
+
+        def count(_: Received) -> None:
+            nonlocal most
+            most = max(most, sum(one.here for one in hosts))
+
+        users = [await hooked(world, one) for one in hosts]
+        for one in hosts:
+            one.on_request = count
+            one.answers.clear()
+        ids = await world.publish(*(created(hooks.user_id) for hooks, _ in users for _ in range(40)))
+        await eventually(lambda: sum(one.here for one in hosts) == 8)
+        for one in hosts:
+            one.answers.set()
+        await until_received(hosts, 200)
+        for hooks, webhook_id in users:
+            await hooks.until(webhook_id, "delivered", 40)
+    assert sorted(each for one in hosts for each in one.ids) == sorted(map(str, ids))
+    assert most == 8
+    assert [one.most for one in hosts] == [2] * 5
+
+
+async def test_a_host_that_hangs_delays_nobody_else(quick: Settings) -> None:
+    """It holds its own places, hundreds of deliveries waiting; others' arrive meanwhile, and other jobs go on."""
+    bounds = {"webhook_calls": 8, "webhook_calls_per_host": 3}
+    async with receivers(2) as (hanging, well), working(quick.model_copy(update=bounds)) as world:
+        hanging.answers.clear()
+        (stuck, stuck_id), (hooks, webhook_id) = await hooked(world, hanging), await hooked(world, well)
+        await world.publish(*(created(stuck.user_id) for _ in range(300)))
+        await eventually(lambda: hanging.here == 3)
+        ids = await world.publish(*(created(hooks.user_id, mail=False) for _ in range(30)))
+        await hooks.until(webhook_id, "delivered", 30)
+        for event_id in ids:
+            await world.until(event_id, webhooks="done", analytics="done", notifications="done")
+        assert hanging.here == hanging.most == 3
+        assert len(await stuck.deliveries(stuck_id, state="pending", limit=100)) == 100
+
+
+async def test_name_servers_that_hang_delay_nobody_else(quick: Settings) -> None:
+    """Neither a thread nor a place is lost to them."""
+
+    class Hanging(Names):
+        async def __call__(self, name: str) -> list[str]:
+            if name.startswith("hangs"):
+                await asyncio.Event().wait()
+            return await super().__call__(name)
+
+    names = Hanging(hooks_example=[["127.0.0.1"]])
+    bounds = {"webhook_calls": 8, "webhook_calls_per_host": 2, "webhook_connect_timeout_s": 0.5}
+    async with receiving() as receiver, working(quick.model_copy(update=bounds), names.internet) as world:
+        stuck, hooks = Hooks(world, uuid4()), Hooks(world, uuid4())
+        for number in range(6):
+            await stuck.create(f"http://hangs{number}.example/")
+        webhook = await hooks.create(receiver.url(host="hooks.example"))
+        await world.publish(*(created(stuck.user_id) for _ in range(5)))
+        await world.publish(*(created(hooks.user_id) for _ in range(20)))
+        await hooks.until(webhook["id"], "delivered", 20)
+
+
+async def test_two_workers_deliver_once(quick: Settings) -> None:
+    """Whoever takes a delivery first makes the call."""
+    async with receiving() as receiver, working(quick) as one, working(quick) as two:
+        await one.until_ready()
+        await two.until_ready()
+        hooks, webhook_id = await hooked(one, receiver)
+        ids = await one.publish(*(created(hooks.user_id) for _ in range(100)))
+        delivered = await hooks.until(webhook_id, "delivered", 100)
+        assert {row["attempts"] for row in delivered} == {1}
+    assert sorted(receiver.ids) == sorted(map(str, ids))
+
+
+async def test_kill_nine_with_calls_in_hand(quick: Settings, tmp_path: Path) -> None:
+    """Nothing is lost: what was under way is called again with the same id once its lease is over, the rest as well."""
+    async with receiving() as receiver:
+        async with working(quick) as world:
+            hooks, webhook_id = await hooked(world, receiver)
+        async with worker_process(quick, tmp_path / "worker.log") as process:
+            ids = await world.publish(*(created(hooks.user_id) for _ in range(100)))
+            await until_received([receiver], 10)
+            receiver.answers.clear()
+            await eventually(lambda: receiver.here)
+            await process.end(signal.SIGKILL)
+        receiver.answers.set()
+        # Instead of waiting for a minute and a half:
+        await world.fetch("UPDATE webhook_deliveries SET lease_until = now() WHERE lease_until IS NOT NULL")
+        await world.fetch("UPDATE jobs SET next_attempt_at = now() WHERE lane IS NOT NULL AND state = 'retrying'")
+        async with working(quick) as world:
+            hooks.world = world
+            await hooks.until(webhook_id, "delivered", 100, within=60)
+    assert set(receiver.ids) == set(map(str, ids))
+    assert len(receiver.ids) - 100 <= quick.webhook_calls_per_host
+
+
+async def test_a_worker_told_to_stop(quick: Settings) -> None:
+    """What does not end within the grace period is recorded, and called again by the next worker at once."""
+    async with receiving() as receiver:
+        receiver.answers.clear()
+        async with working(quick.model_copy(update={"shutdown_grace_s": 0.3})) as world:
+            hooks, webhook_id = await hooked(world, receiver)
+            await world.publish(created(hooks.user_id))
+            await eventually(lambda: receiver.here)
+        [row] = await world.fetch("SELECT * FROM jobs WHERE job = 'webhooks' AND lane IS NOT NULL")
+        assert (row["state"], row["last_error"]) == ("retrying", "Interrupted: the worker was told to stop")
+        [kept] = await world.fetch("SELECT * FROM webhook_deliveries")
+        assert (kept["state"], kept["lease_until"], bool(kept["error"])) == ("pending", None, True)
+        assert (await world.fetch("SELECT failing_since FROM webhooks"))[0]["failing_since"] is None
+        receiver.answers.set()
+        async with working(quick) as world:
+            hooks.world = world
+            await hooks.until(webhook_id, "delivered")
+    assert len(set(receiver.ids)) == 1
