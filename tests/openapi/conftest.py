@@ -19,7 +19,9 @@ def plain_logs() -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-async def system(plain_logs: None, backends: Backends, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+async def system(
+    plain_logs: None, backends: Backends, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[System]:
     uploads: Path = tmp_path_factory.mktemp("uploads")
     async with running(backends, uploads) as started:
         yield started

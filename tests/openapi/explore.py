@@ -10,6 +10,7 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import CheckFunction, not_a_server_error
 from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig
 from schemathesis.core.control import SkipTest
@@ -54,6 +55,11 @@ class Found:
         return f"{self.operations} operations, {self.requests} requests ({answers})"
 
 
+def explore(service: Service, things: Mapping[str, str], examples: int) -> Found:
+    """For a process of its own: Hypothesis wants `random` for itself, and the services use it, too."""
+    return Explorer(service, things, examples).run()
+
+
 class Explorer:
     """Tries one service. All that it does follows from the seed and the document."""
 
@@ -65,7 +71,6 @@ class Explorer:
         self._found = Found()
 
     def run(self) -> Found:
-        """Blocks: inside a running loop, `asyncio.to_thread` it."""
         with self._session:
             for operation in sorted(self._operations(), key=lambda each: (each.label in LAST, each.label)):
                 self._found.operations += 1
@@ -98,7 +103,7 @@ class Explorer:
 
             try:
                 each()
-            except SkipTest:  # an operation without input has no bad input
+            except (SkipTest, Unsatisfiable):  # an operation without input has no bad input
                 continue
 
     def _call(self, case: schemathesis.Case, who: Who, chance: random.Random) -> None:
@@ -106,7 +111,7 @@ class Explorer:
         answer = case.call(
             base_url=self._service.url,
             session=self._session,
-            headers=dict(self._service.credentials[who]),
+            headers=self._service.credentials[who].headers(),
             timeout=TIMEOUT_S,
         )
         self._found.answers[answer.status_code] += 1
@@ -115,7 +120,9 @@ class Explorer:
         except schemathesis.errors.FailureGroup as failures:
             for failure in failures.exceptions:
                 wrong = f"{case.operation.label}, {answer.status_code}: {failure}"
-                self._found.broken.setdefault(wrong.partition("\n")[0], f"as {who}: {failure}\n{case.as_curl_command()}")
+                self._found.broken.setdefault(
+                    wrong.partition("\n")[0], f"as {who}: {failure}\n{case.as_curl_command()}"
+                )
 
     def _name_what_exists(self, case: schemathesis.Case, chance: random.Random) -> None:
         """Half of the time, the id in the path is one of a thing that is there."""

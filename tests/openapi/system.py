@@ -40,12 +40,23 @@ EVERYBODY: tuple[Who, ...] = ("user", "support", "admin", "nobody")
 
 
 @dataclass(frozen=True)
+class Credentials:
+    """What somebody sends along to be known: to the gateway a token, to a service what the gateway would send."""
+
+    fixed: Mapping[str, str]
+    gateway: ServiceTokens | None = None
+
+    def headers(self) -> dict[str, str]:
+        return {**self.fixed, **(_bearer(self.gateway.token()) if self.gateway else {})}
+
+
+@dataclass(frozen=True)
 class Service:
-    """One service: where it is, what it says of itself, and how each role calls it."""
+    """One service: where it is, what it says of itself, and how everybody calls it."""
 
     url: str
     document: dict[str, Any]
-    credentials: Mapping[Who, Mapping[str, str]]
+    credentials: Mapping[Who, Credentials]
 
 
 @dataclass(frozen=True)
@@ -62,9 +73,10 @@ async def running(backends: Backends, uploads: Path) -> AsyncIterator[System]:
     databases = await asyncio.to_thread(_databases, backends)
     broker = await asyncio.to_thread(_vhost, backends)
     common: dict[str, Any] = {"environment": "development", "internal_token_secret": SECRET, "rabbitmq_url": broker}
+    lasting = {"access_token_ttl_s": 7200}
     cheap = {"argon2_time_cost": 1, "argon2_memory_kib": 8, "argon2_parallelism": 1}
     async with AsyncExitStack() as stack:
-        users = users_app(UsersSettings(**common, **cheap, database_url=databases["users"]))
+        users = users_app(UsersSettings(**common, **cheap, **lasting, database_url=databases["users"]))
         users_url = await _serve(stack, users)
         orders = orders_app(OrdersSettings(**common, database_url=databases["orders"]))
         orders_url = await _serve(stack, orders)
@@ -80,10 +92,10 @@ async def running(backends: Backends, uploads: Path) -> AsyncIterator[System]:
         people = await _people(url)
         tokens = {who: _bearer(users.state.user_tokens.issue(people[who], new_id(), who)) for who in people}
         things = await _things(url, tokens["user"])
-        direct = ServiceTokens(SECRET.get_secret_value(), "gateway")
-        asked = {who: _identified(direct, people[who], who) for who in people} | {"nobody": {}}
+        nobody: dict[Who, Credentials] = {"nobody": Credentials({})}
+        asked = nobody | {who: _identified(people[who], who) for who in people}
         services: dict[Name, Service] = {
-            "gateway": Service(url, gateway.openapi(), tokens | {"nobody": {}}),
+            "gateway": Service(url, gateway.openapi(), nobody | {who: Credentials(tokens[who]) for who in tokens}),
             "users": Service(users_url, users.openapi(), asked),
             "orders": Service(orders_url, orders.openapi(), asked),
             "worker": Service(worker_url, worker.openapi(), asked),
@@ -145,5 +157,6 @@ def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _identified(tokens: ServiceTokens, user_id: UUID, role: Role) -> dict[str, str]:
-    return {**_bearer(tokens.token()), "X-User-Id": str(user_id), "X-User-Role": role, "X-Session-Id": str(uuid4())}
+def _identified(user_id: UUID, role: Role) -> Credentials:
+    said = {"X-User-Id": str(user_id), "X-User-Role": role, "X-Session-Id": str(uuid4())}
+    return Credentials(said, ServiceTokens(SECRET.get_secret_value(), "gateway"))

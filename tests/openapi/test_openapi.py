@@ -1,22 +1,35 @@
 """What the services do is what their OpenAPI documents say, whatever is sent, and whoever sends it."""
 
 import asyncio
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from tests.openapi.explore import Explorer
+from tests.openapi.explore import explore
 from tests.openapi.system import NAMES, Name, System
 
-FEW, MANY = 8, 300
+FEW, MANY = 6, int(os.environ.get("FUZZ_EXAMPLES", "300"))
 """Examples of good input for each operation, and as many of bad input."""
+
+
+@pytest.fixture(scope="module")
+def explorer() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        yield pool
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     "examples", [pytest.param(FEW, id="few"), pytest.param(MANY, id="many", marks=pytest.mark.long)]
 )
-async def test_a_service_keeps_to_its_document(system: System, name: Name, examples: int) -> None:
+async def test_a_service_keeps_to_its_document(
+    system: System, explorer: ProcessPoolExecutor, name: Name, examples: int
+) -> None:
     """No 5xx; status, content type, headers and body of every answer are as described; errors are problems."""
-    found = await asyncio.to_thread(Explorer(system.services[name], system.things, examples).run)
+    trial = explore, system.services[name], system.things, examples
+    found = await asyncio.get_running_loop().run_in_executor(explorer, *trial)
     print(f"\n{name}: {found}")  # noqa: T201  `pytest -s` shows what was tried
     assert not found.broken, "\n\n".join(f"{wrong}\n{example}" for wrong, example in found.broken.items())
