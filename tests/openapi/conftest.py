@@ -1,7 +1,8 @@
-"""One system for all tests here."""
+"""One system for all tests here, and one process that explores it."""
 
+import multiprocessing
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import structlog
@@ -19,9 +20,12 @@ def plain_logs() -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-async def system(
-    plain_logs: None, backends: Backends, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[System]:
-    uploads: Path = tmp_path_factory.mktemp("uploads")
-    async with running(backends, uploads) as started:
+async def system(backends: Backends, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    async with running(backends, tmp_path_factory.mktemp("uploads")) as started:
         yield started
+
+
+@pytest.fixture(scope="package")
+def explorer() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        yield pool

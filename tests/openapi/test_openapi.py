@@ -1,9 +1,7 @@
 """What the services do is what their OpenAPI documents say, whatever is sent, and whoever sends it."""
 
 import asyncio
-import multiprocessing
 import os
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
@@ -13,12 +11,6 @@ from tests.openapi.system import NAMES, Name, System
 
 FEW, MANY = 6, int(os.environ.get("FUZZ_EXAMPLES", "300"))
 """Examples of good input for each operation, and as many of bad input."""
-
-
-@pytest.fixture(scope="module")
-def explorer() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        yield pool
 
 
 @pytest.mark.parametrize("name", NAMES)
