@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: env help install run test lint types e2e chaos bench fuzz sbom containers
+.PHONY: env help install run test lint types e2e containers fuzz sbom screenshots chaos bench
 
 INSTALL := @services/local/install.sh
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 install: ## Install what is missing: Python packages into .venv, RabbitMQ
 	$(INSTALL) python rabbitmq
@@ -14,7 +14,7 @@ run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--eph
 	@exec .venv/bin/dashboard up $(ARGS)
 
 test: ## Run every test but the long ones, against real servers (TEST_BACKENDS=docker|local)
-	$(INSTALL) python servers
+	$(INSTALL) python servers browser
 	.venv/bin/pytest -m "not long and not docker" $(ARGS)
 
 lint: ## Check style, formatting, which package may import which, and for known vulnerabilities (AUDIT=required)
@@ -31,8 +31,12 @@ types: ## Check types
 env: ## Write a .env with fresh secrets for docker compose, where there is none
 	@python3 deploy/compose/env.py
 
+screenshots: ## Take the README's pictures anew
+	$(INSTALL) python rabbitmq browser
+	.venv/bin/python -m tests.e2e.screenshots
+
 e2e: ## Run the tests that start the whole stack
-	$(INSTALL) python servers
+	$(INSTALL) python servers browser
 	.venv/bin/pytest -m e2e $(ARGS)
 
 containers: ## Run the tests that need Docker
@@ -52,6 +56,6 @@ chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SE
 	$(INSTALL) python servers
 	.venv/bin/python -m tests.chaos $(ARGS)
 
-bench: ## Measure, and write docs/performance.md (BENCH=gateway,faults,orders,worker,relay,pictures,reports,system)
+bench: ## Measure, and write docs/performance.md (BENCH=gateway,faults,orders,worker,relay,pictures,reports,streams,system)
 	$(INSTALL) python rabbitmq bench
 	.venv/bin/python -m tests.bench $(ARGS)

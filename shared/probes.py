@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -42,14 +43,18 @@ async def livez(request: Request) -> JSONResponse:
 @probes.get("/readyz")
 async def readyz(request: Request) -> JSONResponse:
     """200 when every needed dependency answers, else 503; names each with what is wrong."""
-    checks: Checks = request.app.state.checks
+    ready, body = await readiness(request.app.state.checks)
+    return JSONResponse(body, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+async def readiness(checks: Checks) -> tuple[bool, dict[str, Any]]:
+    """Whether the process is ready, and what it says of itself: `{status, checks}`."""
     every = checks.needed | checks.useful
     found = dict(zip(every, await asyncio.gather(*map(_outcome, every.values())), strict=True))
     failed = {name for name, outcome in found.items() if outcome != "ok"}
     ready = failed.isdisjoint(checks.needed)
     status = "unavailable" if not ready else "degraded" if failed else "ready"
-    body = {"status": status, "checks": found}
-    return JSONResponse(body, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+    return ready, {"status": status, "checks": found}
 
 
 async def _outcome(check: Check) -> str:

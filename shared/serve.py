@@ -42,7 +42,7 @@ def run(service: str, app: FastAPI, settings: ServiceSettings, internal: tuple[A
     if internal:
         servers.append(_server(internal[0], settings, internal[1], lifespan="off"))
     _spare_the_collector()
-    uvloop.run(_serve(servers))
+    uvloop.run(_serve(servers, app))
     background: Background | None = getattr(app.state, "background", None)
     if background and background.failure:
         sys.exit(f"{service}: {background.failure}")
@@ -77,8 +77,10 @@ def _server(app: ASGIApp, settings: ServiceSettings, port: int, lifespan: str) -
     )
 
 
-async def _serve(servers: list[Server]) -> None:
+async def _serve(servers: list[Server], app: FastAPI) -> None:
     def stop() -> None:
+        for hook in getattr(app.state, "stopping", ()):
+            hook()
         for server in servers:
             server.force_exit = server.should_exit
             server.should_exit = True

@@ -99,6 +99,11 @@ def key_id(token: str) -> str:
         raise InvalidToken(f"header: {broken}") from broken
 
 
+def expires_at(token: str) -> float:
+    """Until when a token that has been verified is valid, in Unix time."""
+    return float(jwt.decode(token, options={"verify_signature": False})["exp"])
+
+
 def verify_user_token(token: str, key: Ed25519PublicKey, leeway_s: float = 0) -> UserClaims:
     """The claims of a token signed by `key` for this system and valid now. Raises `InvalidToken`."""
     try:

@@ -46,6 +46,7 @@ JOBS: dict[str, tuple[type[events.Event], ...]] = {
         events.OrderPaid,
         events.OrderShipped,
         events.OrderCancelled,
+        events.ImportCompleted,
         events.UserUpdated,
     ),
 }

@@ -86,6 +86,7 @@ def _with_state(service: str, settings: ServiceSettings, lifespan: Lifespan) -> 
         app.state.settings = settings
         app.state.service_tokens = ServiceTokens(settings.internal_token_secret.get_secret_value(), service)
         app.state.checks = Checks()
+        app.state.stopping = []  # called when the process is told to end, before open requests are waited for
         async with lifespan(app):
             log.info("started", port=settings.port)
             yield

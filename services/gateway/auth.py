@@ -13,7 +13,7 @@ from services.gateway.settings import Settings
 from shared.errors import Forbidden, Unauthenticated
 from shared.identity import Caller
 from shared.logs import get_logger
-from shared.tokens import InvalidToken, key_id, verify_user_token
+from shared.tokens import InvalidToken, expires_at, key_id, verify_user_token
 
 log = get_logger(__name__)
 
@@ -68,6 +68,11 @@ class Authenticator:
         if self._revocations.knows(caller):
             raise InvalidAccessToken
         return caller
+
+    async def admit(self, authorization: bytes) -> Verified:
+        """The caller, and until when the token holds. Raises as `caller` does."""
+        caller = await self.bearer(authorization)
+        return Verified(caller, expires_at(bearer_token(authorization).decode("latin-1")) + self._leeway_s)
 
     def _known(self, token: bytes) -> Caller | None:
         if self._generation != self._keys.generation:

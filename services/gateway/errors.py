@@ -6,17 +6,21 @@ DashboardError
 │   └── ReportNotFound
 ├── Unauthenticated
 │   └── InvalidAccessToken
-├── BodyTooSlow   408
+├── Forbidden
+│   └── ForeignPage
+├── BodyTooSlow      408
+├── TooManyStreams   429
 └── Unavailable
     ├── NoPanelAvailable
     ├── KeysUnavailable
+    ├── GatewayStopping
     ├── ServiceUnavailable
     └── OutcomeUnknown
 """
 
 from typing import ClassVar
 
-from shared.errors import DashboardError, NotFound, Unauthenticated, Unavailable
+from shared.errors import DashboardError, Forbidden, NotFound, Unauthenticated, Unavailable
 
 
 class UserNotFound(NotFound):
@@ -32,9 +36,23 @@ class InvalidAccessToken(Unauthenticated):
     headers: ClassVar = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
 
+class ForeignPage(Forbidden):
+    code, title = "foreign_page", "Another site's page may not do this"
+
+
 class BodyTooSlow(DashboardError):
     status, code, title = 408, "body_too_slow", "The request's body took too long to arrive"
     headers: ClassVar = {"Connection": "close"}
+
+
+class TooManyStreams(DashboardError):
+    status, code, title = 429, "too_many_streams", "Too many live streams of this user are open"
+    headers: ClassVar = {"Retry-After": "10"}
+
+
+class GatewayStopping(Unavailable):
+    code, title = "gateway_stopping", "This process is about to end; try again"
+    headers: ClassVar = {"Retry-After": "1"}
 
 
 class NoPanelAvailable(Unavailable):

@@ -26,6 +26,8 @@ from services.gateway.panel_cache import PanelCache
 from services.gateway.panels import Service
 from services.gateway.revocation import Revocations
 from services.gateway.settings import Settings
+from services.gateway.status import SystemLook
+from services.gateway.streams import Streams
 from services.gateway.upstream import Upstream, http_transport
 from shared.background import Background
 from shared.tokens import ServiceTokens
@@ -48,6 +50,8 @@ class Gateway:
     fetcher: Fetcher
     dashboards: Dashboards
     many: Many
+    streams: Streams
+    system: SystemLook
     descriptions: Descriptions
 
 
@@ -77,6 +81,8 @@ def build(
     feed = LiveFeed(settings.rabbitmq_url, settings.feed_reconnect_s)
     feed.subscribe(invalidation)
     dashboards = Dashboards(cache, fetcher, known_good, settings)
+    streams = Streams(dashboards, revocations, settings)
+    feed.subscribe(streams)  # after the cache, so that what it reads is not the old
     return Gateway(
         settings=settings,
         upstreams=upstreams,
@@ -92,6 +98,8 @@ def build(
         fetcher=fetcher,
         dashboards=dashboards,
         many=Many(dashboards),
+        streams=streams,
+        system=SystemLook(transport, urls),
         descriptions=Descriptions(upstreams, settings),
     )
 
@@ -120,6 +128,9 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         background.start("live feed", gateway.feed.run)
         background.start("write-behind", gateway.known_good.write_behind)
         background.start("descriptions", gateway.descriptions.keep_fresh)
+        background.start("latencies", gateway.system.keep_time)
+        background.start("sessions of streams", gateway.streams.watch_sessions)
+        app.state.stopping.append(gateway.streams.stop)
         yield gateway
 
 

@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
-from services.gateway.routes import batch, dashboard, dashboard_openapi, passthrough, reports
+from services.gateway.routes import batch, dashboard, dashboard_openapi, events, passthrough, reports, session, status
+from services.gateway.routes import web as page
 from services.gateway.routes.table import OPERATIONS, body_limits
 from services.gateway.settings import Settings
 from shared import serve, web
@@ -30,7 +31,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "gateway",
         used,
         lifespan=lifespan,
-        routes=[*dashboard.routes(), batch.router, *reports.routes(), *passthrough.routes()],
+        routes=[
+            *dashboard.routes(),
+            *events.routes(),
+            *page.routes(),
+            batch.router,
+            session.router,
+            status.router,
+            *reports.routes(),
+            *passthrough.routes(),
+        ],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
         body_limits=body_limits(used.upload_max_bytes),
     )

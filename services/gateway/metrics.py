@@ -30,6 +30,9 @@ CACHE_BYTES = Gauge("gateway_cache_bytes", "Memory that kept panels take, about.
 CACHE_ENTRIES = Gauge("gateway_cache_entries", "Panels kept in memory.")
 FEED_CONNECTED = Gauge("gateway_feed_connected", "1 while the live feed is there, and panels are kept in memory.")
 FEED_MESSAGES = Tally("gateway_feed_messages_total", "Events and hints that the live feed has brought.", ["kind"])
+STREAMS = Gauge("gateway_streams", "Live streams that are open.")
+STREAM_EVENTS = Tally("gateway_stream_events_total", "Events sent to live streams.", ["kind"])
+STREAMS_TOO_SLOW = Counter("gateway_streams_too_slow_total", "Live streams ended since their client did not read.")
 WRITE_BEHIND_QUEUE = Gauge("gateway_write_behind_queue", "Panels waiting to be written to Redis.")
 WRITE_BEHIND_LOST = Counter(
     "gateway_write_behind_lost_total", "Panels that were not written to Redis, by reason.", ["reason"]

@@ -83,6 +83,26 @@ class Settings(ServiceSettings):
     watch_client_after_s: float = Field(0.05, gt=0)
     """A dashboard that takes longer is given up when its client leaves."""
 
+    secure_cookies: bool = False
+    """Whether the page's cookie goes over HTTPS alone; needs HTTPS in front of the gateway."""
+    session_cookie_ttl_s: int = Field(2_592_000, gt=0)
+    """How long a browser keeps the page's cookie; after so long without use, the session behind it has ended, too."""
+
+    stream_most_per_user: int = Field(8, ge=1)
+    """Live streams that one user may have open at this gateway."""
+    stream_heartbeat_s: float = Field(15, gt=0)
+    """The longest silence on a live stream."""
+    stream_send_timeout_s: float = Field(20, gt=0)
+    """A client that has not received what was sent for so long loses its stream."""
+    stream_reads_per_s: int = Field(5, ge=1)
+    """Panels read a second for one user's streams, however often they change."""
+    stream_retry_s: float = Field(2, gt=0)
+    """A panel that is not fresh is read again after that, while somebody looks at it,"""
+    stream_recheck_s: float = Field(30, gt=0)
+    """and every panel after that, whether somebody spoke of a change or not."""
+    stream_session_check_s: float = Field(1, gt=0)
+    """How soon a live stream notices that its session has ended, or its token expired."""
+
     jwks_refresh_s: float = Field(300, gt=0)
     jwks_retry_s: float = Field(1, gt=0)
     jwks_timeout_s: float = Field(2, gt=0)

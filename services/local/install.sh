@@ -4,6 +4,7 @@
 #   install.sh python      .venv with everything of uv.lock
 #   install.sh rabbitmq    rabbitmq-server, which no Python package brings
 #   install.sh servers     the same for tests, which can do without it where Docker answers
+#   install.sh browser     Chromium, in which the tests look at the page; they do without where it cannot be had
 #   install.sh bench       the load, and what the benchmarks compare with
 set -eu
 cd "$(dirname "$0")/../.."
@@ -110,6 +111,19 @@ install_servers() {
   install_rabbitmq
 }
 
+# ---------------------------------------------------------------- a browser
+install_browser() {
+  for name in chromium chromium-browser google-chrome google-chrome-stable; do
+    if have "$name"; then return 0; fi
+  done
+  if have apt-get && may_be_root && [ "$(. /etc/os-release && echo "$ID")" = debian ]; then
+    say "Installing chromium with apt"
+    apt_install chromium || say "Without a browser: apt could not install chromium, so the tests of the page are skipped"
+  else
+    say "Without a browser: install chromium or Chrome, else the tests of the page are skipped"
+  fi
+}
+
 # ---------------------------------------------------------------- Benchmarks
 lua_is_there() { [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ]; }
 
@@ -139,7 +153,7 @@ install_node_peers() (
 
 for part in "${@:-python}"; do
   case $part in
-    python | rabbitmq | servers | bench) "install_$part" ;;
-    *) fail "no part '$part': python, rabbitmq, servers, bench" ;;
+    python | rabbitmq | servers | browser | bench) "install_$part" ;;
+    *) fail "no part '$part': python, rabbitmq, servers, browser, bench" ;;
   esac
 done

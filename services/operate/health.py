@@ -6,12 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from services.operate.places import Process
+from shared.samples import Samples
 
 OUTBOX_PATIENCE_S = 60.0
 """A relay that works leaves no event waiting for so long."""
-
-Samples = Mapping[tuple[str, str], float]
-"""Values of metrics by the metric's name and the label that matters here; the sum where there are more labels."""
 
 
 @dataclass(frozen=True)

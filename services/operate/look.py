@@ -1,14 +1,13 @@
 """Asks every process how it is: `/readyz` for what it depends on, `/metrics` for what it counts. Needs no token."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
-from services.operate.health import Samples, Seen
+from services.operate.health import Seen
 from services.operate.places import Process
+from shared.samples import read_samples
 
 TIMEOUT_S = 4.0
 """Above what a process gives its own checks."""
@@ -36,7 +35,7 @@ async def _look_at(http: httpx.AsyncClient, process: Process) -> Seen:
         async with asyncio.timeout(TIMEOUT_S):
             probe, metrics = await asyncio.gather(http.get(f"{process.url}/readyz"), http.get(f"{process.url}/metrics"))
         told = probe.json()
-        samples = read_samples(metrics.raise_for_status().text)
+        samples = read_samples(metrics.raise_for_status().text, LABELS)
         return Seen(process, str(told["status"]), dict(told["checks"]), samples)
     except TimeoutError:
         return Seen(process, error=f"no answer within {TIMEOUT_S:g} s")
@@ -44,13 +43,3 @@ async def _look_at(http: httpx.AsyncClient, process: Process) -> Seen:
         return Seen(process, error=f"{type(error).__name__}: {error}".rstrip(": "))
     except (ValueError, KeyError, TypeError) as error:
         return Seen(process, error=f"answers, but not as one of our processes does ({error!r})")
-
-
-def read_samples(text: str) -> Samples:
-    """The metrics of `LABELS` in Prometheus' text format."""
-    found: dict[tuple[str, str], float] = defaultdict(float)
-    for family in text_string_to_metric_families(text):
-        if (label := LABELS.get(family.name)) is not None:
-            for sample in family.samples:
-                found[family.name, sample.labels.get(label, "")] += sample.value
-    return found

@@ -83,7 +83,7 @@ async def working(app: FastAPI, settings: Settings, internet: Internet) -> Async
             background.start("expired imports", partial(keep_deleting, db, storage, settings.purge_interval_s))
             background.start("mailer", mailer.run)
             background.start("importer", importer.run)
-            app.state.db, app.state.background = db, background
+            app.state.db, app.state.background, app.state.hints = db, background, hints
             app.state.uploads = Uploads(db, storage, settings.import_max_bytes)
             app.state.exporter = Exporter(settings)
             app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}

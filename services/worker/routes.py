@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 
 from services.worker import repository
+from services.worker.hints import Hints
 from shared.errors import NotFound
 from shared.identity import CallerDep
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
@@ -48,10 +49,14 @@ async def list_notifications(
 
 
 @router.post("/{notification_id}/read")
-async def read_notification(notification_id: UUID, caller: CallerDep, db: DatabaseDep) -> Notification:
+async def read_notification(
+    notification_id: UUID, caller: CallerDep, db: DatabaseDep, request: Request
+) -> Notification:
     """Marks one as read; once read, it stays so."""
     async with db.begin() as session:
         marked = await repository.mark_read(session, caller.user_id, notification_id)
         if marked is None:
             raise NotificationNotFound
-        return Notification.model_validate(marked)
+    hints: Hints = request.app.state.hints
+    hints.changed(caller.user_id, ["notifications"])
+    return Notification.model_validate(marked)

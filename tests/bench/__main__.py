@@ -10,7 +10,7 @@ from tests.bench.bed import bed
 from tests.bench.conditions import SMALL, Scale
 from tests.bench.report import Report, write
 
-NAMES = ("gateway", "faults", "orders", "worker", "relay", "pictures", "reports", "system")
+NAMES = ("gateway", "faults", "orders", "worker", "relay", "pictures", "reports", "streams", "system")
 
 
 def main() -> int:

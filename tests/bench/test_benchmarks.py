@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.backends import Backends
-from tests.bench import faults, gateway, orders, pictures, relay, reports, worker, wrk
+from tests.bench import faults, gateway, orders, pictures, relay, reports, streams, worker, wrk
 from tests.bench.bed import Bed, bed
 from tests.bench.conditions import SMALL
 from tests.bench.contestants import PEERS
@@ -64,3 +64,10 @@ def test_reports_are_downloaded_and_copied(ground: Bed) -> None:
     report = reports.run(ground, SMALL).text
     assert reports.PSQL in report
     assert "| gateway | report, gzip |" in report
+
+
+def test_open_streams_are_told_of_changes(ground: Bed) -> None:
+    """Every one of some streams is opened, and changes arrive on them."""
+    report = streams.run(ground, SMALL).text
+    assert "20 streams" in report
+    assert "| 100 |" in report

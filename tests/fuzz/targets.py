@@ -17,6 +17,7 @@ from starlette.requests import Request
 from services.gateway.changes import UnreadableChange, read_change
 from services.gateway.panels import PANELS, MalformedAnswer, read_answers
 from services.gateway.routes.dashboard import parse, wants_anew
+from services.gateway.sse import read_id
 from services.orders import imported
 from services.users.errors import UnusablePicture
 from services.users.routes.avatars import from_form, knows_etag
@@ -164,9 +165,11 @@ def header(told: str) -> None:
     """A value of any header is read as one, or passed over."""
     accepts_gzip(told)
     wants_anew.__wrapped__(told.encode("latin-1"))
+    assert all(panel and digest for panel, digest in read_id(told).items())
     trace = Trace.parse(told)
     assert trace is None or str(trace) == told
-    assert not knows_etag(told, "an etag that cannot be in there") or "*" in told
+    assert knows_etag(f'W/"x-64", {told}', '"x-64"')
+    assert not knows_etag(told, '"not in there"') or "*" in told
 
 
 # Files.

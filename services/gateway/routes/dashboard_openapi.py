@@ -29,6 +29,22 @@ QUERY = [
         "schema": {"type": "integer", "minimum": MIN_BUDGET_MS, "maximum": MAX_BUDGET_MS},
     },
 ]
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "the id of the last event that came: what has not changed since is not sent again",
+    "schema": {"type": "string"},
+}
+_EVENTS = """Each panel as it arrives, then every change.
+
+- `panel`: `{panel, status, age_ms, data, error}`, as in a dashboard
+- `ready`: every panel has come once
+- `import`: how an import goes on
+- `feed`: `{live}`, whether changes are heard of; when they are again, every panel comes anew
+- `end`: `{reason}`, before the stream is closed: `token_expired`, `session_ended`, `user_gone`, `shutting_down` or
+  `failed`
+
+A comment fills silence. 429 when the user has too many streams open."""
 _HEADERS = {
     "Dashboard-Complete": {"description": "whether every panel is fresh", "schema": {"type": "boolean"}},
     "Server-Timing": {"description": "one entry a panel", "schema": {"type": "string"}},
@@ -47,7 +63,19 @@ def describe(document: dict[str, Any]) -> None:
         "/v1/users/{id}/dashboard": {
             "get": _operation("read_dashboard", "A user's dashboard: one's own, for operators everyone's", [_USER_ID])
         },
+        "/v1/dashboard/events": {"get": _events()},
     }
+
+
+def _events() -> dict[str, Any]:
+    operation = _operation("follow_own_dashboard", "One's own dashboard, live", [_LAST_EVENT_ID])
+    operation["description"] = _EVENTS
+    del operation["parameters"][-1]  # the budget: a stream has none
+    operation["responses"]["200"] = {
+        "description": "server-sent events",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+    return operation
 
 
 def _operation(operation_id: str, summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:

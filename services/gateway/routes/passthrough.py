@@ -86,6 +86,7 @@ def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Ef
 
     async def run() -> None:
         gateway.invalidation.drop(caller.user_id, operation.touches)
+        gateway.streams.touched(caller.user_id, operation.touches)
         if operation.ends == "session":
             await gateway.revocations.end_session(caller)
         elif operation.ends == "user":

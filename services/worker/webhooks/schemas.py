@@ -10,7 +10,9 @@ from pydantic.json_schema import SkipJsonSchema
 
 from services.worker.webhooks.target import MAX_URL
 
-EventName = Literal["order.created", "order.paid", "order.shipped", "order.cancelled", "user.updated"]
+EventName = Literal[
+    "order.created", "order.paid", "order.shipped", "order.cancelled", "import.completed", "user.updated"
+]
 State = Literal["pending", "delivered", "failed", "cancelled"]
 StateQuery = Annotated[State | None, Query(description="only deliveries in this state")]
 

@@ -100,14 +100,21 @@ async def orders(backends: Backends) -> AsyncIterator[Orders]:
 
 @pytest.fixture
 def importing(settings: Settings, orders: Orders, tmp_path: Path) -> Settings:
-    """For a worker that imports."""
+    """For a worker that imports, and that a test has for itself."""
     more = {"orders_url": orders.url, "storage_url": (tmp_path / "uploads").as_uri()}
     return settings.model_copy(update=more)
 
 
-@pytest.fixture
-async def importer(importing: Settings) -> AsyncIterator[World]:
-    async with working(importing) as world:
+@pytest.fixture(scope="session")
+async def importer(
+    new_database: Callable[[], str],
+    new_vhost: Callable[[], str],
+    orders: Orders,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[World]:
+    """The worker by which most tests import: each as an owner of its own."""
+    more = {"orders_url": orders.url, "storage_url": (tmp_path_factory.mktemp("storage") / "uploads").as_uri()}
+    async with working(settings_for(new_database(), await asyncio.to_thread(new_vhost), **more)) as world:
         await world.until_ready()
         yield world
 

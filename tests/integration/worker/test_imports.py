@@ -153,11 +153,12 @@ async def test_the_list_is_read_page_by_page(owner: Owner) -> None:
     "data",
     [b"", b"\n", b"a,b\n1,2\n", csv_of().upper(), csv_of().decode().encode("utf-16"), b"\0" * 100, b"," * 1_000_000],
 )
-async def test_a_wrong_header_is_refused_at_once(owner: Owner, importing: Settings, data: bytes) -> None:
+async def test_a_wrong_header_is_refused_at_once(owner: Owner, importer: World, data: bytes) -> None:
     """422 that names the file; nothing of it is kept."""
+    before = stored(importer.settings)
     answer = await owner.upload(data)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "file")
-    assert stored(importing) == []
+    assert stored(importer.settings) == before
     assert (await owner.get("")).json()["items"] == []
 
 
@@ -195,10 +196,11 @@ FORMS = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-async def test_what_is_no_upload_is_refused(owner: Owner, importing: Settings, name: str) -> None:
+async def test_what_is_no_upload_is_refused(owner: Owner, importer: World, name: str) -> None:
     """With a problem, and nothing is kept."""
+    before = stored(importer.settings)
     kind, body, status = FORMS[name]
     headers = owner.headers | {"Content-Type": kind}
     answer = await owner.http.post("/v1/imports", content=body.replace(b"%s", csv_of()), headers=headers)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
-    assert stored(importing) == []
+    assert stored(importer.settings) == before

@@ -123,6 +123,22 @@ async def test_hints_after_a_commit(world: World) -> None:
                     break
 
 
+async def test_a_notification_that_was_read_is_hinted_at(world: World) -> None:
+    """So that other tabs show it as read, at whichever gateway they are."""
+    user_id = await user_with(world, 1)
+    items: Told = (await listed(world, user_id))["items"]  # type: ignore[assignment]
+    async with await aio_pika.connect(world.settings.rabbitmq_url) as connection:
+        channel = await connection.channel()
+        feed = await channel.declare_queue(exclusive=True, auto_delete=True)
+        await feed.bind(topology.LIVE, "hint")
+        await world.http.post(f"/v1/notifications/{items[0]['id']}/read", headers=as_user(user_id))
+        async with asyncio.timeout(15), feed.iterator() as hints:
+            async for hint in hints:
+                await hint.ack()
+                if json.loads(hint.body) == {"user_id": str(user_id), "panels": ["notifications"]}:
+                    break
+
+
 async def test_metrics(world: World) -> None:
     """The metrics count jobs by outcome."""
     await user_with(world, 1)

@@ -2,9 +2,10 @@
 
 import pytest
 
-from services.operate.health import Jobs, Outbox, Queue, Samples, Seen, assess
-from services.operate.look import read_samples
+from services.operate.health import Jobs, Outbox, Queue, Seen, assess
+from services.operate.look import LABELS
 from services.operate.places import Process
+from shared.samples import Samples, read_samples
 
 OUTBOX = {("outbox_waiting", ""): 5.0, ("outbox_oldest_age_seconds", ""): 1.26}
 WORKER = OUTBOX | {
@@ -90,4 +91,4 @@ outbox_waiting 4.0
 # TYPE other gauge
 other 1.0
 """
-    assert read_samples(text) == {("worker_jobs_dead", "email"): 5.0, ("outbox_waiting", ""): 4.0}
+    assert read_samples(text, LABELS) == {("worker_jobs_dead", "email"): 5.0, ("outbox_waiting", ""): 4.0}

@@ -1,0 +1,73 @@
+"""How long things took lately, from histograms that are there anyway: the difference between now and a minute ago."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from prometheus_client import Histogram
+
+Buckets = Mapping[float, float]
+"""Cumulative counts by upper bound, in seconds."""
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Of `calls` in the window, in milliseconds, as exact as the histogram's buckets; None without any call."""
+
+    calls: int
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+
+
+class Latencies:
+    """Of one histogram, by one of its labels."""
+
+    EVERY_S = 5.0
+    WINDOW = 12
+
+    def __init__(self, histogram: Histogram, label: str) -> None:
+        self._histogram = histogram
+        self._label = label
+        self._past: deque[Mapping[str, Buckets]] = deque([self._now()], maxlen=self.WINDOW)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(self.EVERY_S)
+            self._past.append(self._now())
+
+    def lately(self) -> Mapping[str, Percentiles]:
+        before = self._past[0]
+        return {key: percentiles(buckets, before.get(key, {})) for key, buckets in self._now().items()}
+
+    def _now(self) -> Mapping[str, Buckets]:
+        found: dict[str, dict[float, float]] = {}
+        for sample in self._histogram.collect()[0].samples:  # type: ignore[index]  # it is a list
+            if sample.name.endswith("_bucket"):
+                buckets = found.setdefault(sample.labels[self._label], {})
+                bound = float(sample.labels["le"])
+                buckets[bound] = buckets.get(bound, 0) + sample.value
+        return found
+
+
+def percentiles(now: Buckets, before: Buckets) -> Percentiles:
+    """Of what came between the two."""
+    bounds = sorted(now)
+    counts = [now[bound] - before.get(bound, 0) for bound in bounds]
+    calls = int(counts[-1]) if counts else 0
+    if not calls:
+        return Percentiles(0)
+    return Percentiles(calls, *(round(_quantile(bounds, counts, share) * 1000, 2) for share in (0.5, 0.95, 0.99)))
+
+
+def _quantile(bounds: Sequence[float], counts: Sequence[float], share: float) -> float:
+    """Evenly spread within its bucket; the last finite bound for what lies above it."""
+    rank = share * counts[-1]
+    steps = pairwise([(0.0, 0.0), *zip(bounds, counts, strict=True)])
+    for (low, below), (high, up_to) in steps:
+        if up_to >= rank and up_to > below:
+            return low if high == float("inf") else low + (high - low) * (rank - below) / (up_to - below)
+    return bounds[-2]

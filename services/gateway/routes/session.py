@@ -1,0 +1,116 @@
+"""The sign-in of the gateway's own page: its refresh token is a cookie that no script can read (decision 0020).
+
+Other clients use `/v1/tokens`. The cookie goes to these two paths alone, and only from the gateway's own pages.
+"""
+
+from typing import Annotated
+
+import httpx
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+
+from services.gateway.errors import ForeignPage, OutcomeUnknown, ServiceUnavailable
+from services.gateway.failures import Unreachable, UpstreamFailed
+from services.gateway.gateway import Gateway
+from services.gateway.headers import request_headers, response_headers
+from services.gateway.upstream import read_limited
+from shared.errors import InvalidInput
+
+PATH = "/web/session"
+COOKIE = "dashboard_session"
+MAX_ANSWER_BYTES = 64 * 1024
+FORM = "application/x-www-form-urlencoded"
+
+
+class TokenPair(msgspec.Struct):
+    access_token: str
+    token_type: str
+    expires_in: int
+    refresh_token: str
+
+
+async def _own_page(request: Request) -> None:
+    """Refuses what another site makes a browser send. Browsers name the site themselves; a JSON body or a method
+    other than POST, without CORS, no other site can send."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise ForeignPage
+    if request.method == "POST" and request.headers.get("Content-Type", "").partition(";")[0] != "application/json":
+        raise InvalidInput.of("Content-Type", "must be application/json")
+
+
+router = APIRouter(prefix=PATH, include_in_schema=False, dependencies=[Depends(_own_page)])
+
+
+def _gateway(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+GatewayDep = Annotated[Gateway, Depends(_gateway)]
+
+
+class Credentials(msgspec.Struct, forbid_unknown_fields=True):
+    email: str
+    password: str
+
+
+@router.post("")
+async def sign_in(request: Request, gateway: GatewayDep) -> Response:
+    """`{email, password}`; answers with an access token, and sets the cookie."""
+    try:
+        told = msgspec.json.decode(await request.body(), type=Credentials)
+    except msgspec.DecodeError as broken:
+        raise InvalidInput.of("body", str(broken)) from broken
+    form = {"grant_type": "password", "username": told.email, "password": told.password}
+    return await _exchange(request, gateway, "/v1/tokens", form)
+
+
+@router.post("/refresh")
+async def refresh(request: Request, gateway: GatewayDep) -> Response:
+    """A new access token for the cookie, which is replaced. 204 without one; 401 when it counts no longer."""
+    if not (token := request.cookies.get(COOKIE)):
+        return Response(status_code=204)
+    form = {"grant_type": "refresh_token", "refresh_token": token}
+    return await _exchange(request, gateway, "/v1/tokens/refresh", form)
+
+
+@router.delete("")
+async def forget(gateway: GatewayDep) -> Response:
+    """Take the cookie away; `DELETE /v1/tokens` ends the session itself."""
+    response = Response(status_code=204)
+    _set_cookie(response, "", 0, secure=gateway.settings.secure_cookies)
+    return response
+
+
+async def _exchange(request: Request, gateway: Gateway, target: str, form: dict[str, str]) -> Response:
+    peer = request.client.host if request.client else None
+    headers = request_headers([(b"content-type", FORM.encode())], None, peer)
+    body = str(httpx.QueryParams(form)).encode()
+    timeout_s = gateway.settings.pass_through_timeout_s
+    try:
+        answer = await gateway.upstreams["users"].send("POST", target, headers, body, timeout_s)
+        try:
+            content = await read_limited(answer, MAX_ANSWER_BYTES)
+        finally:
+            await answer.aclose()
+    except Unreachable as away:
+        raise ServiceUnavailable from away
+    except UpstreamFailed as unknown:
+        raise OutcomeUnknown from unknown
+    if answer.status_code != httpx.codes.OK:
+        kept = dict(response_headers(answer.headers.raw))
+        kept.pop(b"content-length", None)
+        return Response(content, answer.status_code, {k.decode(): v.decode("latin-1") for k, v in kept.items()})
+    return _signed_in(msgspec.json.decode(content, type=TokenPair), gateway)
+
+
+def _signed_in(pair: TokenPair, gateway: Gateway) -> Response:
+    shown = {"access_token": pair.access_token, "token_type": pair.token_type, "expires_in": pair.expires_in}
+    response = Response(msgspec.json.encode(shown), 200, {"Cache-Control": "no-store"}, "application/json")
+    settings = gateway.settings
+    _set_cookie(response, pair.refresh_token, settings.session_cookie_ttl_s, secure=settings.secure_cookies)
+    return response
+
+
+def _set_cookie(response: Response, value: str, ttl_s: int, *, secure: bool) -> None:
+    response.set_cookie(COOKIE, value, max_age=ttl_s, path=PATH, httponly=True, samesite="strict", secure=secure)

@@ -1,0 +1,107 @@
+"""The page at `/`, and that of the operators at `/ops`: files of `services/gateway/web`, as they are.
+
+What a page needs beside itself is under `/assets/<version>/`, where the version is a digest of it all: a browser keeps
+it for good, and a new version is another address.
+"""
+
+import gzip
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from shared.web import AsgiRoute
+
+FOLDER = Path(__file__).parent.parent / "web"
+VERSION_MARK = b"{{version}}"
+PAGES = {"/": "index.html", "/ops": "ops.html"}
+
+REVALIDATE, FOR_GOOD = b"no-cache", b"public, max-age=31536000, immutable"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_SECURITY = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=()"),
+]
+
+
+@dataclass(frozen=True)
+class File:
+    body: bytes
+    packed: bytes
+    etag: bytes
+    kind: bytes
+
+
+@dataclass(frozen=True)
+class Site:
+    version: str
+    pages: dict[str, File]
+    assets: dict[str, File]
+
+
+@cache
+def site() -> Site:
+    """All files, read once."""
+    bodies = {str(path.relative_to(FOLDER)): path.read_bytes() for path in sorted(FOLDER.rglob("*")) if path.is_file()}
+    everything = hashlib.sha256(b"".join(name.encode() + body for name, body in bodies.items()))
+    version = everything.hexdigest()[:12]
+    pages = {
+        path: _file(name, bodies.pop(name).replace(VERSION_MARK, version.encode())) for path, name in PAGES.items()
+    }
+    return Site(version, pages, {name: _file(name, body) for name, body in bodies.items()})
+
+
+def _file(name: str, body: bytes) -> File:
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    charset = "; charset=utf-8" if kind.startswith("text/") or kind == "image/svg+xml" else ""
+    etag = b'"%b"' % hashlib.sha256(body).hexdigest()[:16].encode()
+    return File(body, gzip.compress(body, 9, mtime=0), etag, (kind + charset).encode())
+
+
+class PageEndpoint:
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
+        await _answer(scope, send, site().pages[scope["path"]], REVALIDATE)
+
+
+class AssetEndpoint:
+    """Under another version's address there is what there is now: while gateways are being replaced, a page of one
+    may ask the other."""
+
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
+        asked = scope["path_params"]
+        file = site().assets.get(asked["name"])
+        if file is None:
+            raise HTTPException(404)
+        await _answer(scope, send, file, FOR_GOOD if asked["version"] == site().version else REVALIDATE)
+
+
+def routes() -> list[AsgiRoute]:
+    assets = AsgiRoute("/assets/{version}/{name:path}", AssetEndpoint(), methods=["GET"])
+    return [*(AsgiRoute(path, PageEndpoint(), methods=["GET"]) for path in PAGES), assets]
+
+
+async def _answer(scope: Scope, send: Send, file: File, caching: bytes) -> None:
+    told = dict(scope["headers"])
+    headers = [*_SECURITY, (b"cache-control", caching), (b"etag", file.etag), (b"vary", b"accept-encoding")]
+    if file.etag in told.get(b"if-none-match", b""):
+        await send({"type": "http.response.start", "status": 304, "headers": headers})
+        await send({"type": "http.response.body"})
+        return
+    body = file.body
+    if b"gzip" in told.get(b"accept-encoding", b"") and len(file.packed) < len(body):
+        body = file.packed
+        headers.append((b"content-encoding", b"gzip"))
+    headers += [(b"content-type", file.kind), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -1,0 +1,270 @@
+"""How the whole system is, for operators: what every process says of itself, and what this gateway sees of them."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+import httpx
+from prometheus_client import Gauge
+from pydantic import BaseModel, Field
+from pyqwest import Transport
+from pyqwest.httpx import AsyncPyqwestTransport
+
+from services.gateway import metrics
+from services.gateway.latency import Latencies
+from services.gateway.panels import PANELS, Service
+from shared import clock
+from shared.probes import Checks, readiness
+from shared.samples import Samples, read_samples
+
+TIMEOUT_S = 3.0
+KEEP_S = 1.0
+"""However many operators look, the processes are asked once a second."""
+
+LABELS = {
+    "worker_queue_messages": "queue",
+    "worker_queue_consumers": "queue",
+    "worker_jobs_dead": "job",
+    "worker_jobs_retrying": "job",
+    "worker_jobs": "job",
+    "outbox_waiting": "",
+    "outbox_oldest_age_seconds": "",
+}
+BREAKER: dict[float, Literal["closed", "half_open", "open"]] = {0: "closed", 1: "half_open", 2: "open"}
+
+
+class ProcessStatus(BaseModel):
+    """`checks` has what the process depends on, each `ok` or what is wrong; `error` why it could not be asked."""
+
+    name: str = Field(description="the service, numbered where there are several addresses")
+    status: Literal["ready", "degraded", "unavailable", "unreachable"]
+    checks: dict[str, str] = {}
+    error: str | None = None
+
+
+class ServiceStatus(BaseModel):
+    """How this gateway gets on with a service."""
+
+    name: str
+    breaker: Literal["closed", "half_open", "open"]
+    calls_in_flight: int
+
+
+class PanelStatus(BaseModel):
+    """Calls to the service in the last minute (each for many users), and how panels were answered since the start."""
+
+    name: str
+    calls: int
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    fresh: int
+    stale: int
+    unavailable: int
+
+
+class GatewayStatus(BaseModel):
+    """This gateway's own."""
+
+    feed_connected: bool
+    streams: int
+    cache_entries: int
+    cache_bytes: int
+    cache_hits: int
+    cache_misses: int
+
+
+class QueueStatus(BaseModel):
+    name: str
+    messages: int
+    consumers: int
+
+
+class OutboxStatus(BaseModel):
+    """Null where the service could not be asked."""
+
+    service: str
+    rows: int | None
+    oldest_s: float | None
+
+
+class JobStatus(BaseModel):
+    """`attempts` since the worker's start: how fast it rises is the throughput."""
+
+    job: str
+    attempts: int
+    retrying: int
+    dead: int
+
+
+class SystemStatus(BaseModel):
+    at: datetime
+    processes: list[ProcessStatus]
+    services: list[ServiceStatus]
+    panels: list[PanelStatus]
+    gateway: GatewayStatus
+    queues: list[QueueStatus] = Field(description="empty where no worker knows them")
+    outboxes: list[OutboxStatus]
+    jobs: list[JobStatus]
+
+
+Seen = tuple[ProcessStatus, Samples]
+
+
+class SystemLook:
+    """Looks at everything, at most once a second."""
+
+    def __init__(self, transport: Transport, urls: Mapping[Service, str]) -> None:
+        self._transport = AsyncPyqwestTransport(transport)
+        self._places = [(name, url) for service, several in urls.items() for name, url in _numbered(service, several)]
+        self._latencies = Latencies(metrics.PANEL_SECONDS, "panel")
+        self._lock = asyncio.Lock()
+        self._last: tuple[float, SystemStatus] | None = None
+
+    async def keep_time(self) -> None:
+        """Until cancelled: without it there is nothing to compare latencies with."""
+        await self._latencies.run()
+
+    async def look(self, checks: Checks, streams: int) -> SystemStatus:
+        async with self._lock:
+            if self._last is None or time.monotonic() - self._last[0] > KEEP_S:
+                self._last = time.monotonic(), await self._look(checks, streams)
+            return self._last[1]
+
+    async def _look(self, checks: Checks, streams: int) -> SystemStatus:
+        (_, own), *seen = await asyncio.gather(readiness(checks), *(self._ask(name, url) for name, url in self._places))
+        workers = [samples for status, samples in seen if _service(status) == "worker" and samples]
+        return SystemStatus(
+            at=clock.now(),
+            processes=[ProcessStatus(name="gateway", **own), *(status for status, _ in seen)],
+            services=[_of_service(name) for name in dict.fromkeys(_service(status) for status, _ in seen)],
+            panels=self._panels(),
+            gateway=_own(streams),
+            queues=_queues(workers),
+            outboxes=[_outbox(service, seen) for service in ("users", "orders", "worker")],
+            jobs=_jobs(workers),
+        )
+
+    async def _ask(self, name: str, url: str) -> Seen:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                probe, counted = await asyncio.gather(self._get(f"{url}/readyz"), self._get(f"{url}/metrics"))
+            told = probe.json()
+            status = ProcessStatus(name=name, status=told["status"], checks=told["checks"])
+            return status, read_samples(counted.text, LABELS)
+        except TimeoutError:
+            return ProcessStatus(name=name, status="unreachable", error=f"no answer within {TIMEOUT_S:g} s"), {}
+        except httpx.HTTPError as failure:
+            return ProcessStatus(name=name, status="unreachable", error=str(failure)[:200]), {}
+        except (ValueError, KeyError, TypeError) as odd:
+            return ProcessStatus(name=name, status="unreachable", error=f"an odd answer: {odd!r}"[:200]), {}
+
+    async def _get(self, url: str) -> httpx.Response:
+        response = await self._transport.handle_async_request(httpx.Request("GET", url))
+        try:
+            await response.aread()
+        finally:
+            await response.aclose()
+        return response
+
+    def _panels(self) -> list[PanelStatus]:
+        lately = self._latencies.lately()
+        found = []
+        for panel in PANELS:
+            answered = {
+                status: sum(
+                    n for (name, how, _), n in metrics.PANELS.counts.items() if (name, how) == (panel.name, status)
+                )
+                for status in ("fresh", "stale", "unavailable")
+            }
+            took = lately.get(panel.name)
+            found.append(
+                PanelStatus(
+                    name=panel.name,
+                    calls=took.calls if took else 0,
+                    p50_ms=took and took.p50_ms,
+                    p95_ms=took and took.p95_ms,
+                    p99_ms=took and took.p99_ms,
+                    **answered,
+                )
+            )
+        return found
+
+
+def _numbered(service: str, urls: str) -> Iterable[tuple[str, str]]:
+    for number, url in enumerate(urls.split(","), 1):
+        yield (service if number == 1 else f"{service}-{number}"), url.rstrip("/")
+
+
+def _service(status: ProcessStatus) -> str:
+    return status.name.partition("-")[0]
+
+
+def _of_service(name: str) -> ServiceStatus:
+    breaker = BREAKER[_values(metrics.BREAKER_STATE, "service").get(name, 0)]
+    in_flight = _values(metrics.CALLS_IN_FLIGHT, "service").get(name, 0)
+    return ServiceStatus(name=name, breaker=breaker, calls_in_flight=int(in_flight))
+
+
+def _values(gauge: Gauge, label: str) -> dict[str, float]:
+    return {sample.labels[label]: sample.value for family in gauge.collect() for sample in family.samples}
+
+
+def _own(streams: int) -> GatewayStatus:
+    lookups = metrics.CACHE_LOOKUPS.counts
+    return GatewayStatus(
+        feed_connected=bool(_only(metrics.FEED_CONNECTED)),
+        streams=streams,
+        cache_entries=int(_only(metrics.CACHE_ENTRIES)),
+        cache_bytes=int(_only(metrics.CACHE_BYTES)),
+        cache_hits=sum(count for (_, outcome), count in lookups.items() if outcome == "hit"),
+        cache_misses=sum(count for (_, outcome), count in lookups.items() if outcome == "miss"),
+    )
+
+
+def _only(gauge: Gauge) -> float:
+    return next(sample.value for family in gauge.collect() for sample in family.samples)
+
+
+def _queues(workers: Sequence[Samples]) -> list[QueueStatus]:
+    messages, consumers = _largest(workers, "worker_queue_messages"), _largest(workers, "worker_queue_consumers")
+    return [
+        QueueStatus(name=name, messages=int(messages[name]), consumers=int(consumers.get(name, 0)))
+        for name in sorted(messages)
+    ]
+
+
+def _jobs(workers: Sequence[Samples]) -> list[JobStatus]:
+    dead, retrying = _largest(workers, "worker_jobs_dead"), _largest(workers, "worker_jobs_retrying")
+    attempts: dict[str, float] = {}
+    for (name, job), value in (item for samples in workers for item in samples.items()):
+        if name == "worker_jobs":
+            attempts[job] = attempts.get(job, 0) + value
+    return [
+        JobStatus(
+            job=job,
+            attempts=int(attempts.get(job, 0)),
+            retrying=int(retrying.get(job, 0)),
+            dead=int(dead.get(job, 0)),
+        )
+        for job in sorted(dead.keys() | retrying.keys() | attempts.keys())
+    ]
+
+
+def _outbox(service: str, seen: Sequence[Seen]) -> OutboxStatus:
+    known = [samples for status, samples in seen if _service(status) == service and samples]
+    rows, oldest = _largest(known, "outbox_waiting"), _largest(known, "outbox_oldest_age_seconds")
+    if not rows:
+        return OutboxStatus(service=service, rows=None, oldest_s=None)
+    return OutboxStatus(service=service, rows=int(rows[""]), oldest_s=round(oldest.get("", 0), 1))
+
+
+def _largest(several: Sequence[Samples], metric: str) -> dict[str, float]:
+    """By label. All processes of a service measure the same thing, so that their values are not added up."""
+    found: dict[str, float] = {}
+    for (name, label), value in (item for samples in several for item in samples.items()):
+        if name == metric:
+            found[label] = max(found.get(label, 0), value)
+    return found

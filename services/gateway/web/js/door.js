@@ -1,0 +1,78 @@
+// Sign in, or register.
+import { Problem } from "./api.js";
+import { el, replace } from "./dom.js";
+import { field, form } from "./forms.js";
+import * as session from "./session.js";
+
+const TITLES = { "sign-in": "Sign in", register: "Create account" };
+
+/** The form; `message` says why somebody who was signed in is not any more. */
+export function door(message) {
+  const body = el("div");
+  const tabs = el("div", { class: "segments", role: "group", "aria-label": "What to do" });
+  let email = "";
+
+  const show = (which) => {
+    email = body.querySelector("[name=email]")?.value ?? email;
+    tabs.replaceChildren(...Object.entries(TITLES).map(([key, title]) =>
+      el("button", { type: "button", "aria-pressed": String(key === which), onclick: () => show(key) }, title)));
+    replace(body, which === "register" ? registration(email) : signingIn(email));
+    body.querySelector("input").focus();
+  };
+  show("sign-in");
+
+  return el("div", { class: "door" },
+    el("div", { class: "intro" },
+      el("h1", {}, "Everything at a glance"),
+      el("p", {}, "Your orders, spending and notifications, live.")),
+    message && el("p", { class: "form-error", role: "alert" }, message),
+    el("div", { class: "card" }, el("div", { class: "card-body" }, tabs, body)));
+}
+
+const address = (value) => field("E-mail", "email", { type: "email", autocomplete: "username", required: true, value });
+
+function signingIn(email) {
+  return form(
+    [address(email), field("Password", "password", { type: "password", autocomplete: "current-password", required: true })],
+    el("button", { class: "button primary", type: "submit" }, "Sign in"),
+    (data) => enter(data.get("email"), data.get("password")));
+}
+
+function registration(email) {
+  return form(
+    [
+      field("Name", "name", { autocomplete: "name", required: true, maxlength: 100 }),
+      address(email),
+      field("Password", "password", { type: "password", autocomplete: "new-password", required: true, minlength: 8, maxlength: 128 },
+        "At least 8 characters."),
+    ],
+    el("button", { class: "button primary", type: "submit" }, "Create account"),
+    async (data) => {
+      await register(Object.fromEntries(data));
+      await enter(data.get("email"), data.get("password"));
+    });
+}
+
+async function register(body) {
+  const response = await attempt(() => fetch("/v1/users", {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  }));
+  if (!response.ok) throw await Problem.of(response);
+}
+
+async function enter(email, password) {
+  try {
+    await attempt(() => session.signIn(email, password));
+  } catch (refused) {
+    throw refused instanceof Response ? await Problem.of(refused) : refused;
+  }
+}
+
+async function attempt(work) {
+  try {
+    return await work();
+  } catch (failure) {
+    if (failure instanceof TypeError) throw new Problem(0, { detail: "The server cannot be reached. Try again in a moment." });
+    throw failure;
+  }
+}

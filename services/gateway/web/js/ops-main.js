@@ -1,0 +1,47 @@
+// Where the operators' page begins.
+import { door } from "./door.js";
+import { el } from "./dom.js";
+import { Operations } from "./ops.js";
+import { accountMenu } from "./profile.js";
+import * as session from "./session.js";
+import { setUpTheme } from "./theme.js";
+
+const content = document.getElementById("content");
+const account = document.getElementById("account");
+let operations = null;
+let message = null;
+
+function show() {
+  operations?.close();
+  operations = null;
+  account.hidden = !session.isSignedIn();
+  account.replaceChildren();
+  if (!session.isSignedIn()) {
+    content.replaceChildren(door(message));
+    content.querySelector("input").focus();
+    message = null;
+    return;
+  }
+  account.append(accountMenu(null));
+  const { role } = session.claims();
+  if (["admin", "support"].includes(role)) operations = new Operations(content, role === "admin");
+  else content.replaceChildren(notForYou());
+}
+
+const notForYou = () => el("div", { class: "door" }, el("div", { class: "intro" },
+  el("h1", {}, "For operators only"),
+  el("p", {}, "This account may not see how the system is doing. ", el("a", { href: "/" }, "Go to your dashboard"), ".")));
+
+session.changes.addEventListener("signed-in", show);
+session.changes.addEventListener("signed-out", ({ detail }) => {
+  message = detail;
+  show();
+});
+
+setUpTheme(document.getElementById("theme"));
+try {
+  await session.resume();
+} catch {
+  message = "The server cannot be reached right now. You can try to sign in.";
+}
+show();

@@ -1,0 +1,138 @@
+// The recent orders, what can be done with each, and the older ones on request.
+import { call, get } from "./api.js";
+import { confirmed, el, openDialog, toast } from "./dom.js";
+import { money, plural, shortId, when, whenExactly } from "./format.js";
+import { openOrderForm } from "./order-form.js";
+import { panelCard } from "./panels.js";
+
+const LOOK = { created: ["info", "Open"], paid: ["good", "Paid"], shipped: ["", "Shipped"], cancelled: ["bad", "Cancelled"] };
+const AT_FIRST = 8;
+const A_PAGE = 50;
+
+export const statusChip = (status) => el("span", { class: `chip ${LOOK[status]?.[0] ?? ""}` }, LOOK[status]?.[1] ?? status);
+
+export function ordersCard(panels) {
+  /** Orders that were loaded beyond the panel's, by id. */
+  const older = new Map();
+  const seen = new Set();
+  let shown = AT_FIRST;
+  let cursor;
+
+  const redraw = () => panels.dispatchEvent(new CustomEvent("orders"));
+  const more = async (button) => {
+    const known = all(panels, older).length;
+    button.disabled = true;
+    try {
+      if (shown >= known || known - shown < AT_FIRST) await load();
+      shown += shown === AT_FIRST ? 12 : A_PAGE;
+    } catch (problem) {
+      toast(problem.message);
+    }
+    redraw();
+  };
+  const load = async () => {
+    if (cursor === null) return;
+    const page = await get(`/v1/orders?limit=${A_PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+    for (const order of page.items) older.set(order.id, order);
+    cursor = page.next_cursor;
+  };
+  const change = (order) => {
+    if (older.has(order.id)) older.set(order.id, order);
+    panels.patch("orders", (orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
+  };
+
+  return panelCard(panels, "orders", "Recent orders", (recent) => {
+    const orders = all(panels, older);
+    if (!orders.length) return nothing(panels);
+    const first = seen.size === 0;
+    const rows = orders.slice(0, shown).map((order) => row(order, change, !first && !seen.has(order.id)));
+    for (const order of orders) seen.add(order.id);
+    const isMore = shown < orders.length || (cursor !== null && recent.length >= 20);
+    return [
+      el("table", { class: "orders", role: "table" },
+        el("thead", {}, el("tr", {}, ["Order", "Placed", "Items"].map((title) => el("th", { scope: "col" }, title)),
+          el("th", { scope: "col", class: "right" }, "Total"), el("th", { scope: "col" }, "Status"),
+          el("th", {}, el("span", { class: "hidden-text" }, "Actions")))),
+        el("tbody", { role: "rowgroup" }, rows)),
+      isMore && el("div", { class: "more" },
+        el("button", { class: "button small", type: "button", "data-key": "more", onclick: (event) => more(event.currentTarget) }, "Show more")),
+    ];
+  }, { flush: true });
+}
+
+/** The panel's orders and the older ones, each once, the newest first; what the panel says of one counts. */
+function all(panels, older) {
+  const byId = new Map([...older, ...(panels.of("orders")?.data ?? []).map((order) => [order.id, order])]);
+  return [...byId.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+}
+
+const nothing = (panels) => el("div", { class: "empty" },
+  el("p", {}, "No orders yet."),
+  el("button", { class: "button", type: "button", onclick: () => openOrderForm(panels) }, "Place the first one"));
+
+function row(order, change, isNew) {
+  return el("tr", { role: "row", class: isNew ? "new" : null, "data-order": order.id },
+    el("td", { role: "cell", class: "id" }, el("button", {
+      class: "link mono", type: "button", "data-key": `order-${order.id}`, "aria-label": `Order ${shortId(order.id)}: details`,
+      onclick: () => details(order.id),
+    }, shortId(order.id))),
+    el("td", { role: "cell", class: "when muted" }, el("time", { datetime: order.created_at, title: whenExactly(order.created_at) }, when(order.created_at))),
+    el("td", { role: "cell", class: "count-of muted" }, plural(order.item_count, "item")),
+    el("td", { role: "cell", class: "total right" }, money(order.total, order.currency)),
+    el("td", { role: "cell", class: "status" }, statusChip(order.status)),
+    el("td", { role: "cell", class: "do" }, actions(order, change)));
+}
+
+function actions(order, change) {
+  const buttons = [];
+  const name = shortId(order.id);
+  if (order.status === "created") {
+    buttons.push(el("button", { class: "button small", type: "button", "data-key": `pay-${order.id}`, "aria-label": `Pay order ${name}`, onclick: (event) => move(event.currentTarget, order, "pay", "has been paid", change) }, "Pay"));
+  }
+  if (["created", "paid"].includes(order.status)) {
+    buttons.push(el("button", { class: "button small", type: "button", "data-key": `cancel-${order.id}`, "aria-label": `Cancel order ${name}`, onclick: (event) => cancel(event.currentTarget, order, change) }, "Cancel"));
+  }
+  return buttons.length ? el("span", { class: "buttons" }, buttons) : null;
+}
+
+async function cancel(button, order, change) {
+  const sure = await confirmed(`Cancel order ${shortId(order.id)}?`, `It is about ${money(order.total, order.currency)}. This cannot be undone.`, "Cancel the order");
+  if (sure) await move(button, order, "cancel", "has been cancelled", change);
+}
+
+async function move(button, order, action, done, change) {
+  button.disabled = true;
+  try {
+    const moved = await (await call("POST", `/v1/orders/${order.id}/${action}`)).json();
+    change(moved);
+    toast(`Order ${shortId(order.id)} ${done}.`);
+  } catch (problem) {
+    button.disabled = false;
+    toast(problem.message);
+  }
+}
+
+function details(id) {
+  openDialog(`Order ${shortId(id)}`, () => {
+    const body = el("div", { "aria-live": "polite" }, el("p", { class: "muted" }, "Loading…"));
+    get(`/v1/orders/${id}`).then((order) => body.replaceChildren(...lines(order)), (problem) => body.replaceChildren(el("p", { class: "form-error" }, problem.message)));
+    return body;
+  }, { wide: true });
+}
+
+function lines(order) {
+  return [
+    el("dl", { class: "facts" },
+      el("dt", {}, "Status"), el("dd", {}, statusChip(order.status)),
+      el("dt", {}, "Placed"), el("dd", {}, whenExactly(order.created_at)),
+      el("dt", {}, "Number"), el("dd", { class: "mono small" }, order.id)),
+    el("div", { class: "scroll" }, el("table", {},
+      el("thead", {}, el("tr", {}, el("th", {}, "Item"), el("th", { class: "right" }, "Quantity"), el("th", { class: "right" }, "Price"), el("th", { class: "right" }, "Sum"))),
+      el("tbody", {}, order.items.map((item) => el("tr", {},
+        el("td", {}, item.name, el("br"), el("span", { class: "muted small mono" }, item.sku)),
+        el("td", { class: "right" }, String(item.quantity)),
+        el("td", { class: "right" }, money(item.unit_price, order.currency)),
+        el("td", { class: "right" }, money(item.unit_price * item.quantity, order.currency))))))),
+    el("p", { class: "sum" }, "Total", el("strong", {}, money(order.total, order.currency))),
+  ];
+}

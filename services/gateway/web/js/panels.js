@@ -1,0 +1,114 @@
+// What is known of each panel, and the card that shows it: its content, and honestly how fresh that is.
+import { get } from "./api.js";
+import { el, replace } from "./dom.js";
+import { atClock, REASONS } from "./format.js";
+
+/** Panels by name: `{status, data, error, at}`; `at` is when what is shown was true. */
+export class Panels extends EventTarget {
+  #known = new Map();
+  #live = false;
+
+  /** Whether changes arrive: only then is what was fresh once still so. */
+  get live() {
+    return this.#live;
+  }
+
+  set live(live) {
+    if (live === this.#live) return;
+    this.#live = live;
+    this.dispatchEvent(new CustomEvent("live"));
+  }
+
+  of(name) {
+    return this.#known.get(name);
+  }
+
+  take({ panel, status, age_ms: age, data, error }) {
+    this.#known.set(panel, { status, data, error, at: Date.now() - (age ?? 0) });
+    this.dispatchEvent(new CustomEvent(panel));
+  }
+
+  /** Shows a change before the server has spoken of it. */
+  patch(name, change) {
+    const known = this.#known.get(name);
+    if (!known?.data) return;
+    this.#known.set(name, { ...known, data: change(known.data) });
+    this.dispatchEvent(new CustomEvent(name));
+  }
+
+  /** Has one panel read anew; raises a `Problem`. */
+  async reload(name) {
+    const { panels } = await get(`/v1/dashboard?panels=${name}`, { headers: { "Cache-Control": "no-cache" } });
+    this.take({ panel: name, ...panels[name] });
+  }
+}
+
+let cards = 0;
+
+/** A card for one panel. `fill(data)` gives its content; `head` stands beside the title. */
+export function panelCard(panels, name, title, fill, { head = [], flush = false } = {}) {
+  const freshness = el("span", { class: "freshness" });
+  const note = el("div", { class: "stale-note", hidden: true });
+  const body = el("div", { class: flush ? "card-body flush" : "card-body" });
+  const heading = el("h2", { id: `card-${++cards}` }, title);
+  const card = el("section", { class: "card", "aria-labelledby": heading.id, "data-panel": name },
+    el("div", { class: "card-head" }, heading, head, el("span", { class: "grow" }), freshness), note, body);
+
+  const show = () => {
+    const known = panels.of(name);
+    card.dataset.status = known?.status ?? "loading";
+    card.setAttribute("aria-busy", String(!known));
+    note.hidden = known?.status !== "stale";
+    body.hidden = false;
+    if (!known) {
+      replace(body, skeleton());
+      return;
+    }
+    replace(freshness, freshnessOf(known, panels.live));
+    if (known.status === "unavailable") {
+      replace(body, away(panels, name, title, known.error));
+      return;
+    }
+    if (known.status === "stale") {
+      replace(note, el("span", {}, `As it was at ${atClock(known.at)}: ${REASONS[known.error?.code] ?? "it cannot be read now"}.`),
+        retryButton(panels, name));
+    }
+    replace(body, fill(known.data));
+  };
+  panels.addEventListener(name, show);
+  panels.addEventListener("live", () => {
+    const known = panels.of(name);
+    if (known) replace(freshness, freshnessOf(known, panels.live));
+  });
+  show();
+  return card;
+}
+
+function freshnessOf({ status, at }, live) {
+  const title = `read at ${atClock(at)}`;
+  if (status === "fresh") return el("span", { title }, live ? "Up to date" : `As of ${atClock(at)}`);
+  if (status === "stale") return el("span", { class: "chip warn", title }, "Stale");
+  return el("span", { class: "chip bad" }, "Unavailable");
+}
+
+function away(panels, name, title, error) {
+  return el("div", { class: "away" },
+    el("p", {}, `${title} cannot be shown now: ${REASONS[error?.code] ?? "something went wrong"}.`),
+    el("p", { class: "small" }, "It comes back by itself as soon as it can be read."),
+    retryButton(panels, name));
+}
+
+function retryButton(panels, name) {
+  const button = el("button", { class: "button small", type: "button", "data-key": `retry-${name}` }, "Try again");
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      await panels.reload(name);
+    } catch {
+      button.disabled = false; // what there is still stands on the page, with the reason
+    }
+  });
+  return button;
+}
+
+const skeleton = () => el("div", { class: "skeleton", "aria-label": "Loading", role: "img" }, el("i"), el("i"), el("i"));

@@ -1,0 +1,118 @@
+// Who somebody is: the card, the picture, and the menu in the corner.
+import { call, get, Problem } from "./api.js";
+import { el, openDialog, replace, toast } from "./dom.js";
+import { field, form } from "./forms.js";
+import { initials, onDate } from "./format.js";
+import { panelCard } from "./panels.js";
+import * as session from "./session.js";
+
+const pictures = new Map();
+
+/** A picture as an object URL, fetched once: the address needs the token, which an `<img>` cannot send. */
+function picture(url, size) {
+  const at = new URL(url, location.origin);
+  at.searchParams.set("size", String(size));
+  const key = at.pathname + at.search;
+  if (!pictures.has(key)) {
+    pictures.set(key, call("GET", key).then((response) => response.blob()).then((blob) => URL.createObjectURL(blob)));
+    pictures.get(key).catch(() => pictures.delete(key));
+  }
+  return pictures.get(key);
+}
+
+export function avatar(user, size) {
+  const place = el("span", { class: size > 40 ? "avatar large" : "avatar", "aria-hidden": "true" }, initials(user.name));
+  if (user.avatar_url) {
+    picture(user.avatar_url, size > 40 ? 256 : 64)
+      .then((src) => place.replaceChildren(el("img", { src, alt: "" })))
+      .catch(() => {}); // the initials stay
+  }
+  return place;
+}
+
+export function profileCard(panels) {
+  return panelCard(panels, "user", "Profile", (user) => [
+    el("div", { class: "profile" }, avatar(user, 72),
+      el("div", { class: "text" },
+        el("p", { class: "name", title: user.name }, user.name),
+        el("p", { class: "muted", title: user.email }, user.email),
+        el("p", { class: "muted small" }, `Member since ${onDate(user.created_at)}`))),
+    el("div", { class: "profile-actions" },
+      el("button", { class: "button small", type: "button", "data-key": "edit", onclick: () => edit(panels, user) }, "Edit profile"),
+      el("span", { class: "button small file-button" }, "Change picture",
+        el("input", { type: "file", accept: "image/png,image/jpeg,image/webp", "aria-label": "Change picture", onchange: (event) => upload(panels, event.target) })),
+      user.avatar_url && el("button", { class: "button small", type: "button", onclick: () => remove(panels) }, "Remove picture")),
+  ]);
+}
+
+async function upload(panels, input) {
+  const [file] = input.files;
+  input.value = "";
+  if (!file) return;
+  try {
+    await call("PUT", "/v1/me/avatar", { body: file, headers: { "Content-Type": file.type } });
+    await panels.reload("user");
+    toast("Your picture has been changed.");
+  } catch (problem) {
+    toast(problem.status === 413 ? "This picture is too large." : problem.message);
+  }
+}
+
+async function remove(panels) {
+  try {
+    await call("DELETE", "/v1/me/avatar");
+    await panels.reload("user");
+    toast("Your picture has been removed.");
+  } catch (problem) {
+    toast(problem.message);
+  }
+}
+
+function edit(panels, user) {
+  openDialog("Edit profile", (close) => form(
+    [
+      field("Name", "name", { value: user.name, required: true, maxlength: 100, autocomplete: "name" }),
+      field("E-mail", "email", { type: "email", value: user.email, required: true, autocomplete: "email" }),
+      field("New password", "password", { type: "password", minlength: 8, maxlength: 128, autocomplete: "new-password" }, "Leave it empty to keep the present one."),
+      field("Present password", "current_password", { type: "password", autocomplete: "current-password" }, "Needed for a new e-mail address or password."),
+    ],
+    el("div", { class: "actions" },
+      el("button", { class: "button", type: "button", onclick: close }, "Cancel"),
+      el("button", { class: "button primary", type: "submit" }, "Save")),
+    async (data) => {
+      const change = Object.fromEntries([...data].filter(([key, value]) => value !== "" && value !== user[key]));
+      if (Object.keys(change).length) await call("PATCH", "/v1/me", { json: change });
+      close();
+      await panels.reload("user").catch(() => {}); // the stream brings it
+      toast("Your profile has been saved.");
+    }));
+}
+
+/** The button in the corner, and what hangs off it. */
+export function accountMenu(panels) {
+  const button = el("button", { class: "who-button", type: "button", popovertarget: "account-menu", "aria-label": "Account" },
+    el("span", { class: "avatar", "aria-hidden": "true" }, "…"));
+  const who = el("div", { class: "who" }, "Signed in");
+  const { role } = session.claims();
+  const menu = el("div", { id: "account-menu", class: "menu", popover: "auto" }, who,
+    ["admin", "support"].includes(role) && el("a", { href: "/ops" }, "Operations"),
+    el("button", { type: "button", onclick: () => session.signOut() }, "Sign out"));
+  panels?.addEventListener("user", () => {
+    const user = panels.of("user").data;
+    if (!user) return;
+    replace(button, avatar(user, 36));
+    who.replaceChildren(el("strong", {}, user.name), el("br"), el("span", { class: "muted" }, user.email));
+  });
+  if (!panels) nameFromServer(button, who);
+  return el("div", {}, button, menu);
+}
+
+async function nameFromServer(button, who) {
+  try {
+    const user = await get("/v1/me");
+    replace(button, avatar(user, 36));
+    who.replaceChildren(el("strong", {}, user.name), el("br"), el("span", { class: "muted" }, user.email));
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+  }
+}

@@ -1,0 +1,30 @@
+// The theme: what the system says, until somebody chooses.
+import { icon } from "./dom.js";
+
+const ICONS = { system: "contrast", light: "sun", dark: "moon" };
+const NEXT = { system: "light", light: "dark", dark: "system" };
+const system = matchMedia("(prefers-color-scheme: dark)");
+
+const chosen = () => document.documentElement.dataset.theme ?? "system";
+
+export function setUpTheme(button) {
+  const show = () => {
+    button.replaceChildren(icon(ICONS[chosen()]));
+    button.setAttribute("aria-label", `Theme: ${chosen()}`);
+    button.title = `Theme: ${chosen()}`;
+    dispatchEvent(new Event("theme"));
+  };
+  button.addEventListener("click", () => {
+    const next = NEXT[chosen()];
+    if (next === "system") {
+      delete document.documentElement.dataset.theme;
+      localStorage.removeItem("theme");
+    } else {
+      document.documentElement.dataset.theme = next;
+      localStorage.setItem("theme", next);
+    }
+    show();
+  });
+  system.addEventListener("change", show);
+  show();
+}

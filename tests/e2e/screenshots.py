@@ -1,0 +1,147 @@
+"""`python -m tests.e2e.screenshots [FOLDER]`: the README's pictures, of the one-machine stack with demo data."""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+from PIL import Image
+from playwright.async_api import Browser, Page, expect
+
+from services import demo
+from services.local.ports import free_port
+from tests.e2e.browser import executable, launched, shows, visiting
+from tests.e2e.operators import bury, query
+from tests.e2e.stack import Person, Stack
+from tests.waiting import wait_until
+
+FOLDER = Path("docs/images")
+FAILED = (
+    ("email", "550 no such mailbox", "SMTPRecipientRefused: 550 5.1.1 <kim@example.org>: no such mailbox", 14),
+    ("notifications", "invalid event", "InvalidEvent: order.created lacks the field `total` - at `$`", 3),
+)
+SPREAD = """
+    UPDATE notifications SET created_at = created_at - ranked.place * interval '97 minutes'
+    FROM (SELECT user_id, id, row_number() OVER (PARTITION BY user_id ORDER BY id DESC) - 1 AS place FROM notifications)
+        AS ranked
+    WHERE notifications.user_id = ranked.user_id AND notifications.id = ranked.id
+"""
+COLOURS = 256
+"""Of the palette: flat surfaces and text need no more, and a picture is a third of the size."""
+
+
+def main() -> None:
+    if executable() is None:
+        sys.exit("no Chromium: services/local/install.sh browser")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="dashboard-pictures-") as place:
+        stack = Stack(Path(place) / "data", Path(place) / "up.log")
+        command = [
+            sys.executable,
+            "-m",
+            "services.cli",
+            "up",
+            "--port",
+            str(free_port()),
+            "--data-dir",
+            str(stack.folder),
+        ]
+        with stack.log.open("w") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            wait_until(lambda: "is ready" in stack.log.read_text() or process.poll() is not None, within=120)
+            _prepare(stack)
+            asyncio.run(_take_all(stack, folder))
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _prepare(stack: Stack) -> None:
+    """Some orders in another currency, and jobs for operators to look at."""
+    with httpx.Client(base_url=stack.url) as http:
+        form = {"username": demo.USER, "password": demo.PASSWORD}
+        token = http.post("/v1/tokens", data=form).raise_for_status().json()["access_token"]
+        http.headers["Authorization"] = f"Bearer {token}"
+        for price in (2500, 7200, 1840):
+            item = {"sku": "print-a2", "name": "Print, A2", "quantity": 1, "unit_price": price}
+            order = http.post("/v1/orders", json={"currency": "USD", "items": [item]}).raise_for_status().json()
+        http.post(f"/v1/orders/{order['id']}/pay").raise_for_status()
+        wait_until(lambda: len(_panel(http, "notifications")) >= 20)
+        for note in _panel(http, "notifications")[3:]:
+            http.post(f"/v1/notifications/{note['id']}/read").raise_for_status()
+    for job, cause, error, count in FAILED:
+        bury(stack, cause, count)
+        query(stack, "worker", "UPDATE jobs SET job = $1, last_error = $2 WHERE error_group = $3", job, error, cause)
+    # The demo's events of 30 days have all just been told of: as if that had been all along.
+    query(stack, "worker", SPREAD)
+
+
+def _panel(http: httpx.Client, name: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = (
+        http.get(f"/v1/dashboard?panels={name}").raise_for_status().json()["panels"][name]["data"]
+    )
+    return found
+
+
+async def _take_all(stack: Stack, folder: Path) -> None:
+    async with launched() as browser:
+        await _dashboard(browser, stack, folder / "dashboard.png")
+        await _dashboard(browser, stack, folder / "dark.png", scheme="dark")
+        await _phone(browser, stack, folder / "phone.png")
+        await _degraded(browser, stack, folder / "degraded.png")
+        await _operations(browser, stack, folder / "operations.png")
+
+
+async def _dashboard(browser: Browser, stack: Stack, path: Path, **look: str) -> None:
+    async with visiting(browser, stack, height=980, device_scale_factor=2, **look) as visitor:  # type: ignore[arg-type]
+        await _save(await _settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD)), path)
+
+
+async def _phone(browser: Browser, stack: Stack, path: Path) -> None:
+    async with visiting(browser, stack, width=360, height=780, device_scale_factor=2) as visitor:
+        await _save(await _settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD)), path)
+
+
+async def _degraded(browser: Browser, stack: Stack, path: Path) -> None:
+    async with visiting(browser, stack, height=980, device_scale_factor=2) as visitor:
+        page = await _settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD))
+        async with AsyncExitStack() as frozen:
+            frozen.enter_context(stack.frozen("orders"))
+            await page.get_by_role("button", name="Pay order").first.click(no_wait_after=True)
+            await shows(page, "orders", "stale", within_s=60)
+            await _save(page, path)
+
+
+async def _operations(browser: Browser, stack: Stack, path: Path) -> None:
+    async with visiting(browser, stack, height=1180, device_scale_factor=2) as visitor:
+        page = await visitor.signs_in(demo.ADMIN, "/ops", demo.PASSWORD)
+        await expect(page.locator("[data-group]")).to_have_count(2)
+        await expect(page.locator("canvas")).to_have_count(1)
+        somebody = await asyncio.to_thread(Person, stack)
+        for number in range(60):  # a line needs some points
+            await asyncio.to_thread(somebody.order, number % 7 + 1)
+            await page.wait_for_timeout(20 + number % 20 * 20)
+        await _save(page, path)
+
+
+async def _settled(page: Page) -> Page:
+    for panel in ("user", "orders", "notifications", "analytics"):
+        await shows(page, panel, "fresh")
+    await expect(page.locator("canvas")).to_have_count(1)
+    await page.wait_for_timeout(300)  # the chart is drawn with the next frame
+    return page
+
+
+async def _save(page: Page, path: Path) -> None:
+    taken = Image.open(BytesIO(await page.screenshot(full_page=path.stem == "operations")))
+    taken.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
