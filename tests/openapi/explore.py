@@ -81,7 +81,7 @@ class Explorer:
     def _operations(self) -> Iterator[schemathesis.APIOperation]:
         # Identity comes from the roles, not from what could be generated.
         generation = GenerationConfig(with_security_parameters=False)
-        project = ProjectConfig(generation=generation, max_stream_events=1)
+        project = ProjectConfig(generation=generation, max_stream_events=6)
         config = schemathesis.Config(projects=ProjectsConfig(default=project))
         schema = schemathesis.openapi.from_dict(self._service.document, config=config)
         return (each.ok() for each in schema.get_all_operations())
