@@ -29,6 +29,7 @@ from tests.integration.gateway.served import listening
 from tests.waiting import eventually
 
 SECRET = SecretStr("a secret that only these tests know")
+NOBODY = "smtp://127.0.0.1:1"
 PASSWORD = "correct horse battery"
 ORDER = {"currency": "EUR", "items": [{"sku": "tea", "name": "Green tea", "quantity": 2, "unit_price": 1250}]}
 CSV = b"reference,currency,sku,name,quantity,unit_price,ordered_at\nr-1,EUR,tea,Tea,x,1,2026-01-31T12:00:00Z\n"
@@ -67,40 +68,58 @@ class System:
     things: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Places:
+    """What the services need around them."""
+
+    databases: Mapping[str, str]
+    broker: str
+    redis: str
+    uploads: str
+
+    @property
+    def common(self) -> dict[str, Any]:
+        return {"environment": "development", "internal_token_secret": SECRET, "rabbitmq_url": self.broker}
+
+
 @asynccontextmanager
 async def running(backends: Backends, uploads: Path) -> AsyncIterator[System]:
     """The system on fresh databases and a virtual host of its own."""
     databases = await asyncio.to_thread(_databases, backends)
     broker = await asyncio.to_thread(_vhost, backends)
-    common: dict[str, Any] = {"environment": "development", "internal_token_secret": SECRET, "rabbitmq_url": broker}
-    lasting = {"access_token_ttl_s": 7200}
-    cheap = {"argon2_time_cost": 1, "argon2_memory_kib": 8, "argon2_parallelism": 1}
     async with AsyncExitStack() as stack:
-        users = users_app(UsersSettings(**common, **cheap, **lasting, database_url=databases["users"]))
-        users_url = await _serve(stack, users)
-        orders = orders_app(OrdersSettings(**common, database_url=databases["orders"]))
-        orders_url = await _serve(stack, orders)
-        own = {"orders_url": orders_url, "storage_url": uploads.as_uri(), "smtp_url": "smtp://127.0.0.1:1"}
-        worker = worker_app(WorkerSettings(**common, **own, database_url=databases["worker"]))
-        worker_url = await _serve(stack, worker)
-        urls = {"users_url": users_url, "orders_url": orders_url, "worker_url": worker_url}
-        more = {"redis_url": backends.redis.url, "jwks_url": f"{users_url}/.well-known/jwks.json"}
-        gateway = gateway_app(GatewaySettings(**common, **urls, **more, jwks_retry_s=0.05, openapi_retry_s=0.05))
-        url = await _serve(stack, gateway)
-        await eventually(lambda: len(gateway.state.gateway.descriptions.documents) == 3)
-        await eventually(lambda: bool(gateway.state.gateway.keys.keys))
-        people = await _people(url)
-        tokens = {who: _bearer(users.state.user_tokens.issue(people[who], new_id(), who)) for who in people}
-        things = await _things(url, tokens["user"])
+        apps, urls = await _start(stack, Places(databases, broker, backends.redis.url, uploads.as_uri()))
+        await eventually(lambda: len(apps["gateway"].state.gateway.descriptions.documents) == 3)
+        await eventually(lambda: bool(apps["gateway"].state.gateway.keys.keys))
+        people = await _people(urls["gateway"])
+        issue = apps["users"].state.user_tokens.issue
+        tokens = {who: _bearer(issue(people[who], new_id(), who)) for who in people}
+        things = await _things(urls["gateway"], tokens["user"])
         nobody: dict[Who, Credentials] = {"nobody": Credentials({})}
-        asked = nobody | {who: _identified(people[who], who) for who in people}
-        services: dict[Name, Service] = {
-            "gateway": Service(url, gateway.openapi(), nobody | {who: Credentials(tokens[who]) for who in tokens}),
-            "users": Service(users_url, users.openapi(), asked),
-            "orders": Service(orders_url, orders.openapi(), asked),
-            "worker": Service(worker_url, worker.openapi(), asked),
+        to_gateway = nobody | {who: Credentials(tokens[who]) for who in people}
+        to_service = nobody | {who: _identified(people[who], who) for who in people}
+        services = {
+            name: Service(urls[name], apps[name].openapi(), to_gateway if name == "gateway" else to_service)
+            for name in NAMES
         }
         yield System(services, things | {"users": str(people["user"])})
+
+
+async def _start(stack: AsyncExitStack, places: Places) -> tuple[dict[Name, FastAPI], dict[Name, str]]:
+    """All four, and where they listen."""
+    quick: dict[str, Any] = {"argon2_time_cost": 1, "argon2_memory_kib": 8, "argon2_parallelism": 1}
+    lasting: dict[str, Any] = {"access_token_ttl_s": 7200}
+    users = users_app(UsersSettings(**places.common, **quick, **lasting, database_url=places.databases["users"]))
+    orders = orders_app(OrdersSettings(**places.common, database_url=places.databases["orders"]))
+    urls: dict[Name, str] = {"users": await _serve(stack, users), "orders": await _serve(stack, orders)}
+    own: dict[str, Any] = {"orders_url": urls["orders"], "storage_url": places.uploads, "smtp_url": NOBODY}
+    worker = worker_app(WorkerSettings(**places.common, **own, database_url=places.databases["worker"]))
+    urls["worker"] = await _serve(stack, worker)
+    behind: dict[str, Any] = {f"{name}_url": url for name, url in urls.items()}
+    behind |= {"redis_url": places.redis, "jwks_url": f"{urls['users']}/.well-known/jwks.json"}
+    gateway = gateway_app(GatewaySettings(**places.common, **behind, jwks_retry_s=0.05, openapi_retry_s=0.05))
+    urls["gateway"] = await _serve(stack, gateway)
+    return {"gateway": gateway, "users": users, "orders": orders, "worker": worker}, urls
 
 
 async def _serve(stack: AsyncExitStack, app: FastAPI) -> str:

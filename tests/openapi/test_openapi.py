@@ -21,7 +21,7 @@ async def test_a_service_keeps_to_its_document(
     system: System, explorer: ProcessPoolExecutor, name: Name, examples: int
 ) -> None:
     """No 5xx; status, content type, headers and body of every answer are as described; errors are problems."""
-    trial = explore, system.services[name], system.things, examples
-    found = await asyncio.get_running_loop().run_in_executor(explorer, *trial)
+    loop = asyncio.get_running_loop()
+    found = await loop.run_in_executor(explorer, explore, system.services[name], system.things, examples)
     print(f"\n{name}: {found}")  # noqa: T201  `pytest -s` shows what was tried
     assert not found.broken, "\n\n".join(f"{wrong}\n{example}" for wrong, example in found.broken.items())
