@@ -31,3 +31,14 @@ def test_what_is_no_batch_is_invalid_input(body: bytes) -> None:
     """As a whole."""
     with pytest.raises(InvalidInput):
         read(body)
+
+
+@pytest.mark.parametrize("row", [[], ROW[:6], [*ROW, "more"], None, "text", 7, {}], ids=repr)
+def test_a_row_of_another_shape_costs_itself_alone_or_the_batch(row: Any) -> None:
+    """An error of that row, or invalid input; never another error."""
+    try:
+        read_batch = read(batch(ROW, row))
+    except InvalidInput:
+        return
+    assert {error.row for error in read_batch.errors} == {1}
+    assert read_batch.orders.keys() == {0}
