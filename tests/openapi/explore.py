@@ -86,7 +86,7 @@ class Explorer:
     def _operations(self) -> Iterator[Operation]:
         # Identity comes from the roles, not from what could be generated.
         generation = GenerationConfig(with_security_parameters=False)
-        project = ProjectConfig(generation=generation, max_stream_events=6)
+        project = ProjectConfig(generation=generation, max_stream_events=2)
         config = schemathesis.Config(projects=ProjectsConfig(default=project))
         schema = schemathesis.openapi.from_dict(self._service.document, config=config)
         for found in schema.get_all_operations():
