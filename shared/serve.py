@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
+import socket
 import sys
 from collections.abc import Generator
 
@@ -20,12 +22,21 @@ from shared.trailers import TrailersProtocol
 KEEP_ALIVE_S = 75
 """Longer than clients keep an idle connection, so that it is they who close it."""
 
-COLLECT_AFTER = 10_000
+COLLECT_AFTER = 50_000
 """Objects made and not freed before the collector looks at the youngest."""
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to `run`."""
+    """A uvicorn server that leaves signals to `run`, and lets go of peers that take nothing of what they were sent."""
+
+    PEER_PATIENCE_MS = 60_000
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted connections inherit it
+            for listening in (one for server in self.servers for one in server.sockets):
+                with socket.socket(fileno=os.dup(listening.fileno())) as same:
+                    same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.PEER_PATIENCE_MS)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

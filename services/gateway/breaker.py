@@ -24,8 +24,8 @@ class State(IntEnum):
 
 @dataclass(frozen=True)
 class BreakerPolicy:
-    """Opens when `error_rate` of at least `min_calls` calls within `window_s` have failed; after `open_s` lets
-    `probes` calls through, which must all succeed."""
+    """Opens when `error_rate` of at least `min_calls` calls within `window_s` have failed, or `min_calls` in a row;
+    after `open_s` lets `probes` calls through, which must all succeed."""
 
     window_s: float
     min_calls: int
@@ -48,14 +48,16 @@ class Window:
     def __init__(self, seconds: float) -> None:
         self._slice_s = seconds / self.SLICES
         self._slices: deque[list[int]] = deque()
+        self.failed_in_a_row = 0
 
     def add(self, now: float, failed: bool) -> None:
         number = int(now / self._slice_s)
         if not self._slices or self._slices[-1][0] != number:
-            self._slices.append([number, 0, 0])
             self._forget_before(number)
+            self._slices.append([number, 0, 0])
         self._slices[-1][1] += 1
         self._slices[-1][2] += failed
+        self.failed_in_a_row = self.failed_in_a_row + 1 if failed else 0
 
     def counts(self, now: float) -> tuple[int, int]:
         """Calls and failures."""
@@ -65,6 +67,8 @@ class Window:
     def _forget_before(self, number: int) -> None:
         while self._slices and self._slices[0][0] <= number - self.SLICES:
             self._slices.popleft()
+        if not self._slices:
+            self.failed_in_a_row = 0
 
 
 class Breaker:
@@ -105,7 +109,8 @@ class Breaker:
             self._probing -= 1
 
     def _is_too_much(self, calls: int, failures: int) -> bool:
-        return calls >= self._policy.min_calls and failures >= calls * self._policy.error_rate
+        least = self._policy.min_calls
+        return self._window.failed_in_a_row >= least or (calls >= least and failures >= calls * self._policy.error_rate)
 
     def _record_probe(self, failed: bool) -> None:
         self._passed += not failed

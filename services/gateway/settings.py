@@ -69,7 +69,8 @@ class Settings(ServiceSettings):
     breaker_window_s: float = Field(10, gt=0)
     breaker_min_calls: int = Field(10, ge=1)
     breaker_error_rate: float = Field(0.5, gt=0, le=1)
-    """A service of which this part of the window's calls failed is not asked..."""
+    """A service of which this part of the window's calls failed, or so many in a row as `breaker_min_calls`, is not
+    asked..."""
     breaker_open_s: float = Field(2, gt=0)
     """... for so long;"""
     breaker_probes: int = Field(3, ge=1)

@@ -21,10 +21,10 @@ from tests.bench.queueing import Place
 from tests.bench.report import Report, ratios, spread, table
 
 NAME = "worker"
-EVENTS, FEW = 4000, 200
+EVENTS, FEW = 12_000, 200
 STARTED = 0.25
 """The share of the events after which counting begins: by then a process has long started."""
-WITHIN_S = 120
+WITHIN_S = 240
 OURS, PLAIN, ONE = "ours", "FastStream, a transaction an event", "FastStream, a statement an event"
 TABLES = ("jobs", "user_rollups", "user_status_rollups", "user_currency_rollups", "daily_rollups")
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

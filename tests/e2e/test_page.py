@@ -319,6 +319,28 @@ async def test_without_a_connection_nothing_is_called_up_to_date(
         await expect(page.locator("tr[data-order]")).to_have_count(1)
 
 
+async def test_a_webhook_is_added_and_removed(browser: Browser, stack: Stack, person: Person) -> None:
+    """Its secret is shown once; a wrong address is said at the field; each call is listed."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        await page.get_by_role("button", name="Add a webhook").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Address").fill("nowhere")
+        await dialog.get_by_role("button", name="Add").click()
+        await expect(dialog.locator(".wrong")).to_be_visible()
+        await _accessible(page)
+        await dialog.get_by_label("Address").fill("https://127.0.0.1:9/hooks")
+        await dialog.get_by_role("button", name="Add").click()
+        await expect(dialog.locator(".secret")).to_contain_text("whsec_")
+        await dialog.get_by_role("button", name="I have kept it").click()
+        await page.get_by_role("button", name="Calls to https://127.0.0.1:9/hooks").click()
+        await expect(dialog).to_contain_text("Nothing has been sent yet.")
+        await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="Remove https://127.0.0.1:9/hooks").click()
+        await dialog.get_by_role("button", name="Remove").click()
+        await expect(page.get_by_text("No webhook yet.")).to_be_visible()
+
+
 @pytest.fixture
 async def admin(stack: Stack) -> Operator:
     return await asyncio.to_thread(Operator, stack, "admin")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from aio_pika.abc import AbstractChannel
 
 from shared import topology
 from shared.ids import new_id
+from shared.serve import Server
 from shared.tokens import UserTokens
 from tests.backends import RabbitBackend
 from tests.integration.gateway.conftest import SEED, Start, World
@@ -281,22 +283,32 @@ async def test_stopping_ends_all_streams_at_once(world: World) -> None:
 
 
 async def test_a_client_that_does_not_read_costs_a_bounded_amount(
-    start: Start, rabbitmq: RabbitBackend, channel: AbstractChannel
+    start: Start, rabbitmq: RabbitBackend, channel: AbstractChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It loses its stream, and until then one reading of each panel is all that is kept for it."""
+    """It loses its stream, until then one reading of each panel is all that is kept for it, and its connection is not
+    kept for long either."""
+    monkeypatch.setattr(Server, "PEER_PATIENCE_MS", 500)
     settings = {"rabbitmq_url": rabbitmq.url, "stream_send_timeout_s": 0.2, "stream_reads_per_s": 1000}
     async with start(**settings) as world, listening(world.app) as port:
         await eventually(lambda: world.gateway.cache.trusted)
         user_id = new_id()
         _shows(world.orders, "orders", [{"id": "x" * 500_000}])
         bearer = world.bearer(user_id)["Authorization"]
-        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
-        writer.write(f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer}\r\n\r\n".encode())
-        await eventually(lambda: len(world.gateway.streams) == 1)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer}\r\n\r\n".encode())
+            await eventually(lambda: len(world.gateway.streams) == 1)
 
-        async def dropped() -> bool:
-            await _hint(channel, user_id, "orders")
-            return len(world.gateway.streams) == 0
+            async def dropped() -> bool:
+                await _hint(channel, user_id, "orders")
+                return len(world.gateway.streams) == 0
 
-        await eventually(dropped)
-        writer.close()
+            await eventually(dropped)
+            await eventually(lambda: _is_cut(client))
+
+
+def _is_cut(client: socket.socket) -> bool:
+    try:
+        client.send(b" ")
+    except (BrokenPipeError, ConnectionResetError):
+        return True
+    return False

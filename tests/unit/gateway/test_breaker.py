@@ -54,6 +54,19 @@ def test_the_rate_opens(breaker: Breaker) -> None:
         breaker.admit()
 
 
+def test_failures_in_a_row_open(breaker: Breaker) -> None:
+    """Whatever went well before: a service that hangs at once would else be asked until the window has forgotten how
+    many calls a second it answered."""
+    call(breaker, failed=False, times=1000)
+    call(breaker, failed=True, times=3)
+    call(breaker, failed=False)
+    call(breaker, failed=True, times=3)
+    assert breaker.state is State.CLOSED
+    call(breaker, failed=True)
+    with pytest.raises(CircuitOpen):
+        breaker.admit()
+
+
 def test_old_failures_are_forgotten(breaker: Breaker, clock: Clock) -> None:
     """What happened before the window does not count."""
     call(breaker, failed=True, times=3)

@@ -5,7 +5,7 @@ import { field, form } from "./forms.js";
 import { ago, plural, whenExactly } from "./format.js";
 import { listCard } from "./sections.js";
 
-const EVENTS = ["order.created", "order.paid", "order.shipped", "order.cancelled", "user.updated"];
+const EVENTS = ["order.created", "order.paid", "order.shipped", "order.cancelled", "import.completed", "user.updated"];
 const LOOK = { pending: "info", delivered: "good", failed: "bad", cancelled: "" };
 
 export function webhooksSection() {
