@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env help install run test lint types e2e screenshots chaos bench
+.PHONY: env help install run test lint types e2e containers fuzz sbom screenshots chaos bench
 
 INSTALL := @services/local/install.sh
 
@@ -17,11 +17,12 @@ test: ## Run every test but the long ones, against real servers (TEST_BACKENDS=d
 	$(INSTALL) python servers browser
 	.venv/bin/pytest -m "not long and not docker" $(ARGS)
 
-lint: ## Check style, formatting and which package may import which
+lint: ## Check style, formatting, which package may import which, and for known vulnerabilities (AUDIT=required)
 	$(INSTALL) python
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
+	.venv/bin/python deploy/audit.py
 
 types: ## Check types
 	$(INSTALL) python
@@ -37,6 +38,19 @@ screenshots: ## Take the README's pictures anew
 e2e: ## Run the tests that start the whole stack
 	$(INSTALL) python servers browser
 	.venv/bin/pytest -m e2e $(ARGS)
+
+containers: ## Run the tests that need Docker
+	$(INSTALL) python
+	TEST_BACKENDS=docker .venv/bin/pytest -m docker $(ARGS)
+
+fuzz: ## Try parsers and every operation of the API with much more input (FUZZ_EXAMPLES=1000)
+	$(INSTALL) python servers
+	.venv/bin/pytest -m long tests/fuzz tests/openapi $(ARGS)
+
+sbom: ## Write dist/sbom.cdx.json: what the image holds, as CycloneDX
+	$(INSTALL) python
+	@mkdir -p dist
+	PATH=.venv/bin:$$PATH uv export --quiet --locked --no-dev --format cyclonedx1.5 --output-file dist/sbom.cdx.json
 
 chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SECONDS=180, CHAOS_SEED)
 	$(INSTALL) python servers

@@ -1,13 +1,13 @@
 """The `dashboard` command. What a command needs is imported when it runs, so that --help is quick."""
 
 import importlib
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from services.accounts import users
 from services.operate.imports import import_orders
 from services.operate.jobs import jobs
 from services.operate.report import report
@@ -93,6 +93,7 @@ app.command()(status)
 app.command("import")(import_orders)
 app.command()(report)
 app.add_typer(jobs, name="jobs")
+app.add_typer(users, name="users")
 
 
 def _check(name: str, known: tuple[str, ...]) -> None:
@@ -101,7 +102,7 @@ def _check(name: str, known: tuple[str, ...]) -> None:
 
 
 def _setting(name: str) -> str:
-    value = os.environ.get(name)
+    value = importlib.import_module("shared.secret_files").environment(name)
     if not value:
         _fail(f"{name} is not set")
     return value or ""

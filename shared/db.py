@@ -92,6 +92,7 @@ class Database:
             max_overflow=0,
             pool_timeout=ACQUIRE_TIMEOUT_S,
             pool_pre_ping=True,
+            hide_parameters=True,  # else they would be in errors, and so in logs
             connect_args={
                 "timeout": CONNECT_TIMEOUT_S,
                 "command_timeout": COMMAND_TIMEOUT_S,

@@ -1,5 +1,6 @@
 """Who is calling a service. Only the gateway may say for whom: it sends its service token and the user's identity."""
 
+from contextvars import ContextVar
 from typing import Annotated
 from uuid import UUID
 
@@ -16,8 +17,14 @@ SESSION_ID_HEADER = "X-Session-Id"
 IDENTITY_HEADERS = (USER_ID_HEADER, USER_ROLE_HEADER, SESSION_ID_HEADER)
 """Set by the gateway alone; it drops what a client sends under these names."""
 
+CLIENT_ADDRESS_HEADER = "X-Forwarded-For"
+"""Likewise: where the client is."""
+client_address: ContextVar[str | None] = ContextVar("client_address", default=None)
+"""Where the request comes from that is being answered, as the gateway says."""
+
 GATEWAY = "gateway"
 WORKER = "worker"
+MAX_ADDRESS = 100
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -52,6 +59,7 @@ def require_service(request: Request) -> str:
 async def _gateway(request: Request) -> None:
     if require_service(request) != GATEWAY:
         raise Unauthenticated("only the gateway may call this")
+    client_address.set(request.headers.get(CLIENT_ADDRESS_HEADER, "")[:MAX_ADDRESS] or None)
 
 
 async def _caller(request: Request) -> Caller:

@@ -1,6 +1,7 @@
 """Logs: one JSON object a line on stdout, with the request and trace id of whatever is being done."""
 
 import logging
+import re
 import sys
 from http import HTTPStatus
 
@@ -14,6 +15,25 @@ from shared.settings import ServiceSettings
 
 def _name_request(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     return telemetry.request_ids() | dict(event)
+
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")
+_ADDRESS = re.compile(r"[\w.!#$%&*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+")
+_TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
+HIDDEN = "[hidden]"
+
+
+def conceal(text: str) -> str:
+    """The text without mail addresses, tokens, and what a URL says before its host.
+
+    Nothing logs them on purpose; but the message of somebody else's exception may quote what it was given.
+    """
+    text = _TOKEN.sub(HIDDEN, _CREDENTIALS.sub(HIDDEN, text))
+    return _ADDRESS.sub(HIDDEN, text) if "@" in text else text
+
+
+def _conceal(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {name: conceal(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 SHARED_PROCESSORS: list[Processor] = [
@@ -36,9 +56,9 @@ def configure(service: str, settings: ServiceSettings) -> None:
     """Send structlog's and the standard library's records through one formatter to stdout."""
     # Not rich's traceback: it prints every local variable, passwords among them, and holds up the loop meanwhile.
     render: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [_conceal, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if settings.log_format == "console"
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [structlog.processors.format_exc_info, _conceal, structlog.processors.JSONRenderer()]
     )
 
     def name_service(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

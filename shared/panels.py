@@ -46,15 +46,20 @@ class PanelEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         require_service(request)
-        try:
-            query = msgspec.json.decode(await request.body(), type=PanelQuery)
-        except msgspec.DecodeError as broken:
-            raise InvalidInput.of("ids", str(broken)) from broken
+        query = read_query(await request.body())
         found = await self._load(query.ids, deadline_s(request))
         missing = [user_id for user_id in query.ids if user_id not in found]
         items = {user_id: msgspec.Raw(panel) for user_id, panel in found.items()}
         body = msgspec.json.encode(PanelAnswer(items=items, missing=missing))
         await Response(body, media_type="application/json")(scope, receive, send)
+
+
+def read_query(body: bytes) -> PanelQuery:
+    """Raises `InvalidInput`."""
+    try:
+        return msgspec.json.decode(body, type=PanelQuery)
+    except (msgspec.DecodeError, RecursionError) as broken:
+        raise InvalidInput.of("ids", str(broken)) from broken
 
 
 def panel_route(panel: str, load: Load) -> AsgiRoute:

@@ -2,19 +2,30 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from shared.secret_files import FileSource, variable_of
 
 PLACEHOLDER = "development-only"
 """A secret, or an address with one, that contains this word is refused outside development."""
 
+MIN_SECRET = 32
+
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _long_enough(secrets: SecretStr) -> SecretStr:
+    if any(len(secret.strip()) < MIN_SECRET for secret in secrets.get_secret_value().split(",")):
+        raise ValueError(f"each secret must have {MIN_SECRET} characters at least")
+    return secrets
 
 
 class ServiceSettings(BaseSettings):
     """Settings common to all services; a subclass sets `env_prefix` (`USERS_`, ...).
 
-    The four fields with an alias carry no prefix: they are the same for every service.
+    The fields with an alias carry no prefix: they are the same for every service. What is text may be in a file
+    instead, named by the same variable with `_FILE` behind it.
     """
 
     model_config = SettingsConfigDict(populate_by_name=True, extra="ignore")
@@ -22,11 +33,12 @@ class ServiceSettings(BaseSettings):
     environment: Literal["development", "production"] = Field("production", validation_alias="ENVIRONMENT")
     log_level: str = Field("INFO", validation_alias="LOG_LEVEL")
     log_format: Literal["json", "console"] = Field("json", validation_alias="LOG_FORMAT")
-    internal_token_secret: SecretStr = Field(
-        SecretStr(f"{PLACEHOLDER}-internal-token-secret"),
-        validation_alias="INTERNAL_TOKEN_SECRET",
-        min_length=32,
+    internal_token_secret: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(
+        SecretStr(f"{PLACEHOLDER}-internal-token-secret"), validation_alias="INTERNAL_TOKEN_SECRET"
     )
+    """One or several, separated by commas: the first signs, all verify."""
+    secret_files_poll_s: float = Field(5, gt=0, validation_alias="SECRET_FILES_POLL_S")
+    """How often the files of keys are looked at for a change."""
 
     host: str = "127.0.0.1"
     port: Port = 8000
@@ -39,11 +51,21 @@ class ServiceSettings(BaseSettings):
     def _refuse_placeholders(self) -> Self:
         if self.environment == "development":
             return self
-        prefix = type(self).model_config.get("env_prefix", "")
-        for name, field in type(self).model_fields.items():
+        for name in type(self).model_fields:
             value = getattr(self, name)
             secret = value.get_secret_value() if isinstance(value, SecretStr) else value
             if isinstance(secret, str) and PLACEHOLDER in secret:
-                variable = field.validation_alias or f"{prefix}{name}".upper()
+                variable = variable_of(type(self), name)
                 raise ValueError(f"{variable} is still the placeholder; set it, or ENVIRONMENT=development")
         return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the framework's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, FileSource(settings_cls), env_settings

@@ -61,8 +61,12 @@ class UserTokens:
     """Issues access tokens with the first key; the JWKS holds them all, so that keys can be rotated."""
 
     def __init__(self, seeds: Sequence[str], ttl_s: int) -> None:
-        self._keys = [SigningKey(seed) for seed in seeds]
         self.ttl_s = ttl_s
+        self.rotate(seeds)
+
+    def rotate(self, seeds: Sequence[str]) -> None:
+        """Use these keys from now on. What the others have signed counts until verifiers look at the JWKS again."""
+        self._keys = [SigningKey(seed) for seed in seeds]
         self.jwks: dict[str, Any] = {"keys": [key.jwk for key in self._keys]}
 
     def issue(self, user_id: UUID, session_id: UUID, role: Role) -> str:
@@ -122,14 +126,21 @@ def verify_user_token(token: str, key: Ed25519PublicKey, leeway_s: float = 0) ->
 
 
 class ServiceTokens:
-    """Makes and verifies the short-lived tokens by which services know each other."""
+    """Makes and verifies the short-lived tokens by which services know each other.
+
+    `secrets` is one or several, separated by commas: the first signs, all verify.
+    """
 
     TTL_S = 120
     MAX_REMEMBERED = 1024
 
-    def __init__(self, secret: str, service: str) -> None:
-        self._secret = secret
+    def __init__(self, secrets: str, service: str) -> None:
         self._service = service
+        self.rotate(secrets)
+
+    def rotate(self, secrets: str) -> None:
+        """Use these from now on, and no others."""
+        self._secrets = [secret.strip() for secret in secrets.split(",")]
         self._token = ""
         self._renew_at = 0.0
         self._verified: dict[str, tuple[str, float]] = {}
@@ -140,7 +151,7 @@ class ServiceTokens:
         if now >= self._renew_at:
             self._renew_at = now + self.TTL_S / 2
             claims = {"iss": self._service, "aud": SERVICE_AUDIENCE, "iat": int(now), "exp": int(now) + self.TTL_S}
-            self._token = jwt.encode(claims, self._secret, algorithm="HS256")
+            self._token = jwt.encode(claims, self._secrets[0], algorithm="HS256")
         return self._token
 
     def verify(self, token: str) -> str:
@@ -154,14 +165,18 @@ class ServiceTokens:
         return service
 
     def _decode(self, token: str) -> tuple[str, float]:
-        try:
-            claims = jwt.decode(
-                token,
-                self._secret,
-                algorithms=["HS256"],
-                audience=SERVICE_AUDIENCE,
-                options={"require": ["exp", "iss", "aud"]},
-            )
-        except jwt.InvalidTokenError as broken:
-            raise InvalidToken(str(broken)) from broken
-        return str(claims["iss"]), float(claims["exp"])
+        refused: jwt.InvalidTokenError | None = None
+        for secret in self._secrets:
+            try:
+                claims = jwt.decode(
+                    token,
+                    secret,
+                    algorithms=["HS256"],
+                    audience=SERVICE_AUDIENCE,
+                    options={"require": ["exp", "iss", "aud"]},
+                )
+            except jwt.InvalidTokenError as broken:
+                refused = broken
+            else:
+                return str(claims["iss"]), float(claims["exp"])
+        raise InvalidToken(str(refused)) from refused

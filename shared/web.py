@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared import errors, logs, problems, telemetry
 from shared.logs import get_logger
 from shared.probes import Checks, probes
+from shared.rotation import SecretFiles
 from shared.settings import ServiceSettings
 from shared.tokens import ServiceTokens
 
@@ -105,7 +106,11 @@ def _with_state(service: str, settings: ServiceSettings, lifespan: Lifespan) -> 
         app.state.service_tokens = ServiceTokens(settings.internal_token_secret.get_secret_value(), service)
         app.state.checks = Checks()
         app.state.stopping = []  # called when the process is told to end, before open requests are waited for
+        app.state.secret_files = SecretFiles(settings)
+        app.state.secret_files.follow("internal_token_secret", app.state.service_tokens.rotate)
         async with lifespan(app):
+            if background := getattr(app.state, "background", None):
+                background.start("secret files", app.state.secret_files.watch)
             log.info("started", port=settings.port)
             yield
             log.info("stopping")

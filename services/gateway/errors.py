@@ -16,6 +16,7 @@ DashboardError
     ├── KeysUnavailable
     ├── GatewayStopping
     ├── ServiceUnavailable
+    ├── AuditUnavailable
     └── OutcomeUnknown
 """
 
@@ -70,6 +71,10 @@ class KeysUnavailable(Unavailable):
 
 class ServiceUnavailable(Unavailable):
     code, title = "service_unavailable", "The service behind this does not answer; nothing was done, try again"
+
+
+class AuditUnavailable(Unavailable):
+    code, title = "audit_unavailable", "What operators do must be written down, and cannot be; nothing was done"
 
 
 class OutcomeUnknown(Unavailable):

@@ -30,6 +30,7 @@ from services.gateway.revocation import Revocations
 from services.gateway.settings import Settings
 from services.gateway.status import SystemLook
 from services.gateway.streams import Streams
+from services.gateway.trail import Trail
 from services.gateway.upstream import Upstream, http_transport
 from shared.background import Background
 from shared.tokens import ServiceTokens
@@ -57,12 +58,18 @@ class Gateway:
     streams: Streams
     system: SystemLook
     descriptions: Descriptions
+    trail: Trail
 
 
 def gateway_of(scope: Scope) -> Gateway:
     """The gateway that a request came to."""
     gateway: Gateway = scope["app"].state.gateway
     return gateway
+
+
+def client_of(scope: Scope) -> str | None:
+    """The address of the client, as services are told it."""
+    return gateway_of(scope).addresses.client(scope)
 
 
 def build(
@@ -109,6 +116,7 @@ def build(
         streams=streams,
         system=SystemLook(transport, urls),
         descriptions=Descriptions(upstreams, settings),
+        trail=Trail(upstreams["users"]),
     )
 
 

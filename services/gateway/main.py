@@ -12,7 +12,17 @@ from services.gateway.admission.overload import Overload
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import running
 from services.gateway.openapi import merge
-from services.gateway.routes import batch, dashboard, dashboard_openapi, events, passthrough, reports, session, status
+from services.gateway.routes import (
+    batch,
+    dashboard,
+    dashboard_openapi,
+    events,
+    export,
+    passthrough,
+    reports,
+    session,
+    status,
+)
 from services.gateway.routes import web as page
 from services.gateway.routes.table import OPERATIONS, body_limits
 from services.gateway.settings import Settings
@@ -44,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             session.router,
             status.router,
             *reports.routes(),
+            *export.routes(),
             *passthrough.routes(),
         ],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
@@ -62,6 +73,7 @@ def _describe_whole_api(app: FastAPI) -> None:
         document = own()
         dashboard_openapi.describe(document)
         reports.describe(document)
+        export.describe(document)
         return merge(document, OPERATIONS, app.state.gateway.descriptions.documents)
 
     app.openapi = lambda: described(app.state.gateway.descriptions.version)  # type: ignore[method-assign]

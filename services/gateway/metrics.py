@@ -49,3 +49,8 @@ SHED = Tally("gateway_shed_total", "Requests refused because the process had too
 IN_HAND = Gauge("gateway_requests_in_hand", "Requests being answered; streams and uploads not counted.")
 IN_HAND_LIMIT = Gauge("gateway_requests_in_hand_limit", "More than these at once are refused now.")
 LOOP_LAG = Gauge("gateway_loop_lag_seconds", "How late the event loop was, when last looked at.")
+AUDIT_FAILURES = Counter(
+    "gateway_audit_failures_total",
+    "What operators did that could not be written down: changes, which were refused, and looks, which were not.",
+    ["kind"],
+)

@@ -21,14 +21,14 @@ _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 """Where the time in an order's id begins."""
 
 
-def _whole(told: str) -> str:
-    if not _WHOLE.fullmatch(told):
+def _whole(told: object) -> str:
+    if not isinstance(told, str) or not _WHOLE.fullmatch(told):
         raise PydanticCustomError("whole_number", "must be a whole number")
     return told
 
 
-def _moment(told: str) -> str:
-    if not _RFC3339.fullmatch(told):
+def _moment(told: object) -> str:
+    if not isinstance(told, str) or not _RFC3339.fullmatch(told):
         raise PydanticCustomError("moment", "must be a time with its zone, such as 2026-01-31T12:00:00Z")
     return told
 

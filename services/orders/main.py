@@ -6,11 +6,12 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.orders import batch, panels, reports, routes
+from services.orders import batch, export, panels, reports, routes
 from services.orders.settings import Settings
 from shared import producer, serve, web
 from shared.csv_export import Exporter
 from shared.db import is_outage
+from shared.export import export_route
 from shared.imports import BATCH_PATH, MAX_BATCH_BYTES
 from shared.panels import panel_route
 from shared.probes import metrics
@@ -35,7 +36,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         SERVICE,
         settings,
         lifespan=lifespan,
-        routes=(routes.router, reports.router, metrics, panel_route("orders", load), batch.route()),
+        routes=(
+            routes.router,
+            reports.router,
+            export_route(export.PARTS),
+            metrics,
+            panel_route("orders", load),
+            batch.route(),
+        ),
         is_outage=is_outage,
         body_limits={BATCH_PATH: MAX_BATCH_BYTES},
     )

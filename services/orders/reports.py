@@ -1,6 +1,6 @@
 """The report `orders`: a row for each order that a user placed in a period."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from shared.csv_export import CsvResponse, Export, ExporterDep, safe_cell
 from shared.identity import CallerDep
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/internal/reports", tags=["reports"])
 
 
 @router.head("/orders", include_in_schema=False)
-@router.get("/orders", response_class=CsvResponse, responses=CSV)
+@router.get("/orders", response_class=Response, responses=CSV)
 async def orders_report(
     request: Request, caller: CallerDep, exporter: ExporterDep, first: From, last: To
 ) -> CsvResponse:

@@ -1,6 +1,6 @@
 """Logging in, staying logged in, logging out."""
 
-from services.users import sessions
+from services.users import audit, sessions
 from services.users.errors import InvalidCredentials, InvalidRefreshToken
 from services.users.models import User
 from services.users.passwords import Passwords
@@ -28,6 +28,8 @@ class Logins:
             user = await UserRepository(session).get_by_email(grant.username)
         checked = await self._passwords.verify(grant.password, user.password_hash if user else None)
         if user is None or not checked.valid:
+            async with self._db.begin() as session:
+                await audit.record(session, audit.SIGN_IN_FAILED, actor=None, subject=user.id if user else None)
             raise InvalidCredentials
         return await self._begin_session(user, checked.renewed)
 
@@ -38,6 +40,7 @@ class Logins:
                 raise InvalidCredentials("The password was changed meanwhile")
             user.password_hash = renewed_hash or user.password_hash
             refresh = await sessions.begin(session, user.id, self._lifetimes, now())
+            await audit.record(session, audit.SIGNED_IN, actor=user.id, role=user.role, subject=user.id)
         return self._pair(user, refresh)
 
     async def refresh(self, refresh_token: str) -> TokenPair:
@@ -56,6 +59,8 @@ class Logins:
         if caller.session_id:
             async with self._db.begin() as session:
                 await sessions.revoke(session, caller.user_id, caller.session_id)
+                who = caller.user_id
+                await audit.record(session, audit.SIGNED_OUT, actor=who, role=caller.role, subject=who)
 
     def _pair(self, user: User, refresh: Refresh) -> TokenPair:
         access_token = self._tokens.issue(user.id, refresh.session_id, user.role)

@@ -2,21 +2,25 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.users import panel
+from services.users import audit, export, panel
 from services.users.avatars import Avatars
 from services.users.logins import Logins
 from services.users.passwords import Passwords
 from services.users.pictures import Pictures
-from services.users.routes import accounts, avatars, keys, tokens, users
+from services.users.routes import accounts, avatars, keys, users
+from services.users.routes import audit as audit_routes
+from services.users.routes import tokens as token_routes
 from services.users.service import Accounts
 from services.users.sessions import Lifetimes
-from services.users.settings import Settings
+from services.users.settings import Settings, seeds_of
 from shared import serve, web
 from shared.db import is_outage
+from shared.export import export_route
 from shared.limits import MAX_PICTURE_BYTES
 from shared.panels import panel_route
 from shared.probes import metrics
@@ -33,11 +37,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running(app, SERVICE, settings) as db:
             with Passwords.running(settings) as passwords:
-                app.state.user_tokens = UserTokens(settings.signing_seeds, settings.access_token_ttl_s)
+                tokens = UserTokens(settings.signing_seeds, settings.access_token_ttl_s)
+                app.state.secret_files.follow("signing_keys", lambda keys: tokens.rotate(seeds_of(keys)))
+                app.state.user_tokens = tokens
                 app.state.accounts = Accounts(db, passwords)
                 app.state.avatars = Avatars(db)
                 app.state.pictures = Pictures(settings)
-                app.state.logins = Logins(db, passwords, app.state.user_tokens, Lifetimes.of(settings))
+                app.state.logins = Logins(db, passwords, tokens, Lifetimes.of(settings))
+                app.state.background.start("audit expiry", partial(audit.expire, db, settings.audit_keep_s))
                 yield
 
     async def load_panel(ids: Sequence[UUID], seconds: float) -> Mapping[UUID, str]:
@@ -50,9 +57,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         routes=[
             accounts.router,
             avatars.router,
-            tokens.router,
+            token_routes.router,
+            audit_routes.router,
             users.router,
             keys.router,
+            export_route(export.PARTS),
             panel_route("user", load_panel),
             metrics,
         ],

@@ -76,4 +76,24 @@ class Avatar(Base):
     content: Mapped[bytes]
 
 
+class AuditRow(Base):
+    """Somebody did something, perhaps to somebody. Not a word of personal data but ids and an address.
+
+    `actor_id` is None when nobody was signed in; `detail` then tells what is known of them.
+    """
+
+    __tablename__ = "audit"
+    __table_args__ = (sa.Index("audit_actor", "actor_id", "id"), sa.Index("audit_subject", "subject_id", "id"))
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    action: Mapped[str]
+    actor_id: Mapped[UUID | None]
+    actor_role: Mapped[str | None]
+    subject_id: Mapped[UUID | None]
+    detail: Mapped[str | None]
+    address: Mapped[str | None]
+    request_id: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+
 outbox = outbox_table(Base.metadata)

@@ -6,7 +6,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.users import sessions
+from services.users import audit, sessions
 from services.users.errors import UserNotFound, WrongPassword
 from services.users.models import User, outbox
 from services.users.passwords import Passwords
@@ -92,13 +92,15 @@ class Accounts:
             user = await _get(session, caller.user_id, lock=True)
             if needs_password(user, change) and user.password_hash != verified_hash:
                 raise _wrong_password()
-            return await _change(session, user, change, new_hash, caller.session_id)
+            return await _change(session, user, change, new_hash, caller)
 
     async def delete(self, caller: Caller) -> None:
         """Raises `UserNotFound`."""
         async with self._db.begin() as session:
             user = await _get(session, caller.user_id, lock=True)
             await UserRepository(session).delete(user)
+            await audit.record(session, audit.ACCOUNT_DELETED, actor=caller.user_id, role=caller.role, subject=user.id)
+            await audit.forget_addresses(session, user.id)
             await _withdraw_events(session, user.id)
             await add(session, UserDeleted(user_id=user.id, revision=user.revision + 1, deleted_at=now()))
 
@@ -117,7 +119,7 @@ async def _get(session: AsyncSession, user_id: UUID, *, lock: bool = False) -> U
 
 
 async def _change(
-    session: AsyncSession, user: User, change: ProfileChange, new_hash: str | None, session_id: UUID | None
+    session: AsyncSession, user: User, change: ProfileChange, new_hash: str | None, caller: Caller
 ) -> User:
     fields = changed_fields(user, change)
     changes = fields | ({"password_hash": new_hash} if new_hash else {})
@@ -125,7 +127,10 @@ async def _change(
         return user
     await UserRepository(session).update(user, **changes)
     if new_hash:
-        await sessions.revoke_others(session, user.id, kept=session_id)
+        await sessions.revoke_others(session, user.id, kept=caller.session_id)
+        await audit.record(session, audit.PASSWORD_CHANGED, actor=user.id, role=user.role, subject=user.id)
+    if "email" in fields:
+        await audit.record(session, audit.EMAIL_CHANGED, actor=user.id, role=user.role, subject=user.id)
     if fields:
         await add(session, updated(user))
     return user

@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.users import audit
 from services.users.models import LoginSession, RefreshToken
 from services.users.settings import Settings
 from shared.ids import new_id
@@ -93,6 +94,7 @@ async def rotate(session: AsyncSession, given: Refresh, lifetimes: Lifetimes, at
     if verdict == "revoke":
         log.warning("a refresh token came back; its session is revoked", user_id=str(given.user_id))
         await revoke(session, given.user_id, given.session_id)
+        await audit.record(session, audit.TOKEN_REUSED, actor=None, subject=given.user_id)
     if verdict != "rotate" or login is None or token is None:
         return None
     token.used_at = at

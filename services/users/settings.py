@@ -24,6 +24,8 @@ class Settings(ProducerSettings):
     """A session that is not refreshed for so long ends."""
     session_lifetime_s: int = Field(90 * DAY_S, gt=0)
     """However often it is refreshed, a session ends after this."""
+    audit_keep_s: int = Field(400 * DAY_S, gt=0)
+    """How long the audit is kept."""
 
     hash_threads: int = Field(2, gt=0, le=64)
     hash_queue: int = Field(32, ge=0)
@@ -41,9 +43,8 @@ class Settings(ProducerSettings):
 
     @property
     def signing_seeds(self) -> list[str]:
-        """The seeds; of a placeholder, one derived from it, so that development needs no key."""
-        keys = self.signing_keys.get_secret_value().split(",")
-        return [_derived(key) if PLACEHOLDER in key else key.strip() for key in keys]
+        """As `seeds_of` the setting."""
+        return seeds_of(self.signing_keys.get_secret_value())
 
     @model_validator(mode="after")
     def _refuse_unusable_keys(self) -> Self:
@@ -54,6 +55,11 @@ class Settings(ProducerSettings):
             message = "USERS_SIGNING_KEYS must be base64url seeds of 32 bytes, separated by commas"
             raise ValueError(message) from None
         return self
+
+
+def seeds_of(keys: str) -> list[str]:
+    """The seeds; of a placeholder, one derived from it, so that development needs no key."""
+    return [_derived(key) if PLACEHOLDER in key else key.strip() for key in keys.split(",")]
 
 
 def _derived(placeholder: str) -> str:

@@ -49,7 +49,7 @@ def compose(envelope: Envelope, order: MAILED, to: Addressee, sender: str) -> Em
         message["To"] = Address(to.name, addr_spec=to.email)
         message["Subject"] = SUBJECTS[type(order)].format(number=context["number"])
     except Exception as error:  # its parser also fails by IndexError and the like
-        raise MailNotWritable(f"{type(error).__name__}: {error}") from error
+        raise MailNotWritable(type(error).__name__) from error  # its text would tell the address
     message["Date"] = envelope.time
     message["Message-ID"] = f"<{envelope.id}@{sender_address.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.worker import panels, report_routes
+from services.worker import export, panels, report_routes
 from services.worker.admin.routes import router as admin
 from services.worker.consumers import Consumers
 from services.worker.gauges import measure_ledger, measure_queues
@@ -33,6 +33,7 @@ from shared import serve, web
 from shared.background import Background
 from shared.csv_export import Exporter
 from shared.db import Database, is_outage
+from shared.export import export_route
 from shared.panels import panel_route
 from shared.probes import metrics
 from shared.relay import Relay
@@ -58,7 +59,7 @@ async def working(app: FastAPI, settings: Settings, internet: Internet) -> Async
 
     async with (
         Mailer.open(settings) as mailer,
-        Orders.open(settings) as orders,
+        Orders.open(settings, app.state.service_tokens) as orders,
         internet(settings) as network,
         Database.open(settings) as db,
     ):
@@ -117,6 +118,7 @@ def create_app(settings: Settings | None = None, internet: Internet = internet) 
             imports,
             report_routes.router,
             report_routes.internal,
+            export_route(export.PARTS),
             metrics,
             panel_route("analytics", analytics),
             panel_route("notifications", notifications),

@@ -41,7 +41,7 @@ async def read_report(report_id: UUID, caller: CallerDep, db: DatabaseDep) -> Re
 
 
 @internal.head("/analytics", include_in_schema=False)
-@internal.get("/analytics", response_class=CsvResponse, responses=CSV)
+@internal.get("/analytics", response_class=Response, responses=CSV)
 async def analytics_report(
     request: Request, caller: CallerDep, exporter: ExporterDep, first: From, last: To
 ) -> CsvResponse:

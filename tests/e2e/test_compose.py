@@ -85,3 +85,28 @@ def test_a_container_runs_without_root_and_cannot_write(compose: Compose) -> Non
     assert compose("exec", "-T", "orders", "id", "-u").strip() == "10001"
     with pytest.raises(AssertionError, match="Read-only file system"):
         compose("exec", "-T", "orders", "touch", "/app/file")
+
+
+def test_no_container_has_root_or_capabilities(compose: Compose) -> None:
+    """As the kernel sees the first process of each: an ordinary user, no capabilities, and none to be gained."""
+    running = [json.loads(line)["Service"] for line in compose("ps", "--format", "json").splitlines()]
+    assert {"gateway", "users", "orders", "worker", "postgres", "redis", "rabbitmq"} <= set(running)
+    for service in running:
+        lines = compose("exec", "-T", service, "cat", "/proc/1/status").splitlines()
+        said = dict(line.split(":", 1) for line in lines)
+        assert said["Uid"].split()[0] != "0", service
+        assert {int(said[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")} == {0}, service
+        assert said["NoNewPrivs"].strip() == "1", service
+
+
+def test_what_is_written_to_disk_goes_to_volumes(compose: Compose) -> None:
+    """The root of every container but RabbitMQ's is read-only."""
+    for service in ("gateway", "users", "orders", "worker", "postgres", "redis"):
+        container = compose("ps", "-q", service).strip()
+        root = subprocess.run(
+            ["docker", "inspect", "--format", "{{.HostConfig.ReadonlyRootfs}}", container],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert root.stdout.strip() == "true", service

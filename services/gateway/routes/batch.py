@@ -9,11 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from services.gateway.auth import require
-from services.gateway.gateway import gateway_of
+from services.gateway.gateway import client_of, gateway_of
 from services.gateway.openapi import FOR_USERS, SCHEMAS
+from services.gateway.routes.access import access_to
 from services.gateway.routes.dashboard import Wish, parse, wants_anew
 from services.gateway.routes.dashboard_openapi import QUERY
+from services.gateway.trail import entry_of
+from shared.identity import Caller
 
+PATH = "/v1/dashboards/batch"
 MOST_USERS = 100
 
 _encoder = msgspec.json.Encoder()
@@ -45,23 +49,28 @@ ANSWER = {
 router = APIRouter(tags=["dashboard"])
 
 
-async def _wish(request: Request) -> Wish:
+async def _asked(request: Request) -> tuple[Caller, Wish]:
     gateway = gateway_of(request.scope)
     caller = await gateway.authenticator.caller(request.headers)
-    require("admin", caller)
-    return parse(request.scope["query_string"], caller.role, gateway.settings.budget_ms)
+    require(access_to("POST", PATH), caller)
+    return caller, parse(request.scope["query_string"], caller.role, gateway.settings.budget_ms)
 
 
 @router.post(
-    "/v1/dashboards/batch",
+    PATH,
     response_class=Response,
     responses={200: ANSWER},
     openapi_extra={"security": FOR_USERS, "parameters": QUERY},
 )
-async def read_dashboards(batch: Batch, wish: Annotated[Wish, Depends(_wish)], request: Request) -> Response:
+async def read_dashboards(
+    batch: Batch, asked: Annotated[tuple[Caller, Wish], Depends(_asked)], request: Request
+) -> Response:
     """Administrators: the dashboards of up to 100 users at once. What fails for one costs the others nothing."""
     anew = wants_anew(request.headers.get("Cache-Control", "").encode("latin-1"))
     user_ids = list(dict.fromkeys(batch.user_ids))
-    found = await gateway_of(request.scope).many.read(user_ids, wish.panels, wish.budget_ms / 1000, anew=anew)
+    gateway, (caller, wish) = gateway_of(request.scope), asked
+    entry = entry_of("POST", PATH, {"user_ids": ",".join(map(str, user_ids))})
+    await gateway.trail.note(caller, client_of(request.scope), entry)
+    found = await gateway.many.read(user_ids, wish.panels, wish.budget_ms / 1000, anew=anew)
     headers = {"Cache-Control": "private, no-store"}
     return Response(_encoder.encode(found), media_type="application/json", headers=headers)

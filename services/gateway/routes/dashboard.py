@@ -13,8 +13,9 @@ from starlette.types import Receive, Scope, Send
 from services.gateway.dashboard import Dashboard
 from services.gateway.departure import ClientGone, Departure
 from services.gateway.errors import UserNotFound
-from services.gateway.gateway import gateway_of
+from services.gateway.gateway import client_of, gateway_of
 from services.gateway.panels import Panel, select
+from services.gateway.trail import entry_of
 from shared.errors import InvalidInput
 from shared.identity import Caller
 from shared.logs import get_logger
@@ -23,6 +24,7 @@ from shared.web import AsgiRoute
 
 log = get_logger(__name__)
 
+OF_ANOTHER = "/v1/users/{id}/dashboard"
 MIN_BUDGET_MS, MAX_BUDGET_MS = 10, 10_000
 
 _encoder = msgspec.json.Encoder()
@@ -46,6 +48,8 @@ class DashboardEndpoint:
         caller = await gateway.authenticator.bearer(headers.get(b"authorization", b""))
         user_id = whose(scope["path_params"].get("id"), caller)
         wish = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
+        if user_id != caller.user_id:
+            await gateway.trail.note(caller, client_of(scope), entry_of("GET", OF_ANOTHER, {}, subject=user_id))
         try:
             dashboard, seconds = await gateway.dashboards.read(
                 user_id,

@@ -45,6 +45,15 @@ _EVENTS = """Each panel as it arrives, then every change.
   `failed`
 
 A comment fills silence. 429 when the user has too many streams open."""
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": ["panel", "ready", "import", "feed", "end"]},
+        "id": {"type": "string", "description": "for `Last-Event-ID`"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 _HEADERS = {
     "Dashboard-Complete": {"description": "whether every panel is fresh", "schema": {"type": "boolean"}},
     "Server-Timing": {"description": "one entry a panel", "schema": {"type": "string"}},
@@ -73,7 +82,7 @@ def _events() -> dict[str, Any]:
     del operation["parameters"][-1]  # the budget: a stream has none
     operation["responses"]["200"] = {
         "description": "server-sent events",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"itemSchema": _EVENT}},
     }
     return operation
 

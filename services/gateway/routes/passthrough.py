@@ -8,10 +8,11 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.auth import require
-from services.gateway.forward import ClientBody, Effect, Outgoing, Patience, forward
-from services.gateway.gateway import Gateway, gateway_of
+from services.gateway.forward import SAFE_METHODS, ClientBody, Effect, Outgoing, Patience, forward
+from services.gateway.gateway import Gateway, client_of, gateway_of
 from services.gateway.headers import has_body, request_headers
 from services.gateway.routes.table import OPERATIONS, Operation
+from services.gateway.trail import entry_of
 from shared.errors import InvalidInput
 from shared.identity import Caller
 from shared.web import AsgiRoute
@@ -30,6 +31,7 @@ class PassThrough:
         # A HEAD is a GET of which the server sends the head alone.
         operation = self._operations["GET" if scope["method"] == "HEAD" else scope["method"]]
         caller = await _admit(gateway, operation, Headers(scope=scope))
+        await _write_down(gateway, operation, scope, caller)
         settings = gateway.settings
         idle_s = settings.upload_idle_s if operation.upload else None
         head_s = settings.upload_timeout_s if operation.upload else settings.pass_through_timeout_s
@@ -57,13 +59,25 @@ async def _admit(gateway: Gateway, operation: Operation, headers: Headers) -> Ca
     return caller
 
 
+async def _write_down(gateway: Gateway, operation: Operation, scope: Scope, caller: Caller | None) -> None:
+    """What an operator does that is not about themselves. Raises `AuditUnavailable`."""
+    if caller is None or not caller.is_operator or not operation.audited:
+        return
+    told = scope["path_params"]
+    subject = told["id"] if operation.path.startswith("/v1/users/{id") else None
+    if subject == caller.user_id:
+        return
+    write = gateway.trail.note if operation.method in SAFE_METHODS else gateway.trail.must_note
+    await write(caller, client_of(scope), entry_of(operation.method, operation.template, told, subject=subject))
+
+
 def _outgoing(
     operation: Operation, scope: Scope, receive: Receive, caller: Caller | None, idle_s: float | None
 ) -> Outgoing:
     return Outgoing(
         operation.method,
         _target(operation, scope),
-        request_headers(scope["headers"], caller, gateway_of(scope).addresses.client(scope)),
+        request_headers(scope["headers"], caller, client_of(scope)),
         ClientBody(receive, expected=has_body(scope["headers"]), idle_s=idle_s),
     )
 

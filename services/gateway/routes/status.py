@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from services.gateway.auth import require
 from services.gateway.gateway import Gateway
 from services.gateway.openapi import FOR_USERS
+from services.gateway.routes.access import access_to
 from services.gateway.status import SystemStatus
 
 router = APIRouter(prefix="/v1/admin", tags=["operators"])
@@ -14,7 +15,7 @@ router = APIRouter(prefix="/v1/admin", tags=["operators"])
 
 async def _for_operators(request: Request) -> Gateway:
     gateway: Gateway = request.app.state.gateway
-    require("operator", await gateway.authenticator.caller(request.headers))
+    require(access_to("GET", "/v1/admin/status"), await gateway.authenticator.caller(request.headers))
     return gateway
 
 

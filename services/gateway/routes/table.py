@@ -1,4 +1,4 @@
-"""Every route that the gateway passes through to a service, and who may call it."""
+"""Every route that the gateway passes through to a service, and who may call it. Its own are in `access.py`."""
 
 import re
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ register_url_convertor("name", NameConvertor())
 EVERY_PANEL = tuple(panel.name for panel in PANELS)
 
 Ending = Literal["session", "user"]
+Others = Literal["nobody", "operators", "everyone"]
+"""Who else than its owner may have what a path names; for all others it does not exist."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class Operation:
     `touches`: the caller's panels that look different after it. Whose order it is, when it is not the caller's, the
     gateway does not know: the event tells.
 
+    `others`: who may call it for another's thing, where the path names one.
+    `audited`: what operators do by it is written down, before it is done.
+
     `max_body_bytes`: where a body may be larger than that of an ordinary route.
     `upload`: a body may be as large, and take as long, as the settings say for uploads.
     """
@@ -39,6 +44,8 @@ class Operation:
     path: str
     service: Service
     access: Access
+    others: Others = "nobody"
+    audited: bool = False
     ends: Ending | None = None
     touches: tuple[str, ...] = ()
     max_body_bytes: int | None = None
@@ -52,9 +59,9 @@ class Operation:
 
 OPERATIONS = (
     Operation("POST", "/v1/users", "users", "anonymous"),
-    Operation("GET", "/v1/users", "users", "operator"),
+    Operation("GET", "/v1/users", "users", "operator", audited=True),
     Operation("GET", "/v1/users/count", "users", "operator"),
-    Operation("GET", "/v1/users/{id:uuid}", "users", "user"),
+    Operation("GET", "/v1/users/{id:uuid}", "users", "user", others="operators", audited=True),
     Operation("POST", "/v1/tokens", "users", "anonymous"),
     Operation("DELETE", "/v1/tokens", "users", "user", ends="session"),
     Operation("POST", "/v1/tokens/refresh", "users", "anonymous"),
@@ -63,14 +70,14 @@ OPERATIONS = (
     Operation("DELETE", "/v1/me", "users", "user", ends="user", touches=EVERY_PANEL),
     Operation("PUT", "/v1/me/avatar", "users", "user", touches=("user",), max_body_bytes=MAX_PICTURE_BYTES),
     Operation("DELETE", "/v1/me/avatar", "users", "user", touches=("user",)),
-    Operation("GET", "/v1/users/{id:uuid}/avatar", "users", "user"),
+    Operation("GET", "/v1/users/{id:uuid}/avatar", "users", "user", others="everyone"),
     Operation("GET", "/.well-known/jwks.json", "users", "anonymous"),
     Operation("POST", "/v1/orders", "orders", "user", touches=("orders",)),
     Operation("GET", "/v1/orders", "orders", "user"),
-    Operation("GET", "/v1/orders/{id:uuid}", "orders", "user"),
+    Operation("GET", "/v1/orders/{id:uuid}", "orders", "user", others="operators", audited=True),
     Operation("POST", "/v1/orders/{id:uuid}/pay", "orders", "user", touches=("orders",)),
     Operation("POST", "/v1/orders/{id:uuid}/cancel", "orders", "user", touches=("orders",)),
-    Operation("POST", "/v1/orders/{id:uuid}/ship", "orders", "admin", touches=("orders",)),
+    Operation("POST", "/v1/orders/{id:uuid}/ship", "orders", "admin", audited=True, touches=("orders",)),
     Operation("GET", "/v1/notifications", "worker", "user"),
     Operation("POST", "/v1/notifications/{id:uuid}/read", "worker", "user", touches=("notifications",)),
     Operation("POST", "/v1/imports", "worker", "user", upload=True),
@@ -93,9 +100,10 @@ OPERATIONS = (
     Operation("POST", "/v1/webhooks/{id:uuid}/deliveries/{delivery_id:uuid}/replay", "worker", "user"),
     Operation("GET", "/v1/admin/jobs", "worker", "operator"),
     Operation("GET", "/v1/admin/jobs/groups", "worker", "operator"),
-    Operation("GET", "/v1/admin/jobs/{job:name}/{id:uuid}", "worker", "operator"),
-    Operation("POST", "/v1/admin/jobs/replay", "worker", "admin"),
-    Operation("POST", "/v1/admin/jobs/discard", "worker", "admin"),
+    Operation("GET", "/v1/admin/jobs/{job:name}/{id:uuid}", "worker", "operator", audited=True),
+    Operation("POST", "/v1/admin/jobs/replay", "worker", "admin", audited=True),
+    Operation("POST", "/v1/admin/jobs/discard", "worker", "admin", audited=True),
+    Operation("GET", "/v1/admin/audit", "users", "operator", audited=True),
 )
 
 

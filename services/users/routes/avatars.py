@@ -80,12 +80,12 @@ async def read_avatar(
         "Cache-Control": f"private, max-age={YEAR_S}, immutable" if v == found.digest else "private, no-cache",
         "X-Content-Type-Options": "nosniff",
     }
-    if _knows(request.headers.get("If-None-Match", ""), etag):
+    if knows_etag(request.headers.get("If-None-Match", ""), etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(found.content, media_type="image/webp", headers=headers)
 
 
-def _knows(if_none_match: str, etag: str) -> bool:
+def knows_etag(if_none_match: str, etag: str) -> bool:
     told = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return etag in told or "*" in told
 
@@ -96,11 +96,11 @@ async def _sent(request: Request) -> bytes:
     if kind in PICTURES:
         return await request.body()
     if kind == FORM:
-        return await _from_form(request)
+        return await from_form(request)
     raise UnsupportedUpload
 
 
-async def _from_form(request: Request) -> bytes:
+async def from_form(request: Request) -> bytes:
     parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=0)
     parser.spool_max_size = MAX_PICTURE_BYTES  # in memory: the file system may be read-only
     try:

@@ -12,7 +12,6 @@ from pyqwest.httpx import AsyncPyqwestTransport
 
 from services.worker.errors import Permanent, Transient
 from services.worker.settings import Settings
-from shared.identity import WORKER
 from shared.imports import BATCH_PATH, BatchOutcome, CsvRow, OrderBatch
 from shared.tokens import ServiceTokens
 
@@ -37,8 +36,7 @@ class Orders:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator["Orders"]:
-        tokens = ServiceTokens(settings.internal_token_secret.get_secret_value(), WORKER)
+    async def open(cls, settings: Settings, tokens: ServiceTokens) -> AsyncIterator["Orders"]:
         timeout_s = settings.import_orders_timeout_s
         urls = [url.strip().rstrip("/") for url in settings.orders_url.split(",")]
         transport = HTTPTransport(

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from services.gateway.gateway import Gateway
 from services.gateway.main import create_app
 from services.gateway.settings import Settings
+from shared.audit import PATH as AUDIT_PATH
 from shared.ids import new_id
 from shared.tokens import Role, UserTokens, b64url
 from tests.backends import RedisBackend
@@ -62,6 +63,7 @@ def start(redis: RedisBackend) -> Start:
             services = [await stack.enter_async_context(StubService().running()) for _ in range(3)]
             users, orders, worker = services
             users.behaviours[JWKS_PATH] = replies(msgspec.json.encode(tokens.jwks))
+            users.behaviours[AUDIT_PATH] = replies(b"", 204)
             told = {
                 "internal_token_secret": SECRET,
                 "users_url": users.url,

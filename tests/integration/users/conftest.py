@@ -56,12 +56,15 @@ def settings_for(database_url: str, rabbitmq_url: str = NO_BROKER) -> Settings:
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[tuple[FastAPI, Gateway]]:
     app = create_app(settings)
-    token = ServiceTokens(SECRET.get_secret_value(), "gateway").token()
+    tokens = ServiceTokens(SECRET.get_secret_value(), "gateway")
+
+    def sign(request: httpx.Request) -> httpx.Request:
+        request.headers.setdefault("Authorization", f"Bearer {tokens.token()}")
+        return request
+
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://users", headers={"Authorization": f"Bearer {token}"}
-        ) as http,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://users", auth=sign) as http,
     ):
         yield app, Gateway(http)
 

@@ -1,0 +1,87 @@
+"""The export as the gateway puts it together: whole, or not at all."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from services.gateway.routes.export import PATH
+from shared.export import PATH as SOURCE
+from shared.ids import new_id
+from tests.integration.gateway.conftest import Start, World
+from tests.integration.gateway.served import exchange, listening
+from tests.integration.gateway.stub import Behaviour, Exchange, cut_off, hang, replies, reset
+
+PARTS = {
+    "users": b'{"profile":{"name":"A}"},"sessions":[]}',
+    "orders": b'{"orders":[1,2]}',
+    "worker": b'{"reports":[]}',
+}
+
+
+def answer_all(world: World) -> None:
+    for name, body in PARTS.items():
+        getattr(world, name).behaviours[SOURCE] = replies(body)
+
+
+async def test_it_is_everything_in_one_object(world: World) -> None:
+    """What each service has, spliced together; the end says that it is the end."""
+    answer_all(world)
+    user_id = new_id()
+    answer = await world.client.get(PATH, headers=world.bearer(user_id))
+    body = answer.json()
+    assert body.pop("exported_at").endswith("Z")
+    assert body == {
+        "user_id": str(user_id),
+        "profile": {"name": "A}"},
+        "sessions": [],
+        "orders": [1, 2],
+        "reports": [],
+        "complete": True,
+    }
+    assert list(answer.json())[-1] == "complete"
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    assert "attachment" in answer.headers["Content-Disposition"]
+    for service in (world.users, world.orders, world.worker):
+        assert service.last(SOURCE).values("X-User-Id") == [str(user_id)]
+
+
+@pytest.mark.parametrize("service", ["users", "orders", "worker"])
+@pytest.mark.parametrize(
+    "fault", [replies(b"{}", 503), replies(b"{}", 404), reset, hang], ids=["503", "404", "reset", "hang"]
+)
+async def test_a_part_that_cannot_be_had_makes_it_a_503(start: Start, service: str, fault: Behaviour) -> None:
+    """With Retry-After, and no connection left open: there is no partial export."""
+    async with start(pass_through_timeout_s=0.5) as world:
+        answer_all(world)
+        getattr(world, service).behaviours[SOURCE] = fault
+        answer = await world.client.get(PATH, headers=world.bearer())
+        assert (answer.status_code, answer.headers["Content-Type"]) == (503, "application/problem+json")
+        assert answer.headers["Retry-After"]
+
+
+async def broken_off(exchange: Exchange) -> None:
+    await exchange.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await exchange.raw(b'd\r\n{"orders":[1,\r\n')
+    await asyncio.sleep(0)
+    exchange.writer.transport.abort()
+
+
+@pytest.mark.parametrize("fault", [broken_off, cut_off, replies(b'{"orders":[1')], ids=["aborted", "cut off", "no end"])
+async def test_what_breaks_off_is_broken_off(world: World, fault: Behaviour) -> None:
+    """The client's response has no end either, and cannot be taken for a whole one."""
+    answer_all(world)
+    world.orders.behaviours[SOURCE] = fault
+    head = "".join(f"{name}: {value}\r\n" for name, value in world.bearer().items())
+    async with listening(world.app) as port:
+        told = await exchange(port, f"GET {PATH} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+    assert told.startswith(b"HTTP/1.1 200")
+    assert b'"complete"' not in told
+    assert not told.endswith(b"0\r\n\r\n")
+
+
+async def test_it_is_for_oneself_alone(world: World) -> None:
+    """401 without a token; a HEAD tells the head."""
+    answer_all(world)
+    assert (await world.client.get(PATH)).status_code == 401
+    assert (await world.client.head(PATH, headers=world.bearer())).status_code == httpx.codes.OK

@@ -1,0 +1,135 @@
+"""The audit: who did what to whom, and that nobody can take it back."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from services.users import audit
+from services.users.roles import list_operators, promote
+from shared.clock import now
+from shared.db import Database
+from shared.ids import new_id
+from tests.integration.users.conftest import serving, settings_for
+from tests.integration.users.gateway import PASSWORD, Gateway, Person
+from tests.statements import statements
+
+FROM = {"X-Forwarded-For": "203.0.113.7", "X-Request-Id": "asked-by-a-test"}
+
+
+async def entries(gateway: Gateway, role: Any = "support", **query: Any) -> list[dict[str, Any]]:
+    reader = Person(new_id(), "", role)
+    answer = await gateway.call(reader, "GET", "/v1/admin/audit", params=query)
+    found: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
+    return found
+
+
+async def test_sign_ins_are_written_down(gateway: Gateway) -> None:
+    """With whom, when, from where and by which request: those that succeed, those that fail, and the sign-out."""
+    person = await gateway.register()
+    form = {"username": person.email, "password": "wrong password"}
+    assert (await gateway.http.post("/v1/tokens", data=form, headers=FROM)).status_code == 401
+    signed_in = await gateway.logged_in(person)
+    assert (await gateway.call(signed_in, "DELETE", "/v1/tokens")).status_code == 204
+    out, came, failed = await entries(gateway, subject_id=str(person.id))
+    assert (out["action"], came["action"], failed["action"]) == ("signed_out", "signed_in", "sign_in_failed")
+    assert (came["actor_id"], came["actor_role"], failed["actor_id"]) == (str(person.id), "user", None)
+    assert (failed["address"], failed["request_id"]) == ("203.0.113.7", "asked-by-a-test")
+
+
+async def test_an_unknown_address_costs_the_same_statements(gateway: Gateway, db: Database) -> None:
+    """As a wrong password does: neither the answer nor the work says whether there is an account."""
+    person = await gateway.register()
+    asked, bodies = [], []
+    for email in (person.email, f"{uuid4().hex}@example.com"):
+        async with statements(db) as seen:
+            answer = await gateway.login(email, "wrong password")
+        asked.append(list(seen))
+        bodies.append({k: v for k, v in answer.json().items() if k not in ("request_id", "trace_id")})
+    assert asked[0] == asked[1] != []
+    assert bodies[0] == bodies[1]
+
+
+async def test_what_ends_sessions_is_written_down(gateway: Gateway) -> None:
+    """A changed password or address, and a refresh token that comes back."""
+    person = await gateway.newcomer()
+    change = {"email": f"{uuid4().hex}@example.com", "password": "another horse", "current_password": PASSWORD}
+    assert (await gateway.call(person, "PATCH", "/v1/me", json=change)).status_code == 200
+    assert (await gateway.refresh(person.refresh_token)).status_code == 200
+    assert (await gateway.refresh(person.refresh_token)).status_code == 401
+    actions = {entry["action"] for entry in await entries(gateway, subject_id=str(person.id))}
+    assert actions >= {"password_changed", "email_changed", "refresh_token_reused"}
+
+
+async def test_the_gateway_adds_what_operators_do_elsewhere(gateway: Gateway) -> None:
+    """As the caller it names; a service that is not the gateway adds nothing."""
+    admin, subject = Person(new_id(), "", "admin"), new_id()
+    entry = {"action": "POST /v1/orders/{id}/ship", "subject_id": str(subject), "detail": "id=1"}
+    assert (await gateway.call(admin, "POST", "/internal/audit", json=entry, headers=FROM)).status_code == 204
+    (found,) = await entries(gateway, actor_id=str(admin.id))
+    assert {name: found[name] for name in entry} == entry
+    assert (found["actor_role"], found["address"]) == ("admin", "203.0.113.7")
+    refused = await gateway.call(admin, "POST", "/internal/audit", json=entry, headers={"Authorization": ""})
+    assert refused.status_code == 401
+
+
+async def test_only_operators_read_it(gateway: Gateway) -> None:
+    """403 for users; pages by a cursor, filters that match nothing, and 422 for what is no filter."""
+    person = await gateway.newcomer()
+    assert (await gateway.call(person, "GET", "/v1/admin/audit")).status_code == 403
+    reader = Person(new_id(), "", "support")
+    first = (await gateway.call(reader, "GET", "/v1/admin/audit", params={"limit": 1})).json()
+    second = await gateway.call(reader, "GET", "/v1/admin/audit", params={"limit": 1, "cursor": first["next_cursor"]})
+    assert second.json()["items"][0]["id"] < first["items"][0]["id"]
+    assert await entries(gateway, action="no such action") == []
+    wrong = await gateway.call(reader, "GET", "/v1/admin/audit", params={"actor_id": "x"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "actor_id")
+
+
+@pytest.mark.parametrize("change", ["UPDATE audit SET action = 'x'", "DELETE FROM audit", "TRUNCATE audit"])
+async def test_it_is_only_added_to(gateway: Gateway, db: Database, change: str) -> None:
+    """The database refuses to change, delete or empty it."""
+    await gateway.newcomer()
+    async with db.connection() as connection:
+        with pytest.raises(asyncpg.RaiseError, match="neither changed nor deleted"):
+            await connection.execute(change)
+
+
+async def test_a_deleted_user_leaves_no_address(gateway: Gateway) -> None:
+    """What they did stays, under an id that names nobody any more; where they were does not."""
+    person = await gateway.newcomer()
+    assert (await gateway.call(person, "DELETE", "/v1/me", headers=FROM)).status_code == 204
+    found = await entries(gateway, subject_id=str(person.id))
+    assert [entry["action"] for entry in found] == ["account_deleted", "signed_in"]
+    assert {entry["address"] for entry in found} == {None}
+
+
+async def test_the_end_of_it_is_deleted(db: Database) -> None:
+    """What is older than the settings say, in good order; the rest stays."""
+    old, young = new_id(now() - timedelta(days=500)), new_id()
+    insert = "INSERT INTO audit (id, action, created_at) VALUES ($1, 'x', now())"
+    async with db.connection() as connection:
+        await connection.executemany(insert, [(old,), (young,)])
+    assert await audit._expire_some(db, keep_s=400 * 86_400) >= 1
+    async with db.connection() as connection:
+        left = await connection.fetch("SELECT id FROM audit WHERE id = ANY($1)", [old, young])
+    assert [row["id"] for row in left] == [young]
+
+
+async def test_an_account_becomes_an_operators(new_database: Callable[[], str]) -> None:
+    """By a command beside the database: in force from the next sign-in, which it asks for, and written down."""
+    url = new_database()
+    async with serving(settings_for(url)) as (_app, gateway):
+        person = await gateway.newcomer()
+        assert (await promote(url, person.email.upper(), "support", "ann@shell")) == (person.id, "user")
+        assert (await gateway.refresh(person.refresh_token)).status_code == 401
+        again = await gateway.logged_in(person)
+        me = await gateway.call(again, "GET", "/v1/me")
+        assert me.json()["role"] == "support"
+        assert [one.id for one in await list_operators(url)] == [person.id]
+        assert (await promote(url, person.email, "support", "ann@shell"))[1] == "support"
+        found = await entries(gateway, action="role_changed")
+        assert [entry["detail"] for entry in found] == ["user -> support, by ann@shell"]

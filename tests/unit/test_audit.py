@@ -1,0 +1,62 @@
+"""What is made of an answer about vulnerabilities."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+CLEAN = {"name": "a", "version": "1", "vulns": []}
+BROKEN = {"name": "b", "version": "2", "vulns": [{"id": "PYSEC-1", "fix_versions": ["3"]}]}
+UNKNOWN = {"name": "c", "skip_reason": "not found"}
+
+
+@pytest.fixture
+def audit() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("audit", Path(__file__).parents[2] / "deploy/audit.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.locked = lambda: "the lock"  # type: ignore[attr-defined]
+    return module
+
+
+def answering(audit: ModuleType, *packages: dict[str, Any], known: bool = True) -> None:
+    """The index says this of the lock; `known`: it has vulnerability data at all."""
+
+    def ask(requirements: str) -> dict[str, Any]:
+        canary = [BROKEN if known else CLEAN]
+        return {"dependencies": canary if requirements == audit.KNOWN_AS_VULNERABLE else packages}
+
+    audit.ask = ask  # type: ignore[attr-defined]
+
+
+def test_findings_fail(audit: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is named with the version that mends it."""
+    answering(audit, CLEAN, BROKEN)
+    assert audit.main() == 1
+    assert capsys.readouterr().out == "audit: b 2: PYSEC-1, fixed in 3\n"
+
+
+def test_nothing_found(audit: ModuleType) -> None:
+    """Is said only where it was asked."""
+    answering(audit, CLEAN)
+    assert audit.main() == 0
+
+
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize("case", ["mirror without data", "unknown package"])
+def test_what_could_not_be_asked_is_not_called_clean(
+    audit: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    required: bool,
+    case: str,
+) -> None:
+    """One line says so; where the audit is required, it fails."""
+    monkeypatch.setenv("AUDIT", "required" if required else "")
+    answering(audit, CLEAN, *([UNKNOWN] if case == "unknown package" else []), known=case != "mirror without data")
+    assert audit.main() == int(required)
+    assert capsys.readouterr().out.startswith("audit: not done: ")

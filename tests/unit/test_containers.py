@@ -1,0 +1,75 @@
+"""What the image and compose promise, read off their files: without root, capabilities, or anything to write to."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = [name for name, service in SERVICES.items() if service["image"] == "dashboard"]
+OTHERS = [name for name in SERVICES if name not in OURS]
+WRITES_ITS_ROOT = {"rabbitmq"}
+ROOT_USERS = ("", "0", "root")
+
+
+def user_of(service: dict[str, Any]) -> str:
+    return str(service.get("user", "")).partition(":")[0]
+
+
+def test_the_image_runs_as_an_ordinary_user() -> None:
+    """By number, so that Kubernetes can tell that it is not root."""
+    [user] = re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE)
+    assert user == "10001:10001"
+    assert DOCKERFILE.index("USER ") > DOCKERFILE.rindex("RUN ")
+
+
+def test_every_base_has_a_patch_version_and_can_be_given_by_digest() -> None:
+    """Each `FROM` is a stage or a build argument, and each argument's default an exact version."""
+    arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", DOCKERFILE, re.MULTILINE))
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert {base.strip("${}") for base in bases} == arguments.keys()
+    assert all(re.search(r":\d+\.\d+\.\d+", default) for default in arguments.values())
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_processes_can_write_nothing_but_tmp(name: str) -> None:
+    """Nor what is not a volume; they gain no privileges, and never run as another user than the image's."""
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp"]
+    assert "user" not in service
+    volumes = [str(volume) for volume in service.get("volumes", [])]
+    assert all(volume.endswith(":ro") or not volume.startswith((".", "/")) for volume in volumes)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_servers_run_as_users_of_their_own(name: str) -> None:
+    """On a read-only root where their image can, and with a version that does not move from one major to the next."""
+    service = SERVICES[name]
+    assert user_of(service) not in ROOT_USERS
+    assert service.get("read_only", False) is (name not in WRITES_ITS_ROOT)
+    assert re.search(r":v?\d", service["image"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_container_has_capabilities(name: str) -> None:
+    """All are dropped and none is added; neither can one be gained, nor may the machine's own things be reached."""
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["pids_limit"] > 0
+    forbidden = {"cap_add", "privileged", "network_mode", "pid", "ipc", "devices", "userns_mode"}
+    assert forbidden.isdisjoint(service)
+    assert not any("docker.sock" in str(volume) for volume in service.get("volumes", []))
+
+
+def test_only_the_gateway_is_published_and_on_its_public_port_alone() -> None:
+    """Metrics and internal paths are on its other port, which nobody outside reaches."""
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"gateway": ["${BIND:-127.0.0.1}:${PORT:-8000}:8000"]}
+    assert SERVICES["gateway"]["environment"]["GATEWAY_INTERNAL_PORT"] != 8000
