@@ -16,8 +16,8 @@ _EXACT: dict[tuple[str, str], Kind] = {
     ("PUT", "/v1/me/avatar"): "upload",
     ("POST", "/v1/dashboards/batch"): "batch",
 }
-_STREAMS = ("/download", "/events", "/errors")
-"""Answers that may last: reports, the errors of an import, the live dashboard."""
+_STREAMS = ("/download", "/events", "/errors", "/export")
+"""Answers that may last: reports, the errors of an import, a person's export, the live dashboard."""
 
 LATER: frozenset[Kind] = frozenset({"batch", "upload", "stream"})
 """What can wait: shed before anything a person looks at."""
