@@ -4,13 +4,16 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+
     from services.operate.health import Health
 
 WATCH_S = 2.0
@@ -45,34 +48,39 @@ def _now(given: Mapping[str, str | None], data_dir: Path) -> "Health":
 
 
 def _again_and_again(given: Mapping[str, str | None], data_dir: Path) -> Iterator["Health"]:
-    with suppress(KeyboardInterrupt):
-        while True:
-            yield _now(given, data_dir)
-            time.sleep(WATCH_S)
+    while True:
+        yield _now(given, data_dir)
+        time.sleep(WATCH_S)
 
 
 def _print_json(seen: Iterator["Health"]) -> bool:
-    """Whether all was well in the end."""
+    """Until there is no more, or Ctrl-C; whether all was well in the end."""
     well = False
-    for health in seen:
-        typer.echo(json.dumps(health.as_json(), indent=2, ensure_ascii=False))
-        well = health.well
+    with suppress(KeyboardInterrupt):
+        for health in seen:
+            well = health.well
+            typer.echo(json.dumps(health.as_json(), indent=2, ensure_ascii=False))
     return well
 
 
 def _print_screens(seen: Iterator["Health"]) -> bool:
     from rich.console import Console
-    from rich.live import Live
 
     from services.operate.show_status import screen
 
     well = False
     console = Console()
-    with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
+    with suppress(KeyboardInterrupt), _on_one_screen(console) as live:
         for health in seen:
+            well = health.well
             if live:
                 live.update(screen(health), refresh=True)
             else:
                 console.print(screen(health))
-            well = health.well
     return well
+
+
+def _on_one_screen(console: "Console") -> "AbstractContextManager[Live | None]":
+    from rich.live import Live
+
+    return Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext()
