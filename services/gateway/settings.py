@@ -185,9 +185,9 @@ class Settings(ServiceSettings):
     """How long Redis is left alone by limits after it has not answered."""
     shed_most_in_hand: int = Field(4096, ge=0)
     """Requests at once, at most; 0 sheds none."""
-    shed_least_in_hand: int = Field(32, ge=1)
+    shed_least_in_hand: int = Field(256, ge=1)
     """However late the event loop is, so many are let in."""
-    shed_lag_s: float = Field(0.03, gt=0)
+    shed_lag_s: float = Field(0.15, gt=0)
     """An event loop that is later than this has too much in hand."""
     shed_tick_s: float = Field(0.05, gt=0)
     """How often that is looked at."""

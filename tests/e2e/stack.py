@@ -90,8 +90,9 @@ class Person:
         placed: dict[str, Any] = answer.raise_for_status().json()
         return placed
 
-    def dashboard(self, query: str = "") -> dict[str, Any]:
-        shown: dict[str, Any] = self.http.get(f"/v1/dashboard{query}").raise_for_status().json()
+    def dashboard(self, query: str = "", *, anew: bool = False) -> dict[str, Any]:
+        headers = {"Cache-Control": "no-cache"} if anew else {}
+        shown: dict[str, Any] = self.http.get(f"/v1/dashboard{query}", headers=headers).raise_for_status().json()
         return shown
 
     def panel(self, name: str) -> Any:
