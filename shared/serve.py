@@ -22,6 +22,9 @@ from shared.settings import ServiceSettings
 KEEP_ALIVE_S = 75
 """Longer than clients keep an idle connection, so that it is they who close it."""
 
+LAST_WORDS_S = 0.2
+"""At the end, who has just connected may still send a request: uvicorn would close the connection unheard."""
+
 COLLECT_AFTER = 50_000
 """Objects made and not freed before the collector looks at the youngest."""
 
@@ -49,6 +52,12 @@ class Server(uvicorn.Server):
             for listening in (one for server in self.servers for one in server.sockets):
                 with socket.socket(fileno=os.dup(listening.fileno())) as same:
                     same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.PEER_PATIENCE_MS)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(LAST_WORDS_S)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

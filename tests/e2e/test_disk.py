@@ -12,6 +12,7 @@ import pytest
 
 from tests.backends import Backends
 from tests.backends.smtp import SmtpServer
+from tests.backends.vhosts import add_vhost
 from tests.e2e.stack import Person, Stack
 from tests.waiting import wait_until
 
@@ -54,10 +55,11 @@ def test_a_disk_that_will_not_do_is_one_clear_line(tmp_path: Path, options: str,
 
 @contextmanager
 def _running(folder: Path, backends: Backends, smtp: SmtpServer) -> Iterator[Stack]:
-    """Its databases are on the small file system."""
+    """Its databases are on the small file system. Its messages are its own: other stacks of the tests may be up."""
+    vhost, rabbitmq_url = add_vhost(backends.rabbitmq, "disk")
     given = {
         "REDIS_URL": backends.redis.url,
-        "RABBITMQ_URL": backends.rabbitmq.url,
+        "RABBITMQ_URL": rabbitmq_url,
         "SMTP_URL": f"smtp://127.0.0.1:{smtp.port}",
     }
     log = folder.with_suffix(".log")
@@ -73,6 +75,7 @@ def _running(folder: Path, backends: Backends, smtp: SmtpServer) -> Iterator[Sta
     finally:
         process.terminate()
         process.wait(30)
+        backends.rabbitmq.rabbitmqctl("delete_vhost", vhost)
 
 
 @contextmanager

@@ -83,8 +83,9 @@ UNDER_WAY = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() A
 def test_when_the_client_leaves_the_query_ends(stack: Stack, person: Person, large: str) -> None:
     """From the client through gateway and service to Postgres."""
     with person.http.stream("GET", large, headers={"Accept-Encoding": "identity"}) as answer:
+        answer.raise_for_status()
         next(answer.iter_raw())
-        assert query(stack, "orders", UNDER_WAY)
+        wait_until(lambda: query(stack, "orders", UNDER_WAY))
     wait_until(lambda: not query(stack, "orders", UNDER_WAY))
 
 

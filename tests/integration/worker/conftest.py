@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -12,6 +11,7 @@ from services.worker.settings import Settings
 from shared.migrations import migrate
 from tests.backends import Backends, RabbitBackend
 from tests.backends.smtp import SmtpServer
+from tests.backends.vhosts import add_vhost
 from tests.integration.gateway.served import listening
 from tests.integration.orders.api import running
 from tests.integration.orders.api import settings_of as orders_settings
@@ -41,12 +41,9 @@ def new_vhost(rabbitmq: RabbitBackend) -> Iterator[Callable[[], str]]:
     made: list[str] = []
 
     def make() -> str:
-        name = f"worker_{uuid4().hex[:12]}"
+        name, url = add_vhost(rabbitmq, "worker")
         made.append(name)
-        parts = urlsplit(rabbitmq.url)
-        rabbitmq.rabbitmqctl("add_vhost", name)
-        rabbitmq.rabbitmqctl("set_permissions", "-p", name, parts.username or "guest", ".*", ".*", ".*")
-        return parts._replace(path=f"/{name}").geturl()
+        return url
 
     yield make
     for name in made:

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from prometheus_client import REGISTRY
 
-from services.worker.flow import Flow
+from services.worker.acknowledging import Acknowledger
 from services.worker.hints import Hints
 from services.worker.settings import Settings
 from services.worker.sweeper import Sweeper
@@ -37,7 +37,7 @@ async def test_messages_in_hand_come_again(settings: Settings, monkeypatch: pyte
     once."""
     async with working(settings.model_copy(update=QUICK)) as world:
         await world.until_ready()
-        before, failed = restarts("consumers"), failing_once(monkeypatch, Flow, "acknowledge")
+        before, failed = restarts("consumers"), failing_once(monkeypatch, Acknowledger, "acknowledge")
         user_id = uuid4()
         ids = await world.publish(*(created(user_id, mail=False) for _ in range(5)))
         await eventually(failed)
@@ -52,7 +52,7 @@ def restarts(task: str) -> float:
     return REGISTRY.get_sample_value("background_restarts_total", {"task": task}) or 0
 
 
-@pytest.mark.parametrize(("owner", "name"), [(Sweeper, "_sweep"), (Hints, "_send")])
+@pytest.mark.parametrize(("owner", "name"), [(Sweeper, "_sweep"), (Hints, "send")])
 async def test_a_task_that_fails_is_begun_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
 ) -> None:
