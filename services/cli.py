@@ -89,6 +89,30 @@ def mail(
         show_one(found, as_json=as_json)
 
 
+@app.command()
+def trace(
+    trace_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Show this trace, or the one that begins so.")
+    ] = None,
+    count: Annotated[int, typer.Option(help="So many of the newest, when none is named.")] = 20,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = Path(".local"),
+) -> None:
+    """List the newest traces of what `dashboard up` runs, or show one as a waterfall."""
+    _need_local_stack()
+    from services.local.show_trace import show_newest, show_one
+    from services.local.traces import Traces
+
+    traces = Traces(data_dir / "traces.sqlite")
+    if trace_id is None:
+        show_newest(traces, count, as_json=as_json)
+        return
+    spans = traces.get(trace_id.lower())
+    if len({span.trace_id for span in spans}) != 1:
+        _fail(f"{'several traces begin' if spans else 'there is no trace that begins'} with {trace_id}")
+    show_one(spans, as_json=as_json)
+
+
 app.command()(status)
 app.command("import")(import_orders)
 app.command()(report)

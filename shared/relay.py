@@ -14,11 +14,13 @@ from aio_pika.abc import AbstractChannel, AbstractExchange
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError, ChannelInvalidStateError, PublishError
 from prometheus_client import Counter, Gauge
 
-from shared import outbox, topology
+from shared import outbox, topology, tracing
 from shared.amqp import with_heartbeat
-from shared.clock import rfc3339
+from shared.clock import now, rfc3339
 from shared.db import UNAVAILABLE, Connection, Database
 from shared.logs import get_logger
+from shared.telemetry import Trace
+from shared.tracing import Kind
 
 PUBLISHED = Counter("outbox_published_total", "Events that the broker has confirmed.")
 RETURNED = Counter("outbox_returned_total", "Events that no queue was bound for; they stay in the outbox.")
@@ -99,8 +101,17 @@ class Relay:
         return len(rows)
 
     async def _publish(self, exchange: AbstractExchange, row: asyncpg.Record) -> None:
+        cause = Trace.parse(row["traceparent"])
+        if cause is None or not cause.sampled:
+            await self._send(exchange, row, row["traceparent"])
+            return
+        with tracing.follow(cause, f"publish {topology.EVENTS}", Kind.PRODUCER) as span:
+            span.set(_attributes(row))
+            await self._send(exchange, row, str(span.trace) if span.recorded else row["traceparent"])
+
+    async def _send(self, exchange: AbstractExchange, row: asyncpg.Record, traceparent: str | None) -> None:
         async with asyncio.timeout(self.PUBLISH_TIMEOUT_S):
-            await exchange.publish(self._message(row), row["type"], mandatory=True)
+            await exchange.publish(self._message(row, traceparent), row["type"], mandatory=True)
 
     async def _settle(self, connection: Connection, rows: Sequence[asyncpg.Record], outcomes: Sequence[object]) -> None:
         confirmed = [row["id"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
@@ -112,7 +123,7 @@ class Relay:
             RETURNED.inc(len(returned))
             log.error("events returned: no queue is bound for them", count=len(returned), first=str(returned[0]))
 
-    def _message(self, row: asyncpg.Record) -> aio_pika.Message:
+    def _message(self, row: asyncpg.Record, traceparent: str | None) -> aio_pika.Message:
         headers = {
             "specversion": "1.0",
             "id": str(row["id"]),
@@ -122,8 +133,8 @@ class Relay:
             "subject": str(row["user_id"]),
             "dataschema": row["dataschema"],
         }
-        if row["traceparent"]:
-            headers["traceparent"] = row["traceparent"]
+        if traceparent:
+            headers["traceparent"] = traceparent
         return aio_pika.Message(
             row["payload"].encode(),
             headers=dict(headers),
@@ -175,3 +186,15 @@ class Relay:
             finally:
                 with suppress(*UNAVAILABLE):  # no UNLISTEN: its answer may never come
                     await connection.close(timeout=self.CLOSE_TIMEOUT_S)
+
+
+def _attributes(row: asyncpg.Record) -> tracing.Attributes:
+    return {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.name": "publish",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": topology.EVENTS,
+        "messaging.rabbitmq.destination.routing_key": row["type"],
+        "messaging.message.id": str(row["id"]),
+        "dashboard.outbox.waited_ms": int((now() - row["created_at"]).total_seconds() * 1000),
+    }

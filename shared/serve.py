@@ -14,7 +14,7 @@ import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from shared import logs
+from shared import logs, tracing
 from shared.background import Background
 from shared.connection import GuardedProtocol, sweep
 from shared.settings import ServiceSettings
@@ -75,7 +75,8 @@ def run(service: str, app: FastAPI, settings: ServiceSettings, internal: tuple[A
         servers.append(_server(internal[0], settings, internal[1], lifespan="off"))
     _spare_the_collector()
     sys.setswitchinterval(SWITCH_S)
-    uvloop.run(_serve(servers, app))
+    with tracing.exporting(service, settings):
+        uvloop.run(_serve(servers, app))
     background: Background | None = getattr(app.state, "background", None)
     if background and background.failure:
         sys.exit(f"{service}: {background.failure}")

@@ -40,6 +40,11 @@ class ServiceSettings(BaseSettings):
     secret_files_poll_s: float = Field(5, gt=0, validation_alias="SECRET_FILES_POLL_S")
     """How often the files of keys are looked at for a change."""
 
+    otel_exporter_otlp_endpoint: str = Field("", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    """Base URL of the collector that spans go to (OTLP/HTTP); without one nothing is recorded."""
+    trace_sample: float = Field(0.01, ge=0, le=1, validation_alias="TRACE_SAMPLE")
+    """Which part of the traces that begin here is recorded."""
+
     host: str = "127.0.0.1"
     port: Port = 8000
     shutdown_grace_s: float = Field(10, gt=0)

@@ -20,8 +20,10 @@ from services.gateway.revocation import Revocations
 from services.gateway.settings import Settings
 from services.gateway.sse import PanelNews
 from services.gateway.stream import Stream, Times
+from shared import tracing
 from shared.identity import Caller
 from shared.logs import get_logger
+from shared.tracing import Kind
 
 log = get_logger(__name__)
 
@@ -163,7 +165,9 @@ class Streams:
             return PanelView("unavailable", error=PanelError("internal", retryable=True))
 
     async def _read_among(self, user_id: UUID, panel: str, panels: Sequence[Panel]) -> PanelView:
-        dashboard, _ = await self._dashboards.read(user_id, panels, self._budget_s)
+        # A trace of its own: the one of who opened the stream would never come to its end.
+        with tracing.follow(None, "live read", Kind.INTERNAL):
+            dashboard, _ = await self._dashboards.read(user_id, panels, self._budget_s)
         return dashboard.panels[panel]
 
 

@@ -11,9 +11,10 @@ from pyqwest.httpx import AsyncPyqwestTransport
 from services.gateway.failures import BadAnswer, TooLate, Unreachable
 from services.gateway.settings import Settings
 from services.gateway.wire import Wire
-from shared import telemetry
+from shared import telemetry, tracing
 from shared.panels import DEADLINE_HEADER
 from shared.tokens import ServiceTokens
+from shared.tracing import Kind
 from shared.web import REQUEST_ID_HEADER
 
 HeaderList = list[tuple[str, str]]
@@ -85,6 +86,14 @@ class Upstream:
 
         `target` is path and query. A replica that cannot be connected to is passed over for the next.
         """
+        with tracing.span(method, Kind.CLIENT) as span:
+            response = await self._send(method, target, headers, body, remaining_s)
+            span.set({"http.request.method": method, "http.response.status_code": response.status_code})
+        return response
+
+    async def _send(
+        self, method: str, target: str, headers: HeaderList, body: bytes | httpx.AsyncByteStream, remaining_s: float
+    ) -> httpx.Response:
         content = {"content": body} if isinstance(body, bytes) else {"stream": body}
         every = [*headers, *self._own_headers(remaining_s)]
         refused: Unreachable | None = None

@@ -12,6 +12,7 @@ from services.local.servers.base import Server
 from services.local.servers.postgres import Postgres
 from services.local.servers.rabbitmq import RabbitMQ
 from services.local.servers.smtp import MailCatcher
+from services.local.servers.spans import SpanCatcher
 from services.local.servers.valkey import Valkey
 
 _PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
@@ -20,14 +21,17 @@ _PORTS |= {"smtp": 25, "smtps": 465}
 
 @dataclass(frozen=True)
 class External:
-    """Somebody else's server: used, never started or stopped."""
+    """Somebody else's server: used, never started or stopped. `needed`: nothing works without it."""
 
     name: str
     variable: str
     url: str
     pids: tuple[int, ...] = ()
+    needed: bool = True
 
     def start(self) -> None:
+        if not self.needed:
+            return
         parts = urlsplit(self.url)
         host, port = parts.hostname or "localhost", parts.port or _PORTS.get(parts.scheme, 0)
         if not accepts(port, host, timeout=5):
@@ -40,10 +44,11 @@ class Backing:
     redis: Server | External
     rabbitmq: Server | External
     smtp: Server | External
+    traces: Server | External
 
     @property
     def all(self) -> tuple[Server | External, ...]:
-        return (self.postgres, self.redis, self.rabbitmq, self.smtp)
+        return (self.postgres, self.redis, self.rabbitmq, self.smtp, self.traces)
 
     @property
     def private(self) -> list[Server]:
@@ -51,10 +56,10 @@ class Backing:
 
 
 def backing(folder: DataDir, processes: Processes, given: Mapping[str, str], *, durable: bool) -> Backing:
-    def given_as(name: str, variable: str) -> External | None:
+    def given_as(name: str, variable: str, *, needed: bool = True) -> External | None:
         url = given.get(variable)
         # SQLAlchemy's way to name a driver, which only SQLAlchemy understands
-        return External(name, variable, url.replace("+asyncpg", "", 1)) if url else None
+        return External(name, variable, url.replace("+asyncpg", "", 1), needed=needed) if url else None
 
     path, logs = folder.path, folder.logs
     return Backing(
@@ -63,4 +68,6 @@ def backing(folder: DataDir, processes: Processes, given: Mapping[str, str], *, 
         redis=given_as("redis", "REDIS_URL") or Valkey(processes, path / "redis", logs / "redis.log"),
         rabbitmq=given_as("rabbitmq", "RABBITMQ_URL") or RabbitMQ(processes, path / "rabbitmq", logs / "rabbitmq.log"),
         smtp=given_as("smtp", "SMTP_URL") or MailCatcher(processes, folder.mailbox, logs / "smtp.log"),
+        traces=given_as("traces", "OTEL_EXPORTER_OTLP_ENDPOINT", needed=False)
+        or SpanCatcher(processes, folder.traces, logs / "traces.log"),
     )

@@ -16,6 +16,7 @@ class Addresses:
     rabbitmq: str
     smtp: str
     storage: str
+    traces: str
 
 
 def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets: Mapping[str, str]) -> dict[str, str]:
@@ -37,6 +38,8 @@ def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets
         **{f"{name.upper()}_RABBITMQ_URL": addresses.rabbitmq for name in DATA_SERVICES},
         "WORKER_ORDERS_URL": ",".join(urls["orders"]),
         "WORKER_SMTP_URL": addresses.smtp,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": addresses.traces,
+        "TRACE_SAMPLE": os.environ.get("TRACE_SAMPLE", "1"),  # here, somebody looks at single requests
         "WORKER_STORAGE_URL": addresses.storage,
         "PYTHONUNBUFFERED": "1",
     }

@@ -134,7 +134,12 @@ class Stack:
     def _environment(self) -> dict[str, str]:
         servers = self.backing
         addresses = Addresses(
-            self.databases, servers.redis.url, servers.rabbitmq.url, servers.smtp.url, self._folder.uploads.as_uri()
+            self.databases,
+            servers.redis.url,
+            servers.rabbitmq.url,
+            servers.smtp.url,
+            self._folder.uploads.as_uri(),
+            servers.traces.url,
         )
         return shared_environment(addresses, self._settings.planned, self._secrets)
 

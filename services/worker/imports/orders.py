@@ -12,6 +12,7 @@ from pyqwest.httpx import AsyncPyqwestTransport
 
 from services.worker.errors import Permanent, Transient
 from services.worker.settings import Settings
+from shared import telemetry
 from shared.imports import BATCH_PATH, BatchOutcome, CsvRow, OrderBatch
 from shared.tokens import ServiceTokens
 
@@ -52,6 +53,8 @@ class Orders:
         """Place each row's order, unless its reference is there already. Raises `OrdersAway` or `BatchRefused`."""
         url = next(self._base_urls) + BATCH_PATH
         headers = {"Authorization": f"Bearer {self._tokens.token()}", "Content-Type": "application/json"}
+        if traceparent := telemetry.traceparent():
+            headers["traceparent"] = traceparent
         body = msgspec.json.encode(OrderBatch(user_id, import_id, list(rows)))
         try:
             answer = await self._http.post(url, content=body, headers=headers)
