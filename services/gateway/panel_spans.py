@@ -13,7 +13,6 @@ from services.gateway.panels import Panel
 from shared import tracing
 from shared.telemetry import Trace
 
-SPAN = "panel"
 GIVEN_UP = "ClientGone"
 
 
@@ -47,8 +46,8 @@ class PanelSpans:
             tracing.send(span)
 
     def _span(self, name: str, gathering: Gathering) -> tracing.Recorded:
-        position = self._positions.get(name) or self._trace.child()
-        span = tracing.past(SPAN, position, self._trace.span_id, gathering.began, gathering.seconds.get(name))
+        position, seconds = self._positions.get(name) or self._trace.child(), gathering.seconds.get(name)
+        span = tracing.past(f"panel {name}", position, self._trace.span_id, gathering.began, seconds)
         span.set({"dashboard.panel": name, "dashboard.panel.source": "memory"})
         if flight := self._flights.get(name):
             own = flight.carrier is position

@@ -15,7 +15,6 @@ from services.local.traces import Span, Traces
 BAR = 44
 COLOURS = {"gateway": "cyan", "users": "green", "orders": "yellow", "worker": "magenta"}
 SHOWN = {
-    "dashboard.panel": "",
     "dashboard.panel.source": "",
     "dashboard.panel.status": "",
     "http.response.status_code": "",
