@@ -62,6 +62,9 @@ class Exporter(OTLPSpanExporter):
         self._well = True
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if self._shutdown:
+            LOST.inc(len(spans))
+            return SpanExportResult.FAILURE
         body = encode(self._resource, (outgoing.span for outgoing in cast("Sequence[Outgoing]", spans)))
         taken = self._client.export(body)
         (SENT if taken.success else LOST).inc(len(spans))
@@ -78,22 +81,32 @@ class Outbox:
         # Of each attempt that fails they would say something; `Exporter` says it once.
         for noisy in ("opentelemetry", "urllib3"):
             logging.getLogger(noisy).setLevel(logging.CRITICAL)
+        self._exporter = Exporter(service, endpoint)
         self._processor = BatchSpanProcessor(
-            Exporter(service, endpoint),
+            self._exporter,
             max_queue_size=QUEUE,
             max_export_batch_size=BATCH,
             schedule_delay_millis=EVERY_MS,
         )
+        self._queue = self._processor._batch_processor._queue
 
     def add(self, span: Recorded) -> None:
         """Never waits."""
+        if len(self._queue) == QUEUE:  # the oldest falls out
+            LOST.inc()
         self._processor.on_end(cast("ReadableSpan", Outgoing(span)))
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
 
     def close(self) -> None:
         """Send what is left, if that can be done soon."""
         ending = threading.Thread(target=self._processor.shutdown, daemon=True)
         ending.start()
         ending.join(LAST_WORDS_S)
+        if ending.is_alive():
+            self._exporter.shutdown()
 
 
 def resource(service: str) -> Resource:

@@ -1,18 +1,22 @@
 """`dashboard trace`: a trace as a waterfall, each span under the one that caused it."""
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from services.local.traces import Span, Traces
 
-BAR = 44
+WIDE = 150
+"""Columns where there is no terminal."""
+BAR, REST = range(12, 61), 100
+"""How long the longest bar is, by what the rest leaves of the columns."""
 COLOURS = {"gateway": "cyan", "users": "green", "orders": "yellow", "worker": "magenta"}
 SHOWN = {
     "dashboard.panel.source": "",
@@ -47,23 +51,25 @@ def show_one(spans: Sequence[Span], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(span) for span in spans], indent=2))
         return
-    Console().print(waterfall(spans))
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    console.print(waterfall(spans, console.width))
 
 
-def waterfall(spans: Sequence[Span]) -> Table:
+def waterfall(spans: Sequence[Span], columns: int) -> Group:
     """`spans` of one trace, in the order in which they began."""
+    longest = min(max(columns - REST, BAR.start), BAR.stop - 1)
     began, ended = min(span.began for span in spans), max(span.ended for span in spans)
     title = f"trace {spans[0].trace_id} · {_time(began)} · {(ended - began) / 1e6:.1f} ms"
-    table = Table("service", "what", "", "ms", "", box=None, header_style="bold", title=title, title_justify="left")
+    table = Table("service", "what", "", "ms", "", box=None, header_style="bold")
     table.columns[3].justify = "right"
     for depth, span in _in_order(spans):
         colour = "red" if span.failed else COLOURS.get(span.service, "white")
-        bar = Text(_bar(span, began, ended), colour, no_wrap=True)
+        bar = Text(_bar(span, began, ended, longest), colour, no_wrap=True)
         name = Text("  " * depth + span.name, no_wrap=True)
         table.add_row(
             Text(span.service, colour), name, bar, f"{span.ms:.1f}", Text(_details(span), "dim", no_wrap=True)
         )
-    return table
+    return Group(Text(f" {title}\n", "bold"), table)
 
 
 def _in_order(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
@@ -79,10 +85,10 @@ def _in_order(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
         waiting += [(depth + 1, child) for child in reversed(below.get(span.span_id, []))]
 
 
-def _bar(span: Span, began: int, ended: int) -> str:
-    scale = BAR / max(ended - began, 1)
-    first = min(int((span.began - began) * scale), BAR - 1)
-    length = max(1, min(round((span.ended - span.began) * scale), BAR - first))
+def _bar(span: Span, began: int, ended: int, longest: int) -> str:
+    scale = longest / max(ended - began, 1)
+    first = min(int((span.began - began) * scale), longest - 1)
+    length = max(1, min(round((span.ended - span.began) * scale), longest - first))
     return " " * first + "━" * length
 
 
