@@ -56,6 +56,6 @@ chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SE
 	$(INSTALL) python servers
 	.venv/bin/python -m tests.chaos $(ARGS)
 
-bench: ## Measure, and write docs/performance.md (BENCH=gateway,faults,orders,worker,relay,pictures,reports,streams,overload,system)
+bench: ## Measure, and write docs/performance.md (BENCH=gateway,faults,orders,worker,relay,pictures,reports,streams,overload,traces,system)
 	$(INSTALL) python rabbitmq bench
 	.venv/bin/python -m tests.bench $(ARGS)

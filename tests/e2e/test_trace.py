@@ -8,8 +8,10 @@ from uuid import uuid4
 import pytest
 
 from services.local.traces import Span, Traces
+from tests.e2e import browser as browsers
 from tests.e2e.stack import Person, Stack
-from tests.waiting import wait_until
+from tests.e2e.trace_picture import order_in_page
+from tests.waiting import eventually, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -68,6 +70,15 @@ def test_the_command_shows_it(stack: Stack, person: Person) -> None:
     assert "send mail" in shown
     assert {span["trace_id"] for span in json.loads(_trace(stack, trace_id, "--json"))} == {trace_id}
     assert trace_id in [one["trace_id"] for one in json.loads(_trace(stack, "--json", "--count", "100"))]
+
+
+@pytest.mark.skipif(browsers.executable() is None, reason="no Chromium; `make test` installs it where it may")
+async def test_a_click_in_the_page_begins_the_trace(stack: Stack, person: Person) -> None:
+    """The page names the trace, the gateway records it, and it reaches the mail; the page's policy allows it all."""
+    async with browsers.launched() as browser, browsers.visiting(browser, stack) as visitor:
+        trace_id = await order_in_page(await visitor.at_home(person))
+    traces = Traces(stack.folder / "traces.sqlite")
+    await eventually(lambda: "send mail" in {span.name for span in traces.get(trace_id)})
 
 
 def _trace(stack: Stack, *arguments: str) -> str:

@@ -3,10 +3,10 @@ import * as session from "./session.js";
 
 export class Problem extends Error {
   constructor(status, body = {}) {
-    super(body.detail || body.title || `The server answered ${status}.`);
+    const said = body.detail || body.title || `The server answered ${status}.`;
+    super(status >= 500 && body.trace_id ? `${said} (Trace ${body.trace_id})` : said);
     this.status = status;
     this.code = body.code ?? "";
-    this.traceId = body.trace_id ?? "";
     /** What is wrong with which field: `{email: "…"}`. */
     this.fields = Object.fromEntries((body.errors ?? []).map(({ field, message }) => [field, message]));
   }
