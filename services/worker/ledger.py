@@ -125,6 +125,8 @@ class Ledger:
             refuse = self._refuse_expired if row["attempts"] else _refuse_nothing
             with spans.of(job.name, delivery, attempt) as span:
                 step = await self._attempt(connection, job, delivery, attempt, refuse)
+                if isinstance(step, Outcome):
+                    span.set({"dashboard.job.outcome": step})
             if step is Outcome.DONE:
                 await connection.execute(SUCCEED, job.name, delivery.event_id, attempt)
         return _Taken(delivery, step, attempt, began, span.trace)

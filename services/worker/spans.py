@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from services.worker.delivery import Delivery
-from shared import topology, tracing
+from shared import tracing
 from shared.telemetry import Trace
 from shared.tracing import Kind, Position
 
@@ -43,7 +43,7 @@ def _recorded(job: str, deliveries: Sequence[Delivery]) -> Iterator[Position]:
 
 
 def _follow(job: str, delivery: Delivery, cause: Trace | None, more: tracing.Attributes) -> Position:
-    queue = topology.QUEUES[job].name
+    queue = f"worker.{job}"
     span = tracing.follow(cause, f"process {queue}", Kind.CONSUMER)
     if span.recorded:
         span.set(

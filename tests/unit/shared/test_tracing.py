@@ -158,3 +158,10 @@ def test_an_end_is_told_once() -> None:
         span.end()
         span.end()
     assert len(spans) == 1
+
+
+def test_every_line_of_the_log_has_the_trace_of_what_is_done() -> None:
+    """Recorded or not, in a request or in a job."""
+    assert telemetry.request_ids() == {}
+    with tracing.follow(HERE.child(NOT_SAMPLED), "job", Kind.CONSUMER):
+        assert telemetry.request_ids() == {"trace_id": HERE.trace_id}
