@@ -100,6 +100,10 @@ class Outbox:
     def waiting(self) -> int:
         return len(self._queue)
 
+    def flush(self) -> None:
+        """Send all that waits; returns when that is done."""
+        self._processor.force_flush()
+
     def close(self) -> None:
         """Send what is left, if that can be done soon."""
         ending = threading.Thread(target=self._processor.shutdown, daemon=True)

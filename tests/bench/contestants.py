@@ -74,13 +74,11 @@ def gateway_environment(bed: Bed, port: int, backends: Mapping[str, str], jwks_u
     }
 
 
-def our_gateway(
-    bed: Bed, backends: Mapping[str, str], jwks_url: str, name: str = "gateway", **more: str
-) -> tuple[Child, str]:
+def our_gateway(bed: Bed, backends: Mapping[str, str], jwks_url: str) -> tuple[Child, str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    env = gateway_environment(bed, port, backends, jwks_url) | more
-    return bed.ready(bed.python(name, "-m", "services.cli", "serve", "gateway", env=env), f"{url}/readyz"), url
+    env = gateway_environment(bed, port, backends, jwks_url)
+    return bed.ready(bed.python("gateway", "-m", "services.cli", "serve", "gateway", env=env), f"{url}/readyz"), url
 
 
 def granian_gateway(bed: Bed, backend: str) -> tuple[Child, str]:

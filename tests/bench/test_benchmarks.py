@@ -78,10 +78,8 @@ def test_an_overload_is_answered(ground: Bed) -> None:
     )
 
 
-@pytest.mark.long
-@needs_wrk
 def test_traces_are_recorded_under_load(ground: Bed) -> None:
-    """None, some and all, fresh and from memory; long because three gateways are started."""
+    """None, some and all, fresh and from memory."""
     report = traces.run(ground, SMALL).text
     assert "| 100 %, cached |" in report
 

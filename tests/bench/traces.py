@@ -1,57 +1,57 @@
 """What traces cost: CPU of the gateway a dashboard without them, with one in a hundred recorded, and with all."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 from services.local.ports import free_port
 from tests.bench import contestants
-from tests.bench.bed import Bed
+from tests.bench.bed import Bed, DidNotStart
 from tests.bench.conditions import Conditions, Scale, versions
-from tests.bench.contestants import Audience, Served
+from tests.bench.contestants import Audience
 from tests.bench.cpu import OTHER_CORE
-from tests.bench.gateway import FRESH, Windows, measure
 from tests.bench.report import Report, ratios, spread, table
+from tests.waiting import wait_until
 
 NAME = "traces"
-SHARES = {"off": None, "1 %": "0.01", "100 %": "1"}
-CALLERS = (64,)
+COUNT = 2560
+"""Dashboards in a row: about a second's, which is how often spans are sent."""
+ROUNDS = 3
+"""For each of the scale's: they are short."""
 
 
 def run(bed: Bed, scale: Scale) -> Report:
-    """The three take turns, window by window, so that what else the machine does falls on all alike."""
     report = Report(NAME)
-    conditions = Conditions(scale, versions("uvicorn", "opentelemetry-sdk"))
-    served = list(_start(bed))
-    measured = measure(served, scale, CALLERS if not scale.small else (4,))
-    report.add(conditions.tell())
-    report.add("CPU of the gateway process, µs a dashboard, and its ratio to `off`, round by round:")
-    report.add(_table(measured, [one.name for one in served]))
-    bed.end(*{one.child.pid: one.child for one in served}.values())
+    rounds, count = (1, 64) if scale.small else (scale.rounds * ROUNDS, COUNT)
+    told = f"a window is {count:,} dashboards, 64 at a time"
+    conditions = Conditions(Scale(1, rounds), told, versions("uvloop", "opentelemetry-sdk", "protobuf"))
+    found = _measure(bed, rounds, count)
+    report.add(conditions.tell(), "CPU of the gateway, µs a dashboard, and its ratio to `off`, round by round:")
+    report.add(_table(found))
     return report
 
 
-def _start(bed: Bed) -> Iterator[Served]:
+def _measure(bed: Bed, rounds: int, count: int) -> Mapping[str, Sequence[float]]:
     audience = Audience()
+    tokens = bed.folder / "tokens"
+    tokens.write_text("\n".join(request.headers["Authorization"].split()[1] for request in audience.with_tokens({})))
     backend = contestants.stub(bed, audience.jwks)
     port = free_port()
     bed.serving(bed.python("collector", "-m", "tests.bench.collector", str(port), core=OTHER_CORE), port)
-    for label, share in SHARES.items():
-        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "TRACE_SAMPLE": share} if share else {}
-        name = f"gateway-{len(told)}-{share}"
-        child, url = contestants.our_gateway(bed, contestants.all_at(backend), backend, name, **told)
-        yield Served(label, child, url, audience.with_tokens(FRESH))
-        yield Served(f"{label}, cached", child, url, audience.with_tokens({}))
+    env = contestants.gateway_environment(bed, free_port(), contestants.all_at(backend), backend)
+    found = bed.folder / "found.json"
+    told = [f"http://127.0.0.1:{port}", str(tokens), str(rounds), str(count), str(found)]
+    child = bed.python("traced", "-m", "tests.bench.traced_gateway", *told, env=env)
+    wait_until(lambda: not child.alive(), within=1800)
+    if not found.exists():
+        raise DidNotStart(child.log.read_text()[-2000:])
+    measured: Mapping[str, Sequence[float]] = json.loads(found.read_text())
+    return measured
 
 
-def _table(measured: Windows, names: Sequence[str]) -> str:
+def _table(found: Mapping[str, Sequence[float]]) -> str:
     rows = []
-    for name in names:
-        [windows] = [found for (label, _), found in measured.items() if label == name]
-        [base] = [found for (label, _), found in measured.items() if label == _base(name)]
-        cpu = [window.cpu_us for window in windows]
-        ratio = ratios(cpu, [window.cpu_us for window in base])
-        rows.append([name, spread(cpu).show(1), ratio.show(3)])
-    return table(["recorded", "µs", "ratio"], rows)
-
-
-def _base(name: str) -> str:
-    return "off, cached" if name.endswith(", cached") else "off"
+    for name, cpu in found.items():
+        base = found["off, cached" if name.endswith(", cached") else "off"]
+        lowest = f"{min(cpu):.1f}"
+        rows.append([name, lowest, spread(cpu).show(1), f"{min(cpu) / min(base):.3f}", ratios(cpu, base).show(3)])
+    return table(["recorded", "lowest µs", "µs", "ratio of the lowest", "ratio"], rows)
