@@ -62,18 +62,26 @@ def waterfall(spans: Sequence[Span], columns: int) -> Group:
     title = f"trace {spans[0].trace_id} · {_time(began)} · {(ended - began) / 1e6:.1f} ms"
     table = Table("service", "what", "", "ms", "", box=None, header_style="bold")
     table.columns[3].justify = "right"
+    if begun := _begun_by_client(spans):
+        table.add_row("client", f"began it, in its span {begun}", style="dim")
     for depth, span in _in_order(spans):
         colour = "red" if span.failed else COLOURS.get(span.service, "white")
         bar = Text(_bar(span, began, ended, longest), colour, no_wrap=True)
-        name = Text("  " * depth + span.name, no_wrap=True)
+        name = Text("  " * (depth + bool(begun)) + span.name, no_wrap=True)
         table.add_row(
             Text(span.service, colour), name, bar, f"{span.ms:.1f}", Text(_details(span), "dim", no_wrap=True)
         )
     return Group(Text(f" {title}\n", "bold"), table)
 
 
+def _begun_by_client(spans: Sequence[Span]) -> str:
+    """The span, which nobody here records: of the page, or of whoever sent the gateway a `traceparent`."""
+    _, first = next(_in_order(spans))
+    return first.parent_id if (first.service, first.kind) == ("gateway", "server") else ""
+
+
 def _in_order(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
-    """Each below its parent, with its depth. Who has no parent here begins: the browser's span is in the browser."""
+    """Each below its parent, with its depth. Who has no parent here begins."""
     known = {span.span_id for span in spans}
     below: dict[str, list[Span]] = {}
     for span in spans:

@@ -25,12 +25,13 @@ def run(bed: Bed, scale: Scale) -> Report:
     told = f"a window is {count:,} dashboards, 64 at a time"
     conditions = Conditions(Scale(1, rounds), told, versions("uvloop", "opentelemetry-sdk", "protobuf"))
     found = _measure(bed, rounds, count)
+    failed = len(found.pop("failed"))
     report.add(conditions.tell(), "CPU of the gateway, µs a dashboard, and its ratio to `off`, round by round:")
-    report.add(_table(found))
+    report.add(_table(found), f"Failed requests: {failed}.")
     return report
 
 
-def _measure(bed: Bed, rounds: int, count: int) -> Mapping[str, Sequence[float]]:
+def _measure(bed: Bed, rounds: int, count: int) -> dict[str, Sequence[float]]:
     audience = Audience()
     tokens = bed.folder / "tokens"
     tokens.write_text("\n".join(request.headers["Authorization"].split()[1] for request in audience.with_tokens({})))
@@ -44,7 +45,7 @@ def _measure(bed: Bed, rounds: int, count: int) -> Mapping[str, Sequence[float]]
     wait_until(lambda: not child.alive(), within=1800)
     if not found.exists():
         raise DidNotStart(child.log.read_text()[-2000:])
-    measured: Mapping[str, Sequence[float]] = json.loads(found.read_text())
+    measured: dict[str, Sequence[float]] = json.loads(found.read_text())
     return measured
 
 
