@@ -110,7 +110,7 @@ class Outbox:
         ending.start()
         ending.join(LAST_WORDS_S)
         if ending.is_alive():
-            self._exporter.shutdown()
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 def resource(service: str) -> Resource:

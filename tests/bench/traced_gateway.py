@@ -1,9 +1,9 @@
 """One gateway in this process, asked for dashboards without any HTTP in front, as traces are recorded or not.
 
-`python -m tests.bench.traced_gateway COLLECTOR TOKENS ROUNDS COUNT FOUND`: writes into the file FOUND, as JSON, by what is
-recorded, the CPU time a dashboard (µs) of all threads, and so of the sending of spans, too; and as `failed` the statuses
-of what failed. What is recorded changes every COUNT dashboards: so often that whatever else the machine does falls on all
-alike.
+`python -m tests.bench.traced_gateway COLLECTOR TOKENS ROUNDS COUNT FOUND`: writes into the file FOUND, as JSON, by what
+is recorded, the CPU time a dashboard (µs) of all threads, and so of the sending of spans, too; and as `failed` the
+statuses of what failed. What is recorded changes every COUNT dashboards: so often that whatever else the machine does
+falls on all alike.
 """
 
 import asyncio

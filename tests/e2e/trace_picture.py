@@ -1,6 +1,7 @@
 """The picture of one trace: an order is placed in the page, and drawn as `dashboard trace` prints it."""
 
 import asyncio
+from functools import partial
 from io import StringIO
 
 from playwright.async_api import Browser, Page
@@ -38,11 +39,15 @@ async def take(browser: Browser, stack: Stack) -> bytes:
         page = await visitor.signs_in(demo.USER, password=demo.PASSWORD)
         for _ in range(3):  # as it is when connections stand, and everything was done once
             trace_id = await order_in_page(page)
-            await eventually(lambda seen=trace_id: {span.name for span in traces.get(seen)} >= LAST)
+            await eventually(partial(_is_whole, traces, trace_id))
     spans = await asyncio.to_thread(traces.get, trace_id)
     picture = await browser.new_page(viewport={"width": 1240, "height": 600}, device_scale_factor=2)
     await picture.set_content(drawn(spans))
     return await picture.locator("svg").first.screenshot()
+
+
+def _is_whole(traces: Traces, trace_id: str) -> bool:
+    return {span.name for span in traces.get(trace_id)} >= LAST
 
 
 def drawn(spans: list[Span]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.gateway.flights import Flight
 from shared.ids import new_id
 from shared.telemetry import Trace
 from tests.integration.gateway.conftest import Start, World
@@ -93,7 +94,7 @@ async def test_who_joins_a_question_links_to_its_call(world: World, spans: Spans
     assert joined.links == [carrier.trace]
 
 
-def _flights(world: World) -> list[object]:
+def _flights(world: World) -> list[Flight]:
     return list(world.gateway.fetcher._flights._open["orders"].values())
 
 

@@ -106,7 +106,8 @@ async def test_a_histogram_names_a_trace_to_who_accepts_openmetrics() -> None:
             await http.get("/things/8")
             accepted = await http.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
             plain = await http.get("/metrics")
-    families = {family.name: family for family in text_string_to_metric_families(accepted.text)}
+    parsed = text_string_to_metric_families(accepted.text)  # type: ignore[no-untyped-call]
+    families = {family.name: family for family in parsed}
     samples = families["http_request_duration_seconds"].samples
     exemplars = [one.exemplar.labels for one in samples if one.exemplar and one.labels["route"] == "/things/{id}"]
     assert {"trace_id": spans[0].trace.trace_id, "span_id": spans[0].trace.span_id} in exemplars
