@@ -231,10 +231,10 @@ class RequestContext:
         request_id = given.decode("latin-1") if given else ""
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = fresh_id
+        if trace.sampled and scope["path"] in _PROBES:
+            trace = trace.child(telemetry.NOT_SAMPLED)
         telemetry.current_trace.set(trace)
         telemetry.current_request_id.set(request_id)
-        if not trace.sampled or scope["path"] in _PROBES:
-            return request_id, NOT_RECORDED
         return request_id, tracing.answer(trace, parent_id)
 
     def _response_to(self, error: Exception, scope: Scope) -> Response:

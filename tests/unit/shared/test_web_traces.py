@@ -9,8 +9,9 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from starlette.types import Scope
 
+from shared import tracing
 from shared.errors import NotFound
-from shared.probes import metrics
+from shared.probes import Checks, metrics
 from shared.settings import ServiceSettings
 from shared.telemetry import Trace
 from shared.web import create_app
@@ -34,9 +35,16 @@ async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
     yield
 
 
+async def _ping() -> None:
+    with tracing.span("postgresql"):
+        pass
+
+
 def client(heeds: Callable[[Scope], bool] = lambda _: True) -> httpx.AsyncClient:
     settings = ServiceSettings(environment="development")
     app = create_app("things", settings, lifespan=_lifespan, routes=[router, metrics], heeds=heeds)
+    app.state.checks = Checks()
+    app.state.checks.needed["postgres"] = _ping
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://things")
 
 
@@ -91,10 +99,11 @@ async def test_failures_of_ours_are_errors_and_those_of_callers_are_not() -> Non
 
 
 async def test_probes_begin_no_trace() -> None:
-    """They come every few seconds, and nobody asks how."""
+    """They come every few seconds, and nobody asks how; nor does what they ask."""
     with recorded() as spans:
         async with client() as http:
             await http.get("/livez")
+            await http.get("/readyz", headers={"traceparent": str(CALLER)})
             await http.get("/metrics")
     assert spans == []
 
