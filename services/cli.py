@@ -54,12 +54,23 @@ def serve(name: Annotated[str, typer.Argument(help=", ".join(NAMES))]) -> None:
 
 
 @app.command()
-def migrate(names: Annotated[list[str] | None, typer.Argument(help=", ".join(WITH_DATABASE))] = None) -> None:
+def migrate(
+    names: Annotated[list[str] | None, typer.Argument(help=", ".join(WITH_DATABASE))] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Change nothing; wait until somebody has done it.")] = False,
+    patience: Annotated[float, typer.Option(help="How long to wait, in seconds.")] = 600,
+) -> None:
     """Bring the databases to the newest schema; all three when none is named."""
     migrations = importlib.import_module("shared.migrations")
     for name in names or WITH_DATABASE:
         _check(name, WITH_DATABASE)
-        migrations.migrate(name, _setting(f"{name.upper()}_DATABASE_URL"))
+        url = _setting(f"{name.upper()}_DATABASE_URL")
+        if not wait:
+            migrations.migrate(name, url)
+            continue
+        try:
+            migrations.wait_until_migrated(name, url, patience)
+        except migrations.NotMigrated as missing:
+            _fail(f"{name} is not migrated after {patience:g} s: {missing}")
 
 
 @app.command()
