@@ -1,4 +1,4 @@
-"""Manifests against the schemas of the Kubernetes API, and of operators as far as `deploy/k8s/schemas` describes them."""
+"""Manifests against the schemas of the Kubernetes API, and of operators as `deploy/k8s/schemas` describes them."""
 
 import json
 from collections.abc import Iterator
