@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env help install run test lint types e2e containers fuzz sbom screenshots chaos bench
+.PHONY: env help install run test lint types e2e containers manifests fuzz sbom screenshots chaos bench
 
 INSTALL := @services/local/install.sh
 
@@ -42,6 +42,10 @@ e2e: ## Run the tests that start the whole stack
 containers: ## Run the tests that need Docker
 	$(INSTALL) python
 	TEST_BACKENDS=docker .venv/bin/pytest -m docker $(ARGS)
+
+manifests: ## Build what is for Kubernetes, and hold it to the API's schemas
+	$(INSTALL) python
+	.venv/bin/python -m tests.kubernetes
 
 fuzz: ## Try parsers and every operation of the API with much more input (FUZZ_EXAMPLES=1000)
 	$(INSTALL) python servers

@@ -60,17 +60,21 @@ def migrate(
     patience: Annotated[float, typer.Option(help="How long to wait, in seconds.")] = 600,
 ) -> None:
     """Bring the databases to the newest schema; all three when none is named."""
-    migrations = importlib.import_module("shared.migrations")
     for name in names or WITH_DATABASE:
         _check(name, WITH_DATABASE)
         url = _setting(f"{name.upper()}_DATABASE_URL")
-        if not wait:
-            migrations.migrate(name, url)
-            continue
-        try:
-            migrations.wait_until_migrated(name, url, patience)
-        except migrations.NotMigrated as missing:
-            _fail(f"{name} is not migrated after {patience:g} s: {missing}")
+        if wait:
+            _wait_for_schema(name, url, patience)
+        else:
+            importlib.import_module("shared.migrations").migrate(name, url)
+
+
+def _wait_for_schema(name: str, url: str, patience_s: float) -> None:
+    migrated = importlib.import_module("shared.migrated")
+    try:
+        migrated.wait_until_migrated(name, url, patience_s)
+    except migrated.NotMigrated as missing:
+        _fail(f"{name} is not migrated after {patience_s:g} s: {missing}")
 
 
 @app.command()

@@ -4,16 +4,20 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
-from shared import db, serve
+from shared import db
 from shared.background import Background
 from shared.probes import CHECK_TIMEOUT_S, probes
 from tests.kubernetes.build import OVERLAYS, ROOT, Manifest, of_kind, overlay
 from tests.kubernetes.environment import environment
+from tests.kubernetes.schemas import problems
 
 SERVICES = ("gateway", "users", "orders", "worker")
 EACH = pytest.mark.parametrize(("name", "service"), [(name, service) for name in OVERLAYS for service in SERVICES])
 PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+LISTENING_S = 5.0
+"""Longer than any process goes on listening after SIGTERM to those who have just connected."""
 CANCEL_S = import_module("services.worker.intake").CANCEL_S
 
 
@@ -65,7 +69,7 @@ def test_a_pod_has_the_time_that_its_end_takes(name: str, service: str) -> None:
     grace = float(told[f"{service.upper()}_SHUTDOWN_GRACE_S"])
     pre_stop = container(name, service)["lifecycle"]["preStop"]["sleep"]["seconds"]
     closing = CANCEL_S + Background.CANCEL_AGAIN_S + db.CLOSE_TIMEOUT_S
-    longest = pre_stop + serve.LAST_WORDS_S + grace + grace + closing
+    longest = pre_stop + LISTENING_S + grace + grace + closing
     assert deployment(name, service)["template"]["spec"]["terminationGracePeriodSeconds"] >= longest
 
 
@@ -89,12 +93,21 @@ def test_replicas_are_spread(name: str, service: str) -> None:
 
 
 def test_metrics_are_read_where_they_are() -> None:
-    """The monitor asks every process on its internal port; the paths are the processes' own."""
-    [monitor] = of_kind(overlay("prod"), "PodMonitor").values()
+    """The monitor asks every process on its internal port, and says which process it was, as alerts ask for it."""
+    monitor = of_kind(overlay("prod"), "PodMonitor")["dashboard"]
     [endpoint] = monitor["spec"]["podMetricsEndpoints"]
     assert (endpoint["port"], endpoint["path"]) == ("internal", "/metrics")
     [chosen] = monitor["spec"]["selector"]["matchExpressions"]
     assert set(chosen["values"]) == set(SERVICES)
+    assert endpoint["relabelings"] == [{"sourceLabels": ["__meta_kubernetes_pod_label_part"], "targetLabel": "process"}]
+    assert endpoint["honorLabels"] is True
+
+
+def test_the_alerts_can_be_a_resource_of_the_operator() -> None:
+    """As docs/kubernetes.md makes one of the file of rules."""
+    for file in (ROOT / "deploy/prometheus").glob("alerts.y*ml"):
+        rule = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": {"name": "dashboard"}}
+        assert problems(rule | {"spec": yaml.safe_load(file.read_text())}) == []
 
 
 def test_the_documentation_names_what_is_there() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes.build import OVERLAYS, base, of_kind, overlay
+from tests.kubernetes.__main__ import report
+from tests.kubernetes.build import OVERLAYS, ROOT, base, of_kind, overlay
 from tests.kubernetes.schemas import problems
 
 
@@ -55,3 +56,10 @@ def test_each_name_is_there_once() -> None:
     for name in OVERLAYS:
         for kind in {one["kind"] for one in overlay(name)}:
             assert of_kind(overlay(name), kind)
+
+
+def test_the_page_shows_what_was_validated() -> None:
+    """What `make manifests` prints now."""
+    text = (ROOT / "docs/kubernetes.md").read_text()
+    shown = text.partition("<!-- validated: begin -->\n```\n")[2].partition("```\n<!-- validated: end -->")[0]
+    assert shown.splitlines() == [line for name in OVERLAYS for line in report(name)]
