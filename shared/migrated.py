@@ -30,6 +30,11 @@ def wait_until_migrated(service: str, url: str, patience_s: float) -> None:
     asyncio.run(_wait_until_migrated(service, url, patience_s))
 
 
+def is_missing(service: str, url: str) -> bool:
+    """Whether the database is not, or not known to be, fit for this code."""
+    return bool(asyncio.run(what_is_missing(service, url)))
+
+
 async def _wait_until_migrated(service: str, url: str, patience_s: float) -> None:
     missing = "nothing was answered"
     try:

@@ -51,7 +51,7 @@ def _pods(manifests: tuple[Manifest, ...]) -> Iterator[tuple[Labels, Any]]:
     for one in manifests:
         match one["kind"]:
             case "Cluster":
-                yield one["spec"]["inheritedMetadata"]["labels"], {}
+                yield one["spec"]["inheritedMetadata"]["labels"] | {"cnpg.io/cluster": one["metadata"]["name"]}, {}
             case "RabbitmqCluster":
                 yield one["spec"]["override"]["statefulSet"]["spec"]["template"]["metadata"]["labels"], {}
             case "RedisReplication" | "RedisSentinel":

@@ -6,7 +6,10 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from services.cli import app
 from shared import migrated
 from shared.migrations import migrate
 from tests.backends import PostgresBackend
@@ -59,6 +62,32 @@ async def test_a_newer_schema_is_enough_for_old_code(database: str) -> None:
     await connection.execute("CREATE TABLE alembic_version AS SELECT '9999' AS version_num")
     await connection.close()
     assert await migrated.what_is_missing("users", database) == ""
+    done = await asyncio.to_thread(run_cli, "migrate", "users", USERS_DATABASE_URL=database)
+    assert (done.exit_code, await tables(database)) == (0, ["alembic_version"])
+
+
+async def test_the_command_migrates_and_then_waits_for_nothing(database: str) -> None:
+    """`dashboard migrate` makes the schema; `dashboard migrate --wait` is content with it, and says where it is not."""
+    for arguments in (["migrate", "users"], ["migrate", "--wait", "users"]):
+        done = await asyncio.to_thread(run_cli, *arguments, USERS_DATABASE_URL=database)
+        assert done.exit_code == 0, done.output
+    assert "users" in await tables(database)
+    absent = database.rpartition("/")[0] + "/not_made_yet"
+    waited = await asyncio.to_thread(
+        run_cli, "migrate", "--wait", "--patience", "0.001", "users", USERS_DATABASE_URL=absent
+    )
+    assert (waited.exit_code, "users is not migrated" in waited.output) == (1, True)
+
+
+def run_cli(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(app, arguments, env=environment)
+
+
+async def tables(database: str) -> list[str]:
+    connection = await asyncpg.connect(database)
+    rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+    await connection.close()
+    return [row["tablename"] for row in rows]
 
 
 async def test_what_is_not_made_yet_is_waited_for(database: str) -> None:
