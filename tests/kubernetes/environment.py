@@ -28,7 +28,7 @@ def secrets(name: str) -> dict[str, Data]:
         return {
             known: {key: b64decode(value).decode() for key, value in one["data"].items()} for known, one in made.items()
         }
-    script = [sys.executable, ROOT / "deploy/k8s/make_secrets.py"]
+    script = [sys.executable, str(ROOT / "deploy/k8s/make_secrets.py")]
     ran = subprocess.run(script, check=True, capture_output=True, text=True, env=os.environ | TOLD)
     return {one["metadata"]["name"]: one["stringData"] for one in json.loads(ran.stdout)["items"]}
 

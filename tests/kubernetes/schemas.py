@@ -42,7 +42,8 @@ def _of_kubernetes(api_version: str, kind: str) -> Schema | None:
     group, _, version = api_version.rpartition("/")
     name = "-".join(filter(None, (kind.lower(), group.partition(".")[0], version)))
     file = BUNDLED / f"{name}.json"
-    return json.loads(file.read_text()) if file.is_file() else None
+    schema: Schema | None = json.loads(file.read_text()) if file.is_file() else None
+    return schema
 
 
 @cache
@@ -62,20 +63,21 @@ def _told() -> Iterator[Schema]:
 
 
 def _whole(told: Schema) -> Schema:
-    return _closed(
-        {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "$id": f"https://kubernetes.io/api/{told['kind'].lower()}/{told['apiVersion']}",
-            "type": "object",
-            "required": ["apiVersion", "kind", "metadata", "spec"],
-            "properties": {
-                "apiVersion": {"const": told["apiVersion"]},
-                "kind": {"const": told["kind"]},
-                "metadata": {"$ref": "/api/_definitions.json#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"},
-                "spec": told["spec"],
-            },
-        }
-    )
+    """With what every resource has; closed."""
+    whole = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"https://kubernetes.io/api/{told['kind'].lower()}/{told['apiVersion']}",
+        "type": "object",
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "properties": {
+            "apiVersion": {"const": told["apiVersion"]},
+            "kind": {"const": told["kind"]},
+            "metadata": {"$ref": "/api/_definitions.json#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"},
+            "spec": told["spec"],
+        },
+    }
+    closed: Schema = _closed(whole)
+    return closed
 
 
 def _closed(schema: Any) -> Any:
