@@ -11,6 +11,7 @@ from tests.kubernetes.environment import environment, secrets
 
 [SCALED] = of_kind(overlay("prod"), "ScaledObject").values()
 TRIGGERS: list[Manifest] = SCALED["spec"]["triggers"]
+PAGE = (ROOT / "docs/kubernetes.md").read_text()
 BESIDE_THE_POOLS = 7
 """Connections of a process beside its two pools: the relay's, and those of downloads and exports, four and two."""
 
@@ -69,6 +70,20 @@ def test_postgres_has_a_connection_for_everybody(name: str) -> None:
     most["worker"] = SCALED["spec"]["maxReplicaCount"] + 1 if name == "prod" else 1
     needed = sum(count * connections(name, service) for service, count in most.items())
     assert needed + 10 <= max_connections(name)
+    if name == "prod":
+        assert f"processes open {needed} connections" in PAGE
+        assert f"`max_connections` is {max_connections(name)}" in PAGE
+
+
+def test_the_page_says_how_many_there_may_be() -> None:
+    """Of each service, from the least to the most."""
+    scaled = of_kind(overlay("prod"), "HorizontalPodAutoscaler")
+    bounds = [
+        (scaled[one]["spec"]["minReplicas"], scaled[one]["spec"]["maxReplicas"])
+        for one in ("gateway", "users", "orders")
+    ]
+    assert f"| {', '.join(f'{least} to {most}' for least, most in bounds)} |" in PAGE
+    assert f"| {SCALED['spec']['minReplicaCount']} to {SCALED['spec']['maxReplicaCount']} |" in PAGE
 
 
 def connections(name: str, service: str) -> int:
