@@ -44,9 +44,10 @@ containers: ## Run the tests that need Docker
 	$(INSTALL) python
 	TEST_BACKENDS=docker .venv/bin/pytest -m docker $(ARGS)
 
-manifests: ## Build what is for Kubernetes, and hold it to the API's schemas
-	$(INSTALL) python
+manifests: ## Hold what is for Kubernetes to the API's schemas, and start its processes as it says
+	$(INSTALL) python servers
 	.venv/bin/python -m tests.kubernetes
+	.venv/bin/pytest -m long tests/e2e/test_kubernetes.py $(ARGS)
 
 fuzz: ## Try parsers and every operation of the API with much more input (FUZZ_EXAMPLES=1000)
 	$(INSTALL) python servers
