@@ -68,7 +68,7 @@ def _running(folder: Path, backends: Backends, smtp: SmtpServer, vhost_url: str)
         )
     stack = Stack(Path(f"/proc/{process.pid}/root{folder}/data"), log)
     try:
-        wait_until(lambda: stack.up() or process.poll() is not None, within=90)
+        wait_until(lambda: stack.up() or process.poll() is not None, within=240)
         assert process.poll() is None, log.read_text()
         yield stack
     finally:
@@ -117,7 +117,7 @@ def test_a_disk_that_fills_up_loses_nothing(backends: Backends, smtp: SmtpServer
             refused = _refused(person, accepted)
         assert refused.status_code == 503
         assert int(refused.headers["Retry-After"]) >= 1
-        wait_until(stack.recovered, within=90)
+        wait_until(stack.recovered, within=240)
         accepted.append(person.order()["id"])
-        wait_until(lambda: person.panel("analytics")["orders"] == len(accepted), within=90)
-        wait_until(lambda: len(smtp.messages) == len(accepted), within=90)
+        wait_until(lambda: person.panel("analytics")["orders"] == len(accepted), within=240)
+        wait_until(lambda: len(smtp.messages) == len(accepted), within=240)
