@@ -28,10 +28,6 @@ LAST_WORDS_S = 0.2
 COLLECT_AFTER = 50_000
 """Objects made and not freed before the collector looks at the youngest."""
 
-SWITCH_S = 0.0005
-"""How long a busy event loop keeps Python to itself while a thread of the HTTP client has an answer for it. The usual
-5 ms would let through 200 answers a second when it is needed most."""
-
 
 class Server(uvicorn.Server):
     """A uvicorn server that leaves signals to `run`, and lets go of peers that are too slow, or take nothing of what
@@ -74,7 +70,6 @@ def run(service: str, app: FastAPI, settings: ServiceSettings, internal: tuple[A
     if internal:
         servers.append(_server(internal[0], settings, internal[1], lifespan="off"))
     _spare_the_collector()
-    sys.setswitchinterval(SWITCH_S)
     uvloop.run(_serve(servers, app))
     background: Background | None = getattr(app.state, "background", None)
     if background and background.failure:

@@ -1,10 +1,17 @@
 """Input that nobody should send, and what every service must say to it: that it is the client's fault."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import httpx
+import jwt
 import pytest
+from fastapi import FastAPI
+
+from shared.identity import GATEWAY, USER_ID_HEADER, USER_ROLE_HEADER
+from shared.ids import new_id
+from shared.tokens import SERVICE_AUDIENCE, UserTokens, b64url
 
 JSON = {"Content-Type": "application/json"}
 DEEP = 50_000
@@ -88,3 +95,36 @@ async def refuses_endless_body(ask: Ask, method: str, path: str, most: int, **re
     assert taken <= most + 2 * len(PIECE)
     announced = headers | {"Content-Length": str(10**12)}
     assert_refused(await ask(method, path, content=b"{}", headers=announced, **request), 413)
+
+
+def forged_service_tokens(secret: str) -> dict[str, str]:
+    """By what is wrong with each."""
+    now = int(time.time())
+    claims = {"iss": GATEWAY, "aud": SERVICE_AUDIENCE, "iat": now, "exp": now + 60}
+
+    def signed(key: str = secret, **changed: object) -> str:
+        return jwt.encode(claims | changed, key, algorithm="HS256")
+
+    return {
+        "none": "",
+        "rubbish": "a.b.c",
+        "unsigned": jwt.encode(claims, None, algorithm="none"),  # type: ignore[arg-type]  # what an attacker may write
+        "another key": signed(key="k" * 40),
+        "expired": signed(exp=now - 60),
+        "not yet valid": signed(nbf=now + 3600),
+        "another audience": signed(aud="dashboard"),
+        "another service's": signed(iss="nobody"),
+        "a user's": UserTokens([b64url(b"k" * 32)], ttl_s=60).issue(new_id(), new_id(), "admin"),
+    }
+
+
+async def refuses_forged_tokens(app: FastAPI, routes: Iterable[tuple[str, str]]) -> None:
+    """401 on each of these routes, though the headers say that an administrator is calling."""
+    secret = app.state.settings.internal_token_secret.get_secret_value()
+    identity = {USER_ID_HEADER: str(new_id()), USER_ROLE_HEADER: "admin"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as stranger:
+        for wrong, token in forged_service_tokens(secret).items():
+            for method, path in routes:
+                answer = await stranger.request(method, path, headers=identity | {"Authorization": f"Bearer {token}"})
+                assert answer.status_code == 401, (wrong, path)
+                assert_refused(answer)

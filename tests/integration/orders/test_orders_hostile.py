@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from shared.ids import new_id
 from tests import hostile
 from tests.integration.orders.api import BODY, ITEM, Visitor
 
@@ -71,3 +72,10 @@ async def test_a_body_without_end(app: FastAPI, user: Visitor) -> None:
     """413 as soon as it is too large; what follows is not even taken."""
     most = app.state.settings.max_body_bytes
     await hostile.refuses_endless_body(user.request, "POST", "/v1/orders", most)
+
+
+async def test_only_the_gateways_own_token_opens(app: FastAPI) -> None:
+    """Unsigned, by another key, expired, for another audience, a user's: 401, whoever the headers name."""
+    await hostile.refuses_forged_tokens(
+        app, [("GET", "/v1/orders"), ("POST", "/v1/orders"), ("GET", f"/v1/orders/{new_id()}")]
+    )

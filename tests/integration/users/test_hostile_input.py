@@ -95,3 +95,17 @@ async def test_an_identity_that_cannot_be_read(gateway: Gateway, headers: dict[s
     """401: the gateway did not say who is calling."""
     person = await gateway.register()
     assert (await gateway.call(person, "GET", "/v1/me", headers=headers)).status_code == 401
+
+
+async def test_only_the_gateways_own_token_opens(service: tuple[FastAPI, Gateway]) -> None:
+    """Unsigned, by another key, expired, for another audience, a user's: 401, whoever the headers name."""
+    await hostile.refuses_forged_tokens(
+        service[0],
+        [
+            ("GET", "/v1/me"),
+            ("GET", "/v1/users"),
+            ("GET", "/v1/admin/audit"),
+            ("POST", "/v1/users"),
+            ("DELETE", "/v1/me"),
+        ],
+    )

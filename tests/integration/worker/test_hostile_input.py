@@ -87,3 +87,8 @@ async def test_a_body_without_end(ask: hostile.Ask, world: World) -> None:
     """413 as soon as it is too large; what follows is not even taken."""
     for path in ("/v1/reports", "/v1/webhooks"):
         await hostile.refuses_endless_body(ask, "POST", path, world.settings.max_body_bytes)
+
+
+async def test_only_the_gateways_own_token_opens(world: World) -> None:
+    """Unsigned, by another key, expired, for another audience, a user's: 401, whoever the headers name."""
+    await hostile.refuses_forged_tokens(world.app, [*TAKING_JSON[:4], *(("GET", path) for path in LISTS)])
