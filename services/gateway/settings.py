@@ -185,16 +185,16 @@ class Settings(ServiceSettings):
     """How long Redis is left alone by limits after it has not answered."""
     shed_most_in_hand: int = Field(4096, ge=0)
     """Requests at once, at most; 0 sheds none."""
-    shed_least_in_hand: int = Field(64, ge=1)
+    shed_least_in_hand: int = Field(128, ge=1)
     """However late the event loop is, so many are let in."""
+    shed_delay_s: float = Field(0.1, gt=0)
+    """While the loop is late, no more is let in than can be worked off in that time."""
     shed_lag_s: float = Field(0.005, gt=0)
-    """An event loop that is never less late than this, for a window, has too much in hand."""
+    """An event loop that its own work makes later than this is late."""
     shed_tick_s: float = Field(0.01, gt=0)
     """How often that is looked at."""
     shed_window_s: float = Field(0.2, gt=0)
-    """How long the loop must be late without a break."""
-    shed_burst_s: float = Field(0.1, gt=0)
-    """Work for so long is let in at once; more is refused, though the loop may be late for a moment only."""
+    """How often it is reckoned anew what a request costs."""
     shed_later_share: float = Field(0.5, gt=0, le=1)
     """Batches, uploads and downloads are refused from this part of what is allowed on."""
     shed_retry_after_s: int = Field(2, ge=1)

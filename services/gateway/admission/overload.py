@@ -1,10 +1,9 @@
-"""How many requests may be in hand at once: as many as the event loop keeps up with.
+"""How many requests may be in hand at once: as many as can be worked off soon.
 
-The sign of too many is the loop's own lag, how late a timer fires. It counts what this process queues, and nothing of
-the time that services take: one that hangs makes requests last, not the loop late. As in CoDel (RFC 8289) it is the
-*least* lag of a window that counts. A burst, a garbage collection or a neighbour on the processor makes the loop late
-for a moment; a queue that stands makes it late at every look. Then the limit becomes a part of what was in hand, the
-smaller the later it was; else it grows as long as it is made use of. What is over the limit is refused at once.
+By Little's law, what is in hand waits for as long as all of it takes to be worked off; what a request costs of the
+processor is measured all the time. That holds for those alone that wait for the event loop, and not for a service. The
+loop's own lag, how late a timer fires, tells them apart: who is in hand while the loop is on time waits for something
+else. So there is a limit only while the loop is late, and it is for those that have come since it was on time.
 """
 
 import asyncio
@@ -14,17 +13,12 @@ from services.gateway import metrics
 from services.gateway.admission.kinds import LATER, Kind
 from services.gateway.settings import Settings
 
-LOOKS = 2
-"""A window has so many looks at the loop, at least."""
-SHRINK, SHRINK_MOST = 0.9, 0.3
-GROW, GROW_FREE = 1.1, 1.5
-"""The second where the loop is not late by half of what it may be."""
-USED_SHARE = 0.5
-"""The limit grows only while more than this part of it is in use."""
 FIRST_COST_S, NEW_COST_SHARE = 0.001, 0.3
 """What a request is taken to cost before any was answered, and how much a window tells of it."""
 TELLING = 10
 """Requests in a window from which on it tells what they cost."""
+STILL_ELSEWHERE = 0.9
+"""Of those that waited for something else, so many still do at the next look."""
 
 
 class Overload:
@@ -32,18 +26,19 @@ class Overload:
     of `LASTING` kinds are looked at when they come, and not counted. Below `watched_from` nothing is refused."""
 
     def __init__(self, settings: Settings) -> None:
-        self._most = settings.shed_most_in_hand
-        self._least = min(settings.shed_least_in_hand, self._most)
+        self._most = float(settings.shed_most_in_hand) or float("inf")
+        self._off = not settings.shed_most_in_hand
+        self._least = settings.shed_least_in_hand
+        self._delay_s = settings.shed_delay_s
         self._lag_s = settings.shed_lag_s
-        self._burst_s = settings.shed_burst_s
         self._share = settings.shed_later_share
         self._tick_s = settings.shed_tick_s
         self._window_s = settings.shed_window_s
         self._cost_s = FIRST_COST_S
-        self._standing = float(self._most) or float("inf")
+        self._began = self._used_s = self._elsewhere = 0.0
+        self._done = 0
         self.in_hand = 0
-        self._allow(self._standing)
-        self._begin(0)
+        self._allow(self._most)
 
     def is_full(self, kind: Kind) -> bool:
         """Whether a request of that kind is refused now."""
@@ -52,8 +47,6 @@ class Overload:
     def enter(self) -> None:
         """One more in hand."""
         self.in_hand += 1
-        if self.in_hand > self._peak:
-            self._peak = self.in_hand
 
     def leave(self) -> None:
         """It has been answered, or was none to be counted."""
@@ -63,34 +56,21 @@ class Overload:
     def look(self, lag_s: float, used_s: float, now: float) -> None:
         """The loop was so late, at that moment, and the process has used so much of the processor since the last look;
         all in seconds. What it was kept waiting for the processor is no work of its own."""
-        lag_s = min(lag_s, used_s)
-        self._looks += 1
-        self._lag = min(self._lag, lag_s)
         self._used_s += used_s
-        if now - self._began >= self._window_s and self._looks >= LOOKS:
-            self._adjust()
-            self._begin(now)
-        late = lag_s > self._lag_s
-        self._allow(min(self._standing, max(self._least, self._burst_s / self._cost_s)) if late else self._standing)
+        if now - self._began >= self._window_s:
+            self._learn(now)
+        if min(lag_s, used_s) > self._lag_s:
+            self._elsewhere *= STILL_ELSEWHERE
+            self._allow(min(self._most, self._elsewhere + max(self._least, self._delay_s / self._cost_s)))
+        else:
+            self._elsewhere = self.in_hand
+            self._allow(self._most)
+        metrics.LOOP_LAG.set(lag_s)
 
-    def _begin(self, now: float) -> None:
-        self._began: float = now
-        self._looks, self._done = 0, 0
-        self._peak: int = self.in_hand
-        self._lag: float = float("inf")
-        self._used_s: float = 0
-
-    def _adjust(self) -> None:
+    def _learn(self, now: float) -> None:
         if self._done >= TELLING:
             self._cost_s += NEW_COST_SHARE * (self._used_s / self._done - self._cost_s)
-        if self._lag > self._lag_s:
-            if self.in_hand <= self._standing:  # else what was let in before is being worked off
-                part = min(SHRINK, max(SHRINK_MOST, self._lag_s / self._lag))
-                self._standing = max(self._least, min(self._standing, self._peak) * part)
-        elif self._peak > self._standing * USED_SHARE:
-            grow = GROW if self._lag > self._lag_s / 2 else GROW_FREE
-            self._standing = min(self._most, self._standing * grow + 1)
-        metrics.LOOP_LAG.set(self._lag)
+        self._began, self._used_s, self._done = now, 0.0, 0
 
     def _allow(self, limit: float) -> None:
         self.limit = limit
@@ -101,7 +81,7 @@ class Overload:
         metrics.IN_HAND.set_function(lambda: self.in_hand)
         metrics.IN_HAND_LIMIT.set_function(lambda: self.limit)
         began, used = time.perf_counter(), time.process_time()
-        while self._most:
+        while not self._off:
             await asyncio.sleep(self._tick_s)
             now, now_used = time.perf_counter(), time.process_time()  # the loop's own clock stands still while it works
             self.look(max(0.0, now - began - self._tick_s), now_used - used, now)

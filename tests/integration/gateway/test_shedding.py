@@ -71,7 +71,7 @@ async def test_what_can_wait_is_refused_first(start: Start) -> None:
 
 async def test_a_slow_service_is_no_reason_to_refuse(start: Start) -> None:
     """Requests that wait for it are many, but the event loop is on time."""
-    async with start(shed_least_in_hand=1, shed_lag_s=5) as world, in_hand(world, 50):
+    async with start(shed_most_in_hand=1000, shed_least_in_hand=1, shed_lag_s=5) as world, in_hand(world, 50):
         await asyncio.sleep(0.1)  # ten looks at the loop
         assert (await world.client.get("/v1/dashboard", headers=world.bearer())).status_code == 200
 
@@ -137,7 +137,10 @@ async def test_whatever_is_more_than_a_head_is_refused_in_order(start: Start) ->
 
 async def test_what_is_counted_in_is_counted_out(start: Start) -> None:
     """Probes, streams, bad paths, preflights, what is pipelined, and clients that leave: nothing stays in hand."""
-    async with start(cors_origins=SITE) as world, listening(world.app) as port:
+    async with (
+        start(shed_most_in_hand=1000, shed_least_in_hand=1000, cors_origins=SITE) as world,
+        listening(world.app) as port,
+    ):
         preflight = (f"Origin: {SITE}", "Access-Control-Request-Method: GET")
         for asked in (
             raw(world, "GET", "/livez", "Connection: close"),

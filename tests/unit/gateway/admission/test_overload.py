@@ -1,6 +1,7 @@
 """How many requests may be in hand: the decision alone, and on a simulated event loop."""
 
 from collections import Counter
+from itertools import count
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from services.gateway.settings import Settings
 from tests.unit.gateway.admission.simulated import Costs, arrivals, simulate, stalls
 
 SECONDS = 3.0
-TARGET_S = 0.12
-"""What is accepted is answered within that, and the time that services take."""
+DELAY_S = 0.1
+"""What may wait for the loop, as the setting has it; a little more is what refusing takes, and the first moment."""
+MOST, LEAST = 4096, 128
 LATE_S, ON_TIME_S = 0.02, 0.0
 
 
@@ -19,97 +21,84 @@ def overload(**settings: Any) -> Overload:
     return Overload(Settings(environment="development", **settings))
 
 
-def patient() -> Overload:
-    """One that lets in any burst."""
-    return overload(shed_burst_s=60)
+class Watched:
+    """Looks at it every 20 ms, for all of which the process was at work."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.load = overload(**settings)
+        self._looks = count(1)
+
+    def look(self, *lags: float, used_s: float = 0.02) -> float:
+        """The limit after these."""
+        for lag_s in lags:
+            self.load.look(lag_s, used_s, next(self._looks) * 0.02)
+        return self.load.limit
+
+    def come(self, number: int) -> "Watched":
+        for _ in range(number):
+            self.load.enter()
+        return self
+
+    def answer(self, number: int) -> "Watched":
+        for _ in range(number):
+            self.load.leave()
+        return self
 
 
-def looked(load: Overload, lags: list[float], used_s: float = 0.02) -> float:
-    """The limit, after it was as late as that every 100 ms."""
-    began = getattr(load, "until", 0.0)
-    for number, lag_s in enumerate(lags, 1):
-        load.look(lag_s, used_s, began + number * 0.1)
-    load.until = began + len(lags) * 0.1  # type: ignore[attr-defined]
-    return load.limit
+def test_only_while_the_loop_is_late_there_is_a_limit() -> None:
+    """From the first look on; at the next that is on time everything is let in again."""
+    watched = Watched()
+    assert [watched.look(lag_s) for lag_s in (0, LATE_S, LATE_S, 0)] == [MOST, LEAST, LEAST, MOST]
 
 
-def busy(load: Overload, in_hand: int) -> Overload:
-    for _ in range(in_hand):
-        load.enter()
-    return load
-
-
-def test_one_look_on_time_and_there_is_no_queue() -> None:
-    """However late the others: something has been worked off. Late at each, and less is let in."""
-    assert looked(busy(patient(), 1000), [0, LATE_S, 0, LATE_S, LATE_S, 0, LATE_S]) == 4096
-    assert looked(busy(patient(), 1000), [LATE_S] * 3) < 1000
-
-
-def test_the_later_the_less() -> None:
-    """Of what was in hand, not of what was allowed; never below the least."""
-    little, much = (looked(busy(patient(), 1000), [lag] * 3) for lag in (0.006, 0.01))
-    assert [little, much] == pytest.approx([1000 * 5 / 6, 500])
-    assert looked(busy(patient(), 100), [0.02] * 3) == 64
-
-
-def test_what_was_let_in_before_is_worked_off_first() -> None:
-    """While more is in hand than is allowed, its being late tells nothing new."""
-    load = busy(patient(), 1000)
-    once = looked(load, [0.01] * 3)
-    assert looked(load, [0.01] * 20) == once
+def test_as_much_as_can_be_worked_off_is_let_in() -> None:
+    """Of requests that cost 0.2 ms five hundred in 100 ms; it is learned as they are answered."""
+    watched = Watched()
+    for _ in range(200):
+        watched.come(100).answer(100).look(ON_TIME_S)
+    assert watched.look(LATE_S) == pytest.approx(DELAY_S / 0.0002, rel=0.1)
+    for _ in range(200):
+        watched.come(10).answer(10).look(ON_TIME_S)
+    assert watched.look(LATE_S) == LEAST
 
 
 def test_what_others_took_of_the_processor_is_not_its_own_lateness() -> None:
     """A process that was kept waiting for a second, and worked for a millisecond, has no queue."""
-    assert looked(busy(overload(), 1000), [1.0] * 10, used_s=0.001) == 4096
+    assert Watched().look(1.0, used_s=0.001) == MOST
 
 
-def test_a_loop_on_time_takes_more_again() -> None:
-    """While what is allowed is made use of; up to the most."""
-    load = busy(overload(), 200)
-    low = looked(load, [LATE_S] * 3)
-    for _ in range(190):
-        load.leave()
-    looked(load, [LATE_S] * 2)
-    assert looked(load, [ON_TIME_S] * 6) == low
-    assert looked(busy(load, 2000), [ON_TIME_S] * 40) == 4096
-
-
-def test_a_burst_is_let_in_only_as_far_as_it_can_soon_be_done() -> None:
-    """From the first late look on: at first a request is taken to cost a millisecond, then what it does cost."""
-    assert looked(overload(), [LATE_S]) == 100
-    load = overload()
-    for round_ in range(30):
-        for _ in range(100):
-            load.enter()
-            load.leave()
-        load.look(ON_TIME_S, 0.02, round_ * 0.2)
-    load.look(LATE_S, 0.02, 30 * 0.2 + 0.01)
-    assert load.limit == pytest.approx(0.1 / 0.0002, rel=0.1)
+def test_who_waits_for_a_service_is_not_counted() -> None:
+    """Whoever was in hand while the loop was on time; they are forgotten as it goes on being late."""
+    watched = Watched().come(1000)
+    watched.look(ON_TIME_S)
+    assert watched.look(LATE_S) == 900 + LEAST
+    assert watched.look(*[LATE_S] * 100) == pytest.approx(LEAST, rel=0.01)
 
 
 def test_what_can_wait_is_refused_first() -> None:
     """Batches, uploads and downloads at half of what is allowed."""
-    load = busy(overload(shed_most_in_hand=1000), 500)
+    load = Watched(shed_most_in_hand=1000).come(500).load
     assert load.is_full("batch")
     assert load.is_full("upload")
     assert not load.is_full("read")
-    assert busy(load, 500).is_full("read")
+    load.in_hand = 1000
+    assert load.is_full("read")
 
 
 def test_nothing_is_shed_where_shedding_is_off() -> None:
     """However late the loop."""
-    load = overload(shed_most_in_hand=0)
-    load.in_hand = 10**9
-    assert not load.is_full("batch")
+    watched = Watched(shed_most_in_hand=0, shed_least_in_hand=1)
+    watched.load.in_hand = 10**9
+    assert watched.load.is_full("batch") is False
 
 
 @pytest.mark.parametrize("times", [1.3, 2, 3])
 def test_a_multiple_of_the_capacity(times: float) -> None:
-    """What is accepted is answered within the target from the beginning, and is nearly all that can be done."""
+    """What is accepted is answered soon, from the beginning on, and is nearly all that can be done."""
     costs = Costs()
     seen = simulate(overload(), arrivals(times * costs.capacity, SECONDS), costs)
-    assert seen.latency(0.99) < TARGET_S
+    assert seen.latency(0.99) < 1.5 * DELAY_S
+    assert seen.latency(0.99, since=0.5) < 1.3 * DELAY_S
     assert len(seen.accepted) > 0.85 * costs.capacity * SECONDS
 
 
@@ -134,7 +123,7 @@ def test_a_slow_service_is_no_overload(service_s: float) -> None:
 
 
 def test_it_is_over_when_the_excess_is() -> None:
-    """A second later nothing is refused any more."""
+    """Half a second later nothing is refused any more."""
     capacity = Costs().capacity
     coming = [*arrivals(3 * capacity, 1), *arrivals(0.5 * capacity, 2, since=1)]
     seen = simulate(overload(), coming)
@@ -147,14 +136,14 @@ def test_batches_give_way() -> None:
     capacity = Costs().capacity
     coming = [*arrivals(0.6 * capacity, SECONDS), *arrivals(1.5 * capacity, SECONDS, kind="batch")]
     refused = Counter(kind for _, kind in simulate(overload(), coming).refused)
-    assert refused["batch"] > 0.7 * 1.5 * capacity * SECONDS
+    assert refused["batch"] > 0.6 * 1.5 * capacity * SECONDS
     assert refused["read"] < 0.1 * 0.6 * capacity * SECONDS
 
 
 def test_refusing_has_its_price() -> None:
-    """Where a refusal costs a third of an answer, three times the capacity leaves little of it, and what is accepted
-    is answered within the target's double all the same."""
-    costs = Costs(answer_s=0.0001, refuse_s=0.00003, service_s=0)
+    """Where a refusal costs a quarter of an answer, three times the capacity leaves a third of it; what is accepted is
+    answered within the double all the same."""
+    costs = Costs(answer_s=0.0001, refuse_s=0.000026, service_s=0)
     seen = simulate(overload(), arrivals(3 * costs.capacity, SECONDS), costs)
-    assert len(seen.accepted) < 0.5 * costs.capacity * SECONDS
-    assert seen.latency(0.99) < 2.5 * TARGET_S
+    assert 0.25 < len(seen.accepted) / (costs.capacity * SECONDS) < 0.5
+    assert seen.latency(0.99) < 2.5 * DELAY_S
