@@ -22,6 +22,8 @@ CONNECTIONS = 1000
 TICK_S = 0.001
 PATIENCE_S = 5.0
 OK, SHED = 200, 503
+OVERLOADED = b'"overloaded"'
+"""What is refused says so; any other 503 has failed."""
 
 
 @dataclass
@@ -63,7 +65,8 @@ class Client(asyncio.Protocol):
         head, end, body = self._got.partition(b"\r\n\r\n")
         if end and len(body) >= _length(head):
             self._got = b""
-            self._answered(int(head[9:12]))
+            status = int(head[9:12])
+            self._answered(0 if status == SHED and OVERLOADED not in body else status)
 
     def _answered(self, status: int) -> None:
         if self._due is None:
