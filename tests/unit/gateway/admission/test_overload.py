@@ -108,7 +108,7 @@ def test_what_can_be_done_is_accepted(times: float) -> None:
     assert not simulate(overload(), arrivals(times * Costs().capacity, SECONDS)).refused
 
 
-@pytest.mark.parametrize(("every_s", "length_s"), [(0.2, 0.03), (0.2, 0.1), (0.012, 0.004)])
+@pytest.mark.parametrize(("every_s", "length_s"), [(0.2, 0.03), (0.2, 0.08), (0.012, 0.004)])
 def test_neighbours_on_the_processor_are_no_overload(every_s: float, length_s: float) -> None:
     """At half of the capacity nothing is refused, though the loop is late again and again."""
     pauses = stalls(every_s, length_s, SECONDS)
