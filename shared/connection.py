@@ -96,6 +96,7 @@ class GuardedProtocol(TrailersProtocol):
         if gate is not None and shut and method == b"GET" and self._is_plain():
             self._turn_away(gate.refusal(method, self.url))
             return
+        self._unset_keepalive_if_required()
         super().on_headers_complete()
         if gate is not None and not shut and not self.pipeline:  # what is in the pipeline may never be begun
             gate.let_in()
@@ -124,6 +125,7 @@ class GuardedProtocol(TrailersProtocol):
 
     def _turn_away(self, answer: bytes) -> None:
         self._turned_away = True
+        self._unset_keepalive_if_required()  # of one that came in the same piece
         self.transport.write(answer)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
