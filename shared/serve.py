@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 
 import uvicorn
@@ -56,17 +56,13 @@ class Server(uvicorn.Server):
                     same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.PEER_PATIENCE_MS)
 
     async def _listen_more(self) -> None:
-        protocol = partial(
-            self.config.http_protocol_class,  # type: ignore[arg-type]  # a protocol, as uvicorn itself calls it
-            config=self.config,
-            server_state=self.server_state,
-            app_state=self.lifespan.state,
-        )
+        protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        made = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         loop = asyncio.get_running_loop()
         for listening in [one for server in self.servers for one in server.sockets]:
             for _ in range(ACCEPTS_A_TURN - 1):
                 copy = socket.socket(fileno=os.dup(listening.fileno()))
-                self.servers.append(await loop.create_server(protocol, sock=copy, backlog=self.config.backlog))
+                self.servers.append(await loop.create_server(made, sock=copy, backlog=self.config.backlog))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:

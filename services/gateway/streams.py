@@ -150,10 +150,10 @@ class Streams:
         number = next(self._numbers)
         try:
             dashboard, _ = await self._dashboards.read(user_id, [_PANELS[panel]], self._budget_s)
-            panels = dashboard.panels
+            view = dashboard.panels[panel]
         except NoPanelAvailable as none:
-            panels = none.panels
-        return sse.panel_news(panel, number, panels[panel])
+            view = none.panels[panel]
+        return sse.panel_news(panel, number, view)
 
 
 def _tell_import(audience: Audience, body: bytes) -> None:
