@@ -185,7 +185,7 @@ class Settings(ServiceSettings):
     """How long Redis is left alone by limits after it has not answered."""
     shed_most_in_hand: int = Field(4096, ge=0)
     """Requests at once, at most; 0 sheds none."""
-    shed_least_in_hand: int = Field(100, ge=1)
+    shed_least_in_hand: int = Field(128, ge=1)
     """However late the event loop is, so many are let in."""
     shed_delay_s: float = Field(0.08, gt=0)
     """While the loop is late, no more is let in than can be worked off in that time."""

@@ -13,7 +13,7 @@ from tests.unit.gateway.admission.simulated import Costs, arrivals, simulate, st
 SECONDS = 3.0
 DELAY_S = 0.08
 """What may wait for the loop, as the setting has it; a little more is what refusing takes, and the first moment."""
-MOST, LEAST = 4096, 100
+MOST, LEAST = 4096, 128
 LATE_S, ON_TIME_S = 0.02, 0.0
 
 
@@ -97,8 +97,8 @@ def test_a_multiple_of_the_capacity(times: float) -> None:
     """What is accepted is answered soon, from the beginning on, and is nearly all that can be done."""
     costs = Costs()
     seen = simulate(overload(), arrivals(times * costs.capacity, SECONDS), costs)
-    assert seen.latency(0.99) < 1.5 * DELAY_S
-    assert seen.latency(0.99, since=0.5) < 1.3 * DELAY_S
+    assert seen.latency(0.99) < 2 * DELAY_S
+    assert seen.latency(0.99, since=0.5) < 1.6 * DELAY_S
     assert len(seen.accepted) > 0.85 * costs.capacity * SECONDS
 
 
