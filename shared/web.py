@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import errors, logs, problems, telemetry, tracing
+from shared.connection import Gate
 from shared.logs import get_logger
 from shared.probes import Checks, probes
 from shared.rotation import SecretFiles
@@ -39,7 +40,7 @@ Heeds = Callable[[Scope], bool]
 """Whether the caller's word counts on whether a trace is recorded."""
 
 
-class Door(Protocol):
+class Door(Gate, Protocol):
     """What a service has requests pass by before its routes."""
 
     def before(self, app: ASGIApp) -> ASGIApp:
@@ -135,6 +136,7 @@ class Application(FastAPI):
 
     def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext", door: Door | None) -> None:
         self._context = context
+        self.gate: Gate | None = door
         self._first: Callable[[Scope, Receive, Send], Any] = door.before(self._serve) if door else self._serve
         self._direct = {route.path: route for route in routes if not route.param_convertors}
 

@@ -68,7 +68,7 @@ class Dashboards:
             dashboard = assemble(user_id, clock.now(), answers, remembered)
             self._count(dashboard)
             if failed and dashboard.is_empty:
-                raise NoPanelAvailable
+                raise NoPanelAvailable(dashboard.panels)
             return dashboard, gathering.seconds
         finally:
             if spans:
