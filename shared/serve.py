@@ -14,7 +14,7 @@ import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from shared import logs
+from shared import logs, telemetry
 from shared.background import Background
 from shared.connection import GuardedProtocol, sweep
 from shared.settings import ServiceSettings
@@ -37,14 +37,21 @@ class Server(uvicorn.Server):
     """A uvicorn server that leaves signals to `run`, and lets go of peers that are too slow, or take nothing of what
     they were sent."""
 
+    TICK_S = 0.1
+    """uvicorn's."""
     CHECK_EVERY = 10
-    """Ticks of a tenth of a second."""
+    """Ticks."""
     PEER_PATIENCE_MS = 60_000
 
     async def on_tick(self, counter: int) -> bool:
+        loop = asyncio.get_running_loop()
+        if counter:
+            telemetry.LOOP_LAG.observe(max(0.0, loop.time() - self._due))
         if counter % self.CHECK_EVERY == 0:
-            sweep(self.server_state.connections, asyncio.get_running_loop().time(), self.CHECK_EVERY / 10)
-        return await super().on_tick(counter)
+            sweep(self.server_state.connections, loop.time(), self.CHECK_EVERY * self.TICK_S)
+        ended = await super().on_tick(counter)
+        self._due = loop.time() + self.TICK_S
+        return ended
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

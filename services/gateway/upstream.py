@@ -78,6 +78,10 @@ class Upstream:
         for wire in self._wires:
             wire.close()
 
+    def connections(self) -> tuple[int, int]:
+        """Those that panels come by: busy, and idle."""
+        return sum(wire.busy for wire in self._wires), sum(wire.idle for wire in self._wires)
+
     async def send(
         self, method: str, target: str, headers: HeaderList, body: bytes | httpx.AsyncByteStream, remaining_s: float
     ) -> httpx.Response:

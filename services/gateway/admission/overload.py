@@ -11,6 +11,7 @@ import asyncio
 from services.gateway import metrics
 from services.gateway.admission.kinds import LATER, Kind
 from services.gateway.settings import Settings
+from shared.pools import POOLS
 
 LATE_TICKS = 2
 SHRINK, SHRINK_MOST, GROW = 0.8, 0.1, 1.05
@@ -31,6 +32,7 @@ class Overload:
         self._late = 0
         self.in_hand = 0
         self._allow(self._most or float("inf"))
+        POOLS.watch("requests", lambda: self.in_hand, lambda: self.limit if self._most else None)
 
     def is_full(self, kind: Kind) -> bool:
         """Whether a request of that kind is refused now."""
