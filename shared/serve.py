@@ -42,6 +42,8 @@ class Server(uvicorn.Server):
     CHECK_EVERY = 10
     """Ticks."""
     PEER_PATIENCE_MS = 60_000
+    _due: float
+    """When the next tick should come."""
 
     async def on_tick(self, counter: int) -> bool:
         loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ from prometheus_client import Counter, Histogram, disable_created_metrics
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
-disable_created_metrics()  # a second series for each, which nobody reads
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
 
 HTTP_REQUESTS = Histogram(
     "http_request_duration_seconds",

@@ -78,9 +78,13 @@ class Upstream:
         for wire in self._wires:
             wire.close()
 
-    def connections(self) -> tuple[int, int]:
-        """Those that panels come by: busy, and idle."""
-        return sum(wire.busy for wire in self._wires), sum(wire.idle for wire in self._wires)
+    def busy(self) -> int:
+        """Connections on which a panel is being asked for."""
+        return sum(wire.busy for wire in self._wires)
+
+    def idle(self) -> int:
+        """Connections kept for the next question."""
+        return sum(wire.idle for wire in self._wires)
 
     async def send(
         self, method: str, target: str, headers: HeaderList, body: bytes | httpx.AsyncByteStream, remaining_s: float

@@ -98,7 +98,7 @@ def _chart(panel: Mapping[str, Any], lines: Sequence[Line], times: tuple[float, 
     plot = (MARGIN_LEFT, 6, size[0] - 12, size[1] - TITLE_PX - legend_px - MARGIN_BOTTOM)
     stacked = defaults["custom"]["stacking"]["mode"] == "normal"
     drawn = _stacked(shown) if stacked else [(line.points, None) for line in shown]
-    top = _round_up(max([*(value for points, _ in drawn for _, value in points), 1e-9]))
+    top = _round_up(max(value for points, _ in drawn for _, value in points) or 1)
     marks = _axes(plot, times, top, defaults["unit"])
     curves = "".join(
         _curve(points, below, COLOURS[n % len(COLOURS)], plot, times, top) for n, (points, below) in enumerate(drawn)
