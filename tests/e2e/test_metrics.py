@@ -27,17 +27,22 @@ def told(stack: Stack, name: str) -> list[Metric]:
     return list(text_string_to_metric_families(httpx.get(f"{url}/metrics").raise_for_status().text))
 
 
+def samples(stack: Stack, metric: str) -> list[float]:
+    """Of a worker's metric."""
+    return [sample.value for family in told(stack, "worker") if family.name == metric for sample in family.samples]
+
+
 @pytest.fixture(scope="module")
 def families(stack: Stack) -> Mapping[str, Metric]:
     """By the names that stand in expressions, of all four processes, after some work."""
     person = Person(stack)
     person.order()
     person.dashboard(anew=True)
-    wait_until(lambda: person.panel("notifications"))
+    wait_until(lambda: person.panel("notifications"), within=60)
     person.http.close()
-    wait_until(
-        lambda: any(family.name == "worker_queue_messages" and family.samples for family in told(stack, "worker"))
-    )
+    wait_until(lambda: samples(stack, "worker_queue_messages"), within=60)
+    wait_until(lambda: stack.mails(person.email), within=60)
+    wait_until(lambda: not any(samples(stack, "worker_jobs_retrying")), within=60)  # nothing is left for other tests
     found: dict[str, Metric] = {}
     for family in (family for name in SERVICES for family in told(stack, name)):
         for suffix in SUFFIXES.get(family.type, ("",)):
