@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env help install run test lint types e2e containers manifests fuzz sbom screenshots chaos bench
+.PHONY: env help install run test lint types e2e containers manifests fuzz sbom screenshots observe chaos bench
 
 INSTALL := @services/local/install.sh
 PROCESSES ?= 2
@@ -15,7 +15,7 @@ run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--eph
 	@exec .venv/bin/dashboard up $(ARGS)
 
 test: ## Run every test but the long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=2)
-	$(INSTALL) python servers browser
+	$(INSTALL) python servers browser prometheus
 	.venv/bin/pytest -m "not long and not docker" -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: ## Check style, formatting, which package may import which, and for known vulnerabilities (AUDIT=required)
@@ -35,6 +35,10 @@ env: ## Write a .env with fresh secrets for docker compose, where there is none
 screenshots: ## Take the README's pictures anew
 	$(INSTALL) python rabbitmq browser
 	.venv/bin/python -m tests.e2e.screenshots
+
+observe: ## Picture the Grafana dashboards from a real Prometheus, with everything under load (OBSERVE_SECONDS=240)
+	$(INSTALL) python rabbitmq browser prometheus
+	.venv/bin/python -m tests.observe $(ARGS)
 
 e2e: ## Run the tests that start the whole stack
 	$(INSTALL) python servers browser

@@ -13,8 +13,10 @@ from asyncpg.pool import PoolConnectionProxy
 from pydantic import Field
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
 from shared import tracing
+from shared.pools import POOLS, Line
 from shared.settings import ServiceSettings
 from shared.tracing import Kind
 
@@ -75,6 +77,18 @@ class DatabaseSettings(ServiceSettings):
     locks would stay for hours. Longer than any job's effect outside the database takes; 0 is without end."""
 
 
+class WatchedPool(AsyncAdaptedQueuePool):
+    """SQLAlchemy's pool, with the line of those who wait for one of its connections."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.line = Line((exc.TimeoutError,))
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        with self.line:
+            return super()._do_get()
+
+
 class Database:
     """Both ways to one database. Connects when first used, so that a service starts without it."""
 
@@ -82,6 +96,7 @@ class Database:
         self.engine = engine
         self.pool = pool
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._line = Line()
 
     @classmethod
     @asynccontextmanager
@@ -93,6 +108,7 @@ class Database:
         }
         engine = create_async_engine(
             sqlalchemy_url(settings.database_url),
+            poolclass=WatchedPool,
             pool_size=settings.pool_size,
             max_overflow=0,
             pool_timeout=ACQUIRE_TIMEOUT_S,
@@ -114,7 +130,9 @@ class Database:
             reset=_leave_session,
         )
         try:
-            yield cls(engine, await pool)
+            db = cls(engine, await pool)
+            db.watch()
+            yield db
         finally:
             await engine.dispose()
             await _close(pool)
@@ -134,8 +152,19 @@ class Database:
         not undone: whoever makes it takes it back.
         """
         with tracing.span(_SPAN, Kind.CLIENT, _SAYS):
-            async with self.pool.acquire(timeout=timeout_s) as connection:
+            with self._line:
+                connection = await self.pool.acquire(timeout=timeout_s)
+            try:
                 yield connection
+            finally:
+                await self.pool.release(connection)
+
+    def watch(self) -> None:
+        """Have metrics tell how much of both pools is in use."""
+        pool, sessions = self.pool, self.engine.pool
+        if isinstance(sessions, WatchedPool):
+            POOLS.watch("postgres_sessions", sessions.checkedout, sessions.size, sessions.line)
+        POOLS.watch("postgres", lambda: pool.get_size() - pool.get_idle_size(), pool.get_max_size, self._line)
 
     async def ping(self) -> None:
         """Raises when the database does not answer."""

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Generator
 from functools import partial
 
@@ -15,7 +16,7 @@ import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from shared import logs, tracing
+from shared import logs, telemetry, tracing
 from shared.background import Background
 from shared.connection import GuardedProtocol, sweep
 from shared.settings import ServiceSettings
@@ -38,14 +39,22 @@ class Server(uvicorn.Server):
     """A uvicorn server that leaves signals to `run`, and lets go of peers that are too slow, or take nothing of what
     they were sent."""
 
+    TICK_S = 0.1
+    """uvicorn's."""
     CHECK_EVERY = 10
-    """Ticks of a tenth of a second."""
+    """Ticks."""
     PEER_PATIENCE_MS = 60_000
+    _due: float
+    """When the next tick should come."""
 
     async def on_tick(self, counter: int) -> bool:
+        if counter:  # by a clock of its own: the loop's stands still while it works
+            telemetry.LOOP_LAG.observe(max(0.0, time.monotonic() - self._due))
         if counter % self.CHECK_EVERY == 0:
-            sweep(self.server_state.connections, asyncio.get_running_loop().time(), self.CHECK_EVERY / 10)
-        return await super().on_tick(counter)
+            sweep(self.server_state.connections, asyncio.get_running_loop().time(), self.CHECK_EVERY * self.TICK_S)
+        ended = await super().on_tick(counter)
+        self._due = time.monotonic() + self.TICK_S
+        return ended
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -79,6 +79,14 @@ class Upstream:
         for wire in self._wires:
             wire.close()
 
+    def busy(self) -> int:
+        """Connections on which a panel is being asked for."""
+        return sum(wire.busy for wire in self._wires)
+
+    def idle(self) -> int:
+        """Connections kept for the next question."""
+        return sum(wire.idle for wire in self._wires)
+
     async def send(
         self, method: str, target: str, headers: HeaderList, body: bytes | httpx.AsyncByteStream, remaining_s: float
     ) -> httpx.Response:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from services.gateway import metrics
 from services.gateway.failures import BadAnswer, Refused, Unreachable
 
 OK = 200
@@ -137,6 +138,7 @@ class Wire:
         self._most_idle = most_idle
         self._idle: list[Connection] = []
         self._closed = False
+        self.busy = 0
 
     async def post(self, path: str, headers: str, body: bytes, max_bytes: int) -> bytes:
         """The body of a 200. `headers` are whole lines, each with its line end. Raises `UpstreamFailed`."""
@@ -160,10 +162,16 @@ class Wire:
         while self._idle:
             self._idle.pop().close()
 
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
     async def _exchange(self, connection: Connection, request: bytes, max_bytes: int) -> bytes:
+        self.busy += 1
         try:
             return await connection.exchange(request, max_bytes)
         finally:
+            self.busy -= 1
             self._keep(connection)
 
     def _kept(self) -> Connection | None:
@@ -194,4 +202,5 @@ class Wire:
             raise Unreachable("no connection in time") from late
         except (OSError, ssl.SSLError) as refused:
             raise Unreachable(str(refused)) from refused
+        metrics.CONNECTIONS_OPENED.counts[(self._netloc,)] += 1
         return connection

@@ -202,9 +202,15 @@ class Consumers:
         flow = Flow(BatchAcknowledger() if job.batching else Acknowledger())
         consume = BatchConsumer if job.batching else broker.subscriber
         source = consume(connection, queue, prefetch, intake.handler(job, flow))
-        return Consumer(queue, source, flow, QueueWatch(prefetch))
+        return _watched(queue, source, flow, prefetch)
 
     def _undertaker(self, connection: RabbitBroker, intake: Intake) -> Consumer:
         flow = Flow(Acknowledger())
         source = broker.subscriber(connection, topology.DEAD_QUEUE, DEAD_PREFETCH, intake.burial(self._jobs, flow))
-        return Consumer(topology.DEAD_QUEUE, source, flow, QueueWatch(DEAD_PREFETCH))
+        return _watched(topology.DEAD_QUEUE, source, flow, DEAD_PREFETCH)
+
+
+def _watched(queue: str, source: Source, flow: Flow, prefetch: int) -> Consumer:
+    metrics.IN_HAND.labels(queue).set_function(lambda: flow.in_hand)
+    metrics.IN_HAND_LIMIT.labels(queue).set(prefetch)
+    return Consumer(queue, source, flow, QueueWatch(prefetch))

@@ -24,7 +24,10 @@ EVERY_S = 2.0
 TIMEOUT_S = 5.0
 QUEUES = (*(queue.name for queue in topology.QUEUES.values()), topology.DEAD_QUEUE)
 AWAY: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.PostgresError)
-COUNT_RETRYING = "SELECT job, count(*) AS jobs FROM jobs WHERE state = 'retrying' GROUP BY job"
+MEASURE_RETRYING = """
+    SELECT job, count(*) AS jobs, greatest(0, extract(epoch FROM now() - min(next_attempt_at)))::float8 AS overdue_s
+    FROM jobs WHERE state = 'retrying' GROUP BY job
+"""
 
 
 async def measure_queues(rabbitmq_url: str) -> None:
@@ -51,11 +54,15 @@ async def measure_ledger(db: Database) -> None:
     while True:
         try:
             async with db.connection() as connection:
-                found = {row["job"]: row["jobs"] for row in await connection.fetch(COUNT_RETRYING)}
+                rows = await connection.fetch(MEASURE_RETRYING)
+            found = {row["job"]: (row["jobs"], row["overdue_s"]) for row in rows}
             for job in found.keys() | topology.JOBS.keys():
-                metrics.RETRYING.labels(job).set(found.get(job, 0))
+                jobs, overdue_s = found.get(job, (0, 0.0))
+                metrics.RETRYING.labels(job).set(jobs)
+                metrics.OVERDUE.labels(job).set(overdue_s)
         except AWAY as down:
             metrics.RETRYING.clear()
+            metrics.OVERDUE.clear()
             log.debug("the ledger cannot be measured", error=repr(down))
         await asyncio.sleep(EVERY_S)
 

@@ -8,7 +8,6 @@ the ledger could not be written: nothing has happened, and the message belongs b
 No transaction can hold an effect outside the database. A job that has one is leased instead, see `external`.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -29,6 +28,7 @@ from shared.clock import now
 from shared.db import Connection, Database
 from shared.events import Envelope
 from shared.logs import get_logger
+from shared.pools import POOLS, Slots
 from shared.telemetry import Trace
 
 log = get_logger(__name__)
@@ -68,7 +68,7 @@ class Ledger:
         self._db = db
         self._on_done = on_done
         self._keep_done_s = keep_done_s
-        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._slots: dict[str, Slots] = {}
 
     async def run(self, job: Job, delivery: Delivery) -> Outcome:
         """Do a job for a message that has arrived."""
@@ -161,7 +161,10 @@ class Ledger:
             yield connection
 
     def _slot(self, job: Job) -> AbstractAsyncContextManager[object]:
-        return self._slots.setdefault(job.name, asyncio.Semaphore(job.policy.concurrency))
+        if job.name not in self._slots:
+            slots = self._slots[job.name] = Slots(job.policy.concurrency)
+            POOLS.watch_slots(f"job_{job.name}", slots)
+        return self._slots[job.name]
 
     async def _first_attempt(self, connection: Connection, job: Job, delivery: Delivery) -> Outcome | Leased:
         row = (job.name, delivery.event_id, delivery.user_id, delivery.event_type)
