@@ -89,6 +89,26 @@ def mail(
         show_one(found, as_json=as_json)
 
 
+@app.command()
+def roll(
+    data_dir: DataDirOption = Path(".local"),
+    migrated: Annotated[bool, typer.Option(help="Bring the databases to the newest schema first.")] = True,
+) -> None:
+    """Restart every process of `dashboard up`, one after the other, on the code as it is now."""
+    _need_local_stack()
+    from services.local.errors import StackError
+    from services.local.roll import databases
+    from services.local.roll import roll as roll_all
+
+    migrations = importlib.import_module("shared.migrations")
+    try:
+        for name, url in databases(data_dir).items() if migrated else ():
+            migrations.migrate(name, url)
+        roll_all(data_dir, typer.echo)
+    except StackError as error:
+        _fail(str(error))
+
+
 app.command()(status)
 app.command("import")(import_orders)
 app.command()(report)

@@ -43,6 +43,7 @@ class GuardedProtocol(TrailersProtocol):
         self._since: float | None = self.loop.time()
         """When that began which has not come yet; None when nothing is expected."""
         self._refusal = HTTPStatus.BAD_REQUEST
+        self._draining = False
 
     def data_received(self, data: bytes) -> None:
         if self._awaits_head:
@@ -64,6 +65,8 @@ class GuardedProtocol(TrailersProtocol):
         self._awaits_head = False
         self._body_bytes = 0
         super().on_headers_complete()
+        if self._draining:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -81,6 +84,12 @@ class GuardedProtocol(TrailersProtocol):
             self._since += interval_s
         elif now - self._since > self._allowed_s():
             self.refuse(HTTPStatus.REQUEST_TIMEOUT)
+
+    def drain(self) -> None:
+        """The next answer is the last, and says so: clients send nothing more on this connection."""
+        self._draining = True
+        if self._is_answering() and not self.cycle.response_started:
+            self.cycle.keep_alive = False
 
     def refuse(self, status: HTTPStatus) -> None:
         """Say so where no other answer has begun, and close."""

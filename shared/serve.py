@@ -22,9 +22,6 @@ from shared.settings import ServiceSettings
 KEEP_ALIVE_S = 75
 """Longer than clients keep an idle connection, so that it is they who close it."""
 
-LAST_WORDS_S = 0.2
-"""At the end, who has just connected may still send a request: uvicorn would close the connection unheard."""
-
 COLLECT_AFTER = 50_000
 """Objects made and not freed before the collector looks at the youngest."""
 
@@ -34,12 +31,17 @@ SWITCH_S = 0.0005
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to `run`, and lets go of peers that are too slow, or take nothing of what
-    they were sent."""
+    """A uvicorn server that leaves signals to `run`, lets go of peers that are too slow, or take nothing of what they
+    were sent, and at its end leaves no request unheard: `drain_s` is how long it listens to who is connected."""
 
     CHECK_EVERY = 10
     """Ticks of a tenth of a second."""
     PEER_PATIENCE_MS = 60_000
+    LOOK_EVERY_S = 0.02
+
+    def __init__(self, config: uvicorn.Config, drain_s: float = 0.2) -> None:
+        super().__init__(config)
+        self._drain_s = drain_s
 
     async def on_tick(self, counter: int) -> bool:
         if counter % self.CHECK_EVERY == 0:
@@ -54,10 +56,32 @@ class Server(uvicorn.Server):
                     same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.PEER_PATIENCE_MS)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        await asyncio.sleep(LAST_WORDS_S)
+        """uvicorn would reset who has just connected, and close idle connections while a request may be on its way."""
+        await self._stop_listening()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, GuardedProtocol):
+                connection.drain()
+        for _ in range(int(self._drain_s / self.LOOK_EVERY_S)):
+            if not self.server_state.connections or self.force_exit:
+                break
+            await asyncio.sleep(self.LOOK_EVERY_S)
         await super().shutdown(sockets)
+
+    async def _stop_listening(self) -> None:
+        """Closes the listeners, and takes in those who have connected to them."""
+        loop = asyncio.get_running_loop()
+        waiting: list[socket.socket] = []
+        for server in self.servers:
+            listeners = [socket.socket(fileno=os.dup(one.fileno())) for one in server.sockets]
+            server.close()
+            for listener in listeners:
+                waiting += _accept_all(listener)
+        for one in waiting:
+            await loop.connect_accepted_socket(self._protocol, one)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind = self.config.http_protocol_class
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -106,8 +130,22 @@ def _server(app: ASGIApp, settings: ServiceSettings, port: int, lifespan: str) -
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=int(settings.shutdown_grace_s),
-        )
+        ),
+        settings.drain_s,
     )
+
+
+def _accept_all(listener: socket.socket) -> list[socket.socket]:
+    """Who waits to be accepted; then nobody can connect any more."""
+    accepted = []
+    with listener:
+        listener.setblocking(False)
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            while True:
+                one, _ = listener.accept()
+                one.setblocking(False)
+                accepted.append(one)
+    return accepted
 
 
 async def _serve(servers: list[Server], app: FastAPI) -> None:

@@ -18,6 +18,9 @@ from shared.web import REQUEST_ID_HEADER
 
 HeaderList = list[tuple[str, str]]
 
+IDLE_S = 1.0
+"""A connection that was idle for longer is not used again: less than a service that ends listens (`DRAIN_S`)."""
+
 
 @asynccontextmanager
 async def http_transport(settings: Settings, read_timeout_s: float) -> AsyncIterator[Transport]:
@@ -29,6 +32,7 @@ async def http_transport(settings: Settings, read_timeout_s: float) -> AsyncIter
     transport = HTTPTransport(
         connect_timeout=settings.connect_timeout_s,
         read_timeout=read_timeout_s,
+        pool_idle_timeout=IDLE_S,
         pool_max_idle_per_host=settings.idle_connections,
         follow_redirects=False,
         enable_gzip=False,
