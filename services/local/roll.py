@@ -16,8 +16,9 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from services.local.errors import StackError
-from services.local.plan import SERVICES
 
+ORDER = ("worker", "users", "orders", "gateway")
+"""Who reads events comes before who sends them, and who is asked before who asks."""
 PATIENCE_S = 120.0
 LOOK_EVERY_S = 0.1
 Say = Callable[[str], None]
@@ -68,9 +69,9 @@ class Rolling:
 
 
 def roll(folder: Path, say: Say) -> None:
-    """Every process, one at a time, the gateways last. Raises `StackError` when one does not come back well."""
+    """Every process, one at a time. Raises `StackError` when one does not come back well."""
     stack = _state(folder)
-    for name in SERVICES:
+    for name in ORDER:
         replicas = len(stack[name]["urls"])
         if replicas == 1:
             say(f"{name} has one process: until its successor is ready, requests that need it fail")

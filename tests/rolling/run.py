@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.local.processes import Processes
-from services.local.roll import Rolling
+from services.local.roll import ORDER, Rolling
 from tests.chaos.checks import Check
 from tests.chaos.dashboard import Dashboard, running_dashboard
 from tests.chaos.journal import Journal
@@ -19,7 +19,7 @@ from tests.rolling.front import Front, failures
 from tests.waiting import eventually
 
 REST_S = 120.0
-EVERY_PROCESS = tuple((name, number) for name in ("users", "orders", "worker", "gateway") for number in (0, 1))
+EVERY_PROCESS = tuple((name, number) for name in ORDER for number in (0, 1))
 FOLLOWERS = 4
 
 
