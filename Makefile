@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env help install run test lint types e2e containers fuzz sbom screenshots chaos bench
+.PHONY: env secrets rolling help install run test lint types e2e containers fuzz sbom screenshots chaos bench
 
 INSTALL := @services/local/install.sh
 
@@ -31,6 +31,9 @@ types: ## Check types
 env: ## Write a .env with fresh secrets for docker compose, where there is none
 	@python3 deploy/compose/env.py
 
+secrets: ## Write ./secrets for deploy/compose/production.yml, where there is none
+	@python3 deploy/compose/secret_files.py
+
 screenshots: ## Take the README's pictures anew
 	$(INSTALL) python rabbitmq browser
 	.venv/bin/python -m tests.e2e.screenshots
@@ -55,6 +58,10 @@ sbom: ## Write dist/sbom.cdx.json: what the image holds, as CycloneDX
 chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SECONDS=180, CHAOS_SEED)
 	$(INSTALL) python servers
 	.venv/bin/python -m tests.chaos $(ARGS)
+
+rolling: ## Restart every process under load, and count what failed or was lost (ARGS="--rounds 3 --rate 20")
+	$(INSTALL) python servers
+	.venv/bin/python -m tests.rolling $(ARGS)
 
 bench: ## Measure, and write docs/performance.md (BENCH=gateway,faults,orders,worker,relay,pictures,reports,streams,overload,system)
 	$(INSTALL) python rabbitmq bench
