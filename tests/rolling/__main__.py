@@ -14,10 +14,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.rolling", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rate", type=float, default=20.0, help="actions of clients a second, at most")
+    parser.add_argument("--from", dest="since", metavar="REF", help="begin with the code and schema of this git ref")
+    parser.add_argument(
+        "--record", action="store_true", help="keep what the databases were asked: tests/golden/statements"
+    )
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="dashboard-rolling-"))
+    conditions = Conditions(options.rate, rounds=options.rounds, since=options.since, record=options.record)
     say(f"logs in {folder}, kept when something failed")
-    outcome = asyncio.run(run(Conditions(options.rate, rounds=options.rounds), folder, say))
+    outcome = asyncio.run(run(conditions, folder, say))
     say(f"\n{outcome.report()}")
     if not outcome.failed:
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,19 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.local.processes import Processes
-from services.local.roll import ORDER, Rolling
+from services.local.roll import ORDER, Rolling, databases
 from tests.chaos.checks import Check
 from tests.chaos.dashboard import Dashboard, running_dashboard
 from tests.chaos.journal import Journal
 from tests.chaos.load import Load
 from tests.chaos.servers import running_servers
+from tests.rolling import statements
 from tests.rolling.follower import Follower
 from tests.rolling.front import Front, failures
+from tests.rolling.versions import Code
 from tests.waiting import eventually
 
 REST_S = 120.0
 EVERY_PROCESS = tuple((name, number) for name in ORDER for number in (0, 1))
 FOLLOWERS = 4
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,10 @@ class Conditions:
     who: Sequence[tuple[str, int]] = EVERY_PROCESS
     rounds: int = 1
     seed: int = 1
+    since: str | None = None
+    """A git ref: its code runs at first, its migrations are followed by today's, and its processes by today's."""
+    record: bool = False
+    """Keep the statements that the databases were asked, as golden files."""
 
 
 @dataclass
@@ -54,16 +62,23 @@ class Outcome:
         return "\n".join(lines)
 
 
-async def run(conditions: Conditions, folder: Path, say: Callable[[str], None]) -> Outcome:
+async def run(conditions: Conditions, folder: Path, say: Say) -> Outcome:
     processes = Processes()
     try:
-        async with running_servers(folder, processes) as servers, running_dashboard(folder, processes, servers) as up:
-            return await _roll(up, conditions, say)
+        async with running_servers(folder, processes) as servers:
+            if conditions.record:
+                await asyncio.to_thread(statements.log_all, servers.postgres.url)
+            code = Code(folder / "code", conditions.since) if conditions.since else None
+            async with running_dashboard(folder, processes, servers, code and code.path) as up:
+                outcome = await _roll(up, conditions, say, code)
+            if conditions.record:
+                statements.keep(servers.postgres.log)
+            return outcome
     finally:
         await asyncio.to_thread(processes.close, 3)
 
 
-async def _roll(system: Dashboard, conditions: Conditions, say: Callable[[str], None]) -> Outcome:
+async def _roll(system: Dashboard, conditions: Conditions, say: Say, code: Code | None) -> Outcome:
     load = Load(system.urls, conditions.seed, conditions.rate, kind=Front)
     outcome = Outcome(load.journal)
     await load.begin()
@@ -71,6 +86,9 @@ async def _roll(system: Dashboard, conditions: Conditions, say: Callable[[str], 
     following = [asyncio.create_task(follower.run()) for follower in followers]
     began = time.monotonic()
     try:
+        if code:
+            await asyncio.to_thread(code.become_todays, databases(system.folder))
+            say(f"{time.monotonic() - began:6.1f}  migrated")
         for name, number in [*conditions.who] * conditions.rounds:
             one = Rolling(system.folder, name, number)
             outcome.rolled.append((one.label, await asyncio.to_thread(one.roll)))
