@@ -7,6 +7,7 @@
 #   backup.sh restore WHICH   a folder's name, or `latest`; the services must not run meanwhile: restore.sh sees to that
 #   backup.sh fresh           whether the newest is younger than twice BACKUP_EVERY_S
 set -eu
+umask 077
 databases="users orders worker"
 backups=${BACKUPS:-/backups}
 export PGPASSWORD="${PGPASSWORD:-$(cat "${PGPASSWORD_FILE:-/dev/null}")}"

@@ -14,3 +14,4 @@ for service in worker worker-2 users users-2 orders orders-2 gateway gateway-2; 
   docker compose up --detach --no-deps --no-build --force-recreate --wait "$service"
 done
 docker compose up --detach --no-build --wait
+docker compose kill --signal HUP front  # which reads its own file anew

@@ -16,8 +16,10 @@ import httpx
 
 from tests.e2e.stack import PASSWORD
 from tests.rolling.follower import Follower
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
+WITHIN_S = 180.0
 FILES = "docker-compose.yml:deploy/compose/production.yml"
 ITEM = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
 REPLICATED = [f"{name}{suffix}" for name in ("gateway", "users", "orders", "worker") for suffix in ("", "-2")]
@@ -78,9 +80,21 @@ class Client:
         self.headers: dict[str, str] = {}
 
     async def arrive(self) -> None:
+        """However long the machine takes for a password."""
+        await eventually(self._registered, WITHIN_S)
+        await eventually(self._signed_in, WITHIN_S)
+
+    async def _registered(self) -> bool:
         body = {"email": self.email, "name": "Ann", "password": PASSWORD}
-        (await self._http.post("/v1/users", json=body)).raise_for_status()
-        await self.sign_in()
+        answer = await self._http.post("/v1/users", json=body)
+        return answer.status_code in (httpx.codes.CREATED, httpx.codes.CONFLICT)
+
+    async def _signed_in(self) -> bool:
+        try:
+            await self.sign_in()
+        except httpx.HTTPStatusError:
+            return False
+        return True
 
     async def sign_in(self) -> None:
         form = {"username": self.email, "password": PASSWORD}

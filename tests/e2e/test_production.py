@@ -7,11 +7,10 @@ import httpx
 import pytest
 
 from services.local.ports import free_port
-from tests.e2e.production import REPLICATED, Client, Production, requests
+from tests.e2e.production import REPLICATED, WITHIN_S, Client, Production, requests
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.long]
-WITHIN_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ async def client(production: Production) -> AsyncIterator[Client]:
 async def test_the_front_alone_is_published_and_tells_who_the_client_is(production: Production, client: Client) -> None:
     """Neither metrics nor internal paths are behind it, and the audit has an address that is not the front's."""
     assert production.published() == {("front", 8000)}
-    async with httpx.AsyncClient(base_url=production.url) as http:
+    async with httpx.AsyncClient(base_url=production.url, timeout=60) as http:
         assert (await http.get("/metrics")).status_code == 404
         assert (await http.post("/internal/panels/user")).status_code == 404
         form = {"username": client.email, "password": "wrong"}
