@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env secrets rolling help install run test lint types e2e containers fuzz sbom screenshots chaos bench
+.PHONY: env secrets rolling production help install run test lint types e2e containers fuzz sbom screenshots chaos bench
 
 INSTALL := @services/local/install.sh
 
@@ -44,7 +44,11 @@ e2e: ## Run the tests that start the whole stack
 
 containers: ## Run the tests that need Docker
 	$(INSTALL) python
-	TEST_BACKENDS=docker .venv/bin/pytest -m docker $(ARGS)
+	TEST_BACKENDS=docker .venv/bin/pytest -m "docker and not long" $(ARGS)
+
+production: ## Upgrade, back up, destroy and restore the production shape of docker compose, under requests
+	$(INSTALL) python
+	TEST_BACKENDS=docker .venv/bin/pytest -m "docker and long" $(ARGS)
 
 fuzz: ## Try parsers and every operation of the API with much more input (FUZZ_EXAMPLES=1000)
 	$(INSTALL) python servers

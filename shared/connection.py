@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import msgspec
+from uvicorn.server import ServerState
 
 from shared import errors
 from shared.trailers import TrailersProtocol
@@ -30,6 +31,12 @@ class _Refused(Exception):
     """Stops the parser; what the client is told is noted."""
 
 
+class Ending(ServerState):
+    """What the connections of one server share: whether it is about to end."""
+
+    has_begun = False
+
+
 class GuardedProtocol(TrailersProtocol):
     """uvicorn's protocol with those bounds; `check` must be called now and then."""
 
@@ -43,7 +50,6 @@ class GuardedProtocol(TrailersProtocol):
         self._since: float | None = self.loop.time()
         """When that began which has not come yet; None when nothing is expected."""
         self._refusal = HTTPStatus.BAD_REQUEST
-        self._draining = False
 
     def data_received(self, data: bytes) -> None:
         if self._awaits_head:
@@ -65,7 +71,7 @@ class GuardedProtocol(TrailersProtocol):
         self._awaits_head = False
         self._body_bytes = 0
         super().on_headers_complete()
-        if self._draining:
+        if isinstance(self.server_state, Ending) and self.server_state.has_begun:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -86,8 +92,7 @@ class GuardedProtocol(TrailersProtocol):
             self.refuse(HTTPStatus.REQUEST_TIMEOUT)
 
     def drain(self) -> None:
-        """The next answer is the last, and says so: clients send nothing more on this connection."""
-        self._draining = True
+        """The answer under way is the last, and says so. So are those that begin while `Ending.has_begun`."""
         if self._is_answering() and not self.cycle.response_started:
             self.cycle.keep_alive = False
 

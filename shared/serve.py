@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from shared import logs
 from shared.background import Background
-from shared.connection import GuardedProtocol, sweep
+from shared.connection import Ending, GuardedProtocol, sweep
 from shared.settings import ServiceSettings
 
 KEEP_ALIVE_S = 75
@@ -41,6 +41,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, drain_s: float = 0.2) -> None:
         super().__init__(config)
+        self.server_state = self._ending = Ending()
         self._drain_s = drain_s
 
     async def on_tick(self, counter: int) -> bool:
@@ -57,6 +58,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn would reset who has just connected, and close idle connections while a request may be on its way."""
+        self._ending.has_begun = True
         await self._stop_listening()
         for connection in list(self.server_state.connections):
             if isinstance(connection, GuardedProtocol):
