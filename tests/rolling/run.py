@@ -23,7 +23,7 @@ from tests.waiting import eventually
 REST_S = 120.0
 EVERY_PROCESS = tuple((name, number) for name in ORDER for number in (0, 1))
 FOLLOWERS = 4
-PATIENT = {"GATEWAY_PASS_THROUGH_TIMEOUT_S": "60"}
+PATIENT = {"GATEWAY_PASS_THROUGH_TIMEOUT_S": "30"}
 """On a busy machine a password takes its time."""
 
 Say = Callable[[str], None]
@@ -71,7 +71,7 @@ async def run(conditions: Conditions, folder: Path, say: Say) -> Outcome:
             if conditions.record:
                 await asyncio.to_thread(statements.log_all, servers.postgres.url)
             code = Code(folder / "code", conditions.since) if conditions.since else None
-            async with running_dashboard(folder, processes, servers, code and code.path, **PATIENT) as up:
+            async with running_dashboard(folder, processes, servers, code.path if code else None, **PATIENT) as up:
                 outcome = await _roll(up, conditions, say, code)
             if conditions.record:
                 statements.keep(servers.postgres.log)

@@ -78,7 +78,7 @@ def test_no_secret_is_in_an_environment(name: str) -> None:
 
 def test_every_secret_has_its_file(tmp_path: Path) -> None:
     """`make secrets` writes exactly those that compose reads, in a folder that only its owner can enter."""
-    command = [sys.executable, ROOT / "deploy/compose/secret_files.py"]
+    command = [sys.executable, str(ROOT / "deploy/compose/secret_files.py")]
     (tmp_path / ".env").write_text("# kept\nRABBITMQ_PASSWORD=of-before\n")
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     folder = tmp_path / "secrets"
