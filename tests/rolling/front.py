@@ -16,8 +16,10 @@ PATIENCE_S = 60.0
 IDLE_S = 1.0
 """Less than a process that ends listens to idle connections."""
 INCOMPLETE = ("dashboard", "not all of it fresh")
+NOTHING_IN_TIME = ("dashboard", "nothing in time to show")
+"""503, Retry-After: every panel took longer than it may. A slow machine does that by itself, so it is counted apart."""
 PASSED_OVER = ("any", "passed over to the other gateway")
-NOT_FAILURES = (INCOMPLETE, PASSED_OVER)
+NOT_FAILURES = (INCOMPLETE, NOTHING_IN_TIME, PASSED_OVER)
 
 
 class Front(Requests):
@@ -44,6 +46,9 @@ class Front(Requests):
 
     def _seen(self, what: str, answer: httpx.Response) -> httpx.Response:
         outcome = str(answer.status_code) if answer.is_success else f"{answer.status_code} {answer.text}"
+        if "no_panel_available" in outcome:
+            self._journal.requests[NOTHING_IN_TIME] += 1
+            return answer
         self._journal.requests[what, outcome] += 1
         if answer.headers.get("Dashboard-Complete") == "false":
             self._journal.requests[INCOMPLETE] += 1

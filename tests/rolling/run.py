@@ -16,15 +16,15 @@ from tests.chaos.load import Load
 from tests.chaos.servers import running_servers
 from tests.rolling import statements
 from tests.rolling.follower import Follower
-from tests.rolling.front import Front, failures
+from tests.rolling.front import NOTHING_IN_TIME, Front, failures
 from tests.rolling.versions import Code
 from tests.waiting import eventually
 
 REST_S = 120.0
 EVERY_PROCESS = tuple((name, number) for name in ORDER for number in (0, 1))
 FOLLOWERS = 4
-PATIENT = {"GATEWAY_PASS_THROUGH_TIMEOUT_S": "30"}
-"""On a busy machine a password takes its time."""
+PATIENT = {"GATEWAY_PASS_THROUGH_TIMEOUT_S": "30", "WORKER_SHUTDOWN_GRACE_S": "60"}
+"""On a busy machine a password takes its time, and so does what a worker has in hand."""
 
 Say = Callable[[str], None]
 
@@ -119,10 +119,15 @@ async def _checks(system: Dashboard, load: Load, followers: Sequence[Follower]) 
     return [
         Check("unfinished", await system.unfinished()),
         Check("requests that failed", failures(load.journal)),
+        Check("dashboards with nothing to show, more than one in a hundred", range(_too_many_empty(load.journal))),
         Check("live streams that failed", [failure for one in followers for failure in one.failures]),
         Check("followers who were not told of everything", behind),
         *await asyncio.to_thread(system.checks, load.journal, ()),
     ]
+
+
+def _too_many_empty(journal: Journal) -> int:
+    return journal.requests[NOTHING_IN_TIME] - journal.requests["dashboard", "200"] // 100
 
 
 def _shown(follower: Follower) -> int:

@@ -10,14 +10,16 @@ from services.local.servers.sql import execute
 
 FOLDER = Path(__file__).parents[1] / "golden/statements"
 DATABASES = ("users", "orders", "worker")
-SAID = re.compile(r"^(?P<database>\w*)\|LOG:  (?:execute [^:]+|statement): (?P<sql>.*(?:\n\t.*)*)", re.MULTILINE)
+SAID = re.compile(
+    r"^(?P<database>\w+) (?P=database)\|LOG:  (?:execute [^:]+|statement): (?P<sql>.*(?:\n\t.*)*)", re.MULTILINE
+)
 OURS = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
 OTHERS = re.compile(r"\bpg_|alembic_version|information_schema|current_schema|set_config", re.IGNORECASE)
 
 
 def log_all(url: str) -> None:
     execute(url, "ALTER SYSTEM SET log_statement = 'all'")
-    execute(url, "ALTER SYSTEM SET log_line_prefix = '%d|'")
+    execute(url, "ALTER SYSTEM SET log_line_prefix = '%d %u|'")
     execute(url, "SELECT pg_reload_conf()")
 
 
@@ -33,7 +35,7 @@ def keep(log: Path) -> None:
 
 
 def asked(log: str) -> Iterator[tuple[str, str]]:
-    """Database and statement, without the server's own and Alembic's."""
+    """Database and statement, of those that a service's own role has sent; without Alembic's."""
     for match in SAID.finditer(log):
         sql = " ".join(match["sql"].split())
         if match["database"] in DATABASES and OURS.match(sql) and not OTHERS.search(sql):
