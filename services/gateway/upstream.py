@@ -12,14 +12,12 @@ from services.gateway.failures import BadAnswer, TooLate, Unreachable
 from services.gateway.settings import Settings
 from services.gateway.wire import Wire
 from shared import telemetry
+from shared.limits import IDLE_S
 from shared.panels import DEADLINE_HEADER
 from shared.tokens import ServiceTokens
 from shared.web import REQUEST_ID_HEADER
 
 HeaderList = list[tuple[str, str]]
-
-IDLE_S = 1.0
-"""A connection that was idle for longer is not used again: less than a service that ends listens (`DRAIN_S`)."""
 
 
 @asynccontextmanager

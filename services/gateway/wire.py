@@ -14,11 +14,10 @@ from urllib.parse import urlsplit
 import httptools
 
 from services.gateway.failures import BadAnswer, Refused, Unreachable
+from shared.limits import IDLE_S
 
 OK = 200
 CLIENT_ERRORS = range(400, 500)
-IDLE_S = 1.0
-"""An idle connection is not used again after that; less than servers keep them, also those that end (`DRAIN_S`)."""
 
 
 class Hangup(BadAnswer):

@@ -19,7 +19,7 @@ from services.local.errors import StackError
 
 ORDER = ("worker", "users", "orders", "gateway")
 """Who reads events comes before who sends them, and who is asked before who asks."""
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 LOOK_EVERY_S = 0.1
 Say = Callable[[str], None]
 
