@@ -11,7 +11,8 @@ fi
 docker compose run --rm --no-deps migrate
 for service in worker worker-2 users users-2 orders orders-2 gateway gateway-2; do
   echo "replacing $service"
-  docker compose up --detach --no-deps --no-build --force-recreate --wait "$service"
+  # Not with --no-deps: compose would take the container for another than that of the file, and replace it once more.
+  docker compose up --detach --no-build --force-recreate --wait "$service"
 done
 docker compose up --detach --no-build --wait
 docker compose kill --signal HUP front  # which reads its own file anew
