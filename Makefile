@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env help install run test lint types e2e containers manifests fuzz sbom screenshots observe chaos bench
+.PHONY: env secrets rolling production help install run test lint types e2e containers manifests fuzz sbom screenshots observe chaos bench
 
 INSTALL := @services/local/install.sh
 PROCESSES ?= 2
@@ -32,6 +32,9 @@ types: ## Check types
 env: ## Write a .env with fresh secrets for docker compose, where there is none
 	@python3 deploy/compose/env.py
 
+secrets: ## Write ./secrets for deploy/compose/production.yml, where there is none
+	@python3 deploy/compose/secret_files.py
+
 screenshots: ## Take the README's pictures anew
 	$(INSTALL) python rabbitmq browser
 	.venv/bin/python -m tests.e2e.screenshots
@@ -46,7 +49,11 @@ e2e: ## Run the tests that start the whole stack
 
 containers: ## Run the tests that need Docker
 	$(INSTALL) python
-	TEST_BACKENDS=docker .venv/bin/pytest -m docker $(ARGS)
+	TEST_BACKENDS=docker .venv/bin/pytest -m "docker and not long" $(ARGS)
+
+production: ## Upgrade, back up, destroy and restore the production shape of docker compose, under requests
+	$(INSTALL) python
+	TEST_BACKENDS=docker .venv/bin/pytest -m "docker and long" $(ARGS)
 
 manifests: ## Hold what is for Kubernetes to the API's schemas, and start its processes as it says
 	$(INSTALL) python servers
@@ -65,6 +72,10 @@ sbom: ## Write dist/sbom.cdx.json: what the image holds, as CycloneDX
 chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SECONDS=180, CHAOS_SEED)
 	$(INSTALL) python servers
 	.venv/bin/python -m tests.chaos $(ARGS)
+
+rolling: ## Restart every process under load, and count what failed or was lost (ARGS="--rounds 3 --rate 20")
+	$(INSTALL) python servers
+	.venv/bin/python -m tests.rolling $(ARGS)
 
 bench: ## Measure, and write docs/performance.md (BENCH=gateway,faults,orders,worker,relay,pictures,reports,streams,overload,traces,system)
 	$(INSTALL) python rabbitmq bench

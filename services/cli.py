@@ -60,14 +60,18 @@ def migrate(
     patience: Annotated[float, typer.Option(help="How long to wait, in seconds.")] = 600,
 ) -> None:
     """Bring the databases to the newest schema; all three when none is named. A newer one is left as it is."""
-    migrated = importlib.import_module("shared.migrated")
     for name in names or WITH_DATABASE:
         _check(name, WITH_DATABASE)
         url = _setting(f"{name.upper()}_DATABASE_URL")
         if wait:
             _wait_for_schema(name, url, patience)
-        elif migrated.is_missing(name, url):
-            importlib.import_module("shared.migrations").migrate(name, url)
+        else:
+            _migrate(name, url)
+
+
+def _migrate(name: str, url: str) -> None:
+    if importlib.import_module("shared.migrated").is_missing(name, url):
+        importlib.import_module("shared.migrations").migrate(name, url)
 
 
 def _wait_for_schema(name: str, url: str, patience_s: float) -> None:
@@ -127,6 +131,25 @@ def trace(
     if len({span.trace_id for span in spans}) != 1:
         _fail(f"{'several traces begin' if spans else 'there is no trace that begins'} with {trace_id}")
     show_one(spans, as_json=as_json)
+
+
+@app.command()
+def roll(
+    data_dir: DataDirOption = Path(".local"),
+    migrated: Annotated[bool, typer.Option(help="Bring the databases to the newest schema first.")] = True,
+) -> None:
+    """Restart every process of `dashboard up`, one after the other, on the code as it is now."""
+    _need_local_stack()
+    from services.local.errors import StackError
+    from services.local.roll import databases
+    from services.local.roll import roll as roll_all
+
+    try:
+        for name, url in databases(data_dir).items() if migrated else ():
+            _migrate(name, url)
+        roll_all(data_dir, typer.echo)
+    except StackError as error:
+        _fail(str(error))
 
 
 app.command()(status)

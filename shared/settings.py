@@ -49,6 +49,9 @@ class ServiceSettings(BaseSettings):
     port: Port = 8000
     shutdown_grace_s: float = Field(10, gt=0)
     """How long requests in hand may take to finish after SIGTERM."""
+    drain_s: float = Field(0.2, ge=0)
+    """How long idle connections are still listened to after SIGTERM: longer than clients keep them idle, and none sends
+    a request that nobody hears. It ends as soon as no connection is left, and comes before `shutdown_grace_s`."""
     max_body_bytes: int = Field(1024 * 1024, gt=0)
     """The largest request body of an ordinary route; a larger one is answered 413."""
 

@@ -12,7 +12,7 @@ import msgspec
 from services.gateway import metrics, sse
 from services.gateway.audience import Audience, Rhythm
 from services.gateway.changes import Change
-from services.gateway.errors import GatewayStopping, NoPanelAvailable, TooManyStreams
+from services.gateway.errors import NoPanelAvailable, TooManyStreams
 from services.gateway.fanout import Dashboards
 from services.gateway.panels import PANELS
 from services.gateway.revocation import Revocations
@@ -67,9 +67,10 @@ class Streams:
         return sum(map(len, self._audiences.values()))
 
     def open(self, caller: Caller, expires: float, panels: Collection[str], known: Mapping[str, str]) -> Stream:
-        """A stream that has joined its user's, to be closed. Raises `TooManyStreams`, `GatewayStopping`."""
-        if self._stopping:
-            raise GatewayStopping
+        """A stream that has joined its user's, to be closed. Raises `TooManyStreams`.
+
+        While this process is about to end the stream ends at once: its client comes back, to another one.
+        """
         audience = self._audiences.get(caller.user_id)
         if audience and len(audience) >= self._most_per_user:
             raise TooManyStreams(f"at most {self._most_per_user} at a time")
@@ -78,6 +79,8 @@ class Streams:
         stream = Stream(caller, expires, panels, known, self._times)
         if not self._feed:
             stream.tell_feed(live=False)
+        if self._stopping:
+            stream.end("shutting_down")
         audience.join(stream)
         metrics.STREAMS.inc()
         return stream
@@ -120,7 +123,7 @@ class Streams:
         self._everything_changed()
 
     def stop(self) -> None:
-        """End all at once, and take no more: this process is about to end."""
+        """End all at once, and whatever comes yet: this process is about to end."""
         self._stopping = True
         for stream in self._each():
             stream.end("shutting_down")

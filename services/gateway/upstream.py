@@ -12,6 +12,7 @@ from services.gateway.failures import BadAnswer, TooLate, Unreachable
 from services.gateway.settings import Settings
 from services.gateway.wire import Wire
 from shared import telemetry, tracing
+from shared.limits import IDLE_S
 from shared.panels import DEADLINE_HEADER
 from shared.tokens import ServiceTokens
 from shared.tracing import Kind
@@ -30,6 +31,7 @@ async def http_transport(settings: Settings, read_timeout_s: float) -> AsyncIter
     transport = HTTPTransport(
         connect_timeout=settings.connect_timeout_s,
         read_timeout=read_timeout_s,
+        pool_idle_timeout=IDLE_S,
         pool_max_idle_per_host=settings.idle_connections,
         follow_redirects=False,
         enable_gzip=False,

@@ -87,8 +87,13 @@ class Dashboard:
 
 
 @asynccontextmanager
-async def running_dashboard(folder: Path, processes: Processes, servers: Servers) -> AsyncIterator[Dashboard]:
-    child = processes.spawn("dashboard", _command(folder), log=folder / "up.log", env=_environment(servers))
+async def running_dashboard(
+    folder: Path, processes: Processes, servers: Servers, code: Path | None = None, **more: str
+) -> AsyncIterator[Dashboard]:
+    """`code`: where services and shared are, when not here; looked at whenever a process starts. `more`: settings."""
+    env = _environment(servers) | more | ({"PYTHONPATH": str(code)} if code else {})
+    cwd = folder if code else None
+    child = processes.spawn("dashboard", _command(folder), log=folder / "up.log", env=env, cwd=cwd)
     system = Dashboard(folder / "data", servers)
     try:
         await eventually(lambda: _has_started(system, child), within=START_S)

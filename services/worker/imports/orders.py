@@ -14,6 +14,7 @@ from services.worker.errors import Permanent, Transient
 from services.worker.settings import Settings
 from shared import telemetry
 from shared.imports import BATCH_PATH, BatchOutcome, CsvRow, OrderBatch
+from shared.limits import IDLE_S
 from shared.tokens import ServiceTokens
 
 CONNECT_TIMEOUT_S = 2.0
@@ -41,7 +42,11 @@ class Orders:
         timeout_s = settings.import_orders_timeout_s
         urls = [url.strip().rstrip("/") for url in settings.orders_url.split(",")]
         transport = HTTPTransport(
-            connect_timeout=CONNECT_TIMEOUT_S, read_timeout=timeout_s, follow_redirects=False, enable_otel=False
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=timeout_s,
+            pool_idle_timeout=IDLE_S,
+            follow_redirects=False,
+            enable_otel=False,
         )
         async with (
             transport,
