@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from asyncpg.pool import PoolConnectionProxy
 from pydantic import Field
 from sqlalchemy import exc
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from shared import primary
 from shared.settings import ServiceSettings
 
 CONNECT_TIMEOUT_S = 5.0
@@ -56,7 +57,7 @@ class DatabaseSettings(ServiceSettings):
     """The settings of a service with a database."""
 
     database_url: str
-    """`postgresql://user:password@host:port/name`"""
+    """`postgresql://user:password@host:port/name`; of several hosts, `host:port,host:port`, the primary is used."""
     pool_size: int = 10
     """Connections of each of the two pools, at most. A panel read takes about a millisecond, so ten serve thousands a
     second: more only queue for the same cores inside Postgres, and a hundred is all that it gives to all processes."""
@@ -86,21 +87,19 @@ class Database:
             "lock_timeout": f"{settings.lock_timeout_s * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{settings.idle_transaction_timeout_s * 1000:.0f}",
         }
-        engine = create_async_engine(
-            sqlalchemy_url(settings.database_url),
+        engine = primary.create_engine(
+            settings.database_url,
+            timeout=CONNECT_TIMEOUT_S,
+            connection={"command_timeout": COMMAND_TIMEOUT_S, "server_settings": session},
             pool_size=settings.pool_size,
             max_overflow=0,
             pool_timeout=ACQUIRE_TIMEOUT_S,
             pool_pre_ping=True,
             hide_parameters=True,  # else they would be in errors, and so in logs
-            connect_args={
-                "timeout": CONNECT_TIMEOUT_S,
-                "command_timeout": COMMAND_TIMEOUT_S,
-                "server_settings": session,
-            },
         )
-        pool = asyncpg.create_pool(
+        pool = asyncpg.create_pool(  # type: ignore[call-overload]  # its stub wants every option by name
             settings.database_url,
+            connect=primary.connect,
             min_size=0,
             max_size=settings.pool_size,
             timeout=CONNECT_TIMEOUT_S,
@@ -145,11 +144,6 @@ async def _close(pool: Pool) -> None:
 
 async def _leave_session(_: asyncpg.Connection) -> None:
     """Instead of asyncpg's RESET ALL after each use: a round trip that costs a third of a short query."""
-
-
-def sqlalchemy_url(url: str) -> str:
-    """The same database for SQLAlchemy's asyncpg dialect."""
-    return "postgresql+asyncpg://" + url.split("://", 1)[1]
 
 
 def is_outage(error: Exception) -> bool:

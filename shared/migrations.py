@@ -7,10 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command, context
 from alembic.config import Config
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared.db import sqlalchemy_url
+from shared.primary import create_engine
 
+CONNECT_TIMEOUT_S = 60.0
 LOCK = 0x_DA5B_0A4D
 """The advisory lock that one migration at a time holds."""
 
@@ -30,7 +30,7 @@ def run_migrations(metadata: sa.MetaData) -> None:
 
 
 async def _run_migrations(metadata: sa.MetaData, url: str) -> None:
-    engine = create_async_engine(sqlalchemy_url(url), poolclass=sa.NullPool)
+    engine = create_engine(url, timeout=CONNECT_TIMEOUT_S, poolclass=sa.NullPool)
     async with engine.begin() as connection:
         await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         await connection.run_sync(_upgrade, metadata)

@@ -15,7 +15,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError, ChannelInvalid
 from prometheus_client import Counter, Gauge
 
 from shared import outbox, topology
-from shared.amqp import with_heartbeat
+from shared.amqp import Nodes
 from shared.clock import rfc3339
 from shared.db import UNAVAILABLE, Connection, Database
 from shared.logs import get_logger
@@ -56,7 +56,7 @@ class Relay:
 
     def __init__(self, db: Database, rabbitmq_url: str, source: str) -> None:
         self._db = db
-        self._url = rabbitmq_url
+        self._nodes = Nodes(rabbitmq_url)
         self._source = f"/{source}"
         self._connected = False
 
@@ -154,7 +154,7 @@ class Relay:
     @asynccontextmanager
     async def _channel(self) -> AsyncIterator[AbstractChannel]:
         # Closed also when it could not connect: else its finalizer tries to, in whatever moment that comes.
-        async with self.CONNECTION(with_heartbeat(self._url)) as connection:
+        async with self.CONNECTION(self._nodes.next()) as connection:
             try:
                 await connection.connect(timeout=self.CONNECT_TIMEOUT_S)
             except CONNECTION_EXCEPTIONS as away:  # StopAsyncIteration among them, which no generator may let through
