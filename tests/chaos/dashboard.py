@@ -107,7 +107,7 @@ def _command(folder: Path) -> list[str]:
 
 
 def _environment(servers: Servers) -> dict[str, str]:
-    urls = {name: link.url for name, link in servers.links.items()}
+    urls = servers.urls
     return os.environ | {
         "DATABASE_URL": urls["postgres"],
         "REDIS_URL": urls["redis"],
