@@ -1,7 +1,7 @@
 """One Postgres database of a service: SQLAlchemy sessions for ordinary work, an asyncpg pool where it is hot."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ CONNECT_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 3.0
+LISTENER_CLOSE_TIMEOUT_S = 1.0
 
 IN_INDEX_ORDER = {"enable_bitmapscan": "off", "random_page_cost": "1.1"}
 """For the hot reads: a user's newest rows, by an index that has them in that order. Where most users have few rows,
@@ -58,6 +59,9 @@ class DatabaseSettings(ServiceSettings):
 
     database_url: str
     """`postgresql://user:password@host:port/name`; of several hosts, `host:port,host:port`, the primary is used."""
+    listen_database_url: str = ""
+    """The same database past a pooler such as PgBouncer, for notifications, which need a session of one's own. Empty is
+    the same address."""
     pool_size: int = 10
     """Connections of each of the two pools, at most. A panel read takes about a millisecond, so ten serve thousands a
     second: more only queue for the same cores inside Postgres, and a hundred is all that it gives to all processes."""
@@ -74,9 +78,10 @@ class DatabaseSettings(ServiceSettings):
 class Database:
     """Both ways to one database. Connects when first used, so that a service starts without it."""
 
-    def __init__(self, engine: AsyncEngine, pool: Pool) -> None:
+    def __init__(self, engine: AsyncEngine, pool: Pool, listen_url: str) -> None:
         self.engine = engine
         self.pool = pool
+        self._listen_url = listen_url
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     @classmethod
@@ -108,7 +113,7 @@ class Database:
             reset=_leave_session,
         )
         try:
-            yield cls(engine, await pool)
+            yield cls(engine, await pool, settings.listen_database_url or settings.database_url)
         finally:
             await engine.dispose()
             await _close(pool)
@@ -128,6 +133,18 @@ class Database:
         """
         async with self.pool.acquire(timeout=timeout_s) as connection:
             yield connection
+
+    @asynccontextmanager
+    async def listening(self, channel: str, told: Callable[..., None]) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of its own, by which `told` is called for every notification, and when it is lost."""
+        connection = await primary.connect(self._listen_url, timeout=CONNECT_TIMEOUT_S)
+        try:
+            connection.add_termination_listener(told)
+            await connection.add_listener(channel, told)
+            yield connection
+        finally:
+            with suppress(*UNAVAILABLE):
+                await connection.close(timeout=LISTENER_CLOSE_TIMEOUT_S)
 
     async def ping(self) -> None:
         """Raises when the database does not answer."""

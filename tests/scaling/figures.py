@@ -81,7 +81,9 @@ def measured() -> Measured:
 
     return Measured(
         Dashboard(*(system(name) for name in ("gateway", "users", "orders", "worker", "postgres"))),
-        Order(*(order(name) for name in ("gateway", "orders", "worker", "postgres", "rabbitmq")), kept("an order")),
+        Order(
+            order("gateway"), order("orders"), order("worker"), order("postgres"), order("rabbitmq"), kept("an order")
+        ),
         event_us=_sum("worker", "ours", "Python, µs an event", "Postgres, µs an event"),
         relay_us=_sum("relay", None, "Python, µs a row", "Postgres, µs a row"),
         event_rate=figure(PERFORMANCE, "worker", "ours", "events/s"),

@@ -4,6 +4,7 @@ import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from math import isinf
+from typing import Any
 
 import simpy
 
@@ -58,9 +59,9 @@ def _dashboards(measured: Measured, utilisation: float, many: int) -> Sequence[V
     users, orders, worker = station(cost.users), station(cost.orders), station(cost.worker, 2)
     rate = utilisation * scale * 1e6
 
-    def panel(service: Station) -> Generator[simpy.Event, None, bool]:
+    def panel(service: Station) -> Generator[simpy.Event, Any, None]:
         yield env.process(service.visit())
-        return (yield env.process(postgres.visit()))
+        yield env.process(postgres.visit())
 
     def path() -> Generator[simpy.Event, None, bool]:
         yield env.process(gateway.visit())
