@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env help install run test lint types e2e containers fuzz sbom screenshots chaos bench
+.PHONY: env help install run test lint types e2e containers fuzz sbom screenshots chaos cluster scaling bench
 
 INSTALL := @services/local/install.sh
 
@@ -55,6 +55,14 @@ sbom: ## Write dist/sbom.cdx.json: what the image holds, as CycloneDX
 chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SECONDS=180, CHAOS_SEED)
 	$(INSTALL) python servers
 	.venv/bin/python -m tests.chaos $(ARGS)
+
+cluster: ## Lose a node of a RabbitMQ cluster, then the primary of a Postgres pair, under load, and count (ARGS="node --seed 8")
+	$(INSTALL) python servers
+	.venv/bin/python -m tests.cluster $(ARGS)
+
+scaling: ## Compute and simulate how far it grows, and write docs/scaling.md (ARGS=measure takes its own figures anew)
+	$(INSTALL) python servers
+	.venv/bin/python -m tests.scaling $(ARGS)
 
 bench: ## Measure, and write docs/performance.md (BENCH=gateway,faults,orders,worker,relay,pictures,reports,streams,overload,system)
 	$(INSTALL) python rabbitmq bench

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from uuid import uuid4
 
 from services.local.servers.sql import execute, fetch
 from tests.bench import cpu
@@ -69,10 +70,9 @@ def _order(system: System, buyers: Sequence[Person], each: int) -> Window:
 
 
 def _buy(buyer: Person, times: int) -> None:
-    for number in range(times):
-        key = {"Idempotency-Key": f"{buyer.email}-{number}"} if number else {}
-        body = {"currency": "EUR", "items": ITEMS}
-        buyer.http.post("/v1/orders", json=body, headers=key).raise_for_status()
+    for _ in range(times):
+        key = {"Idempotency-Key": uuid4().hex}
+        buyer.http.post("/v1/orders", json={"currency": "EUR", "items": ITEMS}, headers=key).raise_for_status()
 
 
 def _cpu(system: System) -> dict[str, float]:
