@@ -88,7 +88,7 @@ def running(bed: Bed) -> Iterator[System]:
     stack = Stack(folder, bed.folder / "up.log")
     command = ["-m", "services.cli", "up", "--no-demo", "--port", str(free_port()), "--data-dir", str(folder)]
     child = bed.processes.spawn("up", [sys.executable, *command], log=stack.log)
-    wait_until(lambda: stack.up() or not child.alive(), within=120)
+    wait_until(lambda: stack.up() or not child.alive(), within=300)
     if not child.alive():
         raise ChildProcessError(stack.log.read_text()[-2000:])
     try:
