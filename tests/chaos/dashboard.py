@@ -24,7 +24,7 @@ from tests.chaos.whole import unready, without_consumers
 from tests.waiting import eventually
 
 NAMES = ("worker", "orders", "users", "gateway")
-START_S = 120.0
+START_S = 300.0
 STOP_S = 30.0
 
 

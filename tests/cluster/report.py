@@ -11,9 +11,9 @@ ROWS: dict[str, Callable[[Outcome], object]] = {
     "- of these while it was away": lambda one: one.while_away,
     "requests repeated: 5xx, no connection, too slow": lambda one: _repeated(one),
     "longest pause between two accepted orders, before": lambda one: f"{one.usual.pause_s:.1f} s",
-    "- from the loss on": lambda one: f"{one.worst.pause_s:.1f} s",
+    "longest pause between two accepted orders, from the loss on": lambda one: f"{one.worst.pause_s:.1f} s",
     "longest from an order's answer to its mail, before": lambda one: f"{one.usual.mail_s:.1f} s",
-    "- from the loss on ": lambda one: f"{one.worst.mail_s:.1f} s",
+    "longest from an order's answer to its mail, from the loss on": lambda one: f"{one.worst.mail_s:.1f} s",
     "all work done after the load within": lambda one: f"{one.rest_s:.1f} s",
 }
 

@@ -23,10 +23,10 @@ REPLICAS_OF_LOST_ZONE = 6
 GATEWAYS, PANELS = 12, 4
 MOST_IN_HAND = 256
 """GATEWAY_SHED_LEAST_IN_HAND."""
-PHASE_S = 3.0
+PHASE_S = 1.0
 
 
-def busy(measured: Measured, many: int = 30_000) -> str:
+def busy(measured: Measured, many: int = 12_000) -> str:
     """The 99th percentile of a dashboard's way through the gateway, by how busy its replicas are."""
     service = measured.dashboard.gateway / 1e6
     rows = []
@@ -37,7 +37,7 @@ def busy(measured: Measured, many: int = 30_000) -> str:
     return table(["busy", *(f"{servers} replicas" for servers in REPLICAS), "formula, 1 replica"], rows)
 
 
-def whole_dashboard(measured: Measured, many: int = 20_000) -> str:
+def whole_dashboard(measured: Measured, many: int = 6_000) -> str:
     """The way through the gateway, then through the services at once, each with its part of Postgres."""
     rows = []
     for utilisation in UTILISATIONS:

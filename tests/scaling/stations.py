@@ -83,7 +83,7 @@ def quantile(values: Iterable[float], part: float) -> float:
 
 
 def one_station(
-    utilisation: float, servers: int, service_s: float, *, shared: bool, many: int = 30_000, seed: int = 1
+    utilisation: float, servers: int, service_s: float, *, shared: bool, many: int = 15_000, seed: int = 1
 ) -> Sequence[Visit]:
     """Requests to one station that is so busy; the first tenth, while it fills, is left out."""
     env, chance = simpy.Environment(), random.Random(seed)
