@@ -23,7 +23,7 @@ REPLICAS_OF_LOST_ZONE = 6
 GATEWAYS, PANELS = 12, 4
 MOST_IN_HAND = 256
 """GATEWAY_SHED_LEAST_IN_HAND."""
-PHASE_S = 1.0
+BEFORE_S, AFTER_S = 0.5, 4.0
 
 
 def busy(measured: Measured, many: int = 12_000) -> str:
@@ -119,21 +119,21 @@ def lost_zone(measured: Measured) -> str:
     return table(["busy before", "needed after", "p99 before", "p99 after", "refused after"], rows)
 
 
-def lose_zone(utilisation: float, service_s: float, phase_s: float = PHASE_S) -> LostZone:
+def lose_zone(utilisation: float, service_s: float, after_s: float = AFTER_S) -> LostZone:
     env, chance = simpy.Environment(), random.Random(5)
     station = Station(env, chance, service_s, REPLICAS_OF_LOST_ZONE, zones=ZONES, most_in_hand=MOST_IN_HAND)
     rate = utilisation * REPLICAS_OF_LOST_ZONE / service_s
     visits: list[Visit] = []
 
     def lose() -> Generator[simpy.Event, None, None]:
-        yield env.timeout(phase_s)
+        yield env.timeout(BEFORE_S)
         station.gone.add(0)
 
     env.process(lose())
-    env.process(arrivals(env, chance, rate, int(rate * 2 * phase_s), visits, station.visit))
+    env.process(arrivals(env, chance, rate, int(rate * (BEFORE_S + after_s)), visits, station.visit))
     env.run()
-    before = [visit.took_s for visit in visits if visit.at < phase_s]
-    after = [visit for visit in visits if visit.at >= phase_s]
+    before = [visit.took_s for visit in visits if visit.at < BEFORE_S]
+    after = [visit for visit in visits if visit.at >= BEFORE_S]
     served = [visit.took_s for visit in after if visit.served]
     return LostZone(quantile(before, 0.99), quantile(served, 0.99), 1 - len(served) / len(after))
 

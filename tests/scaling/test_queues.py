@@ -6,6 +6,7 @@ import pytest
 
 from tests.scaling.figures import PERFORMANCE, figure
 from tests.scaling.queues import drain_time, erlang_c, mean_wait, stay_quantile, wait_quantile
+from tests.scaling.simulate import hottest_shard, lose_zone
 from tests.scaling.stations import one_station, quantile
 
 MS = 0.001
@@ -36,3 +37,19 @@ def test_a_figure_is_read_without_its_range() -> None:
     assert figure(PERFORMANCE, "relay", None, "rows/s") > 100
     with pytest.raises(LookupError):
         figure(PERFORMANCE, "system", "1,000,000", "nothing")
+
+
+def test_one_busy_user_is_a_limit_of_their_own() -> None:
+    """More shards spread the many; who is a half of everything fills one of them alone."""
+    even = [1 / 1000] * 1000
+    assert hottest_shard(even, 1, seed=1) == pytest.approx(1)
+    assert hottest_shard(even, 8, seed=1) < 1.5
+    assert hottest_shard([0.5, *(share / 2 for share in even)], 32, seed=1) >= 16
+
+
+def test_a_lost_zone_is_borne_below_two_thirds() -> None:
+    """What the other two can take is taken; of more, a part is refused, and the rest waits for a full hand at most."""
+    borne, too_much = lose_zone(0.5, MS, after_s=1), lose_zone(0.95, MS, after_s=1)
+    assert borne.refused == 0
+    assert too_much.refused > 0
+    assert borne.after_s < too_much.after_s < 2 * 256 * MS
