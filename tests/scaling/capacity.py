@@ -46,6 +46,7 @@ def need(people: int, measured: Measured, least: int = habits.LEAST) -> Need:
     }
     processes = ("gateway", "users", "orders", "worker")
     replicas = {name: max(least, ceil(cores[name] / habits.UTILISATION)) for name in processes}
+    replicas["gateway"] = max(replicas["gateway"], ceil(peak.streams / habits.STREAMS))
     pools = {"users": 2 * POOL, "orders": 2 * POOL, "worker": 2 * WORKER_POOL}
     placed = people * habits.ORDERS * 365 * habits.KEPT_YEARS
     return Need(

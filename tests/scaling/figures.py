@@ -14,10 +14,11 @@ def figure(page: Path, block: str, row: str | None, column: str) -> float:
     """The cell of the first table in the block that has both, without its range. Without `row` that of the first row.
     Raises `LookupError`."""
     for head, rows in _tables(page.read_text(), block):
-        if column in head:
+        first = 0 if row is None else 1  # what a row is called is no figure of it
+        if column in head[first:]:
             for cells in rows:
                 if row is None or cells[0] == row:
-                    return _number(cells[head.index(column)])
+                    return _number(cells[head.index(column, first)])
     raise LookupError(f"{page}: no {column!r} of {row!r} in the block {block!r}")
 
 
@@ -107,7 +108,7 @@ def _stream_kib() -> float:
 def _tables(page: str, block: str) -> Iterator[tuple[list[str], list[list[str]]]]:
     found = re.search(rf"<!-- bench:{block} -->(.*?)<!-- /bench -->", page, re.DOTALL)
     for text in re.findall(r"(?:^\|.*\n?)+", found[1] if found else "", re.MULTILINE):
-        head, _, *rows = ([cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines())
+        head, _, *rows = ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in text.splitlines())
         yield head, rows
 
 

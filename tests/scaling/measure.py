@@ -1,5 +1,6 @@
 """What an order costs with all that it sets off, and what is kept of it: figures that `make bench` does not take."""
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ OF_A_USER = {
     "users": ("users", "sessions", "refresh_tokens", "audit"),
     "worker": ("recipients", "user_rollups", "user_status_rollups", "user_currency_rollups"),
 }
+IDLE_S = 10.0
 PADDED = 20_000
 """Rows that a table is filled up to, as copies of what it has: a few hundred are all page headers."""
 
@@ -44,8 +46,9 @@ def run(bed: Bed, scale: Scale) -> list[Report]:
     conditions = Conditions(scale, versions(), f"here a window is {BUYERS * EACH} orders; nothing pinned; fsync on")
     with running(bed) as system:
         buyers = [Person(system.stack) for _ in range(BUYERS)]
-        _order(system, buyers, 2)  # connections, prepared statements
-        windows = [_order(system, buyers, EACH) for _ in range(scale.rounds)]
+        _order(system, buyers, 2, {})  # connections, prepared statements
+        idle = _idle(system)
+        windows = [_order(system, buyers, EACH, idle) for _ in range(scale.rounds)]
         kept = _kept(system)
         for buyer in buyers:
             buyer.http.close()
@@ -56,9 +59,17 @@ def run(bed: Bed, scale: Scale) -> list[Report]:
     return [order, Report("storage", [told, table(["of", "bytes", "the most of it"], rows)])]
 
 
-def _order(system: System, buyers: Sequence[Person], each: int) -> Window:
-    """From the first order to the last of the jobs."""
+def _idle(system: System) -> dict[str, float]:
+    """Of a core, by process, while there is nothing to do: polling, gauges, probes."""
+    used = _cpu(system)
+    time.sleep(IDLE_S)
+    return {name: (value - used[name]) / IDLE_S for name, value in _cpu(system).items()}
+
+
+def _order(system: System, buyers: Sequence[Person], each: int, idle: Mapping[str, float]) -> Window:
+    """From the first order to the last of the jobs, without what an idle system uses in that time."""
     worker = system.databases.worker
+    began = time.monotonic()
     [[before]] = fetch(worker, DONE)
     used = _cpu(system)
     with ThreadPoolExecutor(len(buyers)) as pool:
@@ -66,7 +77,9 @@ def _order(system: System, buyers: Sequence[Person], each: int) -> Window:
             placed.result()
     orders = each * len(buyers)
     wait_until(lambda: fetch(worker, DONE)[0][0] >= before + JOBS * orders, within=300)
-    return Window({name: (value - used[name]) / orders * 1e6 for name, value in _cpu(system).items()})
+    seconds = time.monotonic() - began
+    spent = {name: value - used[name] - seconds * idle.get(name, 0) for name, value in _cpu(system).items()}
+    return Window({name: value / orders * 1e6 for name, value in spent.items()})
 
 
 def _buy(buyer: Person, times: int) -> None:

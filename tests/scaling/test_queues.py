@@ -34,6 +34,7 @@ def test_the_simulation_agrees_with_the_formula(servers: int, utilisation: float
 def test_a_figure_is_read_without_its_range() -> None:
     """The median of a cell, thousands and all; what is not there is an error, not a zero."""
     assert figure(PERFORMANCE, "system", "1,000,000", "gateway") > 10
+    assert figure(PERFORMANCE, "system", "1,000,000", "orders") < 10_000, "the CPU, not the number of orders"
     assert figure(PERFORMANCE, "relay", None, "rows/s") > 100
     with pytest.raises(LookupError):
         figure(PERFORMANCE, "system", "1,000,000", "nothing")
