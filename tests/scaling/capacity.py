@@ -37,7 +37,9 @@ def need(people: int, measured: Measured, least: int = habits.LEAST) -> Need:
     peak = Peak(people)
     dashboards, orders = peak.dashboards / 1e6, peak.orders / 1e6
     cores = {
-        "gateway": dashboards * measured.dashboard.gateway + orders * measured.order.gateway,
+        "gateway": dashboards * measured.dashboard.gateway
+        + orders * measured.order.gateway
+        + peak.streams * measured.stream_us / 1e6,
         "users": dashboards * measured.dashboard.users,
         "orders": dashboards * measured.dashboard.orders + orders * measured.order.orders,
         "worker": dashboards * measured.dashboard.worker + orders * measured.order.worker,
@@ -86,14 +88,15 @@ def limits(measured: Measured) -> str:
     dashboard, order = measured.dashboard, measured.order
     rows: Sequence[tuple[str, str, float, float]] = [
         ("a gateway process", "dashboards", 1e6 / dashboard.gateway, per_person.dashboards),
+        ("a gateway process", "open pages", 2.0 * habits.STREAMS, per_person.streams),
         ("Postgres, 16 cores, all three databases", "dashboards", 16e6 / dashboard.postgres, per_person.dashboards),
-        ("a relay (one works at a time in a process)", "events", measured.relay_rate, per_person.events),
+        ("a relay", "events", measured.relay_rate, per_person.events),
         ("a worker process", "orders with all their jobs", 1e6 / order.worker, per_person.orders),
         ("a worker process, analytics alone", "events", measured.event_rate, per_person.events),
         ("RabbitMQ, 4 cores", "orders with all their jobs", 4e6 / order.rabbitmq, per_person.orders),
     ]
     return table(
-        ["one piece", "of", "a second at most", f"people a day, at {habits.UTILISATION:.0%} of that"],
+        ["one piece", "of", "at most, a second or at once", f"people a day, at {habits.UTILISATION:.0%} of that"],
         [[what, of, f"{most:,.0f}", f"{most * habits.UTILISATION / each:,.0f}"] for what, of, most, each in rows],
     )
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 PERFORMANCE = Path("docs/performance.md")
 SCALING = Path("docs/scaling.md")
+STREAMS = 1000
+"""Of which the benchmark of streams says what all of them cost."""
 
 
 def figure(page: Path, block: str, row: str | None, column: str) -> float:
@@ -65,6 +67,8 @@ class Measured:
     """Events a second, one worker."""
     relay_rate: float
     """Rows a second, one relay."""
+    stream_us: float
+    """CPU of an open stream in a second in which nothing changes."""
     stream_bytes: float
     user_bytes: float
 
@@ -89,6 +93,7 @@ def measured() -> Measured:
         relay_us=_sum("relay", None, "Python, µs a row", "Postgres, µs a row"),
         event_rate=figure(PERFORMANCE, "worker", "ours", "events/s"),
         relay_rate=figure(PERFORMANCE, "relay", None, "rows/s"),
+        stream_us=figure(PERFORMANCE, "streams", "0", "CPU, % of a core") / 100 / STREAMS * 1e6,
         stream_bytes=_stream_kib() * 1024,
         user_bytes=kept("a user"),
     )

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from math import isinf
+from math import ceil, isinf
 from typing import Any
 
 import simpy
@@ -18,6 +18,8 @@ REPLICAS = (1, 3, 12)
 SHARDS = (4, 8, 32, 128)
 SKEWS = (0.0, 0.6, 0.8, 1.0, 1.2)
 PEOPLE = 100_000
+MANY = 6_000
+"""Requests, and more of them the longer it takes until a queue is as long as it becomes."""
 ZONES = 3
 REPLICAS_OF_LOST_ZONE = 6
 GATEWAYS, PANELS = 12, 4
@@ -26,11 +28,12 @@ MOST_IN_HAND = 256
 BEFORE_S, AFTER_S = 0.5, 4.0
 
 
-def busy(measured: Measured, many: int = 12_000) -> str:
+def busy(measured: Measured) -> str:
     """The 99th percentile of a dashboard's way through the gateway, by how busy its replicas are."""
     service = measured.dashboard.gateway / 1e6
     rows = []
     for utilisation in UTILISATIONS:
+        many = round(MANY / (1 - utilisation))
         stays = [one_station(utilisation, servers, service, shared=False, many=many) for servers in REPLICAS]
         found = [_ms(quantile((visit.took_s for visit in stay), 0.99)) for stay in stays]
         rows.append([f"{utilisation:.0%}", *found, _ms(stay_quantile(utilisation, service, 0.99))])
@@ -53,7 +56,7 @@ def _dashboards(measured: Measured, utilisation: float, many: int) -> Sequence[V
     scale = GATEWAYS / cost.gateway
 
     def station(microseconds: float, calls: int = 1, *, shared: bool = False) -> Station:
-        return Station(env, chance, microseconds / calls / 1e6, max(1, round(microseconds * scale)), shared)
+        return Station(env, chance, microseconds / calls / 1e6, ceil(microseconds * scale), shared)
 
     gateway, postgres = station(cost.gateway), station(cost.postgres, PANELS, shared=True)
     users, orders, worker = station(cost.users), station(cost.orders), station(cost.worker, 2)
