@@ -1,7 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: env help install run test lint types e2e containers fuzz sbom screenshots chaos cluster scaling bench
+.PHONY: env help install run test lint types e2e containers manifests fuzz sbom screenshots chaos cluster scaling bench
 
 INSTALL := @services/local/install.sh
+PROCESSES ?= 2
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -13,9 +14,9 @@ run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--eph
 	$(INSTALL) python rabbitmq
 	@exec .venv/bin/dashboard up $(ARGS)
 
-test: ## Run every test but the long ones, against real servers (TEST_BACKENDS=docker|local)
+test: ## Run every test but the long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=2)
 	$(INSTALL) python servers browser
-	.venv/bin/pytest -m "not long and not docker" $(ARGS)
+	.venv/bin/pytest -m "not long and not docker" -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: ## Check style, formatting, which package may import which, and for known vulnerabilities (AUDIT=required)
 	$(INSTALL) python
@@ -42,6 +43,11 @@ e2e: ## Run the tests that start the whole stack
 containers: ## Run the tests that need Docker
 	$(INSTALL) python
 	TEST_BACKENDS=docker .venv/bin/pytest -m docker $(ARGS)
+
+manifests: ## Hold what is for Kubernetes to the API's schemas, and start its processes as it says
+	$(INSTALL) python servers
+	.venv/bin/python -m tests.kubernetes
+	.venv/bin/pytest -m long tests/e2e/test_kubernetes.py $(ARGS)
 
 fuzz: ## Try parsers and every operation of the API with much more input (FUZZ_EXAMPLES=1000)
 	$(INSTALL) python servers
