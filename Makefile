@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env secrets rolling production help install run test lint types e2e containers manifests fuzz sbom screenshots observe chaos bench
+.PHONY: env secrets help install run test lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
 
 INSTALL := @services/local/install.sh
 PROCESSES ?= 2
@@ -76,6 +76,14 @@ chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SE
 rolling: ## Restart every process under load, and count what failed or was lost (ARGS="--rounds 3 --rate 20")
 	$(INSTALL) python servers
 	.venv/bin/python -m tests.rolling $(ARGS)
+
+cluster: ## Lose a node of a RabbitMQ cluster, then the primary of a Postgres pair, under load, and count (ARGS="node --seed 8")
+	$(INSTALL) python servers
+	.venv/bin/python -m tests.cluster $(ARGS)
+
+scaling: ## Compute and simulate how far it grows, and write docs/scaling.md (ARGS=measure takes its own figures anew)
+	$(INSTALL) python servers
+	.venv/bin/python -m tests.scaling $(ARGS)
 
 bench: ## Measure, and write docs/performance.md (BENCH=gateway,faults,orders,worker,relay,pictures,reports,streams,overload,traces,system)
 	$(INSTALL) python rabbitmq bench

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 from alembic import command, context
 from alembic.config import Config
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.db import sqlalchemy_url
+from shared.primary import create_engine
 
+CONNECT_TIMEOUT_S = 60.0
 LOCK = 0x_DA5B_0A4D
 """The advisory lock that one migration at a time holds."""
 
@@ -42,7 +43,7 @@ def run_migrations(metadata: sa.MetaData) -> None:
 
 
 async def _run_migrations(metadata: sa.MetaData, url: str) -> None:
-    engine = create_async_engine(sqlalchemy_url(url), poolclass=sa.NullPool)
+    engine = create_engine(url, timeout=CONNECT_TIMEOUT_S, poolclass=sa.NullPool)
     async with engine.connect() as connection:
         await _take_turn(connection)
         for attempt in range(1, LOCK_ATTEMPTS + 1):

@@ -15,7 +15,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError, ChannelInvalid
 from prometheus_client import Counter, Gauge
 
 from shared import outbox, topology, tracing
-from shared.amqp import with_heartbeat
+from shared.amqp import Nodes
 from shared.clock import now, rfc3339
 from shared.db import UNAVAILABLE, Connection, Database
 from shared.logs import get_logger
@@ -49,7 +49,6 @@ class Relay:
     POLL_S = 1.0
     """How long a row may wait when its NOTIFY was missed."""
     CONNECT_TIMEOUT_S = 5.0
-    CLOSE_TIMEOUT_S = 1.0
     PUBLISH_TIMEOUT_S = 10.0
     """Its own, around the whole call: a publish hangs while the connection is down."""
     RETURNED_DELAY_S = 5.0
@@ -58,7 +57,7 @@ class Relay:
 
     def __init__(self, db: Database, rabbitmq_url: str, source: str) -> None:
         self._db = db
-        self._url = rabbitmq_url
+        self._nodes = Nodes(rabbitmq_url)
         self._source = f"/{source}"
         self._connected = False
 
@@ -66,16 +65,16 @@ class Relay:
         """Until cancelled. Raises only `TopologyMismatch`, which no retry would mend."""
         while True:
             try:
-                async with self._channel() as channel, self._wakeups() as wakeup:
+                async with self._channel() as channel, self._wakeups() as (wakeup, listener):
                     exchange = await topology.declare(channel)
                     channel.close_callbacks.add(lambda *_: wakeup.set())
                     self._connected = True
                     log.info("relay running", source=self._source)
-                    while not channel.is_closed:
+                    while not (channel.is_closed or listener.is_closed()):
                         wakeup.clear()
                         if await self.relay_batch(exchange) < self.BATCH:
                             await self._wait(wakeup)
-                    log.warning("relay has lost its broker")
+                    log.warning("relay has lost its broker or its notifications")
             except DOWN as down:
                 log.warning("relay waits for its broker or database", error=repr(down))
             finally:
@@ -165,7 +164,7 @@ class Relay:
     @asynccontextmanager
     async def _channel(self) -> AsyncIterator[AbstractChannel]:
         # Closed also when it could not connect: else its finalizer tries to, in whatever moment that comes.
-        async with self.CONNECTION(with_heartbeat(self._url)) as connection:
+        async with self.CONNECTION(self._nodes.next()) as connection:
             try:
                 await connection.connect(timeout=self.CONNECT_TIMEOUT_S)
             except CONNECTION_EXCEPTIONS as away:  # StopAsyncIteration among them, which no generator may let through
@@ -173,19 +172,14 @@ class Relay:
             yield await connection.channel(publisher_confirms=True, on_return_raises=True)
 
     @asynccontextmanager
-    async def _wakeups(self) -> AsyncIterator[asyncio.Event]:
+    async def _wakeups(self) -> AsyncIterator[tuple[asyncio.Event, asyncpg.Connection]]:
         event = asyncio.Event()
 
         def wake(*_: object) -> None:
             event.set()
 
-        async with self._db.connection() as connection:
-            await connection.add_listener(outbox.CHANNEL, wake)
-            try:
-                yield event
-            finally:
-                with suppress(*UNAVAILABLE):  # no UNLISTEN: its answer may never come
-                    await connection.close(timeout=self.CLOSE_TIMEOUT_S)
+        async with self._db.listening(outbox.CHANNEL, wake) as listener:
+            yield event, listener
 
 
 def _attributes(row: asyncpg.Record) -> tracing.Attributes:

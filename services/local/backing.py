@@ -14,6 +14,8 @@ from services.local.servers.rabbitmq import RabbitMQ
 from services.local.servers.smtp import MailCatcher
 from services.local.servers.spans import SpanCatcher
 from services.local.servers.valkey import Valkey
+from shared.amqp import BETWEEN_URLS
+from shared.primary import each_host
 
 _PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
 _PORTS |= {"smtp": 25, "smtps": 465}
@@ -32,10 +34,10 @@ class External:
     def start(self) -> None:
         if not self.needed:
             return
-        parts = urlsplit(self.url)
-        host, port = parts.hostname or "localhost", parts.port or _PORTS.get(parts.scheme, 0)
-        if not accepts(port, host, timeout=5):
-            raise StartError(f"{self.variable}: nothing answers on {host}:{port}")
+        addresses = _addresses(self.url)
+        if not any(accepts(port, host, timeout=5) for host, port in addresses):
+            text = ", ".join(f"{host}:{port}" for host, port in addresses)
+            raise StartError(f"{self.variable}: nothing answers on {text}")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ class Backing:
     @property
     def private(self) -> list[Server]:
         return [server for server in self.all if isinstance(server, Server)]
+
+
+def _addresses(url: str) -> list[tuple[str, int]]:
+    """Of each host that a URL of Postgres may name, or of each of several URLs of RabbitMQ."""
+    parts = [urlsplit(host) for one in BETWEEN_URLS.split(url) for host in each_host(one)]
+    return [(one.hostname or "localhost", one.port or _PORTS.get(one.scheme, 0)) for one in parts]
 
 
 def backing(folder: DataDir, processes: Processes, given: Mapping[str, str], *, durable: bool) -> Backing:

@@ -9,12 +9,11 @@ import asyncio
 import aio_pika
 import asyncpg
 from aio_pika.abc import AbstractConnection
-from aio_pika.connection import make_url
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from services.worker import metrics
 from shared import topology
-from shared.amqp import LOST
+from shared.amqp import LOST, Nodes
 from shared.db import UNAVAILABLE, Database
 from shared.logs import get_logger
 
@@ -32,9 +31,10 @@ MEASURE_RETRYING = """
 
 async def measure_queues(rabbitmq_url: str) -> None:
     """Until cancelled, on a connection of its own: as long as this one works the broker can be asked."""
+    nodes = Nodes(rabbitmq_url)
     while True:
         try:
-            async with aio_pika.Connection(make_url(rabbitmq_url)) as connection:
+            async with aio_pika.Connection(nodes.next()) as connection:
                 await connection.connect(timeout=TIMEOUT_S)
                 while True:
                     async with asyncio.timeout(TIMEOUT_S):

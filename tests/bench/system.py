@@ -90,7 +90,7 @@ def running(bed: Bed) -> Iterator[System]:
     command = ["-m", "services.cli", "up", "--no-demo", "--port", str(free_port()), "--data-dir", str(folder)]
     env = {**os.environ, "TRACE_SAMPLE": "0.01"}  # as in production: on its own it would record everything
     child = bed.processes.spawn("up", [sys.executable, *command], log=stack.log, env=env)
-    wait_until(lambda: stack.up() or not child.alive(), within=120)
+    wait_until(lambda: stack.up() or not child.alive(), within=300)
     if not child.alive():
         raise ChildProcessError(stack.log.read_text()[-2000:])
     try:
