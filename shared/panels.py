@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from shared.db import Database
 from shared.errors import InvalidInput
 from shared.identity import require_service
 from shared.web import AsgiRoute
@@ -33,7 +34,7 @@ class PanelAnswer(msgspec.Struct, frozen=True):
     missing: list[UUID] = []
 
 
-Load = Callable[[Sequence[UUID], float], Awaitable[Mapping[UUID, bytes | str]]]
+Load = Callable[[Database, Sequence[UUID], float], Awaitable[Mapping[UUID, bytes | str]]]
 """Reads one panel of several users in at most so many seconds; users it does not know are absent."""
 
 
@@ -47,7 +48,7 @@ class PanelEndpoint:
         request = Request(scope, receive)
         require_service(request)
         query = read_query(await request.body())
-        found = await self._load(query.ids, deadline_s(request))
+        found = await self._load(request.app.state.db, query.ids, deadline_s(request))
         missing = [user_id for user_id in query.ids if user_id not in found]
         items = {user_id: msgspec.Raw(panel) for user_id, panel in found.items()}
         body = msgspec.json.encode(PanelAnswer(items=items, missing=missing))
@@ -63,7 +64,7 @@ def read_query(body: bytes) -> PanelQuery:
 
 
 def panel_route(panel: str, load: Load) -> AsgiRoute:
-    """The route of a panel, to be added to a service's application."""
+    """The route of a panel, to be added to a service's application. `load` reads from the service's database."""
     return AsgiRoute(f"/internal/panels/{panel}", PanelEndpoint(load), methods=["POST"])
 
 
