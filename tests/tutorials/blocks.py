@@ -1,8 +1,8 @@
-"""Applies a tutorial to a copy of the project, as a reader would: each fenced block that names a file is that file, or a
-change to it; blocks of `sh` are what the reader types.
+"""Applies a tutorial to a copy of the project, as a reader would: each fenced block that names a file is that file, or
+a change to it; blocks of `sh` are what the reader types.
 
-A change is a diff without positions: the lines that stay or go must be in the file, once. `MMMM` and `NNNN` stand for the
-newest migration's number and the next.
+A change is a diff without positions: the lines that stay or go must be in the file, once. `MMMM` and `NNNN` stand for
+the newest migration's number and the next.
 """
 
 import re
