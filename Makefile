@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: docs env help install run test lint types e2e containers fuzz sbom screenshots chaos bench
+.PHONY: env help install run test lint types e2e containers fuzz sbom screenshots chaos bench
 
 INSTALL := @services/local/install.sh
 
@@ -31,6 +31,7 @@ types: ## Check types
 env: ## Write a .env with fresh secrets for docker compose, where there is none
 	@python3 deploy/compose/env.py
 
+.PHONY: docs
 docs: ## Write docs/reference anew: API, events, configuration
 	$(INSTALL) python
 	@.venv/bin/python -m tests.docs
