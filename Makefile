@@ -2,6 +2,7 @@
 .PHONY: env help install run test lint types e2e containers fuzz sbom screenshots chaos bench
 
 INSTALL := @services/local/install.sh
+PROCESSES ?= 2
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -13,9 +14,9 @@ run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--eph
 	$(INSTALL) python rabbitmq
 	@exec .venv/bin/dashboard up $(ARGS)
 
-test: ## Run every test but the long ones, against real servers (TEST_BACKENDS=docker|local)
+test: ## Run every test but the long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=2)
 	$(INSTALL) python servers browser
-	.venv/bin/pytest -m "not long and not docker" $(ARGS)
+	.venv/bin/pytest -m "not long and not docker" -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: ## Check style, formatting, which package may import which, and for known vulnerabilities (AUDIT=required)
 	$(INSTALL) python

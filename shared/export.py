@@ -21,8 +21,8 @@ from shared.db import Connection, Database
 from shared.errors import Unavailable
 from shared.identity import CallerDep
 from shared.producer import DatabaseDep
+from shared.takeout import PATH
 
-PATH = "/internal/export"
 ROWS_AT_ONCE = 500
 MOST_AT_ONCE = 2
 """Exports of one process, each of another user; each holds a connection of the pool."""

@@ -1,6 +1,7 @@
 """Backends for the whole session: nothing is started before a test asks for it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,15 @@ from tests.backends import Backends, PostgresBackend, RabbitBackend, RedisBacken
 from tests.backends.smtp import SmtpServer
 
 _BACKENDS = ("postgres", "redis", "rabbitmq")
+_TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes (`-n 2`) share the tests out by file; those of one stack stay together."""
+    for item in items:
+        folder = item.path.parent
+        shared = "stack" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group(str((folder if shared else item.path).relative_to(_TESTS))))
 
 
 @pytest.fixture(scope="session")

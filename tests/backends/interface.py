@@ -41,6 +41,9 @@ class RabbitBackend(Backend, Protocol):
 
     def close_connections(self, reason: str = "closed by a test") -> None: ...
 
+    def delete_queues(self) -> None:
+        """All of the vhost `/`, under whoever consumes them."""
+
     def reset(self) -> None:
         """Delete every queue and every exchange but the built-in ones."""
 

@@ -3,8 +3,10 @@
 from typing import Protocol
 
 # One call for everything: each rabbitmqctl starts an Erlang of its own. 4.1 renamed the second function.
-_RESET = """
-[rabbit_amqqueue:delete(Queue, false, false, <<"tests">>) || Queue <- rabbit_amqqueue:list(<<"/">>)],
+_DELETE_QUEUES = """
+[rabbit_amqqueue:delete(Queue, false, false, <<"tests">>) || Queue <- rabbit_amqqueue:list(<<"/">>)]
+"""
+_DELETE_EXCHANGES = """
 Old = erlang:function_exported(rabbit_exchange, delete, 3),
 Delete = case Old of true -> delete; false -> ensure_deleted end,
 [rabbit_exchange:Delete(element(2, Exchange), false, <<"tests">>)
@@ -27,5 +29,8 @@ class RabbitControl:
     def close_connections(self: _Ctl, reason: str = "closed by a test") -> None:
         self.rabbitmqctl("close_all_connections", reason)
 
+    def delete_queues(self: _Ctl) -> None:
+        self.rabbitmqctl("eval", f"{_DELETE_QUEUES}.")
+
     def reset(self: _Ctl) -> None:
-        self.rabbitmqctl("eval", _RESET)
+        self.rabbitmqctl("eval", f"{_DELETE_QUEUES}, {_DELETE_EXCHANGES}")

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import aio_pika
@@ -15,7 +14,7 @@ from shared import events, topology
 from shared.clock import now, rfc3339
 from shared.ids import new_id
 from shared.migrations import migrate
-from tests.backends import RabbitBackend
+from tests.backends.vhosts import empty_vhost
 from tests.bench.bed import Bed
 from tests.bench.contestants import SECRET
 from tests.bench.peers.effect import USERS
@@ -30,25 +29,12 @@ class Place:
 
 
 @contextmanager
-def vhost(rabbitmq: RabbitBackend) -> Iterator[str]:
-    """The URL of an empty one."""
-    name = f"bench_{uuid4().hex[:12]}"
-    parts = urlsplit(rabbitmq.url)
-    rabbitmq.rabbitmqctl("add_vhost", name)
-    rabbitmq.rabbitmqctl("set_permissions", "-p", name, parts.username or "guest", ".*", ".*", ".*")
-    try:
-        yield parts._replace(path=f"/{name}").geturl()
-    finally:
-        rabbitmq.rabbitmqctl("delete_vhost", name)
-
-
-@contextmanager
 def place(bed: Bed, service: str) -> Iterator[Place]:
     name = f"bench_{uuid4().hex[:12]}"
     url = bed.backends.postgres.create_database(name)
     try:
         migrate(service, url)
-        with vhost(bed.backends.rabbitmq) as rabbitmq_url:
+        with empty_vhost(bed.backends.rabbitmq, "bench") as rabbitmq_url:
             yield Place(url, rabbitmq_url)
     finally:
         bed.backends.postgres.drop_database(name)

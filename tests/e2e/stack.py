@@ -115,7 +115,7 @@ def running_stack(folder: Path, backends: Backends) -> Iterator[Stack]:
             [*command, "--data-dir", str(stack.folder)], env=os.environ | given, stdout=log, stderr=subprocess.STDOUT
         )
     try:
-        wait_until(lambda: stack.up() or process.poll() is not None, within=90)
+        wait_until(lambda: stack.up() or process.poll() is not None, within=240)
         if process.poll() is not None:
             raise AssertionError(f"`dashboard up` ended:\n{stack.log.read_text()}")
         yield stack

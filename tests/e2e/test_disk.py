@@ -12,7 +12,7 @@ import pytest
 
 from tests.backends import Backends
 from tests.backends.smtp import SmtpServer
-from tests.backends.vhosts import add_vhost
+from tests.backends.vhosts import empty_vhost
 from tests.e2e.stack import Person, Stack
 from tests.waiting import wait_until
 
@@ -54,12 +54,11 @@ def test_a_disk_that_will_not_do_is_one_clear_line(tmp_path: Path, options: str,
 
 
 @contextmanager
-def _running(folder: Path, backends: Backends, smtp: SmtpServer) -> Iterator[Stack]:
+def _running(folder: Path, backends: Backends, smtp: SmtpServer, vhost_url: str) -> Iterator[Stack]:
     """Its databases are on the small file system. Its messages are its own: other stacks of the tests may be up."""
-    vhost, rabbitmq_url = add_vhost(backends.rabbitmq, "disk")
     given = {
         "REDIS_URL": backends.redis.url,
-        "RABBITMQ_URL": rabbitmq_url,
+        "RABBITMQ_URL": vhost_url,
         "SMTP_URL": f"smtp://127.0.0.1:{smtp.port}",
     }
     log = folder.with_suffix(".log")
@@ -69,13 +68,12 @@ def _running(folder: Path, backends: Backends, smtp: SmtpServer) -> Iterator[Sta
         )
     stack = Stack(Path(f"/proc/{process.pid}/root{folder}/data"), log)
     try:
-        wait_until(lambda: stack.up() or process.poll() is not None, within=90)
+        wait_until(lambda: stack.up() or process.poll() is not None, within=240)
         assert process.poll() is None, log.read_text()
         yield stack
     finally:
         process.terminate()
         process.wait(30)
-        backends.rabbitmq.rabbitmqctl("delete_vhost", vhost)
 
 
 @contextmanager
@@ -108,14 +106,18 @@ def _refused(person: Person, accepted: list[str]) -> httpx.Response:
 
 def test_a_disk_that_fills_up_loses_nothing(backends: Backends, smtp: SmtpServer, tmp_path: Path) -> None:
     """While there is no room orders are refused with 503; then all goes on, and what was accepted is there."""
-    with _running(tmp_path, backends, smtp) as stack, closing((person := Person(stack)).http):
+    with (
+        empty_vhost(backends.rabbitmq) as vhost_url,
+        _running(tmp_path, backends, smtp, vhost_url) as stack,
+        closing((person := Person(stack)).http),
+    ):
         accepted = [person.order()["id"]]
         wait_until(lambda: len(smtp.messages) == 1)
         with _full(stack.folder):
             refused = _refused(person, accepted)
         assert refused.status_code == 503
         assert int(refused.headers["Retry-After"]) >= 1
-        wait_until(stack.recovered, within=90)
+        wait_until(stack.recovered, within=240)
         accepted.append(person.order()["id"])
-        wait_until(lambda: person.panel("analytics")["orders"] == len(accepted), within=90)
-        wait_until(lambda: len(smtp.messages) == len(accepted), within=90)
+        wait_until(lambda: person.panel("analytics")["orders"] == len(accepted), within=240)
+        wait_until(lambda: len(smtp.messages) == len(accepted), within=240)

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import httpx
@@ -25,6 +24,7 @@ from shared.ids import new_id
 from shared.migrations import migrate
 from shared.tokens import Role, ServiceTokens
 from tests.backends import Backends
+from tests.backends.vhosts import empty_vhost
 from tests.integration.gateway.served import listening
 from tests.waiting import eventually
 
@@ -86,8 +86,8 @@ class Places:
 async def running(backends: Backends, uploads: Path) -> AsyncIterator[System]:
     """The system on fresh databases and a virtual host of its own."""
     databases = await asyncio.to_thread(_databases, backends)
-    broker = await asyncio.to_thread(_vhost, backends)
     async with AsyncExitStack() as stack:
+        broker = stack.enter_context(empty_vhost(backends.rabbitmq))
         apps, urls = await _start(stack, Places(databases, broker, backends.redis.url, uploads.as_uri()))
         await eventually(lambda: len(apps["gateway"].state.gateway.descriptions.documents) == 3)
         await eventually(lambda: bool(apps["gateway"].state.gateway.keys.keys))
@@ -133,14 +133,6 @@ def _databases(backends: Backends) -> dict[str, str]:
         made[service] = backends.postgres.create_database(f"{service}_{uuid4().hex[:12]}")
         migrate(service, made[service])
     return made
-
-
-def _vhost(backends: Backends) -> str:
-    name = f"openapi_{uuid4().hex[:12]}"
-    parts = urlsplit(backends.rabbitmq.url)
-    backends.rabbitmq.rabbitmqctl("add_vhost", name)
-    backends.rabbitmq.rabbitmqctl("set_permissions", "-p", name, parts.username or "guest", ".*", ".*", ".*")
-    return parts._replace(path=f"/{name}").geturl()
 
 
 async def _people(url: str) -> dict[Role, UUID]:

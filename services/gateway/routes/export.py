@@ -23,9 +23,9 @@ from services.gateway.panels import Service
 from services.gateway.trail import entry_of
 from shared.background import until
 from shared.clock import now, rfc3339
-from shared.export import PATH as SOURCE
 from shared.identity import Caller
 from shared.logs import get_logger
+from shared.takeout import PATH as SOURCE
 from shared.web import AsgiRoute
 
 log = get_logger(__name__)

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from services.gateway.routes.export import PATH
-from shared.export import PATH as SOURCE
 from shared.ids import new_id
+from shared.takeout import PATH as SOURCE
 from tests.integration.gateway.conftest import Start, World
 from tests.integration.gateway.served import exchange, listening
 from tests.integration.gateway.stub import Behaviour, Exchange, cut_off, hang, replies, reset

@@ -208,7 +208,7 @@ async def test_a_consumer_that_the_broker_cancels_is_a_feed_lost(start: Start, r
         await _connected(world)
         user_id = new_id()
         await _read(world, user_id)
-        await asyncio.to_thread(rabbitmq.reset)
+        await asyncio.to_thread(rabbitmq.delete_queues)
         await eventually(lambda: not _kept(world, user_id))
         await _connected(world)
         async with await aio_pika.connect(rabbitmq.url) as connection:

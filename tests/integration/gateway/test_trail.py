@@ -12,7 +12,7 @@ from shared.tokens import Role
 from tests.integration.gateway.conftest import World
 from tests.integration.gateway.stub import Received, replies
 
-ID = str(new_id())
+ID = "019ac1d2-7a10-7c55-8a3e-5d1f0a6b2c94"
 
 
 def written(world: World) -> list[dict[str, Any]]:

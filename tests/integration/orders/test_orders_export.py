@@ -9,8 +9,9 @@ from fastapi import FastAPI
 
 from services.orders.export import PARTS
 from shared.db import Database
-from shared.export import PATH, Exports, ExportsBusy
+from shared.export import Exports, ExportsBusy
 from shared.ids import new_id
+from shared.takeout import PATH
 from tests.integration.orders.api import Visitor
 
 MANY = """

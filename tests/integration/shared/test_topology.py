@@ -4,25 +4,20 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 import aio_pika
 import pytest
 
 from shared import topology
 from tests.backends import RabbitBackend
+from tests.backends.vhosts import empty_vhost
 
 
 @pytest.fixture
 def vhost_url(rabbitmq: RabbitBackend) -> Iterator[str]:
     """An empty virtual host."""
-    name = f"t-{uuid4().hex[:12]}"
-    parts = urlsplit(rabbitmq.url)
-    rabbitmq.rabbitmqctl("add_vhost", name)
-    rabbitmq.rabbitmqctl("set_permissions", "-p", name, str(parts.username), ".*", ".*", ".*")
-    yield parts._replace(path=f"/{name}").geturl()
-    rabbitmq.rabbitmqctl("delete_vhost", name)
+    with empty_vhost(rabbitmq) as url:
+        yield url
 
 
 async def test_it_is_declared_twice_without_harm(vhost_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ from services.worker.settings import Settings
 from shared.migrations import migrate
 from tests.backends import Backends, RabbitBackend
 from tests.backends.smtp import SmtpServer
-from tests.backends.vhosts import add_vhost
+from tests.backends.vhosts import Vhosts
 from tests.integration.gateway.served import listening
 from tests.integration.orders.api import running
 from tests.integration.orders.api import settings_of as orders_settings
@@ -36,18 +37,18 @@ def new_database(backends: Backends) -> Iterator[Callable[[], str]]:
 
 
 @pytest.fixture(scope="session")
-def new_vhost(rabbitmq: RabbitBackend) -> Iterator[Callable[[], str]]:
-    """Makes empty virtual hosts, so that no other worker takes a test's messages."""
-    made: list[str] = []
+def vhosts(rabbitmq: RabbitBackend) -> Iterator[Vhosts]:
+    """So that no other worker takes a test's messages."""
+    with closing(Vhosts(rabbitmq)) as vhosts:
+        yield vhosts
 
-    def make() -> str:
-        name, url = add_vhost(rabbitmq, "worker")
-        made.append(name)
-        return url
 
-    yield make
-    for name in made:
-        rabbitmq.rabbitmqctl("delete_vhost", name)
+@pytest.fixture
+async def vhost_url(vhosts: Vhosts) -> AsyncIterator[str]:
+    """An empty virtual host, for one test."""
+    url = await asyncio.to_thread(vhosts.take)
+    yield url
+    vhosts.give_back(url)
 
 
 @pytest.fixture(scope="session")
@@ -60,20 +61,18 @@ def post_office() -> Iterator[SmtpServer]:
 
 
 @pytest.fixture(scope="session")
-async def world(
-    new_database: Callable[[], str], new_vhost: Callable[[], str], post_office: SmtpServer
-) -> AsyncIterator[World]:
+async def world(new_database: Callable[[], str], vhosts: Vhosts, post_office: SmtpServer) -> AsyncIterator[World]:
     """The worker that most tests share: each with users of its own."""
-    settings = settings_for(new_database(), await asyncio.to_thread(new_vhost), smtp_url=post_office.url)
+    settings = settings_for(new_database(), await asyncio.to_thread(vhosts.take), smtp_url=post_office.url)
     async with working(settings) as world:
         await world.until_ready()
         yield world
 
 
 @pytest.fixture
-async def settings(new_database: Callable[[], str], new_vhost: Callable[[], str], smtp: SmtpServer) -> Settings:
+def settings(new_database: Callable[[], str], vhost_url: str, smtp: SmtpServer) -> Settings:
     """For a worker that a test has for itself, and may treat badly."""
-    return settings_for(new_database(), await asyncio.to_thread(new_vhost), smtp_url=smtp.url)
+    return settings_for(new_database(), vhost_url, smtp_url=smtp.url)
 
 
 @pytest.fixture
@@ -105,13 +104,13 @@ def importing(settings: Settings, orders: Orders, tmp_path: Path) -> Settings:
 @pytest.fixture(scope="session")
 async def importer(
     new_database: Callable[[], str],
-    new_vhost: Callable[[], str],
+    vhosts: Vhosts,
     orders: Orders,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[World]:
     """The worker by which most tests import: each as an owner of its own."""
     more = {"orders_url": orders.url, "storage_url": (tmp_path_factory.mktemp("storage") / "uploads").as_uri()}
-    async with working(settings_for(new_database(), await asyncio.to_thread(new_vhost), **more)) as world:
+    async with working(settings_for(new_database(), await asyncio.to_thread(vhosts.take), **more)) as world:
         await world.until_ready()
         yield world
 

@@ -10,6 +10,7 @@ from standardwebhooks import Webhook as Verifier
 
 from services.worker.settings import Settings
 from shared import events
+from tests.backends.vhosts import Vhosts
 from tests.integration.worker.hooks import QUICK, Hooks
 from tests.integration.worker.operators import detail, listed, order
 from tests.integration.worker.receiver import Receiver, answer, receiving
@@ -30,9 +31,9 @@ def quick(settings: Settings) -> Settings:
 
 
 @pytest.fixture(scope="module")
-async def world(new_database: Callable[[], str], new_vhost: Callable[[], str]) -> AsyncIterator[World]:
+async def world(new_database: Callable[[], str], vhosts: Vhosts) -> AsyncIterator[World]:
     """The worker that these tests share: each with a user and a receiver of its own."""
-    async with working(settings_for(new_database(), await asyncio.to_thread(new_vhost), **QUICK)) as world:
+    async with working(settings_for(new_database(), await asyncio.to_thread(vhosts.take), **QUICK)) as world:
         await world.until_ready()
         yield world
 

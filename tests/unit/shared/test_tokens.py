@@ -89,7 +89,7 @@ def test_keys_of_other_kinds_are_passed_over() -> None:
         {"role": "root"},
         *({claim: None} for claim in ("exp", "nbf", "iat", "sub", "aud", "iss", "role")),
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_claims_that_do_not_hold_are_refused(changed: dict[str, Any]) -> None:
     """Expired, not yet valid, for somebody else, or incomplete, however well signed."""

@@ -65,7 +65,7 @@ def test_nobody_downloads_anothers(stack: Stack, person: Person) -> None:
 
 @pytest.fixture
 def large(stack: Stack, person: Person) -> str:
-    """A download far larger than what the sockets on its way hold."""
+    """A download far larger than what the sockets on its way hold, which may be 36 MB each: on disk it is small."""
     query(stack, "orders", MANY_ORDERS, UUID(person.id))
     year = {"from": f"{datetime.now(UTC) - timedelta(days=365):%Y-%m-%d}", "to": today()["to"]}
     answer = person.http.post("/v1/reports", json={"kind": "orders", **year}).raise_for_status()
@@ -74,8 +74,8 @@ def large(stack: Stack, person: Person) -> str:
 
 MANY_ORDERS = """
     INSERT INTO orders (user_id, id, status, currency, total, item_count, mail, created_at, updated_at)
-    SELECT $1, gen_random_uuid(), 'paid', repeat('x', 1000), 4999, 2, false, now() - n * interval '1 minute', now()
-    FROM generate_series(1, 100000) AS n
+    SELECT $1, gen_random_uuid(), 'paid', repeat('x', 20000), 4999, 2, false, now() - n * interval '1 minute', now()
+    FROM generate_series(1, 30000) AS n
 """
 UNDER_WAY = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'"
 
