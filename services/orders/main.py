@@ -12,7 +12,7 @@ from shared.csv_export import Exporter
 from shared.db import is_outage
 from shared.export import export_route
 from shared.imports import BATCH_PATH, MAX_BATCH_BYTES
-from shared.panels import panel_route
+from shared.panel_route import panel_route
 from shared.probes import metrics
 
 SERVICE = "orders"

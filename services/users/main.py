@@ -21,7 +21,7 @@ from shared import serve, web
 from shared.db import is_outage
 from shared.export import export_route
 from shared.limits import MAX_PICTURE_BYTES
-from shared.panels import panel_route
+from shared.panel_route import panel_route
 from shared.probes import metrics
 from shared.producer import running
 from shared.tokens import UserTokens

@@ -34,7 +34,7 @@ from shared.background import Background
 from shared.csv_export import Exporter
 from shared.db import Database, is_outage
 from shared.export import export_route
-from shared.panels import panel_route
+from shared.panel_route import panel_route
 from shared.probes import metrics
 from shared.relay import Relay
 

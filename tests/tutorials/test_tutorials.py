@@ -40,10 +40,11 @@ def test_a_tutorial_works_as_it_stands(tutorial: Path, project: Path, backends: 
 
 
 def run(command: str, project: Path, backends: str) -> None:
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
         shlex.split(command),
         cwd=project,
-        env=os.environ | {"PYTHONPATH": str(project), "TEST_BACKENDS": backends},
+        env=outside | {"PYTHONPATH": str(project), "TEST_BACKENDS": backends},
         capture_output=True,
         text=True,
         check=False,
