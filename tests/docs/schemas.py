@@ -1,6 +1,6 @@
 """JSON Schema as short words for a reader."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Schema = Mapping[str, Any]
@@ -75,7 +75,7 @@ def notes_of(schema: Schema, *more: str) -> str:
     return escaped("; ".join(part for part in parts if part))
 
 
-def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [heads, ("---",) * len(heads), *rows]
     return "".join(f"| {' | '.join(row)} |\n" for row in lines)
 
