@@ -24,11 +24,11 @@ export function ordersCard(panels) {
   const redraw = () => panels.dispatchEvent(new CustomEvent("orders"));
   const more = async (button) => {
     const view = views[wanted];
-    const known = all(panels, view).length;
+    const next = shown + (shown === AT_FIRST ? 12 : A_PAGE);
     button.disabled = true;
     try {
-      if (shown >= known || known - shown < AT_FIRST) await load(view);
-      shown += shown === AT_FIRST ? 12 : A_PAGE;
+      if (next > all(panels, view).length) await load(view);
+      shown = next;
     } catch (problem) {
       toast(problem.message);
     }
