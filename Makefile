@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env help install run test lint types e2e containers fuzz sbom screenshots chaos bench
+.PHONY: env help install run test lint types e2e containers manifests fuzz sbom screenshots chaos bench
 
 INSTALL := @services/local/install.sh
 PROCESSES ?= 2
@@ -48,6 +48,11 @@ e2e: ## Run the tests that start the whole stack
 containers: ## Run the tests that need Docker
 	$(INSTALL) python
 	TEST_BACKENDS=docker .venv/bin/pytest -m docker $(ARGS)
+
+manifests: ## Hold what is for Kubernetes to the API's schemas, and start its processes as it says
+	$(INSTALL) python servers
+	.venv/bin/python -m tests.kubernetes
+	.venv/bin/pytest -m long tests/e2e/test_kubernetes.py $(ARGS)
 
 fuzz: ## Try parsers and every operation of the API with much more input (FUZZ_EXAMPLES=1000)
 	$(INSTALL) python servers

@@ -47,13 +47,15 @@ def ask(requirements: str) -> Report:
         asked.write_text(requirements)
         command = [str(Path(sys.executable).with_name("pip-audit")), "-r", str(asked), "--disable-pip", "--no-deps"]
         command += ["--format", "json", "--output", str(answer), "--progress-spinner", "off"]
+        command += ["--timeout", str(TIMEOUT_S)]
         try:
-            done = subprocess.run(  # noqa: S603
-                [*command, "--timeout", str(TIMEOUT_S)], capture_output=True, text=True, timeout=WAIT_S, check=False
-            )
-            report: Report = json.loads(answer.read_text())
+            done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)  # noqa: S603
         except subprocess.TimeoutExpired:
             raise NoData(f"no answer within {WAIT_S} s") from None
+        except FileNotFoundError:
+            raise NoData("pip-audit is not installed") from None
+        try:
+            report: Report = json.loads(answer.read_text())
         except (FileNotFoundError, ValueError):
             raise NoData((done.stderr.strip().splitlines() or ["no answer"])[-1]) from None
     return report

@@ -54,12 +54,28 @@ def serve(name: Annotated[str, typer.Argument(help=", ".join(NAMES))]) -> None:
 
 
 @app.command()
-def migrate(names: Annotated[list[str] | None, typer.Argument(help=", ".join(WITH_DATABASE))] = None) -> None:
-    """Bring the databases to the newest schema; all three when none is named."""
-    migrations = importlib.import_module("shared.migrations")
+def migrate(
+    names: Annotated[list[str] | None, typer.Argument(help=", ".join(WITH_DATABASE))] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Change nothing; wait until somebody has done it.")] = False,
+    patience: Annotated[float, typer.Option(help="How long to wait, in seconds.")] = 600,
+) -> None:
+    """Bring the databases to the newest schema; all three when none is named. A newer one is left as it is."""
+    migrated = importlib.import_module("shared.migrated")
     for name in names or WITH_DATABASE:
         _check(name, WITH_DATABASE)
-        migrations.migrate(name, _setting(f"{name.upper()}_DATABASE_URL"))
+        url = _setting(f"{name.upper()}_DATABASE_URL")
+        if wait:
+            _wait_for_schema(name, url, patience)
+        elif migrated.is_missing(name, url):
+            importlib.import_module("shared.migrations").migrate(name, url)
+
+
+def _wait_for_schema(name: str, url: str, patience_s: float) -> None:
+    migrated = importlib.import_module("shared.migrated")
+    try:
+        migrated.wait_until_migrated(name, url, patience_s)
+    except migrated.NotMigrated as missing:
+        _fail(f"{name} is not migrated after {patience_s:g} s: {missing}")
 
 
 @app.command()

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Protocol
 
 import msgspec
 
@@ -26,6 +27,26 @@ class ConnectionLimits:
     body_rate: int = 1024
 
 
+_NOT_PLAIN = frozenset({b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"origin"})
+"""Headers of requests that are more than a head, or whose answer a browser would look at more closely."""
+
+LET_IN = "let_in"
+"""There, in a request's scope, when the gate has counted it: whoever answers it must count it out."""
+
+
+class Gate(Protocol):
+    """Where an application decides whether a request comes in, before anything is made for it."""
+
+    def is_shut(self, method: bytes, url: bytes) -> bool:
+        """Whether such a request is refused now."""
+
+    def refusal(self, method: bytes, url: bytes) -> bytes:
+        """The whole answer to one that is; it leaves the connection open."""
+
+    def let_in(self) -> None:
+        """Count one in that will be given to the application, with `LET_IN` in its scope."""
+
+
 class _Refused(Exception):
     """Stops the parser; what the client is told is noted."""
 
@@ -43,6 +64,9 @@ class GuardedProtocol(TrailersProtocol):
         self._since: float | None = self.loop.time()
         """When that began which has not come yet; None when nothing is expected."""
         self._refusal = HTTPStatus.BAD_REQUEST
+        self._gate: Gate | None = getattr(self.app, "gate", None)
+        self._turned_away = False
+        """The message that is being read was answered as soon as its head had come."""
 
     def data_received(self, data: bytes) -> None:
         if self._awaits_head:
@@ -61,9 +85,22 @@ class GuardedProtocol(TrailersProtocol):
         ):
             self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             raise _Refused
+        self._come_in()
         self._awaits_head = False
         self._body_bytes = 0
+
+    def _come_in(self) -> None:
+        """Begin the request, or refuse it."""
+        gate, method = self._gate, self.parser.get_method()
+        shut = gate is not None and gate.is_shut(method, self.url)
+        if gate is not None and shut and method == b"GET" and self._is_plain():
+            self._turn_away(gate.refusal(method, self.url))
+            return
+        self._unset_keepalive_if_required()
         super().on_headers_complete()
+        if gate is not None and not shut and not self.pipeline:  # what is in the pipeline may never be begun
+            gate.let_in()
+            self.scope[LET_IN] = True  # type: ignore[literal-required]
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -71,7 +108,26 @@ class GuardedProtocol(TrailersProtocol):
 
     def on_message_complete(self) -> None:
         self._awaits_head, self._head_bytes, self._since = True, 0, None
-        super().on_message_complete()
+        if self._turned_away:
+            self._turned_away = False
+        else:
+            super().on_message_complete()
+
+    def _is_plain(self) -> bool:
+        """Whether the request may be answered before it is at its end: it has no body, follows no other on this
+        connection, and is followed by others."""
+        return (
+            self.parser.should_keep_alive()
+            and not self._is_answering()
+            and not self.flow.write_paused
+            and not any(name in _NOT_PLAIN for name, _ in self.headers)
+        )
+
+    def _turn_away(self, answer: bytes) -> None:
+        self._turned_away = True
+        self._unset_keepalive_if_required()  # of one that came in the same piece
+        self.transport.write(answer)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def check(self, now: float, interval_s: float) -> None:
         """End the connection if its client takes too long. `interval_s`: since the last time."""

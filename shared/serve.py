@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 
 import uvicorn
 import uvloop
@@ -25,12 +26,12 @@ KEEP_ALIVE_S = 75
 LAST_WORDS_S = 0.2
 """At the end, who has just connected may still send a request: uvicorn would close the connection unheard."""
 
+ACCEPTS_A_TURN = 16
+"""libuv accepts one connection in a turn of the event loop, from each socket that listens. A busy loop has twenty turns
+a second: it listens on so many copies of one socket, or who connects would wait for seconds."""
+
 COLLECT_AFTER = 50_000
 """Objects made and not freed before the collector looks at the youngest."""
-
-SWITCH_S = 0.0005
-"""How long a busy event loop keeps Python to itself while a thread of the HTTP client has an answer for it. The usual
-5 ms would let through 200 answers a second when it is needed most."""
 
 
 class Server(uvicorn.Server):
@@ -48,10 +49,20 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        await self._listen_more()
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted connections inherit it
             for listening in (one for server in self.servers for one in server.sockets):
                 with socket.socket(fileno=os.dup(listening.fileno())) as same:
                     same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.PEER_PATIENCE_MS)
+
+    async def _listen_more(self) -> None:
+        protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        made = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        loop = asyncio.get_running_loop()
+        for listening in [one for server in self.servers for one in server.sockets]:
+            for _ in range(ACCEPTS_A_TURN - 1):
+                copy = socket.socket(fileno=os.dup(listening.fileno()))
+                self.servers.append(await loop.create_server(made, sock=copy, backlog=self.config.backlog))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
@@ -74,7 +85,6 @@ def run(service: str, app: FastAPI, settings: ServiceSettings, internal: tuple[A
     if internal:
         servers.append(_server(internal[0], settings, internal[1], lifespan="off"))
     _spare_the_collector()
-    sys.setswitchinterval(SWITCH_S)
     uvloop.run(_serve(servers, app))
     background: Background | None = getattr(app.state, "background", None)
     if background and background.failure:

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import errors, logs, problems, telemetry
+from shared.connection import Gate
 from shared.logs import get_logger
 from shared.probes import Checks, probes
 from shared.rotation import SecretFiles
@@ -34,7 +35,7 @@ _UNLOGGED = ("/livez", "/readyz", "/metrics", "/internal/")
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-class Door(Protocol):
+class Door(Gate, Protocol):
     """What a service has requests pass by before its routes."""
 
     def before(self, app: ASGIApp) -> ASGIApp:
@@ -127,6 +128,7 @@ class Application(FastAPI):
 
     def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext", door: Door | None) -> None:
         self._context = context
+        self.gate: Gate | None = door
         self._first: Callable[[Scope, Receive, Send], Any] = door.before(self._serve) if door else self._serve
         self._direct = {route.path: route for route in routes if not route.param_convertors}
 

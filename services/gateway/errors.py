@@ -20,8 +20,10 @@ DashboardError
     └── OutcomeUnknown
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
+from services.gateway.dashboard import PanelView
 from shared.errors import DashboardError, Forbidden, NotFound, Unauthenticated, Unavailable
 
 
@@ -62,7 +64,13 @@ class RateLimited(DashboardError):
 
 
 class NoPanelAvailable(Unavailable):
+    """`panels` says of each why."""
+
     code, title = "no_panel_available", "None of the panels can be shown now; try again"
+
+    def __init__(self, panels: Mapping[str, PanelView]) -> None:
+        super().__init__()
+        self.panels = panels
 
 
 class KeysUnavailable(Unavailable):

@@ -60,7 +60,7 @@ class Dashboards:
         dashboard = assemble(user_id, clock.now(), answers, remembered)
         self._count(dashboard)
         if failed and dashboard.is_empty:
-            raise NoPanelAvailable
+            raise NoPanelAvailable(dashboard.panels)
         return dashboard, gathering.seconds
 
     def _recall_fresh(self, gathering: Gathering, panels: Sequence[Panel], user_id: str) -> list[Panel]:

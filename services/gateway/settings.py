@@ -200,12 +200,16 @@ class Settings(ServiceSettings):
     """How long Redis is left alone by limits after it has not answered."""
     shed_most_in_hand: int = Field(4096, ge=0)
     """Requests at once, at most; 0 sheds none."""
-    shed_least_in_hand: int = Field(256, ge=1)
+    shed_least_in_hand: int = Field(128, ge=1)
     """However late the event loop is, so many are let in."""
-    shed_lag_s: float = Field(0.15, gt=0)
-    """An event loop that is later than this has too much in hand."""
-    shed_tick_s: float = Field(0.05, gt=0)
+    shed_delay_s: float = Field(0.08, gt=0)
+    """While the loop is late, no more is let in than can be worked off in that time."""
+    shed_lag_s: float = Field(0.005, gt=0)
+    """An event loop that its own work makes later than this is late."""
+    shed_tick_s: float = Field(0.01, gt=0)
     """How often that is looked at."""
+    shed_window_s: float = Field(0.2, gt=0)
+    """How often it is reckoned anew what a request costs."""
     shed_later_share: float = Field(0.5, gt=0, le=1)
     """Batches, uploads and downloads are refused from this part of what is allowed on."""
     shed_retry_after_s: int = Field(2, ge=1)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from itertools import count
 from random import uniform
 from uuid import UUID
@@ -12,10 +12,9 @@ import msgspec
 from services.gateway import metrics, sse
 from services.gateway.audience import Audience, Rhythm
 from services.gateway.changes import Change
-from services.gateway.dashboard import PanelError, PanelView
 from services.gateway.errors import GatewayStopping, NoPanelAvailable, TooManyStreams
 from services.gateway.fanout import Dashboards
-from services.gateway.panels import PANELS, Panel
+from services.gateway.panels import PANELS
 from services.gateway.revocation import Revocations
 from services.gateway.settings import Settings
 from services.gateway.sse import PanelNews
@@ -150,21 +149,11 @@ class Streams:
     async def _read(self, user_id: UUID, panel: str) -> PanelNews:
         number = next(self._numbers)
         try:
-            view = await self._read_among(user_id, panel, [_PANELS[panel]])
-        except NoPanelAvailable:
-            view = await self._read_with_all(user_id, panel)
+            dashboard, _ = await self._dashboards.read(user_id, [_PANELS[panel]], self._budget_s)
+            view = dashboard.panels[panel]
+        except NoPanelAvailable as none:
+            view = none.panels[panel]
         return sse.panel_news(panel, number, view)
-
-    async def _read_with_all(self, user_id: UUID, panel: str) -> PanelView:
-        """Once more, with the others beside it: only when something can be shown does a dashboard say what cannot."""
-        try:
-            return await self._read_among(user_id, panel, PANELS)
-        except NoPanelAvailable:
-            return PanelView("unavailable", error=PanelError("internal", retryable=True))
-
-    async def _read_among(self, user_id: UUID, panel: str, panels: Sequence[Panel]) -> PanelView:
-        dashboard, _ = await self._dashboards.read(user_id, panels, self._budget_s)
-        return dashboard.panels[panel]
 
 
 def _tell_import(audience: Audience, body: bytes) -> None:

@@ -42,16 +42,17 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
+        return self._open() is not None
 
     async def exchange(self, request: bytes, max_bytes: int) -> bytes:
         """The body of the answer. Cancelled, it closes the connection. Raises `UpstreamFailed`."""
-        if self._transport is None or self._transport.is_closing():
+        transport = self._open()
+        if transport is None:
             raise Hangup("closed before the question", unanswered=True)
         self._answer = asyncio.get_running_loop().create_future()
         self._max_bytes = max_bytes
         self._answering = False
-        self._transport.write(request)
+        transport.write(request)
         try:
             return await self._answer
         except asyncio.CancelledError:
@@ -59,6 +60,9 @@ class Connection(asyncio.Protocol):
             raise
         finally:
             self._answer = None
+
+    def _open(self) -> asyncio.Transport | None:
+        return None if self._transport is None or self._transport.is_closing() else self._transport
 
     def close(self) -> None:
         if self._transport:

@@ -85,7 +85,7 @@ async def working(app: FastAPI, settings: Settings, internet: Internet) -> Async
             background.start("mailer", mailer.run)
             background.start("importer", importer.run)
             app.state.db, app.state.background, app.state.hints = db, background, hints
-            app.state.uploads = Uploads(db, storage, settings.import_max_bytes)
+            app.state.uploads = Uploads(db, storage, settings.import_max_bytes, settings.import_per_user_limit)
             app.state.exporter = Exporter(settings)
             app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
             app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check, "background": background.check}

@@ -50,6 +50,8 @@ class Settings(WebhookSettings, ExportSettings):
     """Where uploaded files are kept: `file:///folder`, or `s3://bucket/prefix?endpoint=http://host:port&region=name`."""
     import_max_bytes: int = Field(1024**3, gt=0)
     """The largest file; a larger one is answered 413."""
+    import_per_user_limit: int = Field(100, ge=1)
+    """Imports of one user that wait or are carried out; one more is answered 409."""
     import_concurrency: int = Field(2, ge=1)
     """Imports that this process carries out at once."""
     import_window: int = Field(3, ge=1)

@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import sys
+import time
 from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,26 +22,31 @@ CONNECTIONS = 1000
 TICK_S = 0.001
 PATIENCE_S = 5.0
 OK, SHED = 200, 503
+OVERLOADED = b'"overloaded"'
+"""What is refused says so; any other 503 has failed."""
 
 
 @dataclass
 class Outcome:
-    """What came back, times in seconds."""
+    """What came back, times in seconds: when it was due, since the beginning, and how long it took."""
 
     sent: int = 0
     unsent: int = 0
     failed: int = 0
-    accepted: list[float] = field(default_factory=list)
-    shed: list[float] = field(default_factory=list)
+    accepted: list[tuple[float, float]] = field(default_factory=list)
+    shed: list[tuple[float, float]] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
+    """How late each was sent: what the load itself was not quick enough for."""
 
 
 class Client(asyncio.Protocol):
     """One connection: a request at a time, with Content-Length in every answer."""
 
+    began = 0.0
+
     def __init__(self, idle: deque["Client"], outcome: Outcome) -> None:
         self._idle = idle
         self._outcome = outcome
-        self._loop = asyncio.get_running_loop()
         self._got = b""
         self._due: float | None = None
         self._transport: asyncio.Transport | None = None
@@ -59,16 +65,17 @@ class Client(asyncio.Protocol):
         head, end, body = self._got.partition(b"\r\n\r\n")
         if end and len(body) >= _length(head):
             self._got = b""
-            self._answered(int(head[9:12]))
+            status = int(head[9:12])
+            self._answered(0 if status == SHED and OVERLOADED not in body else status)
 
     def _answered(self, status: int) -> None:
         if self._due is None:
             return
-        seconds, self._due = self._loop.time() - self._due, None
+        took, self._due = (self._due - self.began, time.perf_counter() - self._due), None
         if status == OK:
-            self._outcome.accepted.append(seconds)
+            self._outcome.accepted.append(took)
         elif status == SHED:
-            self._outcome.shed.append(seconds)
+            self._outcome.shed.append(took)
         else:
             self._outcome.failed += 1
         self._idle.append(self)
@@ -92,17 +99,19 @@ async def run(url: str, path: str, tokens: list[str], rate: float, seconds: floa
     requests = [f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {each}\r\n\r\n".encode() for each in tokens]
     for _ in range(CONNECTIONS):
         await loop.create_connection(lambda: Client(idle, outcome), parts.hostname or "", parts.port or 80)
-    began, number = loop.time(), 0
-    while (now := loop.time()) < began + seconds:
-        while began + number / rate <= now:
+    began, number = time.perf_counter(), 0
+    Client.began = began
+    while (now := time.perf_counter()) < began + seconds:
+        while (due := began + number / rate) <= now:
             if idle:
-                idle.popleft().ask(random.choice(requests), began + number / rate)
+                idle.popleft().ask(random.choice(requests), due)
+                outcome.late.append(time.perf_counter() - due)
                 outcome.sent += 1
             else:
                 outcome.unsent += 1
             number += 1
         await asyncio.sleep(TICK_S)
-    while len(idle) < CONNECTIONS and loop.time() < began + seconds + PATIENCE_S:  # noqa: ASYNC110  as above
+    while len(idle) < CONNECTIONS and time.perf_counter() < began + seconds + PATIENCE_S:  # noqa: ASYNC110  as above
         await asyncio.sleep(TICK_S)
     return outcome
 

@@ -60,3 +60,10 @@ def test_what_could_not_be_asked_is_not_called_clean(
     answering(audit, CLEAN, *([UNKNOWN] if case == "unknown package" else []), known=case != "mirror without data")
     assert audit.main() == int(required)
     assert capsys.readouterr().out.startswith("audit: not done: ")
+
+
+def test_without_pip_audit_nothing_is_asked(audit: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And that is said, as any other reason is."""
+    monkeypatch.setattr(audit.sys, "executable", "/nowhere/python")
+    with pytest.raises(audit.NoData, match="not installed"):
+        audit.ask("a==1\n")

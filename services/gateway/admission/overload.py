@@ -1,49 +1,76 @@
-"""How many requests may be in hand at once: as many as the event loop keeps up with.
+"""How many requests may be in hand at once: as many as can be worked off soon.
 
-The sign of too many is the loop's own lag, how late a timer fires. It counts what this process queues, and nothing of
-the time that services take: one that hangs makes requests last, not the loop late. Late twice running, and the limit
-becomes a part of what was in hand, the smaller the later it was; on time and nearly used, it grows. What is over the
-limit is refused at once.
+By Little's law, what is in hand waits for as long as all of it takes to be worked off; what a request costs of the
+processor is measured all the time. That holds for those alone that wait for the event loop, and not for a service. The
+loop's own lag, how late a timer fires, tells them apart: who is in hand while the loop is on time waits for something
+else. So there is a limit only while the loop is late, and it is for those that have come since it was on time.
 """
 
 import asyncio
+import time
 
 from services.gateway import metrics
 from services.gateway.admission.kinds import LATER, Kind
 from services.gateway.settings import Settings
 
-LATE_TICKS = 2
-SHRINK, SHRINK_MOST, GROW = 0.8, 0.1, 1.05
-USED_SHARE = 0.5
-"""The limit grows only while more than this part of it is in use."""
+FIRST_COST_S, NEW_COST_SHARE = 0.001, 0.3
+"""What a request is taken to cost before any was answered, and how much a window tells of it."""
+TELLING = 10
+"""Requests in a window from which on it tells what they cost."""
+STILL_ELSEWHERE = 0.9
+"""Of those that waited for something else, so many still do at the next look."""
 
 
 class Overload:
-    """`in_hand` is counted by whoever lets requests in; those of `LASTING` kinds are looked at when they come, and not
-    counted. Below `watched_from` nothing is refused."""
+    """`in_hand` is counted by whoever lets requests in, from when they have come, not from when they are begun. Those
+    of `LASTING` kinds are looked at when they come, and not counted. Below `watched_from` nothing is refused."""
 
     def __init__(self, settings: Settings) -> None:
-        self._most = settings.shed_most_in_hand
-        self._least = min(settings.shed_least_in_hand, self._most)
+        self._most = float(settings.shed_most_in_hand) or float("inf")
+        self._off = not settings.shed_most_in_hand
+        self._least = settings.shed_least_in_hand
+        self._delay_s = settings.shed_delay_s
         self._lag_s = settings.shed_lag_s
         self._share = settings.shed_later_share
         self._tick_s = settings.shed_tick_s
-        self._late = 0
+        self._window_s = settings.shed_window_s
+        self._cost_s = FIRST_COST_S
+        self._began = self._used_s = self._elsewhere = 0.0
+        self._done = 0
         self.in_hand = 0
-        self._allow(self._most or float("inf"))
+        self._allow(self._most)
 
     def is_full(self, kind: Kind) -> bool:
         """Whether a request of that kind is refused now."""
         return self.in_hand >= (self.watched_from if kind in LATER else self.limit)
 
-    def adjust(self, lag_s: float) -> None:
-        """The loop was so late."""
-        self._late = self._late + 1 if lag_s > self._lag_s else 0
-        if self._late >= LATE_TICKS:
-            part = min(SHRINK, max(SHRINK_MOST, self._lag_s / lag_s))
-            self._allow(max(self._least, min(self.limit, self.in_hand) * part))
-        elif self._late == 0 and self.in_hand > self.limit * USED_SHARE:
-            self._allow(min(self._most, self.limit * GROW + 1))
+    def enter(self) -> None:
+        """One more in hand."""
+        self.in_hand += 1
+
+    def leave(self) -> None:
+        """It has been answered, or was none to be counted."""
+        self.in_hand -= 1
+        self._done += 1
+
+    def look(self, lag_s: float, used_s: float, now: float) -> None:
+        """The loop was so late, at that moment, and the process has used so much of the processor since the last look;
+        all in seconds. What it was kept waiting for the processor is no work of its own."""
+        self._used_s += used_s
+        if now - self._began >= self._window_s:
+            self._learn(now)
+        if min(lag_s, used_s) > self._lag_s:
+            self._elsewhere *= STILL_ELSEWHERE
+            self._allow(min(self._most, self._elsewhere + max(self._least, self._delay_s / self._cost_s)))
+        else:
+            self._elsewhere = self.in_hand
+            self._allow(self._most)
+        metrics.LOOP_LAG.set(lag_s)
+
+    def _learn(self, now: float) -> None:
+        if self._done >= TELLING:
+            self._cost_s += NEW_COST_SHARE * (self._used_s / self._done - self._cost_s)
+        self._began, self._used_s, self._done = now, 0.0, 0
 
     def _allow(self, limit: float) -> None:
         self.limit = limit
@@ -51,12 +78,11 @@ class Overload:
 
     async def watch(self) -> None:
         """Look at the loop's lag, until cancelled."""
-        loop = asyncio.get_running_loop()
-        while self._most:
-            due = loop.time() + self._tick_s
+        metrics.IN_HAND.set_function(lambda: self.in_hand)
+        metrics.IN_HAND_LIMIT.set_function(lambda: self.limit)
+        began, used = time.perf_counter(), time.process_time()
+        while not self._off:
             await asyncio.sleep(self._tick_s)
-            lag_s = max(0.0, loop.time() - due)
-            self.adjust(lag_s)
-            metrics.LOOP_LAG.set(lag_s)
-            metrics.IN_HAND.set(self.in_hand)
-            metrics.IN_HAND_LIMIT.set(self.limit)
+            now, now_used = time.perf_counter(), time.process_time()  # the loop's own clock stands still while it works
+            self.look(max(0.0, now - began - self._tick_s), now_used - used, now)
+            began, used = now, now_used

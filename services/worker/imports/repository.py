@@ -19,6 +19,7 @@ UPLOAD_EXPIRES = timedelta(hours=2)
 """An upload that has not ended by then never will."""
 PAGE = 1000
 UPLOADING, QUEUED, CANCELLED = "uploading", "queued", "cancelled"
+WAITING = (QUEUED, "running")
 ENDED = ("completed", "failed")
 
 
@@ -30,8 +31,16 @@ class ImportEnded(Conflict):
     code, title = "import_ended", "The import has ended already"
 
 
-async def begin(session: AsyncSession, user_id: UUID, import_id: UUID) -> None:
-    """Known before its file is, so that a file that nobody finishes can be found and deleted."""
+class TooManyImports(Conflict):
+    code, title = "too_many_imports", "There are as many imports under way as one may have"
+
+
+async def begin(session: AsyncSession, user_id: UUID, import_id: UUID, most: int) -> None:
+    """Known before its file is, so that a file that nobody finishes can be found and deleted. Raises `TooManyImports`;
+    those that are being uploaded at that moment are not looked at."""
+    mine = sa.select(sa.func.count()).where(Import.user_id == user_id, Import.state.in_(WAITING))
+    if (await session.scalar(mine) or 0) >= most:
+        raise TooManyImports(f"at most {most}: wait until one has ended, or cancel one")
     session.add(Import(user_id=user_id, id=import_id, state=UPLOADING, expires_at=now() + UPLOAD_EXPIRES))
 
 

@@ -25,20 +25,22 @@ FORM_BYTES = 64 * 1024
 
 
 class Uploads:
-    def __init__(self, db: Database, storage: Storage, max_bytes: int) -> None:
+    def __init__(self, db: Database, storage: Storage, max_bytes: int, most_per_user: int) -> None:
         self._db = db
         self._storage = storage
         self._max_bytes = max_bytes
+        self._most = most_per_user
 
     async def receive(self, user_id: UUID, request: Request) -> Import:
         """The import of the file in the request's form, which is stored and waits to be carried out.
 
-        Raises `InvalidInput`, `StorageUnavailable`, 413, or `ImportNotFound` when the user was deleted meanwhile.
+        Raises `TooManyImports`, `InvalidInput`, `StorageUnavailable`, 413, or `ImportNotFound` when the user was
+        deleted meanwhile.
         """
         import_id = new_id()
         form, head = FormFile(request, FIELD), Head()
         async with self._db.begin() as session:
-            await repository.begin(session, user_id, import_id)
+            await repository.begin(session, user_id, import_id, self._most)
         try:
             await self._storage.write(file_key(import_id), self._checked(form, head))
         except ClientDisconnect as gone:

@@ -76,6 +76,7 @@ def start(redis: RedisBackend) -> Start:
                 "openapi_retry_s": 0.05,
                 "write_behind_pause_s": 0.0,
                 "redis_timeout_s": 0.5,
+                "shed_most_in_hand": 0,  # the loop is the tests', too
             }
             app = create_app(Settings(**{**told, **settings}))
             await stack.enter_async_context(app.router.lifespan_context(app))

@@ -5,12 +5,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+from prometheus_client import REGISTRY
 
+from services.gateway import metrics
 from tests.integration.gateway.conftest import Start, World
+from tests.integration.gateway.served import exchange, listening
 from tests.integration.gateway.stub import Exchange
 from tests.waiting import eventually
 
 SLOW = "/v1/me"
+SITE = "https://app.example.com"
 
 
 @asynccontextmanager
@@ -67,6 +71,89 @@ async def test_what_can_wait_is_refused_first(start: Start) -> None:
 
 async def test_a_slow_service_is_no_reason_to_refuse(start: Start) -> None:
     """Requests that wait for it are many, but the event loop is on time."""
-    async with start(shed_tick_s=0.01, shed_least_in_hand=1, shed_lag_s=5) as world, in_hand(world, 50):
+    async with start(shed_most_in_hand=1000, shed_least_in_hand=1, shed_lag_s=5) as world, in_hand(world, 50):
         await asyncio.sleep(0.1)  # ten looks at the loop
         assert (await world.client.get("/v1/dashboard", headers=world.bearer())).status_code == 200
+
+
+def counted() -> float | None:
+    return REGISTRY.get_sample_value("gateway_requests_in_hand")
+
+
+def raw(world: World, method: str, path: str, *more: str, body: str = "") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Authorization: {world.bearer()['Authorization']}", *more]
+    return "\r\n".join([*lines, "", body]).encode()
+
+
+async def test_a_connection_outlives_a_refusal(start: Start) -> None:
+    """Refused as soon as the head is there, several in a row; then answered, all on one connection; and counted."""
+    async with start(shed_most_in_hand=2) as world, listening(world.app) as port:
+        before = metrics.SHED.counts[("read",)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with in_hand(world, 2):
+            writer.write(raw(world, "GET", "/v1/dashboard") * 2)
+            for _ in range(2):
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 503 ")
+                assert b"nosniff" in head
+                assert b'"overloaded"' in await reader.readexactly(length(head))
+            writer.write(raw(world, "GET", "/livez"))
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            await reader.readexactly(length(head))
+        writer.write(raw(world, "GET", "/v1/dashboard"))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        assert metrics.SHED.counts[("read",)] == before + 2
+
+
+def length(head: bytes) -> int:
+    return int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+
+
+async def test_whatever_is_more_than_a_head_is_refused_in_order(start: Start) -> None:
+    """A body, a HEAD, a last request on its connection, another site's script: none confuses what follows."""
+    close = "Connection: close"
+    asked = [
+        ("POST", "/v1/orders", "Content-Length: 3", close),
+        ("GET", "/v1/me", "Content-Length: 3", close),
+        ("HEAD", "/v1/dashboard", close),
+        ("GET", "/v1/dashboard", close),
+        ("GET", "/v1/dashboard", f"Origin: {SITE}", close),
+    ]
+    async with (
+        start(shed_most_in_hand=1, cors_origins=SITE) as world,
+        listening(world.app) as port,
+    ):
+        async with in_hand(world, 1):
+            for method, path, *more in asked:
+                body = "abc" if "Content-Length: 3" in more else ""
+                answer = await exchange(port, raw(world, method, path, *more, body=body))
+                assert answer.startswith(b"HTTP/1.1 503 "), (method, more)
+                assert answer.count(b"HTTP/1.1 ") == 1
+                assert (b"access-control-allow-origin" in answer.lower()) == any("Origin" in each for each in more)
+        assert b"HTTP/1.1 200 " in await exchange(port, raw(world, "GET", "/v1/dashboard", close))
+
+
+async def test_what_is_counted_in_is_counted_out(start: Start) -> None:
+    """Probes, streams, bad paths, preflights, what is pipelined, and clients that leave: nothing stays in hand."""
+    async with (
+        start(shed_most_in_hand=1000, shed_least_in_hand=1000, cors_origins=SITE) as world,
+        listening(world.app) as port,
+    ):
+        preflight = (f"Origin: {SITE}", "Access-Control-Request-Method: GET")
+        for asked in (
+            raw(world, "GET", "/livez", "Connection: close"),
+            raw(world, "GET", "//", "Connection: close"),
+            raw(world, "OPTIONS", "/v1/me", *preflight, "Connection: close"),
+            raw(world, "GET", "/v1/orders/1/errors", "Connection: close"),
+            raw(world, "GET", "/v1/dashboard") * 3 + raw(world, "GET", "/nowhere", "Connection: close"),
+            b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
+        ):
+            assert (await exchange(port, asked)).startswith(b"HTTP/1.1 ")
+        async with in_hand(world, 1):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(raw(world, "GET", SLOW) * 3)
+            await eventually(lambda: counted() == 2)
+            writer.close()
+        await eventually(lambda: counted() == 0)

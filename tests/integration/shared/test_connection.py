@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -23,6 +24,11 @@ class Quick(GuardedProtocol):
 
 class QuickServer(Server):
     CHECK_EVERY = 1
+    latest: "QuickServer"
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        QuickServer.latest = self
 
 
 async def read_all(_: Scope, receive: Receive, send: Send) -> None:
@@ -138,3 +144,14 @@ async def test_requests_in_one_piece(port: int) -> None:
     one = HEAD + b"X: " + b"y" * 900 + b"\r\nContent-Length: 0\r\n\r\n"
     last = HEAD + b"Connection: close\r\nContent-Length: 0\r\n\r\n"
     assert (await told(port, one * 5 + last)).count(b"HTTP/1.1 200") == 6
+
+
+async def test_who_connects_is_not_left_waiting(port: int) -> None:
+    """A busy loop has few turns a second, and accepts several connections in each."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(64):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))  # blocks: the loop has no turn meanwhile
+        before = len(QuickServer.latest.server_state.connections)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(QuickServer.latest.server_state.connections) >= before + 40

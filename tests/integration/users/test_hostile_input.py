@@ -1,12 +1,15 @@
 """Whatever is sent, the answer is the client's fault and says so."""
 
+from functools import partial
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
+from tests import hostile
 from tests.integration.users.gateway import PASSWORD, Gateway
 
-JSON = {"Content-Type": "application/json"}
+AUDIT = "/v1/admin/audit"
 VALUES: list[Any] = [
     None,
     True,
@@ -23,32 +26,35 @@ VALUES: list[Any] = [
     "\u202e",
     "' OR 1=1 --",
 ]
-BODIES = [
-    b"",
-    b"{",
-    b"null",
-    b"[]",
-    b'"text"',
-    b"\xff\xfe",
-    b'{"name": "\\ud800"}',
-    b'{"\\ud800": 1}',
-    b'{"name": NaN}',
-    b'{"name": 1' + b"0" * 5000 + b"}",
-    b"[" * 50_000,
-    b'{"name": "a", "name": "\\u0000"}',
-]
 
 
-@pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body)[:30])
+@hostile.bodies
 async def test_bodies_that_are_no_request(gateway: Gateway, body: bytes) -> None:
     """4xx as a problem on every route that takes one; never a 500."""
     person = await gateway.register()
-    for method, path in (("POST", "/v1/users"), ("PATCH", "/v1/me"), ("POST", "/v1/tokens/refresh")):
-        answer = await gateway.call(person, method, path, content=body, headers=JSON)
-        assert 400 <= answer.status_code < 500, path
-        assert answer.headers["Content-Type"] == "application/problem+json"
-    panel = await gateway.http.post("/internal/panels/user", content=body, headers=JSON)
-    assert (panel.status_code, panel.headers["Content-Type"]) == (422, "application/problem+json")
+    routes = (
+        ("POST", "/v1/users"),
+        ("PATCH", "/v1/me"),
+        ("POST", "/v1/tokens/refresh"),
+        ("POST", "/internal/panels/user"),
+    )
+    await hostile.refuses_body(partial(gateway.call, person), body, routes)
+
+
+@hostile.pages
+async def test_pages_that_no_list_has(gateway: Gateway, page: str) -> None:
+    """A milliard rows, or behind a cursor that nobody was given."""
+    person = (await gateway.register()).having("admin")
+    await hostile.refuses_page(partial(gateway.call, person), page, ["/v1/users", AUDIT])
+
+
+async def test_a_body_without_end(service: tuple[FastAPI, Gateway]) -> None:
+    """413 as soon as it is too large; what follows is not even taken."""
+    app, gateway = service
+    person = await gateway.register()
+    for method, path in (("POST", "/v1/users"), ("PATCH", "/v1/me")):
+        most = app.state.settings.max_body_bytes
+        await hostile.refuses_endless_body(partial(gateway.call, person), method, path, most)
 
 
 @pytest.mark.parametrize("field", ["email", "name", "password", "current_password"])
@@ -90,3 +96,9 @@ async def test_an_identity_that_cannot_be_read(gateway: Gateway, headers: dict[s
     """401: the gateway did not say who is calling."""
     person = await gateway.register()
     assert (await gateway.call(person, "GET", "/v1/me", headers=headers)).status_code == 401
+
+
+async def test_only_the_gateways_own_token_opens(service: tuple[FastAPI, Gateway]) -> None:
+    """Unsigned, by another key, expired, for another audience, a user's: 401, whoever the headers name."""
+    routes = [("GET", "/v1/me"), ("DELETE", "/v1/me"), ("POST", "/v1/users"), ("GET", "/v1/users"), ("GET", AUDIT)]
+    await hostile.refuses_forged_tokens(service[0], routes)

@@ -162,6 +162,21 @@ async def test_a_wrong_header_is_refused_at_once(owner: Owner, importer: World, 
     assert (await owner.get("")).json()["items"] == []
 
 
+async def test_so_many_imports_a_user(owner: Owner, importer: World) -> None:
+    """One more is refused before its file is read, others are not; once one has ended there is room."""
+    add = """
+        INSERT INTO imports (user_id, id, state, lease_id, lease_until)
+        SELECT $1, gen_random_uuid(), 'running', gen_random_uuid(), now() + interval '1 day' FROM generate_series(1, $2)
+    """
+    await importer.fetch(add, owner.user_id, importer.settings.import_per_user_limit)
+    answer = await owner.upload(many(1))
+    assert (answer.status_code, answer.json()["code"]) == (409, "too_many_imports")
+    assert (await Owner(owner.http).upload(many(1))).status_code == 202
+    end = "UPDATE imports SET state = 'completed' WHERE id = (SELECT id FROM imports WHERE user_id = $1 LIMIT 1)"
+    await importer.fetch(end, owner.user_id)
+    assert (await owner.imported(many(1)))["state"] == "completed"
+
+
 async def test_a_file_that_is_too_large(importing: Settings) -> None:
     """413, and nothing of it is kept; the form around it does not count."""
     async with working(importing.model_copy(update={"import_max_bytes": 1000})) as world:

@@ -1,0 +1,118 @@
+"""A pod comes when it can serve, goes without a failed request, and is probed where it really answers."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shared import db
+from shared.background import Background
+from shared.probes import CHECK_TIMEOUT_S, probes
+from tests.kubernetes.build import OVERLAYS, ROOT, Manifest, of_kind, overlay
+from tests.kubernetes.environment import environment
+from tests.kubernetes.schemas import problems
+
+SERVICES = ("gateway", "users", "orders", "worker")
+EACH = pytest.mark.parametrize(("name", "service"), [(name, service) for name in OVERLAYS for service in SERVICES])
+PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+LISTENING_S = 5.0
+"""Longer than any process goes on listening after SIGTERM to those who have just connected."""
+CANCEL_S = import_module("services.worker.intake").CANCEL_S
+
+
+def deployment(name: str, service: str) -> Manifest:
+    spec: Manifest = of_kind(overlay(name), "Deployment")[service]["spec"]
+    return spec
+
+
+def container(name: str, service: str) -> Manifest:
+    [only] = deployment(name, service)["template"]["spec"]["containers"]
+    return dict(only)
+
+
+def ports(name: str, service: str) -> dict[str, int]:
+    return {port["name"]: port["containerPort"] for port in container(name, service)["ports"]}
+
+
+@EACH
+def test_probes_ask_where_the_process_answers(name: str, service: str) -> None:
+    """Liveness and readiness, each at its own path, on the port that the settings give to them."""
+    told = environment(name, container(name, service))
+    paths = {getattr(route, "path", "") for route in probes.routes}
+    for probe, path in PROBES.items():
+        asked = container(name, service)[probe]["httpGet"]
+        assert asked == {"path": path, "port": "internal"}
+        assert path in paths
+    port = f"{service.upper()}_{'INTERNAL_' if service == 'gateway' else ''}PORT"
+    assert ports(name, service)["internal"] == int(told[port])
+
+
+@EACH
+def test_probes_wait_longer_than_the_checks(name: str, service: str) -> None:
+    """Else a dependency that hangs would be a probe without an answer, which names nothing."""
+    assert container(name, service)["readinessProbe"]["timeoutSeconds"] > CHECK_TIMEOUT_S
+
+
+def test_the_public_port_has_no_metrics_in_any_manifest() -> None:
+    """The gateway's Service knows the public port alone; the internal one is the pods' own."""
+    for name in OVERLAYS:
+        [port] = of_kind(overlay(name), "Service")["gateway"]["spec"]["ports"]
+        assert port["targetPort"] == "http"
+        assert ports(name, "gateway")["http"] != ports(name, "gateway")["internal"]
+
+
+@EACH
+def test_a_pod_has_the_time_that_its_end_takes(name: str, service: str) -> None:
+    """`preStop`; the last words; the requests; then what is in hand in the background, and closing the database."""
+    told = environment(name, container(name, service))
+    grace = float(told[f"{service.upper()}_SHUTDOWN_GRACE_S"])
+    pre_stop = container(name, service)["lifecycle"]["preStop"]["sleep"]["seconds"]
+    closing = CANCEL_S + Background.CANCEL_AGAIN_S + db.CLOSE_TIMEOUT_S
+    longest = pre_stop + LISTENING_S + grace + grace + closing
+    assert deployment(name, service)["template"]["spec"]["terminationGracePeriodSeconds"] >= longest
+
+
+@EACH
+def test_a_rollout_takes_nobody_away_first(name: str, service: str) -> None:
+    """The new pod is ready before the old one goes; development's worker has a volume that only one can have."""
+    strategy = deployment(name, service)["strategy"]
+    if (name, service) == ("dev", "worker"):
+        assert strategy == {"type": "Recreate"}
+    else:
+        assert strategy["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+
+
+@EACH
+def test_replicas_are_spread(name: str, service: str) -> None:
+    """Over zones and over nodes, each version on its own."""
+    spread = deployment(name, service)["template"]["spec"]["topologySpreadConstraints"]
+    assert {one["topologyKey"] for one in spread} == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+    assert all("pod-template-hash" in one["matchLabelKeys"] for one in spread)
+    assert of_kind(overlay(name), "PodDisruptionBudget")[service]["spec"]["maxUnavailable"] == 1
+
+
+def test_metrics_are_read_where_they_are() -> None:
+    """The monitor asks every process on its internal port, and says which process it was, as alerts ask for it."""
+    monitor = of_kind(overlay("prod"), "PodMonitor")["dashboard"]
+    [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["path"]) == ("internal", "/metrics")
+    [chosen] = monitor["spec"]["selector"]["matchExpressions"]
+    assert set(chosen["values"]) == set(SERVICES)
+    assert endpoint["relabelings"] == [{"sourceLabels": ["__meta_kubernetes_pod_label_part"], "targetLabel": "process"}]
+    assert endpoint["honorLabels"] is True
+
+
+def test_the_alerts_can_be_a_resource_of_the_operator() -> None:
+    """As docs/kubernetes.md makes one of the file of rules."""
+    for file in (ROOT / "deploy/prometheus").glob("alerts.y*ml"):
+        rule = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": {"name": "dashboard"}}
+        assert problems(rule | {"spec": yaml.safe_load(file.read_text())}) == []
+
+
+def test_the_documentation_names_what_is_there() -> None:
+    """Commands of docs/kubernetes.md name folders that exist."""
+    text = (ROOT / "docs/kubernetes.md").read_text()
+    for name in OVERLAYS:
+        assert f"kubectl apply -k deploy/k8s/overlays/{name}" in text
+        assert Path(ROOT / "deploy/k8s/overlays" / name / "kustomization.yaml").exists()

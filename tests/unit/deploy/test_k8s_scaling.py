@@ -1,0 +1,133 @@
+"""The autoscalers ask about the right things, and what they may start finds room."""
+
+import json
+from importlib import import_module
+
+import pytest
+
+from shared.topology import QUEUES
+from tests.kubernetes.build import OVERLAYS, ROOT, Manifest, of_kind, overlay
+from tests.kubernetes.environment import environment, secrets
+
+[SCALED] = of_kind(overlay("prod"), "ScaledObject").values()
+TRIGGERS: list[Manifest] = SCALED["spec"]["triggers"]
+PAGE = (ROOT / "docs/kubernetes.md").read_text()
+BESIDE_THE_POOLS = 7
+"""Connections of a process beside its two pools: the relay's, and those of downloads and exports, four and two."""
+
+
+def test_every_queue_of_a_job_has_a_trigger() -> None:
+    """One trigger a job, by the name of its queue, and none for a queue that is not there."""
+    assert sorted(one["metadata"]["queueName"] for one in TRIGGERS) == sorted(queue.name for queue in QUEUES.values())
+
+
+def test_messages_in_hand_are_counted() -> None:
+    """Only the management API tells of them. Who has taken its prefetch must not look like one without work."""
+    for trigger in TRIGGERS:
+        told = trigger["metadata"]
+        assert (told["protocol"], told["mode"], told["excludeUnacknowledged"]) == ("http", "QueueLength", "false")
+        assert told["host"] == "http://rabbitmq.dashboard.svc:15672/"
+
+
+def test_a_worker_is_added_before_it_would_be_idle() -> None:
+    """What counts as one worker's share is no less than what one takes at a time."""
+    shares = {one["metadata"]["queueName"]: float(one["metadata"]["value"]) for one in TRIGGERS}
+    for job, queue in QUEUES.items():
+        assert shares[queue.name] >= import_module(f"services.worker.jobs.{job}").POLICY.prefetch
+
+
+def test_keda_asks_with_an_account_of_its_own() -> None:
+    """Which may look and touch nothing; its password comes from a secret."""
+    [authentication] = of_kind(overlay("prod"), "TriggerAuthentication").values()
+    assert {one["authenticationRef"]["name"] for one in TRIGGERS} == {authentication["metadata"]["name"]}
+    for one in authentication["spec"]["secretTargetRef"]:
+        assert one["key"] in secrets("prod")[one["name"]]
+    user = of_kind(overlay("prod"), "User")["keda"]["spec"]
+    assert (user["tags"], user["importCredentialsSecret"]["name"]) == (["monitoring"], one["name"])
+    permissions = of_kind(overlay("prod"), "Permission")["keda"]["spec"]["permissions"]
+    assert set(permissions.values()) == {"^$"}
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_what_is_scaled_is_there_and_nothing_is_scaled_twice(name: str) -> None:
+    """Each Deployment of ours has one autoscaler; two would pull in different directions."""
+    scalers = [
+        *of_kind(overlay(name), "HorizontalPodAutoscaler").values(),
+        *of_kind(overlay(name), "ScaledObject").values(),
+    ]
+    scaled = [one["spec"]["scaleTargetRef"]["name"] for one in scalers]
+    expected = ["gateway", "orders", "users"] + (["worker"] if name == "prod" else [])
+    assert sorted(scaled) == expected
+    deployments = of_kind(overlay(name), "Deployment")
+    assert all("replicas" not in deployments[one]["spec"] for one in scaled)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_postgres_has_a_connection_for_everybody(name: str) -> None:
+    """Also when every service is as large as it may become, with one pod more while it is replaced."""
+    autoscalers = of_kind(overlay(name), "HorizontalPodAutoscaler")
+    most = {one: autoscalers[one]["spec"]["maxReplicas"] + 1 for one in ("users", "orders")}
+    most["worker"] = SCALED["spec"]["maxReplicaCount"] + 1 if name == "prod" else 1
+    needed = sum(count * connections(name, service) for service, count in most.items())
+    assert needed + 10 <= max_connections(name)
+    if name == "prod":
+        assert f"processes open {needed} connections" in PAGE
+        assert f"`max_connections` is {max_connections(name)}" in PAGE
+
+
+def test_the_page_says_how_many_there_may_be() -> None:
+    """Of each service, from the least to the most."""
+    scaled = of_kind(overlay("prod"), "HorizontalPodAutoscaler")
+    bounds = [
+        (scaled[one]["spec"]["minReplicas"], scaled[one]["spec"]["maxReplicas"])
+        for one in ("gateway", "users", "orders")
+    ]
+    assert f"| {', '.join(f'{least} to {most}' for least, most in bounds)} |" in PAGE
+    assert f"| {SCALED['spec']['minReplicaCount']} to {SCALED['spec']['maxReplicaCount']} |" in PAGE
+
+
+def connections(name: str, service: str) -> int:
+    [container] = of_kind(overlay(name), "Deployment")[service]["spec"]["template"]["spec"]["containers"]
+    default = import_module(f"services.{service}.settings").Settings.model_fields["pool_size"].default
+    return 2 * int(environment(name, container).get(f"{service.upper()}_POOL_SIZE", default)) + BESIDE_THE_POOLS
+
+
+def max_connections(name: str) -> int:
+    if name == "prod":
+        return int(of_kind(overlay(name), "Cluster")["postgres"]["spec"]["postgresql"]["parameters"]["max_connections"])
+    [server] = of_kind(overlay(name), "StatefulSet")["postgres"]["spec"]["template"]["spec"]["containers"]
+    return int(server["args"][1].removeprefix("max_connections="))
+
+
+def test_the_brokers_policy_is_the_one_of_the_repository() -> None:
+    """The resources for the operator say what definitions.json says."""
+    told = json.loads((ROOT / "deploy/rabbitmq/definitions.json").read_text())["policies"]
+    stated = [one["spec"] for one in of_kind(overlay("prod"), "Policy").values()]
+    same = [{**one, "apply-to": one["applyTo"]} for one in stated]
+    keys = ("vhost", "name", "pattern", "apply-to", "priority", "definition")
+    assert sorted([{key: one[key] for key in keys} for one in same], key=str) == sorted(told, key=str)
+
+
+def test_the_clusters_outlive_one_of_their_nodes() -> None:
+    """Three nodes each, no two on one machine, and a commit is on two before it is answered."""
+    postgres = of_kind(overlay("prod"), "Cluster")["postgres"]["spec"]
+    assert (postgres["instances"], postgres["affinity"]["podAntiAffinityType"]) == (3, "required")
+    assert postgres["postgresql"]["synchronous"] == {"method": "any", "number": 1, "dataDurability": "required"}
+    rabbitmq = of_kind(overlay("prod"), "RabbitmqCluster")["rabbitmq"]["spec"]
+    assert rabbitmq["replicas"] == 3
+    assert rabbitmq["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert of_kind(overlay("prod"), "RedisReplication")["redis"]["spec"]["clusterSize"] == 3
+
+
+def test_each_database_has_its_role_and_no_other_may_enter() -> None:
+    """A role, a secret and a database by one name, and a last rule that refuses them everywhere else."""
+    spec = of_kind(overlay("prod"), "Cluster")["postgres"]["spec"]
+    roles = {one["name"]: one["passwordSecret"]["name"] for one in spec["managed"]["roles"]}
+    first = spec["bootstrap"]["initdb"]
+    roles[first["owner"]] = first["secret"]["name"]
+    assert roles == {name: f"{name}-database" for name in ("users", "orders", "worker")}
+    owners = {one["spec"]["name"]: one["spec"]["owner"] for one in of_kind(overlay("prod"), "Database").values()}
+    assert owners | {first["database"]: first["owner"]} == {name: name for name in roles}
+    *own, last = spec["postgresql"]["pg_hba"]
+    assert own == [f"host {name} {name} all scram-sha-256" for name in ("users", "orders", "worker")]
+    assert last == "host all users,orders,worker all reject"
