@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env secrets help install run test lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
+.PHONY: env secrets docs help install run test lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
 
 INSTALL := @services/local/install.sh
 PROCESSES ?= 2
@@ -34,6 +34,10 @@ env: ## Write a .env with fresh secrets for docker compose, where there is none
 
 secrets: ## Write ./secrets for deploy/compose/production.yml, where there is none
 	@python3 deploy/compose/secret_files.py
+
+docs: ## Write docs/reference anew: API, events, configuration
+	$(INSTALL) python
+	@.venv/bin/python -m tests.docs
 
 screenshots: ## Take the README's pictures anew
 	$(INSTALL) python rabbitmq browser

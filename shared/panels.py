@@ -1,20 +1,15 @@
-"""How the gateway asks a service for one panel of many users: the wire, and the endpoint that answers it.
+"""How the gateway asks a service for one panel of many users; `shared.panel_route` answers it.
 
 POST /internal/panels/{panel}  {"ids": [...]}  →  {"items": {id: <panel JSON>}, "missing": [ids]}
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from shared.errors import InvalidInput
-from shared.identity import require_service
-from shared.web import AsgiRoute
 
 MAX_IDS = 128
 DEADLINE_HEADER = "Request-Deadline-Ms"
@@ -33,38 +28,12 @@ class PanelAnswer(msgspec.Struct, frozen=True):
     missing: list[UUID] = []
 
 
-Load = Callable[[Sequence[UUID], float], Awaitable[Mapping[UUID, bytes | str]]]
-"""Reads one panel of several users in at most so many seconds; users it does not know are absent."""
-
-
-class PanelEndpoint:
-    """Answers panel queries in plain ASGI."""
-
-    def __init__(self, load: Load) -> None:
-        self._load = load
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        require_service(request)
-        query = read_query(await request.body())
-        found = await self._load(query.ids, deadline_s(request))
-        missing = [user_id for user_id in query.ids if user_id not in found]
-        items = {user_id: msgspec.Raw(panel) for user_id, panel in found.items()}
-        body = msgspec.json.encode(PanelAnswer(items=items, missing=missing))
-        await Response(body, media_type="application/json")(scope, receive, send)
-
-
 def read_query(body: bytes) -> PanelQuery:
     """Raises `InvalidInput`."""
     try:
         return msgspec.json.decode(body, type=PanelQuery)
     except (msgspec.DecodeError, RecursionError) as broken:
         raise InvalidInput.of("ids", str(broken)) from broken
-
-
-def panel_route(panel: str, load: Load) -> AsgiRoute:
-    """The route of a panel, to be added to a service's application."""
-    return AsgiRoute(f"/internal/panels/{panel}", PanelEndpoint(load), methods=["POST"])
 
 
 def deadline_s(request: Request) -> float:

@@ -25,18 +25,23 @@ class ServiceSettings(BaseSettings):
     """Settings common to all services; a subclass sets `env_prefix` (`USERS_`, ...).
 
     The fields with an alias carry no prefix: they are the same for every service. What is text may be in a file
-    instead, named by the same variable with `_FILE` behind it.
+    instead, named by the same variable with `_FILE` behind it. What is written under a field is its description in
+    docs/reference/configuration.md.
     """
 
-    model_config = SettingsConfigDict(populate_by_name=True, extra="ignore")
+    model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", use_attribute_docstrings=True)
 
     environment: Literal["development", "production"] = Field("production", validation_alias="ENVIRONMENT")
+    """Production refuses placeholder secrets, and settings that are for trying things out."""
     log_level: str = Field("INFO", validation_alias="LOG_LEVEL")
+    """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
     log_format: Literal["json", "console"] = Field("json", validation_alias="LOG_FORMAT")
+    """`json`, or `console` for people."""
     internal_token_secret: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(
         SecretStr(f"{PLACEHOLDER}-internal-token-secret"), validation_alias="INTERNAL_TOKEN_SECRET"
     )
-    """One or several, separated by commas: the first signs, all verify."""
+    """By which the services know each other, the same for all; 32 characters at least. Several, separated by commas:
+    the first signs, all verify."""
     secret_files_poll_s: float = Field(5, gt=0, validation_alias="SECRET_FILES_POLL_S")
     """How often the files of keys are looked at for a change."""
 
@@ -46,7 +51,9 @@ class ServiceSettings(BaseSettings):
     """Which part of the traces that begin here is recorded."""
 
     host: str = "127.0.0.1"
+    """The address to listen on."""
     port: Port = 8000
+    """The port to listen on; 0 chooses one."""
     shutdown_grace_s: float = Field(10, gt=0)
     """How long requests in hand may take to finish after SIGTERM."""
     drain_s: float = Field(0.2, ge=0)

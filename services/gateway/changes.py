@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from services.gateway.panels import PANELS
 from shared import events, topology
 
 
@@ -29,23 +30,15 @@ class _Hint(msgspec.Struct, frozen=True):
     panels: tuple[str, ...]
 
 
-TOUCHED: dict[str, tuple[str, ...] | None] = {
-    events.UserRegistered.type: ("user",),
-    events.UserUpdated.type: ("user",),
-    events.UserDeleted.type: None,
-    events.OrderCreated.type: ("orders",),
-    events.OrdersImported.type: ("orders",),
-    events.OrderPaid.type: ("orders",),
-    events.OrderShipped.type: ("orders",),
-    events.OrderCancelled.type: ("orders",),
-    events.ImportRequested.type: (),
-    events.ImportCompleted.type: (),
-    events.WebhookPing.type: (),
-}
-"""The panels that an event changes at once. What the worker makes of it later, its hints tell.
+def _touched_by(event: type[events.Event]) -> tuple[str, ...] | None:
+    if event is events.UserDeleted:
+        return None
+    return tuple(panel.name for panel in PANELS if event in panel.changed_by)
 
-An event that is not named here may change any panel.
-"""
+
+TOUCHED = {name: _touched_by(event) for name, event in events.EVENTS.items()}
+"""The panels that an event changes at once, as they are declared; a deletion may change any, and so may an event that
+is not known. What the worker makes of an event later, its hints tell."""
 
 _hint = msgspec.json.Decoder(_Hint)
 

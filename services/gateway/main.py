@@ -1,6 +1,6 @@
 """The gateway: the only process that clients reach."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
@@ -14,6 +14,7 @@ from services.gateway.admission.overload import Overload
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import client_of, running
 from services.gateway.openapi import merge
+from services.gateway.panels import Service
 from services.gateway.routes import (
     batch,
     dashboard,
@@ -78,13 +79,17 @@ def _describe_whole_api(app: FastAPI) -> None:
 
     @lru_cache(maxsize=1)
     def described(_version: int) -> dict[str, Any]:
-        document = own()
-        dashboard_openapi.describe(document)
-        reports.describe(document)
-        export.describe(document)
-        return merge(document, OPERATIONS, app.state.gateway.descriptions.documents)
+        return whole_api(own(), app.state.gateway.descriptions.documents)
 
     app.openapi = lambda: described(app.state.gateway.descriptions.version)  # type: ignore[method-assign]
+
+
+def whole_api(own: dict[str, Any], documents: Mapping[Service, dict[str, Any]]) -> dict[str, Any]:
+    """The description of the gateway's own routes, with those that it passes through as their services say them."""
+    dashboard_openapi.describe(own)
+    reports.describe(own)
+    export.describe(own)
+    return merge(own, OPERATIONS, documents)
 
 
 def run() -> None:

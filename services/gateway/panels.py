@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import msgspec
 
 from services.gateway.dashboard import Answer
+from shared import events
 from shared.errors import InvalidInput
 from shared.tokens import Role
 
@@ -25,7 +26,10 @@ class MalformedAnswer(Exception):
 
 @dataclass(frozen=True)
 class Panel:
-    """`knows_users`: a user whom this panel's service does not know does not exist."""
+    """`knows_users`: a user whom this panel's service does not know does not exist.
+
+    `changed_by`: the events after which it looks different. What jobs of the worker change, they tell themselves.
+    """
 
     name: str
     service: Service
@@ -33,6 +37,7 @@ class Panel:
     kind: Literal["object", "list"]
     audience: tuple[Role, ...] = EVERYONE
     knows_users: bool = False
+    changed_by: tuple[type[events.Event], ...] = ()
 
     @cached_property
     def path(self) -> str:
@@ -54,8 +59,27 @@ class Panel:
 
 
 PANELS = (
-    Panel("user", "users", timeout_ms=500, kind="object", knows_users=True),
-    Panel("orders", "orders", timeout_ms=800, kind="list"),
+    Panel(
+        "user",
+        "users",
+        timeout_ms=500,
+        kind="object",
+        knows_users=True,
+        changed_by=(events.UserRegistered, events.UserUpdated),
+    ),
+    Panel(
+        "orders",
+        "orders",
+        timeout_ms=800,
+        kind="list",
+        changed_by=(
+            events.OrderCreated,
+            events.OrdersImported,
+            events.OrderPaid,
+            events.OrderShipped,
+            events.OrderCancelled,
+        ),
+    ),
     Panel("notifications", "worker", timeout_ms=800, kind="list"),
     Panel("analytics", "worker", timeout_ms=800, kind="object"),
 )

@@ -55,11 +55,15 @@ class Settings(ServiceSettings):
     """Metrics and probes, for the cluster alone."""
 
     users_url: BaseUrls = "http://127.0.0.1:8001"
+    """The users service; several base URLs, separated by commas, are asked in turn."""
     orders_url: BaseUrls = "http://127.0.0.1:8002"
+    """The orders service, likewise."""
     worker_url: BaseUrls = "http://127.0.0.1:8003"
+    """The worker, likewise."""
     jwks_url: BaseUrls = "http://127.0.0.1:8001/.well-known/jwks.json"
     """The keys that user tokens are verified with; of several URLs, the next is tried when one fails."""
     redis_url: str = "redis://127.0.0.1:6379/0"
+    """Last known good panels, ended sessions and rate limits; without it the gateway works, and shows nothing stale."""
     rabbitmq_url: str = "amqp://guest:guest@127.0.0.1:5672/"
     """The live feed; without it the gateway works, and keeps no panels in memory."""
     feed_reconnect_s: float = Field(1, gt=0)
@@ -72,6 +76,7 @@ class Settings(ServiceSettings):
     budget_ms: int = Field(1000, ge=10, le=10_000)
     """How long a dashboard may take when its caller does not say."""
     connect_timeout_s: float = Field(0.5, gt=0)
+    """For one connection to a service."""
     read_timeout_s: float = Field(30, gt=0)
     """The longest silence within a response that is passed through."""
     pass_through_timeout_s: float = Field(15, gt=0, le=30)
@@ -96,14 +101,16 @@ class Settings(ServiceSettings):
     bulkhead_calls: int = Field(32, ge=1)
     """Calls for panels to one service at the same time; more are `overloaded`."""
     breaker_window_s: float = Field(10, gt=0)
+    """The calls of so many seconds decide whether a service is asked."""
     breaker_min_calls: int = Field(10, ge=1)
+    """With fewer calls in the window a service always is asked."""
     breaker_error_rate: float = Field(0.5, gt=0, le=1)
-    """A service of which this part of the window's calls failed, or so many in a row as `breaker_min_calls`, is not
-    asked..."""
+    """A service of which this part of the window's calls failed, or so many in a row as `GATEWAY_BREAKER_MIN_CALLS`, is
+    not asked."""
     breaker_open_s: float = Field(2, gt=0)
-    """... for so long;"""
+    """For so long it is left alone."""
     breaker_probes: int = Field(3, ge=1)
-    """then so many calls go through, and all must succeed."""
+    """Then so many calls go through, and all must succeed."""
     breaker_slow_share: float = Field(0.75, gt=0)
     """A call that takes more than this part of its panel's timeout counts as failed."""
     hedge_min_s: float = Field(0.01, gt=0)
@@ -127,20 +134,24 @@ class Settings(ServiceSettings):
     stream_reads_per_s: int = Field(5, ge=1)
     """Panels read a second for one user's streams, however often they change."""
     stream_retry_s: float = Field(2, gt=0)
-    """A panel that is not fresh is read again after that, while somebody looks at it,"""
+    """A panel that is not fresh is read again after that, while somebody looks at it."""
     stream_recheck_s: float = Field(30, gt=0)
-    """and every panel after that, whether somebody spoke of a change or not."""
+    """Every panel of a live stream is read again after that, whether somebody spoke of a change or not."""
     stream_session_check_s: float = Field(1, gt=0)
     """How soon a live stream notices that its session has ended, or its token expired."""
 
     jwks_refresh_s: float = Field(300, gt=0)
+    """How often the keys are fetched again."""
     jwks_retry_s: float = Field(1, gt=0)
+    """The pause after a fetch of the keys that failed."""
     jwks_timeout_s: float = Field(2, gt=0)
+    """For one fetch of the keys."""
     jwks_unknown_key_pause_s: float = Field(10, ge=0)
     """The least time between two fetches that unknown key ids cause."""
     token_leeway_s: float = Field(5, ge=0)
     """How far the clocks of the gateway and the users service may differ."""
     remembered_tokens: int = Field(10_000, ge=0)
+    """Verified tokens that are not verified again."""
     access_token_ttl_s: int = Field(900, gt=0)
     """How long access tokens live at most: that long a revocation is remembered."""
     revocation_block_s: float = Field(5, gt=0, le=60)
@@ -149,13 +160,17 @@ class Settings(ServiceSettings):
     redis_timeout_s: float = Field(0.05, gt=0)
     """The most that a request waits for Redis."""
     redis_write_timeout_s: float = Field(1, gt=0)
+    """For one batch of last known good panels."""
     last_known_good_max_age_s: int = Field(86_400, gt=0)
+    """Older panels are not shown, not even as stale."""
     last_known_good_rewrite_s: float = Field(30, ge=0)
     """A panel that has not changed is not written again so soon."""
     last_known_good_noted: int = Field(50_000, ge=0)
     """Panels of which is noted what was written last."""
     write_behind_queue: int = Field(10_000, ge=1)
+    """Panels that may wait to be written to Redis; the oldest are dropped."""
     write_behind_batch: int = Field(200, ge=1)
+    """Panels that are written at once."""
     write_behind_pause_s: float = Field(0.5, ge=0)
     """How long writes gather before they go to Redis together, unless the queue fills up."""
 
@@ -211,9 +226,13 @@ class Settings(ServiceSettings):
     """How long a browser remembers what it was allowed."""
 
     openapi_refresh_s: float = Field(300, gt=0)
+    """How long the services' descriptions of their routes are kept."""
     openapi_retry_s: float = Field(10, gt=0)
+    """The pause after a service did not describe itself."""
     openapi_timeout_s: float = Field(5, gt=0)
+    """For one description."""
     openapi_max_bytes: int = Field(4 * 1024 * 1024, gt=0)
+    """A larger description is not taken."""
 
     @model_validator(mode="after")
     def _no_credentials_for_all(self) -> Self:

@@ -1,8 +1,7 @@
 """The orders service: its application and its process."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import UUID
 
 from fastapi import FastAPI
 
@@ -13,7 +12,7 @@ from shared.csv_export import Exporter
 from shared.db import is_outage
 from shared.export import export_route
 from shared.imports import BATCH_PATH, MAX_BATCH_BYTES
-from shared.panels import panel_route
+from shared.panel_route import panel_route
 from shared.probes import metrics
 
 SERVICE = "orders"
@@ -29,10 +28,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.exporter = Exporter(settings)
             yield
 
-    async def load(user_ids: Sequence[UUID], timeout_s: float) -> Mapping[UUID, str]:
-        return await panels.load_recent(app.state.db, user_ids, timeout_s)
-
-    app = web.create_app(
+    return web.create_app(
         SERVICE,
         settings,
         lifespan=lifespan,
@@ -41,13 +37,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             reports.router,
             export_route(export.PARTS),
             metrics,
-            panel_route("orders", load),
+            panel_route("orders", panels.load_recent),
             batch.route(),
         ),
         is_outage=is_outage,
         body_limits={BATCH_PATH: MAX_BATCH_BYTES},
     )
-    return app
 
 
 def run() -> None:

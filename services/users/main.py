@@ -1,9 +1,8 @@
 """The users service: accounts, logins, and the panel `user`."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from uuid import UUID
 
 from fastapi import FastAPI
 
@@ -22,7 +21,7 @@ from shared import serve, web
 from shared.db import is_outage
 from shared.export import export_route
 from shared.limits import MAX_PICTURE_BYTES
-from shared.panels import panel_route
+from shared.panel_route import panel_route
 from shared.probes import metrics
 from shared.producer import running
 from shared.tokens import UserTokens
@@ -47,10 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 app.state.background.start("audit expiry", partial(audit.expire, db, settings.audit_keep_s))
                 yield
 
-    async def load_panel(ids: Sequence[UUID], seconds: float) -> Mapping[UUID, str]:
-        return await panel.load(app.state.db, ids, seconds)
-
-    app = web.create_app(
+    return web.create_app(
         SERVICE,
         settings,
         lifespan=lifespan,
@@ -62,13 +58,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             users.router,
             keys.router,
             export_route(export.PARTS),
-            panel_route("user", load_panel),
+            panel_route("user", panel.load),
             metrics,
         ],
         is_outage=is_outage,
         body_limits={"/v1/me/avatar": MAX_PICTURE_BYTES},
     )
-    return app
 
 
 def run() -> None:

@@ -32,17 +32,20 @@ BURY_RECIPIENT = """
     ON CONFLICT (user_id) DO UPDATE
     SET revision = greatest(kept.revision, excluded.revision), email = NULL, name = NULL
 """
-FORGET_NOTIFICATIONS = "DELETE FROM notifications WHERE user_id = $1"
 # Whoever is carrying one out finds at its next checkpoint that it has lost it. The purge deletes file and row.
 END_IMPORTS = """
     UPDATE imports SET state = CASE WHEN state IN ('queued', 'running') THEN 'cancelled' ELSE state END,
         lease_id = NULL, filename = NULL, expires_at = now()
     WHERE user_id = $1 AND state <> 'uploading'
 """
-FORGET_IMPORT_ERRORS = "DELETE FROM import_errors WHERE user_id = $1"
-FORGET_REPORTS = "DELETE FROM reports WHERE user_id = $1"
-FORGET_DELIVERIES = "DELETE FROM webhook_deliveries WHERE user_id = $1"
-FORGET_WEBHOOKS = "DELETE FROM webhooks WHERE user_id = $1"
+FORGOTTEN = (
+    "notifications",
+    "reports",
+    "import_errors",
+    "webhook_deliveries",
+    "webhooks",
+)
+"""Tables whose rows of a deleted user go; what else there is of one is dealt with below."""
 FORGET_ERRORS = "UPDATE job_audit SET previous_error = NULL WHERE user_id = $1"
 
 
@@ -66,13 +69,10 @@ async def erase(connection: Connection, user_id: UUID, revision: int, jobs: Sequ
     await connection.execute(LOCK, _key(user_id))
     await connection.execute(END_JOBS, user_id, jobs)
     await connection.execute(BURY_RECIPIENT, user_id, revision)
-    await connection.execute(FORGET_NOTIFICATIONS, user_id)
-    await connection.execute(FORGET_REPORTS, user_id)
     await send_ledger.forget(connection, user_id)
     await connection.execute(END_IMPORTS, user_id)
-    await connection.execute(FORGET_IMPORT_ERRORS, user_id)
-    await connection.execute(FORGET_DELIVERIES, user_id)
-    await connection.execute(FORGET_WEBHOOKS, user_id)
+    for table in FORGOTTEN:
+        await connection.execute(f"DELETE FROM {table} WHERE user_id = $1", user_id)  # noqa: S608  constants
     await connection.execute(FORGET_ERRORS, user_id)
 
 

@@ -1,6 +1,6 @@
 """The worker: does what events ask for, and serves what comes of it. The HTTP side is up while RabbitMQ is away."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from uuid import UUID
@@ -34,7 +34,7 @@ from shared.background import Background
 from shared.csv_export import Exporter
 from shared.db import Database, is_outage
 from shared.export import export_route
-from shared.panels import panel_route
+from shared.panel_route import panel_route
 from shared.probes import metrics
 from shared.relay import Relay
 
@@ -101,13 +101,7 @@ def create_app(settings: Settings | None = None, internet: Internet = internet) 
         async with working(app, settings, internet):
             yield
 
-    async def analytics(user_ids: Sequence[UUID], seconds: float) -> Mapping[UUID, str]:
-        return await panels.analytics(app.state.db, user_ids, seconds)
-
-    async def notifications(user_ids: Sequence[UUID], seconds: float) -> Mapping[UUID, str]:
-        return await panels.notifications(app.state.db, user_ids, seconds)
-
-    app = web.create_app(
+    return web.create_app(
         SERVICE,
         settings,
         lifespan=lifespan,
@@ -120,13 +114,12 @@ def create_app(settings: Settings | None = None, internet: Internet = internet) 
             report_routes.internal,
             export_route(export.PARTS),
             metrics,
-            panel_route("analytics", analytics),
-            panel_route("notifications", notifications),
+            panel_route("analytics", panels.analytics),
+            panel_route("notifications", panels.notifications),
         ],
         is_outage=is_outage,
         body_limits={imports.prefix: settings.import_max_bytes + FORM_BYTES},
     )
-    return app
 
 
 def run() -> None:

@@ -22,7 +22,7 @@ def _with_address(sender: str) -> str:
 class Settings(WebhookSettings, ExportSettings):
     model_config = SettingsConfigDict(env_prefix="WORKER_")
 
-    pool_size: int = 20
+    pool_size: int = 24
     """Above the sum of what the jobs hold at once, so that panels still get a connection."""
 
     smtp_url: str = "smtp://localhost:25"
@@ -32,7 +32,9 @@ class Settings(WebhookSettings, ExportSettings):
     smtp_idle_s: float = Field(30, gt=0)
     """How long a connection is kept without a mail."""
     smtp_connect_timeout_s: float = Field(5, gt=0)
+    """For connecting to the mail server."""
     smtp_command_timeout_s: float = Field(10, gt=0)
+    """For one answer of the mail server."""
     smtp_answer_timeout_s: float = Field(20, gt=0)
     """For the answer to a mail's content. Too short sends mails twice: nobody knows then whether it was sent."""
     smtp_send_timeout_s: float = Field(25, gt=0)
@@ -40,6 +42,7 @@ class Settings(WebhookSettings, ExportSettings):
     mail_lease_s: float = Field(30, gt=0)
     """When a mail is taken up again whose worker has died; longer than one may take to send."""
     mail_from: Annotated[str, AfterValidator(_with_address)] = "Dashboard <no-reply@dashboard.example>"
+    """The sender of the mails."""
 
     orders_url: str = "http://127.0.0.1:8002"
     """The orders service, which places the orders of an import; several base URLs, separated by commas, in turn."""

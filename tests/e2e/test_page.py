@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import aio_pika
+import httpx
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from PIL import Image
@@ -255,6 +256,30 @@ async def test_older_orders_come_on_request(browser: Browser, stack: Stack, pers
         await expect(rows.last).to_contain_text("Paid")
 
 
+async def test_orders_of_one_status(browser: Browser, stack: Stack, person: Person) -> None:
+    """Also those that are older than what the panel has; what becomes of one takes it out of the list."""
+    paid = [person.order()["id"] for _ in range(3)]
+    for order_id in paid:
+        person.http.post(f"/v1/orders/{order_id}/pay").raise_for_status()
+    for _ in range(22):
+        person.order()
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        rows = page.locator("tr[data-order]")
+        which = page.get_by_label("Which orders")
+        await which.select_option("paid")
+        await expect(rows).to_have_count(3)
+        await expect(rows.get_by_role("button", name="Ship")).to_have_count(0)
+        await rows.first.get_by_role("button", name="Cancel").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Cancel the order").click()
+        await expect(rows).to_have_count(2)
+        await which.select_option("shipped")
+        await expect(page.get_by_text("No order is shipped.")).to_be_visible()
+        await which.select_option("All")
+        await expect(rows).to_have_count(8)
+        await _accessible(page)
+
+
 async def test_a_picture_takes_the_place_of_the_initials(browser: Browser, stack: Stack, person: Person) -> None:
     """It is sent as it is and shown in the profile and the corner; a text that calls itself one is refused."""
     picture = BytesIO()
@@ -352,6 +377,22 @@ async def group(stack: Stack) -> AsyncIterator[str]:
     name = f"broken-{uuid4().hex[:12]}"
     yield name
     await asyncio.to_thread(query, stack, "worker", "DELETE FROM jobs WHERE error_group = $1", name)
+
+
+async def test_an_administrator_ships_an_order(browser: Browser, stack: Stack, admin: Operator) -> None:
+    """A paid one; after that nothing more can be done with it."""
+    async with httpx.AsyncClient(base_url=stack.url, headers=admin.person.http.headers, timeout=15) as http:
+        item = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
+        placed = await http.post("/v1/orders", json={"currency": "EUR", "items": [item]})
+        order = placed.raise_for_status().json()["id"]
+        (await http.post(f"/v1/orders/{order}/pay")).raise_for_status()
+        async with visiting(browser, stack) as visitor:
+            page = await visitor.signs_in(admin.person.email)
+            row = page.locator(f'[data-order="{order}"]')
+            await row.get_by_role("button", name="Ship").click()
+            await expect(row).to_contain_text("Shipped")
+            await expect(row.locator(".do button")).to_have_count(0)
+        assert (await http.get(f"/v1/orders/{order}")).json()["status"] == "shipped"
 
 
 async def test_an_operator_replays_dead_jobs(browser: Browser, stack: Stack, admin: Operator, group: str) -> None:

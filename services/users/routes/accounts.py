@@ -22,6 +22,7 @@ async def register(body: Registration, accounts: AccountsDep, response: Response
 
 @router.get("/v1/me", response_model=Profile)
 async def read_me(caller: CallerDep, accounts: AccountsDep) -> User:
+    """One's own profile."""
     return await accounts.get(caller.user_id)
 
 

@@ -26,12 +26,12 @@ class WebhookSettings(ProducerSettings):
     """Webhooks that a user may have."""
 
     webhook_calls: int = Field(32, ge=1)
-    """Calls of one worker under way at once..."""
+    """Calls of one worker under way at once."""
     webhook_calls_per_host: int = Field(4, ge=1)
-    """... to one host and port; one whose last call had no answer, a 429 or a 5xx gets one, and all such half of the
-    places..."""
+    """Calls to one host and port under way at once; one whose last call had no answer, a 429 or a 5xx gets one, and all
+    such half of the places."""
     webhook_calls_per_user: int = Field(8, ge=1)
-    """... for one user."""
+    """Calls for one user under way at once."""
     webhook_rate_per_host: float = Field(20, gt=0)
     """Calls to one host and port begun in a second, by one worker."""
     webhook_connect_timeout_s: float = Field(5, gt=0)
@@ -48,9 +48,10 @@ class WebhookSettings(ProducerSettings):
     webhook_attempts: int = Field(16, ge=1)
     """Calls for one delivery, at most."""
     webhook_backoff_base_s: float = Field(20, gt=0)
-    """The longest pause after the first; it doubles with each, and a random part of it is waited..."""
+    """The longest pause after the first; it doubles with each, and a random part of it is waited."""
     webhook_backoff_cap_s: float = Field(6 * 3600, gt=0)
-    """... up to this. So with 16 attempts the last comes 18 hours after the event on average, and 35 at most."""
+    """The longest pause of all. So with 16 attempts the last comes 18 hours after the event on average, and 35 at
+    most."""
     webhook_retry_after_max_s: float = Field(3600, ge=0)
     """The longest `Retry-After` of a 429 or 503 that is heeded."""
     webhook_disable_after_days: float = Field(5, gt=0)

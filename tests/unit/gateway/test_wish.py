@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.errors import UserNotFound
+from services.gateway.panels import PANELS
 from services.gateway.routes.dashboard import MAX_BUDGET_MS, MIN_BUDGET_MS, parse, wants_anew, whose
 from services.gateway.settings import Settings
 from shared.errors import InvalidInput
@@ -32,7 +33,7 @@ def test_every_other_budget_is_refused(told: str) -> None:
 def test_without_a_wish_the_defaults_hold() -> None:
     """All panels, and the budget of the settings."""
     wish = parse(b"", "user", 700)
-    assert (len(wish.panels), wish.budget_ms) == (4, 700)
+    assert (len(wish.panels), wish.budget_ms) == (len(PANELS), 700)
 
 
 def test_one_sees_ones_own() -> None:

@@ -10,7 +10,6 @@ import { Panels } from "./panels.js";
 import { sections } from "./sections.js";
 import { Live } from "./stream.js";
 
-const PANELS = ["user", "orders", "notifications", "analytics"];
 const STATES = {
   connecting: "Connecting…",
   live: "Live",
@@ -31,9 +30,7 @@ export class Home {
 
   constructor(place) {
     const panels = this.#panels;
-    for (const name of PANELS) {
-      this.#live.addEventListener("panel", ({ detail }) => { if (detail.panel === name) panels.take(detail); });
-    }
+    this.#live.addEventListener("panel", ({ detail }) => panels.take(detail));
     this.#live.addEventListener("state", ({ detail }) => this.#showState(detail));
     this.#status.hidden = false;
     this.#account.hidden = false;

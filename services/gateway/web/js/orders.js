@@ -4,6 +4,7 @@ import { confirmed, el, openDialog, toast } from "./dom.js";
 import { money, plural, shortId, when, whenExactly } from "./format.js";
 import { openOrderForm } from "./order-form.js";
 import { panelCard } from "./panels.js";
+import { claims } from "./session.js";
 
 const LOOK = { created: ["info", "Open"], paid: ["good", "Paid"], shipped: ["", "Shipped"], cancelled: ["bad", "Cancelled"] };
 const AT_FIRST = 8;
@@ -12,42 +13,64 @@ const A_PAGE = 50;
 export const statusChip = (status) => el("span", { class: `chip ${LOOK[status]?.[0] ?? ""}` }, LOOK[status]?.[1] ?? status);
 
 export function ordersCard(panels) {
-  /** Orders that were loaded beyond the panel's, by id. */
-  const older = new Map();
+  /** Orders that were loaded beyond the panel's, and where to go on, by status; "" is all of them. */
+  const views = {};
   const seen = new Set();
+  let wanted = "";
   let shown = AT_FIRST;
-  let cursor;
+  const open = (status) => { views[status] = { status, orders: new Map(), cursor: undefined }; };
+  open(wanted);
 
   const redraw = () => panels.dispatchEvent(new CustomEvent("orders"));
   const more = async (button) => {
-    const known = all(panels, older).length;
+    const view = views[wanted];
+    const next = shown + (shown === AT_FIRST ? 12 : A_PAGE);
     button.disabled = true;
     try {
-      if (shown >= known || known - shown < AT_FIRST) await load();
-      shown += shown === AT_FIRST ? 12 : A_PAGE;
+      if (next > all(panels, view).length) await load(view);
+      shown = next;
     } catch (problem) {
       toast(problem.message);
     }
     redraw();
   };
-  const load = async () => {
-    if (cursor === null) return;
-    const page = await get(`/v1/orders?limit=${A_PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
-    for (const order of page.items) older.set(order.id, order);
-    cursor = page.next_cursor;
+  const load = async (view) => {
+    if (view.cursor === null) return;
+    const query = new URLSearchParams({ limit: A_PAGE });
+    if (view.status) query.set("status", view.status);
+    if (view.cursor) query.set("cursor", view.cursor);
+    const page = await get(`/v1/orders?${query}`);
+    for (const order of page.items) { view.orders.set(order.id, order); seen.add(order.id); }
+    view.cursor = page.next_cursor;
+  };
+  const choose = async (status) => {
+    wanted = status;
+    shown = AT_FIRST;
+    if (status) open(status);
+    redraw();
+    try {
+      if (status) await load(views[status]);
+    } catch (problem) {
+      toast(problem.message);
+      if (wanted === status) wanted = choice.value = "";
+    }
+    redraw();
   };
   const change = (order) => {
-    if (older.has(order.id)) older.set(order.id, order);
+    for (const { orders } of Object.values(views)) if (orders.has(order.id)) orders.set(order.id, order);
     panels.patch("orders", (orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
   };
+  const choice = el("select", { class: "choice", "aria-label": "Which orders", onchange: (event) => choose(event.target.value) },
+    el("option", { value: "" }, "All"), Object.entries(LOOK).map(([status, [, words]]) => el("option", { value: status }, words)));
 
   return panelCard(panels, "orders", "Recent orders", (recent) => {
-    const orders = all(panels, older);
-    if (!orders.length) return nothing(panels);
+    const view = views[wanted];
+    const orders = all(panels, view);
+    if (!orders.length) return wanted ? none(view) : nothing(panels);
     const first = seen.size === 0;
     const rows = orders.slice(0, shown).map((order) => row(order, change, !first && !seen.has(order.id)));
     for (const order of orders) seen.add(order.id);
-    const isMore = shown < orders.length || (cursor !== null && recent.length >= 20);
+    const isMore = shown < orders.length || (view.cursor !== null && (wanted !== "" || recent.length >= 20));
     return [
       el("table", { class: "orders", role: "table" },
         el("thead", {}, el("tr", {}, ["Order", "Placed", "Items"].map((title) => el("th", { scope: "col" }, title)),
@@ -57,14 +80,16 @@ export function ordersCard(panels) {
       isMore && el("div", { class: "more" },
         el("button", { class: "button small", type: "button", "data-key": "more", onclick: (event) => more(event.currentTarget) }, "Show more")),
     ];
-  }, { flush: true });
+  }, { head: [choice], flush: true });
 }
 
-/** The panel's orders and the older ones, each once, the newest first; what the panel says of one counts. */
-function all(panels, older) {
-  const byId = new Map([...older, ...(panels.of("orders")?.data ?? []).map((order) => [order.id, order])]);
-  return [...byId.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+/** The panel's orders and the older ones of that status, each once, the newest first; what the panel says of one counts. */
+function all(panels, { status, orders }) {
+  const byId = new Map([...orders, ...(panels.of("orders")?.data ?? []).map((order) => [order.id, order])]);
+  return [...byId.values()].filter((order) => !status || order.status === status).sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
 }
+
+const none = ({ status, cursor }) => el("p", { class: "empty" }, cursor === undefined ? "Looking…" : `No order is ${LOOK[status][1].toLowerCase()}.`);
 
 const nothing = (panels) => el("div", { class: "empty" },
   el("p", {}, "No orders yet."),
@@ -88,6 +113,9 @@ function actions(order, change) {
   const name = shortId(order.id);
   if (order.status === "created") {
     buttons.push(el("button", { class: "button small", type: "button", "data-key": `pay-${order.id}`, "aria-label": `Pay order ${name}`, onclick: (event) => move(event.currentTarget, order, "pay", "has been paid", change) }, "Pay"));
+  }
+  if (order.status === "paid" && claims().role === "admin") {
+    buttons.push(el("button", { class: "button small", type: "button", "data-key": `ship-${order.id}`, "aria-label": `Ship order ${name}`, onclick: (event) => move(event.currentTarget, order, "ship", "has been shipped", change) }, "Ship"));
   }
   if (["created", "paid"].includes(order.status)) {
     buttons.push(el("button", { class: "button small", type: "button", "data-key": `cancel-${order.id}`, "aria-label": `Cancel order ${name}`, onclick: (event) => cancel(event.currentTarget, order, change) }, "Cancel"));
