@@ -74,7 +74,7 @@ async def run(conditions: Conditions, folder: Path, say: Say) -> Outcome:
             async with running_dashboard(folder, processes, servers, code.path if code else None, **PATIENT) as up:
                 outcome = await _roll(up, conditions, say, code)
             if conditions.record:
-                statements.keep(servers.postgres.log)
+                statements.keep(servers.by_name["postgres"].log)
             return outcome
     finally:
         await asyncio.to_thread(processes.close, 3)
