@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env help install run test lint types e2e containers manifests fuzz sbom screenshots chaos bench
+.PHONY: env secrets docs help install run test lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
 
 INSTALL := @services/local/install.sh
 PROCESSES ?= 2
@@ -15,7 +15,7 @@ run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--eph
 	@exec .venv/bin/dashboard up $(ARGS)
 
 test: ## Run every test but the long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=2)
-	$(INSTALL) python servers browser
+	$(INSTALL) python servers browser prometheus
 	.venv/bin/pytest -m "not long and not docker" -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: ## Check style, formatting, which package may import which, and for known vulnerabilities (AUDIT=required)
@@ -32,7 +32,9 @@ types: ## Check types
 env: ## Write a .env with fresh secrets for docker compose, where there is none
 	@python3 deploy/compose/env.py
 
-.PHONY: docs
+secrets: ## Write ./secrets for deploy/compose/production.yml, where there is none
+	@python3 deploy/compose/secret_files.py
+
 docs: ## Write docs/reference anew: API, events, configuration
 	$(INSTALL) python
 	@.venv/bin/python -m tests.docs
@@ -41,13 +43,21 @@ screenshots: ## Take the README's pictures anew
 	$(INSTALL) python rabbitmq browser
 	.venv/bin/python -m tests.e2e.screenshots
 
+observe: ## Picture the Grafana dashboards from a real Prometheus, with everything under load (OBSERVE_SECONDS=240)
+	$(INSTALL) python rabbitmq browser prometheus
+	.venv/bin/python -m tests.observe $(ARGS)
+
 e2e: ## Run the tests that start the whole stack
 	$(INSTALL) python servers browser
 	.venv/bin/pytest -m e2e $(ARGS)
 
 containers: ## Run the tests that need Docker
 	$(INSTALL) python
-	TEST_BACKENDS=docker .venv/bin/pytest -m docker $(ARGS)
+	TEST_BACKENDS=docker .venv/bin/pytest -m "docker and not long" $(ARGS)
+
+production: ## Upgrade, back up, destroy and restore the production shape of docker compose, under requests
+	$(INSTALL) python
+	TEST_BACKENDS=docker .venv/bin/pytest -m "docker and long" $(ARGS)
 
 manifests: ## Hold what is for Kubernetes to the API's schemas, and start its processes as it says
 	$(INSTALL) python servers
@@ -67,6 +77,18 @@ chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SE
 	$(INSTALL) python servers
 	.venv/bin/python -m tests.chaos $(ARGS)
 
-bench: ## Measure, and write docs/performance.md (BENCH=gateway,faults,orders,worker,relay,pictures,reports,streams,overload,system)
+rolling: ## Restart every process under load, and count what failed or was lost (ARGS="--rounds 3 --rate 20")
+	$(INSTALL) python servers
+	.venv/bin/python -m tests.rolling $(ARGS)
+
+cluster: ## Lose a node of a RabbitMQ cluster, then the primary of a Postgres pair, under load, and count (ARGS="node --seed 8")
+	$(INSTALL) python servers
+	.venv/bin/python -m tests.cluster $(ARGS)
+
+scaling: ## Compute and simulate how far it grows, and write docs/scaling.md (ARGS=measure takes its own figures anew)
+	$(INSTALL) python servers
+	.venv/bin/python -m tests.scaling $(ARGS)
+
+bench: ## Measure, and write docs/performance.md (BENCH=gateway,faults,orders,worker,relay,pictures,reports,streams,overload,traces,system)
 	$(INSTALL) python rabbitmq bench
 	.venv/bin/python -m tests.bench $(ARGS)

@@ -60,14 +60,18 @@ def migrate(
     patience: Annotated[float, typer.Option(help="How long to wait, in seconds.")] = 600,
 ) -> None:
     """Bring the databases to the newest schema; all three when none is named. A newer one is left as it is."""
-    migrated = importlib.import_module("shared.migrated")
     for name in names or WITH_DATABASE:
         _check(name, WITH_DATABASE)
         url = _setting(f"{name.upper()}_DATABASE_URL")
         if wait:
             _wait_for_schema(name, url, patience)
-        elif migrated.is_missing(name, url):
-            importlib.import_module("shared.migrations").migrate(name, url)
+        else:
+            _migrate(name, url)
+
+
+def _migrate(name: str, url: str) -> None:
+    if importlib.import_module("shared.migrated").is_missing(name, url):
+        importlib.import_module("shared.migrations").migrate(name, url)
 
 
 def _wait_for_schema(name: str, url: str, patience_s: float) -> None:
@@ -103,6 +107,49 @@ def mail(
         _fail(f"there is no mail {mail_id}")
     else:
         show_one(found, as_json=as_json)
+
+
+@app.command()
+def trace(
+    trace_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Show this trace, or the one that begins so.")
+    ] = None,
+    count: Annotated[int, typer.Option(help="So many of the newest, when none is named.")] = 20,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = Path(".local"),
+) -> None:
+    """List the newest traces of what `dashboard up` runs, or show one as a waterfall."""
+    _need_local_stack()
+    from services.local.show_trace import show_newest, show_one
+    from services.local.traces import Traces
+
+    traces = Traces(data_dir / "traces.sqlite")
+    if trace_id is None:
+        show_newest(traces, count, as_json=as_json)
+        return
+    spans = traces.get(trace_id.lower())
+    if len({span.trace_id for span in spans}) != 1:
+        _fail(f"{'several traces begin' if spans else 'there is no trace that begins'} with {trace_id}")
+    show_one(spans, as_json=as_json)
+
+
+@app.command()
+def roll(
+    data_dir: DataDirOption = Path(".local"),
+    migrated: Annotated[bool, typer.Option(help="Bring the databases to the newest schema first.")] = True,
+) -> None:
+    """Restart every process of `dashboard up`, one after the other, on the code as it is now."""
+    _need_local_stack()
+    from services.local.errors import StackError
+    from services.local.roll import databases
+    from services.local.roll import roll as roll_all
+
+    try:
+        for name, url in databases(data_dir).items() if migrated else ():
+            _migrate(name, url)
+        roll_all(data_dir, typer.echo)
+    except StackError as error:
+        _fail(str(error))
 
 
 app.command()(status)

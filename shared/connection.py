@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 import msgspec
+from uvicorn.server import ServerState
 
 from shared import errors
 from shared.trailers import TrailersProtocol
@@ -49,6 +50,12 @@ class Gate(Protocol):
 
 class _Refused(Exception):
     """Stops the parser; what the client is told is noted."""
+
+
+class Ending(ServerState):
+    """What the connections of one server share: whether it is about to end."""
+
+    has_begun = False
 
 
 class GuardedProtocol(TrailersProtocol):
@@ -101,6 +108,8 @@ class GuardedProtocol(TrailersProtocol):
         if gate is not None and not shut and not self.pipeline:  # what is in the pipeline may never be begun
             gate.let_in()
             self.scope[LET_IN] = True  # type: ignore[literal-required]
+        if isinstance(self.server_state, Ending) and self.server_state.has_begun:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -137,6 +146,11 @@ class GuardedProtocol(TrailersProtocol):
             self._since += interval_s
         elif now - self._since > self._allowed_s():
             self.refuse(HTTPStatus.REQUEST_TIMEOUT)
+
+    def drain(self) -> None:
+        """The answer under way is the last, and says so. So are those that begin while `Ending.has_begun`."""
+        if self._is_answering() and not self.cycle.response_started:
+            self.cycle.keep_alive = False
 
     def refuse(self, status: HTTPStatus) -> None:
         """Say so where no other answer has begun, and close."""

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from shared import trailers
+from shared import primary, trailers
 from shared.background import until
 from shared.csv_body import Body, Start, accepts_gzip
 from shared.csv_cells import FORMULA_STARTS
@@ -111,7 +111,7 @@ class Exporter:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = await asyncpg.connect(
+        connection = await primary.connect(
             self._settings.database_url,
             timeout=CONNECT_TIMEOUT_S,
             server_settings={

@@ -1,7 +1,7 @@
 """One Postgres database of a service: SQLAlchemy sessions for ordinary work, an asyncpg pool where it is hot."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -12,18 +12,26 @@ import sqlalchemy as sa
 from asyncpg.pool import PoolConnectionProxy
 from pydantic import Field
 from sqlalchemy import exc
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
+from shared import primary, tracing
+from shared.pools import POOLS, Line
 from shared.settings import ServiceSettings
+from shared.tracing import Kind
 
 CONNECT_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 3.0
+LISTENER_CLOSE_TIMEOUT_S = 1.0
 
 IN_INDEX_ORDER = {"enable_bitmapscan": "off", "random_page_cost": "1.1"}
 """For the hot reads: a user's newest rows, by an index that has them in that order. Where most users have few rows,
 Postgres would rather gather and sort all of a user's, which takes those who have ten thousand 500 times as long."""
+
+_SPAN, _SAYS = "postgresql", {"db.system.name": "postgresql"}
+"""Of a trace: from the wish for a connection until it is given back."""
 
 Connection = PoolConnectionProxy
 Pool = asyncpg.Pool
@@ -56,7 +64,10 @@ class DatabaseSettings(ServiceSettings):
     """The settings of a service with a database."""
 
     database_url: str
-    """`postgresql://user:password@host:port/name`"""
+    """`postgresql://user:password@host:port/name`; of several hosts, `host:port,host:port`, the primary is used."""
+    listen_database_url: str = ""
+    """The same database past a pooler such as PgBouncer, for notifications, which need a session of one's own. Empty is
+    the same address."""
     pool_size: int = 10
     """Connections of each of the two pools, at most. A panel read takes about a millisecond, so ten serve thousands a
     second: more only queue for the same cores inside Postgres, and a hundred is all that it gives to all processes."""
@@ -70,13 +81,27 @@ class DatabaseSettings(ServiceSettings):
     locks would stay for hours. Longer than any job's effect outside the database takes; 0 is without end."""
 
 
+class WatchedPool(AsyncAdaptedQueuePool):
+    """SQLAlchemy's pool, with the line of those who wait for one of its connections."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.line = Line((exc.TimeoutError,))
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        with self.line:
+            return super()._do_get()
+
+
 class Database:
     """Both ways to one database. Connects when first used, so that a service starts without it."""
 
-    def __init__(self, engine: AsyncEngine, pool: Pool) -> None:
+    def __init__(self, engine: AsyncEngine, pool: Pool, listen_url: str) -> None:
         self.engine = engine
         self.pool = pool
+        self._listen_url = listen_url
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._line = Line()
 
     @classmethod
     @asynccontextmanager
@@ -86,21 +111,20 @@ class Database:
             "lock_timeout": f"{settings.lock_timeout_s * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{settings.idle_transaction_timeout_s * 1000:.0f}",
         }
-        engine = create_async_engine(
-            sqlalchemy_url(settings.database_url),
+        engine = primary.create_engine(
+            settings.database_url,
+            timeout=CONNECT_TIMEOUT_S,
+            connection={"command_timeout": COMMAND_TIMEOUT_S, "server_settings": session},
+            poolclass=WatchedPool,
             pool_size=settings.pool_size,
             max_overflow=0,
             pool_timeout=ACQUIRE_TIMEOUT_S,
             pool_pre_ping=True,
             hide_parameters=True,  # else they would be in errors, and so in logs
-            connect_args={
-                "timeout": CONNECT_TIMEOUT_S,
-                "command_timeout": COMMAND_TIMEOUT_S,
-                "server_settings": session,
-            },
         )
-        pool = asyncpg.create_pool(
+        pool = asyncpg.create_pool(  # type: ignore[call-overload]  # its stub wants every option by name
             settings.database_url,
+            connect=primary.connect,
             min_size=0,
             max_size=settings.pool_size,
             timeout=CONNECT_TIMEOUT_S,
@@ -109,7 +133,9 @@ class Database:
             reset=_leave_session,
         )
         try:
-            yield cls(engine, await pool)
+            db = cls(engine, await pool, settings.listen_database_url or settings.database_url)
+            db.watch()
+            yield db
         finally:
             await engine.dispose()
             await _close(pool)
@@ -117,8 +143,9 @@ class Database:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
         """A session in a transaction, committed at the end: do it at the edge, before the answer goes out."""
-        async with self._sessions.begin() as session:
-            yield session
+        with tracing.span(_SPAN, Kind.CLIENT, _SAYS):
+            async with self._sessions.begin() as session:
+                yield session
 
     @asynccontextmanager
     async def connection(self, timeout_s: float = ACQUIRE_TIMEOUT_S) -> AsyncIterator[Connection]:
@@ -127,8 +154,32 @@ class Database:
         An open transaction is rolled back at the end. Other state of the session (SET, LISTEN, advisory locks) is
         not undone: whoever makes it takes it back.
         """
-        async with self.pool.acquire(timeout=timeout_s) as connection:
+        with tracing.span(_SPAN, Kind.CLIENT, _SAYS):
+            with self._line:
+                connection = await self.pool.acquire(timeout=timeout_s)
+            try:
+                yield connection
+            finally:
+                await self.pool.release(connection)
+
+    def watch(self) -> None:
+        """Have metrics tell how much of both pools is in use."""
+        pool, sessions = self.pool, self.engine.pool
+        if isinstance(sessions, WatchedPool):
+            POOLS.watch("postgres_sessions", sessions.checkedout, sessions.size, sessions.line)
+        POOLS.watch("postgres", lambda: pool.get_size() - pool.get_idle_size(), pool.get_max_size, self._line)
+
+    @asynccontextmanager
+    async def listening(self, channel: str, told: Callable[..., None]) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of its own, by which `told` is called for every notification, and when it is lost."""
+        connection = await primary.connect(self._listen_url, timeout=CONNECT_TIMEOUT_S)
+        try:
+            connection.add_termination_listener(told)
+            await connection.add_listener(channel, told)
             yield connection
+        finally:
+            with suppress(*UNAVAILABLE):
+                await connection.close(timeout=LISTENER_CLOSE_TIMEOUT_S)
 
     async def ping(self) -> None:
         """Raises when the database does not answer."""
@@ -145,11 +196,6 @@ async def _close(pool: Pool) -> None:
 
 async def _leave_session(_: asyncpg.Connection) -> None:
     """Instead of asyncpg's RESET ALL after each use: a round trip that costs a third of a short query."""
-
-
-def sqlalchemy_url(url: str) -> str:
-    """The same database for SQLAlchemy's asyncpg dialect."""
-    return "postgresql+asyncpg://" + url.split("://", 1)[1]
 
 
 def is_outage(error: Exception) -> bool:

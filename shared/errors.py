@@ -31,7 +31,7 @@ class Problem(BaseModel):
     detail: str
     code: str = Field(description="the last part of `type`, for programs", examples=["order_not_found"])
     request_id: str | None = None
-    trace_id: str | None = None
+    trace_id: str | None = Field(None, description="the W3C trace id, which logs and traces know it by")
     errors: list[FieldError] | None = Field(None, description="the fields that were refused")
 
 

@@ -7,21 +7,34 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command, context
 from alembic.config import Config
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.db import sqlalchemy_url
+from shared.primary import create_engine
 
+CONNECT_TIMEOUT_S = 60.0
 LOCK = 0x_DA5B_0A4D
 """The advisory lock that one migration at a time holds."""
 
+LOCK_TIMEOUT = "3s"
+"""How long a statement of a migration waits for a table: whoever comes after it waits behind it as long."""
+LOCK_ATTEMPTS = 20
+LOCK_PAUSE_S = 0.5
+LOCK_NOT_AVAILABLE = "55P03"
 
-def migrate(service: str, url: str) -> None:
-    """Bring a service's database to the newest schema. Safe to run twice at once."""
+
+def migrate(service: str, url: str, to: str = "head") -> None:
+    """Bring a service's database to the newest schema. Safe to run twice at once, and under load: a revision that does
+    not get its locks soon gives way, and is tried again. Raises when it never gets them; what came before it stays."""
+    upgrade(Path(__file__).parent.parent / "services" / service / "migrations", url, to)
+
+
+def upgrade(folder: Path, url: str, to: str = "head") -> None:
+    """The same, of the migrations in a folder."""
     config = Config()
-    folder = Path(__file__).parent.parent / "services" / service / "migrations"
     config.set_main_option("script_location", str(folder))
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def run_migrations(metadata: sa.MetaData) -> None:
@@ -30,14 +43,33 @@ def run_migrations(metadata: sa.MetaData) -> None:
 
 
 async def _run_migrations(metadata: sa.MetaData, url: str) -> None:
-    engine = create_async_engine(sqlalchemy_url(url), poolclass=sa.NullPool)
-    async with engine.begin() as connection:
-        await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-        await connection.run_sync(_upgrade, metadata)
+    engine = create_engine(url, timeout=CONNECT_TIMEOUT_S, poolclass=sa.NullPool)
+    async with engine.connect() as connection:
+        await _take_turn(connection)
+        for attempt in range(1, LOCK_ATTEMPTS + 1):
+            try:
+                await connection.run_sync(_upgrade, metadata)
+                break
+            except DBAPIError as failed:
+                await connection.rollback()
+                if getattr(failed.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE or attempt == LOCK_ATTEMPTS:
+                    raise
+                await asyncio.sleep(LOCK_PAUSE_S)
     await engine.dispose()
+
+
+async def _take_turn(connection: AsyncConnection) -> None:
+    """The lock is the session's, since each revision is a transaction of its own. Who waits for it holds no snapshot,
+    for which a `CREATE INDEX CONCURRENTLY` would wait in turn."""
+    while not await connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}):
+        await connection.rollback()
+        await asyncio.sleep(LOCK_PAUSE_S)
+    await connection.execute(sa.text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+    await connection.commit()
 
 
 def _upgrade(connection: sa.Connection, metadata: sa.MetaData) -> None:
     options: dict[str, Any] = {"compare_type": True, "compare_server_default": True}
-    context.configure(connection=connection, target_metadata=metadata, **options)
-    context.run_migrations()
+    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True, **options)
+    with context.begin_transaction():
+        context.run_migrations()

@@ -6,7 +6,8 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
 from starlette.responses import JSONResponse, Response
 
 CHECK_TIMEOUT_S = 2.0
@@ -72,9 +73,10 @@ metrics = APIRouter(include_in_schema=False)
 
 
 @metrics.get("/metrics")
-async def read_metrics() -> Response:
-    """Prometheus' text format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+async def read_metrics(request: Request) -> Response:
+    """Prometheus' text format; OpenMetrics, which has exemplars, for who accepts it."""
+    encode, media_type = choose_encoder(request.headers.get("Accept", ""))
+    return Response(encode(REGISTRY), media_type=media_type)
 
 
 def internal_app(app: FastAPI) -> FastAPI:

@@ -13,7 +13,7 @@ from shared.relay import Relay
 
 class ProducerSettings(DatabaseSettings):
     rabbitmq_url: str
-    """`amqp://user:password@host:port/vhost`"""
+    """`amqp://user:password@host:port/vhost`; one for each node of a cluster, separated by commas."""
 
 
 @asynccontextmanager

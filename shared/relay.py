@@ -14,11 +14,13 @@ from aio_pika.abc import AbstractChannel, AbstractExchange
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError, ChannelInvalidStateError, PublishError
 from prometheus_client import Counter, Gauge
 
-from shared import outbox, topology
-from shared.amqp import with_heartbeat
-from shared.clock import rfc3339
+from shared import outbox, topology, tracing
+from shared.amqp import Nodes
+from shared.clock import now, rfc3339
 from shared.db import UNAVAILABLE, Connection, Database
 from shared.logs import get_logger
+from shared.telemetry import Trace
+from shared.tracing import Kind
 
 PUBLISHED = Counter("outbox_published_total", "Events that the broker has confirmed.")
 RETURNED = Counter("outbox_returned_total", "Events that no queue was bound for; they stay in the outbox.")
@@ -47,7 +49,6 @@ class Relay:
     POLL_S = 1.0
     """How long a row may wait when its NOTIFY was missed."""
     CONNECT_TIMEOUT_S = 5.0
-    CLOSE_TIMEOUT_S = 1.0
     PUBLISH_TIMEOUT_S = 10.0
     """Its own, around the whole call: a publish hangs while the connection is down."""
     RETURNED_DELAY_S = 5.0
@@ -56,7 +57,7 @@ class Relay:
 
     def __init__(self, db: Database, rabbitmq_url: str, source: str) -> None:
         self._db = db
-        self._url = rabbitmq_url
+        self._nodes = Nodes(rabbitmq_url)
         self._source = f"/{source}"
         self._connected = False
 
@@ -64,16 +65,16 @@ class Relay:
         """Until cancelled. Raises only `TopologyMismatch`, which no retry would mend."""
         while True:
             try:
-                async with self._channel() as channel, self._wakeups() as wakeup:
+                async with self._channel() as channel, self._wakeups() as (wakeup, listener):
                     exchange = await topology.declare(channel)
                     channel.close_callbacks.add(lambda *_: wakeup.set())
                     self._connected = True
                     log.info("relay running", source=self._source)
-                    while not channel.is_closed:
+                    while not (channel.is_closed or listener.is_closed()):
                         wakeup.clear()
                         if await self.relay_batch(exchange) < self.BATCH:
                             await self._wait(wakeup)
-                    log.warning("relay has lost its broker")
+                    log.warning("relay has lost its broker or its notifications")
             except DOWN as down:
                 log.warning("relay waits for its broker or database", error=repr(down))
             finally:
@@ -99,8 +100,17 @@ class Relay:
         return len(rows)
 
     async def _publish(self, exchange: AbstractExchange, row: asyncpg.Record) -> None:
+        cause = Trace.parse(row["traceparent"])
+        if cause is None or not cause.sampled:
+            await self._send(exchange, row, row["traceparent"])
+            return
+        with tracing.follow(cause, f"publish {topology.EVENTS}", Kind.PRODUCER) as span:
+            span.set(_attributes(row))
+            await self._send(exchange, row, str(span.trace) if span.recorded else row["traceparent"])
+
+    async def _send(self, exchange: AbstractExchange, row: asyncpg.Record, traceparent: str | None) -> None:
         async with asyncio.timeout(self.PUBLISH_TIMEOUT_S):
-            await exchange.publish(self._message(row), row["type"], mandatory=True)
+            await exchange.publish(self._message(row, traceparent), row["type"], mandatory=True)
 
     async def _settle(self, connection: Connection, rows: Sequence[asyncpg.Record], outcomes: Sequence[object]) -> None:
         confirmed = [row["id"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
@@ -112,7 +122,7 @@ class Relay:
             RETURNED.inc(len(returned))
             log.error("events returned: no queue is bound for them", count=len(returned), first=str(returned[0]))
 
-    def _message(self, row: asyncpg.Record) -> aio_pika.Message:
+    def _message(self, row: asyncpg.Record, traceparent: str | None) -> aio_pika.Message:
         headers = {
             "specversion": "1.0",
             "id": str(row["id"]),
@@ -122,8 +132,8 @@ class Relay:
             "subject": str(row["user_id"]),
             "dataschema": row["dataschema"],
         }
-        if row["traceparent"]:
-            headers["traceparent"] = row["traceparent"]
+        if traceparent:
+            headers["traceparent"] = traceparent
         return aio_pika.Message(
             row["payload"].encode(),
             headers=dict(headers),
@@ -154,7 +164,7 @@ class Relay:
     @asynccontextmanager
     async def _channel(self) -> AsyncIterator[AbstractChannel]:
         # Closed also when it could not connect: else its finalizer tries to, in whatever moment that comes.
-        async with self.CONNECTION(with_heartbeat(self._url)) as connection:
+        async with self.CONNECTION(self._nodes.next()) as connection:
             try:
                 await connection.connect(timeout=self.CONNECT_TIMEOUT_S)
             except CONNECTION_EXCEPTIONS as away:  # StopAsyncIteration among them, which no generator may let through
@@ -162,16 +172,23 @@ class Relay:
             yield await connection.channel(publisher_confirms=True, on_return_raises=True)
 
     @asynccontextmanager
-    async def _wakeups(self) -> AsyncIterator[asyncio.Event]:
+    async def _wakeups(self) -> AsyncIterator[tuple[asyncio.Event, asyncpg.Connection]]:
         event = asyncio.Event()
 
         def wake(*_: object) -> None:
             event.set()
 
-        async with self._db.connection() as connection:
-            await connection.add_listener(outbox.CHANNEL, wake)
-            try:
-                yield event
-            finally:
-                with suppress(*UNAVAILABLE):  # no UNLISTEN: its answer may never come
-                    await connection.close(timeout=self.CLOSE_TIMEOUT_S)
+        async with self._db.listening(outbox.CHANNEL, wake) as listener:
+            yield event, listener
+
+
+def _attributes(row: asyncpg.Record) -> tracing.Attributes:
+    return {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.name": "publish",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": topology.EVENTS,
+        "messaging.rabbitmq.destination.routing_key": row["type"],
+        "messaging.message.id": str(row["id"]),
+        "dashboard.outbox.waited_ms": int((now() - row["created_at"]).total_seconds() * 1000),
+    }

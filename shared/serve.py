@@ -7,24 +7,21 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator
-from functools import partial
+import time
+from collections.abc import Generator
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from shared import logs
+from shared import logs, telemetry, tracing
 from shared.background import Background
-from shared.connection import GuardedProtocol, sweep
+from shared.connection import Ending, GuardedProtocol, sweep
 from shared.settings import ServiceSettings
 
 KEEP_ALIVE_S = 75
 """Longer than clients keep an idle connection, so that it is they who close it."""
-
-LAST_WORDS_S = 0.2
-"""At the end, who has just connected may still send a request: uvicorn would close the connection unheard."""
 
 ACCEPTS_A_TURN = 16
 """libuv accepts one connection in a turn of the event loop, from each socket that listens. A busy loop has twenty turns
@@ -35,17 +32,31 @@ COLLECT_AFTER = 50_000
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to `run`, and lets go of peers that are too slow, or take nothing of what
-    they were sent."""
+    """A uvicorn server that leaves signals to `run`, lets go of peers that are too slow, or take nothing of what they
+    were sent, and at its end leaves no request unheard: `drain_s` is how long it listens to who is connected."""
 
+    TICK_S = 0.1
+    """uvicorn's."""
     CHECK_EVERY = 10
-    """Ticks of a tenth of a second."""
+    """Ticks."""
     PEER_PATIENCE_MS = 60_000
+    LOOK_EVERY_S = 0.02
+    _due: float
+    """When the next tick should come."""
+
+    def __init__(self, config: uvicorn.Config, drain_s: float = 0.2) -> None:
+        super().__init__(config)
+        self.server_state = self._ending = Ending()
+        self._drain_s = drain_s
 
     async def on_tick(self, counter: int) -> bool:
+        if counter:  # by a clock of its own: the loop's stands still while it works
+            telemetry.LOOP_LAG.observe(max(0.0, time.monotonic() - self._due))
         if counter % self.CHECK_EVERY == 0:
-            sweep(self.server_state.connections, asyncio.get_running_loop().time(), self.CHECK_EVERY / 10)
-        return await super().on_tick(counter)
+            sweep(self.server_state.connections, asyncio.get_running_loop().time(), self.CHECK_EVERY * self.TICK_S)
+        ended = await super().on_tick(counter)
+        self._due = time.monotonic() + self.TICK_S
+        return ended
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -56,19 +67,40 @@ class Server(uvicorn.Server):
                     same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.PEER_PATIENCE_MS)
 
     async def _listen_more(self) -> None:
-        protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
-        made = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         loop = asyncio.get_running_loop()
         for listening in [one for server in self.servers for one in server.sockets]:
             for _ in range(ACCEPTS_A_TURN - 1):
                 copy = socket.socket(fileno=os.dup(listening.fileno()))
-                self.servers.append(await loop.create_server(made, sock=copy, backlog=self.config.backlog))
+                self.servers.append(await loop.create_server(self._protocol, sock=copy, backlog=self.config.backlog))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        await asyncio.sleep(LAST_WORDS_S)
+        """uvicorn would reset who has just connected, and close idle connections while a request may be on its way."""
+        self._ending.has_begun = True
+        await self._stop_listening()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, GuardedProtocol):
+                connection.drain()
+        for _ in range(int(self._drain_s / self.LOOK_EVERY_S)):
+            if not self.server_state.connections or self.force_exit:
+                break
+            await asyncio.sleep(self.LOOK_EVERY_S)
         await super().shutdown(sockets)
+
+    async def _stop_listening(self) -> None:
+        """Closes the listeners, and takes in those who have connected to them."""
+        loop = asyncio.get_running_loop()
+        waiting: list[socket.socket] = []
+        for server in self.servers:
+            listeners = [socket.socket(fileno=os.dup(one.fileno())) for one in server.sockets]
+            server.close()
+            for listener in listeners:
+                waiting += _accept_all(listener)
+        for one in waiting:
+            await loop.connect_accepted_socket(self._protocol, one)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind = self.config.http_protocol_class
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -85,7 +117,8 @@ def run(service: str, app: FastAPI, settings: ServiceSettings, internal: tuple[A
     if internal:
         servers.append(_server(internal[0], settings, internal[1], lifespan="off"))
     _spare_the_collector()
-    uvloop.run(_serve(servers, app))
+    with tracing.exporting(service, settings):
+        uvloop.run(_serve(servers, app))
     background: Background | None = getattr(app.state, "background", None)
     if background and background.failure:
         sys.exit(f"{service}: {background.failure}")
@@ -116,8 +149,22 @@ def _server(app: ASGIApp, settings: ServiceSettings, port: int, lifespan: str) -
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=int(settings.shutdown_grace_s),
-        )
+        ),
+        settings.drain_s,
     )
+
+
+def _accept_all(listener: socket.socket) -> list[socket.socket]:
+    """Who waits to be accepted; then nobody can connect any more."""
+    accepted = []
+    with listener:
+        listener.setblocking(False)
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            while True:
+                one, _ = listener.accept()
+                one.setblocking(False)
+                accepted.append(one)
+    return accepted
 
 
 async def _serve(servers: list[Server], app: FastAPI) -> None:

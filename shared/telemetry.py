@@ -6,15 +6,24 @@ from contextvars import ContextVar
 from functools import lru_cache
 
 import msgspec
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Histogram, disable_created_metrics
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+
+SAMPLED, NOT_SAMPLED = "01", "00"
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
 
 HTTP_REQUESTS = Histogram(
     "http_request_duration_seconds",
     "Duration of HTTP requests by route template, method and status.",
     ["route", "method", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+LOOP_LAG = Histogram(
+    "event_loop_lag_seconds",
+    "How late the event loop was, looked at ten times a second.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 UNHANDLED = Counter("unhandled_exceptions_total", "Exceptions that reached the edge of the process.", ["route"])
 
@@ -31,11 +40,11 @@ def random_hex(digits: int) -> str:
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """One position in a trace: `trace_id` 32 and `span_id` 16 hex digits, `flags` 2."""
+    """One position in a trace: `trace_id` 32 and `span_id` 16 hex digits; `flags` say whether it is recorded."""
 
     trace_id: str
     span_id: str
-    flags: str = "01"
+    flags: str = NOT_SAMPLED
 
     @classmethod
     def start(cls) -> "Trace":
@@ -46,20 +55,31 @@ class Trace(msgspec.Struct, frozen=True):
     def parse(cls, traceparent: str | None) -> "Trace | None":
         """What a `traceparent` header says (https://www.w3.org/TR/trace-context/); None when it is not one."""
         match = _TRACEPARENT.fullmatch(traceparent or "")
-        return cls(*match.groups()) if match else None
+        return cls(match[1], match[2], SAMPLED if int(match[3], 16) & 1 else NOT_SAMPLED) if match else None
 
-    def child(self) -> "Trace":
+    @property
+    def sampled(self) -> bool:
+        return self.flags == SAMPLED
+
+    def child(self, flags: str | None = None) -> "Trace":
         """The next span of the same trace."""
-        return Trace(self.trace_id, random_hex(16), self.flags)
+        return Trace(self.trace_id, random_hex(16), flags or self.flags)
 
     def __str__(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
 
 
+class Sampling:
+    """Which part of the traces that begin in this process is recorded; none until somebody says so."""
+
+    share = 0.0
+
+
 def begin() -> tuple[str, Trace]:
-    """A request id of 32 hex digits and the beginning of a trace, from one look into the generator."""
+    """A request id of 32 hex digits and the beginning of a trace, which is sampled or not from here on."""
     digits = random_hex(80)
-    return digits[:32], Trace(digits[32:64], digits[64:])
+    sampled = Sampling.share and random.random() < Sampling.share
+    return digits[:32], Trace(digits[32:64], digits[64:], SAMPLED if sampled else NOT_SAMPLED)
 
 
 current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
@@ -67,9 +87,10 @@ current_request_id: ContextVar[str | None] = ContextVar("current_request_id", de
 
 
 def request_ids() -> dict[str, str]:
-    """`request_id` and `trace_id` of the request that is being answered; empty outside of one."""
+    """`request_id` of the request that is being answered, `trace_id` of whatever is being done; empty outside."""
     request_id, trace = current_request_id.get(), current_trace.get()
-    return {"request_id": request_id, "trace_id": trace.trace_id} if request_id and trace else {}
+    ids = {"request_id": request_id} if request_id else {}
+    return ids | {"trace_id": trace.trace_id} if trace else ids
 
 
 def traceparent() -> str | None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI
@@ -14,13 +15,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared import errors, logs, problems, telemetry
+from shared import errors, logs, problems, telemetry, tracing
 from shared.connection import Gate
 from shared.logs import get_logger
 from shared.probes import Checks, probes
 from shared.rotation import SecretFiles
 from shared.settings import ServiceSettings
 from shared.tokens import ServiceTokens
+from shared.tracing import NOT_RECORDED, Recorded, Span
 
 log = get_logger(__name__)
 
@@ -31,8 +33,11 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _RAW_REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
 _LENGTH, _TRANSFER = b"content-length", b"transfer-encoding"
 RawHeaders = Mapping[bytes, bytes]
-_UNLOGGED = ("/livez", "/readyz", "/metrics", "/internal/")
+_PROBES = ("/livez", "/readyz", "/metrics")
+_UNLOGGED = (*_PROBES, "/internal/")
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+Heeds = Callable[[Scope], bool]
+"""Whether the caller's word counts on whether a trace is recorded."""
 
 
 class Door(Gate, Protocol):
@@ -66,12 +71,14 @@ def create_app(
     is_outage: Callable[[Exception], bool] = lambda _: False,
     body_limits: Mapping[str, int] | None = None,
     door: Door | None = None,
+    heeds: Heeds = lambda _: True,
 ) -> FastAPI:
     """The application of one service.
 
     `lifespan` builds what the service needs and puts it on `app.state`, and what it depends on in
     `app.state.checks`. `is_outage` tells the exceptions that mean "a dependency is away" (503) from defects (500).
-    `body_limits`: by path, of routes whose bodies may be larger than those of others, in bytes.
+    `body_limits`: by path, of routes whose bodies may be larger than those of others, in bytes. `heeds`: of a service,
+    which only other services reach, everybody's.
     """
     app = Application(
         title=f"Dashboard: {service}",
@@ -82,7 +89,8 @@ def create_app(
         responses={"4XX": {"model": errors.Problem}, "5XX": {"model": errors.Problem}},
     )
     limits = BodyLimits(settings.max_body_bytes, body_limits or {})
-    app.add_middleware(RequestContext, is_outage=is_outage, limits=limits, door=door)
+    context = {"is_outage": is_outage, "limits": limits, "door": door, "heeds": heeds}
+    app.add_middleware(RequestContext, **context)  # type: ignore[arg-type]
     problems.install(app)
     routes = list(routes)
     for route in routes:
@@ -92,7 +100,7 @@ def create_app(
             app.router.routes.append(route)
     app.answer_directly(
         (route for route in routes if isinstance(route, AsgiRoute)),
-        RequestContext(app, is_outage, limits, door),
+        RequestContext(app, is_outage, limits, door, heeds),
         door,
     )
     app.include_router(probes)
@@ -158,10 +166,16 @@ class RequestContext:
     """Gives each request its id and trace, catches what nobody caught, logs and measures. Plain ASGI."""
 
     def __init__(
-        self, app: ASGIApp, is_outage: Callable[[Exception], bool], limits: BodyLimits, door: Door | None = None
+        self,
+        app: ASGIApp,
+        is_outage: Callable[[Exception], bool],
+        limits: BodyLimits,
+        door: Door | None = None,
+        heeds: Heeds = lambda _: True,
     ) -> None:
         self._app = app
         self._door = door
+        self._heeds = heeds
         self._is_outage = is_outage
         self._limits = limits
 
@@ -175,7 +189,7 @@ class RequestContext:
         """Have one HTTP request answered by `app`."""
         began = time.perf_counter()
         headers = dict(scope["headers"])
-        request_id = _identify(headers)
+        request_id, span = self._identify(scope, headers)
         door = self._door
         status = 0
 
@@ -184,6 +198,8 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (_RAW_REQUEST_ID_HEADER, request_id.encode())]
+                if span is not NOT_RECORDED:
+                    message["headers"].append((b"traceresponse", (telemetry.traceparent() or "").encode()))
                 if door is not None:
                     door.leave(scope, message)
             await send(message)
@@ -203,7 +219,25 @@ class RequestContext:
                 raise
             await response(scope, receive, send_with_id)
         finally:
-            _record(scope, status, time.perf_counter() - began)
+            _record(scope, status, time.perf_counter() - began, span)
+
+    def _identify(self, scope: Scope, headers: RawHeaders) -> tuple[str, Span]:
+        """Takes over the caller's request id and trace, or begins new ones: both go into logs, problems and calls."""
+        given = headers.get(_RAW_REQUEST_ID_HEADER)
+        told = headers.get(b"traceparent")
+        fresh_id, trace = telemetry.begin()
+        parent_id = ""
+        if told and (caller := telemetry.Trace.parse(told.decode("latin-1"))):
+            trace = caller.child(caller.flags if self._heeds(scope) else trace.flags)
+            parent_id = caller.span_id
+        request_id = given.decode("latin-1") if given else ""
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = fresh_id
+        if trace.sampled and scope["path"] in _PROBES:
+            trace = trace.child(telemetry.NOT_SAMPLED)
+        telemetry.current_trace.set(trace)
+        telemetry.current_request_id.set(request_id)
+        return request_id, tracing.answer(trace, parent_id)
 
     def _response_to(self, error: Exception, scope: Scope) -> Response:
         if isinstance(error, errors.DashboardError):
@@ -218,26 +252,21 @@ class RequestContext:
         return problems.of_error(errors.DashboardError("The error is ours and has been logged."))
 
 
-def _identify(headers: RawHeaders) -> str:
-    """Takes over the caller's request id and trace, or begins new ones: both go into logs, problems and calls."""
-    given = headers.get(_RAW_REQUEST_ID_HEADER)
-    parent = headers.get(b"traceparent")
-    fresh_id, trace = telemetry.begin()
-    if parent and (caller := telemetry.Trace.parse(parent.decode("latin-1"))):
-        trace = caller.child()
-    request_id = given.decode("latin-1") if given else ""
-    if not _REQUEST_ID.fullmatch(request_id):
-        request_id = fresh_id
-    telemetry.current_trace.set(trace)
-    telemetry.current_request_id.set(request_id)
-    return request_id
-
-
-def _record(scope: Scope, status: int, seconds: float) -> None:
+def _record(scope: Scope, status: int, seconds: float, span: Span) -> None:
     route = _template(scope)
-    telemetry.requests_seconds(route, scope["method"], status).observe(seconds)
+    telemetry.requests_seconds(route, scope["method"], status).observe(seconds, tracing.exemplar())
+    if isinstance(span, Recorded):
+        _tell(span, scope["method"], route, status)
     if not scope["path"].startswith(_UNLOGGED):
         logs.log_request(scope["method"], route, status, round(seconds * 1000, 1))
+
+
+def _tell(span: Recorded, method: str, route: str, status: int) -> None:
+    span.name = f"{method} {route}"
+    span.set({"http.request.method": method, "http.route": route, "http.response.status_code": status})
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or not status:
+        span.fail(str(status or "no answer"))
+    span.end()
 
 
 def _template(scope: Scope) -> str:

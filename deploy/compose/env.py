@@ -18,6 +18,7 @@ def contents() -> str:
         "ORDERS_DB_PASSWORD",
         "WORKER_DB_PASSWORD",
         "RABBITMQ_PASSWORD",
+        "GRAFANA_PASSWORD",
     )
     lines = [
         "ENVIRONMENT=production",

@@ -9,7 +9,9 @@ import urllib.request
 from pathlib import Path
 
 URL = os.environ["RABBITMQ_MANAGEMENT_URL"].rstrip("/") + "/api/definitions"
-CREDENTIALS = f"{os.environ['RABBITMQ_USER']}:{os.environ['RABBITMQ_PASSWORD']}"
+FILE = os.environ.get("RABBITMQ_PASSWORD_FILE")
+PASSWORD = Path(FILE).read_text().strip() if FILE else os.environ["RABBITMQ_PASSWORD"]
+CREDENTIALS = f"{os.environ['RABBITMQ_USER']}:{PASSWORD}"
 PATIENCE_S = 120
 
 

@@ -19,6 +19,7 @@ from services.gateway.flights import Flight
 from services.gateway.panel_cache import Fill
 from shared.logs import get_logger
 from shared.panels import MAX_IDS
+from shared.telemetry import Trace, current_trace
 
 log = get_logger(__name__)
 
@@ -88,7 +89,7 @@ class Batcher:
         self._calls |= dict.fromkeys(call.flights, call)
         self._batch_sizes.observe(len(call.flights))
         loop = asyncio.get_running_loop()
-        call.task = loop.create_task(self._carry_out(call), context=call.flights[0].context)
+        call.task = loop.create_task(self._carry_out(call), context=_context_of(call.flights))
         patience = loop.call_later(self._policy.patience_s, self._let_pass, call)
         call.task.add_done_callback(partial(self._ended, call, patience))
 
@@ -140,3 +141,19 @@ class Batcher:
                 other.land(Answer())
             if call.task:
                 call.task.cancel()
+
+
+def _context_of(flights: Sequence[Flight]) -> Context:
+    """That of the first; in the trace of the first that is recorded, if there is one."""
+    for flight in flights:
+        if flight.asker is not None:
+            return _carried(flight.asker, flights)
+    return flights[0].context
+
+
+def _carried(asker: Trace, flights: Sequence[Flight]) -> Context:
+    for flight in flights:
+        flight.carrier = asker
+    context = flights[0].context.copy()
+    context.run(current_trace.set, asker)
+    return context

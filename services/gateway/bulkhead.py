@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from services.gateway import metrics
 from services.gateway.failures import Overloaded
+from shared.pools import POOLS
 
 
 class Bulkhead:
@@ -15,6 +16,7 @@ class Bulkhead:
         self._most = most
         self._held = 0
         metrics.CALLS_IN_FLIGHT.labels(service).set_function(lambda: self._held)
+        POOLS.watch(f"panel_calls_{service}", lambda: self._held, lambda: most)
 
     @property
     def is_full(self) -> bool:

@@ -14,7 +14,6 @@ DashboardError
 └── Unavailable
     ├── NoPanelAvailable
     ├── KeysUnavailable
-    ├── GatewayStopping
     ├── ServiceUnavailable
     ├── AuditUnavailable
     └── OutcomeUnknown
@@ -52,11 +51,6 @@ class BodyTooSlow(DashboardError):
 class TooManyStreams(DashboardError):
     status, code, title = 429, "too_many_streams", "Too many live streams of this user are open"
     headers: ClassVar = {"Retry-After": "10"}
-
-
-class GatewayStopping(Unavailable):
-    code, title = "gateway_stopping", "This process is about to end; try again"
-    headers: ClassVar = {"Retry-After": "1"}
 
 
 class RateLimited(DashboardError):

@@ -4,16 +4,18 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from services.gateway import metrics
-from services.gateway.dashboard import Answer, Dashboard, assemble
+from services.gateway.dashboard import Answer, Dashboard, Remembered, assemble
 from services.gateway.departure import Departure
 from services.gateway.errors import NoPanelAvailable, UserNotFound
 from services.gateway.fetcher import Fetcher
 from services.gateway.gathering import Gathering
 from services.gateway.last_known_good import LastKnownGood
 from services.gateway.panel_cache import PanelCache
+from services.gateway.panel_spans import PanelSpans
 from services.gateway.panels import Panel
 from services.gateway.settings import Settings
-from shared import clock
+from shared import clock, tracing
+from shared.tracing import Kind
 
 RECALL_SHARE = 0.2
 """The part of a short budget that is kept for reading what was known last."""
@@ -47,21 +49,34 @@ class Dashboards:
         gathering = Gathering(self._watch_after_s, departure)
         ends = gathering.began + budget_s - recall_s
         key = str(user_id)
-        asked = panels if anew else self._recall_fresh(gathering, panels, key)
-        if asked:
-            for panel, flight in self._fetcher.fetch(asked, key, anew=anew):
-                gathering.expect(flight, min(ends, gathering.began + panel.timeout_s))
-            await gathering.wait()
-        answers = {panel.name: gathering.answers[panel.name] for panel in panels}
-        failed = [name for name, answer in answers.items() if answer.data is None]
-        if any(answers[name].user_missing for name in failed):
-            raise UserNotFound
-        remembered = await self._known_good.recall(user_id, failed, recall_s) if failed else {}
-        dashboard = assemble(user_id, clock.now(), answers, remembered)
-        self._count(dashboard)
-        if failed and dashboard.is_empty:
-            raise NoPanelAvailable(dashboard.panels)
-        return dashboard, gathering.seconds
+        spans = PanelSpans(trace) if (trace := tracing.recorded()) else None
+        dashboard = None
+        try:
+            asked = panels if anew else self._recall_fresh(gathering, panels, key)
+            if asked:
+                flights = self._fetcher.fetch(asked, key, anew=anew)
+                if spans:
+                    spans.asked(flights)
+                for panel, flight in flights:
+                    gathering.expect(flight, min(ends, gathering.began + panel.timeout_s))
+                await gathering.wait()
+            answers = {panel.name: gathering.answers[panel.name] for panel in panels}
+            failed = [name for name, answer in answers.items() if answer.data is None]
+            if any(answers[name].user_missing for name in failed):
+                raise UserNotFound
+            remembered = await self._recall(user_id, failed, recall_s) if failed else {}
+            dashboard = assemble(user_id, clock.now(), answers, remembered)
+            self._count(dashboard)
+            if failed and dashboard.is_empty:
+                raise NoPanelAvailable(dashboard.panels)
+            return dashboard, gathering.seconds
+        finally:
+            if spans:
+                spans.send(gathering, dashboard)
+
+    async def _recall(self, user_id: UUID, panels: Sequence[str], recall_s: float) -> Mapping[str, Remembered]:
+        with tracing.span("recall", Kind.CLIENT, {"db.system.name": "redis"}):
+            return await self._known_good.recall(user_id, panels, recall_s)
 
     def _recall_fresh(self, gathering: Gathering, panels: Sequence[Panel], user_id: str) -> list[Panel]:
         """Puts what is known and unchanged; returns the panels that must be asked for."""

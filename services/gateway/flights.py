@@ -7,6 +7,7 @@ from typing import Protocol
 from services.gateway import metrics
 from services.gateway.dashboard import Answer
 from services.gateway.panel_cache import Fill
+from shared.telemetry import Trace
 
 
 class Waiter(Protocol):
@@ -21,10 +22,22 @@ class Flight:
     """One panel of one user on its way, and those who wait for it.
 
     `deadline` is the latest of those who joined (monotonic seconds). `fill` says when the flight was opened: what
-    changed after that may be missing from its answer. `context` is the first asker's, for traces and logs.
+    changed after that may be missing from its answer. `context` is the first asker's, for logs. Of traces that are
+    recorded: `asker` is the panel of the first who asked, `carrier` the one that the call belongs to.
     """
 
-    __slots__ = ("_abandoned", "_landed", "_waiters", "context", "deadline", "fill", "panel", "user_id")
+    __slots__ = (
+        "_abandoned",
+        "_landed",
+        "_waiters",
+        "asker",
+        "carrier",
+        "context",
+        "deadline",
+        "fill",
+        "panel",
+        "user_id",
+    )
 
     def __init__(self, panel: str, fill: Fill, context: Context, abandoned: Callable[["Flight"], None]) -> None:
         self.panel = panel
@@ -32,6 +45,8 @@ class Flight:
         self.fill = fill
         self.context = context
         self.deadline = 0.0
+        self.asker: Trace | None = None
+        self.carrier: Trace | None = None
         self._waiters: list[Waiter] = []
         self._abandoned = abandoned
         self._landed: Landed | None = None

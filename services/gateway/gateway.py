@@ -137,6 +137,9 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         app.state.checks.useful["rabbitmq"] = gateway.feed.check
         metrics.CACHE_BYTES.set_function(lambda: gateway.cache.bytes)
         metrics.CACHE_ENTRIES.set_function(lambda: len(gateway.cache))
+        for name, upstream in gateway.upstreams.items():
+            metrics.CONNECTIONS.labels(name, "busy").set_function(upstream.busy)
+            metrics.CONNECTIONS.labels(name, "idle").set_function(upstream.idle)
         background = await stack.enter_async_context(Background())
         app.state.background = background
         app.state.checks.useful["background"] = background.check

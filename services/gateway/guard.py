@@ -16,6 +16,8 @@ from services.gateway.failures import BadAnswer, NotAsked, Overloaded, Refused, 
 from services.gateway.hedging import Latencies, RetryBudget, hedged
 from services.gateway.panels import PANELS, MalformedAnswer, Panel, read_answers
 from services.gateway.upstream import Upstream
+from shared import tracing
+from shared.tracing import Kind
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Guard:
         replica = self._upstream.next_replica()
         p95 = self._latencies[panel.name].p95
         return await hedged(
-            lambda number: self._attempt(panel, user_ids, deadline, replica + number),
+            lambda number: self._traced(number, panel, user_ids, deadline, replica + number),
             None if p95 is None else max(p95, self._policy.hedge_min_s),
             self._may_repeat,
         )
@@ -66,6 +68,15 @@ class Guard:
         if isinstance(failure, NotAsked | Refused):
             return False
         return failure is None or isinstance(failure, UpstreamFailed)
+
+    async def _traced(
+        self, number: int, panel: Panel, user_ids: Sequence[str], deadline: float, replica: int
+    ) -> Sequence[Answer]:
+        with tracing.span(panel.call, Kind.CLIENT) as span:
+            if span.recorded:
+                span.set({"peer.service": self._service, "dashboard.call.users": len(user_ids)})
+                span.set({"dashboard.call.attempt": number + 1})
+            return await self._attempt(panel, user_ids, deadline, replica)
 
     async def _attempt(self, panel: Panel, user_ids: Sequence[str], deadline: float, replica: int) -> Sequence[Answer]:
         permit = self._breaker.admit()
@@ -99,7 +110,7 @@ class Guard:
 
     def _conclude(self, panel: Panel, permit: Permit, failed: bool | None, seconds: float) -> None:
         """`failed` is None when the call was broken off: that tells something only if it took too long already."""
-        self._seconds[panel.name].observe(seconds)
+        self._seconds[panel.name].observe(seconds, tracing.exemplar())
         if not failed:
             self._latencies[panel.name].observe(seconds)
         if seconds >= panel.timeout_s * self._policy.slow_share:

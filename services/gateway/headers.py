@@ -30,7 +30,7 @@ _GATEWAYS_OWN = frozenset(
 """Said to services by the gateway alone."""
 
 _ABOUT_THIS_HOP = frozenset({b"host", b"expect", b"forwarded", b"via", b"x-real-ip"})
-_SET_BY_THE_SERVER = frozenset({b"date", b"server", REQUEST_ID_HEADER.lower().encode()})
+_SET_BY_THE_SERVER = frozenset({b"date", b"server", b"traceresponse", REQUEST_ID_HEADER.lower().encode()})
 
 
 def request_headers(client: RawHeaders, caller: Caller | None, peer: str | None) -> list[tuple[str, str]]:

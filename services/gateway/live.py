@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from services.gateway import metrics
 from services.gateway.changes import Change, UnreadableChange, read_change
 from shared import topology
-from shared.amqp import LOST, with_heartbeat
+from shared.amqp import LOST, Nodes
 from shared.logs import get_logger
 
 log = get_logger(__name__)
@@ -44,7 +44,7 @@ class LiveFeed:
     CLOSE_TIMEOUT_S = 1.0
 
     def __init__(self, rabbitmq_url: str, reconnect_s: float) -> None:
-        self._url = rabbitmq_url
+        self._nodes = Nodes(rabbitmq_url)
         self._reconnect_s = reconnect_s
         self._listeners: list[Listener] = []
         self._connected = False
@@ -88,7 +88,7 @@ class LiveFeed:
             self._lost()  # at once: a request may be next
             lost.set()
 
-        connection = aio_pika.Connection(with_heartbeat(self._url))
+        connection = aio_pika.Connection(self._nodes.next())
         try:
             await connection.connect(timeout=self.CONNECT_TIMEOUT_S)
             connection.close_callbacks.add(lose)

@@ -6,11 +6,13 @@ from functools import lru_cache
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import Scope
 
+from services.gateway.admission.addresses import is_in, networks
 from services.gateway.admission.door import Door
 from services.gateway.admission.overload import Overload
 from services.gateway.forward import ResponseCutOff
-from services.gateway.gateway import running
+from services.gateway.gateway import client_of, running
 from services.gateway.openapi import merge
 from services.gateway.panels import Service
 from services.gateway.routes import (
@@ -35,6 +37,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The public application."""
     used = settings or Settings()
     overload = Overload(used)
+    trusted = networks(used.trace_trusted)
+
+    def heeds(scope: Scope) -> bool:
+        return bool(trusted) and is_in(client_of(scope) or "", trusted)
+
     door = Door(used, overload)
 
     @asynccontextmanager
@@ -61,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         is_outage=lambda error: isinstance(error, ResponseCutOff),
         body_limits=body_limits(used.upload_max_bytes),
         door=door,
+        heeds=heeds,
     )
     _describe_whole_api(app)
     return app

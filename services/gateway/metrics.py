@@ -16,6 +16,12 @@ BATCH_SIZE = Histogram(
 )
 FLIGHTS_JOINED = Tally("gateway_flights_joined_total", "Panels that were being asked for already.", ["panel"])
 CALLS_IN_FLIGHT = Gauge("gateway_calls_in_flight", "Calls for panels under way.", ["service"])
+CONNECTIONS = Gauge(
+    "gateway_connections", "Connections for panel calls, by service and state: busy, idle.", ["service", "state"]
+)
+CONNECTIONS_OPENED = Tally(
+    "gateway_connections_opened_total", "Connections for panel calls that were made.", ["address"]
+)
 CALLS_REFUSED = Counter(
     "gateway_calls_refused_total", "Calls for panels that were not made, by reason.", ["service", "code"]
 )

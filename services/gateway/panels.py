@@ -44,6 +44,11 @@ class Panel:
         return f"/internal/panels/{self.name}"
 
     @cached_property
+    def call(self) -> str:
+        """What a call for it is named in traces."""
+        return f"POST {self.path}"
+
+    @cached_property
     def timeout_s(self) -> float:
         return self.timeout_ms / 1000
 

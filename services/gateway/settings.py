@@ -176,6 +176,8 @@ class Settings(ServiceSettings):
 
     trusted_proxies: Networks = ""
     """Networks (CIDR) of the proxies in front, separated by commas: only behind these counts `X-Forwarded-For`."""
+    trace_trusted: Networks = ""
+    """Networks (CIDR) of clients, separated by commas, whose `traceparent` decides whether a trace is recorded."""
     limit_read: Rate = "12000/minute"
     """Reads of one user. `10/minute`, `20 per 5 minutes` ...; empty is without limit, here and below."""
     limit_write: Rate = "3000/minute"

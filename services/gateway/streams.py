@@ -12,15 +12,17 @@ import msgspec
 from services.gateway import metrics, sse
 from services.gateway.audience import Audience, Rhythm
 from services.gateway.changes import Change
-from services.gateway.errors import GatewayStopping, NoPanelAvailable, TooManyStreams
+from services.gateway.errors import NoPanelAvailable, TooManyStreams
 from services.gateway.fanout import Dashboards
 from services.gateway.panels import PANELS
 from services.gateway.revocation import Revocations
 from services.gateway.settings import Settings
 from services.gateway.sse import PanelNews
 from services.gateway.stream import Stream, Times
+from shared import tracing
 from shared.identity import Caller
 from shared.logs import get_logger
+from shared.tracing import Kind
 
 log = get_logger(__name__)
 
@@ -65,9 +67,10 @@ class Streams:
         return sum(map(len, self._audiences.values()))
 
     def open(self, caller: Caller, expires: float, panels: Collection[str], known: Mapping[str, str]) -> Stream:
-        """A stream that has joined its user's, to be closed. Raises `TooManyStreams`, `GatewayStopping`."""
-        if self._stopping:
-            raise GatewayStopping
+        """A stream that has joined its user's, to be closed. Raises `TooManyStreams`.
+
+        While this process is about to end the stream ends at once: its client comes back, to another one.
+        """
         audience = self._audiences.get(caller.user_id)
         if audience and len(audience) >= self._most_per_user:
             raise TooManyStreams(f"at most {self._most_per_user} at a time")
@@ -76,6 +79,8 @@ class Streams:
         stream = Stream(caller, expires, panels, known, self._times)
         if not self._feed:
             stream.tell_feed(live=False)
+        if self._stopping:
+            stream.end("shutting_down")
         audience.join(stream)
         metrics.STREAMS.inc()
         return stream
@@ -118,7 +123,7 @@ class Streams:
         self._everything_changed()
 
     def stop(self) -> None:
-        """End all at once, and take no more: this process is about to end."""
+        """End all at once, and whatever comes yet: this process is about to end."""
         self._stopping = True
         for stream in self._each():
             stream.end("shutting_down")
@@ -149,7 +154,9 @@ class Streams:
     async def _read(self, user_id: UUID, panel: str) -> PanelNews:
         number = next(self._numbers)
         try:
-            dashboard, _ = await self._dashboards.read(user_id, [_PANELS[panel]], self._budget_s)
+            # A trace of its own: the one of who opened the stream would never come to its end.
+            with tracing.follow(None, "live read", Kind.INTERNAL):
+                dashboard, _ = await self._dashboards.read(user_id, [_PANELS[panel]], self._budget_s)
             view = dashboard.panels[panel]
         except NoPanelAvailable as none:
             view = none.panels[panel]

@@ -11,9 +11,11 @@ from pyqwest.httpx import AsyncPyqwestTransport
 from services.gateway.failures import BadAnswer, TooLate, Unreachable
 from services.gateway.settings import Settings
 from services.gateway.wire import Wire
-from shared import telemetry
+from shared import telemetry, tracing
+from shared.limits import IDLE_S
 from shared.panels import DEADLINE_HEADER
 from shared.tokens import ServiceTokens
+from shared.tracing import Kind
 from shared.web import REQUEST_ID_HEADER
 
 HeaderList = list[tuple[str, str]]
@@ -29,6 +31,7 @@ async def http_transport(settings: Settings, read_timeout_s: float) -> AsyncIter
     transport = HTTPTransport(
         connect_timeout=settings.connect_timeout_s,
         read_timeout=read_timeout_s,
+        pool_idle_timeout=IDLE_S,
         pool_max_idle_per_host=settings.idle_connections,
         follow_redirects=False,
         enable_gzip=False,
@@ -78,6 +81,14 @@ class Upstream:
         for wire in self._wires:
             wire.close()
 
+    def busy(self) -> int:
+        """Connections on which a panel is being asked for."""
+        return sum(wire.busy for wire in self._wires)
+
+    def idle(self) -> int:
+        """Connections kept for the next question."""
+        return sum(wire.idle for wire in self._wires)
+
     async def send(
         self, method: str, target: str, headers: HeaderList, body: bytes | httpx.AsyncByteStream, remaining_s: float
     ) -> httpx.Response:
@@ -85,6 +96,14 @@ class Upstream:
 
         `target` is path and query. A replica that cannot be connected to is passed over for the next.
         """
+        with tracing.span(method, Kind.CLIENT) as span:
+            response = await self._send(method, target, headers, body, remaining_s)
+            span.set({"http.request.method": method, "http.response.status_code": response.status_code})
+        return response
+
+    async def _send(
+        self, method: str, target: str, headers: HeaderList, body: bytes | httpx.AsyncByteStream, remaining_s: float
+    ) -> httpx.Response:
         content = {"content": body} if isinstance(body, bytes) else {"stream": body}
         every = [*headers, *self._own_headers(remaining_s)]
         refused: Unreachable | None = None

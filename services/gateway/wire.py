@@ -7,17 +7,18 @@ What passes through the gateway goes by the general client all the same.
 import asyncio
 import ssl
 import time
+from collections import deque
 from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
 
+from services.gateway import metrics
 from services.gateway.failures import BadAnswer, Refused, Unreachable
+from shared.limits import IDLE_S
 
 OK = 200
 CLIENT_ERRORS = range(400, 500)
-IDLE_S = 60.0
-"""An idle connection is not used again after that; less than servers keep them."""
 
 
 class Hangup(BadAnswer):
@@ -135,8 +136,9 @@ class Wire:
         self._netloc = parts.netloc.rpartition("@")[2]
         self._connect_timeout_s = connect_timeout_s
         self._most_idle = most_idle
-        self._idle: list[Connection] = []
+        self._idle: deque[Connection] = deque()
         self._closed = False
+        self.busy = 0
 
     async def post(self, path: str, headers: str, body: bytes, max_bytes: int) -> bytes:
         """The body of a 200. `headers` are whole lines, each with its line end. Raises `UpstreamFailed`."""
@@ -160,20 +162,30 @@ class Wire:
         while self._idle:
             self._idle.pop().close()
 
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
     async def _exchange(self, connection: Connection, request: bytes, max_bytes: int) -> bytes:
+        self.busy += 1
         try:
             return await connection.exchange(request, max_bytes)
         finally:
+            self.busy -= 1
             self._keep(connection)
 
     def _kept(self) -> Connection | None:
-        oldest = time.monotonic() - IDLE_S
+        self._drop_idle_since(time.monotonic() - IDLE_S)
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_usable and connection.idle_since > oldest:
+            if connection.is_usable:
                 return connection
-            connection.close()
         return None
+
+    def _drop_idle_since(self, oldest: float) -> None:
+        """The longest idle come first."""
+        while self._idle and self._idle[0].idle_since < oldest:
+            self._idle.popleft().close()
 
     def _keep(self, connection: Connection) -> None:
         if not connection.is_usable:
@@ -194,4 +206,5 @@ class Wire:
             raise Unreachable("no connection in time") from late
         except (OSError, ssl.SSLError) as refused:
             raise Unreachable(str(refused)) from refused
+        metrics.CONNECTIONS_OPENED.counts[(self._netloc,)] += 1
         return connection

@@ -12,7 +12,10 @@ from services.local.servers.base import Server
 from services.local.servers.postgres import Postgres
 from services.local.servers.rabbitmq import RabbitMQ
 from services.local.servers.smtp import MailCatcher
+from services.local.servers.spans import SpanCatcher
 from services.local.servers.valkey import Valkey
+from shared.amqp import BETWEEN_URLS
+from shared.primary import each_host
 
 _PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
 _PORTS |= {"smtp": 25, "smtps": 465}
@@ -20,18 +23,21 @@ _PORTS |= {"smtp": 25, "smtps": 465}
 
 @dataclass(frozen=True)
 class External:
-    """Somebody else's server: used, never started or stopped."""
+    """Somebody else's server: used, never started or stopped. `needed`: nothing works without it."""
 
     name: str
     variable: str
     url: str
     pids: tuple[int, ...] = ()
+    needed: bool = True
 
     def start(self) -> None:
-        parts = urlsplit(self.url)
-        host, port = parts.hostname or "localhost", parts.port or _PORTS.get(parts.scheme, 0)
-        if not accepts(port, host, timeout=5):
-            raise StartError(f"{self.variable}: nothing answers on {host}:{port}")
+        if not self.needed:
+            return
+        addresses = _addresses(self.url)
+        if not any(accepts(port, host, timeout=5) for host, port in addresses):
+            text = ", ".join(f"{host}:{port}" for host, port in addresses)
+            raise StartError(f"{self.variable}: nothing answers on {text}")
 
 
 @dataclass(frozen=True)
@@ -40,21 +46,28 @@ class Backing:
     redis: Server | External
     rabbitmq: Server | External
     smtp: Server | External
+    traces: Server | External
 
     @property
     def all(self) -> tuple[Server | External, ...]:
-        return (self.postgres, self.redis, self.rabbitmq, self.smtp)
+        return (self.postgres, self.redis, self.rabbitmq, self.smtp, self.traces)
 
     @property
     def private(self) -> list[Server]:
         return [server for server in self.all if isinstance(server, Server)]
 
 
+def _addresses(url: str) -> list[tuple[str, int]]:
+    """Of each host that a URL of Postgres may name, or of each of several URLs of RabbitMQ."""
+    parts = [urlsplit(host) for one in BETWEEN_URLS.split(url) for host in each_host(one)]
+    return [(one.hostname or "localhost", one.port or _PORTS.get(one.scheme, 0)) for one in parts]
+
+
 def backing(folder: DataDir, processes: Processes, given: Mapping[str, str], *, durable: bool) -> Backing:
-    def given_as(name: str, variable: str) -> External | None:
+    def given_as(name: str, variable: str, *, needed: bool = True) -> External | None:
         url = given.get(variable)
         # SQLAlchemy's way to name a driver, which only SQLAlchemy understands
-        return External(name, variable, url.replace("+asyncpg", "", 1)) if url else None
+        return External(name, variable, url.replace("+asyncpg", "", 1), needed=needed) if url else None
 
     path, logs = folder.path, folder.logs
     return Backing(
@@ -63,4 +76,6 @@ def backing(folder: DataDir, processes: Processes, given: Mapping[str, str], *, 
         redis=given_as("redis", "REDIS_URL") or Valkey(processes, path / "redis", logs / "redis.log"),
         rabbitmq=given_as("rabbitmq", "RABBITMQ_URL") or RabbitMQ(processes, path / "rabbitmq", logs / "rabbitmq.log"),
         smtp=given_as("smtp", "SMTP_URL") or MailCatcher(processes, folder.mailbox, logs / "smtp.log"),
+        traces=given_as("traces", "OTEL_EXPORTER_OTLP_ENDPOINT", needed=False)
+        or SpanCatcher(processes, folder.traces, logs / "traces.log"),
     )

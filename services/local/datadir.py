@@ -28,6 +28,7 @@ class DataDir:
         self.logs = self.path / "log"
         self.record = self.path / "processes.json"
         self.mailbox = self.path / "mail.sqlite"
+        self.traces = self.path / "traces.sqlite"
         self.uploads = self.path / "uploads"
         self.lock: int = -1
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.local.plan import DATA_SERVICES, Planned
+from services.local.plan import DATA_SERVICES, DRAIN_S, Planned
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Addresses:
     rabbitmq: str
     smtp: str
     storage: str
+    traces: str
 
 
 def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets: Mapping[str, str]) -> dict[str, str]:
@@ -37,9 +38,18 @@ def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets
         **{f"{name.upper()}_RABBITMQ_URL": addresses.rabbitmq for name in DATA_SERVICES},
         "WORKER_ORDERS_URL": ",".join(urls["orders"]),
         "WORKER_SMTP_URL": addresses.smtp,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": addresses.traces,
+        "TRACE_SAMPLE": os.environ.get("TRACE_SAMPLE", "1"),  # here, somebody looks at single requests
         "WORKER_STORAGE_URL": addresses.storage,
+        **_patience(planned),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _patience(planned: Sequence[Planned]) -> dict[str, str]:
+    """Only where another process takes over is there somebody to wait for."""
+    names = [one.name for one in planned]
+    return {f"{name.upper()}_DRAIN_S": str(DRAIN_S) for name in dict.fromkeys(names) if names.count(name) > 1}
 
 
 def own_environment(one: Planned) -> dict[str, str]:

@@ -5,6 +5,7 @@
 #   install.sh rabbitmq    rabbitmq-server, which no Python package brings
 #   install.sh servers     the same for tests, which can do without it where Docker answers
 #   install.sh browser     Chromium, in which the tests look at the page; they do without where it cannot be had
+#   install.sh prometheus  Prometheus with promtool, which tests the alerts; the tests do without where it cannot be had
 #   install.sh bench       the load, and what the benchmarks compare with
 set -eu
 cd "$(dirname "$0")/../.."
@@ -124,6 +125,21 @@ install_browser() {
   fi
 }
 
+# ---------------------------------------------------------------- Prometheus
+install_prometheus() {
+  if have promtool; then return 0; fi
+  if have apt-get && may_be_root; then
+    say "Installing Prometheus with apt (its system service is left off)"
+    if ! apt_install prometheus; then
+      say "Without Prometheus: apt could not install it, so the tests of the alerts are skipped"
+    elif have systemctl; then
+      as_root systemctl disable --quiet prometheus 2> /dev/null || true
+    fi
+  else
+    say "Without Prometheus: install it for promtool, else the tests of the alerts are skipped"
+  fi
+}
+
 # ---------------------------------------------------------------- Benchmarks
 lua_is_there() { [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ]; }
 
@@ -153,7 +169,7 @@ install_node_peers() (
 
 for part in "${@:-python}"; do
   case $part in
-    python | rabbitmq | servers | browser | bench) "install_$part" ;;
-    *) fail "no part '$part': python, rabbitmq, servers, browser, bench" ;;
+    python | rabbitmq | servers | browser | prometheus | bench) "install_$part" ;;
+    *) fail "no part '$part': python, rabbitmq, servers, browser, prometheus, bench" ;;
   esac
 done

@@ -11,6 +11,8 @@ DATA_SERVICES = ("users", "orders", "worker")
 SERVICES = (*DATA_SERVICES, "gateway")
 DEFAULT_PORT = 8000
 _MOST_REPLICAS = 32
+DRAIN_S = 2.0
+"""Longer than clients keep idle connections, so that a process that ends leaves no request unheard."""
 
 
 @dataclass(frozen=True)

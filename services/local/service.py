@@ -4,6 +4,7 @@ import http.client
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from services.local.plan import DRAIN_S
 from services.local.processes import Processes
 from services.local.servers.base import Server
 
@@ -11,7 +12,7 @@ _READY_TIMEOUT = 60.0
 
 
 class Service(Server):
-    grace = 5.0
+    grace = 5.0 + DRAIN_S
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from services.local.plan import DATA_SERVICES, Planned
 from services.local.processes import Processes, end_leftovers
 from services.local.servers.base import Server
 from services.local.service import Service
-from services.local.statefile import state, write_state
+from services.local.statefile import state, targets, write_state
 from services.local.supervisor import Supervisor
 
 
@@ -72,6 +72,7 @@ class Stack:
         self._supervisor.stop()
         with suppress(OSError):
             self._state_path.unlink(missing_ok=True)
+            self._targets_path.unlink(missing_ok=True)
         gateways = [service for planned, service in self.services if planned.name == "gateway"]
         in_parallel([service.stop for service in gateways])
         in_parallel([service.stop for planned, service in self.services if planned.name != "gateway"])
@@ -84,6 +85,10 @@ class Stack:
     @property
     def _state_path(self) -> Path:
         return self._folder.path / "stack.json"
+
+    @property
+    def _targets_path(self) -> Path:
+        return self._folder.path / "prometheus-targets.json"
 
     def _clear_leftovers(self) -> None:
         self._state_path.unlink(missing_ok=True)
@@ -134,12 +139,18 @@ class Stack:
     def _environment(self) -> dict[str, str]:
         servers = self.backing
         addresses = Addresses(
-            self.databases, servers.redis.url, servers.rabbitmq.url, servers.smtp.url, self._folder.uploads.as_uri()
+            self.databases,
+            servers.redis.url,
+            servers.rabbitmq.url,
+            servers.smtp.url,
+            self._folder.uploads.as_uri(),
+            servers.traces.url,
         )
         return shared_environment(addresses, self._settings.planned, self._secrets)
 
     def _write_state(self) -> None:
         with self._state_lock:
+            write_state(self._targets_path, targets(self.services))
             write_state(self._state_path, state(self.backing, self.databases, self.services))
 
     def _refresh_state(self) -> None:

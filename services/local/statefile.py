@@ -1,9 +1,11 @@
-"""`stack.json`: where everything is and which processes to end to end it, for tools and tests."""
+"""`stack.json`: where everything is and which processes to end to end it, for tools and tests; and
+`prometheus-targets.json`: where metrics are, for a Prometheus on this machine (`deploy/prometheus/local.yml`)."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from services.local.backing import Backing
 from services.local.files import write_atomically
@@ -22,8 +24,20 @@ def state(
     return {name: _service(name, services) for name in names} | servers
 
 
-def write_state(path: Path, content: Mapping[str, Any]) -> None:
+def targets(services: Sequence[tuple[Planned, Service]]) -> list[dict[str, Any]]:
+    """As `file_sd_configs` of Prometheus reads them."""
+    return [
+        {"targets": [urlsplit(_metrics_url(planned)).netloc], "labels": {"process": planned.name}}
+        for planned, _ in services
+    ]
+
+
+def write_state(path: Path, content: object) -> None:
     write_atomically(path, json.dumps(content, indent=2) + "\n")
+
+
+def _metrics_url(planned: Planned) -> str:
+    return planned.internal_url if planned.name == "gateway" else planned.url
 
 
 def _service(name: str, services: Sequence[tuple[Planned, Service]]) -> dict[str, Any]:

@@ -3,17 +3,21 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import BoundedSemaphore
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from prometheus_client import Counter
 from pwdlib import PasswordHash
 from pwdlib.hashers import HasherProtocol
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from services.users.errors import TooManyLogins
 from services.users.settings import Settings
+from shared.pools import POOLS
+
+REFUSED = Counter("users_passwords_refused_total", "Passwords not looked at, since too many waited.")
 
 T = TypeVar("T")
 
@@ -32,6 +36,8 @@ class Passwords:
         self._passwords = PasswordHash([hasher])
         self._pool = pool
         self._room = BoundedSemaphore(max_pending)
+        self._pending: set[Future[Any]] = set()
+        POOLS.watch("passwords", lambda: len(self._pending), lambda: max_pending)
         self._nobodys_hash = self._passwords.hash(secrets.token_urlsafe())
 
     @classmethod
@@ -55,8 +61,14 @@ class Passwords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         if not self._room.acquire(blocking=False):
+            REFUSED.inc()
             raise TooManyLogins
         future = self._pool.submit(work)
         # Not when the caller ends: one that hangs up leaves its work behind in the thread.
-        future.add_done_callback(lambda _: self._room.release())
+        self._pending.add(future)
+        future.add_done_callback(self._ended)
         return await asyncio.wrap_future(future)
+
+    def _ended(self, future: "Future[Any]") -> None:
+        self._pending.discard(future)
+        self._room.release()

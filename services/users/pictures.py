@@ -14,6 +14,7 @@ from services.users import thumbnails
 from services.users.errors import TooManyPictures, UnusablePicture
 from services.users.settings import Settings
 from shared.logs import get_logger
+from shared.pools import POOLS
 
 PROGRAM = (sys.executable, "-I", "-m", thumbnails.__name__)
 
@@ -36,6 +37,7 @@ class Pictures:
         self._most = settings.picture_processes + settings.picture_queue
         self._working = asyncio.Semaphore(settings.picture_processes)
         self._senders: set[UUID] = set()
+        POOLS.watch("pictures", lambda: len(self._senders), lambda: self._most)
 
     @contextmanager
     def place(self, user_id: UUID) -> Iterator[None]:

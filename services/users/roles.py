@@ -6,13 +6,14 @@ Roles are given from a shell beside the database, not over the API: a stolen tok
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.users import audit, sessions
 from services.users.errors import UserNotFound
 from services.users.models import User
 from services.users.repository import UserRepository
-from shared.db import sqlalchemy_url
+from shared.db import CONNECT_TIMEOUT_S
+from shared.primary import create_engine
 from shared.tokens import Role
 
 
@@ -42,7 +43,7 @@ async def operators(session: AsyncSession) -> list[User]:
 
 async def promote(database_url: str, email: str, role: Role, by: str) -> tuple[UUID, Role]:
     """`change_role` in a database of which only the address is known."""
-    engine = create_async_engine(sqlalchemy_url(database_url), poolclass=sa.NullPool)
+    engine = create_engine(database_url, timeout=CONNECT_TIMEOUT_S, poolclass=sa.NullPool)
     try:
         async with AsyncSession(engine) as session, session.begin():
             return await change_role(session, email, role, by)
@@ -52,7 +53,7 @@ async def promote(database_url: str, email: str, role: Role, by: str) -> tuple[U
 
 async def list_operators(database_url: str) -> list[User]:
     """`operators` likewise."""
-    engine = create_async_engine(sqlalchemy_url(database_url), poolclass=sa.NullPool)
+    engine = create_engine(database_url, timeout=CONNECT_TIMEOUT_S, poolclass=sa.NullPool)
     try:
         async with AsyncSession(engine) as session:
             return await operators(session)

@@ -7,16 +7,16 @@ from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractRobustConnection, AbstractRobustQueue
-from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError
 from aiormq.abc import AbstractChannel
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 from faststream.rabbit.subscriber import RabbitSubscriber
+from yarl import URL
 
 from services.worker.batch_consumer import BatchConsumer, Handler
 from shared import topology
-from shared.amqp import LOST, with_heartbeat
+from shared.amqp import LOST, Nodes
 from shared.logs import get_logger
 
 log = get_logger(__name__)
@@ -30,10 +30,14 @@ Source = RabbitSubscriber | BatchConsumer
 
 
 @asynccontextmanager
-async def connected(url: str, reconnect_s: float) -> AsyncIterator[RabbitBroker]:
+async def connected(nodes: Nodes, reconnect_s: float) -> AsyncIterator[RabbitBroker]:
     """Connected, with the topology declared. Raises `LOST`, or `TopologyMismatch`."""
+
+    def turn(connection: Any, *_: object) -> None:
+        connection.url = nodes.next()  # where aio-pika will try to connect again
+
     broker = RabbitBroker(
-        str(with_heartbeat(url)),
+        str(nodes.next()),
         timeout=CONNECT_TIMEOUT_S,
         reconnect_interval=reconnect_s,
         default_channel=Channel(publisher_confirms=False),
@@ -41,6 +45,7 @@ async def connected(url: str, reconnect_s: float) -> AsyncIterator[RabbitBroker]
         apply_types=False,
         logger=None,
         graceful_timeout=None,
+        on_close=[turn],
     )
     try:
         async with asyncio.timeout(DECLARE_TIMEOUT_S):
@@ -114,10 +119,17 @@ def _consuming(source: Source) -> tuple[AbstractRobustQueue, str | None] | None:
     return None if source._queue_obj is None else (source._queue_obj, source._consumer_tag)
 
 
-async def answers(url: str) -> bool:
+async def answers(nodes: Nodes) -> bool:
     """Whether a new connection finds every queue: then RabbitMQ is well, and what is wrong is on our side."""
+    for _ in nodes.urls:
+        if await _answers(nodes.next()):
+            return True
+    return False
+
+
+async def _answers(node: URL) -> bool:
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S), aio_pika.Connection(make_url(url)) as connection:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S), aio_pika.Connection(node) as connection:
             await connection.connect()
             channel = await connection.channel()
             for name in (*(queue.name for queue in topology.QUEUES.values()), topology.DEAD_QUEUE):

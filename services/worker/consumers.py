@@ -21,7 +21,7 @@ from services.worker.ledger import Ledger
 from services.worker.settings import Settings
 from services.worker.watch import Look, Patience, QueueWatch
 from shared import topology
-from shared.amqp import LOST
+from shared.amqp import LOST, Nodes
 from shared.logs import get_logger
 
 log = get_logger(__name__)
@@ -77,6 +77,7 @@ class Consumers:
         on_stuck: Callable[[str | None], None],
     ) -> None:
         self._settings = settings
+        self._nodes = Nodes(settings.rabbitmq_url)
         self._ledger = ledger
         self._jobs = {job.name: job for job in jobs}
         self._hints = hints
@@ -160,7 +161,7 @@ class Consumers:
 
     async def _judge(self, down: Exception) -> None:
         """Only while RabbitMQ is well can it be this process that is not, and a restart be of use."""
-        if not await broker.answers(self._settings.rabbitmq_url):
+        if not await broker.answers(self._nodes):
             self._be_well()
             return
         self._patience.wrong(time.monotonic())
@@ -178,7 +179,7 @@ class Consumers:
         settings = self._settings
         hold = Hold(self._ledger.probe, settings.requeue_pause_s, settings.hold_s)
         async with (
-            broker.connected(settings.rabbitmq_url, settings.reconnect_s) as connection,
+            broker.connected(self._nodes, settings.reconnect_s) as connection,
             self._hints.sent_by(connection),
             Intake(self._ledger, hold, settings.shutdown_grace_s) as intake,
         ):
@@ -202,9 +203,15 @@ class Consumers:
         flow = Flow(BatchAcknowledger() if job.batching else Acknowledger())
         consume = BatchConsumer if job.batching else broker.subscriber
         source = consume(connection, queue, prefetch, intake.handler(job, flow))
-        return Consumer(queue, source, flow, QueueWatch(prefetch))
+        return _watched(queue, source, flow, prefetch)
 
     def _undertaker(self, connection: RabbitBroker, intake: Intake) -> Consumer:
         flow = Flow(Acknowledger())
         source = broker.subscriber(connection, topology.DEAD_QUEUE, DEAD_PREFETCH, intake.burial(self._jobs, flow))
-        return Consumer(topology.DEAD_QUEUE, source, flow, QueueWatch(DEAD_PREFETCH))
+        return _watched(topology.DEAD_QUEUE, source, flow, DEAD_PREFETCH)
+
+
+def _watched(queue: str, source: Source, flow: Flow, prefetch: int) -> Consumer:
+    metrics.IN_HAND.labels(queue).set_function(lambda: flow.in_hand)
+    metrics.IN_HAND_LIMIT.labels(queue).set(prefetch)
+    return Consumer(queue, source, flow, QueueWatch(prefetch))

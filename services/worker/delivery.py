@@ -58,6 +58,10 @@ class Delivery:
             return None
 
     @property
+    def traceparent(self) -> str | None:
+        return self.content.traceparent if isinstance(self.content, events.Envelope) else None
+
+    @property
     def event_type(self) -> str:
         return storable(str(self.headers.get("type", "")), MAX_TYPE)
 

@@ -23,6 +23,10 @@ class Flow:
         self.last_delivery = time.monotonic()
         self._unsettled[arrival.channel] = self.unsettled(arrival.channel) + 1
 
+    @property
+    def in_hand(self) -> int:
+        return sum(self._unsettled.values())
+
     def unsettled(self, channel: AbstractChannel) -> int:
         return self._unsettled.get(channel, 0)
 

@@ -9,12 +9,11 @@ import asyncio
 import aio_pika
 import asyncpg
 from aio_pika.abc import AbstractConnection
-from aio_pika.connection import make_url
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from services.worker import metrics
 from shared import topology
-from shared.amqp import LOST
+from shared.amqp import LOST, Nodes
 from shared.db import UNAVAILABLE, Database
 from shared.logs import get_logger
 
@@ -24,14 +23,18 @@ EVERY_S = 2.0
 TIMEOUT_S = 5.0
 QUEUES = (*(queue.name for queue in topology.QUEUES.values()), topology.DEAD_QUEUE)
 AWAY: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.PostgresError)
-COUNT_RETRYING = "SELECT job, count(*) AS jobs FROM jobs WHERE state = 'retrying' GROUP BY job"
+MEASURE_RETRYING = """
+    SELECT job, count(*) AS jobs, greatest(0, extract(epoch FROM now() - min(next_attempt_at)))::float8 AS overdue_s
+    FROM jobs WHERE state = 'retrying' GROUP BY job
+"""
 
 
 async def measure_queues(rabbitmq_url: str) -> None:
     """Until cancelled, on a connection of its own: as long as this one works the broker can be asked."""
+    nodes = Nodes(rabbitmq_url)
     while True:
         try:
-            async with aio_pika.Connection(make_url(rabbitmq_url)) as connection:
+            async with aio_pika.Connection(nodes.next()) as connection:
                 await connection.connect(timeout=TIMEOUT_S)
                 while True:
                     async with asyncio.timeout(TIMEOUT_S):
@@ -51,11 +54,15 @@ async def measure_ledger(db: Database) -> None:
     while True:
         try:
             async with db.connection() as connection:
-                found = {row["job"]: row["jobs"] for row in await connection.fetch(COUNT_RETRYING)}
+                rows = await connection.fetch(MEASURE_RETRYING)
+            found = {row["job"]: (row["jobs"], row["overdue_s"]) for row in rows}
             for job in found.keys() | topology.JOBS.keys():
-                metrics.RETRYING.labels(job).set(found.get(job, 0))
+                jobs, overdue_s = found.get(job, (0, 0.0))
+                metrics.RETRYING.labels(job).set(jobs)
+                metrics.OVERDUE.labels(job).set(overdue_s)
         except AWAY as down:
             metrics.RETRYING.clear()
+            metrics.OVERDUE.clear()
             log.debug("the ledger cannot be measured", error=repr(down))
         await asyncio.sleep(EVERY_S)
 

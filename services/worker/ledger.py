@@ -8,7 +8,6 @@ the ledger could not be written: nothing has happened, and the message belongs b
 No transaction can hold an effect outside the database. A job that has one is leased instead, see `external`.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,17 +17,19 @@ from uuid import UUID
 
 import structlog
 
-from services.worker import erasure, external, failures, lateness, metrics
+from services.worker import erasure, external, failures, lateness, metrics, spans
 from services.worker.death import Death
 from services.worker.delivery import Delivery
 from services.worker.external import Leased
 from services.worker.job import BatchEffect, Job
 from services.worker.statements import BURY, CLAIM, CLAIM_MANY, FAIL, PROBE, SUCCEED, TAKE_DUE, TAKE_ONE
-from shared import telemetry
+from shared import tracing
 from shared.clock import now
 from shared.db import Connection, Database
 from shared.events import Envelope
 from shared.logs import get_logger
+from shared.pools import POOLS, Slots
+from shared.telemetry import Trace
 
 log = get_logger(__name__)
 
@@ -57,6 +58,7 @@ class _Taken(NamedTuple):
     step: Outcome | Leased
     attempt: int
     began: float
+    trace: Trace
 
 
 class Ledger:
@@ -66,16 +68,18 @@ class Ledger:
         self._db = db
         self._on_done = on_done
         self._keep_done_s = keep_done_s
-        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._slots: dict[str, Slots] = {}
 
     async def run(self, job: Job, delivery: Delivery) -> Outcome:
         """Do a job for a message that has arrived."""
         async with self._slot(job):
             began = time.perf_counter()
-            async with self._transaction() as connection:
-                step = await self._first_attempt(connection, job, delivery)
-            outcome = await self._conclude(step)
-            self._count(job, outcome, began)
+            with spans.of(job.name, delivery) as span:
+                async with self._transaction() as connection:
+                    step = await self._first_attempt(connection, job, delivery)
+                outcome = await self._conclude(step)
+                span.set({"dashboard.job.outcome": outcome})
+                self._count(job, outcome, began)
         self._tell(job, outcome, delivery)
         return outcome
 
@@ -83,10 +87,11 @@ class Ledger:
         """Do a job for many readable messages in one transaction. When it raises, none of them has been done."""
         async with self._slot(job):
             began = time.perf_counter()
-            async with self._transaction() as connection:
-                new = await self._claim_many(connection, job, deliveries)
-                await effect(connection, await self._wanted(connection, job, new))
-            metrics.DURATION.labels(job.name).observe(time.perf_counter() - began)
+            with spans.of_many(job.name, deliveries):
+                async with self._transaction() as connection:
+                    new = await self._claim_many(connection, job, deliveries)
+                    await effect(connection, await self._wanted(connection, job, new))
+                metrics.DURATION.labels(job.name).observe(time.perf_counter() - began, tracing.exemplar())
         metrics.BATCH_SIZE.labels(job.name).observe(len(deliveries))
         metrics.JOBS.labels(job.name, Outcome.DONE).inc(len(new))
         metrics.JOBS.labels(job.name, Outcome.DUPLICATE).inc(len(deliveries) - len(new))
@@ -118,14 +123,18 @@ class Ledger:
             delivery = Delivery.kept(row["event_id"], row["headers"], row["payload"])
             # Without attempts it has been replayed: whoever did that knew how old it is.
             refuse = self._refuse_expired if row["attempts"] else _refuse_nothing
-            step = await self._attempt(connection, job, delivery, attempt, refuse)
+            with spans.of(job.name, delivery, attempt) as span:
+                step = await self._attempt(connection, job, delivery, attempt, refuse)
+                if isinstance(step, Outcome):
+                    span.set({"dashboard.job.outcome": step})
             if step is Outcome.DONE:
                 await connection.execute(SUCCEED, job.name, delivery.event_id, attempt)
-        return _Taken(delivery, step, attempt, began)
+        return _Taken(delivery, step, attempt, began, span.trace)
 
     async def _finish(self, job: Job, taken: _Taken) -> Outcome:
-        outcome = await self._conclude(taken.step)
-        self._count(job, outcome, taken.began, taken.attempt)
+        with tracing.Position(taken.trace):
+            outcome = await self._conclude(taken.step)
+            self._count(job, outcome, taken.began, taken.attempt)
         self._tell(job, outcome, taken.delivery)
         return outcome
 
@@ -152,7 +161,10 @@ class Ledger:
             yield connection
 
     def _slot(self, job: Job) -> AbstractAsyncContextManager[object]:
-        return self._slots.setdefault(job.name, asyncio.Semaphore(job.policy.concurrency))
+        if job.name not in self._slots:
+            slots = self._slots[job.name] = Slots(job.policy.concurrency)
+            POOLS.watch_slots(f"job_{job.name}", slots)
+        return self._slots[job.name]
 
     async def _first_attempt(self, connection: Connection, job: Job, delivery: Delivery) -> Outcome | Leased:
         row = (job.name, delivery.event_id, delivery.user_id, delivery.event_type)
@@ -186,7 +198,6 @@ class Ledger:
                 return Outcome.DONE
             try:
                 envelope = delivery.envelope
-                _continue_trace(envelope.traceparent)
                 refuse(job, envelope)
                 async with connection.transaction():
                     left = await job.effect(connection, envelope)
@@ -246,7 +257,7 @@ class Ledger:
 
     def _count(self, job: Job, outcome: Outcome, began: float, attempt: int = 1) -> None:
         metrics.JOBS.labels(job.name, outcome).inc()
-        metrics.DURATION.labels(job.name).observe(time.perf_counter() - began)
+        metrics.DURATION.labels(job.name).observe(time.perf_counter() - began, tracing.exemplar())
         if outcome in (Outcome.DONE, Outcome.DEAD):
             metrics.ATTEMPTS.labels(job.name).observe(attempt)
 
@@ -257,10 +268,3 @@ def _refuse_nothing(_job: Job, _envelope: Envelope) -> None:
 
 async def _is_erased(connection: Connection, delivery: Delivery) -> bool:
     return delivery.user_id is not None and bool(await erasure.erased(connection, [delivery.user_id]))
-
-
-def _continue_trace(traceparent: str | None) -> None:
-    cause = telemetry.Trace.parse(traceparent)
-    trace = cause.child() if cause else telemetry.Trace.start()
-    telemetry.current_trace.set(trace)
-    structlog.contextvars.bind_contextvars(trace_id=trace.trace_id)

@@ -16,6 +16,7 @@ REQUEUED = Counter("worker_requeued_total", "Messages given back because the led
 SWEEPS = Counter("worker_sweeps_total", "Searches of the ledger for what is due.")
 DEAD = Gauge("worker_jobs_dead", "Dead jobs in the ledger; small groups together as `other`.", ["job", "error_group"])
 RETRYING = Gauge("worker_jobs_retrying", "Jobs in the ledger that wait for another attempt.", ["job"])
+OVERDUE = Gauge("worker_job_overdue_seconds", "How long the job that has been due longest waits already.", ["job"])
 QUEUE_MESSAGES = Gauge("worker_queue_messages", "Messages that wait in a queue, as the broker says.", ["queue"])
 QUEUE_CONSUMERS = Gauge("worker_queue_consumers", "Consumers of a queue, those of all workers.", ["queue"])
 HINTS_LOST = Counter("worker_hints_lost_total", "Live hints that were not sent.")
@@ -35,6 +36,8 @@ PURGED = Counter(
 HELD = Counter("worker_held_total", "Times that a message waited because the ledger could not be written.", ["job"])
 CONSUMERS_EXPECTED = Gauge("worker_consumers_expected", "Queues that this process should consume.")
 CONSUMERS = Gauge("worker_consumers", "Queues that this process does consume.")
+IN_HAND = Gauge("worker_in_hand", "Messages of a queue that came here and are not settled yet.", ["queue"])
+IN_HAND_LIMIT = Gauge("worker_in_hand_limit", "More messages of a queue than these do not come at a time.", ["queue"])
 LAST_DELIVERY = Gauge("worker_last_delivery_age_seconds", "Since the last message of a queue, or the start.", ["queue"])
 MAILS = Counter(
     "worker_mails_total",

@@ -12,6 +12,8 @@ import aiosmtplib
 from services.worker import metrics
 from services.worker.dialogue import Phase, Progress, transmit
 from services.worker.settings import Settings
+from shared import tracing
+from shared.tracing import Kind
 
 DEFAULT_PORTS = {"smtp": 25, "smtps": 465}
 LOST = (aiosmtplib.SMTPException, OSError)
@@ -48,11 +50,15 @@ class Mailer:
 
     async def send(self, message: EmailMessage, progress: Progress, confirm: Callable[[], Awaitable[None]]) -> None:
         """Sends a mail, unless `confirm`, which is asked as late as possible, raises. How it ended is in `progress`."""
-        try:
-            async with asyncio.timeout(self._send_timeout_s):
-                await self._send(message, progress, confirm)
-        except LOST as lost:
-            progress.trouble = f"{type(lost).__name__}: {lost}"
+        with tracing.span("send mail", Kind.CLIENT) as span:
+            try:
+                async with asyncio.timeout(self._send_timeout_s):
+                    await self._send(message, progress, confirm)
+            except LOST as lost:
+                progress.trouble = f"{type(lost).__name__}: {lost}"
+            span.set({"dashboard.mail.verdict": progress.verdict})
+            if progress.reply:
+                span.set({"dashboard.mail.reply": progress.reply.code})
 
     async def _send(self, message: EmailMessage, progress: Progress, confirm: Callable[[], Awaitable[None]]) -> None:
         if kept := self._take():

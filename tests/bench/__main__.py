@@ -10,7 +10,19 @@ from tests.bench.bed import bed
 from tests.bench.conditions import SMALL, Scale
 from tests.bench.report import Report, write
 
-NAMES = ("gateway", "faults", "orders", "worker", "relay", "pictures", "reports", "streams", "overload", "system")
+NAMES = (
+    "gateway",
+    "faults",
+    "orders",
+    "worker",
+    "relay",
+    "pictures",
+    "reports",
+    "streams",
+    "overload",
+    "traces",
+    "system",
+)
 
 
 def main() -> int:

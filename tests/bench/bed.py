@@ -15,7 +15,7 @@ from tests.backends import Backends, choose
 from tests.bench.cpu import SERVER_CORE, pinned
 from tests.waiting import wait_until
 
-START_S, GRACE_S = 60.0, 2.0
+START_S, GRACE_S = 240.0, 2.0
 
 
 class DidNotStart(Exception):

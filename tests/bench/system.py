@@ -1,6 +1,7 @@
 """The whole system on one machine: dashboards with growing tables, of users with many orders, and an event's way."""
 
 import asyncio
+import os
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,8 +88,9 @@ def running(bed: Bed) -> Iterator[System]:
     folder = bed.folder / "stack"
     stack = Stack(folder, bed.folder / "up.log")
     command = ["-m", "services.cli", "up", "--no-demo", "--port", str(free_port()), "--data-dir", str(folder)]
-    child = bed.processes.spawn("up", [sys.executable, *command], log=stack.log)
-    wait_until(lambda: stack.up() or not child.alive(), within=120)
+    env = {**os.environ, "TRACE_SAMPLE": "0.01"}  # as in production: on its own it would record everything
+    child = bed.processes.spawn("up", [sys.executable, *command], log=stack.log, env=env)
+    wait_until(lambda: stack.up() or not child.alive(), within=300)
     if not child.alive():
         raise ChildProcessError(stack.log.read_text()[-2000:])
     try:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.backends import Backends
-from tests.bench import faults, gateway, orders, overload, pictures, relay, reports, streams, worker, wrk
+from tests.bench import faults, gateway, orders, overload, pictures, relay, reports, streams, traces, worker, wrk
 from tests.bench.bed import Bed, bed
 from tests.bench.conditions import SMALL
 from tests.bench.contestants import PEERS
@@ -76,6 +76,12 @@ def test_an_overload_is_answered(ground: Bed) -> None:
         for row in report.splitlines()
         if row.startswith((f"| {overload.SHEDDING}", f"| {overload.NOT}"))
     )
+
+
+def test_traces_are_recorded_under_load(ground: Bed) -> None:
+    """None, some and all, fresh and from memory."""
+    report = traces.run(ground, SMALL).text
+    assert "| 100 %, cached |" in report
 
 
 def test_open_streams_are_told_of_changes(ground: Bed) -> None:

@@ -24,7 +24,7 @@ from tests.chaos.whole import unready, without_consumers
 from tests.waiting import eventually
 
 NAMES = ("worker", "orders", "users", "gateway")
-START_S = 120.0
+START_S = 300.0
 STOP_S = 30.0
 
 
@@ -87,8 +87,13 @@ class Dashboard:
 
 
 @asynccontextmanager
-async def running_dashboard(folder: Path, processes: Processes, servers: Servers) -> AsyncIterator[Dashboard]:
-    child = processes.spawn("dashboard", _command(folder), log=folder / "up.log", env=_environment(servers))
+async def running_dashboard(
+    folder: Path, processes: Processes, servers: Servers, code: Path | None = None, **more: str
+) -> AsyncIterator[Dashboard]:
+    """`code`: where services and shared are, when not here; looked at whenever a process starts. `more`: settings."""
+    env = _environment(servers) | more | ({"PYTHONPATH": str(code)} if code else {})
+    cwd = folder if code else None
+    child = processes.spawn("dashboard", _command(folder), log=folder / "up.log", env=env, cwd=cwd)
     system = Dashboard(folder / "data", servers)
     try:
         await eventually(lambda: _has_started(system, child), within=START_S)
@@ -107,7 +112,7 @@ def _command(folder: Path) -> list[str]:
 
 
 def _environment(servers: Servers) -> dict[str, str]:
-    urls = {name: link.url for name, link in servers.links.items()}
+    urls = servers.urls
     return os.environ | {
         "DATABASE_URL": urls["postgres"],
         "REDIS_URL": urls["redis"],

@@ -1,5 +1,6 @@
 """What the clients of a run were told: the measure of what must be there in the end."""
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -16,6 +17,8 @@ class PlacedOrder:
     total: int
     status: str = "created"
     changes: list[str] = field(default_factory=list)
+    answered_at: float = field(default_factory=time.time)
+    """Seconds since the epoch."""
 
     @property
     def number(self) -> str:

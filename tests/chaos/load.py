@@ -26,11 +26,12 @@ class Load:
     urls: list[str]
     seed: int
     rate: float
+    kind: type[Requests] = Requests
     journal: Journal = field(default_factory=Journal)
     persons: list[Person] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.requests = Requests(self.urls, self.journal)
+        self.requests = self.kind(self.urls, self.journal)
         self._turn = asyncio.Lock()
         self._stopped = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

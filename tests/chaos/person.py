@@ -36,6 +36,14 @@ class Person:
         self._journal.persons[self._id] = self.email
 
     @property
+    def id(self) -> UUID:
+        return self._id
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return dict(self._headers)
+
+    @property
     def has_arrived(self) -> bool:
         return self._id in self._journal.persons
 

@@ -1,10 +1,11 @@
 """The backing servers of a run: private, and each behind a link."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from services.local.mailbox import Mailbox
 from services.local.processes import Processes
@@ -16,17 +17,31 @@ from tests.backends.local import LocalRabbit
 from tests.chaos.links import ChaosLink
 
 
+class Database(Protocol):
+    @property
+    def url(self) -> str:
+        """The superuser's, straight to the server."""
+
+
+class Broker(Protocol):
+    @property
+    def url(self) -> str: ...
+
+    def rabbitmqctl(self, *arguments: str) -> str: ...
+
+    def close_connections(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Servers:
-    postgres: Postgres
-    redis: Valkey
-    rabbitmq: LocalRabbit
-    smtp: MailCatcher
-    links: dict[str, ChaosLink]
+    """`urls` is where the system under test is told that they are."""
 
-    @property
-    def by_name(self) -> dict[str, Server]:
-        return {server.name: server for server in (self.postgres, self.redis, self.rabbitmq, self.smtp)}
+    postgres: Database
+    rabbitmq: Broker
+    smtp: MailCatcher
+    urls: Mapping[str, str]
+    by_name: Mapping[str, Server] = field(default_factory=dict)
+    links: Mapping[str, ChaosLink] = field(default_factory=dict)
 
     @property
     def mailbox(self) -> Mailbox:
@@ -45,4 +60,5 @@ async def running_servers(folder: Path, processes: Processes) -> AsyncIterator[S
             stack.push_async_callback(asyncio.to_thread, server.stop)
         await asyncio.gather(*(asyncio.to_thread(server.start) for server in every))
         links = {server.name: await stack.enter_async_context(ChaosLink.to(server.url)) for server in every}
-        yield Servers(postgres, redis, rabbitmq, smtp, links)
+        urls = {name: link.url for name, link in links.items()}
+        yield Servers(postgres, rabbitmq, smtp, urls, {server.name: server for server in every}, links)

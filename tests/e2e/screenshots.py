@@ -14,6 +14,7 @@ from playwright.async_api import Browser, Page, expect
 
 from services import demo
 from services.local.ports import free_port
+from tests.e2e import trace_picture
 from tests.e2e.browser import executable, launched, shows, visiting
 from tests.e2e.operators import bury, query
 from tests.e2e.stack import Person, Stack
@@ -96,6 +97,7 @@ async def _take_all(stack: Stack, folder: Path) -> None:
         await _phone(browser, stack, folder / "phone.png")
         await _degraded(browser, stack, folder / "degraded.png")
         await _operations(browser, stack, folder / "operations.png")
+        _write(await trace_picture.take(browser, stack), folder / "trace.png")
 
 
 async def _dashboard(browser: Browser, stack: Stack, path: Path, **look: str) -> None:
@@ -139,7 +141,11 @@ async def _settled(page: Page) -> Page:
 
 
 async def _save(page: Page, path: Path) -> None:
-    taken = Image.open(BytesIO(await page.screenshot(full_page=path.stem == "operations")))
+    _write(await page.screenshot(full_page=path.stem == "operations"), path)
+
+
+def _write(picture: bytes, path: Path) -> None:
+    taken = Image.open(BytesIO(picture))
     taken.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 
 

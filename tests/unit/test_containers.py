@@ -10,7 +10,10 @@ import yaml
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OBSERVERS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "deploy/compose/observability.yml").read_text())[
+    "services"
+]
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"] | OBSERVERS
 OURS = [name for name, service in SERVICES.items() if service["image"] == "dashboard"]
 OTHERS = [name for name in SERVICES if name not in OURS]
 WRITES_ITS_ROOT = {"rabbitmq"}
@@ -69,7 +72,10 @@ def test_no_container_has_capabilities(name: str) -> None:
 
 
 def test_only_the_gateway_is_published_and_on_its_public_port_alone() -> None:
-    """Metrics and internal paths are on its other port, which nobody outside reaches."""
+    """Metrics and internal paths are on its other port, which nobody outside reaches. Grafana is for this machine."""
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"gateway": ["${BIND:-127.0.0.1}:${PORT:-8000}:8000"]}
+    assert published == {
+        "gateway": ["${BIND:-127.0.0.1}:${PORT:-8000}:8000"],
+        "grafana": ["127.0.0.1:${GRAFANA_PORT:-3000}:3000"],
+    }
     assert SERVICES["gateway"]["environment"]["GATEWAY_INTERNAL_PORT"] != 8000

@@ -1,11 +1,12 @@
 """Which address a request comes from: the peer's, unless the peer is a proxy that is named by setting."""
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from starlette.types import Scope
 
 Address = IPv4Address | IPv6Address
+Networks = tuple[IPv4Network | IPv6Network, ...]
 
 FORWARDED = b"x-forwarded-for"
 UNKNOWN = "unknown"
@@ -19,7 +20,7 @@ class ClientAddresses:
     have appended is believed, from the right; whatever a client wrote stands left of that, and is not."""
 
     def __init__(self, trusted: str) -> None:
-        self._trusted = tuple(ip_network(each.strip()) for each in trusted.split(",") if each.strip())
+        self._trusted = networks(trusted)
 
     def client(self, scope: Scope) -> str | None:
         """The client's address; None where there is none, such as on a Unix socket."""
@@ -41,8 +42,17 @@ class ClientAddresses:
         return nearest
 
     def _is_trusted(self, address: str) -> bool:
-        parsed = _parsed(address)
-        return parsed is not None and any(parsed in network for network in self._trusted)
+        return is_in(address, self._trusted)
+
+
+def networks(text: str) -> Networks:
+    """Of a setting: CIDR, separated by commas."""
+    return tuple(ip_network(each.strip()) for each in text.split(",") if each.strip())
+
+
+def is_in(address: str, named: Networks) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in named)
 
 
 @lru_cache(maxsize=4096)

@@ -20,6 +20,7 @@ READABLE = (
     "Retry-After",
     "Server-Timing",
     "X-Request-Id",
+    "traceresponse",
 )
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ASKED = (

@@ -12,6 +12,7 @@ import time
 from services.gateway import metrics
 from services.gateway.admission.kinds import LATER, Kind
 from services.gateway.settings import Settings
+from shared.pools import POOLS
 
 FIRST_COST_S, NEW_COST_SHARE = 0.001, 0.3
 """What a request is taken to cost before any was answered, and how much a window tells of it."""
@@ -39,6 +40,7 @@ class Overload:
         self._done = 0
         self.in_hand = 0
         self._allow(self._most)
+        POOLS.watch("requests", lambda: self.in_hand, lambda: None if self._off else self.limit)
 
     def is_full(self, kind: Kind) -> bool:
         """Whether a request of that kind is refused now."""

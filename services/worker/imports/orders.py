@@ -12,7 +12,9 @@ from pyqwest.httpx import AsyncPyqwestTransport
 
 from services.worker.errors import Permanent, Transient
 from services.worker.settings import Settings
+from shared import telemetry
 from shared.imports import BATCH_PATH, BatchOutcome, CsvRow, OrderBatch
+from shared.limits import IDLE_S
 from shared.tokens import ServiceTokens
 
 CONNECT_TIMEOUT_S = 2.0
@@ -40,7 +42,11 @@ class Orders:
         timeout_s = settings.import_orders_timeout_s
         urls = [url.strip().rstrip("/") for url in settings.orders_url.split(",")]
         transport = HTTPTransport(
-            connect_timeout=CONNECT_TIMEOUT_S, read_timeout=timeout_s, follow_redirects=False, enable_otel=False
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=timeout_s,
+            pool_idle_timeout=IDLE_S,
+            follow_redirects=False,
+            enable_otel=False,
         )
         async with (
             transport,
@@ -52,6 +58,8 @@ class Orders:
         """Place each row's order, unless its reference is there already. Raises `OrdersAway` or `BatchRefused`."""
         url = next(self._base_urls) + BATCH_PATH
         headers = {"Authorization": f"Bearer {self._tokens.token()}", "Content-Type": "application/json"}
+        if traceparent := telemetry.traceparent():
+            headers["traceparent"] = traceparent
         body = msgspec.json.encode(OrderBatch(user_id, import_id, list(rows)))
         try:
             answer = await self._http.post(url, content=body, headers=headers)

@@ -27,9 +27,11 @@ from services.worker.webhooks.deliveries import JOB, Claim
 from services.worker.webhooks.settings import WebhookSettings
 from services.worker.webhooks.target import BadTarget, Target
 from services.worker.webhooks.vault import Vault
+from shared import tracing
 from shared.clock import now
 from shared.db import Connection, Database
 from shared.events import Envelope
+from shared.tracing import Kind
 
 CONCURRENCY = 3
 """Transactions that take up events or deliveries at once."""
@@ -135,7 +137,9 @@ class Call:
                 https_only=self.settings.webhook_https_only,
                 local_names=bool(self.settings.webhook_allowed_networks),
             )
-            answer = await self.client.post(target, headers, claim.body)
+            with tracing.span("POST", Kind.CLIENT, {"http.request.method": "POST"}) as span:
+                answer = await self.client.post(target, headers, claim.body)
+                span.set({"http.response.status_code": answer.status})
         except BadTarget as refused:
             return Ended(_ms_since(began), error=f"the URL {refused}")
         except CallFailed as failed:

@@ -18,6 +18,7 @@ from services.worker.webhooks.slots import Slots
 from shared.background import to_the_end
 from shared.db import Database, is_outage
 from shared.logs import get_logger
+from shared.pools import POOLS
 
 log = get_logger(__name__)
 
@@ -70,6 +71,7 @@ class Dispatcher:
         self._grace_s = grace_s
         self._woken = asyncio.Event()
         self._in_hand: dict[UUID, asyncio.Task[None]] = {}
+        POOLS.watch("webhook_calls", lambda: len(self._in_hand), lambda: slots.calls)
 
     def wake(self) -> None:
         """There may be something to do. Without this it is found out a little later."""

@@ -93,7 +93,7 @@ def run(folder: Path, rabbitmq: RabbitBackend) -> Iterator[Run]:
 def test_it_says_where_everything_is(run: Run) -> None:
     """stack.json names each process, and the terminal the address and the login."""
     state = run.state()
-    assert set(state) == {"gateway", "users", "orders", "worker", "postgres", "redis", "rabbitmq", "smtp"}
+    assert set(state) == {"gateway", "users", "orders", "worker", "postgres", "redis", "rabbitmq", "smtp", "traces"}
     assert all(psutil.pid_exists(pid) for entry in state.values() for pid in entry["pids"])
     assert len(state["users"]["urls"]) == len(state["users"]["pids"]) == 2
     assert can_connect(state["postgres"]["url"])
@@ -113,11 +113,13 @@ def test_services_get_their_settings(run: Run, rabbitmq: RabbitBackend) -> None:
     assert env["GATEWAY_RABBITMQ_URL"] == env["WORKER_RABBITMQ_URL"] == rabbitmq.url
     assert env["ORDERS_DATABASE_URL"] == state["postgres"]["databases"]["orders"]
     assert env["WORKER_SMTP_URL"] == state["smtp"]["url"]
+    assert env["OTEL_EXPORTER_OTLP_ENDPOINT"] == state["traces"]["url"]
+    assert env["TRACE_SAMPLE"] == "1"
     assert env["INTERNAL_TOKEN_SECRET"]
     assert env["USERS_SIGNING_KEYS"]
 
 
-@pytest.mark.parametrize("name", ["orders", "postgres", "redis", "smtp"])
+@pytest.mark.parametrize("name", ["orders", "postgres", "redis", "smtp", "traces"])
 def test_what_is_killed_comes_back(run: Run, name: str) -> None:
     """At the same address, with new pids in stack.json, and a line that says so."""
     before = run.state()[name]

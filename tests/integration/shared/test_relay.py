@@ -17,6 +17,7 @@ from shared.db import Database
 from shared.relay import Relay
 from tests.backends import RabbitBackend
 from tests.link import Link
+from tests.spans import recorded
 from tests.waiting import eventually
 
 
@@ -253,3 +254,21 @@ async def _succeeds(check: Callable[[], Awaitable[None]]) -> bool:
 
 async def _fails(check: Callable[[], Awaitable[None]]) -> bool:
     return not await _succeeds(check)
+
+
+async def test_an_event_of_a_recorded_trace_is_published_within_it(
+    db: Database, rabbitmq: RabbitBackend, tap: Tap, user_id: UUID
+) -> None:
+    """The publishing is a span under what caused the event, and the message names that span as its own cause."""
+    cause = telemetry.Trace("1" * 32, "2" * 16, telemetry.SAMPLED)
+    telemetry.current_trace.set(cause)
+    with recorded() as spans:
+        [event_id] = await _add(db, user_id)
+        async with running(Hasty(db, rabbitmq.url, "users")):
+            message = await tap.next()
+            await eventually(lambda: [span for span in spans if span.name == "publish events"])
+    span = spans.named("publish events")
+    assert (span.trace.trace_id, span.parent_id) == (cause.trace_id, cause.span_id)
+    assert message.headers["traceparent"] == str(span.trace)
+    assert span.attributes["messaging.message.id"] == event_id
+    assert str(user_id) not in str(span.attributes)

@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.users.models import User
-from shared.db import sqlalchemy_url
+from shared.db import CONNECT_TIMEOUT_S
+from shared.primary import create_engine
 from tests.backends import Backends
 
 
@@ -43,7 +43,7 @@ async def _migrate(url: str) -> int:
 
 async def test_the_models_are_what_the_migrations_make(new_database: Callable[[], str]) -> None:
     """Alembic finds no difference between the two."""
-    engine = create_async_engine(sqlalchemy_url(new_database()), poolclass=sa.NullPool)
+    engine = create_engine(new_database(), timeout=CONNECT_TIMEOUT_S, poolclass=sa.NullPool)
     async with engine.connect() as connection:
         assert await connection.run_sync(_differences) == []
     await engine.dispose()

@@ -30,6 +30,8 @@ async def test_queues_are_measured_while_rabbitmq_is_there(settings: Settings) -
 
             await eventually(measured)
             assert set(await gauge(world, "worker_queue_messages")) == set(QUEUES)
+            assert set((await gauge(world, "worker_in_hand")).values()) == {0}
+            assert min((await gauge(world, "worker_in_hand_limit")).values()) > 0
             await broker.cut()
             await eventually(unknown)
             await broker.mend()
@@ -46,3 +48,4 @@ async def test_retrying_jobs_are_counted(alone: World) -> None:
 
     await eventually(counted)
     assert (await gauge(alone, "worker_jobs_retrying")).keys() == topology.JOBS.keys()
+    assert set((await gauge(alone, "worker_job_overdue_seconds")).values()) == {0}, "none is due yet"

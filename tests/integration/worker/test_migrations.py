@@ -8,10 +8,10 @@ from uuid import uuid4
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.worker.models import Base
-from shared.db import sqlalchemy_url
+from shared.db import CONNECT_TIMEOUT_S
+from shared.primary import create_engine
 from tests.backends import Backends
 
 
@@ -22,7 +22,7 @@ async def test_the_migrations_make_what_the_models_say(new_database: Callable[[]
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         return list(compare_metadata(context, Base.metadata))
 
-    engine = create_async_engine(sqlalchemy_url(new_database()))
+    engine = create_engine(new_database(), timeout=CONNECT_TIMEOUT_S)
     async with engine.connect() as connection:
         assert await connection.run_sync(differences) == []
     await engine.dispose()

@@ -7,7 +7,8 @@ from services.local.environment import Addresses, own_environment, shared_enviro
 from services.local.errors import PortTaken, StackError
 from services.local.plan import choose_port, parse_replicas, plan
 
-_ADDRESSES = Addresses({"users": "u", "orders": "o", "worker": "w"}, "redis", "amqp", "smtp", "file:///uploads")
+_DATABASES = {"users": "u", "orders": "o", "worker": "w"}
+_ADDRESSES = Addresses(_DATABASES, "redis", "amqp", "smtp", "file:///uploads", "http://traces")
 _SECRETS = {"INTERNAL_TOKEN_SECRET": "s", "USERS_SIGNING_KEYS": "k", "WORKER_WEBHOOK_SECRET_KEYS": "w"}
 
 

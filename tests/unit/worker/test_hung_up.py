@@ -6,6 +6,7 @@ import aio_pika
 import pytest
 
 from services.worker import broker, gauges
+from shared.amqp import Nodes
 from tests.hung_up import HungUp
 
 NOWHERE = "amqp://127.0.0.1:1/"
@@ -19,7 +20,7 @@ def _hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_it_is_not_well() -> None:
     """So nobody asks for a restart of the worker on its account."""
-    assert not await broker.answers(NOWHERE)
+    assert not await broker.answers(Nodes(NOWHERE))
 
 
 async def test_measuring_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,8 @@ import * as session from "./session.js";
 
 export class Problem extends Error {
   constructor(status, body = {}) {
-    super(body.detail || body.title || `The server answered ${status}.`);
+    const said = body.detail || body.title || `The server answered ${status}.`;
+    super(status >= 500 && body.trace_id ? `${said} (Trace ${body.trace_id})` : said);
     this.status = status;
     this.code = body.code ?? "";
     /** What is wrong with which field: `{email: "…"}`. */
@@ -21,6 +22,7 @@ const AWAY = new Problem(0, { detail: "The server cannot be reached. Check your 
 /** The response of an authenticated call; raises a `Problem`. A token that does not count is renewed once. */
 export async function call(method, path, { json, body, headers = {}, signal } = {}) {
   const used = session.accessToken();
+  headers = { ...headers, traceparent: newTrace() };
   const response = await send(used, method, path, { json, body, headers, signal });
   if (response.status !== 401) return checked(response);
   if (!(await renewed(used))) throw await Problem.of(response);
@@ -65,6 +67,11 @@ export async function post(path, json, headers) {
 export const isMissing = (problem) => problem instanceof Problem && [404, 405].includes(problem.status);
 
 /** For headers and keys; `crypto.randomUUID` is missing on plain HTTP. */
-export function newKey() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+export const newKey = () => randomHex(16);
+
+/** A trace that begins here (W3C): whether it is recorded, the gateway decides. A call that is repeated stays in it. */
+const newTrace = () => `00-${randomHex(16)}-${randomHex(8)}-00`;
+
+function randomHex(bytes) {
+  return [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

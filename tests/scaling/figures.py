@@ -1,0 +1,121 @@
+"""What was measured: read from the tables of the pages that `make bench` and `make scaling` write, and nowhere else."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+PERFORMANCE = Path("docs/performance.md")
+SCALING = Path("docs/scaling.md")
+STREAMS = 1000
+"""Of which the benchmark of streams says what all of them cost."""
+
+
+def figure(page: Path, block: str, row: str | None, column: str) -> float:
+    """The cell of the first table in the block that has both, without its range. Without `row` that of the first row.
+    Raises `LookupError`."""
+    for head, rows in _tables(page.read_text(), block):
+        first = 0 if row is None else 1  # what a row is called is no figure of it
+        if column in head[first:]:
+            for cells in rows:
+                if row is None or cells[0] == row:
+                    return _number(cells[head.index(column, first)])
+    raise LookupError(f"{page}: no {column!r} of {row!r} in the block {block!r}")
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """CPU µs of an uncached dashboard in a database of a million orders, by process."""
+
+    gateway: float
+    users: float
+    orders: float
+    worker: float
+    postgres: float
+
+    @property
+    def all(self) -> float:
+        return self.gateway + self.users + self.orders + self.worker + self.postgres
+
+
+@dataclass(frozen=True)
+class Order:
+    """CPU µs of one order with its event, its mail, its notification and its analytics, by process; bytes kept."""
+
+    gateway: float
+    orders: float
+    worker: float
+    postgres: float
+    rabbitmq: float
+    bytes: float
+
+    @property
+    def all(self) -> float:
+        return self.gateway + self.orders + self.worker + self.postgres + self.rabbitmq
+
+
+@dataclass(frozen=True)
+class Measured:
+    dashboard: Dashboard
+    order: Order
+    event_us: float
+    """An event in the analytics, in the worker and in Postgres."""
+    relay_us: float
+    """A row of the outbox, likewise."""
+    event_rate: float
+    """Events a second, one worker."""
+    relay_rate: float
+    """Rows a second, one relay."""
+    stream_us: float
+    """CPU of an open stream in a second in which nothing changes."""
+    stream_bytes: float
+    user_bytes: float
+
+
+@cache
+def measured() -> Measured:
+    def system(column: str) -> float:
+        return figure(PERFORMANCE, "system", "1,000,000", column)
+
+    def order(column: str) -> float:
+        return figure(SCALING, "order", "CPU µs", column)
+
+    def kept(row: str) -> float:
+        return figure(SCALING, "storage", row, "bytes")
+
+    return Measured(
+        Dashboard(*(system(name) for name in ("gateway", "users", "orders", "worker", "postgres"))),
+        Order(
+            order("gateway"), order("orders"), order("worker"), order("postgres"), order("rabbitmq"), kept("an order")
+        ),
+        event_us=_sum("worker", "ours", "Python, µs an event", "Postgres, µs an event"),
+        relay_us=_sum("relay", None, "Python, µs a row", "Postgres, µs a row"),
+        event_rate=figure(PERFORMANCE, "worker", "ours", "events/s"),
+        relay_rate=figure(PERFORMANCE, "relay", None, "rows/s"),
+        stream_us=figure(PERFORMANCE, "streams", "0", "CPU, % of a core") / 100 / STREAMS * 1e6,
+        stream_bytes=_stream_kib() * 1024,
+        user_bytes=kept("a user"),
+    )
+
+
+def _sum(block: str, row: str | None, *columns: str) -> float:
+    return sum(figure(PERFORMANCE, block, row, column) for column in columns)
+
+
+def _stream_kib() -> float:
+    found = re.search(r"([\d.]+) KiB a stream", PERFORMANCE.read_text())
+    if not found:
+        raise LookupError(f"{PERFORMANCE}: no memory of a stream")
+    return float(found[1])
+
+
+def _tables(page: str, block: str) -> Iterator[tuple[list[str], list[list[str]]]]:
+    found = re.search(rf"<!-- bench:{block} -->(.*?)<!-- /bench -->", page, re.DOTALL)
+    for text in re.findall(r"(?:^\|.*\n?)+", found[1] if found else "", re.MULTILINE):
+        head, _, *rows = ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in text.splitlines())
+        yield head, rows
+
+
+def _number(cell: str) -> float:
+    return float(cell.split(" ")[0].strip("*").replace(",", ""))

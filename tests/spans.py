@@ -1,0 +1,29 @@
+"""What tests look at: the spans that were recorded."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared import tracing
+from shared.tracing import Recorded
+
+
+class Spans(list[Recorded]):
+    def named(self, name: str) -> Recorded:
+        """The only one of that name."""
+        [found] = self.all_named(name)
+        return found
+
+    def all_named(self, name: str) -> list[Recorded]:
+        return [span for span in self if span.name == name]
+
+    def parent_of(self, span: Recorded) -> Recorded:
+        [found] = [each for each in self if each.trace.span_id == span.parent_id]
+        return found
+
+
+@contextmanager
+def recorded(share: float = 1) -> Iterator[Spans]:
+    """All spans of this process, within the block."""
+    spans = Spans()
+    with tracing.recording(spans.append, share):
+        yield spans

@@ -1,0 +1,60 @@
+"""The SQL of a migration, without a database."""
+
+import importlib.util
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+
+ROOT = Path(__file__).parents[3]
+SERVICES = ("users", "orders", "worker")
+
+
+@dataclass(frozen=True)
+class Revision:
+    """`contract`: why the code before this may be without what the revision takes away; None where it only expands."""
+
+    service: str
+    id: str
+    statements: tuple[str, ...]
+    contract: str | None
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.id}"
+
+
+def revisions(service: str) -> list[Revision]:
+    """In their order."""
+    files = sorted((ROOT / "services" / service / "migrations/versions").glob("[0-9]*.py"))
+    return [_revision(service, _loaded(path)) for path in files]
+
+
+def _loaded(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _revision(service: str, module: ModuleType) -> Revision:
+    told = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name="postgresql", opts={"as_sql": True, "output_buffer": told, "literal_binds": True}
+    )
+    with Operations.context(context):
+        module.upgrade()
+    return Revision(service, module.revision, split(told.getvalue()), getattr(module, "contract", None))
+
+
+def split(sql: str) -> tuple[str, ...]:
+    """The statements, each on one line; the bodies of functions stay whole."""
+    pieces = re.split(r"(\$\$.*?\$\$)", sql, flags=re.DOTALL)
+    marked = "".join(piece.replace(";", "\0") if number % 2 else piece for number, piece in enumerate(pieces))
+    flat = (re.sub(r"\s+", " ", statement).replace("\0", ";").strip() for statement in marked.split(";"))
+    return tuple(statement for statement in flat if statement)
