@@ -22,7 +22,7 @@ def _with_address(sender: str) -> str:
 class Settings(WebhookSettings, ExportSettings):
     model_config = SettingsConfigDict(env_prefix="WORKER_")
 
-    pool_size: int = 24
+    pool_size: int = 22
     """Above the sum of what the jobs hold at once, so that panels still get a connection."""
 
     smtp_url: str = "smtp://localhost:25"
