@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from services.worker.settings import Settings as Worker
 from shared.db import DatabaseSettings
 from tests.bench.report import table
 from tests.scaling import habits
@@ -13,7 +14,7 @@ from tests.scaling.habits import Peak
 SERVER_CONNECTIONS = 200
 """`max_connections` of Postgres as it is shipped here."""
 POOL = DatabaseSettings.model_fields["pool_size"].default
-WORKER_POOL = 20
+WORKER_POOL = Worker.model_fields["pool_size"].default
 PIECES = ("gateway", "users", "orders", "worker", "postgres", "rabbitmq")
 
 
