@@ -15,7 +15,7 @@ _BACKENDS = ("postgres", "redis", "rabbitmq")
 _TESTS = Path(__file__).parent
 
 
-class Together(LoadScopeScheduling):
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types
     """Several processes (`-n 2`) share the tests out by file; those of one stack stay together.
 
     Not by xdist's marks: pytest 9.2 tells ids that it cannot change any more.
