@@ -1,9 +1,12 @@
 """Backends for the whole session: nothing is started before a test asks for it."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.backends import Backends, PostgresBackend, RabbitBackend, RedisBackend, choose
 from tests.backends.smtp import SmtpServer
@@ -12,13 +15,24 @@ _BACKENDS = ("postgres", "redis", "rabbitmq")
 _TESTS = Path(__file__).parent
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Several processes (`-n 2`) share the tests out by file; those of one stack stay together."""
-    for item in items:
-        folder = item.path.parent
-        shared = "stack" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group(str((folder if shared else item.path).relative_to(_TESTS))))
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types
+    """Several processes (`-n 2`) share the tests out by file; those of one stack stay together.
+
+    Not by xdist's marks: pytest 9.2 tells ids that it cannot change any more.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = Path(nodeid.partition("::")[0])
+        return str(path.parent if _shares_a_stack(path) else path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    return Together(config, log)
+
+
+@cache
+def _shares_a_stack(path: Path) -> bool:
+    return "stack: Stack" in (_TESTS.parent / path).read_text()
 
 
 @pytest.fixture(scope="session")
