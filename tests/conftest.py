@@ -12,6 +12,7 @@ _BACKENDS = ("postgres", "redis", "rabbitmq")
 _TESTS = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Several processes (`-n 2`) share the tests out by file; those of one stack stay together."""
     for item in items:

@@ -26,8 +26,8 @@ def run(bed: Bed, scale: Scale) -> Report:
         capacity.append(wrk.run(url, requests, CALLERS, max(1.0, scale.window_s)).rate)
         for load in LOADS:
             cpu.until_idle(child.pid)
-            window = _window(url, tokens, load, capacity[-1], scale.window_s)
-            stays[load].append([took for _, took in window.outcome.accepted])
+            answered = _window(url, tokens, load, capacity[-1], scale.window_s).outcome.accepted
+            stays[load].append([took for _, took in answered])
     bed.end(child)
     service = 1 / spread(capacity).median
     found = f"Capacity in a closed loop: {spread(capacity).show()} requests a second, {service * 1000:.2f} ms each."
