@@ -1,7 +1,7 @@
 #!/bin/sh
 # Dumps of the three databases and of the uploads, each time in a folder named for it (UTC), below BACKUPS.
 #
-#   backup.sh daily           dump now, and again every BACKUP_EVERY_S; keeps the newest BACKUP_KEEP
+#   backup.sh daily           dump when the newest is older than BACKUP_EVERY_S; keeps the newest BACKUP_KEEP
 #   backup.sh once            dump now
 #   backup.sh list            what there is
 #   backup.sh restore WHICH   a folder's name, or `latest`; the services must not run meanwhile: restore.sh sees to that
@@ -13,6 +13,11 @@ backups=${BACKUPS:-/backups}
 export PGPASSWORD="${PGPASSWORD:-$(cat "${PGPASSWORD_FILE:-/dev/null}")}"
 
 newest() { ls "$backups" | grep -E '^[0-9]{8}T[0-9]{6}Z$' | sort | tail -n 1; }
+
+younger_than() {  # minutes
+  last=$(newest)
+  [ -n "$last" ] && [ -n "$(find "$backups/$last" -maxdepth 0 -mmin "-$1")" ]
+}
 
 dump() {
   name=$(date -u +%Y%m%dT%H%M%SZ)
@@ -64,15 +69,16 @@ case "${1:-}" in
   daily)
     trap 'exit 0' TERM INT
     while true; do
-      if dump; then prune; else echo "the backup failed" >&2; fi
-      sleep "$BACKUP_EVERY_S" &
+      # Not at every start: a stack that has just lost its data must not push a dump of nothing in front of the others.
+      if ! younger_than "$((BACKUP_EVERY_S / 60))"; then
+        if dump; then prune; else echo "the backup failed" >&2; fi
+      fi
+      sleep "$((BACKUP_EVERY_S / 24))" &
       wait $!
     done ;;
   once) dump; prune ;;
   list) ls "$backups" ;;
   restore) restore "${2:?which backup, or latest}" ;;
-  fresh)
-    last=$(newest)
-    [ -n "$last" ] && [ -n "$(find "$backups/$last" -maxdepth 0 -mmin "-$((BACKUP_EVERY_S / 30 + 1))")" ] ;;
+  fresh) younger_than "$((BACKUP_EVERY_S / 30 + 1))" ;;
   *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
