@@ -84,7 +84,8 @@ def test_when_the_client_leaves_the_query_ends(stack: Stack, person: Person, lar
     """From the client through gateway and service to Postgres."""
     with person.http.stream("GET", large, headers={"Accept-Encoding": "identity"}) as answer:
         answer.raise_for_status()
-        next(answer.iter_raw())
+        chunks = answer.iter_raw()  # kept: the connection is closed with it
+        next(chunks)
         wait_until(lambda: query(stack, "orders", UNDER_WAY))
     wait_until(lambda: not query(stack, "orders", UNDER_WAY))
 
