@@ -1,7 +1,7 @@
 """Which traces are recorded, what their spans say, and what they never say."""
 
 import asyncio
-from contextvars import copy_context
+from contextvars import Context, copy_context
 
 import pytest
 
@@ -162,6 +162,10 @@ def test_an_end_is_told_once() -> None:
 
 def test_every_line_of_the_log_has_the_trace_of_what_is_done() -> None:
     """Recorded or not, in a request or in a job."""
-    assert telemetry.request_ids() == {}
-    with tracing.follow(HERE.child(NOT_SAMPLED), "job", Kind.CONSUMER):
-        assert telemetry.request_ids() == {"trace_id": HERE.trace_id}
+
+    def work() -> None:
+        assert telemetry.request_ids() == {}
+        with tracing.follow(HERE.child(NOT_SAMPLED), "job", Kind.CONSUMER):
+            assert telemetry.request_ids() == {"trace_id": HERE.trace_id}
+
+    Context().run(work)  # nothing of the tests before
