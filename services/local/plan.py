@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.local.errors import PortTaken, StackError
-from services.local.ports import free_port, is_free, next_free
+from services.local.ports import free_port, is_free, next_free, reserve
 
 DATA_SERVICES = ("users", "orders", "worker")
 SERVICES = (*DATA_SERVICES, "gateway")
@@ -36,6 +36,7 @@ class Planned:
 def plan(port: int, replicas: Mapping[str, int]) -> list[Planned]:
     """Data services first, the gateways last, the first of them on `port`."""
     planned: list[Planned] = []
+    reserve(port)
     for name in SERVICES:
         for number in range(1, replicas.get(name, 1) + 1):
             label = name if number == 1 else f"{name}-{number}"
@@ -73,4 +74,4 @@ def cores() -> int:
 def _port(name: str, first: int, number: int, before: list[Planned]) -> int:
     if name != "gateway":
         return free_port()
-    return first if number == 1 else next_free(before[-1].port + 1)
+    return first if number == 1 else reserve(next_free(before[-1].port + 1))

@@ -32,9 +32,16 @@ def free_port() -> int:
     raise OSError("no free TCP port on 127.0.0.1")
 
 
+def reserve(port: int) -> int:
+    """Have it given to nobody else in this process."""
+    with _lock:
+        _given.add(port)
+    return port
+
+
 def next_free(port: int) -> int:
     """The first free port from `port` upwards."""
-    return next(candidate for candidate in range(port, 65_536) if is_free(candidate))
+    return next(candidate for candidate in range(port, 65_536) if candidate not in _given and is_free(candidate))
 
 
 def accepts(port: int, host: str = "127.0.0.1", timeout: float = 1.0) -> bool:

@@ -3,9 +3,11 @@ import socket
 
 import pytest
 
+from services.local import ports
 from services.local.environment import Addresses, own_environment, shared_environment
 from services.local.errors import PortTaken, StackError
 from services.local.plan import choose_port, parse_replicas, plan
+from services.local.ports import free_port
 
 _DATABASES = {"users": "u", "orders": "o", "worker": "w"}
 _ADDRESSES = Addresses(_DATABASES, "redis", "amqp", "smtp", "file:///uploads", "http://traces")
@@ -48,3 +50,14 @@ def test_only_a_gateway_has_an_internal_port() -> None:
     orders, gateway = (one for one in plan(19_100, {}) if one.name in ("orders", "gateway"))
     assert own_environment(orders) == {"ORDERS_HOST": "127.0.0.1", "ORDERS_PORT": str(orders.port)}
     assert own_environment(gateway)["GATEWAY_INTERNAL_PORT"] == str(gateway.internal_port)
+
+
+def test_nobody_is_given_a_gateways_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens on it yet, so it looks free."""
+    first = free_port()
+    drawn = [first, *(free_port() for _ in range(8))]
+    monkeypatch.setattr(ports, "_given", set())
+    monkeypatch.setattr("random.choice", lambda _: drawn.pop(0))
+    planned = plan(first, {"gateway": 2})
+    taken = [port for one in planned for port in (one.port, one.internal_port)]
+    assert len(taken) == len(set(taken))
