@@ -34,6 +34,7 @@ MAY_BE_EMPTY = {
     "gateway: Refused unheard",
     "gateway: Refused by a limit",
     "jobs: Held, or given back",
+    "overview: Alerts",
     "pools: Failures nobody caught, tasks begun again",
     "pools: RabbitMQ: disk left",
     "pools: RabbitMQ: memory",
