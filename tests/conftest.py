@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -13,6 +14,9 @@ from tests.backends.smtp import SmtpServer
 
 _BACKENDS = ("postgres", "redis", "rabbitmq")
 _TESTS = Path(__file__).parent
+
+hypothesis.settings.register_profile("busy", deadline=None)  # how long an example takes is the machine's affair
+hypothesis.settings.load_profile("busy")
 
 
 class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types

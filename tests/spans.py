@@ -8,6 +8,10 @@ from shared.tracing import Recorded
 
 
 class Spans(list[Recorded]):
+    def of(self, trace_id: str) -> "Spans":
+        """Those of one trace: others may be recorded meanwhile."""
+        return Spans(span for span in self if span.trace.trace_id == trace_id)
+
     def named(self, name: str) -> Recorded:
         """The only one of that name."""
         [found] = self.all_named(name)

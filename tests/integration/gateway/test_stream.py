@@ -237,7 +237,7 @@ async def test_so_many_streams_a_user(start: Start) -> None:
 
 async def test_a_stream_ends_with_its_token(world: World) -> None:
     """It says that the token has expired; without a valid one there is no stream at all."""
-    tokens = UserTokens([SEED], ttl_s=1)
+    tokens = UserTokens([SEED], ttl_s=3)
     world.gateway.authenticator._leeway_s = 0
     async with listening(world.app) as port:
         url = f"http://127.0.0.1:{port}{PATH}"

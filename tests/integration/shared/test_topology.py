@@ -50,7 +50,7 @@ async def test_a_queue_with_other_arguments_ends_the_process_with_one_line(vhost
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         _, errors = await process.communicate()
     assert process.returncode == 1
     [line] = errors.decode().splitlines()

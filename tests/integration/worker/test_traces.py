@@ -13,7 +13,7 @@ def cause(digit: str) -> Trace:
 
 
 def jobs_of(spans: Spans, trace: Trace) -> dict[str, Recorded]:
-    of_trace = [span for span in spans if span.trace.trace_id == trace.trace_id]
+    of_trace = spans.of(trace.trace_id)
     return {span.name.removeprefix("process worker."): span for span in of_trace if span.parent_id == trace.span_id}
 
 
@@ -26,7 +26,7 @@ async def test_an_event_s_jobs_are_below_its_publishing(world: World) -> None:
         await eventually(lambda: len(jobs_of(spans, published)) == 4)
     jobs = jobs_of(spans, published)
     assert set(jobs) == {"email", "analytics", "notifications", "webhooks"}
-    sending = spans.named("send mail")
+    sending = spans.of(published.trace_id).named("send mail")
     assert spans.parent_of(sending) is jobs["email"]
     assert sending.attributes == {"dashboard.mail.verdict": "sent", "dashboard.mail.reply": 250}
     assert jobs["email"].attributes["messaging.message.id"] == str(event_id)
@@ -66,12 +66,12 @@ async def test_a_job_that_is_tried_again_stays_in_its_trace(world: World) -> Non
         await world.until(event_id, email="retrying")
         await world.publish(user)
         await world.until(event_id, email="done")
-        await eventually(lambda: spans.all_named("send mail"))
+        await eventually(lambda: spans.of(published.trace_id).all_named("send mail"))
     attempts = [span for span in spans.all_named("process worker.email") if span.parent_id == published.span_id]
     assert attempts[0].attributes["dashboard.job.outcome"] == "retrying"
     numbers = [span.attributes["dashboard.job.attempt"] for span in attempts]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert spans.named("send mail").parent_id == attempts[-1].trace.span_id
+    assert spans.of(published.trace_id).named("send mail").parent_id == attempts[-1].trace.span_id
 
 
 async def test_what_is_not_recorded_leaves_no_span(world: World) -> None:
