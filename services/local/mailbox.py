@@ -1,15 +1,15 @@
 """The mails that the catcher took, in one SQLite file that survives restarts."""
 
 import json
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
+
+from services.local.sqlite import opened
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS mails (
@@ -53,7 +53,7 @@ class Mailbox:
     def add(self, sender: str, recipients: Sequence[str], content: bytes) -> None:
         """On disk when this returns."""
         row = (datetime.now(UTC).isoformat(), sender, json.dumps(list(recipients)), content)
-        with self._connection() as connection:
+        with opened(self._path) as connection:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute(_TABLE)
             connection.execute("INSERT INTO mails (received_at, sender, recipients, content) VALUES (?, ?, ?, ?)", row)
@@ -70,16 +70,7 @@ class Mailbox:
     def _read(self, query: str, *values: object) -> list[Mail]:
         if not self._path.exists():
             return []
-        with self._connection() as connection:
+        with opened(self._path) as connection:
             connection.execute(_TABLE)
             rows = connection.execute(query, values).fetchall()
         return [Mail(row[0], row[1], row[2], json.loads(row[3]), row[4]) for row in rows]
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, timeout=10)
-        try:
-            with connection:
-                yield connection
-        finally:
-            connection.close()

@@ -2,11 +2,12 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from services.local.sqlite import opened
 
 KEPT = 50_000
 """Spans; the oldest go first."""
@@ -45,7 +46,7 @@ class Traces:
 
     def add(self, spans: Sequence[Span]) -> None:
         rows = [(span.trace_id, span.began, json.dumps(asdict(span))) for span in spans]
-        with self._connection() as connection:
+        with opened(self._path) as connection:
             connection.executescript(_TABLE)
             connection.executemany("INSERT INTO spans (trace_id, began, content) VALUES (?, ?, ?)", rows)
             connection.execute("DELETE FROM spans WHERE id <= (SELECT max(id) FROM spans) - ?", (KEPT,))
@@ -54,26 +55,21 @@ class Traces:
         """In the order in which they began; `trace_id` may be the beginning of one."""
         if not self._path.exists():
             return []
-        query = "SELECT content FROM spans WHERE trace_id LIKE ? || '%' ORDER BY began, id"
-        with self._connection() as connection:
+        with opened(self._path) as connection:
             connection.executescript(_TABLE)
-            return [Span(**json.loads(content)) for (content,) in connection.execute(query, (trace_id,))]
+            return _spans(connection, trace_id)
 
     def newest(self, count: int) -> list[list[Span]]:
         """Whole traces, the newest first."""
         if not self._path.exists():
             return []
         query = "SELECT trace_id FROM spans GROUP BY trace_id ORDER BY min(began) DESC LIMIT ?"
-        with self._connection() as connection:
+        with opened(self._path) as connection:
             connection.executescript(_TABLE)
             ids = [trace_id for (trace_id,) in connection.execute(query, (count,))]
-        return [self.get(trace_id) for trace_id in ids]
+            return [_spans(connection, trace_id) for trace_id in ids]
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, timeout=10)
-        try:
-            with connection:
-                yield connection
-        finally:
-            connection.close()
+
+def _spans(connection: sqlite3.Connection, trace_id: str) -> list[Span]:
+    query = "SELECT content FROM spans WHERE trace_id LIKE ? || '%' ORDER BY began, id"
+    return [Span(**json.loads(content)) for (content,) in connection.execute(query, (trace_id,))]
