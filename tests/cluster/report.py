@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from tests.chaos.checks import Check
+from tests.chaos.table import examples, number, row
 from tests.cluster.trial import Outcome
 
-EXAMPLES = 5
 ROWS: dict[str, Callable[[Outcome], object]] = {
     "orders answered 201": lambda one: len(one.journal.orders),
     "- of these while it was away": lambda one: one.while_away,
@@ -19,7 +18,7 @@ ROWS: dict[str, Callable[[Outcome], object]] = {
 
 
 def report(outcomes: Sequence[Outcome]) -> str:
-    return "\n".join([*_told(outcomes), "", *_table(outcomes), *_examples(outcomes)])
+    return "\n".join([*_told(outcomes), "", *_table(outcomes), *_found(outcomes)])
 
 
 def _told(outcomes: Sequence[Outcome]) -> Iterator[str]:
@@ -30,20 +29,12 @@ def _told(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 
 def _table(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    yield _row("", *(one.scenario for one in outcomes))
-    yield _row("---", *("---:" for _ in outcomes))
+    yield row("", *(one.scenario for one in outcomes))
+    yield row("---", *("---:" for _ in outcomes))
     for name, value in ROWS.items():
-        yield _row(name, *(value(one) for one in outcomes))
+        yield row(name, *(value(one) for one in outcomes))
     for name in dict.fromkeys(check.name for one in outcomes for check in one.checks):
-        yield _row(name, *(_count(one, name) for one in outcomes))
-
-
-def _count(outcome: Outcome, name: str) -> str:
-    return next((_number(check) for check in outcome.checks if check.name == name), "-")
-
-
-def _number(check: Check) -> str:
-    return f"**{len(check.found)}**" if check.fails and check.found else str(len(check.found))
+        yield row(name, *(number(one.checks, name) for one in outcomes))
 
 
 def _repeated(outcome: Outcome) -> int:
@@ -51,13 +42,6 @@ def _repeated(outcome: Outcome) -> int:
     return sum(count for (_, how), count in outcome.journal.requests.items() if not how.startswith(definite))
 
 
-def _examples(outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _found(outcomes: Sequence[Outcome]) -> Iterator[str]:
     for outcome in outcomes:
-        for check in outcome.checks:
-            if check.found and not isinstance(check.found, range):
-                yield f"\n{outcome.scenario}: {check.name}\n"
-                yield from (f"- `{found}`" for found in check.found[:EXAMPLES])
-
-
-def _row(*cells: object) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
+        yield from examples(outcome.scenario, outcome.checks)
