@@ -1,42 +1,35 @@
 """Backends for the whole session: nothing is started before a test asks for it."""
 
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
+from contextlib import closing
+from pathlib import PurePath
 
 import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.backends import Backends, PostgresBackend, RabbitBackend, RedisBackend, choose
-from tests.backends.smtp import SmtpServer
+from tests.support.backends import Backends, PostgresBackend, RabbitBackend, RedisBackend, choose
+from tests.support.backends.databases import NewDatabase
+from tests.support.backends.smtp import SmtpServer
 
 _BACKENDS = ("postgres", "redis", "rabbitmq")
-_TESTS = Path(__file__).parent
 
 hypothesis.settings.register_profile("busy", deadline=None)  # how long an example takes is the machine's affair
 hypothesis.settings.load_profile("busy")
 
 
-class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types
-    """Several processes (`-n 2`) share the tests out by file; those of one stack stay together.
-
-    Not by xdist's marks: pytest 9.2 tells ids that it cannot change any more.
-    """
+class OneStackOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types
+    """With `-n`, each file goes to one process, and so does each folder of `tests/e2e`, whose tests share a stack."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path = Path(nodeid.partition("::")[0])
-        return str(path.parent if _shares_a_stack(path) else path)
+        path = PurePath(nodeid.partition("::")[0])
+        shares_a_stack = path.parent.parent.name == "e2e"
+        return str(path.parent if shares_a_stack else path)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
-    return Together(config, log)
-
-
-@cache
-def _shares_a_stack(path: Path) -> bool:
-    return "stack: Stack" in (_TESTS.parent / path).read_text()
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneStackOneProcess:
+    return OneStackOneProcess(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +57,13 @@ def redis(backends: Backends) -> RedisBackend:
 @pytest.fixture(scope="session")
 def rabbitmq(backends: Backends) -> RabbitBackend:
     return backends.rabbitmq
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: PostgresBackend) -> Iterator[NewDatabase]:
+    """`new_database("orders")` is the URL of an empty database with the tables of that service."""
+    with closing(NewDatabase(postgres)) as made:
+        yield made
 
 
 @pytest.fixture

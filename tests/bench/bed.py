@@ -11,9 +11,9 @@ from pathlib import Path
 
 from services.local.ports import accepts
 from services.local.processes import Child, Processes
-from tests.backends import Backends, choose
 from tests.bench.cpu import SERVER_CORE, pinned
-from tests.waiting import wait_until
+from tests.support.backends import Backends, choose
+from tests.support.waiting import wait_until
 
 START_S, GRACE_S = 240.0, 2.0
 

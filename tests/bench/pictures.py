@@ -15,7 +15,7 @@ from tests.bench.bed import Bed
 from tests.bench.conditions import Conditions, Scale, versions
 from tests.bench.report import Report, ratios, spread, table
 from tests.bench.system import quantile
-from tests.e2e.stack import Person, Stack, running_stack
+from tests.support.stack.running import Person, Stack, running_stack
 
 NAME = "pictures"
 UPLOADS = 10

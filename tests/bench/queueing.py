@@ -14,10 +14,10 @@ from shared import events, topology
 from shared.clock import now, rfc3339
 from shared.ids import new_id
 from shared.migrations import migrate
-from tests.backends.vhosts import empty_vhost
 from tests.bench.bed import Bed
 from tests.bench.contestants import SECRET
 from tests.bench.peers.effect import USERS
+from tests.support.backends.vhosts import empty_vhost
 
 AT_ONCE = 200
 

@@ -22,7 +22,7 @@ from tests.bench.bed import Bed
 from tests.bench.conditions import Conditions, Scale, versions
 from tests.bench.contestants import Audience
 from tests.bench.report import Report, spread, table
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 NAME = "streams"
 STREAMS = 1000

@@ -19,8 +19,8 @@ from tests.bench.bed import Bed
 from tests.bench.conditions import Conditions, Scale, versions
 from tests.bench.population import Databases, make_administrator, populate
 from tests.bench.report import Report, ratios, spread, table
-from tests.e2e.stack import PASSWORD, Person, Stack
-from tests.waiting import wait_until
+from tests.support.stack.running import PASSWORD, Person, Stack
+from tests.support.waiting import wait_until
 
 NAME = "system"
 ORDERS_EACH = 10

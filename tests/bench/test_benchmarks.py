@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.backends import Backends
 from tests.bench import faults, gateway, orders, overload, pictures, relay, reports, streams, traces, worker, wrk
 from tests.bench.bed import Bed, bed
 from tests.bench.conditions import SMALL
 from tests.bench.contestants import PEERS
+from tests.support.backends import Backends
 
 needs_wrk = pytest.mark.skipif(wrk.missing() is not None, reason=f"{wrk.missing()}: `make bench` installs it")
 

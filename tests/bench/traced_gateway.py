@@ -25,7 +25,7 @@ from services.gateway.main import create_app
 from services.gateway.settings import Settings
 from shared import logs, tracing
 from shared.trace_export import BATCH, Outbox
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 SHARES = {"off": None, "1 %": 0.01, "100 %": 1.0}
 CALLERS = 64

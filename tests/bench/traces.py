@@ -10,7 +10,7 @@ from tests.bench.conditions import Conditions, Scale, versions
 from tests.bench.contestants import Audience
 from tests.bench.cpu import OTHER_CORE
 from tests.bench.report import Report, ratios, spread, table
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 NAME = "traces"
 COUNT = 2560

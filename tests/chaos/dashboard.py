@@ -21,7 +21,7 @@ from tests.chaos.injected import Injected
 from tests.chaos.journal import Journal
 from tests.chaos.servers import Servers
 from tests.chaos.whole import unready, without_consumers
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 NAMES = ("worker", "orders", "users", "gateway")
 START_S = 300.0

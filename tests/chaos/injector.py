@@ -16,7 +16,7 @@ from tests.chaos.faults import Fault
 from tests.chaos.injected import NOT_YET, Injected
 from tests.chaos.servers import Servers
 from tests.chaos.system import System
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 SLOW_S = 0.1
 LINK_VERBS = ("cut", "silence", "hold", "slow", "forget")

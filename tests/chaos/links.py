@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from services.local.ports import free_port
-from tests.link import CHUNK, Link
+from tests.support.link import CHUNK, Link
 
 
 class ChaosLink(Link):

@@ -17,7 +17,7 @@ from tests.chaos.load import Load
 from tests.chaos.servers import Servers, running_servers
 from tests.chaos.system import System
 from tests.chaos.watch import Recovery, Watch
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 REST_S = 120.0
 """How long it may take after the last fault until all work is done."""

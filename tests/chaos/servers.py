@@ -13,8 +13,8 @@ from services.local.servers.base import Server
 from services.local.servers.postgres import Postgres
 from services.local.servers.smtp import MailCatcher
 from services.local.servers.valkey import Valkey
-from tests.backends.local import LocalRabbit
 from tests.chaos.links import ChaosLink
+from tests.support.backends.local import LocalRabbit
 
 
 class Database(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 from services.local.processes import Processes
 from services.local.servers.postgres import Postgres, binary
 from services.local.servers.sql import execute, fetch
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 REPLICATION = "host replication postgres 127.0.0.1/32 trust\n"
 ANY_STANDBY = "ALTER SYSTEM SET synchronous_standby_names = '*'"

@@ -11,8 +11,8 @@ from services.local.ports import free_port
 from services.local.processes import Processes
 from services.local.servers.base import Server
 from shared.topology import QUEUES
-from tests.backends.local import LocalRabbit
-from tests.backends.rabbit import RabbitControl
+from tests.support.backends.local import LocalRabbit
+from tests.support.backends.rabbit import RabbitControl
 
 NODES = 3
 PEER = """\

@@ -13,7 +13,6 @@ from services.local.processes import Processes
 from services.local.servers.postgres import Postgres
 from services.local.servers.smtp import MailCatcher
 from services.local.servers.valkey import Valkey
-from tests.backends.local import LocalRabbit
 from tests.chaos.checks import Check
 from tests.chaos.faults import Fault
 from tests.chaos.injected import NOT_YET, Injected
@@ -21,7 +20,8 @@ from tests.chaos.servers import Servers
 from tests.cluster.postgres import Pair, running_pair
 from tests.cluster.rabbit import Cluster, ClusterNode, running_cluster
 from tests.cluster.trial import Scenario, Start
-from tests.waiting import eventually
+from tests.support.backends.local import LocalRabbit
+from tests.support.waiting import eventually
 
 QUEUE = "worker.email"
 """Of which the leader is killed."""

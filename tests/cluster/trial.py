@@ -17,7 +17,7 @@ from tests.chaos.journal import Journal
 from tests.chaos.load import Load
 from tests.chaos.servers import Servers
 from tests.cluster.delays import mail_delays
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 REST_S = 180.0
 

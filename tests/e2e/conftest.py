@@ -2,8 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.backends import Backends
-from tests.e2e.stack import Person, Stack, running_stack
+from tests.support.backends import Backends
+from tests.support.stack.running import Person, Stack, running_stack
 
 
 @pytest.fixture(scope="package")

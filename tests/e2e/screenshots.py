@@ -14,11 +14,11 @@ from playwright.async_api import Browser, Page, expect
 
 from services import demo
 from services.local.ports import free_port
-from tests.e2e import trace_picture
-from tests.e2e.browser import executable, launched, shows, visiting
-from tests.e2e.operators import bury, query
-from tests.e2e.stack import Person, Stack
-from tests.waiting import wait_until
+from tests.support.stack import trace_picture
+from tests.support.stack.browser import executable, launched, shows, visiting
+from tests.support.stack.operators import bury, query
+from tests.support.stack.running import Person, Stack
+from tests.support.waiting import wait_until
 
 FOLDER = Path("docs/images")
 FAILED = (

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from services.local.ports import free_port
-from tests.e2e.readme import run_example
-from tests.waiting import wait_until
+from tests.support.stack.readme import run_example
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.docker
 

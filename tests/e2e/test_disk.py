@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.backends import Backends
-from tests.backends.smtp import SmtpServer
-from tests.backends.vhosts import empty_vhost
-from tests.e2e.stack import Person, Stack
-from tests.waiting import wait_until
+from tests.support.backends import Backends
+from tests.support.backends.smtp import SmtpServer
+from tests.support.backends.vhosts import empty_vhost
+from tests.support.stack.running import Person, Stack
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -17,11 +17,11 @@ import httpx
 import pytest
 
 from services.local.ports import free_port
-from tests.backends import Backends
-from tests.backends.smtp import SmtpServer
 from tests.kubernetes.build import Manifest, of_kind, overlay
 from tests.kubernetes.environment import Data, mounted
-from tests.waiting import wait_until
+from tests.support.backends import Backends
+from tests.support.backends.smtp import SmtpServer
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.long
 

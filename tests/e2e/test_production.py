@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from services.local.ports import free_port
-from tests.e2e.production import REPLICATED, WITHIN_S, Client, Production, requests
-from tests.waiting import eventually
+from tests.support.stack.production import REPLICATED, WITHIN_S, Client, Production, requests
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.long]
 

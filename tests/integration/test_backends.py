@@ -11,9 +11,9 @@ import pytest
 from redis.asyncio import Redis
 
 from services.local.servers.sql import execute, fetch
-from tests.backends import PostgresBackend, RabbitBackend, RedisBackend
-from tests.backends.smtp import SmtpServer
-from tests.waiting import wait_until
+from tests.support.backends import PostgresBackend, RabbitBackend, RedisBackend
+from tests.support.backends.smtp import SmtpServer
+from tests.support.waiting import wait_until
 
 
 def _name() -> str:

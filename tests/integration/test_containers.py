@@ -7,7 +7,7 @@ import pytest
 from services.local.servers.amqp import answers_amqp
 from services.local.servers.sql import execute, fetch
 from services.local.servers.valkey import answers_ping
-from tests.backends.containers import ContainerBackends
+from tests.support.backends.containers import ContainerBackends
 
 pytestmark = pytest.mark.docker
 

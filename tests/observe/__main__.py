@@ -19,14 +19,14 @@ from typing import Any
 from PIL import Image
 
 from services.local.ports import free_port
-from tests.e2e.browser import executable, launched
 from tests.e2e.screenshots import COLOURS
-from tests.e2e.stack import SERVICES, Stack
 from tests.observe.draw import WIDTH_PX, Line, named, page
 from tests.observe.expressions import DASHBOARDS, board, panels
 from tests.observe.load import load
 from tests.observe.prometheus import STEP_S, Prometheus, prometheus
-from tests.waiting import wait_until
+from tests.support.stack.browser import executable, launched
+from tests.support.stack.running import SERVICES, Stack
+from tests.support.waiting import wait_until
 
 FOLDER = Path("docs/images")
 MAY_BE_EMPTY = {

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import httpx
 
-from tests.e2e.operators import bury
-from tests.e2e.stack import PASSWORD, Person, Stack
-from tests.unit.users.drawn import picture
+from tests.support.drawn import picture
+from tests.support.stack.operators import bury
+from tests.support.stack.running import PASSWORD, Person, Stack
 
 LOOK_EVERY_S = 0.25
 HANG_SHARE = 0.08

@@ -13,7 +13,7 @@ import httpx
 
 from services.local.ports import free_port
 from tests.observe.expressions import ALERTS, ROOT, with_window
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 LOCAL = ROOT / "deploy/prometheus/local.yml"
 STEP_S = 5

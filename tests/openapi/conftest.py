@@ -7,8 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 import structlog
 
-from tests.backends import Backends
 from tests.openapi.system import System, running
+from tests.support.backends import Backends
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -23,10 +23,10 @@ from services.worker.settings import Settings as WorkerSettings
 from shared.ids import new_id
 from shared.migrations import migrate
 from shared.tokens import Role, ServiceTokens
-from tests.backends import Backends
-from tests.backends.vhosts import empty_vhost
-from tests.integration.gateway.served import listening
-from tests.waiting import eventually
+from tests.support.backends import Backends
+from tests.support.backends.vhosts import empty_vhost
+from tests.support.served import listening
+from tests.support.waiting import eventually
 
 SECRET = SecretStr("a secret that only these tests know")
 NOBODY = "smtp://127.0.0.1:1"

@@ -9,9 +9,9 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from tests.integration.gateway.served import listening
 from tests.openapi.explore import Found, explore
 from tests.openapi.system import EVERYBODY, Credentials, Service
+from tests.support.served import listening
 
 app = FastAPI()
 REQUEST_ID = {"X-Request-Id": "x"}

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from tests.rolling.front import IDLE_S, PATIENCE_S
-from tests.sse import Reader
+from tests.support.sse import Reader
 
 PATH = "/v1/dashboard/events"
 

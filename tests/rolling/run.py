@@ -18,7 +18,7 @@ from tests.rolling import statements
 from tests.rolling.follower import Follower
 from tests.rolling.front import NOTHING_IN_TIME, Front, failures
 from tests.rolling.versions import Code
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 REST_S = 120.0
 EVERY_PROCESS = tuple((name, number) for name in ORDER for number in (0, 1))

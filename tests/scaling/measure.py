@@ -12,8 +12,8 @@ from tests.bench.bed import Bed
 from tests.bench.conditions import Conditions, Scale, versions
 from tests.bench.report import Report, spread, table
 from tests.bench.system import System, running
-from tests.e2e.stack import Person
-from tests.waiting import wait_until
+from tests.support.stack.running import Person
+from tests.support.waiting import wait_until
 
 PROCESSES = ("gateway", "orders", "worker", "postgres", "rabbitmq", "smtp")
 BUYERS, EACH = 16, 60

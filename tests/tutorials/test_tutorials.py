@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends import Backends
+from tests.support.backends import Backends
 from tests.tutorials.blocks import apply, blocks, commands
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends import choose
-from tests.backends.local import LocalBackends
+from tests.support.backends import choose
+from tests.support.backends.local import LocalBackends
 
 
 def test_a_socket_that_nobody_listens_on_means_local_servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,23 +11,21 @@ from services.users.main import create_app
 from services.users.settings import Settings
 from shared.ids import new_id
 from shared.limits import MAX_PICTURE_BYTES
-from shared.migrations import migrate
-from tests.backends import Backends, RabbitBackend
-from tests.integration.gateway.conftest import SECRET, Start, World
-from tests.integration.gateway.served import listening
-from tests.unit.users.drawn import BLUE, RED, SCRIPT, bomb, opened, picture
-from tests.waiting import eventually
+from tests.support.backends import RabbitBackend
+from tests.support.backends.databases import NewDatabase
+from tests.support.drawn import BLUE, RED, SCRIPT, bomb, opened, picture
+from tests.support.gateway.world import SECRET, Start, World
+from tests.support.served import listening
+from tests.support.waiting import eventually
 
 PNG = {"Content-Type": "image/png"}
 
 
 @pytest.fixture(scope="module")
-def users_database(backends: Backends) -> Iterator[str]:
-    name = f"users_{uuid4().hex[:12]}"
-    url = backends.postgres.create_database(name)
-    migrate("users", url)
+def users_database(new_database: NewDatabase) -> Iterator[str]:
+    url = new_database("users")
     yield url
-    backends.postgres.drop_database(name)
+    new_database.drop(url)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 
 from shared.ids import new_id
 from shared.tokens import Role
-from tests.integration.gateway.conftest import Start, World
-from tests.integration.gateway.stub import PANEL_DATA, Exchange, StubService, hang, replies
-from tests.waiting import eventually
+from tests.support.gateway.stub import PANEL_DATA, Exchange, StubService, hang, replies
+from tests.support.gateway.world import Start, World
+from tests.support.waiting import eventually
 
 PATH = "/v1/dashboards/batch"
 

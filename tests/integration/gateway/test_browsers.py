@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from services.gateway.settings import Settings
-from tests.integration.gateway.conftest import Start, World
-from tests.integration.gateway.stub import Exchange
+from tests.support.gateway.stub import Exchange
+from tests.support.gateway.world import Start, World
 
 APP = "https://app.example.com"
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}

@@ -5,8 +5,8 @@ from uuid import UUID
 import pytest
 
 from shared.ids import new_id
-from tests.integration.gateway.conftest import World
-from tests.integration.gateway.stub import PANEL_DATA, replies
+from tests.support.gateway.stub import PANEL_DATA, replies
+from tests.support.gateway.world import World
 
 
 async def test_all_panels_are_fresh_and_in_order(world: World) -> None:

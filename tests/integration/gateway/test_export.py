@@ -8,9 +8,9 @@ import pytest
 from services.gateway.routes.export import PATH
 from shared.ids import new_id
 from shared.takeout import PATH as SOURCE
-from tests.integration.gateway.conftest import Start, World
-from tests.integration.gateway.served import exchange, listening
-from tests.integration.gateway.stub import Behaviour, Exchange, cut_off, hang, replies, reset
+from tests.support.gateway.stub import Behaviour, Exchange, cut_off, hang, replies, reset
+from tests.support.gateway.world import Start, World
+from tests.support.served import exchange, listening
 
 PARTS = {
     "users": b'{"profile":{"name":"A}"},"sessions":[]}',

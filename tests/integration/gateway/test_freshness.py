@@ -12,11 +12,11 @@ from aio_pika.abc import AbstractChannel
 
 from shared import topology
 from shared.ids import new_id
-from tests.backends import RabbitBackend
-from tests.integration.gateway.conftest import Start, World
-from tests.integration.gateway.stub import PANEL_DATA, Exchange, StubService, hang, replies
-from tests.link import Link
-from tests.waiting import eventually
+from tests.support.backends import RabbitBackend
+from tests.support.gateway.stub import PANEL_DATA, Exchange, StubService, hang, replies
+from tests.support.gateway.world import Start, World
+from tests.support.link import Link
+from tests.support.waiting import eventually
 
 PANELS = tuple(PANEL_DATA)
 

@@ -6,8 +6,8 @@ import contextlib
 import psutil
 import pytest
 
-from tests.integration.gateway.conftest import World
-from tests.integration.gateway.served import exchange, listening
+from tests.support.gateway.world import World
+from tests.support.served import exchange, listening
 
 BATCH = "/v1/dashboards/batch"
 JSON = {"Content-Type": "application/json"}

@@ -12,11 +12,11 @@ from prometheus_client import generate_latest
 from services.gateway.panels import PANELS
 from shared.ids import new_id
 from shared.panels import MAX_IDS
-from tests.integration.gateway import stub
-from tests.integration.gateway.conftest import Start, World
-from tests.integration.gateway.served import listening
-from tests.integration.gateway.stub import PANEL_DATA, Behaviour, Exchange, replies
-from tests.waiting import eventually
+from tests.support.gateway import stub
+from tests.support.gateway.stub import PANEL_DATA, Behaviour, Exchange, replies
+from tests.support.gateway.world import Start, World
+from tests.support.served import listening
+from tests.support.waiting import eventually
 
 MANY = 100
 OTHERS = [panel.name for panel in PANELS if panel.service != "orders"]

@@ -5,9 +5,9 @@ import pytest
 
 from services.gateway.settings import Settings
 from shared.ids import new_id
-from tests.integration.gateway.conftest import Start, World
-from tests.integration.gateway.stub import replies
-from tests.waiting import eventually
+from tests.support.gateway.stub import replies
+from tests.support.gateway.world import Start, World
+from tests.support.waiting import eventually
 
 TOKENS = "/v1/tokens"
 JSON = {"Content-Type": "application/json"}

@@ -5,10 +5,10 @@ import time
 import pytest
 
 from shared.ids import new_id
-from tests.backends import RedisBackend
-from tests.integration.gateway.conftest import Start, World
-from tests.link import Link
-from tests.waiting import eventually
+from tests.support.backends import RedisBackend
+from tests.support.gateway.world import Start, World
+from tests.support.link import Link
+from tests.support.waiting import eventually
 
 SLACK_S = 0.5
 SOON = {"limits_report_s": 0.1, "limits_redis_pause_s": 0.1, "redis_write_timeout_s": 0.2}

@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from services.gateway.routes.table import OPERATIONS
 from shared.settings import ServiceSettings
 from shared.web import create_app
-from tests.integration.gateway.conftest import SECRET, Start, World
-from tests.integration.gateway.stub import StubService, replies
-from tests.waiting import eventually
+from tests.support.gateway.stub import StubService, replies
+from tests.support.gateway.world import SECRET, Start, World
+from tests.support.waiting import eventually
 
 ORDERS: dict[str, Any] = {
     "openapi": "3.1.0",

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from shared.ids import new_id
-from tests.integration.gateway import stub
-from tests.integration.gateway.conftest import Start, World
-from tests.integration.gateway.served import exchange, listening
-from tests.integration.gateway.stub import Exchange, replies
-from tests.waiting import eventually
+from tests.support.gateway import stub
+from tests.support.gateway.stub import Exchange, replies
+from tests.support.gateway.world import Start, World
+from tests.support.served import exchange, listening
+from tests.support.waiting import eventually
 
 MIB = 1024 * 1024
 

@@ -3,9 +3,9 @@
 import httpx
 
 from shared.probes import internal_app
-from tests.backends import RabbitBackend
-from tests.integration.gateway.conftest import Start, World
-from tests.waiting import eventually
+from tests.support.backends import RabbitBackend
+from tests.support.gateway.world import Start, World
+from tests.support.waiting import eventually
 
 
 async def test_metrics_are_on_the_internal_port_alone(world: World) -> None:

@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from shared.ids import new_id
-from tests.integration.gateway.conftest import Start, World
-from tests.integration.gateway.served import listening
-from tests.integration.gateway.stub import Behaviour, Exchange, cut_off, hang, replies
-from tests.waiting import eventually
+from tests.support.gateway.stub import Behaviour, Exchange, cut_off, hang, replies
+from tests.support.gateway.world import Start, World
+from tests.support.served import listening
+from tests.support.waiting import eventually
 
 REPORT_ID = new_id()
 DOWNLOAD = f"/v1/reports/{REPORT_ID}/download"

@@ -15,12 +15,12 @@ from services.gateway.main import create_app as create_gateway
 from services.gateway.settings import Settings as GatewaySettings
 from services.users.main import create_app as create_users
 from services.users.settings import Settings as UserSettings
-from shared.migrations import migrate
 from shared.tokens import b64url
-from tests.backends import Backends, RedisBackend
-from tests.integration.gateway.served import listening
-from tests.integration.users.gateway import PASSWORD
-from tests.waiting import eventually
+from tests.support.backends import RedisBackend
+from tests.support.backends.databases import NewDatabase
+from tests.support.served import listening
+from tests.support.users import PASSWORD
+from tests.support.waiting import eventually
 
 OLD, NEW = "o" * 32, "n" * 32
 OLD_SEED, NEW_SEED = b64url(bytes([1] * 32)), b64url(bytes([2] * 32))
@@ -28,12 +28,10 @@ NOWHERE = "amqp://127.0.0.1:1/"
 
 
 @pytest.fixture(scope="module")
-def database_url(backends: Backends) -> Iterator[str]:
-    name = f"users_{uuid4().hex[:12]}"
-    url = backends.postgres.create_database(name)
-    migrate("users", url)
+def database_url(new_database: NewDatabase) -> Iterator[str]:
+    url = new_database("users")
     yield url
-    backends.postgres.drop_database(name)
+    new_database.drop(url)
 
 
 class Files:

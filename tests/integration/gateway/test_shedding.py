@@ -8,10 +8,10 @@ import httpx
 from prometheus_client import REGISTRY
 
 from services.gateway import metrics
-from tests.integration.gateway.conftest import Start, World
-from tests.integration.gateway.served import exchange, listening
-from tests.integration.gateway.stub import Exchange
-from tests.waiting import eventually
+from tests.support.gateway.stub import Exchange
+from tests.support.gateway.world import Start, World
+from tests.support.served import exchange, listening
+from tests.support.waiting import eventually
 
 SLOW = "/v1/me"
 SITE = "https://app.example.com"

@@ -3,8 +3,8 @@
 from typing import Any
 
 from shared.tokens import Role
-from tests.integration.gateway.conftest import World
-from tests.integration.gateway.stub import Exchange, StubService, hang, replies
+from tests.support.gateway.stub import Exchange, StubService, hang, replies
+from tests.support.gateway.world import World
 
 PATH = "/v1/admin/status"
 READY = b'{"status": "ready", "checks": {"postgres": "ok"}}'

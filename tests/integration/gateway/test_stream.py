@@ -16,13 +16,13 @@ from shared import topology
 from shared.ids import new_id
 from shared.serve import Server
 from shared.tokens import UserTokens
-from tests.backends import RabbitBackend
-from tests.integration.gateway.conftest import SEED, Start, World
-from tests.integration.gateway.served import listening
-from tests.integration.gateway.stub import PANEL_DATA, Exchange, StubService, replies, reset
-from tests.link import Link
-from tests.sse import reading
-from tests.waiting import eventually
+from tests.support.backends import RabbitBackend
+from tests.support.gateway.stub import PANEL_DATA, Exchange, StubService, replies, reset
+from tests.support.gateway.world import SEED, Start, World
+from tests.support.link import Link
+from tests.support.served import listening
+from tests.support.sse import reading
+from tests.support.waiting import eventually
 
 PATH = "/v1/dashboard/events"
 

@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from services.gateway.revocation import STREAM
 from shared.ids import new_id
 from shared.tokens import USER_AUDIENCE, USER_ISSUER, SigningKey, UserTokens, b64url
-from tests.backends import RedisBackend
-from tests.integration.gateway.conftest import JWKS_PATH, SEED, Start, World
-from tests.integration.gateway.stub import replies
-from tests.waiting import eventually
+from tests.support.backends import RedisBackend
+from tests.support.gateway.stub import replies
+from tests.support.gateway.world import JWKS_PATH, SEED, Start, World
+from tests.support.waiting import eventually
 
 KEY = SigningKey(SEED)
 OTHER = SigningKey(b64url(bytes(32)))

@@ -8,10 +8,10 @@ import pytest
 from services.gateway.flights import Flight
 from shared.ids import new_id
 from shared.telemetry import Trace
-from tests.integration.gateway.conftest import Start, World
-from tests.integration.gateway.stub import Exchange, answer_panel, replies
-from tests.spans import Spans, recorded
-from tests.waiting import eventually
+from tests.support.gateway.stub import Exchange, answer_panel, replies
+from tests.support.gateway.world import Start, World
+from tests.support.spans import Spans, recorded
+from tests.support.waiting import eventually
 
 PANELS = ("user", "orders", "notifications", "analytics")
 ANEW = {"Cache-Control": "no-cache"}

@@ -9,8 +9,8 @@ import pytest
 from shared.audit import PATH as AUDIT
 from shared.ids import new_id
 from shared.tokens import Role
-from tests.integration.gateway.conftest import World
-from tests.integration.gateway.stub import Received, replies
+from tests.support.gateway.stub import Received, replies
+from tests.support.gateway.world import World
 
 ID = "019ac1d2-7a10-7c55-8a3e-5d1f0a6b2c94"
 

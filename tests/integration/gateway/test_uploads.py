@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from tests.integration.gateway.conftest import Start
-from tests.integration.gateway.stub import replies
+from tests.support.gateway.stub import replies
+from tests.support.gateway.world import Start
 
 PATH = "/v1/imports"
 

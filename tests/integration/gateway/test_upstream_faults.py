@@ -6,11 +6,11 @@ import time
 import pytest
 
 from shared.ids import new_id
-from tests.backends import RedisBackend
-from tests.integration.gateway import stub
-from tests.integration.gateway.conftest import Start, World
-from tests.integration.gateway.stub import PANEL_DATA, Behaviour, replies
-from tests.waiting import eventually
+from tests.support.backends import RedisBackend
+from tests.support.gateway import stub
+from tests.support.gateway.stub import PANEL_DATA, Behaviour, replies
+from tests.support.gateway.world import Start, World
+from tests.support.waiting import eventually
 
 SLACK_S = 0.3
 

@@ -6,8 +6,8 @@ import re
 import httpx
 
 from services.gateway.routes.web import site
-from tests.integration.gateway.conftest import World
-from tests.integration.gateway.stub import Exchange, replies
+from tests.support.gateway.stub import Exchange, replies
+from tests.support.gateway.world import World
 
 MOST_BYTES = 150_000
 

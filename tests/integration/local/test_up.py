@@ -19,10 +19,11 @@ import pytest
 from services.local.identity import Identity
 from services.local.ports import accepts, free_port
 from services.local.servers.sql import can_connect, fetch
-from tests.backends import RabbitBackend
-from tests.waiting import wait_until
+from tests.support.local import fake_up
+from tests.support.backends import RabbitBackend
+from tests.support.waiting import wait_until
 
-_UP = str(Path(__file__).with_name("fake_up.py"))
+_UP = str(Path(fake_up.__file__))
 
 
 @dataclass

@@ -1,16 +1,14 @@
-"""A migrated database of its own for each test, copied from a template."""
+"""The orders service in this process, on a database of its own for each test."""
 
 from collections.abc import AsyncIterator, Iterator
-from uuid import uuid4
 
 import pytest
 import structlog
 from fastapi import FastAPI
 
 from shared.db import Database
-from shared.migrations import migrate
-from tests.backends import PostgresBackend
-from tests.integration.orders.api import Visitor, running, settings_of
+from tests.support.backends.databases import NewDatabase
+from tests.support.orders import Visitor, running, settings_of
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,19 +19,11 @@ def plain_logs() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.fixture(scope="session")
-def template(postgres: PostgresBackend) -> Iterator[str]:
-    name = f"orders_{uuid4().hex[:12]}"
-    migrate("orders", postgres.create_database(name))
-    yield name
-    postgres.drop_database(name)
-
-
 @pytest.fixture
-def database_url(postgres: PostgresBackend, template: str) -> Iterator[str]:
-    name = f"orders_{uuid4().hex[:12]}"
-    yield postgres.create_database(name, template)
-    postgres.drop_database(name)
+def database_url(new_database: NewDatabase) -> Iterator[str]:
+    url = new_database("orders")
+    yield url
+    new_database.drop(url)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from shared.identity import GATEWAY, WORKER
 from shared.ids import new_id
 from shared.imports import BATCH_PATH
 from shared.tokens import ServiceTokens
-from tests.integration.orders.api import Visitor
+from tests.support.orders import Visitor
 
 ROW = ("r-1", "EUR", "A-1", "Lamp", "2", "1050", "2026-01-31T23:30:00-01:00")
 

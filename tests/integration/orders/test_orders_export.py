@@ -12,7 +12,7 @@ from shared.db import Database
 from shared.export import Exports, ExportsBusy
 from shared.ids import new_id
 from shared.takeout import PATH
-from tests.integration.orders.api import Visitor
+from tests.support.orders import Visitor
 
 MANY = """
     INSERT INTO orders (user_id, id, status, currency, total, item_count, mail, created_at, updated_at)

@@ -7,8 +7,8 @@ import pytest
 from fastapi import FastAPI
 
 from shared.ids import new_id
-from tests import hostile
-from tests.integration.orders.api import BODY, ITEM, Visitor
+from tests.support import hostile
+from tests.support.orders import BODY, ITEM, Visitor
 
 BIG = [-1, hostile.INT64, 10**30, 1.5, "2", True, None, [], {}]
 TEXT = ["", "\0", "a\0b", "x" * 10_000, 1, None, [], {}]

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from shared.db import Database
-from tests.integration.orders.api import BODY, Visitor
+from tests.support.orders import BODY, Visitor
 
 
 async def _post(user: Visitor, key: str, currency: str = "EUR") -> httpx.Response:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from shared import events
 from shared.db import Database
-from tests.integration.orders.api import Visitor
+from tests.support.orders import Visitor
 
 
 async def _changes(db: Database) -> list[events.OrderChanged]:

@@ -5,8 +5,8 @@ from fastapi import FastAPI
 
 from shared.db import Database
 from shared.ids import new_id
-from tests.integration.orders.api import Visitor
-from tests.statements import assert_hidden
+from tests.support.orders import Visitor
+from tests.support.statements import assert_hidden
 
 
 @pytest.mark.parametrize(

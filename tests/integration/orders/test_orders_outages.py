@@ -7,10 +7,10 @@ import httpx
 from fastapi import FastAPI
 
 from shared.panels import DEADLINE_HEADER
-from tests.backends import RabbitBackend
-from tests.integration.orders.api import BODY, NO_BROKER, Visitor, running, settings_of
-from tests.link import Link
-from tests.waiting import eventually
+from tests.support.backends import RabbitBackend
+from tests.support.link import Link
+from tests.support.orders import BODY, NO_BROKER, Visitor, running, settings_of
+from tests.support.waiting import eventually
 
 
 async def _ready(visitor: httpx.AsyncClient) -> httpx.Response:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from services.orders import panels
 from shared.db import Database
 from shared.panels import DEADLINE_HEADER
-from tests.integration.orders.api import Visitor
+from tests.support.orders import Visitor
 
 
 async def _panels(gateway: Visitor, *user_ids: UUID, deadline_ms: int = 5000) -> httpx.Response:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from shared import events
 from shared.db import Database
-from tests.integration.orders.api import BODY, ITEM, Visitor
+from tests.support.orders import BODY, ITEM, Visitor
 
 UNREADABLE = (
     b"",

@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from fastapi import FastAPI
 
-from tests.integration.orders.api import Visitor
+from tests.support.orders import Visitor
 
 
 async def test_pages_are_newest_first_and_complete(app: FastAPI, user: Visitor) -> None:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from services.orders import service
 from services.orders.schemas import NewOrder
 from shared.db import Database
-from tests.integration.orders.api import BODY, ITEM, Visitor
+from tests.support.orders import BODY, ITEM, Visitor
 
 PATH = "/internal/reports/orders"
 JANUARY = {"from": "2026-01-01", "to": "2026-01-31"}

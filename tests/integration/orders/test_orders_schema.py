@@ -16,19 +16,17 @@ from services.orders.schemas import NewOrder
 from services.orders.states import Status
 from shared.db import Database
 from shared.migrations import migrate
-from tests.backends import PostgresBackend
-from tests.integration.orders.api import BODY
+from tests.support.backends.databases import NewDatabase
+from tests.support.orders import BODY
 
 
-def test_two_may_migrate_at_once(postgres: PostgresBackend) -> None:
+def test_two_may_migrate_at_once(new_database: NewDatabase) -> None:
     """Both succeed, on an empty database and on one that is up to date."""
-    name = f"orders_{uuid4().hex[:12]}"
-    url = postgres.create_database(name)
+    url = new_database()
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as processes:
         for _ in range(2):
             list(processes.map(migrate, ["orders"] * 2, [url] * 2))
     assert fetch(url, "SELECT count(*) FROM alembic_version")[0]["count"] == 1
-    postgres.drop_database(name)
 
 
 async def test_the_models_are_what_the_migrations_make(db: Database) -> None:

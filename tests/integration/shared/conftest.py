@@ -1,7 +1,6 @@
 """A database with an outbox and nothing else."""
 
 from collections.abc import AsyncIterator, Iterator
-from uuid import uuid4
 
 import aio_pika
 import pytest
@@ -11,16 +10,16 @@ from services.local.servers.sql import execute
 from shared import outbox, topology
 from shared.db import Database
 from shared.producer import ProducerSettings
-from tests.backends import PostgresBackend, RabbitBackend
+from tests.support.backends import RabbitBackend
+from tests.support.backends.databases import NewDatabase
 
 
 @pytest.fixture
-def database_url(postgres: PostgresBackend) -> Iterator[str]:
-    name = f"outbox_{uuid4().hex[:12]}"
-    url = postgres.create_database(name)
+def database_url(new_database: NewDatabase) -> Iterator[str]:
+    url = new_database()
     execute(url, *outbox.SCHEMA)
     yield url
-    postgres.drop_database(name)
+    new_database.drop(url)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from shared.connection import ConnectionLimits, GuardedProtocol
 from shared.serve import Server
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
 MANY = 100 * 1024 * 1024

@@ -19,9 +19,9 @@ from shared import web
 from shared.csv_cells import formula_safe
 from shared.csv_export import CsvResponse, Export, Exporter, ExporterDep, ExportSettings, safe_cell
 from shared.db import is_outage
-from tests.backends import PostgresBackend
-from tests.integration.gateway.served import listening
-from tests.waiting import eventually
+from tests.support.backends.databases import NewDatabase
+from tests.support.served import listening
+from tests.support.waiting import eventually
 
 USER = uuid4()
 KIND = "rows"
@@ -32,10 +32,10 @@ UNDER_WAY = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_datab
 
 
 @pytest.fixture(scope="module")
-def database_url(postgres: PostgresBackend) -> Iterator[str]:
-    name = f"export_{uuid4().hex[:12]}"
-    yield postgres.create_database(name)
-    postgres.drop_database(name)
+def database_url(new_database: NewDatabase) -> Iterator[str]:
+    url = new_database()
+    yield url
+    new_database.drop(url)
 
 
 @asynccontextmanager

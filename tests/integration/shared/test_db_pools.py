@@ -9,8 +9,8 @@ from prometheus_client import REGISTRY
 
 from shared import db
 from shared.db import Database, DatabaseSettings, is_outage
-from tests.backends import PostgresBackend
-from tests.waiting import eventually
+from tests.support.backends import PostgresBackend
+from tests.support.waiting import eventually
 
 
 def told(pool: str, *metrics: str) -> list[Any]:

@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 
 from shared.db import Database, DatabaseSettings
-from tests.backends import PostgresBackend
-from tests.waiting import eventually
+from tests.support.backends import PostgresBackend
+from tests.support.waiting import eventually
 
 
 async def running(url: str, mark: str) -> int:

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from shared.connection import GuardedProtocol
 from shared.serve import Server
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 LONG_S = 600.0

@@ -6,15 +6,12 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from shared.migrations import migrate
-from tests.backends import Backends
+from tests.support.backends.databases import NewDatabase
 
 FOLDER = Path(__file__).parents[2] / "golden/statements"
 SERVICES = ("users", "orders", "worker")
@@ -31,21 +28,6 @@ def golden(service: str) -> list[str]:
     return statements
 
 
-@pytest.fixture
-def migrated(backends: Backends) -> Iterator[Callable[[str], str]]:
-    made = []
-
-    def of(service: str) -> str:
-        made.append(f"{service}_{uuid4().hex[:12]}")
-        url = backends.postgres.create_database(made[-1])
-        migrate(service, url)
-        return url
-
-    yield of
-    for name in made:
-        backends.postgres.drop_database(name)
-
-
 @pytest.mark.parametrize("service", SERVICES)
 def test_something_is_recorded(service: str) -> None:
     assert any(INSERT.search(statement) for statement in golden(service))
@@ -53,9 +35,9 @@ def test_something_is_recorded(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_what_the_last_release_asks_is_answered(service: str, migrated: Callable[[str], str]) -> None:
+async def test_what_the_last_release_asks_is_answered(service: str, new_database: NewDatabase) -> None:
     """Tables, columns and types that it names are there, and what it does not write is not demanded."""
-    connection = await asyncpg.connect(await asyncio.to_thread(migrated, service))
+    connection = await asyncpg.connect(await asyncio.to_thread(new_database, service))
     try:
         for statement in golden(service):
             await connection.prepare(statement)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -11,8 +10,8 @@ from typer.testing import CliRunner, Result
 from services.cli import app
 from shared import migrated
 from shared.migrations import migrate
-from tests.backends import PostgresBackend
-from tests.waiting import eventually
+from tests.support.backends.databases import NewDatabase
+from tests.support.waiting import eventually
 
 PATIENCE_S = 60
 NONE = 0.001
@@ -20,10 +19,10 @@ NONE = 0.001
 
 
 @pytest.fixture
-def database(postgres: PostgresBackend) -> Iterator[str]:
-    name = f"users_{uuid4().hex[:12]}"
-    yield postgres.create_database(name)
-    postgres.drop_database(name)
+def database(new_database: NewDatabase) -> Iterator[str]:
+    url = new_database()
+    yield url
+    new_database.drop(url)
 
 
 async def test_it_waits_until_another_process_has_migrated(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

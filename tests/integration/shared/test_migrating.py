@@ -4,14 +4,13 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from shared import migrations
-from tests.backends import Backends
-from tests.waiting import eventually
+from tests.support.backends.databases import NewDatabase
+from tests.support.waiting import eventually
 
 WAITING = """
     SELECT count(*) FROM pg_locks JOIN pg_class ON pg_class.oid = relation
@@ -36,10 +35,10 @@ def upgrade():
 
 
 @pytest.fixture
-def database(backends: Backends) -> Iterator[str]:
-    name = f"orders_{uuid4().hex[:12]}"
-    yield backends.postgres.create_database(name)
-    backends.postgres.drop_database(name)
+def database(new_database: NewDatabase) -> Iterator[str]:
+    url = new_database()
+    yield url
+    new_database.drop(url)
 
 
 async def test_a_migration_that_gets_no_lock_gives_way(database: str) -> None:

@@ -19,9 +19,9 @@ from shared.clock import now
 from shared.db import Database
 from shared.producer import ProducerSettings
 from shared.relay import Relay
-from tests.backends import RabbitBackend
-from tests.link import Link
-from tests.waiting import eventually
+from tests.support.backends import RabbitBackend
+from tests.support.link import Link
+from tests.support.waiting import eventually
 
 NOBODY = "127.0.0.1:1"
 

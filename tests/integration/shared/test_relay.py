@@ -15,10 +15,10 @@ from shared.background import Background
 from shared.clock import now
 from shared.db import Database
 from shared.relay import Relay
-from tests.backends import RabbitBackend
-from tests.link import Link
-from tests.spans import recorded
-from tests.waiting import eventually
+from tests.support.backends import RabbitBackend
+from tests.support.link import Link
+from tests.support.spans import recorded
+from tests.support.waiting import eventually
 
 
 class Hasty(Relay):

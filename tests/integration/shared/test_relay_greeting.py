@@ -7,7 +7,7 @@ import pytest
 from shared.db import Database
 from shared.producer import ProducerSettings
 from shared.relay import Relay
-from tests.hung_up import HungUp
+from tests.support.hung_up import HungUp
 
 
 class Hasty(Relay):

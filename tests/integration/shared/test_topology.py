@@ -9,8 +9,8 @@ import aio_pika
 import pytest
 
 from shared import topology
-from tests.backends import RabbitBackend
-from tests.backends.vhosts import empty_vhost
+from tests.support.backends import RabbitBackend
+from tests.support.backends.vhosts import empty_vhost
 
 
 @pytest.fixture

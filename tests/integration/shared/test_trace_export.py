@@ -14,7 +14,7 @@ from shared import tracing
 from shared.settings import ServiceSettings
 from shared.telemetry import Trace, current_trace
 from shared.trace_export import QUEUE, Outbox
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 HERE = Trace("1" * 32, "2" * 16, "01")
 

@@ -8,7 +8,7 @@ import pytest
 from shared.clock import now
 from shared.db import Database
 from shared.ids import new_id
-from tests.integration.users.gateway import PASSWORD, Gateway, Person
+from tests.support.users import PASSWORD, Gateway, Person
 
 
 async def _events(db: Database, user_id: UUID) -> list[tuple[str, int]]:

@@ -1,6 +1,5 @@
 """The audit: who did what to whom, and that nobody can take it back."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -13,9 +12,9 @@ from services.users.roles import list_operators, promote
 from shared.clock import now
 from shared.db import Database
 from shared.ids import new_id
-from tests.integration.users.conftest import serving, settings_for
-from tests.integration.users.gateway import PASSWORD, Gateway, Person
-from tests.statements import statements
+from tests.support.backends.databases import NewDatabase
+from tests.support.statements import statements
+from tests.support.users import PASSWORD, Gateway, Person, serving, settings_for
 
 FROM = {"X-Forwarded-For": "203.0.113.7", "X-Request-Id": "asked-by-a-test"}
 
@@ -119,9 +118,9 @@ async def test_the_end_of_it_is_deleted(db: Database) -> None:
     assert [row["id"] for row in left] == [young]
 
 
-async def test_an_account_becomes_an_operators(new_database: Callable[[], str]) -> None:
+async def test_an_account_becomes_an_operators(new_database: NewDatabase) -> None:
     """By a command beside the database: in force from the next sign-in, which it asks for, and written down."""
-    url = new_database()
+    url = new_database("users")
     async with serving(settings_for(url)) as (_app, gateway):
         person = await gateway.newcomer()
         assert (await promote(url, person.email.upper(), "support", "ann@shell")) == (person.id, "user")

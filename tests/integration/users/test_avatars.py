@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
@@ -16,10 +16,10 @@ from services.users.settings import Settings
 from shared.db import Database
 from shared.ids import new_id
 from shared.limits import MAX_PICTURE_BYTES
-from tests.integration.users.conftest import serving, settings_for
-from tests.integration.users.gateway import Gateway, Person
-from tests.unit.users.drawn import BLUE, RED, SCRIPT, bomb, opened, picture
-from tests.waiting import eventually
+from tests.support.backends.databases import NewDatabase
+from tests.support.drawn import BLUE, RED, SCRIPT, bomb, opened, picture
+from tests.support.users import Gateway, Person, serving, settings_for
+from tests.support.waiting import eventually
 
 
 async def put(gateway: Gateway, person: Person, content: bytes, kind: str = "image/png") -> httpx.Response:
@@ -152,14 +152,14 @@ async def test_the_picture_goes_with_its_user(gateway: Gateway, db: Database) ->
 
 
 @asynccontextmanager
-async def few_places(new_database: Callable[[], str]) -> AsyncIterator[tuple[Pictures, Gateway]]:
+async def few_places(new_database: NewDatabase) -> AsyncIterator[tuple[Pictures, Gateway]]:
     """One picture at a time, and one that waits."""
-    settings = settings_for(new_database()).model_copy(update={"picture_processes": 1, "picture_queue": 1})
+    settings = settings_for(new_database("users")).model_copy(update={"picture_processes": 1, "picture_queue": 1})
     async with serving(settings) as (app, gateway):
         yield app.state.pictures, gateway
 
 
-async def test_more_pictures_than_places(new_database: Callable[[], str]) -> None:
+async def test_more_pictures_than_places(new_database: NewDatabase) -> None:
     """One works, one waits, the third is asked to come back; a person has one in hand at most, and places come free."""
     async with few_places(new_database) as (places, gateway):
         first, second, third = [await gateway.register() for _ in range(3)]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from tests import hostile
-from tests.integration.users.gateway import PASSWORD, Gateway
+from tests.support import hostile
+from tests.support.users import PASSWORD, Gateway
 
 AUDIT = "/v1/admin/audit"
 VALUES: list[Any] = [

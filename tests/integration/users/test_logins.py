@@ -19,8 +19,8 @@ from services.users.schemas import PasswordGrant
 from services.users.sessions import Lifetimes
 from shared.db import Database
 from shared.tokens import UserTokens, key_id, public_keys, verify_user_token
-from tests.integration.users.conftest import serving, settings_for
-from tests.integration.users.gateway import PASSWORD, Gateway, Person
+from tests.support.backends.databases import NewDatabase
+from tests.support.users import PASSWORD, Gateway, Person, serving, settings_for
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -256,9 +256,9 @@ async def test_a_login_form_that_cannot_be_read_is_explained(gateway: Gateway) -
     assert (await gateway.http.post("/v1/tokens", json=good)).status_code == 422
 
 
-async def test_too_many_password_checks_are_refused(new_database: Callable[[], str]) -> None:
+async def test_too_many_password_checks_are_refused(new_database: NewDatabase) -> None:
     """With one thread and no queue, logins at once are 503 with Retry-After, and a later one succeeds."""
-    settings = settings_for(new_database()).model_copy(
+    settings = settings_for(new_database("users")).model_copy(
         update={"hash_threads": 1, "hash_queue": 0, "argon2_memory_kib": 32 * 1024}
     )
     async with serving(settings) as (_, gateway):
@@ -270,10 +270,10 @@ async def test_too_many_password_checks_are_refused(new_database: Callable[[], s
         assert (await gateway.login(person.email)).status_code == 200
 
 
-async def test_tokens_of_a_retired_key_are_still_verified(new_database: Callable[[], str]) -> None:
+async def test_tokens_of_a_retired_key_are_still_verified(new_database: NewDatabase) -> None:
     """The JWKS holds every configured key; new tokens are signed with the first."""
     seeds = ["A" * 43, "B" * 42 + "A"]
-    settings = settings_for(new_database()).model_copy(update={"signing_keys": SecretStr(",".join(seeds))})
+    settings = settings_for(new_database("users")).model_copy(update={"signing_keys": SecretStr(",".join(seeds))})
     async with serving(settings) as (_, gateway):
         jwks = (await gateway.http.get("/.well-known/jwks.json")).json()
         assert [key["kid"] for key in jwks["keys"]] == [key["kid"] for key in UserTokens(seeds, 60).jwks["keys"]]

@@ -2,8 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
-from uuid import uuid4
+from collections.abc import Iterator
 
 import asyncpg
 import pytest
@@ -14,14 +13,14 @@ from alembic.migration import MigrationContext
 from services.users.models import User
 from shared.db import CONNECT_TIMEOUT_S
 from shared.primary import create_engine
-from tests.backends import Backends
+from tests.support.backends.databases import NewDatabase
 
 
 @pytest.fixture
-def empty_database(backends: Backends) -> Iterator[str]:
-    name = f"users_{uuid4().hex[:12]}"
-    yield backends.postgres.create_database(name)
-    backends.postgres.drop_database(name)
+def empty_database(new_database: NewDatabase) -> Iterator[str]:
+    url = new_database("users")
+    yield url
+    new_database.drop(url)
 
 
 async def test_two_processes_may_migrate_at_once(empty_database: str) -> None:
@@ -41,9 +40,9 @@ async def _migrate(url: str) -> int:
     return await process.wait()
 
 
-async def test_the_models_are_what_the_migrations_make(new_database: Callable[[], str]) -> None:
+async def test_the_models_are_what_the_migrations_make(new_database: NewDatabase) -> None:
     """Alembic finds no difference between the two."""
-    engine = create_engine(new_database(), timeout=CONNECT_TIMEOUT_S, poolclass=sa.NullPool)
+    engine = create_engine(new_database("users"), timeout=CONNECT_TIMEOUT_S, poolclass=sa.NullPool)
     async with engine.connect() as connection:
         assert await connection.run_sync(_differences) == []
     await engine.dispose()

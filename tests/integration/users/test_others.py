@@ -3,8 +3,8 @@
 from shared.clock import now
 from shared.db import Database
 from shared.ids import new_id
-from tests.integration.users.gateway import Gateway
-from tests.statements import statements
+from tests.support.statements import statements
+from tests.support.users import Gateway
 
 
 async def test_anothers_profile_is_hidden_without_a_look(gateway: Gateway, db: Database) -> None:

@@ -1,7 +1,6 @@
 """What clients are told when the database or the broker is away, and what is kept then."""
 
 import asyncio
-from collections.abc import Callable
 
 import aio_pika
 from fastapi import FastAPI
@@ -9,10 +8,10 @@ from fastapi import FastAPI
 from shared import events, topology
 from shared.db import Database
 from shared.events import UserRegistered
-from tests.backends import Backends
-from tests.integration.users.conftest import serving, settings_for
-from tests.integration.users.gateway import PASSWORD, Gateway
-from tests.waiting import eventually
+from tests.support.backends import Backends
+from tests.support.backends.databases import NewDatabase
+from tests.support.users import PASSWORD, Gateway, serving, settings_for
+from tests.support.waiting import eventually
 
 FAIL_AT_COMMIT = """
     CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused at commit'; END $$;
@@ -44,10 +43,10 @@ async def test_a_commit_that_fails_is_not_called_a_success(alone: tuple[FastAPI,
 
 
 async def test_without_its_database_the_service_says_so_and_recovers(
-    backends: Backends, new_database: Callable[[], str]
+    backends: Backends, new_database: NewDatabase
 ) -> None:
     """Every route is 503 with Retry-After and readiness names postgres; when it is back, so is the service."""
-    async with serving(settings_for(new_database())) as (_, gateway):
+    async with serving(settings_for(new_database("users"))) as (_, gateway):
         person = await gateway.newcomer()
         await asyncio.to_thread(backends.postgres.kill)
         try:
@@ -97,10 +96,10 @@ async def test_without_the_broker_the_service_is_only_degraded(gateway: Gateway)
     await gateway.register()
 
 
-async def test_a_registration_reaches_the_broker(backends: Backends, new_database: Callable[[], str]) -> None:
+async def test_a_registration_reaches_the_broker(backends: Backends, new_database: NewDatabase) -> None:
     """The event arrives in the worker's queue as it was written, and the outbox is empty then."""
     async with (
-        serving(settings_for(new_database(), backends.rabbitmq.url)) as (app, gateway),
+        serving(settings_for(new_database("users"), backends.rabbitmq.url)) as (app, gateway),
         await aio_pika.connect(backends.rabbitmq.url) as connection,
     ):
         channel = await connection.channel()

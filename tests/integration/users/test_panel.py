@@ -7,8 +7,8 @@ from fastapi import FastAPI
 from shared.clock import now
 from shared.db import Database
 from shared.ids import new_id
-from tests.integration.users.gateway import Gateway
-from tests.waiting import eventually
+from tests.support.users import Gateway
+from tests.support.waiting import eventually
 
 PANEL = "/internal/panels/user"
 

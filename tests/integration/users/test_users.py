@@ -13,7 +13,7 @@ from services.users.repository import UserRepository
 from shared.clock import now
 from shared.db import Database
 from shared.tokens import Role
-from tests.integration.users.gateway import Gateway, Person
+from tests.support.users import Gateway, Person
 
 NDJSON = {"Accept": "application/x-ndjson"}
 

@@ -10,7 +10,8 @@ import pytest
 
 from shared.clock import now
 from shared.events import UserDeleted
-from tests.integration.worker.operators import (
+from tests.support.waiting import eventually
+from tests.support.worker.operators import (
     ADMIN,
     LATER,
     PATH,
@@ -23,8 +24,7 @@ from tests.integration.worker.operators import (
     order,
     states,
 )
-from tests.integration.worker.world import World, registered
-from tests.waiting import eventually
+from tests.support.worker.world import World, registered
 
 
 async def swept(world: World) -> None:

@@ -5,8 +5,8 @@ from uuid import uuid4
 import pytest
 
 from shared.ids import new_id
-from tests.integration.worker.operators import INSERT, PATH, acting, dead, detail, listed, order
-from tests.integration.worker.world import World
+from tests.support.worker.operators import INSERT, PATH, acting, dead, detail, listed, order
+from tests.support.worker.world import World
 
 
 async def test_the_list_by_pages_and_filters(world: World) -> None:

@@ -3,9 +3,9 @@
 from uuid import uuid4
 
 from services.worker.settings import Settings
-from tests.integration.worker.test_once import drained
-from tests.integration.worker.world import World, created, working
-from tests.link import Link
+from tests.support.link import Link
+from tests.support.worker.queues import drained
+from tests.support.worker.world import World, created, working
 
 
 async def test_what_was_in_hand_when_the_connection_went_is_folded_once(settings: Settings) -> None:

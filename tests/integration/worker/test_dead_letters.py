@@ -11,10 +11,10 @@ from services.worker.settings import Settings
 from shared import topology
 from shared.events import OrderCreated
 from shared.ids import new_id
-from tests.backends import RabbitBackend
-from tests.integration.worker.test_once import drained
-from tests.integration.worker.world import World, created, message_of, working
-from tests.waiting import eventually
+from tests.support.backends import RabbitBackend
+from tests.support.waiting import eventually
+from tests.support.worker.queues import drained
+from tests.support.worker.world import World, created, message_of, working
 
 
 async def limit_deliveries(rabbitmq: RabbitBackend, settings: Settings, **more: Any) -> None:

@@ -12,13 +12,9 @@ from shared import events, topology
 from shared.clock import now
 from shared.db import Database
 from shared.ids import new_id
-from tests.backends.smtp import SmtpServer
-from tests.integration.worker.world import World, changed, created, message_of, registered
-from tests.waiting import eventually
-
-
-def deletion(user_id: UUID, revision: int = 2) -> events.UserDeleted:
-    return events.UserDeleted(user_id=user_id, revision=revision, deleted_at=now())
+from tests.support.backends.smtp import SmtpServer
+from tests.support.waiting import eventually
+from tests.support.worker.world import World, changed, created, deletion, message_of, registered
 
 
 async def deleted(world: World, user_id: UUID, **more: Any) -> None:

@@ -3,10 +3,10 @@
 from services.worker.gauges import QUEUES
 from services.worker.settings import Settings
 from shared import topology
-from tests.integration.worker.operators import LATER, dead, order
-from tests.integration.worker.world import World, working
-from tests.link import Link
-from tests.waiting import eventually
+from tests.support.link import Link
+from tests.support.waiting import eventually
+from tests.support.worker.operators import LATER, dead, order
+from tests.support.worker.world import World, working
 
 
 async def gauge(world: World, name: str) -> dict[str, float]:

@@ -7,9 +7,8 @@ import httpx
 import pytest
 
 from shared.identity import USER_ROLE_HEADER
-from tests import hostile
-from tests.integration.worker.test_routes import as_user
-from tests.integration.worker.world import World
+from tests.support import hostile
+from tests.support.worker.world import World, as_user
 
 TAKING_JSON = [
     ("POST", "/v1/reports"),

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import aio_pika
@@ -11,13 +10,9 @@ import pytest
 
 from services.worker.settings import Settings
 from shared import topology
-from tests.integration.worker.imports import Orders, Owner, csv_of, line, many
-from tests.integration.worker.world import World, working
-from tests.waiting import eventually
-
-
-def stored(settings: Settings) -> list[Path]:
-    return [path for path in Path(settings.storage_url.removeprefix("file://")).rglob("*") if path.is_file()]
+from tests.support.waiting import eventually
+from tests.support.worker.imports import Orders, Owner, csv_of, line, many, stored
+from tests.support.worker.world import World, working
 
 
 async def test_a_file_becomes_orders(owner: Owner, orders: Orders) -> None:

@@ -20,11 +20,10 @@ from shared import events
 from shared.clock import now
 from shared.identity import GATEWAY
 from shared.tokens import ServiceTokens
-from tests.integration.worker.imports import Orders, Owner, csv_of, line, many
-from tests.integration.worker.process import worker_process
-from tests.integration.worker.test_imports import stored
-from tests.integration.worker.world import SECRET, World, working
-from tests.waiting import eventually
+from tests.support.waiting import eventually
+from tests.support.worker.imports import Orders, Owner, csv_of, line, many, stored
+from tests.support.worker.process import worker_process
+from tests.support.worker.world import SECRET, World, working
 
 NOWHERE = "http://127.0.0.1:1"
 

@@ -5,8 +5,8 @@ from uuid import UUID, uuid4
 
 from shared import events
 from shared.clock import now
-from tests.backends.smtp import Received, SmtpServer
-from tests.integration.worker.world import World, changed, created, registered
+from tests.support.backends.smtp import Received, SmtpServer
+from tests.support.worker.world import World, changed, created, registered
 
 
 def mails_to(server: SmtpServer, user_id: UUID) -> list[Received]:

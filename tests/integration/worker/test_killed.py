@@ -8,13 +8,12 @@ import pytest
 
 from services.worker.settings import Settings
 from shared import events
-from tests.backends.smtp import SmtpServer
-from tests.integration.worker.process import worker_process
-from tests.integration.worker.test_once import drained
-from tests.integration.worker.world import World, created, registered, working
-from tests.waiting import eventually
+from tests.support.backends.smtp import SmtpServer
+from tests.support.waiting import eventually
+from tests.support.worker.process import worker_process
+from tests.support.worker.queues import drained
+from tests.support.worker.world import JOBS, World, created, registered, working
 
-JOBS = ("analytics", "email", "notifications", "webhooks")
 MAILS_AT_ONCE = 4
 """Each may be between the server's 250 and the commit when the process is killed: that one is sent again."""
 

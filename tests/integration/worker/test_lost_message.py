@@ -1,6 +1,6 @@
 from uuid import uuid4
 
-from tests.integration.worker.world import World
+from tests.support.worker.world import World
 
 LOSE = """
     INSERT INTO jobs (job, event_id, event_type, state, attempts, next_attempt_at)

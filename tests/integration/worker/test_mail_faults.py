@@ -3,8 +3,8 @@
 import pytest
 
 from services.worker.settings import Settings
-from tests.backends.smtp import Manner, Point, SmtpServer
-from tests.integration.worker.world import World, created, working
+from tests.support.backends.smtp import Manner, Point, SmtpServer
+from tests.support.worker.world import World, created, working
 
 
 async def test_a_refused_connection_is_tried_again(alone: World, smtp: SmtpServer) -> None:

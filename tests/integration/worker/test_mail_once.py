@@ -13,12 +13,12 @@ from shared.background import Background
 from shared.clock import now
 from shared.events import UserDeleted
 from shared.ids import new_id
-from tests.backends.smtp import SmtpServer
-from tests.integration.worker.process import worker_process
-from tests.integration.worker.test_once import drained
-from tests.integration.worker.world import World, created, working
-from tests.link import Link
-from tests.waiting import eventually
+from tests.support.backends.smtp import SmtpServer
+from tests.support.link import Link
+from tests.support.waiting import eventually
+from tests.support.worker.process import worker_process
+from tests.support.worker.queues import drained
+from tests.support.worker.world import World, created, working
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 
 from services.worker.settings import Settings
 from shared.ids import new_id
-from tests.backends.smtp import SmtpServer
-from tests.integration.worker.world import World, created, message_of, registered, working
-from tests.waiting import eventually
+from tests.support.backends.smtp import SmtpServer
+from tests.support.worker.queues import drained
+from tests.support.worker.world import World, created, message_of, registered, working
 
 
 async def test_the_same_message_twice(world: World, post_office: SmtpServer) -> None:
@@ -100,18 +100,3 @@ async def test_a_done_job_keeps_no_payload(world: World) -> None:
 
 def mails_with(server: SmtpServer, event_id: object) -> list[object]:
     return [mail for mail in server.messages if str(event_id) in mail.message["Message-ID"]]
-
-
-QUEUES = ("worker.email", "worker.analytics", "worker.notifications", "worker.recipients")
-
-
-async def drained(world: World, *names: str) -> None:
-    """Waits until no queue, or none of these, has a message ready."""
-
-    async def empty() -> bool:
-        async with await aio_pika.connect(world.settings.rabbitmq_url) as connection:
-            channel = await connection.channel()
-            queues = [await channel.get_queue(name) for name in names or QUEUES]
-            return all(queue.declaration_result.message_count == 0 for queue in queues)
-
-    await eventually(empty)

@@ -6,9 +6,8 @@ import httpx
 import pytest
 
 from shared.ids import new_id
-from tests.integration.worker.test_routes import as_user
-from tests.integration.worker.world import World
-from tests.statements import assert_hidden
+from tests.support.statements import assert_hidden
+from tests.support.worker.world import World, as_user
 
 ADD = {
     "notifications": """

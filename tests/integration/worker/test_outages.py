@@ -9,11 +9,11 @@ import pytest
 
 from services.worker.settings import Settings
 from shared import topology
-from tests.backends import RabbitBackend
-from tests.backends.smtp import SmtpServer
-from tests.integration.worker.test_once import drained
-from tests.integration.worker.world import World, created, working
-from tests.link import Link
+from tests.support.backends import RabbitBackend
+from tests.support.backends.smtp import SmtpServer
+from tests.support.link import Link
+from tests.support.worker.queues import drained
+from tests.support.worker.world import World, created, working
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from prometheus_client import REGISTRY
 
 from services.worker.jobs import analytics, email
 from services.worker.settings import Settings
-from tests.integration.worker.world import World, created, working
-from tests.waiting import eventually
+from tests.support.waiting import eventually
+from tests.support.worker.world import World, created, working
 
 
 @pytest.fixture

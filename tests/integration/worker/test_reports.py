@@ -13,7 +13,7 @@ from shared import events
 from shared.clock import now
 from shared.identity import USER_ID_HEADER, USER_ROLE_HEADER
 from shared.ids import new_id
-from tests.integration.worker.world import World, changed, created
+from tests.support.worker.world import World, changed, created
 
 JANUARY = {"kind": "orders", "from": "2026-01-01", "to": "2026-01-31"}
 

@@ -9,14 +9,9 @@ import httpx
 import pytest
 
 from shared import topology
-from shared.identity import USER_ID_HEADER, USER_ROLE_HEADER
-from tests.integration.worker.world import World, created
+from tests.support.worker.world import World, as_user, created
 
 Told = list[dict[str, object]]
-
-
-def as_user(user_id: UUID) -> dict[str, str]:
-    return {USER_ID_HEADER: str(user_id), USER_ROLE_HEADER: "user"}
 
 
 async def listed(world: World, user_id: UUID, **query: str) -> dict[str, object]:

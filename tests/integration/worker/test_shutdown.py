@@ -3,11 +3,10 @@
 import asyncio
 
 from services.worker.settings import Settings
-from tests.backends.smtp import SmtpServer
-from tests.integration.worker.test_killed import JOBS
-from tests.integration.worker.test_once import drained
-from tests.integration.worker.world import created, working
-from tests.waiting import eventually
+from tests.support.backends.smtp import SmtpServer
+from tests.support.waiting import eventually
+from tests.support.worker.queues import drained
+from tests.support.worker.world import JOBS, created, working
 
 
 async def test_stopping_under_load_loses_nothing(settings: Settings, smtp: SmtpServer) -> None:

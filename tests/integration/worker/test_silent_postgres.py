@@ -5,34 +5,21 @@ import time
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
-import aio_pika
 import pytest
 
 from services.worker.settings import Settings
-from tests.backends import RabbitBackend
-from tests.backends.smtp import SmtpServer
-from tests.integration.worker.test_once import drained
-from tests.integration.worker.world import World, created, working
-from tests.link import Link
-from tests.waiting import eventually
+from tests.support.backends import RabbitBackend
+from tests.support.backends.smtp import SmtpServer
+from tests.support.link import Link
+from tests.support.waiting import eventually
+from tests.support.worker.queues import consumers_of, drained, ready_messages
+from tests.support.worker.world import World, created, working
 
 
 @pytest.fixture
 async def database(settings: Settings) -> AsyncIterator[Link]:
     async with Link.to(settings.database_url) as link:
         yield link
-
-
-async def ready_messages(settings: Settings, queue: str) -> int:
-    async with await aio_pika.connect(settings.rabbitmq_url) as connection:
-        declared = await (await connection.channel()).declare_queue(queue, passive=True)
-        return declared.declaration_result.message_count or 0
-
-
-async def consumers_of(settings: Settings, queue: str) -> int:
-    async with await aio_pika.connect(settings.rabbitmq_url) as connection:
-        declared = await (await connection.channel()).declare_queue(queue, passive=True)
-        return declared.declaration_result.consumer_count or 0
 
 
 @pytest.mark.parametrize("outage", ["cut", "black hole"])

@@ -17,8 +17,8 @@ from services.worker.dialogue import Progress, Verdict
 from services.worker.settings import Settings
 from services.worker.smtp import Mailer
 from shared.clock import now
-from tests.backends.smtp import SmtpServer
-from tests.waiting import eventually
+from tests.support.backends.smtp import SmtpServer
+from tests.support.waiting import eventually
 
 LOGIN = ("dashboard", "p:w@/")
 

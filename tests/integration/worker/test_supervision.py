@@ -11,8 +11,8 @@ from services.worker.acknowledging import Acknowledger
 from services.worker.hints import Hints
 from services.worker.settings import Settings
 from services.worker.sweeper import Sweeper
-from tests.integration.worker.world import created, working
-from tests.waiting import eventually
+from tests.support.waiting import eventually
+from tests.support.worker.world import created, working
 
 QUICK: dict[str, Any] = {"watch_interval_s": 0.1}
 

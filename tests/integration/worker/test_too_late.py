@@ -10,8 +10,8 @@ from services.worker.statements import PURGE
 from shared.clock import now, rfc3339
 from shared.db import Database
 from shared.ids import new_id
-from tests.backends.smtp import SmtpServer
-from tests.integration.worker.world import World, created, message_of
+from tests.support.backends.smtp import SmtpServer
+from tests.support.worker.world import World, created, message_of
 
 WEEK_S = 7 * 24 * 3600
 

@@ -3,9 +3,9 @@
 from shared.ids import new_id
 from shared.telemetry import SAMPLED, Trace
 from shared.tracing import Recorded
-from tests.integration.worker.world import World, created, message_of, registered
-from tests.spans import Spans, recorded
-from tests.waiting import eventually
+from tests.support.spans import Spans, recorded
+from tests.support.waiting import eventually
+from tests.support.worker.world import World, created, message_of, registered
 
 
 def cause(digit: str) -> Trace:

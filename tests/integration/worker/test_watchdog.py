@@ -15,10 +15,10 @@ from prometheus_client import REGISTRY
 from services.worker.consumers import Consumers
 from services.worker.jobs import email
 from services.worker.settings import Settings
-from tests.integration.worker.test_silent_postgres import ready_messages
-from tests.integration.worker.world import World, created, working
-from tests.link import Link
-from tests.waiting import eventually
+from tests.support.link import Link
+from tests.support.waiting import eventually
+from tests.support.worker.queues import ready_messages
+from tests.support.worker.world import World, created, working
 
 QUICK: dict[str, Any] = {"watch_interval_s": 0.1, "stall_s": 0.5}
 MORE_THAN_PREFETCH = 30

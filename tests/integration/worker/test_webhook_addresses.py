@@ -5,11 +5,11 @@ from uuid import uuid4
 import pytest
 
 from services.worker.settings import Settings
-from tests.integration.worker.hooks import QUICK, Hooks
-from tests.integration.worker.names import Names
-from tests.integration.worker.receiver import answer, receiving
-from tests.integration.worker.world import created, working
-from tests.waiting import eventually
+from tests.support.waiting import eventually
+from tests.support.worker.hooks import QUICK, Hooks
+from tests.support.worker.names import Names
+from tests.support.worker.receiver import answer, receiving
+from tests.support.worker.world import created, working
 
 ELSEWHERE = ["93.184.216.34"]
 STRICT = QUICK | {"webhook_allowed_networks": "", "webhook_connect_timeout_s": 1}

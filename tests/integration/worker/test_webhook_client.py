@@ -14,8 +14,8 @@ from services.worker.webhooks.address import AddressPolicy
 from services.worker.webhooks.client import Answer, CallFailed, CheckedNetwork, Client, Limits
 from services.worker.webhooks.resolver import Unresolved, resolving
 from services.worker.webhooks.target import Target
-from tests.integration.worker.names import Names
-from tests.integration.worker.receiver import Receiver, answer, receiving
+from tests.support.worker.names import Names
+from tests.support.worker.receiver import Receiver, answer, receiving
 
 LIMITS = Limits(connect_s=5, read_s=5, total_s=20, answer_bytes=4096)
 HASTY = replace(LIMITS, connect_s=0.5, read_s=0.5)

@@ -10,12 +10,12 @@ from uuid import uuid4
 import pytest
 
 from services.worker.settings import Settings
-from tests.integration.worker.hooks import QUICK, Hooks
-from tests.integration.worker.names import Names
-from tests.integration.worker.process import worker_process
-from tests.integration.worker.receiver import Received, Receiver, receiving
-from tests.integration.worker.world import World, created, working
-from tests.waiting import eventually
+from tests.support.waiting import eventually
+from tests.support.worker.hooks import QUICK, Hooks
+from tests.support.worker.names import Names
+from tests.support.worker.process import worker_process
+from tests.support.worker.receiver import Received, Receiver, receiving
+from tests.support.worker.world import World, created, working
 
 
 @pytest.fixture

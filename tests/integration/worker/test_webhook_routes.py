@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 
 from shared.ids import new_id
-from tests.integration.worker.hooks import Hooks
-from tests.integration.worker.world import World
+from tests.support.worker.hooks import Hooks
+from tests.support.worker.world import World
 
 URL = "https://hooks.example.com/dashboard"
 

@@ -1,7 +1,7 @@
 """Webhooks end to end: an event of a user becomes a signed call to the URL that they have named."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -10,13 +10,13 @@ from standardwebhooks import Webhook as Verifier
 
 from services.worker.settings import Settings
 from shared import events
-from tests.backends.vhosts import Vhosts
-from tests.integration.worker.hooks import QUICK, Hooks
-from tests.integration.worker.operators import detail, listed, order
-from tests.integration.worker.receiver import Receiver, answer, receiving
-from tests.integration.worker.test_erasure import deletion
-from tests.integration.worker.world import World, changed, created, registered, settings_for, working
-from tests.waiting import eventually
+from tests.support.backends.databases import NewDatabase
+from tests.support.backends.vhosts import Vhosts
+from tests.support.waiting import eventually
+from tests.support.worker.hooks import QUICK, Hooks
+from tests.support.worker.operators import detail, listed, order
+from tests.support.worker.receiver import Receiver, answer, receiving
+from tests.support.worker.world import World, changed, created, deletion, registered, settings_for, working
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ def quick(settings: Settings) -> Settings:
 
 
 @pytest.fixture(scope="module")
-async def world(new_database: Callable[[], str], vhosts: Vhosts) -> AsyncIterator[World]:
+async def world(new_database: NewDatabase, vhosts: Vhosts) -> AsyncIterator[World]:
     """The worker that these tests share: each with a user and a receiver of its own."""
-    async with working(settings_for(new_database(), await asyncio.to_thread(vhosts.take), **QUICK)) as world:
+    async with working(settings_for(new_database("worker"), await asyncio.to_thread(vhosts.take), **QUICK)) as world:
         await world.until_ready()
         yield world
 

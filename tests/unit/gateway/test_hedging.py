@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.hedging import Latencies, RetryBudget, hedged
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 class Attempts:

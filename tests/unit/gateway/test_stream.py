@@ -14,7 +14,7 @@ from services.gateway.sse import PanelNews
 from services.gateway.stream import MOST_IMPORTS, SlowClient, Stream, Times
 from shared.identity import Caller
 from shared.ids import new_id
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 PANELS = ("user", "orders")
 

@@ -9,7 +9,7 @@ import pytest
 
 from services.gateway.failures import BadAnswer, Refused, Unreachable, UpstreamFailed
 from services.gateway.wire import Wire
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 LIMIT = 1000

@@ -13,7 +13,7 @@ from services.local.errors import StartError
 from services.local.guard import follow
 from services.local.identity import Identity
 from services.local.processes import Processes, end_leftovers
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 _SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 

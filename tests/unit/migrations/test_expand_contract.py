@@ -5,8 +5,8 @@ A revision that takes something away says so, `contract = "…"`: what it is, an
 
 import pytest
 
-from tests.unit.migrations.rendering import SERVICES, Revision, revisions, split
-from tests.unit.migrations.rules import breaks, locks
+from tests.support.migrations.rendering import SERVICES, Revision, revisions, split
+from tests.support.migrations.rules import breaks, locks
 
 GROUND = {"users": "0003", "orders": "0002", "worker": "0007"}
 """The newest revisions from before there was this rule, and any release."""

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from shared.background import Background, Permanent, TaskPaused, Work
 from shared.restarts import RestartPolicy
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 SOON = RestartPolicy(first_pause_s=0.001, longest_pause_s=0.001, most=3, within_s=60)
 LATER = RestartPolicy(first_pause_s=60, longest_pause_s=60)

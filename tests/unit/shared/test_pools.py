@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 from shared import pools
 from shared.pools import POOLS, Line, Slots
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 class Clock:

@@ -15,7 +15,7 @@ from shared.rotation import SecretFiles
 from shared.secret_files import environment
 from shared.settings import ServiceSettings
 from shared.tokens import InvalidToken, ServiceTokens, UserTokens, b64url, key_id
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 FIRST, SECOND = "f" * 32, "s" * 32
 SEEDS = [b64url(bytes([number] * 32)) for number in (1, 2)]

@@ -22,7 +22,7 @@ from shared.tokens import (
     public_keys,
     verify_user_token,
 )
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 SEED, OTHER_SEED = b64url(b"\1" * 32), b64url(b"\2" * 32)
 KEY = SigningKey(SEED)

@@ -10,7 +10,7 @@ from shared import telemetry, tracing
 from shared.telemetry import NOT_SAMPLED, SAMPLED, Trace, begin, current_trace
 from shared.trace_export import encode, resource
 from shared.tracing import NOT_RECORDED, Kind, Recorded
-from tests.spans import recorded
+from tests.support.spans import recorded
 
 HERE = Trace("1" * 32, "2" * 16, SAMPLED)
 

@@ -15,7 +15,7 @@ from shared.probes import Checks, metrics
 from shared.settings import ServiceSettings
 from shared.telemetry import Trace
 from shared.web import create_app
-from tests.spans import recorded
+from tests.support.spans import recorded
 
 CALLER = Trace("1" * 32, "2" * 16, "01")
 router = APIRouter()

@@ -10,7 +10,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 from services.users.errors import TooManyLogins
 from services.users.passwords import Passwords
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 class GatedHasher(Argon2Hasher):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from services.users.thumbnails import MAX_PIXELS, SIZES, Refused, check, thumbnails
-from tests.unit.users.drawn import BLUE, RED, SCRIPT, bomb, encoded, half_and_half, opened, picture
+from tests.support.drawn import BLUE, RED, SCRIPT, bomb, encoded, half_and_half, opened, picture
 
 
 def near(pixel: object, colour: tuple[int, ...]) -> bool:

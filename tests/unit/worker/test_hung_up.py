@@ -7,7 +7,7 @@ import pytest
 
 from services.worker import broker, gauges
 from shared.amqp import Nodes
-from tests.hung_up import HungUp
+from tests.support.hung_up import HungUp
 
 NOWHERE = "amqp://127.0.0.1:1/"
 

@@ -8,7 +8,7 @@ import pytest
 
 from services.gateway.admission.overload import Overload
 from services.gateway.settings import Settings
-from tests.unit.gateway.admission.simulated import Costs, arrivals, simulate, stalls
+from tests.support.gateway.simulated import Costs, arrivals, simulate, stalls
 
 SECONDS = 3.0
 DELAY_S = 0.08

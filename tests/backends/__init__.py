@@ -1,6 +1,0 @@
-"""Real Postgres, Redis and RabbitMQ for tests: in containers, or as private servers of this machine."""
-
-from tests.backends.choice import choose
-from tests.backends.interface import Backend, Backends, PostgresBackend, RabbitBackend, RedisBackend
-
-__all__ = ["Backend", "Backends", "PostgresBackend", "RabbitBackend", "RedisBackend", "choose"]

@@ -1,0 +1,197 @@
+"""Nobody gets in who does not belong: every route of the gateway, called by every kind of visitor."""
+
+import io
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import httpx
+import jwt
+import pytest
+from PIL import Image
+
+from services.gateway.routes.access import VISITORS, Rule, Visitor, rules, verdict
+from services.local.datadir import DataDir
+from shared.ids import new_id
+from shared.tokens import UserTokens
+from tests.support.stack.operators import query
+from tests.support.stack.running import PASSWORD, Person, Stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.e2e
+
+CSV = b"reference,currency,sku,name,quantity,unit_price,ordered_at\nr1,EUR,tea,Tea,1,100,2026-01-01T00:00:00Z\n"
+HOOK = {"url": "http://127.0.0.1:9/hook", "events": ["order.paid"]}
+LAST = ("DELETE /v1/tokens", "DELETE /v1/me")
+"""They end the visitor's session: called after all others."""
+
+
+@dataclass
+class Scene:
+    """An owner with something of everything, and a token for each kind of visitor."""
+
+    url: str
+    tokens: dict[Visitor, str | None]
+    spare_tokens: dict[Visitor, str]
+    """Of other sessions of the same, to be ended."""
+    paths: dict[str, dict[str, str]]
+    """What stands in a path's braces, by its beginning."""
+
+    def call(self, rule: Rule, visitor: Visitor) -> httpx.Response:
+        ending = f"{rule.method} {rule.path}" == "DELETE /v1/tokens"
+        token = (ending and self.spare_tokens.get(visitor)) or self.tokens[visitor]
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        names = next((names for begin, names in self.paths.items() if rule.path.startswith(begin)), {})
+        body: dict[str, Any] = {} if rule.method in ("GET", "DELETE") else {"json": {}}
+        with httpx.stream(
+            rule.method, self.url + rule.path.format(**names), headers=headers, timeout=30, **body
+        ) as got:
+            if "text/event-stream" not in got.headers.get("Content-Type", ""):
+                got.read()
+            return got
+
+
+@pytest.fixture(scope="module")
+def scene(stack: Stack) -> Iterator[Scene]:
+    owner, other = Person(stack, "Olga Owner"), Person(stack, "Otto Other")
+    names = {
+        "/v1/orders/{id}": owner.order()["id"],
+        "/v1/imports/{id}": owner.http.post("/v1/imports", files={"file": ("o.csv", CSV)})
+        .raise_for_status()
+        .json()["id"],
+        "/v1/reports/{id}": owner.http.post(
+            "/v1/reports", json={"kind": "orders", "from": "2026-01-01", "to": "2026-01-02"}
+        )
+        .raise_for_status()
+        .json()["id"],
+        "/v1/webhooks/{id}": owner.http.post("/v1/webhooks", json=HOOK).raise_for_status().json()["id"],
+        "/v1/notifications/{id}": _first_notification(owner),
+        "/v1/users/{id}": owner.id,
+    }
+    owner.http.put("/v1/me/avatar", content=_picture(), headers={"Content-Type": "image/png"}).raise_for_status()
+    paths = {begin: {"id": thing} for begin, thing in names.items()}
+    paths["/v1/webhooks/{id}"]["delivery_id"] = _delivery(owner, names["/v1/webhooks/{id}"])
+    paths["/assets/"] = {"version": "x", "name": "icon.svg"}
+    paths["/v1/admin/jobs/{job}"] = {"job": "email", "id": _job_of(stack, owner)}
+    emails: dict[Visitor, str] = {
+        "user": owner.email,
+        "another user": other.email,
+        "support": _operator(stack, "support"),
+        "admin": _operator(stack, "admin"),
+    }
+    tokens, spares = ({visitor: _sign_in(stack, email) for visitor, email in emails.items()} for _ in range(2))
+    nobody: dict[Visitor, str | None] = {
+        "anonymous": None,
+        "expired token": _expired(stack, owner),
+        "revoked token": _revoked(stack),
+    }
+    yield Scene(stack.url, {**tokens, **nobody}, spares, paths)
+    owner.http.close()
+    other.http.close()
+
+
+def _first_notification(owner: Person) -> str:
+    found: list[Any] = []
+
+    def arrived() -> bool:
+        found[:] = owner.http.get("/v1/notifications").raise_for_status().json()["items"]
+        return bool(found)
+
+    wait_until(arrived)
+    return str(found[0]["id"])
+
+
+def _job_of(stack: Stack, owner: Person) -> str:
+    find = "SELECT event_id FROM jobs WHERE user_id = $1 AND job = 'email'"
+    wait_until(lambda: query(stack, "worker", find, UUID(owner.id)))
+    return str(query(stack, "worker", find, UUID(owner.id))[0][0])
+
+
+def _delivery(owner: Person, webhook_id: str) -> str:
+    return str(owner.http.post(f"/v1/webhooks/{webhook_id}/test").raise_for_status().json()["id"])
+
+
+def _picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _operator(stack: Stack, role: str) -> str:
+    person = Person(stack)
+    query(stack, "users", "UPDATE users SET role = $2 WHERE id = $1", UUID(person.id), role)
+    person.http.close()
+    return person.email
+
+
+def _sign_in(stack: Stack, email: str) -> str:
+    form = {"username": email, "password": PASSWORD}
+    token: str = httpx.post(f"{stack.url}/v1/tokens", data=form).raise_for_status().json()["access_token"]
+    return token
+
+
+def _revoked(stack: Stack) -> str:
+    person = Person(stack)
+    person.http.delete("/v1/tokens").raise_for_status()
+    person.http.close()
+    return str(person.http.headers["Authorization"]).removeprefix("Bearer ")
+
+
+def _expired(stack: Stack, owner: Person) -> str:
+    """By the right key, an hour too late."""
+    keys = DataDir(stack.folder).secrets()["USERS_SIGNING_KEYS"].split(",")
+    token = UserTokens(keys, ttl_s=-3600).issue(UUID(owner.id), new_id(), "user")
+    assert jwt.decode(token, options={"verify_signature": False})["exp"] < time.time()
+    return token
+
+
+def _in_order() -> list[Rule]:
+    """Deletions of things after all that names them, the visitor's own end last."""
+    names = {rule: f"{rule.method} {rule.path}" for rule in rules()}
+    late = {name: place for place, name in enumerate(LAST, 1)}
+    return sorted(names, key=lambda rule: (late.get(names[rule], 0), rule.method == "DELETE", rule.path))
+
+
+def _outcome(status: int) -> str:
+    return str(status) if status in (401, 403, 404) else "yes" if status < 500 else f"{status}!"
+
+
+def test_every_route_for_every_visitor(scene: Scene) -> None:
+    """What the table says is what happens: let in (which may end in 409 or 422, as most bodies here are empty), or 401,
+    403, 404. The owner comes last, so that what the others try is there."""
+    visitors: list[Visitor] = sorted(VISITORS, key=lambda visitor: visitor == "user")
+    found = {
+        (f"{rule.method} {rule.path}", visitor): _outcome(scene.call(rule, visitor).status_code)
+        for rule in _in_order()
+        for visitor in visitors
+    }
+    expected = {
+        (f"{rule.method} {rule.path}", visitor): verdict(rule, visitor) for rule in rules() for visitor in visitors
+    }
+    assert {key: value for key, value in found.items() if value != expected[key]} == {}
+    assert found.keys() == expected.keys()
+
+
+ITEM = {"sku": "tea", "name": "Tea", "quantity": 1, "unit_price": 1}
+BODIES: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/v1/users", {"email": "new@example.com", "name": "New", "password": PASSWORD}),
+    ("PATCH", "/v1/me", {"name": "New"}),
+    ("POST", "/v1/orders", {"currency": "EUR", "items": [ITEM]}),
+    ("POST", "/v1/reports", {"kind": "orders", "from": "2026-01-01", "to": "2026-01-02"}),
+    ("POST", "/v1/webhooks", HOOK),
+    ("POST", "/v1/tokens/refresh", {"refresh_token": "x"}),
+]
+
+
+@pytest.mark.parametrize("field", ["role", "id", "user_id", "total", "status"])
+def test_what_is_not_for_the_client_to_set_is_refused(person: Person, field: str) -> None:
+    """422 naming the field, and nothing is made of the rest."""
+    for method, path, body in BODIES:
+        answer = person.http.request(method, path, json=body | {field: "admin"})
+        assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, [field]), path
+    deep = {"currency": "EUR", "items": [ITEM | {field: 1}]}
+    assert person.http.post("/v1/orders", json=deep).json()["errors"][0]["field"] == f"items.0.{field}"
+    assert person.http.get("/v1/me").json()["role"] == "user"
+    assert person.http.get("/v1/orders").json()["items"] == []

@@ -1,0 +1,168 @@
+"""Across all services: what a person does, and what must come of it."""
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import closing
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.support.backends import Backends
+from tests.support.stack.running import Person, Stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.e2e
+
+ITEM = '{"sku": "a", "name": "a", "quantity": %s, "unit_price": 1}'
+
+
+def recount(stack: Stack, user_id: str) -> dict[str, Any]:
+    """The analytics, counted anew from the orders table."""
+
+    async def query() -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(stack.info["postgres"]["databases"]["orders"])
+        try:
+            return await connection.fetch("SELECT * FROM orders WHERE user_id = $1", user_id)
+        finally:
+            await connection.close()
+
+    rows = asyncio.run(query())
+    statuses = [row["status"] for row in rows]
+    return {
+        "orders": len(rows),
+        "items": sum(row["item_count"] for row in rows),
+        "revenue": {"EUR": sum(row["total"] for row in rows if row["status"] != "cancelled")},
+        "by_status": {status: statuses.count(status) for status in statuses},
+    }
+
+
+def counted(person: Person) -> dict[str, Any]:
+    analytics = person.panel("analytics")
+    return {name: analytics[name] for name in ("orders", "items", "revenue", "by_status")}
+
+
+def test_an_order_becomes_one_mail_a_notification_and_its_analytics(stack: Stack, person: Person) -> None:
+    """A person registers, signs in and orders: one dashboard call shows all of it, and one mail arrives."""
+    order = person.order(quantity=2)
+    wait_until(lambda: person.panel("analytics")["orders"] == 1 and stack.mails(person.email))
+    wait_until(lambda: "order.created" in [one["kind"] for one in person.panel("notifications")])
+
+    shown = person.dashboard()
+    assert shown["complete"] is True
+    assert shown["user_id"] == person.id
+    assert shown["panels"]["user"]["data"]["email"] == person.email
+    assert [one["id"] for one in shown["panels"]["orders"]["data"]] == [order["id"]]
+    assert shown["panels"]["analytics"]["data"]["revenue"] == {"EUR": 2500}
+    [mail] = stack.mails(person.email)
+    assert "25.00" in mail.text()
+
+
+def test_the_analytics_equal_a_recount_of_the_orders_table(stack: Stack, person: Person) -> None:
+    """Whatever becomes of the orders, the rollups end up equal to a recount of the orders themselves."""
+    orders = [person.order(quantity=number, unit_price=100 * number) for number in range(1, 9)]
+    for order in orders[:5]:
+        person.http.post(f"/v1/orders/{order['id']}/pay").raise_for_status()
+    for order in orders[3:7]:
+        person.http.post(f"/v1/orders/{order['id']}/cancel").raise_for_status()
+
+    expected = recount(stack, person.id)
+    assert expected["by_status"] == {"paid": 3, "cancelled": 4, "created": 1}
+    wait_until(lambda: counted(person) == expected)
+
+
+def test_with_the_orders_service_hanging_the_dashboard_shows_what_it_knew(stack: Stack, person: Person) -> None:
+    """A hung service costs only its panel: 200 inside the deadline, the last known good with its reason and age."""
+    order = person.order()
+    wait_until(lambda: person.dashboard()["complete"])
+    with stack.frozen("orders"):
+        began = time.monotonic()
+        shown = person.dashboard(anew=True)
+        took = time.monotonic() - began
+    orders = shown["panels"].pop("orders")
+    assert took < 1.5
+    assert orders["status"] == "stale"
+    assert orders["error"] == {"code": "timeout", "retryable": True}
+    assert orders["age_ms"] > 0
+    assert orders["data"][0]["id"] == order["id"]
+    assert shown["complete"] is False
+    assert {panel["status"] for panel in shown["panels"].values()} == {"fresh"}
+    wait_until(lambda: person.dashboard()["complete"])
+
+
+def test_a_killed_service_comes_back_by_itself(stack: Stack, person: Person) -> None:
+    """What dies is started again, and the dashboard is complete again."""
+    before = stack.pids("orders")
+    os.kill(before[0], signal.SIGKILL)
+    assert person.http.get("/v1/dashboard").status_code == 200
+    wait_until(lambda: stack.pids("orders") != before and person.dashboard()["complete"], within=60)
+
+
+def test_without_rabbitmq_orders_are_accepted_and_their_mails_arrive_later(
+    stack: Stack, person: Person, backends: Backends
+) -> None:
+    """RabbitMQ away, and the orders service killed before it could publish: orders are answered 201 all the same, and
+    with both back each gets its mail and is counted, once."""
+    backends.rabbitmq.stop()
+    try:
+        for _ in range(5):
+            person.order()
+        orders = httpx.get(f"{stack.info['orders']['url']}/readyz").json()
+        before = stack.pids("orders")
+        os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda: stack.pids("orders") not in ([], before) and person.dashboard()["complete"])
+    finally:
+        backends.rabbitmq.start()
+    assert orders["status"] == "degraded"
+    assert orders["checks"]["rabbitmq"] != "ok"
+    wait_until(lambda: len(stack.mails(person.email)) == 5 and person.panel("analytics")["orders"] == 5, within=60)
+    wait_until(stack.recovered, within=60)
+
+
+def test_nobody_sees_what_is_anothers(stack: Stack, person: Person) -> None:
+    """Another's order and dashboard are not found; what is for operators is forbidden; without a token, 401."""
+    order = person.order()
+    with closing(Person(stack).http) as stranger:
+        assert stranger.get(f"/v1/orders/{order['id']}").status_code == 404
+        assert stranger.post(f"/v1/orders/{order['id']}/cancel").status_code == 404
+        assert stranger.get(f"/v1/users/{person.id}/dashboard").status_code == 404
+        assert stranger.get("/v1/users").status_code == 403
+    assert httpx.get(f"{stack.url}/v1/dashboard").status_code == 401
+    assert httpx.get(f"{stack.info['orders']['url']}/v1/orders").status_code == 401
+
+
+def test_a_signed_out_token_is_refused(person: Person) -> None:
+    """After signing out, the access token is of no use any more."""
+    assert person.http.delete("/v1/tokens").status_code == 204
+    assert person.http.get("/v1/dashboard").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ('{"currency": "EUR", "items": [', "body"),
+        ('{"currency": "EUR", "items": [], "total": 1}', "total"),
+        ('{"currency": "XXQ", "items": [%s]}' % (ITEM % 1), "currency"),
+        ('{"currency": "EUR", "items": [%s]}' % (ITEM % -1), "items.0.quantity"),
+        ('{"currency": "EUR", "items": [%s]}' % (ITEM % 10**20), "items.0.quantity"),
+        ('{"currency": "EUR", "items": [%s]}' % (ITEM % '"1"'), "items.0.quantity"),
+    ],
+    ids=["cut off", "unknown field", "unknown currency", "negative", "huge", "text"],
+)
+def test_bad_input_is_refused_naming_the_field(person: Person, body: str, field: str) -> None:
+    """What cannot be accepted is answered with problem+json that names the field, and nothing is written."""
+    answer = person.http.post("/v1/orders", content=body, headers={"Content-Type": "application/json"})
+    assert 400 <= answer.status_code < 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert field in [error["field"] for error in answer.json()["errors"]]
+    assert person.http.get("/v1/orders").json()["items"] == []
+
+
+def test_a_bad_cursor_is_refused(person: Person) -> None:
+    """A cursor that no list has given is 422 and names the parameter."""
+    answer = person.http.get("/v1/orders?cursor=nonsense!")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "cursor"

@@ -1,0 +1,98 @@
+"""What the dashboards and alerts name is what the running processes tell."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.observe.expressions import RECORDED, every_expression, selectors
+from tests.support.stack.running import SERVICES, Person, Stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.e2e
+
+FROM_PROMETHEUS = {"up", "ALERTS"} | RECORDED
+GIVEN_BY_WHO_SCRAPES = {"process", "instance", "alertname", "alertstate"}
+SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "summary": ("_count", "_sum")}
+RABBITMQ = Path(__file__).parents[2] / "observe/rabbitmq_metrics.txt"
+"""The names that RabbitMQ's own plugin tells, as 3.10 and 4 do: it is not part of the one-machine stack."""
+
+
+def told(stack: Stack, name: str) -> list[Metric]:
+    entry = stack.info[name]
+    url = entry.get("internal_url", entry["url"])
+    return list(text_string_to_metric_families(httpx.get(f"{url}/metrics").raise_for_status().text))
+
+
+def samples(stack: Stack, metric: str) -> list[float]:
+    """Of a worker's metric."""
+    return [sample.value for family in told(stack, "worker") if family.name == metric for sample in family.samples]
+
+
+@pytest.fixture(scope="module")
+def families(stack: Stack) -> Mapping[str, Metric]:
+    """By the names that stand in expressions, of all four processes, after some work."""
+    person = Person(stack)
+    person.order()
+    person.dashboard(anew=True)
+    wait_until(lambda: person.panel("notifications"), within=60)
+    person.http.close()
+    wait_until(lambda: samples(stack, "worker_queue_messages"), within=60)
+    wait_until(lambda: stack.mails(person.email), within=60)
+    wait_until(lambda: not any(samples(stack, "worker_jobs_retrying")), within=60)  # nothing is left for other tests
+    found: dict[str, Metric] = {}
+    for family in (family for name in SERVICES for family in told(stack, name)):
+        for suffix in SUFFIXES.get(family.type, ("",)):
+            known = found.setdefault(family.name + suffix, family)
+            if known is not family:
+                known.samples += family.samples
+    return found
+
+
+def test_every_metric_that_is_named_is_told(families: Mapping[str, Metric]) -> None:
+    """By one of the four processes, by Prometheus itself, or by RabbitMQ."""
+    known = families.keys() | FROM_PROMETHEUS | set(RABBITMQ.read_text().split())
+    unknown = {
+        (place, selector.metric)
+        for place, expression in every_expression()
+        for selector in selectors(expression)
+        if selector.metric not in known
+    }
+    assert unknown == set()
+
+
+def test_every_label_that_is_asked_for_is_there(families: Mapping[str, Metric]) -> None:
+    """As far as something has been counted that could have it."""
+    unknown = set()
+    for place, expression in every_expression():
+        for selector in selectors(expression):
+            family = families.get(selector.metric)
+            if family is None or not family.samples:
+                continue
+            labels = {label for sample in family.samples for label in sample.labels}
+            missing = selector.labels - labels - GIVEN_BY_WHO_SCRAPES
+            unknown |= {(place, selector.metric, label) for label in missing}
+    assert unknown == set()
+
+
+def test_no_metric_has_a_label_of_who_scrapes(families: Mapping[str, Metric]) -> None:
+    """Or one of the two would be lost; and none is named for its process."""
+    labels = {label for family in families.values() for sample in family.samples for label in sample.labels}
+    assert labels.isdisjoint({"process", "instance"})
+
+
+def test_metrics_are_not_public(stack: Stack) -> None:
+    """They are on each process' internal port alone."""
+    assert httpx.get(f"{stack.url}/metrics").status_code == 404
+
+
+def test_a_prometheus_on_this_machine_finds_the_processes(stack: Stack) -> None:
+    """The one-machine stack says where metrics are, by process, as `file_sd_configs` reads it."""
+    groups = httpx.Response(200, content=(stack.folder / "prometheus-targets.json").read_bytes()).json()
+    assert {group["labels"]["process"] for group in groups} == set(SERVICES)
+    for group in groups:
+        [target] = group["targets"]
+        assert "process_start_time_seconds" in httpx.get(f"http://{target}/metrics").raise_for_status().text

@@ -1,0 +1,214 @@
+"""What operators do at the command line, on a stack that runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.support.backends import Backends
+from tests.support.stack.operators import Operator, bury, dashboard, query
+from tests.support.stack.running import Stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def admin(stack: Stack) -> Operator:
+    return Operator(stack, "admin")
+
+
+@pytest.fixture
+def group(stack: Stack) -> Iterator[str]:
+    """An error group for one test; nothing of it is left for others to wonder at."""
+    name = uuid4().hex
+    yield name
+    query(stack, "worker", "DELETE FROM jobs WHERE error_group = $1", name)
+
+
+def notified(stack: Stack, users: list[UUID]) -> int:
+    return len(query(stack, "worker", "SELECT 1 FROM notifications WHERE user_id = ANY($1)", users))
+
+
+def health(stack: Stack) -> tuple[int, dict[str, Any]]:
+    said = dashboard("status", "--data-dir", str(stack.folder), "--json")
+    return said.code, said.json
+
+
+def is_well(stack: Stack) -> bool:
+    return health(stack)[0] == 0
+
+
+def test_dead_jobs_are_listed_shown_and_replayed(stack: Stack, admin: Operator, group: str) -> None:
+    """An operator finds what died, sees why, tries without consequence, replays, and it is done, once."""
+    users = bury(stack, group, 3)
+    listed = admin.jobs("list", "--group", group, "--json").json
+    assert [UUID(job["user_id"]) for job in listed] == users[::-1]
+    [counted] = [one for one in admin.jobs("groups", "--json").json if one["error_group"] == group]
+    assert (counted["count"], counted["state"]) == (3, "dead")
+    shown = admin.jobs("show", "notifications", listed[0]["event_id"]).out
+    assert "Broken: by a test" in shown
+    assert str(users[2]) in shown
+
+    tried = admin.jobs("replay", "--group", group, "--dry-run").out
+    assert tried == "3 jobs match; 3 would be replayed.\n"
+    assert notified(stack, users) == 0
+    assert admin.jobs("replay", "--group", group, "--rate", "20", "--json").json == {"matched": 3, "replayed": 3}
+    wait_until(lambda: notified(stack, users) == 3)
+    assert admin.jobs("list", "--group", group).out == "No such jobs.\n"
+    assert admin.jobs("replay", "--group", group).out == "0 of 0 jobs replayed.\n"
+
+    done = admin.jobs("show", "notifications", listed[0]["event_id"], "--json").json
+    assert (done["state"], done["total_attempts"]) == ("done", 6)
+    assert [(entry["action"], entry["actor"]) for entry in done["audit"]] == [("replay", admin.person.id)]
+
+
+def test_many_jobs_are_replayed_in_batches(stack: Stack, admin: Operator, group: str) -> None:
+    """More than one batch is replayed by one command, as far as its limit."""
+    bury(stack, group)
+    query(stack, "worker", COPIES, group, 1199)
+    assert (
+        admin.jobs("replay", "--group", group, "--limit", "1100", "--rate", "0.1").out
+        == "1100 of 1200 jobs replayed.\n"
+    )
+    states = query(
+        stack, "worker", "SELECT state, count(*) FROM jobs WHERE error_group = $1 GROUP BY 1 ORDER BY 1", group
+    )
+    counts = dict(map(tuple, states))
+    assert counts["dead"] == 100
+    assert counts["retrying"] in (1099, 1100)  # the first is due at once, and may be under way
+    [due] = query(stack, "worker", DUE, group)
+    assert due["seconds"] == pytest.approx(1099 / 0.1, abs=60)
+
+
+COPIES = """
+    INSERT INTO jobs (job, event_id, event_type, state, error_group, payload, headers)
+    SELECT job, gen_random_uuid(), event_type, state, error_group, payload, headers
+    FROM jobs, generate_series(1, $2) WHERE error_group = $1
+"""
+DUE = """
+    SELECT extract(epoch FROM max(next_attempt_at) - min(next_attempt_at))::float8 AS seconds
+    FROM jobs WHERE error_group = $1
+"""
+
+
+def test_dead_jobs_are_discarded(stack: Stack, admin: Operator, group: str) -> None:
+    """What is not worth another try is discarded for a reason, and no longer listed unless asked for."""
+    bury(stack, group, 2)
+    assert admin.jobs("discard", "--group", group, "--reason", "a test").out == "2 of 2 jobs discarded.\n"
+    assert admin.jobs("list", "--group", group, "--json").json == []
+    discarded = admin.jobs("list", "--group", group, "--state", "discarded", "--json").json
+    shown = admin.jobs("show", "notifications", discarded[0]["event_id"]).out
+    assert f"discard by {admin.person.id}, because a test" in shown
+
+
+@pytest.mark.parametrize(
+    ("role", "arguments", "code"),
+    [
+        ("user", ("list",), 1),
+        ("support", ("list",), 0),
+        ("support", ("replay", "--job", "email"), 1),
+        ("admin", ("replay",), 1),
+        ("admin", ("list", "--state", "done"), 1),
+        ("admin", ("show", "email", str(uuid4())), 1),
+        ("admin", ("show", "../x", str(uuid4())), 1),
+    ],
+)
+def test_what_is_refused_says_why(stack: Stack, role: str, arguments: tuple[str, ...], code: int) -> None:
+    """The exit status tells, and one line on standard error says what the gateway said."""
+    said = Operator(stack, role).jobs(*arguments)
+    assert said.code == code
+    assert len(said.err.splitlines()) == code
+    assert said.err.startswith("dashboard: " if code else "")
+
+
+def test_without_credentials_or_gateway(stack: Stack) -> None:
+    """A wrong password, no account at all, and an address where nobody listens: a line each, no traceback."""
+    for arguments, reason in (
+        (("--url", stack.url), "say who you are"),
+        (("--url", stack.url, "--email", "x@example.com", "--password", "wrong-password"), "(401)"),
+        (("--url", stack.url, "--token", "x"), "(401)"),
+        (("--url", "http://127.0.0.1:9", "--token", "x"), "does not answer"),
+        (("--url", "nonsense", "--token", "x"), "does not answer"),
+    ):
+        said = dashboard("jobs", *arguments, "list")
+        assert said.code == 1
+        assert reason in said.err
+        assert len(said.err.splitlines()) == 1
+
+
+def test_status_of_a_stack_that_is_well(stack: Stack) -> None:
+    """Every process is ready, every queue has a consumer, the outboxes are known; the exit status is 0."""
+    wait_until(lambda: is_well(stack), within=30)
+    _, told = health(stack)
+    assert [process["name"] for process in told["processes"]] == ["gateway", "users", "orders", "worker"]
+    assert {process["status"] for process in told["processes"]} == {"ready"}
+    assert {"worker.email", "worker.analytics"} <= {queue["name"] for queue in told["queues"]}
+    assert [outbox["service"] for outbox in told["outboxes"]] == ["users", "orders", "worker"]
+    assert {"job": "email", "dead": 0, "retrying": 0} in told["jobs"]
+    screen = dashboard("status", "--data-dir", str(stack.folder))
+    assert (screen.code, "All is well." in screen.out) == (0, True)
+
+
+def test_status_names_dead_jobs(stack: Stack, group: str) -> None:
+    """Dead jobs are not well."""
+    wait_until(lambda: is_well(stack), within=30)
+    bury(stack, group, 2)
+    wait_until(lambda: "2 dead jobs of notifications" in health(stack)[1]["problems"])
+    assert health(stack)[0] == 1
+
+
+def test_status_shows_what_it_cannot_reach(stack: Stack) -> None:
+    """A service that hangs is named and its outbox unknown; all others are told as ever, and the exit status is 1."""
+    wait_until(lambda: is_well(stack), within=30)
+    with stack.frozen("orders"):
+        code, told = health(stack)
+        screen = dashboard("status", "--data-dir", str(stack.folder)).out
+    assert code == 1
+    statuses = {process["name"]: process["status"] for process in told["processes"]}
+    assert statuses == {"gateway": "ready", "users": "ready", "orders": "unreachable", "worker": "ready"}
+    assert {"service": "orders", "rows": None, "oldest_s": None} in told["outboxes"]
+    assert "orders is unreachable: no answer within 4 s" in screen
+
+
+def test_status_without_rabbitmq(stack: Stack, backends: Backends) -> None:
+    """The processes that miss it say so, and the queues are unknown, not empty."""
+
+    def is_told() -> bool:
+        _, told = health(stack)
+        statuses = [process["status"] for process in told["processes"]]
+        unknown = "queues unknown: no worker that can ask RabbitMQ" in told["problems"]
+        return unknown and statuses == ["degraded", "degraded", "degraded", "unavailable"]
+
+    backends.rabbitmq.stop()
+    try:
+        wait_until(is_told)
+    finally:
+        backends.rabbitmq.start()
+    wait_until(lambda: is_well(stack), within=60)
+
+
+def test_watching(stack: Stack) -> None:
+    """With --watch it is told again and again, until Ctrl-C."""
+    command = [sys.executable, "-m", "services.cli", "status", "--watch", "--json", "--data-dir", str(stack.folder)]
+    wait_until(lambda: is_well(stack), within=30)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    ) as run:
+        assert run.stdout is not None
+        decoder, text, documents = json.JSONDecoder(), "", 0
+        while documents < 2:
+            text += run.stdout.readline()
+            try:
+                decoder.decode(text)
+            except ValueError:
+                continue
+            text, documents = "", documents + 1
+        run.send_signal(signal.SIGINT)
+        assert run.wait(10) == 0

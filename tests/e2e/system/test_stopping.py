@@ -1,0 +1,85 @@
+"""Services that are told to stop in the midst of requests."""
+
+import itertools
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from tests.support.stack.running import Person, Stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.e2e
+
+CALLERS = 6
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
+
+
+class Load:
+    """Callers that order and read, one connection a request; `outcomes` counts what they got."""
+
+    def __init__(self, person: Person) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._token = person.http.headers["Authorization"]
+        self._url = person.http.base_url
+        self._over = threading.Event()
+        self._numbers = itertools.count()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        callers = [threading.Thread(target=self._call) for _ in range(CALLERS)]
+        for caller in callers:
+            caller.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            for caller in callers:
+                caller.join()
+
+    def _call(self) -> None:
+        while not self._over.is_set():
+            self.outcomes[self._outcome(next(self._numbers))] += 1
+
+    def _outcome(self, number: int) -> str:
+        item = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
+        try:
+            with httpx.Client(base_url=self._url, headers={"Authorization": self._token}, timeout=15) as http:
+                if number % 2:
+                    answer = http.post("/v1/orders", json={"currency": "EUR", "items": [item]})
+                else:
+                    answer = http.get("/v1/dashboard")
+            return "unknown" if answer.status_code == 503 and "unknown" in answer.text else _said(answer)
+        except NOT_SENT:
+            return "not sent"
+        except httpx.HTTPError as error:
+            return repr(error)
+
+
+def _said(answer: httpx.Response) -> str:
+    return f"{answer.request.method} {answer.status_code}"
+
+
+def _stop(stack: Stack, name: str) -> None:
+    """SIGTERM, and wait for the process that comes after."""
+    before = stack.pids(name)
+    os.kill(before[0], signal.SIGTERM)
+    wait_until(lambda: stack.pids(name) not in ([], before) and stack.recovered())
+
+
+def test_a_stop_cuts_no_request(stack: Stack, person: Person) -> None:
+    """What was sent is answered, stop after stop: done, or 503 with nothing done. Only a request that met the end of an
+    idle connection has an outcome that nobody knows, and says so."""
+    load = Load(person)
+    with load.running():
+        for name in ("gateway", "orders", "users", "orders", "gateway"):
+            _stop(stack, name)
+    assert set(load.outcomes) <= {"POST 201", "POST 503", "GET 200", "GET 503", "not sent", "unknown"}
+    placed, unknown = load.outcomes["POST 201"], load.outcomes["unknown"]
+    assert placed > 0
+    wait_until(lambda: placed <= person.panel("analytics")["orders"] <= placed + unknown)

@@ -1,0 +1,42 @@
+"""Private servers of this machine in a temporary folder, without Docker."""
+
+import tempfile
+from pathlib import Path
+
+from services.local.processes import Processes
+from services.local.servers.postgres import Postgres
+from services.local.servers.rabbitmq import RabbitMQ
+from services.local.servers.valkey import Valkey
+from tests.support.backends.databases import create_database, drop_database
+from tests.support.backends.lazy import LazyBackends
+from tests.support.backends.rabbit import RabbitControl
+
+
+class LocalPostgres(Postgres):
+    def create_database(self, name: str, template: str | None = None) -> str:
+        return create_database(self.url, name, template)
+
+    def drop_database(self, name: str) -> None:
+        drop_database(self.url, name)
+
+
+class LocalRabbit(RabbitControl, RabbitMQ):
+    pass
+
+
+class LocalBackends(LazyBackends[LocalPostgres, Valkey, LocalRabbit]):
+    kind = "local"
+
+    def __init__(self) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="dashboard-test-"))
+        self._processes = processes = Processes()
+        processes.remove_at_end(folder)
+        super().__init__(
+            lambda: LocalPostgres(processes, folder / "postgres", folder / "postgres.log", durable=False),
+            lambda: Valkey(processes, folder / "redis", folder / "redis.log"),
+            lambda: LocalRabbit(processes, folder / "rabbitmq", folder / "rabbitmq.log"),
+        )
+
+    def close(self) -> None:
+        self._processes.close(grace=3)
+        super().close()

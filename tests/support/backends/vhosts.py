@@ -1,0 +1,66 @@
+"""Virtual hosts of a broker that tests share, for those whose messages nobody else may take."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from tests.support.backends.interface import RabbitBackend
+
+_AT_ONCE = 8
+# One call for many: each rabbitmqctl starts an Erlang of its own.
+_CHANGE = """
+[ok = rabbit_vhost:delete(Name, <<"tests">>) || Name <- [{old}]],
+[begin
+   ok = rabbit_vhost:add(Name, <<"tests">>),
+   ok = rabbit_auth_backend_internal:set_permissions(<<"{user}">>, Name, <<".*">>, <<".*">>, <<".*">>, <<"tests">>)
+ end || Name <- [{new}]].
+"""
+
+
+class Vhosts:
+    """Empty ones without policies, made and deleted several at a time; each is taken once."""
+
+    def __init__(self, rabbitmq: RabbitBackend) -> None:
+        self._rabbitmq = rabbitmq
+        self._free: list[str] = []
+        self._used: list[str] = []
+
+    def take(self) -> str:
+        """The URL of one."""
+        if not self._free:
+            self._free = [f"tests_{uuid4().hex[:12]}" for _ in range(_AT_ONCE)]
+            self._change(self._free)
+        return urlsplit(self._rabbitmq.url)._replace(path=f"/{self._free.pop()}").geturl()
+
+    def give_back(self, url: str) -> None:
+        """Nobody uses it any more."""
+        self._used.append(urlsplit(url).path[1:])
+
+    def close(self) -> None:
+        self._used += self._free
+        self._free = []
+        self._change([])
+
+    def _change(self, new: list[str]) -> None:
+        user = urlsplit(self._rabbitmq.url).username or "guest"
+        change = _CHANGE.format(old=_binaries(self._used), new=_binaries(new), user=user)
+        self._rabbitmq.rabbitmqctl("eval", change)
+        self._used = []
+
+
+@contextmanager
+def empty_vhost(rabbitmq: RabbitBackend, prefix: str = "tests") -> Iterator[str]:
+    """The URL of a single one."""
+    name = f"{prefix}_{uuid4().hex[:12]}"
+    parts = urlsplit(rabbitmq.url)
+    rabbitmq.rabbitmqctl("add_vhost", name)
+    rabbitmq.rabbitmqctl("set_permissions", "-p", name, parts.username or "guest", ".*", ".*", ".*")
+    try:
+        yield parts._replace(path=f"/{name}").geturl()
+    finally:
+        rabbitmq.rabbitmqctl("delete_vhost", name)
+
+
+def _binaries(names: list[str]) -> str:
+    return ", ".join(f'<<"{name}">>' for name in names)

@@ -1,0 +1,92 @@
+"""The system's browser, and pages in it that keep what went wrong."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from tests.support.stack.running import PASSWORD, Person, Stack
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WATCH_POLICY = """
+    window.violations = [];
+    addEventListener("securitypolicyviolation", (event) => {
+      violations.push(`${event.violatedDirective} ${event.blockedURI}`);
+    });
+"""
+
+Scheme = Literal["light", "dark"]
+
+
+def executable() -> str | None:
+    return next((path for path in map(shutil.which, NAMES) if path), None)
+
+
+@asynccontextmanager
+async def launched() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@dataclass
+class Visitor:
+    """Somebody with a browser of their own: its tabs share a session. `errors` is what scripts raised."""
+
+    stack: Stack
+    context: BrowserContext
+    errors: list[str] = field(default_factory=list)
+
+    async def opens(self, path: str = "/") -> Page:
+        page = await self.context.new_page()
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        await page.goto(self.stack.url + path)
+        return page
+
+    async def signs_in(self, email: str, path: str = "/", password: str = PASSWORD) -> Page:
+        page = await self.opens(path)
+        await page.get_by_label("E-mail").fill(email)
+        await page.get_by_label("Password").fill(password)
+        await page.keyboard.press("Enter")
+        await page.locator(".account:not([hidden])").wait_for()
+        return page
+
+    async def at_home(self, person: Person) -> Page:
+        """The dashboard, every panel of it fresh."""
+        page = await self.signs_in(person.email)
+        await shows(page, "orders", "fresh")
+        return page
+
+    async def violations(self) -> list[str]:
+        """What the Content-Security-Policy stopped, in any tab."""
+        found: list[str] = []
+        for page in self.context.pages:
+            found += await page.evaluate("window.violations")
+        return found
+
+
+@asynccontextmanager
+async def visiting(
+    browser: Browser, stack: Stack, width: int = 1280, height: int = 900, scheme: Scheme = "light", **more: Any
+) -> AsyncIterator[Visitor]:
+    viewport: Any = {"width": width, "height": height}
+    context = await browser.new_context(viewport=viewport, color_scheme=scheme, locale="en-GB", **more)
+    await context.add_init_script(WATCH_POLICY)
+    visitor = Visitor(stack, context)
+    try:
+        yield visitor
+        assert not visitor.errors
+        assert not await visitor.violations()
+    finally:
+        await context.close()
+
+
+async def shows(page: Page, panel: str, status: str, within_s: float = 30) -> None:
+    """Wait until every card of that panel has that status."""
+    await page.locator(f'[data-panel="{panel}"][data-status="{status}"]').first.wait_for(timeout=within_s * 1000)

@@ -1,0 +1,22 @@
+"""The example of the README, run as it stands there."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+README = Path(__file__).parents[3] / "README.md"
+
+
+def run_example(url: str) -> str:
+    """What it prints; fails when one of its lines does."""
+    [script] = re.findall(r"```sh\n(BASE=.*?)```", README.read_text(), re.DOTALL)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env=os.environ | {"BASE": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

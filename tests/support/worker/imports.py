@@ -1,0 +1,109 @@
+"""A worker with an orders service beside it, and somebody who has files imported."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+
+from services.worker.settings import Settings
+from shared.ids import new_id
+from shared.imports import COLUMNS
+from tests.support.waiting import eventually
+
+HEADER = ",".join(COLUMNS)
+CREATED_AT = "2026-01-31T12:00:00Z"
+
+
+def line(reference: str, **more: str) -> str:
+    """A row that is an order, unless `more` makes it something else."""
+    row = {
+        "reference": reference,
+        "currency": "EUR",
+        "sku": "A-1",
+        "name": "Lamp",
+        "quantity": "2",
+        "unit_price": "1050",
+        "ordered_at": CREATED_AT,
+    }
+    return ",".join((row | more).values())
+
+
+def csv_of(*lines: str) -> bytes:
+    return "\n".join((HEADER, *lines, "")).encode()
+
+
+def many(count: int) -> bytes:
+    return csv_of(*(line(f"r-{number}") for number in range(count)))
+
+
+def pieces(data: bytes, size: int = 65536) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def stored(settings: Settings) -> list[Path]:
+    return [path for path in Path(settings.storage_url.removeprefix("file://")).rglob("*") if path.is_file()]
+
+
+class Orders:
+    """What the orders service has stored."""
+
+    def __init__(self, database_url: str, url: str) -> None:
+        self.database_url = database_url
+        self.url = url
+
+    async def count(self, user_id: UUID) -> int:
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            return int(await connection.fetchval("SELECT count(*) FROM orders WHERE user_id = $1", user_id))
+        finally:
+            await connection.close()
+
+
+class Owner:
+    """Somebody who imports, through the gateway."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+        self.user_id = new_id()
+        self.headers = {"X-User-Id": str(self.user_id), "X-User-Role": "user"}
+
+    async def upload(self, data: bytes, name: str = "orders.csv") -> httpx.Response:
+        return await self.http.post("/v1/imports", files={"file": (name, data, "text/csv")}, headers=self.headers)
+
+    async def imported(self, data: bytes) -> dict[str, Any]:
+        """The import, once it has ended."""
+        answer = await self.upload(data)
+        assert answer.status_code == 202, answer.text
+        return await self.ended(answer.json()["id"])
+
+    async def get(self, path: str) -> httpx.Response:
+        return await self.http.get(f"/v1/imports{path}", headers=self.headers)
+
+    async def cancel(self, import_id: str) -> httpx.Response:
+        return await self.http.post(f"/v1/imports/{import_id}/cancel", headers=self.headers)
+
+    async def read(self, import_id: str) -> dict[str, Any]:
+        answer = await self.get(f"/{import_id}")
+        assert answer.status_code == 200, answer.text
+        status: dict[str, Any] = answer.json()
+        return status
+
+    async def until(self, import_id: str, within: float = 60, **least: int) -> dict[str, Any]:
+        """Waits until it has that many rows."""
+
+        async def reached() -> bool:
+            status = await self.read(import_id)
+            return all(status[name] >= count for name, count in least.items())
+
+        await eventually(reached, within)
+        return await self.read(import_id)
+
+    async def ended(self, import_id: str, within: float = 90) -> dict[str, Any]:
+        async def over() -> bool:
+            return (await self.read(import_id))["state"] not in ("queued", "running")
+
+        await eventually(over, within)
+        return await self.read(import_id)

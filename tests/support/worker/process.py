@@ -1,0 +1,75 @@
+"""A worker as a process of its own, to be killed."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from services.local.ports import free_port
+from services.worker.settings import Settings
+from tests.support.waiting import eventually
+from tests.support.worker.world import SECRET
+
+PASSED_ON = (
+    *("smtp_url", "smtp_send_timeout_s", "mail_lease_s", "rabbitmq_url", "database_url"),
+    *("reconnect_s", "requeue_pause_s", "sweep_interval_s"),
+    *("orders_url", "storage_url", "import_lease_s", "import_orders_timeout_s"),
+    *("webhook_allowed_networks", "webhook_read_timeout_s", "webhook_total_timeout_s", "webhook_lease_s"),
+    *("webhook_backoff_base_s", "webhook_backoff_cap_s", "webhook_rate_per_host"),
+)
+
+
+class WorkerProcess:
+    """`wrapper` is the beginning of its command line."""
+
+    def __init__(self, settings: Settings, log: Path, wrapper: Sequence[str] = ()) -> None:
+        self.port = free_port()
+        given = {f"WORKER_{name.upper()}": str(getattr(settings, name)) for name in PASSED_ON}
+        fixed = {
+            "ENVIRONMENT": "development",
+            "INTERNAL_TOKEN_SECRET": SECRET.get_secret_value(),
+            "WORKER_PORT": str(self.port),
+        }
+        self._environment = os.environ | fixed | given
+        self._log = log
+        self._command = [*wrapper, sys.executable, "-m", "services.cli", "serve", "worker"]
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self._log.open("a") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, env=self._environment, stdout=log, stderr=log
+            )
+
+    async def until_ready(self) -> None:
+        async def ready() -> bool:
+            try:
+                async with httpx.AsyncClient() as http:
+                    return (await http.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2)).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        await eventually(ready, within=60)
+
+    async def end(self, number: signal.Signals, within: float = 20) -> int:
+        """Its exit status."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+        async with asyncio.timeout(within):
+            return await self._process.wait()
+
+
+@asynccontextmanager
+async def worker_process(settings: Settings, log: Path, wrapper: Sequence[str] = ()) -> AsyncIterator[WorkerProcess]:
+    worker = WorkerProcess(settings, log, wrapper)
+    await worker.start()
+    try:
+        yield worker
+    finally:
+        await worker.end(signal.SIGKILL)

@@ -1,0 +1,194 @@
+"""A worker in this process, and what tests do around it: publish events, read tables, ask over HTTP."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aio_pika
+import asyncpg
+import httpx
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from services.worker.main import Internet, create_app
+from services.worker.settings import Settings
+from services.worker.webhooks.running import internet
+from shared import events, topology
+from shared.clock import now, rfc3339
+from shared.identity import USER_ID_HEADER, USER_ROLE_HEADER
+from shared.ids import new_id
+from shared.tokens import ServiceTokens
+from tests.support.waiting import eventually
+
+SECRET = SecretStr("a secret that only these tests know")
+NOBODY = "smtp://127.0.0.1:1"
+JOBS = ("analytics", "email", "notifications", "webhooks")
+STORAGE = Path(tempfile.gettempdir(), "dashboard-tests").as_uri()
+
+
+def settings_for(database_url: str, rabbitmq_url: str, **more: Any) -> Settings:
+    quick: dict[str, Any] = {"reconnect_s": 0.2, "requeue_pause_s": 0.1, "sweep_interval_s": 0.1, "smtp_url": NOBODY}
+    quick["storage_url"] = STORAGE
+    return Settings(
+        environment="development",
+        internal_token_secret=SECRET,
+        database_url=database_url,
+        rabbitmq_url=rabbitmq_url,
+        **(quick | more),
+    )
+
+
+class World:
+    """`http` calls as the gateway does."""
+
+    def __init__(self, app: FastAPI, settings: Settings, http: httpx.AsyncClient) -> None:
+        self.app = app
+        self.settings = settings
+        self.http = http
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(self.settings.database_url)
+        try:
+            return await connection.fetch(query, *arguments)
+        finally:
+            await connection.close()
+
+    async def publish(self, *given: events.Event, event_id: UUID | None = None) -> list[UUID]:
+        """Their ids. All are confirmed by the broker when this returns."""
+        envelopes = [(event_id or new_id(), event) for event in given]
+        await self.publish_raw(*(message_of(*envelope) for envelope in envelopes))
+        return [envelope[0] for envelope in envelopes]
+
+    async def publish_raw(self, *messages: aio_pika.Message) -> None:
+        async with await aio_pika.connect(self.settings.rabbitmq_url) as connection:
+            exchange = await topology.declare(await connection.channel())
+            await asyncio.gather(*(exchange.publish(message, message.type or "") for message in messages))
+
+    async def publish_to_queue(self, queue: str, message: aio_pika.Message) -> None:
+        """Past the exchanges."""
+        async with await aio_pika.connect(self.settings.rabbitmq_url) as connection:
+            await (await connection.channel()).default_exchange.publish(message, queue)
+
+    async def jobs(self, event_id: UUID) -> dict[str, str]:
+        """The state of an event's jobs, by job."""
+        rows = await self.fetch("SELECT job, state FROM jobs WHERE event_id = $1", event_id)
+        return {row["job"]: row["state"] for row in rows}
+
+    async def until(self, event_id: UUID, within: float = 45, **states: str) -> None:
+        """Waits until the event's jobs (`email="done"`) have these states."""
+
+        async def reached() -> bool:
+            return states.items() <= (await self.jobs(event_id)).items()
+
+        await eventually(reached, within)
+
+    async def job(self, name: str, event_id: UUID) -> asyncpg.Record:
+        [row] = await self.fetch("SELECT * FROM jobs WHERE job = $1 AND event_id = $2", name, event_id)
+        return row
+
+    async def until_failed(self, name: str, event_id: UUID, within: float = 45) -> asyncpg.Record:
+        """The row, once an attempt at the job has failed."""
+
+        async def failed() -> bool:
+            errors = await self.fetch("SELECT last_error FROM jobs WHERE job = $1 AND event_id = $2", name, event_id)
+            return any(row["last_error"] for row in errors)
+
+        await eventually(failed, within)
+        return await self.job(name, event_id)
+
+    async def mail(self, event_id: UUID) -> asyncpg.Record:
+        [row] = await self.fetch("SELECT * FROM mails WHERE event_id = $1", event_id)
+        return row
+
+    async def known(self, **more: Any) -> UUID:
+        """A user whose registration every job has seen."""
+        user = registered(**more)
+        [event_id] = await self.publish(user)
+        await self.until(event_id, recipients="done", notifications="done")
+        return user.user_id
+
+    async def panel(self, name: str, *user_ids: UUID) -> dict[str, Any]:
+        ids = [str(user_id) for user_id in user_ids]
+        answer = await self.http.post(f"/internal/panels/{name}", json={"ids": ids})
+        answer.raise_for_status()
+        items: dict[str, Any] = answer.json()["items"]
+        return items
+
+    async def ready(self) -> httpx.Response:
+        return await self.http.get("/readyz")
+
+    async def until_ready(self, within: float = 60) -> None:
+        async def is_ready() -> bool:
+            return (await self.ready()).status_code == 200
+
+        await eventually(is_ready, within)
+
+
+@asynccontextmanager
+async def working(settings: Settings, internet: Internet = internet) -> AsyncIterator[World]:
+    app = create_app(settings, internet)
+    tokens = ServiceTokens(SECRET.get_secret_value(), "gateway")
+
+    def as_gateway(request: httpx.Request) -> httpx.Request:
+        request.headers["Authorization"] = f"Bearer {tokens.token()}"
+        return request
+
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker", auth=as_gateway) as http,
+    ):
+        yield World(app, settings, http)
+
+
+def message_of(event_id: UUID, event: events.Event, **headers: Any) -> aio_pika.Message:
+    """As the relay writes it."""
+    attributes = {"id": str(event_id), "type": event.type, "time": rfc3339(now()), "subject": str(event.user_id)}
+    return aio_pika.Message(
+        events.encode(event),
+        headers=attributes | headers,
+        message_id=str(event_id),
+        type=event.type,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    )
+
+
+def registered(user_id: UUID | None = None, name: str = "Ada", revision: int = 1) -> events.UserRegistered:
+    user_id = user_id or uuid4()
+    return events.UserRegistered(
+        user_id=user_id, email=f"{user_id.hex}@example.com", name=name, revision=revision, registered_at=now()
+    )
+
+
+def created(user_id: UUID, total: int = 1250, currency: str = "EUR", **more: Any) -> events.OrderCreated:
+    line = events.OrderLine(sku="A-1", name="Lamp", quantity=2, unit_price=total // 2)
+    fields: dict[str, Any] = {"order_id": new_id(), "item_count": 2, "items": (line,), "created_at": now()} | more
+    return events.OrderCreated(user_id=user_id, currency=currency, total=total, **fields)
+
+
+def changed(
+    kind: type[events.OrderChanged], order: events.OrderCreated, previous_status: str, after: timedelta = timedelta(0)
+) -> Any:
+    at: datetime = order.created_at + after
+    return kind(
+        user_id=order.user_id,
+        order_id=order.order_id,
+        previous_status=previous_status,
+        currency=order.currency,
+        total=order.total,
+        created_at=order.created_at,
+        changed_at=at,
+        mail=order.mail,
+    )
+
+
+def deletion(user_id: UUID, revision: int = 2) -> events.UserDeleted:
+    return events.UserDeleted(user_id=user_id, revision=revision, deleted_at=now())
+
+
+def as_user(user_id: UUID) -> dict[str, str]:
+    return {USER_ID_HEADER: str(user_id), USER_ROLE_HEADER: "user"}
