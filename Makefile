@@ -16,7 +16,7 @@ run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--eph
 
 test: ## Run every test but the long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=2)
 	$(INSTALL) python servers browser prometheus
-	.venv/bin/pytest -m "not long and not docker" -n $(PROCESSES) --no-loadscope-reorder $(ARGS)
+	.venv/bin/pytest -m "not long and not full and not docker" -n $(PROCESSES) --no-loadscope-reorder $(ARGS)
 
 lint: ## Check style, formatting, which package may import which, and for known vulnerabilities (AUDIT=required)
 	$(INSTALL) python

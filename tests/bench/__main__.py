@@ -7,7 +7,7 @@ import sys
 import time
 
 from tests.bench.bed import bed
-from tests.bench.conditions import SMALL, Scale
+from tests.bench.conditions import SMALL_WITH_PEERS, Scale
 from tests.bench.report import Report, write
 
 NAMES = (
@@ -36,7 +36,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    scale = SMALL if options.small else Scale(window_s=options.seconds, rounds=options.rounds)
+    scale = SMALL_WITH_PEERS if options.small else Scale(window_s=options.seconds, rounds=options.rounds)
     for name in options.names or NAMES:
         began = time.monotonic()
         report = run(name, scale)

@@ -59,7 +59,8 @@ def _under(
 ) -> wrk.Load:
     """The load while the fault lasts, its beginning included; then everything is well and the breaker closed again."""
     control(services[fault.service], fault.mode)
-    load = wrk.run(url, requests, CALLERS, scale.window_s, count=[panel.name for panel in PANELS])
+    callers = CALLERS if not scale.small else 4
+    load = wrk.run(url, requests, callers, scale.window_s, count=[panel.name for panel in PANELS])
     control(services[fault.service], "well")
     if not scale.small:
         wrk.run(url, requests, 4, scale.window_s)

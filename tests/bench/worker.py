@@ -54,8 +54,9 @@ class Consumer:
 
 
 def run(bed: Bed, scale: Scale) -> Report:
-    absent = [one.name for one in CONSUMERS if not find_spec(one.package)]
-    present = [one for one in CONSUMERS if one.name not in absent]
+    compared = CONSUMERS if scale.peers else [one for one in CONSUMERS if one.name in (OURS, PLAIN)]
+    absent = [one.name for one in compared if not find_spec(one.package)]
+    present = [one for one in compared if one.name not in absent]
     count = FEW if scale.small else EVENTS
     packages = ("aio-pika", "faststream", "celery", "dramatiq", "taskiq", "taskiq-aio-pika", "asyncpg", "psycopg")
     conditions = Conditions(scale, versions(*packages), f"here a window is {count} events, quorum queues, fsync off")

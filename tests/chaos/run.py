@@ -19,9 +19,6 @@ from tests.chaos.system import System
 from tests.chaos.watch import Recovery, Watch
 from tests.support.waiting import eventually
 
-REST_S = 120.0
-"""How long it may take after the last fault until all work is done."""
-
 Start = Callable[[Path, Processes, Servers], AbstractAsyncContextManager[System]]
 
 
@@ -33,6 +30,8 @@ class Conditions:
     """Actions of clients a second."""
     only: frozenset[str] = frozenset()
     """The faults to do; all when empty."""
+    rest_s: float = 120.0
+    """How long it may take after the last fault until all work is done."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +71,15 @@ async def _torment(system: System, servers: Servers, conditions: Conditions, say
         await injector.run(faults)
         healed = time.monotonic()
         say("healed")
-        await load.end(REST_S)
-        unfinished = await _rest(system, healed + REST_S - time.monotonic())
+        await load.end(conditions.rest_s)
+        unfinished = await _rest(system, healed + conditions.rest_s - time.monotonic())
         rest_s = time.monotonic() - healed
     finally:
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
         await load.requests.close()
-    checks = [Check(f"unfinished {REST_S:.0f} s after the last fault", unfinished)]
+    checks = [Check(f"unfinished {conditions.rest_s:.0f} s after the last fault", unfinished)]
     checks += await asyncio.to_thread(system.checks, load.journal, injector.done)
     return Outcome(
         system.name, conditions, load.journal, injector.done, injector.skipped, watch.longest, rest_s, checks

@@ -11,7 +11,7 @@ import httpx
 from tests.chaos.journal import Journal
 from tests.chaos.requests import Requests
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 """Longer than anything takes, on a busy machine too: what is counted is whether a request is answered."""
 IDLE_S = 1.0
 """Less than a process that ends listens to idle connections."""

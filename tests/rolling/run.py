@@ -20,11 +20,14 @@ from tests.rolling.front import NOTHING_IN_TIME, Front, failures
 from tests.rolling.versions import Code
 from tests.support.waiting import eventually
 
-REST_S = 120.0
 EVERY_PROCESS = tuple((name, number) for name in ORDER for number in (0, 1))
 FOLLOWERS = 4
-PATIENT = {"GATEWAY_PASS_THROUGH_TIMEOUT_S": "30", "WORKER_SHUTDOWN_GRACE_S": "60"}
-"""On a busy machine a password takes its time, and so does what a worker has in hand."""
+PATIENT = {
+    "GATEWAY_PASS_THROUGH_TIMEOUT_S": "30",
+    "GATEWAY_SHED_MOST_IN_HAND": "0",
+    **{f"{name}_SHUTDOWN_GRACE_S": "60" for name in ("GATEWAY", "USERS", "ORDERS", "WORKER")},
+}
+"""A busy machine is slow to hash a password and to finish requests and jobs. That must not count as a failure."""
 
 Say = Callable[[str], None]
 
@@ -41,6 +44,10 @@ class Conditions:
     """A git ref: its code runs at first, its migrations are followed by today's, and its processes by today's."""
     record: bool = False
     """Keep the statements that the databases were asked, as golden files."""
+    rest_s: float = 120.0
+    """How long it may take until the system is whole again, and until all work is done."""
+    empty_share: float = 0.01
+    """The largest share of dashboards that may have nothing to show, because every panel took too long."""
 
 
 @dataclass
@@ -95,12 +102,12 @@ async def _roll(system: Dashboard, conditions: Conditions, say: Say, code: Code 
             one = Rolling(system.folder, name, number)
             outcome.rolled.append((one.label, await asyncio.to_thread(one.roll)))
             say(f"{time.monotonic() - began:6.1f}  {one.label} after {outcome.rolled[-1][1]:.1f} s")
-            await eventually(lambda: _is_whole(system), REST_S)
+            await eventually(lambda: _is_whole(system), conditions.rest_s)
         outcome.seconds = time.monotonic() - began
-        await load.end(REST_S)
+        await load.end(conditions.rest_s)
         with suppress(AssertionError):
-            await eventually(lambda: _is_at_rest(system), REST_S)
-        outcome.checks = await _checks(system, load, followers)
+            await eventually(lambda: _is_at_rest(system), conditions.rest_s)
+        outcome.checks = await _checks(system, load, followers, conditions)
     finally:
         for task in following:
             task.cancel()
@@ -110,24 +117,27 @@ async def _roll(system: Dashboard, conditions: Conditions, say: Say, code: Code 
     return outcome
 
 
-async def _checks(system: Dashboard, load: Load, followers: Sequence[Follower]) -> list[Check]:
+async def _checks(system: Dashboard, load: Load, followers: Sequence[Follower], conditions: Conditions) -> list[Check]:
     counts = [sum(order.user_id == person.id for order in load.journal.orders.values()) for person in load.persons]
     told = list(zip(followers, counts, strict=False))
     with suppress(AssertionError):
-        await eventually(lambda: all(_shown(follower) == count for follower, count in told))
+        await eventually(lambda: all(_shown(follower) == count for follower, count in told), conditions.rest_s)
     behind = [f"told of {_shown(follower)}, placed {count}" for follower, count in told if _shown(follower) != count]
     return [
         Check("unfinished", await system.unfinished()),
         Check("requests that failed", failures(load.journal)),
-        Check("dashboards with nothing to show, more than one in a hundred", range(_too_many_empty(load.journal))),
+        Check(
+            f"dashboards with nothing to show, above {conditions.empty_share:.0%}",
+            range(_too_many_empty(load.journal, conditions.empty_share)),
+        ),
         Check("live streams that failed", [failure for one in followers for failure in one.failures]),
         Check("followers who were not told of everything", behind),
         *await asyncio.to_thread(system.checks, load.journal, ()),
     ]
 
 
-def _too_many_empty(journal: Journal) -> int:
-    return journal.requests[NOTHING_IN_TIME] - journal.requests["dashboard", "200"] // 100
+def _too_many_empty(journal: Journal, share: float) -> int:
+    return journal.requests[NOTHING_IN_TIME] - int(journal.requests["dashboard", "200"] * share)
 
 
 def _shown(follower: Follower) -> int:
