@@ -1,8 +1,9 @@
 .DEFAULT_GOAL := help
-.PHONY: env secrets docs help install run test lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
+.PHONY: env secrets docs help install run check test full bare unit lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
 
 INSTALL := @services/local/install.sh
-PROCESSES ?= 2
+PROCESSES ?= 4
+PYTEST := .venv/bin/pytest -n $(PROCESSES) --no-loadscope-reorder
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -14,9 +15,22 @@ run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--eph
 	$(INSTALL) python rabbitmq
 	@exec .venv/bin/dashboard up $(ARGS)
 
-test: ## Run every test but the long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=2)
+check: lint types unit ## Check style and types and run the unit tests: under a minute, for use while working
+
+unit: ## Run the unit tests
+	$(INSTALL) python
+	$(PYTEST) tests/unit $(ARGS)
+
+test: ## Run every test but the full and long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=4)
 	$(INSTALL) python servers browser prometheus
-	.venv/bin/pytest -m "not long and not full and not docker" -n $(PROCESSES) --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m "not long and not full and not docker" $(ARGS)
+
+full: ## Run the full form of what `make test` runs in short: chaos, rolling, every benchmark with its peers
+	$(INSTALL) python servers browser bench
+	.venv/bin/pytest -m "full and not long and not docker" $(ARGS)
+
+bare: ## Run `make test` on bare Debian machines, in containers, as root and as a user (IMAGES="python:3.13-slim debian:12-slim")
+	tests/bare/run.sh $(IMAGES)
 
 lint: ## Check style, formatting, which package may import which, and for known vulnerabilities (AUDIT=required)
 	$(INSTALL) python

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from services.local.servers.sql import can_connect
 from services.local.servers.unprivileged import open_binaries, open_the_way, unprivileged_user
 
 _MAX_CONNECTIONS = 200
+_ORPHANS_END_S = 2.0
+_KILLED_END_S = 30.0
 # The superuser comes in without a password from this machine; the services' roles do not.
 _HBA = """\
 host all postgres 127.0.0.1/32 trust
@@ -34,6 +37,7 @@ class Postgres(Server):
         self.data = folder.resolve() / "data"
         self.port = free_port()
         self.durable = durable
+        self._cluster = f"dashboard-{sha256(str(self.data).encode()).hexdigest()[:12]}"
         self._user: int | None = None
 
     @property
@@ -58,6 +62,7 @@ class Postgres(Server):
             "port": self.port,
             "unix_socket_directories": "",
             "max_connections": _MAX_CONNECTIONS,
+            "cluster_name": self._cluster,
         }
         if not self.durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}
@@ -101,21 +106,29 @@ class Postgres(Server):
             raise StartError(self._failure(f"could not be set up (initdb ended with {code})"))
 
     def _end_orphans(self) -> None:
-        """After a `kill -9` the children outlive the postmaster for a moment and hold its shared memory."""
-        deadline = time.monotonic() + 1
-        while (orphans := self._processes_here()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        end_all(orphans, grace=2)
+        """After a `kill -9` the children outlive the postmaster for a moment. Postgres does not start while they are
+        attached to its shared memory."""
+        self._wait_for_orphans(_ORPHANS_END_S)
+        end_all(self._processes_here(), grace=_ORPHANS_END_S)
+        self._wait_for_orphans(_KILLED_END_S)
         # Nothing runs on this folder now, and the pid in the file may be another process's by now.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
+    def _wait_for_orphans(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self._processes_here() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     def _processes_here(self) -> list[Identity]:
-        """The Postgres processes that have our data folder as theirs: they all stand in it."""
+        """The Postgres processes of our data folder: every title has the cluster's name.
+
+        A process's working folder would tell as well, but in a container even root may not read that of another user.
+        """
         return [
             identity
-            for process in psutil.process_iter(["name", "cwd", "status"])
+            for process in psutil.process_iter(["name", "cmdline", "status"])
             if process.info["name"] == "postgres"
-            and process.info["cwd"] == str(self.data)
+            and any(self._cluster in argument for argument in process.info["cmdline"] or ())
             and process.info["status"] != psutil.STATUS_ZOMBIE
             and (identity := Identity.of(process.pid))
         ]
