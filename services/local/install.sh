@@ -113,15 +113,24 @@ install_servers() {
 }
 
 # ---------------------------------------------------------------- a browser
-install_browser() {
+have_browser() {
   for name in chromium chromium-browser google-chrome google-chrome-stable; do
     if have "$name"; then return 0; fi
   done
+  return 1
+}
+
+driver_runs() { # Playwright's own Node.js, which needs a library that a bare Debian 12 does not have
+  .venv/lib/python3*/site-packages/playwright/driver/node --version > /dev/null 2>&1
+}
+
+install_browser() {
+  if have_browser && driver_runs; then return 0; fi
   if have apt-get && may_be_root && [ "$(. /etc/os-release && echo "$ID")" = debian ]; then
     say "Installing chromium with apt"
-    apt_install chromium || say "Without a browser: apt could not install chromium, so the tests of the page are skipped"
+    apt_install chromium libatomic1 || say "Without a browser: apt could not install chromium, so the tests of the page are skipped"
   else
-    say "Without a browser: install chromium or Chrome, else the tests of the page are skipped"
+    say "Without a browser: install chromium or Chrome, and libatomic1, else the tests of the page are skipped"
   fi
 }
 
