@@ -19,7 +19,7 @@ from services.local.datadir import DataDir
 from shared.ids import new_id
 from shared.tokens import UserTokens
 from tests.support.stack.operators import query
-from tests.support.stack.running import PASSWORD, PATIENCE_S, Person, Stack
+from tests.support.stack.running import NO_TLS, PASSWORD, PATIENCE_S, Person, Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -103,7 +103,7 @@ def scene(stack: Stack) -> Iterator[Scene]:
         "expired token": _expired(stack, owner),
         "revoked token": _revoked(stack),
     }
-    with httpx.Client(base_url=stack.url, timeout=PATIENCE_S) as http:
+    with httpx.Client(base_url=stack.url, timeout=PATIENCE_S, verify=NO_TLS) as http:
         yield Scene(http, {**tokens, **nobody}, spares, paths)
     owner.http.close()
     other.http.close()
@@ -145,7 +145,7 @@ def _operator(stack: Stack, role: str) -> str:
 
 def _sign_in(stack: Stack, email: str) -> str:
     form = {"username": email, "password": PASSWORD}
-    answer = httpx.post(f"{stack.url}/v1/tokens", data=form, timeout=PATIENCE_S).raise_for_status()
+    answer = httpx.post(f"{stack.url}/v1/tokens", data=form, timeout=PATIENCE_S, verify=NO_TLS).raise_for_status()
     return str(answer.json()["access_token"])
 
 
