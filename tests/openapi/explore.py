@@ -152,7 +152,7 @@ class Explorer:
             if tries >= LEAST_TRIES and time.monotonic() > ends:
                 self._refused_for_good.add(case.operation.label)
                 return answer
-            time.sleep(0.1)
+            time.sleep(0.05)
 
     def _name_what_exists(self, case: Case, chance: random.Random) -> None:
         """Half of the time, the id in the path is one of a thing that is there."""
