@@ -8,8 +8,6 @@ from services.local.plan import DRAIN_S
 from services.local.processes import Processes
 from services.local.servers.base import Server
 
-_READY_TIMEOUT = 60.0
-
 
 class Service(Server):
     grace = 5.0 + DRAIN_S
@@ -39,10 +37,10 @@ class Service(Server):
         self._replace(self.processes.spawn(self.name, self._argv, log=self.log, env=self._env))
 
     def wait_ready(self) -> None:
-        self._until(self._ready, _READY_TIMEOUT)
+        self._until(self._ready)
 
     def _ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request("GET", "/readyz")
             return connection.getresponse().status == http.client.OK

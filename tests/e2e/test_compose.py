@@ -12,6 +12,7 @@ import pytest
 
 from services.local.ports import free_port
 from tests.support.stack.readme import run_example
+from tests.support.stack.running import PATIENCE_S
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.docker
@@ -49,7 +50,7 @@ def compose() -> Iterator[Compose]:
 def test_the_examples_of_the_readme_work_and_the_mail_arrives(compose: Compose) -> None:
     """Register, sign in, order, dashboard: as on one machine; the confirmation is in the mail catcher, once."""
     run_example(compose.url)
-    wait_until(compose.mails)
+    wait_until(compose.mails, PATIENCE_S)
     assert len(compose.mails()) == 1
 
 
@@ -58,13 +59,15 @@ def test_demo_data_is_made_once(compose: Compose) -> None:
     for _ in range(2):
         compose("run", "--rm", "seed")
     form = {"username": "demo@example.com", "password": "dashboard-demo"}
-    token = httpx.post(f"{compose.url}/v1/tokens", data=form).json()["access_token"]
+    token = httpx.post(f"{compose.url}/v1/tokens", data=form, timeout=PATIENCE_S).json()["access_token"]
 
     def orders() -> int:
-        answer = httpx.get(f"{compose.url}/v1/dashboard", headers={"Authorization": f"Bearer {token}"})
-        return int(answer.json()["panels"]["analytics"]["data"]["orders"])
+        answer = httpx.get(
+            f"{compose.url}/v1/dashboard", headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE_S
+        )
+        return int((answer.json()["panels"]["analytics"]["data"] or {}).get("orders", 0))
 
-    wait_until(lambda: orders() == 120, within=30)
+    wait_until(lambda: orders() == 120, PATIENCE_S)
 
 
 def test_only_the_public_port_is_published_and_it_has_no_metrics(compose: Compose) -> None:
@@ -76,8 +79,8 @@ def test_only_the_public_port_is_published_and_it_has_no_metrics(compose: Compos
         if port["PublishedPort"]
     ]
     assert published == [("gateway", 8000)]
-    assert httpx.get(f"{compose.url}/metrics").status_code == 404
-    assert httpx.post(f"{compose.url}/internal/panels/user").status_code == 404
+    assert httpx.get(f"{compose.url}/metrics", timeout=PATIENCE_S).status_code == 404
+    assert httpx.post(f"{compose.url}/internal/panels/user", timeout=PATIENCE_S).status_code == 404
 
 
 def test_a_container_runs_without_root_and_cannot_write(compose: Compose) -> None:

@@ -1,6 +1,5 @@
 """A disk that cannot be written: the one-machine stack on a small file system of its own."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,12 +12,13 @@ import pytest
 from tests.support.backends import Backends
 from tests.support.backends.smtp import SmtpServer
 from tests.support.backends.vhosts import empty_vhost
-from tests.support.stack.running import Person, Stack
+from tests.support.stack.budgets import PROMPT, UNHURRIED
+from tests.support.stack.running import PATIENCE_S, Person, Stack, started
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
-ROOM = 700 * 1024**2
+ROOM = 450 * 1024**2
 """More than a new data folder asks for."""
 
 
@@ -62,18 +62,12 @@ def _running(folder: Path, backends: Backends, smtp: SmtpServer, vhost_url: str)
         "SMTP_URL": f"smtp://127.0.0.1:{smtp.port}",
     }
     log = folder.with_suffix(".log")
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [*_on(folder, f"size={ROOM},mode=755"), *_up(folder)], env=os.environ | given, stdout=output, stderr=output
-        )
-    stack = Stack(Path(f"/proc/{process.pid}/root{folder}/data"), log)
-    try:
-        wait_until(lambda: stack.up() or process.poll() is not None, within=240)
+    command = [*_on(folder, f"size={ROOM},mode=755"), *_up(folder)]
+    with started(command, given | UNHURRIED | PROMPT, log) as process:
+        stack = Stack(Path(f"/proc/{process.pid}/root{folder}/data"), log, process.pid)
+        wait_until(lambda: stack.up() or process.poll() is not None, PATIENCE_S)
         assert process.poll() is None, log.read_text()
         yield stack
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @contextmanager
@@ -112,12 +106,12 @@ def test_a_disk_that_fills_up_loses_nothing(backends: Backends, smtp: SmtpServer
         closing((person := Person(stack)).http),
     ):
         accepted = [person.order()["id"]]
-        wait_until(lambda: len(smtp.messages) == 1)
+        wait_until(lambda: len(smtp.messages) == 1, PATIENCE_S)
         with _full(stack.folder):
             refused = _refused(person, accepted)
         assert refused.status_code == 503
         assert int(refused.headers["Retry-After"]) >= 1
-        wait_until(stack.recovered, within=240)
+        wait_until(stack.recovered, PATIENCE_S)
         accepted.append(person.order()["id"])
-        wait_until(lambda: person.panel("analytics")["orders"] == len(accepted), within=240)
-        wait_until(lambda: len(smtp.messages) == len(accepted), within=240)
+        wait_until(lambda: person.panel("analytics")["orders"] == len(accepted), PATIENCE_S)
+        wait_until(lambda: len(smtp.messages) == len(accepted), PATIENCE_S)

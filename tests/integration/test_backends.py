@@ -13,7 +13,10 @@ from redis.asyncio import Redis
 from services.local.servers.sql import execute, fetch
 from tests.support.backends import PostgresBackend, RabbitBackend, RedisBackend
 from tests.support.backends.smtp import SmtpServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import eventually, wait_until
+
+PATIENCE_S = 240.0
+WRITE_DOWN = "catch mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()], ok."
 
 
 def _name() -> str:
@@ -67,18 +70,18 @@ async def _take(url: str, queue_name: str) -> bytes:
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         queue = await channel.get_queue(queue_name)
-        message = await queue.get(timeout=10)
+        message = await queue.get(timeout=PATIENCE_S)
         await message.ack()
         return message.body
 
 
 async def test_a_killed_rabbitmq_keeps_confirmed_messages(rabbitmq: RabbitBackend) -> None:
-    """A message confirmed by a quorum queue that is some seconds old outlives a SIGKILL of the node."""
+    """A message confirmed by a quorum queue that has been written down outlives a SIGKILL of the node."""
     name = _name()
     await _publish_durable(rabbitmq.url, name)
     # RabbitMQ writes down that a quorum queue exists with a delay (3.10 and 4.0 alike): killed before
     # that, the queue is listed but answers nothing.
-    await asyncio.sleep(3.5)
+    await asyncio.to_thread(rabbitmq.rabbitmqctl, "eval", WRITE_DOWN)
     await asyncio.to_thread(rabbitmq.kill)
     await asyncio.to_thread(rabbitmq.start)
     assert await _take(rabbitmq.url, name) == b"kept"
@@ -103,17 +106,32 @@ async def test_connections_can_be_listed_and_closed(rabbitmq: RabbitBackend) -> 
     connection = await aio_pika.connect(rabbitmq.url)
     closed = asyncio.Event()
     connection.close_callbacks.add(lambda *_: closed.set())
-    assert len(await asyncio.to_thread(rabbitmq.connections)) == 1
+
+    async def is_listed() -> bool:
+        return len(await asyncio.to_thread(rabbitmq.connections)) == 1
+
+    await eventually(is_listed, PATIENCE_S)
     await asyncio.to_thread(rabbitmq.close_connections)
-    await asyncio.wait_for(closed.wait(), 10)
+    await asyncio.wait_for(closed.wait(), PATIENCE_S)
 
 
 def _send(smtp: SmtpServer) -> None:
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = "shop@example.com", "ada@example.com", "Grüße"
     mail.set_content("Hello")
-    with smtplib.SMTP("127.0.0.1", smtp.port, timeout=1) as client:
+    with smtplib.SMTP("127.0.0.1", smtp.port, timeout=PATIENCE_S) as client:
         client.send_message(mail)
+
+
+def _give_up_on_data(smtp: SmtpServer) -> None:
+    """A client that waits long for all answers but the last."""
+    with smtplib.SMTP("127.0.0.1", smtp.port, timeout=PATIENCE_S) as client:
+        client.ehlo()
+        client.mail("shop@example.com")
+        client.rcpt("ada@example.com")
+        assert client.sock is not None
+        client.sock.settimeout(0.2)
+        client.data(b"Hello")
 
 
 def test_the_mail_server_keeps_what_it_accepts(smtp: SmtpServer) -> None:
@@ -138,10 +156,10 @@ def test_the_mail_server_can_hang_and_refuse(smtp: SmtpServer) -> None:
     """A hanging server runs into the client's timeout, a refusing one takes no connection; both recover."""
     smtp.manner = "hang"
     with pytest.raises(smtplib.SMTPServerDisconnected, match="timed out"):
-        _send(smtp)
+        _give_up_on_data(smtp)
     smtp.refuse()
     with pytest.raises(OSError, match="refused"):
         _send(smtp)
     smtp.accept_again()
     _send(smtp)
-    wait_until(lambda: len(smtp.messages) == 1)
+    wait_until(lambda: len(smtp.messages) == 1, PATIENCE_S)

@@ -2,6 +2,7 @@
 
 import random
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,11 @@ Case: TypeAlias = "schemathesis.Case[Any]"
 Operation: TypeAlias = "schemathesis.APIOperation[Any, Any, Any, Any]"
 
 SEED = 20260131
-TIMEOUT_S = 30
+TIMEOUT_S = 240
+RETRY_S = 60.0
+"""How long a refusal with `Retry-After` is no failure: a busy machine may ask to come back, but not without end."""
+LEAST_TRIES = 10
+LATER = (429, 503, 504)
 CHECKS: list[CheckFunction] = [
     not_a_server_error,
     status_code_conformance,
@@ -61,18 +66,20 @@ class Found:
         return f"{self.operations} operations, {self.requests} requests ({answers})"
 
 
-def explore(service: Service, things: Mapping[str, str], examples: int) -> Found:
+def explore(service: Service, things: Mapping[str, str], examples: int, retry_s: float = RETRY_S) -> Found:
     """For a process of its own: Hypothesis wants `random` for itself, and the services use it, too."""
-    return Explorer(service, things, examples).run()
+    return Explorer(service, things, examples, retry_s).run()
 
 
 class Explorer:
     """Tries one service. All that it does follows from the seed and the document."""
 
-    def __init__(self, service: Service, things: Mapping[str, str], examples: int) -> None:
+    def __init__(self, service: Service, things: Mapping[str, str], examples: int, retry_s: float) -> None:
         self._service = service
         self._things = things
         self._examples = examples
+        self._retry_s = retry_s
+        self._refused_for_good: set[str] = set()
         self._session = requests.Session()
         self._found = Found()
 
@@ -117,12 +124,7 @@ class Explorer:
 
     def _call(self, case: Case, who: Who, chance: random.Random) -> None:
         self._name_what_exists(case, chance)
-        answer = case.call(
-            base_url=self._service.url,
-            session=self._session,
-            headers=self._service.credentials[who].headers(),
-            timeout=TIMEOUT_S,
-        )
+        answer = self._answer(case, who)
         self._found.answers[answer.status_code] += 1
         own = [errors_are_problems, *([nobody_gets_in] if who == "nobody" else [])]
         try:
@@ -133,11 +135,34 @@ class Explorer:
                 example = f"as {who}: {failure}\n{case.as_curl_command()}"
                 self._found.broken.setdefault(wrong.partition("\n")[0], example)
 
+    def _answer(self, case: Case, who: Who) -> schemathesis.Response:
+        """Tries again as long as the answer says to, as a client does. Of each operation, waits in vain only once."""
+        ends = time.monotonic() + self._retry_s
+        tries = 0
+        while True:
+            tries += 1
+            answer = case.call(
+                base_url=self._service.url,
+                session=self._session,
+                headers=self._service.credentials[who].headers(),
+                timeout=TIMEOUT_S,
+            )
+            if not _asks_to_come_back(answer) or case.operation.label in self._refused_for_good:
+                return answer
+            if tries >= LEAST_TRIES and time.monotonic() > ends:
+                self._refused_for_good.add(case.operation.label)
+                return answer
+            time.sleep(0.05)
+
     def _name_what_exists(self, case: Case, chance: random.Random) -> None:
         """Half of the time, the id in the path is one of a thing that is there."""
         for collection, parameter in _COLLECTION.findall(case.path):
             if collection in self._things and chance.random() < 0.5:
                 case.path_parameters[parameter] = self._things[collection]
+
+
+def _asks_to_come_back(answer: schemathesis.Response) -> bool:
+    return answer.status_code in LATER and "retry-after" in answer.headers
 
 
 def errors_are_problems(_: schemathesis.CheckContext, answer: schemathesis.Response, case: Case) -> None:

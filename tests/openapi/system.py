@@ -26,10 +26,12 @@ from shared.tokens import Role, ServiceTokens
 from tests.support.backends import Backends
 from tests.support.backends.vhosts import empty_vhost
 from tests.support.served import listening
+from tests.support.stack.budgets import settings_of
 from tests.support.waiting import eventually
 
 SECRET = SecretStr("a secret that only these tests know")
 NOBODY = "smtp://127.0.0.1:1"
+PATIENCE_S = 240.0
 PASSWORD = "correct horse battery"
 ORDER = {"currency": "EUR", "items": [{"sku": "tea", "name": "Green tea", "quantity": 2, "unit_price": 1250}]}
 CSV = b"reference,currency,sku,name,quantity,unit_price,ordered_at\nr-1,EUR,tea,Tea,x,1,2026-01-31T12:00:00Z\n"
@@ -89,8 +91,8 @@ async def running(backends: Backends, uploads: Path) -> AsyncIterator[System]:
     async with AsyncExitStack() as stack:
         broker = stack.enter_context(empty_vhost(backends.rabbitmq))
         apps, urls = await _start(stack, Places(databases, broker, backends.redis.url, uploads.as_uri()))
-        await eventually(lambda: len(apps["gateway"].state.gateway.descriptions.documents) == 3)
-        await eventually(lambda: bool(apps["gateway"].state.gateway.keys.keys))
+        await eventually(lambda: len(apps["gateway"].state.gateway.descriptions.documents) == 3, PATIENCE_S)
+        await eventually(lambda: bool(apps["gateway"].state.gateway.keys.keys), PATIENCE_S)
         people = await _people(urls["gateway"])
         issue = apps["users"].state.user_tokens.issue
         tokens = {who: _bearer(issue(people[who], new_id(), who)) for who in people}
@@ -107,17 +109,18 @@ async def running(backends: Backends, uploads: Path) -> AsyncIterator[System]:
 
 async def _start(stack: AsyncExitStack, places: Places) -> tuple[dict[Name, FastAPI], dict[Name, str]]:
     """All four, and where they listen."""
+    unhurried: dict[str, dict[str, Any]] = {name: settings_of(name) | places.common for name in NAMES}
     quick: dict[str, Any] = {"argon2_time_cost": 1, "argon2_memory_kib": 8, "argon2_parallelism": 1}
-    lasting: dict[str, Any] = {"access_token_ttl_s": 7200}
-    users = users_app(UsersSettings(**places.common, **quick, **lasting, database_url=places.databases["users"]))
-    orders = orders_app(OrdersSettings(**places.common, database_url=places.databases["orders"]))
+    lasting: dict[str, Any] = {"access_token_ttl_s": 7200, "database_url": places.databases["users"]}
+    users = users_app(UsersSettings(**unhurried["users"] | quick | lasting))
+    orders = orders_app(OrdersSettings(**unhurried["orders"], database_url=places.databases["orders"]))
     urls: dict[Name, str] = {"users": await _serve(stack, users), "orders": await _serve(stack, orders)}
     own: dict[str, Any] = {"orders_url": urls["orders"], "storage_url": places.uploads, "smtp_url": NOBODY}
-    worker = worker_app(WorkerSettings(**places.common, **own, database_url=places.databases["worker"]))
+    worker = worker_app(WorkerSettings(**unhurried["worker"], **own, database_url=places.databases["worker"]))
     urls["worker"] = await _serve(stack, worker)
     behind: dict[str, Any] = {f"{name}_url": url for name, url in urls.items()}
     behind |= {"redis_url": places.redis, "jwks_url": f"{urls['users']}/.well-known/jwks.json"}
-    gateway = gateway_app(GatewaySettings(**places.common, **behind, jwks_retry_s=0.05, openapi_retry_s=0.05))
+    gateway = gateway_app(GatewaySettings(**unhurried["gateway"], **behind))
     urls["gateway"] = await _serve(stack, gateway)
     return {"gateway": gateway, "users": users, "orders": orders, "worker": worker}, urls
 
@@ -138,7 +141,7 @@ def _databases(backends: Backends) -> dict[str, str]:
 async def _people(url: str) -> dict[Role, UUID]:
     """Somebody registered for each role; the roles are what their tokens will say."""
     roles: tuple[Role, ...] = ("user", "support", "admin")
-    async with httpx.AsyncClient(base_url=url) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as http:
         found = {}
         for role in roles:
             body = {"email": f"{role}-{uuid4().hex}@example.com", "name": role, "password": PASSWORD}
@@ -148,7 +151,7 @@ async def _people(url: str) -> dict[Role, UUID]:
 
 
 async def _things(url: str, bearer: Mapping[str, str]) -> dict[str, str]:
-    async with httpx.AsyncClient(base_url=url, headers=bearer) as http:
+    async with httpx.AsyncClient(base_url=url, headers=bearer, timeout=PATIENCE_S) as http:
         order = (await http.post("/v1/orders", json=ORDER)).raise_for_status().json()
         wanted = {"kind": "orders", "from": "2026-01-01", "to": "2026-12-31"}
         report = (await http.post("/v1/reports", json=wanted)).raise_for_status().json()
@@ -158,7 +161,7 @@ async def _things(url: str, bearer: Mapping[str, str]) -> dict[str, str]:
         async def told() -> bool:
             return bool((await http.get("/v1/notifications")).raise_for_status().json()["items"])
 
-        await eventually(told, within=30)
+        await eventually(told, PATIENCE_S)
         notification = (await http.get("/v1/notifications")).json()["items"][0]
     made = {"orders": order, "reports": report, "imports": imported, "notifications": notification}
     return {collection: thing["id"] for collection, thing in made.items()}

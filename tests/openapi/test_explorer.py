@@ -1,6 +1,7 @@
 """The explorer sees what it is there to see."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
 
@@ -14,6 +15,7 @@ from tests.openapi.system import EVERYBODY, Credentials, Service
 from tests.support.served import listening
 
 app = FastAPI()
+RETRY_S = 0.0
 REQUEST_ID = {"X-Request-Id": "x"}
 
 
@@ -56,6 +58,23 @@ async def _unguarded() -> Response:
     return JSONResponse({"number": 1}, headers=REQUEST_ID)
 
 
+@app.get("/overloaded", response_model=Number, responses={503: {}})
+async def _overloaded() -> Response:
+    """For good."""
+    return JSONResponse({"status": 503}, 503, REQUEST_ID | {"Retry-After": "1"}, "application/problem+json")
+
+
+refusals = itertools.count()
+
+
+@app.get("/busy", response_model=Number, openapi_extra={"security": []})
+async def _busy() -> Response:
+    """Every second time, without saying so in the document."""
+    if next(refusals) % 2:
+        return JSONResponse({"number": 1}, headers=REQUEST_ID)
+    return JSONResponse({"status": 503}, 503, REQUEST_ID | {"Retry-After": "1"}, "application/problem+json")
+
+
 @app.post("/rare", response_model=Number)
 async def _rare(body: Number) -> Response:
     """Breaks on what only few bodies have."""
@@ -68,16 +87,32 @@ async def found(explorer: ProcessPoolExecutor) -> AsyncIterator[Found]:
     async with listening(app) as port:
         everybody = dict.fromkeys(EVERYBODY, Credentials({}))
         service = Service(f"http://127.0.0.1:{port}", app.openapi(), everybody)
-        yield await asyncio.get_running_loop().run_in_executor(explorer, explore, service, {}, 40)
+        yield await asyncio.get_running_loop().run_in_executor(explorer, explore, service, {}, 40, RETRY_S)
 
 
 async def test_whatever_is_wrong_is_found(found: Found) -> None:
-    """A 5xx, also a rare one; another body, type or status than described; an error that is no problem; no guard."""
+    """A 5xx, also a rare one, or a 503 that stays; another body, type or status than described; an error that is no
+    problem; no guard."""
     broken = {wrong.partition(",")[0].partition(" ")[2] for wrong in found.broken}
-    assert broken >= {"/crash", "/other-body", "/other-type", "/unsaid", "/no-problem", "/unguarded", "/rare"}
+    assert broken >= {
+        "/crash",
+        "/other-body",
+        "/other-type",
+        "/unsaid",
+        "/no-problem",
+        "/unguarded",
+        "/rare",
+        "/overloaded",
+    }
 
 
 async def test_what_is_sound_is_not_found(found: Found) -> None:
     """And it was tried."""
-    assert found.operations == 8
+    assert found.operations == 10
     assert not any("/sound" in wrong for wrong in found.broken)
+
+
+async def test_who_is_asked_to_come_back_does(found: Found) -> None:
+    """A refusal with `Retry-After` that is over soon is no failure."""
+    assert next(refusals) > 1
+    assert not any("/busy" in wrong for wrong in found.broken)

@@ -10,6 +10,9 @@ from services.local.errors import StartError
 from services.local.files import tail
 from services.local.processes import Child, Processes
 
+START_TIMEOUT_S = 180.0
+"""For a machine that is busy with other things. One that ends while it starts is noticed at once."""
+
 
 class Server(ABC):
     """One supervised process, started again on the same port and data as often as it takes."""
@@ -64,7 +67,7 @@ class Server(ABC):
             self.processes.forget(self._child)
         self._child = child
 
-    def _until(self, ready: Callable[[], bool], timeout: float) -> None:
+    def _until(self, ready: Callable[[], bool], timeout: float = START_TIMEOUT_S) -> None:
         deadline = time.monotonic() + timeout
         while not ready():
             if self._child is None or not self._child.alive():

@@ -54,7 +54,7 @@ class Postgres(Server):
         argv = [str(binary("postgres")), "-D", str(self.data), *self._settings()]
         child = self.processes.spawn(self.name, argv, log=self.log, cwd=self.data, user=self._user)
         self._replace(child)
-        self._until(lambda: can_connect(self.url), timeout=60)
+        self._until(lambda: can_connect(self.url))
 
     def _settings(self) -> list[str]:
         settings = {

@@ -15,7 +15,7 @@ from services.local.servers.amqp import answers_amqp
 from services.local.servers.base import Server
 from services.local.servers.rabbitmq_files import config_text, definitions_text, find_epmd, find_scripts
 
-_CTL_TIMEOUT = 60
+_CTL_TIMEOUT = 180
 
 
 class RabbitMQ(Server):
@@ -42,7 +42,7 @@ class RabbitMQ(Server):
         self._start_epmd()
         server = [str(scripts / "rabbitmq-server")]
         self._replace(self.processes.spawn(self.name, server, log=self.log, env=self._environment, cwd=self.folder))
-        self._until(lambda: answers_amqp(self.port), timeout=120)
+        self._until(lambda: answers_amqp(self.port))
 
     def stop(self) -> None:
         super().stop()

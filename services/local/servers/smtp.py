@@ -25,11 +25,11 @@ class MailCatcher(Server):
         argv = [sys.executable, "-m", "services.local.mailcatcher"]
         argv += ["--port", str(self.port), "--mailbox", str(self.mailbox)]
         self._replace(self.processes.spawn(self.name, argv, log=self.log))
-        self._until(self._greets, timeout=30)
+        self._until(self._greets)
 
     def _greets(self) -> bool:
         try:
-            with smtplib.SMTP("127.0.0.1", self.port, timeout=2):
+            with smtplib.SMTP("127.0.0.1", self.port, timeout=10):
                 return True
         except OSError:
             return False

@@ -24,4 +24,4 @@ class SpanCatcher(Server):
         argv = [sys.executable, "-m", "services.local.spancatcher"]
         argv += ["--port", str(self.port), "--traces", str(self.traces)]
         self._replace(self.processes.spawn(self.name, argv, log=self.log))
-        self._until(lambda: accepts(self.port), timeout=30)
+        self._until(lambda: accepts(self.port))

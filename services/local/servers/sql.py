@@ -8,7 +8,7 @@ import asyncpg
 
 from shared.primary import connect
 
-_CONNECT_TIMEOUT = 5.0
+_CONNECT_TIMEOUT = 30.0
 
 
 def fetch(url: str, query: str, *values: object) -> list[asyncpg.Record]:

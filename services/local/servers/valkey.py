@@ -37,7 +37,7 @@ class Valkey(Server):
         ]
         argv += ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]
         self._replace(self.processes.spawn(self.name, argv, log=self.log, cwd=self.folder))
-        self._until(lambda: answers_ping(self.port), timeout=15)
+        self._until(lambda: answers_ping(self.port))
 
 
 def answers_ping(port: int, host: str = "127.0.0.1") -> bool:

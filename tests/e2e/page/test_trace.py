@@ -6,16 +6,19 @@ import sys
 from uuid import uuid4
 
 import pytest
+from playwright.async_api import Browser
 
 from services.local.traces import Span, Traces
-from tests.support.stack import browser as browsers
-from tests.support.stack.running import Person, Stack
+from tests.support.stack.browser import needs_browser, visiting
+from tests.support.stack.running import PATIENCE_S, Person, Stack
 from tests.support.stack.trace_picture import order_in_page
 from tests.support.waiting import eventually, wait_until
 
 pytestmark = pytest.mark.e2e
 
 JOBS = ("email", "analytics", "notifications", "webhooks")
+BEFORE = "2" * 16
+"""The span of the client."""
 PATH_TO_MAIL = [
     ("gateway", "POST /v1/orders"),
     ("gateway", "POST"),
@@ -31,12 +34,19 @@ def placed(stack: Stack, person: Person) -> list[Span]:
     """The spans of an order, once all have come."""
     begun, traces = uuid4().hex, Traces(stack.folder / "traces.sqlite")
     item = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
-    headers = {"traceparent": f"00-{begun}-{'2' * 16}-00"}
+    headers = {"traceparent": f"00-{begun}-{BEFORE}-00"}
     answer = person.http.post("/v1/orders", json={"currency": "EUR", "items": [item]}, headers=headers)
     assert answer.raise_for_status().headers["traceresponse"].split("-")[1] == begun
     wanted = {name for _, name in PATH_TO_MAIL} | {f"process worker.{job}" for job in JOBS}
-    wait_until(lambda: wanted <= {span.name for span in traces.get(begun)})
-    return traces.get(begun)
+    found: list[Span] = []
+
+    def are_there() -> bool:
+        found[:] = traces.get(begun)
+        ids = {span.span_id for span in found} | {BEFORE}
+        return wanted <= {span.name for span in found} and all(span.parent_id in ids for span in found)
+
+    wait_until(are_there, PATIENCE_S)
+    return found
 
 
 def test_an_order_is_one_trace_from_its_request_to_its_mail(stack: Stack, person: Person) -> None:
@@ -48,7 +58,7 @@ def test_an_order_is_one_trace_from_its_request_to_its_mail(stack: Stack, person
     while path[0].parent_id in by_id:
         path.insert(0, by_id[path[0].parent_id])
     assert [(span.service, span.name) for span in path] == PATH_TO_MAIL
-    assert path[0].parent_id == "2" * 16
+    assert path[0].parent_id == BEFORE
     assert [span.began for span in path] == sorted(span.began for span in path)
     [published] = [span for span in spans if span.name == "publish events"]
     caused = {span.name for span in spans if span.parent_id == published.span_id}
@@ -72,15 +82,15 @@ def test_the_command_shows_it(stack: Stack, person: Person) -> None:
     assert trace_id in [one["trace_id"] for one in json.loads(_trace(stack, "--json", "--count", "100"))]
 
 
-@pytest.mark.skipif(browsers.executable() is None, reason="no Chromium; `make test` installs it where it may")
-async def test_a_click_in_the_page_begins_the_trace(stack: Stack, person: Person) -> None:
+@needs_browser
+async def test_a_click_in_the_page_begins_the_trace(browser: Browser, stack: Stack, person: Person) -> None:
     """The page names the trace, the gateway records it, and it reaches the mail; the page's policy allows it all."""
-    async with browsers.launched() as browser, browsers.visiting(browser, stack) as visitor:
+    async with visiting(browser, stack) as visitor:
         trace_id = await order_in_page(await visitor.at_home(person))
     traces = Traces(stack.folder / "traces.sqlite")
-    await eventually(lambda: "send mail" in {span.name for span in traces.get(trace_id)})
+    await eventually(lambda: "send mail" in {span.name for span in traces.get(trace_id)}, PATIENCE_S)
 
 
 def _trace(stack: Stack, *arguments: str) -> str:
     command = [sys.executable, "-m", "services.cli", "trace", *arguments, "--data-dir", str(stack.folder)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout

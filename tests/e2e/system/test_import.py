@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.stack.running import PASSWORD, Person, Stack
+from tests.support.stack.running import PASSWORD, PATIENCE_S, Person, Stack
 from tests.support.waiting import wait_until
 from tests.support.worker.imports import csv_of, line, many
 
@@ -28,7 +28,7 @@ def ended(person: Person, path: str) -> dict[str, Any]:
         read: dict[str, Any] = person.http.get(path).raise_for_status().json()
         return read
 
-    wait_until(lambda: status()["state"] not in ("queued", "running"))
+    wait_until(lambda: status()["state"] not in ("queued", "running"), PATIENCE_S)
     return status()
 
 
@@ -36,9 +36,9 @@ def test_imported_orders_are_counted_and_told_of_once(stack: Stack, person: Pers
     """They are in the orders, in the analytics, in one notification, and in no mail."""
     status = ended(person, upload(person, many(1500)))
     assert (status["state"], status["rows_done"], status["rows_failed"]) == ("completed", 1500, 0)
-    wait_until(lambda: person.panel("analytics")["orders"] == 1500)
+    wait_until(lambda: person.panel("analytics")["orders"] == 1500, PATIENCE_S)
     assert person.panel("analytics")["revenue"] == {"EUR": 1500 * 2100}
-    wait_until(lambda: "import.completed" in [one["kind"] for one in person.panel("notifications")])
+    wait_until(lambda: "import.completed" in [one["kind"] for one in person.panel("notifications")], PATIENCE_S)
     kinds = [one["kind"] for one in person.panel("notifications")]
     assert sorted(kinds) == ["import.completed", "user.registered"]
     assert len(person.panel("orders")) == 20
@@ -71,7 +71,9 @@ def test_the_command_imports_a_file(stack: Stack, person: Person, tmp_path: Path
     found = []
     for data in (csv_of(line("a"), line("b", quantity="0")), csv_of(line("a"))):
         file.write_bytes(data)
-        ran = subprocess.run(command, env=os.environ | account, capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run(
+            command, env=os.environ | account, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
         found.append((ran.returncode, json.loads(ran.stdout)))
     (first, status), (second, again) = found
     assert (first, status["state"], status["rows_done"], status["rows_failed"]) == (1, "completed", 1, 1)

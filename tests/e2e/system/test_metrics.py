@@ -9,7 +9,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.observe.expressions import RECORDED, every_expression, selectors
-from tests.support.stack.running import SERVICES, Person, Stack
+from tests.support.stack.running import PATIENCE_S, SERVICES, Person, Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -24,7 +24,7 @@ RABBITMQ = Path(__file__).parents[2] / "observe/rabbitmq_metrics.txt"
 def told(stack: Stack, name: str) -> list[Metric]:
     entry = stack.info[name]
     url = entry.get("internal_url", entry["url"])
-    return list(text_string_to_metric_families(httpx.get(f"{url}/metrics").raise_for_status().text))
+    return list(text_string_to_metric_families(httpx.get(f"{url}/metrics", timeout=PATIENCE_S).raise_for_status().text))
 
 
 def samples(stack: Stack, metric: str) -> list[float]:
@@ -38,11 +38,11 @@ def families(stack: Stack) -> Mapping[str, Metric]:
     person = Person(stack)
     person.order()
     person.dashboard(anew=True)
-    wait_until(lambda: person.panel("notifications"), within=60)
+    wait_until(lambda: person.panel("notifications"), PATIENCE_S)
     person.http.close()
-    wait_until(lambda: samples(stack, "worker_queue_messages"), within=60)
-    wait_until(lambda: stack.mails(person.email), within=60)
-    wait_until(lambda: not any(samples(stack, "worker_jobs_retrying")), within=60)  # nothing is left for other tests
+    wait_until(lambda: samples(stack, "worker_queue_messages"), PATIENCE_S)
+    wait_until(lambda: stack.mails(person.email), PATIENCE_S)
+    wait_until(lambda: not any(samples(stack, "worker_jobs_retrying")), PATIENCE_S)  # nothing is left for other tests
     found: dict[str, Metric] = {}
     for family in (family for name in SERVICES for family in told(stack, name)):
         for suffix in SUFFIXES.get(family.type, ("",)):
@@ -86,7 +86,7 @@ def test_no_metric_has_a_label_of_who_scrapes(families: Mapping[str, Metric]) ->
 
 def test_metrics_are_not_public(stack: Stack) -> None:
     """They are on each process' internal port alone."""
-    assert httpx.get(f"{stack.url}/metrics").status_code == 404
+    assert httpx.get(f"{stack.url}/metrics", timeout=PATIENCE_S).status_code == 404
 
 
 def test_a_prometheus_on_this_machine_finds_the_processes(stack: Stack) -> None:
@@ -95,4 +95,7 @@ def test_a_prometheus_on_this_machine_finds_the_processes(stack: Stack) -> None:
     assert {group["labels"]["process"] for group in groups} == set(SERVICES)
     for group in groups:
         [target] = group["targets"]
-        assert "process_start_time_seconds" in httpx.get(f"http://{target}/metrics").raise_for_status().text
+        assert (
+            "process_start_time_seconds"
+            in httpx.get(f"http://{target}/metrics", timeout=PATIENCE_S).raise_for_status().text
+        )

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import httpx
 import pytest
 
 from tests.support.stack.operators import Said, dashboard, query
-from tests.support.stack.running import PASSWORD, Person, Stack
+from tests.support.stack.running import PASSWORD, PATIENCE_S, Person, Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -48,7 +49,7 @@ def test_both_kinds_are_downloaded_through_the_gateway(person: Person) -> None:
     placed = [person.order(quantity)["id"] for quantity in (1, 2)]
     orders, analytics = made(person, "orders"), made(person, "analytics")
     assert [row["id"] for row in rows(person, orders)] == placed
-    wait_until(lambda: [row["orders"] for row in rows(person, analytics)] == ["2"])
+    wait_until(lambda: [row["orders"] for row in rows(person, analytics)] == ["2"], PATIENCE_S)
     assert [row["revenue"] for row in rows(person, analytics)] == ["3750"]
     listed = person.http.get("/v1/reports").json()["items"]
     assert [f"/v1/reports/{report['id']}/download" for report in listed] == [analytics, orders]
@@ -63,43 +64,52 @@ def test_nobody_downloads_anothers(stack: Stack, person: Person) -> None:
     stranger.http.close()
 
 
-@pytest.fixture
-def large(stack: Stack, person: Person) -> str:
-    """A download far larger than what the sockets on its way hold, which may be 36 MB each: on disk it is small."""
+@pytest.fixture(scope="module")
+def customer(stack: Stack) -> Iterator[Person]:
+    """With orders that make a far larger download than the sockets on its way hold, which may be 36 MB each: on disk
+    they are small."""
+    person = Person(stack)
     query(stack, "orders", MANY_ORDERS, UUID(person.id))
+    yield person
+    person.http.close()
+
+
+@pytest.fixture
+def large(customer: Person) -> str:
+    """The download of all of them."""
     year = {"from": f"{datetime.now(UTC) - timedelta(days=365):%Y-%m-%d}", "to": today()["to"]}
-    answer = person.http.post("/v1/reports", json={"kind": "orders", **year}).raise_for_status()
+    answer = customer.http.post("/v1/reports", json={"kind": "orders", **year}).raise_for_status()
     return f"{answer.headers['Location']}/download"
 
 
 MANY_ORDERS = """
     INSERT INTO orders (user_id, id, status, currency, total, item_count, mail, created_at, updated_at)
-    SELECT $1, gen_random_uuid(), 'paid', repeat('x', 20000), 4999, 2, false, now() - n * interval '1 minute', now()
-    FROM generate_series(1, 30000) AS n
+    SELECT $1, gen_random_uuid(), 'paid', repeat('x', 100000), 4999, 2, false, now() - n * interval '1 minute', now()
+    FROM generate_series(1, 3500) AS n
 """
 UNDER_WAY = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'"
 
 
-def test_when_the_client_leaves_the_query_ends(stack: Stack, person: Person, large: str) -> None:
+def test_when_the_client_leaves_the_query_ends(stack: Stack, customer: Person, large: str) -> None:
     """From the client through gateway and service to Postgres."""
-    with person.http.stream("GET", large, headers={"Accept-Encoding": "identity"}) as answer:
+    with customer.http.stream("GET", large, headers={"Accept-Encoding": "identity"}) as answer:
         answer.raise_for_status()
         chunks = answer.iter_raw()  # kept: the connection is closed with it
         next(chunks)
-        wait_until(lambda: query(stack, "orders", UNDER_WAY))
-    wait_until(lambda: not query(stack, "orders", UNDER_WAY))
+        wait_until(lambda: query(stack, "orders", UNDER_WAY), PATIENCE_S)
+    wait_until(lambda: not query(stack, "orders", UNDER_WAY), PATIENCE_S)
 
 
-def test_a_killed_service_cuts_the_download(stack: Stack, person: Person, large: str) -> None:
+def test_a_killed_service_cuts_the_download(stack: Stack, customer: Person, large: str) -> None:
     """The client is told by the missing end; then it works again."""
-    with person.http.stream("GET", large, headers={"Accept-Encoding": "identity"}) as answer:
+    with customer.http.stream("GET", large, headers={"Accept-Encoding": "identity"}) as answer:
         chunks = answer.iter_raw()
         next(chunks)
         for pid in stack.pids("orders"):
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(httpx.RemoteProtocolError):
             list(chunks)
-    wait_until(stack.recovered)
+    wait_until(stack.recovered, PATIENCE_S)
 
 
 def test_the_command_keeps_a_whole_report(stack: Stack, person: Person, tmp_path: Path) -> None:

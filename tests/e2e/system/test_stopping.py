@@ -11,13 +11,13 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from tests.support.stack.running import Person, Stack
+from tests.support.stack.running import NO_TLS, PATIENCE_S, Person, Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
-CALLERS = 6
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
+CALLERS = 4
+NOT_SENT = "not sent"
 
 
 class Load:
@@ -44,19 +44,23 @@ class Load:
 
     def _call(self) -> None:
         while not self._over.is_set():
-            self.outcomes[self._outcome(next(self._numbers))] += 1
+            outcome = self._outcome(next(self._numbers))
+            self.outcomes[outcome] += 1
+            if outcome == NOT_SENT:
+                self._over.wait(0.02)  # or they would take the processor from what is starting
 
     def _outcome(self, number: int) -> str:
         item = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
         try:
-            with httpx.Client(base_url=self._url, headers={"Authorization": self._token}, timeout=15) as http:
+            bearer = {"Authorization": self._token}
+            with httpx.Client(base_url=self._url, headers=bearer, timeout=PATIENCE_S, verify=NO_TLS) as http:
                 if number % 2:
                     answer = http.post("/v1/orders", json={"currency": "EUR", "items": [item]})
                 else:
                     answer = http.get("/v1/dashboard")
             return "unknown" if answer.status_code == 503 and "unknown" in answer.text else _said(answer)
-        except NOT_SENT:
-            return "not sent"
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            return NOT_SENT
         except httpx.HTTPError as error:
             return repr(error)
 
@@ -69,7 +73,7 @@ def _stop(stack: Stack, name: str) -> None:
     """SIGTERM, and wait for the process that comes after."""
     before = stack.pids(name)
     os.kill(before[0], signal.SIGTERM)
-    wait_until(lambda: stack.pids(name) not in ([], before) and stack.recovered())
+    wait_until(lambda: stack.pids(name) not in ([], before) and stack.recovered(), PATIENCE_S)
 
 
 def test_a_stop_cuts_no_request(stack: Stack, person: Person) -> None:
@@ -77,9 +81,9 @@ def test_a_stop_cuts_no_request(stack: Stack, person: Person) -> None:
     idle connection has an outcome that nobody knows, and says so."""
     load = Load(person)
     with load.running():
-        for name in ("gateway", "orders", "users", "orders", "gateway"):
+        for name in ("gateway", "orders", "users"):
             _stop(stack, name)
-    assert set(load.outcomes) <= {"POST 201", "POST 503", "GET 200", "GET 503", "not sent", "unknown"}
+    assert set(load.outcomes) <= {"POST 201", "POST 503", "GET 200", "GET 503", NOT_SENT, "unknown"}
     placed, unknown = load.outcomes["POST 201"], load.outcomes["unknown"]
     assert placed > 0
-    wait_until(lambda: placed <= person.panel("analytics")["orders"] <= placed + unknown)
+    wait_until(lambda: placed <= person.panel("analytics")["orders"] <= placed + unknown, PATIENCE_S)

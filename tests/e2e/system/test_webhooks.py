@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from standardwebhooks import Webhook as Verifier
 
-from tests.support.stack.running import Person, Stack
+from tests.support.stack.running import PATIENCE_S, Person, Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -47,7 +47,7 @@ def test_an_order_is_heard_of(stack: Stack, person: Person, server: Server) -> N
     path = f"/v1/webhooks/{made['id']}"
     assert person.http.post(f"{path}/test").status_code == 202
     order = person.order()
-    wait_until(lambda: len(server.received) == 2)
+    wait_until(lambda: len(server.received) == 2, PATIENCE_S)
     told = [Verifier(made["secret"]).verify(body, headers) for headers, body in server.received]
     assert {event["type"] for event in told} == {"webhook.ping", "order.created"}
     assert order["id"] in [event["data"].get("order_id") for event in told]
@@ -56,7 +56,7 @@ def test_an_order_is_heard_of(stack: Stack, person: Person, server: Server) -> N
         items = person.http.get(f"{path}/deliveries?state=delivered").raise_for_status().json()["items"]
         return len(items) == 2
 
-    wait_until(delivered)
+    wait_until(delivered, PATIENCE_S)
     other = Person(stack)
     for method, where in (("GET", path), ("PATCH", path), ("DELETE", path), ("GET", f"{path}/deliveries")):
         assert other.http.request(method, where, json={}).status_code == 404

@@ -92,7 +92,7 @@ def test_valkey_keeps_its_data_over_a_kill(folder: Path, processes: Processes) -
     server.start()
     with Redis.from_url(server.url) as client:
         client.set("key", "value")
-        client.execute_command("WAITAOF", 1, 0, 2000)
+        client.execute_command("WAITAOF", 1, 0, 0)
     server.kill()
     server.start()
     with Redis.from_url(server.url) as client:
@@ -113,7 +113,7 @@ def _send(port: int, to: str) -> None:
     mail["From"], mail["To"], mail["Subject"] = "shop@example.com", to, "Grüße"
     mail.set_content("Guten Tag")
     mail.add_alternative("<p>Guten Tag</p>", subtype="html")
-    with smtplib.SMTP("127.0.0.1", port, timeout=5) as client:
+    with smtplib.SMTP("127.0.0.1", port, timeout=120) as client:
         client.send_message(mail)
 
 

@@ -19,10 +19,11 @@ import pytest
 from services.local.identity import Identity
 from services.local.ports import accepts, free_port
 from services.local.servers.sql import can_connect, fetch
-from tests.support.local import fake_up
 from tests.support.backends import RabbitBackend
+from tests.support.local import fake_up
 from tests.support.waiting import wait_until
 
+PATIENCE_S = 240.0
 _UP = str(Path(fake_up.__file__))
 
 
@@ -40,7 +41,7 @@ class Run:
         return self.output.read_text()
 
     def ready(self) -> None:
-        wait_until(lambda: "Dashboard is ready" in self.said() or self.popen.poll() is not None, within=60)
+        wait_until(lambda: "Dashboard is ready" in self.said() or self.popen.poll() is not None, PATIENCE_S)
         assert self.popen.poll() is None, self.said()
 
     def family(self) -> list[Identity]:
@@ -49,7 +50,7 @@ class Run:
 
     def stop(self) -> int:
         self.popen.send_signal(signal.SIGTERM)
-        return self.popen.wait(45)
+        return self.popen.wait(PATIENCE_S)
 
 
 def _begin(folder: Path, *options: str, env: dict[str, str] | None = None) -> Run:
@@ -66,7 +67,7 @@ def _begin(folder: Path, *options: str, env: dict[str, str] | None = None) -> Ru
 
 
 def _get(url: str, path: str) -> dict[str, Any]:
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE_S)
     try:
         connection.request("GET", path)
         content: dict[str, Any] = json.loads(connection.getresponse().read())
@@ -125,10 +126,10 @@ def test_what_is_killed_comes_back(run: Run, name: str) -> None:
     """At the same address, with new pids in stack.json, and a line that says so."""
     before = run.state()[name]
     os.kill(before["pids"][0], signal.SIGKILL)
-    wait_until(lambda: run.state()[name]["pids"] not in (before["pids"], []), within=20)
+    wait_until(lambda: run.state()[name]["pids"] not in (before["pids"], []), PATIENCE_S)
     after = run.state()[name]
     assert after["url"] == before["url"]
-    wait_until(lambda: f"{name} is back (pid {after['pids'][0]})" in run.said())
+    wait_until(lambda: f"{name} is back (pid {after['pids'][0]})" in run.said(), PATIENCE_S)
     assert f"{name} was ended by SIGKILL" in run.said()
 
 
@@ -137,14 +138,14 @@ def test_a_service_that_ends_on_its_own_comes_back(run: Run) -> None:
     url = run.state()["worker"]["url"]
     with pytest.raises((OSError, http.client.HTTPException)):
         _get(url, "/die")
-    wait_until(lambda: "worker ended with exit code 3" in run.said())
-    wait_until(lambda: _answers(url))
+    wait_until(lambda: "worker ended with exit code 3" in run.said(), PATIENCE_S)
+    wait_until(lambda: _answers(url), PATIENCE_S)
 
 
 def test_a_second_stack_on_the_same_data_is_refused(run: Run) -> None:
     """One line says which process holds the folder, and the running stack is not touched."""
     second = _begin(run.folder)
-    assert second.popen.wait(20) == 1
+    assert second.popen.wait(PATIENCE_S) == 1
     [line] = second.said().splitlines()[-1:]
     assert f"a stack (pid {run.popen.pid}) is already running" in line
     assert run.popen.poll() is None
@@ -176,7 +177,7 @@ def test_nothing_outlives_a_killed_supervisor(run: Run, rabbitmq: RabbitBackend)
     family = third.family()
     third.popen.kill()
     third.popen.wait()
-    wait_until(lambda: not any(one.alive() for one in family))
+    wait_until(lambda: not any(one.alive() for one in family), PATIENCE_S)
 
 
 def test_a_taken_port_is_one_clear_line(folder: Path) -> None:
@@ -184,7 +185,7 @@ def test_a_taken_port_is_one_clear_line(folder: Path) -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
         run = _begin(folder / "port", f"port={port}")
-        assert run.popen.wait(20) == 1
+        assert run.popen.wait(PATIENCE_S) == 1
     assert run.said().splitlines() == [
         f"dashboard: port {port} is taken; choose another with --port (or PORT=… make run)"
     ]
@@ -193,7 +194,7 @@ def test_a_taken_port_is_one_clear_line(folder: Path) -> None:
 def test_a_broken_service_is_told_of_with_its_log(folder: Path, rabbitmq: RabbitBackend) -> None:
     """A service that ends while starting ends the stack, and the message shows why."""
     run = _begin(folder / "broken", "broken=orders", env={"RABBITMQ_URL": rabbitmq.url})
-    assert run.popen.wait(30) == 1
+    assert run.popen.wait(PATIENCE_S) == 1
     assert "orders ended while starting" in run.said()
     assert "ZeroDivisionError" in run.said()
     assert not (folder / "broken" / "stack.json").exists()
@@ -203,5 +204,5 @@ def test_an_unreachable_server_is_named(folder: Path) -> None:
     """A URL that leads nowhere is one line that names its variable."""
     env = {"RABBITMQ_URL": f"amqp://guest:guest@127.0.0.1:{free_port()}/"}
     run = _begin(folder / "unreachable", env=env)
-    assert run.popen.wait(30) == 1
+    assert run.popen.wait(PATIENCE_S) == 1
     assert "dashboard: RABBITMQ_URL: nothing answers on 127.0.0.1" in run.said()

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-from tests.support.stack.running import PASSWORD, Person, Stack
+from tests.support.stack.running import PASSWORD, PATIENCE_S, Person, Stack
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WATCH_POLICY = """
@@ -17,18 +19,34 @@ WATCH_POLICY = """
       violations.push(`${event.violatedDirective} ${event.blockedURI}`);
     });
 """
+ANIMATIONS_END = """
+    () => Promise.allSettled(
+      document.getAnimations()
+        .filter((one) => one.effect.getComputedTiming().endTime !== Infinity)
+        .map((one) => one.finished))
+"""
+
+PANELS = ("user", "orders", "notifications", "analytics")
 
 Scheme = Literal["light", "dark"]
+
+PATIENCE_MS = PATIENCE_S * 1000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def executable() -> str | None:
     return next((path for path in map(shutil.which, NAMES) if path), None)
 
 
+needs_browser = pytest.mark.skipif(executable() is None, reason="no Chromium; `make test` installs it where it may")
+
+
 @asynccontextmanager
 async def launched() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(
+            executable_path=executable(), args=["--no-sandbox"], timeout=PATIENCE_MS
+        )
         try:
             yield browser
         finally:
@@ -60,7 +78,8 @@ class Visitor:
     async def at_home(self, person: Person) -> Page:
         """The dashboard, every panel of it fresh."""
         page = await self.signs_in(person.email)
-        await shows(page, "orders", "fresh")
+        for panel in PANELS:
+            await shows(page, panel, "fresh")
         return page
 
     async def violations(self) -> list[str]:
@@ -77,6 +96,8 @@ async def visiting(
 ) -> AsyncIterator[Visitor]:
     viewport: Any = {"width": width, "height": height}
     context = await browser.new_context(viewport=viewport, color_scheme=scheme, locale="en-GB", **more)
+    context.set_default_timeout(PATIENCE_MS)
+    context.set_default_navigation_timeout(PATIENCE_MS)
     await context.add_init_script(WATCH_POLICY)
     visitor = Visitor(stack, context)
     try:
@@ -87,6 +108,24 @@ async def visiting(
         await context.close()
 
 
-async def shows(page: Page, panel: str, status: str, within_s: float = 30) -> None:
-    """Wait until every card of that panel has that status."""
-    await page.locator(f'[data-panel="{panel}"][data-status="{status}"]').first.wait_for(timeout=within_s * 1000)
+async def shows(page: Page, panel: str, status: str) -> None:
+    """Wait until a card of that panel has that status."""
+    await page.locator(f'[data-panel="{panel}"][data-status="{status}"]').first.wait_for()
+
+
+async def fill_order(page: Page, name: str, price: str) -> None:
+    dialog = page.get_by_role("dialog", name="New order")
+    await dialog.get_by_label("Item").fill(name)
+    await dialog.get_by_label("SKU").fill("tea-100")
+    await dialog.get_by_label("Quantity").fill("2")
+    await dialog.get_by_label("Price each").fill(price)
+
+
+async def is_accessible(page: Page) -> None:
+    """axe has no objection to the finished page: everything is loaded, and nothing moves."""
+    await expect(page.locator("h1")).to_have_count(1)
+    await expect(page.locator(".skeleton")).to_have_count(0)
+    await page.evaluate(ANIMATIONS_END)
+    found: Any = await Axe().run(page)
+    wrong = [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found.response["violations"]]
+    assert not wrong

@@ -57,6 +57,16 @@ def dashboard(*arguments: str, **env: str) -> Said:
     return Said(done.exit_code, done.stdout, done.stderr)
 
 
+def health(stack: Stack) -> tuple[int, dict[str, Any]]:
+    """The exit status and the JSON of `dashboard status`."""
+    said = dashboard("status", "--data-dir", str(stack.folder), "--json")
+    return said.code, said.json
+
+
+def is_well(stack: Stack) -> bool:
+    return health(stack)[0] == 0
+
+
 def query(stack: Stack, service: str, statement: str, *arguments: object) -> list[asyncpg.Record]:
     async def run() -> list[asyncpg.Record]:
         connection = await asyncpg.connect(stack.info["postgres"]["databases"][service])

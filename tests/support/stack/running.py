@@ -3,9 +3,10 @@
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,19 @@ from tests.support.waiting import wait_until
 
 SERVICES = ("gateway", "users", "orders", "worker")
 PASSWORD = "correct horse battery"
+PATIENCE_S = 240.0
+"""For what takes seconds on a quiet machine, and may take a minute or two on a busy one."""
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""The stack speaks plain HTTP. A client without this reads all certificates of the machine, which takes 20 ms."""
 
 
 class Stack:
-    """A running stack; `info` is what it says of itself in stack.json."""
+    """A running stack; `info` is what it says of itself in stack.json. `pid` is the supervisor's, where it is known."""
 
-    def __init__(self, folder: Path, log: Path) -> None:
+    def __init__(self, folder: Path, log: Path, pid: int | None = None) -> None:
         self.folder = folder
         self.log = log
+        self.pid = pid
         self.mailbox = Mailbox(folder / "mail.sqlite")
 
     @property
@@ -47,14 +53,15 @@ class Stack:
 
     def up(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+            return httpx.get(f"{self.url}/readyz", timeout=15, verify=NO_TLS).status_code == 200
         except (OSError, ValueError, KeyError, httpx.HTTPError):
             return False
 
     def recovered(self) -> bool:
         """Every service is ready, and misses nothing that would be useful either."""
         try:
-            found = [httpx.get(f"{self.info[name]['url']}/readyz", timeout=5).json() for name in SERVICES]
+            urls = [f"{self.info[name]['url']}/readyz" for name in SERVICES]
+            found = [httpx.get(url, timeout=30, verify=NO_TLS).json() for url in urls]
         except (OSError, ValueError, KeyError, httpx.HTTPError):
             return False
         return all(answer["status"] == "ready" for answer in found)
@@ -62,14 +69,28 @@ class Stack:
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:
         """Its processes accept connections and answer nothing."""
-        pids = self.pids(name)
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with _standing_still(self.pids(name)):
             yield
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def without(self, name: str) -> Iterator[None]:
+        """Its processes are killed, and are not started again within the block."""
+        assert self.pid is not None
+        with _standing_still([self.pid]):
+            for pid in self.pids(name):
+                os.kill(pid, signal.SIGKILL)
+            yield
+
+
+@contextmanager
+def _standing_still(pids: list[int]) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 class Person:
@@ -77,7 +98,7 @@ class Person:
 
     def __init__(self, stack: Stack, name: str = "Ann Tester") -> None:
         self.email = f"{uuid4().hex}@example.com"
-        self.http = httpx.Client(base_url=stack.url, timeout=15)
+        self.http = httpx.Client(base_url=stack.url, timeout=PATIENCE_S, verify=NO_TLS)
         body = {"email": self.email, "name": name, "password": PASSWORD}
         self.id: str = self.http.post("/v1/users", json=body).raise_for_status().json()["id"]
         form = {"username": self.email, "password": PASSWORD}
@@ -91,34 +112,64 @@ class Person:
         return placed
 
     def dashboard(self, query: str = "", *, anew: bool = False) -> dict[str, Any]:
+        """As it is shown now: a panel of it may be stale or unavailable. Tries again after 503, as the API says."""
         headers = {"Cache-Control": "no-cache"} if anew else {}
-        shown: dict[str, Any] = self.http.get(f"/v1/dashboard{query}", headers=headers).raise_for_status().json()
-        return shown
+        answers: list[httpx.Response] = []
+
+        def shown() -> bool:
+            answers.append(self.http.get(f"/v1/dashboard{query}", headers=headers))
+            return answers[-1].status_code != httpx.codes.SERVICE_UNAVAILABLE
+
+        wait_until(shown, PATIENCE_S)
+        found: dict[str, Any] = answers[-1].raise_for_status().json()
+        return found
+
+    def dashboard_when(self, condition: Callable[[dict[str, Any]], object], *, anew: bool = False) -> dict[str, Any]:
+        """The first for which the condition holds."""
+        found: list[dict[str, Any]] = []
+
+        def holds() -> object:
+            found.append(self.dashboard(anew=anew))
+            return condition(found[-1])
+
+        wait_until(holds, PATIENCE_S)
+        return found[-1]
+
+    def complete_dashboard(self) -> dict[str, Any]:
+        """As soon as every panel is fresh."""
+        return self.dashboard_when(lambda shown: shown["complete"])
 
     def panel(self, name: str) -> Any:
-        return self.dashboard()["panels"][name]["data"]
+        """Its data, as soon as it is fresh."""
+        return self.dashboard_when(lambda shown: shown["panels"][name]["status"] == "fresh")["panels"][name]["data"]
 
 
 @contextmanager
-def running_stack(folder: Path, backends: Backends) -> Iterator[Stack]:
+def running_stack(folder: Path, backends: Backends, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
     """On the backends of the tests, with a mail catcher and services of its own."""
-    stack = Stack(folder / "data", folder / "up.log")
     given = {
         "DATABASE_URL": backends.postgres.url,
         "REDIS_URL": backends.redis.url,
         "RABBITMQ_URL": backends.rabbitmq.url,
         "WORKER_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+        **(settings or {}),
     }
     command = [sys.executable, "-m", "services.cli", "up", "--no-demo", "--port", str(free_port())]
-    with stack.log.open("w") as log:
-        process = subprocess.Popen(
-            [*command, "--data-dir", str(stack.folder)], env=os.environ | given, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        wait_until(lambda: stack.up() or process.poll() is not None, within=240)
+    with started([*command, "--data-dir", str(folder / "data")], given, folder / "up.log") as process:
+        stack = Stack(folder / "data", folder / "up.log", process.pid)
+        wait_until(lambda: stack.up() or process.poll() is not None, within=PATIENCE_S)
         if process.poll() is not None:
             raise AssertionError(f"`dashboard up` ended:\n{stack.log.read_text()}")
         yield stack
+
+
+@contextmanager
+def started(command: Sequence[str], settings: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`dashboard up` with these settings, stopped after the block."""
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_S)

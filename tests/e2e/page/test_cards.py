@@ -1,0 +1,84 @@
+"""The other cards of the page: picture, imports, reports, webhooks."""
+
+import asyncio
+from io import BytesIO
+
+import pytest
+from PIL import Image
+from playwright.async_api import Browser, FilePayload, expect
+
+from tests.support.stack.browser import is_accessible, needs_browser, visiting
+from tests.support.stack.running import Person, Stack
+
+pytestmark = [pytest.mark.e2e, needs_browser]
+
+
+async def test_a_picture_takes_the_place_of_the_initials(browser: Browser, stack: Stack, person: Person) -> None:
+    """It is sent as it is and shown in the profile and the corner; a text that calls itself one is refused."""
+    picture = BytesIO()
+    Image.new("RGB", (300, 200), "teal").save(picture, "PNG")
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        chooser = page.get_by_label("Change picture")
+        no_picture: FilePayload = {"name": "a.png", "mimeType": "image/png", "buffer": b"not a picture"}
+        # A toast goes by itself: the wait for it begins before it can come.
+        await asyncio.gather(page.locator(".toast").wait_for(), chooser.set_input_files(no_picture))
+        await expect(page.locator(".avatar.large img")).to_have_count(0)
+        await chooser.set_input_files({"name": "b.png", "mimeType": "image/png", "buffer": picture.getvalue()})
+        await expect(page.locator(".avatar.large img")).to_be_visible()
+        await expect(page.locator("#account .avatar img")).to_be_visible()
+        await page.get_by_role("button", name="Remove picture").click()
+        await expect(page.locator(".avatar.large")).to_have_text("AT")
+
+
+async def test_a_file_is_imported_before_ones_eyes(browser: Browser, stack: Stack, person: Person) -> None:
+    """Its progress and its errors appear by themselves, and its orders among the others."""
+    head = "reference,currency,sku,name,quantity,unit_price,ordered_at"
+    rows = [f"a-{number},EUR,tea,Green tea,1,{100 + number},2026-01-31T12:00:00Z" for number in range(40)]
+    file = "\n".join([head, *rows, "a-40,EUR,tea,Green tea,none,1,2026-01-31T12:00:00Z", ""]).encode()
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        await page.get_by_label("Import a file").set_input_files(
+            {"name": "old.csv", "mimeType": "text/csv", "buffer": file}
+        )
+        imported = page.locator("[data-import]")
+        await expect(imported).to_contain_text("completed")
+        await expect(imported).to_contain_text("40 of 41 rows, 1 with errors")
+        async with page.expect_download() as download:
+            await imported.get_by_role("button", name="Errors").click()
+        path = await (await download.value).path()
+        assert "quantity" in path.read_text()
+        await expect(page.locator("tr[data-order]")).to_have_count(8)
+
+
+async def test_a_report_is_downloaded(browser: Browser, stack: Stack, person: Person) -> None:
+    """The chosen days come as a CSV file, with the order of today."""
+    order = person.order()
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        async with page.expect_download() as download:
+            await page.get_by_role("button", name="Download", exact=True).click()
+        assert order["id"] in (await (await download.value).path()).read_text()
+        await expect(page.get_by_role("button", name="Download Orders again")).to_be_visible()
+
+
+async def test_a_webhook_is_added_and_removed(browser: Browser, stack: Stack, person: Person) -> None:
+    """Its secret is shown once; a wrong address is said at the field; each call is listed."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        await page.get_by_role("button", name="Add a webhook").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Address").fill("nowhere")
+        await dialog.get_by_role("button", name="Add").click()
+        await expect(dialog.locator(".wrong")).to_be_visible()
+        await is_accessible(page)
+        await dialog.get_by_label("Address").fill("https://127.0.0.1:9/hooks")
+        await dialog.get_by_role("button", name="Add").click()
+        await expect(dialog.locator(".secret")).to_contain_text("whsec_")
+        await dialog.get_by_role("button", name="I have kept it").click()
+        await page.get_by_role("button", name="Calls to https://127.0.0.1:9/hooks").click()
+        await expect(dialog).to_contain_text("Nothing has been sent yet.")
+        await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="Remove https://127.0.0.1:9/hooks").click()
+        await dialog.get_by_role("button", name="Remove").click()
+        await expect(page.get_by_text("No webhook yet.")).to_be_visible()

@@ -1,0 +1,88 @@
+"""The way in and out of the page: accounts, sessions, and what is kept in the browser."""
+
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.support.stack.browser import fill_order, needs_browser, shows, visiting
+from tests.support.stack.running import PASSWORD, Person, Stack
+
+pytestmark = [pytest.mark.e2e, needs_browser]
+
+
+async def test_somebody_registers_and_looks_around(browser: Browser, stack: Stack) -> None:
+    """An account is made, its empty dashboard shown and its name changed; a reload keeps the session."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.opens()
+        await page.get_by_role("button", name="Create account").first.click()
+        await page.get_by_label("Name").fill("Grace Hopper")
+        await page.get_by_label("E-mail").fill(f"{uuid4().hex}@example.com")
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.locator("form").get_by_role("button", name="Create account").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("Grace")
+        await expect(page.get_by_text("No orders yet.")).to_be_visible()
+        await page.get_by_role("button", name="Edit profile").click()
+        await page.get_by_label("Name").fill("Grace Brewster Hopper")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.locator(".profile .name")).to_have_text("Grace Brewster Hopper")
+        await page.reload()
+        await expect(page.locator(".profile .name")).to_have_text("Grace Brewster Hopper")
+        stored = await page.evaluate(
+            "JSON.stringify([Object.values(localStorage), Object.values(sessionStorage), document.cookie])"
+        )
+        assert stored == '[[],[],""]'
+
+
+async def test_what_is_refused_is_said_at_its_field(browser: Browser, stack: Stack, person: Person) -> None:
+    """A wrong password, a taken address and an odd price each get their message."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.opens()
+        await page.get_by_label("E-mail").fill(person.email)
+        await page.get_by_label("Password").fill("not this one")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("alert")).to_be_visible()
+        await page.get_by_role("button", name="Create account").first.click()
+        await page.get_by_label("Password").fill("short")
+        await page.locator("form").get_by_role("button", name="Create account").click()
+        await expect(page.locator(".wrong")).to_have_count(2)
+        await page.get_by_role("button", name="Sign in").first.click()
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.keyboard.press("Enter")
+        await page.get_by_role("button", name="New order").click()
+        await fill_order(page, "Green tea", "12.345")
+        await page.get_by_role("button", name="Place order").click()
+        await expect(page.get_by_text("An amount, such as 12.50")).to_be_visible()
+
+
+async def test_signing_out_closes_every_tab(browser: Browser, stack: Stack, person: Person) -> None:
+    """All tabs are back at the door, the other says why, and a reload stays there."""
+    async with visiting(browser, stack) as visitor:
+        here = await visitor.at_home(person)
+        there = await visitor.opens()
+        await shows(there, "orders", "fresh")
+        await here.get_by_role("button", name="Account").click()
+        await here.get_by_role("button", name="Sign out").click()
+        await expect(there.get_by_role("alert")).to_contain_text("signed out in another tab")
+        await expect(here.get_by_label("Password")).to_be_visible()
+        await there.reload()
+        await expect(there.get_by_label("Password")).to_be_visible()
+
+
+async def test_an_ended_session_asks_to_sign_in_again(browser: Browser, stack: Stack, person: Person) -> None:
+    """When the account is gone, the page is back at the door by itself, and says so."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        assert person.http.delete("/v1/me").status_code == 204
+        await expect(page.get_by_role("alert")).to_contain_text("session has ended")
+
+
+async def test_the_theme_is_kept(browser: Browser, stack: Stack) -> None:
+    """What the button chooses is there after a reload, from the first frame."""
+    async with visiting(browser, stack, scheme="light") as visitor:
+        page = await visitor.opens()
+        await page.get_by_role("button", name="Theme: system").click()
+        await page.get_by_role("button", name="Theme: light").click()
+        await page.reload()
+        await expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
+        assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 21)"

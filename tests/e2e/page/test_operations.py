@@ -1,0 +1,84 @@
+"""The pages of operators and administrators."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import httpx
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.support.stack.browser import is_accessible, needs_browser, visiting
+from tests.support.stack.operators import Operator, bury, query
+from tests.support.stack.running import PATIENCE_S, Person, Stack
+
+pytestmark = [pytest.mark.e2e, needs_browser]
+
+
+@pytest.fixture
+async def admin(stack: Stack) -> Operator:
+    return await asyncio.to_thread(Operator, stack, "admin")
+
+
+@pytest.fixture
+async def group(stack: Stack) -> AsyncIterator[str]:
+    """An error group for one test; nothing of it is left for others to wonder at."""
+    name = f"broken-{uuid4().hex[:12]}"
+    yield name
+    await asyncio.to_thread(query, stack, "worker", "DELETE FROM jobs WHERE error_group = $1", name)
+
+
+async def test_an_administrator_ships_an_order(browser: Browser, stack: Stack, admin: Operator) -> None:
+    """A paid one; after that nothing more can be done with it."""
+    async with httpx.AsyncClient(base_url=stack.url, headers=admin.person.http.headers, timeout=PATIENCE_S) as http:
+        item = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
+        placed = await http.post("/v1/orders", json={"currency": "EUR", "items": [item]})
+        order = placed.raise_for_status().json()["id"]
+        (await http.post(f"/v1/orders/{order}/pay")).raise_for_status()
+        async with visiting(browser, stack) as visitor:
+            page = await visitor.signs_in(admin.person.email)
+            row = page.locator(f'[data-order="{order}"]')
+            await row.get_by_role("button", name="Ship").click()
+            await expect(row).to_contain_text("Shipped")
+            await expect(row.locator(".do button")).to_have_count(0)
+        assert (await http.get(f"/v1/orders/{order}")).json()["status"] == "shipped"
+
+
+async def test_an_operator_replays_dead_jobs(browser: Browser, stack: Stack, admin: Operator, group: str) -> None:
+    """The page names what failed and why, shows each job, has the group replayed, and is well again."""
+    users = await asyncio.to_thread(bury, stack, group, 3)
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.signs_in(admin.person.email, "/ops")
+        row = page.locator(f'[data-group="{group}"]')
+        await expect(row).to_contain_text("Broken: by a test")
+        await expect(page.locator(".verdict.ill")).to_contain_text("3 dead jobs of notifications")
+        await is_accessible(page)
+        await row.get_by_role("button", name=group, exact=True).click()
+        await expect(page.get_by_role("dialog").locator(".entry")).to_have_count(3)
+        await page.keyboard.press("Escape")
+        await row.get_by_role("button", name="Replay").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Replay").click()
+        await expect(row).to_have_count(0)
+        await expect(page.locator(".verdict")).to_have_text("All is well")
+    notified = "SELECT 1 FROM notifications WHERE user_id = ANY($1)"
+    assert len(await asyncio.to_thread(query, stack, "worker", notified, users)) == 3
+
+
+async def test_an_operator_sees_what_stands_still(browser: Browser, stack: Stack) -> None:
+    """Support sees a process that answers nothing, and may change nothing."""
+    support = await asyncio.to_thread(Operator, stack, "support")
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.signs_in(support.person.email, "/ops")
+        await expect(page.locator("tbody").filter(has_text="orders").first).to_be_visible()
+        with stack.frozen("orders"):
+            await expect(page.locator(".verdict")).to_contain_text("orders is unreachable")
+            await expect(page.get_by_role("button", name="Replay")).to_have_count(0)
+        await expect(page.locator(".verdict")).to_have_text("All is well")
+
+
+async def test_operations_are_for_operators(browser: Browser, stack: Stack, person: Person) -> None:
+    """Anybody else is told so, and shown the way."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.signs_in(person.email, "/ops")
+        await expect(page.get_by_role("heading", name="For operators only")).to_be_visible()
+    assert person.http.get("/v1/admin/status").status_code == 403

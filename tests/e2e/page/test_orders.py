@@ -1,0 +1,70 @@
+"""Orders on the page: placed, listed, and in every tab."""
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.support.stack.browser import fill_order, is_accessible, needs_browser, shows, visiting
+from tests.support.stack.running import Person, Stack
+
+pytestmark = [pytest.mark.e2e, needs_browser]
+
+
+async def test_an_order_appears_in_the_other_tab(browser: Browser, stack: Stack, person: Person) -> None:
+    """Placed in one tab, it is in the other by itself, with its notification and its place in the figures; so is
+    what becomes of it."""
+    async with visiting(browser, stack) as visitor:
+        here = await visitor.at_home(person)
+        there = await visitor.opens()
+        await shows(there, "orders", "fresh")
+        await here.get_by_role("button", name="New order").click()
+        await fill_order(here, "Green tea", "12.50")
+        await expect(here.get_by_role("dialog").locator(".sum strong")).to_have_text("€25.00")
+        await here.get_by_role("button", name="Place order").click()
+        await expect(there.locator("tr[data-order]")).to_contain_text("€25.00")
+        await expect(there.locator(".note").filter(has_text="Order received")).to_be_visible()
+        await there.get_by_role("button", name="Pay order").click()
+        await expect(here.locator("tr[data-order]")).to_contain_text("Paid")
+        await expect(here.locator(".figure").first).to_contain_text("€25.00")
+        await here.locator(".note").first.get_by_role("button").click()
+        await expect(there.locator(".note.read").first).to_be_visible()
+
+
+async def test_older_orders_come_on_request(browser: Browser, stack: Stack, person: Person) -> None:
+    """The first few are shown, then all there are, each once; what becomes of an old one shows, too."""
+    for number in range(22):
+        person.order(unit_price=1000 + number)
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        rows = page.locator("tr[data-order]")
+        more = page.locator('[data-panel="orders"]').get_by_role("button", name="Show more")
+        await expect(rows).to_have_count(8)
+        for expected in (20, 22):
+            await more.click()
+            await expect(rows).to_have_count(expected)
+        await expect(more).to_have_count(0)
+        await rows.last.get_by_role("button", name="Pay").click()
+        await expect(rows.last).to_contain_text("Paid")
+
+
+async def test_orders_of_one_status(browser: Browser, stack: Stack, person: Person) -> None:
+    """Also those that are older than what the panel has; what becomes of one takes it out of the list."""
+    paid = [person.order()["id"] for _ in range(3)]
+    for order_id in paid:
+        person.http.post(f"/v1/orders/{order_id}/pay").raise_for_status()
+    for _ in range(20):
+        person.order()
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        rows = page.locator("tr[data-order]")
+        which = page.get_by_label("Which orders")
+        await which.select_option("paid")
+        await expect(rows).to_have_count(3)
+        await expect(rows.get_by_role("button", name="Ship")).to_have_count(0)
+        await rows.first.get_by_role("button", name="Cancel").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Cancel the order").click()
+        await expect(rows).to_have_count(2)
+        await which.select_option("shipped")
+        await expect(page.get_by_text("No order is shipped.")).to_be_visible()
+        await which.select_option("All")
+        await expect(rows).to_have_count(8)
+        await is_accessible(page)
