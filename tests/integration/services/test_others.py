@@ -19,12 +19,9 @@ def ways() -> Iterator[tuple[Service, Thing, Call]]:
 
 
 @pytest.mark.parametrize(
-    ("service", "thing", "call"),
-    [pytest.param(*way, id=f"{way[0].name}-{way[2].method}-{way[2].path}") for way in ways()],
+    ("service", "thing", "call"), [pytest.param(*way, id=f"{way[0]}-{way[2].method}-{way[2].path}") for way in ways()]
 )
-async def test_anothers_is_as_one_that_never_was(
-    app: FastAPI, somebody: Somebody, service: Service, thing: Thing, call: Call
-) -> None:
+async def test_anothers_is_as_one_that_never_was(app: FastAPI, somebody: Somebody, thing: Thing, call: Call) -> None:
     """The same answer by the same statements, and it is still there afterwards, as it was."""
     db: Database = app.state.db
     theirs = new_id()

@@ -49,7 +49,7 @@ async def test_consumers_come_back_after_the_connection_was_lost(settings: Setti
         [event_id] = await world.publish(created(uuid4(), mail=False))
         assert (await world.ready()).status_code == 503
         await broker.mend()
-        await world.until(event_id, analytics="done", email="done", notifications="done", within=30)
+        await world.until(event_id, analytics="done", email="done", notifications="done")
         await world.until_ready()
 
 
@@ -93,23 +93,8 @@ async def test_postgres_away(settings: Settings, database: Link, smtp: SmtpServe
         assert await world.fetch("SELECT job FROM jobs WHERE event_id = ANY($1)", ids) == []
         await database.mend()
         for event_id in ids:
-            await world.until(event_id, analytics="done", email="done", notifications="done", within=30)
+            await world.until(event_id, analytics="done", email="done", notifications="done")
         await drained(world)
+        await world.until_ready()
         assert (await world.panel("analytics", user_id))[str(user_id)]["orders"] == 10
         assert len(smtp.messages) == 10
-
-
-async def test_silent_postgres(settings: Settings, database: Link) -> None:
-    """A panel's deadline ends the wait for a database that has gone quiet."""
-    async with working(settings.model_copy(update={"database_url": database.url})) as world:
-        await world.panel("analytics", uuid4())
-        database.silence()
-        async with asyncio.timeout(3):  # far less than any timeout of the database's own
-            answer = await world.http.post(
-                "/internal/panels/analytics", json={"ids": [str(uuid4())]}, headers={"Request-Deadline-Ms": "200"}
-            )
-        assert answer.status_code == 503
-        await database.cut()
-        await database.mend()
-
-        await world.until_ready()

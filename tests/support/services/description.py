@@ -1,6 +1,6 @@
 """What the tests that every service has in common must know of one, and how they run and call it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,8 @@ from shared.tokens import Role, ServiceTokens
 
 NO_BROKER = "amqp://guest:guest@127.0.0.1:1/"
 """Nothing listens there: events stay in the outbox, where a test can see them."""
-NO_DATABASE = "postgresql://nobody:x@127.0.0.1:1/none"
+
+NOTHING: Mapping[str, str] = {}
 
 Route = tuple[str, str]
 """Its method and path."""
@@ -44,12 +45,16 @@ class Somebody(httpx.AsyncClient):
 
 @dataclass(frozen=True)
 class Call:
-    """A request that succeeds while all is well; `request` is what `httpx` takes."""
+    """A request to a service; `request` is what `httpx` takes.
+
+    `pooled` is whether it takes a connection from the pool: a download has one of its own.
+    """
 
     method: str
     path: str
     request: Mapping[str, Any] = field(default_factory=dict)
     role: Role | None = None
+    pooled: bool = True
 
     async def by(self, somebody: Somebody) -> httpx.Response:
         request = dict(self.request)
@@ -81,8 +86,8 @@ class Service:
     create_app: Callable[[Any], FastAPI]
     settings: Callable[..., DatabaseSettings]
     settle: Callable[[FastAPI], Awaitable[Somebody]]
-    calls: Callable[[Somebody], Sequence[Call]]
-    """Every route that asks the database. None of them may do harm to those after it."""
+    calls: Callable[[Somebody, Mapping[str, str]], Sequence[Call]]
+    """Every route that asks the database, called by somebody; the panels with these headers."""
     read: Call
     """Reads what is one's own."""
     write: Callable[[], Call]
@@ -101,9 +106,9 @@ class Service:
     needs_broker: bool = False
     """Else it is only degraded without one, and its events wait in the outbox."""
 
-    def panel_of(self, panel: str, ids: Iterable[UUID], **headers: str) -> Call:
-        body = {"ids": [str(user_id) for user_id in ids]}
-        return Call("POST", f"/internal/panels/{panel}", {"json": body, "headers": headers})
+    def panels_of(self, somebody: Somebody, headers: Mapping[str, str] = NOTHING) -> list[Call]:
+        request = {"json": {"ids": [str(somebody.user_id)]}, "headers": dict(headers)}
+        return [Call("POST", f"/internal/panels/{panel}", request) for panel in self.panels]
 
     @asynccontextmanager
     async def running(self, database_url: str, rabbitmq_url: str = NO_BROKER, **more: Any) -> AsyncIterator[FastAPI]:

@@ -1,6 +1,6 @@
 """The orders service, for the tests that every service has in common."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -35,7 +35,7 @@ async def settle(app: FastAPI) -> Somebody:
     return Somebody(app, somebody.user_id, order=placed.raise_for_status().json()["id"])
 
 
-def calls(somebody: Somebody) -> list[Call]:
+def calls(somebody: Somebody, panel_headers: Mapping[str, str]) -> list[Call]:
     order = f"/v1/orders/{somebody.has['order']}"
     return [
         PLACE,
@@ -45,9 +45,9 @@ def calls(somebody: Somebody) -> list[Call]:
         Call("POST", f"{order}/pay"),
         Call("POST", f"{order}/cancel"),
         Call("POST", f"{order}/ship", role="admin"),
-        Call("GET", "/internal/reports/orders?from=2026-01-01&to=2026-01-31"),
+        Call("GET", "/internal/reports/orders?from=2026-01-01&to=2026-01-31", pooled=False),
         Call("GET", EXPORT),
-        ORDERS.panel_of("orders", [somebody.user_id]),
+        *ORDERS.panels_of(somebody, panel_headers),
     ]
 
 

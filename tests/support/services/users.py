@@ -1,5 +1,6 @@
 """The users service, for the tests that every service has in common."""
 
+from collections.abc import Mapping
 from uuid import uuid4
 
 from fastapi import FastAPI
@@ -11,11 +12,14 @@ from tests.support.services.description import Call, Service, Somebody, Thing
 from tests.support.users import PASSWORD, settings_for
 
 AUDIT = "/v1/admin/audit"
+ENTRY = {"action": "POST /v1/orders/{id}/ship", "subject_id": str(uuid4()), "detail": "id=1"}
 NDJSON = {"headers": {"Accept": "application/x-ndjson"}}
 
 
 def registration() -> Call:
-    return Call("POST", "/v1/users", {"json": {"email": f"{uuid4().hex}@example.com", "name": "Eve", "password": PASSWORD}})
+    return Call(
+        "POST", "/v1/users", {"json": {"email": f"{uuid4().hex}@example.com", "name": "Eve", "password": PASSWORD}}
+    )
 
 
 async def settle(app: FastAPI) -> Somebody:
@@ -26,7 +30,7 @@ async def settle(app: FastAPI) -> Somebody:
     return Somebody(app, registered["id"], email=registered["email"], refresh_token=tokens["refresh_token"])
 
 
-def calls(somebody: Somebody) -> list[Call]:
+def calls(somebody: Somebody, panel_headers: Mapping[str, str]) -> list[Call]:
     return [
         Call("GET", "/v1/me"),
         Call("PATCH", "/v1/me", {"json": {"name": "Countess"}}),
@@ -39,9 +43,9 @@ def calls(somebody: Somebody) -> list[Call]:
         Call("GET", "/v1/users", NDJSON, role="admin"),
         Call("GET", "/v1/users/count", role="admin"),
         Call("GET", AUDIT, role="admin"),
-        Call("POST", "/internal/audit", {"json": {"action": "POST /x", "subject_id": None, "detail": ""}}, role="admin"),
+        Call("POST", "/internal/audit", {"json": ENTRY}, role="admin"),
         Call("GET", EXPORT),
-        USERS.panel_of("user", [somebody.user_id]),
+        *USERS.panels_of(somebody, panel_headers),
     ]
 
 

@@ -1,6 +1,6 @@
 """The worker, for the tests that every service has in common."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -30,7 +30,7 @@ async def settle(app: FastAPI) -> Somebody:
     return Somebody(app)
 
 
-def calls(somebody: Somebody) -> list[Call]:
+def calls(somebody: Somebody, panel_headers: Mapping[str, str]) -> list[Call]:
     return [
         Call("GET", "/v1/notifications"),
         Call("POST", f"/v1/notifications/{ANY}/read"),
@@ -56,7 +56,7 @@ def calls(somebody: Somebody) -> list[Call]:
         Call("GET", "/v1/admin/jobs/groups", role="admin"),
         Call("GET", f"/v1/admin/jobs/email/{ANY}", role="admin"),
         Call("GET", EXPORT),
-        *(WORKER.panel_of(panel, [somebody.user_id]) for panel in WORKER.panels),
+        *WORKER.panels_of(somebody, panel_headers),
     ]
 
 
@@ -109,7 +109,10 @@ WORKER = Service(
     things=(
         owned(
             "notifications",
-            "INSERT INTO notifications (user_id, id, kind, title, body, created_at) VALUES ($1, $2, 'x', 'x', 'x', now())",
+            """
+            INSERT INTO notifications (user_id, id, kind, title, body, created_at)
+            VALUES ($1, $2, 'x', 'x', 'x', now())
+            """,
             Call("POST", "/read"),
         ),
         owned(
