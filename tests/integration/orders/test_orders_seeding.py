@@ -22,5 +22,6 @@ async def test_seeding_writes_a_past(db: Database) -> None:
         moved = await service.move(session, order.id, user_id, Status.PAID, at=paid_at)
     assert (moved.created_at, moved.updated_at) == (placed_at, paid_at)
     assert order.id.int >> 80 == int(placed_at.timestamp() * 1000)
-    events = await db.pool.fetch("SELECT payload->>'mail' AS mail, payload->>'changed_at' AS changed_at FROM outbox")
+    query = "SELECT payload->>'mail' AS mail, payload->>'changed_at' AS changed_at FROM outbox WHERE user_id = $1"
+    events = await db.pool.fetch(f"{query} ORDER BY id", user_id)
     assert [tuple(event) for event in events] == [("false", None), ("false", "2024-02-29T00:00:00Z")]

@@ -1,13 +1,20 @@
 """The users service in this process, on databases of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from fastapi import FastAPI
 
 from shared.db import Database
 from tests.support.backends.databases import NewDatabase
+from tests.support.patience import patient
 from tests.support.users import Gateway, serving, settings_for
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    with patient():
+        yield
 
 
 @pytest.fixture(scope="session")
