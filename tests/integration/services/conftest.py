@@ -5,26 +5,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
-import structlog
 from fastapi import FastAPI
 
 from tests.support.backends.databases import NewDatabase
-from tests.support.patience import patient
+from tests.support.patience import patient, patiently
+from tests.support.plain_logs import plain_logs
 from tests.support.services.description import Service, Somebody
 
 
-@pytest.fixture(scope="session", autouse=True)
-def patience() -> Iterator[None]:
-    with patient():
+@pytest.fixture(autouse=True)
+def quick_and_patient() -> Iterator[None]:
+    with plain_logs(), patient():
         yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def plain_logs() -> Iterator[None]:
-    """structlog's own default draws each traceback with all its variables, which takes seconds."""
-    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
-    yield
-    structlog.reset_defaults()
 
 
 class Apps:
@@ -38,7 +30,7 @@ class Apps:
     async def of(self, service: Service) -> FastAPI:
         if service.name not in self._apps:
             url = await asyncio.to_thread(self._new_database, service.name)
-            self._apps[service.name] = await self._stack.enter_async_context(service.running(url))
+            self._apps[service.name] = await self._stack.enter_async_context(patiently(service.running(url)))
         return self._apps[service.name]
 
 

@@ -15,7 +15,7 @@ from tests.support.backends.databases import NewDatabase
 from tests.support.patience import patient
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def patience() -> Iterator[None]:
     with patient():
         yield
