@@ -10,5 +10,7 @@ import structlog
 def plain_logs() -> Iterator[None]:
     """structlog's own default draws each traceback with all its variables, which takes seconds."""
     structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
-    yield
-    structlog.reset_defaults()
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()

@@ -63,8 +63,8 @@ class PatientServer(Server):
     CHECK_EVERY = 2**62
 
     def is_reading(self) -> bool:
-        """Whether a body has begun."""
-        return any(connection._body_bytes for connection in self.patients())
+        """Whether there is a request whose head has come, and whose body has not come to its end."""
+        return any(not connection._awaits_head for connection in self.patients())
 
     def patients(self) -> list[Patient]:
         return [one for one in self.server_state.connections if isinstance(one, Patient)]
