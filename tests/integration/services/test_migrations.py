@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import asyncpg
 import pytest
@@ -46,7 +47,7 @@ async def test_two_processes_may_migrate_at_once(
     for _ in range(2):
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         both = [processes.submit(migrate, service.name, empty_database) for _ in range(2)]
-        await eventually(lambda: _both_wait(connection))
+        await eventually(partial(_both_wait, connection), within=180)  # the first time they start, and import Alembic
         await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
         await asyncio.gather(*map(asyncio.wrap_future, both))
         revisions.append(await connection.fetch("SELECT version_num FROM alembic_version"))
