@@ -148,15 +148,15 @@ class Database:
                 yield session
 
     @asynccontextmanager
-    async def connection(self, timeout_s: float = ACQUIRE_TIMEOUT_S) -> AsyncIterator[Connection]:
-        """A pooled asyncpg connection; waits for one no longer than `timeout_s`.
+    async def connection(self, timeout_s: float | None = None) -> AsyncIterator[Connection]:
+        """A pooled asyncpg connection; waits for one no longer than `timeout_s`, or else `ACQUIRE_TIMEOUT_S`.
 
         An open transaction is rolled back at the end. Other state of the session (SET, LISTEN, advisory locks) is
         not undone: whoever makes it takes it back.
         """
         with tracing.span(_SPAN, Kind.CLIENT, _SAYS):
             with self._line:
-                connection = await self.pool.acquire(timeout=timeout_s)
+                connection = await self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S if timeout_s is None else timeout_s)
             try:
                 yield connection
             finally:

@@ -20,5 +20,5 @@ QUERY = """
 
 async def load(db: Database, ids: Sequence[UUID], seconds: float) -> Mapping[UUID, str]:
     """The panels of those users that exist. When the time is up, the statement is cancelled in the server as well."""
-    async with asyncio.timeout(seconds), db.connection() as connection:
+    async with asyncio.timeout(seconds), db.connection(seconds) as connection:
         return {row[0]: row[1] for row in await connection.fetch(QUERY, ids)}

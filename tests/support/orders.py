@@ -21,7 +21,9 @@ BODY: dict[str, Any] = {"currency": "EUR", "items": [ITEM, ITEM | {"sku": "B-2",
 
 
 def settings_of(database_url: str, rabbitmq_url: str = NO_BROKER, **more: Any) -> Settings:
-    return Settings(environment="development", database_url=database_url, rabbitmq_url=rabbitmq_url, **more)
+    """It waits long for a lock: the machine may be busy."""
+    patient: dict[str, Any] = {"lock_timeout_s": 60}
+    return Settings(environment="development", database_url=database_url, rabbitmq_url=rabbitmq_url, **(patient | more))
 
 
 @asynccontextmanager
@@ -36,13 +38,14 @@ class Visitor(httpx.AsyncClient):
 
     def __init__(self, app: FastAPI, role: Role = "user", user_id: UUID | None = None) -> None:
         self.user_id = user_id or new_id()
-        secret = app.state.settings.internal_token_secret.get_secret_value()
-        headers = {
-            "Authorization": f"Bearer {ServiceTokens(secret, GATEWAY).token()}",
-            "X-User-Id": str(self.user_id),
-            "X-User-Role": role,
-        }
-        super().__init__(transport=httpx.ASGITransport(app), base_url="http://orders", headers=headers)
+        tokens = ServiceTokens(app.state.settings.internal_token_secret.get_secret_value(), GATEWAY)
+
+        def sign(request: httpx.Request) -> httpx.Request:
+            request.headers.setdefault("Authorization", f"Bearer {tokens.token()}")
+            return request
+
+        headers = {"X-User-Id": str(self.user_id), "X-User-Role": role}
+        super().__init__(transport=httpx.ASGITransport(app), base_url="http://orders", headers=headers, auth=sign)
 
     async def place(self, **more: Any) -> dict[str, Any]:
         """A new order of this user."""

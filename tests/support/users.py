@@ -74,7 +74,7 @@ class Gateway:
         return await self.http.request(method, path, headers=headers, **request)
 
 
-def settings_for(database_url: str, rabbitmq_url: str = NO_BROKER) -> Settings:
+def settings_for(database_url: str, rabbitmq_url: str = NO_BROKER, **more: Any) -> Settings:
     """Hashing costs next to nothing here."""
     return Settings(
         environment="development",
@@ -84,6 +84,7 @@ def settings_for(database_url: str, rabbitmq_url: str = NO_BROKER) -> Settings:
         argon2_time_cost=1,
         argon2_memory_kib=8,
         argon2_parallelism=1,
+        **more,
     )
 
 

@@ -1,43 +1,49 @@
-"""The orders service in this process, on a database of its own for each test."""
+"""The orders service in this process. Most tests share it: each has users of its own."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import structlog
 from fastapi import FastAPI
 
 from shared.db import Database
 from tests.support.backends.databases import NewDatabase
 from tests.support.orders import Visitor, running, settings_of
+from tests.support.patience import patient, patiently
+from tests.support.plain_logs import plain_logs
 
 
-@pytest.fixture(scope="session", autouse=True)
-def plain_logs() -> Iterator[None]:
-    """structlog's own default draws each traceback with all its variables, which takes seconds."""
-    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
-    yield
-    structlog.reset_defaults()
+@pytest.fixture(autouse=True)
+def quick_and_patient() -> Iterator[None]:
+    with plain_logs(), patient():
+        yield
 
 
-@pytest.fixture
-def database_url(new_database: NewDatabase) -> Iterator[str]:
-    url = new_database("orders")
-    yield url
-    new_database.drop(url)
+@pytest.fixture(scope="session")
+def database_url(new_database: NewDatabase) -> str:
+    return new_database("orders")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def app(database_url: str) -> AsyncIterator[FastAPI]:
     """The service without a broker."""
-    async with running(settings_of(database_url)) as app:
+    async with patiently(running(settings_of(database_url))) as app:
+        yield app
+
+
+@pytest.fixture(scope="session")
+async def impatient_app(database_url: str) -> AsyncIterator[FastAPI]:
+    """The same, hardly waiting for locks."""
+    async with patiently(running(settings_of(database_url, lock_timeout_s=0.2))) as app:
         yield app
 
 
 @pytest.fixture
-async def impatient_app(database_url: str) -> AsyncIterator[FastAPI]:
-    """The same, hardly waiting for locks."""
-    async with running(settings_of(database_url, lock_timeout_s=0.2)) as app:
+async def alone(new_database: NewDatabase) -> AsyncIterator[FastAPI]:
+    """A service on an empty database that no other test uses."""
+    url = new_database("orders")
+    async with running(settings_of(url)) as app:
         yield app
+    new_database.drop(url)
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ async def _post(user: Visitor, key: str, currency: str = "EUR") -> httpx.Respons
     return await user.post("/v1/orders", json=BODY | {"currency": currency}, headers={"Idempotency-Key": key})
 
 
-async def _count(db: Database, table: str) -> int:
-    count: int = await db.pool.fetchval(f"SELECT count(*) FROM {table}")
+async def _count(user: Visitor, db: Database, table: str) -> int:
+    """This user's rows."""
+    count: int = await db.pool.fetchval(f"SELECT count(*) FROM {table} WHERE user_id = $1", user.user_id)
     return count
 
 
@@ -27,7 +28,7 @@ async def test_a_repetition_is_answered_with_the_first_order(user: Visitor, db: 
     assert first.headers["Location"] == second.headers["Location"]
     assert "Idempotent-Replayed" not in first.headers
     assert second.headers["Idempotent-Replayed"] == "true"
-    assert await _count(db, "orders") == await _count(db, "outbox") == 1
+    assert await _count(user, db, "orders") == await _count(user, db, "outbox") == 1
 
 
 async def test_fifty_at_once_place_one_order(user: Visitor, db: Database) -> None:
@@ -36,7 +37,7 @@ async def test_fifty_at_once_place_one_order(user: Visitor, db: Database) -> Non
     assert {response.status_code for response in responses} == {201}
     assert len({response.json()["id"] for response in responses}) == 1
     assert sum("Idempotent-Replayed" in response.headers for response in responses) == 49
-    assert await _count(db, "orders") == await _count(db, "outbox") == 1
+    assert await _count(user, db, "orders") == await _count(user, db, "outbox") == 1
 
 
 async def test_another_body_under_the_key_is_refused(user: Visitor, db: Database) -> None:
@@ -45,18 +46,20 @@ async def test_another_body_under_the_key_is_refused(user: Visitor, db: Database
     response = await _post(user, "k", "USD")
     assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_reused")
     assert response.json()["errors"][0]["field"] == "Idempotency-Key"
-    assert await _count(db, "orders") == 1
+    assert await _count(user, db, "orders") == 1
 
 
 async def test_keys_belong_to_their_user(app: FastAPI, user: Visitor, db: Database) -> None:
     """Two users with the same key place an order each."""
-    first, second = await _post(user, "k"), await _post(Visitor(app), "k")
+    other = Visitor(app)
+    first, second = await _post(user, "k"), await _post(other, "k")
     assert first.json()["id"] != second.json()["id"]
-    assert await _count(db, "orders") == 2
+    assert await _count(user, db, "orders") == await _count(other, db, "orders") == 1
 
 
-async def test_a_refused_order_leaves_its_key_free(user: Visitor, db: Database) -> None:
+async def test_a_refused_order_leaves_its_key_free(alone: FastAPI) -> None:
     """The key is stored with the order or not at all."""
+    user, db = Visitor(alone), alone.state.db
     await db.pool.execute("ALTER TABLE outbox ADD CONSTRAINT refuse CHECK (false)")
     assert (await _post(user, "k")).status_code == 500
     await db.pool.execute("ALTER TABLE outbox DROP CONSTRAINT refuse")
@@ -84,20 +87,22 @@ async def test_while_the_first_is_in_flight_the_second_waits_only_so_long(impati
 async def test_a_key_is_free_again_after_a_day(user: Visitor, db: Database) -> None:
     """Used once more, even with another body, it places a second order and stands for that."""
     first = await _post(user, "k")
-    await db.pool.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
+    expire = "UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE user_id = $1"
+    await db.pool.execute(expire, user.user_id)
     second, third = await _post(user, "k", "USD"), await _post(user, "k", "USD")
     assert first.json()["id"] != second.json()["id"] == third.json()["id"]
     assert "Idempotent-Replayed" not in second.headers
-    assert await _count(db, "idempotency_keys") == 1
+    assert await _count(user, db, "idempotency_keys") == 1
 
 
-async def test_expired_keys_are_taken_away_in_passing(app: FastAPI, user: Visitor, db: Database) -> None:
+async def test_expired_keys_are_taken_away_in_passing(alone: FastAPI) -> None:
     """Each new key takes two expired ones with it, whosever they are, and none that still holds."""
+    user, db = Visitor(alone), alone.state.db
     for key in ("a", "b", "c"):
-        await _post(Visitor(app), key)
+        await _post(Visitor(alone), key)
     await db.pool.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
     await _post(user, "d")
-    assert await _count(db, "idempotency_keys") == 2
+    assert await db.pool.fetchval("SELECT count(*) FROM idempotency_keys") == 2
     await _post(user, "e")
     assert {row["key"] for row in await db.pool.fetch("SELECT key FROM idempotency_keys")} == {"d", "e"}
 

@@ -13,8 +13,10 @@ from shared.db import Database
 from tests.support.orders import Visitor
 
 
-async def _changes(db: Database) -> list[events.OrderChanged]:
-    rows = await db.pool.fetch("SELECT type, payload FROM outbox WHERE type <> 'order.created' ORDER BY id")
+async def _changes(db: Database, user: Visitor) -> list[events.OrderChanged]:
+    """Of this user's orders."""
+    query = "SELECT type, payload FROM outbox WHERE type <> 'order.created' AND user_id = $1 ORDER BY id"
+    rows = await db.pool.fetch(query, user.user_id)
     changes: list[Any] = [msgspec.json.decode(row["payload"], type=events.EVENTS[row["type"]]) for row in rows]
     return changes
 
@@ -27,7 +29,7 @@ async def test_an_order_is_paid_and_shipped(user: Visitor, admin: Visitor, db: D
     assert [paid["status"], shipped["status"]] == ["paid", "shipped"]
     assert placed["updated_at"] < paid["updated_at"] < shipped["updated_at"]
     assert shipped == placed | {"status": "shipped", "updated_at": shipped["updated_at"]}
-    first, second = await _changes(db)
+    first, second = await _changes(db, user)
     assert (type(first), first.previous_status) == (events.OrderPaid, "created")
     assert (type(second), second.previous_status) == (events.OrderShipped, "paid")
     assert (str(second.order_id), second.user_id, second.currency, second.total, second.mail) == (
@@ -44,7 +46,7 @@ async def test_an_order_can_be_cancelled_until_it_ships(user: Visitor, db: Datab
         await user.post(f"/v1/orders/{placed['id']}/pay")
     response = await user.post(f"/v1/orders/{placed['id']}/cancel")
     assert (response.status_code, response.json()["status"]) == (200, "cancelled")
-    assert (await _changes(db))[-1].previous_status == ("paid" if paid else "created")
+    assert (await _changes(db, user))[-1].previous_status == ("paid" if paid else "created")
 
 
 async def test_a_repeated_command_changes_nothing(user: Visitor, db: Database) -> None:
@@ -53,7 +55,7 @@ async def test_a_repeated_command_changes_nothing(user: Visitor, db: Database) -
     first = await user.post(f"/v1/orders/{placed['id']}/pay")
     second = await user.post(f"/v1/orders/{placed['id']}/pay")
     assert first.json() == second.json()
-    assert len(await _changes(db)) == 1
+    assert len(await _changes(db, user)) == 1
 
 
 async def test_a_wrong_step_names_both_states(user: Visitor, admin: Visitor, db: Database) -> None:
@@ -63,7 +65,7 @@ async def test_a_wrong_step_names_both_states(user: Visitor, admin: Visitor, db:
     assert (response.status_code, response.json()["code"]) == (409, "wrong_state")
     assert "created" in response.json()["detail"]
     assert "shipped" in response.json()["detail"]
-    assert await _changes(db) == []
+    assert await _changes(db, user) == []
 
 
 async def test_twenty_payments_at_once_are_one(user: Visitor, db: Database) -> None:
@@ -71,7 +73,7 @@ async def test_twenty_payments_at_once_are_one(user: Visitor, db: Database) -> N
     placed = await user.place()
     responses = await asyncio.gather(*(user.post(f"/v1/orders/{placed['id']}/pay") for _ in range(20)))
     assert {response.status_code for response in responses} == {200}
-    assert len(await _changes(db)) == 1
+    assert len(await _changes(db, user)) == 1
 
 
 async def test_contradicting_commands_at_once_leave_a_legal_history(
@@ -83,7 +85,9 @@ async def test_contradicting_commands_at_once_leave_a_legal_history(
     calls = [call for _ in range(5) for call in (user.post(f"{path}/pay"), user.post(f"{path}/cancel"))]
     responses = await asyncio.gather(*calls, *(admin.post(f"{path}/ship") for _ in range(5)))
     assert {response.status_code for response in responses} <= {200, 409}
-    history = [change.type.removeprefix("order.") for change in sorted(await _changes(db), key=lambda c: c.changed_at)]
+    history = [
+        change.type.removeprefix("order.") for change in sorted(await _changes(db, user), key=lambda c: c.changed_at)
+    ]
     assert history in (["cancelled"], ["paid", "cancelled"], ["paid", "shipped"])
     assert (await user.get(path)).json()["status"] == history[-1]
 
@@ -93,7 +97,7 @@ async def test_an_order_that_is_being_changed_is_waited_for_only_so_long(impatie
     user, db = Visitor(impatient_app), impatient_app.state.db
     placed = await user.place()
     async with db.connection() as connection, connection.transaction():
-        await connection.execute("SELECT FROM orders FOR UPDATE")
+        await connection.execute("SELECT FROM orders WHERE user_id = $1 FOR UPDATE", user.user_id)
         response = await user.post(f"/v1/orders/{placed['id']}/pay")
     assert response.status_code == 503
     assert "Retry-After" in response.headers

@@ -49,7 +49,7 @@ async def test_the_event_is_written_with_the_order(user: Visitor, db: Database) 
     trace = "0af7651916cd43dd8448eb211c80319c"
     response = await user.post("/v1/orders", json=BODY, headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
     order = response.json()
-    [row] = await db.pool.fetch("SELECT * FROM outbox")
+    [row] = await db.pool.fetch("SELECT * FROM outbox WHERE user_id = $1", user.user_id)
     event = msgspec.json.decode(row["payload"], type=events.OrderCreated)
     assert (row["user_id"], row["type"]) == (user.user_id, "order.created")
     assert row["dataschema"] == "urn:dashboard:event:order.created:1"
@@ -60,16 +60,18 @@ async def test_the_event_is_written_with_the_order(user: Visitor, db: Database) 
 
 
 @pytest.mark.parametrize("table", ["outbox", "order_items"])
-async def test_all_is_stored_or_nothing(user: Visitor, db: Database, table: str) -> None:
+async def test_all_is_stored_or_nothing(alone: FastAPI, table: str) -> None:
     """When one of the tables refuses its row, the client is told 500 and none of them has one."""
+    user, db = Visitor(alone), alone.state.db
     await db.pool.execute(f"ALTER TABLE {table} ADD CHECK (false)")
     assert (await user.post("/v1/orders", json=BODY)).status_code == 500
     for each in ("orders", "order_items", "outbox"):
         assert await db.pool.fetchval(f"SELECT count(*) FROM {each}") == 0
 
 
-async def test_a_failing_commit_is_no_success(user: Visitor, db: Database) -> None:
+async def test_a_failing_commit_is_no_success(alone: FastAPI) -> None:
     """What fails only at the commit is answered 5xx, and leaves nothing."""
+    user, db = Visitor(alone), alone.state.db
     await db.pool.execute("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$")
     await db.pool.execute(
         "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON orders "

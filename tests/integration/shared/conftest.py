@@ -12,6 +12,13 @@ from shared.db import Database
 from shared.producer import ProducerSettings
 from tests.support.backends import RabbitBackend
 from tests.support.backends.databases import NewDatabase
+from tests.support.patience import patient
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    with patient():
+        yield
 
 
 @pytest.fixture

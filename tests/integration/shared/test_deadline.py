@@ -29,6 +29,7 @@ async def test_a_deadline_cancels_the_statement_in_the_server(postgres: Postgres
     settings = DatabaseSettings(environment="development", database_url=postgres.url, pool_size=1)
     mark = f"m{uuid4().hex}"
     async with Database.open(settings) as db:
+        await db.ping()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3), db.connection(0.3) as connection:
                 await connection.fetch(f"SELECT pg_sleep(600) AS {mark}")
@@ -36,7 +37,7 @@ async def test_a_deadline_cancels_the_statement_in_the_server(postgres: Postgres
         async def stopped() -> bool:
             return await running(settings.database_url, mark) == 0
 
-        await eventually(stopped, 10)
+        await eventually(stopped)
         await db.ping()
 
 

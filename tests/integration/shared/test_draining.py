@@ -35,7 +35,9 @@ class App:
 
 class Running:
     def __init__(self, app: App, drain_s: float) -> None:
-        config = uvicorn.Config(app, port=0, lifespan="off", http=GuardedProtocol, ws="none", log_config=None)
+        config = uvicorn.Config(
+            app, port=0, lifespan="off", http=GuardedProtocol, ws="none", log_config=None, timeout_keep_alive=600
+        )
         config.load()
         self.app = app
         self.server = Server(config, drain_s)

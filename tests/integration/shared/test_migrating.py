@@ -41,8 +41,11 @@ def database(new_database: NewDatabase) -> Iterator[str]:
     new_database.drop(url)
 
 
-async def test_a_migration_that_gets_no_lock_gives_way(database: str) -> None:
+async def test_a_migration_that_gets_no_lock_gives_way(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """While it waits others wait behind it, so it gives up soon, lets them pass, and tries again until it succeeds."""
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "300ms")
+    monkeypatch.setattr(migrations, "LOCK_PAUSE_S", 0.1)
+    monkeypatch.setattr(migrations, "LOCK_ATTEMPTS", 10_000)  # however slow the rest of this test is
     await asyncio.to_thread(migrations.migrate, "orders", database, "0001")
     holder, other = await asyncpg.connect(database), await asyncpg.connect(database)
     async with holder.transaction():

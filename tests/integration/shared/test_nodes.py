@@ -21,12 +21,15 @@ from shared.producer import ProducerSettings
 from shared.relay import Relay
 from tests.support.backends import RabbitBackend
 from tests.support.link import Link
+from tests.support.patience import PATIENCE_S
 from tests.support.waiting import eventually
 
 NOBODY = "127.0.0.1:1"
 
 
 class Hasty(Relay):
+    CONNECT_TIMEOUT_S = PATIENCE_S
+    PUBLISH_TIMEOUT_S = PATIENCE_S
     RECONNECT_S = 0.05
 
 
@@ -50,7 +53,7 @@ async def test_the_relay_goes_on_with_another_node(
             user_id = uuid4()
             async with db.begin() as session:
                 await outbox.add(session, events.UserDeleted(user_id=user_id, revision=1, deleted_at=now()))
-            async with asyncio.timeout(30), queue.iterator(no_ack=True) as messages:
+            async with asyncio.timeout(120), queue.iterator(no_ack=True) as messages:
                 async for message in messages:
                     if message.headers["subject"] == str(user_id):
                         break
@@ -78,7 +81,7 @@ async def test_the_workers_connection_comes_back_at_another_node(rabbitmq: Rabbi
             underlying = await connection.connect()
             for gone in links:
                 await gone.cut()
-                await eventually(lambda: _works(underlying))
+                await eventually(lambda: _works(underlying), within=120)
                 await gone.mend()
 
 

@@ -39,6 +39,6 @@ async def test_a_listener_is_woken_by_the_commit(db: Database, database_url: str
     await listener.add_listener(outbox.CHANNEL, lambda *args: hints.put_nowait(str(args[2])))
     async with db.connection() as connection:
         await connection.executemany(outbox.INSERT, [outbox.row(EVENT) for _ in range(3)])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await hints.get() == outbox.CHANNEL
     await listener.close()

@@ -4,20 +4,28 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 import aio_pika
 import pytest
 
 from shared import topology
 from tests.support.backends import RabbitBackend
-from tests.support.backends.vhosts import empty_vhost
+from tests.support.backends.vhosts import Vhosts
+
+
+@pytest.fixture(scope="module")
+def vhosts(rabbitmq: RabbitBackend) -> Iterator[Vhosts]:
+    with closing(Vhosts(rabbitmq)) as vhosts:
+        yield vhosts
 
 
 @pytest.fixture
-def vhost_url(rabbitmq: RabbitBackend) -> Iterator[str]:
+def vhost_url(vhosts: Vhosts) -> Iterator[str]:
     """An empty virtual host."""
-    with empty_vhost(rabbitmq) as url:
-        yield url
+    url = vhosts.take()
+    yield url
+    vhosts.give_back(url)
 
 
 async def test_it_is_declared_twice_without_harm(vhost_url: str) -> None:

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from services.local.spancatcher import Catcher
 from services.local.traces import Traces
-from shared import tracing
+from shared import trace_export, tracing
 from shared.settings import ServiceSettings
 from shared.telemetry import Trace, current_trace
 from shared.trace_export import QUEUE, Outbox
@@ -60,8 +60,10 @@ def exporting(endpoint: str) -> ServiceSettings:
     return ServiceSettings(environment="development", otel_exporter_otlp_endpoint=endpoint)
 
 
-def test_spans_arrive(collector: str, traces: Traces) -> None:
+def test_spans_arrive(collector: str, traces: Traces, monkeypatch: pytest.MonkeyPatch) -> None:
     """In batches while the process lives, and what is left when it ends."""
+    monkeypatch.setattr(trace_export, "TIMEOUT_S", 60.0)  # the machine may be busy
+    monkeypatch.setattr(trace_export, "LAST_WORDS_S", 60.0)
     with tracing.exporting("orders", exporting(collector)):
         work(600)
         wait_until(lambda: len(traces.get(HERE.trace_id)) >= 512)
@@ -76,8 +78,10 @@ def test_without_a_collector_nothing_is_recorded() -> None:
         assert not tracing.is_on()
 
 
-def test_a_collector_that_is_away_costs_spans_alone() -> None:
+def test_a_collector_that_is_away_costs_spans_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are counted; whoever works does not wait, and the process ends."""
+    monkeypatch.setattr(trace_export, "EVERY_MS", 50)
+    monkeypatch.setattr(trace_export, "TIMEOUT_S", 0.2)
     before = count("trace_spans_lost_total")
     outbox = Outbox("orders", "http://127.0.0.1:1")
     with tracing.recording(outbox.add, share=1):
@@ -86,8 +90,12 @@ def test_a_collector_that_is_away_costs_spans_alone() -> None:
     outbox.close()
 
 
-def test_a_collector_that_hangs_costs_what_does_not_fit_into_the_queue(silent: str) -> None:
-    """However much is recorded meanwhile, the queue stays as long as it may be."""
+def test_a_collector_that_hangs_costs_what_does_not_fit_into_the_queue(
+    silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much is recorded meanwhile, the queue stays as long as it may be, and the process ends."""
+    monkeypatch.setattr(trace_export, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(trace_export, "LAST_WORDS_S", 0.1)
     outbox = Outbox("orders", silent)
     with tracing.recording(outbox.add, share=1):
         work(3 * QUEUE)

@@ -1,18 +1,26 @@
 """The users service in this process, on databases of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from fastapi import FastAPI
 
 from shared.db import Database
 from tests.support.backends.databases import NewDatabase
+from tests.support.patience import patient, patiently
+from tests.support.plain_logs import plain_logs
 from tests.support.users import Gateway, serving, settings_for
+
+
+@pytest.fixture(autouse=True)
+def quick_and_patient() -> Iterator[None]:
+    with plain_logs(), patient():
+        yield
 
 
 @pytest.fixture(scope="session")
 async def service(new_database: NewDatabase) -> AsyncIterator[tuple[FastAPI, Gateway]]:
-    async with serving(settings_for(new_database("users"))) as running:
+    async with patiently(serving(settings_for(new_database("users")))) as running:
         yield running
 
 

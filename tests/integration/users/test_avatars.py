@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 import psutil
 import pytest
+from fastapi import FastAPI
 
 from services.users import pictures
 from services.users.errors import TooManyPictures
@@ -18,8 +19,15 @@ from shared.ids import new_id
 from shared.limits import MAX_PICTURE_BYTES
 from tests.support.backends.databases import NewDatabase
 from tests.support.drawn import BLUE, RED, SCRIPT, bomb, opened, picture
+from tests.support.patience import PATIENCE_S
 from tests.support.users import Gateway, Person, serving, settings_for
 from tests.support.waiting import eventually
+
+
+@pytest.fixture(autouse=True)
+def time_for_decoders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine may be busy."""
+    monkeypatch.setattr(Pictures, "TIMEOUT_S", PATIENCE_S)
 
 
 async def put(gateway: Gateway, person: Person, content: bytes, kind: str = "image/png") -> httpx.Response:
@@ -93,6 +101,17 @@ async def test_how_long_it_may_be_kept(gateway: Gateway) -> None:
     assert larger.status_code == 200
 
 
+@pytest.fixture(scope="module")
+async def pictured(service: tuple[FastAPI, Gateway]) -> tuple[Person, str]:
+    """Somebody with a picture, and its address."""
+    gateway = service[1]
+    person = await gateway.register()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pictures, "TIMEOUT_S", PATIENCE_S)
+        answer = await put(gateway, person, picture())
+    return person, answer.raise_for_status().json()["avatar_url"]
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "status"),
     [
@@ -107,10 +126,11 @@ async def test_how_long_it_may_be_kept(gateway: Gateway) -> None:
     ],
     ids=["script", "bomb", "cut off", "empty", "gif", "text", "svg", "too large"],
 )
-async def test_what_is_refused(gateway: Gateway, content: bytes, kind: str, status: int) -> None:
+async def test_what_is_refused(
+    gateway: Gateway, pictured: tuple[Person, str], content: bytes, kind: str, status: int
+) -> None:
     """By a problem, and the picture from before stays."""
-    person = await gateway.register()
-    before = (await put(gateway, person, picture())).json()["avatar_url"]
+    person, before = pictured
     answer = await put(gateway, person, content, kind)
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
     assert (await gateway.call(person, "GET", "/v1/me")).json()["avatar_url"] == before
@@ -194,7 +214,7 @@ async def test_a_decoder_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TooManyPictures):
         await Pictures(settings).thumbnails(picture())
     assert not hanging()
-    monkeypatch.setattr(Pictures, "TIMEOUT_S", 60)
+    monkeypatch.setattr(Pictures, "TIMEOUT_S", PATIENCE_S)
     given_up = asyncio.create_task(Pictures(settings).thumbnails(picture()))
     await eventually(hanging)
     given_up.cancel()

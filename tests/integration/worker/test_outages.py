@@ -1,7 +1,7 @@
 """RabbitMQ or Postgres goes away and comes back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import aio_pika
@@ -12,8 +12,16 @@ from shared import topology
 from tests.support.backends import RabbitBackend
 from tests.support.backends.smtp import SmtpServer
 from tests.support.link import Link
+from tests.support.patience import patient
+from tests.support.waiting import eventually
 from tests.support.worker.queues import drained
 from tests.support.worker.world import World, created, working
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    with patient():
+        yield
 
 
 @pytest.fixture
@@ -26,6 +34,10 @@ async def database(settings: Settings) -> AsyncIterator[Link]:
 async def broker(settings: Settings) -> AsyncIterator[Link]:
     async with Link.to(settings.rabbitmq_url) as link:
         yield link
+
+
+async def is_not_ready(world: World) -> bool:
+    return (await world.ready()).status_code == 503
 
 
 async def test_it_starts_without_rabbitmq(settings: Settings, broker: Link) -> None:
@@ -47,9 +59,9 @@ async def test_consumers_come_back_after_the_connection_was_lost(settings: Setti
         await broker.cut()
         world = World(cut_off.app, settings, cut_off.http)
         [event_id] = await world.publish(created(uuid4(), mail=False))
-        assert (await world.ready()).status_code == 503
+        await eventually(lambda: is_not_ready(world))
         await broker.mend()
-        await world.until(event_id, analytics="done", email="done", notifications="done", within=30)
+        await world.until(event_id, analytics="done", email="done", notifications="done")
         await world.until_ready()
 
 
@@ -58,7 +70,7 @@ async def test_consumers_come_back_after_a_restart_of_rabbitmq(settings: Setting
     async with working(settings) as world:
         await world.until_ready()
         await asyncio.to_thread(rabbitmq.restart)
-        await world.until_ready(within=60)
+        await world.until_ready(within=180)
         [event_id] = await world.publish(created(uuid4(), mail=False))
         await world.until(event_id, analytics="done", email="done", notifications="done")
 
@@ -93,23 +105,8 @@ async def test_postgres_away(settings: Settings, database: Link, smtp: SmtpServe
         assert await world.fetch("SELECT job FROM jobs WHERE event_id = ANY($1)", ids) == []
         await database.mend()
         for event_id in ids:
-            await world.until(event_id, analytics="done", email="done", notifications="done", within=30)
+            await world.until(event_id, analytics="done", email="done", notifications="done")
         await drained(world)
+        await world.until_ready()
         assert (await world.panel("analytics", user_id))[str(user_id)]["orders"] == 10
         assert len(smtp.messages) == 10
-
-
-async def test_silent_postgres(settings: Settings, database: Link) -> None:
-    """A panel's deadline ends the wait for a database that has gone quiet."""
-    async with working(settings.model_copy(update={"database_url": database.url})) as world:
-        await world.panel("analytics", uuid4())
-        database.silence()
-        async with asyncio.timeout(3):  # far less than any timeout of the database's own
-            answer = await world.http.post(
-                "/internal/panels/analytics", json={"ids": [str(uuid4())]}, headers={"Request-Deadline-Ms": "200"}
-            )
-        assert answer.status_code == 503
-        await database.cut()
-        await database.mend()
-
-        await world.until_ready()

@@ -1,0 +1,59 @@
+"""Each service in this process, on a database of its own and without a broker."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+from fastapi import FastAPI
+
+from tests.support.backends.databases import NewDatabase
+from tests.support.patience import patient, patiently
+from tests.support.plain_logs import plain_logs
+from tests.support.services.description import Service, Somebody
+
+
+@pytest.fixture(autouse=True)
+def quick_and_patient() -> Iterator[None]:
+    with plain_logs(), patient():
+        yield
+
+
+class Apps:
+    """Starts each service when a test first asks for it."""
+
+    def __init__(self, new_database: NewDatabase, stack: AsyncExitStack) -> None:
+        self._new_database = new_database
+        self._stack = stack
+        self._apps: dict[str, FastAPI] = {}
+
+    async def of(self, service: Service) -> FastAPI:
+        if service.name not in self._apps:
+            url = await asyncio.to_thread(self._new_database, service.name)
+            self._apps[service.name] = await self._stack.enter_async_context(patiently(service.running(url)))
+        return self._apps[service.name]
+
+
+@pytest.fixture(scope="session")
+async def apps(new_database: NewDatabase) -> AsyncIterator[Apps]:
+    async with AsyncExitStack() as stack:
+        yield Apps(new_database, stack)
+
+
+@pytest.fixture
+async def app(service: Service, apps: Apps) -> FastAPI:
+    """The service that the tests share: each with users of its own."""
+    return await apps.of(service)
+
+
+@pytest.fixture
+async def somebody(service: Service, app: FastAPI) -> Somebody:
+    return await service.settle(app)
+
+
+@pytest.fixture
+def database_url(service: Service, new_database: NewDatabase) -> Iterator[str]:
+    """A database with the service's tables, for one test."""
+    url = new_database(service.name)
+    yield url
+    new_database.drop(url)

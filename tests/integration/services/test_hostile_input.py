@@ -1,0 +1,96 @@
+"""Whatever a service is sent, past the gateway: the answer is the client's fault and says so."""
+
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from shared.identity import SESSION_ID_HEADER, USER_ID_HEADER, USER_ROLE_HEADER
+from tests.support import hostile
+from tests.support.services.description import Call, Service, Somebody
+from tests.support.services.every import EVERY, each
+
+NAMES = ("x", "%00", "%F0%9F%99%82", "00000000", "/", "1" * 5000)
+UNREADABLE: list[dict[str, Any]] = [
+    {USER_ID_HEADER: "x"},
+    {USER_ID_HEADER: ""},
+    {USER_ROLE_HEADER: "root"},
+    {USER_ROLE_HEADER: ""},
+    {SESSION_ID_HEADER: "x"},
+    {SESSION_ID_HEADER: "\u00e9".encode("latin-1")},
+]
+
+
+@pytest.fixture
+def admin(app: FastAPI, somebody: Somebody) -> Somebody:
+    """May call everything."""
+    return Somebody(app, somebody.user_id, "admin")
+
+
+async def assert_nothing_made(service: Service, somebody: Somebody) -> None:
+    for path in service.own:
+        answer = await somebody.get(path)
+        assert (answer.status_code, answer.json()["items"]) == (200, []), path
+
+
+@pytest.fixture
+def newcomer(app: FastAPI) -> Somebody:
+    """An administrator who has nothing."""
+    return Somebody(app, role="admin")
+
+
+@each
+@hostile.bodies
+async def test_bodies_that_are_no_request(service: Service, admin: Somebody, newcomer: Somebody, body: bytes) -> None:
+    """4xx as a problem on every route that takes one, from those who have an account, and nothing is made of it."""
+    await hostile.refuses_body(admin.request, body, service.taking_json)
+    await hostile.refuses_body(newcomer.request, body, service.taking_json)
+    await assert_nothing_made(service, newcomer)
+
+
+@each
+@hostile.pages
+async def test_pages_that_no_list_has(service: Service, newcomer: Somebody, page: str) -> None:
+    """A billion rows, or behind a cursor that does not exist."""
+    await hostile.refuses_page(newcomer.request, page, service.lists)
+
+
+@pytest.mark.parametrize("service", [one for one in EVERY if list(one.wrong())], ids=str)
+async def test_values_that_are_no_value_for_the_field(service: Service, newcomer: Somebody) -> None:
+    """422 that names the field, and nothing is made of it."""
+    for path, field, body in service.wrong():
+        answer = await newcomer.post(path, json=body)
+        hostile.assert_refused(answer, 422)
+        assert any(field in error["field"] for error in answer.json()["errors"]), (field, answer.text)
+    await assert_nothing_made(service, newcomer)
+
+
+@each
+async def test_paths_that_name_nothing(service: Service, newcomer: Somebody) -> None:
+    """404 or 422 as a problem."""
+    for method, path in service.naming:
+        for name in NAMES:
+            hostile.assert_refused(await newcomer.request(method, path.format(name)), 404, 422)
+
+
+@each
+@pytest.mark.parametrize("headers", UNREADABLE, ids=repr)
+async def test_an_identity_that_cannot_be_read(service: Service, somebody: Somebody, headers: dict[str, Any]) -> None:
+    """401: the gateway did not say who is calling."""
+    read = service.read
+    assert (await read.by(somebody)).status_code == 200
+    assert (await Call(read.method, read.path, {"headers": headers}).by(somebody)).status_code == 401
+
+
+@each
+async def test_a_body_without_end(service: Service, app: FastAPI, admin: Somebody) -> None:
+    """413 as soon as it is too large; what follows is not even taken."""
+    most = app.state.settings.max_body_bytes
+    for method, path in service.taking_json:
+        await hostile.refuses_endless_body(admin.request, method, path, most)
+
+
+@each
+async def test_only_the_gateways_own_token_opens(service: Service, app: FastAPI) -> None:
+    """Without a signature, by another key, expired, for another audience, a user's: 401, whoever the headers name."""
+    await hostile.refuses_forged_tokens(app, service.guarded)

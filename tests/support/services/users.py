@@ -1,0 +1,83 @@
+"""The users service, for the tests that every service has in common."""
+
+from collections.abc import Mapping
+from uuid import uuid4
+
+from fastapi import FastAPI
+
+from services.users.main import create_app
+from services.users.models import User
+from shared.takeout import PATH as EXPORT
+from tests.support.services.description import Call, Service, Somebody, Thing
+from tests.support.users import PASSWORD, settings_for
+
+AUDIT = "/v1/admin/audit"
+ENTRY = {"action": "POST /v1/orders/{id}/ship", "subject_id": str(uuid4()), "detail": "id=1"}
+NDJSON = {"headers": {"Accept": "application/x-ndjson"}}
+
+
+def registration() -> Call:
+    return Call(
+        "POST", "/v1/users", {"json": {"email": f"{uuid4().hex}@example.com", "name": "Eve", "password": PASSWORD}}
+    )
+
+
+async def settle(app: FastAPI) -> Somebody:
+    """Registered and logged in."""
+    registered = (await registration().by(Somebody(app))).raise_for_status().json()
+    form = {"username": registered["email"], "password": PASSWORD}
+    tokens = (await Somebody(app).post("/v1/tokens", data=form)).raise_for_status().json()
+    return Somebody(app, registered["id"], email=registered["email"], refresh_token=tokens["refresh_token"])
+
+
+def calls(somebody: Somebody, panel_headers: Mapping[str, str]) -> list[Call]:
+    return [
+        Call("GET", "/v1/me"),
+        Call("PATCH", "/v1/me", {"json": {"name": "Countess"}}),
+        registration(),
+        Call("POST", "/v1/tokens", {"data": {"username": somebody.has["email"], "password": PASSWORD}}),
+        Call("POST", "/v1/tokens/refresh", {"json": {"refresh_token": somebody.has["refresh_token"]}}),
+        Call("GET", f"/v1/users/{uuid4()}", role="support"),
+        Call("GET", f"/v1/users/{somebody.user_id}/avatar"),
+        Call("GET", "/v1/users", role="admin"),
+        Call("GET", "/v1/users", NDJSON, role="admin"),
+        Call("GET", "/v1/users/count", role="admin"),
+        Call("GET", AUDIT, role="admin"),
+        Call("POST", "/internal/audit", {"json": ENTRY}, role="admin"),
+        Call("GET", EXPORT),
+        *USERS.panels_of(somebody, panel_headers),
+    ]
+
+
+USERS = Service(
+    name="users",
+    metadata=User.metadata,
+    create_app=create_app,
+    settings=settings_for,
+    settle=settle,
+    calls=calls,
+    read=Call("GET", "/v1/me"),
+    write=registration,
+    panels=("user",),
+    taking_json=(
+        ("POST", "/v1/users"),
+        ("PATCH", "/v1/me"),
+        ("POST", "/v1/tokens/refresh"),
+        ("POST", "/internal/panels/user"),
+    ),
+    lists=("/v1/users", AUDIT),
+    own=(),
+    naming=(("GET", "/v1/users/{}"),),
+    guarded=(("GET", "/v1/me"), ("DELETE", "/v1/me"), ("POST", "/v1/users"), ("GET", "/v1/users"), ("GET", AUDIT)),
+    things=(
+        Thing(
+            "users",
+            """
+            INSERT INTO users (id, email, name, password_hash, role, revision, created_at, updated_at)
+            VALUES ($2, $1::uuid || '@example.com', 'x', '-', 'user', 1, now(), now())
+            """,
+            [Call("GET", "/v1/users/{}")],
+            looks=False,
+        ),
+    ),
+)
