@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ SLEEPS = {"time.sleep", "asyncio.sleep"}
 
 def _name(path: Path) -> str:
     return str(path.relative_to(TESTS.parent))
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes())
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
@@ -88,7 +94,7 @@ def test_no_module_imports_a_test() -> None:
     wrong = {
         f"{_name(path)} imports {module}"
         for path in MODULES
-        for module in imported(ast.parse(path.read_bytes()))
+        for module in imported(_tree(path))
         if belongs_to_pytest(module)
     }
     assert not wrong
@@ -97,5 +103,5 @@ def test_no_module_imports_a_test() -> None:
 def test_no_test_sleeps() -> None:
     """It waits for a condition (`tests/support/waiting.py`): a time is too long on most machines, and too short on a
     busy one."""
-    wrong = [f"{_name(path)}:{line}" for path in WAITING for line in sleeps(ast.parse(path.read_bytes()))]
+    wrong = [f"{_name(path)}:{line}" for path in WAITING for line in sleeps(_tree(path))]
     assert not wrong
