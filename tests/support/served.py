@@ -3,13 +3,18 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
+import httpx
 import uvicorn
 from fastapi import FastAPI
 
 from shared.connection import GuardedProtocol
 from shared.serve import Server
 from tests.support.waiting import eventually
+
+CLIENT_TIMEOUT_S = 120.0
+"""httpx gives up after 5 s, which a busy machine may take for a step."""
 
 
 @contextlib.asynccontextmanager
@@ -18,15 +23,32 @@ async def listening(app: FastAPI) -> AsyncIterator[int]:
     config = uvicorn.Config(
         app, port=0, lifespan="off", http=GuardedProtocol, ws="none", log_config=None, access_log=False
     )
+    config.load()
     server = Server(config)
-    task = asyncio.create_task(server.serve())
-    await eventually(lambda: server.started)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    ticking = asyncio.create_task(server.main_loop())
     try:
         port: int = server.servers[0].sockets[0].getsockname()[1]
         yield port
     finally:
-        server.should_exit = True
-        await task
+        ticking.cancel()
+        await asyncio.wait([ticking])
+        await _closed(server)
+
+
+async def _closed(server: Server) -> None:
+    """As the server's own shutdown, without its pauses: here nobody connects at the last moment."""
+    for listener in server.servers:
+        listener.close()
+    for connection in list(server.server_state.connections):
+        connection.shutdown()
+    await eventually(lambda: not server.server_state.connections and not server.server_state.tasks)
+
+
+def client(**settings: Any) -> httpx.AsyncClient:
+    """Waits longer than any step takes on a busy machine."""
+    return httpx.AsyncClient(timeout=CLIENT_TIMEOUT_S, **settings)
 
 
 async def exchange(port: int, request: bytes) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.served import client
 from tests.support.waiting import eventually
 
 
@@ -63,7 +64,7 @@ class Reader:
 @contextlib.asynccontextmanager
 async def reading(url: str, headers: Mapping[str, str]) -> AsyncIterator[Reader]:
     """A stream that is open within the block. Raises `httpx.HTTPStatusError` when it is refused."""
-    async with httpx.AsyncClient(timeout=60) as client, client.stream("GET", url, headers=dict(headers)) as response:
+    async with client() as http, http.stream("GET", url, headers=dict(headers)) as response:
         if response.status_code != 200:
             await response.aread()
         response.raise_for_status()

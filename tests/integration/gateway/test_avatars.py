@@ -36,6 +36,9 @@ async def world(start: Start, users_database: str, rabbitmq: RabbitBackend) -> A
         internal_token_secret=SecretStr(SECRET),
         database_url=users_database,
         rabbitmq_url="amqp://127.0.0.1:1/",
+        argon2_time_cost=1,
+        argon2_memory_kib=8,
+        argon2_parallelism=1,
     )
     app = create_app(settings)
     async with (
@@ -69,7 +72,7 @@ async def test_whoever_sets_a_picture_sees_it(world: World) -> None:
     assert await shown_url(world, user_id) is None
     seen = set()
     for colour in (RED, BLUE):
-        assert (await put(world, user_id, picture(size=(2000, 2000), colour=colour))).status_code == 200
+        assert (await put(world, user_id, picture(size=(600, 600), colour=colour))).status_code == 200
         seen.add(url := await shown_url(world, user_id))
         assert url
         shown = await world.client.get(f"{url}&size=256", headers=world.bearer())

@@ -91,7 +91,7 @@ async def test_the_age_of_a_panel_is_true(start: Start, rabbitmq: RabbitBackend)
         began = asyncio.get_running_loop().time()
         await _read(world, user_id)
         answered = asyncio.get_running_loop().time()
-        await eventually(lambda: asyncio.get_running_loop().time() > answered + 0.2)
+        await eventually(lambda: asyncio.get_running_loop().time() > answered + 0.05)
         asked = asyncio.get_running_loop().time()
         panels = await _read(world, user_id)
         shown = asyncio.get_running_loop().time()
@@ -162,8 +162,11 @@ async def test_a_read_that_began_before_an_event_is_not_kept(
         assert (await _read(world, user_id))["orders"]["data"] == ["after"]
 
 
-async def test_without_the_feed_nothing_comes_from_memory(start: Start, rabbitmq: RabbitBackend) -> None:
-    """When the feed is lost every dashboard is read anew, and readiness says so; when it is back, memory serves."""
+async def test_without_the_feed_nothing_comes_from_memory(
+    start: Start, rabbitmq: RabbitBackend, channel: AbstractChannel
+) -> None:
+    """When the feed is lost every dashboard is read from the services, and readiness says so. When it is back, which it
+    is by itself, memory serves and events drop panels again."""
     async with (
         Link.to(rabbitmq.url) as link,
         start(rabbitmq_url=link.url, feed_reconnect_s=0.05) as world,
@@ -184,21 +187,8 @@ async def test_without_the_feed_nothing_comes_from_memory(start: Start, rabbitmq
         await _read(world, user_id)
         await _read(world, user_id)
         assert _asked(world.orders, "orders") == 4
-
-
-async def test_rabbitmq_restarted(start: Start, rabbitmq: RabbitBackend) -> None:
-    """After a restart of the broker the feed is back by itself, and events drop panels again."""
-    async with start(rabbitmq_url=rabbitmq.url, feed_reconnect_s=0.05) as world:
-        await _connected(world)
-        await asyncio.to_thread(rabbitmq.stop)
-        await eventually(lambda: not world.gateway.cache.trusted)
-        await asyncio.to_thread(rabbitmq.start)
-        await _connected(world)
-        user_id = new_id()
-        await _read(world, user_id)
-        async with await aio_pika.connect(rabbitmq.url) as connection:
-            await _publish(await connection.channel(), "order.created", user_id)
-            await eventually(lambda: "orders" not in _kept(world, user_id))
+        await _publish(channel, "order.created", user_id)
+        await eventually(lambda: "orders" not in _kept(world, user_id))
         assert world.app.state.background.failure is None
 
 
@@ -264,6 +254,7 @@ async def test_a_client_reads_its_own_writes(
         assert _kept(world, user_id) == set(PANELS) - {panel}
         assert _kept(world, other) == set(PANELS)
         assert world.gateway.cache.trusted
+        await link.cut()  # or the end would wait for the broker
 
 
 async def test_a_write_that_was_refused_drops_nothing(start: Start, rabbitmq: RabbitBackend) -> None:

@@ -13,6 +13,7 @@ from services.gateway.panels import PANELS
 from shared.ids import new_id
 from shared.panels import MAX_IDS
 from tests.support.gateway import stub
+from tests.support.gateway.patience import panel_timeouts
 from tests.support.gateway.stub import PANEL_DATA, Behaviour, Exchange, replies
 from tests.support.gateway.world import Start, World
 from tests.support.served import listening
@@ -86,18 +87,25 @@ async def test_the_same_user_is_asked_for_once(start: Start) -> None:
 async def test_a_short_deadline_is_ones_own(start: Start) -> None:
     """Of two who wait for one call the hasty one times out, and the patient one gets the answer."""
     async with start(retry_share=0) as world:
-        go = asyncio.Event()
+        go, headers = asyncio.Event(), world.bearer()
         world.orders.behaviours["orders"] = held(go)
-        hasty, patient = (
-            asyncio.create_task(world.client.get(f"/v1/dashboard?budget_ms={budget}", headers=world.bearer()))
-            for budget in (100, 5000)
-        )
-        late = (await hasty).json()["panels"]
-        assert late["orders"]["error"]["code"] == "timeout"
-        assert late["user"]["status"] == "fresh"
+        patient = asyncio.create_task(world.client.get("/v1/dashboard", headers=world.bearer()))
+
+        async def is_late() -> bool:
+            """On a busy machine, the other panels may be too late for once."""
+            answer = (await world.client.get("/v1/dashboard?budget_ms=200", headers=headers)).json()
+            if "panels" not in answer:
+                return False
+            assert answer["panels"]["orders"]["error"]["code"] == "timeout"
+            return bool(answer["panels"]["user"]["status"] == "fresh")
+
+        await eventually(is_late)
         go.set()
-        assert (await patient).json()["complete"]
-        assert len(ids_asked(world.orders, "orders")) == 1
+        answer = (await patient).json()
+        assert answer["complete"]
+        asked = ids_asked(world.orders, "orders")
+        assert len(asked[0]) == 2
+        assert [answer["user_id"] in ids for ids in asked] == [True] + [False] * (len(asked) - 1)
 
 
 async def test_a_bad_panel_in_a_batch_costs_its_user_only(world: World) -> None:
@@ -126,12 +134,13 @@ FAULTS: Sequence[Behaviour] = (stub.hang, stub.trickle, stub.reset, stub.not_htt
 async def test_the_breaker_opens_and_closes_again(start: Start, fault: Behaviour) -> None:
     """A service that does not answer well is left alone, at once `circuit_open`; when it is well again, so is the
     dashboard. The panels of other services are fresh all the while."""
-    async with start(breaker_min_calls=3, breaker_open_s=0.2, breaker_probes=1, breaker_slow_share=0.05) as world:
+    settings = {"breaker_min_calls": 3, "breaker_open_s": 0.2, "breaker_probes": 1}
+    async with start({"orders": 0.1}, **settings) as world:
         world.orders.behaviours["orders"] = fault
         seen = set()
 
         async def is_open() -> bool:
-            panels = (await dashboards(world, 1, "?budget_ms=200"))[0].json()["panels"]
+            panels = (await dashboards(world, 1))[0].json()["panels"]
             code = panels.pop("orders")["error"]["code"]
             assert {panels[name]["status"] for name in OTHERS} == {"fresh"}
             seen.add(code)
@@ -140,7 +149,8 @@ async def test_the_breaker_opens_and_closes_again(start: Start, fault: Behaviour
         await eventually(is_open)
         assert seen <= {"timeout", "bad_response", "circuit_open"}
         del world.orders.behaviours["orders"]
-        await eventually(lambda: _complete(world))
+        with panel_timeouts({}):
+            await eventually(lambda: _complete(world))
 
 
 async def _complete(world: World) -> bool:
@@ -158,13 +168,15 @@ async def test_refusals_open_nothing(start: Start) -> None:
 async def test_a_full_bulkhead_is_overloaded(start: Start) -> None:
     """More calls than may be are not made, and say so; other services are not affected."""
     async with start(bulkhead_calls=1, batch_calls=2, retry_share=0) as world:
-        world.orders.behaviours["orders"] = stub.hang
+        go = asyncio.Event()
+        world.orders.behaviours["orders"] = held(go)
         first = asyncio.create_task(dashboards(world, 1, "?panels=user,orders"))
         await eventually(lambda: world.orders.active)
         panels = (await dashboards(world, 1, "?panels=user,orders"))[0].json()["panels"]
         assert panels.pop("orders")["error"]["code"] == "overloaded"
         assert {panel["status"] for panel in panels.values()} == {"fresh"}
-        await first
+        go.set()
+        assert (await first)[0].json()["complete"]
 
 
 async def test_a_second_attempt_goes_to_the_other_replica(start: Start) -> None:
@@ -195,16 +207,16 @@ async def test_a_failure_is_repeated_within_the_budget(start: Start) -> None:
 
 
 async def test_clients_that_leave_take_their_questions_with_them(start: Start) -> None:
-    """A thousand clients who go away mid-request leave no task, no call and no connection to the services behind."""
-    async with start(watch_client_after_s=0.01, batch_patience_s=5) as world, listening(world.app) as port:
+    """Hundreds of clients who go away mid-request leave no task, no call and no connection to the services behind."""
+    async with start(watch_client_after_s=0.01) as world, listening(world.app) as port:
         for service in (world.users, world.orders, world.worker):
             service.behaviours |= dict.fromkeys(PANEL_DATA, stub.hang)
         before = len(asyncio.all_tasks())
         (token,) = world.bearer().values()
         tokens = [token, *(next(iter(world.bearer().values())) for _ in range(9))]
-        for _ in range(10):
-            await asyncio.gather(*(_ask_and_leave(port, tokens[number % 10]) for number in range(100)))
-        await eventually(lambda: is_idle(world))
+        for _ in range(3):
+            await asyncio.gather(*(_ask_and_leave(world, port, tokens[number % 10]) for number in range(100)))
+            await eventually(lambda: is_idle(world))
         await eventually(lambda: len(asyncio.all_tasks()) <= before + 5)
         for service in (world.users, world.orders, world.worker):
             service.behaviours.clear()
@@ -216,12 +228,11 @@ async def _complete_or_forgotten(world: World) -> bool:
     return (await dashboards(world, 1))[0].status_code == 200
 
 
-async def _ask_and_leave(port: int, token: str) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def _ask_and_leave(world: World, port: int, token: str) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET /v1/dashboard HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
     await writer.drain()
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(reader.read(1), 0.03)
+    await eventually(lambda: world.orders.active)
     writer.transport.abort()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()

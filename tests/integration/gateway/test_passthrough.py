@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -12,7 +11,7 @@ from shared.ids import new_id
 from tests.support.gateway import stub
 from tests.support.gateway.stub import Exchange, replies
 from tests.support.gateway.world import Start, World
-from tests.support.served import exchange, listening
+from tests.support.served import client, exchange, listening
 from tests.support.waiting import eventually
 
 MIB = 1024 * 1024
@@ -57,7 +56,7 @@ async def test_the_gateway_says_who_is_calling_and_nobody_else(world: World) -> 
     assert received.values("x-user-role") == ["user"]
     assert received.values("x-session-id") == [str(session_id)]
     assert received.values("x-forwarded-for") == ["127.0.0.1"]
-    assert int(received.values("request-deadline-ms")[0]) <= 30_000
+    assert int(received.values("request-deadline-ms")[0]) <= world.gateway.settings.pass_through_timeout_s * 1000
     (authorization,) = received.values("authorization")
     assert world.app.state.service_tokens.verify(authorization.removeprefix("Bearer ")) == "gateway"
     for name in ("forwarded", "x-forwarded-proto", "x-real-ip", "x-secret", "te", "proxy-authorization"):
@@ -120,8 +119,8 @@ async def test_an_unknown_path_and_a_wrong_method(world: World) -> None:
 async def test_head_is_a_get_without_its_body(world: World) -> None:
     """HEAD is answered as GET would be, without the body."""
     world.users.behaviours["/v1/me"] = replies(b'{"id": 1}')
-    async with listening(world.app) as port, httpx.AsyncClient() as client:
-        response = await client.head(f"http://127.0.0.1:{port}/v1/me", headers=world.bearer())
+    async with listening(world.app) as port, client() as http:
+        response = await http.head(f"http://127.0.0.1:{port}/v1/me", headers=world.bearer())
     assert (response.status_code, response.content, response.headers["Content-Length"]) == (200, b"", "9")
 
 
@@ -201,23 +200,44 @@ async def test_a_body_reaches_the_replica_that_is_there(start: Start) -> None:
         assert [request.body for request in replica.asked] == [b'{"a":1}'] * 3
 
 
-@pytest.mark.parametrize(("behaviour"), [stub.hang, stub.reset, stub.not_http])
-async def test_an_outcome_that_is_unknown(start: Start, behaviour: stub.Behaviour) -> None:
+@pytest.mark.parametrize(("behaviour"), [stub.reset, stub.not_http])
+async def test_an_outcome_that_is_unknown(world: World, behaviour: stub.Behaviour) -> None:
     """Sent but not answered: 503 that says so, and points to the idempotency key; never sent twice."""
+    world.orders.behaviours["/v1/orders"] = behaviour
+    response = await world.client.post("/v1/orders", json={}, headers=world.bearer())
+    assert is_unknown(response)
+    assert len(world.orders.asked) == 1
+
+
+async def test_an_outcome_is_unknown_when_the_answer_is_late(start: Start) -> None:
+    """As when the connection breaks. Where the time was over before the request had been sent, the client hears 408."""
+    tries = 0
     async with start(pass_through_timeout_s=0.3) as world:
-        world.orders.behaviours["/v1/orders"] = behaviour
-        response = await world.client.post("/v1/orders", json={}, headers=world.bearer())
-        assert (response.status_code, response.json()["code"]) == (503, "outcome_unknown")
-        assert "Idempotency-Key" in response.json()["detail"]
-        assert len(world.orders.asked) == 1
+        world.orders.behaviours["/v1/orders"] = stub.hang
+
+        async def late() -> bool:
+            nonlocal tries
+            tries += 1
+            return is_unknown(await world.client.post("/v1/orders", json={}, headers=world.bearer()))
+
+        await eventually(late)
+        assert len(world.orders.asked) <= tries
+
+
+def is_unknown(response: httpx.Response) -> bool:
+    if response.status_code != 503:
+        return False
+    assert response.json()["code"] == "outcome_unknown"
+    assert "Idempotency-Key" in response.json()["detail"]
+    return True
 
 
 async def test_a_response_that_breaks_off_breaks_off(world: World) -> None:
     """A client can tell that a response was cut short."""
     world.orders.behaviours["/v1/orders"] = stub.cut_off
-    async with listening(world.app) as port, httpx.AsyncClient() as client:
+    async with listening(world.app) as port, client() as http:
         with pytest.raises(httpx.RemoteProtocolError):
-            await client.get(f"http://127.0.0.1:{port}/v1/orders", headers=world.bearer())
+            await http.get(f"http://127.0.0.1:{port}/v1/orders", headers=world.bearer())
 
 
 async def test_a_body_that_is_too_large(start: Start) -> None:
@@ -256,12 +276,12 @@ async def test_large_bodies_stream_in_bounded_memory(start: Start) -> None:
         for _ in range(20 * 16):
             yield b"x" * (MIB // 16)
 
-    async with start(max_body_bytes=32 * MIB) as world, listening(world.app) as port, httpx.AsyncClient() as client:
+    async with start(max_body_bytes=32 * MIB) as world, listening(world.app) as port, client() as http:
         world.orders.behaviours["/v1/orders"] = large
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         url = f"http://127.0.0.1:{port}/v1/orders"
         size = 0
-        async with client.stream("POST", url, content=chunks(), headers=world.bearer()) as response:
+        async with http.stream("POST", url, content=chunks(), headers=world.bearer()) as response:
             async for chunk in response.aiter_raw():
                 size += len(chunk)
         assert (size, world.orders.asked[-1].size) == (20 * MIB, 20 * MIB)
@@ -279,9 +299,9 @@ async def test_the_response_begins_before_it_ends(world: World) -> None:
         await exchange.raw(b"two")
 
     world.orders.behaviours["/v1/orders"] = in_two_parts
-    async with listening(world.app) as port, httpx.AsyncClient() as client:
+    async with listening(world.app) as port, client() as http:
         url = f"http://127.0.0.1:{port}/v1/orders"
-        async with client.stream("GET", url, headers=world.bearer()) as response:
+        async with http.stream("GET", url, headers=world.bearer()) as response:
             parts = response.aiter_raw()
             assert await anext(parts) == b"one"
             more.set()
@@ -289,7 +309,8 @@ async def test_the_response_begins_before_it_ends(world: World) -> None:
 
 
 async def test_clients_that_leave_take_their_requests_with_them(world: World) -> None:
-    """200 clients that disconnect in the middle leave no task, no request and no connection behind."""
+    """200 clients that disconnect in the middle leave no task, no request and no connection behind, long before
+    anything has timed out."""
     for service in (world.users, world.orders, world.worker):
         service.behaviours |= dict.fromkeys(stub.PANEL_DATA, stub.hang)
     world.orders.behaviours["/v1/orders"] = stub.hang
@@ -305,24 +326,22 @@ async def test_clients_that_leave_take_their_requests_with_them(world: World) ->
     async with listening(world.app) as port:
         idle = len(asyncio.all_tasks())
         ways = [
-            ("GET /v1/dashboard?budget_ms=500", "\r\n"),
+            ("GET /v1/dashboard", "\r\n"),
             ("GET /v1/orders", "\r\n"),
             ("POST /v1/orders", "Content-Length: 2\r\n\r\n{}"),
             ("POST /v1/orders", "Content-Length: 100\r\n\r\n{}"),
         ]
         await asyncio.gather(*(leave(port, *ways[n % 4]) for n in range(200)))
-        began = time.monotonic()
         await eventually(lambda: world.orders.active == 0 and world.users.active == 0 and world.worker.active == 0)
         await eventually(lambda: len(asyncio.all_tasks()) <= idle + world.orders.connections * 2 + 6)
-        assert time.monotonic() - began < 3
         world.orders.behaviours.clear()
-        async with httpx.AsyncClient() as client:
-            response = await client.get(f"http://127.0.0.1:{port}/v1/orders", headers=world.bearer())
+        async with client() as http:
+            response = await http.get(f"http://127.0.0.1:{port}/v1/orders", headers=world.bearer())
         assert response.status_code == 200
 
 
 async def test_a_client_that_leaves_is_noticed_at_once(world: World) -> None:
-    """The service's side of a request ends with the client's, not with a timeout."""
+    """The service's side of a request ends with the client's, not with a timeout, which is longer than we wait."""
     world.orders.behaviours["/v1/orders"] = stub.hang
     (token,) = world.bearer().values()
     async with listening(world.app) as port:
@@ -332,7 +351,7 @@ async def test_a_client_that_leaves_is_noticed_at_once(world: World) -> None:
         )
         await eventually(lambda: world.orders.active == 1)
         writer.transport.abort()
-        await eventually(lambda: world.orders.active == 0, within=1)
+        await eventually(lambda: world.orders.active == 0)
 
 
 async def test_signing_out_is_carried_through(world: World) -> None:

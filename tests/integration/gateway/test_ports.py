@@ -28,6 +28,11 @@ async def test_readiness_asks_no_service(start: Start, rabbitmq: RabbitBackend) 
     """Keys are needed, Redis and RabbitMQ are useful; services may be away."""
     async with start(rabbitmq_url=rabbitmq.url) as world:
         await eventually(lambda: world.gateway.feed.connected)
-        ready = await world.client.get("/readyz")
         checks = {"jwks": "ok", "redis": "ok", "limits": "ok", "rabbitmq": "ok", "background": "ok"}
-        assert (ready.status_code, ready.json()) == (200, {"status": "ready", "checks": checks})
+
+        async def ready() -> bool:
+            """A check that is slow fails: on a busy machine, not the first time perhaps."""
+            answer = await world.client.get("/readyz")
+            return (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": checks})
+
+        await eventually(ready)

@@ -3,13 +3,12 @@
 import asyncio
 import json
 
-import httpx
 import pytest
 
 from shared.ids import new_id
 from tests.support.gateway.stub import Behaviour, Exchange, cut_off, hang, replies
 from tests.support.gateway.world import Start, World
-from tests.support.served import listening
+from tests.support.served import client, listening
 from tests.support.waiting import eventually
 
 REPORT_ID = new_id()
@@ -88,8 +87,8 @@ async def test_when_the_client_leaves_so_does_the_gateway(reporting: World) -> N
             await exchange.raw(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
 
     reporting.orders.behaviours["*"] = without_end
-    async with listening(reporting.app) as port, httpx.AsyncClient() as client:
-        async with client.stream("GET", f"http://127.0.0.1:{port}{DOWNLOAD}", headers=reporting.bearer()) as answer:
+    async with listening(reporting.app) as port, client() as http:
+        async with http.stream("GET", f"http://127.0.0.1:{port}{DOWNLOAD}", headers=reporting.bearer()) as answer:
             await anext(answer.aiter_raw())
             assert reporting.orders.active == 1
         await eventually(lambda: reporting.orders.active == 0)

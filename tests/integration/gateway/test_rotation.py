@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -18,6 +19,7 @@ from services.users.settings import Settings as UserSettings
 from shared.tokens import b64url
 from tests.support.backends import RedisBackend
 from tests.support.backends.databases import NewDatabase
+from tests.support.gateway.world import MORE_PATIENT, PATIENT
 from tests.support.served import listening
 from tests.support.users import PASSWORD
 from tests.support.waiting import eventually
@@ -54,16 +56,16 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
 @asynccontextmanager
 async def system(database_url: str, redis_url: str) -> AsyncIterator[tuple[FastAPI, FastAPI, httpx.AsyncClient]]:
     """A users service that listens, and a gateway before it."""
-    quick = {"environment": "development", "secret_files_poll_s": 0.05, "rabbitmq_url": NOWHERE}
-    hashing = {"argon2_time_cost": 1, "argon2_memory_kib": 8, "argon2_parallelism": 1}
-    users = create_users(UserSettings(database_url=database_url, **quick, **hashing))  # type: ignore[arg-type]
+    quick: dict[str, Any] = {"environment": "development", "secret_files_poll_s": 0.05, "rabbitmq_url": NOWHERE}
+    hashing: dict[str, Any] = {"argon2_time_cost": 1, "argon2_memory_kib": 8, "argon2_parallelism": 1}
+    users = create_users(UserSettings(database_url=database_url, **quick, **hashing))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(users.router.lifespan_context(users))
         url = f"http://127.0.0.1:{await stack.enter_async_context(listening(users))}"
-        told = {"users_url": url, "jwks_url": f"{url}/.well-known/jwks.json", "redis_url": redis_url}
-        gateway = create_gateway(
-            GatewaySettings(**quick, **told, jwks_retry_s=0.05, jwks_unknown_key_pause_s=0)  # type: ignore[arg-type]
-        )
+        told: dict[str, Any] = {"users_url": url, "jwks_url": f"{url}/.well-known/jwks.json", "redis_url": redis_url}
+        patient = PATIENT | {"jwks_unknown_key_pause_s": 0}
+        settings = GatewaySettings(**quick, **told, **patient, jwks_retry_s=0.05)
+        gateway = create_gateway(settings.model_copy(update=MORE_PATIENT))
         await stack.enter_async_context(gateway.router.lifespan_context(gateway))
         transport = httpx.ASGITransport(gateway, raise_app_exceptions=False)
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
@@ -103,7 +105,10 @@ class Traffic:
 
 
 async def replace(path: Path, text: str, taken_over: Callable[[], bool]) -> None:
-    await asyncio.to_thread(path.write_text, text)
+    """In one step: what is half written is never read."""
+    written = path.with_suffix(".new")
+    await asyncio.to_thread(written.write_text, text)
+    await asyncio.to_thread(written.replace, path)
     await eventually(taken_over)
 
 

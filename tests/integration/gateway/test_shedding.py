@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+import pytest
 from prometheus_client import REGISTRY
 
 from services.gateway import metrics
+from services.gateway.admission.overload import Overload
+from tests.support.gateway.patience import PATIENCE_S
 from tests.support.gateway.stub import Exchange
 from tests.support.gateway.world import Start, World
 from tests.support.served import exchange, listening
@@ -69,10 +72,21 @@ async def test_what_can_wait_is_refused_first(start: Start) -> None:
         assert (await world.client.get("/v1/dashboard", headers=admin)).status_code == 200
 
 
-async def test_a_slow_service_is_no_reason_to_refuse(start: Start) -> None:
+async def test_a_slow_service_is_no_reason_to_refuse(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests that wait for it are many, but the event loop is on time."""
-    async with start(shed_most_in_hand=1000, shed_least_in_hand=1, shed_lag_s=5) as world, in_hand(world, 50):
-        await asyncio.sleep(0.1)  # ten looks at the loop
+    looks = 0
+    look = Overload.look
+
+    def counting(overload: Overload, *seen: float) -> None:
+        nonlocal looks
+        looks += 1
+        look(overload, *seen)
+
+    monkeypatch.setattr(Overload, "look", counting)
+    lasting = {"shed_most_in_hand": 1000, "shed_least_in_hand": 1, "shed_lag_s": PATIENCE_S}
+    async with start(**lasting) as world, in_hand(world, 50):
+        looks = 0
+        await eventually(lambda: looks >= 10)
         assert (await world.client.get("/v1/dashboard", headers=world.bearer())).status_code == 200
 
 

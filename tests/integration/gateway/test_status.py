@@ -2,11 +2,17 @@
 
 from typing import Any
 
+import pytest
+
+from services.gateway import status
 from shared.tokens import Role
+from tests.support.gateway.patience import PATIENCE_S
 from tests.support.gateway.stub import Exchange, StubService, hang, replies
 from tests.support.gateway.world import World
+from tests.support.waiting import eventually
 
 PATH = "/v1/admin/status"
+SOON_S = 0.2
 READY = b'{"status": "ready", "checks": {"postgres": "ok"}}'
 WORKER = b"""# TYPE worker_queue_messages gauge
 worker_queue_messages{queue="worker.email"} 7.0
@@ -26,6 +32,13 @@ outbox_waiting 12.0
 # TYPE outbox_oldest_age_seconds gauge
 outbox_oldest_age_seconds 1.26
 """
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process of the tests is too slow, and no look is so long ago that the next is another."""
+    monkeypatch.setattr(status, "TIMEOUT_S", PATIENCE_S)
+    monkeypatch.setattr(status, "KEEP_S", PATIENCE_S)
 
 
 def _says(service: StubService, metrics: bytes) -> None:
@@ -65,22 +78,28 @@ async def test_everything_on_one_screen(world: World) -> None:
     assert not told["gateway"]["feed_connected"]
 
 
-async def test_what_cannot_be_asked_delays_and_hides_nothing(world: World) -> None:
+async def test_what_cannot_be_asked_delays_and_hides_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that hangs is unreachable, with the reason; one that answers oddly, too; the others are told."""
+    monkeypatch.setattr(status, "TIMEOUT_S", SOON_S)
+    monkeypatch.setattr(status, "KEEP_S", 0)
     _says(world.orders, ORDERS)
     world.worker.behaviours |= {"/readyz": hang, "/metrics": hang}
-    told = await _status(world)
-    found = {each["name"]: each for each in told["processes"]}
-    assert found["worker"]["error"] == "no answer within 3 s"
-    assert found["users"]["status"] == "unreachable"
-    assert "odd answer" in found["users"]["error"]
-    assert found["orders"]["status"] == "ready"
-    assert (told["queues"], told["jobs"]) == ([], [])
-    assert {"service": "users", "rows": None, "oldest_s": None} in told["outboxes"]
+
+    async def others_are_told() -> bool:
+        """On a busy machine they may be too slow for once."""
+        told = await _status(world)
+        found = {each["name"]: each for each in told["processes"]}
+        assert found["worker"]["error"] == f"no answer within {SOON_S} s"
+        assert found["users"]["status"] == "unreachable"
+        assert (told["queues"], told["jobs"]) == ([], [])
+        assert {"service": "users", "rows": None, "oldest_s": None} in told["outboxes"]
+        return "odd answer" in found["users"]["error"] and found["orders"]["status"] == "ready"
+
+    await eventually(others_are_told)
 
 
 async def test_many_operators_ask_once(world: World) -> None:
-    """Within a second, nobody is asked again."""
+    """As long as a look is kept, nobody is asked again."""
     _says(world.orders, ORDERS)
     for _ in range(5):
         await _status(world)

@@ -15,12 +15,12 @@ from aio_pika.abc import AbstractChannel
 from shared import topology
 from shared.ids import new_id
 from shared.serve import Server
-from shared.tokens import UserTokens
 from tests.support.backends import RabbitBackend
-from tests.support.gateway.stub import PANEL_DATA, Exchange, StubService, replies, reset
-from tests.support.gateway.world import SEED, Start, World
+from tests.support.gateway.stub import PANEL_DATA, Exchange, StubService, answer_panel, replies, reset
+from tests.support.gateway.world import Start, World
+from tests.support.later import move_clock
 from tests.support.link import Link
-from tests.support.served import listening
+from tests.support.served import client, listening
 from tests.support.sse import reading
 from tests.support.waiting import eventually
 
@@ -119,15 +119,29 @@ async def test_a_change_is_told_in_every_gateway(
 
 
 async def test_bursts_are_told_by_the_latest(world: World, channel: AbstractChannel) -> None:
-    """A hundred changes in a moment cost few readings, and the last one is seen."""
+    """A hundred changes while one reading is under way cost one more, and the last one is seen."""
     user_id = new_id()
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def held(exchange: Exchange) -> None:
+        asked.set()
+        await go.wait()
+        await answer_panel(exchange)
+
     async with listening(world.app) as port, _open(world, port, user_id) as reader:
         await reader.until("ready")
-        for number in range(100):
-            _shows(world.orders, "orders", [{"id": str(number)}])
+        world.orders.behaviours["orders"] = held
+        await _hint(channel, user_id, "orders")
+        await asked.wait()
+        for _ in range(100):
             await _hint(channel, user_id, "orders")
-        await eventually(lambda: reader.panels("orders")[-1]["data"] == [{"id": "99"}])
-        assert len(reader.panels("orders")) < 15
+        _shows(world.orders, "orders", [{"id": "last"}])
+        await _hint(channel, user_id, "user")
+        await eventually(lambda: len(reader.panels("user")) == 2)  # so all before it have been heard
+        go.set()
+        await eventually(lambda: reader.panels("orders")[-1]["data"] == [{"id": "last"}])
+        readings = [request for request in world.orders.received if request.target == "/internal/panels/orders"]
+        assert len(readings) == 3
 
 
 async def test_imports_are_told_as_they_go(world: World, channel: AbstractChannel) -> None:
@@ -166,9 +180,9 @@ async def test_only_the_panels_asked_for(world: World, channel: AbstractChannel)
             await _hint(channel, user_id, "orders", "user")
             await reader.until("panel", 2)
             assert {told.data["panel"] for told in reader.of("panel")} == {"user"}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=world.bearer()) as client:
-            assert (await client.get(PATH + "?panels=nonsense")).status_code == 422
-            assert (await client.head(PATH)).headers["Content-Type"] == "text/event-stream"
+        async with client(base_url=f"http://127.0.0.1:{port}", headers=world.bearer()) as http:
+            assert (await http.get(PATH + "?panels=nonsense")).status_code == 422
+            assert (await http.head(PATH)).headers["Content-Type"] == "text/event-stream"
             await eventually(lambda: len(world.gateway.streams) == 0)
 
 
@@ -235,19 +249,20 @@ async def test_so_many_streams_a_user(start: Start) -> None:
             await reader.until("ready")
 
 
-async def test_a_stream_ends_with_its_token(world: World) -> None:
+async def test_a_stream_ends_with_its_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says that the token has expired; without a valid one there is no stream at all."""
-    tokens = UserTokens([SEED], ttl_s=3)
-    world.gateway.authenticator._leeway_s = 0
     async with listening(world.app) as port:
         url = f"http://127.0.0.1:{port}{PATH}"
-        bearer = {"Authorization": f"Bearer {tokens.issue(new_id(), new_id(), 'user')}"}
+        bearer = world.bearer()
         async with reading(url, bearer) as reader:
+            await reader.until("ready")
+            assert not reader.of("end")
+            move_clock(monkeypatch, seconds=900 + 60)
             assert (await reader.until("end")).data == {"reason": "token_expired"}
             await eventually(lambda: reader.ended)
-        async with httpx.AsyncClient() as client:
-            assert (await client.get(url)).status_code == 401
-            assert (await client.get(url, headers=bearer)).status_code == 401
+        async with client() as http:
+            assert (await http.get(url)).status_code == 401
+            assert (await http.get(url, headers=bearer)).status_code == 401
 
 
 async def test_a_stream_ends_with_its_session(world: World, start: Start, rabbitmq: RabbitBackend) -> None:

@@ -15,11 +15,16 @@ async def slowly(count: int, pause_s: float) -> AsyncIterator[bytes]:
         await asyncio.sleep(pause_s)
 
 
+async def falling_silent() -> AsyncIterator[bytes]:
+    yield b"x" * 1000
+    await asyncio.Event().wait()
+
+
 async def test_an_upload_may_take_longer_than_an_answer(start: Start) -> None:
     """Neither the timeout of other requests nor that of a silent service ends it, as long as it goes on."""
-    async with start(pass_through_timeout_s=0.5, read_timeout_s=0.5) as world:
+    async with start(pass_through_timeout_s=0.2, read_timeout_s=0.2) as world:
         world.worker.behaviours[PATH] = replies(b"{}")
-        answer = await world.client.post(PATH, content=slowly(20, 0.1), headers=world.bearer())
+        answer = await world.client.post(PATH, content=slowly(20, 0.03), headers=world.bearer())
         assert answer.status_code == 200, answer.text
         assert world.worker.received[-1].size == 20_000
 
@@ -28,7 +33,7 @@ async def test_an_upload_that_falls_silent_is_ended(start: Start) -> None:
     """408, long before the whole upload would have been too slow."""
     async with start(upload_idle_s=0.2) as world:
         world.worker.behaviours[PATH] = replies(b"{}")
-        answer = await world.client.post(PATH, content=slowly(2, 1.0), headers=world.bearer())
+        answer = await world.client.post(PATH, content=falling_silent(), headers=world.bearer())
         assert (answer.status_code, answer.json()["code"]) == (408, "body_too_slow")
 
 

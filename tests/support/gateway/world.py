@@ -1,7 +1,7 @@
 """A gateway in this process, with a real Redis and three services that are real servers."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +19,33 @@ from shared.audit import PATH as AUDIT_PATH
 from shared.ids import new_id
 from shared.tokens import Role, UserTokens, b64url
 from tests.support.backends import RedisBackend
+from tests.support.gateway.patience import PATIENCE_S, panel_timeouts
 from tests.support.gateway.stub import StubService, replies
 from tests.support.waiting import eventually
 
 SEED = b64url(bytes(range(32)))
 SECRET = "an internal secret that is long enough"
 JWKS_PATH = "/.well-known/jwks.json"
+NO_RABBITMQ = "amqp://127.0.0.1:1/"
+PATIENT: dict[str, Any] = {
+    "connect_timeout_s": PATIENCE_S,
+    "read_timeout_s": PATIENCE_S,
+    "upload_idle_s": PATIENCE_S,
+    "client_stall_s": PATIENCE_S,
+    "batch_patience_s": PATIENCE_S,
+    "cache_max_age_s": PATIENCE_S,
+    "last_known_good_rewrite_s": PATIENCE_S,
+    "stream_recheck_s": PATIENCE_S,
+    "stream_send_timeout_s": PATIENCE_S,
+    "jwks_timeout_s": PATIENCE_S,
+    "jwks_unknown_key_pause_s": PATIENCE_S,
+    "openapi_timeout_s": PATIENCE_S,
+    "redis_timeout_s": PATIENCE_S,
+    "redis_write_timeout_s": PATIENCE_S,
+}
+"""Deadlines that nothing misses because the machine is busy. What is to time out has a short one of its own."""
+MORE_PATIENT: dict[str, Any] = {"budget_ms": int(PATIENCE_S * 1000), "pass_through_timeout_s": PATIENCE_S}
+"""Longer than the settings allow: set after they were checked."""
 
 
 @dataclass
@@ -52,31 +73,33 @@ Start = Callable[..., AbstractAsyncContextManager[World]]
 
 
 def starter(redis: RedisBackend) -> Start:
-    """What starts a gateway with some settings, and all around it."""
+    """What starts a gateway with some settings, and all around it. `panel_timeouts_s` are seconds by panel."""
 
     @contextlib.asynccontextmanager
-    async def started(**settings: Any) -> AsyncIterator[World]:
+    async def started(panel_timeouts_s: Mapping[str, float] | None = None, **settings: Any) -> AsyncIterator[World]:
         tokens = UserTokens([SEED], ttl_s=900)
         async with AsyncExitStack() as stack:
+            stack.enter_context(panel_timeouts(panel_timeouts_s or {}))
             services = [await stack.enter_async_context(StubService().running()) for _ in range(3)]
             users, orders, worker = services
             users.behaviours[JWKS_PATH] = replies(msgspec.json.encode(tokens.jwks))
             users.behaviours[AUDIT_PATH] = replies(b"", 204)
             told = {
+                **PATIENT,
                 "internal_token_secret": SECRET,
                 "users_url": users.url,
                 "orders_url": orders.url,
                 "worker_url": worker.url,
                 "jwks_url": users.url + JWKS_PATH,
                 "redis_url": redis.url,
-                "rabbitmq_url": "amqp://127.0.0.1:1/",
+                "rabbitmq_url": NO_RABBITMQ,
                 "jwks_retry_s": 0.05,
                 "openapi_retry_s": 0.05,
                 "write_behind_pause_s": 0.0,
-                "redis_timeout_s": 0.5,
                 "shed_most_in_hand": 0,  # the loop is the tests', too
             }
-            app = create_app(Settings(**{**told, **settings}))
+            longer = {name: value for name, value in MORE_PATIENT.items() if name not in settings}
+            app = create_app(Settings(**{**told, **settings}).model_copy(update=longer))
             await stack.enter_async_context(app.router.lifespan_context(app))
             direct = await stack.enter_async_context(Redis.from_url(redis.url))
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -12,6 +12,7 @@ from services.gateway.departure import ClientGone, Departure
 from services.gateway.flights import Flight
 from services.gateway.gathering import TIMED_OUT, Gathering
 from services.gateway.panel_cache import Fill
+from tests.support.waiting import eventually
 
 GOOD = Answer(user_missing=True)
 
@@ -54,8 +55,7 @@ async def test_each_panel_has_its_own_deadline(abandoned: list[Flight]) -> None:
     gathering.expect(late, soon())
     gathering.expect(slow, much_later())
     waiting = asyncio.create_task(gathering.wait())
-    while not abandoned:  # noqa: ASYNC110  # a flight has no event to wait for
-        await asyncio.sleep(0.005)
+    await eventually(lambda: abandoned)
     assert abandoned == [late]
     assert not waiting.done()
     slow.land(GOOD)

@@ -38,7 +38,7 @@ class Client:
         self.closed = not message.get("more_body", False)
 
 
-def stream(known: dict[str, str] | None = None, send_timeout_s: float = 5) -> Stream:
+def stream(known: dict[str, str] | None = None, send_timeout_s: float = 60) -> Stream:
     return Stream(Caller(new_id(), "user", new_id()), 0, PANELS, known or {}, Times(30, send_timeout_s))
 
 

@@ -64,7 +64,7 @@ async def start() -> AsyncIterator[Start]:
 
         async def started(*script: list[bytes | None], most_idle: int = 10) -> tuple[Server, Wire]:
             server = await stack.enter_async_context(Server(list(script)).running())
-            wire = Wire(f"http://127.0.0.1:{server.port}/base/", 0.5, most_idle)
+            wire = Wire(f"http://127.0.0.1:{server.port}/base/", 60, most_idle)
             stack.callback(wire.close)
             return server, wire
 

@@ -62,7 +62,7 @@ def test_a_new_guard_learns_what_the_old_one_knew(processes: Processes, tmp_path
 def test_leftovers_are_ended(processes: Processes, tmp_path: Path) -> None:
     """What the record of an earlier run names and still lives is ended by the next."""
     child = processes.spawn("sleep", _SLEEP, log=tmp_path / "log")
-    assert end_leftovers(tmp_path / "processes.json", grace=2) == ["sleep"]
+    assert end_leftovers(tmp_path / "processes.json", grace=30) == ["sleep"]
     assert child.wait() == -signal.SIGTERM
 
 

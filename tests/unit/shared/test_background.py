@@ -49,7 +49,7 @@ async def test_a_task_that_fails_begins_again() -> None:
 async def test_a_pause_shows_in_readiness() -> None:
     """With the task's name and its error; and it does not hold up the end."""
     _, work = failing(1, OSError("gone"))
-    async with asyncio.timeout(5), Background(pytest.fail, LATER) as background:
+    async with asyncio.timeout(30), Background(pytest.fail, LATER) as background:
         task = background.start("flaky", work)
         await asyncio.sleep(0)
         with pytest.raises(TaskPaused, match=r"flaky .*gone"):
@@ -87,6 +87,7 @@ async def test_a_task_that_ends_is_not_begun_again() -> None:
         begun.append(True)
 
     async with Background(pytest.fail, SOON) as background:
-        await background.start("short", short)
-        await asyncio.sleep(0.01)
+        task = background.start("short", short)
+        await task
+        await eventually(lambda: task not in background._tasks)
     assert begun == [True]
