@@ -12,11 +12,13 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.support.backends import Backends, PostgresBackend, RabbitBackend, RedisBackend, choose
 from tests.support.backends.databases import NewDatabase
 from tests.support.backends.smtp import SmtpServer
+from tests.support.logs import plain_tracebacks
 
 _BACKENDS = ("postgres", "redis", "rabbitmq")
 
 hypothesis.settings.register_profile("busy", deadline=None)  # how long an example takes is the machine's affair
 hypothesis.settings.load_profile("busy")
+plain_tracebacks()
 
 
 class OneStackOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types

@@ -5,18 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
-import structlog
 
 from tests.openapi.system import System, running
 from tests.support.backends import Backends
-
-
-@pytest.fixture(scope="package", autouse=True)
-def plain_logs() -> Iterator[None]:
-    """structlog's own default draws each traceback with all its variables, which takes seconds."""
-    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="package")

@@ -6,9 +6,6 @@ import pytest
 
 from tests.support.backends import RedisBackend
 from tests.support.gateway.world import Start, World, starter
-from tests.support.logs import plain_tracebacks
-
-plain_tracebacks()
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ from shared.db import Database
 from tests.support.backends.databases import NewDatabase
 from tests.support.orders import Visitor, running, settings_of
 from tests.support.patience import patient, patiently
-from tests.support.plain_logs import plain_logs
 
 
 @pytest.fixture(autouse=True)
-def quick_and_patient() -> Iterator[None]:
-    with plain_logs(), patient():
+def patience() -> Iterator[None]:
+    with patient():
         yield
 
 

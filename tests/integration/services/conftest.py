@@ -9,13 +9,12 @@ from fastapi import FastAPI
 
 from tests.support.backends.databases import NewDatabase
 from tests.support.patience import patient, patiently
-from tests.support.plain_logs import plain_logs
 from tests.support.services.description import Service, Somebody
 
 
 @pytest.fixture(autouse=True)
-def quick_and_patient() -> Iterator[None]:
-    with plain_logs(), patient():
+def patience() -> Iterator[None]:
+    with patient():
         yield
 
 

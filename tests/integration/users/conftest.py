@@ -8,13 +8,12 @@ from fastapi import FastAPI
 from shared.db import Database
 from tests.support.backends.databases import NewDatabase
 from tests.support.patience import patient, patiently
-from tests.support.plain_logs import plain_logs
 from tests.support.users import Gateway, serving, settings_for
 
 
 @pytest.fixture(autouse=True)
-def quick_and_patient() -> Iterator[None]:
-    with plain_logs(), patient():
+def patience() -> Iterator[None]:
+    with patient():
         yield
 
 
