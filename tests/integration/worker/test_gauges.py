@@ -35,7 +35,7 @@ async def test_queues_are_measured_while_rabbitmq_is_there(settings: Settings) -
             await broker.cut()
             await eventually(unknown)
             await broker.mend()
-            await eventually(measured, within=30)
+            await eventually(measured)
 
 
 async def test_retrying_jobs_are_counted(alone: World) -> None:

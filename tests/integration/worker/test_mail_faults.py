@@ -16,7 +16,7 @@ async def test_a_refused_connection_is_tried_again(alone: World, smtp: SmtpServe
     assert row["error_group"] == "MailServerAway in services.worker.jobs.email:Sending.run"
     assert (await alone.ready()).json()["status"] == "degraded"
     smtp.accept_again()
-    await alone.until(event_id, email="done", within=60)
+    await alone.until(event_id, email="done")
     assert len(smtp.messages) == 1
     assert (await alone.job("email", event_id))["attempts"] > 1
 
@@ -38,7 +38,7 @@ async def test_a_deferred_mail_is_tried_again(alone: World, smtp: SmtpServer) ->
     mail = await alone.mail(event_id)
     assert (mail["state"], mail["lease_until"], mail["server_reply"]) == ("sending", None, "451 4.3.2 try again later")
     smtp.manner = "accept"
-    await alone.until(event_id, email="done", within=60)
+    await alone.until(event_id, email="done")
     assert len(smtp.messages) == 1
     assert ((mail := await alone.mail(event_id))["state"], mail["uncertain_attempts"]) == ("sent", 0)
 
@@ -124,7 +124,7 @@ async def test_a_connection_lost(
     smtp.hang_ups = {point: 1}
     async with working(settings) as world:
         [event_id] = await world.publish(created(await world.known()))
-        await world.until(event_id, email="done", within=30)
+        await world.until(event_id, email="done")
         mail = await world.mail(event_id)
         assert (await world.job("email", event_id))["attempts"] == 2
     assert (mail["state"], mail["attempts"]) == ("sent", 2)
@@ -156,7 +156,7 @@ async def test_doubts_come_to_an_end(settings: Settings, smtp: SmtpServer) -> No
     async with working(settings) as world:
         smtp.hang_ups = {"answer": 100}
         [event_id] = await world.publish(created(await world.known()))
-        await world.until(event_id, email="dead", within=60)
+        await world.until(event_id, email="dead")
         assert (await world.job("email", event_id))["last_error"].startswith("MailLeftUncertain")
         assert ((mail := await world.mail(event_id))["state"], mail["uncertain_attempts"]) == ("uncertain", 3)
     assert len(smtp.messages) == 3

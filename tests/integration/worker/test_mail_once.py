@@ -122,7 +122,7 @@ async def test_killed_between_the_answer_and_the_commit(
     await world.fetch("UPDATE mails SET lease_until = now() WHERE event_id = $1", event_id)
     await world.fetch("UPDATE jobs SET next_attempt_at = now() WHERE job = 'email' AND event_id = $1", event_id)
     async with working(brief) as world:
-        await world.until(event_id, email="done", within=30)
+        await world.until(event_id, email="done")
         mail = await world.mail(event_id)
         assert (mail["state"], mail["attempts"], mail["uncertain_attempts"]) == ("sent", 2, 1)
         assert 'worker_mails_total{verdict="uncertain"}' in (await world.http.get("/metrics")).text
@@ -140,7 +140,7 @@ async def test_killed_before_anything_was_sent(brief: Settings, smtp: SmtpServer
         await process.end(signal.SIGKILL)
     smtp.greets = True
     async with working(brief) as world:
-        await world.until(event_id, email="done", within=30)
+        await world.until(event_id, email="done")
     assert len(smtp.messages) == 1
 
 
@@ -156,7 +156,7 @@ async def test_the_database_away_when_the_server_answers(settings: Settings, smt
         smtp.manner = "accept"
         await until_answered(smtp)
         await database.mend()
-        await world.until(event_id, email="done", within=30)
+        await world.until(event_id, email="done")
         mail = await world.mail(event_id)
         assert (mail["state"], mail["attempts"], mail["uncertain_attempts"]) == ("sent", 1, 0)
     assert len(smtp.messages) == 1
@@ -169,12 +169,10 @@ async def test_mails_under_way_hold_no_database_connection(settings: Settings, s
         smtp.manner = "hold"
         ids = await world.publish(*(created(user_id) for _ in range(8)))
         await until_mails(smtp, 8)
-        for event_id in ids:
-            await world.until(event_id, analytics="done", notifications="done")
+        await world.until_all(ids, analytics="done", notifications="done")
         assert (await world.panel("analytics", user_id))[str(user_id)]["orders"] == 8
         smtp.manner = "accept"
-        for event_id in ids:
-            await world.until(event_id, email="done")
+        await world.until_all(ids, email="done")
     assert len(smtp.messages) == 8
 
 

@@ -60,9 +60,8 @@ async def test_a_bad_event_costs_a_few_transactions(settings: Settings) -> None:
     ids = await world.publish(*orders)
     before = folded()
     async with working(settings) as world:
-        await world.until(ids[77], 30, analytics="dead")
-        for event_id in ids[:77] + ids[78:]:
-            await world.until(event_id, analytics="done")
+        await world.until(ids[77], analytics="dead")
+        await world.until_all(ids[:77] + ids[78:], analytics="done")
         assert (await world.panel("analytics", user_id))[str(user_id)]["orders"] == len(ids) - 1
     batches, events = (after - start for after, start in zip(folded(), before, strict=True))
     assert events == len(ids) - 1

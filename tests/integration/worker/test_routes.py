@@ -24,8 +24,7 @@ async def listed(world: World, user_id: UUID, **query: str) -> dict[str, object]
 async def user_with(world: World, orders: int) -> UUID:
     """A user with a notification of each of so many orders."""
     user_id = uuid4()
-    for event_id in await world.publish(*(created(user_id, mail=False) for _ in range(orders))):
-        await world.until(event_id, notifications="done")
+    await world.until_all(await world.publish(*(created(user_id, mail=False) for _ in range(orders))), notifications="done")
     return user_id
 
 

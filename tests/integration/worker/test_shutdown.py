@@ -22,7 +22,7 @@ async def test_stopping_under_load_loses_nothing(settings: Settings, smtp: SmtpS
     ids = await publishing
     async with working(settings) as world:
         await world.until_ready()
-        await world.until(ids[-1], **dict.fromkeys(JOBS, "done"), within=60)
+        await world.until(ids[-1], **dict.fromkeys(JOBS, "done"))
         await drained(world)
         states = await world.fetch("SELECT job, state, count(*) FROM jobs WHERE event_id = ANY($1) GROUP BY 1, 2", ids)
         assert {tuple(row) for row in states} == {(job, "done", 300) for job in JOBS}
@@ -46,5 +46,5 @@ async def test_what_outlives_the_grace_period_comes_again(settings: Settings, sm
     assert ((mail := await world.mail(event_id))["state"], mail["lease_until"]) == ("uncertain", None)
     smtp.manner = "accept"
     async with working(settings) as world:
-        await world.until(event_id, email="done", within=30)
+        await world.until(event_id, email="done")
     assert len(smtp.messages) == 1

@@ -41,8 +41,7 @@ async def test_messages_in_hand_come_again(settings: Settings, monkeypatch: pyte
         user_id = uuid4()
         ids = await world.publish(*(created(user_id, mail=False) for _ in range(5)))
         await eventually(failed)
-        for event_id in ids:
-            await world.until(event_id, analytics="done", notifications="done")
+        await world.until_all(ids, analytics="done", notifications="done")
         await eventually(lambda: restarts("consumers") > before)
         await world.until_ready()
         assert (await world.panel("analytics", user_id))[str(user_id)]["orders"] == 5

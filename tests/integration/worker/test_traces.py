@@ -49,8 +49,7 @@ async def test_a_batch_is_a_span_in_each_trace(world: World) -> None:
             for event_id, each in zip(ids, causes, strict=True)
         ]
         await world.publish_raw(*messages)
-        for event_id in ids:
-            await world.until(event_id, analytics="done")
+        await world.until_all(ids, analytics="done")
         await eventually(lambda: all("analytics" in jobs_of(spans, each) for each in causes))
     folds = [jobs_of(spans, each)["analytics"] for each in causes]
     for fold in folds:

@@ -76,8 +76,7 @@ async def test_a_host_that_hangs_delays_nobody_else(quick: Settings) -> None:
         await eventually(lambda: hanging.here == 3)
         ids = await world.publish(*(created(hooks.user_id, mail=False) for _ in range(30)))
         await hooks.until(webhook_id, "delivered", 30)
-        for event_id in ids:
-            await world.until(event_id, webhooks="done", analytics="done", notifications="done")
+        await world.until_all(ids, webhooks="done", analytics="done", notifications="done")
         assert hanging.here == hanging.most == 3
         assert len(await stuck.deliveries(stuck_id, state="pending", limit=100)) == 100
 
@@ -132,7 +131,7 @@ async def test_kill_nine_with_calls_in_hand(quick: Settings, tmp_path: Path) -> 
         await world.fetch("UPDATE jobs SET next_attempt_at = now() WHERE lane IS NOT NULL AND state = 'retrying'")
         async with working(quick) as world:
             hooks.world = world
-            await hooks.until(webhook_id, "delivered", 100, within=60)
+            await hooks.until(webhook_id, "delivered", 100)
     assert set(receiver.ids) == set(map(str, ids))
     assert len(receiver.ids) - 100 <= quick.webhook_calls_per_host
 

@@ -12,6 +12,7 @@ from services.worker.settings import Settings
 from shared.ids import new_id
 from shared.imports import COLUMNS
 from tests.support.waiting import eventually
+from tests.support.worker.world import LONG_S
 
 HEADER = ",".join(COLUMNS)
 CREATED_AT = "2026-01-31T12:00:00Z"
@@ -91,7 +92,7 @@ class Owner:
         status: dict[str, Any] = answer.json()
         return status
 
-    async def until(self, import_id: str, within: float = 60, **least: int) -> dict[str, Any]:
+    async def until(self, import_id: str, within: float = LONG_S, **least: int) -> dict[str, Any]:
         """Waits until it has that many rows."""
 
         async def reached() -> bool:
@@ -101,7 +102,7 @@ class Owner:
         await eventually(reached, within)
         return await self.read(import_id)
 
-    async def ended(self, import_id: str, within: float = 90) -> dict[str, Any]:
+    async def ended(self, import_id: str, within: float = LONG_S) -> dict[str, Any]:
         async def over() -> bool:
             return (await self.read(import_id))["state"] not in ("queued", "running")
 
