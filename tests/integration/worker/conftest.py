@@ -15,7 +15,7 @@ from tests.support.backends.vhosts import Vhosts
 from tests.support.orders import running
 from tests.support.orders import settings_of as orders_settings
 from tests.support.served import listening
-from tests.support.worker.imports import Orders, Owner
+from tests.support.worker.imports import Gate, Gated, Orders, Owner
 from tests.support.worker.patience import be_patient
 from tests.support.worker.world import SECRET, World, settings_for, working
 
@@ -79,8 +79,18 @@ async def orders(new_database: NewDatabase) -> AsyncIterator[Orders]:
     """An orders service that listens, with a database of its own."""
     database_url = new_database("orders")
     settings = orders_settings(database_url, internal_token_secret=SECRET)
-    async with running(settings) as app, listening(app) as port:
-        yield Orders(database_url, f"http://127.0.0.1:{port}")
+    gate = Gate()
+    async with running(settings) as app:
+        app.add_middleware(Gated, gate=gate)
+        async with listening(app) as port:
+            yield Orders(database_url, f"http://127.0.0.1:{port}", gate)
+
+
+@pytest.fixture
+def gate(orders: Orders) -> Iterator[Gate]:
+    """Before the orders service; open again after the test."""
+    yield orders.gate
+    orders.gate.open()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from shared.db import Database
 from shared.ids import new_id
 from tests.support.backends.smtp import SmtpServer
 from tests.support.waiting import eventually
-from tests.support.worker.world import World, changed, created, deletion, message_of, registered
+from tests.support.worker.world import LONG_S, World, changed, created, deletion, message_of, registered
 
 
 async def deleted(world: World, user_id: UUID, **more: Any) -> None:
@@ -159,7 +159,7 @@ async def test_users_deleted_in_the_midst_of_their_orders(settings: Settings, al
     told = shuffled[::2] + shuffled[1::2]
     for event, event_id in zip(told, await alone.publish(*told), strict=True):
         done = {job: "done" for job, kinds in topology.JOBS.items() if type(event) in kinds}
-        await alone.until(event_id, **done)
+        await alone.until(event_id, LONG_S, **done)
     user_ids = [user.user_id for user in users]
     async with Database.open(settings) as db, db.connection() as connection:
         assert await connection.fetch("SELECT FROM notifications WHERE user_id = ANY($1)", user_ids) == []

@@ -12,7 +12,7 @@ from tests.support.backends.smtp import SmtpServer
 from tests.support.waiting import eventually
 from tests.support.worker.process import worker_process
 from tests.support.worker.queues import drained
-from tests.support.worker.world import JOBS, LONG_S, World, created, registered, working
+from tests.support.worker.world import JOBS, LONG_S, World, created, end_leases, registered, working
 
 MAILS_AT_ONCE = 4
 """Each may be between the server's 250 and the commit when the process is killed: that one is sent again."""
@@ -71,7 +71,7 @@ async def test_kill_nine_with_many_jobs_in_hand(settings: Settings, smtp: SmtpSe
                 "SELECT count(*) FROM jobs WHERE event_id = ANY($1) AND job = 'email' AND state = 'done'", ids
             )
             assert row["count"] == 0, "all mails were still to be sent when it was killed"
-            await world.end_leases()
+            await end_leases(settings)
             if time_of_death == 2:
                 smtp.manner = "accept"
             await worker.start()

@@ -27,5 +27,5 @@ def be_patient(patch: pytest.MonkeyPatch) -> None:
         (probes, "CHECK_TIMEOUT_S"),
     ):
         patch.setattr(module, name, LONG_S)
-    patch.setattr(Consumers, "LOOK_TIMEOUT_S", LONG_S)
+    patch.setattr(Consumers, "LOOK_TIMEOUT_S", 10.0)  # a look that is under way when a broker goes away takes as long
     patch.setattr(email, "POLICY", replace(email.POLICY, backoff_base_s=0.2))

@@ -35,6 +35,12 @@ PATIENT = (
     *("import_orders_timeout_s", "webhook_connect_timeout_s", "webhook_read_timeout_s", "webhook_total_timeout_s"),
 )
 LEASES = ("mail_lease_s", "import_lease_s", "webhook_lease_s")
+END_LEASES = (
+    "UPDATE mails SET lease_until = now() WHERE lease_until IS NOT NULL",
+    "UPDATE imports SET lease_until = now() WHERE lease_id IS NOT NULL",
+    "UPDATE webhook_deliveries SET lease_until = now() WHERE lease_until IS NOT NULL",
+    "UPDATE jobs SET next_attempt_at = now() WHERE state = 'retrying'",
+)
 COUNT = "SELECT job, state, count(*) AS events FROM jobs WHERE event_id = ANY($1) GROUP BY job, state"
 STORAGE = Path(tempfile.gettempdir(), "dashboard-tests").as_uri()
 
@@ -168,13 +174,6 @@ class World:
         items: dict[str, Any] = answer.json()["items"]
         return items
 
-    async def end_leases(self) -> None:
-        """As if a long time had passed since the worker died that had them."""
-        await self.fetch("UPDATE mails SET lease_until = now() WHERE lease_until IS NOT NULL")
-        await self.fetch("UPDATE imports SET lease_until = now() WHERE lease_id IS NOT NULL")
-        await self.fetch("UPDATE webhook_deliveries SET lease_until = now() WHERE lease_until IS NOT NULL")
-        await self.fetch("UPDATE jobs SET next_attempt_at = now() WHERE state = 'retrying'")
-
     async def ready(self) -> httpx.Response:
         return await self.http.get("/readyz")
 
@@ -183,6 +182,16 @@ class World:
             return (await self.ready()).status_code == 200
 
         await eventually(is_ready, within)
+
+
+async def end_leases(settings: Settings) -> None:
+    """As if a long time had passed since the worker died that had them."""
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        for statement in END_LEASES:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager
