@@ -115,7 +115,7 @@ async def test_a_mail_under_way_leaves_nothing(alone: World, smtp: SmtpServer) -
     async def sending() -> bool:
         return smtp.attempts > 0
 
-    await eventually(sending)
+    await eventually(sending, LONG_S)
     await deleted(alone, user_id)
     ended = attempts_ended()
     smtp.stop()  # ends the session
@@ -123,7 +123,7 @@ async def test_a_mail_under_way_leaves_nothing(alone: World, smtp: SmtpServer) -
     async def recorded() -> bool:
         return attempts_ended() > ended
 
-    await eventually(recorded)
+    await eventually(recorded, LONG_S)
     assert (await alone.jobs(event_id))["email"] == "done"
     assert await kept_of(alone, user_id) == []
 
@@ -139,7 +139,7 @@ async def test_a_deletion_waits_for_what_is_under_way(settings: Settings, alone:
             async def waiting() -> bool:
                 return bool(await alone.fetch("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
 
-            await eventually(waiting)
+            await eventually(waiting, LONG_S)
             await connection.execute(
                 "INSERT INTO notifications (user_id, id, kind, title, body, created_at)"
                 " VALUES ($1, $2, 'order.created', 'late', 'late', now())",

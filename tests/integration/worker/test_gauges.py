@@ -41,7 +41,7 @@ async def test_queues_are_measured_while_rabbitmq_is_there(settings: Settings) -
             assert set((await gauge(world, "worker_in_hand")).values()) == {0}
             assert min((await gauge(world, "worker_in_hand_limit")).values()) > 0
             await broker.cut()
-            await eventually(unknown)
+            await eventually(unknown, LONG_S)
             await broker.mend()
             await eventually(measured, LONG_S)
 
@@ -54,6 +54,6 @@ async def test_retrying_jobs_are_counted(alone: World) -> None:
     async def counted() -> bool:
         return (await gauge(alone, "worker_jobs_retrying")).get("email") == 3
 
-    await eventually(counted)
+    await eventually(counted, LONG_S)
     assert (await gauge(alone, "worker_jobs_retrying")).keys() == topology.JOBS.keys()
     assert set((await gauge(alone, "worker_job_overdue_seconds")).values()) == {0}, "none is due yet"

@@ -163,7 +163,7 @@ async def test_an_orders_service_that_is_away_is_waited_for(importing: Settings,
         async def said() -> bool:
             return "cannot be reached" in str((await owner.read(waiting))["error"])
 
-        await eventually(said)
+        await eventually(said, LONG_S)
         assert (await owner.read(waiting))["state"] == "running"
         await owner.cancel(unwanted)
         assert (await owner.ended(unwanted))["state"] == "cancelled"
@@ -234,14 +234,14 @@ async def test_a_deleted_user_leaves_no_file(importing: Settings) -> None:
         owner.headers["X-User-Id"] = str(owner.user_id)
         await owner.imported(csv_of("bad"))
         import_id = (await owner.upload(many(10))).json()["id"]
-        await eventually(lambda: len(stored(importing)) == 2)
+        await eventually(lambda: len(stored(importing)) == 2, LONG_S)
         await world.publish(events.UserDeleted(user_id=owner.user_id, revision=2, deleted_at=now()))
 
         async def gone() -> bool:
             rows = await world.fetch("SELECT 1 FROM imports UNION ALL SELECT 1 FROM import_errors")
             return not rows and not stored(importing)
 
-        await eventually(gone)
+        await eventually(gone, LONG_S)
         assert (await owner.get(f"/{import_id}")).status_code == 404
         assert (await owner.upload(many(10))).status_code == 404
         assert not stored(importing)
@@ -257,7 +257,7 @@ async def test_old_imports_are_deleted_with_their_files(importing: Settings) -> 
         async def gone() -> bool:
             return (await owner.get(f"/{import_id}")).status_code == 404 and not stored(importing)
 
-        await eventually(gone)
+        await eventually(gone, LONG_S)
 
 
 @pytest.fixture

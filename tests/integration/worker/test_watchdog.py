@@ -58,7 +58,7 @@ async def test_a_stalled_consumer_is_built_anew(settings: Settings) -> None:
             async def all_out() -> bool:
                 return await ready_messages(settings, "worker.email") == MORE_THAN_PREFETCH - email.POLICY.prefetch
 
-            await eventually(all_out)
+            await eventually(all_out, LONG_S)
             hear()
             await all_done(world, ids)
             assert await livez(world) == 200
@@ -126,7 +126,7 @@ async def test_without_rabbitmq_a_restart_would_not_help(
                 async def lost() -> bool:
                     return (await world.ready()).status_code == 503
 
-                await eventually(lost)
+                await eventually(lost, LONG_S)
                 before = len(judgements)
 
                 async def judged() -> bool:
@@ -147,7 +147,7 @@ async def test_what_is_expected_and_what_is_there(alone: World) -> None:
     async def counted() -> bool:
         return REGISTRY.get_sample_value("worker_consumers") == len(names)
 
-    await eventually(counted)
+    await eventually(counted, LONG_S)
     assert REGISTRY.get_sample_value("worker_consumers_expected") == len(names)
     [event_id] = await alone.publish(created(uuid4(), mail=False))
     await alone.until(event_id, analytics="done")

@@ -91,7 +91,7 @@ async def test_name_servers_that_hang_delay_nobody_else(quick: Settings) -> None
             return await super().__call__(name)
 
     names = Hanging(hooks_example=[["127.0.0.1"]])
-    bounds = {"webhook_calls": 8, "webhook_calls_per_host": 2, "webhook_connect_timeout_s": 0.5}
+    bounds = {"webhook_calls": 8, "webhook_calls_per_host": 2, "webhook_connect_timeout_s": 1}
     async with receiving() as receiver, working(quick.model_copy(update=bounds), names.internet) as world:
         stuck, hooks = Hooks(world, uuid4()), Hooks(world, uuid4())
         await asyncio.gather(*(stuck.create(f"http://hangs{number}.example/") for number in range(6)))

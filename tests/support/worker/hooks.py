@@ -16,8 +16,9 @@ QUICK: dict[str, Any] = {
     "webhook_backoff_base_s": 0.2,
     "webhook_backoff_cap_s": 0.5,
     "webhook_rate_per_host": 1000,
+    "webhook_attempts": 1000,
 }
-"""Tries again soon."""
+"""Tries again soon, and does not give up."""
 
 
 class Hooks:
@@ -63,5 +64,5 @@ class Hooks:
         async def failed() -> bool:
             return any(one["error"] for one in await self.deliveries(webhook_id))
 
-        await eventually(failed)
+        await eventually(failed, LONG_S)
         return (await self.deliveries(webhook_id))[0]
