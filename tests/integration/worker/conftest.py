@@ -80,10 +80,8 @@ async def orders(new_database: NewDatabase) -> AsyncIterator[Orders]:
     database_url = new_database("orders")
     settings = orders_settings(database_url, internal_token_secret=SECRET)
     gate = Gate()
-    async with running(settings) as app:
-        app.add_middleware(Gated, gate=gate)
-        async with listening(app) as port:
-            yield Orders(database_url, f"http://127.0.0.1:{port}", gate)
+    async with running(settings) as app, listening(Gated(app, gate)) as port:
+        yield Orders(database_url, f"http://127.0.0.1:{port}", gate)
 
 
 @pytest.fixture
