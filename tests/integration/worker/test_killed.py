@@ -72,9 +72,10 @@ async def test_kill_nine_with_many_jobs_in_hand(settings: Settings, smtp: SmtpSe
             )
             assert row["count"] == 0, "all mails were still to be sent when it was killed"
             await end_leases(settings)
-            if time_of_death == 2:
-                smtp.manner = "accept"
-            await worker.start()
+            if time_of_death == 1:
+                await worker.start()
+    smtp.manner = "accept"
+    async with working(settings):
         await all_done(world, ids)
     await drained(world)
     await every_effect_once(world, orders, ids)
