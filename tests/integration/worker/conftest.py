@@ -15,8 +15,17 @@ from tests.support.backends.vhosts import Vhosts
 from tests.support.orders import running
 from tests.support.orders import settings_of as orders_settings
 from tests.support.served import listening
-from tests.support.worker.imports import Orders, Owner
+from tests.support.worker.imports import Gate, Gated, Orders, Owner
+from tests.support.worker.patience import be_patient
 from tests.support.worker.world import SECRET, World, settings_for, working
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _patience() -> Iterator[None]:
+    """For the tests of this folder alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        be_patient(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +43,7 @@ async def vhost_url(vhosts: Vhosts) -> AsyncIterator[str]:
     vhosts.give_back(url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def post_office() -> Iterator[SmtpServer]:
     """The mail server of the worker that tests share; it only ever accepts."""
     server = SmtpServer()
@@ -43,7 +52,7 @@ def post_office() -> Iterator[SmtpServer]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def world(new_database: NewDatabase, vhosts: Vhosts, post_office: SmtpServer) -> AsyncIterator[World]:
     """The worker that most tests share: each with users of its own."""
     settings = settings_for(new_database("worker"), await asyncio.to_thread(vhosts.take), smtp_url=post_office.url)
@@ -70,8 +79,16 @@ async def orders(new_database: NewDatabase) -> AsyncIterator[Orders]:
     """An orders service that listens, with a database of its own."""
     database_url = new_database("orders")
     settings = orders_settings(database_url, internal_token_secret=SECRET)
-    async with running(settings) as app, listening(app) as port:
-        yield Orders(database_url, f"http://127.0.0.1:{port}")
+    gate = Gate()
+    async with running(settings) as app, listening(Gated(app, gate)) as port:
+        yield Orders(database_url, f"http://127.0.0.1:{port}", gate)
+
+
+@pytest.fixture
+def gate(orders: Orders) -> Iterator[Gate]:
+    """Before the orders service; open again after the test."""
+    yield orders.gate
+    orders.gate.open()
 
 
 @pytest.fixture
@@ -81,7 +98,7 @@ def importing(settings: Settings, orders: Orders, tmp_path: Path) -> Settings:
     return settings.model_copy(update=more)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def importer(
     new_database: NewDatabase,
     vhosts: Vhosts,

@@ -24,7 +24,7 @@ from tests.support.worker.operators import (
     order,
     states,
 )
-from tests.support.worker.world import World, registered
+from tests.support.worker.world import LONG_S, World, registered
 
 
 async def swept(world: World) -> None:
@@ -40,7 +40,7 @@ async def swept(world: World) -> None:
     async def passed() -> bool:
         return await count() > before + 2
 
-    await eventually(passed)
+    await eventually(passed, LONG_S)
 
 
 async def test_a_replayed_job_is_done_with_one_effect(world: World) -> None:
@@ -138,7 +138,7 @@ async def test_the_rate_spreads_what_is_due(world: World) -> None:
     )
     assert (rows[0]["due"] - rows[0]["updated_at"]).total_seconds() == LATER
     gaps = [(later["due"] - one["due"]).total_seconds() for one, later in pairwise(rows)]
-    assert all(0.5 <= gap < 5 for gap in gaps)
+    assert all(gap >= 0.5 for gap in gaps)
     assert gaps.count(0.5) == len(gaps) - 1  # the one between the two batches is longer
 
 

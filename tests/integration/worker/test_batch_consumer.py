@@ -20,8 +20,7 @@ async def test_what_was_in_hand_when_the_connection_went_is_folded_once(settings
         ids = await world.publish(*(created(user_id, total=100, mail=False) for _ in range(300)))
         await broker.cut()
         await broker.mend()
-        for event_id in ids:
-            await world.until(event_id, analytics="done")
+        await world.until_all(ids, analytics="done")
         await world.until_ready()
         await drained(world, "worker.analytics")
         assert (await world.panel("analytics", user_id))[str(user_id)]["orders"] == 300

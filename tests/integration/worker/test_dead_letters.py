@@ -14,7 +14,7 @@ from shared.ids import new_id
 from tests.support.backends import RabbitBackend
 from tests.support.waiting import eventually
 from tests.support.worker.queues import drained
-from tests.support.worker.world import World, created, message_of, working
+from tests.support.worker.world import LONG_S, World, created, message_of, working
 
 
 async def limit_deliveries(rabbitmq: RabbitBackend, settings: Settings, **more: Any) -> None:
@@ -41,7 +41,7 @@ async def reject_to_death(settings: Settings, queue: str, message: aio_pika.Mess
             dead = await channel.declare_queue(topology.DEAD_QUEUE, passive=True)
             return bool(dead.declaration_result.message_count)
 
-        await eventually(given_up)
+        await eventually(given_up, LONG_S)
 
 
 async def test_the_delivery_limit_ends_in_the_ledger(settings: Settings, rabbitmq: RabbitBackend) -> None:

@@ -14,12 +14,12 @@ from shared.db import Database
 from shared.ids import new_id
 from tests.support.backends.smtp import SmtpServer
 from tests.support.waiting import eventually
-from tests.support.worker.world import World, changed, created, deletion, message_of, registered
+from tests.support.worker.world import LONG_S, World, changed, created, deletion, message_of, registered
 
 
 async def deleted(world: World, user_id: UUID, **more: Any) -> None:
     [event_id] = await world.publish(deletion(user_id, **more))
-    await world.until(event_id, recipients="done", within=30)
+    await world.until(event_id, recipients="done")
 
 
 async def kept_of(world: World, user_id: UUID) -> list[Any]:
@@ -72,10 +72,8 @@ async def test_what_comes_later_leaves_nothing(world: World, post_office: SmtpSe
     order = created(user_id, total=100)
     update = events.UserUpdated(user_id=user_id, email="new@example.com", name="New", revision=9, updated_at=now())
     later = await world.publish(order, changed(events.OrderShipped, order, "created"), registered(user_id), update)
-    for event_id in later[:2]:
-        await world.until(event_id, email="done", notifications="done", analytics="done")
-    for event_id in later[2:]:
-        await world.until(event_id, recipients="done")
+    await world.until_all(later[:2], email="done", notifications="done", analytics="done")
+    await world.until_all(later[2:], recipients="done")
     await world.until(later[2], notifications="done")
     assert await notifications_of(world, user_id) == []
     assert [mail for mail in post_office.messages if mail.recipients[0].startswith(user_id.hex)] == []
@@ -117,7 +115,7 @@ async def test_a_mail_under_way_leaves_nothing(alone: World, smtp: SmtpServer) -
     async def sending() -> bool:
         return smtp.attempts > 0
 
-    await eventually(sending)
+    await eventually(sending, LONG_S)
     await deleted(alone, user_id)
     ended = attempts_ended()
     smtp.stop()  # ends the session
@@ -125,7 +123,7 @@ async def test_a_mail_under_way_leaves_nothing(alone: World, smtp: SmtpServer) -
     async def recorded() -> bool:
         return attempts_ended() > ended
 
-    await eventually(recorded)
+    await eventually(recorded, LONG_S)
     assert (await alone.jobs(event_id))["email"] == "done"
     assert await kept_of(alone, user_id) == []
 
@@ -141,7 +139,7 @@ async def test_a_deletion_waits_for_what_is_under_way(settings: Settings, alone:
             async def waiting() -> bool:
                 return bool(await alone.fetch("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
 
-            await eventually(waiting)
+            await eventually(waiting, LONG_S)
             await connection.execute(
                 "INSERT INTO notifications (user_id, id, kind, title, body, created_at)"
                 " VALUES ($1, $2, 'order.created', 'late', 'late', now())",
@@ -161,7 +159,7 @@ async def test_users_deleted_in_the_midst_of_their_orders(settings: Settings, al
     told = shuffled[::2] + shuffled[1::2]
     for event, event_id in zip(told, await alone.publish(*told), strict=True):
         done = {job: "done" for job, kinds in topology.JOBS.items() if type(event) in kinds}
-        await alone.until(event_id, 30, **done)
+        await alone.until(event_id, LONG_S, **done)
     user_ids = [user.user_id for user in users]
     async with Database.open(settings) as db, db.connection() as connection:
         assert await connection.fetch("SELECT FROM notifications WHERE user_id = ANY($1)", user_ids) == []

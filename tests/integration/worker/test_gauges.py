@@ -1,12 +1,20 @@
 """What the worker tells of the queues and of what waits in its ledger."""
 
+import pytest
+
+from services.worker import gauges
 from services.worker.gauges import QUEUES
 from services.worker.settings import Settings
 from shared import topology
 from tests.support.link import Link
 from tests.support.waiting import eventually
 from tests.support.worker.operators import LATER, dead, order
-from tests.support.worker.world import World, working
+from tests.support.worker.world import LONG_S, World, working
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gauges, "EVERY_S", 0.1)
 
 
 async def gauge(world: World, name: str) -> dict[str, float]:
@@ -28,14 +36,14 @@ async def test_queues_are_measured_while_rabbitmq_is_there(settings: Settings) -
             async def unknown() -> bool:
                 return not await gauge(world, "worker_queue_consumers")
 
-            await eventually(measured)
+            await eventually(measured, LONG_S)
             assert set(await gauge(world, "worker_queue_messages")) == set(QUEUES)
             assert set((await gauge(world, "worker_in_hand")).values()) == {0}
             assert min((await gauge(world, "worker_in_hand_limit")).values()) > 0
             await broker.cut()
-            await eventually(unknown)
+            await eventually(unknown, LONG_S)
             await broker.mend()
-            await eventually(measured, within=30)
+            await eventually(measured, LONG_S)
 
 
 async def test_retrying_jobs_are_counted(alone: World) -> None:
@@ -46,6 +54,6 @@ async def test_retrying_jobs_are_counted(alone: World) -> None:
     async def counted() -> bool:
         return (await gauge(alone, "worker_jobs_retrying")).get("email") == 3
 
-    await eventually(counted)
+    await eventually(counted, LONG_S)
     assert (await gauge(alone, "worker_jobs_retrying")).keys() == topology.JOBS.keys()
     assert set((await gauge(alone, "worker_job_overdue_seconds")).values()) == {0}, "none is due yet"

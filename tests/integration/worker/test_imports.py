@@ -12,7 +12,7 @@ from services.worker.settings import Settings
 from shared import topology
 from tests.support.waiting import eventually
 from tests.support.worker.imports import Orders, Owner, csv_of, line, many, stored
-from tests.support.worker.world import World, working
+from tests.support.worker.world import LONG_S, World, working
 
 
 async def test_a_file_becomes_orders(owner: Owner, orders: Orders) -> None:
@@ -100,7 +100,7 @@ async def test_the_end_is_told_once(owner: Owner, importer: World) -> None:
     async def told() -> bool:
         return bool(await notifications())
 
-    await eventually(told)
+    await eventually(told, LONG_S)
     [one] = await notifications()
     assert (one["kind"], one["title"]) == ("import.completed", "Import completed")
     assert one["body"] == "1200 of 1200 orders are imported."
@@ -118,7 +118,7 @@ async def test_progress_is_told_live(owner: Owner, importer: World) -> None:
 
         await feed.consume(keep, no_ack=True)
         status = await owner.imported(many(3000))
-        await eventually(lambda: any(one["import"]["state"] == "completed" for one in told))
+        await eventually(lambda: any(one["import"]["state"] == "completed" for one in told), LONG_S)
     assert all((one["user_id"], one["panels"]) == (str(owner.user_id), []) for one in told)
     last = told[-1]["import"]
     assert last.keys() == {"id", "state", "rows_total", "rows_done", "rows_failed", "rows_per_s", "eta_s"}

@@ -14,17 +14,22 @@ import httpx
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
+from services.worker.imports import chunks
+from services.worker.imports.importer import Importer
 from services.worker.imports.storage import FileGone, Storage, StorageUnavailable
 from services.worker.settings import Settings
 from shared import events
 from shared.clock import now
 from shared.identity import GATEWAY
+from shared.imports import MAX_ROWS
 from shared.tokens import ServiceTokens
 from tests.support.waiting import eventually
-from tests.support.worker.imports import Orders, Owner, csv_of, line, many, stored
+from tests.support.worker.imports import Gate, Orders, Owner, csv_of, line, many, stored
 from tests.support.worker.process import worker_process
-from tests.support.worker.world import SECRET, World, working
+from tests.support.worker.world import LONG_S, SECRET, World, end_leases, working
 
+BATCH = 100
+"""Rows of a batch, where a test sends small ones."""
 NOWHERE = "http://127.0.0.1:1"
 
 
@@ -41,7 +46,7 @@ async def told_of(orders: Orders, user_id: UUID) -> int:
 def gateway(port: int) -> httpx.AsyncClient:
     token = ServiceTokens(SECRET.get_secret_value(), GATEWAY).token()
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30)
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=LONG_S)
 
 
 async def row_of(world: World, import_id: str) -> asyncpg.Record:
@@ -49,73 +54,93 @@ async def row_of(world: World, import_id: str) -> asyncpg.Record:
     return row
 
 
-async def lease_taken(world: World, import_id: str) -> bool:
-    return (await row_of(world, import_id))["lease_id"] is not None
-
-
 @pytest.fixture
-def short_leases(importing: Settings) -> Settings:
-    return importing.model_copy(update={"import_lease_s": 3.0, "import_orders_timeout_s": 2.0})
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of workers in this process."""
+    monkeypatch.setattr(chunks, "MAX_ROWS", BATCH)
 
 
-async def test_kill_nine_in_the_middle(short_leases: Settings, orders: Orders, tmp_path: Path) -> None:
+async def test_kill_nine_in_the_middle(importing: Settings, orders: Orders, gate: Gate, tmp_path: Path) -> None:
     """Killed twice: each time another process goes on at the checkpoint. Every row is one order, counted once."""
-    count = 20_000
-    async with worker_process(short_leases, tmp_path / "worker.log") as worker, gateway(worker.port) as http:
+    count, window = 8 * MAX_ROWS, importing.import_window
+    gate.let_through(window)
+    async with worker_process(importing, tmp_path / "worker.log") as worker, gateway(worker.port) as http:
         await worker.until_ready()
         owner = Owner(http)
         import_id = (await owner.upload(many(count))).json()["id"]
-        for least in (2000, 8000):
-            before = await owner.until(import_id, rows_done=least)
+        for batches in (window, window + 1):
+            await worker.until_ready()
+            before = await owner.until(import_id, rows_done=batches * MAX_ROWS)
             assert await worker.end(signal.SIGKILL) == -signal.SIGKILL
             assert before["rows_done"] < count, "in the middle when it was killed"
-            await worker.start()
-            await worker.until_ready()
+            await end_leases(importing)
+            if batches == window:
+                await worker.start()
+                gate.let_through(window + 1)  # what the dead one had sent is before the gate, and goes first
+    gate.open()
+    async with working(importing) as world:
+        owner.http = world.http
         status = await owner.ended(import_id)
     assert (status["state"], status["rows_done"], status["rows_failed"]) == ("completed", count, 0)
     assert await orders.count(owner.user_id) == await told_of(orders, owner.user_id) == count
 
 
-async def test_a_stop_waits_for_no_import(importing: Settings, orders: Orders) -> None:
+@pytest.mark.usefixtures("_small_batches")
+async def test_a_stop_waits_for_no_import(
+    importing: Settings, orders: Orders, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It ends at the next checkpoint, long before the file does, and the next worker goes on at once."""
-    async with working(importing) as world:
+    finish = Importer._finish
+
+    async def finish_with_an_open_gate(stopping: Importer) -> None:
+        gate.open()
+        await finish(stopping)
+
+    monkeypatch.setattr(Importer, "_finish", finish_with_an_open_gate)
+    unhurried = importing.model_copy(update={"shutdown_grace_s": LONG_S})
+    gate.let_through(2)
+    async with working(unhurried) as world:
         await world.until_ready()
         owner = Owner(world.http)
-        import_id = (await owner.upload(many(20_000))).json()["id"]
-        await owner.until(import_id, rows_done=1000)
+        import_id = (await owner.upload(many(12 * BATCH))).json()["id"]
+        await owner.until(import_id, rows_done=2 * BATCH)
         began = time.monotonic()
-    assert time.monotonic() - began < importing.shutdown_grace_s
+    assert time.monotonic() - began < unhurried.shutdown_grace_s
     row = await row_of(world, import_id)
     assert (row["state"], row["lease_id"], row["failures"]) == ("running", None, 0)
-    assert row["rows_done"] < 20_000
+    assert row["rows_done"] <= (2 + importing.import_window + 1) * BATCH
     async with working(importing) as world:
         await world.until_ready()
         owner.http = world.http
         status = await owner.ended(import_id)
-    assert (status["rows_done"], status["rows_repeated"]) == (20_000, 0)
-    assert await orders.count(owner.user_id) == 20_000
+    assert (status["rows_done"], status["rows_repeated"]) == (12 * BATCH, 0)
+    assert await orders.count(owner.user_id) == 12 * BATCH
 
 
+@pytest.mark.usefixtures("_small_batches")
 async def test_two_workers_share_imports_but_none_of_them(importing: Settings, orders: Orders) -> None:
     """Each import is carried out by one: no row is sent twice."""
     async with working(importing) as one, working(importing) as two:
         await asyncio.gather(one.until_ready(), two.until_ready())
         owner = Owner(one.http)
-        answers = [await owner.upload(csv_of(*(line(f"{n}-{i}") for i in range(3000)))) for n in range(4)]
+        answers = [await owner.upload(csv_of(*(line(f"{n}-{i}") for i in range(6 * BATCH)))) for n in range(4)]
         ended = [await owner.ended(answer.json()["id"]) for answer in answers]
-    assert [(status["rows_done"], status["rows_repeated"]) for status in ended] == [(3000, 0)] * 4
-    assert await orders.count(owner.user_id) == await told_of(orders, owner.user_id) == 12_000
+    assert [(status["rows_done"], status["rows_repeated"]) for status in ended] == [(6 * BATCH, 0)] * 4
+    assert await orders.count(owner.user_id) == await told_of(orders, owner.user_id) == 24 * BATCH
 
 
-async def test_cancelling_stops_at_a_checkpoint(owner: Owner, orders: Orders, importer: World) -> None:
+@pytest.mark.usefixtures("_small_batches")
+async def test_cancelling_stops_at_a_checkpoint(owner: Owner, orders: Orders, gate: Gate, importer: World) -> None:
     """What has been imported stays, and is counted exactly; cancelling again changes nothing."""
-    import_id = (await owner.upload(many(30_000))).json()["id"]
-    await owner.until(import_id, rows_done=1000)
+    gate.let_through(2)
+    import_id = (await owner.upload(many(12 * BATCH))).json()["id"]
+    await owner.until(import_id, rows_done=2 * BATCH)
     answer = await owner.cancel(import_id)
     assert (answer.status_code, answer.json()["cancel_requested"]) == (200, True)
+    gate.open()
     status = await owner.ended(import_id)
     assert status["state"] == "cancelled"
-    assert 1000 <= status["rows_done"] < 30_000
+    assert 2 * BATCH <= status["rows_done"] < 12 * BATCH
     assert await orders.count(owner.user_id) == status["rows_done"]
     assert (await owner.cancel(import_id)).json() == status
 
@@ -123,7 +148,7 @@ async def test_cancelling_stops_at_a_checkpoint(owner: Owner, orders: Orders, im
         found = (await importer.http.get("/v1/notifications", headers=owner.headers)).json()["items"]
         return [one["title"] for one in found] == ["Import cancelled"]
 
-    await eventually(told)
+    await eventually(told, LONG_S)
 
 
 async def test_an_import_that_has_ended_cannot_be_cancelled(owner: Owner) -> None:
@@ -141,7 +166,7 @@ async def test_an_orders_service_that_is_away_is_waited_for(importing: Settings,
         async def said() -> bool:
             return "cannot be reached" in str((await owner.read(waiting))["error"])
 
-        await eventually(said)
+        await eventually(said, LONG_S)
         assert (await owner.read(waiting))["state"] == "running"
         await owner.cancel(unwanted)
         assert (await owner.ended(unwanted))["state"] == "cancelled"
@@ -196,7 +221,7 @@ async def test_a_full_disk(importing: Settings, small_disk: list[str], orders: O
         await worker.until_ready()
         owner = Owner(http)
         for _ in range(3):
-            answer = await owner.upload(csv_of() + b"\n" * 20_000_000)
+            answer = await owner.upload(csv_of() + b"\n" * 10_000_000)
             assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
         assert (await owner.imported(many(10)))["rows_done"] == 10
     assert await orders.count(owner.user_id) == 10
@@ -212,14 +237,14 @@ async def test_a_deleted_user_leaves_no_file(importing: Settings) -> None:
         owner.headers["X-User-Id"] = str(owner.user_id)
         await owner.imported(csv_of("bad"))
         import_id = (await owner.upload(many(10))).json()["id"]
-        await eventually(lambda: len(stored(importing)) == 2)
+        await eventually(lambda: len(stored(importing)) == 2, LONG_S)
         await world.publish(events.UserDeleted(user_id=owner.user_id, revision=2, deleted_at=now()))
 
         async def gone() -> bool:
             rows = await world.fetch("SELECT 1 FROM imports UNION ALL SELECT 1 FROM import_errors")
             return not rows and not stored(importing)
 
-        await eventually(gone)
+        await eventually(gone, LONG_S)
         assert (await owner.get(f"/{import_id}")).status_code == 404
         assert (await owner.upload(many(10))).status_code == 404
         assert not stored(importing)
@@ -235,7 +260,7 @@ async def test_old_imports_are_deleted_with_their_files(importing: Settings) -> 
         async def gone() -> bool:
             return (await owner.get(f"/{import_id}")).status_code == 404 and not stored(importing)
 
-        await eventually(gone)
+        await eventually(gone, LONG_S)
 
 
 @pytest.fixture
@@ -246,7 +271,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    httpx.put(f"http://{host}:{port}/uploads").raise_for_status()
+    httpx.put(f"http://{host}:{port}/uploads", timeout=LONG_S).raise_for_status()
     yield f"s3://uploads/dashboard?endpoint=http://{host}:{port}&region=us-east-1"
     server.stop()
 

@@ -18,13 +18,7 @@ from tests.support.link import Link
 from tests.support.waiting import eventually
 from tests.support.worker.process import worker_process
 from tests.support.worker.queues import drained
-from tests.support.worker.world import World, created, working
-
-
-@pytest.fixture
-def brief(settings: Settings) -> Settings:
-    """What a worker leaves behind is taken up again after a second."""
-    return settings.model_copy(update={"smtp_send_timeout_s": 0.8, "mail_lease_s": 1})
+from tests.support.worker.world import LONG_S, World, created, end_leases, working
 
 
 @pytest.fixture
@@ -37,14 +31,14 @@ async def until_answered(smtp: SmtpServer) -> None:
     async def answered() -> bool:
         return smtp.answered == 1
 
-    await eventually(answered)
+    await eventually(answered, LONG_S)
 
 
 async def until_mails(smtp: SmtpServer, count: int) -> None:
     async def arrived() -> bool:
         return len(smtp.messages) >= count
 
-    await eventually(arrived)
+    await eventually(arrived, LONG_S)
 
 
 async def until_in_hand(world: World, event_id: UUID) -> None:
@@ -53,7 +47,7 @@ async def until_in_hand(world: World, event_id: UUID) -> None:
             r["state"] for r in await world.fetch("SELECT state FROM mails WHERE event_id = $1", event_id)
         ]
 
-    await eventually(in_hand)
+    await eventually(in_hand, LONG_S)
 
 
 async def test_a_mail_and_its_record(alone: World, smtp: SmtpServer) -> None:
@@ -101,14 +95,13 @@ async def test_two_workers_at_once(settings: Settings, smtp: SmtpServer) -> None
 
 
 async def test_killed_between_the_answer_and_the_commit(
-    brief: Settings, smtp: SmtpServer, database: Link, tmp_path: Path
+    settings: Settings, smtp: SmtpServer, database: Link, tmp_path: Path
 ) -> None:
     """A mail whose worker is killed before it could record the 250 is sent once more, with the same Message-ID."""
-    async with working(brief) as world:
+    async with working(settings) as world:
         order = created(await world.known())
     smtp.manner = "hold"
-    patient = brief.model_copy(update={"smtp_send_timeout_s": 30, "mail_lease_s": 31})
-    doomed = patient.model_copy(update={"database_url": database.url})
+    doomed = settings.model_copy(update={"database_url": database.url})
     async with worker_process(doomed, tmp_path / "worker.log") as process:
         [event_id] = await world.publish(order)
         await until_mails(smtp, 1)
@@ -118,29 +111,28 @@ async def test_killed_between_the_answer_and_the_commit(
         await process.end(signal.SIGKILL)
     mail = await world.mail(event_id)
     assert (mail["state"], mail["attempts"]) == ("sending", 1)
-    # Instead of waiting for half a minute:
-    await world.fetch("UPDATE mails SET lease_until = now() WHERE event_id = $1", event_id)
-    await world.fetch("UPDATE jobs SET next_attempt_at = now() WHERE job = 'email' AND event_id = $1", event_id)
-    async with working(brief) as world:
-        await world.until(event_id, email="done", within=30)
+    await end_leases(settings)
+    async with working(settings) as world:
+        await world.until(event_id, email="done")
         mail = await world.mail(event_id)
         assert (mail["state"], mail["attempts"], mail["uncertain_attempts"]) == ("sent", 2, 1)
         assert 'worker_mails_total{verdict="uncertain"}' in (await world.http.get("/metrics")).text
     assert [received.message_id for received in smtp.messages] == [mail["message_id"]] * 2
 
 
-async def test_killed_before_anything_was_sent(brief: Settings, smtp: SmtpServer, tmp_path: Path) -> None:
+async def test_killed_before_anything_was_sent(settings: Settings, smtp: SmtpServer, tmp_path: Path) -> None:
     """A mail that was claimed by a worker that is no more is sent by the next, once the lease has run out."""
-    async with working(brief) as world:
+    async with working(settings) as world:
         order = created(await world.known())
     smtp.greets = False
-    async with worker_process(brief, tmp_path / "worker.log") as process:
+    async with worker_process(settings, tmp_path / "worker.log") as process:
         [event_id] = await world.publish(order)
         await until_in_hand(world, event_id)
         await process.end(signal.SIGKILL)
+    await end_leases(settings)
     smtp.greets = True
-    async with working(brief) as world:
-        await world.until(event_id, email="done", within=30)
+    async with working(settings) as world:
+        await world.until(event_id, email="done")
     assert len(smtp.messages) == 1
 
 
@@ -156,7 +148,7 @@ async def test_the_database_away_when_the_server_answers(settings: Settings, smt
         smtp.manner = "accept"
         await until_answered(smtp)
         await database.mend()
-        await world.until(event_id, email="done", within=30)
+        await world.until(event_id, email="done")
         mail = await world.mail(event_id)
         assert (mail["state"], mail["attempts"], mail["uncertain_attempts"]) == ("sent", 1, 0)
     assert len(smtp.messages) == 1
@@ -169,12 +161,10 @@ async def test_mails_under_way_hold_no_database_connection(settings: Settings, s
         smtp.manner = "hold"
         ids = await world.publish(*(created(user_id) for _ in range(8)))
         await until_mails(smtp, 8)
-        for event_id in ids:
-            await world.until(event_id, analytics="done", notifications="done")
+        await world.until_all(ids, analytics="done", notifications="done")
         assert (await world.panel("analytics", user_id))[str(user_id)]["orders"] == 8
         smtp.manner = "accept"
-        for event_id in ids:
-            await world.until(event_id, email="done")
+        await world.until_all(ids, email="done")
     assert len(smtp.messages) == 8
 
 
@@ -223,7 +213,7 @@ async def test_stopping_waits_for_the_answer(
 ) -> None:
     """A worker that is told to stop gives a mail under way its grace period, also one that is tried again."""
     monkeypatch.setattr(Background, "CANCEL_AGAIN_S", 0.05)
-    async with working(settings) as world:
+    async with working(settings.model_copy(update={"shutdown_grace_s": LONG_S})) as world:
         user_id = await world.known()
         smtp.manner = "defer"
         [again] = await world.publish(created(user_id))

@@ -117,8 +117,7 @@ async def test_analytics_by_day(world: World) -> None:
         cancelled,
         changed(events.OrderCancelled, cancelled, "created"),
     )
-    for event_id in told:
-        await world.until(event_id, analytics="done")
+    await world.until_all(told, analytics="done")
     period = {"from": f"{earlier:%Y-%m-%d}", "to": f"{today:%Y-%m-%d}"}
     answer = await world.http.get("/internal/reports/analytics", params=period, headers=as_user(user_id))
     assert list(csv.reader(io.StringIO(answer.text))) == [

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from shared import topology
-from tests.support.worker.world import World, as_user, created
+from tests.support.worker.world import LONG_S, World, as_user, created
 
 Told = list[dict[str, object]]
 
@@ -24,8 +24,9 @@ async def listed(world: World, user_id: UUID, **query: str) -> dict[str, object]
 async def user_with(world: World, orders: int) -> UUID:
     """A user with a notification of each of so many orders."""
     user_id = uuid4()
-    for event_id in await world.publish(*(created(user_id, mail=False) for _ in range(orders))):
-        await world.until(event_id, notifications="done")
+    await world.until_all(
+        await world.publish(*(created(user_id, mail=False) for _ in range(orders))), notifications="done"
+    )
     return user_id
 
 
@@ -108,7 +109,7 @@ async def test_hints_after_a_commit(world: World) -> None:
         feed = await channel.declare_queue(exclusive=True, auto_delete=True)
         await feed.bind(topology.LIVE, "hint")
         await world.publish(created(user_id, mail=False))
-        async with asyncio.timeout(15), feed.iterator() as hints:
+        async with asyncio.timeout(LONG_S), feed.iterator() as hints:
             async for hint in hints:
                 await hint.ack()
                 body = json.loads(hint.body)
@@ -127,7 +128,7 @@ async def test_a_notification_that_was_read_is_hinted_at(world: World) -> None:
         feed = await channel.declare_queue(exclusive=True, auto_delete=True)
         await feed.bind(topology.LIVE, "hint")
         await world.http.post(f"/v1/notifications/{items[0]['id']}/read", headers=as_user(user_id))
-        async with asyncio.timeout(15), feed.iterator() as hints:
+        async with asyncio.timeout(LONG_S), feed.iterator() as hints:
             async for hint in hints:
                 await hint.ack()
                 if json.loads(hint.body) == {"user_id": str(user_id), "panels": ["notifications"]}:

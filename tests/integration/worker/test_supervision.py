@@ -12,7 +12,7 @@ from services.worker.hints import Hints
 from services.worker.settings import Settings
 from services.worker.sweeper import Sweeper
 from tests.support.waiting import eventually
-from tests.support.worker.world import created, working
+from tests.support.worker.world import LONG_S, created, working
 
 QUICK: dict[str, Any] = {"watch_interval_s": 0.1}
 
@@ -40,10 +40,9 @@ async def test_messages_in_hand_come_again(settings: Settings, monkeypatch: pyte
         before, failed = restarts("consumers"), failing_once(monkeypatch, Acknowledger, "acknowledge")
         user_id = uuid4()
         ids = await world.publish(*(created(user_id, mail=False) for _ in range(5)))
-        await eventually(failed)
-        for event_id in ids:
-            await world.until(event_id, analytics="done", notifications="done")
-        await eventually(lambda: restarts("consumers") > before)
+        await eventually(failed, LONG_S)
+        await world.until_all(ids, analytics="done", notifications="done")
+        await eventually(lambda: restarts("consumers") > before, LONG_S)
         await world.until_ready()
         assert (await world.panel("analytics", user_id))[str(user_id)]["orders"] == 5
 
@@ -61,11 +60,11 @@ async def test_a_task_that_fails_is_begun_again(
     async with working(settings.model_copy(update=QUICK)) as world:
         await world.until_ready()
         [event_id] = await world.publish(created(uuid4(), mail=False))
-        await eventually(failed)
+        await eventually(failed, LONG_S)
         await world.until(event_id, analytics="done")
 
         async def well() -> bool:
             return bool((await world.ready()).json()["status"] == "ready")
 
-        await eventually(well)
+        await eventually(well, LONG_S)
         assert world.app.state.background.failure is None

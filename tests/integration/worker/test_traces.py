@@ -5,7 +5,7 @@ from shared.telemetry import SAMPLED, Trace
 from shared.tracing import Recorded
 from tests.support.spans import Spans, recorded
 from tests.support.waiting import eventually
-from tests.support.worker.world import World, created, message_of, registered
+from tests.support.worker.world import LONG_S, World, created, message_of, registered
 
 
 def cause(digit: str) -> Trace:
@@ -23,7 +23,7 @@ async def test_an_event_s_jobs_are_below_its_publishing(world: World) -> None:
     with recorded(share=0) as spans:
         await world.publish_raw(message_of(event_id, created(user_id), traceparent=str(published)))
         await world.until(event_id, email="done", analytics="done", notifications="done", webhooks="done")
-        await eventually(lambda: len(jobs_of(spans, published)) == 4)
+        await eventually(lambda: len(jobs_of(spans, published)) == 4, LONG_S)
     jobs = jobs_of(spans, published)
     assert set(jobs) == {"email", "analytics", "notifications", "webhooks"}
     sending = spans.of(published.trace_id).named("send mail")
@@ -49,9 +49,8 @@ async def test_a_batch_is_a_span_in_each_trace(world: World) -> None:
             for event_id, each in zip(ids, causes, strict=True)
         ]
         await world.publish_raw(*messages)
-        for event_id in ids:
-            await world.until(event_id, analytics="done")
-        await eventually(lambda: all("analytics" in jobs_of(spans, each) for each in causes))
+        await world.until_all(ids, analytics="done")
+        await eventually(lambda: all("analytics" in jobs_of(spans, each) for each in causes), LONG_S)
     folds = [jobs_of(spans, each)["analytics"] for each in causes]
     for fold in folds:
         works = any(span.name == "postgresql" and span.parent_id == fold.trace.span_id for span in spans)
@@ -66,7 +65,7 @@ async def test_a_job_that_is_tried_again_stays_in_its_trace(world: World) -> Non
         await world.until(event_id, email="retrying")
         await world.publish(user)
         await world.until(event_id, email="done")
-        await eventually(lambda: spans.of(published.trace_id).all_named("send mail"))
+        await eventually(lambda: spans.of(published.trace_id).all_named("send mail"), LONG_S)
     attempts = [span for span in spans.all_named("process worker.email") if span.parent_id == published.span_id]
     assert attempts[0].attributes["dashboard.job.outcome"] == "retrying"
     numbers = [span.attributes["dashboard.job.attempt"] for span in attempts]

@@ -17,7 +17,7 @@ from services.worker.webhooks.target import Target
 from tests.support.worker.names import Names
 from tests.support.worker.receiver import Receiver, answer, receiving
 
-LIMITS = Limits(connect_s=5, read_s=5, total_s=20, answer_bytes=4096)
+LIMITS = Limits(connect_s=60, read_s=60, total_s=90, answer_bytes=4096)
 HASTY = replace(LIMITS, connect_s=0.5, read_s=0.5)
 LOOPBACK = AddressPolicy.of([443], ["127.0.0.0/8"])
 PUBLIC = AddressPolicy.of([80, 443], [])
@@ -210,7 +210,7 @@ async def test_a_name_server_that_hangs() -> None:
 
 async def test_the_real_resolver_knows_this_machine() -> None:
     """Names are resolved without a thread, also those of the hosts file; what is none is said to be unresolved."""
-    async with resolving(1) as resolve:
+    async with resolving(60) as resolve:
         assert "127.0.0.1" in await resolve("localhost")
         with pytest.raises(Unresolved):
             await resolve("nothing.invalid")

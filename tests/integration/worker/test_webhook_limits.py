@@ -15,7 +15,7 @@ from tests.support.worker.hooks import QUICK, Hooks
 from tests.support.worker.names import Names
 from tests.support.worker.process import worker_process
 from tests.support.worker.receiver import Received, Receiver, receiving
-from tests.support.worker.world import World, created, working
+from tests.support.worker.world import LONG_S, World, created, end_leases, working
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ async def hooked(world: World, receiver: Receiver) -> tuple[Hooks, str]:
     return hooks, (await hooks.create(receiver.url()))["id"]
 
 
-async def until_received(receivers: Sequence[Receiver], count: int, within: float = 60) -> None:
+async def until_received(receivers: Sequence[Receiver], count: int, within: float = LONG_S) -> None:
     """So many different messages."""
     await eventually(lambda: len({each for one in receivers for each in one.ids}) >= count, within)
 
 
-async def test_two_hundred_deliveries(quick: Settings) -> None:
-    """Five hosts get forty each: never more than N calls altogether, nor M to one host, and each arrives once."""
+async def test_many_deliveries_to_a_few_hosts(quick: Settings) -> None:
+    """Five hosts get ten each: never more than N calls altogether, nor M to one host, and each arrives once."""
     bounds = {"webhook_calls": 8, "webhook_calls_per_host": 2}
     most = 0
     async with receivers(5) as hosts, working(quick.model_copy(update=bounds)) as world:
@@ -54,32 +54,31 @@ async def test_two_hundred_deliveries(quick: Settings) -> None:
         for one in hosts:
             one.on_request = count
             one.answers.clear()
-        ids = await world.publish(*(created(hooks.user_id) for hooks, _ in users for _ in range(40)))
-        await eventually(lambda: sum(one.here for one in hosts) == 8)
+        ids = await world.publish(*(created(hooks.user_id) for hooks, _ in users for _ in range(10)))
+        await eventually(lambda: sum(one.here for one in hosts) == 8, LONG_S)
         for one in hosts:
             one.answers.set()
-        await until_received(hosts, 200)
+        await until_received(hosts, 50)
         for hooks, webhook_id in users:
-            await hooks.until(webhook_id, "delivered", 40)
+            await hooks.until(webhook_id, "delivered", 10)
     assert sorted(each for one in hosts for each in one.ids) == sorted(map(str, ids))
     assert most == 8
     assert [one.most for one in hosts] == [2] * 5
 
 
 async def test_a_host_that_hangs_delays_nobody_else(quick: Settings) -> None:
-    """It holds its own places, hundreds of deliveries waiting; others' arrive meanwhile, and other jobs go on."""
+    """It holds its own places, many deliveries waiting; others' arrive meanwhile, and other jobs go on."""
     bounds = {"webhook_calls": 8, "webhook_calls_per_host": 3}
     async with receivers(2) as (hanging, well), working(quick.model_copy(update=bounds)) as world:
         hanging.answers.clear()
         (stuck, stuck_id), (hooks, webhook_id) = await hooked(world, hanging), await hooked(world, well)
-        await world.publish(*(created(stuck.user_id) for _ in range(300)))
-        await eventually(lambda: hanging.here == 3)
+        await world.publish(*(created(stuck.user_id) for _ in range(60)))
+        await eventually(lambda: hanging.here == 3, LONG_S)
         ids = await world.publish(*(created(hooks.user_id, mail=False) for _ in range(30)))
         await hooks.until(webhook_id, "delivered", 30)
-        for event_id in ids:
-            await world.until(event_id, webhooks="done", analytics="done", notifications="done")
+        await world.until_all(ids, webhooks="done", analytics="done", notifications="done")
         assert hanging.here == hanging.most == 3
-        assert len(await stuck.deliveries(stuck_id, state="pending", limit=100)) == 100
+        assert len(await stuck.deliveries(stuck_id, state="pending", limit=100)) == 60
 
 
 async def test_name_servers_that_hang_delay_nobody_else(quick: Settings) -> None:
@@ -92,11 +91,10 @@ async def test_name_servers_that_hang_delay_nobody_else(quick: Settings) -> None
             return await super().__call__(name)
 
     names = Hanging(hooks_example=[["127.0.0.1"]])
-    bounds = {"webhook_calls": 8, "webhook_calls_per_host": 2, "webhook_connect_timeout_s": 0.5}
+    bounds = {"webhook_calls": 8, "webhook_calls_per_host": 2, "webhook_connect_timeout_s": 1}
     async with receiving() as receiver, working(quick.model_copy(update=bounds), names.internet) as world:
         stuck, hooks = Hooks(world, uuid4()), Hooks(world, uuid4())
-        for number in range(6):
-            await stuck.create(f"http://hangs{number}.example/")
+        await asyncio.gather(*(stuck.create(f"http://hangs{number}.example/") for number in range(6)))
         webhook = await hooks.create(receiver.url(host="hooks.example"))
         await world.publish(*(created(stuck.user_id) for _ in range(5)))
         await world.publish(*(created(hooks.user_id) for _ in range(20)))
@@ -109,8 +107,8 @@ async def test_two_workers_deliver_once(quick: Settings) -> None:
         await one.until_ready()
         await two.until_ready()
         hooks, webhook_id = await hooked(one, receiver)
-        ids = await one.publish(*(created(hooks.user_id) for _ in range(100)))
-        delivered = await hooks.until(webhook_id, "delivered", 100)
+        ids = await one.publish(*(created(hooks.user_id) for _ in range(40)))
+        delivered = await hooks.until(webhook_id, "delivered", 40)
         assert {row["attempts"] for row in delivered} == {1}
     assert sorted(receiver.ids) == sorted(map(str, ids))
 
@@ -120,21 +118,20 @@ async def test_kill_nine_with_calls_in_hand(quick: Settings, tmp_path: Path) -> 
     async with receiving() as receiver:
         async with working(quick) as world:
             hooks, webhook_id = await hooked(world, receiver)
+        receiver.on_request = lambda _: receiver.answers.clear() if len(receiver.received) == 10 else None
         async with worker_process(quick, tmp_path / "worker.log") as process:
-            ids = await world.publish(*(created(hooks.user_id) for _ in range(100)))
+            ids = await world.publish(*(created(hooks.user_id) for _ in range(40)))
             await until_received([receiver], 10)
-            receiver.answers.clear()
-            await eventually(lambda: receiver.here)
+            await eventually(lambda: receiver.here == quick.webhook_calls_per_host, LONG_S)
             await process.end(signal.SIGKILL)
+        receiver.on_request = None
         receiver.answers.set()
-        # Instead of waiting for a minute and a half:
-        await world.fetch("UPDATE webhook_deliveries SET lease_until = now() WHERE lease_until IS NOT NULL")
-        await world.fetch("UPDATE jobs SET next_attempt_at = now() WHERE lane IS NOT NULL AND state = 'retrying'")
+        await end_leases(quick)
         async with working(quick) as world:
             hooks.world = world
-            await hooks.until(webhook_id, "delivered", 100, within=60)
+            await hooks.until(webhook_id, "delivered", 40)
     assert set(receiver.ids) == set(map(str, ids))
-    assert len(receiver.ids) - 100 <= quick.webhook_calls_per_host
+    assert len(receiver.ids) - 40 <= quick.webhook_calls_per_host
 
 
 async def test_a_worker_told_to_stop(quick: Settings) -> None:
@@ -144,7 +141,7 @@ async def test_a_worker_told_to_stop(quick: Settings) -> None:
         async with working(quick.model_copy(update={"shutdown_grace_s": 0.3})) as world:
             hooks, webhook_id = await hooked(world, receiver)
             await world.publish(created(hooks.user_id))
-            await eventually(lambda: receiver.here)
+            await eventually(lambda: receiver.here, LONG_S)
         [row] = await world.fetch("SELECT * FROM jobs WHERE job = 'webhooks' AND lane IS NOT NULL")
         assert (row["state"], row["last_error"]) == ("retrying", "Interrupted: the worker was told to stop")
         [kept] = await world.fetch("SELECT * FROM webhook_deliveries")

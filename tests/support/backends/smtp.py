@@ -13,7 +13,9 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from services.local.ports import free_port
 from tests.support.waiting import eventually
 
-PATIENCE_S = 60.0
+PATIENCE_S = 600.0
+"""Longer than any test lasts."""
+START_S = 60.0
 
 Manner = Literal["accept", "defer", "reject", "hang", "hang after data", "hold"]
 Point = Literal["greeting", "EHLO", "MAIL", "RCPT", "DATA", "content", "answer"]
@@ -102,7 +104,7 @@ class Conversation(SMTP):
 class Listener(Controller):
     def __init__(self, owner: "SmtpServer", port: int, **options: Any) -> None:
         self._owner = owner
-        super().__init__(owner, hostname="127.0.0.1", port=port, **options)
+        super().__init__(owner, hostname="127.0.0.1", port=port, ready_timeout=START_S, **options)
 
     def factory(self) -> Conversation:
         return Conversation(self._owner, **self.SMTP_kwargs)
@@ -158,7 +160,7 @@ class SmtpServer:
                 conversation.abort()
 
         if self._listener is not None:
-            asyncio.run_coroutine_threadsafe(abort(), self._listener.loop).result(5)
+            asyncio.run_coroutine_threadsafe(abort(), self._listener.loop).result(START_S)
 
     def refuse(self) -> None:
         """Connections are refused from now on."""

@@ -1,5 +1,6 @@
 """A worker with an orders service beside it, and somebody who has files imported."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,17 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from services.worker.settings import Settings
 from shared.ids import new_id
-from shared.imports import COLUMNS
+from shared.imports import BATCH_PATH, COLUMNS
 from tests.support.waiting import eventually
+from tests.support.worker.world import LONG_S
 
 HEADER = ",".join(COLUMNS)
+MOST_WAITING = 100
 CREATED_AT = "2026-01-31T12:00:00Z"
 
 
@@ -47,12 +52,50 @@ def stored(settings: Settings) -> list[Path]:
     return [path for path in Path(settings.storage_url.removeprefix("file://")).rglob("*") if path.is_file()]
 
 
-class Orders:
-    """What the orders service has stored."""
+class Gate:
+    """Before the orders service: lets so many batches through, in their order, and keeps the others waiting."""
 
-    def __init__(self, database_url: str, url: str) -> None:
+    def __init__(self) -> None:
+        self._permits: asyncio.Semaphore | None = None
+
+    def let_through(self, count: int) -> None:
+        """From now on no more than these."""
+        self._permits = self._permits or asyncio.Semaphore(0)
+        for _ in range(count):
+            self._permits.release()
+
+    def open(self) -> None:
+        """For those that wait, and for all that come."""
+        if self._permits is not None:
+            self.let_through(MOST_WAITING)
+        self._permits = None
+
+    async def passed(self) -> None:
+        if self._permits is not None:
+            await self._permits.acquire()
+
+
+class Gated(FastAPI):
+    """An orders service behind a gate. No middleware would do: requests for batches pass by them."""
+
+    def __init__(self, app: FastAPI, gate: Gate) -> None:
+        super().__init__(openapi_url=None)
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == BATCH_PATH:
+            await self._gate.passed()
+        await self._app(scope, receive, send)
+
+
+class Orders:
+    """What the orders service has stored, and the gate before it."""
+
+    def __init__(self, database_url: str, url: str, gate: Gate) -> None:
         self.database_url = database_url
         self.url = url
+        self.gate = gate
 
     async def count(self, user_id: UUID) -> int:
         connection = await asyncpg.connect(self.database_url)
@@ -91,7 +134,7 @@ class Owner:
         status: dict[str, Any] = answer.json()
         return status
 
-    async def until(self, import_id: str, within: float = 60, **least: int) -> dict[str, Any]:
+    async def until(self, import_id: str, within: float = LONG_S, **least: int) -> dict[str, Any]:
         """Waits until it has that many rows."""
 
         async def reached() -> bool:
@@ -101,7 +144,7 @@ class Owner:
         await eventually(reached, within)
         return await self.read(import_id)
 
-    async def ended(self, import_id: str, within: float = 90) -> dict[str, Any]:
+    async def ended(self, import_id: str, within: float = LONG_S) -> dict[str, Any]:
         async def over() -> bool:
             return (await self.read(import_id))["state"] not in ("queued", "running")
 

@@ -13,14 +13,13 @@ import httpx
 from services.local.ports import free_port
 from services.worker.settings import Settings
 from tests.support.waiting import eventually
-from tests.support.worker.world import SECRET
+from tests.support.worker.world import LEASES, LONG_S, PATIENT, SECRET
 
 PASSED_ON = (
-    *("smtp_url", "smtp_send_timeout_s", "mail_lease_s", "rabbitmq_url", "database_url"),
-    *("reconnect_s", "requeue_pause_s", "sweep_interval_s"),
-    *("orders_url", "storage_url", "import_lease_s", "import_orders_timeout_s"),
-    *("webhook_allowed_networks", "webhook_read_timeout_s", "webhook_total_timeout_s", "webhook_lease_s"),
-    *("webhook_backoff_base_s", "webhook_backoff_cap_s", "webhook_rate_per_host"),
+    *("smtp_url", "rabbitmq_url", "database_url", "orders_url", "storage_url"),
+    *("reconnect_s", "requeue_pause_s", "sweep_interval_s", "shutdown_grace_s"),
+    *("webhook_allowed_networks", "webhook_backoff_base_s", "webhook_backoff_cap_s", "webhook_rate_per_host"),
+    *(*PATIENT, *LEASES),
 )
 
 
@@ -50,13 +49,13 @@ class WorkerProcess:
         async def ready() -> bool:
             try:
                 async with httpx.AsyncClient() as http:
-                    return (await http.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2)).status_code == 200
+                    return (await http.get(f"http://127.0.0.1:{self.port}/readyz", timeout=LONG_S)).status_code == 200
             except httpx.HTTPError:
                 return False
 
-        await eventually(ready, within=60)
+        await eventually(ready, LONG_S)
 
-    async def end(self, number: signal.Signals, within: float = 20) -> int:
+    async def end(self, number: signal.Signals, within: float = LONG_S) -> int:
         """Its exit status."""
         assert self._process is not None
         if self._process.returncode is None:

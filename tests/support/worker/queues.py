@@ -4,7 +4,7 @@ import aio_pika
 
 from services.worker.settings import Settings
 from tests.support.waiting import eventually
-from tests.support.worker.world import World
+from tests.support.worker.world import LONG_S, World
 
 QUEUES = ("worker.email", "worker.analytics", "worker.notifications", "worker.recipients")
 
@@ -18,7 +18,7 @@ async def drained(world: World, *names: str) -> None:
             queues = [await channel.get_queue(name) for name in names or QUEUES]
             return all(queue.declaration_result.message_count == 0 for queue in queues)
 
-    await eventually(empty)
+    await eventually(empty, LONG_S)
 
 
 async def ready_messages(settings: Settings, queue: str) -> int:

@@ -2,11 +2,11 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID, uuid4
 
 import aio_pika
@@ -28,18 +28,34 @@ from tests.support.waiting import eventually
 SECRET = SecretStr("a secret that only these tests know")
 NOBODY = "smtp://127.0.0.1:1"
 JOBS = ("analytics", "email", "notifications", "webhooks")
+LONG_S = 180.0
+"""How long a test waits for what a worker does in a second: the machine may be busy with other things."""
+PATIENT = (
+    *("smtp_connect_timeout_s", "smtp_command_timeout_s", "smtp_answer_timeout_s", "smtp_send_timeout_s"),
+    *("import_orders_timeout_s", "webhook_connect_timeout_s", "webhook_read_timeout_s", "webhook_total_timeout_s"),
+)
+LEASES = ("mail_lease_s", "import_lease_s", "webhook_lease_s")
+END_LEASES = (
+    "UPDATE mails SET lease_until = now() WHERE lease_until IS NOT NULL",
+    "UPDATE imports SET lease_until = now() WHERE lease_id IS NOT NULL",
+    "UPDATE webhook_deliveries SET lease_until = now() WHERE lease_until IS NOT NULL",
+    "UPDATE jobs SET next_attempt_at = now() WHERE state = 'retrying'",
+)
+COUNT = "SELECT job, state, count(*) AS events FROM jobs WHERE event_id = ANY($1) GROUP BY job, state"
 STORAGE = Path(tempfile.gettempdir(), "dashboard-tests").as_uri()
 
 
 def settings_for(database_url: str, rabbitmq_url: str, **more: Any) -> Settings:
+    """Looks often for what there is to do, and waits long for what others do."""
     quick: dict[str, Any] = {"reconnect_s": 0.2, "requeue_pause_s": 0.1, "sweep_interval_s": 0.1, "smtp_url": NOBODY}
     quick["storage_url"] = STORAGE
+    patient: dict[str, Any] = dict.fromkeys(PATIENT, LONG_S) | dict.fromkeys(LEASES, 2 * LONG_S)
     return Settings(
         environment="development",
         internal_token_secret=SECRET,
         database_url=database_url,
         rabbitmq_url=rabbitmq_url,
-        **(quick | more),
+        **(quick | patient | more),
     )
 
 
@@ -50,13 +66,39 @@ class World:
         self.app = app
         self.settings = settings
         self.http = http
+        self._declared = False
+        self._turn = asyncio.Lock()
+        self._keeps = False
+        self._kept: asyncpg.Connection | None = None
 
     async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        connection = await asyncpg.connect(self.settings.database_url)
-        try:
+        async with self._looking() as connection:
             return await connection.fetch(query, *arguments)
+
+    @asynccontextmanager
+    async def keeping(self) -> AsyncIterator[Self]:
+        """Within the block, all queries use one connection. Outside, each query has a connection of its own."""
+        self._keeps = True
+        try:
+            yield self
         finally:
-            await connection.close()
+            self._keeps = False
+            if self._kept is not None:
+                self._kept.terminate()
+
+    @asynccontextmanager
+    async def _looking(self) -> AsyncIterator[asyncpg.Connection]:
+        if not self._keeps:
+            connection = await asyncpg.connect(self.settings.database_url)
+            try:
+                yield connection
+            finally:
+                await connection.close()
+            return
+        async with self._turn:
+            if self._kept is None or self._kept.is_closed():
+                self._kept = await asyncpg.connect(self.settings.database_url)
+            yield self._kept
 
     async def publish(self, *given: events.Event, event_id: UUID | None = None) -> list[UUID]:
         """Their ids. All are confirmed by the broker when this returns."""
@@ -66,8 +108,15 @@ class World:
 
     async def publish_raw(self, *messages: aio_pika.Message) -> None:
         async with await aio_pika.connect(self.settings.rabbitmq_url) as connection:
-            exchange = await topology.declare(await connection.channel())
+            exchange = await self._exchange(await connection.channel())
             await asyncio.gather(*(exchange.publish(message, message.type or "") for message in messages))
+
+    async def _exchange(self, channel: aio_pika.abc.AbstractChannel) -> aio_pika.abc.AbstractExchange:
+        if self._declared:
+            return await channel.get_exchange(topology.EVENTS, ensure=False)
+        exchange = await topology.declare(channel)
+        self._declared = True
+        return exchange
 
     async def publish_to_queue(self, queue: str, message: aio_pika.Message) -> None:
         """Past the exchanges."""
@@ -79,11 +128,17 @@ class World:
         rows = await self.fetch("SELECT job, state FROM jobs WHERE event_id = $1", event_id)
         return {row["job"]: row["state"] for row in rows}
 
-    async def until(self, event_id: UUID, within: float = 45, **states: str) -> None:
+    async def until(self, event_id: UUID, within: float = LONG_S, **states: str) -> None:
         """Waits until the event's jobs (`email="done"`) have these states."""
+        await self.until_all([event_id], within, **states)
+
+    async def until_all(self, event_ids: Collection[UUID], within: float = LONG_S, **states: str) -> None:
+        """Waits until these jobs of every event have these states."""
 
         async def reached() -> bool:
-            return states.items() <= (await self.jobs(event_id)).items()
+            rows = await self.fetch(COUNT, list(event_ids))
+            counts = {(row["job"], row["state"]): row["events"] for row in rows}
+            return all(counts.get(one) == len(set(event_ids)) for one in states.items())
 
         await eventually(reached, within)
 
@@ -91,7 +146,7 @@ class World:
         [row] = await self.fetch("SELECT * FROM jobs WHERE job = $1 AND event_id = $2", name, event_id)
         return row
 
-    async def until_failed(self, name: str, event_id: UUID, within: float = 45) -> asyncpg.Record:
+    async def until_failed(self, name: str, event_id: UUID, within: float = LONG_S) -> asyncpg.Record:
         """The row, once an attempt at the job has failed."""
 
         async def failed() -> bool:
@@ -122,11 +177,21 @@ class World:
     async def ready(self) -> httpx.Response:
         return await self.http.get("/readyz")
 
-    async def until_ready(self, within: float = 60) -> None:
+    async def until_ready(self, within: float = LONG_S) -> None:
         async def is_ready() -> bool:
             return (await self.ready()).status_code == 200
 
         await eventually(is_ready, within)
+
+
+async def end_leases(settings: Settings) -> None:
+    """As if a long time had passed since the worker died that had them."""
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        for statement in END_LEASES:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager
@@ -141,8 +206,9 @@ async def working(settings: Settings, internet: Internet = internet) -> AsyncIte
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://worker", auth=as_gateway) as http,
+        World(app, settings, http).keeping() as world,
     ):
-        yield World(app, settings, http)
+        yield world
 
 
 def message_of(event_id: UUID, event: events.Event, **headers: Any) -> aio_pika.Message:

@@ -10,6 +10,8 @@ from services.worker.collector import Collector
 from services.worker.hints import Hint, Hints
 from services.worker.jobs import analytics, notifications, recipients
 
+LONG_S = 60.0
+
 
 async def gathered(size: int, wait_s: float, count: int) -> list[list[int]]:
     """The batches in which so many items are handed over."""
@@ -29,16 +31,16 @@ async def gathered(size: int, wait_s: float, count: int) -> list[list[int]]:
 
 async def test_a_full_batch_does_not_wait() -> None:
     """What is there is taken as soon as it fills a batch."""
-    async with asyncio.timeout(5):
-        assert await gathered(2, 60, 4) == [[0, 1], [2, 3]]
+    async with asyncio.timeout(LONG_S):
+        assert await gathered(2, 10 * LONG_S, 4) == [[0, 1], [2, 3]]
 
 
 async def test_the_first_after_a_quiet_while_does_not_wait() -> None:
     """However long a batch may wait, one item alone is handed over at once, and what follows soon gathers."""
     handled: asyncio.Queue[list[int]] = asyncio.Queue()
-    collector = Collector[int](3, 60, handled.put)
+    collector = Collector[int](3, 10 * LONG_S, handled.put)
     running = asyncio.create_task(collector.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG_S):
         collector.put(1)
         assert await handled.get() == [1]
         for item in (2, 3, 4):

@@ -1,6 +1,7 @@
 """When a consumer has stalled, when only a restart may help, and what RabbitMQ says of its dead."""
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -79,7 +80,9 @@ def test_patience_runs_out_of_what_is_never_well() -> None:
     assert not patience.is_out(160)
 
 
+@cache
 def jobs() -> dict[str, Any]:
+    """Made once: hypothesis asks for them a hundred times."""
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
     return {job.name: job for job in every_job(settings, Mailer(settings), lambda: None)}
 
@@ -104,6 +107,7 @@ HEADERS = ("x-death", "x-first-death-queue", "x-first-death-reason")
 anything = st.recursive(
     st.none() | st.integers() | st.text() | st.binary(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
 )
 
 
