@@ -2,6 +2,8 @@
 .PHONY: env secrets docs help install run check test full bare unit lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
 
 INSTALL := @services/local/install.sh
+# Some images set it. Then every process of the stack compiles all of its modules, which doubles its start.
+unexport PYTHONDONTWRITEBYTECODE
 PROCESSES ?= 4
 PYTEST := .venv/bin/pytest -n $(PROCESSES) --no-loadscope-reorder
 

@@ -17,19 +17,19 @@ def patience() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def database_url(new_database: NewDatabase) -> str:
     return new_database("orders")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def app(database_url: str) -> AsyncIterator[FastAPI]:
     """The service without a broker."""
     async with patiently(running(settings_of(database_url))) as app:
         yield app
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def impatient_app(database_url: str) -> AsyncIterator[FastAPI]:
     """The same, hardly waiting for locks."""
     async with patiently(running(settings_of(database_url, lock_timeout_s=0.2))) as app:

@@ -33,7 +33,7 @@ class Apps:
         return self._apps[service.name]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def apps(new_database: NewDatabase) -> AsyncIterator[Apps]:
     async with AsyncExitStack() as stack:
         yield Apps(new_database, stack)

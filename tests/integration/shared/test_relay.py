@@ -1,6 +1,5 @@
 """The relay between a real database and a real broker."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -46,12 +45,16 @@ class Tap:
         self._user_id = str(user_id)
 
     async def next(self) -> AbstractIncomingMessage:
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                message = await self.queue.get(fail=False, no_ack=True)
-                if message and message.headers["subject"] == self._user_id:
-                    return message
-                await asyncio.sleep(0.01)
+        found: list[AbstractIncomingMessage] = []
+
+        async def arrived() -> bool:
+            message = await self.queue.get(fail=False, no_ack=True)
+            if message and message.headers["subject"] == self._user_id:
+                found.append(message)
+            return bool(found)
+
+        await eventually(arrived, PATIENCE_S)
+        return found[0]
 
     async def ids(self, count: int) -> list[str]:
         return [str((await self.next()).message_id) for _ in range(count)]

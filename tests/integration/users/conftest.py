@@ -17,7 +17,7 @@ def patience() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def service(new_database: NewDatabase) -> AsyncIterator[tuple[FastAPI, Gateway]]:
     async with patiently(serving(settings_for(new_database("users")))) as running:
         yield running

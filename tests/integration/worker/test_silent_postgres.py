@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -32,15 +33,16 @@ async def database(settings: Settings) -> AsyncIterator[Link]:
 
 
 @pytest.fixture
-def attempts(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """For each attempt to write the ledger while it is away, whether it succeeded."""
-    outcomes: list[bool] = []
+def attempts(monkeypatch: pytest.MonkeyPatch) -> dict[db.Database, list[bool]]:
+    """For each attempt to write a ledger while it is away, whether it succeeded."""
+    outcomes: dict[db.Database, list[bool]] = defaultdict(list)
     probe = Ledger.probe
 
     async def observed(ledger: Ledger) -> None:
-        outcomes.append(False)
+        known = outcomes[ledger._db]
+        known.append(False)
         await probe(ledger)
-        outcomes[-1] = True
+        known[-1] = True
 
     monkeypatch.setattr(Ledger, "probe", observed)
     return outcomes
@@ -69,7 +71,7 @@ async def test_messages_go_back_once_and_wait_in_the_queue(
     database: Link,
     rabbitmq: RabbitBackend,
     smtp: SmtpServer,
-    attempts: list[bool],
+    attempts: dict[db.Database, list[bool]],
     outage: str,
 ) -> None:
     """After the hold everything is back in its queue, nothing is taken until the ledger can be written again, and an
@@ -98,9 +100,10 @@ async def test_messages_go_back_once_and_wait_in_the_queue(
         await eventually(all_ready, LONG_S)
         assert "waiting for the ledger" in (await world.ready()).json()["checks"]["rabbitmq"]
         assert (await world.http.get("/livez")).status_code == 200
-        before = len(attempts)
-        await eventually(lambda: len(attempts) > before + 3, LONG_S)
-        assert not any(attempts[before:])
+        probed = attempts[cut_off.app.state.db]
+        before = len(probed)
+        await eventually(lambda: len(probed) > before + 3, LONG_S)
+        assert not any(probed[before:])
         assert await all_ready(), "what is not taken cannot go back"
         await limit_deliveries(rabbitmq, settings, 100)  # how often a busy machine sends some back now is no matter
         await database.cut()

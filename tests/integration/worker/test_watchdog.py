@@ -1,9 +1,11 @@
 """Consumers in name only: the connection stands, the broker knows of them, and nothing arrives."""
 
 import inspect
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
@@ -85,14 +87,15 @@ async def test_a_process_that_stays_deaf_asks_for_a_restart(settings: Settings) 
 
 
 @pytest.fixture
-def judgements(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether RabbitMQ was found to be well, each time that this was looked into."""
-    found: list[bool] = []
+def judgements(monkeypatch: pytest.MonkeyPatch) -> dict[int | None, list[bool]]:
+    """By the port of a RabbitMQ: for each check of it, whether it answered."""
+    found: dict[int | None, list[bool]] = defaultdict(list)
     answers = broker.answers
 
     async def observed(nodes: Nodes) -> bool:
-        found.append(await answers(nodes))
-        return found[-1]
+        answered = await answers(nodes)
+        found[nodes.urls[0].port].append(answered)
+        return answered
 
     monkeypatch.setattr(broker, "answers", observed)
     return found
@@ -112,7 +115,7 @@ def hasty() -> Iterator[None]:
 
 @pytest.mark.parametrize("outage", [Link.cut, Link.black_hole])
 async def test_without_rabbitmq_a_restart_would_not_help(
-    settings: Settings, judgements: list[bool], outage: Callable[[Link], Any]
+    settings: Settings, judgements: dict[int | None, list[bool]], outage: Callable[[Link], Any]
 ) -> None:
     """However long the broker is away, refused or silent, the process counts as alive, and comes back by itself."""
     async with Link.to(settings.rabbitmq_url) as link:
@@ -127,14 +130,15 @@ async def test_without_rabbitmq_a_restart_would_not_help(
                     return (await world.ready()).status_code == 503
 
                 await eventually(lost, LONG_S)
-                before = len(judgements)
+                checks = judgements[urlsplit(link.url).port]
+                before = len(checks)
 
                 async def judged() -> bool:
                     assert await livez(world) == 200
-                    return len(judgements) >= before + 4
+                    return len(checks) >= before + 4
 
                 await eventually(judged, LONG_S)
-                assert not any(judgements[before:])
+                assert not any(checks[before:])
             await link.cut()
             await link.mend()
             await world.until_ready()

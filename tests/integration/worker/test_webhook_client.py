@@ -21,6 +21,8 @@ LIMITS = Limits(connect_s=60, read_s=60, total_s=90, answer_bytes=4096)
 HASTY = replace(LIMITS, connect_s=0.5, read_s=0.5)
 LOOPBACK = AddressPolicy.of([443], ["127.0.0.0/8"])
 PUBLIC = AddressPolicy.of([80, 443], [])
+TRICKLE_PAUSE_S = 0.05
+"""Between two bytes of a receiver that trickles."""
 
 
 @asynccontextmanager
@@ -180,7 +182,7 @@ async def test_a_receiver_that_trickles() -> None:
             while True:
                 writer.write(b"X")
                 await writer.drain()
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(TRICKLE_PAUSE_S)
         except ConnectionError:
             pass
 

@@ -1,10 +1,12 @@
 """A worker in this process, and what tests do around it: publish events, read tables, ask over HTTP."""
 
 import asyncio
+import atexit
 import tempfile
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID, uuid4
@@ -42,13 +44,20 @@ END_LEASES = (
     "UPDATE jobs SET next_attempt_at = now() WHERE state = 'retrying'",
 )
 COUNT = "SELECT job, state, count(*) AS events FROM jobs WHERE event_id = ANY($1) GROUP BY job, state"
-STORAGE = Path(tempfile.gettempdir(), "dashboard-tests").as_uri()
+
+
+@cache
+def storage_url() -> str:
+    """A folder of this process. One with a fixed name may belong to another user of the machine."""
+    folder = tempfile.TemporaryDirectory(prefix="dashboard-storage-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name).as_uri()
 
 
 def settings_for(database_url: str, rabbitmq_url: str, **more: Any) -> Settings:
     """Looks often for what there is to do, and waits long for what others do."""
     quick: dict[str, Any] = {"reconnect_s": 0.2, "requeue_pause_s": 0.1, "sweep_interval_s": 0.1, "smtp_url": NOBODY}
-    quick["storage_url"] = STORAGE
+    quick["storage_url"] = storage_url()
     patient: dict[str, Any] = dict.fromkeys(PATIENT, LONG_S) | dict.fromkeys(LEASES, 2 * LONG_S)
     return Settings(
         environment="development",
