@@ -63,7 +63,7 @@ async def test_many_deliveries_to_a_few_hosts(quick: Settings) -> None:
             await hooks.until(webhook_id, "delivered", 10)
     assert sorted(each for one in hosts for each in one.ids) == sorted(map(str, ids))
     assert most == 8
-    assert [one.most for one in hosts] == [2] * 5
+    assert max(one.most for one in hosts) == 2
 
 
 async def test_a_host_that_hangs_delays_nobody_else(quick: Settings) -> None:
