@@ -188,13 +188,17 @@ def test_status_shows_what_it_cannot_reach(stack: Stack) -> None:
     assert "orders is unreachable: no answer within 4 s" in told["problems"]
 
 
+def accept_ctrl_c() -> None:
+    """A shell without job control makes its background processes ignore it, and their children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_watching(stack: Stack) -> None:
     """With --watch it is told again and again, until Ctrl-C."""
     command = [sys.executable, "-m", "services.cli", "status", "--watch", "--json", "--data-dir", str(stack.folder)]
     wait_until(lambda: is_well(stack), PATIENCE_S)
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
-    ) as run:
+    unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=unbuffered, preexec_fn=accept_ctrl_c) as run:
         assert run.stdout is not None
         decoder, text, documents = json.JSONDecoder(), "", 0
         while documents < 2:
