@@ -90,7 +90,7 @@ def build(
     limits = Limits(redis, addresses, settings)
     cache = PanelCache(settings.cache_max_bytes, settings.cache_max_age_s)
     fetcher = Fetcher(upstreams, cache, known_good, settings)
-    invalidation = Invalidation(cache, fetcher.drop)
+    invalidation = Invalidation(cache, fetcher)
     feed = LiveFeed(settings.rabbitmq_url, settings.feed_reconnect_s)
     feed.subscribe(invalidation)
     dashboards = Dashboards(cache, fetcher, known_good, settings)
@@ -128,8 +128,9 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         upload_transport = await stack.enter_async_context(http_transport(settings, settings.upload_timeout_s))
         redis = await stack.enter_async_context(redis_client(settings))
         gateway = build(settings, app.state.service_tokens, transport, upload_transport, redis)
-        for upstream in (*gateway.upstreams.values(), *gateway.uploads.values()):
+        for upstream in gateway.upstreams.values():
             stack.callback(upstream.close)
+        stack.callback(gateway.fetcher.close)
         app.state.gateway = gateway
         app.state.checks.needed["jwks"] = gateway.keys.check
         app.state.checks.useful["redis"] = redis.ping
