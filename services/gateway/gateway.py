@@ -81,7 +81,7 @@ def build(
         "orders": settings.orders_url,
         "worker": settings.worker_url,
     }
-    upstreams = {name: Upstream(url, transport, tokens, settings) for name, url in urls.items()}
+    upstreams = {name: Upstream(name, url, transport, tokens, settings) for name, url in urls.items()}
     keys = KeySet(AsyncPyqwestTransport(transport), settings)
     revocations = Revocations(redis, settings)
     known_good = LastKnownGood(redis, settings, revocations.knows_user)
@@ -99,7 +99,7 @@ def build(
     return Gateway(
         settings=settings,
         upstreams=upstreams,
-        uploads={name: Upstream(url, upload_transport, tokens, settings) for name, url in urls.items()},
+        uploads={name: upstream.by(upload_transport) for name, upstream in upstreams.items()},
         redis=redis,
         keys=keys,
         revocations=revocations,
