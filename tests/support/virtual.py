@@ -38,3 +38,9 @@ def run_virtually(work: Callable[[Clock], Coroutine[Any, Any, T]]) -> T:
     loop = VirtualLoop()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(work(loop.time))
+
+
+async def pass_time(seconds: float) -> None:
+    """Let the clock of a virtual loop move on by so much."""
+    assert isinstance(asyncio.get_running_loop(), VirtualLoop)
+    await asyncio.sleep(seconds)

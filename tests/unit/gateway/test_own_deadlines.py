@@ -27,7 +27,7 @@ from services.gateway.panels import PANELS
 from services.gateway.settings import Settings
 from services.gateway.unwritten import Read, Unwritten
 from services.gateway.upstream import Upstream
-from tests.support.virtual import Clock, run_virtually
+from tests.support.virtual import Clock, pass_time, run_virtually
 
 ORDERS = next(panel for panel in PANELS if panel.name == "orders")
 USERS = (UUID(int=1), UUID(int=2))
@@ -131,7 +131,7 @@ class Scene:
         self.outcomes.append(Outcome(caller, self.clock() - began, least, version))
 
     async def change(self, kind: str) -> None:
-        await asyncio.sleep(0.001)
+        await pass_time(0.001)
         self.service.version += 1
         if kind == "unreadable":
             self.invalidation.changed_unreadably()

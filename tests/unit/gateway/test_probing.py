@@ -13,7 +13,7 @@ from services.gateway.failures import BadAnswer, CircuitOpen, UpstreamFailed
 from services.gateway.guard import Guard, GuardPolicy
 from services.gateway.panels import PANELS
 from services.gateway.upstream import Upstream
-from tests.support.virtual import Clock, run_virtually
+from tests.support.virtual import Clock, pass_time, run_virtually
 
 ORDERS = next(panel for panel in PANELS if panel.name == "orders")
 OPEN_S, PROBES, WELL_S = 2.0, 3, 0.01
@@ -78,7 +78,7 @@ def test_nobody_waits_while_the_breaker_is_open(ill: float) -> None:
         asked, ends = len(callers.service.asked), clock() + 60
         while clock() < ends:
             assert await callers.ask() == 0
-            await asyncio.sleep(0.05)
+            await pass_time(0.05)
         probes = len(callers.service.asked) - asked
         assert 60 / (OPEN_S + 1) - 1 <= probes <= 60 / OPEN_S + 1
         callers.service.ill = None

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from services.gateway.replicas import Replicas
-from tests.support.virtual import run_virtually
+from tests.support.virtual import pass_time, run_virtually
 
 PAUSE_S = Replicas.FIRST_PAUSE_S
 
@@ -99,7 +99,7 @@ def test_one_that_is_silent_is_left_out_when_it_is_dead() -> None:
     async def work(service: Service) -> None:
         service.dead = {0}
         waiting = [asyncio.create_task(service.wait_for(replica, 15)) for replica in (0, 0, 1)]
-        await asyncio.sleep(1)
+        await pass_time(1)
         assert service.chosen() == {1}
         assert service.checked == {0: 1, 1: 1}
         await asyncio.gather(*waiting)
