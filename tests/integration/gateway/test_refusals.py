@@ -1,11 +1,12 @@
 """A service that refuses the gateway, by its token or by its word: that is never the client's fault."""
 
+from uuid import UUID
+
 import httpx
 import pytest
 from prometheus_client import REGISTRY
 
 from shared.errors import problem
-from shared.ids import new_id
 from shared.tokens import ServiceTokens
 from tests.support.gateway.stub import Exchange, replies
 from tests.support.gateway.world import SECRET, Start, World
@@ -24,7 +25,7 @@ def refuses(code: str, status: int) -> bytes:
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("body", [b"", b"{}", b"[", b"rubbish", refuses("unauthenticated", 401)], ids=repr)
-@pytest.mark.parametrize("path", [ORDER, "/v1/me", "/v1/notifications", f"{ORDER}/{new_id()}"])
+@pytest.mark.parametrize("path", [ORDER, "/v1/me", "/v1/notifications", f"{ORDER}/{UUID(int=7)}"])
 async def test_a_refusal_of_the_gateway_is_a_503(world: World, path: str, body: bytes, status: int) -> None:
     """The client's own token was good: it is to come again, and not to sign in again. It is counted."""
     before = sum(counted(service) for service in ("users", "orders", "worker"))
