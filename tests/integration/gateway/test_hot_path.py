@@ -109,7 +109,7 @@ async def test_a_short_deadline_is_ones_own(start: Start) -> None:
 
 
 async def test_the_hasty_do_not_cut_short_the_patient(start: Start) -> None:
-    """A caller with a short budget begins a read and times out; others of the same user get the answer when it comes."""
+    """A caller with a short budget begins a read and times out; others get the answer when it comes."""
     async with start(retry_share=0) as world:
         go, headers = asyncio.Event(), world.bearer()
         world.orders.behaviours["orders"] = held(go)
