@@ -21,6 +21,9 @@ USER_AUDIENCE = "dashboard"
 USER_ISSUER = "dashboard-users"
 SERVICE_AUDIENCE = "dashboard-internal"
 
+CLOCK_SKEW_S = 30
+"""How far the clocks of two hosts may differ."""
+
 Role = Literal["user", "support", "admin"]
 
 
@@ -132,6 +135,7 @@ class ServiceTokens:
     """
 
     TTL_S = 120
+    """Longer than half of it is left when a token is sent: a clock that is ahead by less does not end it early."""
     MAX_REMEMBERED = 1024
 
     def __init__(self, secrets: str, service: str) -> None:
@@ -142,14 +146,14 @@ class ServiceTokens:
         """Use these from now on, and no others."""
         self._secrets = [secret.strip() for secret in secrets.split(",")]
         self._token = ""
-        self._renew_at = 0.0
+        self._issued_at = self._renew_at = 0.0
         self._verified: dict[str, tuple[str, float]] = {}
 
     def token(self) -> str:
-        """This service's own token; the same one for half its life."""
+        """This service's own token; the same one for half its life, or until the clock is set back."""
         now = time.time()
-        if now >= self._renew_at:
-            self._renew_at = now + self.TTL_S / 2
+        if not self._issued_at <= now < self._renew_at:
+            self._issued_at, self._renew_at = now, now + self.TTL_S / 2
             claims = {"iss": self._service, "aud": SERVICE_AUDIENCE, "iat": int(now), "exp": int(now) + self.TTL_S}
             self._token = jwt.encode(claims, self._secrets[0], algorithm="HS256")
         return self._token
@@ -159,6 +163,8 @@ class ServiceTokens:
         service, expires = self._verified.get(token, ("", 0.0))
         if expires <= time.time():
             service, expires = self._decode(token)
+            if expires <= time.time():  # the leeway is for tokens of a clock that is ahead, not for old ones
+                raise InvalidToken("expired")
             if len(self._verified) >= self.MAX_REMEMBERED:
                 self._verified.clear()
             self._verified[token] = service, expires
@@ -173,6 +179,7 @@ class ServiceTokens:
                     secret,
                     algorithms=["HS256"],
                     audience=SERVICE_AUDIENCE,
+                    leeway=CLOCK_SKEW_S,
                     options={"require": ["exp", "iss", "aud"]},
                 )
             except jwt.InvalidTokenError as broken:

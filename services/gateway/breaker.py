@@ -3,6 +3,8 @@
 closed ── enough of the window's calls failed ──▶ open ── after a pause ──▶ half open ── all probes good ──▶ closed
                                                    ▲                            │
                                                    └────── one probe bad ───────┘
+
+Callers are let through only while it is closed; probes are made beside them (`probing.py`).
 """
 
 import time
@@ -81,11 +83,20 @@ class Breaker:
         self._period = 0
         self._enter(State.CLOSED)
 
-    def admit(self) -> Permit:
-        """Raises `CircuitOpen`."""
-        if self.state is State.OPEN and self._clock() >= self._opened_at + self._policy.open_s:
+    @property
+    def pause_s(self) -> float:
+        return self._policy.open_s
+
+    @property
+    def rest_s(self) -> float:
+        """The seconds until it may be probed."""
+        return max(0.0, self._opened_at + self._policy.open_s - self._clock()) if self.state is State.OPEN else 0.0
+
+    def admit(self, *, probe: bool = True) -> Permit:
+        """A permit for a probe, or for a caller's call. Raises `CircuitOpen`."""
+        if probe and self.state is State.OPEN and not self.rest_s:
             self._enter(State.HALF_OPEN)
-        if self.state is State.OPEN or (self.state is State.HALF_OPEN and self._probing >= self._policy.probes):
+        if not self._lets_through(probe):
             metrics.CALLS_REFUSED.labels(self._service, "circuit_open").inc()
             raise CircuitOpen
         self._probing += 1
@@ -108,6 +119,10 @@ class Breaker:
         if permit.period == self._period:
             self._probing -= 1
 
+    def _lets_through(self, probe: bool) -> bool:
+        half_open = self.state is State.HALF_OPEN
+        return self.state is State.CLOSED or (probe and half_open and self._probing < self._policy.probes)
+
     def _is_too_much(self, calls: int, failures: int) -> bool:
         least = self._policy.min_calls
         return self._window.failed_in_a_row >= least or (calls >= least and failures >= calls * self._policy.error_rate)
@@ -127,3 +142,22 @@ class Breaker:
         self._probing = self._passed = 0
         metrics.BREAKER_STATE.labels(self._service).set(state)
         metrics.BREAKER_CHANGES.labels(self._service, state.name.lower()).inc()
+
+
+class Verdict:
+    """What one call tells the breaker: once, and as soon as it is known."""
+
+    def __init__(self, breaker: Breaker, permit: Permit) -> None:
+        self._breaker = breaker
+        self._permit = permit
+        self._given = False
+
+    def give(self, failed: bool | None) -> None:
+        """None when the call has told nothing of the service."""
+        if self._given:
+            return
+        self._given = True
+        if failed is None:
+            self._breaker.forget(self._permit)
+        else:
+            self._breaker.record(self._permit, failed=failed)

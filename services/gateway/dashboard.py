@@ -50,6 +50,10 @@ class Answer(msgspec.Struct, frozen=True):
     user_missing: bool = False
     age_ms: int = 0
 
+    @property
+    def is_failure(self) -> bool:
+        return self.data is None and not self.user_missing
+
 
 @dataclass(frozen=True, slots=True)
 class Remembered:

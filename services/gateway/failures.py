@@ -8,6 +8,7 @@ UpstreamFailed
 ├── TooLate           no answer in time
 └── BadAnswer         an answer that cannot be used, or half of one
     └── Refused       4xx: the service is well, and did not like the question
+        └── NotTrusted    it does not take the gateway's own token or word
 """
 
 from typing import ClassVar
@@ -45,3 +46,7 @@ class BadAnswer(UpstreamFailed):
 
 class Refused(BadAnswer):
     pass
+
+
+class NotTrusted(Refused):
+    """Never the client's fault: secrets or clocks differ."""

@@ -1,6 +1,7 @@
 """Asks the services for all panels of a dashboard at once, and makes the best of what comes back in time."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from services.gateway import metrics
@@ -24,12 +25,20 @@ RECALL_SHARE = 0.2
 class Dashboards:
     """Reads dashboards: fresh where the services answer in time, else as they were last known."""
 
-    def __init__(self, cache: PanelCache, fetcher: Fetcher, known_good: LastKnownGood, settings: Settings) -> None:
+    def __init__(
+        self,
+        cache: PanelCache,
+        fetcher: Fetcher,
+        known_good: LastKnownGood,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._cache = cache
         self._fetcher = fetcher
         self._known_good = known_good
         self._recall_s = settings.redis_timeout_s
         self._watch_after_s = settings.watch_client_after_s
+        self._clock = clock
 
     async def read(
         self,
@@ -46,19 +55,19 @@ class Dashboards:
         `ClientGone` when the client departs meanwhile.
         """
         recall_s = recall_time(budget_s, self._recall_s)
-        gathering = Gathering(self._watch_after_s, departure)
-        ends = gathering.began + budget_s - recall_s
+        gathering = Gathering(self._watch_after_s, departure, self._clock)
+        patience_s = budget_s - recall_s
         key = str(user_id)
         spans = PanelSpans(trace) if (trace := tracing.recorded()) else None
         dashboard = None
         try:
             asked = panels if anew else self._recall_fresh(gathering, panels, key)
             if asked:
-                flights = self._fetcher.fetch(asked, key, anew=anew)
+                flights = self._fetcher.fetch(asked, key, patience_s, anew=anew)
                 if spans:
                     spans.asked(flights)
                 for panel, flight in flights:
-                    gathering.expect(flight, min(ends, gathering.began + panel.timeout_s))
+                    gathering.expect(flight, gathering.began + min(patience_s, panel.timeout_s))
                 await gathering.wait()
             answers = {panel.name: gathering.answers[panel.name] for panel in panels}
             failed = [name for name, answer in answers.items() if answer.data is None]

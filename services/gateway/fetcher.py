@@ -1,6 +1,7 @@
 """Asks the services for panels, and keeps the answers: single flights in front of batchers in front of guards."""
 
-from collections.abc import Collection, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
 from functools import partial
 from uuid import UUID
@@ -26,35 +27,50 @@ class Fetcher:
         cache: PanelCache,
         known_good: LastKnownGood,
         settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cache = cache
         self._known_good = known_good
-        guards = {name: Guard(name, upstream, _guard_policy(settings)) for name, upstream in upstreams.items()}
+        guarded = _guard_policy(settings)
+        self._guards = {name: Guard(name, upstream, guarded, clock) for name, upstream in upstreams.items()}
         policy = BatchPolicy(settings.batch_calls, settings.batch_patience_s)
         self._batchers = {
-            panel.name: Batcher(panel.name, partial(guards[panel.service].ask, panel), policy) for panel in PANELS
+            panel.name: Batcher(panel.name, partial(self._guards[panel.service].ask, panel), policy, clock)
+            for panel in PANELS
         }
-        self._flights = Flights({name: batcher.begin for name, batcher in self._batchers.items()}, self._keep)
+        self._flights = Flights({name: batcher.begin for name, batcher in self._batchers.items()}, self._keep, clock)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is being asked, nor waits to be."""
         return not self._flights and all(batcher.is_idle for batcher in self._batchers.values())
 
-    def fetch(self, panels: Iterable[Panel], user_id: str, *, anew: bool = False) -> list[tuple[Panel, Flight]]:
-        """Flights to join that bring a user's panels; `anew` joins none that has left before this call."""
+    def fetch(
+        self, panels: Sequence[Panel], user_id: str, budget_s: float, *, anew: bool = False
+    ) -> list[tuple[Panel, Flight]]:
+        """Flights to join that bring a user's panels, for a caller who has so much time; `anew` joins none that has
+        left before this call."""
         fill, context = self._cache.begin(user_id), copy_context()
         to = self._flights.to
-        return [(panel, to(panel.name, fill, context, anew=anew)) for panel in panels]
+        return [(panel, to(panel.name, fill, context, min(budget_s, panel.timeout_s), anew=anew)) for panel in panels]
+
+    def close(self) -> None:
+        """End what goes on beside the callers."""
+        for guard in self._guards.values():
+            guard.close()
 
     def drop(self, user_id: UUID, panels: Collection[str] | None = None) -> None:
         """These panels of the user (all of them by default) have changed: what is under way is joined no more."""
         self._flights.drop(str(user_id), panels)
 
+    def drop_all(self) -> None:
+        """Anything may have changed: what is under way is joined no more."""
+        self._flights.drop_all()
+
     def _keep(self, flight: Flight, answer: Answer) -> None:
         if (data := answer.data) is not None:
             self._cache.put(flight.fill, flight.panel, data)
-            self._known_good.remember(flight.panel, flight.user_id, data)
+            self._known_good.remember(flight.panel, flight.user_id, data, self._cache.age_s(flight.fill))
 
 
 def _guard_policy(settings: Settings) -> GuardPolicy:

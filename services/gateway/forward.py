@@ -9,10 +9,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Send
 
 from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
-from services.gateway.failures import Unreachable, UpstreamFailed
+from services.gateway.failures import NotTrusted, TooLate, Unreachable, UpstreamFailed
 from services.gateway.headers import response_headers
 from services.gateway.settings import Settings
-from services.gateway.upstream import HeaderList, Upstream
+from services.gateway.upstream import Body, HeaderList, Upstream
 from shared import trailers
 from shared.background import until
 from shared.logs import get_logger
@@ -27,7 +27,7 @@ class ResponseCutOff(Exception):
     reads no more of it; all that is left is to break off, too."""
 
 
-class ClientBody(httpx.AsyncByteStream):
+class ClientBody(Body):
     """The client's request body as it arrives, and word of the client's leaving. `idle_s` is the longest silence."""
 
     def __init__(self, receive: Receive, *, expected: bool, idle_s: float | None = None) -> None:
@@ -133,14 +133,13 @@ async def _exchange(
 async def ask(upstream: Upstream, request: Outgoing, timeout_s: float) -> httpx.Response:
     """The service's response, once its head has come; the caller closes it. Raises what the client is to be told."""
     try:
-        async with asyncio.timeout(timeout_s):
-            return await upstream.send(request.method, request.target, request.headers, request.content, timeout_s)
-    except Unreachable as failure:
+        return await upstream.send(request.method, request.target, request.headers, request.content, timeout_s)
+    except (Unreachable, NotTrusted) as failure:
         raise ServiceUnavailable from failure
-    except (UpstreamFailed, TimeoutError) as failure:
+    except UpstreamFailed as failure:
         if request.body.failure:
             raise request.body.failure from failure
-        if isinstance(failure, TimeoutError) and not request.body.ended:
+        if isinstance(failure, TooLate) and not request.body.ended:
             raise BodyTooSlow from failure
         log.warning("no answer from the service", target=request.target, reason=repr(failure))
         raise OutcomeUnknown(_advice(request.method)) from failure

@@ -81,7 +81,7 @@ def build(
         "orders": settings.orders_url,
         "worker": settings.worker_url,
     }
-    upstreams = {name: Upstream(url, transport, tokens, settings) for name, url in urls.items()}
+    upstreams = {name: Upstream(name, url, transport, tokens, settings) for name, url in urls.items()}
     keys = KeySet(AsyncPyqwestTransport(transport), settings)
     revocations = Revocations(redis, settings)
     known_good = LastKnownGood(redis, settings, revocations.knows_user)
@@ -90,7 +90,7 @@ def build(
     limits = Limits(redis, addresses, settings)
     cache = PanelCache(settings.cache_max_bytes, settings.cache_max_age_s)
     fetcher = Fetcher(upstreams, cache, known_good, settings)
-    invalidation = Invalidation(cache, fetcher.drop)
+    invalidation = Invalidation(cache, fetcher)
     feed = LiveFeed(settings.rabbitmq_url, settings.feed_reconnect_s)
     feed.subscribe(invalidation)
     dashboards = Dashboards(cache, fetcher, known_good, settings)
@@ -99,7 +99,7 @@ def build(
     return Gateway(
         settings=settings,
         upstreams=upstreams,
-        uploads={name: Upstream(url, upload_transport, tokens, settings) for name, url in urls.items()},
+        uploads={name: upstream.by(upload_transport) for name, upstream in upstreams.items()},
         redis=redis,
         keys=keys,
         revocations=revocations,
@@ -128,8 +128,9 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         upload_transport = await stack.enter_async_context(http_transport(settings, settings.upload_timeout_s))
         redis = await stack.enter_async_context(redis_client(settings))
         gateway = build(settings, app.state.service_tokens, transport, upload_transport, redis)
-        for upstream in (*gateway.upstreams.values(), *gateway.uploads.values()):
+        for upstream in gateway.upstreams.values():
             stack.callback(upstream.close)
+        stack.callback(gateway.fetcher.close)
         app.state.gateway = gateway
         app.state.checks.needed["jwks"] = gateway.keys.check
         app.state.checks.useful["redis"] = redis.ping

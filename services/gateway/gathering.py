@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from math import inf
 
 from services.gateway.dashboard import Answer
@@ -19,10 +20,27 @@ class Gathering:
     From `watch_after_s` on it listens for the client's departure, which ends the wait.
     """
 
-    __slots__ = ("_awaited", "_departure", "_done", "_look_at", "_timer", "_watch_at", "answers", "began", "seconds")
+    __slots__ = (
+        "_awaited",
+        "_clock",
+        "_departure",
+        "_done",
+        "_look_at",
+        "_timer",
+        "_watch_at",
+        "answers",
+        "began",
+        "seconds",
+    )
 
-    def __init__(self, watch_after_s: float, departure: Departure | None = None) -> None:
-        self.began = time.monotonic()
+    def __init__(
+        self,
+        watch_after_s: float,
+        departure: Departure | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self.began = clock()
         self.answers: dict[str, Answer] = {}
         self.seconds: dict[str, float] = {}
         """How long each answer was waited for."""
@@ -48,7 +66,7 @@ class Gathering:
     def arrived(self, panel: str, answer: Answer) -> None:
         del self._awaited[panel]
         self.answers[panel] = answer
-        self.seconds[panel] = time.monotonic() - self.began
+        self.seconds[panel] = self._clock() - self.began
         if not self._awaited and (done := self._done) and not done.done():
             done.set_result(None)
 
@@ -74,8 +92,8 @@ class Gathering:
                 self._awaited.clear()
 
     def _look(self) -> None:
-        """Whose time is over? And when is the next?"""
-        now = time.monotonic() + TIMER_GRAIN_S
+        """Time out what is overdue, and set the timer for the next."""
+        now = self._clock() + TIMER_GRAIN_S
         if self._departure and self._watch_at <= now:
             self._watch_at = inf
             self._departure.watch(self._break_off)

@@ -4,17 +4,21 @@ Only panel reads come this way. Requests that are passed through neither feed th
 or an upload takes says nothing of panel reads, and whoever waits for one is to hear from the service itself.
 """
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from services.gateway import metrics
-from services.gateway.breaker import Breaker, BreakerPolicy, Permit
+from services.gateway.breaker import Breaker, BreakerPolicy, Verdict
 from services.gateway.bulkhead import Bulkhead
 from services.gateway.dashboard import Answer
+from services.gateway.exchanges import Exchanges
 from services.gateway.failures import BadAnswer, NotAsked, Overloaded, Refused, UpstreamFailed
-from services.gateway.hedging import Latencies, RetryBudget, hedged
+from services.gateway.hedging import RetryBudget, hedged
 from services.gateway.panels import PANELS, MalformedAnswer, Panel, read_answers
+from services.gateway.probing import Probing
 from services.gateway.upstream import Upstream
 from shared import tracing
 from shared.tracing import Kind
@@ -37,26 +41,39 @@ class GuardPolicy:
 class Guard:
     """Asks one service for panels."""
 
-    def __init__(self, service: str, upstream: Upstream, policy: GuardPolicy) -> None:
+    def __init__(
+        self, service: str, upstream: Upstream, policy: GuardPolicy, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._service = service
         self._upstream = upstream
         self._policy = policy
-        self._breaker = Breaker(service, policy.breaker)
+        self._clock = clock
+        self._breaker = Breaker(service, policy.breaker, clock)
+        self._probing = Probing(service, self._breaker, self._probe)
         self._bulkhead = Bulkhead(service, policy.most_calls)
         self._budget = RetryBudget(policy.retry_share)
-        self._latencies = {panel.name: Latencies() for panel in PANELS}
-        self._seconds = {panel.name: metrics.PANEL_SECONDS.labels(panel.name) for panel in PANELS}
+        self._exchanges = {panel.name: Exchanges(panel.name, partial(self._slow_s, panel), clock) for panel in PANELS}
+
+    def close(self) -> None:
+        self._probing.close()
 
     async def ask(self, panel: Panel, user_ids: Sequence[str], deadline: float) -> Sequence[Answer]:
-        """Answers in the order of the ids, by the deadline (monotonic seconds). Raises `UpstreamFailed`."""
-        self._budget.pay_in()
+        """Answers in the order of the ids; the service is told the deadline (monotonic seconds). Raises
+        `UpstreamFailed`, at once while the breaker is not closed."""
+        self._probing.note(panel, user_ids)
         replica = self._upstream.next_replica()
-        p95 = self._latencies[panel.name].p95
+        p95 = self._exchanges[panel.name].p95
         return await hedged(
             lambda number: self._traced(number, panel, user_ids, deadline, replica + number),
             None if p95 is None else max(p95, self._policy.hedge_min_s),
             self._may_repeat,
         )
+
+    async def _probe(self, panel: Panel, user_ids: Sequence[str]) -> None:
+        seconds = panel.timeout_s
+        async with asyncio.timeout(seconds):
+            replica = self._upstream.next_replica()
+            await self._attempt(panel, user_ids, self._clock() + seconds, replica, probe=True)
 
     def _may_repeat(self, failure: BaseException | None) -> bool:
         if not self._is_worth_repeating(failure) or self._bulkhead.is_full or not self._budget.take():
@@ -78,25 +95,32 @@ class Guard:
                 span.set({"dashboard.call.attempt": number + 1})
             return await self._attempt(panel, user_ids, deadline, replica)
 
-    async def _attempt(self, panel: Panel, user_ids: Sequence[str], deadline: float, replica: int) -> Sequence[Answer]:
-        permit = self._breaker.admit()
-        began = time.monotonic()
-        failed: bool | None = None
+    async def _attempt(
+        self, panel: Panel, user_ids: Sequence[str], deadline: float, replica: int, *, probe: bool = False
+    ) -> Sequence[Answer]:
+        verdict = Verdict(self._breaker, self._breaker.admit(probe=probe))
+        slow = asyncio.get_running_loop().call_later(self._slow_s(panel), self._give, verdict, True)
+        failed: bool | None = None  # a call that is broken off tells nothing, unless it was slow before
         try:
             with self._bulkhead.slot():
-                answers = await self._exchange(panel, user_ids, deadline - began, replica)
+                self._budget.pay_in()
+                with self._exchanges[panel.name].measured(len(user_ids)):
+                    answers = await self._exchange(panel, user_ids, deadline - self._clock(), replica)
             failed = False
-        except Refused:
-            failed = False
-            raise
-        except Overloaded:
-            raise
-        except UpstreamFailed:
-            failed = True
+        except UpstreamFailed as failure:
+            failed = None if isinstance(failure, Overloaded) else not isinstance(failure, Refused)
             raise
         finally:
-            self._conclude(panel, permit, failed, time.monotonic() - began)
+            slow.cancel()
+            self._give(verdict, failed)
         return answers
+
+    def _slow_s(self, panel: Panel) -> float:
+        return panel.timeout_s * self._policy.slow_share
+
+    def _give(self, verdict: Verdict, failed: bool | None) -> None:
+        verdict.give(failed)
+        self._probing.wake()
 
     async def _exchange(
         self, panel: Panel, user_ids: Sequence[str], remaining_s: float, replica: int
@@ -107,15 +131,3 @@ class Guard:
             return read_answers(panel, user_ids, body, limit)
         except MalformedAnswer as malformed:
             raise BadAnswer(str(malformed)) from malformed
-
-    def _conclude(self, panel: Panel, permit: Permit, failed: bool | None, seconds: float) -> None:
-        """`failed` is None when the call was broken off: that tells something only if it took too long already."""
-        self._seconds[panel.name].observe(seconds, tracing.exemplar())
-        if not failed:
-            self._latencies[panel.name].observe(seconds)
-        if seconds >= panel.timeout_s * self._policy.slow_share:
-            failed = True
-        if failed is None:
-            self._breaker.forget(permit)
-        else:
-            self._breaker.record(permit, failed=failed)

@@ -1,10 +1,14 @@
-"""Panels as they were last known, in Redis. A convenience: without it dashboards work, only never `stale`."""
+"""Panels as they were last known, in Redis. A convenience: without it dashboards work, only never `stale`.
+
+They never go back: what was asked for earlier does not replace what was asked for later, here or by another gateway.
+Redis compares, by its own clock, since those of the gateways differ.
+"""
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
 from uuid import UUID
 
 import msgspec
@@ -16,17 +20,35 @@ from services.gateway.dashboard import Remembered
 from services.gateway.gathered_keys import GatheredKeys
 from services.gateway.panels import PANELS
 from services.gateway.settings import Settings
+from services.gateway.unwritten import Key, Read, Unwritten
 from shared.logs import get_logger
 
 log = get_logger(__name__)
 
-Key = tuple[str, str]
-"""Panel and user id."""
+WRITE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local refused = {}
+for number, key in ipairs(KEYS) do
+  local asked = now - ARGV[2 * number]
+  local known = redis.pcall('GET', key)
+  local before = type(known) == 'string' and tonumber(string.match(known, '^{"asked":(%d+),'))
+  if before and asked < before and before <= now then
+    refused[#refused + 1] = number
+  else
+    local entry = string.format('{"asked":%.0f,', asked) .. ARGV[2 * number + 1]
+    redis.call('SET', key, entry, 'EX', ARGV[1])
+  end
+end
+return refused
+"""
+"""For each key how long ago it was asked for (milliseconds), and its entry after the brace. Returns which are older
+than what is kept; the first is 1."""
 IsGone = Callable[[UUID], bool]
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A panel and when it was fetched (Unix milliseconds)."""
+    """A panel and when it was asked for (Unix milliseconds)."""
 
     at: int
     data: msgspec.Raw
@@ -72,33 +94,19 @@ class Written:
 class LastKnownGood:
     """Writes behind in batches, off the requests' path; reads only for panels that failed, for many at a time."""
 
-    PRESSING_SHARE = 0.5
-    """The queue that is so full is not left to gather any longer."""
-
     def __init__(self, redis: Redis, settings: Settings, is_gone: IsGone) -> None:
         self._redis = redis
         self._settings = settings
         self._is_gone = is_gone
         self._reads = GatheredKeys(redis, settings.redis_timeout_s)
-        self._queue: dict[Key, Entry] = {}
-        self._most = settings.write_behind_queue
-        self._pressing_at = max(1, int(self._most * self.PRESSING_SHARE))
+        self._queue = Unwritten(settings.write_behind_queue)
         self._written = Written(settings.last_known_good_noted, settings.last_known_good_rewrite_s * 1000)
-        self._filled, self._pressing = asyncio.Event(), asyncio.Event()
         metrics.WRITE_BEHIND_QUEUE.set_function(lambda: len(self._queue))
 
-    def remember(self, panel: str, user_id: str, data: msgspec.Raw) -> None:
-        """Queue a panel just read. The newest of each user is kept, and the oldest dropped when too many wait."""
-        queue = self._queue
-        queue[panel, user_id] = Entry(_now_ms(), data)
-        waiting = len(queue)
-        if waiting == 1:
-            self._filled.set()
-        if waiting >= self._pressing_at:
-            self._pressing.set()
-            if waiting > self._most:
-                del queue[next(iter(queue))]
-                metrics.WRITE_BEHIND_LOST.labels("full").inc()
+    def remember(self, panel: str, user_id: str, data: msgspec.Raw, age_s: float = 0.0) -> None:
+        """Queue a panel that was asked for so long ago. Of each user's, the one that was asked for last is kept."""
+        if not self._queue.put((panel, user_id), Read(time.monotonic() - age_s, _now_ms() - int(age_s * 1000), data)):
+            metrics.WRITE_BEHIND_LOST.labels("full").inc()
 
     async def recall(self, user_id: UUID, panels: Sequence[str], seconds: float) -> dict[str, Remembered]:
         """What is known of these panels; nothing when Redis does not answer in time."""
@@ -106,7 +114,9 @@ class LastKnownGood:
             async with asyncio.timeout(seconds):
                 found = await self._reads.get([_key(panel, str(user_id)) for panel in panels])
             recalled = {
-                panel: _recalled(value) for panel, value in zip(panels, found, strict=True) if value is not None
+                panel: _recalled(entry)
+                for panel, value in zip(panels, found, strict=True)
+                if (entry := _newest(value, self._queue.get((panel, str(user_id))))) is not None
             }
             oldest_ms = self._settings.last_known_good_max_age_s * 1000
             return {panel: known for panel, known in recalled.items() if known.age_ms <= oldest_ms}
@@ -119,7 +129,7 @@ class LastKnownGood:
         """Remove everything about a user."""
         user = str(user_id)
         for panel in PANELS:
-            self._queue.pop((panel.name, user), None)
+            self._queue.forget((panel.name, user))
             self._written.forget((panel.name, user))
         try:
             async with asyncio.timeout(self._settings.redis_write_timeout_s):
@@ -130,46 +140,48 @@ class LastKnownGood:
     async def write_behind(self) -> None:
         """Write what is queued, until cancelled."""
         while True:
-            await self._gather()
-            queued, size = self._take(), self._settings.write_behind_batch
+            queued = await self._queue.take(self._settings.write_behind_pause_s)
+            size = self._settings.write_behind_batch
             try:
                 for start in range(0, len(queued), size):
                     part = queued[start : start + size]
-                    await self._write({key: entry for key, entry in part if self._is_due(key, entry)})
+                    await self._write({key: read for key, read in part if self._is_due(key, read)})
             except (RedisError, OSError, TimeoutError) as failure:
                 self._written.clear()  # Redis may have come back empty
                 metrics.WRITE_BEHIND_LOST.labels("redis").inc(len(queued))
                 log.warning("last known panels cannot be written", panels=len(queued), reason=repr(failure))
                 await asyncio.sleep(self._settings.redis_write_timeout_s)
+            finally:
+                self._queue.written()
 
-    async def _gather(self) -> None:
-        """Until there is something, and it has had the time to become much."""
-        await self._filled.wait()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.write_behind_pause_s):
-                await self._pressing.wait()
-
-    def _take(self) -> list[tuple[Key, Entry]]:
-        queued, self._queue = list(self._queue.items()), {}
-        self._filled.clear()
-        self._pressing.clear()
-        return queued
-
-    def _is_due(self, key: Key, entry: Entry) -> bool:
+    def _is_due(self, key: Key, read: Read) -> bool:
         """Most panels are as they were written last. A dashboard that was under way while its user was deleted must
         not bring them back."""
-        return self._written.is_due(key, entry.data, entry.at) and not self._is_gone(UUID(key[1]))
+        return self._written.is_due(key, read.data, read.at) and not self._is_gone(UUID(key[1]))
 
-    async def _write(self, batch: dict[Key, Entry]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for (panel, user_id), entry in batch.items():
-            pipeline.set(_key(panel, user_id), msgspec.json.encode(entry), ex=self._settings.last_known_good_max_age_s)
+    async def _write(self, batch: dict[Key, Read]) -> None:
+        if not batch:
+            await asyncio.sleep(0)  # only to look at many takes its time, too
+            return
+        told: list[bytes | int] = [self._settings.last_known_good_max_age_s]
+        now = time.monotonic()
+        for read in batch.values():
+            told += [int((now - read.asked) * 1000), msgspec.json.encode(Entry(read.at, read.data))[1:]]
+        keys = [_key(panel, user_id) for panel, user_id in batch]
         async with asyncio.timeout(self._settings.redis_write_timeout_s):
-            await (pipeline.execute() if batch else asyncio.sleep(0))  # only to look at many takes its time, too
+            refused = await cast("Awaitable[list[int]]", self._redis.eval(WRITE, len(keys), *keys, *told))
+        for key in (list(batch)[number - 1] for number in refused):
+            self._written.forget(key)
 
 
-def _recalled(value: bytes | str) -> Remembered:
-    entry = _entries.decode(value)
+def _newest(written: bytes | str | None, unwritten: Read | None) -> Entry | None:
+    entry = None if written is None else _entries.decode(written)
+    if unwritten and (entry is None or entry.at <= unwritten.at):
+        return Entry(unwritten.at, unwritten.data)
+    return entry
+
+
+def _recalled(entry: Entry) -> Remembered:
     return Remembered(entry.data, max(0, _now_ms() - entry.at))
 
 

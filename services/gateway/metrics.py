@@ -25,6 +25,16 @@ CONNECTIONS_OPENED = Tally(
 CALLS_REFUSED = Counter(
     "gateway_calls_refused_total", "Calls for panels that were not made, by reason.", ["service", "code"]
 )
+REPLICAS_LEFT_OUT = Counter(
+    "gateway_replicas_left_out_total",
+    "Times that a replica of a service was left out, since it did not answer.",
+    ["service"],
+)
+NOT_TRUSTED = Counter(
+    "gateway_not_trusted_total",
+    "Requests that a service refused because of the gateway's own token or word: differing secrets or clocks.",
+    ["service"],
+)
 BREAKER_STATE = Gauge("gateway_breaker_state", "0 closed, 1 half open, 2 open.", ["service"])
 BREAKER_CHANGES = Counter("gateway_breaker_changes_total", "Times that a state was entered.", ["service", "state"])
 SECOND_ATTEMPTS = Counter(

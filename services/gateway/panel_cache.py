@@ -103,6 +103,10 @@ class PanelCache:
         """Note that panels are about to be read. Needs no end."""
         return Fill(user_id, self._clock(), self._changes)
 
+    def age_s(self, fill: Fill) -> float:
+        """How long ago its questions were asked."""
+        return self._clock() - fill.at
+
     def put(self, fill: Fill, panel: str, data: Raw) -> bool:
         """Keep what was read; false when that may be out of date already, or is too large."""
         if self._trusted_since is None or fill.at < self._trusted_since:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.settings import Port, ServiceSettings
+from shared.tokens import CLOCK_SKEW_S
 
 
 def _base_urls(told: str) -> str:
@@ -148,7 +149,7 @@ class Settings(ServiceSettings):
     """For one fetch of the keys."""
     jwks_unknown_key_pause_s: float = Field(10, ge=0)
     """The least time between two fetches that unknown key ids cause."""
-    token_leeway_s: float = Field(5, ge=0)
+    token_leeway_s: float = Field(CLOCK_SKEW_S, ge=0)
     """How far the clocks of the gateway and the users service may differ."""
     remembered_tokens: int = Field(10_000, ge=0)
     """Verified tokens that are not verified again."""
@@ -204,8 +205,8 @@ class Settings(ServiceSettings):
     """Requests at once, at most; 0 sheds none."""
     shed_least_in_hand: int = Field(128, ge=1)
     """However late the event loop is, so many are let in."""
-    shed_delay_s: float = Field(0.08, gt=0)
-    """While the loop is late, no more is let in than can be worked off in that time."""
+    shed_delay_s: float = Field(0.25, gt=0)
+    """While the loop is late, no more is let in than can be worked off in that time, a part of `GATEWAY_BUDGET_MS`."""
     shed_lag_s: float = Field(0.005, gt=0)
     """An event loop that its own work makes later than this is late."""
     shed_tick_s: float = Field(0.01, gt=0)

@@ -4,7 +4,6 @@ A change is only passed on once its entry is written, so that none is without on
 be written, which is logged and counted: an outage of the users service is when operators look.
 """
 
-import asyncio
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -32,7 +31,7 @@ class Trail:
         """Raises `AuditUnavailable`."""
         try:
             await self._send(caller, peer, entry)
-        except (UpstreamFailed, TimeoutError) as failure:
+        except UpstreamFailed as failure:
             metrics.AUDIT_FAILURES.labels("change").inc()
             log.warning("what is not in the audit is not done", action=entry.action, reason=repr(failure))
             raise AuditUnavailable from failure
@@ -41,7 +40,7 @@ class Trail:
         """As far as that is possible now."""
         try:
             await self._send(caller, peer, entry)
-        except (UpstreamFailed, TimeoutError) as failure:
+        except UpstreamFailed as failure:
             metrics.AUDIT_FAILURES.labels("look").inc()
             who, whom = str(caller.user_id), str(entry.subject_id)
             log.warning("missing in the audit", action=entry.action, actor=who, subject=whom, reason=repr(failure))
@@ -51,8 +50,7 @@ class Trail:
         if peer:
             headers.append((CLIENT_ADDRESS_HEADER, peer))
         body = entry.model_dump_json().encode()
-        async with asyncio.timeout(TIMEOUT_S):
-            response = await self._users.send("POST", PATH, headers, body, TIMEOUT_S)
+        response = await self._users.send("POST", PATH, headers, body, TIMEOUT_S)
         await response.aclose()
         if response.status_code != httpx.codes.NO_CONTENT:
             raise BadAnswer(f"status {response.status_code}")

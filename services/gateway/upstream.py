@@ -1,24 +1,37 @@
 """Talks to the services: one client for all, a list of base URLs for each."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from copy import copy
 from functools import lru_cache
 
 import httpx
 from pyqwest import HTTPTransport, Transport
 from pyqwest.httpx import AsyncPyqwestTransport
 
-from services.gateway.failures import BadAnswer, TooLate, Unreachable
+from services.gateway import metrics
+from services.gateway.failures import NotTrusted, TooLate, Unreachable
+from services.gateway.reading import fetch, translated
+from services.gateway.refusals import own_refusals
+from services.gateway.replicas import Replicas
 from services.gateway.settings import Settings
 from services.gateway.wire import Wire
 from shared import telemetry, tracing
+from shared.identity import USER_ID_HEADER
 from shared.limits import IDLE_S
+from shared.logs import get_logger
 from shared.panels import DEADLINE_HEADER
 from shared.tokens import ServiceTokens
 from shared.tracing import Kind
 from shared.web import REQUEST_ID_HEADER
 
+log = get_logger(__name__)
+
 HeaderList = list[tuple[str, str]]
+
+ALIVE_WITHIN_S = 2.0
+"""A replica that does not answer `/livez` in this time is taken for dead."""
 
 
 @asynccontextmanager
@@ -43,41 +56,37 @@ async def http_transport(settings: Settings, read_timeout_s: float) -> AsyncIter
         yield transport
 
 
-async def read_limited(response: httpx.Response, max_bytes: int) -> bytes:
-    """The body of a response. Raises `BadAnswer` as soon as it is larger than that."""
-    body = bytearray()
-    with _translated():
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > max_bytes:
-                raise BadAnswer(f"more than {max_bytes} bytes")
-    return bytes(body)
+class Body(httpx.AsyncByteStream):
+    """A request's body on its way."""
 
-
-async def fetch(transport: httpx.AsyncBaseTransport, url: str, max_bytes: int) -> bytes:
-    """The body of a plain GET that succeeds. Raises `UpstreamFailed`."""
-    with _translated():
-        response = await transport.handle_async_request(httpx.Request("GET", url))
-    try:
-        if response.status_code != httpx.codes.OK:
-            raise BadAnswer(f"status {response.status_code}")
-        return await read_limited(response, max_bytes)
-    finally:
-        await response.aclose()
+    @property
+    def ended(self) -> bool:
+        """Whether all of it has been handed over."""
+        raise NotImplementedError
 
 
 class Upstream:
     """One service, reached by one base URL or by several in turn."""
 
-    def __init__(self, base_urls: str, transport: Transport, tokens: ServiceTokens, settings: Settings) -> None:
+    def __init__(
+        self, service: str, base_urls: str, transport: Transport, tokens: ServiceTokens, settings: Settings
+    ) -> None:
+        self._service = service
         self._base_urls = [httpx.URL(url) for url in base_urls.split(",")]
-        self._turn = 0
+        self._replicas = Replicas(service, len(self._base_urls), self._is_alive)
         self._transport = AsyncPyqwestTransport(transport)
         self._tokens = tokens
         self._wires = [Wire(url, settings.connect_timeout_s, settings.idle_connections) for url in base_urls.split(",")]
 
+    def by(self, transport: Transport) -> "Upstream":
+        """The same service by another transport: what one learns of its replicas, both know."""
+        other = copy(self)
+        other._transport = AsyncPyqwestTransport(transport)
+        return other
+
     def close(self) -> None:
         """Close the connections that panels come by; the transport is its owner's to close."""
+        self._replicas.close()
         for wire in self._wires:
             wire.close()
 
@@ -90,36 +99,53 @@ class Upstream:
         return sum(wire.idle for wire in self._wires)
 
     async def send(
-        self, method: str, target: str, headers: HeaderList, body: bytes | httpx.AsyncByteStream, remaining_s: float
+        self, method: str, target: str, headers: HeaderList, body: bytes | Body, remaining_s: float
     ) -> httpx.Response:
-        """Send a request as the gateway; the caller closes the response. Raises `UpstreamFailed`.
+        """Send a request as the gateway; the caller closes the response. Raises `UpstreamFailed`: `TooLate` without the
+        response's head in that time, `NotTrusted` for a refusal that is about the gateway and not about the client.
 
         `target` is path and query. A replica that cannot be connected to is passed over for the next.
         """
         with tracing.span(method, Kind.CLIENT) as span:
             response = await self._send(method, target, headers, body, remaining_s)
             span.set({"http.request.method": method, "http.response.status_code": response.status_code})
-        return response
+        try:
+            return await own_refusals(response, named=any(name == USER_ID_HEADER for name, _ in headers))
+        except NotTrusted as refused:
+            self._count_distrust(target, refused)
+            raise
 
     async def _send(
-        self, method: str, target: str, headers: HeaderList, body: bytes | httpx.AsyncByteStream, remaining_s: float
+        self, method: str, target: str, headers: HeaderList, body: bytes | Body, remaining_s: float
     ) -> httpx.Response:
         content = {"content": body} if isinstance(body, bytes) else {"stream": body}
         every = [*headers, *self._own_headers(remaining_s)]
         refused: Unreachable | None = None
-        for base_url in self._in_turn():
-            try:
-                with _translated():
-                    request = httpx.Request(method, _url(base_url, target), headers=every, **content)
-                    return await self._transport.handle_async_request(request)
-            except Unreachable as failure:
-                refused = failure
+        replica = 0
+        try:
+            async with asyncio.timeout(remaining_s):
+                for replica in self._replicas.in_turn():
+                    try:
+                        with translated(), self._replicas.watched(replica):
+                            request = httpx.Request(
+                                method, _url(self._base_urls[replica], target), headers=every, **content
+                            )
+                            response = await self._transport.handle_async_request(request)
+                    except Unreachable as failure:
+                        self._replicas.failed(replica)
+                        refused = failure
+                    else:
+                        self._replicas.answered(replica)
+                        return response
+        except TimeoutError as late:
+            if isinstance(body, bytes) or body.ended:
+                self._replicas.failed(replica)
+            raise TooLate(f"no answer in {remaining_s} s") from late
         raise refused or Unreachable
 
     def next_replica(self) -> int:
         """Whose turn it is."""
-        self._turn = (self._turn + 1) % len(self._base_urls)
-        return self._turn
+        return self._replicas.next()
 
     async def ask(self, path: str, user_ids: Sequence[str], remaining_s: float, replica: int, max_bytes: int) -> bytes:
         """The answer to a panel query for these users; of the replica, or of the next that can be connected to.
@@ -129,21 +155,42 @@ class Upstream:
         body = b'{"ids":["%s"]}' % '","'.join(user_ids).encode()
         headers = "".join([f"{name}: {value}\r\n" for name, value in self._own_headers(remaining_s)])
         refused: Unreachable | None = None
-        for number in range(replica, replica + len(self._wires)):
+        for number in self._replicas.beginning_with(replica % len(self._wires)):
             try:
-                return await self._wires[number % len(self._wires)].post(path, headers, body, max_bytes)
+                with self._replicas.watched(number):
+                    return await self._wires[number].post(path, headers, body, max_bytes)
             except Unreachable as failure:
+                self._replicas.failed(number)
                 refused = failure
+            except NotTrusted as failure:
+                self._count_distrust(path, failure)
+                raise
         raise refused or Unreachable
 
     async def openapi(self, max_bytes: int) -> bytes:
         """The service's own description. Raises `UpstreamFailed`."""
-        return await fetch(self._transport, f"{next(self._in_turn())}".rstrip("/") + "/openapi.json", max_bytes)
+        replica = self._replicas.in_turn()[0]
+        return await fetch(self._transport, f"{self._base_urls[replica]}".rstrip("/") + "/openapi.json", max_bytes)
 
-    def _in_turn(self) -> Iterator[httpx.URL]:
-        first = self.next_replica()
-        yield from self._base_urls[first:]
-        yield from self._base_urls[:first]
+    async def _is_alive(self, replica: int) -> bool:
+        """Whether it answers anything at all."""
+        try:
+            async with asyncio.timeout(ALIVE_WITHIN_S):
+                request = httpx.Request("GET", _url(self._base_urls[replica], "/livez"))
+                response = await self._transport.handle_async_request(request)
+                await response.aclose()
+        except (httpx.TransportError, TimeoutError):
+            return False
+        return True
+
+    def _count_distrust(self, target: str, refused: NotTrusted) -> None:
+        metrics.NOT_TRUSTED.labels(self._service).inc()
+        log.error(
+            "the service refuses the gateway; do secrets and clocks agree?",
+            service=self._service,
+            target=target.partition("?")[0],
+            reason=str(refused),
+        )
 
     def _own_headers(self, remaining_s: float) -> HeaderList:
         headers = [
@@ -161,15 +208,3 @@ class Upstream:
 def _url(base_url: httpx.URL, target: str) -> httpx.URL:
     """httpx spends 100 µs on parsing a URL; most are asked for again and again."""
     return base_url.copy_with(raw_path=base_url.raw_path.rstrip(b"/") + target.encode())
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (httpx.ConnectError, httpx.ConnectTimeout) as refused:
-        raise Unreachable(str(refused)) from refused
-    except (httpx.TimeoutException, TimeoutError) as late:
-        raise TooLate(str(late)) from late
-    except httpx.TransportError as broken:
-        raise BadAnswer(str(broken)) from broken

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 import httptools
 
 from services.gateway import metrics
-from services.gateway.failures import BadAnswer, Refused, Unreachable
+from services.gateway.failures import BadAnswer, NotTrusted, Refused, Unreachable
 from shared.limits import IDLE_S
 
 OK = 200
+NOT_TRUSTED = (401, 403)
 CLIENT_ERRORS = range(400, 500)
 
 
@@ -110,6 +111,8 @@ class Connection(asyncio.Protocol):
             self.close()
         if status == OK:
             self._succeed()
+        elif status in NOT_TRUSTED:
+            self._fail(NotTrusted(f"status {status}"))
         elif status in CLIENT_ERRORS:
             self._fail(Refused(f"status {status}"))
         else:

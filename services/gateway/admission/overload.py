@@ -1,7 +1,8 @@
 """How many requests may be in hand at once: as many as can be worked off soon.
 
-By Little's law, what is in hand waits for as long as all of it takes to be worked off; what a request costs of the
-processor is measured all the time. That holds for those alone that wait for the event loop, and not for a service. The
+Soon is well within the budget of a dashboard: nobody is refused who would be answered in time. By Little's law, what is
+in hand waits for as long as all of it takes to be worked off; what a request costs of the processor is measured all the
+time. That holds for those alone that wait for the event loop, and not for a service. The
 loop's own lag, how late a timer fires, tells them apart: who is in hand while the loop is on time waits for something
 else. So there is a limit only while the loop is late, and it is for those that have come since it was on time.
 """
@@ -14,7 +15,7 @@ from services.gateway.admission.kinds import LATER, Kind
 from services.gateway.settings import Settings
 from shared.pools import POOLS
 
-FIRST_COST_S, NEW_COST_SHARE = 0.001, 0.3
+FIRST_COST_S, NEW_COST_SHARE = 0.0005, 0.3
 """What a request is taken to cost before any was answered, and how much a window tells of it."""
 TELLING = 10
 """Requests in a window from which on it tells what they cost."""

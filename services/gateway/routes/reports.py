@@ -14,7 +14,7 @@ from services.gateway.gateway import Gateway, gateway_of
 from services.gateway.headers import has_body, identity_headers, request_headers
 from services.gateway.openapi import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
-from services.gateway.upstream import read_limited
+from services.gateway.reading import read_limited
 from shared import trailers
 from shared.identity import Caller
 from shared.reports import CSV, Kind, Report

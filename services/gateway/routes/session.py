@@ -10,10 +10,10 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.gateway.errors import ForeignPage, OutcomeUnknown, ServiceUnavailable
-from services.gateway.failures import Unreachable, UpstreamFailed
+from services.gateway.failures import NotTrusted, Unreachable, UpstreamFailed
 from services.gateway.gateway import Gateway
 from services.gateway.headers import request_headers, response_headers
-from services.gateway.upstream import read_limited
+from services.gateway.reading import read_limited
 from shared.errors import InvalidInput
 
 PATH = "/web/session"
@@ -92,7 +92,7 @@ async def _exchange(request: Request, gateway: Gateway, target: str, form: dict[
             content = await read_limited(answer, MAX_ANSWER_BYTES)
         finally:
             await answer.aclose()
-    except Unreachable as away:
+    except (Unreachable, NotTrusted) as away:
         raise ServiceUnavailable from away
     except UpstreamFailed as unknown:
         raise OutcomeUnknown from unknown

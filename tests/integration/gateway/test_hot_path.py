@@ -108,6 +108,20 @@ async def test_a_short_deadline_is_ones_own(start: Start) -> None:
         assert [answer["user_id"] in ids for ids in asked] == [True] + [False] * (len(asked) - 1)
 
 
+async def test_the_hasty_do_not_cut_short_the_patient(start: Start) -> None:
+    """A caller with a short budget begins a read and times out; others get the answer when it comes."""
+    async with start(retry_share=0) as world:
+        go, headers = asyncio.Event(), world.bearer()
+        world.orders.behaviours["orders"] = held(go)
+        hasty = asyncio.create_task(world.client.get("/v1/dashboard?panels=orders&budget_ms=300", headers=headers))
+        await eventually(lambda: world.orders.active)
+        url = "/v1/dashboard?panels=orders"
+        patient = [asyncio.create_task(world.client.get(url, headers=headers)) for _ in range(3)]
+        assert (await hasty).status_code == 503
+        go.set()
+        assert [answer.json()["complete"] for answer in await asyncio.gather(*patient)] == [True] * 3
+
+
 async def test_a_bad_panel_in_a_batch_costs_its_user_only(world: World) -> None:
     """One user's rubbish within a good answer leaves the others' dashboards complete."""
     unlucky, go = new_id(), asyncio.Event()

@@ -54,8 +54,9 @@ def simulate(
     costs: Costs | None = None,
     stalled: Iterable[tuple[float, float]] = (),
     tick_s: float = 0.01,
+    again_until: float = 0.0,
 ) -> Seen:
-    """What becomes of these requests."""
+    """What becomes of these requests. Whoever is answered comes again at once, until that time."""
     costs = costs or Costs()
     seen, numbers = Seen(), count()
     queue, pauses = deque(sorted(coming)), deque(stalled)
@@ -80,9 +81,9 @@ def simulate(
             else:
                 overload.leave()
                 seen.accepted.append((came, now - came))
-        while away and away[0][0] <= now:
-            _, _, came, step = heapq.heappop(away)
-            ready.append((came, step))
+                if now < again_until:
+                    queue.append((now, "read"))
+        ready += _back(away, now)
         until = now
         while queue and queue[0][0] <= until:
             came, kind = queue.popleft()
@@ -93,6 +94,12 @@ def simulate(
                 overload.enter()
                 ready.append((came, 1))
     return seen
+
+
+def _back(away: list[tuple[float, int, float, int]], now: float) -> Iterator[tuple[float, int]]:
+    """Those whose service has answered."""
+    while away and away[0][0] <= now:
+        yield heapq.heappop(away)[2:]
 
 
 def _next(queue: deque[tuple[float, Kind]], away: list[tuple[float, int, float, int]], tick: float) -> float:

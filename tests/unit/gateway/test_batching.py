@@ -169,3 +169,37 @@ async def test_whatever_goes_wrong_is_an_answer(service: Service) -> None:
     late = Passenger(begin(batches, "1"), 0.01)
     await eventually(lambda: late.heard == [Answer(error="timeout")])
     await eventually(lambda: batches.is_idle)
+
+
+async def departed(service: Service) -> None:
+    """Takes turns of the event loop only."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert service.asked
+
+
+async def test_who_joins_a_call_under_way_extends_it(service: Service) -> None:
+    """It goes on until the latest deadline of all who wait by then, though the first to ask had little time."""
+    batches = batcher(service)
+    hasty = Passenger(begin(batches, "1"), 0.3)
+    await departed(service)
+    patient = Passenger(hasty.flight, 60)
+    await eventually(lambda: time.monotonic() > service.deadlines[0] + 0.05)
+    assert not patient.heard
+    service.answer(0)
+    await eventually(lambda: patient.heard == [GOOD])
+
+
+async def test_who_joined_is_asked_for_again_where_the_service_gives_up(service: Service) -> None:
+    """The service has taken all the time that it was given; those who have more get a call of their own."""
+    batches = batcher(service)
+    hasty, alone = Passenger(begin(batches, "1"), 0.3), Passenger(begin(batches, "2"), 0.3)
+    await departed(service)
+    patient = Passenger(hasty.flight, 60)
+    await eventually(lambda: time.monotonic() > service.deadlines[0])
+    service.answers[0].set_exception(TooLate("x"))
+    await eventually(lambda: service.asked[1:] == [["1"]])
+    assert alone.heard == [Answer(error="timeout")]
+    service.answer(1)
+    await eventually(lambda: patient.heard == [GOOD])
+    await eventually(lambda: batches.is_idle)

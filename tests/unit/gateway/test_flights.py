@@ -1,5 +1,6 @@
 """Who joins whom, and what a change does to it."""
 
+import time
 from contextvars import copy_context
 
 from services.gateway.dashboard import Answer
@@ -25,9 +26,10 @@ class Airport:
         self.kept: list[tuple[Flight, Answer]] = []
         self._flights = Flights({panel: self._opener(panel) for panel in ("user", "orders")}, self._keep)
         self.drop = self._flights.drop
+        self.drop_all = self._flights.drop_all
 
-    def to(self, panel: str, user_id: str, *, anew: bool = False) -> Flight:
-        return self._flights.to(panel, Fill(user_id, 0, 0), copy_context(), anew=anew)
+    def to(self, panel: str, user_id: str, *, patience_s: float = 0.0, anew: bool = False) -> Flight:
+        return self._flights.to(panel, Fill(user_id, 0, 0), copy_context(), patience_s, anew=anew)
 
     def _keep(self, flight: Flight, answer: Answer) -> None:
         self.kept.append((flight, answer))
@@ -95,3 +97,26 @@ def test_the_last_to_leave_abandons_the_flight() -> None:
     flight.land(GOOD)
     assert not hasty.heard
     assert not patient.heard
+
+
+def test_nobody_joins_a_flight_that_would_end_too_soon() -> None:
+    """Who waits longer than those for whom it left begins another, and so does who comes when its time is over."""
+    airport = Airport()
+    hasty = airport.to("user", "1", patience_s=0.1)
+    assert airport.to("user", "1", patience_s=0.3) is hasty  # it has not left yet
+    hasty.told = time.monotonic() + 60
+    assert airport.to("user", "1", patience_s=0.3) is hasty
+    patient = airport.to("user", "1", patience_s=0.8)
+    assert patient is not hasty
+    assert airport.to("user", "1", patience_s=0.1) is patient
+    patient.told = time.monotonic() - 1
+    assert airport.to("user", "1", patience_s=0.1) is not patient
+
+
+def test_nobody_joins_what_left_before_a_change_of_anything() -> None:
+    """Of no user and no panel."""
+    airport = Airport()
+    before = [airport.to(panel, user) for panel in ("user", "orders") for user in ("1", "2")]
+    airport.drop_all()
+    after = [airport.to(panel, user) for panel in ("user", "orders") for user in ("1", "2")]
+    assert not set(before) & set(after)

@@ -192,3 +192,33 @@ def test_a_user_token_is_no_service_token_nor_the_other_way_round() -> None:
         verify_user_token(ServiceTokens(SECRET, "gateway").token(), PUBLIC)
     with pytest.raises(InvalidToken):
         ServiceTokens(SECRET[::-1], "users").verify(ServiceTokens(SECRET, "gateway").token())
+
+
+@pytest.mark.parametrize("issued_ago_s", [0, 30, 59])
+@pytest.mark.parametrize("ahead_s", [-30, -10, 0, 10, 30])
+def test_clocks_may_differ(monkeypatch: pytest.MonkeyPatch, ahead_s: int, issued_ago_s: int) -> None:
+    """By 30 s, whichever is ahead, and however old the token is that a service sends: none is refused for it."""
+    gateway, users = ServiceTokens(SECRET, "gateway"), ServiceTokens(SECRET, "users")
+    gateway.token()
+    move_clock(monkeypatch, seconds=issued_ago_s)
+    token = gateway.token()
+    move_clock(monkeypatch, seconds=ahead_s)
+    assert [users.verify(token) for _ in range(2)] == ["gateway", "gateway"]
+
+
+@pytest.mark.parametrize("wrong", [{"iat": 90}, {"exp": -1}], ids=str)
+def test_a_clock_that_is_far_off_is_not_tolerated(wrong: dict[str, int]) -> None:
+    """Nor is a token whose time is over."""
+    claims = {"iss": "gateway", "aud": "dashboard-internal", "exp": 60} | wrong
+    told = {name: int(time.time()) + value if isinstance(value, int) else value for name, value in claims.items()}
+    with pytest.raises(InvalidToken):
+        ServiceTokens(SECRET, "users").verify(jwt.encode(told, SECRET, algorithm="HS256"))
+
+
+def test_a_clock_that_was_set_back_makes_a_new_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one of before would not be believed for as long as the clock was ahead."""
+    gateway = ServiceTokens(SECRET, "gateway")
+    before = gateway.token()
+    move_clock(monkeypatch, seconds=-600)
+    assert gateway.token() != before
+    assert ServiceTokens(SECRET, "users").verify(gateway.token()) == "gateway"

@@ -1,0 +1,54 @@
+"""Tells a service's refusal of the gateway from its refusal of a client."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import msgspec
+
+from services.gateway.failures import NotTrusted
+from services.gateway.reading import read_limited
+from shared.errors import Forbidden, Unauthenticated
+
+REFUSALS = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+ABOUT_THE_GATEWAY = (Unauthenticated.code, Forbidden.code)
+"""What a service says of a token or an identity that it does not take (`shared.identity`). What it says of a client's
+own credentials, such as a password, has a code of its own."""
+MAX_BYTES = 16 * 1024
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    code: str = ""
+
+
+class _ReadAgain(httpx.AsyncByteStream):
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+
+async def own_refusals(response: httpx.Response, *, named: bool) -> httpx.Response:
+    """The response, unless it refuses the gateway: then it is closed. Raises `NotTrusted`.
+
+    `named`: whether the gateway has said for which user it calls. It has checked that user's token, so that a refusal
+    without a code cannot be about them.
+    """
+    if response.status_code not in REFUSALS:
+        return response
+    try:
+        body = await read_limited(response, MAX_BYTES)
+    finally:
+        await response.aclose()
+    if (code := _code(body)) in ABOUT_THE_GATEWAY or (named and not code):
+        raise NotTrusted(f"status {response.status_code}")
+    return httpx.Response(
+        response.status_code, headers=response.headers, stream=_ReadAgain(body), extensions=response.extensions
+    )
+
+
+def _code(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Problem).code
+    except (msgspec.DecodeError, RecursionError):
+        return ""
