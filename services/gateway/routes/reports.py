@@ -15,7 +15,6 @@ from services.gateway.headers import has_body, identity_headers, request_headers
 from services.gateway.openapi import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
 from services.gateway.upstream import read_limited
-from shared import trailers
 from shared.identity import Caller
 from shared.reports import CSV, Kind, Report
 from shared.web import AsgiRoute
@@ -36,7 +35,7 @@ class Download:
         report = await _definition(gateway, caller, f"/v1/reports/{scope['path_params']['id']}")
         body = ClientBody(receive, expected=has_body(scope["headers"]))
         headers = request_headers(scope["headers"], caller, gateway.addresses.client(scope))
-        request = Outgoing(scope["method"], report.target, headers, body, trailers=trailers.are_sent(scope))
+        request = Outgoing(scope["method"], report.target, headers, body)
         upstream = gateway.upstreams[OWNERS[report.kind]]
         await forward(upstream, request, send, patience_of(gateway.settings), None)
 
