@@ -19,6 +19,8 @@ from shared.limits import IDLE_S
 
 OK = 200
 CLIENT_ERRORS = range(400, 500)
+AROUND_BODY_BYTES = 256 * 1024
+"""Of one exchange: provisional answers, heads, the framing of chunks and trailers."""
 
 
 class Hangup(BadAnswer):
@@ -38,6 +40,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._body = bytearray()
         self._max_bytes = 0
+        self._received_bytes = 0
         self._answering = False
         self.idle_since = 0.0
 
@@ -52,6 +55,7 @@ class Connection(asyncio.Protocol):
             raise Hangup("closed before the question", unanswered=True)
         self._answer = asyncio.get_running_loop().create_future()
         self._max_bytes = max_bytes
+        self._received_bytes = 0
         self._answering = False
         transport.write(request)
         try:
@@ -83,9 +87,14 @@ class Connection(asyncio.Protocol):
         if self._answer is None:  # nobody asked
             self.close()
             return
+        self._received_bytes += len(data)
+        if self._received_bytes > self._max_bytes + AROUND_BODY_BYTES:
+            self._fail(BadAnswer(f"more than {AROUND_BODY_BYTES} bytes around the body"))
+            self.close()
+            return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as broken:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as broken:
             self._fail(BadAnswer(str(broken)))
             self.close()
 
