@@ -26,6 +26,7 @@ from shared.csv_body import Body, Start
 from shared.csv_cells import FORMULA_STARTS
 from shared.db import CONNECT_TIMEOUT_S, DatabaseSettings
 from shared.errors import DashboardError, Unavailable
+from shared.heads import asked_method
 from shared.negotiation import accepts_gzip
 
 LOOK_FOR_US_EVERY = "1s"
@@ -152,7 +153,7 @@ class CsvResponse(Response):
             self.headers["Content-Encoding"] = "gzip"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD":
+        if asked_method(scope) == "HEAD":
             await super().__call__(scope, receive, send)
             return
         with self._exporter.slot(self._user_id), self._counted():

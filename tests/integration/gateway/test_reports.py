@@ -53,7 +53,9 @@ async def test_the_owner_of_the_data_is_asked_for_the_period(reporting: World, k
     reporting.worker.behaviours[f"/v1/reports/{REPORT_ID}"] = definition(kind)
     user_id = new_id()
     headers = reporting.bearer(user_id) | {"X-User-Id": str(new_id()), "Accept-Encoding": "gzip"}
-    await reporting.client.get(DOWNLOAD + "?from=1999-01-01", headers=headers)
+    refused = await reporting.client.get(DOWNLOAD + "?from=1999-01-01", headers=headers)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "from")
+    await reporting.client.get(DOWNLOAD, headers=headers)
     owner = reporting.orders if kind == "orders" else reporting.worker
     request = owner.last("/internal/reports/")
     assert request.target == f"/internal/reports/{kind}?from=2026-01-01&to=2026-01-31"
