@@ -81,6 +81,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._fail(Hangup(str(exc or "hung up"), unanswered=not self._answering))
+        del self._parser  # it refers to this connection
 
     def data_received(self, data: bytes) -> None:
         self._answering = True
