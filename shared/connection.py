@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 
-import msgspec
 from uvicorn.server import ServerState
 
-from shared import errors
-from shared.trailers import TrailersProtocol
+from shared.http1 import Http1Protocol
 
 
 @dataclass(frozen=True)
@@ -48,29 +46,22 @@ class Gate(Protocol):
         """Count one in that will be given to the application, with `LET_IN` in its scope."""
 
 
-class _Refused(Exception):
-    """Stops the parser; what the client is told is noted."""
-
-
 class Ending(ServerState):
     """What the connections of one server share: whether it is about to end."""
 
     has_begun = False
 
 
-class GuardedProtocol(TrailersProtocol):
-    """uvicorn's protocol with those bounds; `check` must be called now and then."""
+class GuardedProtocol(Http1Protocol):
+    """HTTP/1.1 with those bounds; `check` must be called now and then."""
 
     limits = ConnectionLimits()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._awaits_head = True
         self._head_bytes = 0
-        self._body_bytes = 0
         self._since: float | None = self.loop.time()
         """When that began which has not come yet; None when nothing is expected."""
-        self._refusal = HTTPStatus.BAD_REQUEST
         self._gate: Gate | None = getattr(self.app, "gate", None)
         self._turned_away = False
         """The message that is being read was answered as soon as its head had come."""
@@ -79,46 +70,39 @@ class GuardedProtocol(TrailersProtocol):
         if self._awaits_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._awaits_head and self._head_bytes > self.limits.head_bytes and not self.transport.is_closing():
+        if self._awaits_head and self._head_bytes > self.limits.head_bytes and self._listens:
             self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._since = self.loop.time()
 
-    def on_headers_complete(self) -> None:
+    def check_head(self) -> None:
         if len(self.headers) > self.limits.headers or (
             self._head_bytes > self.limits.head_bytes and self._exact_head_bytes() > self.limits.head_bytes
         ):
-            self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            raise _Refused
-        self._come_in()
-        self._awaits_head = False
-        self._body_bytes = 0
+            self.deny(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        super().check_head()
 
-    def _come_in(self) -> None:
-        """Begin the request, or refuse it."""
+    def come_in(self) -> None:
         gate, method = self._gate, self.parser.get_method()
         shut = gate is not None and gate.is_shut(method, self.url)
         if gate is not None and shut and method == b"GET" and self._is_plain():
             self._turn_away(gate.refusal(method, self.url))
             return
-        self._unset_keepalive_if_required()
-        super().on_headers_complete()
+        super().come_in()
         if gate is not None and not shut and not self.pipeline:  # what is in the pipeline may never be begun
             gate.let_in()
             self.scope[LET_IN] = True  # type: ignore[literal-required]
         if isinstance(self.server_state, Ending) and self.server_state.has_begun:
             self.cycle.keep_alive = False
 
-    def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
-        super().on_body(body)
-
     def on_message_complete(self) -> None:
-        self._awaits_head, self._head_bytes, self._since = True, 0, None
+        if self._offered:
+            return
+        self._head_bytes, self._since = 0, None
         if self._turned_away:
-            self._turned_away = False
+            self._turned_away, self._awaits_head = False, True
         else:
             super().on_message_complete()
 
@@ -128,6 +112,7 @@ class GuardedProtocol(TrailersProtocol):
         return (
             self.parser.should_keep_alive()
             and not self._is_answering()
+            and not self.pipeline
             and not self.flow.write_paused
             and not any(name in _NOT_PLAIN for name, _ in self.headers)
         )
@@ -140,29 +125,20 @@ class GuardedProtocol(TrailersProtocol):
 
     def check(self, now: float, interval_s: float) -> None:
         """End the connection if its client takes too long. `interval_s`: since the last time."""
-        if self._since is None or self.transport.is_closing():
+        if self._since is None or not self._listens or self.transport.is_closing():
             return
         if self._waits_for_us():
             self._since += interval_s
         elif now - self._since > self._allowed_s():
-            self.refuse(HTTPStatus.REQUEST_TIMEOUT)
+            if self._awaits_head and not self._head_bytes:
+                self.transport.close()  # without a word, which the client has not asked for
+            else:
+                self.refuse(HTTPStatus.REQUEST_TIMEOUT)
 
     def drain(self) -> None:
         """The answer under way is the last, and says so. So are those that begin while `Ending.has_begun`."""
         if self._is_answering() and not self.cycle.response_started:
             self.cycle.keep_alive = False
-
-    def refuse(self, status: HTTPStatus) -> None:
-        """Say so where no other answer has begun, and close."""
-        if self._can_answer() and not self.pipeline:
-            self.transport.write(_problem(status))
-        if self._is_answering():
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        self.transport.close()
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  a name of uvicorn's
-        self.refuse(self._refusal)
 
     def _waits_for_us(self) -> bool:
         if self._awaits_head:
@@ -174,15 +150,6 @@ class GuardedProtocol(TrailersProtocol):
             return self.limits.head_s
         return self.limits.body_s + self._body_bytes / self.limits.body_rate
 
-    def _is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _can_answer(self) -> bool:
-        """Whether what is written now is taken for the answer to what has come last."""
-        if self._awaits_head:
-            return self._head_bytes > 0 and not self._is_answering()
-        return self._is_answering() and not self.cycle.response_started
-
     def _exact_head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
@@ -192,13 +159,3 @@ def sweep(connections: Iterable[asyncio.Protocol], now: float, interval_s: float
     for each in list(connections):
         if isinstance(each, GuardedProtocol):
             each.check(now, interval_s)
-
-
-def _problem(status: HTTPStatus) -> bytes:
-    code = status.phrase.lower().replace(" ", "_")
-    body = msgspec.json.encode(errors.problem(status, code, status.phrase, status.description or status.phrase))
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + body

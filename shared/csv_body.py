@@ -1,16 +1,11 @@
-"""The body of a CSV download on its way to the client: sent, counted into a digest, and compressed when asked."""
+"""The body of a CSV download on its way to the client, compressed when the client asks for it."""
 
 import asyncio
-import hashlib
-import re
 import time
 import zlib
 from dataclasses import dataclass
 
 from starlette.types import Message, Send
-
-from shared import trailers
-from shared.reports import DIGEST_TRAILER, ROWS_TRAILER
 
 GZIP_LEVEL = 1
 GZIP_FORMAT = 31
@@ -23,16 +18,10 @@ IN_THREAD_BYTES = 16 * 1024
 """From here on compressing would hold up other requests for longer than handing it to a thread costs."""
 
 
-_GZIP = re.compile(
-    r"(?:^|,)\s*(?:gzip|x-gzip|\*)\s*(?:;\s*q=(?P<weight>[01](?:\.[0-9]{0,3})?)\s*)?(?:,|$)", re.IGNORECASE
-)
-
-
 @dataclass(frozen=True)
 class Start:
     status: int
     headers: list[tuple[bytes, bytes]]
-    trailers: bool
 
 
 class Body:
@@ -44,7 +33,6 @@ class Body:
         self._start = start
         self._stall_s = stall_s
         self._compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT) if gzip else None
-        self._digest = hashlib.sha256()
         self._gathered = bytearray()
         self._sent_at = time.monotonic()
         self._started = False
@@ -52,25 +40,21 @@ class Body:
     async def write(self, chunk: bytes) -> None:
         if not self._started:
             self._started = True
-            head = {"status": self._start.status, "headers": self._start.headers, "trailers": self._start.trailers}
+            head = {"status": self._start.status, "headers": self._start.headers}
             await self._send({"type": "http.response.start", **head})
         self._gathered += chunk
         if len(self._gathered) >= PIECE_BYTES or time.monotonic() - self._sent_at > SILENCE_S:
             await self._send_gathered()
 
-    async def end(self, rows: int) -> None:
+    async def end(self) -> None:
         await self._send_gathered()
         rest = self._compressor.flush() if self._compressor else b""
         await self._send({"type": "http.response.body", "body": rest, "more_body": False})
-        if self._start.trailers:
-            told = {ROWS_TRAILER: str(rows), DIGEST_TRAILER: self._digest.hexdigest()}
-            await self._send(trailers.message((name.encode(), value.encode()) for name, value in told.items()))
 
     async def _send_gathered(self) -> None:
         self._sent_at = time.monotonic()
         piece = bytes(self._gathered)
         self._gathered.clear()
-        self._digest.update(piece)
         if encoded := await self._encoded(piece):
             await self._send({"type": "http.response.body", "body": encoded, "more_body": True})
 
@@ -84,9 +68,3 @@ class Body:
     async def _send(self, message: Message) -> None:
         async with asyncio.timeout(self._stall_s):
             await self._to_client(message)
-
-
-def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether `Accept-Encoding` allows gzip."""
-    found = _GZIP.search(accept_encoding)
-    return found is not None and float(found["weight"] or 1) > 0

@@ -20,13 +20,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from shared import primary, trailers
+from shared import primary
 from shared.background import until
-from shared.csv_body import Body, Start, accepts_gzip
+from shared.csv_body import Body, Start
 from shared.csv_cells import FORMULA_STARTS
 from shared.db import CONNECT_TIMEOUT_S, DatabaseSettings
 from shared.errors import DashboardError, Unavailable
-from shared.reports import DIGEST_TRAILER, ROWS_TRAILER
+from shared.heads import asked_method
+from shared.negotiation import accepts_gzip
 
 LOOK_FOR_US_EVERY = "1s"
 """How soon Postgres notices that the connection was closed while it has nothing to write. A cancel request would not
@@ -82,7 +83,7 @@ class Exporter:
         self._under_way: collections.Counter[UUID] = collections.Counter()
 
     def response(self, request: Request, user_id: UUID, export: Export) -> "CsvResponse":
-        return CsvResponse(self, user_id, export, gzip=accepts_gzip(request.headers.get("Accept-Encoding", "")))
+        return CsvResponse(self, user_id, export, gzip=accepts_gzip(request.scope["headers"]))
 
     @property
     def stall_s(self) -> float:
@@ -101,13 +102,12 @@ class Exporter:
         finally:
             self._under_way -= collections.Counter({user_id: 1})  # which also forgets a user who has none left
 
-    async def copy(self, export: Export, body: Body) -> int:
-        """Write the export, its header included; returns the number of rows."""
+    async def copy(self, export: Export, body: Body) -> None:
+        """Write the export, its header included."""
         async with asyncio.timeout(self._settings.download_timeout_s), self._connection() as connection:
-            status = await connection.copy_from_query(
+            await connection.copy_from_query(
                 export.query, *export.arguments, output=body.write, format="csv", header=True
             )
-        return int(status.rpartition(" ")[2])
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
@@ -135,7 +135,7 @@ ExporterDep = Annotated[Exporter, Depends(_exporter)]
 
 class CsvResponse(Response):
     """One export as a response. Its head goes out with the first rows: what fails before is an ordinary error, what
-    fails later, or takes too long, breaks the response off. Whole ones end with trailers that tell rows and digest."""
+    fails later, or takes too long, breaks the response off."""
 
     media_type = "text/csv"
 
@@ -153,11 +153,11 @@ class CsvResponse(Response):
             self.headers["Content-Encoding"] = "gzip"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD":
+        if asked_method(scope) == "HEAD":
             await super().__call__(scope, receive, send)
             return
         with self._exporter.slot(self._user_id), self._counted():
-            await until(_gone(receive), self._send(scope, send))
+            await until(_gone(receive), self._send(send))
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -170,16 +170,12 @@ class CsvResponse(Response):
         finally:
             DOWNLOADS.labels(self._export.kind, self._outcome).inc()
 
-    async def _send(self, scope: Scope, send: Send) -> None:
-        body = Body(send, self._start(scope), self._exporter.stall_s, gzip=self._gzip)
-        rows = await self._exporter.copy(self._export, body)
-        await body.end(rows)
+    async def _send(self, send: Send) -> None:
+        start = Start(self.status_code, self.raw_headers)
+        body = Body(send, start, self._exporter.stall_s, gzip=self._gzip)
+        await self._exporter.copy(self._export, body)
+        await body.end()
         self._outcome = "whole"
-
-    def _start(self, scope: Scope) -> Start:
-        announced = trailers.are_sent(scope)
-        named = [(b"trailer", f"{ROWS_TRAILER}, {DIGEST_TRAILER}".encode())] if announced else []
-        return Start(self.status_code, [*self.raw_headers, *named], announced)
 
 
 async def _gone(receive: Receive) -> None:

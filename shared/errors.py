@@ -1,6 +1,7 @@
 """The error family. A service raises the fact; `shared.web` turns it into problem+json (RFC 9457).
 
 DashboardError
+├── BadRequest        400  the request contradicts itself; names the header
 ├── InvalidInput      422  what the client sent cannot be accepted; names the field
 ├── Unauthenticated   401  no credentials, or false ones
 ├── Forbidden         403  known, but not allowed
@@ -48,14 +49,18 @@ class DashboardError(Exception):
         self.detail = detail or self.title
         self.errors = errors
 
-
-class InvalidInput(DashboardError):
-    status, code, title = 422, "invalid_input", "The request cannot be accepted"
-
     @classmethod
     def of(cls, field: str, message: str) -> Self:
         """The error for one field."""
         return cls(f"{field}: {message}", [{"field": field, "message": message}])
+
+
+class BadRequest(DashboardError):
+    status, code, title = 400, "bad_request", "The request contradicts itself"
+
+
+class InvalidInput(DashboardError):
+    status, code, title = 422, "invalid_input", "The request cannot be accepted"
 
 
 class Unauthenticated(DashboardError):

@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from starlette.responses import JSONResponse, Response
 
 CHECK_TIMEOUT_S = 2.0
+READ = ["GET", "HEAD"]
 
 Check = Callable[[], Awaitable[object]]
 """Raises when the dependency cannot be used."""
@@ -32,7 +33,7 @@ class Checks:
 probes = APIRouter(include_in_schema=False)
 
 
-@probes.get("/livez")
+@probes.api_route("/livez", methods=READ)
 async def livez(request: Request) -> JSONResponse:
     """200 while the process answers and has not found itself stuck; asks no dependency."""
     checks: Checks = request.app.state.checks
@@ -41,7 +42,7 @@ async def livez(request: Request) -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
-@probes.get("/readyz")
+@probes.api_route("/readyz", methods=READ)
 async def readyz(request: Request) -> JSONResponse:
     """200 when every needed dependency answers, else 503; names each with what is wrong."""
     ready, body = await readiness(request.app.state.checks)
@@ -72,7 +73,7 @@ async def _outcome(check: Check) -> str:
 metrics = APIRouter(include_in_schema=False)
 
 
-@metrics.get("/metrics")
+@metrics.api_route("/metrics", methods=READ)
 async def read_metrics(request: Request) -> Response:
     """Prometheus' text format; OpenMetrics, which has exemplars, for who accepts it."""
     encode, media_type = choose_encoder(request.headers.get("Accept", ""))

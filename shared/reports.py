@@ -12,9 +12,6 @@ from pydantic import Field
 
 Kind = Literal["orders", "analytics"]
 
-ROWS_TRAILER = "Report-Rows"
-DIGEST_TRAILER = "Report-Sha256"
-
 
 class Period(msgspec.Struct, frozen=True):
     """UTC days, both included."""
@@ -44,8 +41,7 @@ class Report(Period, frozen=True):
 
 CSV: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": f"streamed; a whole one ends with the trailers `{ROWS_TRAILER}`, its rows without the header,"
-        f" and `{DIGEST_TRAILER}`, the SHA-256 of the file in hexadecimal digits, uncompressed",
+        "description": "streamed; a download that breaks off has no last chunk, and its connection is reset",
         "content": {"text/csv": {"schema": {"type": "string"}}},
     }
 }

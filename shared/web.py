@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared import errors, logs, problems, telemetry, tracing
+from shared import errors, heads, logs, problems, strict, telemetry, tracing
 from shared.connection import Gate
 from shared.logs import get_logger
 from shared.probes import Checks, probes
@@ -59,7 +59,7 @@ class AsgiRoute(Route):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child_scope = super().matches(scope)
-        return match, {**child_scope, "route": self}
+        return match, {**child_scope, "route": self, "method": heads.asked_method(scope)}
 
 
 def create_app(
@@ -95,7 +95,7 @@ def create_app(
     routes = list(routes)
     for route in routes:
         if isinstance(route, APIRouter):
-            app.include_router(route)
+            app.include_router(route, dependencies=[Depends(strict.known_query)])
         else:
             app.router.routes.append(route)
     app.answer_directly(
@@ -148,7 +148,7 @@ class Application(FastAPI):
         if route and scope["method"] in (route.methods or ()) and not scope.get("root_path"):
             scope["app"], scope["route"], scope["path_params"] = self, route, {}
             return self._context.answer(route.app, scope, receive, send)
-        return super().__call__(scope, receive, send)
+        return super().__call__(heads.as_get(scope), receive, send)
 
 
 @dataclass(frozen=True)
@@ -205,10 +205,7 @@ class RequestContext:
             await send(message)
 
         try:
-            if _LENGTH in headers or _TRANSFER in headers:
-                receive = _bounded(headers, receive, self._limits.of(scope["path"]))
-            if len(scope["query_string"]) > MAX_QUERY_BYTES:
-                raise errors.InvalidInput.of("query", f"must be at most {MAX_QUERY_BYTES // 1024} KiB")
+            receive = self._check(scope, headers, receive)
             if door is not None:
                 entering = door.enter(scope, receive)
                 receive = await entering if entering is not None else receive
@@ -220,6 +217,16 @@ class RequestContext:
             await response(scope, receive, send_with_id)
         finally:
             _record(scope, status, time.perf_counter() - began, span)
+
+    def _check(self, scope: Scope, headers: RawHeaders, receive: Receive) -> Receive:
+        """Refuses what no route takes. Returns how the body is received, within its bound."""
+        if len(headers) != len(scope["headers"]):
+            strict.refuse_repeated(scope["headers"])
+        if len(scope["query_string"]) > MAX_QUERY_BYTES:
+            raise errors.InvalidInput.of("query", f"must be at most {MAX_QUERY_BYTES // 1024} KiB")
+        if _LENGTH in headers or _TRANSFER in headers:
+            return _bounded(headers, receive, self._limits.of(scope["path"]))
+        return receive
 
     def _identify(self, scope: Scope, headers: RawHeaders) -> tuple[str, Span]:
         """Takes over the caller's request id and trace, or begins new ones: both go into logs, problems and calls."""

@@ -13,7 +13,6 @@ from services.gateway.failures import NotTrusted, TooLate, Unreachable, Upstream
 from services.gateway.headers import response_headers
 from services.gateway.settings import Settings
 from services.gateway.upstream import Body, HeaderList, Upstream
-from shared import trailers
 from shared.background import until
 from shared.logs import get_logger
 
@@ -73,13 +72,12 @@ class ClientBody(Body):
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A request as a service will get it; `target` is path and query. `trailers`: whether the client can get some."""
+    """A request as a service will get it; `target` is path and query."""
 
     method: str
     target: str
     headers: HeaderList
     body: ClientBody
-    trailers: bool = False
 
     @property
     def content(self) -> bytes | ClientBody:
@@ -125,7 +123,7 @@ async def _exchange(
     try:
         if effect and response.is_success:
             await effect.run()
-        await _relay(response, send, patience.stall_s, with_trailers=request.trailers)
+        await _relay(response, send, patience.stall_s)
     finally:
         await response.aclose()
 
@@ -154,14 +152,9 @@ def _advice(method: str) -> str:
     )
 
 
-async def _relay(response: httpx.Response, send: Send, stall_s: float, *, with_trailers: bool) -> None:
+async def _relay(response: httpx.Response, send: Send, stall_s: float) -> None:
     headers = response_headers(response.headers.raw)
-    announced = response.headers.get("Trailer") if with_trailers else None
-    start: Message = {"type": "http.response.start", "status": response.status_code, "headers": headers}
-    if announced:
-        headers.append((b"trailer", announced.encode()))
-        start["trailers"] = True
-    await send(start)
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     try:
         async for chunk in response.aiter_raw():
             async with asyncio.timeout(stall_s):
@@ -169,5 +162,3 @@ async def _relay(response: httpx.Response, send: Send, stall_s: float, *, with_t
     except (httpx.TransportError, TimeoutError) as failure:
         raise ResponseCutOff(repr(failure)) from failure
     await send({"type": "http.response.body", "body": b""})
-    if announced:
-        await send(trailers.message(response.extensions["get_trailers"]().raw))

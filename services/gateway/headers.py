@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from shared.errors import InvalidInput
 from shared.identity import IDENTITY_HEADERS, SESSION_ID_HEADER, USER_ID_HEADER, USER_ROLE_HEADER, Caller
 from shared.panels import DEADLINE_HEADER
 from shared.web import REQUEST_ID_HEADER
@@ -25,9 +26,17 @@ _HOP_BY_HOP = frozenset(
 
 _GATEWAYS_OWN = frozenset(
     name.lower().encode()
-    for name in (*IDENTITY_HEADERS, "Authorization", DEADLINE_HEADER, REQUEST_ID_HEADER, "traceparent", "tracestate")
+    for name in (
+        *IDENTITY_HEADERS,
+        "Authorization",
+        "Cookie",
+        DEADLINE_HEADER,
+        REQUEST_ID_HEADER,
+        "traceparent",
+        "tracestate",
+    )
 )
-"""Said to services by the gateway alone."""
+"""Said to services by the gateway alone, or by clients to the gateway alone."""
 
 _ABOUT_THIS_HOP = frozenset({b"host", b"expect", b"forwarded", b"via", b"x-real-ip"})
 _SET_BY_THE_SERVER = frozenset({b"date", b"server", b"traceresponse", REQUEST_ID_HEADER.lower().encode()})
@@ -36,14 +45,18 @@ _SET_BY_THE_SERVER = frozenset({b"date", b"server", b"traceresponse", REQUEST_ID
 def request_headers(client: RawHeaders, caller: Caller | None, peer: str | None) -> list[tuple[str, str]]:
     """What a service is told: the client's headers without those that only the gateway may set, and who is calling.
 
-    Values that are not ASCII are dropped; the HTTP client could not send them, and no service has a use for them.
+    Raises `InvalidInput` for a value beyond ASCII, which cannot be sent on.
     """
-    kept = [
-        (name.decode(), value.decode()) for name, value in _end_to_end(client) if _may_pass(name) and value.isascii()
-    ]
+    kept = [_passed_on(name, value) for name, value in _end_to_end(client) if _may_pass(name)]
     if peer:
         kept.append(("X-Forwarded-For", peer))
     return kept + identity_headers(caller)
+
+
+def _passed_on(name: bytes, value: bytes) -> tuple[str, str]:
+    if not value.isascii():
+        raise InvalidInput.of(name.decode().title(), "must be ASCII")
+    return name.decode(), value.decode()
 
 
 def _may_pass(name: bytes) -> bool:

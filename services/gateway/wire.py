@@ -20,6 +20,8 @@ from shared.limits import IDLE_S
 OK = 200
 NOT_TRUSTED = (401, 403)
 CLIENT_ERRORS = range(400, 500)
+AROUND_BODY_BYTES = 256 * 1024
+"""Of one exchange: provisional answers, heads, the framing of chunks and trailers."""
 
 
 class Hangup(BadAnswer):
@@ -39,6 +41,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._body = bytearray()
         self._max_bytes = 0
+        self._received_bytes = 0
         self._answering = False
         self.idle_since = 0.0
 
@@ -53,6 +56,7 @@ class Connection(asyncio.Protocol):
             raise Hangup("closed before the question", unanswered=True)
         self._answer = asyncio.get_running_loop().create_future()
         self._max_bytes = max_bytes
+        self._received_bytes = 0
         self._answering = False
         transport.write(request)
         try:
@@ -78,15 +82,21 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._fail(Hangup(str(exc or "hung up"), unanswered=not self._answering))
+        del self._parser  # it refers to this connection
 
     def data_received(self, data: bytes) -> None:
         self._answering = True
         if self._answer is None:  # nobody asked
             self.close()
             return
+        self._received_bytes += len(data)
+        if self._received_bytes > self._max_bytes + AROUND_BODY_BYTES:
+            self._fail(BadAnswer(f"more than {AROUND_BODY_BYTES} bytes around the body"))
+            self.close()
+            return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as broken:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as broken:
             self._fail(BadAnswer(str(broken)))
             self.close()
 

@@ -28,9 +28,9 @@ from services.worker.imports.head import Head
 from services.worker.imports.records import MAX_RECORD, Place, cut
 from services.worker.webhooks.address import AddressPolicy, AddressRefused
 from shared import events, topology
-from shared.csv_body import accepts_gzip
 from shared.errors import InvalidInput
 from shared.imports import COLUMNS
+from shared.negotiation import accepts_gzip
 from shared.panels import read_query
 from shared.telemetry import Trace
 
@@ -163,7 +163,7 @@ def query(told: bytes) -> None:
 
 def header(told: str) -> None:
     """A value of any header is read as one, or passed over."""
-    accepts_gzip(told)
+    accepts_gzip([(b"accept-encoding", told.encode("latin-1", "replace"))])
     wants_anew.__wrapped__(told.encode("latin-1"))
     assert all(panel and digest for panel, digest in read_id(told).items())
     trace = Trace.parse(told)

@@ -25,6 +25,7 @@ from shared.background import until
 from shared.clock import now, rfc3339
 from shared.identity import Caller
 from shared.logs import get_logger
+from shared.strict import refuse_unknown
 from shared.takeout import PATH as SOURCE
 from shared.web import AsgiRoute
 
@@ -40,6 +41,7 @@ class Export:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
         caller = await gateway.authenticator.caller(Headers(scope=scope))
+        refuse_unknown(scope["query_string"], ())
         if scope["method"] == "HEAD":
             await _start(send)
             await send({"type": "http.response.body"})

@@ -15,9 +15,9 @@ from services.gateway.headers import has_body, identity_headers, request_headers
 from services.gateway.openapi import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
 from services.gateway.reading import read_limited
-from shared import trailers
 from shared.identity import Caller
 from shared.reports import CSV, Kind, Report
+from shared.strict import refuse_unknown
 from shared.web import AsgiRoute
 
 OWNERS: dict[Kind, Service] = {"orders": "orders", "analytics": "worker"}
@@ -33,10 +33,11 @@ class Download:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
         caller = await gateway.authenticator.caller(Headers(scope=scope))
+        refuse_unknown(scope["query_string"], ())
         report = await _definition(gateway, caller, f"/v1/reports/{scope['path_params']['id']}")
         body = ClientBody(receive, expected=has_body(scope["headers"]))
         headers = request_headers(scope["headers"], caller, gateway.addresses.client(scope))
-        request = Outgoing(scope["method"], report.target, headers, body, trailers=trailers.are_sent(scope))
+        request = Outgoing(scope["method"], report.target, headers, body)
         upstream = gateway.upstreams[OWNERS[report.kind]]
         await forward(upstream, request, send, patience_of(gateway.settings), None)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from shared.negotiation import accepts_gzip
 from shared.web import AsgiRoute
 
 FOLDER = Path(__file__).parent.parent / "web"
@@ -99,7 +100,7 @@ async def _answer(scope: Scope, send: Send, file: File, caching: bytes) -> None:
         await send({"type": "http.response.body"})
         return
     body = file.body
-    if b"gzip" in told.get(b"accept-encoding", b"") and len(file.packed) < len(body):
+    if accepts_gzip(scope["headers"]) and len(file.packed) < len(body):
         body = file.packed
         headers.append((b"content-encoding", b"gzip"))
     headers += [(b"content-type", file.kind), (b"content-length", str(len(body)).encode())]

@@ -215,6 +215,39 @@ async def test_a_header_without_end(port: int) -> None:
     assert is_problem(answer, 431) or answer == b""  # what was sent after the answer may have cut it off
 
 
+@pytest.mark.parametrize(
+    ("before", "piece"),
+    [
+        (b"0\r\nX: ", b"y" * 65536),
+        (b"0\r\n", b"X-Forwarded-For: 192.0.2.1\r\n" * 2000),
+        (b"5;x=", b"y" * 65536),
+        (b"", b"1;%s\r\nx\r\n" % (b"y" * 1000) * 64),
+        (b"", b"0" * 65536),
+    ],
+    ids=["a trailer", "trailers", "an extension", "extensions", "zeros of a size"],
+)
+async def test_framing_without_end(port: int, app: Reading, before: bytes, piece: bytes) -> None:
+    """Is refused after the first pieces, and not kept."""
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + before
+    assert is_problem(await told(port, head, *[piece] * 64), 413)
+    assert app.size < 1000
+
+
+async def test_small_chunks(port: int) -> None:
+    """Their sizes are no extensions."""
+    body = b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n"
+    answer = await told(port, HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n", body)
+    assert answer.endswith(b"\r\n\r\n20000")
+
+
+async def test_requests_sent_ahead_without_end(port: int) -> None:
+    """Are answered up to a bound, and the next is refused; the client that reads on gets them all."""
+    answer = await told(port, *[b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 5000] * 4)
+    assert 128 <= answer.count(b"HTTP/1.1 200 ") < 20_000
+    assert answer.count(b"HTTP/1.1 429 ") == 1
+    assert b"HTTP/1.1 200 " not in answer.partition(b"HTTP/1.1 429 ")[2]
+
+
 async def test_rubbish(port: int) -> None:
     """400 as a problem."""
     assert is_problem(await told(port, b"\x00\x01 rubbish\r\n\r\n"), 400)

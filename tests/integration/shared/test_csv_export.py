@@ -1,7 +1,6 @@
 """Exports behind a real listener: whole, cut off, left by the client, too slow, too many."""
 
 import csv
-import hashlib
 import io
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -87,19 +86,16 @@ async def until_no_query_runs(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
-async def test_a_whole_download_tells_its_rows_and_digest(database_url: str, encoding: str) -> None:
-    """In trailers: the digest is of the file as it is uncompressed."""
+async def test_a_whole_download(database_url: str, encoding: str) -> None:
+    """Has every row, compressed or plain, and keeps the connection."""
     query = "SELECT n, repeat('x', 100) AS text FROM generate_series(1, 5000) AS n"
     async with serving(database_url, query) as http:
         answer = await http.get(f"/{USER}", headers={"Accept-Encoding": encoding})
-        trailers = answer.extensions["get_trailers"]()
-        assert answer.headers["Trailer"] == "Report-Rows, Report-Sha256"
+        assert "Trailer" not in answer.headers
         assert answer.headers.get("Content-Encoding", "identity") == encoding
-        assert trailers["Report-Rows"] == "5000"
-        assert trailers["Report-Sha256"] == hashlib.sha256(answer.content).hexdigest()
         assert len(list(csv.DictReader(io.StringIO(answer.text)))) == 5000
         again = await http.get(f"/{USER}")  # on the same connection
-        assert again.extensions["get_trailers"]() == trailers
+        assert again.text == answer.text
 
 
 async def test_what_fails_on_the_way_cuts_the_download(database_url: str) -> None:

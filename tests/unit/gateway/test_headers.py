@@ -2,10 +2,12 @@
 
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.headers import has_body, request_headers, response_headers
+from shared.errors import InvalidInput
 from shared.identity import Caller
 
 CALLER = Caller(UUID(int=1), "user", UUID(int=2))
@@ -50,6 +52,22 @@ def test_nothing_that_is_the_gateways_comes_from_a_client(headers: list[tuple[by
 def test_without_a_caller_there_is_no_identity(name: bytes) -> None:
     """On anonymous routes nobody is named."""
     assert request_headers([(name, b"x")], None, None) == []
+
+
+@given(st.sampled_from([b"Idempotency-Key", b"x-any", b"User-Agent"]), st.binary(min_size=1, max_size=20))
+def test_a_value_goes_through_or_is_refused(name: bytes, value: bytes) -> None:
+    """It is never dropped: what cannot be sent on is 422 and names the header."""
+    if value.isascii():
+        assert request_headers([(name, value)], None, None) == [(name.decode().lower(), value.decode())]
+        return
+    with pytest.raises(InvalidInput) as refused:
+        request_headers([(name, value)], None, None)
+    assert [each["field"].lower() for each in refused.value.errors or ()] == [name.decode().lower()]
+
+
+def test_cookies_are_the_gateways() -> None:
+    """Other sites of the same host may set any bytes; no service reads them."""
+    assert request_headers([(b"cookie", "a=ü".encode())], None, None) == []
 
 
 def test_headers_named_by_connection_stay_here() -> None:

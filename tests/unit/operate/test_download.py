@@ -7,7 +7,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.operate.api import CutOff
 from services.operate.download import Downloaded, keep
 
 CHUNKS = [b"id\n", b"1\n2\n"]
@@ -24,34 +23,24 @@ class Chunks(httpx.SyncByteStream):
             raise httpx.RemoteProtocolError("cut")
 
 
-def answer(trailers: dict[str, str], *, broken: bool = False) -> httpx.Response:
-    return httpx.Response(
-        200, stream=Chunks(broken=broken), extensions={"get_trailers": lambda: httpx.Headers(trailers)}
-    )
+def answer(*, broken: bool = False) -> httpx.Response:
+    return httpx.Response(200, stream=Chunks(broken=broken))
 
 
 def test_a_whole_download_is_kept(tmp_path: Path) -> None:
-    """Under its name, with what was told of it."""
+    """Under its name, with its rows, size and digest."""
     place, told = tmp_path / "rows.csv", list[int]()
-    done = keep(answer({"Report-Rows": "2", "Report-Sha256": DIGEST}), place, told.append)
+    done = keep(answer(), place, told.append)
     assert done == Downloaded(rows=2, bytes=7, sha256=DIGEST)
     assert place.read_bytes() == b"id\n1\n2\n"
     assert sum(told) == 7
     assert list(tmp_path.iterdir()) == [place]
 
 
-@pytest.mark.parametrize("trailers", [{}, {"Report-Rows": "2"}, {"Report-Rows": "2", "Report-Sha256": "0" * 64}])
-def test_what_is_not_known_to_be_whole_is_not_kept(tmp_path: Path, trailers: dict[str, str]) -> None:
+def test_a_cut_download_leaves_nothing_new(tmp_path: Path) -> None:
     """An older file of that name stays as it was."""
     place = tmp_path / "rows.csv"
     place.write_text("older")
-    with pytest.raises(CutOff):
-        keep(answer(trailers), place, lambda _: None)
-    assert [file.read_text() for file in tmp_path.iterdir()] == ["older"]
-
-
-def test_a_cut_download_leaves_nothing(tmp_path: Path) -> None:
-    """Not even a part that looks like a whole."""
     with pytest.raises(httpx.RemoteProtocolError):
-        keep(answer({}, broken=True), tmp_path / "rows.csv", lambda _: None)
-    assert list(tmp_path.iterdir()) == []
+        keep(answer(broken=True), place, lambda _: None)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["older"]

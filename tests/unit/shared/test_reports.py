@@ -3,9 +3,7 @@
 from datetime import UTC, date, datetime
 
 import msgspec
-import pytest
 
-from shared.csv_body import accepts_gzip
 from shared.reports import Period, Report
 
 
@@ -21,23 +19,3 @@ def test_a_report_says_where_its_rows_are() -> None:
     told = b'{"id": "1", "kind": "analytics", "from": "2026-01-01", "to": "2026-01-31", "created_at": ""}'
     report = msgspec.json.decode(told, type=Report)
     assert report.target == "/internal/reports/analytics?from=2026-01-01&to=2026-01-31"
-
-
-@pytest.mark.parametrize(
-    ("header", "accepted"),
-    [
-        ("gzip", True),
-        ("deflate, GZIP;q=0.5, br", True),
-        ("br, x-gzip", True),
-        ("*", True),
-        ("", False),
-        ("identity", False),
-        ("gzip;q=0", False),
-        ("gzip; q=0.000, br", False),
-        ("gzipped", False),
-        ("gzip;q=1.2.3", False),
-    ],
-)
-def test_when_gzip_is_accepted(header: str, *, accepted: bool) -> None:
-    """When it is named, and not with a weight of nothing."""
-    assert accepts_gzip(header) is accepted

@@ -1,0 +1,27 @@
+"""What a client accepts (RFC 9110, section 12.5)."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+_MEMBER = re.compile(
+    rb"\s*(?P<coding>[!#$%&'*+.^_`|~0-9a-z-]+)\s*"
+    rb"(?:;\s*q=(?P<weight>0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?",
+)
+_GZIP = (b"gzip", b"x-gzip")
+
+
+def accepts_gzip(headers: RawHeaders) -> bool:
+    """Whether the client takes gzip, and likes it no less than no coding at all. Names are in lower case."""
+    weights = dict(_weights(value for name, value in headers if name == b"accept-encoding"))
+    others = weights.get(b"*", 0.0)
+    gzip = max((weights[name] for name in _GZIP if name in weights), default=others)
+    return gzip > 0 and gzip >= weights.get(b"identity", 0.0)
+
+
+def _weights(values: Iterable[bytes]) -> Iterator[tuple[bytes, float]]:
+    """Each coding with its weight. A malformed member counts as absent."""
+    for member in b",".join(values).lower().split(b","):
+        if found := _MEMBER.fullmatch(member):
+            yield found["coding"], float(found["weight"] or 1)

@@ -1,0 +1,76 @@
+"""Requests are freed by reference counts: the collector, which stops everything, has nothing to do."""
+
+import asyncio
+import gc
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from shared.ids import new_id
+from tests.support.backends import RabbitBackend
+from tests.support.gateway.world import Start, World
+from tests.support.served import listening
+from tests.support.waiting import eventually
+
+MANY = 1000
+OURS = ("shared.", "services.", "uvicorn.", "starlette.", "fastapi.")
+FEW = MANY // 2
+"""Some requests meet a failure of their stub, whose traceback is a cycle. One in each request makes at least `MANY`."""
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Off, so that garbage can be counted."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()
+
+
+async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
+    """One dashboard. A client of httpx makes garbage of its own."""
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    (length,) = re.findall(rb"content-length: (\d+)", head)
+    await reader.readexactly(int(length))
+
+
+async def read_many(port: int, request: bytes, count: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(count):
+        await read(reader, writer, request)
+    writer.close()
+    await writer.wait_closed()
+
+
+async def garbage_of(world: World, per_connection: int) -> list[object]:
+    """The gateway's objects in cycles after so many dashboards. The event loop and the stubs make some of their own."""
+    (token,) = world.bearer(new_id()).values()
+    request = f"GET /v1/dashboard HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode()
+    async with listening(world.app) as port:
+        await read_many(port, request, 20)  # what is made once
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        for _ in range(MANY // per_connection):
+            await read_many(port, request, per_connection)
+        gc.collect()
+        return [each for each in gc.garbage if type(each).__module__.startswith(OURS)]
+
+
+@pytest.mark.usefixtures("collector")
+@pytest.mark.parametrize("per_connection", [MANY, 1])
+async def test_dashboards_that_are_read(world: World, per_connection: int) -> None:
+    """Each asks every service, on one connection or on one of its own."""
+    assert len(await garbage_of(world, per_connection)) < FEW
+
+
+@pytest.mark.usefixtures("collector")
+async def test_dashboards_from_memory(start: Start, rabbitmq: RabbitBackend) -> None:
+    """No service is asked."""
+    async with start(rabbitmq_url=rabbitmq.url) as world:
+        await eventually(lambda: world.gateway.cache.trusted)
+        assert len(await garbage_of(world, MANY)) < FEW

@@ -1,0 +1,45 @@
+"""The corpus over real sockets."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Iterator
+
+from tests.support.http_corpus import LAST, Case
+from tests.support.wire import statuses
+
+RANDOM_CUTS = 10
+
+
+async def heard(port: int, raw: bytes, cut: int = 0) -> bytes:
+    """All that the server says to it, which must end the connection. Cut, it goes out in two pieces."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with contextlib.suppress(ConnectionError):
+        for piece in (raw[:cut], raw[cut:]):
+            writer.write(piece)
+            await writer.drain()
+            for _ in range(5):  # turns of the loop, in which the server reads
+                await asyncio.sleep(0)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+def cuts(case: Case) -> Iterator[int]:
+    """At the border of head and body, and at random points, the same ones each time."""
+    yield case.border if case.border < len(case.raw) else 0
+    drawn = random.Random(case.name)
+    yield from (drawn.randrange(1, len(case.raw)) for _ in range(RANDOM_CUTS))
+
+
+async def wrong(port: int, cases: list[Case]) -> list[str]:
+    """What is answered otherwise than the corpus says. A connection that stays open is shown to do so by a last
+    request."""
+    found = []
+    for case in cases:
+        expected = case.answers if case.closes else (*case.answers, 200)
+        for cut in cuts(case):
+            answers = statuses(await heard(port, case.raw + LAST, cut))
+            if answers != expected:
+                found.append(f"{case.name}, cut at {cut}: {answers}, not {expected}")
+    return found
