@@ -13,7 +13,8 @@ ITEM = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
 
 
 def test_fifty_at_once_place_one_order(person: Person) -> None:
-    """Each is answered with that order, or told that the first is still in flight; another body is refused."""
+    """Each is answered with that order, or told to try again: the first is still in flight, or the service is busy.
+    Another body is refused."""
 
     def place(_number: int, quantity: int = 1) -> httpx.Response:
         body = {"currency": "EUR", "items": [ITEM | {"quantity": quantity}]}
@@ -21,7 +22,7 @@ def test_fifty_at_once_place_one_order(person: Person) -> None:
 
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(place, range(50)))
-    assert {answer.status_code for answer in answers} <= {201, 409}
+    assert {answer.status_code for answer in answers} <= {201, 409, 503}
     [placed] = {answer.json()["id"] for answer in answers if answer.status_code == 201}
     assert [order["id"] for order in person.http.get("/v1/orders").json()["items"]] == [placed]
     assert place(50, quantity=2).status_code == 422

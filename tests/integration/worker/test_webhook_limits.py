@@ -62,7 +62,7 @@ async def test_many_deliveries_to_a_few_hosts(quick: Settings) -> None:
         for hooks, webhook_id in users:
             await hooks.until(webhook_id, "delivered", 10)
     assert sorted(each for one in hosts for each in one.ids) == sorted(map(str, ids))
-    assert most == 8
+    assert most <= 8
     assert max(one.most for one in hosts) == 2
 
 
