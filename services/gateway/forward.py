@@ -125,7 +125,7 @@ async def _exchange(
     try:
         if effect and response.is_success:
             await effect.run()
-        await _relay(response, send, patience.stall_s, with_trailers=request.trailers)
+        await relay(response, send, patience.stall_s, with_trailers=request.trailers)
     finally:
         await response.aclose()
 
@@ -155,7 +155,8 @@ def _advice(method: str) -> str:
     )
 
 
-async def _relay(response: httpx.Response, send: Send, stall_s: float, *, with_trailers: bool) -> None:
+async def relay(response: httpx.Response, send: Send, stall_s: float, *, with_trailers: bool = False) -> None:
+    """Pass a response on to the client. Raises `ResponseCutOff`."""
     headers = response_headers(response.headers.raw)
     announced = response.headers.get("Trailer") if with_trailers else None
     start: Message = {"type": "http.response.start", "status": response.status_code, "headers": headers}

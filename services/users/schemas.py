@@ -88,7 +88,12 @@ class ProfileChange(Body):
 class Confirmation(Body):
     """Who is signed in says that it is them."""
 
-    current_password: GivenPassword
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"required": ["current_password"]})
+
+    current_password: GivenPassword | SkipJsonSchema[None] = None
+
+
+UNCONFIRMED = Confirmation()
 
 
 class OAuth2Request(Body):

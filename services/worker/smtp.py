@@ -150,11 +150,11 @@ def options_of(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise ValueError(f"not an SMTP URL: {parts.scheme}://{parts.hostname}")
-    return {
+    options: dict[str, Any] = {
         "hostname": parts.hostname,
         "port": parts.port or DEFAULT_PORTS[parts.scheme],
         "username": unquote(parts.username) if parts.username else None,
         "password": unquote(parts.password) if parts.password else None,
         "use_tls": parts.scheme == "smtps",
-        "start_tls": True if parts.username and parts.scheme == "smtp" else None,
     }
+    return options | {"start_tls": True} if parts.username and parts.scheme == "smtp" else options

@@ -73,7 +73,7 @@ async def test_an_ended_session_asks_to_sign_in_again(browser: Browser, stack: S
     """When the account is gone, the page is back at the door by itself, and says so."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
-        assert person.http.delete("/v1/me").status_code == 204
+        assert person.http.request("DELETE", "/v1/me", json={"current_password": PASSWORD}).status_code == 204
         await expect(page.get_by_role("alert")).to_contain_text("session has ended")
 
 
