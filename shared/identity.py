@@ -56,9 +56,14 @@ def require_service(request: Request) -> str:
         raise Unauthenticated("a service token is needed here") from refused
 
 
-async def _gateway(request: Request) -> None:
+def require_gateway(request: Request) -> None:
+    """Raises `Unauthenticated` unless the gateway calls."""
     if require_service(request) != GATEWAY:
         raise Unauthenticated("only the gateway may call this")
+
+
+async def _gateway(request: Request) -> None:
+    require_gateway(request)
     client_address.set(request.headers.get(CLIENT_ADDRESS_HEADER, "")[:MAX_ADDRESS] or None)
 
 

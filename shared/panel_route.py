@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from shared.db import Database
-from shared.identity import require_service
+from shared.identity import require_gateway
 from shared.panels import PanelAnswer, deadline_s, read_query
 from shared.web import AsgiRoute
 
@@ -25,7 +25,7 @@ class PanelEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        require_service(request)
+        require_gateway(request)
         query = read_query(await request.body())
         found = await self._load(request.app.state.db, query.ids, deadline_s(request))
         missing = [user_id for user_id in query.ids if user_id not in found]

@@ -123,7 +123,7 @@ async def _exchange(
     try:
         if effect and response.is_success:
             await effect.run()
-        await _relay(response, send, patience.stall_s)
+        await relay(response, send, patience.stall_s)
     finally:
         await response.aclose()
 
@@ -152,7 +152,8 @@ def _advice(method: str) -> str:
     )
 
 
-async def _relay(response: httpx.Response, send: Send, stall_s: float) -> None:
+async def relay(response: httpx.Response, send: Send, stall_s: float) -> None:
+    """Pass a response on to the client. Raises `ResponseCutOff`."""
     headers = response_headers(response.headers.raw)
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     try:

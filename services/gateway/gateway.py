@@ -15,8 +15,10 @@ from starlette.types import Scope
 from services.gateway import metrics
 from services.gateway.admission.addresses import ClientAddresses
 from services.gateway.admission.limits import Limits
+from services.gateway.admission.passwords import PasswordAttempts
 from services.gateway.auth import Authenticator
 from services.gateway.descriptions import Descriptions
+from services.gateway.ended import EndedSessions
 from services.gateway.fanout import Dashboards
 from services.gateway.fetcher import Fetcher
 from services.gateway.invalidation import Invalidation
@@ -45,7 +47,9 @@ class Gateway:
     redis: Redis
     keys: KeySet
     revocations: Revocations
+    ended: EndedSessions
     limits: Limits
+    passwords: PasswordAttempts
     addresses: ClientAddresses
     authenticator: Authenticator
     known_good: LastKnownGood
@@ -103,7 +107,9 @@ def build(
         redis=redis,
         keys=keys,
         revocations=revocations,
+        ended=EndedSessions(upstreams["users"], revocations),
         limits=limits,
+        passwords=PasswordAttempts(upstreams["users"], limits, settings.pass_through_timeout_s),
         addresses=addresses,
         authenticator=Authenticator(keys, revocations, limits, settings),
         known_good=known_good,
@@ -146,6 +152,8 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         app.state.checks.useful["background"] = background.check
         background.start("jwks", gateway.keys.keep_fresh)
         background.start("revocations", gateway.revocations.follow)
+        await gateway.ended.read()  # before the first request is let in
+        background.start("ended sessions", gateway.ended.follow)
         background.start("limits", gateway.limits.reconcile)
         background.start("live feed", gateway.feed.run)
         background.start("write-behind", gateway.known_good.write_behind)

@@ -1,9 +1,8 @@
 """Sessions and users whose access tokens count no longer, though they have not expired.
 
 Every gateway writes what it ends into one stream of Redis and follows that stream, so that it knows of every other's
-within milliseconds, and no request has to ask. What cannot be heard of while Redis is away is made up for when it is
-back. Until then tokens are taken as they are: they live minutes, their refresh tokens are dead already, and a cache
-must not be able to sign everybody out.
+within milliseconds, and no request has to ask. The users service keeps all of them in its database (`ended.py`), which
+every gateway reads twice a second: that covers what no gateway has ended, and the loss of Redis.
 """
 
 import asyncio
@@ -46,6 +45,7 @@ class Revocations:
         self._revoked: dict[UUID | None, float] = {}
         """Ids of sessions and users, and when each can be forgotten."""
         self._on_user_gone: list[OnUserGone] = []
+        self._more = asyncio.Event()
 
     def on_user_gone(self, told: OnUserGone) -> None:
         """Have `told` called with each user whose tokens another gateway has ended."""
@@ -59,11 +59,24 @@ class Revocations:
     def knows_user(self, user_id: UUID) -> bool:
         return user_id in self._revoked
 
-    async def end_session(self, caller: Caller) -> None:
-        await self._revoke(caller.session_id, "session")
+    async def end_session(self, session_id: UUID | None) -> None:
+        await self._revoke(session_id, "session")
 
-    async def end_user(self, caller: Caller) -> None:
-        await self._revoke(caller.user_id, "user")
+    async def end_user(self, user_id: UUID) -> None:
+        await self._revoke(user_id, "user")
+
+    async def more(self) -> None:
+        """Return once something has been revoked since the last call."""
+        await self._more.wait()
+        self._more.clear()
+
+    async def hear(self, revoked: UUID, kind: str) -> None:
+        """Take note of what has ended elsewhere; `kind` is `session` or `user`."""
+        known = revoked in self._revoked
+        self._note(revoked)
+        if kind == "user" and not known:
+            for tell in self._on_user_gone:
+                await tell(revoked)
 
     async def follow(self) -> None:
         """Hear of every revocation, until cancelled."""
@@ -83,22 +96,18 @@ class Revocations:
             told = await self._redis.xread({STREAM: after}, count=MOST_READ, block=int(self._block_s * 1000))
         for _, entries in cast("list[tuple[bytes, list[Entry]]]", told):
             for entry_id, fields in entries:
-                await self._hear(fields)
+                await self._hear_entry(fields)
                 after = entry_id.decode()
         return after
 
-    async def _hear(self, fields: Mapping[bytes, bytes]) -> None:
+    async def _hear_entry(self, fields: Mapping[bytes, bytes]) -> None:
         for kind, told in fields.items():
             try:
                 revoked = UUID(told.decode())
             except ValueError:
                 log.warning("a revocation that names nobody", kind=repr(kind))
                 continue
-            known = revoked in self._revoked
-            self._note(revoked)
-            if kind == b"user" and not known:
-                for tell in self._on_user_gone:
-                    await tell(revoked)
+            await self.hear(revoked, kind.decode(errors="replace"))
 
     async def _revoke(self, revoked: UUID | None, kind: str) -> None:
         self._note(revoked)
@@ -119,6 +128,7 @@ class Revocations:
             del self._revoked[next(iter(self._revoked))]
         self._revoked.pop(revoked, None)  # they stand in the order of their ends
         self._revoked[revoked] = now + self._ttl_s
+        self._more.set()
 
 
 def _earlier(after: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from itertools import count
 from random import uniform
 from uuid import UUID
@@ -129,9 +130,11 @@ class Streams:
             stream.end("shutting_down")
 
     async def watch_sessions(self) -> None:
-        """Until cancelled: end the streams of those whose token does not count any more."""
+        """Until cancelled: end the streams of those whose token does not count any more, as soon as that is known."""
         while True:
-            await asyncio.sleep(self._check_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._check_s):
+                    await self._revocations.more()
             now = time.time()
             for stream in self._each():
                 if self._revocations.knows(stream.caller):

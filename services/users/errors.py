@@ -11,6 +11,7 @@ DashboardError
 │   └── InvalidRefreshToken
 ├── InvalidInput
 │   ├── WrongPassword
+│   ├── WeakPassword
 │   └── UnusablePicture
 ├── UnsupportedUpload   415
 └── Unavailable
@@ -49,6 +50,10 @@ class WrongPassword(InvalidInput):
     """Not 401: the access token is good, and a client must not throw it away."""
 
     code, title = "wrong_password", "The current password is missing or wrong"
+
+
+class WeakPassword(InvalidInput):
+    code, title = "weak_password", "The new password is too easy to guess"
 
 
 class TooManyLogins(Unavailable):

@@ -1,5 +1,7 @@
 """Logging in, staying logged in, logging out."""
 
+from uuid import UUID
+
 from services.users import audit, sessions
 from services.users.errors import InvalidCredentials, InvalidRefreshToken
 from services.users.models import User
@@ -26,7 +28,7 @@ class Logins:
         """Raises `InvalidCredentials`; an unknown address costs the same work as a wrong password."""
         async with self._db.begin() as session:
             user = await UserRepository(session).get_by_email(grant.username)
-        checked = await self._passwords.verify(grant.password, user.password_hash if user else None)
+        checked = await self._passwords.verify(grant.password, user.password_hash if user else None, grant.username)
         if user is None or not checked.valid:
             async with self._db.begin() as session:
                 await audit.record(session, audit.SIGN_IN_FAILED, actor=None, subject=user.id if user else None)
@@ -44,12 +46,12 @@ class Logins:
         return self._pair(user, refresh)
 
     async def refresh(self, refresh_token: str) -> TokenPair:
-        """Rotates the token. Raises `InvalidRefreshToken`, when it was used before after revoking its session."""
+        """Rotates the token. Raises `InvalidRefreshToken`, after revoking the session of one that was stolen."""
         given = Refresh.parse(refresh_token)
         if given is None:
             raise InvalidRefreshToken
         async with self._db.begin() as session:
-            successor = await sessions.rotate(session, given, self._lifetimes, now())
+            successor = await sessions.rotate(session, given, self._lifetimes)
             user = await UserRepository(session).get(given.user_id)
         if successor is None or user is None:
             raise InvalidRefreshToken
@@ -61,6 +63,17 @@ class Logins:
                 await sessions.revoke(session, caller.user_id, caller.session_id)
                 who = caller.user_id
                 await audit.record(session, audit.SIGNED_OUT, actor=who, role=caller.role, subject=who)
+
+    async def end(self, refresh_token: str) -> UUID | None:
+        """Sign out by a refresh token; the session that has ended, or None when it belongs to none."""
+        given = Refresh.parse(refresh_token)
+        if given is None:
+            return None
+        async with self._db.begin() as session:
+            if not await sessions.end(session, given):
+                return None
+            await audit.record(session, audit.SIGNED_OUT, actor=given.user_id, subject=given.user_id)
+        return given.session_id
 
     def _pair(self, user: User, refresh: Refresh) -> TokenPair:
         access_token = self._tokens.issue(user.id, refresh.session_id, user.role)

@@ -6,13 +6,14 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from services.users import audit, export, panel
+from services.users import audit, export, panel, revocations
 from services.users.avatars import Avatars
 from services.users.logins import Logins
 from services.users.passwords import Passwords
 from services.users.pictures import Pictures
 from services.users.routes import accounts, avatars, keys, users
 from services.users.routes import audit as audit_routes
+from services.users.routes import revocations as revocation_routes
 from services.users.routes import tokens as token_routes
 from services.users.service import Accounts
 from services.users.sessions import Lifetimes
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 app.state.pictures = Pictures(settings)
                 app.state.logins = Logins(db, passwords, tokens, Lifetimes.of(settings))
                 app.state.background.start("audit expiry", partial(audit.expire, db, settings.audit_keep_s))
+                app.state.background.start("revocation expiry", partial(revocations.expire, db, tokens.ttl_s))
                 yield
 
     return web.create_app(
@@ -55,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             avatars.router,
             token_routes.router,
             audit_routes.router,
+            revocation_routes.router,
             users.router,
             keys.router,
             export_route(export.PARTS),

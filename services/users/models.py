@@ -51,7 +51,10 @@ class LoginSession(Base):
 
 
 class RefreshToken(Base):
-    """A refresh token that was given out, by its SHA-256; used ones are kept to notice when they come back."""
+    """A refresh token that was given out, by its SHA-256; used ones are kept to notice when they come back.
+
+    `nonce`: what the successor of a used one is derived from, together with the token itself.
+    """
 
     __tablename__ = "refresh_tokens"
     __table_args__ = (
@@ -63,6 +66,19 @@ class RefreshToken(Base):
     token_hash: Mapped[bytes] = mapped_column(primary_key=True)
     created_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+    nonce: Mapped[bytes | None]
+
+
+class Revocation(Base):
+    """A session that has ended, or a user (`ended_id` is then the user's). `xact`: in which transaction."""
+
+    __tablename__ = "revocations"
+    __table_args__ = (sa.Index("revocations_xact", "xact"),)
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    ended_id: Mapped[UUID] = mapped_column(primary_key=True)
+    ended_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
+    xact: Mapped[int] = mapped_column(sa.BigInteger, server_default=sa.text("(pg_current_xact_id()::text::bigint)"))
 
 
 class Avatar(Base):

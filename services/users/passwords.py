@@ -1,12 +1,11 @@
 """Password hashing: slow on purpose, so it runs in a few threads of its own, and only so many requests wait for it."""
 
-import asyncio
 import secrets
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import BoundedSemaphore
-from typing import Any, NamedTuple, TypeVar
+from ipaddress import IPv6Network, ip_address
+from typing import NamedTuple, TypeVar
 
 from prometheus_client import Counter
 from pwdlib import PasswordHash
@@ -14,61 +13,79 @@ from pwdlib.hashers import HasherProtocol
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from services.users.errors import TooManyLogins
+from services.users.fair_queue import Asker, FairQueue, QueueFull
+from services.users.password_rules import normalized
 from services.users.settings import Settings
+from shared.identity import client_address
 from shared.pools import POOLS
 
 REFUSED = Counter("users_passwords_refused_total", "Passwords not looked at, since too many waited.")
+IPV6, IPV6_PREFIX = 6, 64
+"""One customer of an internet provider has at least so large a network; its addresses count as one."""
 
 T = TypeVar("T")
 
 
 class Verification(NamedTuple):
-    """`renewed` is a hash by today's parameters, where the stored one was made by others."""
+    """`renewed` is a new hash, where the stored one has other parameters or is of another form of the password."""
 
     valid: bool
     renewed: str | None = None
 
 
 class Passwords:
-    """Hashes and verifies. argon2 releases the GIL, so that the threads run beside the event loop."""
+    """Hashes and verifies. argon2 releases the GIL, so that the threads run beside the event loop.
 
-    def __init__(self, hasher: HasherProtocol, pool: ThreadPoolExecutor, max_pending: int) -> None:
+    `account` is whose password it is, such as the address that was given. Accounts, and the addresses of clients, share
+    the threads fairly.
+    """
+
+    def __init__(self, hasher: HasherProtocol, pool: ThreadPoolExecutor, max_pending: int, threads: int = 1) -> None:
         self._passwords = PasswordHash([hasher])
-        self._pool = pool
-        self._room = BoundedSemaphore(max_pending)
-        self._pending: set[Future[Any]] = set()
-        POOLS.watch("passwords", lambda: len(self._pending), lambda: max_pending)
+        self._queue = FairQueue(pool, threads, max_pending)
+        POOLS.watch("passwords", lambda: len(self._queue), lambda: max_pending)
         self._nobodys_hash = self._passwords.hash(secrets.token_urlsafe())
 
     @classmethod
     @contextmanager
     def running(cls, settings: Settings) -> Iterator["Passwords"]:
         hasher = Argon2Hasher(settings.argon2_time_cost, settings.argon2_memory_kib, settings.argon2_parallelism)
-        with ThreadPoolExecutor(settings.hash_threads, "password") as pool:
-            yield cls(hasher, pool, settings.hash_threads + settings.hash_queue)
+        threads = settings.hash_threads
+        with ThreadPoolExecutor(threads, "password") as pool:
+            yield cls(hasher, pool, threads + settings.hash_queue, threads)
 
-    async def hash(self, password: str) -> str:
-        """Raises `TooManyLogins` when too many wait already."""
-        return await self._run(lambda: self._passwords.hash(password))
+    async def hash(self, password: str, account: str = "") -> str:
+        """The hash of the password's normalized form. Raises `TooManyLogins` when too many wait already."""
+        return await self._run(account, lambda: self._passwords.hash(normalized(password)))
 
-    async def verify(self, password: str, password_hash: str | None) -> Verification:
+    async def verify(self, password: str, password_hash: str | None, account: str = "") -> Verification:
         """Whether it is the password of this hash; without a hash it takes as long, and is not.
 
         Raises `TooManyLogins` when too many wait already.
         """
         stored = password_hash or self._nobodys_hash
-        return Verification(*await self._run(lambda: self._passwords.verify_and_update(password, stored)))
+        return await self._run(account, lambda: self._verified(password, stored))
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        if not self._room.acquire(blocking=False):
+    def _verified(self, password: str, stored: str) -> Verification:
+        form = normalized(password)
+        checked = Verification(*self._passwords.verify_and_update(form, stored))
+        if checked.valid or form == password:
+            return checked
+        # A hash from before passwords were normalized.
+        valid = self._passwords.verify(password, stored)
+        return Verification(valid, self._passwords.hash(form) if valid else None)
+
+    async def _run(self, account: str, work: Callable[[], T]) -> T:
+        try:
+            return await self._queue.run(Asker(account.casefold(), _network(client_address.get() or "")), work)
+        except QueueFull:
             REFUSED.inc()
-            raise TooManyLogins
-        future = self._pool.submit(work)
-        # Not when the caller ends: one that hangs up leaves its work behind in the thread.
-        self._pending.add(future)
-        future.add_done_callback(self._ended)
-        return await asyncio.wrap_future(future)
+            raise TooManyLogins from None
 
-    def _ended(self, future: "Future[Any]") -> None:
-        self._pending.discard(future)
-        self._room.release()
+
+def _network(address: str) -> str:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    return str(IPv6Network((parsed.packed, IPV6_PREFIX), strict=False)) if parsed.version == IPV6 else address

@@ -1,20 +1,20 @@
 """Users in the database."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
+from services.users import revocations
 from services.users.errors import EmailAlreadyUsed
 from services.users.models import User
 from shared.clock import now
 from shared.db import Database
+
+CLAIM = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(lower(:email), 0))")
 
 
 class UserRepository:
@@ -60,33 +60,34 @@ class UserRepository:
 
     async def create(self, user: User) -> User:
         """Raises `EmailAlreadyUsed`."""
+        await self._claim(user.email)
         self._session.add(user)
-        with _unique_email():
-            await self._session.flush()
+        await self._session.flush()
         return user
 
     async def update(self, user: User, **changes: Any) -> User:
         """One change to a user: the next revision. Raises `EmailAlreadyUsed`."""
+        if email := changes.get("email"):
+            await self._claim(email, user.id)
         for name, value in changes.items():
             setattr(user, name, value)
         user.revision += 1
         user.updated_at = now()
-        with _unique_email():
-            await self._session.flush()
+        await self._session.flush()
         return user
 
+    async def _claim(self, email: str, owner: UUID | None = None) -> None:
+        """Keep the address for this transaction. Raises `EmailAlreadyUsed` when another account has it.
+
+        Postgres writes the values of a violated constraint into its log. So the constraint must never be violated.
+        """
+        await self._session.execute(CLAIM, {"email": email})
+        found = await self.get_by_email(email)
+        if found is not None and found.id != owner:
+            raise EmailAlreadyUsed
+
     async def delete(self, user: User) -> None:
-        """The user, with their sessions and refresh tokens."""
+        """The user, with their sessions and refresh tokens; none of their access tokens counts any more."""
+        await revocations.end_user(self._session, user.id)
         await self._session.delete(user)
         await self._session.flush()
-
-
-@contextmanager
-def _unique_email() -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError as refused:
-        cause = refused.orig and refused.orig.__cause__
-        if isinstance(cause, asyncpg.UniqueViolationError) and cause.constraint_name == "users_email_key":
-            raise EmailAlreadyUsed from refused
-        raise

@@ -8,6 +8,8 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from services.users.names import visible
+from services.users.password_rules import MAX_GIVEN, MAX_LENGTH, MIN_LENGTH, has_length
 from shared.tokens import Role
 
 MAX_EMAIL = 254
@@ -34,11 +36,25 @@ Email = Annotated[
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"),
-    Field(description="no control characters", examples=["Ada Lovelace"]),
+    AfterValidator(visible),
+    Field(description="no control characters, and none that nobody sees", examples=["Ada Lovelace"]),
 ]
 _NO_NUL = r"^[^\x00]*$"
-Password = Annotated[str, StringConstraints(min_length=8, max_length=128, pattern=_NO_NUL)]
-GivenPassword = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=_NO_NUL)]
+Password = Annotated[
+    str,
+    StringConstraints(max_length=MAX_GIVEN, pattern=_NO_NUL),
+    AfterValidator(lambda password: has_length(password, MIN_LENGTH)),
+    Field(
+        description="refused when it is easy to guess",
+        json_schema_extra={"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH},
+    ),
+]
+GivenPassword = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_GIVEN, pattern=_NO_NUL),
+    AfterValidator(lambda password: has_length(password, 1)),
+    Field(json_schema_extra={"maxLength": MAX_LENGTH}),
+]
 """A password to be compared with a stored one: what never was allowed is simply wrong."""
 Opaque = Annotated[str, StringConstraints(max_length=255, pattern=_NO_NUL)]
 
@@ -67,6 +83,17 @@ class ProfileChange(Body):
         if value is None:
             raise ValueError("cannot be null; leave it out to keep it")
         return value
+
+
+class Confirmation(Body):
+    """Who is signed in says that it is them."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"required": ["current_password"]})
+
+    current_password: GivenPassword | SkipJsonSchema[None] = None
+
+
+UNCONFIRMED = Confirmation()
 
 
 class OAuth2Request(Body):
@@ -102,7 +129,10 @@ class TokenPair(BaseModel):
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105  a constant of the protocol
     expires_in: int = Field(description="seconds for which the access token is valid")
-    refresh_token: str = Field(description="good for one use; using it twice ends the session")
+    refresh_token: str = Field(
+        description="good for one use, which may be repeated for a short time if the answer was lost; "
+        "a second use later ends the session"
+    )
 
 
 class Profile(BaseModel):

@@ -7,11 +7,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.users import audit, sessions
-from services.users.errors import UserNotFound, WrongPassword
+from services.users.errors import UserNotFound, WeakPassword, WrongPassword
 from services.users.models import User, outbox
+from services.users.password_rules import TOO_EASY, is_easy_to_guess
 from services.users.passwords import Passwords
 from services.users.repository import UserRepository
 from services.users.schemas import ProfileChange, Registration
+from shared.accounts import CURRENT_PASSWORD
 from shared.clock import now
 from shared.db import Database
 from shared.events import UserDeleted, UserRegistered, UserUpdated
@@ -74,7 +76,9 @@ class Accounts:
         self._passwords = passwords
 
     async def register(self, body: Registration) -> User:
-        password_hash = await self._passwords.hash(body.password)
+        """Raises `WeakPassword`, `EmailAlreadyUsed`."""
+        _refuse_weak(body.password, body.email, body.name)
+        password_hash = await self._passwords.hash(body.password, body.email)
         async with self._db.begin() as session:
             return await register(session, email=body.email, name=body.name, password_hash=password_hash)
 
@@ -84,31 +88,53 @@ class Accounts:
             return await _get(session, user_id)
 
     async def change(self, caller: Caller, change: ProfileChange) -> User:
-        """Raises `UserNotFound`, `WrongPassword`, `EmailAlreadyUsed`."""
+        """Raises `UserNotFound`, `WrongPassword`, `WeakPassword`, `EmailAlreadyUsed`."""
         user = await self.get(caller.user_id)
-        verified_hash = await self._verified_hash(user, change) if needs_password(user, change) else None
-        new_hash = await self._passwords.hash(change.password) if change.password else None
+        confirmed = await self.confirm(caller, change.current_password) if needs_password(user, change) else None
+        new_hash = await self._new_hash(change.password, user) if change.password else None
         async with self._db.begin() as session:
             user = await _get(session, caller.user_id, lock=True)
-            if needs_password(user, change) and user.password_hash != verified_hash:
+            if needs_password(user, change) and user.password_hash != confirmed:
                 raise _wrong_password()
             return await _change(session, user, change, new_hash, caller)
 
-    async def delete(self, caller: Caller) -> None:
-        """Raises `UserNotFound`."""
+    async def delete(self, caller: Caller, current_password: str | None) -> None:
+        """Raises `UserNotFound`, `WrongPassword`."""
+        confirmed = await self.confirm(caller, current_password)
         async with self._db.begin() as session:
             user = await _get(session, caller.user_id, lock=True)
+            if user.password_hash != confirmed:
+                raise _wrong_password()
             await UserRepository(session).delete(user)
             await audit.record(session, audit.ACCOUNT_DELETED, actor=caller.user_id, role=caller.role, subject=user.id)
             await audit.forget_addresses(session, user.id)
             await _withdraw_events(session, user.id)
             await add(session, UserDeleted(user_id=user.id, revision=user.revision + 1, deleted_at=now()))
 
-    async def _verified_hash(self, user: User, change: ProfileChange) -> str:
-        given = change.current_password
-        if given is None or not (await self._passwords.verify(given, user.password_hash)).valid:
+    async def confirm(self, caller: Caller, current_password: str | None) -> str:
+        """The hash that the caller's password matches. Raises `UserNotFound`, `WrongPassword`.
+
+        A wrong password goes into the audit as a failed sign-in.
+        """
+        user = await self.get(caller.user_id)
+        if current_password is None:
+            raise _wrong_password()
+        if not (await self._passwords.verify(current_password, user.password_hash, user.email)).valid:
+            async with self._db.begin() as session:
+                await audit.record(
+                    session,
+                    audit.SIGN_IN_FAILED,
+                    actor=caller.user_id,
+                    role=caller.role,
+                    subject=caller.user_id,
+                    detail=CURRENT_PASSWORD,
+                )
             raise _wrong_password()
         return user.password_hash
+
+    async def _new_hash(self, password: str, user: User) -> str:
+        _refuse_weak(password, user.email, user.name)
+        return await self._passwords.hash(password, user.email)
 
 
 async def _get(session: AsyncSession, user_id: UUID, *, lock: bool = False) -> User:
@@ -149,5 +175,10 @@ async def _withdraw_events(session: AsyncSession, user_id: UUID) -> None:
     await session.execute(sa.delete(outbox).where(outbox.c.id.in_(waiting)))
 
 
+def _refuse_weak(password: str, *personal: str) -> None:
+    if is_easy_to_guess(password, *personal):
+        raise WeakPassword.of("password", TOO_EASY)
+
+
 def _wrong_password() -> WrongPassword:
-    return WrongPassword.of("current_password", "is needed to change address or password, and must be right")
+    return WrongPassword.of(CURRENT_PASSWORD, "is needed for this, and must be right")

@@ -26,7 +26,7 @@ class Settings(WebhookSettings, ExportSettings):
     """Above the sum of what the jobs hold at once, so that panels still get a connection."""
 
     smtp_url: str = "smtp://localhost:25"
-    """`smtp://[user:password@]host:port` with STARTTLS when offered, or `smtps://...`"""
+    """`smtp://[user:password@]host:port` with STARTTLS when offered (with a password: only then), or `smtps://...`"""
     smtp_connections: int = Field(4, ge=1)
     """Mails sent at once, each over a connection that is kept for the next."""
     smtp_idle_s: float = Field(30, gt=0)

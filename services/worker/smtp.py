@@ -142,14 +142,19 @@ async def _part(client: aiosmtplib.SMTP) -> None:
 
 
 def options_of(url: str) -> dict[str, Any]:
-    """`smtp[s]://[user:password@]host[:port]` as aiosmtplib's arguments; STARTTLS is used whenever it is offered."""
+    """`smtp[s]://[user:password@]host[:port]` as aiosmtplib's arguments.
+
+    STARTTLS is used whenever it is offered. With a password it must be: a server, or somebody before it, that does not
+    offer it gets neither the password nor a mail.
+    """
     parts = urlsplit(url)
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise ValueError(f"not an SMTP URL: {parts.scheme}://{parts.hostname}")
-    return {
+    options: dict[str, Any] = {
         "hostname": parts.hostname,
         "port": parts.port or DEFAULT_PORTS[parts.scheme],
         "username": unquote(parts.username) if parts.username else None,
         "password": unquote(parts.password) if parts.password else None,
         "use_tls": parts.scheme == "smtps",
     }
+    return options | {"start_tls": True} if parts.username and parts.scheme == "smtp" else options

@@ -12,8 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope
 
 from services.gateway.errors import BodyTooSlow
+from shared.errors import InvalidInput
 
 MAX_LOGIN_BYTES = 16 * 1024
+MAX_FIELDS = 20
 _JSON = "application/json"
 UNREADABLE = (
     ClientDisconnect,
@@ -57,18 +59,31 @@ async def read_body(receive: Receive, timeout_s: float) -> list[Message]:
     return messages
 
 
-async def accounts_in(scope: Scope, body: ReadBody) -> list[str]:
-    """Digests of the accounts that the body names, however they are written; none when it cannot be read."""
+async def account_in(scope: Scope, body: ReadBody) -> str:
+    """The account that the body of a login names. Raises `InvalidInput`: a login that cannot be counted is refused."""
     request = Request(scope, body)
     try:
         if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == _JSON:
-            named = [msgspec.json.decode(await request.body(), type=JsonLogin).email]
+            named, field = [msgspec.json.decode(await request.body(), type=JsonLogin).email], "email"
         else:
-            async with request.form(max_files=0, max_fields=20) as form:
-                named = [str(name) for name in form.getlist("username")]
-    except UNREADABLE:
-        return []
-    return [digest(name) for name in dict.fromkeys(named) if name]
+            async with request.form(max_files=0, max_fields=MAX_FIELDS) as form:
+                named, field = [str(name) for name in form.getlist("username")], "username"
+    except UNREADABLE as broken:
+        raise InvalidInput.of("body", "cannot be read as a login") from broken
+    if len(named) != 1 or not named[0]:
+        raise InvalidInput.of(field, "must be given once")
+    return named[0]
+
+
+def named_in_json(messages: list[Message]) -> frozenset[str]:
+    """The names in a body that is a JSON object; none in an empty one. Raises `InvalidInput`."""
+    body = b"".join(message.get("body", b"") for message in messages)
+    if not body.strip():
+        return frozenset()
+    try:
+        return frozenset(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as broken:
+        raise InvalidInput.of("body", "must be a JSON object") from broken
 
 
 def digest(account: str) -> str:

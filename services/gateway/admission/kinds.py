@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from shared.accounts import EXPORT
+
 Kind = Literal["read", "write", "login", "registration", "upload", "batch", "stream"]
 
 PROBES = frozenset({"/livez", "/readyz"})
@@ -15,9 +17,10 @@ _EXACT: dict[tuple[str, str], Kind] = {
     ("POST", "/v1/imports"): "upload",
     ("PUT", "/v1/me/avatar"): "upload",
     ("POST", "/v1/dashboards/batch"): "batch",
+    ("POST", EXPORT): "stream",
 }
-_STREAMS = ("/download", "/events", "/errors", "/export")
-"""Answers that may last: reports, the errors of an import, a person's export, the live dashboard."""
+_STREAMS = ("/download", "/events", "/errors")
+"""Answers that may last: reports, the errors of an import, the live dashboard."""
 
 LATER: frozenset[Kind] = frozenset({"batch", "upload", "stream"})
 """What can wait: shed before anything a person looks at."""

@@ -7,14 +7,13 @@ in Redis at once. A user's requests are counted by user, all others by address.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from http import HTTPStatus
 from typing import Any
 
 from redis.asyncio import Redis
 from starlette.types import Receive, Scope
 
 from services.gateway import metrics
-from services.gateway.admission.accounts import ReadBody, accounts_in, read_body
+from services.gateway.admission.accounts import ReadBody, account_in, digest, read_body
 from services.gateway.admission.addresses import ClientAddresses
 from services.gateway.admission.counts import AWAY, SharedCounts
 from services.gateway.admission.kinds import Kind
@@ -27,6 +26,7 @@ from shared.identity import Caller
 
 ACCOUNT = "login-account"
 ANONYMOUS = "anonymous"
+SUCCESS = 2
 
 
 class Limits:
@@ -82,13 +82,32 @@ class Limits:
         scope[HEADERS] = policy.header, (b"ratelimit", policy.line % (left, window.ends - now + 1))
         return None
 
+    @property
+    def counts_accounts(self) -> bool:
+        """Whether attempts at an account's password are limited."""
+        return self._account is not None
+
+    async def attempt(self, scope: Scope, account: str) -> None:
+        """Count an attempt at the password of that address's account, until `answered` takes it back. Raises
+        `RateLimited`."""
+        if self._account is None:
+            return
+        who = digest(account)
+        given_back = _key(self._account, who, time.time()), self._account.seconds
+        try:
+            await self._add(scope, self._account, who)
+        except RateLimited:
+            self._refunds.append(given_back)  # nothing was tried
+            raise
+        scope[REFUND] = given_back
+
     def answered(self, scope: Scope, status: int) -> None:
-        """Count a request whose caller nobody knows; forget a login with the right password, which was no guess."""
+        """Count a request whose caller nobody knows; forget an attempt with the right password, which was no guess."""
         if COUNTED not in scope and self._anonymous is not None:
             now = time.time()
             left = self._anonymous.take(self._addresses.party(scope), now)
             scope[HEADERS] = self._anonymous.policy.told(left, now)
-        if REFUND in scope and status == HTTPStatus.OK:
+        if REFUND in scope and status // 100 == SUCCESS:
             self._refunds.append(scope[REFUND])
 
     async def reconcile(self) -> None:
@@ -132,14 +151,7 @@ class Limits:
         if self._account is None:
             return receive
         messages = await read_body(receive, self._settings.pass_through_timeout_s)
-        for account in await accounts_in(scope, ReadBody(messages, receive)):
-            given_back = _key(self._account, account, time.time()), self._account.seconds
-            try:
-                await self._add(scope, self._account, account)
-            except RateLimited:
-                self._refunds.append(given_back)  # nothing was tried
-                raise
-            scope[REFUND] = given_back
+        await self.attempt(scope, await account_in(scope, ReadBody(messages, receive)))
         return ReadBody(messages, receive)
 
     def _refuse_spent(self, scope: Scope, window: LocalWindow) -> None:

@@ -53,7 +53,7 @@ OWN = (
     Rule("GET", "/v1/users/{id}/dashboard", "user", "operators"),
     Rule("POST", "/v1/dashboards/batch", "admin"),
     Rule("GET", "/v1/reports/{id}/download", "user"),
-    Rule("GET", "/v1/me/export", "user"),
+    Rule("POST", "/v1/me/export", "user"),
     Rule("GET", "/v1/admin/status", "operator"),
     Rule("GET", "/openapi.json", "anonymous"),
     Rule("GET", "/livez", "anonymous"),

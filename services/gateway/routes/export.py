@@ -1,4 +1,5 @@
-"""`GET /v1/me/export`: all that is kept of a person, gathered from every service, as one JSON object.
+"""`POST /v1/me/export`: all that is kept of a person, gathered from every service, as one JSON object. It asks
+for the password, so that a stolen access token is not enough.
 
 Every service must have begun to answer before the first byte goes out: one that cannot makes it a 503, never an export
 with a gap. What breaks off later breaks the whole response off; one that is whole ends with `"complete": true`.
@@ -15,12 +16,13 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.errors import ServiceUnavailable
-from services.gateway.forward import ClientBody, Outgoing, ResponseCutOff, ask
+from services.gateway.forward import ClientBody, Outgoing, ResponseCutOff, ask, relay
 from services.gateway.gateway import Gateway, client_of, gateway_of
-from services.gateway.headers import has_body, identity_headers
+from services.gateway.headers import has_body, identity_headers, request_headers
 from services.gateway.openapi import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
 from services.gateway.trail import entry_of
+from shared.accounts import CONFIRM, CURRENT_PASSWORD, EXPORT
 from shared.background import until
 from shared.clock import now, rfc3339
 from shared.identity import Caller
@@ -31,7 +33,7 @@ from shared.web import AsgiRoute
 
 log = get_logger(__name__)
 
-PATH = "/v1/me/export"
+PATH = EXPORT
 SERVICES: tuple[Service, ...] = ("users", "orders", "worker")
 
 
@@ -42,13 +44,29 @@ class Export:
         gateway = gateway_of(scope)
         caller = await gateway.authenticator.caller(Headers(scope=scope))
         refuse_unknown(scope["query_string"], ())
-        if scope["method"] == "HEAD":
-            await _start(send)
-            await send({"type": "http.response.body"})
-            return
-        await gateway.trail.note(caller, client_of(scope), entry_of("GET", PATH, {}, subject=caller.user_id))
+        receive = await gateway.passwords.count(scope, receive, caller)
         body = ClientBody(receive, expected=has_body(scope["headers"]))
+        if not await _confirmed(gateway, scope, body, caller, send):
+            return
+        await gateway.trail.note(caller, client_of(scope), entry_of("POST", PATH, {}, subject=caller.user_id))
         await until(body.client_gone(), _send(gateway, caller, send))
+
+
+async def _confirmed(gateway: Gateway, scope: Scope, body: ClientBody, caller: Caller, send: Send) -> bool:
+    """Whether the users service finds the caller's password in the body; else its answer has been passed on."""
+    headers = request_headers(scope["headers"], caller, client_of(scope))
+    response = await ask(
+        gateway.upstreams["users"],
+        Outgoing("POST", CONFIRM, headers, body),
+        gateway.settings.pass_through_timeout_s,
+    )
+    try:
+        if response.is_success:
+            return True
+        await relay(response, send, gateway.settings.client_stall_s)
+    finally:
+        await response.aclose()
+    return False
 
 
 async def _send(gateway: Gateway, caller: Caller, send: Send) -> None:
@@ -125,24 +143,36 @@ async def _nothing() -> Any:
 
 
 def routes() -> list[AsgiRoute]:
-    return [AsgiRoute(PATH, Export(), methods=["GET"])]
+    return [AsgiRoute(PATH, Export(), methods=["POST"])]
 
 
 def describe(document: dict[str, Any]) -> None:
     """Add the operation to the gateway's own document."""
     problem = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
     document["paths"][PATH] = {
-        "get": {
+        "post": {
             "operationId": "export_own_data",
             "tags": ["accounts"],
             "summary": "All that is kept of oneself",
             "description": "One JSON object, streamed. Only a whole one ends with `complete: true`.",
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "type": "object",
+                            "required": [CURRENT_PASSWORD],
+                            "properties": {CURRENT_PASSWORD: {"type": "string"}},
+                        }
+                    }
+                },
+            },
             "responses": {
                 "200": {
                     "description": "profile, avatars, sessions, audit, orders, notifications, analytics, imports, …",
                     "content": {"application/json": {"schema": {"type": "object"}}},
                 },
-                "4XX": {"description": "no valid token", "content": problem},
+                "4XX": {"description": "no valid token, or not the password", "content": problem},
                 "5XX": {"description": "not every part can be had; `Retry-After` says when", "content": problem},
             },
             "security": FOR_USERS,

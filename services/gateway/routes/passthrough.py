@@ -32,6 +32,8 @@ class PassThrough:
         operation = self._operations["GET" if scope["method"] == "HEAD" else scope["method"]]
         caller = await _admit(gateway, operation, Headers(scope=scope))
         await _write_down(gateway, operation, scope, caller)
+        if operation.takes_password and caller is not None:
+            receive = await gateway.passwords.count(scope, receive, caller)
         settings = gateway.settings
         idle_s = settings.upload_idle_s if operation.upload else None
         head_s = settings.upload_timeout_s if operation.upload else settings.pass_through_timeout_s
@@ -101,9 +103,11 @@ def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Ef
         gateway.invalidation.drop(caller.user_id, operation.touches)
         gateway.streams.touched(caller.user_id, operation.touches)
         if operation.ends == "session":
-            await gateway.revocations.end_session(caller)
+            await gateway.revocations.end_session(caller.session_id)
         elif operation.ends == "user":
-            await gateway.revocations.end_user(caller)
+            await gateway.revocations.end_user(caller.user_id)
             await gateway.known_good.forget(caller.user_id)
+        elif operation.ends == "others":
+            await gateway.ended.read()
 
     return Effect(run, carried_through=operation.ends is not None)

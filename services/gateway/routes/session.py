@@ -4,6 +4,7 @@ Other clients use `/v1/tokens`. The cookie goes to these two paths alone, and on
 """
 
 from typing import Annotated
+from uuid import UUID
 
 import httpx
 import msgspec
@@ -14,12 +15,18 @@ from services.gateway.failures import NotTrusted, Unreachable, UpstreamFailed
 from services.gateway.gateway import Gateway
 from services.gateway.headers import request_headers, response_headers
 from services.gateway.reading import read_limited
+from shared.accounts import SIGN_OUT
 from shared.errors import InvalidInput
 
 PATH = "/web/session"
 COOKIE = "dashboard_session"
 MAX_ANSWER_BYTES = 64 * 1024
+JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+
+
+class Ended(msgspec.Struct):
+    session_id: UUID | None = None
 
 
 class TokenPair(msgspec.Struct):
@@ -34,7 +41,7 @@ async def _own_page(request: Request) -> None:
     other than POST, without CORS, no other site can send."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise ForeignPage
-    if request.method == "POST" and request.headers.get("Content-Type", "").partition(";")[0] != "application/json":
+    if request.method == "POST" and request.headers.get("Content-Type", "").partition(";")[0] != JSON:
         raise InvalidInput.of("Content-Type", "must be application/json")
 
 
@@ -75,32 +82,47 @@ async def refresh(request: Request, gateway: GatewayDep) -> Response:
 
 
 @router.delete("")
-async def forget(gateway: GatewayDep) -> Response:
-    """Take the cookie away; `DELETE /v1/tokens` ends the session itself."""
+async def sign_out(request: Request, gateway: GatewayDep) -> Response:
+    """End the session of the cookie, and take the cookie away. An access token is not needed: it may have expired.
+
+    503 when the session cannot be ended now; the cookie stays, so that the page can try again.
+    """
+    if token := request.cookies.get(COOKIE):
+        answer, content = await _ask(request, gateway, SIGN_OUT, JSON, msgspec.json.encode({"refresh_token": token}))
+        if answer.is_server_error or answer.status_code == httpx.codes.UNAUTHORIZED:
+            raise ServiceUnavailable
+        if answer.is_success and (ended := msgspec.json.decode(content, type=Ended).session_id):
+            await gateway.revocations.end_session(ended)
     response = Response(status_code=204)
     _set_cookie(response, "", 0, secure=gateway.settings.secure_cookies)
     return response
 
 
 async def _exchange(request: Request, gateway: Gateway, target: str, form: dict[str, str]) -> Response:
-    headers = request_headers([(b"content-type", FORM.encode())], None, gateway.addresses.client(request.scope))
-    body = str(httpx.QueryParams(form)).encode()
+    answer, content = await _ask(request, gateway, target, FORM, str(httpx.QueryParams(form)).encode())
+    if answer.status_code != httpx.codes.OK:
+        kept = dict(response_headers(answer.headers.raw))
+        kept.pop(b"content-length", None)
+        return Response(content, answer.status_code, {k.decode(): v.decode("latin-1") for k, v in kept.items()})
+    return _signed_in(msgspec.json.decode(content, type=TokenPair), gateway)
+
+
+async def _ask(
+    request: Request, gateway: Gateway, target: str, media_type: str, body: bytes
+) -> tuple[httpx.Response, bytes]:
+    """The answer of the users service, closed, and its body."""
+    headers = request_headers([(b"content-type", media_type.encode())], None, gateway.addresses.client(request.scope))
     timeout_s = gateway.settings.pass_through_timeout_s
     try:
         answer = await gateway.upstreams["users"].send("POST", target, headers, body, timeout_s)
         try:
-            content = await read_limited(answer, MAX_ANSWER_BYTES)
+            return answer, await read_limited(answer, MAX_ANSWER_BYTES)
         finally:
             await answer.aclose()
     except (Unreachable, NotTrusted) as away:
         raise ServiceUnavailable from away
     except UpstreamFailed as unknown:
         raise OutcomeUnknown from unknown
-    if answer.status_code != httpx.codes.OK:
-        kept = dict(response_headers(answer.headers.raw))
-        kept.pop(b"content-length", None)
-        return Response(content, answer.status_code, {k.decode(): v.decode("latin-1") for k, v in kept.items()})
-    return _signed_in(msgspec.json.decode(content, type=TokenPair), gateway)
 
 
 def _signed_in(pair: TokenPair, gateway: Gateway) -> Response:

@@ -21,20 +21,23 @@ register_url_convertor("name", NameConvertor())
 
 EVERY_PANEL = tuple(panel.name for panel in PANELS)
 
-Ending = Literal["session", "user"]
+Ending = Literal["session", "user", "others"]
 Others = Literal["nobody", "operators", "everyone"]
 """Who else than its owner may have what a path names; for all others it does not exist."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """`ends`: what the service's consent ends; the gateway then takes its access tokens no longer.
+    """`ends`: what the service's consent ends; the gateway then takes its access tokens no longer. `others`: perhaps
+    other sessions of the caller, which the service names.
 
     `touches`: the caller's panels that look different after it. Whose order it is, when it is not the caller's, the
     gateway does not know: the event tells.
 
     `others`: who may call it for another's thing, where the path names one.
     `audited`: what operators do by it is written down, before it is done.
+
+    `takes_password`: the body may hold the caller's password, which counts as an attempt to sign in.
 
     `max_body_bytes`: where a body may be larger than that of an ordinary route.
     `upload`: a body may be as large, and take as long, as the settings say for uploads.
@@ -48,6 +51,7 @@ class Operation:
     audited: bool = False
     ends: Ending | None = None
     touches: tuple[str, ...] = ()
+    takes_password: bool = False
     max_body_bytes: int | None = None
     upload: bool = False
 
@@ -66,8 +70,8 @@ OPERATIONS = (
     Operation("DELETE", "/v1/tokens", "users", "user", ends="session"),
     Operation("POST", "/v1/tokens/refresh", "users", "anonymous"),
     Operation("GET", "/v1/me", "users", "user"),
-    Operation("PATCH", "/v1/me", "users", "user", touches=("user",)),
-    Operation("DELETE", "/v1/me", "users", "user", ends="user", touches=EVERY_PANEL),
+    Operation("PATCH", "/v1/me", "users", "user", ends="others", touches=("user",), takes_password=True),
+    Operation("DELETE", "/v1/me", "users", "user", ends="user", touches=EVERY_PANEL, takes_password=True),
     Operation("PUT", "/v1/me/avatar", "users", "user", touches=("user",), max_body_bytes=MAX_PICTURE_BYTES),
     Operation("DELETE", "/v1/me/avatar", "users", "user", touches=("user",)),
     Operation("GET", "/v1/users/{id:uuid}/avatar", "users", "user", others="everyone"),

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Response
 
 from services.users.models import User
 from services.users.routes.dependencies import AccountsDep
-from services.users.schemas import Profile, ProfileChange, Registration
+from services.users.schemas import UNCONFIRMED, Confirmation, Profile, ProfileChange, Registration
+from shared.accounts import CONFIRM
 from shared.identity import CallerDep, GatewayOnly
 
 router = APIRouter(tags=["accounts"])
@@ -33,6 +34,12 @@ async def change_me(body: ProfileChange, caller: CallerDep, accounts: AccountsDe
 
 
 @router.delete("/v1/me", status_code=HTTPStatus.NO_CONTENT)
-async def delete_me(caller: CallerDep, accounts: AccountsDep) -> None:
-    """Delete the account, for good."""
-    await accounts.delete(caller)
+async def delete_me(caller: CallerDep, accounts: AccountsDep, body: Confirmation = UNCONFIRMED) -> None:
+    """Delete the account, for good. Asks for the password."""
+    await accounts.delete(caller, body.current_password)
+
+
+@router.post(CONFIRM, status_code=HTTPStatus.NO_CONTENT)
+async def confirm(caller: CallerDep, accounts: AccountsDep, body: Confirmation = UNCONFIRMED) -> None:
+    """For what another service does once the caller has given their password."""
+    await accounts.confirm(caller, body.current_password)

@@ -1,12 +1,15 @@
 """The way in and out of the page: accounts, sessions, and what is kept in the browser."""
 
+import asyncio
+from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, Route, expect
 
-from tests.support.stack.browser import fill_order, needs_browser, shows, visiting
-from tests.support.stack.running import PASSWORD, Person, Stack
+from tests.support.stack.browser import Visitor, fill_order, needs_browser, shows, visiting
+from tests.support.stack.running import PASSWORD, PATIENCE_S, Person, Stack
 
 pytestmark = [pytest.mark.e2e, needs_browser]
 
@@ -73,7 +76,7 @@ async def test_an_ended_session_asks_to_sign_in_again(browser: Browser, stack: S
     """When the account is gone, the page is back at the door by itself, and says so."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
-        assert person.http.delete("/v1/me").status_code == 204
+        assert person.http.request("DELETE", "/v1/me", json={"current_password": PASSWORD}).status_code == 204
         await expect(page.get_by_role("alert")).to_contain_text("session has ended")
 
 
@@ -86,3 +89,80 @@ async def test_the_theme_is_kept(browser: Browser, stack: Stack) -> None:
         await page.reload()
         await expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
         assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 21)"
+
+
+async def cookie_of(visitor: Visitor) -> dict[str, str]:
+    """The page's cookie, by name."""
+    cookies: Any = await visitor.context.cookies(f"{visitor.stack.url}/web/session")
+    return {cookie["name"]: cookie["value"] for cookie in cookies}
+
+
+def still_renews(stack: Stack, cookie: dict[str, str]) -> bool:
+    answer = httpx.post(f"{stack.url}/web/session/refresh", json={}, cookies=cookie, timeout=PATIENCE_S)
+    return answer.status_code == 200
+
+
+async def signs_out(page: Page) -> None:
+    await page.get_by_role("button", name="Account").click()
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_label("Password")).to_be_visible()
+
+
+async def test_a_sign_out_without_a_connection_is_made_up_for(browser: Browser, stack: Stack, person: Person) -> None:
+    """The page says so; the session ends once the connection is back."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        cookie = await cookie_of(visitor)
+        await visitor.context.set_offline(True)
+        await signs_out(page)
+        await expect(page.get_by_role("alert")).to_contain_text("ends as soon as the connection is back")
+        await visitor.context.set_offline(False)
+        await expect(page.get_by_role("alert")).to_have_count(0)
+        assert not still_renews(stack, cookie)
+        assert await cookie_of(visitor) == {}
+        assert await page.evaluate("localStorage.length") == 0
+
+
+async def test_a_sign_out_that_the_server_did_not_hear_survives_a_reload(
+    browser: Browser, stack: Stack, person: Person
+) -> None:
+    """A reload does not sign in again by the cookie that is still there."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.at_home(person)
+        cookie = await cookie_of(visitor)
+
+        async def fail(route: Route) -> None:
+            if route.request.method == "DELETE":
+                await route.fulfill(status=503)
+            else:
+                await route.continue_()
+
+        await visitor.context.route("**/web/session", fail)
+        await signs_out(page)
+        await page.reload()
+        await expect(page.get_by_role("alert")).to_contain_text("ends as soon as the connection is back")
+        await visitor.context.unroute("**/web/session", fail)
+        await page.reload()
+        await expect(page.get_by_label("Password")).to_be_visible()
+        await expect(page.get_by_role("alert")).to_have_count(0)
+        assert not still_renews(stack, cookie)
+
+
+RENEW = """async () => {
+  const main = document.querySelector("script[type=module]").src;
+  const session = await import(new URL("session.js", main));
+  return session.renew(session.accessToken());
+}"""
+
+
+async def test_tabs_without_locks_stay_signed_in(browser: Browser, stack: Stack, person: Person) -> None:
+    """On plain HTTP browsers have no Web Locks: tabs that renew at the same moment all go on."""
+    async with visiting(browser, stack) as visitor:
+        await visitor.context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
+        tabs = [await visitor.at_home(person), await visitor.opens(), await visitor.opens()]
+        for tab in tabs:
+            await tab.locator(".account:not([hidden])").wait_for()
+        for _ in range(4):
+            assert await asyncio.gather(*(tab.evaluate(RENEW) for tab in tabs)) == [True] * 3
+        for tab in tabs:
+            await expect(tab.locator(".account:not([hidden])")).to_be_visible()

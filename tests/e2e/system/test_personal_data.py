@@ -12,6 +12,8 @@ from tests.support.stack.operators import Operator, dashboard, query
 from tests.support.stack.running import PASSWORD, PATIENCE_S, Person, Stack
 from tests.support.waiting import wait_until
 
+OWN = {"current_password": PASSWORD}
+
 pytestmark = pytest.mark.e2e
 
 NAME = "Philomena Unmistakable"
@@ -60,7 +62,7 @@ def test_logs_hold_no_personal_data(stack: Stack, busy: Person) -> None:
 
 def test_the_export_is_whole(stack: Stack, busy: Person) -> None:
     """Profile, orders, notifications, analytics, imports, reports, webhooks and sessions, without hash or secret."""
-    answer = busy.http.get("/v1/me/export").raise_for_status()
+    answer = busy.http.post("/v1/me/export", json=OWN).raise_for_status()
     found = answer.json()
     assert found["complete"] is True
     assert (found["profile"]["email"], found["profile"]["name"]) == (busy.email, NAME)
@@ -77,11 +79,11 @@ def test_the_export_is_whole(stack: Stack, busy: Person) -> None:
 
 def test_the_export_is_of_one_person(stack: Stack, busy: Person, person: Person) -> None:
     """Somebody else's holds nothing of theirs; while a service is away, there is none at all."""
-    other = person.http.get("/v1/me/export").raise_for_status().text
+    other = person.http.post("/v1/me/export", json=OWN).raise_for_status().text
     assert busy.id not in other
     assert busy.email not in other
     with stack.without("worker"):
-        refused = person.http.get("/v1/me/export")
+        refused = person.http.post("/v1/me/export", json=OWN)
     assert refused.status_code == 503
     assert refused.headers["Retry-After"]
     wait_until(stack.recovered, PATIENCE_S)
@@ -89,7 +91,7 @@ def test_the_export_is_of_one_person(stack: Stack, busy: Person, person: Person)
 
 def test_a_deleted_person_leaves_no_trace_of_who_they_were(stack: Stack, busy: Person) -> None:
     """In no table of any service is their address, once the worker has heard of it."""
-    busy.http.delete("/v1/me").raise_for_status()
+    busy.http.request("DELETE", "/v1/me", json=OWN).raise_for_status()
     find = "SELECT 1 FROM recipients WHERE user_id = $1 AND email IS NULL"
     wait_until(lambda: query(stack, "worker", find, UUID(busy.id)), PATIENCE_S)
     wait_until(lambda: _left(stack, busy.email) == [], PATIENCE_S)

@@ -2,10 +2,10 @@
 
 import asyncio
 
-import httpx
 import pytest
 
 from services.gateway.routes.export import PATH
+from shared.accounts import CONFIRM
 from shared.ids import new_id
 from shared.takeout import PATH as SOURCE
 from tests.support.gateway.stub import Behaviour, Exchange, cut_off, hang, replies, reset
@@ -28,7 +28,7 @@ async def test_it_is_everything_in_one_object(world: World) -> None:
     """What each service has, spliced together; the end says that it is the end."""
     answer_all(world)
     user_id = new_id()
-    answer = await world.client.get(PATH, headers=world.bearer(user_id))
+    answer = await world.client.post(PATH, headers=world.bearer(user_id))
     body = answer.json()
     assert body.pop("exported_at").endswith("Z")
     assert body == {
@@ -56,7 +56,7 @@ async def test_a_part_that_cannot_be_had_makes_it_a_503(start: Start, service: s
     async with start(**patience) as world:
         answer_all(world)
         getattr(world, service).behaviours[SOURCE] = fault
-        answer = await world.client.get(PATH, headers=world.bearer())
+        answer = await world.client.post(PATH, headers=world.bearer())
         assert (answer.status_code, answer.headers["Content-Type"]) == (503, "application/problem+json")
         assert answer.headers["Retry-After"]
 
@@ -76,11 +76,20 @@ async def test_what_breaks_off_is_broken_off(world: World, fault: Behaviour) -> 
     head = "".join(f"{name}: {value}\r\n" for name, value in world.bearer().items())
     async with listening(world.app) as port:
         with pytest.raises(ConnectionResetError):
-            await exchange(port, f"GET {PATH} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+            await exchange(port, f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n{head}\r\n".encode())
 
 
 async def test_it_is_for_oneself_alone(world: World) -> None:
-    """401 without a token; a HEAD tells the head."""
+    """401 without a token."""
     answer_all(world)
-    assert (await world.client.get(PATH)).status_code == 401
-    assert (await world.client.head(PATH, headers=world.bearer())).status_code == httpx.codes.OK
+    assert (await world.client.post(PATH)).status_code == 401
+
+
+async def test_it_asks_for_the_password(world: World) -> None:
+    """The users service decides; what it refuses is passed on, and no service is asked for its part."""
+    answer_all(world)
+    world.users.behaviours[CONFIRM] = replies(b'{"code": "wrong_password"}', 422)
+    refused = await world.client.post(PATH, headers=world.bearer(), json={})
+    assert (refused.status_code, refused.json()) == (422, {"code": "wrong_password"})
+    assert not world.orders.asked
+    assert (await world.client.get(PATH, headers=world.bearer())).status_code == 405

@@ -120,7 +120,7 @@ async def test_a_deleted_account_leaves_nothing_but_its_event(gateway: Gateway, 
     """User, sessions and tokens are gone, events with personal data are withdrawn, `user.deleted` is newer than all."""
     person = await gateway.newcomer()
     await gateway.call(person, "PATCH", "/v1/me", json={"name": "Countess"})
-    assert (await gateway.call(person, "DELETE", "/v1/me")).status_code == 204
+    assert (await gateway.call(person, "DELETE", "/v1/me", json={"current_password": PASSWORD})).status_code == 204
     assert await _events(db, person.id) == [("user.deleted", 3)]
     assert (await gateway.refresh(person.refresh_token)).status_code == 401
     assert (await gateway.login(person.email)).status_code == 401

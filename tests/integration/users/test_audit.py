@@ -57,7 +57,8 @@ async def test_what_ends_sessions_is_written_down(gateway: Gateway) -> None:
     person = await gateway.newcomer()
     change = {"email": f"{uuid4().hex}@example.com", "password": "another horse", "current_password": PASSWORD}
     assert (await gateway.call(person, "PATCH", "/v1/me", json=change)).status_code == 200
-    assert (await gateway.refresh(person.refresh_token)).status_code == 200
+    successor = (await gateway.refresh(person.refresh_token)).json()["refresh_token"]
+    assert (await gateway.refresh(successor)).status_code == 200
     assert (await gateway.refresh(person.refresh_token)).status_code == 401
     actions = {entry["action"] for entry in await entries(gateway, subject_id=str(person.id))}
     assert actions >= {"password_changed", "email_changed", "refresh_token_reused"}
@@ -100,7 +101,9 @@ async def test_it_is_only_added_to(gateway: Gateway, db: Database, change: str) 
 async def test_a_deleted_user_leaves_no_address(gateway: Gateway) -> None:
     """What they did stays, under an id that names nobody any more; where they were does not."""
     person = await gateway.newcomer()
-    assert (await gateway.call(person, "DELETE", "/v1/me", headers=FROM)).status_code == 204
+    assert (
+        await gateway.call(person, "DELETE", "/v1/me", json={"current_password": PASSWORD}, headers=FROM)
+    ).status_code == 204
     found = await entries(gateway, subject_id=str(person.id))
     assert [entry["action"] for entry in found] == ["account_deleted", "signed_in"]
     assert {entry["address"] for entry in found} == {None}

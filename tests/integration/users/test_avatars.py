@@ -20,7 +20,7 @@ from shared.limits import MAX_PICTURE_BYTES
 from tests.support.backends.databases import NewDatabase
 from tests.support.drawn import BLUE, RED, SCRIPT, bomb, opened, picture
 from tests.support.patience import PATIENCE_S
-from tests.support.users import Gateway, Person, serving, settings_for
+from tests.support.users import PASSWORD, Gateway, Person, serving, settings_for
 from tests.support.waiting import eventually
 
 
@@ -165,7 +165,7 @@ async def test_the_picture_goes_with_its_user(gateway: Gateway, db: Database) ->
     """Of a deleted user no bytes stay."""
     person, other = await gateway.register(), await gateway.register()
     url = (await put(gateway, person, picture())).json()["avatar_url"]
-    assert (await gateway.call(person, "DELETE", "/v1/me")).status_code == 204
+    assert (await gateway.call(person, "DELETE", "/v1/me", json={"current_password": PASSWORD})).status_code == 204
     async with db.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM avatars WHERE user_id = $1", person.id) == 0
     assert (await gateway.call(other, "GET", url)).status_code == 404

@@ -151,3 +151,37 @@ async def test_a_certificate_that_nobody_vouches_for(guarded: SmtpServer) -> Non
         progress = await send(mailer)
     assert (progress.verdict, guarded.messages) == (Verdict.NOT_SENT, [])
     assert "CERTIFICATE_VERIFY_FAILED" in progress.trouble
+
+
+STRIPPED = {
+    "STARTTLS is not offered": {b"EHLO": b"250-x\r\n250 AUTH PLAIN LOGIN\r\n"},
+    "STARTTLS is offered and refused": {
+        b"EHLO": b"250-x\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN\r\n",
+        b"STARTTLS": b"454 no\r\n",
+    },
+    "STARTTLS is offered and unknown": {
+        b"EHLO": b"250-x\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n",
+        b"STARTTLS": b"502 no\r\n",
+    },
+    "no EHLO": {b"EHLO": b"502 no\r\n", b"HELO": b"250 AUTH PLAIN LOGIN\r\n"},
+}
+
+
+@pytest.mark.parametrize("replies", STRIPPED.values(), ids=STRIPPED.keys())
+async def test_a_password_goes_over_tls_only(replies: dict[bytes, bytes]) -> None:
+    """Without TLS neither password nor mail is sent, whatever the server says; the mail may be sent later."""
+    heard: list[bytes] = []
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 x\r\n")
+        while line := await reader.readline():
+            heard.append(line.split()[0].upper())
+            writer.write(replies.get(heard[-1], b"235 OK\r\n" if heard[-1] == b"AUTH" else b"250 OK\r\n"))
+        writer.close()
+
+    async with await asyncio.start_server(converse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Mailer.open(settings_for(f"smtp://dashboard:secret@127.0.0.1:{port}")) as mailer:
+            progress = await send(mailer)
+    assert progress.verdict is Verdict.NOT_SENT
+    assert set(heard) <= {b"EHLO", b"HELO", b"STARTTLS", b"QUIT"}

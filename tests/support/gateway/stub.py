@@ -7,12 +7,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.revocations import PATH as REVOCATIONS
+
 PANEL_DATA: dict[str, Any] = {
     "user": {"id": "1", "email": "ada@example.com", "name": "Ada", "avatar_url": None, "created_at": "2026-01-01"},
     "orders": [{"id": "1", "status": "created", "total": 4999, "currency": "EUR"}],
     "notifications": [{"id": "1", "kind": "order.created", "title": "Thanks", "read": False}],
     "analytics": {"orders": 1, "items": 2, "revenue": {"EUR": 4999}},
 }
+
+
+GATEWAYS_OWN = ("/openapi.json", "/.well-known/jwks.json", REVOCATIONS)
 
 
 @dataclass
@@ -108,9 +113,7 @@ class StubService:
     @property
     def asked(self) -> list[Received]:
         """What the gateway wanted for somebody, not for itself."""
-        return [
-            request for request in self.received if request.target not in ("/openapi.json", "/.well-known/jwks.json")
-        ]
+        return [request for request in self.received if request.target.partition("?")[0] not in GATEWAYS_OWN]
 
     def last(self, target: str) -> Received:
         return next(request for request in reversed(self.received) if request.target.startswith(target))

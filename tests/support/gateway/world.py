@@ -17,6 +17,7 @@ from services.gateway.main import create_app
 from services.gateway.settings import Settings
 from shared.audit import PATH as AUDIT_PATH
 from shared.ids import new_id
+from shared.revocations import PATH as REVOCATIONS
 from shared.tokens import Role, UserTokens, b64url
 from tests.support.backends import RedisBackend
 from tests.support.gateway.patience import PATIENCE_S, panel_timeouts
@@ -83,6 +84,7 @@ def starter(redis: RedisBackend) -> Start:
             services = [await stack.enter_async_context(StubService().running()) for _ in range(3)]
             users, orders, worker = services
             users.behaviours[JWKS_PATH] = replies(msgspec.json.encode(tokens.jwks))
+            users.behaviours[REVOCATIONS] = replies(b'{"cursor": 0, "sessions": [], "users": []}')
             users.behaviours[AUDIT_PATH] = replies(b"", 204)
             told = {
                 **PATIENT,

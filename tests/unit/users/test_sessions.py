@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.users.models import LoginSession, RefreshToken
-from services.users.sessions import Lifetimes, Refresh, judge
+from services.users.sessions import GRACE, Lifetimes, Refresh, judge
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LIFETIMES = Lifetimes(refresh=timedelta(days=30), session=timedelta(days=90))
@@ -31,6 +31,24 @@ def test_a_used_token_revokes_its_session() -> None:
     """As long as the session lives; one that has ended needs no revoking."""
     assert judge(_session(), _token(used_at=NOON), NOON) == "revoke"
     assert judge(_session(expires_at=NOON), _token(used_at=NOON), NOON) == "refuse"
+
+
+def test_a_used_token_is_repeated_until_its_successor_is_used() -> None:
+    """Within the grace, its last moment included."""
+    used = _token(used_at=NOON)
+    assert judge(_session(), used, NOON + GRACE, _token()) == "repeat"
+    assert judge(_session(), used, NOON, _token(used_at=NOON)) == "revoke"
+    assert judge(_session(), used, NOON + GRACE + timedelta(seconds=1), _token()) == "revoke"
+    assert judge(_session(expires_at=NOON), used, NOON, _token()) == "refuse"
+
+
+@given(st.uuids(), st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
+def test_a_successor_follows_from_token_and_nonce(user_id: UUID, nonce: bytes, other: bytes) -> None:
+    """The same for the same, another for another nonce, and always of the same session."""
+    token = Refresh.new(user_id, user_id)
+    assert token.successor(nonce) == token.successor(nonce) != token
+    assert (token.successor(nonce) == token.successor(other)) is (nonce == other)
+    assert token.successor(nonce).session_id == user_id
 
 
 def test_what_is_unknown_or_expired_is_refused() -> None:

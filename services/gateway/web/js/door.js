@@ -21,11 +21,19 @@ export function door(message) {
   };
   show("sign-in");
 
+  const note = el("p", { class: "form-error", role: "alert" });
+  const tell = (text) => {
+    note.textContent = text ?? "";
+    note.hidden = !text;
+  };
+  tell(session.unfinished() ?? message);
+  session.changes.addEventListener("ending", ({ detail }) => tell(detail));
+
   return el("div", { class: "door" },
     el("div", { class: "intro" },
       el("h1", {}, "Everything at a glance"),
       el("p", {}, "Your orders, spending and notifications, live.")),
-    message && el("p", { class: "form-error", role: "alert" }, message),
+    note,
     el("div", { class: "card" }, el("div", { class: "card-body" }, tabs, body)));
 }
 

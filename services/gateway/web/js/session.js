@@ -8,7 +8,7 @@ let token = null;
 let expires = 0;
 let timer = 0;
 
-/** `signed-out` (detail: a message for the person, or null), and `signed-in`. */
+/** `signed-out` (detail: a message for the person, or null), `signed-in`, and `ending` (detail: why a sign-out waits, or null). */
 export const changes = new EventTarget();
 export const isSignedIn = () => token !== null;
 export const accessToken = () => token;
@@ -35,6 +35,7 @@ function take(answer, { tell = true } = {}) {
 
 /** Raises the response when it is refused. */
 export async function signIn(email, password) {
+  if (isEnding() && !(await endSession())) throw new TypeError("the last session has not ended yet");
   const response = await exchange("", { email, password });
   if (!response.ok) throw response;
   take(await response.json());
@@ -42,7 +43,10 @@ export async function signIn(email, password) {
 }
 
 /** Goes on with the session that the browser still has; false when there is none. */
-export const resume = () => renew(null);
+export async function resume() {
+  if (isEnding()) await endSession();
+  return renew(null);
+}
 
 /**
  * A new token in the place of `old`; one tab at a time, and the others take what it got. False when the session has
@@ -52,6 +56,7 @@ export async function renew(old) {
   const locked = navigator.locks ? (work) => navigator.locks.request("session", work) : (work) => work();
   return locked(async () => {
     if (token !== null && token !== old) return true;
+    if (isEnding()) return false;
     const response = await exchange("/refresh");
     if (response.status === 200) {
       const answer = await response.json();
@@ -71,15 +76,56 @@ export async function renew(old) {
   });
 }
 
+// Signed out here, but the server does not know it yet. Kept for other tabs and for a reload.
+const ENDING = "sign-out";
+const ENDING_TEXT = "The server cannot be reached. You are signed out here; your session ends as soon as the connection is back.";
+const AGAIN_MS = 5000;
+let again = 0;
+let endingHere = false; // where storage is blocked
+
+function isEnding() {
+  try {
+    return localStorage.getItem(ENDING) !== null;
+  } catch {
+    return endingHere;
+  }
+}
+
+function setEnding(value) {
+  endingHere = value;
+  try {
+    if (value) localStorage.setItem(ENDING, "1");
+    else localStorage.removeItem(ENDING);
+  } catch {} // this tab alone knows
+}
+
+/** Why the person is signed out here and not at the server; null when they are signed out. */
+export const unfinished = () => (isEnding() ? ENDING_TEXT : null);
+
 export async function signOut() {
-  const bearer = { Authorization: `Bearer ${token}` };
+  setEnding(true);
   drop(null);
   channel.postMessage("signed-out");
-  await Promise.allSettled([
-    fetch("/v1/tokens", { method: "DELETE", headers: bearer, keepalive: true }),
-    fetch(PATH, { method: "DELETE", keepalive: true }),
-  ]);
+  await endSession();
 }
+
+/** Ends the session by its cookie, and tries again until that is done. False while it is not; says so by `ending`. */
+async function endSession() {
+  clearTimeout(again);
+  const response = await fetch(PATH, { method: "DELETE", keepalive: true }).catch(() => null);
+  if (response?.ok) {
+    setEnding(false);
+    tellEnding(null);
+    return true;
+  }
+  again = setTimeout(() => isEnding() && endSession(), AGAIN_MS);
+  tellEnding(ENDING_TEXT);
+  return false;
+}
+
+const tellEnding = (detail) => changes.dispatchEvent(new CustomEvent("ending", { detail }));
+
+addEventListener("online", () => isEnding() && endSession());
 
 function drop(message) {
   clearTimeout(timer);

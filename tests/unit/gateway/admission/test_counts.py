@@ -7,12 +7,12 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message
 
-from services.gateway.admission.accounts import MAX_LOGIN_BYTES, ReadBody, accounts_in, digest, read_body
+from services.gateway.admission.accounts import MAX_FIELDS, MAX_LOGIN_BYTES, ReadBody, account_in, digest, read_body
 from services.gateway.admission.counts import OwnCounts
 from services.gateway.errors import BodyTooSlow
+from shared.errors import InvalidInput
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
-ANN, BOB = digest("ann@example.com"), digest("bob@example.com")
 MULTIPART = 'multipart/form-data; boundary="x"'
 PART = b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\nann@example.com\r\n--x--\r\n'
 
@@ -30,29 +30,56 @@ async def nothing_more() -> Message:
     return {"type": "http.disconnect"}
 
 
-@pytest.mark.parametrize(
-    ("kind", "body", "accounts"),
-    [
-        (FORM, b"username=Ann%40example.com&password=x", [ANN]),
-        (FORM, b"username=ann%40example.com&username=bob%40example.com", [ANN, BOB]),
-        (FORM, b"username=&password=x", []),
-        (FORM, b"username=%ff", [digest("\ufffd")]),
-        (MULTIPART, PART, [ANN]),
-        (MULTIPART, b"--x\r\nrubbish", []),
-        (JSON, b'{"email": "ann@example.com", "password": "x"}', [ANN]),
-        (JSON, b'{"email": 1}', []),
-        (JSON, b'{"x": ' + b"[" * 16_000, []),
-        ("text/plain", b"username=ann", []),
-    ],
-)
-async def test_the_account_of_a_login(kind: str, body: bytes, accounts: list[str]) -> None:
-    """In each way that a login may be sent; none where there is none to be read."""
+async def account(kind: str, body: bytes) -> str:
     messages: list[Message] = [
         {"type": "http.request", "body": body[:7], "more_body": True},
         {"type": "http.request", "body": body[7:], "more_body": False},
     ]
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", kind.encode())], "app": None}
-    assert await accounts_in(scope, ReadBody(messages, nothing_more)) == accounts
+    return await account_in(scope, ReadBody(messages, nothing_more))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "named"),
+    [
+        (FORM, b"username=Ann%40example.com&password=x", "Ann@example.com"),
+        (FORM, b"username=%ff", "\ufffd"),
+        (MULTIPART, PART, "ann@example.com"),
+        (JSON, b'{"email": "ann@example.com", "password": "x"}', "ann@example.com"),
+    ],
+)
+async def test_the_account_of_a_login(kind: str, body: bytes, named: str) -> None:
+    """In each way that a login may be sent."""
+    assert await account(kind, body) == named
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (FORM, b"username=ann%40example.com&username=bob%40example.com"),
+        (FORM, b"username=&password=x"),
+        (FORM, b"password=x"),
+        (FORM, b"&".join(b"f%d=x" % number for number in range(MAX_FIELDS)) + b"&username=ann&password=x"),
+        (FORM, b""),
+        (MULTIPART, b"--x\r\nrubbish"),
+        (MULTIPART, PART.replace(b'"username"', b'"username"; filename="u"')),
+        (MULTIPART, PART.replace(b"--x--", PART)),
+        (MULTIPART.replace("boundary", "b"), PART),
+        (JSON, b'{"email": 1}'),
+        (JSON, b'{"email": ""}'),
+        (JSON, b'{"x": ' + b"[" * 16_000),
+        ("text/plain", b"username=ann"),
+        ("", b"username=ann"),
+    ],
+)
+async def test_a_login_that_cannot_be_counted_is_refused(kind: str, body: bytes) -> None:
+    """Whatever the users service would make of it: no name, two names, a file, too many fields, another form."""
+    with pytest.raises(InvalidInput):
+        await account(kind, body)
+
+
+def test_a_digest_is_the_same_for_every_way_to_write_an_address() -> None:
+    assert digest("ANN@Example.com") == digest("ann@example.com") != digest("bob@example.com")
 
 
 def saying(*messages: Message) -> Callable[[], Awaitable[Message]]:

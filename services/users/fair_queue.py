@@ -1,0 +1,91 @@
+"""Work in a few threads, with a bounded queue that is shared fairly by account and by address."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class QueueFull(Exception):
+    """The job had the largest share of a full queue."""
+
+
+class Asker(NamedTuple):
+    account: str
+    address: str
+
+
+@dataclass(eq=False)
+class _Job:
+    asker: Asker
+    work: Callable[[], Any]
+    done: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class FairQueue:
+    """A job's share is the number of jobs of its account and of its address before it. The job with the smallest share
+    runs next; when the queue is full, the job with the largest share is refused."""
+
+    def __init__(self, pool: ThreadPoolExecutor, threads: int, max_pending: int) -> None:
+        self._pool = pool
+        self._threads = threads
+        self._max_pending = max_pending
+        self._running: list[_Job] = []
+        self._waiting: list[_Job] = []
+
+    def __len__(self) -> int:
+        return len(self._running) + len(self._waiting)
+
+    async def run(self, asker: Asker, work: Callable[[], T]) -> T:
+        """The result of `work`. Raises `QueueFull`.
+
+        A caller that is cancelled leaves the queue, but work that has begun keeps its thread.
+        """
+        job = _Job(asker, work)
+        self._waiting.append(job)
+        self._start()
+        if len(self) > self._max_pending:
+            self._refuse(max(reversed(list(self._shares())), key=lambda each: each[1])[0])
+        try:
+            result: T = await job.done
+        finally:
+            if job in self._waiting:
+                self._waiting.remove(job)
+        return result
+
+    def _shares(self) -> Iterator[tuple[_Job, int]]:
+        before: Counter[tuple[str, str]] = Counter()
+        for number, job in enumerate((*self._running, *self._waiting)):
+            keys = ("account", job.asker.account), ("address", job.asker.address)
+            if number >= len(self._running):
+                yield job, sum(before[key] for key in keys)
+            before.update(keys)
+
+    def _start(self) -> None:
+        while self._waiting and len(self._running) < self._threads:
+            job, _ = min(self._shares(), key=lambda each: each[1])
+            self._waiting.remove(job)
+            self._running.append(job)
+            asyncio.get_running_loop().run_in_executor(self._pool, job.work).add_done_callback(
+                partial(self._finished, job)
+            )
+
+    def _finished(self, job: _Job, ended: asyncio.Future[Any]) -> None:
+        self._running.remove(job)
+        self._start()
+        if ended.cancelled():
+            job.done.cancel()
+        elif error := ended.exception():
+            if not job.done.done():
+                job.done.set_exception(error)
+        elif not job.done.done():
+            job.done.set_result(ended.result())
+
+    def _refuse(self, job: _Job) -> None:
+        self._waiting.remove(job)
+        job.done.set_exception(QueueFull())

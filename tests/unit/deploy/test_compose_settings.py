@@ -1,0 +1,45 @@
+"""Every documented setting reaches its container."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+SERVICES = ("gateway", "users", "orders", "worker")
+COMPOSE: dict[str, Any] = yaml.safe_load(Path("docker-compose.yml").read_text())
+DOCUMENTED = re.findall(r"^# ([A-Z][A-Z0-9_]+)=", Path(".env.example").read_text(), re.MULTILINE)
+FIXED = re.compile(r"[A-Z]+_(HOST|PORT|INTERNAL_PORT)")
+"""What a container listens on: the composition publishes and asks that."""
+SHARED = ("ENVIRONMENT", "LOG_LEVEL", "LOG_FORMAT", "INTERNAL_TOKEN_SECRET", "SECRET_FILES_POLL_S", "TRACE_SAMPLE")
+
+
+def environment(service: str) -> dict[str, Any]:
+    told: dict[str, Any] = COMPOSE["services"][service]["environment"]
+    return told
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_setting_reaches_its_service(service: str) -> None:
+    """Its value in `.env` does, too: it is passed on as it is, or stands in the value."""
+    prefix = f"{service.upper()}_"
+    wanted = {name for name in DOCUMENTED if name.startswith(prefix)} - {f"{prefix}DB_PASSWORD"}
+    told = environment(service)
+    for name in wanted | set(SHARED):
+        assert name in told
+        value = told[name]
+        assert FIXED.fullmatch(name) or value is None or f"${{{name}:-" in str(value), name
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_service_is_told_what_is_anothers(service: str) -> None:
+    """Each has its own settings and secrets, and no others."""
+    others = tuple(f"{name.upper()}_" for name in SERVICES if name != service)
+    assert not [name for name in environment(service) if name.startswith(others)]
+
+
+def test_what_compose_itself_takes_is_documented() -> None:
+    """Every variable that stands in a value of docker-compose.yml has its line."""
+    used = re.findall(r"\${([A-Z][A-Z0-9_]*)", Path("docker-compose.yml").read_text())
+    assert set(used) <= set(DOCUMENTED)
