@@ -1,6 +1,7 @@
 """The worker's tables: the ledger of its jobs, and what the jobs produce."""
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -238,7 +239,7 @@ class UserStatusRollup(Base):
 
 
 class UserCurrencyRollup(Base):
-    """The revenue of the orders that are not cancelled, and their number."""
+    """The revenue of the orders that are not cancelled (`services.worker.sums`), and their number."""
 
     __tablename__ = "user_currency_rollups"
 
@@ -246,6 +247,7 @@ class UserCurrencyRollup(Base):
     currency: Mapped[str] = mapped_column(primary_key=True)
     orders: Mapped[int] = mapped_column(sa.BigInteger)
     revenue: Mapped[int] = mapped_column(sa.BigInteger)
+    revenue_beyond: Mapped[Decimal] = mapped_column(sa.Numeric, server_default=ZERO)
 
 
 class DailyRollup(Base):
@@ -258,6 +260,7 @@ class DailyRollup(Base):
     currency: Mapped[str] = mapped_column(primary_key=True)
     orders: Mapped[int] = mapped_column(sa.BigInteger)
     revenue: Mapped[int] = mapped_column(sa.BigInteger)
+    revenue_beyond: Mapped[Decimal] = mapped_column(sa.Numeric, server_default=ZERO)
 
 
 class Import(Base):
