@@ -5,9 +5,8 @@ other requests, and closing that connection ends the query however the download 
 """
 
 import asyncio
-import collections
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 from uuid import UUID
@@ -28,6 +27,7 @@ from shared.db import CONNECT_TIMEOUT_S, DatabaseSettings
 from shared.errors import DashboardError, Unavailable
 from shared.heads import asked_method
 from shared.negotiation import accepts_gzip
+from shared.places import Place, Places
 
 LOOK_FOR_US_EVERY = "1s"
 """How soon Postgres notices that the connection was closed while it has nothing to write. A cancel request would not
@@ -37,7 +37,7 @@ WHITE_SPACE = "".join(f"\\u{code:04x}" for code in range(0x3001) if chr(code).is
 
 DOWNLOADS = Counter(
     "downloads_total",
-    "Reports that were sent: whole, left by their client, or failed (too slow on either side, too).",
+    "Reports that were sent: whole, left by their client, displaced by another account, or failed (too slow, too).",
     ["kind", "outcome"],
 )
 
@@ -46,7 +46,8 @@ class ExportSettings(DatabaseSettings):
     """The settings of a service that has reports."""
 
     downloads: int = Field(4, ge=1)
-    """Reports on their way at the same time; more are answered 503."""
+    """Reports on their way at the same time. One more gets the place of an account that holds more, or whose client
+    reads slowly; where there is none, it is answered 503."""
     downloads_per_user: int = Field(2, ge=1)
     """Of these for one user; more are answered 429."""
     download_timeout_s: float = Field(900, gt=0)
@@ -76,11 +77,13 @@ class Export:
 
 
 class Exporter:
-    """Sends exports, so many at the same time and no more."""
+    """Sends exports, so many at the same time and no more; accounts share the places."""
 
     def __init__(self, settings: ExportSettings) -> None:
         self._settings = settings
-        self._under_way: collections.Counter[UUID] = collections.Counter()
+        self._places = Places(
+            settings.downloads, settings.downloads_per_user, own_full=TooManyDownloads, all_full=DownloadsBusy
+        )
 
     def response(self, request: Request, user_id: UUID, export: Export) -> "CsvResponse":
         return CsvResponse(self, user_id, export, gzip=accepts_gzip(request.scope["headers"]))
@@ -89,18 +92,9 @@ class Exporter:
     def stall_s(self) -> float:
         return self._settings.download_stall_s
 
-    @contextmanager
-    def slot(self, user_id: UUID) -> Iterator[None]:
+    def place(self, user_id: UUID) -> AbstractAsyncContextManager[Place]:
         """Raises `TooManyDownloads`, `DownloadsBusy`."""
-        if self._under_way[user_id] >= self._settings.downloads_per_user:
-            raise TooManyDownloads
-        if self._under_way.total() >= self._settings.downloads:
-            raise DownloadsBusy
-        self._under_way[user_id] += 1
-        try:
-            yield
-        finally:
-            self._under_way -= collections.Counter({user_id: 1})  # which also forgets a user who has none left
+        return self._places.place(user_id)
 
     async def copy(self, export: Export, body: Body) -> None:
         """Write the export, its header included."""
@@ -156,11 +150,12 @@ class CsvResponse(Response):
         if asked_method(scope) == "HEAD":
             await super().__call__(scope, receive, send)
             return
-        with self._exporter.slot(self._user_id), self._counted():
-            await until(_gone(receive), self._send(send))
+        async with self._exporter.place(self._user_id) as place:
+            with self._counted(place):
+                await until(_gone(receive), self._send(place.watched(send)))
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _counted(self, place: Place) -> Iterator[None]:
         self._outcome = "left"
         try:
             yield
@@ -168,7 +163,7 @@ class CsvResponse(Response):
             self._outcome = "failed"
             raise
         finally:
-            DOWNLOADS.labels(self._export.kind, self._outcome).inc()
+            DOWNLOADS.labels(self._export.kind, "displaced" if place.is_lost else self._outcome).inc()
 
     async def _send(self, send: Send) -> None:
         start = Start(self.status_code, self.raw_headers)

@@ -7,19 +7,20 @@ off.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
 from asyncpg.cursor import Cursor
 from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from shared.db import Connection, Database
 from shared.errors import Unavailable
 from shared.identity import CallerDep
+from shared.places import Place, Places
 from shared.producer import DatabaseDep
 from shared.takeout import PATH
 
@@ -48,16 +49,19 @@ class Part:
 
 
 class Exports:
-    """What a service exports, for so many users at once and no more."""
+    """What a service exports, for so many users at once and no more; one whose client is slow makes room for others."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = parts
-        self._under_way: set[UUID] = set()
+        self._places = Places(MOST_AT_ONCE, 1, own_full=ExportsBusy, all_full=ExportsBusy)
+
+    def place(self, user_id: UUID) -> AbstractAsyncContextManager[Place]:
+        """Raises `ExportsBusy`."""
+        return self._places.place(user_id)
 
     async def chunks(self, db: Database, user_id: UUID) -> AsyncGenerator[str, None]:
-        """The pieces of one JSON object. Raises `ExportsBusy`."""
+        """The pieces of one JSON object."""
         async with (
-            self._slot(user_id),
             db.connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
@@ -68,16 +72,6 @@ class Exports:
                 async for chunk in _member(connection, part, user_id):
                     yield chunk
             yield "}"
-
-    @asynccontextmanager
-    async def _slot(self, user_id: UUID) -> AsyncIterator[None]:
-        if user_id in self._under_way or len(self._under_way) >= MOST_AT_ONCE:
-            raise ExportsBusy
-        self._under_way.add(user_id)
-        try:
-            yield
-        finally:
-            self._under_way.discard(user_id)
 
 
 async def _member(connection: Connection, part: Part, user_id: UUID) -> AsyncIterator[str]:
@@ -98,16 +92,25 @@ async def _member(connection: Connection, part: Part, user_id: UUID) -> AsyncIte
     yield "]"
 
 
-class ExportResponse(StreamingResponse):
-    """Ends the query with the response, however that ends."""
+class ExportResponse(Response):
+    """Its head goes out with the first rows: what fails before is an ordinary error. The query ends with the response,
+    however that ends."""
 
-    def __init__(self, first: str, others: AsyncGenerator[str, None]) -> None:
-        super().__init__(_all(first, others), media_type="application/json")
-        self._others = others
+    def __init__(self, exports: Exports, db: Database, user_id: UUID) -> None:
+        super().__init__()
+        self._exports = exports
+        self._db = db
+        self._user_id = user_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._others), asyncio.timeout(TIMEOUT_S):
-            await super().__call__(scope, receive, send)
+        chunks = self._exports.chunks(self._db, self._user_id)
+        async with (
+            self._exports.place(self._user_id) as place,
+            aclosing(chunks),
+            asyncio.timeout(TIMEOUT_S),
+        ):
+            body = _all(await anext(chunks), chunks)
+            await StreamingResponse(body, media_type="application/json")(scope, receive, place.watched(send))
 
 
 async def _all(first: str, others: AsyncIterator[str]) -> AsyncIterator[str]:
@@ -123,7 +126,6 @@ def export_route(parts: Sequence[Part]) -> APIRouter:
 
     @router.get(PATH)
     async def export(caller: CallerDep, db: DatabaseDep) -> ExportResponse:
-        chunks = exports.chunks(db, caller.user_id)
-        return ExportResponse(await anext(chunks), chunks)  # the first now, so that an outage is a 503
+        return ExportResponse(exports, db, caller.user_id)
 
     return router

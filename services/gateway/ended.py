@@ -8,8 +8,9 @@ import msgspec
 
 from services.gateway import metrics
 from services.gateway.failures import BadAnswer, UpstreamFailed
+from services.gateway.reading import read_limited
 from services.gateway.revocation import Revocations
-from services.gateway.upstream import Upstream, read_limited
+from services.gateway.upstream import Upstream
 from shared import revocations
 from shared.logs import get_logger
 

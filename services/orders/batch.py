@@ -13,13 +13,18 @@ from starlette.types import Receive, Scope, Send
 from services.orders import imported
 from services.orders.imported import Batch, ImportedOrder
 from services.orders.states import Status
+from services.orders.turns import Turns
 from shared import events, outbox
 from shared.db import Connection, Database
 from shared.errors import Unauthenticated
 from shared.identity import WORKER, require_service
 from shared.ids import new_id
 from shared.imports import BATCH_PATH, BatchOutcome, RowError
+from shared.pools import POOLS
 from shared.web import AsgiRoute
+
+BATCHES_AT_ONCE = 4
+"""In the database. The other connections of the pool are for requests that somebody waits for."""
 
 # In the order of the references, so that two imports that share some cannot deadlock.
 PLACE = f"""
@@ -49,7 +54,11 @@ TAKEN = "was used before, for another order"
 
 
 class BatchEndpoint:
-    """Answers the worker, in plain ASGI."""
+    """Answers the worker, in plain ASGI. Users take turns, whoever sends how many batches."""
+
+    def __init__(self) -> None:
+        turns = self._turns = Turns(BATCHES_AT_ONCE)
+        POOLS.watch("import_batches", lambda: turns.taken, lambda: turns.places, turns.line)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -57,7 +66,7 @@ class BatchEndpoint:
             raise Unauthenticated("only the worker may call this")
         batch = imported.read(await request.body())
         db: Database = scope["app"].state.db
-        async with db.connection() as connection, connection.transaction():
+        async with self._turns.turn(batch.user_id), db.connection() as connection, connection.transaction():
             outcome = await place(connection, batch)
         await Response(msgspec.json.encode(outcome), media_type="application/json")(scope, receive, send)
 

@@ -1,6 +1,7 @@
 """The worker's tables: the ledger of its jobs, and what the jobs produce."""
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -238,7 +239,7 @@ class UserStatusRollup(Base):
 
 
 class UserCurrencyRollup(Base):
-    """The revenue of the orders that are not cancelled, and their number."""
+    """The revenue of the orders that are not cancelled (`services.worker.sums`), and their number."""
 
     __tablename__ = "user_currency_rollups"
 
@@ -246,6 +247,7 @@ class UserCurrencyRollup(Base):
     currency: Mapped[str] = mapped_column(primary_key=True)
     orders: Mapped[int] = mapped_column(sa.BigInteger)
     revenue: Mapped[int] = mapped_column(sa.BigInteger)
+    revenue_beyond: Mapped[Decimal] = mapped_column(sa.Numeric, server_default=ZERO)
 
 
 class DailyRollup(Base):
@@ -258,13 +260,15 @@ class DailyRollup(Base):
     currency: Mapped[str] = mapped_column(primary_key=True)
     orders: Mapped[int] = mapped_column(sa.BigInteger)
     revenue: Mapped[int] = mapped_column(sa.BigInteger)
+    revenue_beyond: Mapped[Decimal] = mapped_column(sa.Numeric, server_default=ZERO)
 
 
 class Import(Base):
     """A file of orders, and how far it is imported: `next_offset`, `next_line` and `skipping` are where it goes on.
 
     uploading: not stored yet, and not shown. While it is running, `lease_id` is the worker that carries it out; when
-    `lease_until` has passed, any worker may take it up. From `expires_at` on, file, errors and row are deleted.
+    `lease_until` has passed, any worker may take it up. `taken_at` is when one did last: users take turns by it. From
+    `expires_at` on, file, errors and row are deleted.
     """
 
     __tablename__ = "imports"
@@ -288,6 +292,7 @@ class Import(Base):
     failures: Mapped[int] = mapped_column(server_default=ZERO)
     lease_id: Mapped[UUID | None]
     lease_until: Mapped[datetime] = mapped_column(server_default=NOW)
+    taken_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -298,6 +303,7 @@ class Import(Base):
             "state IN ('uploading', 'queued', 'running', 'completed', 'failed', 'cancelled')", name="imports_state"
         ),
         sa.Index("imports_due", "lease_until", postgresql_where=sa.text("state IN ('queued', 'running')")),
+        sa.Index("imports_turns", "user_id", "taken_at"),
         sa.Index("imports_expired", "expires_at"),
     )
 

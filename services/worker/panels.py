@@ -6,6 +6,7 @@ from datetime import date
 from uuid import UUID
 
 from services.worker.rollups import utc_day
+from services.worker.sums import REVENUE
 from shared.clock import now
 from shared.db import Database
 
@@ -27,8 +28,8 @@ SELECT asked.user_id, json_build_object(
 FROM unnest($1::uuid[]) AS asked (user_id)
 LEFT JOIN user_rollups AS of_user USING (user_id)
 CROSS JOIN LATERAL (
-    SELECT json_object_agg(currency, revenue) AS revenue,
-        json_object_agg(currency, round(revenue::numeric / orders)) AS average
+    SELECT json_object_agg(currency, {REVENUE}) AS revenue,
+        json_object_agg(currency, round({REVENUE} / orders)) AS average
     FROM user_currency_rollups WHERE user_id = asked.user_id AND orders > 0
 ) AS money
 CROSS JOIN LATERAL (
@@ -42,7 +43,7 @@ CROSS JOIN LATERAL (
     FROM (SELECT $2::date - back AS day FROM generate_series(0, {DAYS - 1}) AS back) AS every
     LEFT JOIN (
         SELECT day, sum(greatest(orders, 0)) AS orders,
-            json_object_agg(currency, revenue) FILTER (WHERE revenue > 0) AS revenue
+            json_object_agg(currency, {REVENUE}) FILTER (WHERE {REVENUE} > 0) AS revenue
         FROM daily_rollups WHERE user_id = asked.user_id AND day > $2::date - {DAYS} GROUP BY day
     ) AS sums USING (day)
 ) AS daily

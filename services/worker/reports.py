@@ -19,6 +19,7 @@ from pydantic import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.worker import models
+from services.worker.sums import REVENUE
 from shared import pagination
 from shared.clock import now
 from shared.errors import NotFound
@@ -26,10 +27,10 @@ from shared.ids import new_id
 from shared.reports import Day, Kind
 
 MOST_DAYS = 3660
-ANALYTICS = """
-    SELECT to_char(day, 'YYYY-MM-DD') AS day, currency, orders, greatest(revenue, 0) AS revenue FROM daily_rollups
+ANALYTICS = f"""
+    SELECT to_char(day, 'YYYY-MM-DD') AS day, currency, orders, greatest({REVENUE}, 0) AS revenue FROM daily_rollups
     WHERE user_id = $1 AND day BETWEEN $2 AND $3 AND orders > 0 ORDER BY daily_rollups.day, currency
-"""
+"""  # noqa: S608  a constant
 
 
 class ReportNotFound(NotFound):

@@ -38,14 +38,19 @@ class Visitor(httpx.AsyncClient):
 
     def __init__(self, app: FastAPI, role: Role = "user", user_id: UUID | None = None) -> None:
         self.user_id = user_id or new_id()
-        tokens = ServiceTokens(app.state.settings.internal_token_secret.get_secret_value(), GATEWAY)
+        self._tokens = ServiceTokens(app.state.settings.internal_token_secret.get_secret_value(), GATEWAY)
 
         def sign(request: httpx.Request) -> httpx.Request:
-            request.headers.setdefault("Authorization", f"Bearer {tokens.token()}")
+            request.headers.setdefault("Authorization", self.bearer)
             return request
 
         headers = {"X-User-Id": str(self.user_id), "X-User-Role": role}
         super().__init__(transport=httpx.ASGITransport(app), base_url="http://orders", headers=headers, auth=sign)
+
+    @property
+    def bearer(self) -> str:
+        """What the gateway shows of itself."""
+        return f"Bearer {self._tokens.token()}"
 
     async def place(self, **more: Any) -> dict[str, Any]:
         """A new order of this user."""

@@ -9,7 +9,8 @@ from services.gateway.admission.limits import Limits
 from services.gateway.errors import ServiceUnavailable
 from services.gateway.failures import BadAnswer, UpstreamFailed
 from services.gateway.headers import identity_headers
-from services.gateway.upstream import Upstream, read_limited
+from services.gateway.reading import read_limited
+from services.gateway.upstream import Upstream
 from shared.accounts import CURRENT_PASSWORD
 from shared.identity import Caller
 from shared.logs import get_logger

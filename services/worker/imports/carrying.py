@@ -2,11 +2,14 @@
 
 A few batches are at the orders service at once; checkpoints are written in the order of the file. What lies behind the
 last one may have been placed when the worker dies: it is placed again, and the references make that harmless.
+
+A turn is at least one chunk. When it is over, what is at the orders service already is still recorded.
 """
 
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import aclosing
 
 from services.worker import metrics
@@ -23,17 +26,28 @@ MAX_REFERENCE = 200
 
 
 class Carrying:
-    def __init__(self, lease: Lease, storage: Storage, orders: Orders, settings: Settings, teller: Teller) -> None:
+    """`on_turn_over` is called as soon as another import may be taken up in place of this one."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        storage: Storage,
+        orders: Orders,
+        settings: Settings,
+        teller: Teller,
+        on_turn_over: Callable[[], None],
+    ) -> None:
         self._lease = lease
         self._storage = storage
         self._orders = orders
         self._settings = settings
         self._teller = teller
+        self._on_turn_over = on_turn_over
         self._began = time.monotonic()
         self._rows = 0
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """To the end of the file, or to the next checkpoint when the user cancels it or the process stops.
+        """To the end of the file, or to a checkpoint when the turn is over, the user cancels it or the process stops.
 
         Raises `LeaseLost`, and why it could not go on.
         """
@@ -64,8 +78,10 @@ class Carrying:
                     steps.append(asyncio.create_task(self._place(chunk)))
                     if len(steps) >= self._settings.import_window:
                         await self._record(await steps.popleft())
-                    if stopping.is_set() or self._cancelled:
+                    if stopping.is_set() or self._cancelled or self._lease.is_over:
                         break
+            if self._lease.is_over:
+                self._on_turn_over()
             while steps:
                 await self._record(await steps.popleft())
         finally:

@@ -7,6 +7,7 @@ transaction is, and whatever ends a worker, another goes on at the checkpoint.
 import asyncio
 import random
 from contextlib import suppress
+from logging import DEBUG, INFO
 
 import structlog
 
@@ -40,7 +41,7 @@ class Importer:
         self._settings = settings
         self._wakeup = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], Lease] = {}
 
     def wake(self) -> None:
         """There is something to import; else it is found by looking, every `sweep_interval_s`."""
@@ -60,14 +61,19 @@ class Importer:
             await to_the_end(self._finish())
             raise
 
+    @property
+    def _busy(self) -> int:
+        """Imports whose turn is not over: those only wait for batches that are at the orders service."""
+        return sum(not lease.is_over for lease in self._under_way.values())
+
     async def _take_all(self) -> None:
         try:
-            while len(self._under_way) < self._settings.import_concurrency:
+            while self._busy < self._settings.import_concurrency:
                 lease = await Lease.take(self._db, self._settings.import_lease_s)
                 if lease is None:
                     return
                 task = asyncio.create_task(self._carry_out(lease))
-                self._under_way.add(task)
+                self._under_way[task] = lease
                 task.add_done_callback(self._ended)
         except Exception as error:
             if not is_outage(error):
@@ -75,7 +81,7 @@ class Importer:
             log.warning("imports cannot be looked for", error=repr(error))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+        del self._under_way[task]
         self._wakeup.set()
         if not task.cancelled() and (error := task.exception()):
             log.error("import left to its lease", error=repr(error), exc_info=error)
@@ -90,16 +96,19 @@ class Importer:
     async def _carry_out(self, lease: Lease) -> None:
         row = lease.row
         with structlog.contextvars.bound_contextvars(import_id=str(row["id"])):
-            log.info("import taken up", line=row["next_line"])
+            first_turn = row["taken_at"] == row["started_at"]
+            log.log(INFO if first_turn else DEBUG, "import taken up", line=row["next_line"])
             teller = Teller(self._hints)
             try:
-                await Carrying(lease, self._storage, self._orders, self._settings, teller).run(self._stopping)
+                carrying = Carrying(lease, self._storage, self._orders, self._settings, teller, self.wake)
+                await carrying.run(self._stopping)
             except LeaseLost:
                 log.info("import left: another worker has it, or it is gone")
             except Exception as error:
                 await self._fail(lease, error, teller)
             else:
-                log.info("import left", state=lease.row["state"], line=lease.row["next_line"])
+                level = DEBUG if lease.is_over else INFO
+                log.log(level, "import left", state=lease.row["state"], line=lease.row["next_line"])
 
     async def _fail(self, lease: Lease, error: Exception, teller: Teller) -> None:
         """Ended, or let go for a while. If not even that can be written, the lease runs out."""

@@ -1,5 +1,9 @@
 """Imports under way, in the database. One worker at a time has an import: what it writes, it writes only as long as the
-lease is its own."""
+lease is its own.
+
+Users take turns. The next import is one of the user of whom the fewest are carried out now, and of several such users
+the one whose last turn was longest ago. A turn ends at the first checkpoint at which another user has a better claim.
+"""
 
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -11,15 +15,36 @@ from shared import events, outbox
 from shared.clock import now
 from shared.db import Database
 
-TAKE = """
+DUE = "state IN ('queued', 'running') AND lease_until <= now()"
+IN_HAND = """
+    in_hand AS (
+        SELECT user_id, count(*) AS running FROM imports
+        WHERE state IN ('queued', 'running') AND lease_until > now() AND lease_id IS NOT NULL GROUP BY user_id
+    )
+"""
+"""How many imports of a user are carried out now. One that waits out a pause has no `lease_id`."""
+TAKE = f"""
+    WITH {IN_HAND}, claims AS (
+        SELECT due.user_id, coalesce(in_hand.running, 0) AS running,
+            (SELECT max(taken_at) FROM imports AS own WHERE own.user_id = due.user_id) AS last_turn
+        FROM (SELECT DISTINCT user_id FROM imports WHERE {DUE}) AS due LEFT JOIN in_hand USING (user_id)
+    )
     UPDATE imports SET state = 'running', lease_id = $1, lease_until = now() + $2 * interval '1 second',
-        started_at = coalesce(started_at, now())
+        started_at = coalesce(started_at, now()), taken_at = now()
     WHERE (user_id, id) = (
-        SELECT user_id, id FROM imports WHERE state IN ('queued', 'running') AND lease_until <= now()
-        ORDER BY lease_until LIMIT 1 FOR UPDATE SKIP LOCKED
+        SELECT imports.user_id, imports.id FROM imports JOIN claims USING (user_id) WHERE {DUE}
+        ORDER BY claims.running, claims.last_turn NULLS FIRST, user_id, id LIMIT 1 FOR UPDATE OF imports SKIP LOCKED
     )
     RETURNING *
-"""
+"""  # noqa: S608  constants
+IS_OVER = f"""
+    WITH {IN_HAND}
+    SELECT EXISTS (
+        SELECT FROM imports LEFT JOIN in_hand USING (user_id)
+        WHERE {DUE} AND coalesce(in_hand.running, 0) < (SELECT running FROM in_hand WHERE user_id = $1)
+    )
+"""  # noqa: S608  constants
+"""Whether a user waits of whom fewer imports are carried out than of this one."""
 CHECKPOINT = """
     UPDATE imports SET lease_until = now() + $4 * interval '1 second', next_offset = $5, next_line = $6, skipping = $7,
         rows_done = rows_done + $8, rows_repeated = rows_repeated + $9, rows_failed = rows_failed + $10,
@@ -78,13 +103,15 @@ class Lease:
     def __init__(self, db: Database, row: asyncpg.Record, lease_s: float) -> None:
         self.row = row
         """The import, as it is after the last step."""
+        self.is_over = False
+        """Whether another user has a better claim by now."""
         self._db = db
         self._lease_s = lease_s
         self._key = (row["user_id"], row["id"], row["lease_id"])
 
     @classmethod
     async def take(cls, db: Database, lease_s: float) -> "Lease | None":
-        """The import that has been due the longest; None when there is none."""
+        """An import of the user whose turn it is, the oldest that is due; None when there is none."""
         async with db.connection() as connection:
             row = await connection.fetchrow(TAKE, uuid4(), lease_s)
         return cls(db, row, lease_s) if row else None
@@ -104,7 +131,8 @@ class Lease:
             if errors := step.errors[: max(0, most_errors - row["errors_kept"])]:
                 columns = zip(*((it.line, it.field, it.reference, it.message) for it in errors), strict=True)
                 await connection.execute(KEEP_ERRORS, *self._key[:2], *columns)
-        self.row = row
+            is_over = await connection.fetchval(IS_OVER, row["user_id"])
+        self.row, self.is_over = row, is_over
 
     async def finish(self, state: str, error: str | None, keep_s: float) -> None:
         """The end, with its event. Raises `LeaseLost`."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from services.worker import sums
 from services.worker.job import Batching, Job, Policy
 from services.worker.rollups import fold
 from shared.db import Connection
@@ -23,18 +24,22 @@ ADD_TO_STATUSES = """
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
     ON CONFLICT (user_id, status) DO UPDATE SET orders = kept.orders + excluded.orders
 """
-ADD_TO_CURRENCIES = """
-    INSERT INTO user_currency_rollups AS kept (user_id, currency, orders, revenue)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
+_NEW, _ADDED = ", ".join(sums.parts("new.revenue")), ", ".join(sums.added("kept"))
+ADD_TO_CURRENCIES = f"""
+    INSERT INTO user_currency_rollups AS kept (user_id, currency, orders, revenue, revenue_beyond)
+    SELECT user_id, currency, orders, {_NEW}
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::numeric[]) AS new (user_id, currency, orders, revenue)
     ON CONFLICT (user_id, currency) DO UPDATE
-    SET orders = kept.orders + excluded.orders, revenue = kept.revenue + excluded.revenue
-"""
-ADD_TO_DAYS = """
-    INSERT INTO daily_rollups AS kept (user_id, day, currency, orders, revenue)
-    SELECT * FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::bigint[])
+    SET orders = kept.orders + excluded.orders, (revenue, revenue_beyond) = ROW({_ADDED})
+"""  # noqa: S608  constants
+ADD_TO_DAYS = f"""
+    INSERT INTO daily_rollups AS kept (user_id, day, currency, orders, revenue, revenue_beyond)
+    SELECT user_id, day, currency, orders, {_NEW}
+    FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::numeric[])
+        AS new (user_id, day, currency, orders, revenue)
     ON CONFLICT (user_id, day, currency) DO UPDATE
-    SET orders = kept.orders + excluded.orders, revenue = kept.revenue + excluded.revenue
-"""
+    SET orders = kept.orders + excluded.orders, (revenue, revenue_beyond) = ROW({_ADDED})
+"""  # noqa: S608  constants
 
 
 async def add(connection: Connection, envelopes: Sequence[Envelope]) -> None:

@@ -1,5 +1,8 @@
 """The HTTP client of webhooks: connects to nothing but addresses that it has resolved and checked itself.
 
+The status decides a call. What follows it is read for a moment, and thrown away: whether it comes, stops or never ends
+changes nothing. What a receiver may send at all is bounded (`metered.py`), so that none keeps the process busy.
+
 There is no second resolution between the check and the connection, so a name that changes meanwhile gains nothing;
 the certificate is still verified against the name. No redirect is followed, no proxy of the environment used, no
 cookie kept, and no connection: each call resolves and checks anew.
@@ -9,17 +12,22 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import httpcore
 from httpcore import SOCKET_OPTION, AsyncNetworkBackend, AsyncNetworkStream
 
 from services.worker.webhooks.address import AddressPolicy, AddressRefused
+from services.worker.webhooks.metered import AnswerTooLong, MeteredNetwork
 from services.worker.webhooks.resolver import Resolve, Unresolved
 from services.worker.webhooks.target import Target
 
 MAX_ADDRESSES = 4
+HEAD_BYTES = 16 * 1024
+"""All that a receiver may send before the body of its answer: interim responses, the final head, the framing."""
+DISCARD_S = 2.0
+"""How long the body of an answer is read."""
 FAILED = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
 
 
@@ -92,44 +100,54 @@ class Client:
             ssl_context=tls or ssl.create_default_context(),
             max_connections=None,
             max_keepalive_connections=0,
-            network_backend=network,
+            network_backend=MeteredNetwork(network, HEAD_BYTES + limits.answer_bytes),
         ) as pool:
             yield cls(pool, limits)
 
     async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Raises `CallFailed`."""
-        began = time.monotonic()
-        try:
-            async with asyncio.timeout(self._limits.total_s):
-                return await self._post(target, headers, body)
-        except (TimeoutError, httpcore.TimeoutException):
-            raise CallFailed(f"no answer after {time.monotonic() - began:.1f} s") from None
-        except (AddressRefused, Unresolved) as refused:
-            raise CallFailed(str(refused)) from None
-        except FAILED as failed:
-            raise CallFailed(_said(failed)) from None
+        """Raises `CallFailed` when no final status comes."""
+        deadline = asyncio.get_running_loop().time() + self._limits.total_s
+        async with AsyncExitStack() as stack:
+            response = await self._head(stack, self._request(target, headers, body), deadline)
+            await self._discard(response, deadline)
+        fields = {name.lower(): value for name, value in response.headers}
+        retry_after = fields.get(b"retry-after")
+        return Answer(response.status, retry_after.decode("latin-1") if retry_after else None)
 
-    async def _post(self, target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
+    def _request(self, target: Target, headers: Mapping[str, str], body: bytes) -> httpcore.Request:
         url = httpcore.URL(
             scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
         )
         patience = {"connect": self._limits.connect_s, "read": self._limits.read_s, "write": self._limits.read_s}
         sent = {"Host": target.authority, "Content-Length": str(len(body)), "Connection": "close"} | dict(headers)
-        async with self._pool.stream(
-            "POST", url, headers=list(sent.items()), content=body, extensions={"timeout": patience}
-        ) as response:
-            await self._discard(response)
-            fields = {name.lower(): value for name, value in response.headers}
-            retry_after = fields.get(b"retry-after")
-            return Answer(response.status, retry_after.decode("latin-1") if retry_after else None)
+        return httpcore.Request("POST", url, headers=list(sent.items()), content=body, extensions={"timeout": patience})
 
-    async def _discard(self, response: httpcore.Response) -> None:
-        """So that a receiver that writes a little is not cut off."""
+    async def _head(self, stack: AsyncExitStack, request: httpcore.Request, deadline: float) -> httpcore.Response:
+        """Once the final status has come; the stack closes the response. Raises `CallFailed`."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout_at(deadline):
+                response = await self._pool.handle_async_request(request)
+        except (TimeoutError, httpcore.TimeoutException):
+            raise CallFailed(f"no answer after {time.monotonic() - began:.1f} s") from None
+        except (AddressRefused, Unresolved) as refused:
+            raise CallFailed(str(refused)) from None
+        except AnswerTooLong:
+            raise CallFailed("too much was sent before the status of the answer") from None
+        except FAILED as failed:
+            raise CallFailed(_said(failed)) from None
+        stack.push_async_callback(response.aclose)
+        return response
+
+    async def _discard(self, response: httpcore.Response, deadline: float) -> None:
+        """So that a receiver that writes a little is not cut off. How the body ends does not matter."""
         left = self._limits.answer_bytes
-        async for chunk in response.aiter_stream():
-            left -= len(chunk)
-            if left <= 0:
-                return
+        with suppress(TimeoutError, httpcore.TimeoutException, *FAILED):
+            async with asyncio.timeout_at(min(deadline, asyncio.get_running_loop().time() + DISCARD_S)):
+                async for chunk in response.aiter_stream():
+                    left -= len(chunk)
+                    if left <= 0:
+                        return
 
 
 def _said(failed: Exception) -> str:

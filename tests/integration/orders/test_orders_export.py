@@ -2,6 +2,7 @@
 
 import asyncio
 import tracemalloc
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from shared.export import Exports, ExportsBusy
 from shared.ids import new_id
 from shared.takeout import PATH
 from tests.support.orders import Visitor
+from tests.support.served import listening
+from tests.support.slow_reader import asking, rest_of
+from tests.support.waiting import eventually
 
 MANY = """
     INSERT INTO orders (user_id, id, status, currency, total, item_count, mail, created_at, updated_at)
@@ -54,18 +58,35 @@ async def test_memory_does_not_grow_with_it(db: Database) -> None:
     assert peaks[1] < peaks[0] + 1024 * 1024
 
 
-async def test_so_many_at_once_and_one_a_user(db: Database) -> None:
+async def test_so_many_at_once_and_one_a_user() -> None:
     """More are told to come again; one that is given up makes room."""
-    exports = Exports(PARTS)
-    first, user_id = exports.chunks(db, new_id()), new_id()
-    second = exports.chunks(db, user_id)
-    await asyncio.gather(anext(first), anext(second))
-    with pytest.raises(ExportsBusy):
-        await anext(exports.chunks(db, new_id()))
-    await first.aclose()
-    with pytest.raises(ExportsBusy):
-        await anext(exports.chunks(db, user_id))
-    third = exports.chunks(db, new_id())
-    assert await anext(third) == "{"
-    await third.aclose()
-    await second.aclose()
+    exports, user_id = Exports(PARTS), new_id()
+    async with exports.place(user_id):
+        async with exports.place(new_id()):
+            with pytest.raises(ExportsBusy):
+                await exports.place(new_id()).__aenter__()
+        with pytest.raises(ExportsBusy):
+            await exports.place(user_id).__aenter__()
+        async with exports.place(new_id()):
+            pass
+
+
+async def test_clients_that_are_slow_keep_nobody_from_theirs(app: FastAPI, db: Database) -> None:
+    """A third account gets the place of one that takes nothing, whose response is broken off."""
+    slow, quick = [Visitor(app), Visitor(app)], Visitor(app)
+    async with db.connection() as connection:
+        for visitor in slow:
+            await connection.execute(MANY, visitor.user_id, 50_000)
+    async with listening(app) as port, AsyncExitStack() as stack:
+        readers = []
+        for visitor in slow:
+            headers = {"X-User-Id": str(visitor.user_id), "X-User-Role": "user", "Authorization": visitor.bearer}
+            readers.append(await stack.enter_async_context(asking(port, PATH, headers)))
+            assert (await readers[-1].readline()).startswith(b"HTTP/1.1 200")
+
+        async def served() -> bool:
+            return (await quick.get(PATH)).status_code == 200
+
+        await eventually(served)  # a busy machine may take a while to fill the buffers of the slow clients
+        rests = await asyncio.gather(*map(rest_of, readers))
+        assert sorted(rest.endswith(b"0\r\n\r\n") for rest in rests) == [False, True]

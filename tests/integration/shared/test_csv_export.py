@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,7 +22,7 @@ from tests.support.backends.databases import NewDatabase
 from tests.support.served import listening
 from tests.support.waiting import eventually
 
-USER = uuid4()
+USER, OTHER = uuid4(), uuid4()
 KIND = "rows"
 ENDLESS = (
     "SELECT generate_series(1, 100000000) AS n, repeat('x', 100) AS text"  # not in FROM, where it is gathered first
@@ -153,14 +153,33 @@ async def test_a_download_has_an_end(database_url: str) -> None:
         await until_no_query_runs(database_url)
 
 
+@pytest.mark.parametrize(
+    "accounts", [[USER] * 4, [USER, USER, OTHER, OTHER], [UUID(int=n) for n in range(4)]], ids=["one", "two", "four"]
+)
+async def test_slow_clients_keep_nobody_from_a_download(database_url: str, accounts: list[UUID]) -> None:
+    """Whether one account, two or four of them hold all places: one of theirs is broken off for each that comes."""
+    async with serving(database_url, ENDLESS, downloads=4, downloads_per_user=4) as http, AsyncExitStack() as stack:
+        http.headers["Accept-Encoding"] = "identity"  # compressed it takes long until the client's buffers are full
+        theirs = [await stack.enter_async_context(http.stream("GET", f"/{account}")) for account in accounts]
+        assert [answer.status_code for answer in theirs] == [200] * 4
+
+        async def served() -> bool:
+            async with http.stream("GET", f"/{uuid4()}") as answer:
+                return answer.status_code == 200
+
+        for _ in range(2):
+            await eventually(served)  # a busy machine may take a while to fill the buffers of the slow clients
+
+
 async def test_downloads_are_limited_for_all_and_for_each(database_url: str) -> None:
-    """429 for one user's third, 503 when there are too many altogether, both with Retry-After; then they go on."""
-    async with serving(database_url, ENDLESS, downloads=3, downloads_per_user=2) as http:
-        others = uuid4(), uuid4()
+    """429 for one user's third, 503 when all places are of accounts that hold no more, both with Retry-After; then they
+    go on."""
+    async with serving(database_url, ENDLESS, downloads=2, downloads_per_user=2) as http:
+        async with http.stream("GET", f"/{USER}"), http.stream("GET", f"/{OTHER}"):
+            busy = await http.get(f"/{USER}")
+        await until_no_query_runs(database_url)
         async with http.stream("GET", f"/{USER}"), http.stream("GET", f"/{USER}"):
             refused = await http.get(f"/{USER}")
-            async with http.stream("GET", f"/{others[0]}"):
-                busy = await http.get(f"/{others[1]}")
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_downloads")
         assert (busy.status_code, busy.json()["code"]) == (503, "downloads_busy")
         assert "Retry-After" in refused.headers

@@ -255,7 +255,10 @@ async def test_a_receiver_that_does_not_speak_http(hooks: Hooks, receiver: Recei
     webhook = await hooks.create(receiver.url())
     await hooks.world.publish(created(hooks.user_id))
     failed = await hooks.until_failed_once(webhook["id"])
-    assert failed["error"] == "the connection was closed, or what came was not HTTP"
+    assert failed["error"] in (
+        "the connection was closed, or what came was not HTTP",
+        "too much was sent before the status of the answer",
+    )
 
 
 async def test_a_changed_url(hooks: Hooks, receiver: Receiver) -> None:
