@@ -145,16 +145,11 @@ class Relay:
         )
 
     async def measure(self) -> None:
-        """Until cancelled: keep the gauges current, above all while the broker is away and the outbox grows."""
-        while True:
-            try:
-                async with self._db.connection() as connection:
-                    [(waiting, oldest)] = await connection.fetch(MEASURE)
-                WAITING.set(waiting)
-                OLDEST.set(float(oldest))
-            except UNAVAILABLE as down:
-                log.warning("outbox cannot be measured", error=repr(down))
-            await asyncio.sleep(self.MEASURE_S)
+        """Set the gauges; they count above all while the broker is away and the outbox grows."""
+        async with self._db.connection() as connection:
+            [(waiting, oldest)] = await connection.fetch(MEASURE)
+        WAITING.set(waiting)
+        OLDEST.set(float(oldest))
 
     async def _wait(self, wakeup: asyncio.Event) -> None:
         with suppress(TimeoutError):

@@ -92,6 +92,8 @@ async def declare(channel: AbstractChannel) -> AbstractExchange:
             for key in queue.routing_keys:
                 await declared.bind(exchange, key)
     except ChannelPreconditionFailed as refused:
+        if "inequivalent" not in str(refused):  # a queue that has no leader now is refused so, too
+            raise
         raise TopologyMismatch(f"the broker refuses the topology: {refused}") from refused
     return exchange
 

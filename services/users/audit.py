@@ -1,6 +1,5 @@
 """The audit: who did what to whom, when, from where. It is written in the transaction of what it tells of."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -71,11 +70,9 @@ async def forget_addresses(session: AsyncSession, user_id: UUID) -> None:
 
 
 async def expire(db: Database, keep_s: int) -> None:
-    """Delete what is older than that, now and again, until cancelled."""
-    while True:
-        while await _expire_some(db, keep_s) == EXPIRED_AT_ONCE:
-            pass
-        await asyncio.sleep(EXPIRY_EVERY_S)
+    """Delete what is older than that."""
+    while await _expire_some(db, keep_s) == EXPIRED_AT_ONCE:
+        pass
 
 
 async def _expire_some(db: Database, keep_s: int) -> int:

@@ -47,7 +47,8 @@ class Importer:
         self._wakeup.set()
 
     async def run(self) -> None:
-        """Until cancelled; what is under way then stops at its next checkpoint."""
+        """Until cancelled; what is under way then stops at its next checkpoint. Raises when the database is away."""
+        self._stopping.clear()
         try:
             while True:
                 self._wakeup.clear()
@@ -61,18 +62,13 @@ class Importer:
             raise
 
     async def _take_all(self) -> None:
-        try:
-            while len(self._under_way) < self._settings.import_concurrency:
-                lease = await Lease.take(self._db, self._settings.import_lease_s)
-                if lease is None:
-                    return
-                task = asyncio.create_task(self._carry_out(lease))
-                self._under_way.add(task)
-                task.add_done_callback(self._ended)
-        except Exception as error:
-            if not is_outage(error):
-                raise
-            log.warning("imports cannot be looked for", error=repr(error))
+        while len(self._under_way) < self._settings.import_concurrency:
+            lease = await Lease.take(self._db, self._settings.import_lease_s)
+            if lease is None:
+                return
+            task = asyncio.create_task(self._carry_out(lease))
+            self._under_way.add(task)
+            task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

@@ -210,7 +210,7 @@ async def test_an_event_without_a_queue_waits_for_one(
         await eventually(lambda: _succeeds(relay.check))
         recipients = await channel.get_queue("worker.recipients")
         await recipients.unbind(topology.EVENTS, "user.deleted")
-        measuring.start("gauges", relay.measure)
+        measuring.every(relay.MEASURE_S, "gauges", relay.measure)
         added = await _add(db, user_id)
         await eventually(lambda: _is(lambda: _metric("outbox_returned_total") >= returned + 2))
         await eventually(lambda: _is(lambda: _metric("outbox_waiting") == 1))
