@@ -56,7 +56,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Relay, "MEASURE_S", 0.05)
     monkeypatch.setattr(Relay, "RECONNECT_S", 0.05)
     monkeypatch.setattr("services.worker.gauges.EVERY_S", 0.05)
-    monkeypatch.setattr(Relay, "CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("shared.publisher.CONNECT_TIMEOUT_S", 1.0)
     monkeypatch.setattr("services.worker.broker.CONNECT_TIMEOUT_S", 1.0)
 
 
