@@ -189,6 +189,11 @@ class Database:
             await connection.execute("SELECT 1")
 
 
+async def clock(session: AsyncSession) -> datetime:
+    """The database's time, which all processes share: ages are told by it. It stands still in a transaction."""
+    return (await session.execute(sa.select(sa.func.now()))).scalar_one()
+
+
 async def _close(pool: Pool) -> None:
     """In good order, unless the server does not answer or a connection is not given back."""
     with suppress(TimeoutError):  # it terminates its connections when it is cancelled
