@@ -87,7 +87,8 @@ async def working(app: FastAPI, settings: Settings, internet: Internet) -> Async
             app.state.uploads = Uploads(db, storage, settings.import_max_bytes, settings.import_per_user_limit)
             app.state.exporter = Exporter(settings)
             app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
-            app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check, "background": background.check}
+            app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check}
+            app.state.checks.useful |= {"outbox": relay.check, "background": background.check}
             yield
 
 
