@@ -1,20 +1,26 @@
 """Each service with a wrong clock, while those of the databases, of RabbitMQ and of all others are right."""
 
+import time
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import httpx
+import jwt
 import pytest
 
 from shared import events, outbox
 from shared.clock import now
+from shared.identity import GATEWAY
 from shared.ids import new_id
+from shared.tokens import SERVICE_AUDIENCE
 from tests.support.clocks import needs_faketime, shifted
 from tests.support.services.description import Service
 from tests.support.services.every import each
 from tests.support.services.process import service_process
+from tests.support.services.users import USERS
 from tests.support.waiting import eventually
 
 DAY_S = 86_400
@@ -73,3 +79,27 @@ async def test_a_wrong_clock_deletes_nothing_and_loses_no_event(
             await eventually(partial(is_swept, connection, left, old), 120)
             assert {one[0] for one in await connection.fetch(left)} >= set(young)
     await connection.close()
+
+
+@needs_faketime
+@offsets
+@pytest.mark.parametrize("service", [USERS], ids=str)
+async def test_a_wrong_clock_ends_no_session(
+    service: Service, offset_s: int, database_url: str, vhost_url: str, tmp_path: Path
+) -> None:
+    """A refresh token of another process is good here, and its successor there."""
+    async with service.running(database_url) as app:
+        somebody = await service.settle(app)
+        secret = app.state.settings.internal_token_secret.get_secret_value()
+        then = int(time.time()) + offset_s
+        claims = {"iss": GATEWAY, "aud": SERVICE_AUDIENCE, "iat": then - 10, "exp": then + 110}
+        headers = {"Authorization": f"Bearer {jwt.encode(claims, secret, algorithm='HS256')}"}
+        async with (
+            service_process(service, database_url, vhost_url, tmp_path / "log", shifted(offset_s)) as url,
+            httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as wrong,
+        ):
+            given = {"refresh_token": somebody.has["refresh_token"]}
+            answer = await wrong.post("/v1/tokens/refresh", json=given)
+            assert answer.status_code == 200, answer.text
+        given = {"refresh_token": answer.json()["refresh_token"]}
+        assert (await somebody.post("/v1/tokens/refresh", json=given)).status_code == 200
