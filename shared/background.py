@@ -12,11 +12,9 @@ from prometheus_client import Counter
 from shared.logs import get_logger
 from shared.restarts import Failures, RestartPolicy
 
-RESTARTS = Counter("background_restarts_total", "Background tasks that failed and began again.", ["task"])
+RESTARTS = Counter("background_restarts_total", "Background tasks that failed and started again.", ["task"])
 
 Work = Callable[[], Coroutine[Any, Any, None]]
-
-RESTART = RestartPolicy()
 
 log = get_logger(__name__)
 
@@ -41,11 +39,11 @@ async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 class Permanent(Exception):
-    """What trying again does not mend. A background task that raises it stops the process at once."""
+    """An error that no repetition mends. A background task that raises it stops the process at once."""
 
 
-class TaskPaused(Exception):
-    """A background task has failed, and waits to begin again."""
+class TaskFailing(Exception):
+    """A background task has failed, and has not recovered yet."""
 
 
 async def until(end: Coroutine[Any, Any, None], work: Coroutine[Any, Any, None]) -> None:
@@ -62,54 +60,91 @@ async def until(end: Coroutine[Any, Any, None], work: Coroutine[Any, Any, None])
 
 
 class Background:
-    """Background tasks of one process. One that fails begins again, after a growing pause. One that fails too
-    often, or by `Permanent`, stops the process: it is started anew from outside, in a known state, instead of living on
-    half alive. `failure` keeps that exception."""
+    """Background tasks of one process. One that fails starts again, after a growing pause, for as long as it takes: an
+    outage of any length of anything that a task needs costs nothing but the task's work. Only `Permanent` stops the
+    process; `failure` keeps that exception."""
 
     CANCEL_AGAIN_S = 1.0
+    POLICY = RestartPolicy()
 
-    def __init__(self, on_failure: Callable[[], None] = stop_process, policy: RestartPolicy = RESTART) -> None:
+    def __init__(self, on_failure: Callable[[], None] = stop_process, policy: RestartPolicy | None = None) -> None:
         self._on_failure = on_failure
-        self._policy = policy
+        self._policy = policy or self.POLICY
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._paused: dict[str, str] = {}
+        self._failing: dict[str, str] = {}
         self.failure: BaseException | None = None
 
     def start(self, name: str, work: Work) -> asyncio.Task[None]:
-        """Run what `work` makes, until it ends or the block is left; `work` is called again after a failure."""
-        task = asyncio.create_task(self._keep_up(name, work), name=name)
+        """Run what `work` makes, until it ends or the block is left; `work` is called again after a failure.
+
+        Such a task tells nobody how it does: it has recovered once it has run for `settled_s`.
+        """
+        loop, failures = asyncio.get_running_loop(), Failures(self._policy)
+
+        async def settling() -> None:
+            settled = loop.call_later(self._policy.settled_s, self._recovered, name, failures)
+            try:
+                await work()
+            finally:
+                settled.cancel()
+
+        return self._supervise(name, settling, failures)
+
+    def every(self, seconds: float, name: str, work: Work) -> asyncio.Task[None]:
+        """Do the work at once, and again so many seconds after it was done, until the block is left.
+
+        A failed attempt is repeated after a growing pause. The task has recovered when an attempt succeeds.
+        """
+        failures = Failures(self._policy)
+
+        async def rounds() -> None:
+            while True:
+                await work()
+                self._recovered(name, failures)
+                await asyncio.sleep(seconds)
+
+        return self._supervise(name, rounds, failures)
+
+    async def check(self) -> None:
+        """For readiness: raises while a task has failed and not yet recovered."""
+        if self._failing:
+            failing = self._failing.items()
+            raise TaskFailing("; ".join(f"{name} failed, and is repeated: {error}" for name, error in failing))
+
+    def _supervise(self, name: str, work: Work, failures: Failures) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._keep_up(name, work, failures), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    async def check(self) -> None:
-        """For readiness: raises while a task waits to begin again."""
-        if self._paused:
-            raise TaskPaused("; ".join(f"{name} begins again after {error}" for name, error in self._paused.items()))
-
-    async def _keep_up(self, name: str, work: Work) -> None:
-        failures = Failures(self._policy)
+    async def _keep_up(self, name: str, work: Work, failures: Failures) -> None:
         while True:
             try:
                 await work()
             except Permanent:
                 raise
-            except Exception as error:
-                pause_s = failures.pause_s(asyncio.get_running_loop().time())
-                if pause_s is None:
-                    raise
-                log.exception("background task failed; it begins again", task=name, pause_s=round(pause_s, 1))
-                RESTARTS.labels(name).inc()
-                self._paused[name] = repr(error)
+            except (Exception, asyncio.CancelledError) as error:
+                if _is_cancelled():
+                    raise asyncio.CancelledError from error
+                self._failed(name, error, first=not failures.count)
             else:
+                self._recovered(name, failures)
                 return
-            try:
-                await asyncio.sleep(pause_s)
-            finally:
-                del self._paused[name]
+            await asyncio.sleep(failures.pause_s())
+
+    def _failed(self, name: str, error: BaseException, *, first: bool) -> None:
+        RESTARTS.labels(name).inc()
+        self._failing[name] = repr(error)
+        log.warning("background task failed; it starts again", task=name, error=repr(error), exc_info=first)
+
+    def _recovered(self, name: str, failures: Failures) -> None:
+        failures.reset()
+        if self._failing.pop(name, None):
+            log.info("background task has recovered", task=name)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
+        self._failing.pop(task.get_name(), None)
         if task.cancelled() or (error := task.exception()) is None:
             return
         self.failure = self.failure or error
@@ -127,3 +162,10 @@ class Background:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=self.CANCEL_AGAIN_S)
+
+
+def _is_cancelled() -> bool:
+    """Whether the end of this task was asked for. A library may raise `CancelledError` for a connection that it lost:
+    that is a failure, and not the end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -172,7 +172,9 @@ class Database:
     @asynccontextmanager
     async def listening(self, channel: str, told: Callable[..., None]) -> AsyncIterator[asyncpg.Connection]:
         """A connection of its own, by which `told` is called for every notification, and when it is lost."""
-        connection = await primary.connect(self._listen_url, timeout=CONNECT_TIMEOUT_S)
+        connection = await primary.connect(
+            self._listen_url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+        )
         try:
             connection.add_termination_listener(told)
             await connection.add_listener(channel, told)
@@ -185,6 +187,11 @@ class Database:
         """Raises when the database does not answer."""
         async with self.connection() as connection:
             await connection.execute("SELECT 1")
+
+
+async def clock(session: AsyncSession) -> datetime:
+    """The database's time, which all processes share: ages are told by it. It stands still in a transaction."""
+    return (await session.execute(sa.select(sa.func.now()))).scalar_one()
 
 
 async def _close(pool: Pool) -> None:

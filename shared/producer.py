@@ -25,7 +25,7 @@ async def running(app: FastAPI, service: str, settings: ProducerSettings) -> Asy
     async with Database.open(settings) as db, Background() as background:
         relay = Relay(db, settings.rabbitmq_url, service)
         background.start("relay", relay.run)
-        background.start("outbox gauges", relay.measure)
+        background.every(relay.MEASURE_S, "outbox gauges", relay.measure)
         app.state.db = db
         app.state.background = background
         app.state.checks.needed["postgres"] = db.ping

@@ -79,6 +79,11 @@ class JobQueue:
 QUEUES = {job: JobQueue(job) for job in JOBS}
 
 
+def receivers_of(event_type: str) -> list[JobQueue]:
+    """The queues that are to have an event of this type."""
+    return [queue for queue in QUEUES.values() if event_type in queue.routing_keys]
+
+
 async def declare(channel: AbstractChannel) -> AbstractExchange:
     """Declare all of it, idempotently; returns the exchange `events`. Raises `TopologyMismatch`."""
     try:
@@ -92,6 +97,8 @@ async def declare(channel: AbstractChannel) -> AbstractExchange:
             for key in queue.routing_keys:
                 await declared.bind(exchange, key)
     except ChannelPreconditionFailed as refused:
+        if "inequivalent" not in str(refused):  # a queue that has no leader now is refused so, too
+            raise
         raise TopologyMismatch(f"the broker refuses the topology: {refused}") from refused
     return exchange
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 from pyqwest import Transport
@@ -36,6 +37,8 @@ from services.gateway.trail import Trail
 from services.gateway.upstream import Upstream, http_transport
 from shared.background import Background
 from shared.tokens import ServiceTokens
+
+PROBE, PROBE_KEPT_S = "readiness", 60
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,8 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         stack.callback(gateway.fetcher.close)
         app.state.gateway = gateway
         app.state.checks.needed["jwks"] = gateway.keys.check
-        app.state.checks.useful["redis"] = redis.ping
+        app.state.checks.useful["redis"] = partial(check_writable, redis)
+        app.state.checks.useful["revocations"] = gateway.revocations.check
         app.state.checks.useful["limits"] = gateway.limits.counts.check
         app.state.checks.useful["rabbitmq"] = gateway.feed.check
         metrics.CACHE_BYTES.set_function(lambda: gateway.cache.bytes)
@@ -162,6 +166,11 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         background.start("sessions of streams", gateway.streams.watch_sessions)
         app.state.stopping.append(gateway.streams.stop)
         yield gateway
+
+
+async def check_writable(redis: Redis) -> None:
+    """Raises what Redis raises. One that is full, or a replica, still answers PING."""
+    await redis.set(PROBE, b"", ex=PROBE_KEPT_S)
 
 
 def redis_client(settings: Settings) -> Redis:

@@ -34,6 +34,10 @@ Entry = tuple[bytes, Mapping[bytes, bytes]]
 OnUserGone = Callable[[UUID], Awaitable[None]]
 
 
+class NotHeard(Exception):
+    """A token that another gateway has revoked is accepted here."""
+
+
 class Revocations:
     """Kept here as long as a revoked token could still be valid; told to all others through Redis."""
 
@@ -46,6 +50,8 @@ class Revocations:
         """Ids of sessions and users, and when each can be forgotten."""
         self._on_user_gone: list[OnUserGone] = []
         self._more = asyncio.Event()
+        self._deaf: str | None = None
+        """Why the revocations of other gateways cannot be read now."""
 
     def on_user_gone(self, told: OnUserGone) -> None:
         """Have `told` called with each user whose tokens another gateway has ended."""
@@ -58,6 +64,12 @@ class Revocations:
 
     def knows_user(self, user_id: UUID) -> bool:
         return user_id in self._revoked
+
+    async def check(self) -> None:
+        """For readiness: raises while revocations can neither be told to other gateways nor heard from them."""
+        if self._deaf:
+            raise NotHeard(f"revocations of other gateways cannot be read: {self._deaf}")
+        await self._redis.xlen(STREAM)  # a key of another type takes none
 
     async def end_session(self, session_id: UUID | None) -> None:
         await self._revoke(session_id, "session")
@@ -84,10 +96,11 @@ class Revocations:
         while True:
             try:
                 after = await self._read(after)
+                self._deaf = None
             except (RedisError, OSError, TimeoutError) as failure:
                 metrics.REVOCATION_FAILURES.labels("read").inc()
                 log.warning("revocations of other gateways cannot be heard of", reason=repr(failure))
-                after = _earlier(after)
+                after, self._deaf = _earlier(after), repr(failure)
                 await asyncio.sleep(self._write_timeout_s)
 
     async def _read(self, after: str) -> str:

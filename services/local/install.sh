@@ -106,7 +106,13 @@ install_rabbitmq() {
 
 docker_answers() { have docker && docker info > /dev/null 2>&1; }
 
+install_faketime() { # for the tests of wrong clocks, which are skipped without it
+  if ls /usr/lib/*/faketime/libfaketimeMT.so.1 > /dev/null 2>&1; then return 0; fi
+  if have apt-get && may_be_root; then apt_install faketime || say "Without faketime the tests of wrong clocks are skipped"; fi
+}
+
 install_servers() {
+  install_faketime
   if rabbitmq_is_there || [ "${TEST_BACKENDS:-}" = docker ]; then return 0; fi
   if ! may_be_root && [ "${TEST_BACKENDS:-}" != local ] && docker_answers; then return 0; fi
   install_rabbitmq

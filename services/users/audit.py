@@ -1,8 +1,8 @@
 """The audit: who did what to whom, when, from where. It is written in the transaction of what it tells of."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.users.models import AuditRow
 from shared import telemetry
-from shared.clock import now
-from shared.db import Database
+from shared.db import Database, clock
 from shared.identity import client_address
 from shared.ids import new_id
+from shared.sweeps import sweep
 from shared.tokens import Role
 
 SIGNED_IN, SIGN_IN_FAILED, SIGNED_OUT = "signed_in", "sign_in_failed", "signed_out"
@@ -21,7 +21,6 @@ TOKEN_REUSED = "refresh_token_reused"  # noqa: S105  an action
 PASSWORD_CHANGED, EMAIL_CHANGED = "password_changed", "email_changed"
 ROLE_CHANGED, ACCOUNT_DELETED = "role_changed", "account_deleted"
 EXPIRY_EVERY_S = 3600
-EXPIRED_AT_ONCE = 1000
 
 
 async def record(
@@ -44,7 +43,7 @@ async def record(
             detail=detail,
             address=client_address.get(),
             request_id=telemetry.current_request_id.get(),
-            created_at=now(),
+            created_at=sa.func.now(),
         )
     )
     await session.flush()
@@ -71,18 +70,17 @@ async def forget_addresses(session: AsyncSession, user_id: UUID) -> None:
 
 
 async def expire(db: Database, keep_s: int) -> None:
-    """Delete what is older than that, now and again, until cancelled."""
-    while True:
-        while await _expire_some(db, keep_s) == EXPIRED_AT_ONCE:
-            pass
-        await asyncio.sleep(EXPIRY_EVERY_S)
+    """Delete what is older than that."""
+    await sweep(db, AuditRow.__tablename__, partial(expire_some, db, keep_s))
 
 
-async def _expire_some(db: Database, keep_s: int) -> int:
-    oldest = new_id(now() - timedelta(seconds=keep_s))
+async def expire_some(db: Database, keep_s: int, limit: int) -> int:
+    """The oldest; returns how many. Ids are in the order of their process' clocks: they only lead to old entries."""
     async with db.begin() as session:
         await _allow_ending(session)
-        found = (await session.scalars(sa.select(AuditRow.id).where(AuditRow.id < oldest).limit(EXPIRED_AT_ONCE))).all()
+        oldest = await clock(session) - timedelta(seconds=keep_s)
+        is_old = sa.and_(AuditRow.id < new_id(oldest), AuditRow.created_at < oldest)
+        found = (await session.scalars(sa.select(AuditRow.id).where(is_old).limit(limit))).all()
         await session.execute(sa.delete(AuditRow).where(AuditRow.id.in_(found)))
     return len(found)
 

@@ -9,8 +9,7 @@ from services.users.passwords import Passwords
 from services.users.repository import UserRepository
 from services.users.schemas import PasswordGrant, TokenPair
 from services.users.sessions import Lifetimes, Refresh
-from shared.clock import now
-from shared.db import Database
+from shared.db import Database, clock
 from shared.identity import Caller
 from shared.tokens import UserTokens
 
@@ -41,7 +40,7 @@ class Logins:
             if user is None or user.password_hash != verified.password_hash:
                 raise InvalidCredentials("The password was changed meanwhile")
             user.password_hash = renewed_hash or user.password_hash
-            refresh = await sessions.begin(session, user.id, self._lifetimes, now())
+            refresh = await sessions.begin(session, user.id, self._lifetimes, await clock(session))
             await audit.record(session, audit.SIGNED_IN, actor=user.id, role=user.role, subject=user.id)
         return self._pair(user, refresh)
 

@@ -44,8 +44,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 app.state.avatars = Avatars(db)
                 app.state.pictures = Pictures(settings)
                 app.state.logins = Logins(db, passwords, tokens, Lifetimes.of(settings))
-                app.state.background.start("audit expiry", partial(audit.expire, db, settings.audit_keep_s))
-                app.state.background.start("revocation expiry", partial(revocations.expire, db, tokens.ttl_s))
+                app.state.background.every(
+                    audit.EXPIRY_EVERY_S, "audit expiry", partial(audit.expire, db, settings.audit_keep_s)
+                )
+                app.state.background.every(
+                    revocations.EXPIRY_EVERY_S, "revocation expiry", partial(revocations.expire, db, tokens.ttl_s)
+                )
                 yield
 
     return web.create_app(

@@ -5,7 +5,6 @@ transaction's id. Transactions commit in another order than they begin, so a rea
 that was still open.
 """
 
-import asyncio
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,7 +17,7 @@ from shared.revocations import MAX_PAGE, Revocations
 
 MARGIN_S = 60
 """Rows outlive access tokens by this, as clocks differ."""
-EXPIRE_EVERY_S = 60
+EXPIRY_EVERY_S = 60
 
 READ = """
     SELECT user_id, ended_id, xact FROM revocations
@@ -62,8 +61,6 @@ async def read(db: Database, after: int, access_token_ttl_s: int) -> Revocations
 
 
 async def expire(db: Database, access_token_ttl_s: int) -> None:
-    """Delete what no access token can outlive, every minute, until cancelled."""
-    while True:
-        async with db.connection() as connection:
-            await connection.execute(EXPIRE, access_token_ttl_s + MARGIN_S)
-        await asyncio.sleep(EXPIRE_EVERY_S)
+    """Delete what no access token can outlive."""
+    async with db.connection() as connection:
+        await connection.execute(EXPIRE, access_token_ttl_s + MARGIN_S)

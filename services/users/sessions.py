@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.users import audit, revocations
 from services.users.models import LoginSession, RefreshToken
 from services.users.settings import Settings
-from shared.clock import now
 from shared.ids import new_id
 from shared.logs import get_logger
 from shared.tokens import b64url, b64url_decode
@@ -106,7 +105,8 @@ async def begin(session: AsyncSession, user_id: UUID, lifetimes: Lifetimes, at: 
 async def rotate(session: AsyncSession, given: Refresh, lifetimes: Lifetimes) -> Refresh | None:
     """The successor of a refresh token; None when it is not valid, whereupon its session may have been revoked."""
     login = await session.get(LoginSession, (given.user_id, given.session_id), with_for_update=True)
-    at = now()  # not earlier: the grace begins when the lock is there
+    # The database's clock, read after the lock was taken: the grace begins then.
+    at = (await session.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
     token = await _row(session, given) if login else None
     successor = given.successor(token.nonce) if token and token.nonce else None
     match judge(login, token, at, await _row(session, successor) if successor else None):

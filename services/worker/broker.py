@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aio_pika
@@ -33,9 +34,6 @@ Source = RabbitSubscriber | BatchConsumer
 async def connected(nodes: Nodes, reconnect_s: float) -> AsyncIterator[RabbitBroker]:
     """Connected, with the topology declared. Raises `LOST`, or `TopologyMismatch`."""
 
-    def turn(connection: Any, *_: object) -> None:
-        connection.url = nodes.next()  # where aio-pika will try to connect again
-
     broker = RabbitBroker(
         str(nodes.next()),
         timeout=CONNECT_TIMEOUT_S,
@@ -45,7 +43,7 @@ async def connected(nodes: Nodes, reconnect_s: float) -> AsyncIterator[RabbitBro
         apply_types=False,
         logger=None,
         graceful_timeout=None,
-        on_close=[turn],
+        on_close=[partial(_turn, nodes)],
     )
     try:
         async with asyncio.timeout(DECLARE_TIMEOUT_S):
@@ -54,6 +52,22 @@ async def connected(nodes: Nodes, reconnect_s: float) -> AsyncIterator[RabbitBro
         yield broker
     finally:
         await bounded(broker.stop())
+
+
+@asynccontextmanager
+async def publishing(nodes: Nodes, reconnect_s: float) -> AsyncIterator[AbstractRobustConnection]:
+    """A connection to publish by, which connects again by itself. Raises `LOST`."""
+    connection = await aio_pika.connect_robust(nodes.next(), timeout=CONNECT_TIMEOUT_S, reconnect_interval=reconnect_s)
+    connection.close_callbacks.add(partial(_turn, nodes))
+    try:
+        yield connection
+    finally:
+        await bounded(connection.close())
+
+
+def _turn(nodes: Nodes, connection: Any, *_: object) -> None:
+    """Where aio-pika will try to connect again."""
+    connection.url = nodes.next()
 
 
 def subscriber(broker: RabbitBroker, queue: str, prefetch: int, handler: Handler) -> RabbitSubscriber:

@@ -180,7 +180,8 @@ class Consumers:
         hold = Hold(self._ledger.probe, settings.requeue_pause_s, settings.hold_s)
         async with (
             broker.connected(self._nodes, settings.reconnect_s) as connection,
-            self._hints.sent_by(connection),
+            broker.publishing(self._nodes, settings.reconnect_s) as publishing,
+            self._hints.sent_by(publishing),
             Intake(self._ledger, hold, settings.shutdown_grace_s) as intake,
         ):
             consumers = [

@@ -7,14 +7,13 @@ sum.
 import asyncio
 
 import aio_pika
-import asyncpg
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from services.worker import metrics
 from shared import topology
 from shared.amqp import LOST, Nodes
-from shared.db import UNAVAILABLE, Database
+from shared.db import Database
 from shared.logs import get_logger
 
 log = get_logger(__name__)
@@ -22,7 +21,6 @@ log = get_logger(__name__)
 EVERY_S = 2.0
 TIMEOUT_S = 5.0
 QUEUES = (*(queue.name for queue in topology.QUEUES.values()), topology.DEAD_QUEUE)
-AWAY: tuple[type[Exception], ...] = (*UNAVAILABLE, asyncpg.PostgresError)
 MEASURE_RETRYING = """
     SELECT job, count(*) AS jobs, greatest(0, extract(epoch FROM now() - min(next_attempt_at)))::float8 AS overdue_s
     FROM jobs WHERE state = 'retrying' GROUP BY job
@@ -50,21 +48,19 @@ async def measure_queues(rabbitmq_url: str) -> None:
 
 
 async def measure_ledger(db: Database) -> None:
-    """Until cancelled."""
-    while True:
-        try:
-            async with db.connection() as connection:
-                rows = await connection.fetch(MEASURE_RETRYING)
-            found = {row["job"]: (row["jobs"], row["overdue_s"]) for row in rows}
-            for job in found.keys() | topology.JOBS.keys():
-                jobs, overdue_s = found.get(job, (0, 0.0))
-                metrics.RETRYING.labels(job).set(jobs)
-                metrics.OVERDUE.labels(job).set(overdue_s)
-        except AWAY as down:
-            metrics.RETRYING.clear()
-            metrics.OVERDUE.clear()
-            log.debug("the ledger cannot be measured", error=repr(down))
-        await asyncio.sleep(EVERY_S)
+    """Once."""
+    try:
+        async with db.connection() as connection:
+            rows = await connection.fetch(MEASURE_RETRYING)
+    except Exception:
+        metrics.RETRYING.clear()
+        metrics.OVERDUE.clear()
+        raise
+    found = {row["job"]: (row["jobs"], row["overdue_s"]) for row in rows}
+    for job in found.keys() | topology.JOBS.keys():
+        jobs, overdue_s = found.get(job, (0, 0.0))
+        metrics.RETRYING.labels(job).set(jobs)
+        metrics.OVERDUE.labels(job).set(overdue_s)
 
 
 async def _measure(connection: AbstractConnection, queue: str) -> None:

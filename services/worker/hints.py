@@ -9,7 +9,7 @@ from uuid import UUID
 import aiormq
 import msgspec
 from aio_pika import DeliveryMode
-from faststream.rabbit import RabbitBroker
+from aio_pika.abc import AbstractConnection
 from pamqp.commands import Basic
 
 from services.worker import metrics
@@ -43,13 +43,17 @@ class Hints:
         """How to send one; None while there is no broker."""
 
     @asynccontextmanager
-    async def sent_by(self, broker: RabbitBroker) -> AsyncIterator[None]:
-        """Within the block. By aiormq, which waits neither for a confirm nor for the socket: there may be a hint for
-        each event."""
-        channel = await (await broker.connect()).channel(publisher_confirms=False)
+    async def sent_by(self, connection: AbstractConnection) -> AsyncIterator[None]:
+        """Within the block, by a connection that consumes nothing: RabbitMQ reads nothing more of a connection that
+        publishes during a memory or disk alarm, no acknowledgement either.
+
+        By aiormq, which waits neither for a confirm nor for the socket: there may be a hint for each event.
+        """
+        channel = await connection.channel(publisher_confirms=False)
 
         async def publish(key: str, hint: bytes) -> None:
             underlay = cast("aiormq.Channel", await channel.get_underlay_channel())  # `wait` is not in its base
+            await underlay.connection.ready()  # not while publishers are blocked
             properties = Basic.Properties(content_type="application/json", delivery_mode=DeliveryMode.NOT_PERSISTENT)
             await underlay.basic_publish(
                 hint, exchange=topology.LIVE, routing_key=key, properties=properties, wait=False

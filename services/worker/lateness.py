@@ -8,7 +8,7 @@ from shared.events import Envelope
 
 
 def age_s(envelope: Envelope, now: datetime) -> float:
-    """Never below zero: the producer's clock may be ahead of ours."""
+    """Never below zero: clocks of two databases may differ. The time of an event is its row's in the outbox."""
     return max((now - envelope.time).total_seconds(), 0.0)
 
 

@@ -11,7 +11,9 @@ No transaction can hold an effect outside the database. A job that has one is le
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -24,7 +26,6 @@ from services.worker.external import Leased
 from services.worker.job import BatchEffect, Job
 from services.worker.statements import BURY, CLAIM, CLAIM_MANY, FAIL, PROBE, SUCCEED, TAKE_DUE, TAKE_ONE
 from shared import tracing
-from shared.clock import now
 from shared.db import Connection, Database
 from shared.events import Envelope
 from shared.logs import get_logger
@@ -48,7 +49,7 @@ OnDone = Callable[[Job, UUID], None]
 
 
 Refuse = Callable[[Job, Envelope], object]
-"""Raises why an event has come too late."""
+"""Raises why an event has come too late. Ages are told by the database's clock."""
 
 
 class _Taken(NamedTuple):
@@ -122,9 +123,9 @@ class Ledger:
             attempt: int = row["attempts"] + 1
             delivery = Delivery.kept(row["event_id"], row["headers"], row["payload"])
             # Without attempts it has been replayed: whoever did that knew how old it is.
-            refuse = self._refuse_expired if row["attempts"] else _refuse_nothing
+            refuse = _refuse_expired if row["attempts"] else _refuse_nothing
             with spans.of(job.name, delivery, attempt) as span:
-                step = await self._attempt(connection, job, delivery, attempt, refuse)
+                step = await self._attempt(connection, job, delivery, attempt, partial(refuse, at=row["at"]))
                 if isinstance(step, Outcome):
                     span.set({"dashboard.job.outcome": step})
             if step is Outcome.DONE:
@@ -168,9 +169,10 @@ class Ledger:
 
     async def _first_attempt(self, connection: Connection, job: Job, delivery: Delivery) -> Outcome | Leased:
         row = (job.name, delivery.event_id, delivery.user_id, delivery.event_type)
-        if not await connection.fetchval(CLAIM, *row):
+        at = await connection.fetchval(CLAIM, *row)
+        if at is None:
             return Outcome.DUPLICATE
-        return await self._attempt(connection, job, delivery, 1, self._refuse_new)
+        return await self._attempt(connection, job, delivery, 1, partial(self._refuse_new, at=at))
 
     async def _claim_many(self, connection: Connection, job: Job, deliveries: Sequence[Delivery]) -> list[Delivery]:
         """Those of the deliveries that are new. In the order of their ids, so that two workers cannot deadlock."""
@@ -183,8 +185,9 @@ class Ledger:
     async def _wanted(self, connection: Connection, job: Job, new: Sequence[Delivery]) -> list[Envelope]:
         """The events without those of deleted users. Raises when one has come too late."""
         envelopes = [delivery.envelope for delivery in new]
+        at = await connection.fetchval("SELECT now()")
         for envelope in envelopes:
-            self._refuse_new(job, envelope)
+            self._refuse_new(job, envelope, at)
         if not job.policy.ends_with_user:
             return envelopes
         gone = await erasure.erased(connection, (envelope.event.user_id for envelope in envelopes))
@@ -243,13 +246,10 @@ class Ledger:
         write("job failed", outcome=outcome, attempt=attempt, error=failures.describe(error))
         return outcome
 
-    def _refuse_new(self, job: Job, envelope: Envelope) -> None:
-        metrics.AGE.labels(job.name).observe(lateness.age_s(envelope, now()))
-        self._refuse_expired(job, envelope)
-        lateness.refuse_unremembered(self._keep_done_s, envelope, now())
-
-    def _refuse_expired(self, job: Job, envelope: Envelope) -> None:
-        lateness.refuse_expired(job.policy, envelope, now())
+    def _refuse_new(self, job: Job, envelope: Envelope, at: datetime) -> None:
+        metrics.AGE.labels(job.name).observe(lateness.age_s(envelope, at))
+        _refuse_expired(job, envelope, at)
+        lateness.refuse_unremembered(self._keep_done_s, envelope, at)
 
     def _tell(self, job: Job, outcome: Outcome, delivery: Delivery) -> None:
         if outcome is Outcome.DONE and delivery.user_id:
@@ -262,7 +262,11 @@ class Ledger:
             metrics.ATTEMPTS.labels(job.name).observe(attempt)
 
 
-def _refuse_nothing(_job: Job, _envelope: Envelope) -> None:
+def _refuse_expired(job: Job, envelope: Envelope, at: datetime) -> None:
+    lateness.refuse_expired(job.policy, envelope, at)
+
+
+def _refuse_nothing(_job: Job, _envelope: Envelope, at: datetime) -> None:
     pass
 
 

@@ -7,12 +7,11 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.worker import export, panels, report_routes
+from services.worker import export, gauges, panels, report_routes
 from services.worker.admin.routes import router as admin
 from services.worker.consumers import Consumers
-from services.worker.gauges import measure_ledger, measure_queues
 from services.worker.hints import Hints
-from services.worker.imports.expiry import keep_deleting
+from services.worker.imports.expiry import delete_all_expired
 from services.worker.imports.importer import Importer
 from services.worker.imports.orders import Orders
 from services.worker.imports.routes import router as imports
@@ -70,25 +69,26 @@ async def working(app: FastAPI, settings: Settings, internet: Internet) -> Async
             importer = Importer(db, storage, orders, hints, settings)
             jobs = every_job(settings, mailer, importer.wake)
             consumers = Consumers(settings, ledger, jobs, hints, app.state.checks.say_stuck)
-            sweeper = Sweeper(db, ledger, jobs, settings.sweep_interval_s, settings.shutdown_grace_s)
+            sweeper = Sweeper(db, ledger, jobs, settings.shutdown_grace_s)
             relay = Relay(db, settings.rabbitmq_url, SERVICE)
             background.start("relay", relay.run)
-            background.start("outbox gauges", relay.measure)
+            background.every(relay.MEASURE_S, "outbox gauges", relay.measure)
             background.start("hints", hints.run)
             background.start("consumers", consumers.run)
-            background.start("sweeper", sweeper.run)
+            background.every(settings.sweep_interval_s, "sweeper", sweeper.sweep)
             background.start("webhooks", dispatcher.run)
-            background.start("queue gauges", partial(measure_queues, settings.rabbitmq_url))
-            background.start("ledger gauges", partial(measure_ledger, db))
-            background.start("purge", partial(purge, db, *keep, settings.purge_interval_s))
-            background.start("expired imports", partial(keep_deleting, db, storage, settings.purge_interval_s))
+            background.start("queue gauges", partial(gauges.measure_queues, settings.rabbitmq_url))
+            background.every(gauges.EVERY_S, "ledger gauges", partial(gauges.measure_ledger, db))
+            background.every(settings.purge_interval_s, "purge", partial(purge, db, *keep))
+            background.every(settings.purge_interval_s, "expired imports", partial(delete_all_expired, db, storage))
             background.start("mailer", mailer.run)
             background.start("importer", importer.run)
             app.state.db, app.state.background, app.state.hints = db, background, hints
             app.state.uploads = Uploads(db, storage, settings.import_max_bytes, settings.import_per_user_limit)
             app.state.exporter = Exporter(settings)
             app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
-            app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check, "background": background.check}
+            app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check}
+            app.state.checks.useful |= {"outbox": relay.check, "background": background.check}
             yield
 
 

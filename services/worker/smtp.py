@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from email.message import EmailMessage
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +18,16 @@ from shared.tracing import Kind
 
 DEFAULT_PORTS = {"smtp": 25, "smtps": 465}
 LOST = (aiosmtplib.SMTPException, OSError)
+
+
+Confirm = Callable[[], Awaitable[None]]
+
+
+class _NotConfirmed(Exception):
+    """The caller's last check has failed, which is no failure of the mail server."""
+
+    def __init__(self, reason: Exception) -> None:
+        self.reason = reason
 
 
 class Kept(NamedTuple):
@@ -48,19 +59,24 @@ class Mailer:
             mailer._size = 0
             await mailer._quit(0)
 
-    async def send(self, message: EmailMessage, progress: Progress, confirm: Callable[[], Awaitable[None]]) -> None:
-        """Sends a mail, unless `confirm`, which is asked as late as possible, raises. How it ended is in `progress`."""
+    async def send(self, message: EmailMessage, progress: Progress, confirm: Confirm) -> None:
+        """Sends a mail. How the mail server took it is in `progress`.
+
+        `confirm` is called as late as possible. What it raises is raised, whatever it is.
+        """
         with tracing.span("send mail", Kind.CLIENT) as span:
             try:
-                async with asyncio.timeout(self._send_timeout_s):
-                    await self._send(message, progress, confirm)
+                async with asyncio.timeout(self._send_timeout_s) as limit:
+                    await self._send(message, progress, partial(_confirmed, confirm, limit))
+            except _NotConfirmed as check:
+                raise check.reason from None
             except LOST as lost:
                 progress.trouble = f"{type(lost).__name__}: {lost}"
             span.set({"dashboard.mail.verdict": progress.verdict})
             if progress.reply:
                 span.set({"dashboard.mail.reply": progress.reply.code})
 
-    async def _send(self, message: EmailMessage, progress: Progress, confirm: Callable[[], Awaitable[None]]) -> None:
+    async def _send(self, message: EmailMessage, progress: Progress, confirm: Confirm) -> None:
         if kept := self._take():
             async with self._using(kept) as client:
                 await confirm()
@@ -125,6 +141,18 @@ class Mailer:
         idle = [kept for kept in self._kept if kept.since <= before]
         self._kept = [kept for kept in self._kept if kept.since > before]
         await asyncio.gather(*(_part(kept.client) for kept in idle))
+
+
+async def _confirmed(confirm: Confirm, limit: asyncio.Timeout) -> None:
+    """Raises `_NotConfirmed` for anything that the check raises, and when the limit of the mail ends within it."""
+    try:
+        await confirm()
+    except asyncio.CancelledError:
+        if not limit.expired():
+            raise
+        raise _NotConfirmed(TimeoutError("the last check took too long")) from None
+    except Exception as error:
+        raise _NotConfirmed(error) from error
 
 
 async def _introduce(client: aiosmtplib.SMTP) -> None:

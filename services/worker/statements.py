@@ -2,7 +2,7 @@
 
 CLAIM = """
     INSERT INTO jobs (job, event_id, user_id, event_type, state) VALUES ($1, $2, $3, $4, 'done')
-    ON CONFLICT DO NOTHING RETURNING true
+    ON CONFLICT DO NOTHING RETURNING now()
 """
 CLAIM_MANY = """
     INSERT INTO jobs (job, event_id, user_id, event_type, state)
@@ -11,12 +11,12 @@ CLAIM_MANY = """
     ON CONFLICT DO NOTHING RETURNING event_id
 """
 TAKE_DUE = """
-    SELECT event_id, attempts, payload, headers FROM jobs
+    SELECT event_id, attempts, payload, headers, now() AS at FROM jobs
     WHERE job = $1 AND state = 'retrying' AND lane IS NULL AND next_attempt_at <= now()
     ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """
 TAKE_ONE = """
-    SELECT event_id, attempts, payload, headers FROM jobs
+    SELECT event_id, attempts, payload, headers, now() AS at FROM jobs
     WHERE job = $1 AND event_id = $2 AND state = 'retrying' AND next_attempt_at <= now()
     FOR UPDATE SKIP LOCKED
 """

@@ -30,25 +30,23 @@ def bounded(counts: Iterable[tuple[str, str, int]], limit: int = MAX_GROUPS) -> 
 
 
 class Sweeper:
-    def __init__(self, db: Database, ledger: Ledger, jobs: Iterable[Job], interval_s: float, grace_s: float) -> None:
+    def __init__(self, db: Database, ledger: Ledger, jobs: Iterable[Job], grace_s: float) -> None:
         self._db = db
         self._ledger = ledger
         self._jobs = {job.name: job for job in jobs}
-        self._interval_s = interval_s
         self._grace_s = grace_s
         self._stopping = False
 
-    async def run(self) -> None:
-        """Until cancelled; attempts that are under way then may finish."""
-        while True:
-            sweep = asyncio.create_task(self._sweep())
-            try:
-                await asyncio.shield(sweep)
-            except asyncio.CancelledError:
-                self._stopping = True
-                await to_the_end(self._finish(sweep))
-                raise
-            await asyncio.sleep(self._interval_s)
+    async def sweep(self) -> None:
+        """Once. When it is cancelled, attempts that are under way may finish. Raises when the ledger cannot be read."""
+        self._stopping = False
+        sweep = asyncio.create_task(self._sweep())
+        try:
+            await asyncio.shield(sweep)
+        except asyncio.CancelledError:
+            self._stopping = True
+            await to_the_end(self._finish(sweep))
+            raise
 
     async def _finish(self, sweep: asyncio.Task[None]) -> None:
         await asyncio.wait([sweep], timeout=self._grace_s)
@@ -57,16 +55,12 @@ class Sweeper:
 
     async def _sweep(self) -> None:
         metrics.SWEEPS.inc()
-        try:
-            async with self._db.connection() as connection:
-                due = [row["job"] for row in await connection.fetch(FIND_DUE)]
-                dead = [(row["job"], row["error_group"], row["dead"]) for row in await connection.fetch(COUNT_DEAD)]
-            metrics.DEAD.clear()
-            for labels, count in bounded(dead).items():
-                metrics.DEAD.labels(*labels).set(count)
-        except Exception as error:
-            log.warning("the ledger cannot be swept", error=repr(error))
-            return
+        async with self._db.connection() as connection:
+            due = [row["job"] for row in await connection.fetch(FIND_DUE)]
+            dead = [(row["job"], row["error_group"], row["dead"]) for row in await connection.fetch(COUNT_DEAD)]
+        metrics.DEAD.clear()
+        for labels, count in bounded(dead).items():
+            metrics.DEAD.labels(*labels).set(count)
         await asyncio.gather(*(self._run_all_due(self._jobs[name]) for name in due if name in self._jobs))
 
     async def _run_all_due(self, job: Job) -> None:

@@ -18,6 +18,9 @@ class Link:
         self._port = 0
         self._pipes: dict[asyncio.Task[None], asyncio.Event] = {}
         self._silent = False
+        self._nonsense = False
+        self.accepted = 0
+        """The connections so far."""
 
     @classmethod
     @asynccontextmanager
@@ -35,8 +38,10 @@ class Link:
         return self._parts._replace(netloc=f"{credentials}{at}127.0.0.1:{self._port}").geturl()
 
     async def mend(self) -> None:
-        """Connections are accepted from now on, at the address from before."""
-        self._silent = False
+        """Connections are accepted from now on, at the address from before, and lead to the server."""
+        if self._server is not None:
+            await self.cut()
+        self._silent = self._nonsense = False
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
@@ -60,9 +65,19 @@ class Link:
         self._silent = True
         self.silence()
 
+    async def talk_nonsense(self) -> None:
+        """Every connection of now is closed; each to come gets bytes of no protocol, until the link is mended."""
+        await self.cut()
+        await self.mend()
+        self._nonsense = True
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        self.accepted += 1
+        if self._nonsense:
+            await _answer_nonsense(writer)
+            return
         heard = self._pipes[task] = asyncio.Event()
         if not self._silent:
             heard.set()
@@ -96,3 +111,11 @@ class Link:
                 sink.write(chunk)
                 await sink.drain()
         sink.close()
+
+
+async def _answer_nonsense(writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n{]\x00\xff" * 8)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()

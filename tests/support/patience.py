@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from shared import csv_export, db, migrated, probes
+from shared import csv_export, db, migrated, probes, publisher
 
 PATIENCE_S = 60.0
 T = TypeVar("T")
@@ -17,6 +17,7 @@ _TIMEOUTS: dict[ModuleType, tuple[str, ...]] = {
     csv_export: ("CONNECT_TIMEOUT_S",),
     migrated: ("CONNECT_TIMEOUT_S",),
     probes: ("CHECK_TIMEOUT_S",),
+    publisher: ("CONNECT_TIMEOUT_S",),
 }
 
 

@@ -44,6 +44,9 @@ class OwnCounts:
 class SharedCounts:
     """After a failure Redis is left alone for `pause_s`, and asked by one request a pause: the others do not wait."""
 
+    FAILURE_SHOWN_S = 5.0
+    """So long a failure shows in readiness: one key may fail again and again while others do not."""
+
     def __init__(self, redis: Redis, url: str, timeout_s: float, pause_s: float) -> None:
         self._shared = RedisStorage(
             url,
@@ -54,7 +57,7 @@ class SharedCounts:
         self._own = OwnCounts()
         self._timeout_s = timeout_s
         self._pause_s = pause_s
-        self._ask_at = float("-inf")
+        self._ask_at = self._failed_at = float("-inf")
         self.is_alone = False
         metrics.LIMITS_ALONE.set(0)
 
@@ -76,7 +79,8 @@ class SharedCounts:
 
     def failed(self, failure: Exception) -> None:
         """Redis did not answer."""
-        self._ask_at = time.monotonic() + self._pause_s
+        self._failed_at = time.monotonic()
+        self._ask_at = self._failed_at + self._pause_s
         if not self.is_alone:
             self.is_alone = True
             metrics.LIMITS_ALONE.set(1)
@@ -92,5 +96,5 @@ class SharedCounts:
 
     async def check(self) -> None:
         """For readiness. Raises `CountedAlone`."""
-        if self.is_alone:
+        if self.is_alone or time.monotonic() - self._failed_at < self.FAILURE_SHOWN_S:
             raise CountedAlone("each gateway counts alone, up to the full limits")

@@ -27,6 +27,7 @@ from shared.identity import Caller
 ACCOUNT = "login-account"
 ANONYMOUS = "anonymous"
 SUCCESS = 2
+PROBE, PROBE_KEPT_S = "limits-probe", 60
 
 
 class Limits:
@@ -130,7 +131,7 @@ class Limits:
             for start in range(0, len(reports), self.REPORTS_AT_ONCE):
                 await self._exchange(window, reports[start : start + self.REPORTS_AT_ONCE])
         async with asyncio.timeout(self._settings.redis_write_timeout_s):
-            await self._redis.ping()
+            await self._redis.set(PROBE, b"", ex=PROBE_KEPT_S)  # PING is answered by a Redis that is full, too
 
     async def _exchange(self, window: LocalWindow, reports: list[Report]) -> None:
         pipeline = self._redis.pipeline(transaction=False)

@@ -1,25 +1,21 @@
 """Deletes imports that are not kept any longer, with their files."""
 
-import asyncio
+from functools import partial
 
 from services.worker.imports.leases import file_key
-from services.worker.imports.storage import Storage, StorageUnavailable
-from services.worker.purge import DOWN
+from services.worker.imports.storage import Storage
 from shared.db import Database
-from shared.logs import get_logger
-
-log = get_logger(__name__)
+from shared.sweeps import sweep
 
 BATCH = 100
-FAILURES: tuple[type[Exception], ...] = (*DOWN, StorageUnavailable)
 FIND = "SELECT user_id, id FROM imports WHERE expires_at <= now() ORDER BY expires_at LIMIT $1"
 FORGET = "DELETE FROM imports WHERE user_id = $1 AND id = $2"
 
 
-async def delete_expired(db: Database, storage: Storage) -> int:
+async def delete_expired(db: Database, storage: Storage, limit: int = BATCH) -> int:
     """The oldest; returns how many. The file goes first: as long as there is a row, it can be found."""
     async with db.connection() as connection:
-        expired = await connection.fetch(FIND, BATCH)
+        expired = await connection.fetch(FIND, limit)
     for row in expired:
         await storage.delete(file_key(row["id"]))
         async with db.connection() as connection:
@@ -27,12 +23,6 @@ async def delete_expired(db: Database, storage: Storage) -> int:
     return len(expired)
 
 
-async def keep_deleting(db: Database, storage: Storage, interval_s: float) -> None:
-    """Until cancelled, every so often."""
-    while True:
-        try:
-            while await delete_expired(db, storage) == BATCH:
-                pass
-        except FAILURES as error:
-            log.warning("expired imports cannot be deleted", error=repr(error))
-        await asyncio.sleep(interval_s)
+async def delete_all_expired(db: Database, storage: Storage) -> None:
+    """Batch by batch."""
+    await sweep(db, "imports", partial(delete_expired, db, storage), BATCH)

@@ -48,7 +48,8 @@ class Importer:
         self._wakeup.set()
 
     async def run(self) -> None:
-        """Until cancelled; what is under way then stops at its next checkpoint."""
+        """Until cancelled; what is under way then stops at its next checkpoint. Raises when the database is away."""
+        self._stopping.clear()
         try:
             while True:
                 self._wakeup.clear()
@@ -67,18 +68,13 @@ class Importer:
         return sum(not lease.is_over for lease in self._under_way.values())
 
     async def _take_all(self) -> None:
-        try:
-            while self._busy < self._settings.import_concurrency:
-                lease = await Lease.take(self._db, self._settings.import_lease_s)
-                if lease is None:
-                    return
-                task = asyncio.create_task(self._carry_out(lease))
-                self._under_way[task] = lease
-                task.add_done_callback(self._ended)
-        except Exception as error:
-            if not is_outage(error):
-                raise
-            log.warning("imports cannot be looked for", error=repr(error))
+        while self._busy < self._settings.import_concurrency:
+            lease = await Lease.take(self._db, self._settings.import_lease_s)
+            if lease is None:
+                return
+            task = asyncio.create_task(self._carry_out(lease))
+            self._under_way[task] = lease
+            task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._under_way[task]

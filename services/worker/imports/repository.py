@@ -12,7 +12,7 @@ from services.worker.imports.head import Head
 from services.worker.models import Import, ImportRowError
 from shared import events, outbox
 from shared.clock import now
-from shared.db import Database
+from shared.db import Database, clock
 from shared.errors import Conflict, NotFound
 
 UPLOAD_EXPIRES = timedelta(hours=2)
@@ -41,7 +41,9 @@ async def begin(session: AsyncSession, user_id: UUID, import_id: UUID, most: int
     mine = sa.select(sa.func.count()).where(Import.user_id == user_id, Import.state.in_(WAITING))
     if (await session.scalar(mine) or 0) >= most:
         raise TooManyImports(f"at most {most}: wait until one has ended, or cancel one")
-    session.add(Import(user_id=user_id, id=import_id, state=UPLOADING, expires_at=now() + UPLOAD_EXPIRES))
+    session.add(
+        Import(user_id=user_id, id=import_id, state=UPLOADING, expires_at=await clock(session) + UPLOAD_EXPIRES)
+    )
 
 
 async def enqueue(session: AsyncSession, user_id: UUID, import_id: UUID, name: str | None, head: Head) -> Import:
@@ -53,8 +55,15 @@ async def enqueue(session: AsyncSession, user_id: UUID, import_id: UUID, name: s
     if row is None or row.state != UPLOADING:
         raise ImportNotFound
     row.state, row.filename, row.bytes, row.rows_total = QUEUED, name, head.bytes, head.rows
-    row.next_offset, row.next_line, row.expires_at, row.lease_until = start.offset, start.line, None, now()
-    await outbox.add(session, events.ImportRequested(user_id=user_id, import_id=import_id, requested_at=now()))
+    row.next_offset, row.next_line, row.expires_at, row.lease_until = (
+        start.offset,
+        start.line,
+        None,
+        await clock(session),
+    )
+    await outbox.add(
+        session, events.ImportRequested(user_id=user_id, import_id=import_id, requested_at=row.lease_until)
+    )
     return row
 
 
@@ -82,9 +91,10 @@ async def cancel(session: AsyncSession, user_id: UUID, import_id: UUID, keep_s: 
     if row.state == CANCELLED:
         return row
     row.cancel_requested = True
-    if row.lease_id is None or row.lease_until < now():
-        row.state, row.lease_id, row.finished_at = CANCELLED, None, now()
-        row.expires_at = now() + timedelta(seconds=keep_s)
+    at = await clock(session)
+    if row.lease_id is None or row.lease_until < at:
+        row.state, row.lease_id, row.finished_at = CANCELLED, None, at
+        row.expires_at = at + timedelta(seconds=keep_s)
         await outbox.add(session, completed(row))
     return row
 

@@ -1,5 +1,6 @@
 """Sends the confirmation and the shipping mail of an order, once as far as SMTP allows."""
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 
@@ -11,7 +12,7 @@ from services.worker.mail import MAILED, Addressee, compose
 from services.worker.send_ledger import Claim, MailState
 from services.worker.settings import Settings
 from services.worker.smtp import Mailer
-from shared.db import Connection, Database
+from shared.db import Connection, Database, is_outage
 from shared.events import Envelope, OrderCreated, OrderShipped
 
 POLICY = Policy(
@@ -26,11 +27,18 @@ POLICY = Policy(
 MAX_UNCERTAIN = 3
 """Attempts of which nobody knows whether they sent the mail; more would be a nuisance to who got them all."""
 
+CHECK_TIMEOUT_S = 4.0
+"""Of the last check; part of the time that one mail may take."""
+
 FIND = "SELECT email, name FROM recipients WHERE user_id = $1"
 
 
 class RecipientUnknown(Transient):
     """The order's event has overtaken that of its user."""
+
+
+class RecipientUnchecked(Transient):
+    """The database did not answer the last check. The mail is certainly not sent."""
 
 
 class MailServerAway(Transient):
@@ -70,9 +78,15 @@ class Sending:
 
     async def run(self, db: Database) -> None:
         async def confirm() -> None:
-            async with db.connection() as connection:
-                if not await send_ledger.has_recipient(connection, self.claim):
-                    raise _Withdrawn
+            try:
+                async with asyncio.timeout(CHECK_TIMEOUT_S), db.connection() as connection:
+                    wanted = await send_ledger.has_recipient(connection, self.claim)
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                raise RecipientUnchecked(f"the database: {error!r}") from error
+            if not wanted:
+                raise _Withdrawn
 
         try:
             await self.mailer.send(self.message, self.progress, confirm)

@@ -16,7 +16,7 @@ from services.worker.job import Job
 from services.worker.ledger import Ledger
 from services.worker.webhooks.slots import Slots
 from shared.background import to_the_end
-from shared.db import Database, is_outage
+from shared.db import Database
 from shared.logs import get_logger
 from shared.pools import POOLS
 
@@ -78,7 +78,7 @@ class Dispatcher:
         self._woken.set()
 
     async def run(self) -> None:
-        """Until cancelled; calls that are under way then may finish."""
+        """Until cancelled; calls that are under way then may finish. Raises when the database is away."""
         try:
             while True:
                 began = _now()
@@ -92,13 +92,7 @@ class Dispatcher:
     async def _round(self) -> float:
         """Begins what may begin; returns how long to wait for the next."""
         self._woken.clear()
-        try:
-            due = await self._find_due() if self._slots.free else []
-        except Exception as error:
-            if not (is_outage(error) or isinstance(error, asyncpg.PostgresError)):
-                raise
-            log.warning("due webhooks cannot be looked up", error=repr(error))
-            return self._interval_s
+        due = await self._find_due() if self._slots.free else []
         begun = [row for row in due if self._slots.take(row["lane"], row["user_id"], _now())]
         for row in begun:
             self._begin(row["event_id"], row["lane"], row["user_id"])

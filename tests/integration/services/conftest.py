@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 
 import pytest
 from fastapi import FastAPI
 
+from tests.support.backends import RabbitBackend
 from tests.support.backends.databases import NewDatabase
+from tests.support.backends.vhosts import Vhosts
 from tests.support.patience import patient, patiently
 from tests.support.services.description import Service, Somebody
 
@@ -48,6 +50,13 @@ async def app(service: Service, apps: Apps) -> FastAPI:
 @pytest.fixture
 async def somebody(service: Service, app: FastAPI) -> Somebody:
     return await service.settle(app)
+
+
+@pytest.fixture
+async def vhost_url(rabbitmq: RabbitBackend) -> AsyncIterator[str]:
+    """An empty virtual host, for one test: no other process takes its messages."""
+    with closing(Vhosts(rabbitmq)) as vhosts:
+        yield await asyncio.to_thread(vhosts.take)
 
 
 @pytest.fixture

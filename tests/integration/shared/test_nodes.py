@@ -28,7 +28,6 @@ NOBODY = "127.0.0.1:1"
 
 
 class Hasty(Relay):
-    CONNECT_TIMEOUT_S = PATIENCE_S
     PUBLISH_TIMEOUT_S = PATIENCE_S
     RECONNECT_S = 0.05
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from services.users import audit
 from services.users.roles import list_operators, promote
@@ -15,6 +16,8 @@ from shared.ids import new_id
 from tests.support.backends.databases import NewDatabase
 from tests.support.statements import statements
 from tests.support.users import PASSWORD, Gateway, Person, serving, settings_for
+
+KEEP_S = 400 * 86_400
 
 FROM = {"X-Forwarded-For": "203.0.113.7", "X-Request-Id": "asked-by-a-test"}
 
@@ -111,14 +114,30 @@ async def test_a_deleted_user_leaves_no_address(gateway: Gateway) -> None:
 
 async def test_the_end_of_it_is_deleted(db: Database) -> None:
     """What is older than the settings say, in good order; the rest stays."""
-    old, young = new_id(now() - timedelta(days=500)), new_id()
-    insert = "INSERT INTO audit (id, action, created_at) VALUES ($1, 'x', now())"
+    long_ago = now() - timedelta(days=500)
+    old, young, slow, fast = new_id(long_ago), new_id(), new_id(long_ago), new_id(now() + timedelta(days=500))
+    """The last two are of processes whose clock is wrong: `created_at` is the database's."""
+    insert = "INSERT INTO audit (id, action, created_at) VALUES ($1, 'x', coalesce($2, now()))"
     async with db.connection() as connection:
-        await connection.executemany(insert, [(old,), (young,)])
-    assert await audit._expire_some(db, keep_s=400 * 86_400) >= 1
+        await connection.executemany(insert, [(old, long_ago), (young, None), (slow, None), (fast, None)])
+    await audit.expire(db, keep_s=KEEP_S)
     async with db.connection() as connection:
-        left = await connection.fetch("SELECT id FROM audit WHERE id = ANY($1)", [old, young])
-    assert [row["id"] for row in left] == [young]
+        left = await connection.fetch("SELECT id FROM audit WHERE id = ANY($1)", [old, young, slow, fast])
+    assert {row["id"] for row in left} == {young, slow, fast}
+
+
+async def test_a_sweep_deletes_a_tenth_at_most_and_says_so(new_database: NewDatabase) -> None:
+    """Whatever makes everything look old: there is time to see it."""
+    settings = settings_for(new_database("users"))
+    long_ago = now() - timedelta(days=500)
+    async with Database.open(settings) as db:
+        insert = "INSERT INTO audit (id, action, created_at) VALUES ($1, 'x', $2)"
+        async with db.connection() as connection:
+            await connection.executemany(insert, [(new_id(long_ago), long_ago) for _ in range(500)])
+            with capture_logs() as logs:
+                await audit.expire(db, keep_s=KEEP_S)
+            assert await connection.fetchval("SELECT count(*) FROM audit") == 450
+        assert [(entry["table"], entry["rows"]) for entry in logs if "sweep" in entry["event"]] == [("audit", 500)]
 
 
 async def test_an_account_becomes_an_operators(new_database: NewDatabase) -> None:

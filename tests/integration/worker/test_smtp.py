@@ -8,16 +8,21 @@ from email.message import EmailMessage
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import aiosmtplib
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.worker.dialogue import Progress, Verdict
+from services.worker.jobs.email import RecipientUnchecked, Sending
+from services.worker.send_ledger import Claim
 from services.worker.settings import Settings
 from services.worker.smtp import Mailer
 from shared.clock import now
+from shared.db import Database
 from tests.support.backends.smtp import SmtpServer
 from tests.support.waiting import eventually
 from tests.support.worker.world import settings_for as worker_settings
@@ -185,3 +190,46 @@ async def test_a_password_goes_over_tls_only(replies: dict[bytes, bytes]) -> Non
             progress = await send(mailer)
     assert progress.verdict is Verdict.NOT_SENT
     assert set(heard) <= {b"EHLO", b"HELO", b"STARTTLS", b"QUIT"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError("away"), TimeoutError(), ConnectionResetError(), aiosmtplib.SMTPException("x"), ValueError()],
+    ids=repr,
+)
+async def test_what_the_last_check_raises_is_not_the_mail_servers(smtp: SmtpServer, error: Exception) -> None:
+    """It is raised as it is, on a new connection and on a kept one; nothing is sent."""
+
+    async def confirm() -> None:
+        raise error
+
+    async with Mailer.open(settings_for(smtp.url, smtp_connections=1)) as mailer:
+        for _ in range(2):
+            progress = Progress()
+            with pytest.raises(type(error)):
+                await mailer.send(letter(), progress, confirm)
+            assert (progress.verdict, progress.trouble) == (Verdict.NOT_SENT, "")
+            await send(mailer)
+    assert len(smtp.messages) == 2
+
+
+async def test_a_last_check_that_hangs_is_not_the_mail_servers(smtp: SmtpServer) -> None:
+    """It ends with the time for the mail."""
+
+    async def confirm() -> None:
+        await asyncio.Event().wait()
+
+    settings = settings_for(smtp.url).model_copy(update={"smtp_send_timeout_s": 1})
+    async with Mailer.open(settings) as mailer:
+        with pytest.raises(TimeoutError, match="last check"):
+            await mailer.send(letter(), Progress(), confirm)
+
+
+async def test_a_database_outage_in_the_last_check_is_called_one(smtp: SmtpServer) -> None:
+    """And not an outage of the mail server; the job is tried again."""
+    settings = settings_for(smtp.url).model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"})
+    claim = Claim(uuid4(), uuid4(), 1, 0)
+    async with Mailer.open(settings) as mailer, Database.open(settings) as db:
+        with pytest.raises(RecipientUnchecked, match="database"):
+            await Sending(mailer, letter(), claim, 30).run(db)
+    assert smtp.messages == []

@@ -1,0 +1,69 @@
+"""Each service while RabbitMQ has a memory alarm, and takes no message."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from tests.support.backends import RabbitBackend
+from tests.support.services.description import Service
+from tests.support.services.every import each
+from tests.support.waiting import eventually
+
+CHECK = {"users": "rabbitmq", "orders": "rabbitmq", "worker": "outbox"}
+
+
+@asynccontextmanager
+async def alarm(rabbitmq: RabbitBackend) -> AsyncIterator[None]:
+    await asyncio.to_thread(rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "absolute", "1")
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0.8")
+
+
+async def checks(app: FastAPI) -> dict[str, Any]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://probe") as probe:
+        said: dict[str, Any] = (await probe.get("/readyz")).json()
+    return said
+
+
+async def takes(app: FastAPI, service: Service) -> bool:
+    return bool((await checks(app))["checks"][CHECK[service.name]] == "ok")
+
+
+async def says_blocked(app: FastAPI, service: Service) -> bool:
+    said = await checks(app)
+    return said["status"] == "degraded" and "takes no message" in said["checks"][CHECK[service.name]]
+
+
+async def is_empty(app: FastAPI) -> bool:
+    return not await app.state.db.pool.fetchval("SELECT count(*) FROM outbox")
+
+
+@each
+async def test_a_memory_alarm_degrades_every_service(
+    service: Service, database_url: str, rabbitmq: RabbitBackend
+) -> None:
+    """Idle or not: it says that events wait, goes on serving, and is ready again by itself; no event is lost."""
+    async with service.running(database_url, rabbitmq.url) as app:
+        await eventually(partial(takes, app, service), 120)
+        async with alarm(rabbitmq):
+            await eventually(partial(says_blocked, app, service), 120)
+            somebody = await service.settle(app)
+            assert (await service.write().by(somebody)).is_success
+            assert await is_empty(app) is service.needs_broker
+        await eventually(partial(takes, app, service), 120)
+        await eventually(partial(is_empty, app), 120)
+
+
+@each
+async def test_a_service_that_starts_during_an_alarm_says_so(
+    service: Service, database_url: str, rabbitmq: RabbitBackend
+) -> None:
+    async with alarm(rabbitmq), service.running(database_url, rabbitmq.url) as app:
+        await eventually(partial(says_blocked, app, service), 120)

@@ -1,0 +1,162 @@
+"""The background tasks of each service while something that they need is away, hangs, or answers nonsense."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from prometheus_client import REGISTRY
+
+from services.users import audit
+from shared import db
+from shared.background import Background, TaskFailing
+from shared.relay import Relay
+from shared.restarts import RestartPolicy
+from tests.support.backends import RabbitBackend
+from tests.support.link import Link
+from tests.support.services.description import Service
+from tests.support.services.every import each
+from tests.support.waiting import eventually
+
+OFTEN = 8
+"""A task that fails so often in a row was given up once."""
+SOON = RestartPolicy(first_pause_s=0.01, longest_pause_s=0.01, settled_s=0.5)
+PERIODIC = {
+    "users": ("audit expiry", "outbox gauges"),
+    "orders": ("outbox gauges",),
+    "worker": ("sweeper", "ledger gauges", "purge", "expired imports", "outbox gauges"),
+}
+"""The repeated tasks that need the database."""
+INTERVALS: dict[str, dict[str, Any]] = {"worker": {"sweep_interval_s": 0.05, "purge_interval_s": 1}}
+
+Outage = Callable[[Link], Awaitable[None]]
+
+
+async def refuse(link: Link) -> None:
+    await link.cut()
+
+
+async def hang(link: Link) -> None:
+    link.black_hole()
+
+
+async def talk_nonsense(link: Link) -> None:
+    await link.talk_nonsense()
+
+
+outages = pytest.mark.parametrize("outage", [refuse, hang, talk_nonsense])
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Background, "POLICY", SOON)
+    monkeypatch.setattr(audit, "EXPIRY_EVERY_S", 0.05)
+    monkeypatch.setattr(Relay, "MEASURE_S", 0.05)
+    monkeypatch.setattr(Relay, "RECONNECT_S", 0.05)
+    monkeypatch.setattr("services.worker.gauges.EVERY_S", 0.05)
+    monkeypatch.setattr("shared.publisher.CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("services.worker.broker.CONNECT_TIMEOUT_S", 1.0)
+
+
+def running_tasks(app: FastAPI) -> set[str]:
+    """All but the one that ends at once where no secret is a file."""
+    return {task.get_name() for task in app.state.background._tasks} - {"secret files"}
+
+
+def failures(task: str) -> float:
+    return REGISTRY.get_sample_value("background_restarts_total", {"task": task}) or 0
+
+
+def has_failed(task: str, times: float) -> bool:
+    return failures(task) >= times
+
+
+async def is_well(app: FastAPI) -> bool:
+    try:
+        await app.state.background.check()
+    except TaskFailing:
+        return False
+    return True
+
+
+async def assert_outlived(service: Service, app: FastAPI, end: Callable[[], Awaitable[None]]) -> None:
+    """Every repeated task fails often and is reported; at the end of the outage each is as before."""
+    tasks = running_tasks(app)
+    before = {name: failures(name) for name in PERIODIC[service.name]}
+    for name in PERIODIC[service.name]:
+        await eventually(partial(has_failed, name, before[name] + OFTEN), 120)
+    with pytest.raises(TaskFailing):
+        await app.state.background.check()
+    await end()
+    await eventually(lambda: is_well(app), 120)
+    assert running_tasks(app) == tasks
+    assert app.state.background.failure is None
+
+
+@each
+@outages
+async def test_every_task_outlives_its_database(
+    service: Service, outage: Outage, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outage that meets a running service, longer than any number of attempts."""
+    async with Link.to(database_url) as link:
+        if outage is hang:
+            for name in ("CONNECT_TIMEOUT_S", "ACQUIRE_TIMEOUT_S", "COMMAND_TIMEOUT_S"):
+                monkeypatch.setattr(db, name, 1.0)
+        async with service.running(link.url, **INTERVALS.get(service.name, {})) as app:
+            await eventually(lambda: is_well(app), 120)
+            await outage(link)
+            await assert_outlived(service, app, lambda: mended(link))
+
+
+@each
+async def test_every_task_outlives_a_database_that_is_away_at_the_start(service: Service, database_url: str) -> None:
+    """For as long as it takes; then the tasks work without a restart."""
+    async with Link.to(database_url) as link:
+        await link.cut()
+        async with service.running(link.url, **INTERVALS.get(service.name, {})) as app:
+            await assert_outlived(service, app, lambda: mended(link))
+
+
+@each
+@outages
+async def test_every_task_outlives_its_broker(
+    service: Service, outage: Outage, database_url: str, rabbitmq: RabbitBackend
+) -> None:
+    """What needs RabbitMQ connects again by itself: the service is ready afterwards."""
+    async with AsyncExitStack() as stack:
+        link = await stack.enter_async_context(Link.to(rabbitmq.url))
+        more = {"reconnect_s": 0.05} if service.needs_broker else {}
+        app = await stack.enter_async_context(service.running(database_url, link.url, **more))
+        await eventually(lambda: has_broker(app), 120)
+        tasks = running_tasks(app)
+        await link.cut()
+        if outage is not refuse:
+            await link.mend()
+            await outage(link)
+            accepted = link.accepted
+            await eventually(lambda: link.accepted >= accepted + OFTEN, 120)
+        await eventually(lambda: lacks_broker(app), 120)
+        await mended(link)
+        await eventually(lambda: has_broker(app), 120)
+        assert running_tasks(app) == tasks
+        assert app.state.background.failure is None
+
+
+async def mended(link: Link) -> None:
+    await link.mend()
+
+
+async def has_broker(app: FastAPI) -> bool:
+    checks = app.state.checks
+    try:
+        await (checks.needed | checks.useful)["rabbitmq"]()
+    except Exception:
+        return False
+    return True
+
+
+async def lacks_broker(app: FastAPI) -> bool:
+    return not await has_broker(app)

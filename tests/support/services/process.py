@@ -1,0 +1,61 @@
+"""A service as a process of its own."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+from pydantic import SecretStr
+
+from services.local.ports import free_port
+from shared.secret_files import variable_of
+from tests.support.services.description import Service
+from tests.support.waiting import eventually
+
+PASSED_ON = (
+    "environment",
+    "internal_token_secret",
+    "database_url",
+    "rabbitmq_url",
+    "smtp_url",
+    "storage_url",
+    "sweep_interval_s",
+)
+END_WITHIN_S = 60
+
+
+@asynccontextmanager
+async def service_process(
+    service: Service, database_url: str, rabbitmq_url: str, log: Path, wrapper: Sequence[str] = ()
+) -> AsyncIterator[str]:
+    """Its address, once it is ready. `wrapper` is the beginning of its command line."""
+    settings, port = service.settings(database_url, rabbitmq_url), free_port()
+    given = {variable_of(type(settings), "port"): str(port)}
+    for name in PASSED_ON:
+        if (value := getattr(settings, name, None)) is not None:
+            text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            given[variable_of(type(settings), name)] = text
+    command = [*wrapper, sys.executable, "-m", "services.cli", "serve", service.name]
+    with log.open("a") as out:
+        process = await asyncio.create_subprocess_exec(*command, env=os.environ | given, stdout=out, stderr=out)
+    try:
+        await eventually(lambda: is_ready(port), 120)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGKILL)
+        async with asyncio.timeout(END_WITHIN_S):
+            await process.wait()
+
+
+async def is_ready(port: int) -> bool:
+    try:
+        async with httpx.AsyncClient() as http:
+            answer = await http.get(f"http://127.0.0.1:{port}/readyz", timeout=30)
+    except httpx.HTTPError:
+        return False
+    checks = answer.json()["checks"]
+    return all(outcome == "ok" for name, outcome in checks.items() if name != "smtp")
