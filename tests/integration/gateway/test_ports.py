@@ -28,7 +28,8 @@ async def test_readiness_asks_no_service(start: Start, rabbitmq: RabbitBackend) 
     """Keys are needed, Redis and RabbitMQ are useful; services may be away."""
     async with start(rabbitmq_url=rabbitmq.url) as world:
         await eventually(lambda: world.gateway.feed.connected)
-        checks = {"jwks": "ok", "redis": "ok", "limits": "ok", "rabbitmq": "ok", "background": "ok"}
+        names = ("jwks", "redis", "revocations", "limits", "rabbitmq", "background")
+        checks = dict.fromkeys(names, "ok")
 
         async def ready() -> bool:
             """A check that is slow fails: on a busy machine, not the first time perhaps."""

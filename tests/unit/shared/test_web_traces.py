@@ -22,7 +22,7 @@ router = APIRouter()
 
 
 @router.get("/things/{id}")
-async def thing(id: int) -> int:  # noqa: A002  the route's own name
+async def thing(id: int, secret: str = "") -> int:  # noqa: A002, ARG001  the route's own names
     if id == 0:
         raise NotFound
     if id == 13:

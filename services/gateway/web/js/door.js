@@ -26,8 +26,8 @@ export function door(message) {
     note.textContent = text ?? "";
     note.hidden = !text;
   };
-  tell(session.unfinished() ?? message);
-  session.changes.addEventListener("ending", ({ detail }) => tell(detail));
+  tell(message ?? session.unfinished());
+  session.changes.addEventListener("ending", ({ detail }) => tell(detail ?? message));
 
   return el("div", { class: "door" },
     el("div", { class: "intro" },
