@@ -26,6 +26,7 @@ def cells(report: str, row: str) -> list[str]:
 
 
 @needs_wrk
+@pytest.mark.full
 def test_the_gateway_answers(ground: Bed) -> None:
     """Ours serves dashboards to the load, under uvicorn and under granian."""
     report = gateway.run(ground, SMALL).text
@@ -44,6 +45,7 @@ def test_the_gateways_peers_answer(ground: Bed) -> None:
 
 
 @needs_wrk
+@pytest.mark.full
 def test_faults_leave_the_other_panels_fresh(ground: Bed) -> None:
     """While the worker hangs, the load counts panels of the other services and none of its own."""
     *_, failed, user, of_orders, notifications, analytics = cells(faults.run(ground, SMALL).text, "worker hangs")
@@ -94,6 +96,7 @@ def test_reports_are_downloaded_and_copied(ground: Bed) -> None:
 
 
 @needs_wrk
+@pytest.mark.full
 def test_an_overload_is_answered(ground: Bed) -> None:
     """Requests come at a fixed rate, and none fails by anything but being refused."""
     report = overload.run(ground, SMALL).text
