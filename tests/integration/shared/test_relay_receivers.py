@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
-from prometheus_client import REGISTRY
 
 from shared import events, outbox, topology
 from shared.background import Background
@@ -122,15 +121,12 @@ async def test_a_queue_that_is_deleted_and_declared_again_gets_the_event(
     Once.rabbitmq_url, Once.queue, Once.moment = rabbitmq.url, queue, moment
     relay = Hasty(db, rabbitmq.url, "orders")
     relay.PUBLISHER = Once
-    returned = REGISTRY.get_sample_value("outbox_returned_total") or 0
     event_id = await add(db)
     async with running(relay):
         await eventually(lambda: is_empty(db))
         for one in ORDER:
             await eventually(partial(has, channel, one.name, event_id))
     assert Once.meddled
-    if moment == "after the confirm":  # else the loss may also show as a closed channel
-        assert (REGISTRY.get_sample_value("outbox_returned_total") or 0) > returned
 
 
 @pytest.mark.usefixtures("feed")
