@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from shared.connection import GuardedProtocol
 from shared.serve import Server
@@ -15,6 +16,29 @@ from tests.support.waiting import eventually
 
 CLIENT_TIMEOUT_S = 120.0
 """httpx gives up after 5 s, which a busy machine may take for a step."""
+S = TypeVar("S", bound=Server)
+
+
+@contextlib.asynccontextmanager
+async def served(app: ASGIApp, kind: type[S], protocol: type[GuardedProtocol] = GuardedProtocol) -> AsyncIterator[S]:
+    """A server of this kind that runs, with connections of this kind. Nothing is closed for being idle."""
+    config = uvicorn.Config(
+        app, port=0, lifespan="off", http=protocol, ws="none", log_config=None, access_log=False, timeout_keep_alive=600
+    )
+    server = kind(config)
+    task = asyncio.create_task(server.serve())
+    await eventually(lambda: server.started)
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        await task
+
+
+def port_of(server: Server) -> int:
+    """The port on which it listens."""
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    return port
 
 
 @contextlib.asynccontextmanager
@@ -29,8 +53,7 @@ async def listening(app: FastAPI) -> AsyncIterator[int]:
     await server.startup()
     ticking = asyncio.create_task(server.main_loop())
     try:
-        port: int = server.servers[0].sockets[0].getsockname()[1]
-        yield port
+        yield port_of(server)
     finally:
         ticking.cancel()
         await asyncio.wait([ticking])

@@ -204,11 +204,13 @@ async def test_what_is_away_is_said_and_comes_back(start: Start, rabbitmq: Rabbi
 async def test_silent_changes_show_in_the_end(start: Start, rabbitmq: RabbitBackend) -> None:
     """What nobody spoke of is found by reading again; what looks the same is not told again."""
     settings = {"rabbitmq_url": rabbitmq.url, "stream_recheck_s": 0.2, "cache_max_age_s": 0.05}
-    async with start(**settings) as world, listening(world.app) as port, _open(world, port, new_id()) as reader:
-        await reader.until("ready")
-        _shows(world.orders, "orders", [{"id": "silent"}])
-        await eventually(lambda: reader.panels("orders")[-1]["data"] == [{"id": "silent"}])
-        assert len(reader.panels("user")) == 1
+    async with start(**settings) as world, listening(world.app) as port:
+        await eventually(lambda: world.gateway.cache.trusted)  # or its connection would be told, and all panels anew
+        async with _open(world, port, new_id()) as reader:
+            await reader.until("ready")
+            _shows(world.orders, "orders", [{"id": "silent"}])
+            await eventually(lambda: reader.panels("orders")[-1]["data"] == [{"id": "silent"}])
+            assert len(reader.panels("user")) == 1
 
 
 async def test_a_lost_feed_is_told_and_made_up_for(start: Start, rabbitmq: RabbitBackend) -> None:

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
-import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from shared.connection import GuardedProtocol
 from shared.serve import Server
+from tests.support.served import port_of, served
 from tests.support.waiting import eventually
 
 LARGE = 5 * 1024 * 1024
@@ -21,22 +21,6 @@ class Brief(GuardedProtocol):
 
     linger_s = 0.2
     linger_bytes = 8 * 1024 * 1024
-
-
-@contextlib.asynccontextmanager
-async def served(app: App, protocol: type[GuardedProtocol] = GuardedProtocol) -> AsyncIterator[Server]:
-    config = uvicorn.Config(app, port=0, lifespan="off", http=protocol, ws="none", log_config=None, access_log=False)
-    server = Server(config)
-    task = asyncio.create_task(server.serve())
-    await eventually(lambda: server.started)
-    yield server
-    server.should_exit = True
-    await task
-
-
-def port_of(server: Server) -> int:
-    port: int = server.servers[0].sockets[0].getsockname()[1]
-    return port
 
 
 async def too_large(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -77,7 +61,7 @@ async def test_a_client_that_sends_all_before_it_reads(connection: str, framing:
     else:
         head += b"Content-Length: %d\r\n\r\n" % LARGE
         pieces = [b"x" * 65536] * (LARGE // 65536)
-    async with served(too_large) as server:
+    async with served(too_large, Server) as server:
         answer = await sent_first(port_of(server), head, *pieces)
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert answer.endswith(b"\r\n\r\nno")
@@ -86,7 +70,7 @@ async def test_a_client_that_sends_all_before_it_reads(connection: str, framing:
 
 async def test_a_small_body_keeps_the_connection() -> None:
     """Though it comes after its refusal."""
-    async with served(too_large) as server:
+    async with served(too_large, Server) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
         for _ in range(3):
             writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
@@ -98,7 +82,7 @@ async def test_a_small_body_keeps_the_connection() -> None:
 @pytest.mark.parametrize("forever", ["silent", "sending"])
 async def test_nobody_is_listened_to_for_ever(forever: str) -> None:
     """A client that stays, or sends on, after its refusal."""
-    async with served(too_large, Brief) as server:
+    async with served(too_large, Server, Brief) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         with contextlib.suppress(ConnectionError):
@@ -114,7 +98,7 @@ async def test_nobody_is_listened_to_for_ever(forever: str) -> None:
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 async def test_an_answer_that_breaks_off(version: str) -> None:
     """Resets the connection."""
-    async with served(streamed) as server:
+    async with served(streamed, Server) as server:
         with pytest.raises(ConnectionResetError):
             await sent_first(port_of(server), f"GET /broken HTTP/{version}\r\nHost: x\r\n\r\n".encode())
 
@@ -122,7 +106,7 @@ async def test_an_answer_that_breaks_off(version: str) -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_http_1_0_has_no_chunks(method: str) -> None:
     """An answer of unknown length ends with the connection."""
-    async with served(streamed) as server:
+    async with served(streamed, Server) as server:
         answer = await sent_first(port_of(server), f"{method} / HTTP/1.0\r\n\r\n".encode())
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"transfer-encoding" not in head
@@ -138,7 +122,7 @@ async def test_a_refusal_waits_for_the_answers_before_it() -> None:
         await go_on.wait()
         await too_large(_scope, _receive, send)
 
-    async with served(slow) as server:
+    async with served(slow, Server) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
         get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
         writer.write(get + get + b"rubbish\r\n\r\n" + get)

@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pytest
-import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from shared.connection import ConnectionLimits, GuardedProtocol, sweep
 from shared.serve import Server
+from tests.support.served import port_of, served
 from tests.support.waiting import eventually
 
 S = TypeVar("S", bound=Server)
@@ -96,24 +96,6 @@ class Reading:
         body = str(self.size).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
         await send({"type": "http.response.body", "body": body})
-
-
-@contextlib.asynccontextmanager
-async def served(app: Reading, kind: type[S], protocol: type[GuardedProtocol]) -> AsyncIterator[S]:
-    config = uvicorn.Config(
-        app, port=0, lifespan="off", http=protocol, ws="none", log_config=None, access_log=False, timeout_keep_alive=600
-    )
-    server = kind(config)
-    task = asyncio.create_task(server.serve())
-    await eventually(lambda: server.started)
-    yield server
-    server.should_exit = True
-    await task
-
-
-def port_of(server: Server) -> int:
-    port: int = server.servers[0].sockets[0].getsockname()[1]
-    return port
 
 
 @pytest.fixture
