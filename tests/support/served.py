@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from shared.connection import GuardedProtocol
@@ -42,7 +41,7 @@ def port_of(server: Server) -> int:
 
 
 @contextlib.asynccontextmanager
-async def listening(app: FastAPI) -> AsyncIterator[int]:
+async def listening(app: ASGIApp) -> AsyncIterator[int]:
     """The port on which the application (its lifespan already running) is served."""
     config = uvicorn.Config(
         app, port=0, lifespan="off", http=GuardedProtocol, ws="none", log_config=None, access_log=False
