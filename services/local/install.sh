@@ -4,7 +4,7 @@
 #   install.sh python      .venv with everything of uv.lock
 #   install.sh rabbitmq    rabbitmq-server, which no Python package brings
 #   install.sh servers     the same for tests, which can do without it where Docker answers
-#   install.sh browser     Chromium, in which the tests look at the page; they do without where it cannot be had
+#   install.sh browser     Chromium without windows, in which the tests look at the page; they do without where it cannot be had
 #   install.sh prometheus  Prometheus with promtool, which tests the alerts; the tests do without where it cannot be had
 #   install.sh bench       the load, and what the benchmarks compare with
 set -eu
@@ -120,7 +120,7 @@ install_servers() {
 
 # ---------------------------------------------------------------- a browser
 have_browser() {
-  for name in chromium chromium-browser google-chrome google-chrome-stable; do
+  for name in chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable; do
     if have "$name"; then return 0; fi
   done
   return 1
@@ -133,8 +133,8 @@ driver_runs() { # Playwright's own Node.js, which needs a library that a bare De
 install_browser() {
   if have_browser && driver_runs; then return 0; fi
   if have apt-get && may_be_root && [ "$(. /etc/os-release && echo "$ID")" = debian ]; then
-    say "Installing chromium with apt"
-    apt_install chromium libatomic1 || say "Without a browser: apt could not install chromium, so the tests of the page are skipped"
+    say "Installing Chromium with apt"
+    apt_install chromium-headless-shell libatomic1 || apt_install chromium libatomic1 || say "Without a browser: apt could not install Chromium, so the tests of the page are skipped"
   else
     say "Without a browser: install chromium or Chrome, and libatomic1, else the tests of the page are skipped"
   fi
