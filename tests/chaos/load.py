@@ -14,7 +14,6 @@ FIRST = 8
 """How many persons are there from the beginning, before the first fault."""
 NEWCOMER_EVERY_S = 5.0
 MOST = 40
-BURST = 25
 MOST_IN_BURSTS = 150
 
 
@@ -27,6 +26,8 @@ class Load:
     seed: int
     rate: float
     kind: type[Requests] = Requests
+    in_burst: int = 25
+    """Orders at once, before each fault."""
     journal: Journal = field(default_factory=Journal)
     persons: list[Person] = field(default_factory=list)
 
@@ -54,7 +55,7 @@ class Load:
         if len(self._bursts) > MOST_IN_BURSTS:
             return
         here = [person for person in self.persons if person.has_arrived]
-        for _ in range(BURST):
+        for _ in range(self.in_burst):
             task = asyncio.create_task(self._place(random.choice(here)))
             self._bursts.add(task)
             task.add_done_callback(self._bursts.discard)

@@ -30,6 +30,8 @@ class Conditions:
     """Actions of clients a second."""
     only: frozenset[str] = frozenset()
     """The faults to do; all when empty."""
+    in_burst: int = 25
+    """Orders at once, before each fault."""
     rest_s: float = 120.0
     """How long it may take after the last fault until all work is done."""
 
@@ -55,13 +57,16 @@ async def run(start: Start, conditions: Conditions, folder: Path, say: Callable[
     processes = Processes()
     try:
         async with running_servers(folder, processes) as servers, start(folder, processes, servers) as system:
-            return await _torment(system, servers, conditions, say)
+            return await torment(system, servers, conditions, say, Journal())
     finally:
         await asyncio.to_thread(processes.close, 3)
 
 
-async def _torment(system: System, servers: Servers, conditions: Conditions, say: Callable[[str], None]) -> Outcome:
-    load = Load(system.urls, conditions.seed, conditions.rate)
+async def torment(
+    system: System, servers: Servers, conditions: Conditions, say: Callable[[str], None], journal: Journal
+) -> Outcome:
+    """`journal` has what clients were told before this."""
+    load = Load(system.urls, conditions.seed, conditions.rate, journal=journal, in_burst=conditions.in_burst)
     injector = Injector(system, servers, say, load.burst)
     watch = Watch(system, injector)
     faults = plan(conditions.seed, conditions.seconds, conditions.only)

@@ -98,6 +98,7 @@ def _refused(person: Person, accepted: list[str]) -> httpx.Response:
     raise AssertionError("a full disk took every order")
 
 
+@pytest.mark.full
 def test_a_disk_that_fills_up_loses_nothing(backends: Backends, smtp: SmtpServer, tmp_path: Path) -> None:
     """While there is no room orders are refused with 503; then all goes on, and what was accepted is there."""
     with (

@@ -15,6 +15,8 @@ K8S = ROOT / "deploy/k8s"
 OVERLAYS = ("dev", "prod")
 
 Manifest = dict[str, Any]
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The one in C takes a tenth of the time."""
 
 
 @cache
@@ -30,7 +32,7 @@ def base() -> tuple[Manifest, ...]:
 
 def _build(folder: Path) -> tuple[Manifest, ...]:
     built = subprocess.run([_kubectl(), "kustomize", folder], check=True, capture_output=True, text=True)
-    return tuple(yaml.safe_load_all(built.stdout))
+    return tuple(yaml.load_all(built.stdout, LOADER))
 
 
 def _kubectl() -> str:

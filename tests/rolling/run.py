@@ -79,7 +79,7 @@ async def run(conditions: Conditions, folder: Path, say: Say) -> Outcome:
                 await asyncio.to_thread(statements.log_all, servers.postgres.url)
             code = Code(folder / "code", conditions.since) if conditions.since else None
             async with running_dashboard(folder, processes, servers, code.path if code else None, **PATIENT) as up:
-                outcome = await _roll(up, conditions, say, code)
+                outcome = await roll(up, conditions, say, code)
             if conditions.record:
                 statements.keep(servers.by_name["postgres"].log)
             return outcome
@@ -87,7 +87,8 @@ async def run(conditions: Conditions, folder: Path, say: Say) -> Outcome:
         await asyncio.to_thread(processes.close, 3)
 
 
-async def _roll(system: Dashboard, conditions: Conditions, say: Say, code: Code | None) -> Outcome:
+async def roll(system: Dashboard, conditions: Conditions, say: Say, code: Code | None = None) -> Outcome:
+    """`code` is what runs at first, where that is not today's."""
     load = Load(system.urls, conditions.seed, conditions.rate, kind=Front)
     outcome = Outcome(load.journal)
     await load.begin()

@@ -1,25 +1,34 @@
-"""Waiting for a condition instead of for a time: long enough for a machine that is busy with other things."""
+"""Waiting for a condition instead of for a time: long enough for a machine that is busy with other things.
+
+Looking costs processor time too, so the longer it takes, the less often it is looked: about every tenth of the time.
+"""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
 
+def _pause(waited_s: float, shortest_s: float) -> float:
+    return min(max(waited_s / 10, shortest_s), 0.5)
+
+
 def wait_until(condition: Callable[[], object], within: float = 45.0) -> None:
-    deadline = time.monotonic() + within
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - began
+        if waited_s > within:
             raise AssertionError(f"not within {within:.0f} s: {condition}")
-        time.sleep(0.05)
+        time.sleep(_pause(waited_s, 0.05))
 
 
 async def eventually(condition: Callable[[], object], within: float = 45.0) -> None:
     """The condition may be a coroutine function."""
-    deadline = time.monotonic() + within
+    began = time.monotonic()
     while not await _outcome(condition):
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - began
+        if waited_s > within:
             raise AssertionError(f"not within {within:.0f} s: {condition}")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(_pause(waited_s, 0.02))
 
 
 async def _outcome(condition: Callable[[], object]) -> object:

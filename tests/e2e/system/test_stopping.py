@@ -46,8 +46,7 @@ class Load:
         while not self._over.is_set():
             outcome = self._outcome(next(self._numbers))
             self.outcomes[outcome] += 1
-            if outcome == NOT_SENT:
-                self._over.wait(0.02)  # or they would take the processor from what is starting
+            self._over.wait(0.05)  # or they would take the processor from what is starting
 
     def _outcome(self, number: int) -> str:
         item = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}

@@ -25,7 +25,8 @@ from tests.support.waiting import eventually
 
 DAY_S = 86_400
 pytestmark = needs_faketime
-offsets = pytest.mark.parametrize("offset_s", [30, -30, 400 * DAY_S, -400 * DAY_S])
+SECONDS, DAYS = (30, -30), (400 * DAY_S, -400 * DAY_S)
+in_full = partial(pytest.param, marks=pytest.mark.full)
 
 AUDIT = "INSERT INTO audit (id, action, created_at) VALUES ($1, 'x', $2)"
 DONE = """
@@ -58,7 +59,7 @@ async def are_done(connection: asyncpg.Connection, event_id: object) -> bool:
 
 
 @each
-@offsets
+@pytest.mark.parametrize("offset_s", [*map(in_full, SECONDS), *DAYS])
 async def test_a_wrong_clock_deletes_nothing_and_loses_no_event(
     service: Service, offset_s: int, database_url: str, vhost_url: str, tmp_path: Path
 ) -> None:
@@ -81,8 +82,7 @@ async def test_a_wrong_clock_deletes_nothing_and_loses_no_event(
     await connection.close()
 
 
-@needs_faketime
-@offsets
+@pytest.mark.parametrize("offset_s", [*SECONDS, *map(in_full, DAYS)])
 @pytest.mark.parametrize("service", [USERS], ids=str)
 async def test_a_wrong_clock_ends_no_session(
     service: Service, offset_s: int, database_url: str, vhost_url: str, tmp_path: Path

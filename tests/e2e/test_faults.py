@@ -1,0 +1,38 @@
+"""Processes that are rolled, then killed, frozen and cut off, under load: in short what `make full` does at length."""
+
+from pathlib import Path
+
+import pytest
+
+from services.local.processes import Processes
+from services.local.servers.rabbitmq_files import find_scripts
+from tests.chaos.dashboard import running_dashboard
+from tests.chaos.report import report
+from tests.chaos.run import Conditions as Faults
+from tests.chaos.run import torment
+from tests.chaos.servers import running_servers
+from tests.rolling.run import PATIENT, roll
+from tests.rolling.run import Conditions as Rolling
+
+ROLLING = Rolling(who=(("orders", 0), ("gateway", 1)), rest_s=600, empty_share=0.5)
+FAULTS = Faults(seed=2355, seconds=12, in_burst=8, rest_s=600)
+"""A seed that begins with kills of every service and crashes of Postgres, RabbitMQ and Redis."""
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(find_scripts() is None, reason="starts servers of its own: needs an installed RabbitMQ")
+async def test_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
+    """While processes are rolled, no request fails; whatever happens, each accepted order has its effects, once."""
+    processes = Processes()
+    try:
+        async with (
+            running_servers(tmp_path, processes) as servers,
+            running_dashboard(tmp_path, processes, servers, None, **PATIENT) as system,
+        ):
+            rolled = await roll(system, ROLLING, print)
+            assert len(rolled.journal.orders) > 0
+            assert not rolled.failed, rolled.report()
+            tormented = await torment(system, servers, FAULTS, print, rolled.journal)
+            assert not tormented.failed, report([tormented])
+    finally:
+        processes.close(3)
