@@ -57,8 +57,8 @@ class Mailbox:
 def phrase(text: str) -> str:
     """A name as a header may hold it. Raises `ValueError` for control characters.
 
-    It is one encoded word, also where that is longer than the 75 characters of RFC 2047: of two, some readers (such as
-    Python before 3.12.9) make a name with a space that it does not have.
+    It is one encoded word, also where that is longer than the 75 characters of RFC 2047: of two, some readers make a
+    name with a space that it does not have (Python's own until 2026, CPython issue 128110).
     """
     if any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
         raise ValueError("a control character")
