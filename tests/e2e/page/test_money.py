@@ -39,7 +39,7 @@ async def test_an_amount_is_the_same_on_the_page_and_in_a_mail(browser: Browser,
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
         rows = page.locator("tr[data-order]")
-        for total in ("HUF 1,234.56", "IQD 1,234.567", "JP¥1,500"):
+        for total in ("HUF 1,234.56", "IQD 1,234.567", "¥1,500"):
             await expect(rows.filter(has_text=total)).to_have_count(1)
         shown = await page.evaluate(FORMATTED, [text, MOST_TYPED])
     assert [number(amount) for amount, _ in shown] == written
