@@ -9,7 +9,7 @@ from services.local.plan import DATA_SERVICES, DRAIN_S, Planned
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the backing servers are; `databases` by service."""
+    """Where the backing servers are; `databases` by service. `smtputf8`: the mail server is known to offer it."""
 
     databases: Mapping[str, str]
     redis: str
@@ -17,6 +17,7 @@ class Addresses:
     smtp: str
     storage: str
     traces: str
+    smtputf8: bool = False
 
 
 def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets: Mapping[str, str]) -> dict[str, str]:
@@ -38,6 +39,7 @@ def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets
         **{f"{name.upper()}_RABBITMQ_URL": addresses.rabbitmq for name in DATA_SERVICES},
         "WORKER_ORDERS_URL": ",".join(urls["orders"]),
         "WORKER_SMTP_URL": addresses.smtp,
+        **({"USERS_MAIL_SMTPUTF8": "true"} if addresses.smtputf8 else {}),
         "OTEL_EXPORTER_OTLP_ENDPOINT": addresses.traces,
         "TRACE_SAMPLE": os.environ.get("TRACE_SAMPLE", "1"),  # here, somebody looks at single requests
         "WORKER_STORAGE_URL": addresses.storage,

@@ -19,6 +19,7 @@ from services.local.files import tail
 from services.local.plan import DATA_SERVICES, Planned
 from services.local.processes import Processes, end_leftovers
 from services.local.servers.base import Server
+from services.local.servers.smtp import MailCatcher
 from services.local.service import Service
 from services.local.statefile import state, targets, write_state
 from services.local.supervisor import Supervisor
@@ -145,6 +146,7 @@ class Stack:
             servers.smtp.url,
             self._folder.uploads.as_uri(),
             servers.traces.url,
+            smtputf8=isinstance(servers.smtp, MailCatcher),
         )
         return shared_environment(addresses, self._settings.planned, self._secrets)
 

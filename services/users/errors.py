@@ -12,6 +12,7 @@ DashboardError
 ├── InvalidInput
 │   ├── WrongPassword
 │   ├── WeakPassword
+│   ├── UnmailableAddress
 │   └── UnusablePicture
 ├── UnsupportedUpload   415
 └── Unavailable
@@ -54,6 +55,10 @@ class WrongPassword(InvalidInput):
 
 class WeakPassword(InvalidInput):
     code, title = "weak_password", "The new password is too easy to guess"
+
+
+class UnmailableAddress(InvalidInput):
+    code, title = "unmailable_address", "No mail can be sent to this address"
 
 
 class TooManyLogins(Unavailable):

@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 tokens = UserTokens(settings.signing_seeds, settings.access_token_ttl_s)
                 app.state.secret_files.follow("signing_keys", lambda keys: tokens.rotate(seeds_of(keys)))
                 app.state.user_tokens = tokens
-                app.state.accounts = Accounts(db, passwords)
+                app.state.accounts = Accounts(db, passwords, smtputf8=settings.mail_smtputf8)
                 app.state.avatars = Avatars(db)
                 app.state.pictures = Pictures(settings)
                 app.state.logins = Logins(db, passwords, tokens, Lifetimes.of(settings))

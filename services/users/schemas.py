@@ -19,6 +19,13 @@ def _normalized(address: str) -> str:
     return validate_email(address, check_deliverability=False).normalized
 
 
+def _no_encoded_word(address: str) -> str:
+    """Mail readers take `=?utf-8?q?...?=` in a header for other text than it is."""
+    if "=?" in address:
+        raise ValueError("must not contain =?")
+    return address
+
+
 def _normalized_if_valid(address: str) -> str:
     """As registration writes it; what is no address belongs to nobody."""
     try:
@@ -30,6 +37,7 @@ def _normalized_if_valid(address: str) -> str:
 Email = Annotated[
     str,
     StringConstraints(max_length=MAX_EMAIL),
+    AfterValidator(_no_encoded_word),
     AfterValidator(_normalized),  # not EmailStr, which takes "Ada <ada@example.com>" and drops the name
     Field(json_schema_extra={"format": "email"}, examples=["ada@example.com"]),
 ]

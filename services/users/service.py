@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.users import audit, sessions
-from services.users.errors import UserNotFound, WeakPassword, WrongPassword
+from services.users.errors import UnmailableAddress, UserNotFound, WeakPassword, WrongPassword
 from services.users.models import User, outbox
 from services.users.password_rules import TOO_EASY, is_easy_to_guess
 from services.users.passwords import Passwords
@@ -69,14 +69,19 @@ def needs_password(user: User, change: ProfileChange) -> bool:
 
 
 class Accounts:
-    """What people do with their own account. Passwords are hashed outside of transactions."""
+    """What people do with their own account. Passwords are hashed outside of transactions.
 
-    def __init__(self, db: Database, passwords: Passwords) -> None:
+    `smtputf8`: whether mail reaches addresses whose local part has letters beyond ASCII.
+    """
+
+    def __init__(self, db: Database, passwords: Passwords, *, smtputf8: bool) -> None:
         self._db = db
         self._passwords = passwords
+        self._smtputf8 = smtputf8
 
     async def register(self, body: Registration) -> User:
-        """Raises `WeakPassword`, `EmailAlreadyUsed`."""
+        """Raises `UnmailableAddress`, `WeakPassword`, `EmailAlreadyUsed`."""
+        self._refuse_unmailable(body.email)
         _refuse_weak(body.password, body.email, body.name)
         password_hash = await self._passwords.hash(body.password, body.email)
         async with self._db.begin() as session:
@@ -88,8 +93,9 @@ class Accounts:
             return await _get(session, user_id)
 
     async def change(self, caller: Caller, change: ProfileChange) -> User:
-        """Raises `UserNotFound`, `WrongPassword`, `WeakPassword`, `EmailAlreadyUsed`."""
+        """Raises `UserNotFound`, `UnmailableAddress`, `WrongPassword`, `WeakPassword`, `EmailAlreadyUsed`."""
         user = await self.get(caller.user_id)
+        self._refuse_unmailable(changed_fields(user, change).get("email", ""))
         confirmed = await self.confirm(caller, change.current_password) if needs_password(user, change) else None
         new_hash = await self._new_hash(change.password, user) if change.password else None
         async with self._db.begin() as session:
@@ -131,6 +137,10 @@ class Accounts:
                 )
             raise _wrong_password()
         return user.password_hash
+
+    def _refuse_unmailable(self, email: str) -> None:
+        if not self._smtputf8 and not email.rpartition("@")[0].isascii():
+            raise UnmailableAddress.of("email", "must have no letters beyond ASCII before the @: no mail would arrive")
 
     async def _new_hash(self, password: str, user: User) -> str:
         _refuse_weak(password, user.email, user.name)

@@ -25,6 +25,9 @@ class Settings(ProducerSettings):
     """A session that is not refreshed for so long ends."""
     session_lifetime_s: int = Field(90 * DAY_S, gt=0)
     """However often it is refreshed, a session ends after this."""
+    mail_smtputf8: bool = False
+    """Whether the worker's mail server offers SMTPUTF8 (RFC 6531). Without it, an address whose part before the @ has
+    letters beyond ASCII is answered 422 when an account is to have it: no mail could reach it."""
     audit_keep_s: int = Field(400 * DAY_S, gt=0)
     """How long the audit is kept."""
 

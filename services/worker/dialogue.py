@@ -6,14 +6,12 @@ handed to the connection the mail is certainly not sent; from then on until the 
 
 import re
 from dataclasses import dataclass
-from email.message import EmailMessage
-from email.policy import SMTP as ASCII
-from email.policy import SMTPUTF8 as UTF8
 from enum import Enum, StrEnum
 
 import aiosmtplib
 
 from services.worker.errors import Permanent
+from services.worker.mail import OutgoingMail
 from services.worker.text import storable
 
 START_INPUT = 354
@@ -93,20 +91,19 @@ class Progress:
         return str(self.reply or self.trouble)
 
 
-async def transmit(client: aiosmtplib.SMTP, message: EmailMessage, progress: Progress, answer_timeout_s: float) -> None:
+async def transmit(client: aiosmtplib.SMTP, mail: OutgoingMail, progress: Progress, answer_timeout_s: float) -> None:
     """Hand over one mail to its one recipient. How that ended is in `progress`. Raises `MailNotCarried`."""
-    recipient = message["To"].addresses[0].addr_spec
     progress.phase, progress.reply = Phase.ENVELOPE, None
     try:
-        progress.reply = await _hand_over(client, message, recipient, progress, answer_timeout_s)
+        progress.reply = await _hand_over(client, mail, progress, answer_timeout_s)
     except aiosmtplib.SMTPResponseException as refused:
-        progress.reply = Reply(refused.code, readable(refused.message, recipient))
+        progress.reply = Reply(refused.code, readable(refused.message, mail.recipient))
         await _make_ready(client, refused.code)
     except (aiosmtplib.SMTPException, OSError) as lost:
         progress.trouble = f"{type(lost).__name__}: {lost}"
         client.close()
     except ValueError as unsafe:
-        raise MailNotCarried(readable(str(unsafe), recipient)) from unsafe
+        raise MailNotCarried(readable(str(unsafe), mail.recipient)) from unsafe
 
 
 async def _make_ready(client: aiosmtplib.SMTP, code: int) -> None:
@@ -120,24 +117,19 @@ async def _make_ready(client: aiosmtplib.SMTP, code: int) -> None:
         client.close()
 
 
-async def _hand_over(
-    client: aiosmtplib.SMTP, message: EmailMessage, recipient: str, progress: Progress, answer_timeout_s: float
-) -> Reply:
-    sender = message["From"].addresses[0].addr_spec
-    international = not (sender + recipient).isascii()
-    content = message.as_bytes(policy=(UTF8 if international else ASCII).clone(cte_type="7bit"))
-    if international and not client.supports_extension("smtputf8"):
+async def _hand_over(client: aiosmtplib.SMTP, mail: OutgoingMail, progress: Progress, answer_timeout_s: float) -> Reply:
+    if mail.needs_smtputf8 and not client.supports_extension("smtputf8"):
         raise MailNotCarried("an address with letters beyond ASCII, and a server without SMTPUTF8")
-    encoding, options = ("utf-8", ["SMTPUTF8"]) if international else ("ascii", [])
-    await client.mail(sender, options=options, encoding=encoding)
-    await client.rcpt(recipient, encoding=encoding)
+    encoding, options = ("utf-8", ["SMTPUTF8"]) if mail.needs_smtputf8 else ("ascii", [])
+    await client.mail(mail.sender, options=options, encoding=encoding)
+    await client.rcpt(mail.recipient, encoding=encoding)
     started = await client.execute_command(b"DATA")
     if started.code != START_INPUT or client.protocol is None:
         raise aiosmtplib.SMTPDataError(started.code, started.message)
-    client.protocol.write(LEADING_DOT.sub(b"..", content) + b".\r\n")
+    client.protocol.write(LEADING_DOT.sub(b"..", mail.content) + b".\r\n")
     progress.phase = Phase.CONTENT
     answer = await client.protocol.read_response(timeout=answer_timeout_s)
-    return Reply(answer.code, readable(answer.message, recipient))
+    return Reply(answer.code, readable(answer.message, mail.recipient))
 
 
 def readable(text: str, recipient: str) -> str:

@@ -21,6 +21,7 @@ SELECT asked.user_id, json_build_object(
     'items', greatest(coalesce(of_user.items, 0), 0),
     'revenue', coalesce(money.revenue, '{{}}'),
     'by_status', coalesce(status.orders, '{{}}'),
+    'by_currency', coalesce(money.orders, '{{}}'),
     'average_order', coalesce(money.average, '{{}}'),
     'last_order_at', to_char(of_user.last_order_at AT TIME ZONE 'UTC', {TIME}),
     'daily', daily.sums
@@ -29,7 +30,8 @@ FROM unnest($1::uuid[]) AS asked (user_id)
 LEFT JOIN user_rollups AS of_user USING (user_id)
 CROSS JOIN LATERAL (
     SELECT json_object_agg(currency, {REVENUE}) AS revenue,
-        json_object_agg(currency, round({REVENUE} / orders)) AS average
+        json_object_agg(currency, round({REVENUE} / orders)) AS average,
+        json_object_agg(currency, orders) AS orders
     FROM user_currency_rollups WHERE user_id = asked.user_id AND orders > 0
 ) AS money
 CROSS JOIN LATERAL (

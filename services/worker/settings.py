@@ -1,21 +1,17 @@
 """What the worker is told by its environment."""
 
-from email.headerregistry import Address
-from email.utils import parseaddr
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.worker.mail_headers import Mailbox
 from services.worker.webhooks.settings import WebhookSettings
 from shared.csv_export import ExportSettings
 
 
 def _with_address(sender: str) -> str:
-    name, address = parseaddr(sender)
-    Address(name, addr_spec=address)  # else every mail would fail
-    if not address:
-        raise ValueError("holds no mail address")
+    Mailbox.parse(sender)  # else every mail would fail
     return sender
 
 

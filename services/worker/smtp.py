@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from email.message import EmailMessage
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -12,6 +11,7 @@ import aiosmtplib
 
 from services.worker import metrics
 from services.worker.dialogue import Phase, Progress, transmit
+from services.worker.mail import OutgoingMail
 from services.worker.settings import Settings
 from shared import tracing
 from shared.tracing import Kind
@@ -59,7 +59,7 @@ class Mailer:
             mailer._size = 0
             await mailer._quit(0)
 
-    async def send(self, message: EmailMessage, progress: Progress, confirm: Confirm) -> None:
+    async def send(self, mail: OutgoingMail, progress: Progress, confirm: Confirm) -> None:
         """Sends a mail. How the mail server took it is in `progress`.
 
         `confirm` is called as late as possible. What it raises is raised, whatever it is.
@@ -67,7 +67,7 @@ class Mailer:
         with tracing.span("send mail", Kind.CLIENT) as span:
             try:
                 async with asyncio.timeout(self._send_timeout_s) as limit:
-                    await self._send(message, progress, partial(_confirmed, confirm, limit))
+                    await self._send(mail, progress, partial(_confirmed, confirm, limit))
             except _NotConfirmed as check:
                 raise check.reason from None
             except LOST as lost:
@@ -76,17 +76,17 @@ class Mailer:
             if progress.reply:
                 span.set({"dashboard.mail.reply": progress.reply.code})
 
-    async def _send(self, message: EmailMessage, progress: Progress, confirm: Confirm) -> None:
+    async def _send(self, mail: OutgoingMail, progress: Progress, confirm: Confirm) -> None:
         if kept := self._take():
             async with self._using(kept) as client:
                 await confirm()
-                await transmit(client, message, progress, self._answer_timeout_s)
+                await transmit(client, mail, progress, self._answer_timeout_s)
             if not progress.found_the_line_dead:
                 return
             progress.phase, progress.reply = Phase.ACCESS, None
         async with self._using(await self._connect()) as client:
             await confirm()
-            await transmit(client, message, progress, self._answer_timeout_s)
+            await transmit(client, mail, progress, self._answer_timeout_s)
 
     async def ping(self) -> None:
         """For readiness: raises unless the server answers."""

@@ -1,4 +1,5 @@
-"""The page at `/`, and that of the operators at `/ops`: files of `services/gateway/web`, as they are.
+"""The page at `/`, and that of the operators at `/ops`: files of `services/gateway/web`, as they are, and one module
+with the table of currencies that all services share.
 
 What a page needs beside itself is under `/assets/<version>/`, where the version is a digest of it all: a browser keeps
 it for good, and a new version is another address.
@@ -6,6 +7,7 @@ it for good, and a new version is another address.
 
 import gzip
 import hashlib
+import json
 import mimetypes
 from dataclasses import dataclass
 from functools import cache
@@ -14,12 +16,14 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from shared.money import MINOR_DIGITS, OTHER_DIGITS
 from shared.negotiation import accepts_gzip
 from shared.web import AsgiRoute
 
 FOLDER = Path(__file__).parent.parent / "web"
 VERSION_MARK = b"{{version}}"
 PAGES = {"/": "index.html", "/ops": "ops.html"}
+CURRENCIES = f"export const MINOR_DIGITS = {json.dumps(MINOR_DIGITS)};\nexport const OTHER_DIGITS = {OTHER_DIGITS};\n"
 
 REVALIDATE, FOR_GOOD = b"no-cache", b"public, max-age=31536000, immutable"
 POLICY = (
@@ -55,6 +59,7 @@ class Site:
 def site() -> Site:
     """All files, read once."""
     bodies = {str(path.relative_to(FOLDER)): path.read_bytes() for path in sorted(FOLDER.rglob("*")) if path.is_file()}
+    bodies["js/currencies.js"] = CURRENCIES.encode()
     everything = hashlib.sha256(b"".join(name.encode() + body for name, body in bodies.items()))
     version = everything.hexdigest()[:12]
     pages = {

@@ -2,13 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from email.message import EmailMessage
 
 from services.worker import metrics, send_ledger
 from services.worker.dialogue import Phase, Progress, Verdict
 from services.worker.errors import JobError, Permanent, Transient
 from services.worker.job import Effect, Job, Policy
-from services.worker.mail import MAILED, Addressee, compose
+from services.worker.mail import MAILED, Addressee, OutgoingMail, compose
 from services.worker.send_ledger import Claim, MailState
 from services.worker.settings import Settings
 from services.worker.smtp import Mailer
@@ -70,7 +69,7 @@ class Sending:
     """One attempt at one mail: the external effect of the job."""
 
     mailer: Mailer
-    message: EmailMessage
+    mail: OutgoingMail
     claim: Claim
     lease_s: float
     progress: Progress = field(default_factory=Progress)
@@ -89,7 +88,7 @@ class Sending:
                 raise _Withdrawn
 
         try:
-            await self.mailer.send(self.message, self.progress, confirm)
+            await self.mailer.send(self.mail, self.progress, confirm)
         except _Withdrawn:
             self.withdrawn = True
         else:
@@ -139,10 +138,10 @@ def send_with(mailer: Mailer, settings: Settings) -> Effect:
             raise RecipientUnknown(str(order.user_id))
         if row["email"] is None:  # deleted meanwhile
             return None
-        message = compose(envelope, order, Addressee(row["email"], row["name"]), settings.mail_from)
-        ids = (order.user_id, envelope.id, message["Message-ID"])
+        mail = compose(envelope, order, Addressee(row["email"], row["name"]), settings.mail_from)
+        ids = (order.user_id, envelope.id, mail.message_id)
         claim = await send_ledger.claim(connection, *ids, row["email"], settings.mail_lease_s)
-        return Sending(mailer, message, claim, settings.mail_lease_s) if claim else None
+        return Sending(mailer, mail, claim, settings.mail_lease_s) if claim else None
 
     return send
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from services.worker.job import Batching, Job, Policy
-from services.worker.money import format_money
 from shared import events
 from shared.db import Connection
 from shared.events import Envelope
+from shared.money import format_money
 
 BATCH_SIZE = 100
 BATCH_WAIT_S = 0.01

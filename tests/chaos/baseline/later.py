@@ -26,8 +26,16 @@ class Later:
         self.under_way = 0
 
     async def send_mail(self, order: OrderCreated, to: Addressee) -> None:
-        message = compose(_envelope(order), order, to, self._sender)
-        await self._tried(lambda: aiosmtplib.send(message, hostname=self._smtp.hostname, port=self._smtp.port))
+        mail = compose(_envelope(order), order, to, self._sender)
+        await self._tried(
+            lambda: aiosmtplib.send(
+                mail.content,
+                sender=mail.sender,
+                recipients=[mail.recipient],
+                hostname=self._smtp.hostname,
+                port=self._smtp.port,
+            )
+        )
 
     async def count(self, event: Event) -> None:
         await self._tried(lambda: self._count(event))

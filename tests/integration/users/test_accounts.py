@@ -1,14 +1,15 @@
 """Registration and one's own profile."""
 
 import asyncio
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from fastapi import FastAPI
 
 from shared.clock import now
 from shared.db import Database
 from shared.ids import new_id
-from tests.support.users import PASSWORD, Gateway, Person
+from tests.support.users import PASSWORD, Gateway, Person, serving
 
 
 async def _events(db: Database, user_id: UUID) -> list[tuple[str, int]]:
@@ -48,6 +49,32 @@ async def test_concurrent_registrations_of_one_address(gateway: Gateway, db: Dat
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
     async with db.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM outbox WHERE payload->>'email' = $1", body["email"]) == 1
+
+
+async def test_an_address_that_no_mail_would_reach_is_refused(service: tuple[FastAPI, Gateway]) -> None:
+    """Letters beyond ASCII before the @ need a mail server with SMTPUTF8; the setting says whether there is one. Behind
+    the @ they need nothing. An account that has such an address keeps it."""
+    app, gateway = service
+    fields = {"name": "Jörg", "password": PASSWORD}
+    refused = await gateway.http.post("/v1/users", json=fields | {"email": "jörg@example.com"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "unmailable_address")
+    [error] = refused.json()["errors"]
+    assert error["field"] == "email"
+    assert "before the @" in error["message"]
+    taken = await gateway.http.post("/v1/users", json=fields | {"email": f"{uuid4().hex}@müller-shop.de"})
+    assert taken.status_code == 201
+    person = await gateway.register()
+    change = {"email": "jörg@example.com", "current_password": PASSWORD}
+    changed = await gateway.call(person, "PATCH", "/v1/me", json=change)
+    assert (changed.status_code, changed.json()["code"]) == (422, "unmailable_address")
+
+    async with serving(app.state.settings.model_copy(update={"mail_smtputf8": True})) as (_, able):
+        answer = await able.http.post("/v1/users", json=fields | {"email": "jörg@example.com"})
+        assert answer.status_code == 201
+    joerg = Person(UUID(answer.json()["id"]), answer.json()["email"])
+    renamed = await gateway.call(joerg, "PATCH", "/v1/me", json={"name": "J.", "email": "jörg@EXAMPLE.com"})
+    assert (renamed.status_code, renamed.json()["name"]) == (200, "J.")
+    assert (await gateway.login("jörg@example.com")).status_code == 200
 
 
 @pytest.mark.parametrize("extra", ["role", "id", "revision", "password_hash", "created_at"])

@@ -113,6 +113,7 @@ async def test_the_analytics_of_a_user(world: World) -> None:
         "items": 8,
         "revenue": {"EUR": 1501, "JPY": 700},
         "by_status": {"created": 2, "paid": 1, "cancelled": 1},
+        "by_currency": {"EUR": 2, "JPY": 1},
         "average_order": {"EUR": 751, "JPY": 700},
     }
     assert len(daily) == 30
@@ -126,6 +127,6 @@ async def test_panels_of_users_without_anything(world: World) -> None:
     user_id = uuid4()
     panel = (await world.panel("analytics", user_id))[str(user_id)]
     assert (panel["orders"], panel["items"], panel["revenue"], panel["last_order_at"]) == (0, 0, {}, None)
-    assert (panel["by_status"], panel["average_order"]) == ({}, {})
+    assert (panel["by_status"], panel["by_currency"], panel["average_order"]) == ({}, {}, {})
     assert all(day["orders"] == 0 and day["revenue"] == {} for day in panel["daily"])
     assert (await world.panel("notifications", user_id))[str(user_id)] == []

@@ -207,3 +207,39 @@ async def test_a_name_that_no_header_can_hold_is_dead(mailing: World, smtp: Smtp
     await mailing.until(event_id, email="dead")
     assert (await mailing.job("email", event_id))["last_error"].startswith("MailNotWritable")
     assert smtp.messages == []
+
+
+@pytest.mark.parametrize("smtputf8", [True, False])
+async def test_a_domain_beyond_ascii_is_written_in_ascii(mailing: World, smtp: SmtpServer, smtputf8: bool) -> None:
+    """As A-labels (IDNA 2008), so that every mail server can carry it."""
+    smtp.smtputf8 = smtputf8
+    user_id = await mailing.known(email="kunde@straße.example.com", name="=?utf-8?q?=0D=0ABcc=3A_x=40evil.example?=")
+    [event_id] = await mailing.publish(created(user_id))
+    await mailing.until(event_id, email="done")
+    [mail] = smtp.messages
+    assert mail.recipients == ("kunde@xn--strae-oqa.example.com",)
+    [to] = mail.message["To"].addresses
+    assert (to.addr_spec, to.display_name) == (mail.recipients[0], "=?utf-8?q?=0D=0ABcc=3A_x=40evil.example?=")
+    assert mail.message["Bcc"] is None
+
+
+async def test_a_local_part_beyond_ascii_goes_where_it_can(mailing: World, smtp: SmtpServer) -> None:
+    """Over SMTPUTF8 it is sent; without, the job is dead at once, and says why without the address."""
+    user_id = await mailing.known(email="jörg@example.com")
+    smtp.smtputf8 = False
+    [event_id] = await mailing.publish(created(user_id))
+    await mailing.until(event_id, email="dead")
+    row = await mailing.job("email", event_id)
+    assert (row["attempts"], row["next_attempt_at"]) == (1, None)
+    assert row["last_error"].startswith("MailNotCarried: ")
+    assert "SMTPUTF8" in row["last_error"]
+    assert "jörg" not in row["last_error"]
+    assert ((await mailing.mail(event_id))["state"], smtp.messages) == ("rejected", [])
+
+    smtp.reset()
+    smtp.hang_up()
+    [event_id] = await mailing.publish(created(user_id))
+    await mailing.until(event_id, email="done")
+    [mail] = smtp.messages
+    assert mail.recipients == ("jörg@example.com",)
+    assert (await mailing.mail(event_id))["state"] == "sent"

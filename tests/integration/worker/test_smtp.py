@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Iterator
 from datetime import timedelta
 from email.message import EmailMessage
+from email.policy import SMTP
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.worker.dialogue import Progress, Verdict
 from services.worker.jobs.email import RecipientUnchecked, Sending
+from services.worker.mail import OutgoingMail
 from services.worker.send_ledger import Claim
 from services.worker.settings import Settings
 from services.worker.smtp import Mailer
@@ -34,19 +36,19 @@ def settings_for(url: str, **more: Any) -> Settings:
     return worker_settings("", "", smtp_url=url, **more)
 
 
-def letter(text: str = "Hello.") -> EmailMessage:
-    message = EmailMessage()
+def letter(text: str = "Hello.") -> OutgoingMail:
+    message = EmailMessage(SMTP)
     message["From"], message["To"] = "no-reply@shop.example", "ada@example.com"
     message.set_content(text)
-    return message
+    return OutgoingMail("no-reply@shop.example", "ada@example.com", f"<{uuid4()}@shop.example>", message.as_bytes())
 
 
-async def send(mailer: Mailer, message: EmailMessage | None = None) -> Progress:
+async def send(mailer: Mailer, mail: OutgoingMail | None = None) -> Progress:
     async def confirm() -> None:
         pass
 
     progress = Progress()
-    await mailer.send(message or letter(), progress, confirm)
+    await mailer.send(mail or letter(), progress, confirm)
     return progress
 
 

@@ -107,7 +107,7 @@ class Listener(Controller):
         super().__init__(owner, hostname="127.0.0.1", port=port, ready_timeout=START_S, **options)
 
     def factory(self) -> Conversation:
-        return Conversation(self._owner, **self.SMTP_kwargs)
+        return Conversation(self._owner, **self.SMTP_kwargs | {"enable_SMTPUTF8": self._owner.smtputf8})
 
 
 class SmtpServer:
@@ -128,11 +128,12 @@ class SmtpServer:
         self.attempts = 0
         self.answered = 0
         self.greets = True
+        self.smtputf8 = True
         self.connections = 0
         self.hang_ups: dict[Point, int] = {}
         self.conversations: set[Conversation] = set()
         self._login = login
-        self._options: dict[str, Any] = {"tls_context": tls, "enable_SMTPUTF8": True}
+        self._options: dict[str, Any] = {"tls_context": tls}
         if login:
             self._options |= {"authenticator": self._authenticate, "auth_required": True}
         self._listener: Listener | None = None
@@ -178,6 +179,7 @@ class SmtpServer:
         self.hang_ups.clear()
         self.attempts = 0
         self.greets = True
+        self.smtputf8 = True
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[Any]

@@ -236,11 +236,12 @@ def message_of(event_id: UUID, event: events.Event, **headers: Any) -> aio_pika.
     )
 
 
-def registered(user_id: UUID | None = None, name: str = "Ada", revision: int = 1) -> events.UserRegistered:
+def registered(
+    user_id: UUID | None = None, name: str = "Ada", revision: int = 1, email: str | None = None
+) -> events.UserRegistered:
     user_id = user_id or uuid4()
-    return events.UserRegistered(
-        user_id=user_id, email=f"{user_id.hex}@example.com", name=name, revision=revision, registered_at=now()
-    )
+    email = email or f"{user_id.hex}@example.com"
+    return events.UserRegistered(user_id=user_id, email=email, name=name, revision=revision, registered_at=now())
 
 
 def created(user_id: UUID, total: int = 1250, currency: str = "EUR", **more: Any) -> events.OrderCreated:

@@ -1,5 +1,6 @@
 import os
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,14 @@ def test_gateways_know_all_replicas() -> None:
     first, second = (one.port for one in planned if one.name == "gateway")
     assert first == 19_000
     assert second > first
+
+
+def test_registration_knows_what_the_mail_catcher_takes() -> None:
+    """Of a mail server that is not its own, it knows only what it is told."""
+    planned = plan(19_200, {})
+    assert "USERS_MAIL_SMTPUTF8" not in shared_environment(_ADDRESSES, planned, _SECRETS)
+    own = replace(_ADDRESSES, smtputf8=True)
+    assert shared_environment(own, planned, _SECRETS)["USERS_MAIL_SMTPUTF8"] == "true"
 
 
 def test_only_a_gateway_has_an_internal_port() -> None:

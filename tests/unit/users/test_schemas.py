@@ -39,6 +39,7 @@ def test_a_plain_registration_is_accepted() -> None:
         ("email", "a@b.de\r\nBcc: all@example.com"),
         ("email", f"{'x' * 60}@{'y' * 60}.{'z' * 60}.{'w' * 80}.com"),
         ("email", "Ada <ada@example.com>"),
+        ("email", "=?utf-8?q?eve=2C?=@example.com"),
         ("name", ""),
         ("name", "   "),
         ("name", "x" * 101),

@@ -14,7 +14,6 @@ from services.worker.delivery import Delivery
 from services.worker.errors import Permanent, Transient
 from services.worker.job import Policy
 from services.worker.jobs import every_job
-from services.worker.money import format_money
 from services.worker.settings import Settings
 from services.worker.smtp import Mailer, options_of
 from services.worker.text import storable
@@ -70,22 +69,6 @@ def test_what_is_permanent() -> None:
     transient = [Transient(), RuntimeError(), TimeoutError(), asyncpg.DeadlockDetectedError()]
     assert all(map(failures.is_permanent, permanent))
     assert not any(map(failures.is_permanent, transient))
-
-
-@pytest.mark.parametrize(
-    ("minor", "currency", "text"),
-    [
-        (1250, "EUR", "12.50 EUR"),
-        (5, "EUR", "0.05 EUR"),
-        (123456789, "USD", "1,234,567.89 USD"),
-        (500, "JPY", "500 JPY"),
-        (1234, "KWD", "1.234 KWD"),
-        (0, "EUR", "0.00 EUR"),
-    ],
-)
-def test_money_has_the_decimals_of_its_currency(minor: int, currency: str, text: str) -> None:
-    """Minor units become what people read."""
-    assert format_money(minor, currency) == text
 
 
 @given(st.text())

@@ -1,4 +1,5 @@
 // Calls the gateway. Whatever goes wrong is a `Problem` that can be shown.
+import { parse } from "./json.js";
 import * as session from "./session.js";
 
 export class Problem extends Error {
@@ -56,7 +57,7 @@ async function checked(response) {
   return response;
 }
 
-export const get = async (path, options) => (await call("GET", path, options)).json();
+export const get = async (path, options) => parse(await (await call("GET", path, options)).text());
 
 export async function post(path, json, headers) {
   const response = await call("POST", path, { json, headers });

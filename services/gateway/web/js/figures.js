@@ -3,14 +3,15 @@ import { colorsOf } from "./colors.js";
 import { el, replace } from "./dom.js";
 import { ago, count, day, money, plural, roundMoney, whenExactly } from "./format.js";
 import { panelCard } from "./panels.js";
+import { claims } from "./session.js";
 
 const STATUS_WORDS = { created: "open", paid: "paid", shipped: "shipped", cancelled: "cancelled" };
 
 export function figuresCard(panels) {
   return panelCard(panels, "analytics", "Key figures", (data) => el("dl", { class: "figures" },
-    figure("Spent", ...amounts(data.revenue)),
+    figure("Spent", ...amounts(data.revenue, data.by_currency)),
     figure("Orders", count(data.orders), byStatus(data.by_status)),
-    figure("Average order", ...amounts(data.average_order)),
+    figure("Average order", ...amounts(data.average_order, data.by_currency)),
     figure("Last order", data.last_order_at ? ago(data.last_order_at) : "–", data.last_order_at && whenExactly(data.last_order_at))),
     { flush: true });
 }
@@ -19,13 +20,17 @@ function figure(label, value, note) {
   return el("div", { class: "figure" }, el("dt", {}, label), el("dd", {}, value, note && el("small", {}, note)));
 }
 
-/** The largest amount, and the others below it. */
-function amounts(byCurrency) {
-  const sorted = Object.entries(byCurrency ?? {}).sort(([, a], [, b]) => b - a);
-  if (!sorted.length) return ["–"];
-  const [first, ...others] = sorted.map(([currency, minor]) => money(minor, currency));
+/** The amount in the currency of the most orders, and the others below it. */
+function amounts(byCurrency, orders) {
+  const currencies = byOrders(Object.keys(byCurrency ?? {}), orders);
+  if (!currencies.length) return ["–"];
+  const [first, ...others] = currencies.map((currency) => money(byCurrency[currency], currency));
   return [first, others.join(" · ")];
 }
+
+/** Currencies, those of many orders first: amounts of different currencies cannot be compared. */
+const byOrders = (currencies, orders = {}) =>
+  currencies.sort((a, b) => (orders[b] ?? 0) - (orders[a] ?? 0) || a.localeCompare(b));
 
 const byStatus = (counts) => Object.entries(STATUS_WORDS)
   .filter(([status]) => counts?.[status])
@@ -34,23 +39,38 @@ const byStatus = (counts) => Object.entries(STATUS_WORDS)
 
 export function chartCard(panels) {
   const choice = el("div", { class: "segments", role: "group", "aria-label": "Currency", hidden: true });
-  let currency = null;
 
   return panelCard(panels, "analytics", "Spending, last 30 days", (data) => {
-    const currencies = [...new Set(data.daily.flatMap((each) => Object.keys(each.revenue ?? {})))].sort();
-    if (!currencies.includes(currency)) currency = currencies[0] ?? null;
+    const currencies = byOrders([...new Set(data.daily.flatMap((each) => Object.keys(each.revenue ?? {})))], data.by_currency);
+    const own = chosen.of(claims().sub);
+    const currency = currencies.includes(own) ? own : currencies[0];
     choice.hidden = currencies.length < 2;
     replace(choice, currencies.map((each) => el("button", {
       type: "button", "data-key": each, "aria-pressed": String(each === currency),
-      onclick: () => { currency = each; panels.dispatchEvent(new CustomEvent("analytics")); },
+      onclick: () => { chosen.keep(claims().sub, each); panels.dispatchEvent(new CustomEvent("analytics")); },
     }, each)));
     return currency ? chart(data.daily, currency) : el("p", { class: "empty" }, "Nothing has been spent in the last 30 days.");
   }, { head: [choice], flush: true });
 }
 
+/** The currency that a person has chosen for the chart, also after a reload. */
+const chosen = {
+  key: "chart-currency",
+  last: "",
+  keep(person, currency) {
+    this.last = `${person} ${currency}`;
+    try { localStorage.setItem(this.key, this.last); } catch {} // for this tab alone
+  },
+  of(person) {
+    try { this.last = localStorage.getItem(this.key) ?? this.last; } catch {}
+    const [whose, currency] = this.last.split(" ");
+    return whose === person ? currency : null;
+  },
+};
+
 function chart(daily, currency) {
   const values = daily.map((each) => each.revenue?.[currency] ?? 0);
-  const sum = values.reduce((a, b) => a + b, 0);
+  const sum = values.reduce((all, each) => all + BigInt(each), 0n);
   const plot = el("div", { class: "plot", role: "img", "aria-label": `${money(sum, currency)} in 30 days; the table below has each day` });
   const tip = el("div", { class: "tip", hidden: true });
   requestAnimationFrame(() => draw(plot, tip, daily, values, currency));
@@ -76,7 +96,7 @@ function draw(plot, tip, daily, values, currency) {
   let drawn = null;
   const paint = () => {
     drawn?.destroy();
-    drawn = new uPlot(options(plot, tip, daily, values, currency), [values.map((_, index) => index), values], plot);
+    drawn = new uPlot(options(plot, tip, daily, values, currency), [values.map((_, index) => index), values.map(Number)], plot);
   };
   const resized = new ResizeObserver(() => {
     if (plot.isConnected) drawn.setSize({ width: plot.clientWidth, height: plot.clientHeight });

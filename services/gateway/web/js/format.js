@@ -1,4 +1,5 @@
 // Numbers, money and times as people read them, in the language of their browser.
+import { MINOR_DIGITS, OTHER_DIGITS } from "./currencies.js"; // made by the gateway from shared/iso_4217.json
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const minute = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
@@ -10,18 +11,29 @@ const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 const whole = new Intl.NumberFormat();
 const moneyFormats = new Map();
 
+/** The browser's own digits are not used: they are those of cash, and wrong for the minor units of some currencies. */
 function moneyFormat(currency, more = {}) {
   const key = currency + JSON.stringify(more);
   if (!moneyFormats.has(key)) {
-    moneyFormats.set(key, new Intl.NumberFormat(undefined, { style: "currency", currency, ...more }));
+    const digits = decimals(currency);
+    const format = { style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits, ...more };
+    moneyFormats.set(key, new Intl.NumberFormat(undefined, format));
   }
   return moneyFormats.get(key);
 }
 
 /** How many of a currency's minor units make one, as a power of ten: 2 for EUR, 0 for JPY. */
-export const decimals = (currency) => moneyFormat(currency).resolvedOptions().maximumFractionDigits;
+export const decimals = (currency) => MINOR_DIGITS[currency] ?? OTHER_DIGITS;
 
-export const money = (minor, currency) => moneyFormat(currency).format(minor / 10 ** decimals(currency));
+/** Of a whole number or a BigInt; exact, however large it is. */
+export const money = (minor, currency) => moneyFormat(currency).format(decimal(BigInt(minor), decimals(currency)));
+
+/** 1250n → `12.50` for two digits. */
+function decimal(minor, digits) {
+  const text = (minor < 0n ? -minor : minor).toString().padStart(digits + 1, "0");
+  const at = text.length - digits;
+  return `${minor < 0n ? "-" : ""}${text.slice(0, at)}.${text.slice(at) || "0"}`;
+}
 
 /** For axes: no more digits than needed. */
 export const roundMoney = (minor, currency) =>
@@ -30,10 +42,9 @@ export const roundMoney = (minor, currency) =>
 
 /** `12.5` → 1250 for EUR; NaN for what is no amount. Both points and commas separate decimals. */
 export function toMinor(text, currency) {
-  const told = text.trim().replace(",", ".");
+  const [, whole, fraction = ""] = /^(\d{1,10})(?:[.,](\d+))?$/.exec(text.trim()) ?? [];
   const places = decimals(currency);
-  const pattern = places ? new RegExp(`^\\d{1,10}(\\.\\d{1,${places}})?$`) : /^\d{1,10}$/;
-  return pattern.test(told) ? Math.round(Number(told) * 10 ** places) : NaN;
+  return whole && fraction.length <= places ? Number(whole + fraction.padEnd(places, "0")) : NaN;
 }
 
 export const count = (number) => whole.format(number);

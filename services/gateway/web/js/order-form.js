@@ -50,7 +50,7 @@ function orderForm(panels, close) {
     const { value } = node.elements.currency;
     for (const price of lines.querySelectorAll("[data-price]")) price.placeholder = decimals(value) ? (0).toFixed(decimals(value)) : "0";
     const sum = [...lines.children].reduce((all, each) => all + amount(each, value), 0);
-    total.textContent = Number.isFinite(sum) ? money(sum, value) : "–";
+    total.textContent = Number.isSafeInteger(sum) ? money(sum, value) : "–";
     const alone = lines.childElementCount === 1;
     for (const remove of lines.querySelectorAll(".icon-button")) remove.disabled = alone;
   };

@@ -1,5 +1,6 @@
 // Follows `/v1/dashboard/events`. `EventSource` cannot send the token, so this reads the stream itself.
 import { Problem } from "./api.js";
+import { parse } from "./json.js";
 import * as session from "./session.js";
 
 const PATH = "/v1/dashboard/events";
@@ -105,7 +106,7 @@ export class Live extends EventTarget {
     if (retry) this.#retryMs = Number(retry);
     if (id) this.#lastId = id;
     if (!event) return;
-    const detail = JSON.parse(data);
+    const detail = parse(data);
     if (event === "feed") this.#state(detail.live ? "live" : "paused");
     else if (event === "end") await this.#ended(detail.reason, token);
     else this.dispatchEvent(new CustomEvent(event, { detail }));
