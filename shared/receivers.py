@@ -22,7 +22,9 @@ from shared import topology
 from shared.amqp import LOST
 from shared.topology import JobQueue
 
-DECLARE_TIMEOUT_S = 15.0
+DECLARE_TIMEOUT_S = 45.0
+"""For all that is declared together. A broker that has just started recovers its queues first, and a busy machine makes
+that long; whoever gives up too early makes it longer. A broker that has gone silent is noticed by the heartbeat."""
 
 
 class QueueLost(ConnectionError):

@@ -19,11 +19,11 @@ from services.worker.batch_consumer import BatchConsumer, Handler
 from shared import topology
 from shared.amqp import LOST, Nodes
 from shared.logs import get_logger
+from shared.receivers import DECLARE_TIMEOUT_S
 
 log = get_logger(__name__)
 
 CONNECT_TIMEOUT_S = 5.0
-DECLARE_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 2.0
 
 Source = RabbitSubscriber | BatchConsumer
