@@ -1,22 +1,23 @@
 // The analytics: key figures, and what was spent each day.
 import { colorsOf } from "./colors.js";
 import { el, replace } from "./dom.js";
-import { ago, count, day, money, plural, roundMoney, whenExactly } from "./format.js";
+import { count, day, money, plural, roundMoney, whenExactly } from "./format.js";
 import { panelCard } from "./panels.js";
+import { since } from "./times.js";
 
 const STATUS_WORDS = { created: "open", paid: "paid", shipped: "shipped", cancelled: "cancelled" };
 
 export function figuresCard(panels) {
   return panelCard(panels, "analytics", "Key figures", (data) => el("dl", { class: "figures" },
-    figure("Spent", ...amounts(data.revenue)),
+    figure("Order value", ...amounts(data.revenue), "without cancelled orders"),
     figure("Orders", count(data.orders), byStatus(data.by_status)),
     figure("Average order", ...amounts(data.average_order)),
-    figure("Last order", data.last_order_at ? ago(data.last_order_at) : "–", data.last_order_at && whenExactly(data.last_order_at))),
+    figure("Last order", data.last_order_at ? since(data.last_order_at) : "–", data.last_order_at && whenExactly(data.last_order_at))),
     { flush: true });
 }
 
-function figure(label, value, note) {
-  return el("div", { class: "figure" }, el("dt", {}, label), el("dd", {}, value, note && el("small", {}, note)));
+function figure(label, value, ...notes) {
+  return el("div", { class: "figure" }, el("dt", {}, label), el("dd", {}, value, notes.filter(Boolean).map((note) => el("small", {}, note))));
 }
 
 /** The largest amount, and the others below it. */
@@ -36,7 +37,7 @@ export function chartCard(panels) {
   const choice = el("div", { class: "segments", role: "group", "aria-label": "Currency", hidden: true });
   let currency = null;
 
-  return panelCard(panels, "analytics", "Spending, last 30 days", (data) => {
+  return panelCard(panels, "analytics", "Order value, last 30 days", (data) => {
     const currencies = [...new Set(data.daily.flatMap((each) => Object.keys(each.revenue ?? {})))].sort();
     if (!currencies.includes(currency)) currency = currencies[0] ?? null;
     choice.hidden = currencies.length < 2;
@@ -44,7 +45,7 @@ export function chartCard(panels) {
       type: "button", "data-key": each, "aria-pressed": String(each === currency),
       onclick: () => { currency = each; panels.dispatchEvent(new CustomEvent("analytics")); },
     }, each)));
-    return currency ? chart(data.daily, currency) : el("p", { class: "empty" }, "Nothing has been spent in the last 30 days.");
+    return currency ? chart(data.daily, currency) : el("p", { class: "empty" }, "No orders in the last 30 days.");
   }, { head: [choice], flush: true });
 }
 
@@ -57,17 +58,17 @@ function chart(daily, currency) {
   return [
     el("div", { class: "chart" }, plot, tip),
     el("div", { class: "chart-foot" },
-      el("details", {}, el("summary", {}, "Show as a table"), table(daily, values, currency)),
-      el("span", { class: "muted" }, `${money(sum, currency)} in total`)),
+      el("details", { "data-key": "chart-table" }, el("summary", { "data-key": "chart-summary" }, "Show as a table"), table(daily, values, currency)),
+      el("span", { class: "muted" }, `${money(sum, currency)} in total, without cancelled orders`)),
   ];
 }
 
 function table(daily, values, currency) {
   const rows = daily.map((each, index) => el("tr", {},
     el("td", {}, day(each.day)), el("td", { class: "right" }, count(each.orders)), el("td", { class: "right" }, money(values[index], currency))));
-  return el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Spending by day" },
+  return el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Order value by day", "data-key": "chart-days" },
     el("table", {},
-      el("thead", {}, el("tr", {}, el("th", {}, "Day"), el("th", { class: "right" }, "Orders"), el("th", { class: "right" }, "Spent"))),
+      el("thead", {}, el("tr", {}, el("th", {}, "Day"), el("th", { class: "right" }, "Orders"), el("th", { class: "right" }, "Value"))),
       el("tbody", {}, rows.reverse())));
 }
 

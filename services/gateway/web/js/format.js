@@ -1,19 +1,20 @@
-// Numbers, money and times as people read them, in the language of their browser.
+// Numbers, money and times as people read them.
+import { LOCALE } from "./locale.js";
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const minute = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const short = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-const long = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
-const dayOfMonth = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
-const whole = new Intl.NumberFormat();
+const clock = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const minute = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit" });
+const short = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const long = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "short" });
+const date = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium" });
+const dayOfMonth = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", timeZone: "UTC" });
+const relative = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto" });
+const whole = new Intl.NumberFormat(LOCALE);
 const moneyFormats = new Map();
 
 function moneyFormat(currency, more = {}) {
   const key = currency + JSON.stringify(more);
   if (!moneyFormats.has(key)) {
-    moneyFormats.set(key, new Intl.NumberFormat(undefined, { style: "currency", currency, ...more }));
+    moneyFormats.set(key, new Intl.NumberFormat(LOCALE, { style: "currency", currency, ...more }));
   }
   return moneyFormats.get(key);
 }
@@ -50,7 +51,7 @@ export function ago(iso) {
   for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
     if (Math.abs(seconds) >= size) return relative.format(Math.round(seconds / size), unit);
   }
-  return "just now";
+  return seconds > 0 ? "in a moment" : "just now";
 }
 
 export function initials(name) {
@@ -59,8 +60,8 @@ export function initials(name) {
   return letters.join("").toLocaleUpperCase() || "?";
 }
 
-/** The end of an id, which is its random part: enough to tell one from another on a page. */
-export const shortId = (id) => id.slice(-6).toUpperCase();
+/** The end of an id, which is its random part: enough to tell one from another, on the page as in mails. */
+export const shortId = (id) => id.slice(-8).toUpperCase();
 
 export const REASONS = {
   timeout: "no answer in time",
