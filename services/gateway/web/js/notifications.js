@@ -10,15 +10,13 @@ const AT_FIRST = 7;
 
 export function notificationsCard(panels) {
   const badge = el("span", { class: "count", hidden: true });
-  const everything = el("button", { class: "link small", type: "button", "data-key": "read-all" }, "Mark all as read");
-  everything.addEventListener("click", () => busy(everything, readAll));
+  const button = (key, text, work) => el("button", { class: "link small", type: "button", "data-key": key, onclick: work }, text);
 
   let shown = AT_FIRST;
-  const more = el("button", { class: "link small", type: "button", "data-key": "more-notes" }, "Show more");
-  more.addEventListener("click", () => {
+  const showMore = () => {
     shown = A_PANEL;
     panels.dispatchEvent(new CustomEvent("notifications"));
-  });
+  };
 
   /** All that are unread, of which the panel may show a part. */
   let unread = 0;
@@ -55,7 +53,9 @@ export function notificationsCard(panels) {
     const all = unread >= 2 || unread > fresh;
     return [
       el("ul", {}, notes.slice(0, shown).map((note) => entry(panels, note))),
-      (all || notes.length > shown) && el("div", { class: "more" }, notes.length > shown && more, all && everything),
+      (all || notes.length > shown) && el("div", { class: "more" }, 
+        notes.length > shown && button("more-notes", "Show more", showMore),
+        all && button("read-all", "Mark all as read", (event) => busy(event.currentTarget, readAll))),
     ];
   }, { head: [badge], flush: true });
 }
