@@ -15,6 +15,11 @@ pytestmark = [pytest.mark.e2e, needs_browser]
 
 LONG = "SMTPRecipientRefused: 550 5.1.1 <" + "mailbox" * 20 + "@example.org>"
 IN_VIEW = "(each) => { const box = each.getBoundingClientRect(); return box.left >= 0 && box.right <= innerWidth }"
+LINES = """(all) => all.map((each) => {
+  const range = document.createRange();
+  range.selectNodeContents(each.firstChild);
+  return range.getClientRects().length;
+})"""
 TOAST = """async (text) => {
   const main = document.querySelector("script[type=module]").src;
   const { toast } = await import(new URL("dom.js", main));
@@ -37,10 +42,7 @@ async def test_the_account_menu_fits_a_narrow_screen(browser: Browser, stack: St
         assert await page.get_by_role("button", name="Sign out").evaluate(IN_VIEW)
         assert await page.locator("#account-menu").evaluate(IN_VIEW)
         await expect(page.locator(".figure dd").first).to_contain_text("999,999.99")
-        lines = await page.locator(".figure dd").evaluate_all(
-            "(all) => all.map((each) => { const range = document.createRange(); range.selectNodeContents(each.firstChild);"
-            " return range.getClientRects().length })"
-        )
+        lines = await page.locator(".figure dd").evaluate_all(LINES)
         assert lines == [1, 1, 1, 1]
         await fits(page, 360)
 
@@ -58,6 +60,8 @@ async def test_operations_fit_a_narrow_screen(browser: Browser, stack: Stack) ->
                 await group.get_by_role("button", name=name).scroll_into_view_if_needed()
                 assert await group.get_by_role("button", name=name).evaluate(IN_VIEW)
             await fits(page, 360)
+            wide = "(all) => all.filter((each) => each.scrollWidth > each.clientWidth).map((each) => each.ariaLabel)"
+            assert await page.locator(".scroll").evaluate_all(wide) == []
             await group.get_by_role("button", name="Discard").click()
             dialog = page.get_by_role("dialog")
             await dialog.get_by_label("Reason").fill("nobody has this mailbox")
@@ -69,6 +73,7 @@ async def test_operations_fit_a_narrow_screen(browser: Browser, stack: Stack) ->
             await expect(dialog).to_contain_text("nobody has this mailbox")
             await expect(dialog.locator("pre").last).to_contain_text(f'"user_id": "{user}"')
             assert "\n" in await dialog.locator("pre").last.inner_text()
+            assert await dialog.evaluate("(each) => each.scrollWidth <= each.clientWidth")
             await page.keyboard.press("Escape")
             await asyncio.to_thread(query, stack, "worker", RETRY, cause)
             await page.get_by_role("button", name="Retrying").click()
