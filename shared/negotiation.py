@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
 _MEMBER = re.compile(
-    rb"\s*(?P<coding>[!#$%&'*+.^_`|~0-9a-z-]+)\s*"
+    rb"\s*(?P<name>[!#$%&'*+./^_`|~0-9a-z-]+)\s*"
     rb"(?:;\s*q=(?P<weight>0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?",
 )
 _GZIP = (b"gzip", b"x-gzip")
@@ -20,8 +20,15 @@ def accepts_gzip(headers: RawHeaders) -> bool:
     return gzip > 0 and gzip >= weights.get(b"identity", 0.0)
 
 
+def prefers_html(headers: RawHeaders) -> bool:
+    """Whether the client names HTML, as browsers do for what they show, and likes it no less than JSON."""
+    weights = dict(_weights(value for name, value in headers if name == b"accept"))
+    html = weights.get(b"text/html", 0.0)
+    return html > 0 and html >= weights.get(b"application/json", 0.0)
+
+
 def _weights(values: Iterable[bytes]) -> Iterator[tuple[bytes, float]]:
-    """Each coding with its weight. A malformed member counts as absent."""
+    """Each coding or media type with its weight. A malformed member counts as absent."""
     for member in b",".join(values).lower().split(b","):
         if found := _MEMBER.fullmatch(member):
-            yield found["coding"], float(found["weight"] or 1)
+            yield found["name"], float(found["weight"] or 1)

@@ -10,11 +10,13 @@ from prometheus_client import Histogram
 
 Buckets = Mapping[float, float]
 """Cumulative counts by upper bound, in seconds."""
+FEWEST = 20
+"""Calls below which a 95th percentile is one of the slowest calls, and tells nothing."""
 
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Of `calls` in the window, in milliseconds, as exact as the histogram's buckets; None without any call."""
+    """Of `calls` in the window, in milliseconds, as exact as the histogram's buckets; None for fewer than `FEWEST`."""
 
     calls: int
     p50_ms: float | None = None
@@ -58,8 +60,8 @@ def percentiles(now: Buckets, before: Buckets) -> Percentiles:
     bounds = sorted(now)
     counts = [now[bound] - before.get(bound, 0) for bound in bounds]
     calls = int(counts[-1]) if counts else 0
-    if not calls:
-        return Percentiles(0)
+    if calls < FEWEST:
+        return Percentiles(calls)
     return Percentiles(calls, *(round(_quantile(bounds, counts, share) * 1000, 2) for share in (0.5, 0.95, 0.99)))
 
 

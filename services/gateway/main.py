@@ -70,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         door=door,
         heeds=heeds,
     )
+    app.router.default = page.or_page(app.router.default)
     _describe_whole_api(app)
     return app
 

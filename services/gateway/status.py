@@ -53,7 +53,10 @@ class ServiceStatus(BaseModel):
 
 
 class PanelStatus(BaseModel):
-    """Calls to the service in the last minute (each for many users), and how panels were answered since the start."""
+    """Calls to the service in the last minute (each for many users), and how panels were answered since the start.
+
+    Percentiles are null while there were fewer than 20 calls.
+    """
 
     name: str
     calls: int

@@ -31,3 +31,17 @@ async def mark_read(session: AsyncSession, user_id: UUID, notification_id: UUID)
         .returning(Notification)
     )
     return marked.one_or_none()
+
+
+async def mark_read_up_to(session: AsyncSession, user_id: UUID, newest: UUID) -> None:
+    """Mark that notification and every older one as read."""
+    await session.execute(
+        sa.update(Notification)
+        .where(Notification.user_id == user_id, Notification.id <= newest, ~Notification.read)
+        .values(read=True)
+    )
+
+
+async def unread_notifications(session: AsyncSession, user_id: UUID) -> int:
+    query = sa.select(sa.func.count()).where(Notification.user_id == user_id, ~Notification.read)
+    return (await session.scalars(query)).one()

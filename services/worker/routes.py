@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from services.worker import repository
 from services.worker.hints import Hints
 from shared.errors import NotFound
-from shared.identity import CallerDep
+from shared.identity import Caller, CallerDep
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.producer import DatabaseDep
 
@@ -32,6 +32,18 @@ class Notification(BaseModel):
     created_at: datetime
 
 
+class NotificationCount(BaseModel):
+    unread: int
+
+
+class ReadUpTo(BaseModel):
+    """`up_to` is the id of the newest notification to mark; ids sort by time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    up_to: UUID
+
+
 @router.get("")
 async def list_notifications(
     caller: CallerDep,
@@ -48,6 +60,23 @@ async def list_notifications(
     return Page(items=[Notification.model_validate(item) for item in items], next_cursor=next_cursor)
 
 
+@router.get("/count")
+async def count_notifications(caller: CallerDep, db: DatabaseDep) -> NotificationCount:
+    """How many of the caller's notifications are unread."""
+    async with db.begin() as session:
+        return NotificationCount(unread=await repository.unread_notifications(session, caller.user_id))
+
+
+@router.post("/read")
+async def read_notifications(read: ReadUpTo, caller: CallerDep, db: DatabaseDep, request: Request) -> NotificationCount:
+    """Mark a notification and all older ones as read. Newer ones stay as they are and are counted."""
+    async with db.begin() as session:
+        await repository.mark_read_up_to(session, caller.user_id, read.up_to)
+        unread = await repository.unread_notifications(session, caller.user_id)
+    _changed(request, caller)
+    return NotificationCount(unread=unread)
+
+
 @router.post("/{notification_id}/read")
 async def read_notification(
     notification_id: UUID, caller: CallerDep, db: DatabaseDep, request: Request
@@ -57,6 +86,10 @@ async def read_notification(
         marked = await repository.mark_read(session, caller.user_id, notification_id)
         if marked is None:
             raise NotificationNotFound
+    _changed(request, caller)
+    return Notification.model_validate(marked)
+
+
+def _changed(request: Request, caller: Caller) -> None:
     hints: Hints = request.app.state.hints
     hints.changed(caller.user_id, ["notifications"])
-    return Notification.model_validate(marked)

@@ -44,6 +44,8 @@ class Rule:
 OWN = (
     Rule("GET", "/", "anonymous"),
     Rule("GET", "/ops", "anonymous"),
+    Rule("GET", "/ops/", "anonymous"),
+    Rule("GET", "/favicon.ico", "anonymous"),
     Rule("GET", "/assets/{version}/{name}", "anonymous"),
     Rule("POST", "/web/session", "anonymous"),
     Rule("POST", "/web/session/refresh", "anonymous"),

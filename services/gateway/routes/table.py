@@ -83,6 +83,8 @@ OPERATIONS = (
     Operation("POST", "/v1/orders/{id:uuid}/cancel", "orders", "user", touches=("orders",)),
     Operation("POST", "/v1/orders/{id:uuid}/ship", "orders", "admin", audited=True, touches=("orders",)),
     Operation("GET", "/v1/notifications", "worker", "user"),
+    Operation("GET", "/v1/notifications/count", "worker", "user"),
+    Operation("POST", "/v1/notifications/read", "worker", "user", touches=("notifications",)),
     Operation("POST", "/v1/notifications/{id:uuid}/read", "worker", "user", touches=("notifications",)),
     Operation("POST", "/v1/imports", "worker", "user", upload=True),
     Operation("GET", "/v1/imports", "worker", "user"),

@@ -1,6 +1,8 @@
 """The page at `/`, and that of the operators at `/ops`: files of `services/gateway/web`, as they are, and one module
 with the table of currencies that all services share.
 
+A browser that asks for an unknown path gets a page that says so; other clients get a problem.
+
 What a page needs beside itself is under `/assets/<version>/`, where the version is a digest of it all: a browser keeps
 it for good, and a new version is another address.
 """
@@ -11,21 +13,25 @@ import json
 import mimetypes
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.money import MINOR_DIGITS, OTHER_DIGITS
-from shared.negotiation import accepts_gzip
+from shared.negotiation import accepts_gzip, prefers_html
 from shared.web import AsgiRoute
 
 FOLDER = Path(__file__).parent.parent / "web"
 VERSION_MARK = b"{{version}}"
-PAGES = {"/": "index.html", "/ops": "ops.html"}
+PAGES = {"/": "index.html", "/ops": "ops.html", "/ops/": "ops.html"}
+NOT_FOUND = "not-found.html"
+ICON_PATH, ICON = "/favicon.ico", "icon.svg"
+"""Browsers ask for this path where no page names an icon."""
 CURRENCIES = f"export const MINOR_DIGITS = {json.dumps(MINOR_DIGITS)};\nexport const OTHER_DIGITS = {OTHER_DIGITS};\n"
 
-REVALIDATE, FOR_GOOD = b"no-cache", b"public, max-age=31536000, immutable"
+REVALIDATE, FOR_GOOD, NEVER = b"no-cache", b"public, max-age=31536000, immutable", b"no-store"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -52,6 +58,7 @@ class File:
 class Site:
     version: str
     pages: dict[str, File]
+    not_found: File
     assets: dict[str, File]
 
 
@@ -62,10 +69,12 @@ def site() -> Site:
     bodies["js/currencies.js"] = CURRENCIES.encode()
     everything = hashlib.sha256(b"".join(name.encode() + body for name, body in bodies.items()))
     version = everything.hexdigest()[:12]
-    pages = {
-        path: _file(name, bodies.pop(name).replace(VERSION_MARK, version.encode())) for path, name in PAGES.items()
+    html = {
+        name: _file(name, bodies.pop(name).replace(VERSION_MARK, version.encode()))
+        for name in {*PAGES.values(), NOT_FOUND}
     }
-    return Site(version, pages, {name: _file(name, body) for name, body in bodies.items()})
+    pages = {path: html[name] for path, name in PAGES.items()}
+    return Site(version, pages, html[NOT_FOUND], {name: _file(name, body) for name, body in bodies.items()})
 
 
 def _file(name: str, body: bytes) -> File:
@@ -92,15 +101,36 @@ class AssetEndpoint:
         await _answer(scope, send, file, FOR_GOOD if asked["version"] == site().version else REVALIDATE)
 
 
+class IconEndpoint:
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
+        if prefers_html(scope["headers"]):
+            await _answer(scope, send, site().not_found, NEVER, HTTPStatus.NOT_FOUND)
+        else:
+            await _answer(scope, send, site().assets[ICON], REVALIDATE)
+
+
+def or_page(not_found: ASGIApp) -> ASGIApp:
+    """What answers an unknown path: for a browser a page, else `not_found`."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and prefers_html(scope["headers"]):
+            await _answer(scope, send, site().not_found, NEVER, HTTPStatus.NOT_FOUND)
+        else:
+            await not_found(scope, receive, send)
+
+    return answer
+
+
 def routes() -> list[AsgiRoute]:
     assets = AsgiRoute("/assets/{version}/{name:path}", AssetEndpoint(), methods=["GET"])
-    return [*(AsgiRoute(path, PageEndpoint(), methods=["GET"]) for path in PAGES), assets]
+    icon = AsgiRoute(ICON_PATH, IconEndpoint(), methods=["GET"])
+    return [*(AsgiRoute(path, PageEndpoint(), methods=["GET"]) for path in PAGES), icon, assets]
 
 
-async def _answer(scope: Scope, send: Send, file: File, caching: bytes) -> None:
+async def _answer(scope: Scope, send: Send, file: File, caching: bytes, status: int = 200) -> None:
     told = dict(scope["headers"])
-    headers = [*_SECURITY, (b"cache-control", caching), (b"etag", file.etag), (b"vary", b"accept-encoding")]
-    if file.etag in told.get(b"if-none-match", b""):
+    headers = [*_SECURITY, (b"cache-control", caching), (b"etag", file.etag), (b"vary", b"accept, accept-encoding")]
+    if status == HTTPStatus.OK and file.etag in told.get(b"if-none-match", b""):
         await send({"type": "http.response.start", "status": 304, "headers": headers})
         await send({"type": "http.response.body"})
         return
@@ -109,5 +139,5 @@ async def _answer(scope: Scope, send: Send, file: File, caching: bytes) -> None:
         body = file.packed
         headers.append((b"content-encoding", b"gzip"))
     headers += [(b"content-type", file.kind), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

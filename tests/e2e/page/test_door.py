@@ -55,7 +55,7 @@ async def test_what_is_refused_is_said_at_its_field(browser: Browser, stack: Sta
         await page.get_by_role("button", name="New order").click()
         await fill_order(page, "Green tea", "12.345")
         await page.get_by_role("button", name="Place order").click()
-        await expect(page.get_by_text("An amount, such as 12.50")).to_be_visible()
+        await expect(page.get_by_text("Enter an amount such as 12.50.")).to_be_visible()
 
 
 async def test_signing_out_closes_every_tab(browser: Browser, stack: Stack, person: Person) -> None:

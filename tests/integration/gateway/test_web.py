@@ -4,6 +4,7 @@ import gzip
 import re
 
 import httpx
+import pytest
 
 from services.gateway.routes.web import site
 from tests.support.gateway.stub import Exchange, replies
@@ -31,13 +32,39 @@ def _imported() -> set[str]:
     return {f"js/{name}" for script in scripts for name in re.findall(r'from "\./([^"]+)"', script)}
 
 
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("path", ["/orders", "/ops/x", "/v1/nonsense", "/favicon.ico", "/index.html"])
+async def test_a_browser_gets_a_page_for_an_unknown_path(world: World, path: str) -> None:
+    """It leads to the dashboard. A program gets a problem."""
+    shown = await world.client.get(path, headers=BROWSER)
+    assert (shown.status_code, shown.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert 'href="/"' in shown.text
+    assert "Content-Security-Policy" in shown.headers
+    for accept in ("*/*", "application/json", "application/json, text/html;q=0.5"):
+        told = await world.client.get("/orders", headers={"Accept": accept})
+        assert (told.status_code, told.json()["code"]) == (404, "not_found")
+
+
+async def test_a_page_also_with_a_slash_and_an_icon_without_a_page(world: World) -> None:
+    pages = [(await world.client.get(path, headers=BROWSER)).text for path in ("/ops", "/ops/")]
+    assert pages[0] == pages[1]
+    icon = await world.client.get("/favicon.ico", headers={"Accept": "image/avif,image/webp,*/*;q=0.8"})
+    assert (icon.status_code, icon.headers["Content-Type"]) == (200, "image/svg+xml; charset=utf-8")
+
+
+async def test_an_api_route_answers_browsers_as_everybody(world: World) -> None:
+    assert (await world.client.get("/v1/dashboard", headers=BROWSER)).json()["code"] == "unauthenticated"
+
+
 async def test_nothing_foreign_runs_on_it(world: World) -> None:
     """The policy allows no inline script or style, no eval and no other site."""
     policy = (await world.client.get("/")).headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
     assert "unsafe" not in policy
     assert "http" not in policy
-    for page in site().pages.values():
+    for page in (*site().pages.values(), site().not_found):
         assert b"<style" not in page.body
         assert not re.search(rb"<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=", page.body)
 

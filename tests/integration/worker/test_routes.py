@@ -60,6 +60,28 @@ async def test_reading_a_notification(world: World) -> None:
     assert [item["read"] for item in (await world.panel("notifications", user_id))[str(user_id)]] == [True, False]
 
 
+async def test_reading_all_up_to_one(world: World) -> None:
+    """Those up to the named one are read, however many; newer ones stay unread and are counted."""
+    user_id = await user_with(world, 30)
+    other = await user_with(world, 1)
+    items: Told = (await listed(world, user_id))["items"]  # type: ignore[assignment]
+    assert await unread(world, user_id) == 30
+    for _ in range(2):
+        marked = await world.http.post(
+            "/v1/notifications/read", json={"up_to": items[1]["id"]}, headers=as_user(user_id)
+        )
+        assert (marked.status_code, marked.json()) == (200, {"unread": 1})
+    still_unread: Told = (await listed(world, user_id, unread="true"))["items"]  # type: ignore[assignment]
+    assert [item["id"] for item in still_unread] == [items[0]["id"]]
+    assert (await unread(world, user_id), await unread(world, other)) == (1, 1)
+
+
+async def unread(world: World, user_id: UUID) -> int:
+    answer = await world.http.get("/v1/notifications/count", headers=as_user(user_id))
+    number: int = answer.raise_for_status().json()["unread"]
+    return number
+
+
 async def test_anothers_notification_does_not_exist(world: World) -> None:
     """The answer is the same as for one that nobody has, and it stays unread."""
     owner = await user_with(world, 1)

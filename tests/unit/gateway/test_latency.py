@@ -2,22 +2,28 @@
 
 from math import inf
 
+import pytest
 from prometheus_client import CollectorRegistry, Histogram
 
-from services.gateway.latency import Latencies, Percentiles, percentiles
+from services.gateway.latency import FEWEST, Latencies, Percentiles, percentiles
 
 BEFORE = {0.01: 100.0, 0.1: 100.0, inf: 100.0}
 
 
 def test_only_what_came_since_counts() -> None:
-    """A hundred calls before the window say nothing of the ten in it, spread over their bucket."""
-    now = {0.01: 100.0, 0.1: 110.0, inf: 110.0}
-    assert percentiles(now, BEFORE) == Percentiles(10, 55.0, 95.5, 99.1)
+    """A hundred calls before the window say nothing of the twenty in it, spread over their bucket."""
+    now = {0.01: 100.0, 0.1: 120.0, inf: 120.0}
+    assert percentiles(now, BEFORE) == Percentiles(20, 55.0, 95.5, 99.1)
 
 
 def test_what_is_beyond_the_last_bound_is_at_least_that() -> None:
-    now = {0.01: 101.0, 0.1: 101.0, inf: 104.0}
-    assert percentiles(now, BEFORE) == Percentiles(4, 100.0, 100.0, 100.0)
+    now = {0.01: 101.0, 0.1: 101.0, inf: 140.0}
+    assert percentiles(now, BEFORE) == Percentiles(40, 100.0, 100.0, 100.0)
+
+
+@pytest.mark.parametrize("calls", [1, FEWEST - 1])
+def test_a_few_calls_have_no_percentiles(calls: int) -> None:
+    assert percentiles({0.1: 100.0 + calls, inf: 100.0 + calls}, {0.1: 100.0, inf: 100.0}) == Percentiles(calls)
 
 
 def test_without_calls_there_are_no_percentiles() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.negotiation import accepts_gzip
+from shared.negotiation import accepts_gzip, prefers_html
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,21 @@ from shared.negotiation import accepts_gzip
 def test_when_gzip_is_accepted(lines: list[str], *, accepted: bool) -> None:
     """When it, or everything else, has a weight above nothing, and plain is not liked better."""
     assert accepts_gzip([(b"accept-encoding", line.encode()) for line in lines]) is accepted
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
+        ("application/xml;q=0.9, text/html;q=0.5", True),
+        ("", False),
+        ("*/*", False),
+        ("text/*", False),
+        ("text/html;q=0", False),
+        ("application/json, text/html;q=0.9", False),
+        ("image/avif,image/webp,*/*;q=0.8", False),
+        ("application/json, text/plain, */*", False),
+    ],
+)
+def test_html_is_for_those_who_name_it(line: str, wanted: bool) -> None:
+    assert prefers_html([(b"accept", line.encode())]) is wanted

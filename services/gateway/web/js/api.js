@@ -1,24 +1,34 @@
 // Calls the gateway. Whatever goes wrong is a `Problem` that can be shown.
 import { parse } from "./json.js";
+import { wordsFor, wordsForField } from "./messages.js";
 import * as session from "./session.js";
 
 export class Problem extends Error {
-  constructor(status, body = {}) {
-    const said = body.detail || body.title || `The server answered ${status}.`;
-    super(status >= 500 && body.trace_id ? `${said} (Trace ${body.trace_id})` : said);
+  constructor(status, body = {}, againInS = null) {
+    const code = body.code ?? "";
+    const words = wordsFor(code, status, againInS);
+    super(code === "internal" && body.trace_id ? `${words} If it happens again, report this number: ${body.trace_id}` : words);
     this.status = status;
-    this.code = body.code ?? "";
-    /** What is wrong with which field: `{email: "…"}`. */
-    this.fields = Object.fromEntries((body.errors ?? []).map(({ field, message }) => [field, message]));
+    this.code = code;
+    this.againInS = againInS;
+    /** What is wrong with which field: `{"items.0.quantity": "…"}`. */
+    this.fields = Object.fromEntries((body.errors ?? []).map(({ field }) => [field, wordsForField(code, field)]));
+  }
+
+  /** Whether the same request may succeed soon. It may also have been carried out. */
+  get isTemporary() {
+    return [0, 502, 503, 504].includes(this.status) || this.code === "request_in_flight";
   }
 
   static async of(response) {
     const isProblem = response.headers.get("Content-Type")?.includes("json");
-    return new Problem(response.status, isProblem ? await response.json().catch(() => ({})) : {});
+    const told = response.headers.get("Retry-After");
+    const againInS = told === null ? null : Number(told) || 0;
+    return new Problem(response.status, isProblem ? await response.json().catch(() => ({})) : {}, againInS);
   }
 }
 
-const AWAY = new Problem(0, { detail: "The server cannot be reached. Check your connection, then try again." });
+const AWAY = new Problem(0);
 
 /** The response of an authenticated call; raises a `Problem`. A token that does not count is renewed once. */
 export async function call(method, path, { json, body, headers = {}, signal } = {}) {
@@ -62,6 +72,25 @@ export const get = async (path, options) => parse(await (await call("GET", path,
 export async function post(path, json, headers) {
   const response = await call("POST", path, { json, headers });
   return response.status === 204 ? null : response.json();
+}
+
+const ATTEMPTS = 6;
+
+/**
+ * The answer of a POST that is done once for one key, however often it is sent: it is sent again while the server gives
+ * no answer. `isWanted` says whether to go on; `waiting` is called before each repetition.
+ */
+export async function postOnce(path, json, key, { isWanted = () => true, waiting = () => {} } = {}) {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await post(path, json, { "Idempotency-Key": key });
+    } catch (problem) {
+      if (!problem.isTemporary || attempt === ATTEMPTS || !isWanted()) throw problem;
+      waiting();
+      await new Promise((done) => setTimeout(done, 1000 * (problem.againInS ?? 2 ** (attempt - 1))));
+      if (!isWanted()) throw problem;
+    }
+  }
 }
 
 /** An answer that means: this gateway has no such thing. */

@@ -1,5 +1,7 @@
 // Makes elements. Text always becomes a text node: nothing that anybody typed is ever read as HTML.
 
+import { Problem } from "./api.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const PATHS = {
   sun: "M12 4V2m0 20v-2m8-8h2M2 12h2m13.7-5.7 1.4-1.4M4.9 19.1l1.4-1.4m0-11.4L4.9 4.9m14.2 14.2-1.4-1.4M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8Z",
@@ -34,51 +36,131 @@ export function icon(name) {
   return svg;
 }
 
-/** Replaces what is in `place`, and keeps the focus on the element with the same `data-key`. */
+const FOCUSABLE = "a[href], button:not([disabled]), input:not([disabled]), select:not([disabled]), summary, [tabindex='0']";
+const ROW = "tr, li, .row, .entry";
+
+/**
+ * Replaces what is in `place`. Details that were open stay open. The focus stays on the element with the same `data-key`;
+ * where that is gone, it moves to the nearest one, first within its row, or else to the heading of its card.
+ */
 export function replace(place, ...children) {
-  const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  const open = [...place.querySelectorAll("details[open][data-key]")].map(({ dataset }) => dataset.key);
+  const hadFocus = place.contains(document.activeElement);
+  const keys = hadFocus ? nearestKeys(place, document.activeElement) : [];
   place.replaceChildren(...children.flat().filter(Boolean));
-  if (key) place.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus();
+  for (const key of open) withKey(key, place)?.setAttribute("open", "");
+  if (hadFocus) focusFirst(keys.map((key) => withKey(key, place)), place);
 }
 
-let toastsShown = 0;
+const withKey = (key, place = document) => place.querySelector(`[data-key="${CSS.escape(key)}"]`);
 
-/** Says something in passing; screen readers hear it. */
-export function toast(text) {
-  const shown = el("div", { class: "toast" }, text);
-  const place = document.getElementById("toasts");
+/** The keys of what can have the focus: its own, those of its row, what follows, what is before. */
+function nearestKeys(place, focused) {
+  const all = [...place.querySelectorAll(FOCUSABLE)];
+  const at = all.indexOf(focused);
+  const row = focused.closest(ROW);
+  const near = [...all.slice(at), ...all.slice(0, Math.max(at, 0)).reverse()];
+  const inRow = near.filter((each) => row?.contains(each));
+  return [focused, ...inRow, ...near].map(({ dataset }) => dataset.key).filter(Boolean);
+}
+
+function focusFirst(elements, place) {
+  for (const element of elements) {
+    element?.focus();
+    if (element && element !== document.body && document.activeElement === element) return;
+  }
+  focusHeading(place);
+}
+
+/** The heading of the card or dialog around `place`, or the content of the page. */
+export function focusHeading(place) {
+  const around = place.closest("section.card, dialog") ?? document.getElementById("content");
+  const heading = around.querySelector("h1, h2") ?? around;
+  heading.tabIndex = -1;
+  heading.focus();
+}
+
+/** What had the focus may have been drawn anew meanwhile, or be gone. */
+function focusAgain(before, card) {
+  const again = before.isConnected ? before : before.dataset?.key && withKey(before.dataset.key);
+  focusFirst([again], card?.isConnected ? card : document.body);
+}
+
+/**
+ * Runs `work` for a click on `button`, which keeps the focus and does nothing more until that is done. Says so where it
+ * is refused.
+ */
+export async function busy(button, work) {
+  if (button.ariaDisabled === "true") return;
+  button.ariaDisabled = "true";
+  try {
+    await work();
+  } catch (problem) {
+    complain(problem);
+  } finally {
+    button.ariaDisabled = null;
+  }
+}
+
+const MOST_TOASTS = 3;
+const TOAST_MS = 6000;
+
+/** Says something in passing; screen readers hear it, also while a dialog is open. `stays`: until it is dismissed. */
+export function toast(text, { stays = false } = {}) {
+  const place = toastPlace();
+  const dismiss = el("button", { class: "icon-button", type: "button", "aria-label": "Dismiss" }, icon("close"));
+  const shown = el("div", { class: "toast" }, el("span", { class: "grow" }, text), dismiss);
+  let before = null;
+  shown.addEventListener("focusin", ({ relatedTarget }) => { before ??= relatedTarget; });
+  const remove = () => {
+    const next = (shown.nextElementSibling ?? shown.previousElementSibling)?.querySelector("button");
+    const hadFocus = shown.contains(document.activeElement);
+    shown.remove();
+    if (hadFocus) focusFirst([next, before], document.querySelector("dialog[open] .dialog-body") ?? document.body);
+  };
+  const expire = () => (shown.matches(":hover, :focus-within") ? setTimeout(expire, TOAST_MS) : remove());
+  dismiss.addEventListener("click", remove);
+  if (!stays) setTimeout(expire, TOAST_MS);
   place.append(shown);
-  if (++toastsShown > 3) { place.firstElementChild.remove(); toastsShown--; }
-  setTimeout(() => { if (shown.isConnected) { shown.remove(); toastsShown--; } }, 6000);
+  if (place.childElementCount > MOST_TOASTS) place.firstElementChild.remove();
 }
+
+/** Says why something failed; raises what is no `Problem`. */
+export function complain(problem) {
+  if (!(problem instanceof Problem)) throw problem;
+  toast(problem.message, { stays: true });
+}
+
+/** Within the open dialog, since everything outside it is inert. */
+const toastPlace = () => [...document.querySelectorAll("dialog[open] > .toasts")].at(-1) ?? document.getElementById("toasts");
+
+let dialogs = 0;
 
 /** A modal dialog, gone when it is closed. `fill` gets a function that closes it. */
 export function openDialog(title, fill, { wide = false } = {}) {
-  const heading = el("h2", { id: "dialog-title", class: "grow" }, title);
+  const heading = el("h2", { id: `dialog-title-${++dialogs}`, class: "grow" }, title);
   const close = () => dialog.close();
+  const toasts = el("div", { class: "toasts", role: "status" });
+  const body = el("div", { class: "dialog-body" });
   const dialog = el(
-    "dialog", { "aria-labelledby": "dialog-title", class: wide ? "wide" : null },
+    "dialog", { "aria-labelledby": heading.id, class: wide ? "wide" : null },
     el("div", { class: "dialog-head" }, heading,
       el("button", { class: "icon-button", type: "button", "aria-label": "Close", onclick: close }, icon("close"))),
+    body, toasts,
   );
-  const body = el("div", { class: "dialog-body" });
-  dialog.append(body);
   body.append(...[fill(close)].flat());
   const before = document.activeElement;
+  const card = before.closest("section.card");
   dialog.addEventListener("close", () => {
+    const hadFocus = document.activeElement === document.body || dialog.contains(document.activeElement);
     dialog.remove();
-    focusAgain(before);
+    toastPlace().append(...toasts.children);
+    if (hadFocus) focusAgain(before, card);
   });
   document.body.append(dialog);
   dialog.showModal();
   body.querySelector("input, select")?.focus();
   return dialog;
-}
-
-/** What had the focus may have been drawn anew meanwhile. */
-function focusAgain(before) {
-  if (before.isConnected) before.focus();
-  else if (before.dataset.key) document.querySelector(`[data-key="${CSS.escape(before.dataset.key)}"]`)?.focus();
 }
 
 /** Asks before something that cannot be taken back. */

@@ -80,7 +80,7 @@ async function attempt(work) {
   try {
     return await work();
   } catch (failure) {
-    if (failure instanceof TypeError) throw new Problem(0, { detail: "The server cannot be reached. Try again in a moment." });
+    if (failure instanceof TypeError) throw new Problem(0);
     throw failure;
   }
 }

@@ -1,8 +1,10 @@
 // Jobs that are not done, by cause; what they say, and what an administrator does with them.
 import { get, post } from "./api.js";
-import { confirmed, el, openDialog, replace, toast } from "./dom.js";
+import { busy, complain, confirmed, el, openDialog, replace, toast } from "./dom.js";
 import { field, form } from "./forms.js";
-import { ago, count, plural, whenExactly } from "./format.js";
+import { count, plural, whenExactly } from "./format.js";
+import { claims } from "./session.js";
+import { since } from "./times.js";
 
 const EVERY_MS = 4000;
 const STATES = { dead: "Dead", retrying: "Retrying", discarded: "Discarded" };
@@ -52,23 +54,24 @@ export function failedJobs(isAdmin, ended) {
 }
 
 function table(groups, isAdmin, ask) {
-  return el("table", {},
+  return el("table", { class: "stacked", role: "table" },
     el("thead", {}, el("tr", {}, ["Job", "Cause"].map((title) => el("th", { scope: "col" }, title)), el("th", { scope: "col", class: "right" }, "Jobs"),
       el("th", { scope: "col" }, "Last"), el("th", {}, el("span", { class: "hidden-text" }, "Actions")))),
-    el("tbody", {}, groups.map((group) => row(group, isAdmin, ask))));
+    el("tbody", { role: "rowgroup" }, groups.map((group) => row(group, isAdmin, ask))));
 }
 
 function row(group, isAdmin, ask) {
   const cause = group.error_group ?? "unknown";
   const key = `${group.state}-${group.job}-${cause}`;
-  return el("tr", { "data-group": cause },
-    el("td", {}, group.job),
-    el("td", {}, el("button", { class: "link", type: "button", "data-key": `show-${key}`, onclick: () => list(group, isAdmin, ask) }, cause),
+  const cell = (...content) => el("td", { role: "cell" }, ...content);
+  return el("tr", { role: "row", "data-group": cause },
+    cell(group.job),
+    cell(el("button", { class: "link cause", type: "button", "data-key": `show-${key}`, onclick: () => list(group, isAdmin, ask) }, cause),
       group.example_error && el("span", { class: "error-text muted", title: group.example_error }, group.example_error)),
-    el("td", { class: "right" }, count(group.count)),
-    el("td", { class: "muted" }, el("time", { datetime: group.last_seen, title: whenExactly(group.last_seen) }, ago(group.last_seen))),
-    el("td", { class: "right" }, isAdmin && group.state !== "retrying" && el("span", { class: "buttons" },
-      el("button", { class: "button small", type: "button", "data-key": `replay-${key}`, "aria-label": `Replay ${group.job}: ${cause}`, onclick: () => replay(group, ask) }, "Replay"),
+    el("td", { role: "cell", class: "right" }, count(group.count), el("span", { class: "narrow" }, group.count === 1 ? " job" : " jobs")),
+    el("td", { role: "cell", class: "muted" }, since(group.last_seen)),
+    el("td", { role: "cell", class: "right do" }, isAdmin && group.state !== "retrying" && el("span", { class: "buttons" },
+      el("button", { class: "button small", type: "button", "data-key": `replay-${key}`, "aria-label": `Replay ${group.job}: ${cause}`, onclick: (event) => busy(event.currentTarget, () => replay(group, ask)) }, "Replay"),
       group.state === "dead" && el("button", { class: "button small", type: "button", "data-key": `discard-${key}`, "aria-label": `Discard ${group.job}: ${cause}`, onclick: () => discard(group, ask) }, "Discard"))));
 }
 
@@ -102,9 +105,9 @@ async function act(work, ask) {
   try {
     await work();
   } catch (problem) {
-    toast(problem.message);
+    complain(problem);
   }
-  ask();
+  await ask();
 }
 
 function list(group, isAdmin, ask) {
@@ -112,42 +115,61 @@ function list(group, isAdmin, ask) {
   if (group.error_group !== null) query.set("error_group", group.error_group);
   openDialog(`${group.job}: ${group.error_group ?? "unknown"}`, () => {
     const body = el("div", { "aria-live": "polite" }, el("p", { class: "muted" }, "Loading…"));
+    const entries = [];
     const load = async (cursor) => {
       const page = await get(`/v1/admin/jobs?${query}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
-      if (!cursor) body.replaceChildren();
-      body.querySelector(".more")?.remove();
-      body.append(...page.items.map((job) => entry(job, isAdmin, ask)));
-      if (page.next_cursor) body.append(el("div", { class: "more" }, el("button", { class: "button small", type: "button", onclick: () => load(page.next_cursor) }, "Show more")));
+      const added = page.items.map((job) => entry(job, isAdmin, ask));
+      entries.push(...added);
+      replace(body, entries, page.next_cursor && el("div", { class: "more" }, el("button", { class: "button small", type: "button", "data-key": "more-jobs", onclick: (event) => busy(event.currentTarget, () => load(page.next_cursor)) }, "Show more")));
+      if (cursor) added[0]?.querySelector("button").focus();
     };
-    load(null).catch((problem) => body.replaceChildren(el("p", { class: "form-error" }, problem.message)));
+    load(null).catch((problem) => replace(body, el("p", { class: "form-error" }, problem.message)));
     return body;
   }, { wide: true });
 }
 
 function entry(job, isAdmin, ask) {
   const more = el("div");
-  const again = isAdmin && job.state !== "retrying" && el("button", { class: "button small", type: "button", onclick: async (event) => {
-    event.currentTarget.disabled = true;
-    await act(async () => {
+  const again = isAdmin && job.state !== "retrying" && el("button", {
+    class: "button small", type: "button", "data-key": `replay-${job.event_id}`, "aria-label": `Replay ${job.event_id}`,
+    onclick: (event) => busy(event.currentTarget, () => act(async () => {
       await post("/v1/admin/jobs/replay", { job: job.job, event_ids: [job.event_id], state: job.state });
       toast("It will be tried again.");
-    }, ask);
-  } }, "Replay");
-  const details = el("button", { class: "button small", type: "button", onclick: async (event) => {
-    event.currentTarget.disabled = true;
-    try {
+    }, ask)),
+  }, "Replay");
+  const details = el("button", {
+    class: "button small", type: "button", "data-key": `details-${job.event_id}`, "aria-label": `Details of ${job.event_id}`,
+    onclick: (event) => busy(event.currentTarget, async () => {
       const told = await get(`/v1/admin/jobs/${job.job}/${job.event_id}`);
-      more.replaceChildren(...[
-        el("p", { class: "muted small" }, `${plural(told.total_attempts, "attempt")} in all`),
-        told.payload && el("pre", { tabindex: "0" }, told.payload),
-        ...told.audit.map((each) => el("p", { class: "muted small" }, `${each.action} ${ago(each.at)}${each.reason ? `: ${each.reason}` : ""}`)),
-      ].filter(Boolean));
-    } catch (problem) {
-      toast(problem.message);
-    }
-  } }, "Details");
+      const names = await namesOf(told.audit.map(({ actor }) => actor));
+      replace(more, el("p", { class: "muted small" }, `${plural(told.total_attempts, "attempt")} in all`), told.payload && el("pre", { tabindex: "0" }, pretty(told.payload)), told.audit.map((each) => auditLine(each, names)));
+    }),
+  }, "Details");
   return el("div", { class: "entry" },
-    el("div", { class: "entry-head" }, el("span", { class: "mono small" }, job.event_id), el("span", { class: "muted small" }, `${job.event_type} · ${plural(job.attempts, "attempt")} · ${ago(job.updated_at)}`),
-      el("span", { class: "grow" }), details, again),
+    el("div", { class: "entry-head" }, el("span", { class: "mono small" }, job.event_id), el("span", { class: "grow" }), details, again),
+    el("p", { class: "muted small" }, `${job.event_type} · ${plural(job.attempts, "attempt")} · first `, since(job.created_at), " · last ", since(job.updated_at),
+      job.next_attempt_at && [" · next ", since(job.next_attempt_at)]),
     job.last_error && el("pre", { tabindex: "0" }, job.last_error), more);
+}
+
+const DONE = { replay: "Replayed", discard: "Discarded" };
+
+const auditLine = (each, names) => el("p", { class: "muted small" },
+  `${DONE[each.action] ?? each.action} by ${names[each.actor]}, `, since(each.at), ` (${whenExactly(each.at)})`, each.reason && `: ${each.reason}`);
+
+/** The name of each operator; the id of one that cannot be read. */
+async function namesOf(ids) {
+  const name = async (id) => (id === claims().sub ? "you" : get(`/v1/users/${id}`).then((user) => user.name, () => id));
+  return Object.fromEntries(await Promise.all([...new Set(ids)].map(async (id) => [id, await name(id)])));
+}
+
+const INEXACT = /\d{16}/;
+
+/** JSON with one value a line; as it is where it is other text, or has numbers that JavaScript would round. */
+function pretty(text) {
+  try {
+    return INEXACT.test(text) ? text : JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
 }

@@ -1,23 +1,24 @@
 // The analytics: key figures, and what was spent each day.
 import { colorsOf } from "./colors.js";
 import { el, replace } from "./dom.js";
-import { ago, count, day, money, plural, roundMoney, whenExactly } from "./format.js";
+import { count, day, money, plural, roundMoney, whenExactly } from "./format.js";
 import { panelCard } from "./panels.js";
 import { claims } from "./session.js";
+import { since } from "./times.js";
 
 const STATUS_WORDS = { created: "open", paid: "paid", shipped: "shipped", cancelled: "cancelled" };
 
 export function figuresCard(panels) {
   return panelCard(panels, "analytics", "Key figures", (data) => el("dl", { class: "figures" },
-    figure("Spent", ...amounts(data.revenue, data.by_currency)),
+    figure("Order value", ...amounts(data.revenue, data.by_currency), "without cancelled orders"),
     figure("Orders", count(data.orders), byStatus(data.by_status)),
     figure("Average order", ...amounts(data.average_order, data.by_currency)),
-    figure("Last order", data.last_order_at ? ago(data.last_order_at) : "–", data.last_order_at && whenExactly(data.last_order_at))),
+    figure("Last order", data.last_order_at ? since(data.last_order_at) : "–", data.last_order_at && whenExactly(data.last_order_at))),
     { flush: true });
 }
 
-function figure(label, value, note) {
-  return el("div", { class: "figure" }, el("dt", {}, label), el("dd", {}, value, note && el("small", {}, note)));
+function figure(label, value, ...notes) {
+  return el("div", { class: "figure" }, el("dt", {}, label), el("dd", {}, value, notes.filter(Boolean).map((note) => el("small", {}, note))));
 }
 
 /** The amount in the currency of the most orders, and the others below it. */
@@ -40,7 +41,7 @@ const byStatus = (counts) => Object.entries(STATUS_WORDS)
 export function chartCard(panels) {
   const choice = el("div", { class: "segments", role: "group", "aria-label": "Currency", hidden: true });
 
-  return panelCard(panels, "analytics", "Spending, last 30 days", (data) => {
+  return panelCard(panels, "analytics", "Order value, last 30 days", (data) => {
     const currencies = byOrders([...new Set(data.daily.flatMap((each) => Object.keys(each.revenue ?? {})))], data.by_currency);
     const own = chosen.of(claims().sub);
     const currency = currencies.includes(own) ? own : currencies[0];
@@ -49,7 +50,7 @@ export function chartCard(panels) {
       type: "button", "data-key": each, "aria-pressed": String(each === currency),
       onclick: () => { chosen.keep(claims().sub, each); panels.dispatchEvent(new CustomEvent("analytics")); },
     }, each)));
-    return currency ? chart(data.daily, currency) : el("p", { class: "empty" }, "Nothing has been spent in the last 30 days.");
+    return currency ? chart(data.daily, currency) : el("p", { class: "empty" }, "No orders in the last 30 days.");
   }, { head: [choice], flush: true });
 }
 
@@ -77,17 +78,17 @@ function chart(daily, currency) {
   return [
     el("div", { class: "chart" }, plot, tip),
     el("div", { class: "chart-foot" },
-      el("details", {}, el("summary", {}, "Show as a table"), table(daily, values, currency)),
-      el("span", { class: "muted" }, `${money(sum, currency)} in total`)),
+      el("details", { "data-key": "chart-table" }, el("summary", { "data-key": "chart-summary" }, "Show as a table"), table(daily, values, currency)),
+      el("span", { class: "muted" }, `${money(sum, currency)} in total, without cancelled orders`)),
   ];
 }
 
 function table(daily, values, currency) {
   const rows = daily.map((each, index) => el("tr", {},
     el("td", {}, day(each.day)), el("td", { class: "right" }, count(each.orders)), el("td", { class: "right" }, money(values[index], currency))));
-  return el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Spending by day" },
+  return el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Order value by day", "data-key": "chart-days" },
     el("table", {},
-      el("thead", {}, el("tr", {}, el("th", {}, "Day"), el("th", { class: "right" }, "Orders"), el("th", { class: "right" }, "Spent"))),
+      el("thead", {}, el("tr", {}, el("th", {}, "Day"), el("th", { class: "right" }, "Orders"), el("th", { class: "right" }, "Value"))),
       el("tbody", {}, rows.reverse())));
 }
 

@@ -1,14 +1,15 @@
-// Numbers, money and times as people read them, in the language of their browser.
+// Numbers, money and times as people read them.
+import { LOCALE } from "./locale.js";
 import { MINOR_DIGITS, OTHER_DIGITS } from "./currencies.js"; // made by the gateway from shared/iso_4217.json
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const minute = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const short = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-const long = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
-const dayOfMonth = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
-const whole = new Intl.NumberFormat();
+const clock = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const minute = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit" });
+const short = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const long = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "short" });
+const date = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium" });
+const dayOfMonth = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", timeZone: "UTC" });
+const relative = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto" });
+const whole = new Intl.NumberFormat(LOCALE);
 const moneyFormats = new Map();
 
 /** The browser's own digits are not used: they are those of cash, and wrong for the minor units of some currencies. */
@@ -17,7 +18,7 @@ function moneyFormat(currency, more = {}) {
   if (!moneyFormats.has(key)) {
     const digits = decimals(currency);
     const format = { style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits, ...more };
-    moneyFormats.set(key, new Intl.NumberFormat(undefined, format));
+    moneyFormats.set(key, new Intl.NumberFormat(LOCALE, format));
   }
   return moneyFormats.get(key);
 }
@@ -61,7 +62,7 @@ export function ago(iso) {
   for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
     if (Math.abs(seconds) >= size) return relative.format(Math.round(seconds / size), unit);
   }
-  return "just now";
+  return seconds > 0 ? "in a moment" : "just now";
 }
 
 export function initials(name) {
@@ -70,8 +71,8 @@ export function initials(name) {
   return letters.join("").toLocaleUpperCase() || "?";
 }
 
-/** The end of an id, which is its random part: enough to tell one from another on a page. */
-export const shortId = (id) => id.slice(-6).toUpperCase();
+/** The end of an id, which is its random part: enough to tell one from another, on the page as in mails. */
+export const shortId = (id) => id.slice(-8).toUpperCase();
 
 export const REASONS = {
   timeout: "no answer in time",

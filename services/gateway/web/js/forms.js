@@ -1,6 +1,7 @@
 // Forms that say which field was refused, and why.
 import { el } from "./dom.js";
 import { Problem } from "./api.js";
+import { wordsForInput } from "./messages.js";
 
 let made = 0;
 
@@ -21,17 +22,18 @@ export function form(children, buttons, submit, attributes = {}) {
   const node = el("form", { class: "form", novalidate: true, ...attributes }, children, error, buttons);
   node.addEventListener("submit", async (event) => {
     event.preventDefault();
+    const button = node.querySelector("[type=submit]");
+    if (button.ariaDisabled === "true") return;
     clear(node, error);
     if (!valid(node)) return;
-    const button = node.querySelector("[type=submit]");
-    button.disabled = true;
+    button.ariaDisabled = "true"; // not `disabled`, which would lose the focus
     try {
       await submit(new FormData(node), node);
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       show(node, error, problem);
     } finally {
-      button.disabled = false;
+      button.ariaDisabled = null;
     }
   });
   return node;
@@ -39,34 +41,40 @@ export function form(children, buttons, submit, attributes = {}) {
 
 function clear(node, error) {
   error.hidden = true;
-  for (const wrong of node.querySelectorAll(".wrong")) wrong.remove();
+  for (const wrong of node.querySelectorAll(".wrong")) {
+    const input = node.querySelector(`[aria-describedby~="${wrong.id}"]`);
+    input.setAttribute("aria-describedby", input.getAttribute("aria-describedby").replace(wrong.id, "").trim());
+    wrong.remove();
+  }
   for (const input of node.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
 }
 
 function valid(node) {
   const wrong = [...node.elements].filter((input) => input.willValidate && !input.validity.valid);
-  for (const input of wrong) mark(input, input.validationMessage);
+  for (const input of wrong) mark(input, wordsForInput(input));
   wrong[0]?.focus();
   return wrong.length === 0;
 }
 
 function show(node, error, problem) {
-  const strange = [];
-  for (const [name, message] of Object.entries(problem.fields)) {
-    const input = node.elements.namedItem(name);
-    if (input instanceof Element) mark(input, message);
-    else strange.push(`${name}: ${message}`);
-  }
+  const found = Object.entries(problem.fields).map(([name, words]) => [inputOf(node, name), words]);
+  for (const [input, words] of found) if (input) mark(input, words);
   node.querySelector("[aria-invalid]")?.focus();
-  if (strange.length || !Object.keys(problem.fields).length) {
-    error.textContent = strange.join("; ") || problem.message;
-    error.hidden = false;
-  }
+  if (found.length && found.every(([input]) => input)) return;
+  error.textContent = problem.message;
+  error.hidden = false;
 }
 
-export function mark(input, message) {
+/** The input of a field such as `email`, or such as `items.1.quantity`: the second of its name. */
+function inputOf(node, field) {
+  const [, number, name] = /^(?:\w+\.(\d+)\.)?(\w+)$/.exec(field) ?? [];
+  return name && node.querySelectorAll(`[name="${name}"]`)[number ?? 0];
+}
+
+function mark(input, message) {
+  if (input.hasAttribute("aria-invalid")) return;
+  const id = `${input.id || input.name}-wrong`;
   input.setAttribute("aria-invalid", "true");
-  const id = `${input.id}-wrong`;
-  input.setAttribute("aria-describedby", id);
-  input.closest(".field").append(el("span", { class: "wrong", id }, message));
+  input.setAttribute("aria-describedby", [input.getAttribute("aria-describedby"), id].filter(Boolean).join(" "));
+  input.closest(".field, .checks").append(el("span", { class: "wrong", id }, message));
 }

@@ -50,6 +50,7 @@ export class Home {
     this.#status.hidden = true;
     this.#account.hidden = true;
     this.#account.replaceChildren();
+    document.title = "Dashboard";
     for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   }
 

@@ -1,8 +1,9 @@
 // Orders from a file: sent, followed live while it is worked on, cancelled, and what was wrong with it.
 import { call, get } from "./api.js";
-import { el, toast } from "./dom.js";
-import { ago, count, plural } from "./format.js";
+import { busy, complain, el, toast } from "./dom.js";
+import { count, plural } from "./format.js";
 import { listCard, save } from "./sections.js";
+import { since } from "./times.js";
 
 const LOOK = { queued: "info", running: "info", completed: "good", failed: "bad", cancelled: "" };
 const COLUMNS = "reference,currency,sku,name,quantity,unit_price,ordered_at";
@@ -32,26 +33,22 @@ export function importsSection(live) {
 const fresher = (progress, listed) => (progress && progress.rows_done + progress.rows_failed >= listed.rows_done + listed.rows_failed && !["completed", "failed", "cancelled"].includes(listed.state) ? progress : {});
 
 function upload(reload) {
-  const input = el("input", { type: "file", accept: ".csv,text/csv", "aria-label": "Import a file", onchange: () => send() });
+  const input = el("input", { type: "file", accept: ".csv,text/csv", "aria-label": "Import a file", onchange: () => send(), onclick: (event) => { if (input.ariaDisabled) event.preventDefault(); } });
   const button = el("span", { class: "button small file-button" }, "Import a CSV file", input);
   const send = async () => {
     const [file] = input.files;
     if (!file) return;
     const body = new FormData();
     body.append("file", file);
-    input.disabled = true;
-    try {
+    await busy(input, async () => {
       await call("POST", "/v1/imports", { body });
       toast(`${file.name} has been received.`);
-    } catch (problem) {
-      toast(problem.message);
-    }
-    input.disabled = false;
+    });
     input.value = "";
     reload();
   };
   return el("div", { class: "inline-form plain" }, button,
-    el("button", { class: "link small", type: "button", onclick: () => save(new Response(EXAMPLE), "orders-example.csv") }, "Example file"));
+    el("button", { class: "link small", type: "button", "data-key": "import-example", onclick: () => save(new Response(EXAMPLE), "orders-example.csv") }, "Example file"));
 }
 
 function row(each, reload) {
@@ -62,37 +59,31 @@ function row(each, reload) {
     el("span", { class: `chip ${LOOK[each.state]}` }, each.state),
     active && bar,
     (active || each.errors_kept > 0) && el("span", { class: "buttons" },
-      each.errors_kept > 0 && el("button", { class: "button small", type: "button", "data-key": `errors-${each.id}`, onclick: () => errors(each.id) }, "Errors"),
-      active && el("button", { class: "button small", type: "button", "data-key": `cancel-import-${each.id}`, onclick: (event) => cancel(event.currentTarget, each.id, reload) }, "Cancel")));
+      each.errors_kept > 0 && el("button", { class: "button small", type: "button", "data-key": `errors-${each.id}`, onclick: (event) => busy(event.currentTarget, () => errors(each.id)) }, "Errors"),
+      active && el("button", { class: "button small", type: "button", "data-key": `cancel-import-${each.id}`, onclick: (event) => busy(event.currentTarget, () => cancel(each.id, reload)) }, "Cancel")));
 }
 
 function words(each) {
   const failed = each.rows_failed ? `, ${count(each.rows_failed)} with errors` : "";
   const done = `${count(each.rows_done)} of ${plural(each.rows_total, "row")}${failed}`;
-  if (each.state === "running" && each.rows_per_s) return `${done} · ${count(Math.round(each.rows_per_s))} a second${each.eta_s === null ? "" : ` · ${plural(each.eta_s, "second")} left`}`;
-  return each.error ? `${done} · ${each.error}` : `${done}${each.created_at ? ` · ${ago(each.created_at)}` : ""}`;
+  if (each.state === "running" && each.rows_per_s) return [`${done} · ${count(Math.round(each.rows_per_s))} a second${each.eta_s === null ? "" : ` · ${plural(each.eta_s, "second")} left`}`];
+  if (each.error) return [`${done} · ${each.error}`];
+  return each.created_at ? [`${done} · `, since(each.created_at)] : [done];
 }
 
 function advance(shown, progress) {
-  shown.querySelector(".progress-text").textContent = words(progress);
+  shown.querySelector(".progress-text").replaceChildren(...words(progress));
   const bar = shown.querySelector("progress");
   if (bar) bar.value = progress.rows_done + progress.rows_failed;
 }
 
-async function errors(id) {
-  try {
-    await save(await call("GET", `/v1/imports/${id}/errors`), `import-${id}-errors.csv`);
-  } catch (problem) {
-    toast(problem.message);
-  }
-}
+const errors = async (id) => save(await call("GET", `/v1/imports/${id}/errors`), `import-${id}-errors.csv`);
 
-async function cancel(button, id, reload) {
-  button.disabled = true;
+async function cancel(id, reload) {
   try {
     await call("POST", `/v1/imports/${id}/cancel`);
   } catch (problem) {
-    toast(problem.message);
+    complain(problem);
   }
-  reload();
+  await reload();
 }

@@ -1,36 +1,77 @@
 // What has happened, and what of it is new.
-import { call } from "./api.js";
-import { el, toast } from "./dom.js";
-import { ago, count, whenExactly } from "./format.js";
+import { call, get, post, Problem } from "./api.js";
+import { busy, el } from "./dom.js";
+import { count } from "./format.js";
 import { panelCard } from "./panels.js";
+import { since } from "./times.js";
 
 const A_PANEL = 20;
 const AT_FIRST = 7;
 
 export function notificationsCard(panels) {
-  const unread = el("span", { class: "count", hidden: true });
-  const everything = el("button", { class: "link small", type: "button", hidden: true }, "Mark all as read");
-  everything.addEventListener("click", () => readAll(panels, everything));
+  const badge = el("span", { class: "count", hidden: true });
+  const button = (key, text, work) => el("button", { class: "link small", type: "button", "data-key": key, onclick: work }, text);
 
   let shown = AT_FIRST;
-  const more = el("button", { class: "link small", type: "button", "data-key": "more-notes" }, "Show more");
-  more.addEventListener("click", () => {
+  const showMore = () => {
     shown = A_PANEL;
     panels.dispatchEvent(new CustomEvent("notifications"));
+  };
+
+  /** All that are unread, of which the panel may show a part. */
+  let unread = 0;
+  const tell = (number) => {
+    unread = number;
+    badge.hidden = unread === 0;
+    badge.textContent = `${count(unread)} new`;
+    if (badge.isConnected) document.title = unread ? `(${count(unread)}) Dashboard` : "Dashboard";
+  };
+  /** A full panel may not be all there is. */
+  const countAll = latest(() => get("/v1/notifications/count"), (answer) => {
+    if (answer.unread !== unread) {
+      tell(answer.unread);
+      panels.dispatchEvent(new CustomEvent("notifications"));
+    }
   });
+  let counted = null;
+
+  async function readAll() {
+    const answer = await post("/v1/notifications/read", { up_to: panels.of("notifications").data[0].id });
+    tell(answer.unread);
+    panels.patch("notifications", (notes) => notes.map((note) => ({ ...note, read: true })));
+  }
 
   return panelCard(panels, "notifications", "Notifications", (notes) => {
     const fresh = notes.filter((note) => !note.read).length;
-    unread.hidden = fresh === 0;
-    unread.textContent = `${count(fresh)}${fresh === A_PANEL ? "+" : ""} new`;
-    everything.hidden = fresh < 2;
-    document.title = fresh ? `(${fresh}) Dashboard` : "Dashboard";
+    if (notes.length < A_PANEL) tell(fresh);
+    else {
+      tell(Math.max(fresh, unread));
+      if (counted !== notes) countAll();
+      counted = notes;
+    }
     if (!notes.length) return el("p", { class: "empty" }, "Nothing yet. What happens to your orders appears here.");
+    const all = unread >= 2 || unread > fresh;
     return [
       el("ul", {}, notes.slice(0, shown).map((note) => entry(panels, note))),
-      (fresh >= 2 || notes.length > shown) && el("div", { class: "more" }, notes.length > shown && more, everything),
+      (all || notes.length > shown) && el("div", { class: "more" }, 
+        notes.length > shown && button("more-notes", "Show more", showMore),
+        all && button("read-all", "Mark all as read", (event) => busy(event.currentTarget, readAll))),
     ];
-  }, { head: [unread], flush: true });
+  }, { head: [badge], flush: true });
+}
+
+/** A function that calls `ask`, and `take` with the answer to the latest call. */
+function latest(ask, take) {
+  let asked = 0;
+  return async () => {
+    const number = ++asked;
+    try {
+      const answer = await ask();
+      if (number === asked) take(answer);
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem; // what is shown stays
+    }
+  };
 }
 
 function entry(panels, note) {
@@ -39,29 +80,12 @@ function entry(panels, note) {
     el("span", { class: "title" }, !note.read && el("span", { class: "hidden-text" }, "Unread: "), note.title),
     note.read ? el("span") : el("button", {
       class: "link small", type: "button", "data-key": `read-${note.id}`, "aria-label": `Mark as read: ${note.title}`,
-      onclick: (event) => read(panels, note, event.currentTarget),
+      onclick: (event) => busy(event.currentTarget, () => read(panels, note)),
     }, "Mark read"),
-    el("time", { datetime: note.created_at, title: whenExactly(note.created_at) }, ago(note.created_at)));
+    since(note.created_at));
 }
 
-async function read(panels, note, button) {
-  button.disabled = true;
-  try {
-    await call("POST", `/v1/notifications/${note.id}/read`);
-    panels.patch("notifications", (notes) => notes.map((each) => (each.id === note.id ? { ...each, read: true } : each)));
-  } catch (problem) {
-    button.disabled = false;
-    toast(problem.message);
-  }
-}
-
-async function readAll(panels, button) {
-  button.disabled = true;
-  const unread = panels.of("notifications").data.filter((note) => !note.read);
-  const outcomes = await Promise.allSettled(unread.map((note) => call("POST", `/v1/notifications/${note.id}/read`)));
-  const done = new Set(unread.filter((_, index) => outcomes[index].status === "fulfilled").map(({ id }) => id));
-  panels.patch("notifications", (notes) => notes.map((each) => (done.has(each.id) ? { ...each, read: true } : each)));
-  button.disabled = false;
-  const failed = outcomes.find(({ status }) => status === "rejected");
-  if (failed) toast(failed.reason.message);
+async function read(panels, note) {
+  await call("POST", `/v1/notifications/${note.id}/read`);
+  panels.patch("notifications", (notes) => notes.map((each) => (each.id === note.id ? { ...each, read: true } : each)));
 }

@@ -26,6 +26,7 @@ function show() {
   const { role } = session.claims();
   if (["admin", "support"].includes(role)) operations = new Operations(content, role === "admin");
   else content.replaceChildren(notForYou());
+  content.focus({ preventScroll: true });
 }
 
 const notForYou = () => el("div", { class: "door" }, el("div", { class: "intro" },

@@ -72,7 +72,7 @@ export class Operations {
     this.#showVerdict(problems(seen));
     const breakers = Object.fromEntries(seen.services.map((each) => [each.name, each]));
     fill(this.#places.processes, ["Process", "Health", "Breaker", "Calls"], seen.processes, (each) => processRow(each, breakers));
-    fill(this.#places.panels, ["Panel", "p50", "p95", "p99", "Calls", "Stale"], seen.panels, panelRow, "No panels.");
+    fill(this.#places.panels, ["Panel", "p50 (ms)", "p95 (ms)", "p99 (ms)", "Calls", "Stale"], seen.panels, panelRow, "No panels.");
     fill(this.#places.jobs, ["Job", "Per second", "Retrying", "Dead"], seen.jobs, (each) => jobRow(each, rates), "No worker can be asked.");
     fill(this.#places.queues, ["Queue", "Messages", "Consumers"], seen.queues, queueRow, "No worker knows the queues: RabbitMQ cannot be asked.");
     fill(this.#places.outboxes, ["Outbox", "Waiting", "Oldest"], seen.outboxes, outboxRow);
@@ -115,7 +115,7 @@ function tiles(seen, rate) {
   ];
 }
 
-const tile = (label, value, note) => el("div", { class: "tile" }, el("dt", {}, label), el("dd", {}, value, note && [el("br"), el("small", {}, note)]));
+const tile = (label, value, note) => el("div", { class: "tile" }, el("dt", {}, label), el("dd", {}, value, note && el("small", {}, note)));
 
 /** A table; columns but the first are right-aligned where `row` says so. */
 function fill(place, titles, items, row, empty = "Nothing.") {
@@ -146,7 +146,7 @@ function processRow({ name, status, checks, error }, breakers) {
 
 const panelRow = ({ name, calls, p50_ms: p50, p95_ms: p95, p99_ms: p99, stale, unavailable }) =>
   [cell(name), ...[p50, p95, p99].map(milliseconds), number(calls), number(stale + unavailable)];
-const milliseconds = (value) => el("td", { class: `right${value ? "" : " zero"}` }, value === null ? "–" : `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`);
+const milliseconds = (value) => el("td", { class: `right${value ? "" : " zero"}`, title: value === null ? "Fewer than 20 calls" : null }, value === null ? "–" : value < 10 ? value.toFixed(1) : count(Math.round(value)));
 const jobRow = ({ job, retrying, dead }, rates) => [cell(job), number(rates[job] ?? null, 1), number(retrying), el("td", { class: "right" }, dead ? chip("bad", count(dead)) : el("span", { class: "zero" }, "0"))];
 const queueRow = ({ name, messages, consumers }) => [cell(name), number(messages), consumers ? number(consumers) : el("td", { class: "right" }, chip("bad", "none"))];
 const outboxRow = ({ service, rows, oldest_s: oldest }) => [cell(service), number(rows), el("td", { class: `right${oldest ? "" : " zero"}` }, oldest === null ? "–" : `${oldest.toFixed(1)} s`)];

@@ -1,7 +1,7 @@
 // A new order, of one or several lines.
-import { call, newKey } from "./api.js";
+import { newKey, postOnce } from "./api.js";
 import { el, icon, openDialog, toast } from "./dom.js";
-import { field, form, mark } from "./forms.js";
+import { field, form } from "./forms.js";
 import { decimals, money, shortId, toMinor } from "./format.js";
 
 const CURRENCIES = ["EUR", "USD", "GBP", "CHF", "SEK", "PLN", "JPY"];
@@ -16,6 +16,7 @@ function orderForm(panels, close) {
   let sent = { key: newKey(), body: "" };
   const lines = el("div", { class: "lines" });
   const total = el("strong", {}, "–");
+  const waiting = el("p", { class: "muted small", role: "status", hidden: true }, "The server does not answer yet. Trying again…");
   const currency = field("Currency", "currency", { options: CURRENCIES.map((code) => [code, code]) });
 
   const node = form(
@@ -24,16 +25,16 @@ function orderForm(panels, close) {
       lines,
       el("div", {}, el("button", { class: "button small", type: "button", onclick: () => add(true) }, icon("plus"), "Add a line")),
       el("p", { class: "sum" }, "Total", total),
+      waiting,
     ],
     el("div", { class: "actions" },
       el("button", { class: "button", type: "button", onclick: close }, "Cancel"),
       el("button", { class: "button primary", type: "submit" }, "Place order")),
     async () => {
       const order = read(node, lines);
-      if (order === null) return;
       const body = JSON.stringify(order);
       if (body !== sent.body) sent = { key: sent.body ? newKey() : sent.key, body };
-      const placed = await place(order, sent.key);
+      const placed = await place(order, sent.key, waiting);
       close();
       toast(`Order ${shortId(placed.id)} has been placed.`);
       panels.patch("orders", (orders) => (orders.some(({ id }) => id === placed.id) ? orders : [placed, ...orders]));
@@ -48,7 +49,10 @@ function orderForm(panels, close) {
   };
   const update = () => {
     const { value } = node.elements.currency;
-    for (const price of lines.querySelectorAll("[data-price]")) price.placeholder = decimals(value) ? (0).toFixed(decimals(value)) : "0";
+    for (const price of lines.querySelectorAll("[data-price]")) {
+      price.placeholder = (0).toFixed(decimals(value));
+      price.setCustomValidity(Number.isNaN(toMinor(price.value, value)) ? `Enter an amount such as ${example(decimals(value))}.` : "");
+    }
     const sum = [...lines.children].reduce((all, each) => all + amount(each, value), 0);
     total.textContent = Number.isSafeInteger(sum) ? money(sum, value) : "–";
     const alone = lines.childElementCount === 1;
@@ -59,9 +63,16 @@ function orderForm(panels, close) {
   return node;
 }
 
-async function place(order, key) {
-  const response = await call("POST", "/v1/orders", { json: order, headers: { "Idempotency-Key": key } });
-  return response.json();
+/** Sends it again with the same key while there is no answer: the order is placed once. */
+async function place(order, key, waiting) {
+  try {
+    return await postOnce("/v1/orders", order, key, { isWanted: () => waiting.isConnected, waiting: () => { waiting.hidden = false; } });
+  } catch (problem) {
+    if (problem.isTemporary) problem.message = "The server does not answer. You can place the order again: it is placed only once.";
+    throw problem;
+  } finally {
+    waiting.hidden = true;
+  }
 }
 
 function line(lines, update) {
@@ -75,14 +86,17 @@ function line(lines, update) {
     named("SKU", "sku", { required: true, maxlength: 64, "data-part": "sku" }, true),
     named("Quantity", "quantity", { required: true, type: "number", min: 1, max: 10000, step: 1, value: 1, inputmode: "numeric", "data-part": "quantity" }),
     named("Price each", "unit_price", { required: true, inputmode: "decimal", "data-part": "unit_price", "data-price": true }),
-    el("button", { class: "icon-button", type: "button", "aria-label": "Remove this line", onclick: () => { made.remove(); update(); lines.querySelector("input").focus(); } }, icon("close")));
+    el("button", { class: "icon-button", type: "button", "aria-label": "Remove this line", onclick: () => { const next = made.nextElementSibling ?? made.previousElementSibling; made.remove(); update(); next.querySelector("input").focus(); } }, icon("close")));
   return made;
 }
 
 const part = (line, name) => line.querySelector(`[data-part=${name}]`);
 const amount = (line, currency) => Number(part(line, "quantity").value) * toMinor(part(line, "unit_price").value, currency);
 
-/** The order in the form; null when a price in it is none, which is then said. */
+/** An amount with as many decimals as its currency has. */
+const example = (digits) => (1250 / 10 ** digits).toFixed(digits);
+
+/** The order in the form, once all of it is valid. */
 function read(node, lines) {
   const currency = node.elements.currency.value;
   const items = [...lines.children].map((each) => ({
@@ -91,10 +105,5 @@ function read(node, lines) {
     quantity: Number(part(each, "quantity").value),
     unit_price: toMinor(part(each, "unit_price").value, currency),
   }));
-  const wrong = items.findIndex((item) => Number.isNaN(item.unit_price));
-  if (wrong < 0) return { currency, items };
-  const input = part(lines.children[wrong], "unit_price");
-  mark(input, "An amount, such as 12.50");
-  input.focus();
-  return null;
+  return { currency, items };
 }

@@ -1,6 +1,6 @@
 // The recent orders, what can be done with each, and the older ones on request.
 import { call, get } from "./api.js";
-import { confirmed, el, openDialog, toast } from "./dom.js";
+import { busy, complain, confirmed, el, openDialog, toast } from "./dom.js";
 import { money, plural, shortId, when, whenExactly } from "./format.js";
 import { openOrderForm } from "./order-form.js";
 import { panelCard } from "./panels.js";
@@ -22,16 +22,11 @@ export function ordersCard(panels) {
   open(wanted);
 
   const redraw = () => panels.dispatchEvent(new CustomEvent("orders"));
-  const more = async (button) => {
+  const more = async () => {
     const view = views[wanted];
     const next = shown + (shown === AT_FIRST ? 12 : A_PAGE);
-    button.disabled = true;
-    try {
-      if (next > all(panels, view).length) await load(view);
-      shown = next;
-    } catch (problem) {
-      toast(problem.message);
-    }
+    if (next > all(panels, view).length) await load(view);
+    shown = next;
     redraw();
   };
   const load = async (view) => {
@@ -51,7 +46,7 @@ export function ordersCard(panels) {
     try {
       if (status) await load(views[status]);
     } catch (problem) {
-      toast(problem.message);
+      complain(problem);
       if (wanted === status) wanted = choice.value = "";
     }
     redraw();
@@ -78,7 +73,7 @@ export function ordersCard(panels) {
           el("th", {}, el("span", { class: "hidden-text" }, "Actions")))),
         el("tbody", { role: "rowgroup" }, rows)),
       isMore && el("div", { class: "more" },
-        el("button", { class: "button small", type: "button", "data-key": "more", onclick: (event) => more(event.currentTarget) }, "Show more")),
+        el("button", { class: "button small", type: "button", "data-key": "more", onclick: (event) => busy(event.currentTarget, more) }, "Show more")),
     ];
   }, { head: [choice], flush: true });
 }
@@ -112,32 +107,26 @@ function actions(order, change) {
   const buttons = [];
   const name = shortId(order.id);
   if (order.status === "created") {
-    buttons.push(el("button", { class: "button small", type: "button", "data-key": `pay-${order.id}`, "aria-label": `Pay order ${name}`, onclick: (event) => move(event.currentTarget, order, "pay", "has been paid", change) }, "Pay"));
+    buttons.push(el("button", { class: "button small", type: "button", "data-key": `pay-${order.id}`, "aria-label": `Pay order ${name}`, onclick: (event) => busy(event.currentTarget, () => move(order, "pay", "has been paid", change)) }, "Pay"));
   }
   if (order.status === "paid" && claims().role === "admin") {
-    buttons.push(el("button", { class: "button small", type: "button", "data-key": `ship-${order.id}`, "aria-label": `Ship order ${name}`, onclick: (event) => move(event.currentTarget, order, "ship", "has been shipped", change) }, "Ship"));
+    buttons.push(el("button", { class: "button small", type: "button", "data-key": `ship-${order.id}`, "aria-label": `Ship order ${name}`, onclick: (event) => busy(event.currentTarget, () => move(order, "ship", "has been shipped", change)) }, "Ship"));
   }
   if (["created", "paid"].includes(order.status)) {
-    buttons.push(el("button", { class: "button small", type: "button", "data-key": `cancel-${order.id}`, "aria-label": `Cancel order ${name}`, onclick: (event) => cancel(event.currentTarget, order, change) }, "Cancel"));
+    buttons.push(el("button", { class: "button small", type: "button", "data-key": `cancel-${order.id}`, "aria-label": `Cancel order ${name}`, onclick: (event) => busy(event.currentTarget, () => cancel(order, change)) }, "Cancel"));
   }
   return buttons.length ? el("span", { class: "buttons" }, buttons) : null;
 }
 
-async function cancel(button, order, change) {
-  const sure = await confirmed(`Cancel order ${shortId(order.id)}?`, `It is about ${money(order.total, order.currency)}. This cannot be undone.`, "Cancel the order");
-  if (sure) await move(button, order, "cancel", "has been cancelled", change);
+async function cancel(order, change) {
+  const sure = await confirmed(`Cancel order ${shortId(order.id)}?`, `The order total is ${money(order.total, order.currency)}. This cannot be undone.`, "Cancel the order");
+  if (sure) await move(order, "cancel", "has been cancelled", change);
 }
 
-async function move(button, order, action, done, change) {
-  button.disabled = true;
-  try {
-    const moved = await (await call("POST", `/v1/orders/${order.id}/${action}`)).json();
-    change(moved);
-    toast(`Order ${shortId(order.id)} ${done}.`);
-  } catch (problem) {
-    button.disabled = false;
-    toast(problem.message);
-  }
+async function move(order, action, done, change) {
+  const moved = await (await call("POST", `/v1/orders/${order.id}/${action}`)).json();
+  change(moved);
+  toast(`Order ${shortId(order.id)} ${done}.`);
 }
 
 function details(id) {

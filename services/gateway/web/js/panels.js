@@ -1,6 +1,6 @@
 // What is known of each panel, and the card that shows it: its content, and honestly how fresh that is.
 import { get } from "./api.js";
-import { el, replace } from "./dom.js";
+import { busy, el, replace } from "./dom.js";
 import { atClock, REASONS } from "./format.js";
 
 /** Panels by name: `{status, data, error, at}`; `at` is when what is shown was true. */
@@ -69,10 +69,10 @@ export function panelCard(panels, name, title, fill, { head = [], flush = false 
       replace(body, away(panels, name, title, known.error));
       return;
     }
-    if (known.status === "stale") {
-      replace(note, el("span", {}, `As it was at ${atClock(known.at)}: ${REASONS[known.error?.code] ?? "it cannot be read now"}.`),
-        retryButton(panels, name));
-    }
+    replace(note, known.status === "stale" && [
+      el("span", {}, `As it was at ${atClock(known.at)}: ${REASONS[known.error?.code] ?? "it cannot be read now"}.`),
+      retryButton(panels, name),
+    ]);
     replace(body, fill(known.data));
   };
   panels.addEventListener(name, show);
@@ -100,14 +100,7 @@ function away(panels, name, title, error) {
 
 function retryButton(panels, name) {
   const button = el("button", { class: "button small", type: "button", "data-key": `retry-${name}` }, "Try again");
-  button.addEventListener("click", async () => {
-    button.disabled = true;
-    try {
-      await panels.reload(name);
-    } catch {
-      button.disabled = false; // what there is still stands on the page, with the reason
-    }
-  });
+  button.addEventListener("click", () => busy(button, () => panels.reload(name)));
   return button;
 }
 

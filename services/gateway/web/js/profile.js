@@ -1,6 +1,6 @@
 // Who somebody is: the card, the picture, and the menu in the corner.
 import { call, get, Problem } from "./api.js";
-import { el, openDialog, replace, toast } from "./dom.js";
+import { busy, complain, el, openDialog, replace, toast } from "./dom.js";
 import { field, form } from "./forms.js";
 import { initials, onDate } from "./format.js";
 import { panelCard } from "./panels.js";
@@ -40,8 +40,8 @@ export function profileCard(panels) {
     el("div", { class: "profile-actions" },
       el("button", { class: "button small", type: "button", "data-key": "edit", onclick: () => edit(panels, user) }, "Edit profile"),
       el("span", { class: "button small file-button" }, "Change picture",
-        el("input", { type: "file", accept: "image/png,image/jpeg,image/webp", "aria-label": "Change picture", onchange: (event) => upload(panels, event.target) })),
-      user.avatar_url && el("button", { class: "button small", type: "button", onclick: () => remove(panels) }, "Remove picture")),
+        el("input", { type: "file", accept: "image/png,image/jpeg,image/webp", "aria-label": "Change picture", "data-key": "picture", onchange: (event) => upload(panels, event.target) })),
+      user.avatar_url && el("button", { class: "button small", type: "button", "data-key": "no-picture", onclick: (event) => busy(event.currentTarget, () => remove(panels)) }, "Remove picture")),
   ]);
 }
 
@@ -54,18 +54,14 @@ async function upload(panels, input) {
     await panels.reload("user");
     toast("Your picture has been changed.");
   } catch (problem) {
-    toast(problem.status === 413 ? "This picture is too large." : problem.message);
+    complain(problem);
   }
 }
 
 async function remove(panels) {
-  try {
-    await call("DELETE", "/v1/me/avatar");
-    await panels.reload("user");
-    toast("Your picture has been removed.");
-  } catch (problem) {
-    toast(problem.message);
-  }
+  await call("DELETE", "/v1/me/avatar");
+  await panels.reload("user");
+  toast("Your picture has been removed.");
 }
 
 function edit(panels, user) {
@@ -73,8 +69,8 @@ function edit(panels, user) {
     [
       field("Name", "name", { value: user.name, required: true, maxlength: 100, autocomplete: "name" }),
       field("E-mail", "email", { type: "email", value: user.email, required: true, autocomplete: "email" }),
-      field("New password", "password", { type: "password", minlength: 8, maxlength: 128, autocomplete: "new-password" }, "Leave it empty to keep the present one."),
-      field("Present password", "current_password", { type: "password", autocomplete: "current-password" }, "Needed for a new e-mail address or password."),
+      field("New password", "password", { type: "password", minlength: 8, maxlength: 128, autocomplete: "new-password" }, "Leave it empty to keep the current one."),
+      field("Current password", "current_password", { type: "password", autocomplete: "current-password" }, "Needed for a new e-mail address or password."),
     ],
     el("div", { class: "actions" },
       el("button", { class: "button", type: "button", onclick: close }, "Cancel"),

@@ -1,9 +1,10 @@
 // Files to download: one's orders, or the sums of each day.
 import { call, get } from "./api.js";
-import { el, toast } from "./dom.js";
+import { busy, complain, el, toast } from "./dom.js";
 import { field, form } from "./forms.js";
-import { ago, onDate } from "./format.js";
+import { onDate } from "./format.js";
 import { listCard, save } from "./sections.js";
+import { since } from "./times.js";
 
 const KINDS = { orders: "Orders", analytics: "Daily sums" };
 const SHOWN = 5;
@@ -36,14 +37,15 @@ function request(reload) {
 
 const row = (report) => el("div", { class: "row" },
   el("span", { class: "what" }, KINDS[report.kind] ?? report.kind, el("br"),
-    el("span", { class: "muted small" }, `${onDate(report.from)} to ${onDate(report.to)} · ${ago(report.created_at)}`)),
-  el("button", { class: "button small", type: "button", "aria-label": `Download ${KINDS[report.kind] ?? report.kind} again`, "data-key": `report-${report.id}`, onclick: () => download(report) }, "Download"));
+    el("span", { class: "muted small" }, `${onDate(report.from)} to ${onDate(report.to)} · `, since(report.created_at))),
+  el("button", { class: "button small", type: "button", "aria-label": `Download ${KINDS[report.kind] ?? report.kind} again`, "data-key": `report-${report.id}`, onclick: (event) => busy(event.currentTarget, () => download(report)) }, "Download"));
 
 async function download(report) {
   try {
     const response = await call("GET", `/v1/reports/${report.id}/download`);
     await save(response, `${report.kind}-${report.from}-${report.to}.csv`);
   } catch (failure) {
-    toast(failure instanceof TypeError ? "The download was cut off. Try again." : failure.message);
+    if (failure instanceof TypeError) toast("The download was cut off. Try again.", { stays: true });
+    else complain(failure);
   }
 }

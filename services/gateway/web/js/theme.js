@@ -26,5 +26,6 @@ export function setUpTheme(button) {
     show();
   });
   system.addEventListener("change", show);
+  matchMedia("print").addEventListener("change", () => dispatchEvent(new Event("theme"))); // paper is light
   show();
 }

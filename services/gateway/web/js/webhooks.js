@@ -1,9 +1,10 @@
 // Calls to one's own server when something happens: where to, which, and how each went.
 import { call, get } from "./api.js";
-import { confirmed, el, openDialog, toast } from "./dom.js";
+import { busy, complain, confirmed, el, openDialog, replace, toast } from "./dom.js";
 import { field, form } from "./forms.js";
-import { ago, plural, whenExactly } from "./format.js";
+import { plural } from "./format.js";
 import { listCard } from "./sections.js";
+import { since } from "./times.js";
 
 const EVENTS = ["order.created", "order.paid", "order.shipped", "order.cancelled", "import.completed", "user.updated"];
 const LOOK = { pending: "info", delivered: "good", failed: "bad", cancelled: "" };
@@ -24,7 +25,7 @@ function row(webhook, reload) {
     state(webhook),
     el("span", { class: "buttons" },
       el("button", { class: "button small", type: "button", "data-key": `calls-${webhook.id}`, "aria-label": `Calls to ${webhook.url}`, onclick: () => deliveries(webhook) }, "Calls"),
-      el("button", { class: "button small", type: "button", "data-key": `remove-${webhook.id}`, "aria-label": `Remove ${webhook.url}`, onclick: () => remove(webhook, reload) }, "Remove")));
+      el("button", { class: "button small", type: "button", "data-key": `remove-${webhook.id}`, "aria-label": `Remove ${webhook.url}`, onclick: (event) => busy(event.currentTarget, () => remove(webhook, reload)) }, "Remove")));
 }
 
 function state({ enabled, failing_since: failing }) {
@@ -63,9 +64,9 @@ async function remove(webhook, reload) {
   try {
     await call("DELETE", `/v1/webhooks/${webhook.id}`);
   } catch (problem) {
-    toast(problem.message);
+    complain(problem);
   }
-  reload();
+  await reload();
 }
 
 function deliveries(webhook) {
@@ -74,9 +75,9 @@ function deliveries(webhook) {
     const load = async () => {
       try {
         const { items } = await get(`/v1/webhooks/${webhook.id}/deliveries?limit=20`);
-        body.replaceChildren(...(items.length ? items.map((each) => delivery(webhook, each, load)) : [el("p", { class: "empty" }, "Nothing has been sent yet.")]));
+        replace(body, items.length ? items.map((each) => delivery(webhook, each, load)) : el("p", { class: "empty" }, "Nothing has been sent yet."));
       } catch (problem) {
-        body.replaceChildren(el("p", { class: "form-error" }, problem.message));
+        replace(body, el("p", { class: "form-error" }, problem.message));
       }
     };
     load();
@@ -88,9 +89,9 @@ function delivery(webhook, each, load) {
   const outcome = each.response_status ? `answered ${each.response_status}` : each.error;
   return el("div", { class: "row" },
     el("span", { class: "what" }, each.event_type, el("br"),
-      el("span", { class: "muted small", title: whenExactly(each.updated_at) }, [plural(each.attempts, "attempt"), outcome, ago(each.updated_at)].filter(Boolean).join(" · "))),
+      el("span", { class: "muted small" }, [plural(each.attempts, "attempt"), outcome, ""].filter((part) => part !== null && part !== undefined).join(" · "), since(each.updated_at))),
     el("span", { class: `chip ${LOOK[each.state] ?? ""}` }, each.state),
-    each.state !== "pending" && el("span", { class: "buttons" }, el("button", { class: "button small", type: "button", onclick: () => replay(webhook, each, load) }, "Send again")));
+    each.state !== "pending" && el("span", { class: "buttons" }, el("button", { class: "button small", type: "button", "data-key": `again-${each.id}`, onclick: (event) => busy(event.currentTarget, () => replay(webhook, each, load)) }, "Send again")));
 }
 
 async function replay(webhook, each, load) {
@@ -98,7 +99,7 @@ async function replay(webhook, each, load) {
     await call("POST", `/v1/webhooks/${webhook.id}/deliveries/${each.id}/replay`);
     toast("It is being sent again.");
   } catch (problem) {
-    toast(problem.message);
+    complain(problem);
   }
-  load();
+  await load();
 }

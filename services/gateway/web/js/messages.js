@@ -1,0 +1,119 @@
+// What people are told when something is refused or fails: selected by the problem's code, never by the API's own text.
+
+const AGAIN = "Try again in a moment.";
+const GONE = "It is not there any more. Reload the page.";
+
+const BY_CODE = {
+  invalid_input: "Something here cannot be accepted. Check what you have entered.",
+  bad_request: "The server could not read this. Reload the page, then try again.",
+  unauthenticated: "Please sign in again.",
+  invalid_access_token: "Your session has ended. Please sign in again.",
+  invalid_refresh_token: "Your session has ended. Please sign in again.",
+  invalid_credentials: "The e-mail address or the password is wrong.",
+  forbidden: "This account is not allowed to do that.",
+  foreign_page: "Another website sent this. It has been refused.",
+
+  not_found: GONE,
+  user_not_found: "This account does not exist any more.",
+  avatar_not_found: "There is no picture.",
+  order_not_found: "This order does not exist any more. Reload the page.",
+  notification_not_found: "This notification does not exist any more. Reload the page.",
+  report_not_found: "This report does not exist any more. Make a new one.",
+  import_not_found: "This import does not exist any more. Reload the page.",
+  webhook_not_found: "This webhook does not exist any more. Reload the page.",
+  delivery_not_found: "This call is not kept any more. Reload the page.",
+  job_not_found: "This job is not kept any more. Reload the page.",
+
+  conflict: "It has changed meanwhile. Reload the page, then try again.",
+  email_already_used: "An account with this e-mail address exists already.",
+  wrong_state: "The order has changed meanwhile, and this cannot be done any more.",
+  request_in_flight: "Your order is still being placed. Wait a moment.",
+  idempotency_key_reused: "This order has changed while it was being placed. Place it again.",
+  import_ended: "This import has ended already.",
+  too_many_imports: "Too many of your imports are waiting. Wait until one has ended.",
+  too_many_webhooks: "You have as many webhooks as you may have. Remove one first.",
+  webhook_turned_off: "This webhook is off.",
+  call_under_way: "This call is being made right now.",
+  pings_waiting: "An earlier test of this webhook has not been sent yet.",
+
+  wrong_password: "This is not your current password.",
+  weak_password: "This password is too easy to guess. Choose a longer or less common one.",
+  unusable_picture: "This picture cannot be used. Choose a PNG, JPEG or WebP file.",
+  unsupported_media_type: "This kind of file cannot be used.",
+  request_entity_too_large: "This is too large.",
+  content_too_large: "This is too large.",
+  body_too_slow: "Sending took too long. Check your connection, then try again.",
+
+  rate_limited: "Too many attempts.",
+  too_many_logins: "Too many people are signing in right now.",
+  too_many_streams: "This page is open in too many tabs. Close some of them.",
+  too_many_downloads: "Your other downloads are still under way. Wait until one has ended.",
+  too_many_pictures: "Your last picture is still being worked on.",
+  downloads_busy: `Too many downloads are under way. ${AGAIN}`,
+  exports_busy: `Too many downloads are under way. ${AGAIN}`,
+
+  unavailable: `This is not available right now. ${AGAIN}`,
+  service_unavailable: `This is not available right now. Nothing has been changed. ${AGAIN}`,
+  keys_unavailable: `This is not available right now. ${AGAIN}`,
+  storage_unavailable: `Files cannot be stored or read right now. ${AGAIN}`,
+  audit_unavailable: "What operators do is recorded, and that is not possible right now. Nothing has been changed.",
+  no_panel_available: `Nothing can be shown right now. ${AGAIN}`,
+  overloaded: `Too many people are using this right now. ${AGAIN}`,
+  outcome_unknown: "The server did not answer in time. It may have been done: look before you try again.",
+  internal: "Something went wrong on our side.",
+  unreachable: "The server cannot be reached. Check your connection, then try again.",
+};
+
+/** What a field takes, by the last part of its name. */
+const BY_FIELD = {
+  name: "Enter a name that can be seen.",
+  email: "Enter an address such as name@example.com.",
+  password: "Use 8 to 128 characters.",
+  current_password: "Enter your current password.",
+  sku: "Enter at most 64 characters.",
+  quantity: "Enter 1 to 10,000.",
+  unit_price: "This price cannot be accepted.",
+  currency: "Choose a currency.",
+  from: "Choose a day. It must not be after the last day.",
+  to: "Choose a day within a year of the first day.",
+  url: "Enter an address on the public internet, such as https://example.com/hooks.",
+  events: "Choose at least one event.",
+  reason: "Enter at most 500 characters.",
+  file: "Choose a CSV file. The example file shows its columns.",
+};
+const OF_ITS_FIELD = new Set(["wrong_password", "weak_password", "unusable_picture"]);
+
+/** A sentence for `code`, or for the status where the code is unknown. `againInS`: when to try again, if that is known. */
+export function wordsFor(code, status = 0, againInS = null) {
+  const said = BY_CODE[code] ?? byStatus(status);
+  return status === 429 && againInS ? `${said} Try again ${inTime(againInS)}.` : said;
+}
+
+export const hasWordsFor = (code) => code in BY_CODE;
+
+/** Why a field of a refused request cannot be accepted. */
+export const wordsForField = (code, field) => (OF_ITS_FIELD.has(code) ? BY_CODE[code] : BY_FIELD[field.split(".").at(-1)] ?? "This cannot be accepted.");
+
+/** Why an input does not hold what it must. */
+export function wordsForInput({ validity, validationMessage, type, name, minLength, maxLength, min, max }) {
+  if (validity.valueMissing) return type === "date" ? "Choose a day." : "Fill in this field.";
+  if (validity.customError) return validationMessage;
+  if (validity.tooShort) return `Use at least ${minLength} characters.`;
+  if (validity.tooLong) return `Use at most ${maxLength} characters.`;
+  if (type === "number") return `Enter ${Number(min).toLocaleString("en")} to ${Number(max).toLocaleString("en")}.`;
+  return BY_FIELD[name] ?? "This cannot be accepted.";
+}
+
+function byStatus(status) {
+  if (status === 0) return BY_CODE.unreachable;
+  if (status === 429) return BY_CODE.rate_limited;
+  if (status === 502 || status === 503) return BY_CODE.unavailable;
+  if (status === 504) return BY_CODE.outcome_unknown;
+  return status >= 500 ? BY_CODE.internal : "The server did not accept this. Reload the page, then try again.";
+}
+
+function inTime(seconds) {
+  if (seconds < 60) return seconds === 1 ? "in a second" : `in ${seconds} seconds`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes === 1 ? "in a minute" : `in ${minutes} minutes`;
+}

@@ -1,0 +1,15 @@
+// Moments as distances from now, which age while they are shown.
+import { el } from "./dom.js";
+import { ago, whenExactly } from "./format.js";
+
+const EVERY_MS = 10_000;
+
+/** "3 minutes ago"; in full when pointed at. */
+export const since = (iso) => el("time", { datetime: iso, title: whenExactly(iso), "data-ages": true }, ago(iso));
+
+setInterval(() => {
+  for (const time of document.querySelectorAll("time[data-ages]")) {
+    const words = ago(time.dateTime);
+    if (time.textContent !== words) time.textContent = words;
+  }
+}, EVERY_MS);

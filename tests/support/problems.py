@@ -1,0 +1,37 @@
+"""The codes of all problems that a client of the gateway can meet."""
+
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+from shared.errors import DashboardError
+from shared.problems import of_status
+
+FOLDERS = ("services/gateway", "services/users", "services/orders", "services/worker", "shared")
+IN_A_CLASS = re.compile(r'^ +(?:status, )?code, title = (?:\d+, )?"(\w+)"', re.MULTILINE)
+WITHOUT_A_CLASS = {"overloaded"}
+"""What the gateway answers before a route is reached."""
+
+
+def every_code() -> set[str]:
+    """Read off the sources: importing every service would take seconds."""
+    sources = (path.read_text() for folder in FOLDERS for path in Path(folder).rglob("*.py"))
+    written = {code for source in sources for code in IN_A_CLASS.findall(source)}
+    return written | {error.code for error in _family(DashboardError)} | WITHOUT_A_CLASS
+
+
+def _family(error: type[DashboardError]) -> Iterator[type[DashboardError]]:
+    yield error
+    for kind in error.__subclasses__():
+        yield from _family(kind)
+
+
+def every_status() -> list[tuple[str, int]]:
+    """The code and status of problems that say no more than the status."""
+    return [(_code(status), int(status)) for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST]
+
+
+def _code(status: HTTPStatus) -> str:
+    body = bytes(of_status(status).body)
+    return body.partition(b'"code":"')[2].partition(b'"')[0].decode()

@@ -1,0 +1,66 @@
+"""The page without a pointer: where the focus is, and that it is never lost."""
+
+from playwright.async_api import Locator, Page, expect
+
+WATCH = """
+  window.focusLost = [];
+  const watch = () => {
+    if (document.activeElement === document.body && document.hasFocus()) window.focusLost.push(window.lastAction);
+    requestAnimationFrame(watch);
+  };
+  requestAnimationFrame(watch);
+"""
+
+
+async def watch_focus(page: Page) -> None:
+    """From now on each frame without a focus is recorded with the last action."""
+    await page.evaluate(WATCH)
+
+
+async def press(control: Locator, key: str = "Enter") -> None:
+    """Press the key on a control that can have the focus."""
+    await control.focus()
+    await expect(control).to_be_focused()
+    await control.page.evaluate("(name) => { window.lastAction = name }", f"{key} on {control}")
+    await control.page.keyboard.press(key)
+
+
+async def moves_focus(control: Locator, to: Locator, key: str = "Enter") -> None:
+    """Press the key; the focus is then there."""
+    await press(control, key)
+    await expect(to).to_be_focused()
+
+
+async def stays(control: Locator, key: str = "Enter") -> None:
+    """Press the key; the focus stays on the control, which is free for the next one."""
+    await moves_focus(control, control, key)
+    await expect(control).not_to_have_attribute("aria-disabled", "true")
+
+
+async def escapes(page: Page, to: Locator) -> None:
+    await page.keyboard.press("Escape")
+    await expect(to).to_be_focused()
+
+
+async def never_lost_focus(page: Page) -> None:
+    assert await page.evaluate("[...new Set(window.focusLost)]") == []
+
+
+async def tab_reaches_everything(page: Page) -> None:
+    """Tab goes to every visible control, and round."""
+    await page.evaluate(REMEMBER)
+    for _ in range(await page.evaluate("window.controls.length") + PARTS_OF_DATES):
+        await page.keyboard.press("Tab")
+    assert await page.evaluate(f"window.controls.filter((each) => !window.reached.has(each)).map({NAME})") == []
+
+
+CONTROLS = "a[href], button:not([disabled]), input:not([disabled]), select, summary, [tabindex='0']"
+SHOWN = "(each) => each.checkVisibility({visibilityProperty: true})"
+REMEMBER = f"""
+  window.controls = [...document.querySelectorAll("{CONTROLS}")].filter({SHOWN});
+  window.reached = new Set();
+  addEventListener("focusin", ({{target}}) => window.reached.add(target));
+"""
+NAME = "(each) => each.ariaLabel ?? each.textContent"
+PARTS_OF_DATES = 10
+"""Tab stops within date fields, besides one each."""
