@@ -118,11 +118,11 @@ class Api:
         return self._ask("POST", REPORTS, json=wanted)
 
     @contextmanager
-    def report(self, report_id: str) -> Iterator[httpx.Response]:
+    def report(self, report_id: str, form: str) -> Iterator[httpx.Response]:
         """The head of a report's download; the rest is the caller's to read."""
-        asked = {"Accept-Encoding": "gzip"}
+        path, asked = f"{REPORTS}/{report_id}/download", {"Accept-Encoding": "gzip"}
         try:
-            with self._http.stream("GET", f"{REPORTS}/{report_id}/download", headers=asked, timeout=None) as answer:
+            with self._http.stream("GET", path, params={"form": form}, headers=asked, timeout=None) as answer:
                 if answer.is_error:
                     answer.read()
                     raise _refused(answer)

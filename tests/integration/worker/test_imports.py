@@ -52,7 +52,7 @@ async def test_rows_that_are_no_orders_cost_only_themselves(owner: Owner, orders
     assert (status["state"], status["rows_done"], status["rows_failed"]) == ("completed", 2, 4)
     answer = await owner.get(f"/{status['id']}/errors")
     assert answer.headers["content-type"].startswith("text/csv")
-    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert [(row["line"], row["field"]) for row in rows] == [
         ("3", "quantity"),
         ("4", "row"),

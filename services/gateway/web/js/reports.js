@@ -2,7 +2,7 @@
 import { call, get } from "./api.js";
 import { el, toast } from "./dom.js";
 import { field, form } from "./forms.js";
-import { ago, onDate } from "./format.js";
+import { ago, onDay } from "./format.js";
 import { listCard, save } from "./sections.js";
 
 const KINDS = { orders: "Orders", analytics: "Daily sums" };
@@ -36,7 +36,7 @@ function request(reload) {
 
 const row = (report) => el("div", { class: "row" },
   el("span", { class: "what" }, KINDS[report.kind] ?? report.kind, el("br"),
-    el("span", { class: "muted small" }, `${onDate(report.from)} to ${onDate(report.to)} · ${ago(report.created_at)}`)),
+    el("span", { class: "muted small" }, `${onDay(report.from)} to ${onDay(report.to)} · ${ago(report.created_at)}`)),
   el("button", { class: "button small", type: "button", "aria-label": `Download ${KINDS[report.kind] ?? report.kind} again`, "data-key": `report-${report.id}`, onclick: () => download(report) }, "Download"));
 
 async function download(report) {
