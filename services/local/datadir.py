@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from services.local.errors import AlreadyRunning, DataDirError
@@ -75,11 +76,18 @@ class DataDir:
             if (holder is not None and holder.alive()) or time.monotonic() > deadline:
                 self.release()
                 pid = holder.pid if holder else "unknown"
-                raise AlreadyRunning(f"a stack (pid {pid}) is already running on {self.path}; stop it first")
+                raise AlreadyRunning(
+                    f"already running{self._where()} (pid {pid}, data folder {self.path}); stop it first"
+                )
             time.sleep(0.1)
         me = Identity.of(os.getpid())
         os.ftruncate(self.lock, 0)
         os.pwrite(self.lock, json.dumps([os.getpid(), me.started if me else 0.0]).encode(), 0)
+
+    def _where(self) -> str:
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            return f" at {json.loads((self.path / 'stack.json').read_text())['gateway']['url']}"
+        return ""
 
     def _holder(self) -> Identity | None:
         try:

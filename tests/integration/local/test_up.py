@@ -143,11 +143,11 @@ def test_a_service_that_ends_on_its_own_comes_back(run: Run) -> None:
 
 
 def test_a_second_stack_on_the_same_data_is_refused(run: Run) -> None:
-    """One line says which process holds the folder, and the running stack is not touched."""
+    """One line says where the running stack is and which process it is; it is not touched."""
     second = _begin(run.folder)
     assert second.popen.wait(PATIENCE_S) == 1
     [line] = second.said().splitlines()[-1:]
-    assert f"a stack (pid {run.popen.pid}) is already running" in line
+    assert f"already running at {run.state()['gateway']['url']} (pid {run.popen.pid}, " in line
     assert run.popen.poll() is None
 
 
