@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
 
-users = typer.Typer(help="Make accounts operators, and see who is.", no_args_is_help=True)
+users = typer.Typer(help="List accounts, and make them operators.", no_args_is_help=True)
 
 DataDir = Annotated[Path, typer.Option(help="Of the one-machine stack, which says where its database is.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

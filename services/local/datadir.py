@@ -1,4 +1,4 @@
-"""The data folder: fit to be used, held by one stack at a time, and the home of its secrets."""
+"""The data folder: fit to be used, held by one stack at a time, closed to others, and the home of its secrets."""
 
 import base64
 import errno
@@ -39,6 +39,7 @@ class DataDir:
             self.logs.mkdir(parents=True, exist_ok=True)
             self._check_space()
             self._take_lock()
+            self.path.chmod(0o700)
         except OSError as error:
             raise DataDirError(f"the data folder {self.path} cannot be used: {error.strerror}") from error
 
@@ -69,7 +70,7 @@ class DataDir:
             )
 
     def _take_lock(self) -> None:
-        self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + _LEFTOVER_WAIT
         while not _lock(self.lock):
             holder = self._holder()

@@ -1,5 +1,6 @@
 """`dashboard up`: the stack in the foreground, until it is told to stop."""
 
+import os
 import signal
 import sys
 import tempfile
@@ -33,6 +34,7 @@ class Options:
 
 def up(options: Options, commands: Commands | None = None) -> int:
     """The exit code."""
+    os.umask(0o077)  # what any server writes is for its user alone
     try:
         settings = _settings(options, commands or Commands())
     except StackError as error:

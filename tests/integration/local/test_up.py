@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ import pytest
 
 from services.local.identity import Identity
 from services.local.ports import accepts, free_port
-from services.local.servers.sql import can_connect, fetch
+from services.local.servers.sql import can_connect, fetch, with_database
 from tests.support.backends import RabbitBackend
 from tests.support.local import fake_up
 from tests.support.waiting import wait_until
@@ -104,6 +105,18 @@ def test_it_says_where_everything_is(run: Run) -> None:
     assert state["gateway"]["url"] in said
     assert "admin@example.com" in said
     assert "using the rabbitmq of RABBITMQ_URL" in said
+
+
+def test_the_data_are_their_users_alone(run: Run) -> None:
+    """No other user of the machine enters the folder, reads a file in it, or comes into a database by the port."""
+    others = stat.S_IRWXO
+    assert not run.folder.stat().st_mode & (others | stat.S_IRGRP | stat.S_IWGRP)
+    logs = [path for path in run.folder.glob("log/*") if path.is_file()]
+    for path in (run.folder / "stack.json", run.folder / "lock", run.folder / "secrets.env", *logs):
+        assert not path.stat().st_mode & (others | stat.S_IRWXG), path
+    url = run.state()["postgres"]["url"]
+    assert can_connect(url)
+    assert not can_connect(with_database(url, "postgres", "postgres", "guessed"))
 
 
 def test_services_get_their_settings(run: Run, rabbitmq: RabbitBackend) -> None:
