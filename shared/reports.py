@@ -1,6 +1,6 @@
 """Reports as the gateway and the services that own the data speak of them.
 
-GET /internal/reports/{kind}?from=2026-01-01&to=2026-01-31  →  the caller's own rows of these UTC days as CSV
+GET /internal/reports/{kind}?from=2026-01-01&to=2026-01-31&form=data  →  the caller's own rows of these UTC days as CSV
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,6 +11,8 @@ from fastapi import Query
 from pydantic import Field
 
 Kind = Literal["orders", "analytics"]
+Form = Literal["spreadsheet", "data"]
+"""For people: with a byte order mark and amounts as decimals (`12.50`). For programs: without, in minor units."""
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -33,10 +35,9 @@ class Report(Period, frozen=True):
 
     kind: Kind
 
-    @property
-    def target(self) -> str:
+    def target(self, form: Form) -> str:
         """Path and query at the service that owns the data."""
-        return f"/internal/reports/{self.kind}?from={self.first}&to={self.last}"
+        return f"/internal/reports/{self.kind}?from={self.first}&to={self.last}&form={form}"
 
 
 CSV: dict[int | str, dict[str, Any]] = {
@@ -49,6 +50,7 @@ CSV: dict[int | str, dict[str, Any]] = {
 Day = Annotated[date, Field(ge=date(1970, 1, 1), le=date(2999, 12, 31))]
 From = Annotated[Day, Query(alias="from")]
 To = Annotated[Day, Query(alias="to")]
+FormQuery = Annotated[Form, Query(alias="form")]
 
 
 def _midnight(day: date) -> datetime:

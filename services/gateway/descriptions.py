@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 
 from services.gateway.failures import UpstreamFailed
+from services.gateway.openapi import merge
 from services.gateway.panels import Service
+from services.gateway.routes.table import OPERATIONS
 from services.gateway.settings import Settings
 from services.gateway.upstream import Upstream
 from shared.logs import get_logger
@@ -38,7 +40,19 @@ class Descriptions:
         try:
             async with asyncio.timeout(self._settings.openapi_timeout_s):
                 body = await self._upstreams[service].openapi(self._settings.openapi_max_bytes)
-            self.documents[service] = msgspec.json.decode(body, type=dict[str, Any])
-            self.version += 1
-        except (UpstreamFailed, TimeoutError, msgspec.DecodeError, RecursionError) as failure:
+        except (UpstreamFailed, TimeoutError) as failure:
             log.debug("no description", service=service, reason=repr(failure))
+            return
+        try:
+            self.documents[service] = usable(body, service)
+            self.version += 1
+        except Exception as broken:  # whatever reading or merging a strange document raises
+            log.warning("unusable description", service=service, reason=repr(broken))
+
+
+def usable(body: bytes, service: Service) -> dict[str, Any]:
+    """The document, if it can be made part of the description of the whole API; else raises."""
+    document = msgspec.json.decode(body, type=dict[str, Any])
+    own: dict[str, Any] = {"info": {}, "paths": {}}
+    msgspec.json.encode(merge(own, OPERATIONS, {service: document}))
+    return document

@@ -16,7 +16,7 @@ DashboardError
     ├── KeysUnavailable
     ├── ServiceUnavailable
     ├── AuditUnavailable
-    └── OutcomeUnknown
+    └── OutcomeUnknown   504
 """
 
 from collections.abc import Mapping
@@ -80,4 +80,6 @@ class AuditUnavailable(Unavailable):
 
 
 class OutcomeUnknown(Unavailable):
-    code, title = "outcome_unknown", "No answer in time"
+    """Not 503, of which it is said that nothing was done."""
+
+    status, code, title = 504, "outcome_unknown", "No answer in time"

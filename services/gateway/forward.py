@@ -140,12 +140,12 @@ async def ask(upstream: Upstream, request: Outgoing, timeout_s: float) -> httpx.
         if isinstance(failure, TooLate) and not request.body.ended:
             raise BodyTooSlow from failure
         log.warning("no answer from the service", target=request.target, reason=repr(failure))
-        raise OutcomeUnknown(_advice(request.method)) from failure
+        if request.method in SAFE_METHODS:
+            raise ServiceUnavailable("The service did not answer in time; try again.") from failure
+        raise OutcomeUnknown(_advice()) from failure
 
 
-def _advice(method: str) -> str:
-    if method in SAFE_METHODS:
-        return "The service did not answer in time; try again."
+def _advice() -> str:
     return (
         "The service did not answer in time, so whether the request took effect is unknown. "
         "Look before trying again; where the route takes an Idempotency-Key, repeat it with the same key."

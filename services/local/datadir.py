@@ -1,4 +1,4 @@
-"""The data folder: fit to be used, held by one stack at a time, and the home of its secrets."""
+"""The data folder: fit to be used, held by one stack at a time, closed to others, and the home of its secrets."""
 
 import base64
 import errno
@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from services.local.errors import AlreadyRunning, DataDirError
@@ -38,6 +39,7 @@ class DataDir:
             self.logs.mkdir(parents=True, exist_ok=True)
             self._check_space()
             self._take_lock()
+            self.path.chmod(0o700)
         except OSError as error:
             raise DataDirError(f"the data folder {self.path} cannot be used: {error.strerror}") from error
 
@@ -68,18 +70,25 @@ class DataDir:
             )
 
     def _take_lock(self) -> None:
-        self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + _LEFTOVER_WAIT
         while not _lock(self.lock):
             holder = self._holder()
             if (holder is not None and holder.alive()) or time.monotonic() > deadline:
                 self.release()
                 pid = holder.pid if holder else "unknown"
-                raise AlreadyRunning(f"a stack (pid {pid}) is already running on {self.path}; stop it first")
+                raise AlreadyRunning(
+                    f"already running{self._where()} (pid {pid}, data folder {self.path}); stop it first"
+                )
             time.sleep(0.1)
         me = Identity.of(os.getpid())
         os.ftruncate(self.lock, 0)
         os.pwrite(self.lock, json.dumps([os.getpid(), me.started if me else 0.0]).encode(), 0)
+
+    def _where(self) -> str:
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            return f" at {json.loads((self.path / 'stack.json').read_text())['gateway']['url']}"
+        return ""
 
     def _holder(self) -> Identity | None:
         try:

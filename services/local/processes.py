@@ -84,7 +84,7 @@ class Processes:
                 cwd=cwd,
                 start_new_session=True,
                 user=user,
-                group=user and _group_of(user),
+                group=user and group_of(user),
                 extra_groups=None if user is None else [],
             )
             return self._remember(name, popen, log)
@@ -195,7 +195,7 @@ def _started(child: Child) -> str:
     return f"started {child.pid} {child.identity.started}"
 
 
-def _group_of(user: int) -> int:
+def group_of(user: int) -> int:
     import pwd  # not on Windows
 
     return pwd.getpwuid(user).pw_gid

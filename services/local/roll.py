@@ -90,5 +90,5 @@ def _state(folder: Path) -> dict[str, Any]:
     try:
         told: dict[str, Any] = json.loads((folder / "stack.json").read_text())
     except (OSError, ValueError) as unreadable:
-        raise StackError(f"no stack runs on {folder}: {unreadable}") from unreadable
+        raise StackError(f"nothing runs in {folder}: start it with `dashboard up`") from unreadable
     return told

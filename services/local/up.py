@@ -1,5 +1,6 @@
 """`dashboard up`: the stack in the foreground, until it is told to stop."""
 
+import os
 import signal
 import sys
 import tempfile
@@ -33,6 +34,7 @@ class Options:
 
 def up(options: Options, commands: Commands | None = None) -> int:
     """The exit code."""
+    os.umask(0o077)  # what any server writes is for its user alone
     try:
         settings = _settings(options, commands or Commands())
     except StackError as error:
@@ -44,16 +46,20 @@ def up(options: Options, commands: Commands | None = None) -> int:
 
 
 def _settings(options: Options, commands: Commands) -> Settings:
-    port = choose_port(options.port)
-    planned = plan(port, parse_replicas(options.replicas))
-    if options.port is None and port != DEFAULT_PORT:
-        say(f"port {DEFAULT_PORT} is taken, using {port}")
     try:
         path = Path(tempfile.mkdtemp(prefix="dashboard-")) if options.ephemeral else options.data_dir
     except OSError as error:
         raise StackError(f"no temporary folder could be made: {error}") from error
     folder = DataDir(path)
-    folder.take()
+    folder.take()  # first, so that a second stack hears where the first is, and not only that its port is taken
+    try:
+        port = choose_port(options.port)
+        planned = plan(port, parse_replicas(options.replicas))
+    except StackError:
+        folder.release()
+        raise
+    if options.port is None and port != DEFAULT_PORT:
+        say(f"port {DEFAULT_PORT} is taken, using {port}")
     return Settings(folder, planned, options.demo, options.durable, options.ephemeral, commands)
 
 

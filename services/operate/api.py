@@ -118,11 +118,11 @@ class Api:
         return self._ask("POST", REPORTS, json=wanted)
 
     @contextmanager
-    def report(self, report_id: str) -> Iterator[httpx.Response]:
+    def report(self, report_id: str, form: str) -> Iterator[httpx.Response]:
         """The head of a report's download; the rest is the caller's to read."""
-        asked = {"Accept-Encoding": "gzip"}
+        path, asked = f"{REPORTS}/{report_id}/download", {"Accept-Encoding": "gzip"}
         try:
-            with self._http.stream("GET", f"{REPORTS}/{report_id}/download", headers=asked, timeout=None) as answer:
+            with self._http.stream("GET", path, params={"form": form}, headers=asked, timeout=None) as answer:
                 if answer.is_error:
                     answer.read()
                     raise _refused(answer)
@@ -132,15 +132,29 @@ class Api:
 
     def _sign_in(self, credentials: Credentials) -> str:
         if not credentials.email or not credentials.password:
+            self._look()
             raise NotSignedIn("say who you are: --email and --password, or DASHBOARD_TOKEN")
         form = {"username": credentials.email, "password": credentials.password}
         return str(self._ask("POST", "/v1/tokens", data=form)["access_token"])
+
+    def _look(self) -> None:
+        """Raises `Unreachable`."""
+        try:
+            self._http.get("/livez")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        if isinstance(error, httpx.ConnectError):
+            advice = "start it with `dashboard up`, or say where it is with --url or DASHBOARD_URL"
+            return Unreachable(f"nothing answers at {self._http.base_url}: {advice}")
+        return Unreachable(f"{self._http.base_url} does not answer: {error or type(error).__name__}")
 
     def _ask(self, method: str, path: str, **content: Any) -> Json:
         try:
             answer = self._http.request(method, path, **content)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unreachable(f"{self._http.base_url} does not answer: {error or type(error).__name__}") from error
+            raise self._unreachable(error) from error
         if answer.is_error:
             raise _refused(answer)
         return _read(answer)

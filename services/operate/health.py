@@ -8,6 +8,7 @@ from typing import Any
 from services.operate.places import Process
 from shared.samples import Samples
 
+NOT_THERE = "nothing listens there"
 OUTBOX_PATIENCE_S = 60.0
 """A relay that works leaves no event waiting for so long."""
 
@@ -59,6 +60,11 @@ class Health:
     @property
     def well(self) -> bool:
         return not self.problems
+
+    @property
+    def nothing_runs(self) -> bool:
+        """Whether nothing listens at any of the addresses."""
+        return all(seen.error == NOT_THERE for seen in self.processes)
 
     def as_json(self) -> dict[str, Any]:
         processes = [

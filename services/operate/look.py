@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import httpx
 
-from services.operate.health import Seen
+from services.operate.health import NOT_THERE, Seen
 from services.operate.places import Process
 from shared.samples import read_samples
 
@@ -39,6 +39,8 @@ async def _look_at(http: httpx.AsyncClient, process: Process) -> Seen:
         return Seen(process, str(told["status"]), dict(told["checks"]), samples)
     except TimeoutError:
         return Seen(process, error=f"no answer within {TIMEOUT_S:g} s")
+    except httpx.ConnectError:
+        return Seen(process, error=NOT_THERE)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Seen(process, error=f"{type(error).__name__}: {error}".rstrip(": "))
     except (ValueError, KeyError, TypeError) as error:

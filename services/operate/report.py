@@ -19,6 +19,9 @@ def report(
     kind: Annotated[str, typer.Argument(help="orders or analytics (by day).")],
     first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day, in UTC.")],
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day, in UTC.")],
+    form: Annotated[
+        str, typer.Option(help="spreadsheet, with amounts as decimals, or data, with amounts in minor units.")
+    ] = "spreadsheet",
     output: Annotated[Path | None, typer.Option(help="The file; kind and period name it when left out.")] = None,
     url: Url = None,
     token: Token = None,
@@ -34,7 +37,7 @@ def report(
     place = output or Path("{kind}-{from}-{to}.csv".format_map(wanted))
     try:
         with Api.signed_in(*Access(url, token, email, password, data_dir).resolved(demo_user=True)) as api:
-            done = _download(api, wanted, place)
+            done = _download(api, wanted, form, place)
     except (OperatorError, OSError) as error:
         typer.echo(f"dashboard: {error}", err=True)
         raise typer.Exit(1) from error
@@ -44,10 +47,10 @@ def report(
         typer.echo(f"{place}: {done.rows} rows, {done.bytes} bytes, complete.")
 
 
-def _download(api: "Api", wanted: dict[str, str], place: Path) -> "Downloaded":
+def _download(api: "Api", wanted: dict[str, str], form: str, place: Path) -> "Downloaded":
     from services.operate.download import keep
     from services.operate.show_download import progress_of
 
     made = api.order_report(wanted)
-    with api.report(made["id"]) as answer, progress_of(place.name) as advance:
+    with api.report(made["id"], form) as answer, progress_of(place.name) as advance:
         return keep(answer, place, advance)

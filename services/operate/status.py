@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from services.operate.health import Health
 
 WATCH_S = 2.0
+NOTHING_RUNS = "nothing runs here: start it with `dashboard up`, or say where it is (`dashboard status --help`)"
 
 
 def status(
@@ -73,7 +74,9 @@ def _print_screens(seen: Iterator["Health"]) -> bool:
     with suppress(KeyboardInterrupt), _on_one_screen(console) as live:
         for health in seen:
             well = health.well
-            if live:
+            if not live and health.nothing_runs:
+                typer.echo(f"dashboard: {NOTHING_RUNS}", err=True)
+            elif live:
                 live.update(screen(health), refresh=True)
             else:
                 console.print(screen(health))

@@ -98,7 +98,7 @@ async def _insert(connection: Connection, user_id: UUID, orders: Mapping[int, Im
 async def _taken(connection: Connection, user_id: UUID, orders: Mapping[int, ImportedOrder]) -> list[RowError]:
     """Those whose reference stands for an order with other content."""
     rows = await connection.fetch(FIND, user_id, [order.reference for order in orders.values()])
-    known = {row["reference"]: ImportedOrder(*row) for row in rows}
+    known = {row["reference"]: ImportedOrder(*row).trimmed() for row in rows}
     return [RowError(place, "reference", TAKEN) for place, it in orders.items() if known.get(it.reference) != it]
 
 

@@ -1,9 +1,10 @@
 """What a row of an import must be. The rules of its fields are those of `POST /v1/orders`."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
@@ -13,17 +14,49 @@ from pydantic_extra_types.currency_code import Currency
 from services.orders.schemas import QUANTITY, UNIT_PRICE, Sku, Text
 from shared.clock import now
 from shared.errors import InvalidInput
-from shared.imports import COLUMNS, MAX_ROWS, RowError
+from shared.imports import BLANKS, COLUMNS, MAX_ROWS, RowError, is_blank
 
 _WHOLE = re.compile(r"-?[0-9]{1,30}")
 _RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+_INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad"))
+WORDS = {
+    "string_too_short": "has fewer than {min_length} characters",
+    "string_too_long": "has more than {max_length} characters",
+    "string_pattern_mismatch": "has a character that cannot be stored",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "string_type": "must be text",
+    "InvalidCurrency": "must be a currency of ISO 4217, such as EUR",
+    "datetime_from_date_parsing": "is a time that there is not",
+    "datetime_parsing": "is a time that there is not",
+}
+"""What a person reads of an error, by its type."""
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 """Where the time in an order's id begins."""
+
+
+def _trimmed(told: object) -> object:
+    return told.strip(BLANKS) if isinstance(told, str) else told
+
+
+def _unified(told: object) -> object:
+    """References that look the same are the same: one kind of blank, no marks that nobody sees, composed letters."""
+    if not isinstance(told, str):
+        return told
+    if told.isascii() and told.isprintable() and "  " not in told:
+        return told.strip()
+    return " ".join(unicodedata.normalize("NFC", told).translate(_INVISIBLE).split())
 
 
 def _whole(told: object) -> str:
     if not isinstance(told, str) or not _WHOLE.fullmatch(told):
         raise PydanticCustomError("whole_number", "must be a whole number")
+    return told
+
+
+def _minor_units(told: object) -> str:
+    if not isinstance(told, str) or not _WHOLE.fullmatch(told):
+        raise PydanticCustomError("minor_units", "must be a whole number of minor units, such as 1250 for 12.50 EUR")
     return told
 
 
@@ -39,16 +72,23 @@ def _past(moment: datetime) -> datetime:
     return moment
 
 
-class ImportedOrder(NamedTuple):
-    """In the order of `COLUMNS`."""
+_TRIMMED = BeforeValidator(_trimmed)  # validators before run from the last to the first
 
-    reference: Text
-    currency: Currency
-    sku: Sku
-    name: Text
-    quantity: Annotated[int, BeforeValidator(_whole), QUANTITY]
-    unit_price: Annotated[int, BeforeValidator(_whole), UNIT_PRICE]
-    ordered_at: Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_past)]
+
+class ImportedOrder(NamedTuple):
+    """In the order of `COLUMNS`, without the blanks around a cell."""
+
+    reference: Annotated[Text, BeforeValidator(_unified)]
+    currency: Annotated[Currency, _TRIMMED]
+    sku: Annotated[Sku, _TRIMMED]
+    name: Annotated[Text, _TRIMMED]
+    quantity: Annotated[int, BeforeValidator(_whole), _TRIMMED, QUANTITY]
+    unit_price: Annotated[int, BeforeValidator(_minor_units), _TRIMMED, UNIT_PRICE]
+    ordered_at: Annotated[AwareDatetime, BeforeValidator(_moment), _TRIMMED, AfterValidator(_past)]
+
+    def trimmed(self) -> Self:
+        """As it would be imported today: blanks around a cell were kept once."""
+        return self._replace(sku=self.sku.strip(BLANKS), name=self.name.strip(BLANKS))
 
     @property
     def total(self) -> int:
@@ -105,9 +145,16 @@ def _orders(rows: Sequence[Any], rest: _Rest) -> list[ImportedOrder]:
 
 
 def _row_errors(refused: ValidationError) -> Iterator[RowError]:
-    for error in refused.errors(include_url=False, include_context=False, include_input=False):
+    for error in refused.errors(include_url=False):
+        message = WORDS.get(error["type"], error["msg"]).format_map(error.get("ctx", {}))
+        if _is_empty(error["input"]):
+            message = "is missing"
         match error["loc"]:
             case ("rows", int(row), int(column), *_):
-                yield RowError(row, COLUMNS[column], error["msg"])
+                yield RowError(row, COLUMNS[column], message)
             case ("rows", int(row)):
-                yield RowError(row, "row", error["msg"])
+                yield RowError(row, "row", message)
+
+
+def _is_empty(cell: object) -> bool:
+    return isinstance(cell, str) and is_blank(cell)

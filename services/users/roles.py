@@ -3,6 +3,8 @@
 Roles are given from a shell beside the database, not over the API: a stolen token cannot make more operators.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -43,19 +45,27 @@ async def operators(session: AsyncSession) -> list[User]:
 
 async def promote(database_url: str, email: str, role: Role, by: str) -> tuple[UUID, Role]:
     """`change_role` in a database of which only the address is known."""
-    engine = create_engine(database_url, timeout=CONNECT_TIMEOUT_S, poolclass=sa.NullPool)
-    try:
-        async with AsyncSession(engine) as session, session.begin():
-            return await change_role(session, email, role, by)
-    finally:
-        await engine.dispose()
+    async with _session(database_url) as session, session.begin():
+        return await change_role(session, email, role, by)
 
 
 async def list_operators(database_url: str) -> list[User]:
     """`operators` likewise."""
+    async with _session(database_url) as session:
+        return await operators(session)
+
+
+async def list_accounts(database_url: str, limit: int) -> list[User]:
+    """The newest accounts first."""
+    async with _session(database_url) as session:
+        return list(await session.scalars(sa.select(User).order_by(User.id.desc()).limit(limit)))
+
+
+@asynccontextmanager
+async def _session(database_url: str) -> AsyncIterator[AsyncSession]:
     engine = create_engine(database_url, timeout=CONNECT_TIMEOUT_S, poolclass=sa.NullPool)
     try:
         async with AsyncSession(engine) as session:
-            return await operators(session)
+            yield session
     finally:
         await engine.dispose()

@@ -12,7 +12,9 @@ import warnings
 from contextlib import suppress
 from os import nice
 
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from services.users.metadata import reduced
 
 SIZES = (256, 64)
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -30,21 +32,24 @@ class Refused(Exception):
 
 
 def thumbnails(content: bytes) -> list[bytes]:
-    """The middle of the picture in each of `SIZES`, as WebP without metadata. Raises `Refused`."""
+    """The middle of the picture in each of `SIZES`, as WebP without metadata. Raises `Refused`.
+
+    Metadata that cannot be read are left out, as browsers do; pixels that cannot be read are refused.
+    """
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+        with Image.open(io.BytesIO(reduced(content)), formats=FORMATS) as picture:
             check(picture.size)
             largest = _cut(picture)
     except UnidentifiedImageError:
-        raise Refused("is no PNG, JPEG or WebP picture") from None
+        raise Refused("is no PNG, JPEG or WebP picture, or is damaged") from None
     except Image.DecompressionBombError:
         raise _too_large() from None
     except MemoryError:
         raise Refused("needs too much memory") from None
     except Refused:
         raise
-    except Exception as broken:  # a decoder may raise whatever it stumbles over
-        raise Refused(f"is damaged or cut off ({type(broken).__name__})") from None
+    except Exception:  # a decoder may raise whatever it stumbles over
+        raise Refused("is damaged or cut off") from None
     return [_encoded(largest.resize((size, size), Image.Resampling.LANCZOS)) for size in SIZES]
 
 
@@ -63,20 +68,40 @@ def _cut(picture: Image.Image) -> Image.Image:
     """The middle square, upright, in sRGB. A JPEG is decoded no finer than it is needed."""
     side = max(SIZES)
     picture.draft(None, (side, side))
-    mode = "RGBA" if picture.has_transparency_data else "RGB"
-    colours = picture if picture.mode == mode else picture.convert(mode)
+    colours = _with_8_bits(picture)
+    mode = "RGBA" if colours.has_transparency_data else "RGB"
+    colours = colours if colours.mode == mode else colours.convert(mode)
     width, height = colours.size
     edge = min(width, height)
     left, top = (width - edge) // 2, (height - edge) // 2
     square = (left, top, left + edge, top + edge)
     cut = colours.resize((side, side), Image.Resampling.LANCZOS, box=square, reducing_gap=3)
-    cut.info = dict(picture.info)
-    return _in_srgb(ImageOps.exif_transpose(cut))
+    return _in_srgb(_upright(cut, picture), picture.info.get("icc_profile"))
 
 
-def _in_srgb(picture: Image.Image) -> Image.Image:
+def _with_8_bits(picture: Image.Image) -> Image.Image:
+    if not picture.mode.startswith("I;16"):
+        return picture
+    return picture.point(lambda value: value * (1 / 256)).convert("L")
+
+
+def _upright(cut: Image.Image, picture: Image.Image) -> Image.Image:
+    """Turned as the picture's EXIF data say, where they can be read."""
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # whatever the parser stumbles over
+        return cut
+    if orientation not in range(2, 9):
+        return cut
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    cut.info = {"exif": exif.tobytes()}
+    return ImageOps.exif_transpose(cut)
+
+
+def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     """As screens show it that ignore profiles; unchanged where the profile does not fit."""
-    if profile := picture.info.get("icc_profile"):
+    if profile:
         with suppress(ImageCms.PyCMSError, OSError):
             theirs = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             ImageCms.profileToProfile(picture, theirs, ImageCms.createProfile("sRGB"), inPlace=True)

@@ -65,7 +65,7 @@ class Ground:
     def psql(self, rows: int) -> None:
         user_id, _ = self.downloads[rows]
         arguments = (f"'{user_id}'", f"'{PERIOD[0]}'", f"'{PERIOD[1]}'::timestamptz + interval '1 day'")
-        query = ORDERS
+        query = ORDERS["spreadsheet"]
         for number, argument in enumerate(arguments, 1):
             query = query.replace(f"${number}", argument)
         command = f"\\copy ({' '.join(query.split())}) TO '/dev/null' WITH (FORMAT csv, HEADER)"

@@ -34,6 +34,12 @@ def test_every_page_is_on_the_map(folder: str) -> None:
     assert there <= named
 
 
+def test_no_page_is_on_the_map_twice() -> None:
+    """Each guide is in one place of it, under one name."""
+    named = [link for link in links(DOCS / "README.md") if "#" not in link and not link.startswith("..")]
+    assert len(named) == len(set(named))
+
+
 def test_every_picture_is_shown() -> None:
     """No page shows a picture that is gone, and no picture is left over."""
     shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}

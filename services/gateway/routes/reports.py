@@ -1,10 +1,10 @@
 """Downloading a report: the worker knows what is wanted, and the service that owns the data writes it."""
 
-from typing import Any
+from typing import Any, cast, get_args
 
 import httpx
 import msgspec
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.errors import ReportNotFound, ServiceUnavailable
@@ -15,14 +15,20 @@ from services.gateway.headers import has_body, identity_headers, request_headers
 from services.gateway.openapi import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
 from services.gateway.reading import read_limited
+from shared.errors import InvalidInput
 from shared.identity import Caller
-from shared.reports import CSV, Kind, Report
+from shared.reports import CSV, Form, Kind, Report
 from shared.strict import refuse_unknown
 from shared.web import AsgiRoute
 
 OWNERS: dict[Kind, Service] = {"orders": "orders", "analytics": "worker"}
 PATH = "/v1/reports/{id}/download"
 MAX_DEFINITION_BYTES = 4096
+FORM = {"type": "string", "enum": list(get_args(Form)), "default": "spreadsheet"}
+FORM_MEANS = (
+    "`spreadsheet`: with a byte order mark and amounts as decimals, for people. "
+    "`data`: without a mark and with amounts in minor units, for programs."
+)
 
 _decoder = msgspec.json.Decoder(Report)
 
@@ -33,13 +39,22 @@ class Download:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
         caller = await gateway.authenticator.caller(Headers(scope=scope))
-        refuse_unknown(scope["query_string"], ())
+        form = _form(scope["query_string"])
         report = await _definition(gateway, caller, f"/v1/reports/{scope['path_params']['id']}")
         body = ClientBody(receive, expected=has_body(scope["headers"]))
         headers = request_headers(scope["headers"], caller, gateway.addresses.client(scope))
-        request = Outgoing(scope["method"], report.target, headers, body)
+        request = Outgoing(scope["method"], report.target(form), headers, body)
         upstream = gateway.upstreams[OWNERS[report.kind]]
         await forward(upstream, request, send, patience_of(gateway.settings), None)
+
+
+def _form(query: bytes) -> Form:
+    """Raises `InvalidInput`."""
+    refuse_unknown(query, ("form",))
+    told = QueryParams(query).get("form", "spreadsheet")
+    if told not in get_args(Form):
+        raise InvalidInput.of("form", f"must be {' or '.join(get_args(Form))}")
+    return cast("Form", told)
 
 
 async def _definition(gateway: Gateway, caller: Caller, target: str) -> Report:
@@ -73,7 +88,10 @@ def describe(document: dict[str, Any]) -> None:
         "operationId": "download_report",
         "tags": ["reports"],
         "summary": "A report's rows, as they are now",
-        "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}],
+        "parameters": [
+            {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
+            {"name": "form", "in": "query", "required": False, "schema": FORM, "description": FORM_MEANS},
+        ],
         "responses": {
             **{str(status): response for status, response in CSV.items()},
             "4XX": {"description": "no valid token, no such report, or too many downloads at once", "content": problem},

@@ -1,8 +1,10 @@
 """A private Postgres from the wheel's own binaries, on TCP, under our supervision."""
 
 import os
+import secrets
 import shutil
 import signal
+import subprocess
 import time
 from hashlib import sha256
 from importlib.util import find_spec
@@ -11,9 +13,10 @@ from pathlib import Path
 import psutil
 
 from services.local.errors import StartError
+from services.local.files import write_atomically
 from services.local.identity import Identity, end_all
 from services.local.ports import free_port
-from services.local.processes import Processes
+from services.local.processes import Processes, group_of
 from services.local.servers.base import Server
 from services.local.servers.sql import can_connect
 from services.local.servers.unprivileged import open_binaries, open_the_way, unprivileged_user
@@ -21,11 +24,10 @@ from services.local.servers.unprivileged import open_binaries, open_the_way, unp
 _MAX_CONNECTIONS = 200
 _ORPHANS_END_S = 2.0
 _KILLED_END_S = 30.0
-# The superuser comes in without a password from this machine; the services' roles do not.
-_HBA = """\
-host all postgres 127.0.0.1/32 trust
-host all all 127.0.0.1/32 scram-sha-256
-"""
+# Other users of this machine reach the port as well: nobody comes in without a password.
+_HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
+_SCRAM_ITERATIONS = 1
+"""All passwords here are random, so that many iterations would only make connections dear."""
 
 
 class Postgres(Server):
@@ -39,6 +41,8 @@ class Postgres(Server):
         self.durable = durable
         self._cluster = f"dashboard-{sha256(str(self.data).encode()).hexdigest()[:12]}"
         self._user: int | None = None
+        self._password_file = folder.resolve() / "superuser.password"
+        self._password = ""
 
     @property
     def url(self) -> str:
@@ -46,11 +50,12 @@ class Postgres(Server):
         return self.database_url("postgres")
 
     def database_url(self, database: str) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://postgres:{self._password}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         self._prepare()
         self._end_orphans()
+        self._take_password()
         argv = [str(binary("postgres")), "-D", str(self.data), *self._settings()]
         child = self.processes.spawn(self.name, argv, log=self.log, cwd=self.data, user=self._user)
         self._replace(child)
@@ -63,6 +68,7 @@ class Postgres(Server):
             "unix_socket_directories": "",
             "max_connections": _MAX_CONNECTIONS,
             "cluster_name": self._cluster,
+            "scram_iterations": _SCRAM_ITERATIONS,
         }
         if not self.durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}
@@ -71,10 +77,10 @@ class Postgres(Server):
     def _prepare(self) -> None:
         self._user = unprivileged_user()
         if self._user is not None:
-            open_binaries(binary("postgres").parent)
+            open_binaries(binary("postgres").parent, self._user)
         self.data.parent.mkdir(parents=True, exist_ok=True)
         if self._user is not None:
-            open_the_way(self.data)
+            open_the_way(self.data, self._user)
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
 
@@ -86,8 +92,32 @@ class Postgres(Server):
         if self._user is not None:
             os.chown(fresh, self._user, -1)
         self._run_initdb(fresh)
-        (fresh / "pg_hba.conf").write_text(_HBA)
         fresh.replace(self.data)
+
+    def _take_password(self) -> None:
+        """The superuser's, made once a data folder; also where an earlier version let it in without one."""
+        if self._password_file.exists():
+            self._password = self._password_file.read_text()
+            return
+        self._password = secrets.token_urlsafe(24)
+        (self.data / "pg_hba.conf").write_text(_HBA)
+        argv = [str(binary("postgres")), "--single", "-D", str(self.data)]
+        argv += ["-c", f"scram_iterations={_SCRAM_ITERATIONS}", "postgres"]
+        statement = f"ALTER ROLE postgres PASSWORD '{self._password}'\n"
+        done = subprocess.run(
+            argv,
+            input=statement,
+            text=True,
+            cwd=self.data,
+            user=self._user,
+            group=self._user and group_of(self._user),
+            extra_groups=None if self._user is None else [],
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode or "ERROR" in done.stderr:
+            raise StartError(self._failure(f"its superuser got no password: {done.stderr.strip()}"))
+        write_atomically(self._password_file, self._password)
 
     def _run_initdb(self, folder: Path) -> None:
         argv = [

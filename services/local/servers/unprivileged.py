@@ -1,11 +1,12 @@
 """Postgres refuses to run as root: an OS user of its own, and a way for it to its files."""
 
+import os
 import stat
 import subprocess
 from pathlib import Path
 
 from services.local.errors import StartError
-from services.local.processes import running_as_root
+from services.local.processes import group_of, running_as_root
 
 OS_USER = "pgserver"  # the name that the Postgres wheel uses itself
 
@@ -34,17 +35,27 @@ def _make_user() -> None:
         raise StartError(f"Postgres does not run as root, and useradd failed: {done.stderr.strip()}")
 
 
-def open_the_way(path: Path) -> None:
-    """Let others pass through every folder above `path`, without letting them list it."""
+def open_the_way(path: Path, user: int) -> None:
+    """Let the user pass through every folder above `path`, without letting them list it.
+
+    A folder that was its owner's alone is opened to the user's group; one that has a group already, to all.
+    """
+    group = group_of(user)
     for folder in path.resolve().parents:
-        mode = folder.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            folder.chmod(mode | stat.S_IXGRP | stat.S_IXOTH)
+        found = folder.stat()
+        may_pass = found.st_mode & stat.S_IXOTH or (found.st_gid == group and found.st_mode & stat.S_IXGRP)
+        if may_pass:
+            continue
+        if found.st_mode & stat.S_IRWXG:
+            folder.chmod(found.st_mode | stat.S_IXGRP | stat.S_IXOTH)
+        else:
+            os.chown(folder, -1, group)
+            folder.chmod(found.st_mode | stat.S_IXGRP)
 
 
-def open_binaries(binaries: Path) -> None:
+def open_binaries(binaries: Path, user: int) -> None:
     """The wheel's files as its installer left them may be readable by root alone."""
-    open_the_way(binaries / "postgres")
+    open_the_way(binaries / "postgres", user)
     for path in binaries.parent.rglob("*"):
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):

@@ -18,6 +18,12 @@ from shared.limits import MAX_PICTURE_BYTES
 
 FORM = "multipart/form-data"
 PICTURES = ("image/png", "image/jpeg", "image/webp")
+ALIASES = (
+    *("image/apng", "image/x-png", "image/vnd.mozilla.apng"),
+    *("image/jpg", "image/jpe", "image/jfif", "image/pjpeg", "image/pjp", "image/x-jpeg", "image/x-jpg"),
+    *("image/x-webp", "image/*", "application/octet-stream", "binary/octet-stream", ""),
+)
+"""Other names of these that clients send. The content counts, whatever its name is."""
 FIELD = "file"
 YEAR_S = 365 * 24 * 60 * 60
 Size = Literal["64", "256"]
@@ -93,7 +99,7 @@ def knows_etag(if_none_match: str, etag: str) -> bool:
 async def _sent(request: Request) -> bytes:
     """The picture in the body. Raises `UnsupportedUpload`, `UnusablePicture`."""
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind in PICTURES:
+    if kind in PICTURES or kind in ALIASES:
         return await request.body()
     if kind == FORM:
         return await from_form(request)

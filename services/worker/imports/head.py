@@ -3,11 +3,14 @@
 import codecs
 import csv
 
-from services.worker.imports.records import MAX_RECORD, Place
+from services.worker.imports.records import MAX_RECORD, Place, without_blanks_at_the_end
 from shared.errors import InvalidInput
-from shared.imports import COLUMNS
+from shared.imports import BLANKS, COLUMNS
 
 HEADER = ",".join(COLUMNS)
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+BEGINNINGS = {b"PK\x03\x04": "is a workbook, not CSV.", b"\xd0\xcf\x11\xe0": "is a workbook, not CSV."}
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class Head:
@@ -51,12 +54,8 @@ class Head:
         return b""
 
     def _read_header(self, line: bytes) -> None:
-        try:
-            found = next(csv.reader([line.removeprefix(codecs.BOM_UTF8).decode()]), [])
-        except (UnicodeDecodeError, csv.Error) as broken:
-            raise InvalidInput.of("file", f"must begin with the header {HEADER}, in UTF-8") from broken
-        if tuple(found) != COLUMNS:
-            raise InvalidInput.of("file", f"must begin with the header {HEADER}")
+        if problem := header_problem(line):
+            raise InvalidInput.of("file", f"{problem} It must begin with the header {HEADER}")
 
     def _count(self, piece: bytes) -> None:
         if not piece:
@@ -69,3 +68,45 @@ class Head:
         elif not self._in_quotes:
             self._line_ends += piece.count(b"\n")
         self._in_line = self._in_quotes or not piece.endswith(b"\n")
+
+
+def header_problem(line: bytes) -> str | None:
+    """Why this is not the header, as a sentence for a person; None when it is."""
+    for beginning, problem in BEGINNINGS.items():
+        if line.startswith(beginning):
+            return problem
+    if line.startswith(UTF_16) or b"\0" in line:
+        return "is not in UTF-8, perhaps in UTF-16: save it as CSV in UTF-8."
+    try:
+        text = line.removeprefix(codecs.BOM_UTF8).decode()
+    except UnicodeDecodeError:
+        return "is not in UTF-8: save it as CSV in UTF-8."
+    if "\r" in text.rstrip():
+        return "ends its lines with CR, not with LF or CR LF."
+    for separator, name in SEPARATORS.items():
+        if _columns(text, separator) == list(COLUMNS):
+            return f"separates its columns by {name}, not by commas."
+    return _columns_problem(_columns(text, ","))
+
+
+def _columns_problem(found: list[str]) -> str | None:
+    if found == list(COLUMNS):
+        return None
+    for column in COLUMNS:
+        if found.count(column) > 1:
+            return f"has the column {column} twice."
+    missing = [column for column in COLUMNS if column not in found]
+    if len(missing) == len(COLUMNS):
+        return "has another header, or none."
+    if missing:
+        return f"lacks the column {missing[0]}."
+    more = [column for column in found if column not in COLUMNS]
+    return "has a column that is not known." if more else "has its columns in another order."
+
+
+def _columns(text: str, separator: str) -> list[str]:
+    try:
+        cells = next(csv.reader([text], delimiter=separator), [])
+    except csv.Error:
+        return []
+    return without_blanks_at_the_end([cell.strip(BLANKS) for cell in cells])

@@ -10,12 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from shared.imports import COLUMNS, CsvRow
+from shared.imports import COLUMNS, CsvRow, is_blank
 
 MAX_RECORD = 16 * 1024
 """Of bytes. A row that is an order has less."""
 BLANK_LINES = re.compile(rb"(?:\r?\n)+")
-TOO_LONG = f"is longer than {MAX_RECORD // 1024} KiB, or has a quote that is not closed"
+TOO_LONG = f"is longer than {MAX_RECORD // 1024} KiB"
+NOT_UTF_8 = "is not in UTF-8: save the file as CSV in UTF-8"
+STRAY_QUOTE = (
+    'has a quotation mark in the wrong place: put the cell in quotation marks, and write each one in it twice ("")'
+)
+STRAY_RETURN = "has a carriage return in a cell that is not in quotation marks"
+_UNDECODED = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,8 @@ class _Reading:
     line: int
     skipping: bool
     at: int = 0
+    at_once: int = 1024
+    """Records that are read together; few where stray quotation marks have it begin anew."""
     records: list[Record] = field(default_factory=list)
 
     def go_on(self, most: int) -> bool:
@@ -75,11 +83,15 @@ class _Reading:
         if blank := BLANK_LINES.match(self.data, self.at):
             self.at, self.line = blank.end(), self.line + blank[0].count(b"\n")
             return True
-        if raws := self._whole(most - len(self.records)):
+        if raws := self._whole(min(self.at_once, most - len(self.records))):
             self._read(raws)
             return True
         if len(self.data) - self.at <= MAX_RECORD:
             return False
+        newline = self.data.find(b"\n", self.at, self.at + MAX_RECORD)
+        if newline >= 0:  # it would go on beyond its line, and not end
+            self._read_first_line(_Raw(self.at, newline + 1, self.line, 1))
+            return True
         self.records.append(Record(self.line, (), TOO_LONG))
         self.skipping = True
         return True
@@ -113,28 +125,37 @@ class _Reading:
             for raw, cells in zip(raws, rows, strict=True):
                 self._add(raw.line, cells)
             self.at, self.line = raws[-1].end, raws[-1].line + raws[-1].lines
+            self.at_once *= 2
             return
         for raw in raws:
-            if not self._read_one(raw):
+            if not self._read_one(raw) and raw.lines > 1:
+                self._read_first_line(raw)
                 return
 
+    def _read_first_line(self, raw: _Raw) -> None:
+        """What looked like the beginning of a quoted cell was none, such as an inch sign."""
+        end = self.data.index(b"\n", raw.start) + 1
+        self._read_one(_Raw(raw.start, end, raw.line, 1))
+        self.at_once = 1
+
     def _read_one(self, raw: _Raw) -> bool:
-        """False when reading goes on at its second line."""
+        """False when these lines are not one record, which is an error of a row where it is one line."""
         self.at, self.line = raw.end, raw.line + raw.lines
+        text = self.data[raw.start : raw.end].decode(errors="surrogateescape")
         try:
-            [cells] = csv.reader([self._text(raw)], strict=True)
-        except UnicodeDecodeError:
-            self.records.append(Record(raw.line, (), "is not UTF-8"))
-        except (csv.Error, ValueError) as error:
-            self.records.append(Record(raw.line, (), f"is not CSV: {error}"))
-            if raw.lines > 1:
-                self.at, self.line = self.data.index(b"\n", raw.start) + 1, raw.line + 1
-                return False
-        else:
-            self._add(raw.line, cells)
-        return True
+            rows = list(csv.reader([text], strict=True))
+        except csv.Error:
+            rows = []
+        if len(rows) == 1 and not _UNDECODED.search(text):
+            self._add(raw.line, rows[0])
+        elif len(rows) == 1:
+            self.records.append(Record(raw.line, (), NOT_UTF_8))
+        elif raw.lines == 1:
+            self.records.append(Record(raw.line, (), STRAY_RETURN if "\r" in text.rstrip() else STRAY_QUOTE))
+        return len(rows) == 1
 
     def _add(self, line: int, cells: list[str]) -> None:
+        cells = without_blanks_at_the_end(cells)
         if len(cells) == len(COLUMNS):
             self.records.append(Record(line, tuple(cells)))
         elif cells:
@@ -142,6 +163,16 @@ class _Reading:
 
     def _text(self, raw: _Raw) -> str:
         return self.data[raw.start : raw.end].decode()
+
+
+def without_blanks_at_the_end(cells: list[str]) -> list[str]:
+    """Without what spreadsheets add: empty cells beyond the columns, and all cells of an empty row."""
+    if len(cells) <= len(COLUMNS) and cells[:1] and not is_blank(cells[0]):
+        return cells
+    kept = len(cells)
+    while kept > len(COLUMNS) and is_blank(cells[kept - 1]):
+        kept -= 1
+    return [] if all(map(is_blank, cells)) else cells[:kept]
 
 
 def _end(data: bytes, start: int, *, at_end: bool) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from services.worker.imports.head import HEADER
 from services.worker.imports.progress import eta_s
 from services.worker.imports.upload import Uploads
 from services.worker.models import Import, ImportRowError
-from shared.csv_cells import formula_safe
+from shared.csv_cells import BYTE_ORDER_MARK, formula_safe
 from shared.identity import CallerDep
 from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.producer import DatabaseDep
@@ -133,7 +133,7 @@ async def read_errors(import_id: UUID, caller: CallerDep, db: DatabaseDep) -> St
 
 
 async def _csv(first: Sequence[ImportRowError], others: AsyncIterator[Sequence[ImportRowError]]) -> AsyncIterator[str]:
-    yield _lines([ERROR_COLUMNS]) + _lines(map(_cells, first))
+    yield BYTE_ORDER_MARK.decode() + _lines([ERROR_COLUMNS]) + _lines(map(_cells, first))
     async for page in others:
         yield _lines(map(_cells, page))
 

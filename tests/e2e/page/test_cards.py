@@ -52,14 +52,16 @@ async def test_a_file_is_imported_before_ones_eyes(browser: Browser, stack: Stac
 
 
 async def test_a_report_is_downloaded(browser: Browser, stack: Stack, person: Person) -> None:
-    """The chosen days come as a CSV file, with the order of today."""
+    """The chosen days come as a CSV file, with the order of today; they are the same days west of Greenwich."""
     order = person.order()
-    async with visiting(browser, stack) as visitor:
+    async with visiting(browser, stack, timezone_id="America/New_York") as visitor:
         page = await visitor.at_home(person)
+        await page.get_by_label("From").fill("2026-01-01")
         async with page.expect_download() as download:
             await page.get_by_role("button", name="Download", exact=True).click()
         assert order["id"] in (await (await download.value).path()).read_text()
-        await expect(page.get_by_role("button", name="Download Orders again")).to_be_visible()
+        again = page.get_by_role("button", name="Download Orders again")
+        await expect(page.locator(".row", has=again)).to_contain_text("1 Jan 2026 to ")
 
 
 async def test_a_webhook_is_added_and_removed(browser: Browser, stack: Stack, person: Person) -> None:

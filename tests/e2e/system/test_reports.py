@@ -36,7 +36,7 @@ def made(person: Person, kind: str) -> str:
 def rows(person: Person, path: str) -> list[dict[str, Any]]:
     answer = person.http.get(path).raise_for_status()
     assert answer.headers["Content-Encoding"] == "gzip"  # httpx asks for it
-    return list(csv.DictReader(io.StringIO(answer.text)))
+    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
 
 
 def at_the_command_line(stack: Stack, person: Person, *arguments: str) -> Said:
@@ -50,7 +50,7 @@ def test_both_kinds_are_downloaded_through_the_gateway(person: Person) -> None:
     orders, analytics = made(person, "orders"), made(person, "analytics")
     assert [row["id"] for row in rows(person, orders)] == placed
     wait_until(lambda: [row["orders"] for row in rows(person, analytics)] == ["2"], PATIENCE_S)
-    assert [row["revenue"] for row in rows(person, analytics)] == ["3750"]
+    assert [row["revenue"] for row in rows(person, analytics)] == ["37.50"]
     listed = person.http.get("/v1/reports").json()["items"]
     assert [f"/v1/reports/{report['id']}/download" for report in listed] == [analytics, orders]
 

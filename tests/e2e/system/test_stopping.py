@@ -57,7 +57,7 @@ class Load:
                     answer = http.post("/v1/orders", json={"currency": "EUR", "items": [item]})
                 else:
                     answer = http.get("/v1/dashboard")
-            return "unknown" if answer.status_code == 503 and "unknown" in answer.text else _said(answer)
+            return "unknown" if answer.status_code == 504 else _said(answer)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             return NOT_SENT
         except httpx.HTTPError as error:

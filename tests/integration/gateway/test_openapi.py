@@ -77,6 +77,18 @@ async def test_a_service_describes_its_own(start: Start) -> None:
     assert "/v1/internal-only" not in document["paths"]
 
 
+async def test_a_document_that_cannot_be_used_harms_no_other(start: Start) -> None:
+    """The others are fetched, the description stays whole, and the next good document is taken."""
+    async with StubService().running() as orders, StubService().running() as users:
+        orders.behaviours["/openapi.json"] = replies(b'{"paths": "\xff"}')
+        users.behaviours["/openapi.json"] = replies(b'{"paths": {}}')
+        async with start(orders_url=orders.url, users_url=users.url) as world:
+            await eventually(lambda: "users" in world.gateway.descriptions.documents)
+            assert "/v1/orders/{id}" in (await _document(world))["paths"]
+            orders.behaviours["/openapi.json"] = replies(json.dumps(ORDERS).encode())
+            await eventually(lambda: "orders" in world.gateway.descriptions.documents)
+
+
 async def test_all_services_share_one_problem(start: Start) -> None:
     """A service made like all others adds no second description of errors."""
     described = create_app(

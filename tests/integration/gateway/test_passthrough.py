@@ -202,7 +202,7 @@ async def test_a_body_reaches_the_replica_that_is_there(start: Start) -> None:
 
 @pytest.mark.parametrize(("behaviour"), [stub.reset, stub.not_http])
 async def test_an_outcome_that_is_unknown(world: World, behaviour: stub.Behaviour) -> None:
-    """Sent but not answered: 503 that says so, and points to the idempotency key; never sent twice."""
+    """Sent but not answered: 504 that says so, and points to the idempotency key; never sent twice."""
     world.orders.behaviours["/v1/orders"] = behaviour
     response = await world.client.post("/v1/orders", json={}, headers=world.bearer())
     assert is_unknown(response)
@@ -225,7 +225,7 @@ async def test_an_outcome_is_unknown_when_the_answer_is_late(start: Start) -> No
 
 
 def is_unknown(response: httpx.Response) -> bool:
-    if response.status_code != 503:
+    if response.status_code != 504:
         return False
     assert response.json()["code"] == "outcome_unknown"
     assert "Idempotency-Key" in response.json()["detail"]

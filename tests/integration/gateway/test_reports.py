@@ -55,12 +55,17 @@ async def test_the_owner_of_the_data_is_asked_for_the_period(reporting: World, k
     headers = reporting.bearer(user_id) | {"X-User-Id": str(new_id()), "Accept-Encoding": "gzip"}
     refused = await reporting.client.get(DOWNLOAD + "?from=1999-01-01", headers=headers)
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "from")
+    wrong = await reporting.client.get(DOWNLOAD + "?form=xlsx", headers=headers)
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "form")
     await reporting.client.get(DOWNLOAD, headers=headers)
     owner = reporting.orders if kind == "orders" else reporting.worker
     request = owner.last("/internal/reports/")
-    assert request.target == f"/internal/reports/{kind}?from=2026-01-01&to=2026-01-31"
+    asked = f"/internal/reports/{kind}?from=2026-01-01&to=2026-01-31&form="
+    assert request.target == asked + "spreadsheet"
     assert request.values("X-User-Id") == [str(user_id)]
     assert request.values("Accept-Encoding") == ["gzip"]
+    await reporting.client.get(DOWNLOAD + "?form=data", headers=headers)
+    assert owner.last("/internal/reports/").target == asked + "data"
 
 
 async def test_trailers_do_not_go_through(reporting: World) -> None:

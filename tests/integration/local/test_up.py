@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ import pytest
 
 from services.local.identity import Identity
 from services.local.ports import accepts, free_port
-from services.local.servers.sql import can_connect, fetch
+from services.local.servers.sql import can_connect, fetch, with_database
 from tests.support.backends import RabbitBackend
 from tests.support.local import fake_up
 from tests.support.waiting import wait_until
@@ -106,6 +107,18 @@ def test_it_says_where_everything_is(run: Run) -> None:
     assert "using the rabbitmq of RABBITMQ_URL" in said
 
 
+def test_the_data_are_their_users_alone(run: Run) -> None:
+    """No other user of the machine enters the folder, reads a file in it, or comes into a database by the port."""
+    others = stat.S_IRWXO
+    assert not run.folder.stat().st_mode & (others | stat.S_IRGRP | stat.S_IWGRP)
+    logs = [path for path in run.folder.glob("log/*") if path.is_file()]
+    for path in (run.folder / "stack.json", run.folder / "lock", run.folder / "secrets.env", *logs):
+        assert not path.stat().st_mode & (others | stat.S_IRWXG), path
+    url = run.state()["postgres"]["url"]
+    assert can_connect(url)
+    assert not can_connect(with_database(url, "postgres", "postgres", "guessed"))
+
+
 def test_services_get_their_settings(run: Run, rabbitmq: RabbitBackend) -> None:
     """Each process is told of the servers, the others and the secrets by the agreed names."""
     state = run.state()
@@ -143,11 +156,11 @@ def test_a_service_that_ends_on_its_own_comes_back(run: Run) -> None:
 
 
 def test_a_second_stack_on_the_same_data_is_refused(run: Run) -> None:
-    """One line says which process holds the folder, and the running stack is not touched."""
+    """One line says where the running stack is and which process it is; it is not touched."""
     second = _begin(run.folder)
     assert second.popen.wait(PATIENCE_S) == 1
     [line] = second.said().splitlines()[-1:]
-    assert f"a stack (pid {run.popen.pid}) is already running" in line
+    assert f"already running at {run.state()['gateway']['url']} (pid {run.popen.pid}, " in line
     assert run.popen.poll() is None
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import product
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,8 +16,8 @@ from fastapi import FastAPI, Request
 from pyqwest.httpx import AsyncPyqwestTransport
 
 from shared import web
-from shared.csv_cells import formula_safe
-from shared.csv_export import CsvResponse, Export, Exporter, ExporterDep, ExportSettings, safe_cell
+from shared.csv_cells import BYTE_ORDER_MARK, formula_safe, formula_safe_sql
+from shared.csv_export import CsvResponse, Export, Exporter, ExporterDep, ExportSettings
 from shared.db import is_outage
 from tests.support.backends.databases import NewDatabase
 from tests.support.served import listening
@@ -93,6 +94,7 @@ async def test_a_whole_download(database_url: str, encoding: str) -> None:
         answer = await http.get(f"/{USER}", headers={"Accept-Encoding": encoding})
         assert "Trailer" not in answer.headers
         assert answer.headers.get("Content-Encoding", "identity") == encoding
+        assert answer.content.startswith(BYTE_ORDER_MARK + b"n,text")
         assert len(list(csv.DictReader(io.StringIO(answer.text)))) == 5000
         again = await http.get(f"/{USER}")  # on the same connection
         assert again.text == answer.text
@@ -196,16 +198,19 @@ async def test_downloads_are_limited_for_all_and_for_each(database_url: str) -> 
 CELLS = [
     *("", "tea", "=1", "+1", "-1", "@a", "\tx", "\rx", "\nx", "  =1", "\n+1", "\u00a0-1", "\u3000@x", "\x1f=1", "a=1"),
     *("'=1", " \t x", "\v\f=1", "\u2028=", "\u200b=1", "\ufeff=1", "\uff1d1", "0", "\u180e=1", "\x85+", "\x1c@"),
+    *("\uff1d1", "\uff0b1", "\uff0d1", "\uff201", "\ufe661", "a; =1", "a;\uff1d1", "a\t+1", "a\n-1", "a, =1", "a;b"),
 ]
 
 
 async def test_postgres_and_python_write_the_same_safe_cells(database_url: str) -> None:
     """For what begins like a formula, also after white space of any kind, and for what does not."""
-    cells = [*CELLS, *(chr(code) + "=1" for code in range(1, 0x3100))]
+    pairs = ("".join(pair) for pair in product("=+\uff0d;\t\r\n a\u00a0", repeat=4))
+    cells = [*CELLS, *(chr(code) + "=1" for code in range(1, 0x3100)), *pairs]
     connection = await asyncpg.connect(database_url)
     try:
         rows = await connection.fetch(
-            f"SELECT {safe_cell('cell')} AS cell FROM unnest($1::text[]) WITH ORDINALITY AS t (cell, n) ORDER BY n",
+            f"SELECT {formula_safe_sql('cell')} AS cell FROM unnest($1::text[]) WITH ORDINALITY AS t (cell, n) "
+            "ORDER BY n",
             cells,
         )
     finally:

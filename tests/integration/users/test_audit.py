@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.users import audit
-from services.users.roles import list_operators, promote
+from services.users.roles import list_accounts, list_operators, promote
 from shared.clock import now
 from shared.db import Database
 from shared.ids import new_id
@@ -150,7 +150,10 @@ async def test_an_account_becomes_an_operators(new_database: NewDatabase) -> Non
         again = await gateway.logged_in(person)
         me = await gateway.call(again, "GET", "/v1/me")
         assert me.json()["role"] == "support"
+        other = await gateway.newcomer()
         assert [one.id for one in await list_operators(url)] == [person.id]
+        assert [one.id for one in await list_accounts(url, 10)] == [other.id, person.id]
+        assert [one.id for one in await list_accounts(url, 1)] == [other.id]
         assert (await promote(url, person.email, "support", "ann@shell"))[1] == "support"
         found = await entries(gateway, action="role_changed")
         assert [entry["detail"] for entry in found] == ["user -> support, by ann@shell"]

@@ -82,6 +82,14 @@ async def test_a_form_is_taken_as_well(gateway: Gateway) -> None:
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "file")
 
 
+async def test_other_names_of_its_type(gateway: Gateway) -> None:
+    """What counts is the content: clients call a JPEG by many names, or by none."""
+    person = await gateway.register()
+    for kind in ("image/jpg", "IMAGE/PJPEG; q=1", "application/octet-stream", ""):
+        answer = await put(gateway, person, picture("JPEG"), kind)
+        assert answer.status_code == 200, answer.text
+
+
 async def test_how_long_it_may_be_kept(gateway: Gateway) -> None:
     """For ever under the address that changes with it; else only with a question, answered 304."""
     person = await gateway.register()

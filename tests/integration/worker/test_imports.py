@@ -52,7 +52,7 @@ async def test_rows_that_are_no_orders_cost_only_themselves(owner: Owner, orders
     assert (status["state"], status["rows_done"], status["rows_failed"]) == ("completed", 2, 4)
     answer = await owner.get(f"/{status['id']}/errors")
     assert answer.headers["content-type"].startswith("text/csv")
-    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert [(row["line"], row["field"]) for row in rows] == [
         ("3", "quantity"),
         ("4", "row"),
@@ -81,6 +81,22 @@ async def test_files_as_spreadsheets_write_them(owner: Owner, orders: Orders) ->
     status = await owner.imported(b"\xef\xbb\xbf" + "\r\n".join((csv_of().decode().strip(), *rows)).encode())
     assert (status["rows_done"], status["rows_failed"], status["rows_total"]) == (3, 0, 3)
     assert await orders.count(owner.user_id) == 3
+
+
+async def test_references_that_look_the_same_are_one_order(owner: Owner, orders: Orders) -> None:
+    """In one file or another, whatever blanks and byte order marks a program left around them."""
+    looks = ("INV 1", " INV 1 ", "INV\u00a01", "\ufeffINV 1", "INV  1\u200b")
+    status = await owner.imported(csv_of(*map(line, looks)))
+    assert (status["rows_done"], status["rows_repeated"], status["rows_failed"]) == (5, 4, 0)
+    again = await owner.imported(csv_of(line("\tINV 1", name=" Lamp ")))
+    assert (again["rows_repeated"], again["rows_failed"]) == (1, 0)
+    assert await orders.count(owner.user_id) == 1
+
+
+async def test_rows_of_commas_are_no_rows(owner: Owner) -> None:
+    """Taken off at the end, as blank lines are."""
+    status = await owner.imported(csv_of(line("a"), ",,,,,,", ",,,,,,,,,", line("b"), ",,,,,,"))
+    assert (status["rows_total"], status["rows_done"], status["rows_failed"]) == (2, 2, 0)
 
 
 async def test_a_file_without_rows_is_done_at_once(owner: Owner) -> None:

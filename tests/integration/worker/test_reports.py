@@ -120,12 +120,16 @@ async def test_analytics_by_day(world: World) -> None:
     await world.until_all(told, analytics="done")
     period = {"from": f"{earlier:%Y-%m-%d}", "to": f"{today:%Y-%m-%d}"}
     answer = await world.http.get("/internal/reports/analytics", params=period, headers=as_user(user_id))
-    assert list(csv.reader(io.StringIO(answer.text))) == [
+    assert list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig")))) == [
         ["day", "currency", "orders", "revenue"],
-        [f"{earlier:%Y-%m-%d}", "EUR", "1", "1250"],
-        [f"{earlier:%Y-%m-%d}", "USD", "1", "50"],
-        [f"{today:%Y-%m-%d}", "EUR", "1", "0"],
+        [f"{earlier:%Y-%m-%d}", "EUR", "1", "12.50"],
+        [f"{earlier:%Y-%m-%d}", "USD", "1", "0.50"],
+        [f"{today:%Y-%m-%d}", "EUR", "1", "0.00"],
     ]
+    data = await world.http.get(
+        "/internal/reports/analytics", params=period | {"form": "data"}, headers=as_user(user_id)
+    )
+    assert [row["revenue"] for row in csv.DictReader(io.StringIO(data.text))] == ["1250", "50", "0"]
     name = f"analytics-{period['from']}-{period['to']}.csv"
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
 

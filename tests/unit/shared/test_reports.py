@@ -18,4 +18,4 @@ def test_a_report_says_where_its_rows_are() -> None:
     """Read from what the worker answers, of which it needs no more."""
     told = b'{"id": "1", "kind": "analytics", "from": "2026-01-01", "to": "2026-01-31", "created_at": ""}'
     report = msgspec.json.decode(told, type=Report)
-    assert report.target == "/internal/reports/analytics?from=2026-01-01&to=2026-01-31"
+    assert report.target("data") == "/internal/reports/analytics?from=2026-01-01&to=2026-01-31&form=data"

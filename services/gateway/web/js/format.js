@@ -7,6 +7,7 @@ const minute = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-dig
 const short = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const long = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "short" });
 const date = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium" });
+const calendarDay = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeZone: "UTC" });
 const dayOfMonth = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", timeZone: "UTC" });
 const relative = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto" });
 const whole = new Intl.NumberFormat(LOCALE);
@@ -54,6 +55,8 @@ export const atClock = (time) => clock.format(time);
 export const when = (iso) => short.format(new Date(iso));
 export const whenExactly = (iso) => long.format(new Date(iso));
 export const onDate = (iso) => date.format(new Date(iso));
+/** Of a date without a time, which is the same day everywhere. */
+export const onDay = (iso) => calendarDay.format(new Date(iso));
 export const day = (iso) => dayOfMonth.format(new Date(iso));
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 

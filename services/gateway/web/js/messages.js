@@ -38,6 +38,7 @@ const BY_CODE = {
 
   wrong_password: "This is not your current password.",
   weak_password: "This password is too easy to guess. Choose a longer or less common one.",
+  unmailable_address: "No mail can be sent to this address. Use another one.",
   unusable_picture: "This picture cannot be used. Choose a PNG, JPEG or WebP file.",
   unsupported_media_type: "This kind of file cannot be used.",
   request_entity_too_large: "This is too large.",
@@ -81,7 +82,7 @@ const BY_FIELD = {
   reason: "Enter at most 500 characters.",
   file: "Choose a CSV file. The example file shows its columns.",
 };
-const OF_ITS_FIELD = new Set(["wrong_password", "weak_password", "unusable_picture"]);
+const OF_ITS_FIELD = new Set(["wrong_password", "weak_password", "unmailable_address", "unusable_picture"]);
 
 /** A sentence for `code`, or for the status where the code is unknown. `againInS`: when to try again, if that is known. */
 export function wordsFor(code, status = 0, againInS = null) {

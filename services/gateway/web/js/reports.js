@@ -2,7 +2,7 @@
 import { call, get } from "./api.js";
 import { busy, complain, el, toast } from "./dom.js";
 import { field, form } from "./forms.js";
-import { onDate } from "./format.js";
+import { onDay } from "./format.js";
 import { listCard, save } from "./sections.js";
 import { since } from "./times.js";
 
@@ -37,7 +37,7 @@ function request(reload) {
 
 const row = (report) => el("div", { class: "row" },
   el("span", { class: "what" }, KINDS[report.kind] ?? report.kind, el("br"),
-    el("span", { class: "muted small" }, `${onDate(report.from)} to ${onDate(report.to)} · `, since(report.created_at))),
+    el("span", { class: "muted small" }, `${onDay(report.from)} to ${onDay(report.to)} · `, since(report.created_at))),
   el("button", { class: "button small", type: "button", "aria-label": `Download ${KINDS[report.kind] ?? report.kind} again`, "data-key": `report-${report.id}`, onclick: (event) => busy(event.currentTarget, () => download(report)) }, "Download"));
 
 async function download(report) {

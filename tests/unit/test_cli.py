@@ -1,0 +1,87 @@
+"""`dashboard` where nothing runs, and what it says of itself. No servers."""
+
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli import app
+from services.local.ports import free_port
+
+PERIOD = ("--from", "2026-01-01", "--to", "2026-01-31")
+
+
+@pytest.fixture
+def nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder without a stack, and addresses at which nothing listens."""
+    url = f"http://127.0.0.1:{free_port()}"
+    for name in list(os.environ):
+        if name.startswith(("DASHBOARD_", "GATEWAY_", "USERS_", "ORDERS_", "WORKER_", "DATABASE_URL", "RABBITMQ_URL")):
+            monkeypatch.delenv(name)
+    for name in (
+        "DASHBOARD_URL",
+        "GATEWAY_INTERNAL_URL",
+        "GATEWAY_USERS_URL",
+        "GATEWAY_ORDERS_URL",
+        "GATEWAY_WORKER_URL",
+    ):
+        monkeypatch.setenv(name, url)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "orders.csv").write_text("")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status",),
+        ("jobs", "list"),
+        ("jobs", "groups"),
+        ("jobs", "show", "email", "1"),
+        ("jobs", "replay"),
+        ("jobs", "discard", "--reason", "x"),
+        ("users", "list"),
+        ("users", "operators"),
+        ("users", "promote", "ada@example.com"),
+        ("mail",),
+        ("mail", "1"),
+        ("trace",),
+        ("trace", "abc"),
+        ("roll",),
+        ("migrate",),
+        ("import", "orders.csv"),
+        ("report", "orders", *PERIOD),
+    ],
+    ids=" ".join,
+)
+def test_where_nothing_runs_a_command_says_what_to_do(nothing: Path, command: tuple[str, ...]) -> None:
+    """In one short sentence, with the exit status 1, and leaves nothing behind."""
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("dashboard: ")
+    assert "`dashboard up`" in line
+    assert len(line) < 160
+    assert [path.name for path in nothing.iterdir()] == ["orders.csv"]
+
+
+@pytest.mark.parametrize("command", [("seed",), ("serve", "orders")], ids=" ".join)
+@pytest.mark.usefixtures("nothing")
+def test_missing_settings_are_named(command: tuple[str, ...]) -> None:
+    """In one line, without a traceback."""
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    [line] = done.stderr.splitlines()
+    assert "database_url" in line
+
+
+def test_its_version() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.stdout.split()[0]) == (0, "dashboard")
+
+
+def test_a_shell_can_complete_it() -> None:
+    """As typer's commands do."""
+    assert "--install-completion" in CliRunner().invoke(app, ["--help"]).stdout
