@@ -144,6 +144,7 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         app.state.checks.needed["jwks"] = gateway.keys.check
         app.state.checks.useful["redis"] = partial(check_writable, redis)
         app.state.checks.useful["revocations"] = gateway.revocations.check
+        app.state.checks.useful["ended_sessions"] = gateway.ended.check
         app.state.checks.useful["limits"] = gateway.limits.counts.check
         app.state.checks.useful["rabbitmq"] = gateway.feed.check
         metrics.CACHE_BYTES.set_function(lambda: gateway.cache.bytes)
