@@ -27,7 +27,7 @@ from shared.background import until
 from shared.clock import now, rfc3339
 from shared.identity import Caller
 from shared.logs import get_logger
-from shared.strict import refuse_unknown
+from shared.strict import NO_QUERY
 from shared.takeout import PATH as SOURCE
 from shared.web import AsgiRoute
 
@@ -43,7 +43,7 @@ class Export:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
         caller = await gateway.authenticator.caller(Headers(scope=scope))
-        refuse_unknown(scope["query_string"], ())
+        NO_QUERY.check(scope["query_string"])
         receive = await gateway.passwords.count(scope, receive, caller)
         body = ClientBody(receive, expected=has_body(scope["headers"]))
         if not await _confirmed(gateway, scope, body, caller, send):

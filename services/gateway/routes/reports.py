@@ -17,7 +17,7 @@ from services.gateway.panels import Service
 from services.gateway.reading import read_limited
 from shared.identity import Caller
 from shared.reports import CSV, Kind, Report
-from shared.strict import refuse_unknown
+from shared.strict import NO_QUERY
 from shared.web import AsgiRoute
 
 OWNERS: dict[Kind, Service] = {"orders": "orders", "analytics": "worker"}
@@ -33,7 +33,7 @@ class Download:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
         caller = await gateway.authenticator.caller(Headers(scope=scope))
-        refuse_unknown(scope["query_string"], ())
+        NO_QUERY.check(scope["query_string"])
         report = await _definition(gateway, caller, f"/v1/reports/{scope['path_params']['id']}")
         body = ClientBody(receive, expected=has_body(scope["headers"]))
         headers = request_headers(scope["headers"], caller, gateway.addresses.client(scope))
