@@ -15,7 +15,7 @@ import httpx
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.errors import ServiceUnavailable
+from services.gateway.errors import ExportIsPosted, ServiceUnavailable
 from services.gateway.forward import ClientBody, Outgoing, ResponseCutOff, ask, relay
 from services.gateway.gateway import Gateway, client_of, gateway_of
 from services.gateway.headers import has_body, identity_headers, request_headers
@@ -142,8 +142,18 @@ async def _nothing() -> Any:
     return {"type": "http.request", "body": b""}
 
 
+class ExportRoute(AsgiRoute):
+    """Tells clients that still send GET, which can carry no password, what to send instead."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST":
+            await super().handle(scope, receive, send)
+        else:
+            raise ExportIsPosted('send POST with a JSON body, {"current_password": "…"}')
+
+
 def routes() -> list[AsgiRoute]:
-    return [AsgiRoute(PATH, Export(), methods=["POST"])]
+    return [ExportRoute(PATH, Export(), methods=["POST"])]
 
 
 def describe(document: dict[str, Any]) -> None:
