@@ -39,7 +39,8 @@ class Download:
         headers = request_headers(scope["headers"], caller, gateway.addresses.client(scope))
         request = Outgoing(scope["method"], report.target, headers, body)
         upstream = gateway.upstreams[OWNERS[report.kind]]
-        await forward(upstream, request, send, patience_of(gateway.settings), None)
+        async with gateway.transfers.of(caller):
+            await forward(upstream, request, send, patience_of(gateway.settings), None)
 
 
 async def _definition(gateway: Gateway, caller: Caller, target: str) -> Report:
