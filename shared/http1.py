@@ -3,10 +3,12 @@
 - An offer to upgrade is ignored. The request is read as if it had none.
 - Trailers are dropped. They and chunk extensions are bounded.
 - Requests that are sent ahead are bounded.
+- A request has one `Host`, and from HTTP/1.1 on it must.
 - Tunnels, transfer codings other than chunked and other versions of HTTP are refused.
 """
 
 import asyncio
+import re
 import urllib.parse
 from collections.abc import Callable
 from http import HTTPStatus
@@ -25,7 +27,9 @@ CHUNK_BYTES = 16
 MAX_WAITING = 128
 """Requests that may be sent ahead on one connection."""
 
-_NOTED = frozenset({b"expect", b"content-length", b"transfer-encoding"})
+_NOTED = frozenset({b"expect", b"content-length", b"transfer-encoding", b"host"})
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
+"""`uri-host [ ":" port ]`, which may be empty."""
 
 
 class Refused(Exception):
@@ -81,6 +85,7 @@ class Http1Protocol(ClosingProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._has_body, self._body_size, self._coding = False, 0, b""
+        self._hosts: list[bytes] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
@@ -95,6 +100,9 @@ class Http1Protocol(ClosingProtocol):
     def _note(self, name: bytes, value: bytes) -> None:
         if name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
+            return
+        if name == b"host":
+            self._hosts.append(value)
             return
         self._has_body = True
         if name == b"transfer-encoding":
@@ -117,8 +125,16 @@ class Http1Protocol(ClosingProtocol):
             self.deny(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
         if self.parser.get_method() == b"CONNECT" or self._coding not in (b"", b"chunked"):
             self.deny(HTTPStatus.NOT_IMPLEMENTED)
+        if not self._names_host():
+            self.deny(HTTPStatus.BAD_REQUEST)
         if len(self.pipeline) >= MAX_WAITING:
             self.deny(HTTPStatus.TOO_MANY_REQUESTS)
+
+    def _names_host(self) -> bool:
+        """As RFC 9112, section 3.2, has it."""
+        if not self._hosts:
+            return self.parser.get_http_version() == "1.0"
+        return len(self._hosts) == 1 and _HOST.fullmatch(self._hosts[0].strip()) is not None
 
     def deny(self, status: HTTPStatus) -> NoReturn:
         """Refuse the request whose head is being read."""

@@ -1,8 +1,8 @@
-"""Places for downloads: no account holds what another needs.
+"""Places for downloads and uploads: no account holds what another needs.
 
 An account has at most so many places. When all are taken, an account that holds fewer than another gets one of the
-other's: of a download that its client keeps waiting, or else, after a while, of an account that holds two more. That
-download is broken off. So only accounts that each hold a fair share, and read it fast, can keep another from a place.
+other's: of a transfer that its client keeps waiting, or else, after a while, of an account that holds two more. That
+transfer is broken off. So only accounts that each hold a fair share, with fast clients, can keep another from a place.
 """
 
 import asyncio
@@ -11,17 +11,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Send
 
 SLOW_S = 1.0
-"""A client that takes longer for one piece (64 to 256 KB) keeps its download waiting."""
+"""A client that takes longer for one piece (64 to 256 KB) keeps its transfer waiting."""
+PIECE_BYTES = 64 * 1024
+"""Of an upload, which arrives in messages of any size."""
 PATIENCE_S = 3.0
 """How long a place is waited for."""
 LOOK_AGAIN_S = 0.05
 
 
 class Place:
-    """One download's. Its block is left by `TimeoutError` when another account gets the place."""
+    """One transfer's. Its block is left by `TimeoutError` when another account gets the place."""
 
     def __init__(self, user_id: UUID) -> None:
         self.user_id = user_id
@@ -50,6 +52,28 @@ class Place:
                 self._last_s, self._since = _now() - self._since, None
 
         return watch
+
+    def heard(self, receive: Receive) -> Receive:
+        """The same, seen by this place. Once the body has arrived, its client keeps nobody waiting."""
+        size, waited_s = 0, 0.0
+
+        async def hear() -> Message:
+            nonlocal size, waited_s
+            self._since = _now() - waited_s
+            try:
+                message = await receive()
+            finally:
+                waited_s, self._since = _now() - self._since, None
+            size += len(message.get("body", b""))
+            if not message.get("more_body"):
+                self._last_s = 0.0
+            elif size >= PIECE_BYTES:
+                self._last_s, size, waited_s = waited_s, 0, 0.0
+            else:
+                self._last_s = max(self._last_s, waited_s)
+            return message
+
+        return hear
 
 
 class Places:
@@ -111,7 +135,7 @@ class Places:
         return place
 
     def _victim(self, user_id: UUID, *, even_fast: bool) -> Place | None:
-        """Of the accounts that hold more than this one: the slowest download of the one that holds the most."""
+        """Of the accounts that hold more than this one: the slowest transfer of the one that holds the most."""
         held = Counter(place.user_id for place in self._held)
 
         def may_lose(place: Place) -> bool:

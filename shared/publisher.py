@@ -32,40 +32,12 @@ class PublishersBlocked(ConnectionError):
     """RabbitMQ is short of memory or disk, and takes no message."""
 
 
-class Publisher:
-    """A connection with the topology declared. After the loss of anything one makes a new one."""
+class PublishProbe:
+    """Says whether RabbitMQ takes messages now, by publishing on `channel`, which has publisher confirms."""
 
-    def __init__(self, channel: AbstractChannel, events: AbstractExchange, receivers: Receivers) -> None:
-        self.channel = channel
-        self._events = events
-        self._receivers = receivers
-        self._probe: asyncio.Task[None] | None = None
-
-    @classmethod
-    @asynccontextmanager
-    async def declared(cls, connection: AbstractConnection, name: str) -> AsyncIterator[Self]:
-        """`name` is used by no other relay at the same time. Raises `TopologyMismatch`, or what a connection does."""
-        async with asyncio.timeout(DECLARE_TIMEOUT_S):
-            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            events = await topology.declare(channel)
-        async with Receivers.watched(connection, name) as receivers:
-            publisher = cls(channel, events, receivers)
-            try:
-                yield publisher
-            finally:
-                publisher.close()
-
-    async def prepare(self, types: Iterable[str]) -> None:
-        """Before events of these types are published."""
-        await self._receivers.bind(self.channel, types)
-
-    async def publish(self, message: aio_pika.Message, event_type: str) -> None:
-        """Raises `DeliveryError` when a queue refuses the event, or none matches."""
-        await self._events.publish(message, event_type, mandatory=True)
-
-    async def check_received(self, types: Iterable[str]) -> None:
-        """After confirms. Raises `QueueLost` when a queue of these types was deleted since the connection began."""
-        await self._receivers.check(types)
+    def __init__(self, channel: AbstractChannel) -> None:
+        self._channel = channel
+        self._running: asyncio.Task[None] | None = None
 
     async def check(self) -> None:
         """For readiness. Raises `PublishersBlocked`."""
@@ -81,17 +53,53 @@ class Publisher:
         await asyncio.wait([self._probing()])
 
     def close(self) -> None:
-        if self._probe is not None:
-            self._probe.cancel()
+        if self._running is not None:
+            self._running.cancel()
 
     def _probing(self) -> asyncio.Task[None]:
         """One at a time: what is sent during an alarm stays in buffers."""
-        if self._probe is None or self._probe.done():
-            self._probe = asyncio.create_task(self._confirm_two())
-        return self._probe
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._confirm_two())
+        return self._running
 
     async def _confirm_two(self) -> None:
         """Two messages that go to no queue. With an alarm RabbitMQ takes the first of a connection, and stops there."""
         for _ in range(2):
             message = aio_pika.Message(b"", delivery_mode=aio_pika.DeliveryMode.NOT_PERSISTENT)
-            await self.channel.default_exchange.publish(message, "", mandatory=False)
+            await self._channel.default_exchange.publish(message, "", mandatory=False)
+
+
+class Publisher:
+    """A connection with the topology declared. After the loss of anything one makes a new one."""
+
+    def __init__(self, channel: AbstractChannel, events: AbstractExchange, receivers: Receivers) -> None:
+        self.channel = channel
+        self._events = events
+        self._receivers = receivers
+        self.probe = PublishProbe(channel)
+
+    @classmethod
+    @asynccontextmanager
+    async def declared(cls, connection: AbstractConnection, name: str) -> AsyncIterator[Self]:
+        """`name` is used by no other relay at the same time. Raises `TopologyMismatch`, or what a connection does."""
+        async with asyncio.timeout(DECLARE_TIMEOUT_S):
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            events = await topology.declare(channel)
+        async with Receivers.watched(connection, name) as receivers:
+            publisher = cls(channel, events, receivers)
+            try:
+                yield publisher
+            finally:
+                publisher.probe.close()
+
+    async def prepare(self, types: Iterable[str]) -> None:
+        """Before events of these types are published."""
+        await self._receivers.bind(self.channel, types)
+
+    async def publish(self, message: aio_pika.Message, event_type: str) -> None:
+        """Raises `DeliveryError` when a queue refuses the event, or none matches."""
+        await self._events.publish(message, event_type, mandatory=True)
+
+    async def check_received(self, types: Iterable[str]) -> None:
+        """After confirms. Raises `QueueLost` when a queue of these types was deleted since the connection began."""
+        await self._receivers.check(types)

@@ -16,7 +16,7 @@ from typing import Self, cast
 
 import aiormq
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import ChannelNotFoundEntity
+from aio_pika.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity
 
 from shared import topology
 from shared.amqp import LOST
@@ -73,8 +73,10 @@ class Receivers:
             for queue in first:
                 await self._channel.exchange_declare(self._witness(queue), passive=True, nowait=True)
             await self._channel.exchange_declare(self._witness(last), passive=True)
-        except ChannelNotFoundEntity as gone:
-            raise QueueLost(f"a queue was deleted: {gone}") from gone
+        except (ChannelNotFoundEntity, ChannelInvalidStateError) as gone:
+            if self._channel.connection.is_closed:  # it has taken the channel along
+                raise
+            raise QueueLost(f"a queue was deleted: {gone!r}") from gone
 
     def _witness(self, queue: JobQueue) -> str:
         return f"relay.{self._name}.{queue.name}"

@@ -79,7 +79,7 @@ class Relay:
                     self._publishing(connection, listener) as publisher,
                 ):
                     publisher.channel.close_callbacks.add(lambda *_: wakeup.set())
-                    await publisher.accepts()
+                    await publisher.probe.accepts()
                     log.info("relay running", source=self._source)
                     while not (publisher.channel.is_closed or listener.is_closed()):
                         wakeup.clear()
@@ -94,7 +94,7 @@ class Relay:
         """For readiness: raises while the relay has no broker, or the broker takes no message."""
         if self._publisher is None:
             raise ConnectionError("not connected; events wait in the outbox")
-        await self._publisher.check()
+        await self._publisher.probe.check()
 
     async def relay_batch(self, publisher: Publisher) -> int:
         """Publish one batch; returns how many rows it took. What not every queue has taken stays for the next time."""

@@ -22,8 +22,10 @@ class Departure:
         self._listening = asyncio.create_task(self._listen(gone))
 
     def end(self) -> None:
+        """The task is let go: a cancelled one refers to its frame, which refers to this."""
         if self._listening:
             self._listening.cancel()
+            self._listening = None
 
     async def _listen(self, gone: Callable[[], None]) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -24,13 +24,23 @@ MAX_BYTES = 1024 * 1024
 _decode = msgspec.json.Decoder(revocations.Revocations).decode
 
 
+class NotRead(Exception):
+    """A token whose session has ended may be accepted here."""
+
+
 class EndedSessions:
     def __init__(self, users: Upstream, revoked: Revocations) -> None:
         self._users = users
         self._revoked = revoked
         self._after = 0
         self._reading = asyncio.Lock()
-        self._failing = False
+        self._failure: str | None = None
+        """Why the last reading failed."""
+
+    async def check(self) -> None:
+        """For readiness. Raises `NotRead`."""
+        if self._failure:
+            raise NotRead(f"the users service does not say which sessions have ended: {self._failure}")
 
     async def follow(self) -> None:
         """Keep `Revocations` complete, until cancelled."""
@@ -46,11 +56,11 @@ class EndedSessions:
                     pass
         except (UpstreamFailed, TimeoutError) as failure:
             metrics.REVOCATION_FAILURES.labels("users").inc()
-            if not self._failing:
+            if not self._failure:
                 log.warning("revocations cannot be read from the users service", reason=repr(failure))
-            self._failing = True
+            self._failure = repr(failure)
         else:
-            self._failing = False
+            self._failure = None
 
     async def _page(self) -> bool:
         """Whether there is another."""

@@ -8,6 +8,7 @@ DashboardError
 │   └── InvalidAccessToken
 ├── Forbidden
 │   └── ForeignPage
+├── ExportIsPosted   405
 ├── BodyTooSlow      408
 ├── TooManyStreams   429
 ├── RateLimited      429
@@ -41,6 +42,11 @@ class InvalidAccessToken(Unauthenticated):
 
 class ForeignPage(Forbidden):
     code, title = "foreign_page", "Another site's page may not do this"
+
+
+class ExportIsPosted(DashboardError):
+    status, code, title = 405, "method_not_allowed", "An export is asked for by POST, with the current password"
+    headers: ClassVar = {"Allow": "POST"}
 
 
 class BodyTooSlow(DashboardError):

@@ -34,6 +34,7 @@ from services.gateway.settings import Settings
 from services.gateway.status import SystemLook
 from services.gateway.streams import Streams
 from services.gateway.trail import Trail
+from services.gateway.transfers import Transfers
 from services.gateway.upstream import Upstream, http_transport
 from shared.background import Background
 from shared.tokens import ServiceTokens
@@ -63,6 +64,7 @@ class Gateway:
     dashboards: Dashboards
     many: Many
     streams: Streams
+    transfers: Transfers
     system: SystemLook
     descriptions: Descriptions
     trail: Trail
@@ -101,7 +103,8 @@ def build(
     feed = LiveFeed(settings.rabbitmq_url, settings.feed_reconnect_s)
     feed.subscribe(invalidation)
     dashboards = Dashboards(cache, fetcher, known_good, settings)
-    streams = Streams(dashboards, revocations, settings)
+    transfers = Transfers()
+    streams = Streams(dashboards, revocations, transfers, settings)
     feed.subscribe(streams)  # after the cache, so that what it reads is not the old
     return Gateway(
         settings=settings,
@@ -123,6 +126,7 @@ def build(
         dashboards=dashboards,
         many=Many(dashboards),
         streams=streams,
+        transfers=transfers,
         system=SystemLook(transport, urls),
         descriptions=Descriptions(upstreams, settings),
         trail=Trail(upstreams["users"]),
@@ -144,6 +148,7 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         app.state.checks.needed["jwks"] = gateway.keys.check
         app.state.checks.useful["redis"] = partial(check_writable, redis)
         app.state.checks.useful["revocations"] = gateway.revocations.check
+        app.state.checks.useful["ended_sessions"] = gateway.ended.check
         app.state.checks.useful["limits"] = gateway.limits.counts.check
         app.state.checks.useful["rabbitmq"] = gateway.feed.check
         metrics.CACHE_BYTES.set_function(lambda: gateway.cache.bytes)

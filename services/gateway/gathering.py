@@ -84,6 +84,7 @@ class Gathering:
             await self._done
         finally:
             self._timer.cancel()
+            self._done = self._timer = None  # a failed future refers to this frame
             if self._departure:
                 self._departure.end()
             if self._awaited:

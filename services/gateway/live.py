@@ -17,6 +17,7 @@ from services.gateway.changes import Change, UnreadableChange, read_change
 from shared import topology
 from shared.amqp import LOST, Nodes
 from shared.logs import get_logger
+from shared.publisher import PublishProbe
 
 log = get_logger(__name__)
 
@@ -48,6 +49,7 @@ class LiveFeed:
         self._reconnect_s = reconnect_s
         self._listeners: list[Listener] = []
         self._connected = False
+        self._probe: PublishProbe | None = None
 
     @property
     def connected(self) -> bool:
@@ -75,9 +77,10 @@ class LiveFeed:
             await asyncio.sleep(self._reconnect_s)
 
     async def check(self) -> None:
-        """For readiness: raises while there is no feed."""
-        if not self._connected:
+        """For readiness: raises while there is no feed, or RabbitMQ takes nothing that it could tell."""
+        if not self._connected or self._probe is None:
             raise ConnectionError("not connected; panels are not cached")
+        await self._probe.check()
 
     @asynccontextmanager
     async def _consuming(self) -> AsyncIterator[asyncio.Event]:
@@ -98,8 +101,13 @@ class LiveFeed:
                 (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lose)
                 queue = await topology.declare_feed(channel)
                 await queue.consume(self._take, no_ack=True, exclusive=True)
+                probing = await connection.channel(publisher_confirms=True)
+                probing.close_callbacks.add(lose)
+            self._probe = PublishProbe(probing)
             yield lost
         finally:
+            if self._probe is not None:
+                self._probe.close()
             await self._close(connection)
 
     async def _close(self, connection: aio_pika.Connection) -> None:

@@ -20,6 +20,7 @@ from services.gateway.revocation import Revocations
 from services.gateway.settings import Settings
 from services.gateway.sse import PanelNews
 from services.gateway.stream import Stream, Times
+from services.gateway.transfers import Transfers
 from shared import tracing
 from shared.identity import Caller
 from shared.logs import get_logger
@@ -50,9 +51,12 @@ _id = msgspec.json.Decoder(_Id)
 class Streams:
     """Listens to the live feed. Of one user's streams, all are told the same."""
 
-    def __init__(self, dashboards: Dashboards, revocations: Revocations, settings: Settings) -> None:
+    def __init__(
+        self, dashboards: Dashboards, revocations: Revocations, transfers: Transfers, settings: Settings
+    ) -> None:
         self._dashboards = dashboards
         self._revocations = revocations
+        self._transfers = transfers
         self._budget_s = settings.budget_ms / 1000
         self._most_per_user = settings.stream_most_per_user
         self._check_s = settings.stream_session_check_s
@@ -130,11 +134,13 @@ class Streams:
             stream.end("shutting_down")
 
     async def watch_sessions(self) -> None:
-        """Until cancelled: end the streams of those whose token does not count any more, as soon as that is known."""
+        """Until cancelled: end the streams of those whose token does not count any more, as soon as that is known, and
+        their downloads when their session has ended."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._check_s):
                     await self._revocations.more()
+            self._transfers.end(self._revocations.knows)
             now = time.time()
             for stream in self._each():
                 if self._revocations.knows(stream.caller):

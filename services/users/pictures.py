@@ -4,8 +4,8 @@ import asyncio
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -14,6 +14,7 @@ from services.users import thumbnails
 from services.users.errors import TooManyPictures, UnusablePicture
 from services.users.settings import Settings
 from shared.logs import get_logger
+from shared.places import Place, Places
 from shared.pools import POOLS
 
 PROGRAM = (sys.executable, "-I", "-m", thumbnails.__name__)
@@ -28,30 +29,34 @@ log = get_logger(__name__)
 
 
 class Pictures:
-    """Takes up to `picture_processes + picture_queue` pictures at a time, one of each user; more are refused."""
+    """Takes up to `picture_processes + picture_queue` pictures at a time, one of each user; more are refused. One that
+    is sent slowly makes room for another user's."""
 
     TIMEOUT_S = 12.0
     """For the wait and the work: the gateway waits 15 s, the upload included."""
 
     def __init__(self, settings: Settings) -> None:
-        self._most = settings.picture_processes + settings.picture_queue
+        most = settings.picture_processes + settings.picture_queue
         self._working = asyncio.Semaphore(settings.picture_processes)
-        self._senders: set[UUID] = set()
-        POOLS.watch("pictures", lambda: len(self._senders), lambda: self._most)
+        self._places = Places(most, 1, own_full=TooManyPictures, all_full=TooManyPictures, patience_s=0)
+        POOLS.watch("pictures", lambda: self._places.taken, lambda: most)
 
-    @contextmanager
-    def place(self, user_id: UUID) -> Iterator[None]:
-        """Held from before the upload is read, so that waiting pictures have a bound. Raises `TooManyPictures`."""
-        if len(self._senders) >= self._most or user_id in self._senders:
-            REFUSED.labels("busy").inc()
-            raise TooManyPictures
-        self._senders.add(user_id)
-        IN_HAND.inc()
+    @asynccontextmanager
+    async def place(self, user_id: UUID) -> AsyncIterator[Place]:
+        """Held from before the upload is read, so that waiting pictures have a bound. Raises `TooManyPictures`, also
+        when another user gets the place."""
         try:
-            yield
-        finally:
-            self._senders.discard(user_id)
-            IN_HAND.dec()
+            async with self._places.place(user_id) as place:
+                with IN_HAND.track_inprogress():
+                    yield place
+        except TooManyPictures:
+            REFUSED.labels("busy").inc()
+            raise
+        except TimeoutError as error:
+            if not place.is_lost:
+                raise
+            REFUSED.labels("busy").inc()
+            raise TooManyPictures from error
 
     async def thumbnails(self, content: bytes) -> Mapping[int, bytes]:
         """By size, as WebP. Raises `UnusablePicture`, and `TooManyPictures` when its turn does not come in time."""
@@ -60,7 +65,6 @@ class Pictures:
                 async with asyncio.timeout(self.TIMEOUT_S), self._working:
                     made = await _made(content)
         except TimeoutError:
-            REFUSED.labels("busy").inc()
             raise TooManyPictures from None
         except UnusablePicture:
             REFUSED.labels("unusable").inc()

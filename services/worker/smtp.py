@@ -13,6 +13,7 @@ from services.worker import metrics
 from services.worker.dialogue import Phase, Progress, transmit
 from services.worker.mail import OutgoingMail
 from services.worker.settings import Settings
+from services.worker.smtp_meter import SmtpMeter
 from shared import tracing
 from shared.tracing import Kind
 
@@ -121,6 +122,7 @@ class Mailer:
     @asynccontextmanager
     async def _using(self, client: aiosmtplib.SMTP) -> AsyncIterator[aiosmtplib.SMTP]:
         """Keeps the connection afterwards; one that is left in the midst of something is closed."""
+        SmtpMeter.renew(client)
         try:
             if client.is_ehlo_or_helo_needed:
                 await _introduce(client)

@@ -80,9 +80,36 @@ def ordinary() -> Iterator[Case]:
     yield Case("close", _message(b"GET /livez HTTP/1.1", b"Connection: close\r\n"), (200,), closes=True)
     yield Case("1.0", _message(b"GET /livez HTTP/1.0"), (200,), closes=True)
     yield Case("1.0 kept", _message(b"GET /livez HTTP/1.0", b"Connection: keep-alive\r\n"), (200,), closes=True)
+    yield Case("1.0 without a host", b"GET /livez HTTP/1.0\r\n\r\n", (200,), closes=True)
+    for host in HOSTS:
+        yield Case(f"host {host.decode()}", b"GET /livez HTTP/1.1\r\nhOST:%s\r\n\r\n" % host, (200,))
     yield Case("1.0 h2c", _message(b"GET /livez HTTP/1.0", OFFERS["h2c"]), (200,), closes=True)
 
 
+HOSTS = (
+    b"",
+    b" ",
+    b" x",
+    b"\tx:80 ",
+    b" x:",
+    b" [::1]:8000",
+    b" 192.0.2.1:80",
+    b" xn--mller-kva.example",
+    b" a_b.example",
+)
+WRONG_HOSTS = {
+    "no host": b"",
+    "the same host twice": b"Host: x\r\nHost: x\r\n",
+    "two hosts": b"Host: x\r\nX: y\r\nHOST: y\r\n",
+    "an empty host and another": b"Host:\r\nHost: x\r\n",
+    "hosts in one field": b"Host: x, y\r\n",
+    "a user in the host": b"Host: a@x\r\n",
+    "a path in the host": b"Host: x/y\r\n",
+    "a space in the host": b"Host: x y\r\n",
+    "a port that is none": b"Host: x:y\r\n",
+    "a host beyond ASCII": b"Host: m\xc3\xbcller.example\r\n",
+    "a broken address as host": b"Host: [::1\r\n",
+}
 CHUNKS = {
     "extension": b"5;a=b\r\nhello\r\n0\r\n\r\n",
     "quoted extension": b'5;a="b;c"\r\nhello\r\n0;d\r\n\r\n',
@@ -176,6 +203,15 @@ REFUSED = {
 def refused() -> Iterator[Case]:
     for name, (raw, status) in REFUSED.items():
         yield Case(name, raw, (status,), closes=True)
+    for name, fields in WRONG_HOSTS.items():
+        yield Case(name, b"GET /livez HTTP/1.1\r\n%s\r\n" % fields, (400,), closes=True)
+        yield Case(
+            f"{name}, with an offer", b"GET /livez HTTP/1.1\r\n%s\r\n" % (fields + OFFERS["h2c"]), (400,), closes=True
+        )
+        body = b"POST /livez HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n%s" % (fields, len(INNER), INNER)
+        yield Case(f"{name}, with a body", body, (400,), closes=True)
+    yield Case("absolute URI, no host", b"GET http://x/livez HTTP/1.1\r\n\r\n", (400,), closes=True)
+    yield Case("1.0 with two hosts", _message(b"GET /livez HTTP/1.0", b"Host: x\r\n"), (400,), closes=True)
 
 
 def broken_bodies() -> Iterator[Case]:
@@ -201,7 +237,18 @@ def few() -> list[Case]:
             "chunks: trailer",
             "chunks with an offer: trailers",
         ),
-        *("obs-fold", "bare LF", "two lengths", "length, then chunks", "gzip", "CONNECT", "HTTP/2.0", "TLS hello"),
+        *(
+            "no host",
+            "two hosts",
+            "obs-fold",
+            "bare LF",
+            "two lengths",
+            "length, then chunks",
+            "gzip",
+            "CONNECT",
+            "HTTP/2.0",
+            "TLS hello",
+        ),
     ]
     return [named[name] for name in wanted]
 

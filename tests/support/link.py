@@ -75,17 +75,20 @@ class Link:
         task = asyncio.current_task()
         assert task is not None
         self.accepted += 1
-        if self._nonsense:
-            await _answer_nonsense(writer)
-            return
         heard = self._pipes[task] = asyncio.Event()
         if not self._silent:
             heard.set()
         try:
-            await self._pipe(reader, writer, heard)
+            if self._server is None:
+                return  # it was cut after this connection had been accepted
+            if self._nonsense:
+                await _answer_nonsense(writer)
+            else:
+                await self._pipe(reader, writer, heard)
         except asyncio.CancelledError:
             pass  # cut: the end of this connection, not of the test
         finally:
+            writer.transport.abort()
             del self._pipes[task]
 
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heard: asyncio.Event) -> None:
@@ -98,6 +101,7 @@ class Link:
         finally:
             for end in (writer, onward):
                 end.transport.abort()
+            for end in (writer, onward):
                 with suppress(OSError):
                     await end.wait_closed()
 

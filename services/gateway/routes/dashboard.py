@@ -19,14 +19,14 @@ from services.gateway.trail import entry_of
 from shared.errors import InvalidInput
 from shared.identity import Caller
 from shared.logs import get_logger
-from shared.strict import refuse_unknown
+from shared.strict import Query
 from shared.tokens import Role
 from shared.web import AsgiRoute
 
 log = get_logger(__name__)
 
 OF_ANOTHER = "/v1/users/{id}/dashboard"
-PARAMETERS = ("panels", "budget_ms")
+PARAMETERS = Query(frozenset({"panels", "budget_ms"}), lists=frozenset({"panels"}))
 MIN_BUDGET_MS, MAX_BUDGET_MS = 10, 10_000
 
 _encoder = msgspec.json.Encoder()
@@ -86,7 +86,7 @@ def whose(asked: UUID | None, caller: Caller) -> UUID:
 @lru_cache(maxsize=256)
 def parse(query: bytes, role: Role, default_budget_ms: int) -> Wish:
     """The wish in `?panels=user,orders&budget_ms=300`. Raises `InvalidInput`."""
-    refuse_unknown(query, PARAMETERS)
+    PARAMETERS.check(query)
     told = QueryParams(query)
     names = ",".join(told.getlist("panels")).split(",") if "panels" in told else None
     return Wish(select(names, role), _budget(told.get("budget_ms"), default_budget_ms))

@@ -11,12 +11,12 @@ from services.gateway.gateway import gateway_of
 from services.gateway.routes.dashboard import parse
 from services.gateway.stream import SlowClient
 from shared.logs import get_logger
-from shared.strict import refuse_unknown
+from shared.strict import Query
 from shared.web import AsgiRoute
 
 log = get_logger(__name__)
 
-PARAMETERS = ("panels",)
+PARAMETERS = Query(frozenset({"panels"}), lists=frozenset({"panels"}))
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"private, no-store"),
@@ -30,7 +30,7 @@ class EventsEndpoint:
         headers = dict(scope["headers"])
         admitted = await gateway.authenticator.admit(headers.get(b"authorization", b""))
         caller = admitted.caller
-        refuse_unknown(scope["query_string"], PARAMETERS)
+        PARAMETERS.check(scope["query_string"])
         wish = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
         known = sse.read_id(headers.get(b"last-event-id", b"").decode("latin-1"))
         stream = gateway.streams.open(caller, admitted.expires, [panel.name for panel in wish.panels], known)

@@ -15,7 +15,7 @@ import httpx
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.errors import ServiceUnavailable
+from services.gateway.errors import ExportIsPosted, ServiceUnavailable
 from services.gateway.forward import ClientBody, Outgoing, ResponseCutOff, ask, relay
 from services.gateway.gateway import Gateway, client_of, gateway_of
 from services.gateway.headers import has_body, identity_headers, request_headers
@@ -27,7 +27,7 @@ from shared.background import until
 from shared.clock import now, rfc3339
 from shared.identity import Caller
 from shared.logs import get_logger
-from shared.strict import refuse_unknown
+from shared.strict import NO_QUERY
 from shared.takeout import PATH as SOURCE
 from shared.web import AsgiRoute
 
@@ -43,7 +43,7 @@ class Export:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
         caller = await gateway.authenticator.caller(Headers(scope=scope))
-        refuse_unknown(scope["query_string"], ())
+        NO_QUERY.check(scope["query_string"])
         receive = await gateway.passwords.count(scope, receive, caller)
         body = ClientBody(receive, expected=has_body(scope["headers"]))
         if not await _confirmed(gateway, scope, body, caller, send):
@@ -142,8 +142,18 @@ async def _nothing() -> Any:
     return {"type": "http.request", "body": b""}
 
 
+class ExportRoute(AsgiRoute):
+    """Tells clients that still send GET, which can carry no password, what to send instead."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST":
+            await super().handle(scope, receive, send)
+        else:
+            raise ExportIsPosted('send POST with a JSON body, {"current_password": "…"}')
+
+
 def routes() -> list[AsgiRoute]:
-    return [AsgiRoute(PATH, Export(), methods=["POST"])]
+    return [ExportRoute(PATH, Export(), methods=["POST"])]
 
 
 def describe(document: dict[str, Any]) -> None:

@@ -18,10 +18,11 @@ from services.gateway.reading import read_limited
 from shared.errors import InvalidInput
 from shared.identity import Caller
 from shared.reports import CSV, Form, Kind, Report
-from shared.strict import refuse_unknown
+from shared.strict import Query
 from shared.web import AsgiRoute
 
 OWNERS: dict[Kind, Service] = {"orders": "orders", "analytics": "worker"}
+QUERY = Query(frozenset({"form"}))
 PATH = "/v1/reports/{id}/download"
 MAX_DEFINITION_BYTES = 4096
 FORM = {"type": "string", "enum": list(get_args(Form)), "default": "spreadsheet"}
@@ -45,12 +46,13 @@ class Download:
         headers = request_headers(scope["headers"], caller, gateway.addresses.client(scope))
         request = Outgoing(scope["method"], report.target(form), headers, body)
         upstream = gateway.upstreams[OWNERS[report.kind]]
-        await forward(upstream, request, send, patience_of(gateway.settings), None)
+        async with gateway.transfers.of(caller):
+            await forward(upstream, request, send, patience_of(gateway.settings), None)
 
 
 def _form(query: bytes) -> Form:
     """Raises `InvalidInput`."""
-    refuse_unknown(query, ("form",))
+    QUERY.check(query)
     told = QueryParams(query).get("form", "spreadsheet")
     if told not in get_args(Form):
         raise InvalidInput.of("form", f"must be {' or '.join(get_args(Form))}")

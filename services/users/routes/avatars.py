@@ -51,8 +51,8 @@ router = APIRouter(tags=["accounts"])
 @router.put("/v1/me/avatar", response_model=Profile, openapi_extra=BODY)
 async def put_avatar(request: Request, caller: CallerDep, pictures: PicturesDep, avatars: AvatarsDep) -> User:
     """Set one's picture, in place of another: of an animated one the first frame, of all its middle square."""
-    with pictures.place(caller.user_id):
-        thumbnails = await pictures.thumbnails(await _sent(request))
+    async with pictures.place(caller.user_id) as place:
+        thumbnails = await pictures.thumbnails(await _sent(Request(request.scope, place.heard(request.receive))))
     return await avatars.put(caller.user_id, thumbnails)
 
 

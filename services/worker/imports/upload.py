@@ -1,6 +1,8 @@
 """Receiving a file: it goes to the storage as it comes in."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import ClassVar
 from uuid import UUID
 
 from starlette.exceptions import HTTPException
@@ -14,29 +16,63 @@ from services.worker.imports.repository import ImportNotFound
 from services.worker.imports.storage import Storage
 from services.worker.models import Import
 from shared.db import Database
+from shared.errors import DashboardError, Unavailable
 from shared.ids import new_id
 from shared.logs import get_logger
+from shared.places import Place, Places
+from shared.pools import POOLS
 
 log = get_logger(__name__)
 
 FIELD = "file"
 FORM_BYTES = 64 * 1024
 """What a form may have beside its file."""
+MOST_AT_ONCE = 16
+"""Uploads of one process. Each holds up to three parts of the storage, 15 MiB."""
+PER_USER = 4
+
+
+class TooManyUploads(DashboardError):
+    status, code, title = 429, "too_many_uploads", "This user's other files are still on their way"
+    headers: ClassVar = {"Retry-After": "5"}
+
+
+class UploadsBusy(Unavailable):
+    code, title = "uploads_busy", "As many files as may be are on their way; try again"
+    headers: ClassVar = {"Retry-After": "5"}
 
 
 class Uploads:
+    """So many at the same time and no more; accounts share the places."""
+
     def __init__(self, db: Database, storage: Storage, max_bytes: int, most_per_user: int) -> None:
         self._db = db
         self._storage = storage
         self._max_bytes = max_bytes
         self._most = most_per_user
+        self._places = Places(MOST_AT_ONCE, PER_USER, own_full=TooManyUploads, all_full=UploadsBusy)
+        POOLS.watch("import_uploads", lambda: self._places.taken, lambda: MOST_AT_ONCE)
 
     async def receive(self, user_id: UUID, request: Request) -> Import:
         """The import of the file in the request's form, which is stored and waits to be carried out.
 
-        Raises `TooManyImports`, `InvalidInput`, `StorageUnavailable`, 413, or `ImportNotFound` when the user was
-        deleted meanwhile.
+        Raises `TooManyUploads`, `UploadsBusy`, `TooManyImports`, `InvalidInput`, `StorageUnavailable`, 413, or
+        `ImportNotFound` when the user was deleted meanwhile.
         """
+        async with self._place(user_id) as place:
+            return await self._receive(user_id, Request(request.scope, place.heard(request.receive)))
+
+    @asynccontextmanager
+    async def _place(self, user_id: UUID) -> AsyncIterator[Place]:
+        try:
+            async with self._places.place(user_id) as place:
+                yield place
+        except TimeoutError as error:
+            if not place.is_lost:
+                raise
+            raise UploadsBusy("the file came slowly, and another user needed the place") from error
+
+    async def _receive(self, user_id: UUID, request: Request) -> Import:
         import_id = new_id()
         form, head = FormFile(request, FIELD), Head()
         async with self._db.begin() as session:

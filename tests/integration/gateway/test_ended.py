@@ -1,5 +1,6 @@
 """What the users service says has ended, counts no longer at any gateway, with or without Redis."""
 
+import asyncio
 import json
 from functools import partial
 from uuid import UUID
@@ -10,7 +11,7 @@ from services.gateway import ended
 from shared.accounts import SIGN_OUT
 from shared.ids import new_id
 from shared.revocations import PATH
-from tests.support.gateway.stub import Behaviour, hang, replies, reset
+from tests.support.gateway.stub import Behaviour, Exchange, hang, replies, reset
 from tests.support.gateway.world import Start, World
 from tests.support.served import listening
 from tests.support.sse import reading
@@ -159,3 +160,34 @@ async def test_a_session_that_cannot_be_ended_now_keeps_its_cookie(world: World,
     assert (answer.status_code, "Set-Cookie" in answer.headers) == (503, False)
     world.users.behaviours[SIGN_OUT] = replies(b'{"session_id": null}')
     assert (await world.client.delete(SESSION)).status_code == 204
+
+
+async def test_the_download_of_a_report_ends_with_its_session(world: World) -> None:
+    """The connection is reset, and the services are asked no further."""
+    session = new_id()
+    begin_downloads(world)
+    (token,) = world.bearer(session=session).values()
+    request = f"GET /v1/reports/{new_id()}/download"
+    async with listening(world.app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"{request} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
+        await asyncio.wait_for(reader.readuntil(b"orders so far"), 45)
+        world.users.behaviours[PATH] = telling(sessions=(session,))
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 45)
+        writer.close()
+    await eventually(lambda: world.orders.active == 0)
+
+
+def begin_downloads(world: World) -> None:
+    """Downloads of orders that do not come to an end."""
+
+    async def begin(exchange: Exchange) -> None:
+        await exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{ orders so far")
+        while True:
+            await exchange.raw(b"x")
+            await asyncio.sleep(0.05)
+
+    world.orders.behaviours["/internal/reports/orders"] = begin
+    report = {"id": str(new_id()), "kind": "orders", "from": "2026-01-01", "to": "2026-01-02"}
+    world.worker.behaviours["*"] = replies(json.dumps(report).encode())

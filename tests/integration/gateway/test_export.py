@@ -93,3 +93,13 @@ async def test_it_asks_for_the_password(world: World) -> None:
     assert (refused.status_code, refused.json()) == (422, {"code": "wrong_password"})
     assert not world.orders.asked
     assert (await world.client.get(PATH, headers=world.bearer())).status_code == 405
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+async def test_another_method_is_told_what_to_send(world: World, method: str) -> None:
+    """Clients from before exports needed a password send GET. They get nothing without one."""
+    answer_all(world)
+    answer = await world.client.request(method, PATH, headers=world.bearer())
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert method == "HEAD" or "current_password" in answer.json()["detail"]
+    assert not world.users.asked

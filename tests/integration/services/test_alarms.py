@@ -1,29 +1,18 @@
 """Each service while RabbitMQ has a memory alarm, and takes no message."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import httpx
 from fastapi import FastAPI
 
+from tests.support.alarms import alarm
 from tests.support.backends import RabbitBackend
 from tests.support.services.description import Service
 from tests.support.services.every import each
 from tests.support.waiting import eventually
 
 CHECK = {"users": "rabbitmq", "orders": "rabbitmq", "worker": "outbox"}
-
-
-@asynccontextmanager
-async def alarm(rabbitmq: RabbitBackend) -> AsyncIterator[None]:
-    await asyncio.to_thread(rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "absolute", "1")
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0.8")
 
 
 async def checks(app: FastAPI) -> dict[str, Any]:

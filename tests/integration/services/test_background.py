@@ -13,16 +13,13 @@ from services.users import audit
 from shared import db
 from shared.background import Background, TaskFailing
 from shared.relay import Relay
-from shared.restarts import RestartPolicy
 from tests.support.backends import RabbitBackend
 from tests.support.link import Link
+from tests.support.outages import OFTEN, SOON, Outage, hang, is_well, outages, refuse, running_tasks
 from tests.support.services.description import Service
 from tests.support.services.every import each
 from tests.support.waiting import eventually
 
-OFTEN = 8
-"""A task that fails so often in a row was given up once."""
-SOON = RestartPolicy(first_pause_s=0.01, longest_pause_s=0.01, settled_s=0.5)
 PERIODIC = {
     "users": ("audit expiry", "outbox gauges"),
     "orders": ("outbox gauges",),
@@ -30,23 +27,6 @@ PERIODIC = {
 }
 """The repeated tasks that need the database."""
 INTERVALS: dict[str, dict[str, Any]] = {"worker": {"sweep_interval_s": 0.05, "purge_interval_s": 1}}
-
-Outage = Callable[[Link], Awaitable[None]]
-
-
-async def refuse(link: Link) -> None:
-    await link.cut()
-
-
-async def hang(link: Link) -> None:
-    link.black_hole()
-
-
-async def talk_nonsense(link: Link) -> None:
-    await link.talk_nonsense()
-
-
-outages = pytest.mark.parametrize("outage", [refuse, hang, talk_nonsense])
 
 
 @pytest.fixture(autouse=True)
@@ -60,25 +40,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.worker.broker.CONNECT_TIMEOUT_S", 1.0)
 
 
-def running_tasks(app: FastAPI) -> set[str]:
-    """All but the one that ends at once where no secret is a file."""
-    return {task.get_name() for task in app.state.background._tasks} - {"secret files"}
-
-
 def failures(task: str) -> float:
     return REGISTRY.get_sample_value("background_restarts_total", {"task": task}) or 0
 
 
 def has_failed(task: str, times: float) -> bool:
     return failures(task) >= times
-
-
-async def is_well(app: FastAPI) -> bool:
-    try:
-        await app.state.background.check()
-    except TaskFailing:
-        return False
-    return True
 
 
 async def assert_outlived(service: Service, app: FastAPI, end: Callable[[], Awaitable[None]]) -> None:

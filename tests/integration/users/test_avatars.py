@@ -19,6 +19,7 @@ from shared.ids import new_id
 from shared.limits import MAX_PICTURE_BYTES
 from tests.support.backends.databases import NewDatabase
 from tests.support.drawn import BLUE, RED, SCRIPT, bomb, opened, picture
+from tests.support.held_body import HeldBody
 from tests.support.patience import PATIENCE_S
 from tests.support.users import PASSWORD, Gateway, Person, serving, settings_for
 from tests.support.waiting import eventually
@@ -191,14 +192,36 @@ async def test_more_pictures_than_places(new_database: NewDatabase) -> None:
     """One works, one waits, the third is asked to come back; a person has one in hand at most, and places come free."""
     async with few_places(new_database) as (places, gateway):
         first, second, third = [await gateway.register() for _ in range(3)]
-        with places.place(first.id):
+        async with places.place(first.id):
             own = await put(gateway, first, picture())
             assert (own.status_code, own.headers["Retry-After"]) == (503, "2")
-            with places.place(second.id):
+            async with places.place(second.id):
                 refused = await put(gateway, third, picture())
                 assert (refused.status_code, refused.json()["code"]) == (503, "too_many_pictures")
             assert (await put(gateway, third, picture())).status_code == 200
         assert (await put(gateway, first, picture())).status_code == 200
+
+
+async def test_slow_pictures_keep_nobody_from_theirs(new_database: NewDatabase) -> None:
+    """One that its client keeps waiting makes room for somebody who has none."""
+    async with few_places(new_database) as (_, gateway):
+        people = [await gateway.register() for _ in range(3)]
+        content, kind = picture(), {"Content-Type": "image/png"}
+        slow = []
+        for person in people[:2]:
+            body = HeldBody(content[:9], content[9:])
+            slow.append(
+                (body, await body.under_way(gateway.call(person, "PUT", "/v1/me/avatar", content=body, headers=kind)))
+            )
+
+        async def is_taken() -> bool:
+            return (await put(gateway, people[2], content)).status_code == 200
+
+        await eventually(is_taken)
+        for body, _ in slow:
+            body.go_on.set()
+        answers = await asyncio.gather(*(answer for _, answer in slow))
+        assert sorted(answer.status_code for answer in answers) == [200, 503]
 
 
 def doing(program: str) -> tuple[str, ...]:

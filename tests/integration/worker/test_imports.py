@@ -1,5 +1,6 @@
 """Imports from the upload to the notification, against a real orders service."""
 
+import asyncio
 import csv
 import io
 import json
@@ -8,6 +9,7 @@ from typing import Any
 import aio_pika
 import pytest
 
+from services.worker.imports.upload import MOST_AT_ONCE, PER_USER
 from services.worker.settings import Settings
 from shared import topology
 from tests.support.waiting import eventually
@@ -186,6 +188,30 @@ async def test_so_many_imports_a_user(owner: Owner, importer: World) -> None:
     end = "UPDATE imports SET state = 'completed' WHERE id = (SELECT id FROM imports WHERE user_id = $1 LIMIT 1)"
     await importer.fetch(end, owner.user_id)
     assert (await owner.imported(many(1)))["state"] == "completed"
+
+
+async def test_slow_uploads_keep_nobody_from_theirs(owner: Owner, importer: World) -> None:
+    """A user has so many at the same time, all users as many as there are places. One that its client keeps waiting
+    makes room for a user who has fewer, and nothing of it is kept."""
+    before = stored(importer.settings)
+    slow = [await owner.held_upload() for _ in range(PER_USER)]
+    refused = await owner.upload(many(1))
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_uploads")
+    others = [Owner(owner.http) for _ in range(MOST_AT_ONCE - PER_USER)]
+    slow += [await other.held_upload() for other in others]
+    assert not any(answer.done() for _, answer in slow)
+    assert (await Owner(owner.http).upload(csv_of(line("a")))).status_code == 202
+    for body, _ in slow:
+        body.go_on.set()
+    answers = await asyncio.gather(*(answer for _, answer in slow))
+    assert sorted(answer.status_code for answer in answers) == [202] * (MOST_AT_ONCE - 1) + [503]
+    [busy] = (answer for answer in answers[:PER_USER] if answer.status_code == 503)
+    assert (busy.json()["code"], busy.headers["Retry-After"]) == ("uploads_busy", "5")
+
+    def is_clean() -> bool:
+        return len(stored(importer.settings)) == len(before) + MOST_AT_ONCE
+
+    await eventually(is_clean)
 
 
 async def test_a_file_that_is_too_large(importing: Settings) -> None:

@@ -4,11 +4,8 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from datetime import timedelta
-from email.message import EmailMessage
-from email.policy import SMTP
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import aiosmtplib
@@ -19,37 +16,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.worker.dialogue import Progress, Verdict
 from services.worker.jobs.email import RecipientUnchecked, Sending
-from services.worker.mail import OutgoingMail
 from services.worker.send_ledger import Claim
-from services.worker.settings import Settings
 from services.worker.smtp import Mailer
 from shared.clock import now
 from shared.db import Database
 from tests.support.backends.smtp import SmtpServer
 from tests.support.waiting import eventually
-from tests.support.worker.world import settings_for as worker_settings
+from tests.support.worker.letters import letter, send, settings_for
 
 LOGIN = ("dashboard", "p:w@/")
-
-
-def settings_for(url: str, **more: Any) -> Settings:
-    return worker_settings("", "", smtp_url=url, **more)
-
-
-def letter(text: str = "Hello.") -> OutgoingMail:
-    message = EmailMessage(SMTP)
-    message["From"], message["To"] = "no-reply@shop.example", "ada@example.com"
-    message.set_content(text)
-    return OutgoingMail("no-reply@shop.example", "ada@example.com", f"<{uuid4()}@shop.example>", message.as_bytes())
-
-
-async def send(mailer: Mailer, mail: OutgoingMail | None = None) -> Progress:
-    async def confirm() -> None:
-        pass
-
-    progress = Progress()
-    await mailer.send(mail or letter(), progress, confirm)
-    return progress
 
 
 async def test_many_mails_over_one_connection(smtp: SmtpServer) -> None:

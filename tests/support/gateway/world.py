@@ -21,7 +21,7 @@ from shared.revocations import PATH as REVOCATIONS
 from shared.tokens import Role, UserTokens, b64url
 from tests.support.backends import RedisBackend
 from tests.support.gateway.patience import PATIENCE_S, panel_timeouts
-from tests.support.gateway.stub import StubService, replies
+from tests.support.gateway.stub import Behaviour, StubService, replies
 from tests.support.waiting import eventually
 
 SEED = b64url(bytes(range(32)))
@@ -47,6 +47,15 @@ PATIENT: dict[str, Any] = {
 """Deadlines that nothing misses because the machine is busy. What is to time out has a short one of its own."""
 MORE_PATIENT: dict[str, Any] = {"budget_ms": int(PATIENCE_S * 1000), "pass_through_timeout_s": PATIENCE_S}
 """Longer than the settings allow: set after they were checked."""
+
+
+def users_behaviours(tokens: UserTokens) -> dict[str, Behaviour]:
+    """Of a users service with these keys, where no session has ended."""
+    return {
+        JWKS_PATH: replies(msgspec.json.encode(tokens.jwks)),
+        REVOCATIONS: replies(b'{"cursor": 0, "sessions": [], "users": []}'),
+        AUDIT_PATH: replies(b"", 204),
+    }
 
 
 @dataclass
@@ -83,9 +92,7 @@ def starter(redis: RedisBackend) -> Start:
             stack.enter_context(panel_timeouts(panel_timeouts_s or {}))
             services = [await stack.enter_async_context(StubService().running()) for _ in range(3)]
             users, orders, worker = services
-            users.behaviours[JWKS_PATH] = replies(msgspec.json.encode(tokens.jwks))
-            users.behaviours[REVOCATIONS] = replies(b'{"cursor": 0, "sessions": [], "users": []}')
-            users.behaviours[AUDIT_PATH] = replies(b"", 204)
+            users.behaviours |= users_behaviours(tokens)
             told = {
                 **PATIENT,
                 "internal_token_secret": SECRET,

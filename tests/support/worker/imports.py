@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from services.worker.settings import Settings
 from shared.ids import new_id
 from shared.imports import BATCH_PATH, COLUMNS
+from tests.support.held_body import HeldBody
 from tests.support.waiting import eventually
 from tests.support.worker.world import LONG_S
 
@@ -115,6 +116,13 @@ class Owner:
 
     async def upload(self, data: bytes, name: str = "orders.csv") -> httpx.Response:
         return await self.http.post("/v1/imports", files={"file": (name, data, "text/csv")}, headers=self.headers)
+
+    async def held_upload(self) -> tuple[HeldBody, asyncio.Task[httpx.Response]]:
+        """A file that stops within its header."""
+        head = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
+        body = HeldBody(head + csv_of()[:9], csv_of(line("a"))[9:] + b"\r\n--b--")
+        kind = {"Content-Type": "multipart/form-data; boundary=b"}
+        return body, await body.under_way(self.http.post("/v1/imports", content=body, headers=self.headers | kind))
 
     async def imported(self, data: bytes) -> dict[str, Any]:
         """The import, once it has ended."""

@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 from starlette.types import Message
 
-from shared.places import Place, Places
+from shared.places import PIECE_BYTES, Place, Places
+from tests.support.virtual import Clock, run_virtually
 
 ANN, BOB, CARL, DORA = (uuid4() for _ in range(4))
 PIECE: Message = {"type": "http.response.body"}
@@ -134,3 +135,47 @@ async def test_accounts_end_up_with_equal_shares() -> None:
         await downloads.begin(BOB)
     assert await downloads.settled() == [ANN, ANN]
     await downloads.end()
+
+
+class Sender:
+    """The messages of a request's body, each after a pause, as one place hears them."""
+
+    def __init__(self, *messages: tuple[float, int]) -> None:
+        self._messages = iter(messages)
+        self.left = len(messages)
+        self.place = Place(ANN)
+        self.hear = self.place.heard(self._receive)
+
+    async def _receive(self) -> Message:
+        pause_s, size = next(self._messages)
+        await asyncio.sleep(pause_s)
+        self.left -= 1
+        return {"type": "http.request", "body": b"x" * size, "more_body": self.left > 0}
+
+    async def all_but_the_last(self) -> float:
+        while self.left > 1:
+            await self.hear()
+        return self.place.kept_waiting_s
+
+
+@pytest.mark.parametrize(
+    ("messages", "waits_s"),
+    [
+        ([(0.5, PIECE_BYTES)] * 4, 0.5),
+        ([(0.5, PIECE_BYTES // 4)] * 9, 2),
+        ([(0.5, 1)] * 9, 4),
+        ([(0.5, 0)] * 9, 4),
+        ([(5, PIECE_BYTES), (0.5, PIECE_BYTES), (0, 0)], 0.5),
+    ],
+    ids=["pieces", "parts of pieces", "single bytes", "empty messages", "fast again"],
+)
+def test_how_long_an_upload_keeps_others_waiting(messages: list[tuple[float, int]], waits_s: float) -> None:
+    """For 64 KB, however many messages it takes; nobody any more once it has ended."""
+
+    async def upload(_: Clock) -> None:
+        sender = Sender(*messages)
+        assert await sender.all_but_the_last() == pytest.approx(waits_s)
+        await sender.hear()
+        assert sender.place.kept_waiting_s == 0
+
+    run_virtually(upload)

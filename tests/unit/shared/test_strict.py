@@ -12,11 +12,13 @@ from pydantic import BaseModel, SecretStr
 from shared import web
 from shared.errors import InvalidInput
 from shared.settings import ServiceSettings
-from shared.strict import ONCE, refuse_unknown
+from shared.strict import ONCE
+from shared.strict import Query as KnownQuery
 
 
 class Filter(BaseModel):
     state: str | None = None
+    tags: list[str] = []
 
 
 router = APIRouter()
@@ -30,6 +32,18 @@ async def read_things(id: int, page: Annotated[int, Query(alias="p")] = 1) -> in
 @router.get("/models")
 async def read_models(wanted: Annotated[Filter, Query()]) -> str | None:
     return wanted.state
+
+
+_LISTED = {"name": "words", "in": "query", "schema": {"type": "array"}}
+
+
+@router.get("/lists", openapi_extra={"parameters": [_LISTED, {"name": "word", "in": "query"}]})
+async def read_lists(
+    ids: Annotated[list[int], Query()],
+    names: Annotated[set[str] | None, Query()] = None,
+    one: int = 1,
+) -> int:
+    return len(ids) + len(names or ()) + one
 
 
 @router.post("/things", openapi_extra={"parameters": [{"name": "dry", "in": "query"}]})
@@ -83,9 +97,35 @@ async def test_only_parameters_in_the_description_are_taken(
 
 def test_a_route_of_plain_asgi_says_what_it_knows() -> None:
     """The message lists it."""
-    refuse_unknown(b"panels=a&panels=b", ("panels",))
+    known = KnownQuery(frozenset({"panels", "budget_ms"}), lists=frozenset({"panels"}))
+    known.check(b"panels=a&panels=b&budget_ms=1")
     with pytest.raises(InvalidInput, match="panel: is not known; the parameters are budget_ms, panels"):
-        refuse_unknown(b"panels=a&panel=b", ("panels", "budget_ms"))
+        known.check(b"panels=a&panel=b")
+    with pytest.raises(InvalidInput, match="budget_ms: must not be repeated"):
+        known.check(b"budget_ms=1&budget_ms=1")
+
+
+@pytest.mark.parametrize(
+    ("target", "repeated"),
+    [
+        ("/things/1?p=1&p=2", ["p"]),
+        ("/things/1?p=1&p=1", ["p"]),
+        ("/things/1?p=1&%70=1", ["p"]),
+        ("/things/1?p&p", ["p"]),
+        ("/models?state=a&state=b", ["state"]),
+        ("/models?state=a&tags=b&tags=c", []),
+        ("/lists?ids=1&ids=2&names=a&names=b&words=a&words=b", []),
+        ("/lists?ids=1&ids=2&one=1&one=2&word=a&word=b", ["one", "word"]),
+    ],
+)
+async def test_a_parameter_with_one_value_comes_once(http: httpx.AsyncClient, target: str, repeated: list[str]) -> None:
+    """Twice is 422 and names it, the same value too. A list may have many."""
+    answer = await http.get(target)
+    assert answer.status_code == (422 if repeated else 200)
+    if repeated:
+        assert [(each["field"], each["message"]) for each in answer.json()["errors"]] == [
+            (name, "must not be repeated") for name in repeated
+        ]
 
 
 @pytest.mark.parametrize("name", sorted(ONCE))

@@ -1,0 +1,16 @@
+"""A RabbitMQ that has too little memory, and takes no message."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.support.backends import RabbitBackend
+
+
+@asynccontextmanager
+async def alarm(rabbitmq: RabbitBackend) -> AsyncIterator[None]:
+    await asyncio.to_thread(rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "absolute", "1")
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0.8")

@@ -1,0 +1,32 @@
+"""Mails to send without a worker."""
+
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import Any
+from uuid import uuid4
+
+from services.worker.dialogue import Progress
+from services.worker.mail import OutgoingMail
+from services.worker.settings import Settings
+from services.worker.smtp import Mailer
+from tests.support.worker.world import settings_for as worker_settings
+
+
+def settings_for(url: str, **more: Any) -> Settings:
+    return worker_settings("", "", smtp_url=url, **more)
+
+
+def letter(text: str = "Hello.") -> OutgoingMail:
+    message = EmailMessage(SMTP)
+    message["From"], message["To"] = "no-reply@shop.example", "ada@example.com"
+    message.set_content(text)
+    return OutgoingMail("no-reply@shop.example", "ada@example.com", f"<{uuid4()}@shop.example>", message.as_bytes())
+
+
+async def send(mailer: Mailer, mail: OutgoingMail | None = None) -> Progress:
+    async def confirm() -> None:
+        pass
+
+    progress = Progress()
+    await mailer.send(mail or letter(), progress, confirm)
+    return progress
