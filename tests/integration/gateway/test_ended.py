@@ -11,7 +11,7 @@ from services.gateway import ended
 from shared.accounts import SIGN_OUT
 from shared.ids import new_id
 from shared.revocations import PATH
-from tests.support.gateway.stub import Behaviour, Exchange, hang, replies, reset
+from tests.support.gateway.stub import Behaviour, hang, replies, reset, trickle
 from tests.support.gateway.world import Start, World
 from tests.support.served import listening
 from tests.support.sse import reading
@@ -171,7 +171,7 @@ async def test_the_download_of_a_report_ends_with_its_session(world: World) -> N
     async with listening(world.app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(f"{request} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
-        await asyncio.wait_for(reader.readuntil(b"orders so far"), 45)
+        await asyncio.wait_for(reader.readuntil(b"  "), 45)
         world.users.behaviours[PATH] = telling(sessions=(session,))
         with pytest.raises(ConnectionResetError):
             await asyncio.wait_for(reader.read(), 45)
@@ -181,13 +181,6 @@ async def test_the_download_of_a_report_ends_with_its_session(world: World) -> N
 
 def begin_downloads(world: World) -> None:
     """Downloads of orders that do not come to an end."""
-
-    async def begin(exchange: Exchange) -> None:
-        await exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{ orders so far")
-        while True:
-            await exchange.raw(b"x")
-            await asyncio.sleep(0.05)
-
-    world.orders.behaviours["/internal/reports/orders"] = begin
+    world.orders.behaviours["/internal/reports/orders"] = trickle
     report = {"id": str(new_id()), "kind": "orders", "from": "2026-01-01", "to": "2026-01-02"}
     world.worker.behaviours["*"] = replies(json.dumps(report).encode())

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -13,7 +14,7 @@ from services.gateway.departure import ClientGone, Departure
 from services.gateway.gathering import Gathering
 from shared.ids import new_id
 from tests.support.backends import RabbitBackend
-from tests.support.gateway.stub import Exchange, answer_panel
+from tests.support.gateway.stub import answer_late
 from tests.support.gateway.world import Start, World
 from tests.support.served import listening
 from tests.support.waiting import eventually
@@ -88,9 +89,10 @@ async def test_dashboards_from_memory(start: Start, rabbitmq: RabbitBackend) -> 
 
 async def leave(port: int, request: bytes) -> None:
     """While the answer is waited for."""
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
-    await asyncio.sleep(0.1)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(reader.read(1), 0.1)
     writer.transport.abort()
 
 
@@ -112,8 +114,3 @@ async def test_dashboards_that_are_waited_for(start: Start, call: Callable[[int,
             await eventually(lambda: not any(service.active for service in (world.users, world.orders, world.worker)))
             gc.collect()
     assert [each for each in gc.garbage if isinstance(each, OF_A_REQUEST)] == []
-
-
-async def answer_late(exchange: Exchange) -> None:
-    await asyncio.sleep(0.2)
-    await answer_panel(exchange)

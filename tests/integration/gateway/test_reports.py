@@ -103,7 +103,7 @@ async def test_when_the_client_leaves_so_does_the_gateway(reporting: World) -> N
         while True:
             await exchange.raw(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
 
-    reporting.orders.behaviours |= {"*": without_end, "/livez": replies(b"{}")}
+    reporting.orders.behaviours |= {"/internal/reports/orders": without_end, "/livez": replies(b"{}")}
     async with listening(reporting.app) as port, client() as http:
         async with http.stream("GET", f"http://127.0.0.1:{port}{DOWNLOAD}", headers=reporting.bearer()) as answer:
             await anext(answer.aiter_raw())

@@ -60,6 +60,11 @@ async def answer_panel(exchange: Exchange) -> None:
     await exchange.reply(json.dumps({"items": dict.fromkeys(ids, PANEL_DATA[panel]), "missing": []}).encode())
 
 
+async def answer_late(exchange: Exchange) -> None:
+    await asyncio.sleep(0.2)
+    await answer_panel(exchange)
+
+
 async def hang(exchange: Exchange) -> None:
     await exchange.reader.read()
 
