@@ -11,7 +11,7 @@ from shared.imports import BATCH_PATH
 from tests.openapi.explore import explore
 from tests.openapi.system import NAMES, PATIENCE_S, Name, System
 
-FEW, MANY = 4, int(os.environ.get("FUZZ_EXAMPLES", "300"))
+FEW, MANY = 3, int(os.environ.get("FUZZ_EXAMPLES", "300"))
 """Examples of good input for each operation, and as many of bad input."""
 
 

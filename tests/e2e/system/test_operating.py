@@ -136,8 +136,8 @@ def test_without_credentials_or_gateway(stack: Stack) -> None:
         (("--url", stack.url), "say who you are"),
         (("--url", stack.url, "--email", "x@example.com", "--password", "wrong-password"), "(401)"),
         (("--url", stack.url, "--token", "x"), "(401)"),
-        (("--url", "http://127.0.0.1:9", "--token", "x"), "does not answer"),
-        (("--url", "nonsense", "--token", "x"), "does not answer"),
+        (("--url", "http://127.0.0.1:9", "--token", "x"), "nothing answers"),
+        (("--url", "nonsense", "--token", "x"), "nothing answers"),
     ):
         said = dashboard("jobs", *arguments, "list")
         assert said.code == 1

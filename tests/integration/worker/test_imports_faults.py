@@ -220,7 +220,7 @@ async def test_a_full_disk(importing: Settings, small_disk: list[str], orders: O
     async with worker_process(importing, tmp_path / "worker.log", small_disk) as worker, gateway(worker.port) as http:
         await worker.until_ready()
         owner = Owner(http)
-        for _ in range(3):
+        for _ in range(2):
             answer = await owner.upload(csv_of() + b"\n" * 10_000_000)
             assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
         assert (await owner.imported(many(10)))["rows_done"] == 10

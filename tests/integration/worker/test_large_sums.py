@@ -42,7 +42,7 @@ async def test_a_sum_beyond_a_bigint(world: World) -> None:
     panel = (await world.panel("analytics", user_id))[str(user_id)]
     assert panel["average_order"] == {"EUR": LARGE}
     assert await revenue_of(world, other) == (300, 300)
-    period = {"from": f"{at:%Y-%m-%d}", "to": f"{at + timedelta(days=1):%Y-%m-%d}"}
+    period = {"from": f"{at:%Y-%m-%d}", "to": f"{at + timedelta(days=1):%Y-%m-%d}", "form": "data"}
     report = await world.http.get("/internal/reports/analytics", params=period, headers=as_user(user_id))
     assert [row["revenue"] for row in csv.DictReader(io.StringIO(report.text))] == [str(total)]
     export = (await world.http.get(PATH, headers=as_user(user_id))).json()

@@ -49,7 +49,9 @@ const BY_CODE = {
   too_many_logins: "Too many people are signing in right now.",
   too_many_streams: "This page is open in too many tabs. Close some of them.",
   too_many_downloads: "Your other downloads are still under way. Wait until one has ended.",
+  too_many_uploads: "Your other files are still on their way. Wait until one has arrived.",
   too_many_pictures: "Your last picture is still being worked on.",
+  uploads_busy: `Too many files are on their way. ${AGAIN}`,
   downloads_busy: `Too many downloads are under way. ${AGAIN}`,
   exports_busy: `Too many downloads are under way. ${AGAIN}`,
 
@@ -60,6 +62,7 @@ const BY_CODE = {
   audit_unavailable: "What operators do is recorded, and that is not possible right now. Nothing has been changed.",
   no_panel_available: `Nothing can be shown right now. ${AGAIN}`,
   overloaded: `Too many people are using this right now. ${AGAIN}`,
+  method_not_allowed: "This is not possible here. Reload the page.",
   outcome_unknown: "The server did not answer in time. It may have been done: look before you try again.",
   internal: "Something went wrong on our side.",
   unreachable: "The server cannot be reached. Check your connection, then try again.",
