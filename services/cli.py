@@ -1,11 +1,13 @@
 """The `dashboard` command. What a command needs is imported when it runs, so that --help is quick."""
 
+import gc
 import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -29,6 +31,15 @@ NOTHING_RUNS = "nothing has run in {}: start it with `dashboard up`"
 
 DataDirOption = Annotated[Path, typer.Option(help="Where the servers keep their data.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _load(module: str) -> ModuleType:
+    """Without the garbage collector, which would look at all that an import makes, and find nothing."""
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        gc.enable()
 
 
 def _print_version(wanted: bool) -> None:
@@ -72,7 +83,7 @@ def serve(name: Annotated[str, typer.Argument(help=", ".join(NAMES))]) -> None:
     """Run one service in the foreground."""
     _check(name, NAMES)
     with _named_settings():
-        importlib.import_module(f"services.{name}.main").run()
+        _load(f"services.{name}.main").run()
 
 
 @app.command()
@@ -92,12 +103,12 @@ def migrate(
 
 
 def _migrate(name: str, url: str) -> None:
-    if importlib.import_module("shared.migrated").is_missing(name, url):
-        importlib.import_module("shared.migrations").migrate(name, url)
+    if _load("shared.migrated").is_missing(name, url):
+        _load("shared.migrations").migrate(name, url)
 
 
 def _wait_for_schema(name: str, url: str, patience_s: float) -> None:
-    migrated = importlib.import_module("shared.migrated")
+    migrated = _load("shared.migrated")
     try:
         migrated.wait_until_migrated(name, url, patience_s)
     except migrated.NotMigrated as missing:
@@ -108,7 +119,7 @@ def _wait_for_schema(name: str, url: str, patience_s: float) -> None:
 def seed() -> None:
     """Make the demo accounts and their orders, where they are not there yet."""
     with _named_settings():
-        importlib.import_module("services.seed").run()
+        _load("services.seed").run()
 
 
 @app.command()
@@ -188,7 +199,7 @@ def _check(name: str, known: tuple[str, ...]) -> None:
 
 
 def _setting(name: str) -> str:
-    value = importlib.import_module("shared.secret_files").environment(name)
+    value = _load("shared.secret_files").environment(name)
     if not value:
         _fail(f"{name} is not set; `dashboard up` brings its own databases to the newest schema")
     return value or ""

@@ -15,7 +15,7 @@ from tests.rolling.run import PATIENT, roll
 from tests.rolling.run import Conditions as Rolling
 
 ROLLING = Rolling(who=(("orders", 0), ("gateway", 1)), rest_s=600, empty_share=0.5)
-FAULTS = Faults(seed=2355, seconds=12, in_burst=5, rest_s=600)
+FAULTS = Faults(seed=2355, seconds=8, in_burst=5, rest_s=600)
 """A seed that begins with kills of every service and crashes of Postgres, RabbitMQ and Redis."""
 
 

@@ -137,7 +137,7 @@ def test_without_credentials_or_gateway(stack: Stack) -> None:
         (("--url", stack.url, "--email", "x@example.com", "--password", "wrong-password"), "(401)"),
         (("--url", stack.url, "--token", "x"), "(401)"),
         (("--url", "http://127.0.0.1:9", "--token", "x"), "nothing answers"),
-        (("--url", "nonsense", "--token", "x"), "nothing answers"),
+        (("--url", "nonsense", "--token", "x"), "does not answer"),
     ):
         said = dashboard("jobs", *arguments, "list")
         assert said.code == 1
