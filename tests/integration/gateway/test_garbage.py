@@ -59,24 +59,24 @@ def request_of(world: World) -> bytes:
     return f"GET /v1/dashboard HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode()
 
 
-async def garbage_of(world: World, per_connection: int) -> list[object]:
+async def garbage_of(world: World, count: int, per_connection: int) -> list[object]:
     """The gateway's objects in cycles after so many dashboards. The event loop and the stubs make some of their own."""
     request = request_of(world)
     async with listening(world.app) as port:
         await read_many(port, request, 20)  # what is made once
         gc.collect()
         gc.set_debug(gc.DEBUG_SAVEALL)
-        for _ in range(MANY // per_connection):
+        for _ in range(count // per_connection):
             await read_many(port, request, per_connection)
         gc.collect()
         return [each for each in gc.garbage if type(each).__module__.startswith(OURS)]
 
 
 @pytest.mark.usefixtures("collector")
-@pytest.mark.parametrize("per_connection", [MANY, 1])
-async def test_dashboards_that_are_read(world: World, per_connection: int) -> None:
+@pytest.mark.parametrize(("count", "per_connection"), [(MANY, MANY), (200, 1)])
+async def test_dashboards_that_are_read(world: World, count: int, per_connection: int) -> None:
     """Each asks every service, on one connection or on one of its own."""
-    assert await garbage_of(world, per_connection) == []
+    assert await garbage_of(world, count, per_connection) == []
 
 
 @pytest.mark.usefixtures("collector")
@@ -84,7 +84,7 @@ async def test_dashboards_from_memory(start: Start, rabbitmq: RabbitBackend) -> 
     """No service is asked."""
     async with start(rabbitmq_url=rabbitmq.url) as world:
         await eventually(lambda: world.gateway.cache.trusted)
-        assert await garbage_of(world, MANY) == []
+        assert await garbage_of(world, MANY, MANY) == []
 
 
 async def leave(port: int, request: bytes) -> None:

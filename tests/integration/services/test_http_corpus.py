@@ -12,4 +12,4 @@ from tests.support.services.every import each
 async def test_every_request_has_one_answer(app: FastAPI) -> None:
     """In order, and the connection ends where it must."""
     async with listening(app) as port:
-        assert await wrong(port, [*singles(), *pipelines()[::29]]) == []
+        assert await wrong(port, [*singles(), *pipelines()[::61]]) == []
