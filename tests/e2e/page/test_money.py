@@ -1,6 +1,8 @@
 """Amounts on the page, in every currency."""
 
 import asyncio
+import csv
+import io
 import json
 import re
 
@@ -10,7 +12,7 @@ from playwright.async_api import Browser, expect
 from shared.money import MINOR_DIGITS, format_money
 from tests.support.stack.browser import needs_browser, visiting
 from tests.support.stack.running import PATIENCE_S, Person, Stack
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, wait_until
 
 pytestmark = [pytest.mark.e2e, needs_browser]
 
@@ -27,6 +29,31 @@ FORMATTED = """async ([text, mostTyped]) => {
 def number(text: str) -> str:
     """Without currency and separators."""
     return re.sub(r"[^0-9.]", "", text)
+
+
+def reported(person: Person, unit_price: int) -> dict[str, str]:
+    """The totals that a report has of an order in each currency, by currency."""
+    header = "reference,currency,sku,name,quantity,unit_price,ordered_at\n"
+    lines = (f"{code},{code},tea,Tea,1,{unit_price},2026-01-01T12:00:00Z\n" for code in MINOR_DIGITS)
+    answer = person.http.post("/v1/imports", files={"file": ("orders.csv", header + "".join(lines))})
+    imported = answer.raise_for_status().headers["Location"]
+    wait_until(lambda: person.http.get(imported).json()["state"] == "completed", PATIENCE_S)
+    period = {"kind": "orders", "from": "2026-01-01", "to": "2026-01-01"}
+    report = person.http.post("/v1/reports", json=period).raise_for_status().headers["Location"]
+    text = person.http.get(f"{report}/download").raise_for_status().content.decode("utf-8-sig")
+    return {row["currency"]: row["total"] for row in csv.DictReader(io.StringIO(text))}
+
+
+async def test_an_amount_is_the_same_in_a_report(browser: Browser, stack: Stack, person: Person) -> None:
+    """In each currency, the page writes the digits that a report writes."""
+    totals = await asyncio.to_thread(reported, person, 123456)
+    assert totals.keys() == MINOR_DIGITS.keys()
+    text = json.dumps([(123456, currency, total) for currency, total in totals.items()])
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.opens()
+        shown = await page.evaluate(FORMATTED, [text, MOST_TYPED])
+    assert [number(amount) for amount, _ in shown] == list(totals.values())
+    assert all(is_read_back for _, is_read_back in shown)
 
 
 async def test_an_amount_is_the_same_on_the_page_and_in_a_mail(browser: Browser, stack: Stack, person: Person) -> None:
