@@ -14,18 +14,25 @@ from tests.tutorials.blocks import apply, blocks, commands
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = sorted((ROOT / "docs/tutorials").glob("add-*.md"))
-COPIED = ("services", "shared", "tests", "deploy", "docs")
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "node_modules")
+RECOMMENDED = (
+    ".venv/bin/python -m tests.docs",
+    ".venv/bin/ruff check .",
+    ".venv/bin/ruff format --check .",
+    ".venv/bin/lint-imports",
+    ".venv/bin/mypy",
+    ".venv/bin/pytest -q -n 2 tests/unit tests/docs",
+)
+"""What `make docs lint types` runs, and those tests of `make test` that need no server."""
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy that shares the environment with this one."""
-    for name in COPIED:
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
-    for path in (ROOT / "pyproject.toml", ROOT / ".env.example"):
-        shutil.copy(path, tmp_path)
-    (tmp_path / ".venv").symlink_to(sys.prefix)
-    return tmp_path
+    copy = tmp_path / "dashboard"
+    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+    (copy / ".venv").symlink_to(sys.prefix)
+    return copy
 
 
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=[path.stem for path in TUTORIALS])
@@ -36,6 +43,15 @@ def test_a_tutorial_works_as_it_stands(tutorial: Path, project: Path, backends: 
     typed = commands(page)
     assert typed
     for command in typed:
+        run(command, project, backends.kind)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("tutorial", TUTORIALS, ids=[path.stem for path in TUTORIALS])
+def test_what_a_tutorial_recommends_succeeds(tutorial: Path, project: Path, backends: Backends) -> None:
+    """Documentation, style, types and tests of the changed project."""
+    apply(tutorial.read_text(), project)
+    for command in RECOMMENDED:
         run(command, project, backends.kind)
 
 
