@@ -27,7 +27,7 @@ test: ## Run every test but the full and long ones, against real servers (TEST_B
 	$(INSTALL) python servers browser prometheus
 	$(PYTEST) -m "not long and not full and not docker" $(ARGS)
 
-full: ## Run the full form of what `make test` runs in short: chaos, rolling, every benchmark with its peers
+full: ## Run the full form of what `make test` runs in short: chaos, rolling, benchmarks, clocks, tutorials
 	$(INSTALL) python servers browser bench
 	.venv/bin/pytest -m "full and not long and not docker" $(ARGS)
 
