@@ -29,7 +29,8 @@ class _Job:
 
 class FairQueue:
     """A job's share is the number of jobs of its account and of its address before it. The job with the smallest share
-    runs next; when the queue is full, the job with the largest share is refused."""
+    runs next, and of equals the one that was served longest ago. When the queue is full, the job with the largest share
+    is refused."""
 
     def __init__(self, pool: ThreadPoolExecutor, threads: int, max_pending: int) -> None:
         self._pool = pool
@@ -37,6 +38,9 @@ class FairQueue:
         self._max_pending = max_pending
         self._running: list[_Job] = []
         self._waiting: list[_Job] = []
+        self._turn = 0
+        self._served: dict[str, int] = {}
+        """The last turn of an account or address, until the queue is empty."""
 
     def __len__(self) -> int:
         return len(self._running) + len(self._waiting)
@@ -68,12 +72,19 @@ class FairQueue:
 
     def _start(self) -> None:
         while self._waiting and len(self._running) < self._threads:
-            job, _ = min(self._shares(), key=lambda each: each[1])
+            job, _ = min(self._shares(), key=lambda each: (each[1], self._last_turn(each[0].asker)))
             self._waiting.remove(job)
+            self._turn += 1
+            self._served |= dict.fromkeys(job.asker, self._turn)
             self._running.append(job)
             asyncio.get_running_loop().run_in_executor(self._pool, job.work).add_done_callback(
                 partial(self._finished, job)
             )
+        if not len(self):
+            self._served.clear()
+
+    def _last_turn(self, asker: Asker) -> int:
+        return max(self._served.get(each, 0) for each in asker)
 
     def _finished(self, job: _Job, ended: asyncio.Future[Any]) -> None:
         self._running.remove(job)
