@@ -26,16 +26,15 @@ def format_money(minor: int, currency: str) -> str:
 
 def decimal_sql(minor: str, currency: str) -> str:
     """SQL for an amount as text with its decimals and no separators: `1234.56`. The arguments are SQL."""
-    by_digits = {
-        digits: [code for code, its in MINOR_DIGITS.items() if its == digits] for digits in MINOR_DIGITS.values()
-    }
-    codes = {digits: ", ".join(f"'{code}'" for code in codes) for digits, codes in by_digits.items()}
     cases = " ".join(
-        f"WHEN {currency} IN ({codes[digits]}) THEN {_scaled(minor, digits)}"
-        for digits in sorted(codes)
-        if digits != OTHER_DIGITS
+        f"WHEN {currency} IN ({_codes(digits)}) THEN {_scaled(minor, digits)}"
+        for digits in sorted({*MINOR_DIGITS.values()} - {OTHER_DIGITS})
     )
     return f"(CASE {cases} ELSE {_scaled(minor, OTHER_DIGITS)} END)::text"
+
+
+def _codes(digits: int) -> str:
+    return ", ".join(f"'{code}'" for code, its in MINOR_DIGITS.items() if its == digits)
 
 
 def _scaled(minor: str, digits: int) -> str:

@@ -23,7 +23,7 @@ LOOK_AGAIN_S = 0.05
 
 
 class Place:
-    """One transfer's. Its block is left by `TimeoutError` when another account gets the place."""
+    """One transfer's. Its block is left when another account gets the place."""
 
     def __init__(self, user_id: UUID) -> None:
         self.user_id = user_id
@@ -77,7 +77,8 @@ class Place:
 
 
 class Places:
-    """Of one process. Who has `per_user` already is answered `own_full`, who gets none `all_full`."""
+    """Of one process. Who has `per_user` already is answered `own_full`, who gets none `all_full`, and who loses one to
+    another account `lost`."""
 
     def __init__(
         self,
@@ -86,6 +87,7 @@ class Places:
         own_full: Callable[[], Exception],
         all_full: Callable[[], Exception],
         *,
+        lost: Callable[[], Exception] = TimeoutError,
         slow_s: float = SLOW_S,
         patience_s: float = PATIENCE_S,
     ) -> None:
@@ -93,6 +95,7 @@ class Places:
         self._per_user = per_user
         self._own_full = own_full
         self._all_full = all_full
+        self._lost = lost
         self._slow_s = slow_s
         self._patience_s = patience_s
         self._held: list[Place] = []
@@ -105,7 +108,7 @@ class Places:
 
     @asynccontextmanager
     async def place(self, user_id: UUID) -> AsyncIterator[Place]:
-        """Raises `own_full`, `all_full`."""
+        """Raises `own_full`, `all_full`, `lost`."""
         if self._wanted[user_id] >= self._per_user:
             raise self._own_full()
         self._wanted[user_id] += 1
@@ -114,6 +117,10 @@ class Places:
             try:
                 async with place.end:
                     yield place
+            except TimeoutError as error:
+                if not place.is_lost:
+                    raise
+                raise self._lost() from error
             finally:
                 self._give_back(place)
         finally:

@@ -50,7 +50,6 @@ CSV: dict[int | str, dict[str, Any]] = {
 Day = Annotated[date, Field(ge=date(1970, 1, 1), le=date(2999, 12, 31))]
 From = Annotated[Day, Query(alias="from")]
 To = Annotated[Day, Query(alias="to")]
-FormQuery = Annotated[Form, Query(alias="form")]
 
 
 def _midnight(day: date) -> datetime:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, LiteralString, NamedTuple, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
@@ -48,16 +48,14 @@ def _unified(told: object) -> object:
     return " ".join(unicodedata.normalize("NFC", told).translate(_INVISIBLE).split())
 
 
-def _whole(told: object) -> str:
+def _whole(told: object, kind: LiteralString = "whole number") -> str:
     if not isinstance(told, str) or not _WHOLE.fullmatch(told):
-        raise PydanticCustomError("whole_number", "must be a whole number")
+        raise PydanticCustomError("whole_number", f"must be a {kind}")
     return told
 
 
 def _minor_units(told: object) -> str:
-    if not isinstance(told, str) or not _WHOLE.fullmatch(told):
-        raise PydanticCustomError("minor_units", "must be a whole number of minor units, such as 1250 for 12.50 EUR")
-    return told
+    return _whole(told, "whole number of minor units, such as 1250 for 12.50 EUR")
 
 
 def _moment(told: object) -> str:

@@ -6,7 +6,7 @@ from shared.csv_cells import formula_safe_sql
 from shared.csv_export import CsvResponse, Export, ExporterDep
 from shared.identity import CallerDep
 from shared.money import decimal_sql
-from shared.reports import CSV, Form, FormQuery, From, Period, To
+from shared.reports import CSV, Form, From, Period, To
 
 TIME = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
 
@@ -34,7 +34,7 @@ router = APIRouter(prefix="/internal/reports", tags=["reports"])
 @router.head("/orders", include_in_schema=False)
 @router.get("/orders", response_class=Response, responses=CSV)
 async def orders_report(
-    request: Request, caller: CallerDep, exporter: ExporterDep, first: From, last: To, form: FormQuery = "spreadsheet"
+    request: Request, caller: CallerDep, exporter: ExporterDep, first: From, last: To, form: Form = "spreadsheet"
 ) -> CsvResponse:
     """The caller's own orders that were placed on these days in UTC, both included, the oldest first."""
     period = Period(first, last)

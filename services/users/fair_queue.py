@@ -19,6 +19,11 @@ class Asker(NamedTuple):
     account: str
     address: str
 
+    @property
+    def keys(self) -> tuple[tuple[str, str], ...]:
+        """What its jobs are counted by. An account may be called like an address."""
+        return ("account", self.account), ("address", self.address)
+
 
 @dataclass(eq=False)
 class _Job:
@@ -39,8 +44,8 @@ class FairQueue:
         self._running: list[_Job] = []
         self._waiting: list[_Job] = []
         self._turn = 0
-        self._served: dict[str, int] = {}
-        """The last turn of an account or address, until the queue is empty."""
+        self._served: dict[tuple[str, str], int] = {}
+        """The last turn of an account or address, while it has a job here."""
 
     def __len__(self) -> int:
         return len(self._running) + len(self._waiting)
@@ -65,7 +70,7 @@ class FairQueue:
     def _shares(self) -> Iterator[tuple[_Job, int]]:
         before: Counter[tuple[str, str]] = Counter()
         for number, job in enumerate((*self._running, *self._waiting)):
-            keys = ("account", job.asker.account), ("address", job.asker.address)
+            keys = job.asker.keys
             if number >= len(self._running):
                 yield job, sum(before[key] for key in keys)
             before.update(keys)
@@ -75,20 +80,20 @@ class FairQueue:
             job, _ = min(self._shares(), key=lambda each: (each[1], self._last_turn(each[0].asker)))
             self._waiting.remove(job)
             self._turn += 1
-            self._served |= dict.fromkeys(job.asker, self._turn)
+            self._served |= dict.fromkeys(job.asker.keys, self._turn)
             self._running.append(job)
             asyncio.get_running_loop().run_in_executor(self._pool, job.work).add_done_callback(
                 partial(self._finished, job)
             )
-        if not len(self):
-            self._served.clear()
 
     def _last_turn(self, asker: Asker) -> int:
-        return max(self._served.get(each, 0) for each in asker)
+        return max(self._served.get(key, 0) for key in asker.keys)
 
     def _finished(self, job: _Job, ended: asyncio.Future[Any]) -> None:
         self._running.remove(job)
         self._start()
+        here = {key for each in (*self._running, *self._waiting) for key in each.asker.keys}
+        self._served = {key: turn for key, turn in self._served.items() if key in here}
         if ended.cancelled():
             job.done.cancel()
         elif error := ended.exception():

@@ -38,7 +38,7 @@ class Pictures:
     def __init__(self, settings: Settings) -> None:
         most = settings.picture_processes + settings.picture_queue
         self._working = asyncio.Semaphore(settings.picture_processes)
-        self._places = Places(most, 1, own_full=TooManyPictures, all_full=TooManyPictures, patience_s=0)
+        self._places = Places(most, 1, TooManyPictures, TooManyPictures, lost=TooManyPictures, patience_s=0)
         POOLS.watch("pictures", lambda: self._places.taken, lambda: most)
 
     @asynccontextmanager
@@ -52,11 +52,6 @@ class Pictures:
         except TooManyPictures:
             REFUSED.labels("busy").inc()
             raise
-        except TimeoutError as error:
-            if not place.is_lost:
-                raise
-            REFUSED.labels("busy").inc()
-            raise TooManyPictures from error
 
     async def thumbnails(self, content: bytes) -> Mapping[int, bytes]:
         """By size, as WebP. Raises `UnusablePicture`, and `TooManyPictures` when its turn does not come in time."""

@@ -11,7 +11,7 @@ from shared.csv_export import CsvResponse, Export, ExporterDep
 from shared.identity import CallerDep
 from shared.pagination import Cursor, Limit, Page
 from shared.producer import DatabaseDep
-from shared.reports import CSV, FormQuery, From, Period, To
+from shared.reports import CSV, Form, From, Period, To
 
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
 internal = APIRouter(prefix="/internal/reports", tags=["reports"])
@@ -43,7 +43,7 @@ async def read_report(report_id: UUID, caller: CallerDep, db: DatabaseDep) -> Re
 @internal.head("/analytics", include_in_schema=False)
 @internal.get("/analytics", response_class=Response, responses=CSV)
 async def analytics_report(
-    request: Request, caller: CallerDep, exporter: ExporterDep, first: From, last: To, form: FormQuery = "spreadsheet"
+    request: Request, caller: CallerDep, exporter: ExporterDep, first: From, last: To, form: Form = "spreadsheet"
 ) -> CsvResponse:
     """The caller's own orders by UTC day and currency, both days included; days without orders have no row."""
     name = Period(first, last).filename("analytics")

@@ -1,7 +1,7 @@
 """Receiving a file: it goes to the storage as it comes in."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from typing import ClassVar
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from shared.db import Database
 from shared.errors import DashboardError, Unavailable
 from shared.ids import new_id
 from shared.logs import get_logger
-from shared.places import Place, Places
+from shared.places import Places
 from shared.pools import POOLS
 
 log = get_logger(__name__)
@@ -30,6 +30,7 @@ FORM_BYTES = 64 * 1024
 MOST_AT_ONCE = 16
 """Uploads of one process. Each holds up to three parts of the storage, 15 MiB."""
 PER_USER = 4
+SLOW = "the file came slowly, and another user needed the place"
 
 
 class TooManyUploads(DashboardError):
@@ -50,7 +51,9 @@ class Uploads:
         self._storage = storage
         self._max_bytes = max_bytes
         self._most = most_per_user
-        self._places = Places(MOST_AT_ONCE, PER_USER, own_full=TooManyUploads, all_full=UploadsBusy)
+        self._places = Places(
+            MOST_AT_ONCE, PER_USER, own_full=TooManyUploads, all_full=UploadsBusy, lost=partial(UploadsBusy, SLOW)
+        )
         POOLS.watch("import_uploads", lambda: self._places.taken, lambda: MOST_AT_ONCE)
 
     async def receive(self, user_id: UUID, request: Request) -> Import:
@@ -59,18 +62,8 @@ class Uploads:
         Raises `TooManyUploads`, `UploadsBusy`, `TooManyImports`, `InvalidInput`, `StorageUnavailable`, 413, or
         `ImportNotFound` when the user was deleted meanwhile.
         """
-        async with self._place(user_id) as place:
+        async with self._places.place(user_id) as place:
             return await self._receive(user_id, Request(request.scope, place.heard(request.receive)))
-
-    @asynccontextmanager
-    async def _place(self, user_id: UUID) -> AsyncIterator[Place]:
-        try:
-            async with self._places.place(user_id) as place:
-                yield place
-        except TimeoutError as error:
-            if not place.is_lost:
-                raise
-            raise UploadsBusy("the file came slowly, and another user needed the place") from error
 
     async def _receive(self, user_id: UUID, request: Request) -> Import:
         import_id = new_id()
