@@ -94,8 +94,13 @@ class GuardedProtocol(Http1Protocol):
         if gate is not None and not shut and not self.pipeline:  # what is in the pipeline may never be begun
             gate.let_in()
             self.scope[LET_IN] = True  # type: ignore[literal-required]
-        if isinstance(self.server_state, Ending) and self.server_state.has_begun:
+        if self.ends:
             self.cycle.keep_alive = False
+
+    @property
+    def ends(self) -> bool:
+        """Whether the server is about to end: the next answer is the last of its connection."""
+        return isinstance(self.server_state, Ending) and self.server_state.has_begun
 
     def on_message_complete(self) -> None:
         if self._offered:
@@ -119,15 +124,17 @@ class GuardedProtocol(Http1Protocol):
 
     def _turn_away(self, answer: bytes) -> None:
         self._turned_away = True
-        self._unset_keepalive_if_required()  # of one that came in the same piece
         self.transport.write(answer)
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self.idle_since = self.loop.time()
 
     def check(self, now: float, interval_s: float) -> None:
-        """End the connection if its client takes too long. `interval_s`: since the last time."""
-        if self._since is None or not self._listens or self.transport.is_closing():
+        """End the connection if its client takes or is idle for too long. `interval_s`: since the last time."""
+        if not self._listens or self.transport.is_closing():
             return
-        if self._waits_for_us():
+        if self._since is None:
+            if now - self.idle_since > self.timeout_keep_alive and not self._is_answering():
+                self.transport.close()
+        elif self._waits_for_us():
             self._since += interval_s
         elif now - self._since > self._allowed_s():
             if self._awaits_head and not self._head_bytes:

@@ -10,11 +10,11 @@
 import asyncio
 import re
 import urllib.parse
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import httptools
+from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from shared.closing import ClosingProtocol
@@ -49,7 +49,6 @@ class Http1Protocol(ClosingProtocol):
         if not self._listens:
             self._ignore(data)
             return
-        self._unset_keepalive_if_required()
         headers = None if self._awaits_head else self.headers
         accounted = self._body_bytes + CHUNK_BYTES * self._chunks
         try:
@@ -83,7 +82,8 @@ class Http1Protocol(ClosingProtocol):
         self.parser.feed_data(first + fields + b"\r\n")
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        """As uvicorn's, without a scope: not every request needs one."""
+        self.url, self.headers, self.expect_100_continue = b"", [], False
         self._has_body, self._body_size, self._coding = False, 0, b""
         self._hosts: list[bytes] = []
 
@@ -143,15 +143,8 @@ class Http1Protocol(ClosingProtocol):
 
     def come_in(self) -> None:
         """Begin the request, now or after those before it."""
-        version, url = self.parser.get_http_version(), httptools.parse_url(self.url)
-        raw_path = url.path or b"/"  # an absolute URI may have none
-        path = raw_path.decode("ascii")
-        root_path = self.root_path
-        self.scope["http_version"] = version
-        self.scope["method"] = self.parser.get_method().decode("ascii")
-        self.scope["path"] = root_path + (urllib.parse.unquote(path) if "%" in path else path)
-        self.scope["raw_path"] = root_path.encode("ascii") + raw_path
-        self.scope["query_string"] = url.query or b""
+        version = self.parser.get_http_version()
+        self.scope = self.make_scope(self.parser.get_method(), self.url, self.headers, version)
         earlier, self.cycle = self.cycle, self._exchange(version)
         if earlier is None or earlier.response_complete:
             self._start_asgi_task(self.cycle, self.app)
@@ -159,24 +152,57 @@ class Http1Protocol(ClosingProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
+    def make_scope(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]], version: str) -> HTTPScope:
+        """The ASGI scope of a request on this connection."""
+        url = httptools.parse_url(target)
+        raw_path = url.path or b"/"  # an absolute URI may have none
+        path = raw_path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "method": method.decode("ascii"),
+            "root_path": self.root_path,
+            "path": self.root_path + (urllib.parse.unquote(path) if "%" in path else path),
+            "raw_path": self.root_path.encode("ascii") + raw_path,
+            "query_string": url.query or b"",
+            "headers": headers,
+            "state": self.app_state.copy(),
+        }
+
     def _exchange(self, version: str) -> RequestResponseCycle:
-        kind: Callable[..., RequestResponseCycle] = BodyExchange if self._has_body else RequestResponseCycle
-        exchange = (ClosingExchange if version == "1.0" else kind)(
-            scope=self.scope,
-            transport=self._line,
+        kind: type[RequestResponseCycle] = BodyExchange if self._has_body else RequestResponseCycle
+        exchange = self.make_cycle(
+            ClosingExchange if version == "1.0" else kind,
+            self.scope,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            expect_100_continue=self.expect_100_continue,
+        )
+        if isinstance(exchange, BodyExchange):
+            exchange.is_small = self._body_size <= SMALL_BODY_BYTES and not self.expect_100_continue
+        return exchange
+
+    def make_cycle(
+        self, kind: type[RequestResponseCycle], scope: HTTPScope, *, keep_alive: bool, expect_100_continue: bool = False
+    ) -> RequestResponseCycle:
+        """What the application answers a request by."""
+        transport: Any = self._line
+        return kind(
+            scope=scope,
+            transport=transport,
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
             access_log=self.access_log,
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            expect_100_continue=expect_100_continue,
+            keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
-        if isinstance(exchange, BodyExchange):
-            exchange.is_small = self._body_size <= SMALL_BODY_BYTES and not self.expect_100_continue
-        return exchange
 
     def on_chunk_header(self) -> None:
         self._chunks += 1

@@ -91,10 +91,21 @@ def log_request(method: str, route: str, status: int, ms: float) -> None:
     if _requests is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         write = _log.warning if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.info
         write("request", method=method, route=route, status=status, ms=ms)
-    elif _level.isEnabledFor(logging.INFO):
+    else:
         trace = telemetry.current_trace.get()
         request_id = telemetry.current_request_id.get() or ""
-        _requests.add(method, route, status, ms, request_id, trace.trace_id if trace else "")
+        log_answered(method, route, status, ms, request_id, trace.trace_id if trace else "")
+
+
+def log_answered(method: str, route: str, status: int, ms: float, request_id: str, trace_id: str) -> None:
+    """The same for a request that went well, and whose ids stand in no context."""
+    if not _level.isEnabledFor(logging.INFO):
+        return
+    if _requests is not None:
+        _requests.add(method, route, status, ms, request_id, trace_id)
+    else:
+        told = {"method": method, "route": route, "status": status, "ms": round(ms, 1)}
+        _log.info("request", **told, request_id=request_id, trace_id=trace_id)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -8,28 +8,15 @@ killed loses as much; one that ends writes them.
 import asyncio
 import atexit
 import sys
-from datetime import UTC, datetime
+import time
 
 import msgspec
 
+from shared.clock import Stamps
+
 EVERY_S = 0.1
 MOST_LINES = 1000
-
-
-class Line(msgspec.Struct):
-    """In the order in which the ordinary lines have it."""
-
-    service: str
-    request_id: str
-    trace_id: str
-    method: str
-    route: str
-    status: int
-    ms: float
-    event: str
-    level: str
-    logger: str
-    timestamp: datetime
+"""Writing so many takes less than a millisecond."""
 
 
 class RequestLog:
@@ -38,17 +25,16 @@ class RequestLog:
     def __init__(self, service: str, logger: str) -> None:
         self._service = service
         self._logger = logger
-        self._encode = msgspec.json.Encoder().encode_lines
-        self._lines: list[Line] = []
+        self._stamps = Stamps()
+        self._forms: dict[tuple[str, str], bytes] = {}
+        self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         atexit.register(self.write)
 
     def add(self, method: str, route: str, status: int, ms: float, request_id: str, trace_id: str) -> None:
-        now = datetime.now(UTC)
-        line = Line(
-            self._service, request_id, trace_id, method, route, status, ms, "request", "info", self._logger, now
-        )
-        self._lines.append(line)
+        """`route` is a template; the ids are plain ASCII."""
+        form = self._forms.get((method, route)) or self._form(method, route)
+        self._lines.append(form % (request_id.encode(), trace_id.encode(), status, ms, self._stamps.of(time.time())))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(EVERY_S, self.write)
         if len(self._lines) >= MOST_LINES:
@@ -61,5 +47,14 @@ class RequestLog:
             self._timer = None
         if self._lines:
             lines, self._lines = self._lines, []
-            sys.stdout.write(self._encode(lines).decode())
+            sys.stdout.write(b"".join(lines).decode())
             sys.stdout.flush()
+
+    def _form(self, method: str, route: str) -> bytes:
+        """A line in the order of the ordinary ones, to be filled."""
+        head = {"service": self._service, "request_id": "\0", "trace_id": "\0", "method": method, "route": route}
+        tail = {"event": "request", "level": "info", "logger": self._logger}
+        text = msgspec.json.encode(head)[:-1] + b',"status":\0,"ms":\0,' + msgspec.json.encode(tail)[1:-1]
+        text = text.replace(b"%", b"%%").replace(b"\\u0000", b"%s").replace(b"\0", b"%d", 1).replace(b"\0", b"%.1f", 1)
+        form = self._forms[method, route] = text + b',"timestamp":"%s"}\n'
+        return form

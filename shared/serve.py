@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from shared import logs, telemetry, tracing
 from shared.background import Background
 from shared.connection import Ending, GuardedProtocol, sweep
+from shared.server.fast_path import FastPathProtocol
 from shared.settings import ServiceSettings
 
 KEEP_ALIVE_S = 75
@@ -141,7 +142,7 @@ def _server(app: ASGIApp, settings: ServiceSettings, port: int, lifespan: str) -
             host=settings.host,
             port=port,
             lifespan=lifespan,  # type: ignore[arg-type]
-            http=GuardedProtocol,
+            http=FastPathProtocol,
             ws="none",
             log_config=None,
             access_log=False,

@@ -4,9 +4,13 @@ import random
 import re
 from contextvars import ContextVar
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
-from prometheus_client import Counter, Histogram, disable_created_metrics
+from prometheus_client import Counter, disable_created_metrics
+from prometheus_client import Histogram as LockedHistogram
+
+from shared.observability.histogram import Histogram, Series
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
@@ -20,7 +24,7 @@ HTTP_REQUESTS = Histogram(
     ["route", "method", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-LOOP_LAG = Histogram(
+LOOP_LAG = LockedHistogram(
     "event_loop_lag_seconds",
     "How late the event loop was, looked at ten times a second.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
@@ -29,7 +33,7 @@ UNHANDLED = Counter("unhandled_exceptions_total", "Exceptions that reached the e
 
 
 @lru_cache(maxsize=1024)
-def requests_seconds(route: str, method: str, status: int) -> Histogram:
+def requests_seconds(route: str, method: str, status: int) -> Series:
     """The one series of `HTTP_REQUESTS`; looking it up by its labels costs more than observing."""
     return HTTP_REQUESTS.labels(route, method, status)
 
@@ -69,10 +73,23 @@ class Trace(msgspec.Struct, frozen=True):
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
 
 
+class Origin(NamedTuple):
+    """What a call is made for: the request, and where its trace has come to."""
+
+    request_id: str
+    trace: Trace
+
+
 class Sampling:
     """Which part of the traces that begin in this process is recorded; none until somebody says so."""
 
     share = 0.0
+
+
+def new_ids() -> tuple[str, str, bool]:
+    """A request id, a trace id, and whether that trace is sampled."""
+    digits = random_hex(64)
+    return digits[:32], digits[32:], Sampling.share > 0 and random.random() < Sampling.share
 
 
 def begin() -> tuple[str, Trace]:
@@ -91,6 +108,15 @@ def request_ids() -> dict[str, str]:
     request_id, trace = current_request_id.get(), current_trace.get()
     ids = {"request_id": request_id} if request_id else {}
     return ids | {"trace_id": trace.trace_id} if trace else ids
+
+
+def origin() -> Origin:
+    """Of what is being done now."""
+    request_id, trace = current_request_id.get(), current_trace.get()
+    if request_id is None or trace is None:
+        fresh_id, fresh_trace = begin()
+        return Origin(request_id or fresh_id, trace or fresh_trace)
+    return Origin(request_id, trace)
 
 
 def traceparent() -> str | None:

@@ -146,6 +146,13 @@ def span(name: str, kind: Kind = Kind.INTERNAL, attributes: Attributes | None = 
     return Recorded(name, kind, parent.child(), parent.span_id, attributes) if parent else NOT_RECORDED
 
 
+def under(parent: Trace, name: str, kind: Kind, attributes: Attributes | None = None) -> Span:
+    """A part of what is at that position."""
+    if not parent.sampled or _Out.sink is None:
+        return NOT_RECORDED
+    return Recorded(name, kind, parent.child(), parent.span_id, attributes)
+
+
 def is_on() -> bool:
     """Whether this process records anything."""
     return _Out.sink is not None
@@ -188,6 +195,11 @@ def exemplar() -> dict[str, str] | None:
     """What a histogram may keep of an observation that is made now."""
     trace = recorded()
     return {"trace_id": trace.trace_id, "span_id": trace.span_id} if trace else None
+
+
+def exemplar_of(span: Span) -> dict[str, str] | None:
+    """What a histogram may keep of an observation of that span."""
+    return {"trace_id": span.trace.trace_id, "span_id": span.trace.span_id} if isinstance(span, Recorded) else None
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from shared.connection import Gate
 from shared.logs import get_logger
 from shared.probes import Checks, probes
 from shared.rotation import SecretFiles
+from shared.server.fast_path import FastPath
 from shared.settings import ServiceSettings
 from shared.tokens import ServiceTokens
 from shared.tracing import NOT_RECORDED, Recorded, Span
@@ -33,11 +34,19 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _RAW_REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
 _LENGTH, _TRANSFER = b"content-length", b"transfer-encoding"
 RawHeaders = Mapping[bytes, bytes]
+BEGUN, STARTED = "request.begun", "request.started"
+"""There, in the scope of a request that the fast path has left to the application: its `Origin`, and when it came (by
+`time.perf_counter`)."""
 _PROBES = ("/livez", "/readyz", "/metrics")
 _UNLOGGED = (*_PROBES, "/internal/")
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 Heeds = Callable[[Scope], bool]
 """Whether the caller's word counts on whether a trace is recorded."""
+
+
+def is_request_id(given: bytes) -> bool:
+    """Whether a caller's request id is taken over."""
+    return _REQUEST_ID.fullmatch(given.decode("latin-1")) is not None
 
 
 class Door(Gate, Protocol):
@@ -72,7 +81,7 @@ def create_app(
     body_limits: Mapping[str, int] | None = None,
     door: Door | None = None,
     heeds: Heeds = lambda _: True,
-) -> FastAPI:
+) -> "Application":
     """The application of one service.
 
     `lifespan` builds what the service needs and puts it on `app.state`, and what it depends on in
@@ -137,6 +146,7 @@ class Application(FastAPI):
     def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext", door: Door | None) -> None:
         self._context = context
         self.gate: Gate | None = door
+        self.fast_path: FastPath | None = None
         self._first: Callable[[Scope, Receive, Send], Any] = door.before(self._serve) if door else self._serve
         self._direct = {route.path: route for route in routes if not route.param_convertors}
 
@@ -187,7 +197,7 @@ class RequestContext:
 
     async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Have one HTTP request answered by `app`."""
-        began = time.perf_counter()
+        began = scope.pop(STARTED, None) or time.perf_counter()
         headers = dict(scope["headers"])
         request_id, span = self._identify(scope, headers)
         door = self._door
@@ -232,7 +242,7 @@ class RequestContext:
         """Takes over the caller's request id and trace, or begins new ones: both go into logs, problems and calls."""
         given = headers.get(_RAW_REQUEST_ID_HEADER)
         told = headers.get(b"traceparent")
-        fresh_id, trace = telemetry.begin()
+        fresh_id, trace = scope.pop(BEGUN, None) or telemetry.begin()
         parent_id = ""
         if told and (caller := telemetry.Trace.parse(told.decode("latin-1"))):
             trace = caller.child(caller.flags if self._heeds(scope) else trace.flags)

@@ -42,6 +42,8 @@ class Verified(NamedTuple):
 
     caller: Caller
     expires: float
+    user_id: str
+    """The caller's, as text."""
 
 
 class Authenticator:
@@ -78,12 +80,22 @@ class Authenticator:
     async def admit(self, authorization: bytes) -> Verified:
         """The caller, and until when the token holds. Raises as `caller` does."""
         caller = await self.bearer(authorization)
-        return Verified(caller, expires_at(bearer_token(authorization).decode("latin-1")) + self._leeway_s)
+        expires = expires_at(bearer_token(authorization).decode("latin-1")) + self._leeway_s
+        return Verified(caller, expires, str(caller.user_id))
 
     def knows(self, scope: Scope) -> bool:
         """Whether the request has a token that has been verified before."""
         authorization = dict(scope["headers"]).get(b"authorization", b"")
         return self._known(authorization.partition(b" ")[2].strip()) is not None
+
+    def known(self, authorization: bytes) -> Verified | None:
+        """The bearer of a token that has been verified before, is valid still, and is not revoked."""
+        if authorization[:7] != b"Bearer " or self._generation != self._keys.generation:
+            return None
+        verified = self._verified.get(hashlib.sha256(authorization[7:]).digest())
+        if verified is None or verified.expires <= time.time() or self._revocations.knows(verified.caller):
+            return None
+        return verified
 
     def _known(self, token: bytes) -> Caller | None:
         if self._generation != self._keys.generation:
@@ -96,7 +108,8 @@ class Authenticator:
         text = token.decode("latin-1")
         claims = verify_user_token(text, await self._keys.key(key_id(text)), self._leeway_s)
         caller = Caller(claims.sub, claims.role, claims.sid)
-        self._remember(hashlib.sha256(token).digest(), Verified(caller, claims.exp + self._leeway_s))
+        verified = Verified(caller, claims.exp + self._leeway_s, str(caller.user_id))
+        self._remember(hashlib.sha256(token).digest(), verified)
         return caller
 
     def _remember(self, digest: bytes, verified: Verified) -> None:

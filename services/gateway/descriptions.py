@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.failures import UpstreamFailed
 from services.gateway.openapi import merge
 from services.gateway.panels import Service
 from services.gateway.routes.table import OPERATIONS
 from services.gateway.settings import Settings
-from services.gateway.upstream import Upstream
+from services.gateway.upstream.client import Upstream
+from services.gateway.upstream.errors import UpstreamFailed
 from shared.logs import get_logger
 
 log = get_logger(__name__)

@@ -7,10 +7,10 @@ import asyncio
 import msgspec
 
 from services.gateway import metrics
-from services.gateway.failures import BadAnswer, UpstreamFailed
 from services.gateway.reading import read_limited
 from services.gateway.revocation import Revocations
-from services.gateway.upstream import Upstream
+from services.gateway.upstream.client import Upstream
+from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from shared import revocations
 from shared.logs import get_logger
 

@@ -23,7 +23,7 @@ DashboardError
 from collections.abc import Mapping
 from typing import ClassVar
 
-from services.gateway.dashboard import PanelView
+from services.gateway.dashboard.models import PanelView
 from shared.errors import DashboardError, Forbidden, NotFound, Unauthenticated, Unavailable
 
 

@@ -9,10 +9,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Send
 
 from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
-from services.gateway.failures import NotTrusted, TooLate, Unreachable, UpstreamFailed
 from services.gateway.headers import response_headers
 from services.gateway.settings import Settings
-from services.gateway.upstream import Body, HeaderList, Upstream
+from services.gateway.upstream.client import Body, HeaderList, Upstream
+from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
 from shared.background import until
 from shared.logs import get_logger
 

@@ -18,16 +18,16 @@ from services.gateway.admission.addresses import ClientAddresses
 from services.gateway.admission.limits import Limits
 from services.gateway.admission.passwords import PasswordAttempts
 from services.gateway.auth import Authenticator
+from services.gateway.dashboard.cache import PanelCache
+from services.gateway.dashboard.many import Many
+from services.gateway.dashboard.reader import PanelReader
+from services.gateway.dashboard.service import DashboardService
+from services.gateway.dashboard.stale_store import StaleStore
 from services.gateway.descriptions import Descriptions
 from services.gateway.ended import EndedSessions
-from services.gateway.fanout import Dashboards
-from services.gateway.fetcher import Fetcher
 from services.gateway.invalidation import Invalidation
 from services.gateway.keys import KeySet
-from services.gateway.last_known_good import LastKnownGood
 from services.gateway.live import LiveFeed
-from services.gateway.many import Many
-from services.gateway.panel_cache import PanelCache
 from services.gateway.panels import Service
 from services.gateway.revocation import Revocations
 from services.gateway.settings import Settings
@@ -35,7 +35,7 @@ from services.gateway.status import SystemLook
 from services.gateway.streams import Streams
 from services.gateway.trail import Trail
 from services.gateway.transfers import Transfers
-from services.gateway.upstream import Upstream, http_transport
+from services.gateway.upstream.client import Upstream, http_transport
 from shared.background import Background
 from shared.tokens import ServiceTokens
 
@@ -56,12 +56,12 @@ class Gateway:
     passwords: PasswordAttempts
     addresses: ClientAddresses
     authenticator: Authenticator
-    known_good: LastKnownGood
+    stale_store: StaleStore
     cache: PanelCache
     feed: LiveFeed
     invalidation: Invalidation
-    fetcher: Fetcher
-    dashboards: Dashboards
+    reader: PanelReader
+    dashboards: DashboardService
     many: Many
     streams: Streams
     transfers: Transfers
@@ -93,16 +93,16 @@ def build(
     upstreams = {name: Upstream(name, url, transport, tokens, settings) for name, url in urls.items()}
     keys = KeySet(AsyncPyqwestTransport(transport), settings)
     revocations = Revocations(redis, settings)
-    known_good = LastKnownGood(redis, settings, revocations.knows_user)
-    revocations.on_user_gone(known_good.forget)
+    stale_store = StaleStore(redis, settings, revocations.knows_user)
+    revocations.on_user_gone(stale_store.forget)
     addresses = ClientAddresses(settings.trusted_proxies)
     limits = Limits(redis, addresses, settings)
     cache = PanelCache(settings.cache_max_bytes, settings.cache_max_age_s)
-    fetcher = Fetcher(upstreams, cache, known_good, settings)
-    invalidation = Invalidation(cache, fetcher)
+    reader = PanelReader(upstreams, cache, stale_store, settings)
+    invalidation = Invalidation(cache, reader)
     feed = LiveFeed(settings.rabbitmq_url, settings.feed_reconnect_s)
     feed.subscribe(invalidation)
-    dashboards = Dashboards(cache, fetcher, known_good, settings)
+    dashboards = DashboardService(reader, stale_store, settings)
     transfers = Transfers()
     streams = Streams(dashboards, revocations, transfers, settings)
     feed.subscribe(streams)  # after the cache, so that what it reads is not the old
@@ -118,11 +118,11 @@ def build(
         passwords=PasswordAttempts(upstreams["users"], limits, settings.pass_through_timeout_s),
         addresses=addresses,
         authenticator=Authenticator(keys, revocations, limits, settings),
-        known_good=known_good,
+        stale_store=stale_store,
         cache=cache,
         feed=feed,
         invalidation=invalidation,
-        fetcher=fetcher,
+        reader=reader,
         dashboards=dashboards,
         many=Many(dashboards),
         streams=streams,
@@ -143,7 +143,7 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         gateway = build(settings, app.state.service_tokens, transport, upload_transport, redis)
         for upstream in gateway.upstreams.values():
             stack.callback(upstream.close)
-        stack.callback(gateway.fetcher.close)
+        stack.callback(gateway.reader.close)
         app.state.gateway = gateway
         app.state.checks.needed["jwks"] = gateway.keys.check
         app.state.checks.useful["redis"] = partial(check_writable, redis)
@@ -165,7 +165,7 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         background.start("ended sessions", gateway.ended.follow)
         background.start("limits", gateway.limits.reconcile)
         background.start("live feed", gateway.feed.run)
-        background.start("write-behind", gateway.known_good.write_behind)
+        background.start("write-behind", gateway.stale_store.write_behind)
         background.start("descriptions", gateway.descriptions.keep_fresh)
         background.start("latencies", gateway.system.keep_time)
         background.start("sessions of streams", gateway.streams.watch_sessions)

@@ -5,7 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 from services.gateway.changes import Change
-from services.gateway.panel_cache import PanelCache
+from services.gateway.dashboard.cache import PanelCache
 
 
 class UnderWay(Protocol):

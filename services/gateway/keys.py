@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.gateway import metrics
 from services.gateway.errors import KeysUnavailable
-from services.gateway.failures import UpstreamFailed
 from services.gateway.reading import fetch
 from services.gateway.settings import Settings
+from services.gateway.upstream.errors import UpstreamFailed
 from shared.logs import get_logger
 from shared.tokens import InvalidToken, public_keys
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from prometheus_client import Histogram
+from shared.observability.histogram import Histogram
 
 Buckets = Mapping[float, float]
 """Cumulative counts by upper bound, in seconds."""
@@ -47,7 +47,7 @@ class Latencies:
 
     def _now(self) -> Mapping[str, Buckets]:
         found: dict[str, dict[float, float]] = {}
-        for sample in self._histogram.collect()[0].samples:  # type: ignore[index]  # it is a list
+        for sample in (sample for family in self._histogram.collect() for sample in family.samples):
             if sample.name.endswith("_bucket"):
                 buckets = found.setdefault(sample.labels[self._label], {})
                 bound = float(sample.labels["le"])

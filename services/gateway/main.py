@@ -11,6 +11,7 @@ from starlette.types import Scope
 from services.gateway.admission.addresses import is_in, networks
 from services.gateway.admission.door import Door
 from services.gateway.admission.overload import Overload
+from services.gateway.dashboard.fast_path import DashboardFastPath
 from services.gateway.forward import ResponseCutOff
 from services.gateway.gateway import client_of, running
 from services.gateway.openapi import merge
@@ -33,7 +34,7 @@ from shared import serve, web
 from shared.probes import internal_app
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None) -> web.Application:
     """The public application."""
     used = settings or Settings()
     overload = Overload(used)
@@ -45,8 +46,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     door = Door(used, overload)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(app, used):
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with running(app, used) as gateway:
+            app.fast_path = DashboardFastPath(
+                used, overload, gateway.authenticator, gateway.limits, gateway.cache, gateway.reader
+            )
             app.state.background.start("load", overload.watch)
             yield
 

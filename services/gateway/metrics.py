@@ -1,8 +1,9 @@
 """What the gateway counts and measures."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
 from services.gateway.tally import Tally
+from shared.observability.histogram import Histogram
 
 PANELS = Tally("gateway_panels_total", "Panels by how they were answered.", ["panel", "status", "code"])
 PANEL_SECONDS = Histogram(

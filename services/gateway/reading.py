@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from services.gateway.failures import BadAnswer, TooLate, Unreachable
+from services.gateway.upstream.errors import BadAnswer, TooLate, Unreachable
 
 
 @contextmanager

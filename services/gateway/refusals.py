@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import httpx
 import msgspec
 
-from services.gateway.failures import NotTrusted
 from services.gateway.reading import read_limited
+from services.gateway.upstream.errors import NotTrusted
 from shared.errors import Forbidden, Unauthenticated
 
 REFUSALS = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from services.gateway.dashboard import PanelError, PanelView, Status
+from services.gateway.dashboard.models import PanelError, PanelView, Status
 
 HEARTBEAT = b": heartbeat\n\n"
 DIGEST_BYTES = 6

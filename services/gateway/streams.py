@@ -13,8 +13,8 @@ import msgspec
 from services.gateway import metrics, sse
 from services.gateway.audience import Audience, Rhythm
 from services.gateway.changes import Change
+from services.gateway.dashboard.service import DashboardService
 from services.gateway.errors import NoPanelAvailable, TooManyStreams
-from services.gateway.fanout import Dashboards
 from services.gateway.panels import PANELS
 from services.gateway.revocation import Revocations
 from services.gateway.settings import Settings
@@ -52,7 +52,7 @@ class Streams:
     """Listens to the live feed. Of one user's streams, all are told the same."""
 
     def __init__(
-        self, dashboards: Dashboards, revocations: Revocations, transfers: Transfers, settings: Settings
+        self, dashboards: DashboardService, revocations: Revocations, transfers: Transfers, settings: Settings
     ) -> None:
         self._dashboards = dashboards
         self._revocations = revocations
@@ -165,7 +165,7 @@ class Streams:
         try:
             # A trace of its own: the one of who opened the stream would never come to its end.
             with tracing.follow(None, "live read", Kind.INTERNAL):
-                dashboard, _ = await self._dashboards.read(user_id, [_PANELS[panel]], self._budget_s)
+                dashboard, _ = await self._dashboards.read(user_id, (_PANELS[panel],), self._budget_s)
             view = dashboard.panels[panel]
         except NoPanelAvailable as none:
             view = none.panels[panel]

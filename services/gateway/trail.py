@@ -11,9 +11,9 @@ import httpx
 
 from services.gateway import metrics
 from services.gateway.errors import AuditUnavailable
-from services.gateway.failures import BadAnswer, UpstreamFailed
 from services.gateway.headers import identity_headers
-from services.gateway.upstream import Upstream
+from services.gateway.upstream.client import Upstream
+from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from shared.audit import PATH, Entry
 from shared.identity import CLIENT_ADDRESS_HEADER, Caller
 from shared.logs import get_logger

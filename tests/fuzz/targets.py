@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from services.gateway.changes import UnreadableChange, read_change
 from services.gateway.panels import PANELS, MalformedAnswer, read_answers
-from services.gateway.routes.dashboard import parse, wants_anew
+from services.gateway.dashboard.wish import parse, wants_anew
 from services.gateway.sse import read_id
 from services.orders import imported
 from services.users.errors import UnusablePicture

@@ -64,6 +64,18 @@ class Limits:
             self._refuse_spent(scope, self._anonymous)
         return None
 
+    def take_read(self, caller: Caller) -> bytes | None:
+        """Count a read; what the answer says of it, as header lines. None, and nothing counted, when it is one too
+        many."""
+        window = self._local.get("read")
+        if window is None:
+            return b""
+        now, who = time.time(), caller.user_id.int
+        if window.is_spent(who, now):
+            return None
+        left = window.take(who, now)
+        return window.policy.lines % (left, window.ends - now + 1)
+
     def admit(self, caller: Caller) -> Coroutine[Any, Any, None] | None:
         """Count the request that is being answered against its caller, once; what is returned must be awaited.
         Raises `RateLimited`."""

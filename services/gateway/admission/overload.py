@@ -56,6 +56,10 @@ class Overload:
         self.in_hand -= 1
         self._done += 1
 
+    def passed(self) -> None:
+        """One was answered as soon as it had come."""
+        self._done += 1
+
     def look(self, lag_s: float, used_s: float, now: float) -> None:
         """The loop was so late, at that moment, and the process has used so much of the processor since the last look;
         all in seconds. What it was kept waiting for the processor is no work of its own."""

@@ -7,10 +7,10 @@ from starlette.types import Receive, Scope
 from services.gateway.admission.accounts import ReadBody, named_in_json, read_body
 from services.gateway.admission.limits import Limits
 from services.gateway.errors import ServiceUnavailable
-from services.gateway.failures import BadAnswer, UpstreamFailed
 from services.gateway.headers import identity_headers
 from services.gateway.reading import read_limited
-from services.gateway.upstream import Upstream
+from services.gateway.upstream.client import Upstream
+from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from shared.accounts import CURRENT_PASSWORD
 from shared.identity import Caller
 from shared.logs import get_logger

@@ -36,6 +36,11 @@ class Policy:
         """The value of `RateLimit`, to be filled with what is left and the seconds until the window ends."""
         return f'"{self.name}";r=%d;t=%d'.encode()
 
+    @cached_property
+    def lines(self) -> bytes:
+        """Both headers as they go over the wire, to be filled likewise."""
+        return b"%s: %s\r\nratelimit: %s\r\n" % (*self.header, self.line)
+
     def told(self, left: int, now: float) -> tuple[Header, Header]:
         """Both headers."""
         return self.header, (b"ratelimit", self.line % (max(0, left), self.window(now)[1] + 1))

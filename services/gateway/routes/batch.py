@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from services.gateway.auth import require
+from services.gateway.dashboard.wish import Wish, parse, wants_anew
 from services.gateway.gateway import client_of, gateway_of
 from services.gateway.openapi import FOR_USERS, SCHEMAS
 from services.gateway.routes.access import access_to
-from services.gateway.routes.dashboard import Wish, parse, wants_anew
 from services.gateway.routes.dashboard_openapi import QUERY
 from services.gateway.trail import entry_of
 from shared.identity import Caller

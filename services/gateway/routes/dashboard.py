@@ -1,44 +1,28 @@
 """The dashboard, in plain ASGI: on this route every microsecond of FastAPI's would be paid by every page."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from uuid import UUID
 
 import msgspec
-from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.dashboard import Dashboard
-from services.gateway.departure import ClientGone, Departure
+from services.gateway.dashboard.departure import ClientGone, Departure
+from services.gateway.dashboard.fast_path import WAIT
+from services.gateway.dashboard.models import Dashboard
+from services.gateway.dashboard.wish import parse, wants_anew
 from services.gateway.errors import UserNotFound
 from services.gateway.gateway import client_of, gateway_of
-from services.gateway.panels import Panel, select
 from services.gateway.trail import entry_of
-from shared.errors import InvalidInput
 from shared.identity import Caller
 from shared.logs import get_logger
-from shared.strict import Query
-from shared.tokens import Role
 from shared.web import AsgiRoute
 
 log = get_logger(__name__)
 
 OF_ANOTHER = "/v1/users/{id}/dashboard"
-PARAMETERS = Query(frozenset({"panels", "budget_ms"}), lists=frozenset({"panels"}))
-MIN_BUDGET_MS, MAX_BUDGET_MS = 10, 10_000
 
 _encoder = msgspec.json.Encoder()
 _ALWAYS = ((b"content-type", b"application/json"), (b"cache-control", b"private, no-store"))
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a caller asked for."""
-
-    panels: list[Panel]
-    budget_ms: int
 
 
 class DashboardEndpoint:
@@ -59,6 +43,7 @@ class DashboardEndpoint:
                 wish.budget_ms / 1000,
                 anew=wants_anew(headers.get(b"cache-control")),
                 departure=Departure(receive),
+                answered=scope.get(WAIT),
             )
         except ClientGone:
             log.info("the client went away")
@@ -81,32 +66,6 @@ def whose(asked: UUID | None, caller: Caller) -> UUID:
     if not caller.is_operator:
         raise UserNotFound
     return asked
-
-
-@lru_cache(maxsize=256)
-def parse(query: bytes, role: Role, default_budget_ms: int) -> Wish:
-    """The wish in `?panels=user,orders&budget_ms=300`. Raises `InvalidInput`."""
-    PARAMETERS.check(query)
-    told = QueryParams(query)
-    names = ",".join(told.getlist("panels")).split(",") if "panels" in told else None
-    return Wish(select(names, role), _budget(told.get("budget_ms"), default_budget_ms))
-
-
-_ANEW = re.compile(rb"(?:^|[\s,])(?:no-cache|max-age\s*=\s*\"?0+\"?)(?:$|[\s,])", re.IGNORECASE)
-
-
-@lru_cache(maxsize=256)
-def wants_anew(cache_control: bytes | None) -> bool:
-    """Whether `Cache-Control` says `no-cache` or `max-age=0`."""
-    return cache_control is not None and _ANEW.search(cache_control) is not None
-
-
-def _budget(told: str | None, default_ms: int) -> int:
-    if told is None:
-        return default_ms
-    if told.isascii() and told.isdigit() and len(told) < 9 and MIN_BUDGET_MS <= int(told) <= MAX_BUDGET_MS:
-        return int(told)
-    raise InvalidInput.of("budget_ms", f"must be a whole number from {MIN_BUDGET_MS} to {MAX_BUDGET_MS}")
 
 
 async def _respond(send: Send, dashboard: Dashboard, seconds: Mapping[str, float]) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 from fastapi.encoders import jsonable_encoder
 
-from services.gateway.dashboard import Dashboard
+from services.gateway.dashboard.models import Dashboard
+from services.gateway.dashboard.wish import MAX_BUDGET_MS, MIN_BUDGET_MS
 from services.gateway.openapi import FOR_USERS, SCHEMAS
 from services.gateway.panels import PANELS
-from services.gateway.routes.dashboard import MAX_BUDGET_MS, MIN_BUDGET_MS
 from shared.errors import Problem
 
 _NAMES = [panel.name for panel in PANELS]

@@ -6,9 +6,9 @@ Plain ASGI: a stream is open for minutes, and each should cost as little as it c
 from starlette.types import Receive, Scope, Send
 
 from services.gateway import metrics, sse
-from services.gateway.departure import Departure
+from services.gateway.dashboard.departure import Departure
+from services.gateway.dashboard.wish import parse
 from services.gateway.gateway import gateway_of
-from services.gateway.routes.dashboard import parse
 from services.gateway.stream import SlowClient
 from shared.logs import get_logger
 from shared.strict import Query

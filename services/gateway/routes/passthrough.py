@@ -106,7 +106,7 @@ def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Ef
             await gateway.revocations.end_session(caller.session_id)
         elif operation.ends == "user":
             await gateway.revocations.end_user(caller.user_id)
-            await gateway.known_good.forget(caller.user_id)
+            await gateway.stale_store.forget(caller.user_id)
         elif operation.ends == "others":
             await gateway.ended.read()
 

@@ -8,13 +8,13 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.errors import ReportNotFound, ServiceUnavailable
-from services.gateway.failures import BadAnswer, UpstreamFailed
 from services.gateway.forward import ClientBody, Outgoing, ask, forward, patience_of
 from services.gateway.gateway import Gateway, gateway_of
 from services.gateway.headers import has_body, identity_headers, request_headers
 from services.gateway.openapi import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
 from services.gateway.reading import read_limited
+from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from shared.errors import InvalidInput
 from shared.identity import Caller
 from shared.reports import CSV, Form, Kind, Report

@@ -11,10 +11,10 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.gateway.errors import ForeignPage, OutcomeUnknown, ServiceUnavailable
-from services.gateway.failures import NotTrusted, Unreachable, UpstreamFailed
 from services.gateway.gateway import Gateway
 from services.gateway.headers import request_headers, response_headers
 from services.gateway.reading import read_limited
+from services.gateway.upstream.errors import NotTrusted, Unreachable, UpstreamFailed
 from shared.accounts import SIGN_OUT
 from shared.errors import InvalidInput
 

@@ -323,7 +323,7 @@ async def test_panels_from_memory_are_not_written_again(start: Start, rabbitmq: 
         written = await world.redis.get(key.format(user_id))
         await _read(world, user_id)
         await _read(world, user_id, **{"Cache-Control": "no-cache"})
-        await eventually(lambda: not world.gateway.known_good._queue)
+        await eventually(lambda: not world.gateway.stale_store._queue)
         assert await world.redis.get(key.format(user_id)) == written
         _shows(world.orders, "orders", ["new"])
         await _read(world, user_id, **{"Cache-Control": "no-cache"})

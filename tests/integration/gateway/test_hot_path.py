@@ -35,7 +35,7 @@ def ids_asked(service: stub.StubService, panel: str) -> list[list[str]]:
 
 
 async def is_idle(world: World) -> bool:
-    return world.gateway.fetcher.is_idle and not any(
+    return world.gateway.reader.is_idle and not any(
         service.active for service in (world.users, world.orders, world.worker)
     )
 
@@ -77,7 +77,7 @@ async def test_the_same_user_is_asked_for_once(start: Start) -> None:
         await eventually(lambda: len(ids_asked(world.orders, "orders")) == 1)
         tasks.append(asyncio.create_task(ask({"Cache-Control": "no-cache"})))
         await eventually(lambda: len(ids_asked(world.orders, "orders")) == 2)
-        world.gateway.fetcher.drop(user_id)
+        world.gateway.reader.drop(user_id)
         tasks.append(asyncio.create_task(ask({})))
         go.set()
         assert all(answer.json()["complete"] for answer in await asyncio.gather(*tasks))

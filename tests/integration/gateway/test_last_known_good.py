@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.gateway.last_known_good import LastKnownGood
+from services.gateway.dashboard.stale_store import LastKnownGood
 from shared.ids import new_id
 from tests.support.gateway.stub import Exchange, replies
 from tests.support.gateway.world import Start, World
@@ -66,7 +66,7 @@ async def test_gateways_do_not_set_each_other_back(start: Start, first: int) -> 
     later replaces it, and so does anything where another key stood."""
     async with start() as here, start() as there:
         user_id = new_id()
-        writers: list[LastKnownGood] = [here.gateway.known_good, there.gateway.known_good]
+        writers: list[LastKnownGood] = [here.gateway.stale_store, there.gateway.stale_store]
         ages = [0.0, 60.0]
 
         async def write(number: int, age_s: float, data: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.gateway.flights import Flight
+from services.gateway.upstream.single_flight import Flight
 from shared.ids import new_id
 from shared.telemetry import Trace
 from tests.support.gateway.stub import Exchange, answer_panel, replies
@@ -95,7 +95,7 @@ async def test_who_joins_a_question_links_to_its_call(world: World, spans: Spans
 
 
 def _flights(world: World) -> list[Flight]:
-    return list(world.gateway.fetcher._flights._open["orders"].values())
+    return list(world.gateway.reader._flights._open["orders"].values())
 
 
 async def test_a_panel_that_fails_says_why_and_what_was_shown_instead(world: World, spans: Spans) -> None:

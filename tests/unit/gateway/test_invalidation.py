@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from services.gateway.changes import Change
 from services.gateway.invalidation import Invalidation
-from services.gateway.panel_cache import PanelCache
+from services.gateway.dashboard.cache import PanelCache
 
 ADA = UUID(int=1)
 

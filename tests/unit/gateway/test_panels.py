@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.dashboard import Answer
+from services.gateway.dashboard.models import Answer
 from services.gateway.panels import BAD_PANEL, PANELS, USER_MISSING, MalformedAnswer, read_answers, select
 from shared.errors import InvalidInput
 

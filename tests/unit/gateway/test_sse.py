@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway import sse
-from services.gateway.dashboard import PanelError, PanelView
+from services.gateway.dashboard.models import PanelError, PanelView
 
 
 def _view(data: str, age_ms: int = 0) -> PanelView:

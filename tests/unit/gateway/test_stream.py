@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message
 
 from services.gateway import sse
-from services.gateway.dashboard import PanelView
+from services.gateway.dashboard.models import PanelView
 from services.gateway.sse import PanelNews
 from services.gateway.stream import MOST_IMPORTS, SlowClient, Stream, Times
 from shared.identity import Caller

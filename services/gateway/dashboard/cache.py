@@ -1,0 +1,169 @@
+"""Panels in this process's memory, as they are as long as nobody says that they have changed.
+
+Whoever reads panels to keep them calls `begin` before the questions are asked, and `put` with each answer. What changed
+between the two is not kept: changes are counted, a stamp says which was a panel's last, and the fill how many there
+were when it began. Stamps are shared by many users, so their number never grows; all that a shared one can cost is a
+fill that was not needed to be refused.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
+
+from services.gateway import metrics
+from services.gateway.panels import PANELS
+from services.gateway.upstream.single_flight import Fill
+
+STAMPS = 4096
+ENTRY_OVERHEAD_BYTES = 600
+"""What an entry takes beside its JSON: keys, tuples and the table's slot."""
+
+_EVERY_PANEL = tuple(panel.name for panel in PANELS)
+
+
+class Cached(NamedTuple):
+    data: bytes
+    age_ms: int
+
+
+class _Entry(NamedTuple):
+    data: bytes
+    at: float
+    size: int
+
+
+_NOTHING: dict[str, _Entry] = {}
+
+
+class PanelCache:
+    """Bounded by bytes; whose panels were used longest ago go first. Trusted only between `trust` and `distrust`.
+
+    User ids are in their canonical text form. Every call takes microseconds and never waits.
+    """
+
+    def __init__(self, max_bytes: int, max_age_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max_bytes = max_bytes
+        self._max_age_s = max_age_s
+        self._clock = clock
+        self._users: OrderedDict[str, dict[str, _Entry]] = OrderedDict()
+        self._count = 0
+        self._changes = 0
+        self._stamps = [0] * STAMPS
+        self._trusted_since: float | None = None
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def trusted(self) -> bool:
+        """Whether every change is being heard of."""
+        return self._trusted_since is not None
+
+    def trust(self) -> None:
+        """Changes are heard of from now on; what was asked before now is not kept."""
+        self._trusted_since = self._clock()
+
+    def distrust(self) -> None:
+        """Changes may be missed from now on: everything goes, and nothing is kept or served."""
+        self._trusted_since = None
+        self.clear("feed_lost")
+
+    def clear(self, reason: str) -> None:
+        """Drop everything, and what is being read now."""
+        metrics.CACHE_DROPPED.counts[(reason,)] += self._count
+        self._users.clear()
+        self._count = self.bytes = 0
+        self._changes += 1
+        self._stamps = [self._changes] * STAMPS
+
+    def get(self, panel: str, user_id: str) -> Cached | None:
+        """The panel and how old it is; None when it must be read."""
+        entry = self._users.get(user_id, _NOTHING).get(panel)
+        if entry is None:
+            metrics.CACHE_LOOKUPS.counts[panel, "miss"] += 1
+            return None
+        age_s = self._clock() - entry.at
+        if age_s > self._max_age_s:
+            self._remove(user_id, panel, "expired")
+            metrics.CACHE_LOOKUPS.counts[panel, "miss"] += 1
+            return None
+        self._users.move_to_end(user_id)
+        metrics.CACHE_LOOKUPS.counts[panel, "hit"] += 1
+        return Cached(entry.data, int(age_s * 1000))
+
+    def get_all(self, panels: Collection[str], user_id: str) -> list[Cached] | None:
+        """All of them; None when one must be read. Lookups are not counted."""
+        known = self._users.get(user_id)
+        if known is None:
+            return None
+        now, oldest_s, found = self._clock(), self._max_age_s, []
+        for panel in panels:
+            entry = known.get(panel)
+            if entry is None or now - entry.at > oldest_s:
+                return None
+            found.append(Cached(entry.data, int((now - entry.at) * 1000)))
+        self._users.move_to_end(user_id)
+        return found
+
+    def begin(self, user_id: str) -> Fill:
+        """Note that panels are about to be read. Needs no end."""
+        return Fill(user_id, self._clock(), self._changes)
+
+    def age_s(self, fill: Fill) -> float:
+        """How long ago its questions were asked."""
+        return self._clock() - fill.at
+
+    def put(self, fill: Fill, panels: Mapping[str, bytes]) -> int:
+        """Keep what was read; how many are kept: not what may be out of date already, or is too large."""
+        if self._trusted_since is None or fill.at < self._trusted_since:
+            return 0
+        user_id, kept = fill.user_id, 0
+        known = self._users.get(user_id)
+        if known is None:
+            known = self._users[user_id] = {}
+        for panel, data in panels.items():
+            kept += self._keep(known, fill, panel, data)
+        if known:
+            self._users.move_to_end(user_id)
+        else:
+            del self._users[user_id]
+        while self.bytes > self._max_bytes:
+            oldest = next(iter(self._users))
+            for panel in list(self._users[oldest]):
+                self._remove(oldest, panel, "full")
+        return kept
+
+    def _keep(self, known: dict[str, _Entry], fill: Fill, panel: str, data: bytes) -> bool:
+        if self._stamps[hash((panel, fill.user_id)) % STAMPS] > fill.changes:
+            metrics.CACHE_DROPPED.counts[("stale_fill",)] += 1
+            return False
+        size = len(data) + ENTRY_OVERHEAD_BYTES
+        before = known.get(panel)
+        if size > self._max_bytes or (before is not None and before.at > fill.at):
+            return False
+        if before is None:
+            self._count += 1
+            self.bytes += size
+        else:
+            self.bytes += size - before.size
+        known[panel] = _Entry(data, fill.at, size)
+        return True
+
+    def drop(self, user_id: str, panels: Collection[str] | None = None) -> None:
+        """These panels of the user (all by default) have changed."""
+        self._changes += 1
+        known = self._users.get(user_id, _NOTHING)
+        for panel in _EVERY_PANEL if panels is None else panels:
+            self._stamps[hash((panel, user_id)) % STAMPS] = self._changes
+            if panel in known:
+                self._remove(user_id, panel, "changed")
+
+    def _remove(self, user_id: str, panel: str, reason: str) -> None:
+        known = self._users[user_id]
+        self.bytes -= known.pop(panel).size
+        self._count -= 1
+        if not known:
+            del self._users[user_id]
+        metrics.CACHE_DROPPED.counts[(reason,)] += 1

@@ -1,0 +1,277 @@
+"""`GET /v1/dashboard` of callers who are known, answered in the protocol: no ASGI scope, no task, no timer, one write.
+
+Whatever is not the ordinary case goes to the application before it is counted: a token that is not known, a limit that
+is reached, a trace that is recorded, a header that asks for more. What is answered here is a complete dashboard. When a
+panel is missing after the services were asked, the application gets all answers, and repeats no call.
+"""
+
+import time
+from collections.abc import Sequence
+
+from services.gateway import metrics
+from services.gateway.admission.browsers import security_headers
+from services.gateway.admission.limits import Limits
+from services.gateway.admission.overload import Overload
+from services.gateway.admission.visits import COUNTED, HEADERS
+from services.gateway.auth import Authenticator, Verified
+from services.gateway.dashboard.cache import Cached, PanelCache
+from services.gateway.dashboard.reader import PanelReader
+from services.gateway.dashboard.service import recall_time
+from services.gateway.dashboard.wait import Wait
+from services.gateway.dashboard.wish import Wish, parse, wants_anew
+from services.gateway.settings import Settings
+from shared import logs, telemetry, tracing
+from shared.clock import Stamps
+from shared.connection import LET_IN
+from shared.errors import InvalidInput
+from shared.logs import get_logger
+from shared.server.fast_path import ANSWERED, Exchange, FastPathProtocol
+from shared.telemetry import SAMPLED, Origin, Trace
+from shared.web import BEGUN, STARTED, is_request_id
+
+log = get_logger(__name__)
+
+PATH, ROUTE = b"/v1/dashboard", "/v1/dashboard"
+WAIT = "dashboard.wait"
+"""There, in a request's scope, when its panels have been waited for already."""
+MOST_FORMS = 256
+
+_UNUSUAL = frozenset(
+    {
+        b"access-control-request-method",
+        b"content-length",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"origin",
+        b"range",
+    }
+)
+"""Headers of requests whose answer may have to be another than usual."""
+_HEAD = (
+    b"HTTP/1.1 200 OK\r\n%scontent-type: application/json\r\ncache-control: private, no-store\r\n"
+    b"dashboard-complete: true\r\nserver-timing: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\n"
+)
+
+
+class Form:
+    """What answers to a wish have in common."""
+
+    def __init__(self, wish: Wish, longest_recall_s: float) -> None:
+        budget_s = wish.budget_ms / 1000
+        names = [panel.name for panel in wish.panels]
+        openings = [b'"%s":{"status":"fresh","age_ms":%%d,"data":' % name.encode() for name in names]
+        self.panels = wish.panels
+        self.names = names
+        self.budget_s = budget_s - recall_time(budget_s, longest_recall_s)
+        self.openings = [b'","complete":true,"panels":{' + openings[0], *[b"}," + each for each in openings[1:]]]
+        self.timing = b", ".join([b"%s;dur=%%.1f;desc=%%s" % name.encode() for name in names])
+        self.from_cache = b", ".join([b"%s;dur=0.0;desc=cache" % name.encode() for name in names])
+        self.fresh = metrics.PANELS.group(*[(name, "fresh", "") for name in names])
+        self.hits = metrics.CACHE_LOOKUPS.group(*[(name, "hit") for name in names])
+
+
+class Pending(Exchange, Wait):
+    """One dashboard under way: to its connection an exchange, and to the services a wait."""
+
+    def __init__(
+        self,
+        fast_path: "DashboardFastPath",
+        protocol: FastPathProtocol,
+        form: Form,
+        known: Verified,
+        origin: Origin,
+        limits: bytes,
+        started: float,
+    ) -> None:
+        Exchange.__init__(self, protocol)
+        Wait.__init__(self, fast_path.reader.timers, form.budget_s)
+        self._fast_path = fast_path
+        self.form = form
+        self.known = known
+        self.origin = origin
+        self.limits = limits
+        self.started = started
+
+    def done(self) -> None:
+        try:
+            self._fast_path.finish(self)
+        except Exception:
+            log.exception("a dashboard could not be answered in the protocol", **_named(self.origin))
+            if not self.response_started:
+                self.hand_over()
+
+    def hand_over(self) -> None:
+        """Let the application say what is missing. It counts nothing again, and repeats no call."""
+        lines = [line.partition(b": ")[::2] for line in self.limits.split(b"\r\n") if line]
+        self.protocol.hand_over(
+            self,
+            {
+                BEGUN: self.origin,
+                STARTED: self.started,
+                LET_IN: True,
+                COUNTED: True,
+                HEADERS: tuple(lines),
+                WAIT: self,
+            },
+        )
+
+    def client_left(self) -> None:
+        self.give_up()
+
+
+class DashboardFastPath:
+    """Takes requests from the protocol, and answers them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        overload: Overload,
+        authenticator: Authenticator,
+        limits: Limits,
+        cache: PanelCache,
+        reader: PanelReader,
+    ) -> None:
+        self.reader = reader
+        self._overload = overload
+        self._authenticator = authenticator
+        self._limits = limits
+        self._cache = cache
+        self._budget_ms = settings.budget_ms
+        self._recall_s = settings.redis_timeout_s
+        self._trusts_traces = bool(settings.trace_trusted)
+        self._head = _HEAD + b"".join([b"%s: %s\r\n" % each for each in security_headers(settings)]) + b"%s\r\n"
+        self._forms: dict[tuple[bytes, str], Form | None] = {}
+        self._seconds = telemetry.requests_seconds(ROUTE, "GET", 200)
+        self._stamps = Stamps()
+
+    def wants(self, method: bytes, url: bytes) -> bool:
+        """Whether it is a dashboard of the caller's own."""
+        return url.startswith(PATH) and method == b"GET" and url[13:14] in (b"", b"?")
+
+    def take(self, protocol: FastPathProtocol) -> Exchange | None:
+        """Answer at once from memory, or ask the services; None leaves it to the application."""
+        started = time.perf_counter()
+        headers = dict(protocol.headers)
+        if len(headers) != len(protocol.headers) or not _UNUSUAL.isdisjoint(headers):
+            return None
+        known = self._authenticator.known(headers.get(b"authorization", b""))
+        if known is None or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+            return None
+        form = self._form(protocol.url[14:], known)
+        ids = self._ids(protocol, headers)
+        if form is None or ids is None:
+            return None
+        limits = self._limits.take_read(known.caller)
+        if limits is None:
+            return None
+        anew = wants_anew(headers.get(b"cache-control"))
+        found = None if anew else self._cache.get_all(form.names, known.user_id)
+        if found is None:
+            return self._ask(Pending(self, protocol, form, known, _origin(*ids), limits, started), anew=anew)
+        form.hits.times += 1
+        self._overload.passed()
+        answer = self._answer(protocol, form, known, ids[0], limits, found, form.from_cache)
+        self._record(200, started, *ids)
+        protocol.write_answer(answer)
+        return ANSWERED
+
+    def _ids(self, protocol: FastPathProtocol, headers: dict[bytes, bytes]) -> tuple[str, str] | None:
+        """Request id and trace id; None when the trace may be recorded."""
+        told = headers.get(b"traceparent")
+        if told is not None and self._trusts_traces:
+            return None
+        request_id, trace_id, sampled = telemetry.new_ids()
+        if sampled and tracing.is_on():
+            trace = Trace(trace_id, telemetry.random_hex(16), SAMPLED)
+            protocol.additions = {BEGUN: Origin(request_id, trace)}
+            return None
+        if told is not None and (caller := Trace.parse(told.decode("latin-1"))) is not None:
+            trace_id = caller.trace_id
+        if (given := headers.get(b"x-request-id")) is not None and is_request_id(given):
+            request_id = given.decode("ascii")
+        return request_id, trace_id
+
+    def _ask(self, pending: Pending, *, anew: bool) -> Pending:
+        self._overload.enter()
+        if not self.reader.read(pending, pending.form.panels, pending.known.user_id, pending.origin, anew=anew):
+            pending.done()  # all were in memory after all
+        return pending
+
+    def finish(self, pending: Pending) -> None:
+        """All answers are there, or the client has left."""
+        request_id, trace = pending.origin
+        if pending.is_given_up:
+            self._overload.leave()
+            pending.response_complete = True
+            log.info("the client went away", **_named(pending.origin))
+            self._record(0, pending.started, request_id, trace.trace_id)
+            return
+        form = pending.form
+        found: list[Cached] = []
+        timing: list[object] = []
+        for name in form.names:
+            answer = pending.answers[name]
+            if answer.data is None:
+                pending.hand_over()
+                return
+            seconds = pending.seconds[name]
+            found.append(Cached(answer.data, answer.age_ms))
+            timing += (seconds * 1000, b"fresh" if seconds else b"cache")
+        self._overload.leave()
+        limits = pending.limits if pending.keep_alive else pending.limits + b"connection: close\r\n"
+        answer_parts = self._answer(
+            pending.protocol, form, pending.known, request_id, limits, found, form.timing % tuple(timing)
+        )
+        self._record(200, pending.started, request_id, trace.trace_id)
+        pending.respond(answer_parts)
+
+    def _form(self, query: bytes, known: Verified) -> Form | None:
+        """None for a wish that cannot be granted."""
+        key = query, known.caller.role
+        if key not in self._forms:
+            if len(self._forms) >= MOST_FORMS:
+                self._forms.clear()
+            try:
+                wish = parse(query, known.caller.role, self._budget_ms)
+            except InvalidInput:
+                return None
+            self._forms[key] = Form(wish, self._recall_s) if wish.panels else None
+        return self._forms[key]
+
+    def _answer(
+        self,
+        protocol: FastPathProtocol,
+        form: Form,
+        known: Verified,
+        request_id: str,
+        limits: bytes,
+        found: Sequence[Cached],
+        timing: bytes,
+    ) -> tuple[bytes, bytes]:
+        """Head and body."""
+        parts = [b'{"user_id":"', known.user_id.encode(), b'","generated_at":"', self._stamps.of(time.time())]
+        for opening, (data, age_ms) in zip(form.openings, found, strict=True):
+            parts += (opening % age_ms, data)
+        parts.append(b"}}}")
+        body = b"".join(parts)
+        form.fresh.times += 1
+        default = protocol.server_state.default_headers
+        date = b"date: %s\r\n" % default[0][1] if default else b""
+        return self._head % (date, timing, len(body), request_id.encode(), limits), body
+
+    def _record(self, status: int, started: float, request_id: str, trace_id: str) -> None:
+        seconds = time.perf_counter() - started
+        series = self._seconds if status else telemetry.requests_seconds(ROUTE, "GET", status)
+        series.observe(seconds)
+        logs.log_answered("GET", ROUTE, status, seconds * 1000, request_id, trace_id)
+
+
+def _origin(request_id: str, trace_id: str) -> Origin:
+    return Origin(request_id, Trace(trace_id, telemetry.random_hex(16)))
+
+
+def _named(origin: Origin) -> dict[str, str]:
+    return {"request_id": origin.request_id, "trace_id": origin.trace.trace_id}

@@ -1,0 +1,88 @@
+"""Asks the services for panels, and keeps the answers: single flights in front of batchers in front of calls."""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from uuid import UUID
+
+from services.gateway.dashboard.cache import PanelCache
+from services.gateway.dashboard.stale_store import StaleStore
+from services.gateway.dashboard.wait import Wait
+from services.gateway.panels import Panel, Service
+from services.gateway.settings import Settings
+from services.gateway.upstream.batching import Batcher
+from services.gateway.upstream.client import Upstream
+from services.gateway.upstream.panel_protocol import Answer
+from services.gateway.upstream.resilience import ServiceCalls
+from services.gateway.upstream.single_flight import Read, SingleFlight
+from services.gateway.upstream.timers import Timers
+from shared.telemetry import Origin
+
+
+class PanelReader:
+    """What the calls bring is kept in memory, and as last known good."""
+
+    def __init__(
+        self,
+        upstreams: Mapping[Service, Upstream],
+        cache: PanelCache,
+        stale: StaleStore,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cache = cache
+        self._stale = stale
+        self.timers = Timers(clock)
+        self._calls = {
+            name: ServiceCalls(name, upstream, settings, self.timers, clock) for name, upstream in upstreams.items()
+        }
+        self._batchers = {name: Batcher(calls, settings.batch_calls) for name, calls in self._calls.items()}
+        self._flights = SingleFlight(self._batchers, self._keep, clock)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being asked, nor waits to be."""
+        return not self._flights and all(batcher.is_idle for batcher in self._batchers.values())
+
+    def read(
+        self, wait: Wait, panels: tuple[Panel, ...], user_id: str, origin: Origin, *, anew: bool = False
+    ) -> Mapping[str, Read]:
+        """Have `wait` told a user's panels: those in memory at once, others when they arrive. Returns the reads that
+        it waits for, by panel; empty when all are known.
+
+        `anew` takes no answer to a question that was asked before this call.
+        """
+        asked = panels if anew else self._unknown(wait, panels, user_id)
+        if not asked:
+            return {}
+        reads = self._flights.reads(asked, self._cache.begin(user_id), wait.budget_s, origin, anew=anew)
+        wait.expect(asked, reads)
+        return reads
+
+    def close(self) -> None:
+        """End what goes on beside the callers."""
+        for calls in self._calls.values():
+            calls.close()
+
+    def drop(self, user_id: UUID, panels: Collection[str] | None = None) -> None:
+        """These panels of the user (all of them by default) have changed: what is under way is joined no more."""
+        self._flights.drop(str(user_id), panels)
+
+    def drop_all(self) -> None:
+        """Anything may have changed: what is under way is joined no more."""
+        self._flights.drop_all()
+
+    def _unknown(self, wait: Wait, panels: tuple[Panel, ...], user_id: str) -> tuple[Panel, ...]:
+        """Puts what is known and unchanged; returns the panels that must be asked for."""
+        asked = []
+        for panel in panels:
+            if known := self._cache.get(panel.name, user_id):
+                wait.put(panel.name, Answer(known.data, age_ms=known.age_ms))
+            else:
+                asked.append(panel)
+        return panels if len(asked) == len(panels) else tuple(asked)
+
+    def _keep(self, read: Read) -> None:
+        found = {panel: answer.data for panel, answer in read.answers.items() if answer.data is not None}
+        if found:
+            self._cache.put(read.fill, found)
+            self._stale.remember(read.user_id, found, self._cache.age_s(read.fill))

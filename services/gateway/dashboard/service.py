@@ -1,0 +1,91 @@
+"""Asks the services for all panels of a dashboard at once, and makes the best of what comes back in time."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from services.gateway import metrics
+from services.gateway.dashboard.departure import ClientGone, Departure
+from services.gateway.dashboard.models import Dashboard, Remembered, assemble
+from services.gateway.dashboard.reader import PanelReader
+from services.gateway.dashboard.spans import PanelSpans
+from services.gateway.dashboard.stale_store import StaleStore
+from services.gateway.dashboard.wait import AwaitedWait, Wait
+from services.gateway.errors import NoPanelAvailable, UserNotFound
+from services.gateway.panels import Panel
+from services.gateway.settings import Settings
+from shared import clock, telemetry, tracing
+from shared.tracing import Kind
+
+RECALL_SHARE = 0.2
+"""The part of a short budget that is kept for reading what was known last."""
+
+
+class DashboardService:
+    """Reads dashboards: fresh where the services answer in time, else as they were last known."""
+
+    def __init__(self, reader: PanelReader, stale: StaleStore, settings: Settings) -> None:
+        self._reader = reader
+        self._stale = stale
+        self._recall_s = settings.redis_timeout_s
+        self._watch_after_s = settings.watch_client_after_s
+
+    async def read(
+        self,
+        user_id: UUID,
+        panels: tuple[Panel, ...],
+        budget_s: float,
+        *,
+        anew: bool = False,
+        departure: Departure | None = None,
+        answered: Wait | None = None,
+    ) -> tuple[Dashboard, Mapping[str, float]]:
+        """The dashboard within the budget, and how many seconds each panel took.
+
+        `anew` takes no answer to a question that was asked before; `answered` is a wait that has all answers already.
+        Raises `UserNotFound`, `NoPanelAvailable`, or `ClientGone` when the client departs meanwhile.
+        """
+        recall_s = recall_time(budget_s, self._recall_s)
+        spans = PanelSpans(trace) if (trace := tracing.recorded()) else None
+        wait = answered or AwaitedWait(self._reader.timers, budget_s - recall_s, departure, self._watch_after_s)
+        dashboard = None
+        try:
+            if isinstance(wait, AwaitedWait):
+                await self._wait_for(wait, panels, user_id, spans, anew=anew)
+            dashboard = await self._assembled(user_id, panels, wait, recall_s)
+            return dashboard, wait.seconds
+        finally:
+            if spans:
+                spans.send(wait, dashboard)
+
+    async def _wait_for(
+        self, wait: AwaitedWait, panels: tuple[Panel, ...], user_id: UUID, spans: PanelSpans | None, *, anew: bool
+    ) -> None:
+        reads = self._reader.read(wait, panels, str(user_id), telemetry.origin(), anew=anew)
+        if spans:
+            spans.asked(reads)
+        await wait.wait()
+        if wait.is_given_up:
+            raise ClientGone
+
+    async def _assembled(self, user_id: UUID, panels: Sequence[Panel], wait: Wait, recall_s: float) -> Dashboard:
+        answers = {panel.name: wait.answers[panel.name] for panel in panels}
+        failed = [name for name, answer in answers.items() if answer.data is None]
+        if any(answers[name].user_missing for name in failed):
+            raise UserNotFound
+        remembered = await self._recall(user_id, failed, recall_s) if failed else {}
+        dashboard = assemble(user_id, clock.now(), answers, remembered)
+        counts = metrics.PANELS.counts
+        for name, view in dashboard.panels.items():
+            counts[name, view.status, view.error.code if view.error else ""] += 1
+        if failed and dashboard.is_empty:
+            raise NoPanelAvailable(dashboard.panels)
+        return dashboard
+
+    async def _recall(self, user_id: UUID, panels: Sequence[str], recall_s: float) -> Mapping[str, Remembered]:
+        with tracing.span("recall", Kind.CLIENT, {"db.system.name": "redis"}):
+            return await self._stale.recall(user_id, panels, recall_s)
+
+
+def recall_time(budget_s: float, longest_s: float) -> float:
+    """The part of the budget that is not spent on asking the services."""
+    return min(longest_s, budget_s * RECALL_SHARE)

@@ -1,0 +1,204 @@
+"""Panels as they were last known, in Redis. A convenience: without it dashboards work, only never `stale`.
+
+They never go back: what was asked for earlier does not replace what was asked for later, here or by another gateway.
+Redis compares, by its own clock, since those of the gateways differ.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import cast
+from uuid import UUID
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.gateway import metrics
+from services.gateway.dashboard.gathered_keys import GatheredKeys
+from services.gateway.dashboard.models import Remembered
+from services.gateway.dashboard.unwritten import Key, Read, Unwritten
+from services.gateway.panels import PANELS
+from services.gateway.settings import Settings
+from shared.logs import get_logger
+
+log = get_logger(__name__)
+
+WRITE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local refused = {}
+for number, key in ipairs(KEYS) do
+  local asked = now - ARGV[2 * number]
+  local known = redis.pcall('GET', key)
+  local before = type(known) == 'string' and tonumber(string.match(known, '^{"asked":(%d+),'))
+  if before and asked < before and before <= now then
+    refused[#refused + 1] = number
+  else
+    local entry = string.format('{"asked":%.0f,', asked) .. ARGV[2 * number + 1]
+    redis.call('SET', key, entry, 'EX', ARGV[1])
+  end
+end
+return refused
+"""
+"""For each key how long ago it was asked for (milliseconds), and its entry after the brace. Returns which are older
+than what is kept; the first is 1."""
+SLICE_S = 0.001
+"""So long it may look through what is queued before others have their turn."""
+IsGone = Callable[[UUID], bool]
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A panel and when it was asked for (Unix milliseconds)."""
+
+    at: int
+    data: msgspec.Raw
+
+
+_entries = msgspec.json.Decoder(Entry)
+
+
+def _key(panel: str, user_id: str) -> str:
+    return f"lkg:{panel}:{user_id}"
+
+
+class Written:
+    """What was written last of each panel and user, of as many as are noted: a digest, and when (Unix milliseconds)."""
+
+    def __init__(self, most: int, rewrite_ms: float) -> None:
+        self._most = most
+        self._rewrite_ms = rewrite_ms
+        self._noted: OrderedDict[Key, tuple[int, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._noted)
+
+    def is_due(self, key: Key, data: bytes, now_ms: int) -> bool:
+        """Whether it must be written now, which is then noted."""
+        digest = hash(data)
+        known = self._noted.get(key)
+        if known and known[0] == digest and 0 <= now_ms - known[1] < self._rewrite_ms:
+            return False
+        self._noted[key] = digest, now_ms
+        self._noted.move_to_end(key)
+        if len(self._noted) > self._most:
+            self._noted.popitem(last=False)
+        return True
+
+    def forget(self, key: Key) -> None:
+        self._noted.pop(key, None)
+
+    def clear(self) -> None:
+        self._noted.clear()
+
+
+class StaleStore:
+    """Writes behind in batches, off the requests' path; reads only for panels that failed, for many at a time."""
+
+    def __init__(self, redis: Redis, settings: Settings, is_gone: IsGone) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._is_gone = is_gone
+        self._reads = GatheredKeys(redis, settings.redis_timeout_s)
+        self._queue = Unwritten(max(1, settings.write_behind_queue // len(PANELS)))
+        self._written = Written(settings.last_known_good_noted, settings.last_known_good_rewrite_s * 1000)
+        metrics.WRITE_BEHIND_QUEUE.set_function(lambda: len(self._queue))
+
+    def remember(self, user_id: str, panels: Mapping[str, bytes], age_s: float = 0.0) -> None:
+        """Queue panels that were asked for so long ago. Of each user's, the one that was asked for last is kept."""
+        lost = self._queue.put(user_id, time.monotonic() - age_s, _now_ms() - int(age_s * 1000), panels)
+        if lost:
+            metrics.WRITE_BEHIND_LOST.labels("full").inc(lost)
+
+    async def recall(self, user_id: UUID, panels: Sequence[str], seconds: float) -> dict[str, Remembered]:
+        """What is known of these panels; nothing when Redis does not answer in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                found = await self._reads.get([_key(panel, str(user_id)) for panel in panels])
+            recalled = {
+                panel: _recalled(entry)
+                for panel, value in zip(panels, found, strict=True)
+                if (entry := _newest(value, self._queue.get((panel, str(user_id))))) is not None
+            }
+            oldest_ms = self._settings.last_known_good_max_age_s * 1000
+            return {panel: known for panel, known in recalled.items() if known.age_ms <= oldest_ms}
+        except (RedisError, OSError, TimeoutError, msgspec.DecodeError) as failure:
+            metrics.RECALL_FAILURES.inc()
+            log.debug("last known panels cannot be read", reason=repr(failure))
+            return {}
+
+    async def forget(self, user_id: UUID) -> None:
+        """Remove everything about a user."""
+        user = str(user_id)
+        self._queue.forget(user)
+        for panel in PANELS:
+            self._written.forget((panel.name, user))
+        try:
+            async with asyncio.timeout(self._settings.redis_write_timeout_s):
+                await self._redis.delete(*(_key(panel.name, user) for panel in PANELS))
+        except (RedisError, OSError, TimeoutError) as failure:
+            log.warning("last known panels cannot be removed; they expire", user_id=user, reason=repr(failure))
+
+    async def write_behind(self) -> None:
+        """Write what is queued, until cancelled."""
+        while True:
+            queued = await self._queue.take(self._settings.write_behind_pause_s)
+            try:
+                await self._write_all(queued)
+            except (RedisError, OSError, TimeoutError) as failure:
+                self._written.clear()  # Redis may have come back empty
+                lost = sum(1 for _ in queued) + 1
+                metrics.WRITE_BEHIND_LOST.labels("redis").inc(lost)
+                log.warning("last known panels cannot be written", panels=lost, reason=repr(failure))
+                await asyncio.sleep(self._settings.redis_write_timeout_s)
+            finally:
+                self._queue.written()
+
+    async def _write_all(self, queued: Iterator[tuple[Key, Read]]) -> None:
+        """In parts, with turns of the event loop in between: none holds it up for longer than `SLICE_S`."""
+        batch: dict[Key, Read] = {}
+        began = time.perf_counter()
+        for key, read in queued:
+            if self._is_due(key, read):
+                batch[key] = read
+            if len(batch) >= self._settings.write_behind_batch:
+                await self._write(batch)
+                batch = {}
+                began = time.perf_counter()
+            elif time.perf_counter() - began > SLICE_S:
+                await asyncio.sleep(0)
+                began = time.perf_counter()
+        if batch:
+            await self._write(batch)
+
+    def _is_due(self, key: Key, read: Read) -> bool:
+        """Most panels are as they were written last. A dashboard that was under way while its user was deleted must
+        not bring them back."""
+        return self._written.is_due(key, read.data, read.at) and not self._is_gone(UUID(key[1]))
+
+    async def _write(self, batch: dict[Key, Read]) -> None:
+        told: list[bytes | int] = [self._settings.last_known_good_max_age_s]
+        now = time.monotonic()
+        for read in batch.values():
+            told += [int((now - read.asked) * 1000), msgspec.json.encode(Entry(read.at, msgspec.Raw(read.data)))[1:]]
+        keys = [_key(panel, user_id) for panel, user_id in batch]
+        async with asyncio.timeout(self._settings.redis_write_timeout_s):
+            refused = await cast("Awaitable[list[int]]", self._redis.eval(WRITE, len(keys), *keys, *told))
+        for key in (list(batch)[number - 1] for number in refused):
+            self._written.forget(key)
+
+
+def _newest(written: bytes | str | None, unwritten: Read | None) -> Entry | None:
+    entry = None if written is None else _entries.decode(written)
+    if unwritten and (entry is None or entry.at <= unwritten.at):
+        return Entry(unwritten.at, msgspec.Raw(unwritten.data))
+    return entry
+
+
+def _recalled(entry: Entry) -> Remembered:
+    return Remembered(entry.data, max(0, _now_ms() - entry.at))
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,135 @@
+"""One dashboard's wait for its panels."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from math import inf
+
+from services.gateway.dashboard.departure import Departure
+from services.gateway.panels import Panel
+from services.gateway.upstream.panel_protocol import Answer
+from services.gateway.upstream.single_flight import Read
+from services.gateway.upstream.timers import Timers
+
+TIMED_OUT = Answer(error="timeout")
+
+
+class Wait:
+    """Collects an answer for every panel, each within its own deadline, and then calls `done`."""
+
+    def __init__(self, timers: Timers, budget_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._timers = timers
+        self._clock = clock
+        self._awaited: dict[str, Read] = {}
+        self._deadlines: dict[str, float] = {}
+        self.began = clock()
+        self.ends = self.due = self.began + budget_s
+        self.answers: dict[str, Answer] = {}
+        self.seconds: dict[str, float] = {}
+        """How long each answer was waited for."""
+        self.is_given_up = False
+
+    @property
+    def budget_s(self) -> float:
+        return self.ends - self.began
+
+    @property
+    def is_waiting(self) -> bool:
+        return bool(self._awaited)
+
+    def done(self) -> None:
+        """All answers are there, or the wait was given up."""
+
+    def put(self, panel: str, answer: Answer) -> None:
+        """An answer that is known without asking."""
+        self.answers[panel] = answer
+        self.seconds[panel] = 0.0
+
+    def expect(self, panels: tuple[Panel, ...], reads: Mapping[str, Read]) -> None:
+        """Wait for these panels, each for its own timeout at most."""
+        began, ends = self.began, self.ends
+        joined: Read | None = None
+        for panel in panels:
+            name = panel.name
+            read = self._awaited[name] = reads[name]
+            self._deadlines[name] = deadline = min(ends, began + panel.timeout_s)
+            if deadline < self.due:
+                self.due = deadline
+            if read is not joined:
+                read.join(self)
+                joined = read
+        self._timers.add(self)
+
+    def arrived(self, answers: Mapping[str, Answer]) -> None:
+        """Take those that are waited for."""
+        awaited = self._awaited
+        if not awaited:
+            return
+        took = self._clock() - self.began
+        for name, answer in answers.items():
+            if awaited.pop(name, None) is not None:
+                self.answers[name] = answer
+                self.seconds[name] = took
+        if not awaited:
+            self._timers.remove(self)
+            self.done()
+
+    def look(self, now: float) -> None:
+        """Time out what is overdue."""
+        late = [name for name in self._awaited if self._deadlines[name] <= now]
+        left = {self._awaited[name] for name in late}
+        self.due = min([self._deadlines[name] for name in self._awaited if name not in late], default=inf)
+        if late:
+            self.arrived(dict.fromkeys(late, TIMED_OUT))
+        for read in left - set(self._awaited.values()):
+            read.leave(self)
+
+    def give_up(self) -> None:
+        """Leave all reads: nobody waits for the answers any more."""
+        reads, self._awaited = set(self._awaited.values()), {}
+        self.is_given_up = True
+        self._timers.remove(self)
+        for read in reads:
+            read.leave(self)
+        self.done()
+
+
+class AwaitedWait(Wait):
+    """A wait for a coroutine. From `watch_after_s` on it listens for the client's departure, which ends it."""
+
+    def __init__(
+        self,
+        timers: Timers,
+        budget_s: float,
+        departure: Departure | None = None,
+        watch_after_s: float = inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(timers, budget_s, clock)
+        self._departure = departure
+        self._watch_at = self.began + watch_after_s if departure else inf
+        self.due = min(self.due, self._watch_at)
+        self._done = asyncio.get_running_loop().create_future()
+
+    def done(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
+
+    def look(self, now: float) -> None:
+        if self._departure is not None and self._watch_at <= now:
+            self._watch_at = inf
+            self._departure.watch(self.give_up)
+        super().look(now)
+        self.due = min(self.due, self._watch_at)
+
+    async def wait(self) -> None:
+        """Return when every panel has its answer, be it that it is late, or when the client has gone. Cancelled, it
+        leaves all reads."""
+        try:
+            if self._awaited:
+                await self._done
+        finally:
+            if self._awaited:
+                self.give_up()
+            if self._departure is not None:
+                self._departure.end()

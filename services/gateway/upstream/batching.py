@@ -1,0 +1,154 @@
+"""Asks one service for the panels of many users at a time.
+
+Nothing is delayed for company: while fewer calls than allowed are in flight, a question leaves at once, with whatever
+was asked in the same turn of the event loop. What is asked while they are in flight leaves together when one ends.
+
+A call goes on for as long as anybody waits for one of its answers. The service is given as much time as the most
+patient of those who waited when it left; where it gives up then, those who have joined since are asked for once more.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import islice
+
+from services.gateway.panels import Panel
+from services.gateway.upstream.errors import ErrorCode, TooLate, UpstreamFailed
+from services.gateway.upstream.panel_protocol import Answer
+from services.gateway.upstream.resilience import Answers, Call, ServiceCalls, timeout_s
+from services.gateway.upstream.single_flight import Read, largest_deadline
+from services.gateway.upstream.timers import GRAIN_S
+from shared.logs import get_logger
+from shared.panels import MAX_IDS
+from shared.telemetry import Origin
+
+log = get_logger(__name__)
+
+GAVE_UP: tuple[ErrorCode, ...] = ("timeout", "bad_response")
+"""How a service that ran out of time fails."""
+GIVES_UP_EARLY = 0.1
+"""A service answers what it has somewhat before its deadline: by less than this part of its time."""
+
+Panels = tuple[Panel, ...]
+
+
+class Batcher:
+    """Gathers the questions for one service. `in_flight` calls at a time hold back the next; one that takes longer than
+    `GATEWAY_BATCH_PATIENCE_S` does not."""
+
+    def __init__(self, service: ServiceCalls, in_flight: int) -> None:
+        self._service = service
+        self._in_flight = in_flight
+        self._waiting: dict[Panels, dict[Read, None]] = {}
+        self._calls: dict[Call, list[Read]] = {}
+        self._holding = 0
+        self._departing = False
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._waiting and not self._calls
+
+    def add(self, read: Read, panels: Panels) -> None:
+        """Let these panels of a user leave with the next call."""
+        group = self._waiting.get(panels)
+        if group is None:
+            group = self._waiting[panels] = {}
+        group[read] = None
+        if not self._departing and self._holding < self._in_flight:
+            self._departing = True
+            asyncio.get_running_loop().call_soon(self._depart)
+
+    def abandon(self, read: Read) -> None:
+        """Nobody waits for it any more. A call that brings nothing else is broken off."""
+        for panels, group in list(self._waiting.items()):
+            if read in group:
+                del group[read]
+                if not group:
+                    del self._waiting[panels]
+        call = read.calls.get(self._service.service)
+        if call in self._calls and not any(other.waiters for other in self._calls[call]):
+            del self._calls[call]
+            call.cancel()
+            self.let_pass(call)
+
+    def deadline(self, call: Call) -> float:
+        """Until when anybody waits for one of its answers."""
+        return largest_deadline(self._calls[call], timeout_s(call.panels))
+
+    def let_pass(self, call: Call) -> None:
+        """The next need not wait for it."""
+        if call.holds:
+            call.holds = False
+            self._holding -= 1
+            self._depart()
+
+    def ended(self, call: Call, answers: Answers | None, failure: UpstreamFailed | None) -> None:
+        """Pass on what came of it."""
+        reads = self._calls.pop(call)
+        if failure is not None and not isinstance(failure, TooLate):
+            self._warn(call, failure)
+        names = [panel.name for panel in call.panels]
+        if answers is None:
+            failed = Answer(error=failure.code if failure is not None else "internal")
+            rows = [dict.fromkeys(names, failed)] * len(reads)
+        else:
+            rows = [dict(zip(names, row, strict=True)) for row in zip(*[answers[name] for name in names], strict=True)]
+        again = []
+        may_be_late = self._service.clock() + GRAIN_S >= call.told - GIVES_UP_EARLY * (call.told - call.began)
+        for read, row in zip(reads, rows, strict=True):
+            if may_be_late and self._was_cut_short(call, read, row):
+                again.append(read)
+            else:
+                read.land(row)
+        if again:
+            self._start(call.panels, again)
+        self.let_pass(call)
+
+    def _was_cut_short(self, call: Call, read: Read, row: dict[str, Answer]) -> bool:
+        """Whether the service gave up at its deadline, though somebody waits for longer."""
+        longest = timeout_s(call.panels)
+        waits_on = read.waiters and read.deadline(longest) > max(self._service.clock(), call.told) + GRAIN_S
+        return bool(waits_on) and any(answer.is_failure and answer.error in GAVE_UP for answer in row.values())
+
+    def _depart(self) -> None:
+        self._departing = False
+        while self._waiting and self._holding < self._in_flight:
+            panels, group = next(iter(self._waiting.items()))
+            if len(group) <= MAX_IDS:
+                del self._waiting[panels]
+                reads = list(group)
+            else:
+                reads = list(islice(group, MAX_IDS))
+                for read in reads:
+                    del group[read]
+            self._start(panels, reads)
+
+    def _start(self, panels: Panels, reads: list[Read]) -> None:
+        longest, now = timeout_s(panels), self._service.clock()
+        told = max([max(read.deadline(longest), now + min(read.budget_s, longest)) for read in reads])
+        call = Call(self._service, panels, [read.user_id for read in reads], told, _origin(panels, reads), self)
+        for read in reads:
+            read.calls[self._service.service] = call
+        self._calls[call] = reads
+        self._holding += 1
+        call.start()
+
+    def _warn(self, call: Call, failure: UpstreamFailed) -> None:
+        log.warning(
+            "panel failed",
+            panels=[panel.name for panel in call.panels],
+            users=len(call.user_ids),
+            code=failure.code,
+            reason=str(failure),
+            request_id=call.origin.request_id,
+            trace_id=call.origin.trace.trace_id,
+        )
+
+
+def _origin(panels: Panels, reads: Sequence[Read]) -> Origin:
+    """That of the first; in the trace of the first that is recorded, if there is one."""
+    carrier = next((read.askers[panel.name] for read in reads for panel in panels if panel.name in read.askers), None)
+    if carrier is None:
+        return reads[0].origin
+    for read in reads:
+        read.carriers |= dict.fromkeys([panel.name for panel in panels], carrier)
+    return Origin(reads[0].origin.request_id, carrier)

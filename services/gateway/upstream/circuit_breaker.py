@@ -1,0 +1,138 @@
+"""Stops asking a service that does not answer well, and tries again carefully.
+
+closed ── enough of the window's calls failed ──▶ open ── after a pause ──▶ half open ── all probes good ──▶ closed
+                                                   ▲                            │
+                                                   └────── one probe bad ───────┘
+
+Callers are let through only while it is closed; probes are made beside them (`probing.py`).
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from services.gateway import metrics
+from services.gateway.upstream.errors import CircuitOpen
+
+
+class State(IntEnum):
+    CLOSED = 0
+    HALF_OPEN = 1
+    OPEN = 2
+
+
+@dataclass(frozen=True)
+class BreakerPolicy:
+    """Opens when `error_rate` of at least `min_calls` calls within `window_s` have failed, or `min_calls` in a row;
+    after `open_s` lets `probes` calls through, which must all succeed."""
+
+    window_s: float
+    min_calls: int
+    error_rate: float
+    open_s: float
+    probes: int
+
+
+class Window:
+    """Calls and failures of the last seconds, in tenths of the window."""
+
+    SLICES = 10
+
+    def __init__(self, seconds: float) -> None:
+        self._slice_s = seconds / self.SLICES
+        self._slices: deque[list[int]] = deque()
+        self.failed_in_a_row = 0
+
+    def add(self, now: float, failed: bool) -> None:
+        number = int(now / self._slice_s)
+        if not self._slices or self._slices[-1][0] != number:
+            self._forget_before(number)
+            self._slices.append([number, 0, 0])
+        self._slices[-1][1] += 1
+        self._slices[-1][2] += failed
+        self.failed_in_a_row = self.failed_in_a_row + 1 if failed else 0
+
+    def counts(self, now: float) -> tuple[int, int]:
+        """Calls and failures."""
+        self._forget_before(int(now / self._slice_s))
+        return sum(part[1] for part in self._slices), sum(part[2] for part in self._slices)
+
+    def _forget_before(self, number: int) -> None:
+        while self._slices and self._slices[0][0] <= number - self.SLICES:
+            self._slices.popleft()
+        if not self._slices:
+            self.failed_in_a_row = 0
+
+
+class CircuitBreaker:
+    """Decides whether a service may be asked. `admit` before each call, then `record` or `forget` its permit."""
+
+    def __init__(self, service: str, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
+        self._service = service
+        self._policy = policy
+        self._clock = clock
+        self._period = 0
+        self._enter(State.CLOSED)
+
+    @property
+    def pause_s(self) -> float:
+        return self._policy.open_s
+
+    @property
+    def rest_s(self) -> float:
+        """The seconds until it may be probed."""
+        return max(0.0, self._opened_at + self._policy.open_s - self._clock()) if self.state is State.OPEN else 0.0
+
+    def admit(self, *, probe: bool = True) -> int:
+        """A permit for a probe, or for a caller's call: it counts only in the state that it was given in. Raises
+        `CircuitOpen`."""
+        if probe and self.state is State.OPEN and not self.rest_s:
+            self._enter(State.HALF_OPEN)
+        if not self._lets_through(probe):
+            metrics.CALLS_REFUSED.labels(self._service, "circuit_open").inc()
+            raise CircuitOpen
+        self._probing += 1
+        return self._period
+
+    def record(self, permit: int, *, failed: bool) -> None:
+        """How a call ended."""
+        if permit != self._period:
+            return
+        if self.state is State.HALF_OPEN:
+            self._record_probe(failed)
+            return
+        now = self._clock()
+        self._window.add(now, failed)
+        if failed and self._is_too_much(*self._window.counts(now)):
+            self._enter(State.OPEN)
+
+    def forget(self, permit: int) -> None:
+        """A call ended without telling anything of the service: nobody waited for it any more."""
+        if permit == self._period:
+            self._probing -= 1
+
+    def _lets_through(self, probe: bool) -> bool:
+        half_open = self.state is State.HALF_OPEN
+        return self.state is State.CLOSED or (probe and half_open and self._probing < self._policy.probes)
+
+    def _is_too_much(self, calls: int, failures: int) -> bool:
+        least = self._policy.min_calls
+        return self._window.failed_in_a_row >= least or (calls >= least and failures >= calls * self._policy.error_rate)
+
+    def _record_probe(self, failed: bool) -> None:
+        self._passed += not failed
+        if failed:
+            self._enter(State.OPEN)
+        elif self._passed >= self._policy.probes:
+            self._enter(State.CLOSED)
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._period += 1
+        self._opened_at = self._clock()
+        self._window = Window(self._policy.window_s)
+        self._probing = self._passed = 0
+        metrics.BREAKER_STATE.labels(self._service).set(state)
+        metrics.BREAKER_CHANGES.labels(self._service, state.name.lower()).inc()

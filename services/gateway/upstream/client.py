@@ -1,0 +1,209 @@
+"""Talks to the services: one client for all, a list of base URLs for each."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from copy import copy
+from functools import lru_cache
+
+import httpx
+from pyqwest import HTTPTransport, Transport
+from pyqwest.httpx import AsyncPyqwestTransport
+
+from services.gateway import metrics
+from services.gateway.reading import fetch, translated
+from services.gateway.refusals import own_refusals
+from services.gateway.settings import Settings
+from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable
+from services.gateway.upstream.http1 import ConnectionPool, Receiver, Request
+from services.gateway.upstream.panel_protocol import PATH
+from services.gateway.upstream.replicas import Replicas
+from shared import telemetry, tracing
+from shared.identity import USER_ID_HEADER
+from shared.limits import IDLE_S
+from shared.logs import get_logger
+from shared.panels import DEADLINE_HEADER
+from shared.telemetry import Origin
+from shared.tokens import ServiceTokens
+from shared.tracing import Kind
+from shared.web import REQUEST_ID_HEADER
+
+log = get_logger(__name__)
+
+HeaderList = list[tuple[str, str]]
+
+ALIVE_WITHIN_S = 2.0
+"""A replica that does not answer `/livez` in this time is taken for dead."""
+
+
+@asynccontextmanager
+async def http_transport(settings: Settings, read_timeout_s: float) -> AsyncIterator[Transport]:
+    """Connections to the services. Used without `httpx.AsyncClient`, which would keep cookies between callers.
+
+    A cancelled request closes its connection at once; what is sent and received is streamed as it is. A service is
+    silent, in the sense of the read timeout, also while a request is being sent to it.
+    """
+    transport = HTTPTransport(
+        connect_timeout=settings.connect_timeout_s,
+        read_timeout=read_timeout_s,
+        pool_idle_timeout=IDLE_S,
+        pool_max_idle_per_host=settings.idle_connections,
+        follow_redirects=False,
+        enable_gzip=False,
+        enable_brotli=False,
+        enable_zstd=False,
+        enable_otel=False,
+    )
+    async with transport:
+        yield transport
+
+
+class Body(httpx.AsyncByteStream):
+    """A request's body on its way."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it has been handed over."""
+        raise NotImplementedError
+
+
+class Upstream:
+    """One service, reached by one base URL or by several in turn."""
+
+    def __init__(
+        self, service: str, base_urls: str, transport: Transport, tokens: ServiceTokens, settings: Settings
+    ) -> None:
+        self._service = service
+        self._base_urls = [httpx.URL(url) for url in base_urls.split(",")]
+        self.replicas = Replicas(service, len(self._base_urls), self._is_alive)
+        self._transport = AsyncPyqwestTransport(transport)
+        self._tokens = tokens
+        self._pools = [
+            ConnectionPool(url, settings.connect_timeout_s, settings.idle_connections) for url in base_urls.split(",")
+        ]
+
+    def by(self, transport: Transport) -> "Upstream":
+        """The same service by another transport: what one learns of its replicas, both know."""
+        other = copy(self)
+        other._transport = AsyncPyqwestTransport(transport)
+        return other
+
+    def close(self) -> None:
+        """Close the connections that panels come by; the transport is its owner's to close."""
+        self.replicas.close()
+        for pool in self._pools:
+            pool.close()
+
+    def busy(self) -> int:
+        """Connections on which a panel is being asked for."""
+        return sum(pool.busy for pool in self._pools)
+
+    def idle(self) -> int:
+        """Connections kept for the next question."""
+        return sum(pool.idle for pool in self._pools)
+
+    async def send(
+        self, method: str, target: str, headers: HeaderList, body: bytes | Body, remaining_s: float
+    ) -> httpx.Response:
+        """Send a request as the gateway; the caller closes the response. Raises `UpstreamFailed`: `TooLate` without the
+        response's head in that time, `NotTrusted` for a refusal that is about the gateway and not about the client.
+
+        `target` is path and query. A replica that cannot be connected to is passed over for the next.
+        """
+        with tracing.span(method, Kind.CLIENT) as span:
+            response = await self._send(method, target, headers, body, remaining_s)
+            span.set({"http.request.method": method, "http.response.status_code": response.status_code})
+        try:
+            return await own_refusals(response, named=any(name == USER_ID_HEADER for name, _ in headers))
+        except NotTrusted as refused:
+            self.count_distrust(target, refused)
+            raise
+
+    async def _send(
+        self, method: str, target: str, headers: HeaderList, body: bytes | Body, remaining_s: float
+    ) -> httpx.Response:
+        content = {"content": body} if isinstance(body, bytes) else {"stream": body}
+        every = [*headers, *self._own_headers(remaining_s)]
+        refused: Unreachable | None = None
+        replica = 0
+        try:
+            async with asyncio.timeout(remaining_s):
+                for replica in self.replicas.in_turn():
+                    try:
+                        with translated(), self.replicas.watched(replica):
+                            request = httpx.Request(
+                                method, _url(self._base_urls[replica], target), headers=every, **content
+                            )
+                            response = await self._transport.handle_async_request(request)
+                    except Unreachable as failure:
+                        self.replicas.failed(replica)
+                        refused = failure
+                    else:
+                        self.replicas.answered(replica)
+                        return response
+        except TimeoutError as late:
+            if isinstance(body, bytes) or body.ended:
+                self.replicas.failed(replica)
+            raise TooLate(f"no answer in {remaining_s} s") from late
+        raise refused or Unreachable
+
+    def next_replica(self) -> int:
+        """Whose turn it is."""
+        return self.replicas.next()
+
+    def order(self, first: int) -> list[int]:
+        """The replicas in the order in which they are to be tried, from this one on."""
+        return self.replicas.beginning_with(first % len(self._pools))
+
+    def ask(
+        self, query: bytes, origin: Origin, remaining_s: float, replica: int, max_bytes: int, receiver: Receiver
+    ) -> Request:
+        """Send a panel query to that replica, for the request that it began with."""
+        headers = (
+            f"Authorization: Bearer {self._tokens.token()}\r\n{DEADLINE_HEADER}: {max(1, int(remaining_s * 1000))}\r\n"
+            f"traceparent: {origin.trace}\r\n{REQUEST_ID_HEADER}: {origin.request_id}\r\n"
+        )
+        return self._pools[replica].post(PATH, headers, query, max_bytes, receiver)
+
+    async def openapi(self, max_bytes: int) -> bytes:
+        """The service's own description. Raises `UpstreamFailed`."""
+        replica = self.replicas.in_turn()[0]
+        return await fetch(self._transport, f"{self._base_urls[replica]}".rstrip("/") + "/openapi.json", max_bytes)
+
+    async def _is_alive(self, replica: int) -> bool:
+        """Whether it answers anything at all."""
+        try:
+            async with asyncio.timeout(ALIVE_WITHIN_S):
+                request = httpx.Request("GET", _url(self._base_urls[replica], "/livez"))
+                response = await self._transport.handle_async_request(request)
+                await response.aclose()
+        except (httpx.TransportError, TimeoutError):
+            return False
+        return True
+
+    def count_distrust(self, target: str, refused: NotTrusted) -> None:
+        """The service has refused the gateway itself."""
+        metrics.NOT_TRUSTED.labels(self._service).inc()
+        log.error(
+            "the service refuses the gateway; do secrets and clocks agree?",
+            service=self._service,
+            target=target.partition("?")[0],
+            reason=str(refused),
+        )
+
+    def _own_headers(self, remaining_s: float) -> HeaderList:
+        headers = [
+            ("Authorization", f"Bearer {self._tokens.token()}"),
+            (DEADLINE_HEADER, str(max(1, int(remaining_s * 1000)))),
+        ]
+        if traceparent := telemetry.traceparent():
+            headers.append(("traceparent", traceparent))
+        if request_id := telemetry.current_request_id.get():
+            headers.append((REQUEST_ID_HEADER, request_id))
+        return headers
+
+
+@lru_cache(maxsize=256)
+def _url(base_url: httpx.URL, target: str) -> httpx.URL:
+    """httpx spends 100 µs on parsing a URL; most are asked for again and again."""
+    return base_url.copy_with(raw_path=base_url.raw_path.rstrip(b"/") + target.encode())

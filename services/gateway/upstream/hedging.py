@@ -1,0 +1,69 @@
+"""One more attempt where it is likely to help: after a failure, or when the first takes longer than most do.
+
+Extra attempts come out of a budget, so that a service in trouble is not asked twice as much because of it.
+"""
+
+from collections import deque
+from collections.abc import Hashable
+from math import inf
+
+
+class RetryBudget:
+    """Every call pays in its share, every extra attempt costs a whole one; savings are limited."""
+
+    MOST_SAVED = 10.0
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._saved = 0.0
+
+    def pay_in(self) -> None:
+        self._saved = min(self.MOST_SAVED, self._saved + self._share)
+
+    def take(self) -> bool:
+        """Whether there is enough for one attempt; takes it if so."""
+        # Ten tenths are less than one in binary.
+        if self._saved < 1 - 1e-9:
+            return False
+        self._saved -= 1
+        return True
+
+
+class Latencies:
+    """How long the latest calls took, and what 95 % of them did not exceed."""
+
+    REMEMBERED = 200
+    ENOUGH = 20
+    RENEWED_EVERY = 50
+
+    def __init__(self) -> None:
+        self._latest: deque[float] = deque(maxlen=self.REMEMBERED)
+        self._seen = 0
+        self.p95 = inf
+        """Seconds; endless before enough has been seen."""
+
+    def observe(self, seconds: float) -> None:
+        self._latest.append(seconds)
+        self._seen += 1
+        if self._seen == self.ENOUGH or self._seen % self.RENEWED_EVERY == 0:
+            in_order = sorted(self._latest)
+            self.p95 = in_order[int(len(in_order) * 0.95)]
+
+
+class Hedge:
+    """When a second attempt is due: after 95 % of the latest calls of the same kind were answered, or `least_s`."""
+
+    def __init__(self, least_s: float) -> None:
+        self._least_s = least_s
+        self._latencies: dict[Hashable, Latencies] = {}
+
+    def after_s(self, kind: Hashable) -> float:
+        """Seconds from the beginning of a call; endless before enough is known."""
+        return max(self._least_s, self.latencies(kind).p95)
+
+    def latencies(self, kind: Hashable) -> Latencies:
+        """Of calls of this kind."""
+        known = self._latencies.get(kind)
+        if known is None:
+            known = self._latencies[kind] = Latencies()
+        return known

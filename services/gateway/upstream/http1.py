@@ -1,0 +1,273 @@
+"""Panel queries over HTTP/1.1, as cheap as they can be had: httptools reads the answers, nothing stands in between.
+
+A general client costs several times as much a call (docs/decisions/0008), and a dashboard consists of such calls.
+Answers come by callbacks: a task and its wake-up cost as much as the call. What passes through goes by httpx.
+"""
+
+import asyncio
+import ssl
+import time
+from collections import deque
+from typing import Protocol, cast
+from urllib.parse import urlsplit
+
+import httptools
+
+from services.gateway import metrics
+from services.gateway.upstream.errors import BadAnswer, NotTrusted, Refused, Unreachable, UpstreamFailed
+from shared.limits import IDLE_S
+
+OK = 200
+NOT_TRUSTED = (401, 403)
+CLIENT_ERRORS = range(400, 500)
+AROUND_BODY_BYTES = 256 * 1024
+"""Of one exchange: provisional answers, heads, the framing of chunks and trailers."""
+
+
+class Receiver(Protocol):
+    """Is told once what came of a request, unless that was cancelled."""
+
+    def received(self, body: bytes) -> None:
+        """The body of a 200."""
+
+    def failed(self, failure: UpstreamFailed) -> None: ...
+
+
+class Request:
+    """One exchange under way. `max_bytes` bounds the body of its answer."""
+
+    __slots__ = ("connecting", "connection", "data", "max_bytes", "pool", "receiver")
+
+    def __init__(self, pool: "ConnectionPool", data: bytes, max_bytes: int, receiver: Receiver) -> None:
+        self.pool = pool
+        self.data = data
+        self.max_bytes = max_bytes
+        self.receiver: Receiver | None = receiver
+        self.connection: Connection | None = None
+        self.connecting: asyncio.Task[None] | None = None
+
+    def cancel(self) -> None:
+        """Nobody waits for the answer any more. The connection cannot be used again."""
+        if self.receiver is None:
+            return
+        self.receiver = None
+        self.pool.busy -= 1
+        if self.connection is not None:
+            self.connection.abort()
+        elif self.connecting is not None:
+            self.connecting.cancel()
+
+    def succeed(self, body: bytes) -> None:
+        receiver = self._end()
+        if receiver is not None:
+            receiver.received(body)
+
+    def fail(self, failure: UpstreamFailed) -> None:
+        receiver = self._end()
+        if receiver is not None:
+            receiver.failed(failure)
+
+    def _end(self) -> Receiver | None:
+        receiver, self.receiver = self.receiver, None
+        if receiver is not None:
+            self.pool.busy -= 1
+        return receiver
+
+
+class Connection(asyncio.Protocol):
+    """One connection, one exchange at a time."""
+
+    def __init__(self, pool: "ConnectionPool") -> None:
+        self._pool = pool
+        self._transport: asyncio.Transport | None = None
+        self._request: Request | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._body: list[bytes] = []
+        self._body_bytes = self._received_bytes = 0
+        self._status = 0
+        self._answering = self._complete = self._surplus = self._is_kept = False
+        self._used = False
+        """It has carried an exchange before: by now the server may have given it up."""
+        self.idle_since = 0.0
+
+    @property
+    def is_usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def send(self, request: Request) -> None:
+        """Begin an exchange; the connection must be usable and idle."""
+        self._request, request.connection = request, self
+        self._received_bytes = 0
+        self._answering = False
+        if self._transport is not None:
+            self._transport.write(request.data)
+
+    def abort(self) -> None:
+        self._request = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- what the event loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        del self._parser  # it refers to this connection
+        request, self._request = self._request, None
+        if request is None:
+            return
+        if self._used and not self._answering:
+            self._pool.send(request)  # nobody has read it: it may be sent again
+        else:
+            request.fail(BadAnswer(str(exc or "hung up")))
+
+    def data_received(self, data: bytes) -> None:
+        self._answering = True
+        request = self._request
+        if request is None:  # nobody asked
+            self.abort()
+            return
+        self._received_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as broken:
+            self._break_off(BadAnswer(str(broken)))
+            return
+        if self._body_bytes > request.max_bytes:
+            self._break_off(BadAnswer(f"more than {request.max_bytes} bytes"))
+        elif self._complete:
+            self._conclude(request)
+        elif self._received_bytes > request.max_bytes + AROUND_BODY_BYTES:
+            self._break_off(BadAnswer(f"more than {AROUND_BODY_BYTES} bytes around the body"))
+
+    # -- what the parser tells
+
+    def on_message_begin(self) -> None:
+        if self._complete:  # one answer more than was asked for
+            self._surplus = True
+        else:
+            self._body, self._body_bytes = [], 0
+
+    def on_body(self, body: bytes) -> None:
+        if not self._surplus:
+            self._body.append(body)
+            self._body_bytes += len(body)
+
+    def on_message_complete(self) -> None:
+        if not self._surplus:
+            self._status = self._parser.get_status_code()
+            self._complete = self._status >= OK  # a provisional answer precedes the real one
+            self._is_kept = self._parser.should_keep_alive()
+
+    def _conclude(self, request: Request) -> None:
+        self._complete, self._request = False, None
+        status, body = self._status, self._body
+        self._body = []
+        if self._is_kept and not self._surplus:
+            self._used = True
+            self._pool.keep(self)
+        else:
+            self.abort()
+        if status == OK:
+            request.succeed(body[0] if len(body) == 1 else b"".join(body))
+        else:
+            request.fail(_refusal(status))
+
+    def _break_off(self, failure: BadAnswer) -> None:
+        request = self._request
+        self.abort()
+        if request is not None:
+            request.fail(failure)
+
+
+def _refusal(status: int) -> UpstreamFailed:
+    if status in NOT_TRUSTED:
+        return NotTrusted(f"status {status}")
+    return Refused(f"status {status}") if status in CLIENT_ERRORS else BadAnswer(f"status {status}")
+
+
+class ConnectionPool:
+    """Connections to one base URL. As many as there are exchanges at a time; `most_idle` of them are kept after it."""
+
+    def __init__(self, base_url: str, connect_timeout_s: float, most_idle: int) -> None:
+        parts = urlsplit(base_url)
+        self._secure = ssl.create_default_context() if parts.scheme == "https" else None
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if self._secure else 80)
+        self._path = parts.path.rstrip("/")
+        self._netloc = parts.netloc.rpartition("@")[2]
+        self._connect_timeout_s = connect_timeout_s
+        self._most_idle = most_idle
+        self._idle: deque[Connection] = deque()
+        self._closed = False
+        self.busy = 0
+
+    def post(self, path: str, headers: str, body: bytes, max_bytes: int, receiver: Receiver) -> Request:
+        """Send a request; `headers` are whole lines, each with its line end. The receiver is told before this returns
+        only if nothing can be sent."""
+        head = (
+            f"POST {self._path}{path} HTTP/1.1\r\nHost: {self._netloc}\r\nContent-Type: application/json\r\n"
+            f"{headers}Content-Length: {len(body)}\r\n\r\n"
+        )
+        request = Request(self, head.encode("ascii") + body, max_bytes, receiver)
+        self.busy += 1
+        self.send(request)
+        return request
+
+    def send(self, request: Request) -> None:
+        """On a connection that was kept, or on a new one."""
+        connection = self._kept()
+        if connection is not None:
+            connection.send(request)
+        else:
+            request.connection = None
+            request.connecting = asyncio.get_running_loop().create_task(self._connect(request))
+
+    def keep(self, connection: Connection) -> None:
+        """For the next exchange."""
+        if self._closed or len(self._idle) >= self._most_idle:
+            connection.abort()
+        elif connection.is_usable:
+            connection.idle_since = time.monotonic()
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close what is idle; what is under way ends by being cancelled."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().abort()
+
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
+    def _kept(self) -> Connection | None:
+        idle = self._idle
+        if idle and idle[0].idle_since < (oldest := time.monotonic() - IDLE_S):
+            while idle and idle[0].idle_since < oldest:  # the longest idle come first
+                idle.popleft().abort()
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable:
+                return connection
+        return None
+
+    async def _connect(self, request: Request) -> None:
+        connection = Connection(self)
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection, self._host, self._port, ssl=self._secure
+                )
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        except TimeoutError:
+            request.fail(Unreachable("no connection in time"))
+        except (OSError, ssl.SSLError) as refused:
+            request.fail(Unreachable(str(refused)))
+        else:
+            metrics.CONNECTIONS_OPENED.counts[(self._netloc,)] += 1
+            connection.send(request)

@@ -1,0 +1,99 @@
+"""How the gateway asks a service for panels of many users in one call: `shared.contracts.panels`, as cheap as can be.
+
+Ids stay the text they are, and panels the bytes they are: making objects of them costs as much as all the rest.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from services.gateway.panels import Panel
+from services.gateway.upstream.errors import ErrorCode
+
+PATH = "/internal/panels"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came of asking for one panel: `data`, its JSON, and its age, or no such user, or the `error` in its way."""
+
+    data: bytes | None = None
+    error: ErrorCode = "internal"
+    user_missing: bool = False
+    age_ms: int = 0
+
+    @property
+    def is_failure(self) -> bool:
+        return self.data is None and not self.user_missing
+
+
+USER_MISSING = Answer(user_missing=True)
+BAD_PANEL = Answer(error="bad_response")
+ERRORS: Mapping[str, ErrorCode] = {"timeout": "timeout"}
+"""What a service says of a panel that it could not read; anything else is no good answer."""
+
+
+class MalformedAnswer(Exception):
+    """Not an answer to the question that was asked."""
+
+
+class _Found(msgspec.Struct, frozen=True):
+    items: dict[str, msgspec.Raw] = {}
+    missing: list[str] = []
+    error: str | None = None
+
+
+class _Body(msgspec.Struct, frozen=True):
+    panels: dict[str, _Found]
+
+
+_decoder = msgspec.json.Decoder(_Body)
+NOTHING = _Found(error="bad_response")
+
+
+def write_query(panels: Sequence[Panel], user_ids: Sequence[str]) -> bytes:
+    """The body of a call."""
+    names = '","'.join([panel.name for panel in panels])
+    ids = '","'.join(user_ids)
+    return f'{{"panels":["{names}"],"ids":["{ids}"]}}'.encode()
+
+
+def read_answers(
+    panels: Sequence[Panel], user_ids: Sequence[str], body: bytes, max_bytes: int
+) -> dict[str, list[Answer]]:
+    """By panel, what a service says of these users (canonical ids), in their order. A bad panel costs one answer.
+
+    `max_bytes` bounds one user's panel. Raises `MalformedAnswer` when the body as a whole says nothing.
+    """
+    try:
+        found = _decoder.decode(body).panels
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+        raise MalformedAnswer(str(broken)) from broken
+    all_text = _is_utf8(body)
+    return {
+        panel.name: _answers(panel, user_ids, found.get(panel.name, NOTHING), max_bytes, all_text) for panel in panels
+    }
+
+
+def _answers(panel: Panel, user_ids: Sequence[str], found: _Found, max_bytes: int, all_text: bool) -> list[Answer]:
+    if found.error is not None:
+        return [Answer(error=ERRORS.get(found.error, "bad_response"))] * len(user_ids)
+    missing = frozenset(found.missing) if panel.knows_users and found.missing else frozenset[str]()
+    find, opening = found.items.get, panel.opening
+    answers = []
+    for user_id in user_ids:
+        if (raw := find(user_id)) is None:
+            answers.append(USER_MISSING if user_id in missing else BAD_PANEL)
+            continue
+        data = bytes(raw)  # of its own: what is kept of it does not keep all of the body
+        good = data.startswith(opening) and len(data) <= max_bytes and (all_text or _is_utf8(data))
+        answers.append(Answer(data) if good else BAD_PANEL)
+    return answers
+
+
+def _is_utf8(data: bytes) -> bool:
+    """msgspec leaves what it keeps raw unchecked, and we splice it."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,424 @@
+"""Calls to one service, and the policies that decide over them.
+
+Only panel reads come this way. Requests that are passed through neither feed the breaker nor ask it: how long a write
+or an upload takes says nothing of panel reads, and whoever waits for one is to hear from the service itself.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+
+from services.gateway import metrics
+from services.gateway.panels import Panel
+from services.gateway.settings import Settings
+from services.gateway.upstream import http1, panel_protocol
+from services.gateway.upstream.bulkhead import Bulkhead
+from services.gateway.upstream.circuit_breaker import BreakerPolicy, CircuitBreaker
+from services.gateway.upstream.client import Upstream
+from services.gateway.upstream.errors import (
+    BadAnswer,
+    NotAsked,
+    NotTrusted,
+    Refused,
+    TooLate,
+    Unreachable,
+    UpstreamFailed,
+)
+from services.gateway.upstream.hedging import Hedge, RetryBudget
+from services.gateway.upstream.panel_protocol import Answer
+from services.gateway.upstream.probing import Probed, Probing
+from services.gateway.upstream.timers import Timers
+from shared import telemetry, tracing
+from shared.telemetry import Origin
+from shared.tracing import Kind
+
+Answers = Mapping[str, Sequence[Answer]]
+"""By panel, in the order of the users that were asked for."""
+Panels = tuple[Panel, ...]
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """How long a call may take: as long as anybody waits for it. One that takes more than `slow_share` of its panels'
+    timeout counts as failed, answered or not."""
+
+    slow_share: float
+
+    def slow_s(self, panels: Panels) -> float:
+        return timeout_s(panels) * self.slow_share
+
+
+@dataclass(frozen=True)
+class Policies:
+    """What decides over the calls to one service, in the order in which a call meets it."""
+
+    deadline: Deadline
+    """How long may it take?"""
+    breaker: CircuitBreaker
+    """Is the service well enough to be asked?"""
+    bulkhead: Bulkhead
+    """Is there room for one more call?"""
+    hedge: Hedge
+    """Does it take so long that a second attempt is due?"""
+    retries: RetryBudget
+    """May there be a second attempt?"""
+
+    @classmethod
+    def of(cls, service: str, settings: Settings, clock: Callable[[], float] = time.monotonic) -> "Policies":
+        breaker = BreakerPolicy(
+            window_s=settings.breaker_window_s,
+            min_calls=settings.breaker_min_calls,
+            error_rate=settings.breaker_error_rate,
+            open_s=settings.breaker_open_s,
+            probes=settings.breaker_probes,
+        )
+        return cls(
+            deadline=Deadline(settings.breaker_slow_share),
+            breaker=CircuitBreaker(service, breaker, clock),
+            bulkhead=Bulkhead(service, settings.bulkhead_calls),
+            hedge=Hedge(settings.hedge_min_s),
+            retries=RetryBudget(settings.retry_share),
+        )
+
+    def may_repeat(self, failure: UpstreamFailed | None) -> bool:
+        """Whether a second attempt is made: after a failure, or for None because of slowness."""
+        if isinstance(failure, (NotAsked, Refused)):
+            return False
+        return not self.bulkhead.is_full and self.retries.take()
+
+
+class Owner(Protocol):
+    """Who has a call made."""
+
+    def deadline(self, call: "Call", /) -> float:
+        """Until when anybody waits for it by now (monotonic seconds)."""
+
+    def let_pass(self, call: "Call", /) -> None:
+        """It takes long: the next call need not wait for it."""
+
+    def ended(self, call: "Call", answers: Answers | None, failure: UpstreamFailed | None, /) -> None:
+        """Told once, unless it is cancelled: the answers, or why there are none."""
+
+
+class ServiceCalls:
+    """Makes the calls to one service."""
+
+    def __init__(
+        self,
+        service: str,
+        upstream: Upstream,
+        settings: Settings,
+        timers: Timers,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.service = service
+        self.upstream = upstream
+        self.timers = timers
+        self.clock = clock
+        self.policies = Policies.of(service, settings, clock)
+        self.patience_s = settings.batch_patience_s
+        self.max_panel_bytes = settings.max_panel_bytes
+        self.probing = Probing(service, self.policies.breaker, self._probe)
+
+    def close(self) -> None:
+        """End what goes on beside the callers."""
+        self.probing.close()
+
+    def _probe(self, panels: Panels, user_ids: Sequence[str], probed: Probed) -> None:
+        told = self.clock() + timeout_s(panels)
+        Call(self, panels, user_ids, told, Origin(*telemetry.begin()), _Prober(probed), is_probe=True).start()
+
+
+class _Prober:
+    """Owns the call that is a probe."""
+
+    def __init__(self, probed: Probed) -> None:
+        self._probed = probed
+
+    def deadline(self, call: "Call") -> float:
+        return call.told
+
+    def let_pass(self, _call: "Call") -> None:
+        """Nothing waits for it."""
+
+    def ended(self, _call: "Call", _answers: Answers | None, failure: UpstreamFailed | None) -> None:
+        self._probed(failure)
+
+
+class Call:
+    """Some panels of some users, asked for once: the first good answer of one attempt or two, while anybody waits.
+
+    `told` is the deadline that the service is told (monotonic seconds); a later answer counts, too. `holds`: whether
+    the next call must wait for this one.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_deadline",
+        "_failure",
+        "_hedge_at",
+        "_owner",
+        "_pass_at",
+        "_running",
+        "began",
+        "due",
+        "holds",
+        "is_probe",
+        "origin",
+        "panels",
+        "replica",
+        "service",
+        "told",
+        "user_ids",
+    )
+
+    def __init__(
+        self,
+        service: ServiceCalls,
+        panels: Panels,
+        user_ids: Sequence[str],
+        told: float,
+        origin: Origin,
+        owner: Owner,
+        *,
+        is_probe: bool = False,
+    ) -> None:
+        self.service = service
+        self.panels = panels
+        self.user_ids = user_ids
+        self.told = told
+        self.origin = origin
+        self.is_probe = is_probe
+        self.holds = True
+        self.replica = 0
+        self.began = service.clock()
+        self._owner: Owner | None = owner
+        self._failure: UpstreamFailed | None = None
+        self._attempts = 0
+        self._running: list[Attempt] = []
+        self._deadline = told
+        self._hedge_at = inf if is_probe else self.began + service.policies.hedge.after_s(panels)
+        self._pass_at = self.began + service.patience_s
+        self.due = min(self._deadline, self._hedge_at, self._pass_at)
+
+    def start(self) -> None:
+        service = self.service
+        if not self.is_probe:
+            service.probing.note(self.panels, self.user_ids)
+        self.replica = service.upstream.next_replica()
+        if self._owner is not None:
+            self._deadline = self._owner.deadline(self)
+        self._attempt()
+        if self._owner is not None:
+            self._set_due()
+            service.timers.add(self)
+
+    def look(self, now: float) -> None:
+        """Too slow, too late, or late enough for one more?"""
+        if now >= self._pass_at:
+            self._pass_at = inf
+            if self._owner is not None:
+                self._owner.let_pass(self)
+        for attempt in self._running:
+            attempt.look(now)
+        if now >= self._hedge_at:
+            self._hedge_at = inf
+            if self._attempts == 1 and self._may_repeat(None):
+                self._attempt()
+        if now >= self._deadline and self._owner is not None:
+            self._deadline = self._owner.deadline(self)
+            if now >= self._deadline:
+                self._end(None, TooLate("no answer in time"))
+        self._set_due()
+
+    def cancel(self) -> None:
+        """Nobody waits any more; nobody is told."""
+        self._owner = None
+        self._end(None, None)
+
+    def answered(self, attempt: "Attempt", answers: Answers) -> None:
+        self._running.remove(attempt)
+        self._end(answers, None)
+
+    def failed(self, attempt: "Attempt", failure: UpstreamFailed) -> None:
+        self._running.remove(attempt)
+        if self._failure is None or attempt.number == 0:
+            self._failure = failure
+        if self._attempts == 1 and not self.is_probe and self._may_repeat(failure):
+            self._attempt()
+        elif not self._running:
+            self._end(None, self._failure)
+
+    def _may_repeat(self, failure: UpstreamFailed | None) -> bool:
+        if not self.service.policies.may_repeat(failure):
+            return False
+        metrics.SECOND_ATTEMPTS.labels(self.service.service, "failure" if failure else "slow").inc()
+        return True
+
+    def _attempt(self) -> None:
+        attempt = Attempt(self, self._attempts)
+        self._attempts += 1
+        self._running.append(attempt)
+        attempt.start()
+
+    def _set_due(self) -> None:
+        self.due = min(self._deadline, self._hedge_at, self._pass_at)
+        for attempt in self._running:
+            self.due = min(self.due, attempt.slow_at)
+
+    def _end(self, answers: Answers | None, failure: UpstreamFailed | None) -> None:
+        self.service.timers.remove(self)
+        while self._running:
+            self._running.pop().cancel()
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.ended(self, answers, failure)
+
+
+class Attempt:
+    """One exchange with one replica, or with the next where one cannot be connected to.
+
+    It tells breaker and metrics what came of it. Broken off, it tells something only if it took long already.
+    """
+
+    __slots__ = ("_began", "_call", "_order", "_permit", "_request", "_span", "_suspicion", "number", "slow_at")
+
+    def __init__(self, call: Call, number: int) -> None:
+        self.number = number
+        self.slow_at = inf
+        self._call = call
+        self._began = call.service.clock()
+        self._order: list[int] = []
+        """Replicas that may still be tried."""
+        self._permit: int | None = None
+        self._request: http1.Request | None = None
+        self._suspicion: asyncio.TimerHandle | None = None
+        self._span = tracing.under(call.origin.trace, "POST " + panel_protocol.PATH, Kind.CLIENT)
+        if self._span.recorded:
+            names = ",".join([panel.name for panel in call.panels])
+            self._span.set({"peer.service": call.service.service, "dashboard.call.panels": names})
+            self._span.set({"dashboard.call.users": len(call.user_ids), "dashboard.call.attempt": number + 1})
+
+    def start(self) -> None:
+        call, policies = self._call, self._call.service.policies
+        try:
+            self._permit = policies.breaker.admit(probe=call.is_probe)
+            policies.bulkhead.take()
+        except UpstreamFailed as refused:
+            self._tell_breaker(None)
+            self._fail(refused)
+            return
+        policies.retries.pay_in()
+        self.slow_at = self._began + policies.deadline.slow_s(call.panels)
+        self._order = call.service.upstream.order(call.replica + self.number)
+        self._send()
+
+    def look(self, now: float) -> None:
+        if now >= self.slow_at:
+            self.slow_at = inf
+            self._tell_breaker(failed=True)
+
+    def received(self, body: bytes) -> None:
+        call, service = self._call, self._call.service
+        try:
+            answers = panel_protocol.read_answers(call.panels, call.user_ids, body, service.max_panel_bytes)
+        except panel_protocol.MalformedAnswer as malformed:
+            self.failed(BadAnswer(str(malformed)))
+            return
+        seconds = self._let_go()
+        service.policies.hedge.latencies(call.panels).observe(seconds)
+        self._measure(seconds)
+        self._tell_breaker(failed=False)
+        self._span.end()
+        call.answered(self, answers)
+
+    def failed(self, failure: UpstreamFailed) -> None:
+        upstream = self._call.service.upstream
+        if isinstance(failure, Unreachable):
+            upstream.replicas.failed(self._order[0])
+            self._calm()
+            if len(self._order) > 1:
+                self._order = self._order[1:]
+                self._send()
+                return
+        elif isinstance(failure, NotTrusted):
+            upstream.count_distrust(panel_protocol.PATH, failure)
+        seconds = self._let_go()
+        if not isinstance(failure, NotAsked):
+            self._measure(seconds)
+        self._tell_breaker(failed=not isinstance(failure, Refused))
+        self._fail(failure)
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more."""
+        if self._request is None:
+            return
+        self._request.cancel()
+        call, policies = self._call, self._call.service.policies
+        seconds = self._let_go()
+        latencies = policies.hedge.latencies(call.panels)
+        if seconds > latencies.p95:  # the answer would have taken longer than this
+            latencies.observe(seconds)
+        if seconds >= policies.deadline.slow_s(call.panels):
+            self._measure(seconds)
+        self._tell_breaker(None)
+        self._span.fail("CancelledError")
+        self._span.end()
+
+    def _send(self) -> None:
+        call, service = self._call, self._call.service
+        self._suspicion = service.upstream.replicas.watch(self._order[0])
+        trace = self._span.trace if isinstance(self._span, tracing.Recorded) else call.origin.trace
+        self._request = service.upstream.ask(
+            panel_protocol.write_query(call.panels, call.user_ids),
+            Origin(call.origin.request_id, trace),
+            call.told - self._began,
+            self._order[0],
+            service.max_panel_bytes * len(call.user_ids) * len(call.panels),
+            self,
+        )
+
+    def _let_go(self) -> float:
+        """Give back what the exchange has held; how many seconds it took."""
+        self._request = None
+        self.slow_at = inf
+        self._calm()
+        self._call.service.policies.bulkhead.give_back()
+        return self._call.service.clock() - self._began
+
+    def _calm(self) -> None:
+        """Suspect the replica no longer."""
+        if self._suspicion is not None:
+            self._suspicion.cancel()
+            self._suspicion = None
+
+    def _fail(self, failure: UpstreamFailed) -> None:
+        self._span.fail(type(failure).__name__)
+        self._span.end()
+        self._call.failed(self, failure)
+
+    def _measure(self, seconds: float) -> None:
+        exemplar = tracing.exemplar_of(self._span)
+        for panel in self._call.panels:
+            metrics.PANEL_SECONDS.labels(panel.name).observe(seconds, exemplar)
+            metrics.BATCH_SIZE.labels(panel.name).observe(len(self._call.user_ids))
+
+    def _tell_breaker(self, failed: bool | None) -> None:
+        """Once, and as soon as it is known; None when the attempt has told nothing of the service."""
+        if self._permit is None:
+            return
+        permit, self._permit = self._permit, None
+        service = self._call.service
+        if failed is None:
+            service.policies.breaker.forget(permit)
+        else:
+            service.policies.breaker.record(permit, failed=failed)
+        service.probing.wake()
+
+
+def timeout_s(panels: Panels) -> float:
+    """How long the most patient of these panels is waited for."""
+    return max([panel.timeout_s for panel in panels])

@@ -1,0 +1,143 @@
+"""When a service is left alone, and how it is tried again."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway.upstream.circuit_breaker import Breaker, BreakerPolicy, State
+from services.gateway.upstream.errors import CircuitOpen
+
+POLICY = BreakerPolicy(window_s=10, min_calls=4, error_rate=0.5, open_s=5, probes=2)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> Breaker:
+    return Breaker("example", POLICY, clock)
+
+
+def call(breaker: Breaker, *, failed: bool, times: int = 1) -> None:
+    for _ in range(times):
+        breaker.record(breaker.admit(), failed=failed)
+
+
+def opened(breaker: Breaker) -> Breaker:
+    call(breaker, failed=True, times=4)
+    assert breaker.state is State.OPEN
+    return breaker
+
+
+def test_too_few_calls_open_nothing(breaker: Breaker) -> None:
+    """However bad, less than the minimum tells nothing."""
+    call(breaker, failed=True, times=3)
+    assert breaker.state is State.CLOSED
+
+
+def test_the_rate_opens(breaker: Breaker) -> None:
+    """Below the rate it stays closed, at the rate it opens and refuses."""
+    call(breaker, failed=False, times=3)
+    call(breaker, failed=True, times=2)
+    assert breaker.state is State.CLOSED
+    call(breaker, failed=True)
+    with pytest.raises(CircuitOpen):
+        breaker.admit()
+
+
+def test_failures_in_a_row_open(breaker: Breaker) -> None:
+    """Whatever went well before: a service that hangs at once would else be asked until the window has forgotten how
+    many calls a second it answered."""
+    call(breaker, failed=False, times=1000)
+    call(breaker, failed=True, times=3)
+    call(breaker, failed=False)
+    call(breaker, failed=True, times=3)
+    assert breaker.state is State.CLOSED
+    call(breaker, failed=True)
+    with pytest.raises(CircuitOpen):
+        breaker.admit()
+
+
+def test_old_failures_are_forgotten(breaker: Breaker, clock: Clock) -> None:
+    """What happened before the window does not count."""
+    call(breaker, failed=True, times=3)
+    clock.now += POLICY.window_s * 1.1
+    call(breaker, failed=True, times=3)
+    assert breaker.state is State.CLOSED
+
+
+def test_probes_close_it_again(breaker: Breaker, clock: Clock) -> None:
+    """After the pause as many calls as there are probes go through; when all succeed, every call does."""
+    opened(breaker)
+    clock.now += POLICY.open_s
+    probes = [breaker.admit(), breaker.admit()]
+    with pytest.raises(CircuitOpen):
+        breaker.admit()
+    for probe in probes:
+        breaker.record(probe, failed=False)
+    assert breaker.state is State.CLOSED
+    call(breaker, failed=True, times=3)
+    assert breaker.state is State.CLOSED
+
+
+def test_one_bad_probe_opens_it_again(breaker: Breaker, clock: Clock) -> None:
+    """And the pause begins anew."""
+    opened(breaker)
+    clock.now += POLICY.open_s
+    call(breaker, failed=True)
+    assert breaker.state is State.OPEN
+    clock.now += POLICY.open_s / 2
+    with pytest.raises(CircuitOpen):
+        breaker.admit()
+
+
+def test_a_probe_that_told_nothing_makes_room_for_another(breaker: Breaker, clock: Clock) -> None:
+    """A cancelled probe does not keep the breaker half open for ever."""
+    opened(breaker)
+    clock.now += POLICY.open_s
+    for _ in range(10):
+        breaker.forget(breaker.admit())
+    call(breaker, failed=False, times=2)
+    assert breaker.state is State.CLOSED
+
+
+def test_calls_from_before_do_not_count_as_probes(breaker: Breaker, clock: Clock) -> None:
+    """A call that was let through while closed and ends while half open changes nothing."""
+    late = breaker.admit()
+    opened(breaker)
+    clock.now += POLICY.open_s
+    probe = breaker.admit()
+    breaker.record(late, failed=True)
+    breaker.forget(late)
+    breaker.record(probe, failed=False)
+    call(breaker, failed=False)
+    assert breaker.state is State.CLOSED
+
+
+@given(st.lists(st.tuples(st.sampled_from(["good", "bad", "nothing"]), st.floats(0, 8)), max_size=200))
+def test_it_never_locks_up(steps: list[tuple[str, float]]) -> None:
+    """Whatever came before, a pause and good probes close it."""
+    clock = Clock()
+    breaker = Breaker("example", POLICY, clock)
+    for outcome, seconds in steps:
+        clock.now += seconds
+        try:
+            permit = breaker.admit()
+        except CircuitOpen:
+            continue
+        if outcome == "nothing":
+            breaker.forget(permit)
+        else:
+            breaker.record(permit, failed=outcome == "bad")
+    clock.now += POLICY.open_s + POLICY.window_s * 1.1
+    call(breaker, failed=False, times=POLICY.probes)
+    assert breaker.state is State.CLOSED
