@@ -20,8 +20,8 @@ from services.gateway.failures import UpstreamFailed
 from services.gateway.flights import Flight
 from services.gateway.gathering import TIMER_GRAIN_S
 from services.gateway.panel_cache import Fill
+from shared.contracts.panels import MAX_IDS
 from shared.logs import get_logger
-from shared.panels import MAX_IDS
 from shared.telemetry import Trace, current_trace
 
 log = get_logger(__name__)

@@ -86,7 +86,7 @@ PANELS = (
 
 
 class RawAnswers(msgspec.Struct, frozen=True):
-    """`shared.panels.PanelAnswer` with ids as the text they are: making UUIDs of them costs as much as all the rest."""
+    """What a service says of one panel (`shared.contracts.panels`), with ids as the text they are."""
 
     items: dict[str, msgspec.Raw]
     missing: list[str] = []

@@ -18,10 +18,10 @@ from services.gateway.replicas import Replicas
 from services.gateway.settings import Settings
 from services.gateway.wire import Wire
 from shared import telemetry, tracing
+from shared.contracts.panels import DEADLINE_HEADER
 from shared.identity import USER_ID_HEADER
 from shared.limits import IDLE_S
 from shared.logs import get_logger
-from shared.panels import DEADLINE_HEADER
 from shared.tokens import ServiceTokens
 from shared.tracing import Kind
 from shared.web import REQUEST_ID_HEADER

@@ -28,10 +28,10 @@ from services.worker.imports.head import Head
 from services.worker.imports.records import MAX_RECORD, Place, cut
 from services.worker.webhooks.address import AddressPolicy, AddressRefused
 from shared import events, topology
+from shared.contracts.panels import read_query
 from shared.errors import InvalidInput
 from shared.imports import COLUMNS
 from shared.negotiation import accepts_gzip
-from shared.panels import read_query
 from shared.telemetry import Trace
 
 

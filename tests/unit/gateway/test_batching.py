@@ -14,7 +14,7 @@ from services.gateway.dashboard import Answer
 from services.gateway.failures import TooLate
 from services.gateway.flights import Flight
 from services.gateway.panel_cache import Fill
-from shared.panels import MAX_IDS
+from shared.contracts.panels import MAX_IDS
 from tests.support.waiting import eventually
 
 GOOD = Answer(user_missing=True)
