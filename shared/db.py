@@ -205,6 +205,11 @@ async def _leave_session(_: asyncpg.Connection) -> None:
     """Instead of asyncpg's RESET ALL after each use: a round trip that costs a third of a short query."""
 
 
+def is_late(error: Exception) -> bool:
+    """Whether an outage means that the database took too long, rather than that it is away."""
+    return isinstance(error, TimeoutError | asyncpg.QueryCanceledError)
+
+
 def is_outage(error: Exception) -> bool:
     """Whether an exception means that the database cannot be reached or used now, rather than a defect of ours."""
     if isinstance(error, exc.DBAPIError):

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
+from shared.contracts.panels import DEADLINE_HEADER
 from shared.errors import InvalidInput
 from shared.identity import IDENTITY_HEADERS, SESSION_ID_HEADER, USER_ID_HEADER, USER_ROLE_HEADER, Caller
-from shared.panels import DEADLINE_HEADER
 from shared.web import REQUEST_ID_HEADER
 
 RawHeaders = Iterable[tuple[bytes, bytes]]

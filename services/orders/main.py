@@ -11,8 +11,8 @@ from shared import producer, serve, web
 from shared.csv_export import Exporter
 from shared.db import is_outage
 from shared.export import export_route
+from shared.http.panel_route import panel_routes
 from shared.imports import BATCH_PATH, MAX_BATCH_BYTES
-from shared.panel_route import panel_route
 from shared.probes import metrics
 
 SERVICE = "orders"
@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             reports.router,
             export_route(export.PARTS),
             metrics,
-            panel_route("orders", panels.load_recent),
+            *panel_routes({"orders": panels.load_recent}),
             batch.route(),
         ),
         is_outage=is_outage,

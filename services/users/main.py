@@ -21,8 +21,8 @@ from services.users.settings import Settings, seeds_of
 from shared import serve, web
 from shared.db import is_outage
 from shared.export import export_route
+from shared.http.panel_route import panel_routes
 from shared.limits import MAX_PICTURE_BYTES
-from shared.panel_route import panel_route
 from shared.probes import metrics
 from shared.producer import running
 from shared.tokens import UserTokens
@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             users.router,
             keys.router,
             export_route(export.PARTS),
-            panel_route("user", panel.load),
+            *panel_routes({"user": panel.load}),
             metrics,
         ],
         is_outage=is_outage,

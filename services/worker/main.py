@@ -33,7 +33,7 @@ from shared.background import Background
 from shared.csv_export import Exporter
 from shared.db import Database, is_outage
 from shared.export import export_route
-from shared.panel_route import panel_route
+from shared.http.panel_route import panel_routes
 from shared.probes import metrics
 from shared.relay import Relay
 
@@ -114,8 +114,7 @@ def create_app(settings: Settings | None = None, internet: Internet = internet) 
             report_routes.internal,
             export_route(export.PARTS),
             metrics,
-            panel_route("analytics", panels.analytics),
-            panel_route("notifications", panels.notifications),
+            *panel_routes({"analytics": panels.analytics, "notifications": panels.notifications}),
         ],
         is_outage=is_outage,
         body_limits={imports.prefix: settings.import_max_bytes + FORM_BYTES},

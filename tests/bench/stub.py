@@ -1,18 +1,20 @@
-"""The services as stubs, quick enough not to be what is measured: panels of about 1.2 KB each, in both ways to ask.
+"""The services as stubs, quick enough not to be what is measured: panels of about 1.2 KB each, however they are asked.
 
     python -m tests.bench.stub PORT JWKS
 
-POST /internal/panels/{panel} (many users) · GET /panels/{panel}/{id} (one) · GET /control/well|hang|errors
+POST /internal/panels (many users, several panels) · POST /internal/panels/{panel} (many users, one panel)
+GET /panels/{panel}/{id} (one of each) · GET /control/well|hang|errors
 """
 
 import asyncio
 import json
 import random
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
-from uuid import UUID
 
+import msgspec
 import uvloop
 
 PANEL_BYTES = 1200
@@ -67,12 +69,19 @@ class State:
         self.mode = b"well"
 
 
-def batch(panel: bytes, body: bytes) -> bytes:
-    """The answer for every id in the query."""
-    data = PANELS[panel.decode()]
-    ids = [UUID(bytes.decode(part)) for part in body.split(b'"')[3::2]]
-    items = b",".join(b'"%s":%s' % (str(user_id).encode(), data) for user_id in ids)
-    return answer(b"200 OK", b'{"items":{%s},"missing":[]}' % items)
+def panels(path: Sequence[bytes], body: bytes) -> bytes:
+    """The answer to a query whose path names one panel, or none where the body names several."""
+    query = msgspec.json.decode(body)
+    ids = [user_id.encode() for user_id in query["ids"]]
+    if path:
+        return answer(b"200 OK", items(path[0].decode(), ids))
+    parts = [b'"%s":%s' % (panel.encode(), items(panel, ids)) for panel in query["panels"]]
+    return answer(b"200 OK", b'{"panels":{%s}}' % b",".join(parts))
+
+
+def items(panel: str, ids: Iterable[bytes]) -> bytes:
+    data = PANELS[panel]
+    return b'{"items":{%s},"missing":[]}' % b",".join(b'"%s":%s' % (user_id, data) for user_id in ids)
 
 
 class Connection(asyncio.Protocol):
@@ -124,7 +133,7 @@ class Connection(asyncio.Protocol):
         parts = target.split(b"/")
         match parts[1]:
             case b"internal":
-                return self._troubled() or (None if self._state.mode == b"hang" else batch(parts[3], body))
+                return self._troubled() or (None if self._state.mode == b"hang" else panels(parts[3:], body))
             case b"panels":
                 return self._troubled() or (None if self._state.mode == b"hang" else SINGLE[parts[2]])
             case b"v1":

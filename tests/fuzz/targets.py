@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from services.gateway.changes import UnreadableChange, read_change
-from services.gateway.panels import PANELS, MalformedAnswer, read_answers
 from services.gateway.dashboard.wish import parse, wants_anew
+from services.gateway.panels import PANELS, MalformedAnswer, read_answers
 from services.gateway.sse import read_id
 from services.orders import imported
 from services.users.errors import UnusablePicture
@@ -28,10 +28,10 @@ from services.worker.imports.head import Head
 from services.worker.imports.records import MAX_RECORD, Place, cut
 from services.worker.webhooks.address import AddressPolicy, AddressRefused
 from shared import events, topology
+from shared.contracts.panels import read_query
 from shared.errors import InvalidInput
 from shared.imports import COLUMNS
 from shared.negotiation import accepts_gzip
-from shared.panels import read_query
 from shared.telemetry import Trace
 
 

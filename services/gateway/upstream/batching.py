@@ -17,8 +17,8 @@ from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.resilience import Answers, Call, ServiceCalls, timeout_s
 from services.gateway.upstream.single_flight import Read, largest_deadline
 from services.gateway.upstream.timers import GRAIN_S
+from shared.contracts.panels import MAX_IDS
 from shared.logs import get_logger
-from shared.panels import MAX_IDS
 from shared.telemetry import Origin
 
 log = get_logger(__name__)

@@ -16,13 +16,12 @@ from services.gateway.refusals import own_refusals
 from services.gateway.settings import Settings
 from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable
 from services.gateway.upstream.http1 import ConnectionPool, Receiver, Request
-from services.gateway.upstream.panel_protocol import PATH
 from services.gateway.upstream.replicas import Replicas
 from shared import telemetry, tracing
+from shared.contracts.panels import DEADLINE_HEADER, PATH
 from shared.identity import USER_ID_HEADER
 from shared.limits import IDLE_S
 from shared.logs import get_logger
-from shared.panels import DEADLINE_HEADER
 from shared.telemetry import Origin
 from shared.tokens import ServiceTokens
 from shared.tracing import Kind

@@ -1,7 +1,4 @@
-"""How the gateway asks a service for panels of many users in one call: `shared.contracts.panels`, as cheap as can be.
-
-Ids stay the text they are, and panels the bytes they are: making objects of them costs as much as all the rest.
-"""
+"""What a service's answer to a call says of each panel and user. The protocol is `shared.contracts.panels`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,8 +6,7 @@ import msgspec
 
 from services.gateway.panels import Panel
 from services.gateway.upstream.errors import ErrorCode
-
-PATH = "/internal/panels"
+from shared.contracts.panels import PanelAnswer, encode_query, read_answer
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -36,25 +32,12 @@ class MalformedAnswer(Exception):
     """Not an answer to the question that was asked."""
 
 
-class _Found(msgspec.Struct, frozen=True):
-    items: dict[str, msgspec.Raw] = {}
-    missing: list[str] = []
-    error: str | None = None
-
-
-class _Body(msgspec.Struct, frozen=True):
-    panels: dict[str, _Found]
-
-
-_decoder = msgspec.json.Decoder(_Body)
-NOTHING = _Found(error="bad_response")
+NOTHING = PanelAnswer(error="internal")
 
 
 def write_query(panels: Sequence[Panel], user_ids: Sequence[str]) -> bytes:
     """The body of a call."""
-    names = '","'.join([panel.name for panel in panels])
-    ids = '","'.join(user_ids)
-    return f'{{"panels":["{names}"],"ids":["{ids}"]}}'.encode()
+    return encode_query([panel.name for panel in panels], user_ids)
 
 
 def read_answers(
@@ -65,7 +48,7 @@ def read_answers(
     `max_bytes` bounds one user's panel. Raises `MalformedAnswer` when the body as a whole says nothing.
     """
     try:
-        found = _decoder.decode(body).panels
+        found = read_answer(body).panels
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
         raise MalformedAnswer(str(broken)) from broken
     all_text = _is_utf8(body)
@@ -74,7 +57,7 @@ def read_answers(
     }
 
 
-def _answers(panel: Panel, user_ids: Sequence[str], found: _Found, max_bytes: int, all_text: bool) -> list[Answer]:
+def _answers(panel: Panel, user_ids: Sequence[str], found: PanelAnswer, max_bytes: int, all_text: bool) -> list[Answer]:
     if found.error is not None:
         return [Answer(error=ERRORS.get(found.error, "bad_response"))] * len(user_ids)
     missing = frozenset(found.missing) if panel.knows_users and found.missing else frozenset[str]()

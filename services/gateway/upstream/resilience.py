@@ -32,6 +32,7 @@ from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.probing import Probed, Probing
 from services.gateway.upstream.timers import Timers
 from shared import telemetry, tracing
+from shared.contracts.panels import PATH
 from shared.telemetry import Origin
 from shared.tracing import Kind
 
@@ -296,7 +297,7 @@ class Attempt:
         self._permit: int | None = None
         self._request: http1.Request | None = None
         self._suspicion: asyncio.TimerHandle | None = None
-        self._span = tracing.under(call.origin.trace, "POST " + panel_protocol.PATH, Kind.CLIENT)
+        self._span = tracing.under(call.origin.trace, "POST " + PATH, Kind.CLIENT)
         if self._span.recorded:
             names = ",".join([panel.name for panel in call.panels])
             self._span.set({"peer.service": call.service.service, "dashboard.call.panels": names})
@@ -345,7 +346,7 @@ class Attempt:
                 self._send()
                 return
         elif isinstance(failure, NotTrusted):
-            upstream.count_distrust(panel_protocol.PATH, failure)
+            upstream.count_distrust(PATH, failure)
         seconds = self._let_go()
         if not isinstance(failure, NotAsked):
             self._measure(seconds)

@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import generate_latest
 
 from services.gateway.panels import PANELS
+from shared.contracts.panels import MAX_IDS
 from shared.ids import new_id
-from shared.panels import MAX_IDS
 from tests.support.gateway import stub
 from tests.support.gateway.patience import panel_timeouts
 from tests.support.gateway.stub import PANEL_DATA, Behaviour, Exchange, replies

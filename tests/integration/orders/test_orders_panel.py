@@ -8,8 +8,8 @@ import httpx
 from fastapi import FastAPI
 
 from services.orders import panels
+from shared.contracts.panels import DEADLINE_HEADER
 from shared.db import Database
-from shared.panels import DEADLINE_HEADER
 from tests.support.orders import Visitor
 
 

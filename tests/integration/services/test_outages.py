@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from shared import db
-from shared.panels import DEADLINE_HEADER
+from shared.contracts.panels import DEADLINE_HEADER
 from tests.support.backends import PostgresBackend, RabbitBackend
 from tests.support.backends.databases import NewDatabase
 from tests.support.link import Link

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from shared.revocations import PATH as REVOCATIONS
@@ -17,6 +18,7 @@ PANEL_DATA: dict[str, Any] = {
 }
 
 
+PANELS_PATH = "/internal/panels"
 GATEWAYS_OWN = ("/openapi.json", "/.well-known/jwks.json", REVOCATIONS)
 
 
@@ -33,6 +35,24 @@ class Received:
     def values(self, name: str) -> list[str]:
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The users whose panels are asked for."""
+        ids: list[str] = json.loads(self.body)["ids"]
+        return ids
+
+    @cached_property
+    def panels(self) -> list[str]:
+        """The panels asked for: one by path, or several by body. Other requests ask for none."""
+        if self.path == PANELS_PATH:
+            panels: list[str] = json.loads(self.body)["panels"]
+            return panels
+        return [self.path.rsplit("/", 1)[-1]] if self.path.startswith(f"{PANELS_PATH}/") else []
+
 
 @dataclass
 class Exchange:
@@ -46,6 +66,27 @@ class Exchange:
         head = f"HTTP/1.1 {status} X\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
         await self.raw(head.encode() + body)
 
+    async def reply_items(self, items: Mapping[str, Mapping[str, Any]]) -> None:
+        """Answer all panels asked for: with these items by panel and user, and with `PANEL_DATA` for other panels.
+
+        Users whom a panel has no item for are missing.
+        """
+        await self.reply_panels({panel: self.panel(panel, items.get(panel)) for panel in self.request.panels})
+
+    def panel(self, panel: str, items: Mapping[str, Any] | None = None) -> bytes:
+        """The answer for one panel as JSON."""
+        ids = self.request.ids
+        found = dict.fromkeys(ids, PANEL_DATA[panel]) if items is None else items
+        return json.dumps({"items": found, "missing": [user_id for user_id in ids if user_id not in found]}).encode()
+
+    async def reply_panels(self, panels: Mapping[str, bytes]) -> None:
+        """Answer with the JSON of each panel, in the form that the request asks for."""
+        if self.request.path != PANELS_PATH:
+            (body,) = panels.values()
+        else:
+            body = b'{"panels":{%s}}' % b",".join(b'"%s":%s' % (name.encode(), part) for name, part in panels.items())
+        await self.reply(body)
+
     async def raw(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
@@ -55,9 +96,8 @@ Behaviour = Callable[[Exchange], Awaitable[None]]
 
 
 async def answer_panel(exchange: Exchange) -> None:
-    panel = exchange.request.target.rsplit("/", 1)[-1]
-    ids = json.loads(exchange.request.body)["ids"]
-    await exchange.reply(json.dumps({"items": dict.fromkeys(ids, PANEL_DATA[panel]), "missing": []}).encode())
+    """Answer all panels asked for."""
+    await exchange.reply_items({})
 
 
 async def answer_late(exchange: Exchange) -> None:
@@ -90,8 +130,34 @@ async def not_http(exchange: Exchange) -> None:
     exchange.writer.close()
 
 
-def replies(body: bytes, status: int = 200) -> Behaviour:
-    return lambda exchange: exchange.reply(body, status)
+@dataclass(frozen=True)
+class Reply:
+    """Answers a request with this body. In a call for several panels it answers only its own: a status other than 200
+    is then the panel's error."""
+
+    body: bytes
+    status: int = 200
+
+    async def __call__(self, exchange: Exchange) -> None:
+        await exchange.reply(self.body, self.status)
+
+    @property
+    def panel(self) -> bytes:
+        return self.body if self.status == 200 else b'{"error":"internal"}'
+
+
+def replies(body: bytes, status: int = 200) -> Reply:
+    return Reply(body, status)
+
+
+async def answer_each(exchange: Exchange, own: Mapping[str, Reply]) -> None:
+    """Answer the panels asked for, some of them by a `Reply`. When all of them fail, so does the call."""
+    panels = exchange.request.panels
+    if all(panel in own and own[panel].status != 200 for panel in panels):
+        await own[panels[0]](exchange)
+    else:
+        parts = {panel: own[panel].panel if panel in own else exchange.panel(panel) for panel in panels}
+        await exchange.reply_panels(parts)
 
 
 @dataclass
@@ -118,7 +184,7 @@ class StubService:
     @property
     def asked(self) -> list[Received]:
         """What the gateway wanted for somebody, not for itself."""
-        return [request for request in self.received if request.target.partition("?")[0] not in GATEWAYS_OWN]
+        return [request for request in self.received if request.path not in GATEWAYS_OWN]
 
     def last(self, target: str) -> Received:
         return next(request for request in reversed(self.received) if request.target.startswith(target))
@@ -149,7 +215,7 @@ class StubService:
                 self.received.append(request)
                 self.active += 1
                 try:
-                    await self._behaviour(request.target)(Exchange(request, reader, writer))
+                    await self._behaviour(request)(Exchange(request, reader, writer))
                 finally:
                     self.active -= 1
         except (ConnectionError, asyncio.IncompleteReadError, ValueError):
@@ -158,11 +224,13 @@ class StubService:
             self.connections -= 1
             writer.close()
 
-    def _behaviour(self, target: str) -> Behaviour:
-        path = target.partition("?")[0]
-        if path.startswith("/internal/panels/"):
-            return self.behaviours.get(path.rsplit("/", 1)[-1], answer_panel)
-        return self.behaviours.get(path) or self.behaviours.get("*") or replies(b"{}")
+    def _behaviour(self, request: Received) -> Behaviour:
+        if not request.path.startswith(PANELS_PATH):
+            return self.behaviours.get(request.path) or self.behaviours.get("*") or replies(b"{}")
+        chosen = {panel: self.behaviours[panel] for panel in request.panels if panel in self.behaviours}
+        replying = {panel: each for panel, each in chosen.items() if isinstance(each, Reply)}
+        others = (each for each in chosen.values() if not isinstance(each, Reply))
+        return next(others, lambda exchange: answer_each(exchange, replying))
 
 
 async def _read(reader: asyncio.StreamReader) -> Received:

@@ -10,6 +10,7 @@ import httpx
 import sqlalchemy as sa
 from fastapi import FastAPI
 
+from shared.contracts.panels import PATH as PANELS
 from shared.db import DatabaseSettings
 from shared.identity import GATEWAY, USER_ID_HEADER, USER_ROLE_HEADER
 from shared.tokens import Role, ServiceTokens
@@ -107,8 +108,13 @@ class Service:
     """Else it is only degraded without one, and its events wait in the outbox."""
 
     def panels_of(self, somebody: Somebody, headers: Mapping[str, str] = NOTHING) -> list[Call]:
-        request = {"json": {"ids": [str(somebody.user_id)]}, "headers": dict(headers)}
-        return [Call("POST", f"/internal/panels/{panel}", request) for panel in self.panels]
+        ids = [str(somebody.user_id)]
+        one = {"json": {"ids": ids}, "headers": dict(headers)}
+        all_of_them = {"json": {"panels": self.panels, "ids": ids}, "headers": dict(headers)}
+        return [
+            Call("POST", PANELS, all_of_them),
+            *(Call("POST", f"{PANELS}/{panel}", one) for panel in self.panels),
+        ]
 
     @asynccontextmanager
     async def running(self, database_url: str, rabbitmq_url: str = NO_BROKER, **more: Any) -> AsyncIterator[FastAPI]:

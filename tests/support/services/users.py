@@ -63,6 +63,7 @@ USERS = Service(
         ("POST", "/v1/users"),
         ("PATCH", "/v1/me"),
         ("POST", "/v1/tokens/refresh"),
+        ("POST", "/internal/panels"),
         ("POST", "/internal/panels/user"),
     ),
     lists=("/v1/users", AUDIT),

@@ -81,6 +81,7 @@ WORKER = Service(
         ("POST", "/v1/webhooks"),
         ("POST", "/v1/admin/jobs/replay"),
         ("POST", "/v1/admin/jobs/discard"),
+        ("POST", "/internal/panels"),
         ("POST", "/internal/panels/notifications"),
         ("POST", "/internal/panels/analytics"),
     ),

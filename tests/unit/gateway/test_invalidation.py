@@ -7,8 +7,8 @@ import pytest
 from msgspec import Raw
 
 from services.gateway.changes import Change
-from services.gateway.invalidation import Invalidation
 from services.gateway.dashboard.cache import PanelCache
+from services.gateway.invalidation import Invalidation
 
 ADA = UUID(int=1)
 

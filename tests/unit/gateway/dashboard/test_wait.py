@@ -7,11 +7,11 @@ from contextvars import copy_context
 import pytest
 from starlette.types import Message
 
-from services.gateway.dashboard.models import Answer
-from services.gateway.dashboard.departure import ClientGone, Departure
-from services.gateway.upstream.single_flight import Flight
-from services.gateway.dashboard.wait import TIMED_OUT, Gathering
 from services.gateway.dashboard.cache import Fill
+from services.gateway.dashboard.departure import ClientGone, Departure
+from services.gateway.dashboard.models import Answer
+from services.gateway.dashboard.wait import TIMED_OUT, Gathering
+from services.gateway.upstream.single_flight import Flight
 from tests.support.waiting import eventually
 
 GOOD = Answer(user_missing=True)

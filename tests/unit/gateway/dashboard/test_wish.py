@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.gateway.dashboard.wish import MAX_BUDGET_MS, MIN_BUDGET_MS, parse, wants_anew
 from services.gateway.errors import UserNotFound
 from services.gateway.panels import PANELS
-from services.gateway.dashboard.wish import MAX_BUDGET_MS, MIN_BUDGET_MS, parse, wants_anew
 from services.gateway.routes.dashboard import whose
 from services.gateway.settings import Settings
 from shared.errors import InvalidInput

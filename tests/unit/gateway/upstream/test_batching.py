@@ -9,12 +9,12 @@ from functools import partial
 
 import pytest
 
-from services.gateway.upstream.batching import Batcher, BatchPolicy
+from services.gateway.dashboard.cache import Fill
 from services.gateway.dashboard.models import Answer
+from services.gateway.upstream.batching import Batcher, BatchPolicy
 from services.gateway.upstream.errors import TooLate
 from services.gateway.upstream.single_flight import Flight
-from services.gateway.dashboard.cache import Fill
-from shared.panels import MAX_IDS
+from shared.contracts.panels import MAX_IDS
 from tests.support.waiting import eventually
 
 GOOD = Answer(user_missing=True)

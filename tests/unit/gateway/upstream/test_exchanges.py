@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from prometheus_client import REGISTRY
 
-from services.gateway.upstream.resilience import Exchanges
 from services.gateway.upstream.errors import BadAnswer, CircuitOpen, Overloaded, Refused, TooLate, Unreachable
+from services.gateway.upstream.resilience import Exchanges
 
 PANEL = "a panel of this test"
 SLOW_S = 0.6

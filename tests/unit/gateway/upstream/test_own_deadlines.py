@@ -15,18 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gateway.changes import Change
-from services.gateway.dashboard.models import Remembered
-from services.gateway.errors import NoPanelAvailable
-from services.gateway.upstream.errors import BadAnswer
-from services.gateway.dashboard.service import Dashboards, recall_time
-from services.gateway.dashboard.reader import Fetcher
-from services.gateway.invalidation import Invalidation
-from services.gateway.dashboard.stale_store import LastKnownGood
 from services.gateway.dashboard.cache import PanelCache
+from services.gateway.dashboard.models import Remembered
+from services.gateway.dashboard.reader import Fetcher
+from services.gateway.dashboard.service import Dashboards, recall_time
+from services.gateway.dashboard.stale_store import LastKnownGood
+from services.gateway.dashboard.unwritten import Read, Unwritten
+from services.gateway.errors import NoPanelAvailable
+from services.gateway.invalidation import Invalidation
 from services.gateway.panels import PANELS
 from services.gateway.settings import Settings
-from services.gateway.dashboard.unwritten import Read, Unwritten
 from services.gateway.upstream.client import Upstream
+from services.gateway.upstream.errors import BadAnswer
 from tests.support.virtual import Clock, pass_time, run_virtually
 
 ORDERS = next(panel for panel in PANELS if panel.name == "orders")

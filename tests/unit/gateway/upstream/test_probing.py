@@ -8,11 +8,11 @@ from typing import cast
 
 import pytest
 
+from services.gateway.panels import PANELS
 from services.gateway.upstream.circuit_breaker import BreakerPolicy
+from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import BadAnswer, CircuitOpen, UpstreamFailed
 from services.gateway.upstream.resilience import Guard, GuardPolicy
-from services.gateway.panels import PANELS
-from services.gateway.upstream.client import Upstream
 from tests.support.virtual import Clock, pass_time, run_virtually
 
 ORDERS = next(panel for panel in PANELS if panel.name == "orders")

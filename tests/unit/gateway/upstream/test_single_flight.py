@@ -3,9 +3,9 @@
 import time
 from contextvars import copy_context
 
+from services.gateway.dashboard.cache import Fill
 from services.gateway.dashboard.models import Answer
 from services.gateway.upstream.single_flight import Begin, Flight, Flights
-from services.gateway.dashboard.cache import Fill
 
 GOOD = Answer()
 

@@ -1,0 +1,1 @@
+"""HTTP endpoints that several services have."""

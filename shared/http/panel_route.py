@@ -1,0 +1,117 @@
+"""The endpoints by which a service answers panel queries (`shared.contracts.panels`)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from shared import telemetry
+from shared.contracts import panels
+from shared.contracts.panels import DEADLINE_HEADER, PATH, Answer, PanelError, PanelsQuery
+from shared.db import Database, is_late, is_outage
+from shared.errors import DashboardError, InvalidInput, Unavailable
+from shared.identity import require_gateway
+from shared.logs import get_logger
+from shared.web import AsgiRoute
+
+log = get_logger(__name__)
+
+MARGIN_S, MARGIN_SHARE = 0.01, 0.05
+"""So long before the caller's deadline the answer begins, or this share of the deadline where that is less."""
+
+Load = Callable[[Database, Sequence[UUID], float], Awaitable[Mapping[UUID, bytes | str]]]
+"""Reads one panel of several users in at most so many seconds; users it does not know are absent."""
+
+
+class Panels:
+    """Reads the panels of a service, each by its loader."""
+
+    def __init__(self, loaders: Mapping[str, Load]) -> None:
+        self._loaders = loaders
+
+    def read_query(self, body: bytes) -> PanelsQuery:
+        """Raises `InvalidInput`, also for a panel that the service does not have."""
+        query = panels.read_panels_query(body)
+        if unknown := set(query.panels) - self._loaders.keys():
+            known = ", ".join(sorted(self._loaders))
+            raise InvalidInput.of("panels", f"the panels are {known}; not {min(unknown)[:40]!r}")
+        return query
+
+    async def answer(self, db: Database, query: PanelsQuery, deadline_s: float) -> bytes:
+        """Read all panels at once and encode what was read a little before the deadline, in seconds.
+
+        Raises `Unavailable` when no panel could be read, or `DashboardError` when one of them has a defect, too.
+        """
+        timeout_s = deadline_s - min(MARGIN_S, deadline_s * MARGIN_SHARE)
+        first, *others = dict.fromkeys(query.panels)
+        async with asyncio.TaskGroup() as group:
+            tasks = {panel: group.create_task(self._read(db, panel, query.ids, timeout_s)) for panel in others}
+            answers = {first: await self._read(db, first, query.ids, timeout_s)}
+        answers |= {panel: task.result() for panel, task in tasks.items()}
+        if all("error" in answer for answer in answers.values()):
+            raise _nothing_read(answers)
+        return panels.encode_answer(answers)
+
+    async def _read(self, db: Database, panel: str, ids: Sequence[UUID], timeout_s: float) -> Answer:
+        """One panel, or why it could not be read, which is logged."""
+        try:
+            return panels.answered(ids, await self._loaders[panel](db, ids, timeout_s))
+        except Exception as error:
+            return panels.failed(_reason(panel, error))
+
+
+def _reason(panel: str, error: Exception) -> PanelError:
+    if is_outage(error):
+        log.warning("a dependency is away", path=PATH, panel=panel, error=repr(error))
+        return "timeout" if is_late(error) else "unavailable"
+    telemetry.UNHANDLED.labels(PATH).inc()
+    log.error("unhandled exception", path=PATH, panel=panel, exc_info=error)
+    return "internal"
+
+
+def _nothing_read(answers: Mapping[str, Answer]) -> DashboardError:
+    if panels.failed("internal") in answers.values():
+        return DashboardError("The error is ours and has been logged.")
+    return Unavailable()
+
+
+class PanelsEndpoint:
+    """Answers queries for several panels in plain ASGI."""
+
+    def __init__(self, loaders: Panels) -> None:
+        self._panels = loaders
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        require_gateway(request)
+        query = self._panels.read_query(await request.body())
+        body = await self._panels.answer(request.app.state.db, query, _deadline_s(request))
+        await Response(body, media_type="application/json")(scope, receive, send)
+
+
+class PanelEndpoint:
+    """Answers queries for one panel, as gateways of the release before ask. To be removed in the next release."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        require_gateway(request)
+        query = panels.read_query(await request.body())
+        found = await self._load(request.app.state.db, query.ids, _deadline_s(request))
+        body = panels.encode(panels.answered(query.ids, found))
+        await Response(body, media_type="application/json")(scope, receive, send)
+
+
+def _deadline_s(request: Request) -> float:
+    return panels.deadline_s(request.headers.get(DEADLINE_HEADER, ""))
+
+
+def panel_routes(loaders: Mapping[str, Load]) -> list[AsgiRoute]:
+    """The routes of a service's panels, by name, to be added to its application. They read from its database."""
+    one_each = [AsgiRoute(f"{PATH}/{panel}", PanelEndpoint(load), methods=["POST"]) for panel, load in loaders.items()]
+    return [AsgiRoute(PATH, PanelsEndpoint(Panels(loaders)), methods=["POST"]), *one_each]

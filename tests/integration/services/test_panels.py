@@ -1,0 +1,57 @@
+"""Panels of each service, as the gateway asks for them."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+from fastapi import FastAPI
+
+from shared.contracts.panels import DEADLINE_HEADER, PATH
+from tests.support.services.description import Service, Somebody
+from tests.support.services.every import each
+from tests.support.services.worker import WORKER
+
+
+@each
+async def test_one_call_answers_what_a_call_for_each_panel_does(service: Service, somebody: Somebody) -> None:
+    """The release before asks for each."""
+    ids = [str(somebody.user_id), str(uuid4())]
+    whole = await somebody.post(PATH, json={"panels": service.panels, "ids": ids})
+    each_panel = {panel: await somebody.post(f"{PATH}/{panel}", json={"ids": ids}) for panel in service.panels}
+    assert whole.json() == {"panels": {panel: answer.json() for panel, answer in each_panel.items()}}
+    assert whole.headers["Content-Type"] == "application/json"
+
+
+@each
+async def test_a_panel_that_the_service_does_not_have(service: Service, somebody: Somebody) -> None:
+    """422 that names the field."""
+    query = {"panels": [*service.panels, "x"], "ids": [str(somebody.user_id)]}
+    answer = await somebody.post(PATH, json=query)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json")
+    assert [error["field"] for error in answer.json()["errors"]] == ["panels"]
+
+
+@each
+async def test_only_the_gateway_may_ask_for_panels(service: Service, somebody: Somebody) -> None:
+    query = {"panels": service.panels, "ids": [str(somebody.user_id)]}
+    answer = await somebody.post(PATH, json=query, auth=lambda request: request)
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("service", [WORKER], ids=str)
+@pytest.mark.parametrize(
+    ("table", "late", "well"),
+    [("notifications", "notifications", "analytics"), ("user_rollups", "analytics", "notifications")],
+)
+async def test_a_panel_that_is_late_does_not_cost_the_other(
+    app: FastAPI, somebody: Somebody, table: str, late: str, well: str
+) -> None:
+    """While a table is locked, the panel that reads it has an error, and the other one is there."""
+    query = {"panels": [late, well], "ids": [str(somebody.user_id)]}
+    async with app.state.db.connection() as connection, connection.transaction():
+        await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        async with asyncio.timeout(60):
+            answer = await somebody.post(PATH, json=query, headers={DEADLINE_HEADER: "3000"})
+    assert answer.status_code == 200
+    assert answer.json()["panels"][late] == {"error": "timeout"}
+    assert answer.json()["panels"][well]["items"].keys() == {str(somebody.user_id)}
