@@ -32,7 +32,7 @@ async def test_services_are_told_who_asks_and_how_long(world: World) -> None:
     """A panel query carries a service token, the milliseconds left, a trace and the request id."""
     headers = world.bearer() | {"X-Request-Id": "abc", "traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
     await world.client.get("/v1/dashboard?budget_ms=9000", headers=headers)
-    query = world.orders.last("/internal/panels/orders")
+    query = world.orders.queries("orders")[-1]
     assert world.app.state.service_tokens.verify(query.values("authorization")[0].removeprefix("Bearer ")) == "gateway"
     assert 0 < int(query.values("request-deadline-ms")[0]) <= 9000
     assert query.values("x-request-id") == ["abc"]

@@ -55,7 +55,7 @@ def _kept(world: World, user_id: UUID) -> set[str]:
 
 
 def _asked(service: StubService, panel: str) -> int:
-    return sum(request.target == f"/internal/panels/{panel}" for request in service.received)
+    return len(service.queries(panel))
 
 
 def _shows(service: StubService, panel: str, data: object) -> None:

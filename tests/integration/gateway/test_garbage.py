@@ -11,7 +11,7 @@ import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from services.gateway.dashboard.departure import ClientGone, Departure
-from services.gateway.dashboard.wait import Gathering
+from services.gateway.dashboard.wait import Wait
 from shared.ids import new_id
 from tests.support.backends import RabbitBackend
 from tests.support.gateway.stub import answer_late
@@ -21,7 +21,7 @@ from tests.support.waiting import eventually
 
 MANY = 1000
 OURS = ("shared.", "services.", "uvicorn.", "starlette.", "fastapi.")
-OF_A_REQUEST = (ClientGone, Departure, Gathering, RequestResponseCycle)
+OF_A_REQUEST = (ClientGone, Departure, Wait, RequestResponseCycle)
 SOME = 100
 AT_ONCE = 10
 

@@ -30,8 +30,7 @@ async def dashboards(world: World, count: int, query: str = "") -> list[httpx.Re
 
 
 def ids_asked(service: stub.StubService, panel: str) -> list[list[str]]:
-    queries = [request for request in service.received if request.target == f"/internal/panels/{panel}"]
-    return [json.loads(query.body)["ids"] for query in queries]
+    return [query.ids for query in service.queries(panel)]
 
 
 async def is_idle(world: World) -> bool:

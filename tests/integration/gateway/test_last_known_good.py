@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from services.gateway.dashboard.stale_store import LastKnownGood
+from services.gateway.dashboard.stale_store import StaleStore
 from shared.ids import new_id
 from tests.support.gateway.stub import Exchange, replies
 from tests.support.gateway.world import Start, World
@@ -66,13 +66,13 @@ async def test_gateways_do_not_set_each_other_back(start: Start, first: int) -> 
     later replaces it, and so does anything where another key stood."""
     async with start() as here, start() as there:
         user_id = new_id()
-        writers: list[LastKnownGood] = [here.gateway.stale_store, there.gateway.stale_store]
+        writers: list[StaleStore] = [here.gateway.stale_store, there.gateway.stale_store]
         ages = [0.0, 60.0]
 
         async def write(number: int, age_s: float, data: str) -> None:
             marker = str(new_id())
-            writers[number].remember("orders", str(user_id), msgspec.Raw(data.encode()), age_s)
-            writers[number].remember("orders", marker, msgspec.Raw(b"[]"))
+            writers[number].remember(str(user_id), {"orders": data.encode()}, age_s)
+            writers[number].remember(marker, {"orders": b"[]"})
             await eventually(lambda: here.redis.exists(f"lkg:orders:{marker}"))
 
         for number in (first, 1 - first):

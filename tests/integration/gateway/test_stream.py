@@ -140,7 +140,7 @@ async def test_bursts_are_told_by_the_latest(world: World, channel: AbstractChan
         await eventually(lambda: len(reader.panels("user")) == 2)  # so all before it have been heard
         go.set()
         await eventually(lambda: reader.panels("orders")[-1]["data"] == [{"id": "last"}])
-        readings = [request for request in world.orders.received if request.target == "/internal/panels/orders"]
+        readings = world.orders.queries("orders")
         assert len(readings) == 3
 
 

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.gateway.upstream.single_flight import Flight
+from services.gateway.upstream.single_flight import Read
 from shared.ids import new_id
 from shared.telemetry import Trace
+from shared.tracing import Recorded
 from tests.support.gateway.stub import Exchange, answer_panel, replies
 from tests.support.gateway.world import Start, World
 from tests.support.spans import Spans, recorded
@@ -23,23 +24,31 @@ async def spans() -> AsyncIterator[Spans]:
         yield spans
 
 
+def calls_for(spans: Spans, panel: str) -> list[Recorded]:
+    calls = spans.all_named("POST /internal/panels")
+    return [call for call in calls if panel in str(call.attributes["dashboard.call.panels"]).split(",")]
+
+
 async def test_a_dashboard_is_its_request_its_panels_and_their_calls(world: World, spans: Spans) -> None:
     """Each call is under its panel, each panel under the request, and the service is told the call's position."""
     answer = await world.client.get("/v1/dashboard", headers=world.bearer())
     request = spans.named("GET /v1/dashboard")
     assert request.parent_id == ""
     for name in PANELS:
-        panel, call = spans.named(f"panel {name}"), spans.named(f"POST /internal/panels/{name}")
+        panel, [call] = spans.named(f"panel {name}"), calls_for(spans, name)
+        shares = name == "analytics"  # the call for notifications, which is of the same service
         assert panel.parent_id == request.trace.span_id
-        assert call.parent_id == panel.trace.span_id
         assert panel.attributes == {
             "dashboard.panel": name,
-            "dashboard.panel.source": "call",
+            "dashboard.panel.source": "shared call" if shares else "call",
             "dashboard.panel.status": "fresh",
         }
+        carrier = spans.parent_of(call)
+        assert carrier is (spans.named("panel notifications") if shares else panel)
+        assert panel.links == ([carrier.trace] if shares else [])
         service = {"user": world.users, "orders": world.orders}.get(name, world.worker)
-        assert service.last(f"/internal/panels/{name}").values("traceparent") == [str(call.trace)]
-        assert request.began <= panel.began <= call.began <= call.ended <= request.ended
+        assert service.queries(name)[-1].values("traceparent") == [str(call.trace)]
+        assert request.began <= carrier.began <= call.began <= call.ended <= request.ended
     assert answer.headers["traceresponse"] == str(request.trace)
 
 
@@ -58,7 +67,7 @@ async def test_a_call_for_several_belongs_to_the_first_and_is_named_by_the_other
     """Two users' questions leave together: one call, in one of the traces; the panel of the other links to it."""
     url = "/v1/dashboard?panels=orders"
     await asyncio.gather(*(world.client.get(url, headers=world.bearer(new_id())) for _ in range(2)))
-    calls = spans.all_named("POST /internal/panels/orders")
+    calls = calls_for(spans, "orders")
     asked = [call.attributes["dashboard.call.users"] for call in calls]
     panels = spans.all_named("panel orders")
     assert len(panels) == 2
@@ -86,16 +95,17 @@ async def test_who_joins_a_question_links_to_its_call(world: World, spans: Spans
     first = asyncio.create_task(world.client.get(url, headers=bearer))
     await asked.wait()
     second = asyncio.create_task(world.client.get(url, headers=bearer))
-    await eventually(lambda: any(flight._waiters[1:] for flight in _flights(world)))
+    await eventually(lambda: any(read.waiters[1:] for read in _reads(world)))
     go.set()
     await asyncio.gather(first, second)
-    carrier = spans.parent_of(spans.named("POST /internal/panels/orders"))
+    [call] = calls_for(spans, "orders")
+    carrier = spans.parent_of(call)
     [joined] = [panel for panel in spans.all_named("panel orders") if panel is not carrier]
     assert joined.links == [carrier.trace]
 
 
-def _flights(world: World) -> list[Flight]:
-    return list(world.gateway.reader._flights._open["orders"].values())
+def _reads(world: World) -> list[Read]:
+    return [read for reads in world.gateway.reader._flights._open.values() for read in reads.values()]
 
 
 async def test_a_panel_that_fails_says_why_and_what_was_shown_instead(world: World, spans: Spans) -> None:
@@ -105,7 +115,7 @@ async def test_a_panel_that_fails_says_why_and_what_was_shown_instead(world: Wor
     panel = spans.named("panel analytics")
     assert panel.error == "bad_response"
     assert panel.attributes["dashboard.panel.status"] == "unavailable"
-    attempts = spans.all_named("POST /internal/panels/analytics")
+    attempts = calls_for(spans, "analytics")
     assert {attempt.error for attempt in attempts} == {"BadAnswer"}
     assert spans.parent_of(spans.named("recall")) is spans.named("GET /v1/dashboard")
     assert spans.named("panel user").error is None
@@ -133,6 +143,6 @@ async def test_only_clients_that_are_trusted_decide(start: Start, trusted: str, 
     requests = spans.all_named("GET /v1/dashboard")
     assert len(requests) == count
     assert all(span.trace.trace_id == caller.trace_id for span in requests)
-    query = world.orders.last("/internal/panels/orders").values("traceparent")[0]
+    query = world.orders.queries("orders")[-1].values("traceparent")[0]
     assert query.startswith(f"00-{caller.trace_id}-")
     assert query.endswith("-01" if count else "-00")

@@ -186,6 +186,10 @@ class StubService:
         """What the gateway wanted for somebody, not for itself."""
         return [request for request in self.received if request.path not in GATEWAYS_OWN]
 
+    def queries(self, panel: str) -> list[Received]:
+        """The calls that asked for this panel."""
+        return [request for request in self.received if panel in request.panels]
+
     def last(self, target: str) -> Received:
         return next(request for request in reversed(self.received) if request.target.startswith(target))
 
