@@ -9,7 +9,6 @@ fill that was not needed to be refused.
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
 
 from services.gateway import metrics
 from services.gateway.panels import PANELS
@@ -22,17 +21,10 @@ ENTRY_OVERHEAD_BYTES = 600
 _EVERY_PANEL = tuple(panel.name for panel in PANELS)
 
 
-class Cached(NamedTuple):
-    data: bytes
-    age_ms: int
-
-
-class _Entry(NamedTuple):
-    data: bytes
-    at: float
-    size: int
-
-
+Cached = tuple[bytes, int]
+"""A panel's JSON, and how many milliseconds ago it was asked for."""
+_Entry = tuple[bytes, float, int]
+"""A panel's JSON, when it was asked for (monotonic seconds), and the bytes that it takes."""
 _NOTHING: dict[str, _Entry] = {}
 
 
@@ -84,26 +76,28 @@ class PanelCache:
         if entry is None:
             metrics.CACHE_LOOKUPS.counts[panel, "miss"] += 1
             return None
-        age_s = self._clock() - entry.at
+        data, at, _ = entry
+        age_s = self._clock() - at
         if age_s > self._max_age_s:
             self._remove(user_id, panel, "expired")
             metrics.CACHE_LOOKUPS.counts[panel, "miss"] += 1
             return None
         self._users.move_to_end(user_id)
         metrics.CACHE_LOOKUPS.counts[panel, "hit"] += 1
-        return Cached(entry.data, int(age_s * 1000))
+        return data, int(age_s * 1000)
 
     def get_all(self, panels: Collection[str], user_id: str) -> list[Cached] | None:
         """All of them; None when one must be read. Lookups are not counted."""
         known = self._users.get(user_id)
         if known is None:
             return None
-        now, oldest_s, found = self._clock(), self._max_age_s, []
+        now, oldest_s = self._clock(), self._max_age_s
+        found: list[Cached] = []
         for panel in panels:
             entry = known.get(panel)
-            if entry is None or now - entry.at > oldest_s:
+            if entry is None or now - entry[1] > oldest_s:
                 return None
-            found.append(Cached(entry.data, int((now - entry.at) * 1000)))
+            found.append((entry[0], int((now - entry[1]) * 1000)))
         self._users.move_to_end(user_id)
         return found
 
@@ -123,8 +117,22 @@ class PanelCache:
         known = self._users.get(user_id)
         if known is None:
             known = self._users[user_id] = {}
+        stamps, changes, at = self._stamps, fill.changes, fill.at
         for panel, data in panels.items():
-            kept += self._keep(known, fill, panel, data)
+            if stamps[hash((panel, user_id)) % STAMPS] > changes:
+                metrics.CACHE_DROPPED.counts[("stale_fill",)] += 1
+                continue
+            size = len(data) + ENTRY_OVERHEAD_BYTES
+            before = known.get(panel)
+            if size > self._max_bytes or (before is not None and before[1] > at):
+                continue
+            if before is None:
+                self._count += 1
+                self.bytes += size
+            else:
+                self.bytes += size - before[2]
+            known[panel] = data, at, size
+            kept += 1
         if known:
             self._users.move_to_end(user_id)
         else:
@@ -134,22 +142,6 @@ class PanelCache:
             for panel in list(self._users[oldest]):
                 self._remove(oldest, panel, "full")
         return kept
-
-    def _keep(self, known: dict[str, _Entry], fill: Fill, panel: str, data: bytes) -> bool:
-        if self._stamps[hash((panel, fill.user_id)) % STAMPS] > fill.changes:
-            metrics.CACHE_DROPPED.counts[("stale_fill",)] += 1
-            return False
-        size = len(data) + ENTRY_OVERHEAD_BYTES
-        before = known.get(panel)
-        if size > self._max_bytes or (before is not None and before.at > fill.at):
-            return False
-        if before is None:
-            self._count += 1
-            self.bytes += size
-        else:
-            self.bytes += size - before.size
-        known[panel] = _Entry(data, fill.at, size)
-        return True
 
     def drop(self, user_id: str, panels: Collection[str] | None = None) -> None:
         """These panels of the user (all by default) have changed."""
@@ -162,7 +154,7 @@ class PanelCache:
 
     def _remove(self, user_id: str, panel: str, reason: str) -> None:
         known = self._users[user_id]
-        self.bytes -= known.pop(panel).size
+        self.bytes -= known.pop(panel)[2]
         self._count -= 1
         if not known:
             del self._users[user_id]

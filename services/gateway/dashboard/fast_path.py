@@ -218,15 +218,14 @@ class DashboardFastPath:
                 pending.hand_over()
                 return
             seconds = pending.seconds[name]
-            found.append(Cached(answer.data, answer.age_ms))
+            found.append((answer.data, answer.age_ms))
             timing += (seconds * 1000, b"fresh" if seconds else b"cache")
         self._overload.leave()
         limits = pending.limits if pending.keep_alive else pending.limits + b"connection: close\r\n"
-        answer_parts = self._answer(
-            pending.protocol, form, pending.known, request_id, limits, found, form.timing % tuple(timing)
-        )
+        timings = form.timing % tuple(timing)
+        whole = self._answer(pending.protocol, form, pending.known, request_id, limits, found, timings)
         self._record(200, pending.started, request_id, trace.trace_id)
-        pending.respond(answer_parts)
+        pending.respond(whole)
 
     def _form(self, query: bytes, known: Verified) -> Form | None:
         """None for a wish that cannot be granted."""

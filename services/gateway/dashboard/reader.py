@@ -76,7 +76,8 @@ class PanelReader:
         asked = []
         for panel in panels:
             if known := self._cache.get(panel.name, user_id):
-                wait.put(panel.name, Answer(known.data, age_ms=known.age_ms))
+                data, age_ms = known
+                wait.put(panel.name, Answer(data, age_ms=age_ms))
             else:
                 asked.append(panel)
         return panels if len(asked) == len(panels) else tuple(asked)

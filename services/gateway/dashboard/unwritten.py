@@ -1,7 +1,7 @@
 """Panels that wait to be written to Redis."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -18,6 +18,12 @@ class Read(NamedTuple):
     data: bytes
 
 
+Reads = tuple[float, int, Mapping[str, bytes]]
+"""Panels that were asked for together: `asked` and `at` of `Read`, and their JSON."""
+MOST_READS = 8
+"""Of one user, before only the newest of each panel are kept."""
+
+
 class Unwritten:
     """The newest of each user's panels, whatever order they come in; those of the user who has waited longest are
     dropped when too many users wait."""
@@ -28,33 +34,33 @@ class Unwritten:
     def __init__(self, most_users: int) -> None:
         self._most = most_users
         self._pressing_at = max(1, int(most_users * self.PRESSING_SHARE))
-        self._queue: dict[str, dict[str, Read]] = {}
-        self._taken: dict[str, dict[str, Read]] = {}
+        self._queue: dict[str, list[Reads]] = {}
+        self._taken: dict[str, list[Reads]] = {}
         self._filled, self._pressing = asyncio.Event(), asyncio.Event()
 
     def __len__(self) -> int:
         """Panels."""
-        return sum(map(len, self._queue.values()))
+        return sum(len(panels) for reads in self._queue.values() for _, _, panels in reads)
 
     def get(self, key: Key) -> Read | None:
         """What waits, or is being written."""
         panel, user_id = key
-        return self._queue.get(user_id, {}).get(panel) or self._taken.get(user_id, {}).get(panel)
+        known = _newest(self._queue.get(user_id, ())).get(panel), _newest(self._taken.get(user_id, ())).get(panel)
+        return max((read for read in known if read is not None), key=lambda read: read.asked, default=None)
 
     def put(self, user_id: str, asked: float, at: int, panels: Mapping[str, bytes]) -> int:
         """How many panels were dropped for these."""
-        known = self._queue.get(user_id)
-        if known is None:
-            self._queue[user_id] = {
-                panel: Read(asked, at, data)
-                for panel, data in panels.items()
-                if not self._is_newer(self._taken, user_id, panel, asked)
-            }
+        reads = self._queue.get(user_id)
+        if reads is None:
+            self._queue[user_id] = [(asked, at, panels)]
             return self._grown()
-        for panel, data in panels.items():
-            before = known.get(panel)
-            if before is None or before.asked <= asked:
-                known[panel] = Read(asked, at, data)
+        last_asked, _, last = reads[0]
+        if len(reads) == 1 and last_asked <= asked and last.keys() <= panels.keys():
+            reads[0] = asked, at, panels
+        else:
+            reads.append((asked, at, panels))
+            if len(reads) > MOST_READS:
+                reads[:] = [(read.asked, read.at, {panel: read.data}) for panel, read in _newest(reads).items()]
         return 0
 
     def forget(self, user_id: str) -> None:
@@ -71,16 +77,11 @@ class Unwritten:
         self._filled.clear()
         self._pressing.clear()
         taken = list(self._taken.items())
-        return (((panel, user_id), read) for user_id, panels in taken for panel, read in panels.items())
+        return (((panel, user_id), read) for user_id, reads in taken for panel, read in _newest(reads).items())
 
     def written(self) -> None:
         """What was taken is in Redis, or lost."""
         self._taken = {}
-
-    @staticmethod
-    def _is_newer(queue: Mapping[str, Mapping[str, Read]], user_id: str, panel: str, asked: float) -> bool:
-        known = queue.get(user_id)
-        return known is not None and panel in known and known[panel].asked > asked
 
     def _grown(self) -> int:
         waiting = len(self._queue)
@@ -89,5 +90,16 @@ class Unwritten:
         if waiting >= self._pressing_at:
             self._pressing.set()
             if waiting > self._most:
-                return len(self._queue.pop(next(iter(self._queue))))
+                return len(_newest(self._queue.pop(next(iter(self._queue)))))
         return 0
+
+
+def _newest(reads: Iterable[Reads]) -> dict[str, Read]:
+    """By panel, what was asked for last."""
+    newest: dict[str, Read] = {}
+    for asked, at, panels in reads:
+        for panel, data in panels.items():
+            known = newest.get(panel)
+            if known is None or known.asked <= asked:
+                newest[panel] = Read(asked, at, data)
+    return newest

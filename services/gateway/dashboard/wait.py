@@ -21,7 +21,7 @@ class Wait:
         self._timers = timers
         self._clock = clock
         self._awaited: dict[str, Read] = {}
-        self._deadlines: dict[str, float] = {}
+        self._panels: tuple[Panel, ...] = ()
         self.began = clock()
         self.ends = self.due = self.began + budget_s
         self.answers: dict[str, Answer] = {}
@@ -47,17 +47,14 @@ class Wait:
 
     def expect(self, panels: tuple[Panel, ...], reads: Mapping[str, Read]) -> None:
         """Wait for these panels, each for its own timeout at most."""
-        began, ends = self.began, self.ends
+        self._panels = panels
+        self._awaited.update(reads)
         joined: Read | None = None
-        for panel in panels:
-            name = panel.name
-            read = self._awaited[name] = reads[name]
-            self._deadlines[name] = deadline = min(ends, began + panel.timeout_s)
-            if deadline < self.due:
-                self.due = deadline
+        for read in reads.values():
             if read is not joined:
                 read.join(self)
                 joined = read
+        self.due = min(self.due, self.began + min([panel.timeout_s for panel in panels]))
         self._timers.add(self)
 
     def arrived(self, answers: Mapping[str, Answer]) -> None:
@@ -76,9 +73,10 @@ class Wait:
 
     def look(self, now: float) -> None:
         """Time out what is overdue."""
-        late = [name for name in self._awaited if self._deadlines[name] <= now]
+        deadlines = {panel.name: min(self.ends, self.began + panel.timeout_s) for panel in self._panels}
+        late = [name for name in self._awaited if deadlines[name] <= now]
         left = {self._awaited[name] for name in late}
-        self.due = min([self._deadlines[name] for name in self._awaited if name not in late], default=inf)
+        self.due = min([deadlines[name] for name in self._awaited if name not in late], default=inf)
         if late:
             self.arrived(dict.fromkeys(late, TIMED_OUT))
         for read in left - set(self._awaited.values()):

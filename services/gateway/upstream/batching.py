@@ -91,7 +91,7 @@ class Batcher:
             failed = Answer(error=failure.code if failure is not None else "internal")
             rows = [dict.fromkeys(names, failed)] * len(reads)
         else:
-            rows = [dict(zip(names, row, strict=True)) for row in zip(*[answers[name] for name in names], strict=True)]
+            rows = _rows(names, answers)
         again = []
         may_be_late = self._service.clock() + GRAIN_S >= call.told - GIVES_UP_EARLY * (call.told - call.began)
         for read, row in zip(reads, rows, strict=True):
@@ -124,7 +124,7 @@ class Batcher:
 
     def _start(self, panels: Panels, reads: list[Read]) -> None:
         longest, now = timeout_s(panels), self._service.clock()
-        told = max([max(read.deadline(longest), now + min(read.budget_s, longest)) for read in reads])
+        told = now + min(longest, max([read.budget_s for read in reads]))
         call = Call(self._service, panels, [read.user_id for read in reads], told, _origin(panels, reads), self)
         for read in reads:
             read.calls[self._service.service] = call
@@ -142,6 +142,13 @@ class Batcher:
             request_id=call.origin.request_id,
             trace_id=call.origin.trace.trace_id,
         )
+
+
+def _rows(names: Sequence[str], answers: Answers) -> list[dict[str, Answer]]:
+    """The answers of each user by panel, of those of each panel by user."""
+    if len(names) == 1:
+        return [{names[0]: answer} for answer in answers[names[0]]]
+    return [dict(zip(names, row, strict=True)) for row in zip(*[answers[name] for name in names], strict=True)]
 
 
 def _origin(panels: Panels, reads: Sequence[Read]) -> Origin:

@@ -210,8 +210,6 @@ class Call:
         if not self.is_probe:
             service.probing.note(self.panels, self.user_ids)
         self.replica = service.upstream.next_replica()
-        if self._owner is not None:
-            self._deadline = self._owner.deadline(self)
         self._attempt()
         if self._owner is not None:
             self._set_due()
