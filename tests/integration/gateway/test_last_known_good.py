@@ -4,7 +4,6 @@ import asyncio
 import json
 from uuid import UUID
 
-import msgspec
 import pytest
 
 from services.gateway.dashboard.stale_store import StaleStore
