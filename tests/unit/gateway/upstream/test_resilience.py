@@ -613,7 +613,7 @@ STEPS = st.lists(st.tuples(st.floats(0, 0.5), st.floats(0.01, 1), st.none() | st
     st.sampled_from([0.0, 0.1, 1.0]),
     st.sampled_from([1, 3, 1000]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_every_call_ends_once(
     steps: list[tuple[float, float, float | None]],
     behaviours: list[Behaviour],
