@@ -1,25 +1,18 @@
-"""Choosing panels, and telling an answer from something else."""
-
-import json
-from uuid import UUID
+"""Choosing panels."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.dashboard.models import Answer
-from services.gateway.panels import BAD_PANEL, PANELS, USER_MISSING, MalformedAnswer, read_answers, select
+from services.gateway.panels import PANELS, Panel, by_service, select
 from shared.errors import InvalidInput
 
-USER, ORDERS = PANELS[0], PANELS[1]
-ADA, BOB, NOBODY = (str(UUID(int=number)) for number in range(3))
-LIMIT = 100
 NAMES = [panel.name for panel in PANELS]
 
 
 def test_all_panels_when_none_are_named() -> None:
     """No wish is a wish for everything."""
-    assert select(None, "user") == list(PANELS)
+    assert select(None, "user") == PANELS
 
 
 @given(st.lists(st.sampled_from(NAMES), min_size=1))
@@ -37,40 +30,11 @@ def test_an_unknown_panel_is_refused(names: list[str]) -> None:
     assert refused.value.errors[0]["field"] == "panels"
 
 
-def body_of(items: dict[str, bytes], missing: list[str] | None = None) -> bytes:
-    parts = b",".join(b'"%s":%s' % (user_id.encode(), panel) for user_id, panel in items.items())
-    return b'{"items": {%s}, "missing": %s}' % (parts, json.dumps(missing or []).encode())
-
-
-def codes(answers: list[Answer]) -> list[str]:
-    return [answer.error if answer.data is None else "" for answer in answers]
-
-
-def test_the_panel_stays_as_it_came() -> None:
-    """The bytes of a panel are not written anew."""
-    (answer,) = read_answers(ORDERS, [ADA], body_of({ADA: b"[1,  2.50]"}), LIMIT)
-    assert answer.data is not None
-    assert bytes(answer.data) == b"[1,  2.50]"
-
-
-def test_only_the_users_service_decides_who_exists() -> None:
-    """Missing for the user panel is a fact; missing for another is an answer that cannot be used."""
-    body = body_of({}, missing=[ADA])
-    assert read_answers(USER, [ADA], body, LIMIT) == [USER_MISSING]
-    assert read_answers(ORDERS, [ADA], body, LIMIT) == [BAD_PANEL]
-
-
-@pytest.mark.parametrize(
-    "bad", [b"{}", b"null", b'"[]"', b'["\xff"]', b"[" + b" " * LIMIT + b"]"], ids=lambda bad: repr(bad)[:20]
-)
-def test_a_bad_panel_costs_one_user_only(bad: bytes) -> None:
-    """Of the wrong type, no UTF-8, or too large: the others of the same answer are good, in the order asked."""
-    body = body_of({BOB: bad, ADA: b'["\xc3\xa9"]'})
-    assert codes(read_answers(ORDERS, [ADA, BOB, NOBODY], body, LIMIT)) == ["", "bad_response", "bad_response"]
-
-
-@given(st.binary(max_size=200))
-def test_no_bytes_break_the_reader(body: bytes) -> None:
-    """Anything that is no answer is refused as such."""
-    with pytest.raises(MalformedAnswer):
-        read_answers(USER, [ADA], body, LIMIT)
+@given(st.lists(st.sampled_from(PANELS), unique=True).map(tuple))
+def test_panels_are_grouped_by_service(panels: tuple[Panel, ...]) -> None:
+    """Each once, with its own service, in the order in which they were; the services in that of their first panels."""
+    groups = by_service(panels)
+    assert sorted((panel.name for _, group in groups for panel in group)) == sorted(panel.name for panel in panels)
+    assert all(panel.service == service for service, group in groups for panel in group)
+    assert all([panel for panel in panels if panel in group] == list(group) for _, group in groups)
+    assert [service for service, _ in groups] == list(dict.fromkeys(panel.service for panel in panels))

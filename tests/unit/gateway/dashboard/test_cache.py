@@ -3,12 +3,13 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Raw
 
 from services.gateway.dashboard.cache import ENTRY_OVERHEAD_BYTES, STAMPS, PanelCache
+from services.gateway.panels import PANELS
 
 ADA, BOB = "ada", "bob"
-DATA = Raw(b"[1]")
+DATA = b"[1]"
+NAMES = [panel.name for panel in PANELS]
 
 
 class Clock:
@@ -30,19 +31,19 @@ def cache(clock: Clock) -> PanelCache:
     return cache
 
 
-def _keep(cache: PanelCache, panel: str, user_id: str, data: Raw = DATA) -> bool:
-    return cache.put(cache.begin(user_id), panel, data)
+def _keep(cache: PanelCache, panel: str, user_id: str, data: bytes = DATA) -> int:
+    return cache.put(cache.begin(user_id), {panel: data})
 
 
 def _kept(cache: PanelCache, user_id: str) -> set[str]:
-    return {panel for panel in ("user", "orders", "notifications", "analytics") if cache.get(panel, user_id)}
+    return {panel for panel in NAMES if cache.get(panel, user_id)}
 
 
 def test_a_hit_says_how_long_ago_the_question_was_asked(cache: PanelCache, clock: Clock) -> None:
     """The age counts from the question, not from its answer: the data may be as old."""
     fill = cache.begin(ADA)
     clock.now += 0.5
-    assert cache.put(fill, "orders", DATA)
+    assert cache.put(fill, {"orders": DATA})
     clock.now += 1
     assert cache.get("orders", ADA) == (DATA, 1500)
 
@@ -73,7 +74,7 @@ def test_a_fill_that_began_before_a_change_is_not_kept(cache: PanelCache) -> Non
     before = cache.begin(ADA)
     cache.drop(ADA, ["orders"])
     after = cache.begin(ADA)
-    assert (cache.put(before, "orders", DATA), cache.put(after, "orders", DATA)) == (False, True)
+    assert (cache.put(before, {"orders": DATA}), cache.put(after, {"orders": DATA})) == (0, 1)
 
 
 def test_a_change_of_another_panel_or_user_refuses_no_fill(cache: PanelCache) -> None:
@@ -81,7 +82,7 @@ def test_a_change_of_another_panel_or_user_refuses_no_fill(cache: PanelCache) ->
     fill = cache.begin(ADA)
     cache.drop(ADA, ["user"])
     cache.drop(BOB, ["analytics"])
-    assert cache.put(fill, "orders", DATA)
+    assert cache.put(fill, {"orders": DATA})
 
 
 def test_without_the_feed_nothing_is_kept(cache: PanelCache) -> None:
@@ -100,7 +101,7 @@ def test_what_was_asked_before_the_feed_came_back_is_not_kept(cache: PanelCache,
     clock.now += 1
     cache.distrust()
     cache.trust()
-    assert not cache.put(fill, "orders", DATA)
+    assert not cache.put(fill, {"orders": DATA})
 
 
 def test_an_older_answer_does_not_take_the_place_of_a_newer(cache: PanelCache, clock: Clock) -> None:
@@ -108,9 +109,9 @@ def test_an_older_answer_does_not_take_the_place_of_a_newer(cache: PanelCache, c
     older = cache.begin(ADA)
     clock.now += 1
     newer = cache.begin(ADA)
-    cache.put(newer, "orders", Raw(b"[2]"))
-    assert not cache.put(older, "orders", DATA)
-    assert cache.get("orders", ADA) == (Raw(b"[2]"), 0)
+    cache.put(newer, {"orders": b"[2]"})
+    assert not cache.put(older, {"orders": DATA})
+    assert cache.get("orders", ADA) == (b"[2]", 0)
 
 
 def test_what_was_used_longest_ago_goes_first(clock: Clock) -> None:
@@ -129,11 +130,58 @@ def test_what_is_larger_than_the_cache_is_not_kept(clock: Clock) -> None:
     cache = PanelCache(2000, 30, clock)
     cache.trust()
     _keep(cache, "orders", ADA)
-    assert not _keep(cache, "user", ADA, Raw(b'"' + b"x" * 3000 + b'"'))
+    assert not _keep(cache, "user", ADA, b'"' + b"x" * 3000 + b'"')
     assert _kept(cache, ADA) == {"orders"}
 
 
-_panels = st.sampled_from(["user", "orders", "notifications", "analytics"])
+def test_all_panels_at_once(cache: PanelCache, clock: Clock) -> None:
+    """Each with its own age, in the order asked; nothing where one of them is unknown, or too old."""
+    assert cache.get_all(["user"], ADA) is None
+    _keep(cache, "orders", ADA, b"[2]")
+    clock.now += 1
+    _keep(cache, "user", ADA, b"{}")
+    assert cache.get_all(["user", "orders"], ADA) == [(b"{}", 0), (b"[2]", 1000)]
+    assert cache.get_all(["orders"], ADA) == [(b"[2]", 1000)]
+    assert cache.get_all(["user", "orders", "analytics"], ADA) is None
+    assert cache.get_all(["user"], BOB) is None
+    clock.now += 29.5
+    assert cache.get_all(["user", "orders"], ADA) is None
+    assert cache.get_all(["user"], ADA) == [(b"{}", 29_500)]
+    cache.drop(ADA, ["user"])
+    assert cache.get_all(["user"], ADA) is None
+
+
+def test_a_hit_of_all_panels_counts_as_use(clock: Clock) -> None:
+    """Those of others go first."""
+    cache = PanelCache(2 * (ENTRY_OVERHEAD_BYTES + 3), 30, clock)
+    cache.trust()
+    for user_id in (ADA, BOB):
+        _keep(cache, "orders", user_id)
+    cache.get_all(["orders"], ADA)
+    _keep(cache, "orders", "another")
+    assert (_kept(cache, ADA), _kept(cache, BOB)) == ({"orders"}, set())
+
+
+def test_of_several_panels_each_is_kept_or_refused_by_itself(cache: PanelCache) -> None:
+    """It is said how many were kept."""
+    fill = cache.begin(ADA)
+    cache.drop(ADA, ["orders"])
+    large = b"[" + b" " * 100_000 + b"]"
+    assert cache.put(fill, {"user": b"{}", "orders": DATA, "notifications": large, "analytics": b"{}"}) == 2
+    assert _kept(cache, ADA) == {"user", "analytics"}
+    assert len(cache) == 2
+
+
+def test_nothing_kept_leaves_nothing_behind(cache: PanelCache) -> None:
+    """Of a user of whom nothing was known before."""
+    fill = cache.begin(ADA)
+    cache.drop(ADA)
+    assert cache.put(fill, dict.fromkeys(NAMES, DATA)) == 0
+    assert (len(cache), cache.bytes) == (0, 0)
+    assert cache.get_all([], ADA) is None
+
+
+_panels = st.sampled_from(NAMES)
 _users = st.sampled_from([str(number) for number in range(8)])
 _operations = st.one_of(
     st.tuples(st.just("put"), _panels, _users, st.integers(2, 2500)),
@@ -149,17 +197,15 @@ def test_bounds_and_freshness_hold_whatever_happens(operations: list[tuple[str, 
     clock = Clock()
     cache = PanelCache(6000, 30, clock)
     cache.trust()
-    changed = dict.fromkeys(
-        [(p, str(u)) for p in ("user", "orders", "notifications", "analytics") for u in range(8)], 0
-    )
+    changed = dict.fromkeys([(panel, str(user)) for panel in NAMES for user in range(8)], 0)
     under_way = []
     for step, (kind, panel, user_id, number) in enumerate(operations, 1):
-        data = Raw(b"%d" % step + b" " * number)
+        data = b"%d" % step + b" " * number
         match kind:
             case "put":
-                cache.put(cache.begin(user_id), panel, data)
+                cache.put(cache.begin(user_id), {panel: data})
             case "begin":
-                under_way.append((cache.begin(user_id), panel, data))
+                under_way.append((cache.begin(user_id), {panel: data}))
             case "land" if under_way:
                 cache.put(*under_way.pop())
             case "drop":
@@ -175,8 +221,9 @@ def test_bounds_and_freshness_hold_whatever_happens(operations: list[tuple[str, 
             case "wait":
                 clock.now += number
             case "get" if found := cache.get(panel, user_id):
-                assert int(bytes(found.data)) > changed[panel, user_id]
-                assert found.age_ms <= 30_000
+                data, age_ms = found
+                assert int(data) > changed[panel, user_id]
+                assert age_ms <= 30_000
         assert 0 <= cache.bytes <= 6000
         assert cache.bytes >= len(cache) * ENTRY_OVERHEAD_BYTES
 

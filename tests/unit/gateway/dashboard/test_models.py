@@ -7,12 +7,13 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.dashboard.models import Answer, Dashboard, Remembered, assemble
+from services.gateway.dashboard.models import Dashboard, Remembered, assemble
 from services.gateway.dashboard.service import RECALL_SHARE, recall_time
+from services.gateway.upstream.panel_protocol import Answer
 
 SOMEBODY = UUID(int=1)
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-GOOD = Answer(msgspec.Raw(b'{"a": 1}'))
+GOOD = Answer(b'{"a": 1}')
 LATE = Answer(error="timeout")
 
 

@@ -1,91 +1,273 @@
-"""One dashboard waiting for its panels."""
+"""One dashboard waiting for its panels, on a clock of its own."""
 
 import asyncio
-import time
-from contextvars import copy_context
+from collections.abc import Awaitable, Callable
+from math import inf
 
 import pytest
 from starlette.types import Message
 
-from services.gateway.dashboard.cache import Fill
-from services.gateway.dashboard.departure import ClientGone, Departure
-from services.gateway.dashboard.models import Answer
-from services.gateway.dashboard.wait import TIMED_OUT, Gathering
-from services.gateway.upstream.single_flight import Flight
-from tests.support.waiting import eventually
+from services.gateway.dashboard.departure import Departure
+from services.gateway.dashboard.wait import TIMED_OUT, AwaitedWait, Wait
+from services.gateway.panels import PANELS, Panel
+from services.gateway.upstream.panel_protocol import Answer
+from services.gateway.upstream.single_flight import Fill, Read, SingleFlight
+from services.gateway.upstream.timers import GRAIN_S, Timers
+from shared.telemetry import Origin, Trace
+from tests.support.virtual import Clock, pass_time, run_virtually
 
-GOOD = Answer(user_missing=True)
-
-
-@pytest.fixture
-def abandoned() -> list[Flight]:
-    return []
+USER, ORDERS, NOTIFICATIONS, ANALYTICS = PANELS
+GOOD = Answer(b"{}")
 
 
-def flight_of(panel: str, abandoned: list[Flight]) -> Flight:
-    return Flight(panel, Fill("1", 0, 0), copy_context(), abandoned.append)
+class Services:
+    """Reads that end when they are told to; keeps those that nobody waits for."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.timers = Timers(clock)
+        self.abandoned: list[Read] = []
+        self._flights = SingleFlight(dict.fromkeys(("users", "orders", "worker"), self), lambda _: None, clock)
+
+    def add(self, read: Read, panels: tuple[Panel, ...]) -> None:
+        """It is for the test to let it land."""
+
+    def abandon(self, read: Read) -> None:
+        if read not in self.abandoned:
+            self.abandoned.append(read)
+
+    def expect(self, wait: Wait, *panels: Panel) -> Read:
+        """Let these be waited for."""
+        origin = Origin("request", Trace.start())
+        reads = self._flights.reads(panels, Fill("1", self.clock(), 0), wait.budget_s, origin)
+        wait.expect(panels, reads)
+        return reads[panels[0].name]
 
 
-def soon() -> float:
-    return time.monotonic() + 0.02
+class Told(Wait):
+    """Keeps when it was done."""
+
+    def __init__(self, timers: Timers, budget_s: float) -> None:
+        super().__init__(timers, budget_s)
+        self.done_at: list[float] = []
+
+    def done(self) -> None:
+        self.done_at.append(self._timers.clock())
 
 
-def much_later() -> float:
-    return time.monotonic() + 60
+def on_services(work: Callable[[Services], Awaitable[None]]) -> None:
+    async def run(clock: Clock) -> None:
+        services = Services(clock)
+        await work(services)
+        assert len(services.timers) == 0
+
+    run_virtually(run)
 
 
-async def test_it_ends_when_all_have_arrived(abandoned: list[Flight]) -> None:
-    """Known answers and those that come; nobody is left behind."""
-    gathering = Gathering(60)
-    flights = [flight_of(panel, abandoned) for panel in ("user", "orders")]
-    gathering.put("analytics", GOOD)
-    for flight in flights:
-        gathering.expect(flight, much_later())
-        asyncio.get_running_loop().call_soon(flight.land, GOOD)
-    await gathering.wait()
-    assert gathering.answers == dict.fromkeys(("analytics", "user", "orders"), GOOD)
-    assert gathering.seconds.keys() == gathering.answers.keys()
-    assert not abandoned
+def test_it_is_done_when_all_have_arrived() -> None:
+    """Known answers and those that come, once; each with how long it took."""
+
+    async def work(services: Services) -> None:
+        wait, began = Told(services.timers, 60), services.clock()
+        wait.put("analytics", GOOD)
+        read = services.expect(wait, USER, ORDERS)
+        await pass_time(0.1)
+        read.land({"user": GOOD})
+        assert wait.is_waiting
+        await pass_time(0.1)
+        read.land({"orders": GOOD})
+        assert wait.done_at == [pytest.approx(began + 0.2)]
+        assert not wait.is_waiting
+        assert wait.answers == dict.fromkeys(("analytics", "user", "orders"), GOOD)
+        assert wait.seconds == pytest.approx({"analytics": 0, "user": 0.1, "orders": 0.2})
+        await pass_time(60)
+        assert len(wait.done_at) == 1
+        assert not services.abandoned
+
+    on_services(work)
 
 
-async def test_each_panel_has_its_own_deadline(abandoned: list[Flight]) -> None:
-    """One that is late is left and counts as timed out; the wait for the others goes on."""
-    gathering = Gathering(60)
-    late, slow = flight_of("user", abandoned), flight_of("orders", abandoned)
-    gathering.expect(late, soon())
-    gathering.expect(slow, much_later())
-    waiting = asyncio.create_task(gathering.wait())
-    await eventually(lambda: abandoned)
-    assert abandoned == [late]
-    assert not waiting.done()
-    slow.land(GOOD)
-    await waiting
-    assert gathering.answers == {"user": TIMED_OUT, "orders": GOOD}
+def test_each_panel_has_its_own_deadline() -> None:
+    """One that is late counts as timed out; the wait for the others goes on, and its answer comes too late."""
+
+    async def work(services: Services) -> None:
+        wait = Told(services.timers, 60)
+        read = services.expect(wait, USER, ORDERS)
+        await pass_time(USER.timeout_s + GRAIN_S)
+        assert wait.answers == {"user": TIMED_OUT}
+        assert wait.is_waiting
+        read.land({"user": GOOD})
+        read.land({"orders": GOOD})
+        assert wait.answers == {"user": TIMED_OUT, "orders": GOOD}
+        assert len(wait.done_at) == 1
+        assert not services.abandoned
+
+    on_services(work)
 
 
-async def test_a_wait_that_is_cancelled_leaves_its_flights(abandoned: list[Flight]) -> None:
-    """So that nothing goes on for nobody."""
-    gathering = Gathering(60)
-    flight = flight_of("user", abandoned)
-    gathering.expect(flight, much_later())
-    waiting = asyncio.create_task(gathering.wait())
-    await asyncio.sleep(0)
-    waiting.cancel()
-    await asyncio.wait([waiting])
-    assert abandoned == [flight]
+def test_a_read_of_which_nothing_came_in_time_is_left() -> None:
+    """When the last of its panels is late; other reads go on."""
+
+    async def work(services: Services) -> None:
+        wait, began = Told(services.timers, 60), services.clock()
+        late = services.expect(wait, USER)
+        assert late.panels == (USER,)
+        await pass_time(USER.timeout_s + GRAIN_S)
+        assert services.abandoned == [late]
+        assert wait.done_at == [pytest.approx(began + USER.timeout_s, abs=2 * GRAIN_S)]
+
+    on_services(work)
 
 
-async def test_a_client_that_leaves_ends_the_wait(abandoned: list[Flight]) -> None:
-    """Whoever waits for a while is watched."""
-    messages: list[Message] = [{"type": "http.request"}, {"type": "http.disconnect"}]
+def test_the_budget_ends_before_the_panels() -> None:
+    """All that is missing then is timed out."""
+
+    async def work(services: Services) -> None:
+        wait, began = Told(services.timers, 0.1), services.clock()
+        read = services.expect(wait, *PANELS)
+        read.land({"orders": GOOD})
+        await pass_time(0.2)
+        assert wait.done_at == [pytest.approx(began + 0.1, abs=2 * GRAIN_S)]
+        late = dict.fromkeys(("user", "notifications", "analytics"), TIMED_OUT)
+        assert wait.answers == {"orders": GOOD} | late
+        assert services.abandoned == [read]
+
+    on_services(work)
+
+
+def test_who_joined_for_one_panel_hears_of_no_other() -> None:
+    """The read brings more than that."""
+
+    async def work(services: Services) -> None:
+        first, second = Told(services.timers, 60), Told(services.timers, 60)
+        read = services.expect(first, USER, ORDERS)
+        assert services.expect(second, ORDERS) is read
+        read.land({"user": GOOD})
+        read.land({"orders": GOOD})
+        assert first.answers.keys() == {"user", "orders"}
+        assert second.answers.keys() == {"orders"}
+        assert len(second.done_at) == 1
+
+    on_services(work)
+
+
+def test_one_that_is_given_up_leaves_its_reads() -> None:
+    """It is done, and hears nothing of what comes later."""
+
+    async def work(services: Services) -> None:
+        wait = Told(services.timers, 60)
+        read = services.expect(wait, USER, ORDERS)
+        read.land({"user": GOOD})
+        wait.give_up()
+        assert wait.is_given_up
+        assert services.abandoned == [read]
+        read.land({"orders": GOOD})
+        assert wait.answers == {"user": GOOD}
+        assert len(wait.done_at) == 1
+
+    on_services(work)
+
+
+# For coroutines.
+
+
+def disconnecting_after(seconds: float) -> Departure:
+    """A client that has sent all of its request, and leaves then."""
 
     async def receive() -> Message:
-        return messages.pop(0)
+        messages.append("asked")
+        if len(messages) == 1:
+            return {"type": "http.request"}
+        await asyncio.sleep(seconds)
+        return {"type": "http.disconnect"}
 
-    gathering = Gathering(0.01, Departure(receive))
-    flight = flight_of("user", abandoned)
-    gathering.expect(flight, much_later())
-    with pytest.raises(ClientGone):
-        await gathering.wait()
-    assert abandoned == [flight]
-    assert not any("Departure" in str(task.get_coro()) for task in asyncio.all_tasks())
+    messages: list[str] = []
+    return Departure(receive)
+
+
+def listeners() -> list[str]:
+    return [name for task in asyncio.all_tasks() if "Departure" in (name := str(task.get_coro()))]
+
+
+def test_a_coroutine_goes_on_when_all_have_arrived() -> None:
+    """At once where all is known."""
+
+    async def work(services: Services) -> None:
+        known = AwaitedWait(services.timers, 60)
+        known.put("user", GOOD)
+        await known.wait()
+        wait, began = AwaitedWait(services.timers, 60), services.clock()
+        read = services.expect(wait, ORDERS)
+        asyncio.get_running_loop().call_later(0.3, read.land, {"orders": GOOD})
+        await wait.wait()
+        assert services.clock() == pytest.approx(began + 0.3)
+        assert not wait.is_given_up
+        assert wait.answers == {"orders": GOOD}
+
+    on_services(work)
+
+
+def test_a_coroutine_goes_on_when_its_time_is_over() -> None:
+    """With a timeout for what is missing."""
+
+    async def work(services: Services) -> None:
+        wait, began = AwaitedWait(services.timers, 0.2), services.clock()
+        services.expect(wait, ORDERS)
+        await wait.wait()
+        assert services.clock() == pytest.approx(began + 0.2, abs=2 * GRAIN_S)
+        assert wait.answers == {"orders": TIMED_OUT}
+        assert not wait.is_given_up
+
+    on_services(work)
+
+
+def test_a_coroutine_that_is_cancelled_leaves_its_reads() -> None:
+    """So that nothing goes on for nobody."""
+
+    async def work(services: Services) -> None:
+        wait = AwaitedWait(services.timers, 60, disconnecting_after(inf), 0.05)
+        read = services.expect(wait, USER, ORDERS)
+        waiting = asyncio.create_task(wait.wait())
+        await pass_time(0.1)
+        assert len(listeners()) == 1
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        assert services.abandoned == [read]
+        await asyncio.sleep(0)
+        assert listeners() == []
+
+    on_services(work)
+
+
+def test_a_client_that_leaves_ends_the_wait() -> None:
+    """Whoever waits for a while is watched."""
+
+    async def work(services: Services) -> None:
+        wait, began = AwaitedWait(services.timers, 60, disconnecting_after(0.1), 0.05), services.clock()
+        read = services.expect(wait, ORDERS)
+        await wait.wait()
+        assert services.clock() == pytest.approx(began + 0.15, abs=2 * GRAIN_S)
+        assert wait.is_given_up
+        assert services.abandoned == [read]
+        await asyncio.sleep(0)
+        assert listeners() == []
+
+    on_services(work)
+
+
+def test_a_client_who_does_not_wait_long_is_not_watched() -> None:
+    """That would take a task for each."""
+
+    async def work(services: Services) -> None:
+        wait = AwaitedWait(services.timers, 60, disconnecting_after(0), 0.05)
+        read = services.expect(wait, ORDERS)
+        waiting = asyncio.create_task(wait.wait())
+        await pass_time(0.04)
+        assert listeners() == []
+        read.land({"orders": GOOD})
+        await waiting
+        await pass_time(1)
+        assert listeners() == []
+
+    on_services(work)
