@@ -16,8 +16,9 @@ from starlette.requests import Request
 
 from services.gateway.changes import UnreadableChange, read_change
 from services.gateway.dashboard.wish import parse, wants_anew
-from services.gateway.panels import PANELS, MalformedAnswer, read_answers
+from services.gateway.panels import PANELS
 from services.gateway.sse import read_id
+from services.gateway.upstream.panel_protocol import MalformedAnswer, read_answers
 from services.orders import imported
 from services.users.errors import UnusablePicture
 from services.users.routes.avatars import from_form, knows_etag
@@ -28,7 +29,7 @@ from services.worker.imports.head import Head
 from services.worker.imports.records import MAX_RECORD, Place, cut
 from services.worker.webhooks.address import AddressPolicy, AddressRefused
 from shared import events, topology
-from shared.contracts.panels import read_query
+from shared.contracts.panels import read_panels_query, read_query
 from shared.errors import InvalidInput
 from shared.imports import COLUMNS
 from shared.negotiation import accepts_gzip
@@ -132,16 +133,27 @@ def batch(body: bytes) -> None:
         assert all(order.ordered_at <= datetime.now(UTC) for order in read.orders.values())
 
 
+PANEL_QUERY = st.fixed_dictionaries({"ids": st.lists(ID)}, optional={"panels": st.lists(st.text(max_size=9))})
+PANEL_ANSWER = st.just({"items": {"a": {}, "b": []}, "missing": ["c"]}) | st.just({"error": "timeout"}) | JSON
+PANELS_ANSWER = st.fixed_dictionaries(
+    {"panels": st.dictionaries(st.sampled_from([panel.name for panel in PANELS]), PANEL_ANSWER)}
+)
+
+
 def panel_query(body: bytes) -> None:
     with suppress(InvalidInput):
         assert read_query(body).ids
+    with suppress(InvalidInput):
+        asked = read_panels_query(body)
+        assert asked.ids
+        assert asked.panels
 
 
 def panel_answer(body: bytes) -> None:
-    """Whatever a service answers, each user has an answer of their own, or there is none at all."""
+    """Whatever a service answers, each user has an answer of their own for each panel, or there is none at all."""
     with suppress(MalformedAnswer):
-        for panel in PANELS:
-            assert len(read_answers(panel, ["a", "b"], body, 100)) == 2
+        answers = read_answers(PANELS, ["a", "b"], body, 100)
+        assert [len(answers[panel.name]) for panel in PANELS] == [2] * len(PANELS)
 
 
 # What clients write into queries and headers.
@@ -241,8 +253,8 @@ TARGETS: Mapping[str, Target] = {
     "event there and back": Target(SOUND, event_there_and_back),
     "live change": Target(MESSAGES, change),
     "batch of an import": Target(bodies(BATCH.map(as_json)), batch),
-    "panel query": Target(bodies(st.fixed_dictionaries({"ids": st.lists(ID)}).map(as_json)), panel_query),
-    "panel answer": Target(bodies(st.just(b'{"items":{"a":{},"b":[]},"missing":["c"]}')), panel_answer),
+    "panel query": Target(bodies(PANEL_QUERY.map(as_json)), panel_query),
+    "panel answer": Target(bodies(PANELS_ANSWER.map(as_json)), panel_answer),
     "cursor of jobs": Target(st.text(max_size=64), job_page),
     "query of a dashboard": Target(
         st.binary(max_size=60) | st.binary(max_size=9).map(b"budget_ms=".__add__) | st.just(b"panels=user,,user"), query

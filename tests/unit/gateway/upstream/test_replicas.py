@@ -109,6 +109,30 @@ def test_one_that_is_silent_is_left_out_when_it_is_dead() -> None:
     on_service(2, work)
 
 
+def test_one_that_answers_in_time_is_not_asked_whether_it_is_alive() -> None:
+    """Who watches it says so, and need not wait for it in a block."""
+
+    async def work(service: Service) -> None:
+        service.dead = {0}
+        watches = [service.replicas.watch(0) for _ in range(2)]
+        await pass_time(Replicas.SUSPECT_AFTER_S / 2)
+        first, second = watches
+        assert first is not None
+        assert second is not None
+        first.cancel()
+        assert service.chosen() == {0, 1}
+        await pass_time(Replicas.SUSPECT_AFTER_S)
+        assert service.checked == {0: 1}
+        assert service.chosen() == {1}
+
+    on_service(2, work)
+
+    async def alone(service: Service) -> None:
+        assert service.replicas.watch(0) is None
+
+    on_service(1, alone)
+
+
 def test_where_none_is_well_all_are_asked() -> None:
     """And the only one is never left out."""
 
