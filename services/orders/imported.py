@@ -144,7 +144,8 @@ def _orders(rows: Sequence[Any], rest: _Rest) -> list[ImportedOrder]:
 
 def _row_errors(refused: ValidationError) -> Iterator[RowError]:
     for error in refused.errors(include_url=False):
-        message = WORDS.get(error["type"], error["msg"]).format_map(error.get("ctx", {}))
+        words = WORDS.get(error["type"])
+        message = error["msg"] if words is None else words.format_map(error.get("ctx", {}))
         if _is_empty(error["input"]):
             message = "is missing"
         match error["loc"]:

@@ -77,7 +77,7 @@ def read_panels_query(body: bytes) -> PanelsQuery:
 def _read(decoder: msgspec.json.Decoder[Query], body: bytes) -> Query:
     try:
         return decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as broken:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
         raise InvalidInput.of("panels" if "panels" in str(broken) else "ids", str(broken)) from broken
 
 

@@ -17,7 +17,9 @@ from shared.observability.histogram import Histogram
 
 BOUNDS = (0.001, 0.5, 1, 10.0)
 AMOUNTS = st.sampled_from([0.0, *BOUNDS, inf]) | st.floats(0, 20) | st.floats(-1, 1e300)
-EXEMPLARS = st.none() | st.just({}) | st.fixed_dictionaries({"trace_id": st.text("0123456789abcdef", max_size=32)})
+EXEMPLARS: st.SearchStrategy[dict[str, str] | None] = (
+    st.none() | st.just({}) | st.fixed_dictionaries({"trace_id": st.text("0123456789abcdef", max_size=32)})
+)
 OBSERVED = st.lists(st.tuples(st.sampled_from(["a", "b"]), st.integers(1, 3), AMOUNTS, EXEMPLARS), max_size=30)
 
 
@@ -67,7 +69,7 @@ def test_an_exemplar_stays_until_its_bucket_has_another() -> None:
         series.observe(0.3, {"trace_id": "2"})
         series.observe(0.2)
         series.observe(0.7, {"trace_id": "3"})
-        text = generate_openmetrics(own).decode()
+        text = generate_openmetrics(own).decode()  # type: ignore[no-untyped-call]
         assert 'le="0.5",panel="a",status="200"} 3.0 # {trace_id="2"} 0.3\n' in text
         assert 'le="1.0",panel="a",status="200"} 4.0 # {trace_id="3"} 0.7\n' in text
         assert 'trace_id="1"' not in text

@@ -13,9 +13,11 @@ OTHER = UUID(int=2)
 GOOD = b'"panels":["orders"],'
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"ids":[]}', b"\xff", b'{"a":' * 10_000, b'{"ids":["x"]}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"ids":[]}', b"\xff", b'{"a":' * 10_000, b'{"ids":["x"]}', b'{"panels":["\xff"']
+)
 def test_a_body_that_is_no_query_is_invalid_input(body: bytes) -> None:
-    """Also one that is nested deeper than anybody reads."""
+    """Also one that is nested deeper than anybody reads, or is no text."""
     with pytest.raises(InvalidInput):
         panels.read_query(body)
     with pytest.raises(InvalidInput):
