@@ -54,6 +54,6 @@ async def test_a_frozen_replica_is_left_out(start: Start, method: str) -> None:
 async def test_who_is_left_out_is_asked_when_the_other_fails(start: Start) -> None:
     """A connection that is refused is worse than a replica that was slow once."""
     async with StubService().running() as slow, start(orders_url=f"{slow.url},http://127.0.0.1:1") as world:
-        world.gateway.upstreams["orders"]._replicas.failed(0)
+        world.gateway.upstreams["orders"].replicas.failed(0)
         for _ in range(4):
             assert (await world.client.get("/v1/orders", headers=world.bearer())).status_code == 200
