@@ -22,6 +22,7 @@ NAMES = (
     "overload",
     "traces",
     "system",
+    "panels",
 )
 
 

@@ -4,7 +4,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bench import faults, gateway, orders, overload, pictures, relay, reports, streams, traces, worker, wrk
+from tests.bench import (
+    faults,
+    gateway,
+    orders,
+    overload,
+    panels,
+    pictures,
+    relay,
+    reports,
+    streams,
+    traces,
+    worker,
+    wrk,
+)
 from tests.bench.bed import Bed, bed
 from tests.bench.conditions import SMALL, SMALL_WITH_PEERS
 from tests.bench.contestants import PEERS
@@ -51,6 +64,13 @@ def test_faults_leave_the_other_panels_fresh(ground: Bed) -> None:
     *_, failed, user, of_orders, notifications, analytics = cells(faults.run(ground, SMALL).text, "worker hangs")
     assert (failed, notifications, analytics) == ("0", "0.0%", "0.0%")
     assert "0.0%" not in (user, of_orders)
+
+
+def test_panels_are_read_in_each_way(ground: Bed) -> None:
+    """Of every service, by every route."""
+    report = panels.run(ground, SMALL).text
+    assert all(way in report for way in panels.WAYS)
+    assert all(f"| {service} |" in report for service in panels.PANELS)
 
 
 def test_orders_are_placed_in_both_ways(ground: Bed) -> None:

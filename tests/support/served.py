@@ -22,7 +22,15 @@ S = TypeVar("S", bound=Server)
 async def served(app: ASGIApp, kind: type[S], protocol: type[FastPathProtocol] = FastPathProtocol) -> AsyncIterator[S]:
     """A server of this kind that runs, with connections of this kind. Nothing is closed for being idle."""
     config = uvicorn.Config(
-        app, port=0, lifespan="off", http=protocol, ws="none", log_config=None, access_log=False, timeout_keep_alive=10**9
+        app,
+        port=0,
+        lifespan="off",
+        http=protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_keep_alive=10**9,
     )
     server = kind(config)
     task = asyncio.create_task(server.serve())
@@ -44,7 +52,14 @@ def port_of(server: Server) -> int:
 async def listening(app: ASGIApp) -> AsyncIterator[int]:
     """The port on which the application (its lifespan already running) is served."""
     config = uvicorn.Config(
-        app, port=0, lifespan="off", http=FastPathProtocol, ws="none", log_config=None, access_log=False
+        app,
+        port=0,
+        lifespan="off",
+        http=FastPathProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
     )
     config.load()
     server = Server(config)
