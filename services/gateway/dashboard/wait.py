@@ -1,8 +1,7 @@
 """One dashboard's wait for its panels."""
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import inf
 
 from services.gateway.dashboard.departure import Departure
@@ -17,12 +16,11 @@ TIMED_OUT = Answer(error="timeout")
 class Wait:
     """Collects an answer for every panel, each within its own deadline, and then calls `done`."""
 
-    def __init__(self, timers: Timers, budget_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, timers: Timers, budget_s: float) -> None:
         self._timers = timers
-        self._clock = clock
         self._awaited: dict[str, Read] = {}
         self._panels: tuple[Panel, ...] = ()
-        self.began = clock()
+        self.began = timers.clock()
         self.ends = self.due = self.began + budget_s
         self.answers: dict[str, Answer] = {}
         self.seconds: dict[str, float] = {}
@@ -62,7 +60,7 @@ class Wait:
         awaited = self._awaited
         if not awaited:
             return
-        took = self._clock() - self.began
+        took = self._timers.clock() - self.began
         for name, answer in answers.items():
             if awaited.pop(name, None) is not None:
                 self.answers[name] = answer
@@ -101,9 +99,8 @@ class AwaitedWait(Wait):
         budget_s: float,
         departure: Departure | None = None,
         watch_after_s: float = inf,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(timers, budget_s, clock)
+        super().__init__(timers, budget_s)
         self._departure = departure
         self._watch_at = self.began + watch_after_s if departure else inf
         self.due = min(self.due, self._watch_at)

@@ -28,6 +28,7 @@ class Probing:
         self._probe = probe
         self._question: tuple[Panels, Sequence[str]] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     def note(self, panels: Panels, user_ids: Sequence[str]) -> None:
         """This is being asked, or would be."""
@@ -35,11 +36,13 @@ class Probing:
 
     def wake(self) -> None:
         """Begin, if the breaker is open and that has not begun."""
-        if self._breaker.state is State.OPEN and (self._task is None or self._task.done()):
+        if self._breaker.state is State.OPEN and not self._closed and (self._task is None or self._task.done()):
             # In a context of its own: the request whose call opened the breaker ends before.
             self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
 
     def close(self) -> None:
+        """A probe under way ends by itself, and is the last."""
+        self._closed = True
         if self._task:
             self._task.cancel()
 

@@ -374,7 +374,7 @@ class Attempt:
         self._request = service.upstream.ask(
             panel_protocol.write_query(call.panels, call.user_ids),
             Origin(call.origin.request_id, trace),
-            call.told - self._began,
+            call.told - service.clock(),
             self._order[0],
             service.max_panel_bytes * len(call.user_ids) * len(call.panels),
             self,

@@ -12,6 +12,7 @@ from services.gateway import metrics
 from services.gateway.panels import Panel, by_service
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.resilience import Call
+from services.gateway.upstream.timers import GRAIN_S
 from shared.telemetry import Origin, Trace
 
 
@@ -81,8 +82,7 @@ class Read:
         self.joined = waiter.began
         if waiter.ends > self.ends:
             self.ends = waiter.ends
-        if not self.calls:
-            self.budget_s = max(self.budget_s, waiter.ends - waiter.began)
+        self.budget_s = max(self.budget_s, waiter.ends - waiter.began)
 
     def leave(self, waiter: Waiter) -> None:
         """Wait no more. The read goes on for the others; without any it ends."""
@@ -100,8 +100,8 @@ class Read:
         call = self.calls.get(panel.service)
         if call is None:
             return True
-        timeout_s = panel.timeout_s
-        return now < call.told and min(budget_s, timeout_s) <= min(self.budget_s, timeout_s)
+        given_s = call.told - call.began + GRAIN_S
+        return now < call.told and min(budget_s, panel.timeout_s) <= given_s
 
     def land(self, answers: Mapping[str, Answer]) -> None:
         """Tell everybody who still waits."""
@@ -192,6 +192,7 @@ class SingleFlight:
             self._runners[service].abandon(read)
         if read.answers:
             self._keep(read)
+            read.answers = {}
 
     def _begin(self, panels: tuple[Panel, ...], fill: Fill, origin: Origin) -> dict[str, Read]:
         read = Read(self, panels, fill, origin)

@@ -23,7 +23,7 @@ class Timers:
     """Looks at each that was added when it is due, until it is removed. `due` may only grow between two looks."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self.clock = clock
         self._waiting: dict[Waiting, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._next = inf
@@ -49,11 +49,11 @@ class Timers:
         if self._timer is not None:
             self._timer.cancel()
         self._next = at
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, at - self._clock()), self._fire)
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, at - self.clock()), self._fire)
 
     def _fire(self) -> None:
         self._next, self._timer = inf, None
-        now = self._clock() + GRAIN_S
+        now = self.clock() + GRAIN_S
         for each in [each for each in self._waiting if each.due <= now]:
             if each in self._waiting:
                 each.look(now)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.upstream.circuit_breaker import Breaker, BreakerPolicy, State
+from services.gateway.upstream.circuit_breaker import BreakerPolicy, CircuitBreaker, State
 from services.gateway.upstream.errors import CircuitOpen
 
 POLICY = BreakerPolicy(window_s=10, min_calls=4, error_rate=0.5, open_s=5, probes=2)
@@ -23,28 +23,28 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
-    return Breaker("example", POLICY, clock)
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker("example", POLICY, clock)
 
 
-def call(breaker: Breaker, *, failed: bool, times: int = 1) -> None:
+def call(breaker: CircuitBreaker, *, failed: bool, times: int = 1) -> None:
     for _ in range(times):
         breaker.record(breaker.admit(), failed=failed)
 
 
-def opened(breaker: Breaker) -> Breaker:
+def opened(breaker: CircuitBreaker) -> CircuitBreaker:
     call(breaker, failed=True, times=4)
     assert breaker.state is State.OPEN
     return breaker
 
 
-def test_too_few_calls_open_nothing(breaker: Breaker) -> None:
+def test_too_few_calls_open_nothing(breaker: CircuitBreaker) -> None:
     """However bad, less than the minimum tells nothing."""
     call(breaker, failed=True, times=3)
     assert breaker.state is State.CLOSED
 
 
-def test_the_rate_opens(breaker: Breaker) -> None:
+def test_the_rate_opens(breaker: CircuitBreaker) -> None:
     """Below the rate it stays closed, at the rate it opens and refuses."""
     call(breaker, failed=False, times=3)
     call(breaker, failed=True, times=2)
@@ -54,7 +54,7 @@ def test_the_rate_opens(breaker: Breaker) -> None:
         breaker.admit()
 
 
-def test_failures_in_a_row_open(breaker: Breaker) -> None:
+def test_failures_in_a_row_open(breaker: CircuitBreaker) -> None:
     """Whatever went well before: a service that hangs at once would else be asked until the window has forgotten how
     many calls a second it answered."""
     call(breaker, failed=False, times=1000)
@@ -67,7 +67,7 @@ def test_failures_in_a_row_open(breaker: Breaker) -> None:
         breaker.admit()
 
 
-def test_old_failures_are_forgotten(breaker: Breaker, clock: Clock) -> None:
+def test_old_failures_are_forgotten(breaker: CircuitBreaker, clock: Clock) -> None:
     """What happened before the window does not count."""
     call(breaker, failed=True, times=3)
     clock.now += POLICY.window_s * 1.1
@@ -75,7 +75,7 @@ def test_old_failures_are_forgotten(breaker: Breaker, clock: Clock) -> None:
     assert breaker.state is State.CLOSED
 
 
-def test_probes_close_it_again(breaker: Breaker, clock: Clock) -> None:
+def test_probes_close_it_again(breaker: CircuitBreaker, clock: Clock) -> None:
     """After the pause as many calls as there are probes go through; when all succeed, every call does."""
     opened(breaker)
     clock.now += POLICY.open_s
@@ -89,7 +89,21 @@ def test_probes_close_it_again(breaker: Breaker, clock: Clock) -> None:
     assert breaker.state is State.CLOSED
 
 
-def test_one_bad_probe_opens_it_again(breaker: Breaker, clock: Clock) -> None:
+def test_callers_wait_until_the_probes_have_succeeded(breaker: CircuitBreaker, clock: Clock) -> None:
+    """Neither the pause nor a probe under way lets one through, and it takes the place of no probe."""
+    opened(breaker)
+    assert breaker.rest_s == POLICY.open_s
+    clock.now += POLICY.open_s
+    assert breaker.rest_s == 0
+    for _ in range(POLICY.probes):
+        with pytest.raises(CircuitOpen):
+            breaker.admit(probe=False)
+        breaker.record(breaker.admit(probe=True), failed=False)
+    breaker.record(breaker.admit(probe=False), failed=False)
+    assert breaker.state is State.CLOSED
+
+
+def test_one_bad_probe_opens_it_again(breaker: CircuitBreaker, clock: Clock) -> None:
     """And the pause begins anew."""
     opened(breaker)
     clock.now += POLICY.open_s
@@ -100,7 +114,7 @@ def test_one_bad_probe_opens_it_again(breaker: Breaker, clock: Clock) -> None:
         breaker.admit()
 
 
-def test_a_probe_that_told_nothing_makes_room_for_another(breaker: Breaker, clock: Clock) -> None:
+def test_a_probe_that_told_nothing_makes_room_for_another(breaker: CircuitBreaker, clock: Clock) -> None:
     """A cancelled probe does not keep the breaker half open for ever."""
     opened(breaker)
     clock.now += POLICY.open_s
@@ -110,7 +124,7 @@ def test_a_probe_that_told_nothing_makes_room_for_another(breaker: Breaker, cloc
     assert breaker.state is State.CLOSED
 
 
-def test_calls_from_before_do_not_count_as_probes(breaker: Breaker, clock: Clock) -> None:
+def test_calls_from_before_do_not_count_as_probes(breaker: CircuitBreaker, clock: Clock) -> None:
     """A call that was let through while closed and ends while half open changes nothing."""
     late = breaker.admit()
     opened(breaker)
@@ -127,7 +141,7 @@ def test_calls_from_before_do_not_count_as_probes(breaker: Breaker, clock: Clock
 def test_it_never_locks_up(steps: list[tuple[str, float]]) -> None:
     """Whatever came before, a pause and good probes close it."""
     clock = Clock()
-    breaker = Breaker("example", POLICY, clock)
+    breaker = CircuitBreaker("example", POLICY, clock)
     for outcome, seconds in steps:
         clock.now += seconds
         try:

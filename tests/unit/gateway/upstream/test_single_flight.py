@@ -1,122 +1,259 @@
 """Who joins whom, and what a change does to it."""
 
-import time
-from contextvars import copy_context
+from collections.abc import Mapping
+from typing import cast
 
-from services.gateway.dashboard.cache import Fill
-from services.gateway.dashboard.models import Answer
-from services.gateway.upstream.single_flight import Begin, Flight, Flights
+import pytest
 
-GOOD = Answer()
+from services.gateway.panels import PANELS, Panel
+from services.gateway.upstream.panel_protocol import Answer
+from services.gateway.upstream.resilience import Call
+from services.gateway.upstream.single_flight import Fill, Read, SingleFlight, largest_deadline
+from shared.telemetry import Origin, Trace
+
+USER, ORDERS, NOTIFICATIONS, ANALYTICS = PANELS
+GOOD = Answer(b"{}")
+ORIGIN = Origin("request", Trace("1" * 32, "2" * 16))
+NOW = 1000.0
 
 
 class Passenger:
-    def __init__(self) -> None:
+    def __init__(self, budget_s: float = 1.0, began: float = NOW) -> None:
+        self.began = began
+        self.ends = began + budget_s
         self.heard: list[tuple[str, Answer]] = []
 
-    def arrived(self, panel: str, answer: Answer) -> None:
-        self.heard.append((panel, answer))
+    def arrived(self, answers: Mapping[str, Answer]) -> None:
+        self.heard += answers.items()
+
+
+class Called:
+    """A call that has left, as far as those look at it who would join."""
+
+    def __init__(self, began: float, told: float) -> None:
+        self.began = began
+        self.told = told
+
+
+class Service:
+    """Is told which panels it is to read."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.added: list[tuple[Read, tuple[Panel, ...]]] = []
+        self.abandoned: list[Read] = []
+
+    def add(self, read: Read, panels: tuple[Panel, ...]) -> None:
+        self.added.append((read, panels))
+
+    def abandon(self, read: Read) -> None:
+        self.abandoned.append(read)
+
+    def leaves(self, read: Read, budget_s: float, began: float = NOW) -> None:
+        """A call is under way, for which the service was given so much time."""
+        read.calls[self._name] = cast("Call", Called(began, began + budget_s))
 
 
 class Airport:
-    """Opens flights, and keeps those that were given up and what was brought."""
+    """Reads that may be joined; keeps what they brought."""
 
     def __init__(self) -> None:
-        self.abandoned: list[Flight] = []
-        self.kept: list[tuple[Flight, Answer]] = []
-        self._flights = Flights({panel: self._opener(panel) for panel in ("user", "orders")}, self._keep)
-        self.drop = self._flights.drop
-        self.drop_all = self._flights.drop_all
+        self.now = NOW
+        self.kept: list[dict[str, Answer]] = []
+        self.services = {name: Service(name) for name in ("users", "orders", "worker")}
+        self.flights = SingleFlight(self.services, lambda read: self.kept.append(dict(read.answers)), lambda: self.now)
 
-    def to(self, panel: str, user_id: str, *, patience_s: float = 0.0, anew: bool = False) -> Flight:
-        return self._flights.to(panel, Fill(user_id, 0, 0), copy_context(), patience_s, anew=anew)
+    def reads(self, user_id: str, *panels: Panel, budget_s: float = 1.0, anew: bool = False) -> dict[str, Read]:
+        return self.flights.reads(panels, Fill(user_id, self.now, 0), budget_s, ORIGIN, anew=anew)
 
-    def _keep(self, flight: Flight, answer: Answer) -> None:
-        self.kept.append((flight, answer))
-
-    def _opener(self, panel: str) -> Begin:
-        return lambda fill, context: Flight(panel, fill, context, self.abandoned.append)
+    def read(self, user_id: str, panel: Panel, *, budget_s: float = 1.0, anew: bool = False) -> Read:
+        return self.reads(user_id, panel, budget_s=budget_s, anew=anew)[panel.name]
 
 
-def test_the_same_question_is_asked_once() -> None:
-    """Same panel and user: one flight, all hear of its landing, and what it brings is kept once; others have their
-    own."""
-    flights = Airport()
-    flight = flights.to("user", "1")
-    assert flights.to("user", "1") is flight
-    assert flights.to("user", "2") is not flight
-    assert flights.to("orders", "1") is not flight
+@pytest.fixture
+def airport() -> Airport:
+    return Airport()
+
+
+def test_one_read_asks_each_service_once(airport: Airport) -> None:
+    """For all of its panels."""
+    reads = airport.reads("1", *PANELS)
+    [read] = {*reads.values()}
+    assert list(reads) == [panel.name for panel in PANELS]
+    assert {name: service.added for name, service in airport.services.items()} == {
+        "users": [(read, (USER,))],
+        "orders": [(read, (ORDERS,))],
+        "worker": [(read, (NOTIFICATIONS, ANALYTICS))],
+    }
+    assert (read.user_id, read.origin, len(airport.flights)) == ("1", ORIGIN, 4)
+
+
+def test_the_same_question_is_asked_once(airport: Airport) -> None:
+    """Same panel and user: one read, all hear of what arrives, and it is kept once; others have their own."""
+    read = airport.read("1", USER)
+    assert airport.read("1", USER) is read
+    assert airport.read("2", USER) is not read
+    assert airport.read("1", ORDERS) is not read
     both = Passenger(), Passenger()
     for passenger in both:
-        flight.join(passenger, 0)
-    flight.land(GOOD)
+        read.join(passenger)
+    read.land({"user": GOOD})
     assert [passenger.heard for passenger in both] == [[("user", GOOD)]] * 2
-    assert flights.to("user", "1") is not flight
-    assert flights.kept == [(flight, GOOD)]
+    assert airport.read("1", USER) is not read
+    assert airport.kept == [{"user": GOOD}]
 
 
-def test_nobody_joins_what_left_before_a_change() -> None:
-    """After a change of a panel, or of all, the next to ask gets a new flight; those aboard still arrive."""
-    flights = Airport()
-    aboard = Passenger()
-    user, orders, foreign = flights.to("user", "1"), flights.to("orders", "1"), flights.to("user", "2")
-    user.join(aboard, 0)
-    flights.drop("1", ["user"])
-    renewed = flights.to("user", "1")
-    assert renewed is not user
-    assert flights.to("orders", "1") is orders
-    user.land(GOOD)
-    assert aboard.heard == [("user", GOOD)]
-    assert flights.to("user", "1") is renewed
-    flights.drop("1")
-    assert flights.to("orders", "1") is not orders
-    assert flights.to("user", "2") is foreign
+def test_who_wants_more_panels_joins_for_those_that_are_on_their_way(airport: Airport) -> None:
+    """And begins a read for the others alone."""
+    known = airport.read("1", ORDERS)
+    reads = airport.reads("1", *PANELS)
+    assert reads["orders"] is known
+    [new] = {reads["user"], reads["notifications"], reads["analytics"]}
+    assert new.panels == (USER, NOTIFICATIONS, ANALYTICS)
+    assert airport.reads("1", *PANELS) == reads
+    assert len(airport.services["orders"].added) == 1
 
 
-def test_who_wants_it_anew_joins_nobody() -> None:
-    """Others may join the newer flight."""
-    flights = Airport()
-    old = flights.to("user", "1")
-    new = flights.to("user", "1", anew=True)
+def test_each_service_is_told_of_as_it_answers(airport: Airport) -> None:
+    """The read may be joined until all has arrived, and all of it is kept together."""
+    [read] = {*airport.reads("1", USER, ORDERS).values()}
+    passenger = Passenger()
+    read.join(passenger)
+    read.land({"user": GOOD})
+    assert passenger.heard == [("user", GOOD)]
+    assert airport.kept == []
+    read.land({"orders": GOOD})
+    assert passenger.heard == [("user", GOOD), ("orders", GOOD)]
+    assert airport.kept == [{"user": GOOD, "orders": GOOD}]
+    assert len(airport.flights) == 0
+
+
+def test_nobody_joins_what_left_before_a_change(airport: Airport) -> None:
+    """After a change of a panel, or of all, the next to ask gets a new read; those who had joined still hear."""
+    [old] = {*airport.reads("1", USER, ORDERS).values()}
+    foreign = airport.read("2", USER)
+    passenger = Passenger()
+    old.join(passenger)
+    airport.flights.drop("1", ["user"])
+    renewed = airport.read("1", USER)
+    assert renewed is not old
+    assert airport.read("1", ORDERS) is old
+    old.land({"user": GOOD})
+    assert passenger.heard == [("user", GOOD)]
+    assert airport.read("1", USER) is renewed
+    airport.flights.drop("1")
+    assert airport.read("1", ORDERS) is not old
+    assert airport.read("2", USER) is foreign
+    airport.flights.drop("nobody")
+
+
+def test_nobody_joins_what_left_before_a_change_of_anything(airport: Airport) -> None:
+    """Of no user and no panel."""
+    before = [airport.read(user, panel) for panel in PANELS for user in ("1", "2")]
+    airport.flights.drop_all()
+    assert len(airport.flights) == 0
+    after = [airport.read(user, panel) for panel in PANELS for user in ("1", "2")]
+    assert not set(before) & set(after)
+
+
+def test_who_wants_it_anew_joins_nothing_that_has_left(airport: Airport) -> None:
+    """Others may join the newer read."""
+    old = airport.read("1", ORDERS)
+    airport.services["orders"].leaves(old, 1.0)
+    new = airport.read("1", ORDERS, anew=True)
     assert new is not old
-    assert flights.to("user", "1") is new
+    assert airport.read("1", ORDERS) is new
 
 
-def test_the_last_to_leave_abandons_the_flight() -> None:
-    """Before that it goes on, until the latest deadline of all who joined, and who left hears nothing."""
-    airport = Airport()
-    flight = airport.to("user", "1")
+def test_who_wants_it_anew_joins_what_has_not_left(airport: Airport) -> None:
+    """It asks after this call in any case."""
+    waiting = airport.read("1", ORDERS)
+    assert airport.read("1", ORDERS, anew=True) is waiting
+
+
+def test_what_lands_late_closes_no_newer_read(airport: Airport) -> None:
+    """And is kept all the same: whether it is out of date is for others to say."""
+    old = airport.read("1", USER)
+    airport.services["users"].leaves(old, 1.0)
+    new = airport.read("1", USER, anew=True)
+    old.land({"user": GOOD})
+    assert airport.read("1", USER) is new
+    assert len(airport.kept) == 1
+
+
+def test_the_last_to_leave_abandons_the_read(airport: Airport) -> None:
+    """Before that it goes on; all of its services are told, who left hears nothing, and nobody joins it."""
+    [read] = {*airport.reads("1", USER, ORDERS).values()}
     patient, hasty = Passenger(), Passenger()
-    flight.join(hasty, 10**9)
-    flight.join(patient, 10**9 + 1)
-    assert flight.deadline == 10**9 + 1
-    flight.leave(hasty)
-    assert not airport.abandoned
-    flight.leave(patient)
-    assert airport.abandoned == [flight]
-    flight.land(GOOD)
+    read.join(hasty)
+    read.join(patient)
+    read.leave(hasty)
+    read.leave(hasty)
+    assert airport.services["users"].abandoned == []
+    read.leave(patient)
+    assert airport.services["users"].abandoned == airport.services["orders"].abandoned == [read]
+    assert airport.services["worker"].abandoned == []
+    assert airport.read("1", USER) is not read
+    read.land({"user": GOOD})
     assert not hasty.heard
     assert not patient.heard
 
 
-def test_nobody_joins_a_flight_that_would_end_too_soon() -> None:
+def test_an_abandoned_read_keeps_what_has_arrived(airport: Airport) -> None:
+    """What comes later, since its call brings something else as well, is kept by itself: nothing is kept twice."""
+    [read] = {*airport.reads("1", USER, ORDERS).values()}
+    passenger = Passenger()
+    read.join(passenger)
+    read.land({"user": GOOD})
+    read.leave(passenger)
+    assert airport.kept == [{"user": GOOD}]
+    read.land({"orders": GOOD})
+    assert airport.kept == [{"user": GOOD}, {"orders": GOOD}]
+
+
+def test_an_abandoned_read_without_answers_keeps_nothing(airport: Airport) -> None:
+    read, passenger = airport.read("1", USER), Passenger()
+    read.join(passenger)
+    read.leave(passenger)
+    assert airport.kept == []
+
+
+def test_nobody_joins_a_read_that_would_end_too_soon(airport: Airport) -> None:
     """Who waits longer than those for whom it left begins another, and so does who comes when its time is over."""
-    airport = Airport()
-    hasty = airport.to("user", "1", patience_s=0.1)
-    assert airport.to("user", "1", patience_s=0.3) is hasty  # it has not left yet
-    hasty.told = time.monotonic() + 60
-    assert airport.to("user", "1", patience_s=0.3) is hasty
-    patient = airport.to("user", "1", patience_s=0.8)
+    hasty = airport.read("1", ORDERS, budget_s=0.1)
+    hasty.join(Passenger(0.1))
+    patient = airport.read("1", ORDERS, budget_s=0.3)
+    assert patient is hasty, "it has not left yet"
+    hasty.join(Passenger(0.3))
+    airport.services["orders"].leaves(hasty, 0.3)
+    assert airport.read("1", ORDERS, budget_s=0.3) is hasty
+    patient = airport.read("1", ORDERS, budget_s=0.8)
     assert patient is not hasty
-    assert airport.to("user", "1", patience_s=0.1) is patient
-    patient.told = time.monotonic() - 1
-    assert airport.to("user", "1", patience_s=0.1) is not patient
+    patient.join(Passenger(0.8))
+    airport.services["orders"].leaves(patient, 0.8)
+    assert airport.read("1", ORDERS, budget_s=0.1) is patient
+    assert airport.read("1", ORDERS, budget_s=60) is patient, "the panel takes no longer"
+    airport.now += 0.81
+    assert airport.read("1", ORDERS, budget_s=0.1) is not patient
 
 
-def test_nobody_joins_what_left_before_a_change_of_anything() -> None:
-    """Of no user and no panel."""
+def test_a_read_is_waited_for_as_long_as_by_any_who_joined() -> None:
+    """Until their budget or the panel's timeout is over."""
     airport = Airport()
-    before = [airport.to(panel, user) for panel in ("user", "orders") for user in ("1", "2")]
-    airport.drop_all()
-    after = [airport.to(panel, user) for panel in ("user", "orders") for user in ("1", "2")]
-    assert not set(before) & set(after)
+    one, other = airport.read("1", ORDERS), airport.read("2", ORDERS)
+    one.join(Passenger(0.3))
+    assert one.deadline(0.8) == NOW + 0.3
+    one.join(Passenger(5, began=NOW + 0.1))
+    assert one.deadline(0.8) == NOW + 0.1 + 0.8
+    other.join(Passenger(0.5, began=NOW + 1))
+    assert largest_deadline([one, other], 0.8) == NOW + 1.5
+
+
+def test_who_joins_twice_is_told_once() -> None:
+    """And has left when they leave once."""
+    airport = Airport()
+    read, passenger = airport.read("1", USER), Passenger()
+    read.join(passenger)
+    read.join(passenger)
+    read.land({"user": GOOD})
+    assert passenger.heard == [("user", GOOD)]
