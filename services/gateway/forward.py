@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Send
 
 from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
 from services.gateway.failures import NotTrusted, TooLate, Unreachable, UpstreamFailed
-from services.gateway.headers import response_headers
+from services.gateway.headers import SMALL_BODY_BYTES, response_headers
 from services.gateway.reading import ServiceResponse
 from services.gateway.settings import Settings
 from services.gateway.upstream import Body, HeaderList, Upstream
@@ -202,13 +202,29 @@ def _advice() -> str:
 
 
 async def relay(response: ServiceResponse, send: Send, stall_s: float) -> None:
-    """Pass a response on to the client. Raises `ResponseCutOff`."""
+    """Pass a response on to the client. Raises `ResponseCutOff`.
+
+    The head of a small response waits for its body, so that both leave in one write.
+    """
     headers = response_headers(response.headers)
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    head: Message = {"type": "http.response.start", "status": response.status_code, "headers": headers}
+    head_waits = response.length is not None and response.length <= SMALL_BODY_BYTES
+    if not head_waits:
+        await send(head)
+    sent = 0
     try:
         async for chunk in response.chunks():
+            sent += len(chunk)
             async with asyncio.timeout(stall_s):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                if head_waits:
+                    head_waits = False
+                    await send(head)
+                await send({"type": "http.response.body", "body": chunk, "more_body": sent != response.length})
     except (UpstreamFailed, TimeoutError) as failure:
+        if head_waits:
+            await send(head)
         raise ResponseCutOff(repr(failure)) from failure
-    await send({"type": "http.response.body", "body": b""})
+    if head_waits:
+        await send(head)
+    if not sent or sent != response.length:
+        await send({"type": "http.response.body", "body": b""})

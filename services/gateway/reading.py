@@ -22,13 +22,17 @@ def failure_of(error: Exception) -> UpstreamFailed:
 
 
 class ServiceResponse:
-    """A service's response once its head has come. The body is read once. Whoever has the response closes it."""
+    """A service's response once its head has come. The body is read once. Whoever has the response closes it.
 
-    __slots__ = ("_body", "_response", "headers", "status_code")
+    `length`: of the body in bytes; None where the head does not say.
+    """
+
+    __slots__ = ("_body", "_response", "headers", "length", "status_code")
 
     def __init__(self, response: Response) -> None:
         self.status_code = response.status
         self.headers = [(name.encode(), value.encode()) for name, value in response.headers.items()]
+        self.length = _length(self.headers)
         self._response: Response | None = response
         self._body: bytes | None = None
 
@@ -44,13 +48,13 @@ class ServiceResponse:
         """The body as it comes. Raises `UpstreamFailed`."""
         if self._body is not None:
             yield self._body
-        response, left = self._response, self._length()
-        if response is not None and left:
+        response, received = self._response, 0
+        if response is not None and self.length != 0:
             try:
                 async for chunk in response.content:
-                    left -= len(chunk)
+                    received += len(chunk)
                     yield bytes(chunk)
-                    if not left:  # waiting for the end costs as much as waiting for a chunk
+                    if received == self.length:  # waiting for the end costs as much as waiting for a chunk
                         break
             except ERRORS as error:
                 raise failure_of(error) from error
@@ -65,9 +69,12 @@ class ServiceResponse:
         if self._response is not None:
             await self._response.aclose()
 
-    def _length(self) -> int:
-        """Of the body in bytes; -1 where its end is told otherwise."""
-        return next((int(value) for name, value in self.headers if name == b"content-length" and value.isdigit()), -1)
+
+def _length(headers: list[tuple[bytes, bytes]]) -> int | None:
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return None
 
 
 async def request(
