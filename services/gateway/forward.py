@@ -223,6 +223,7 @@ async def relay(response: ServiceResponse, send: Send, stall_s: float) -> None:
     except (UpstreamFailed, TimeoutError) as failure:
         if head_waits:
             await send(head)
+            await asyncio.sleep(0)  # uvloop writes at the end of a turn, and breaking off throws away what waits for it
         raise ResponseCutOff(repr(failure)) from failure
     if head_waits:
         await send(head)

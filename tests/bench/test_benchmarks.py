@@ -4,7 +4,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bench import faults, gateway, orders, overload, pictures, relay, reports, streams, traces, worker, wrk
+from tests.bench import (
+    faults,
+    gateway,
+    orders,
+    overload,
+    passthrough,
+    pictures,
+    relay,
+    reports,
+    streams,
+    traces,
+    worker,
+    wrk,
+)
 from tests.bench.bed import Bed, bed
 from tests.bench.conditions import SMALL, SMALL_WITH_PEERS
 from tests.bench.contestants import PEERS
@@ -42,6 +55,16 @@ def test_the_gateways_peers_answer(ground: Bed) -> None:
     assert "Failed requests: none." in report
     for name, peer in PEERS.items():
         assert (f"Not measured: {name}" in report) == (peer.missing() is not None)
+
+
+@needs_wrk
+@pytest.mark.full
+def test_requests_are_passed_through(ground: Bed) -> None:
+    """By ours, and by every peer that can be had on this machine; the report names the others."""
+    report = passthrough.run(ground, SMALL_WITH_PEERS).text
+    assert "Failed requests: none." in report
+    for name in (passthrough.PROXY, passthrough.FASTIFY):
+        assert (f"Not measured: {name}" in report) != (f"| {passthrough.OURS} / {name} |" in report)
 
 
 @needs_wrk
