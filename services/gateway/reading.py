@@ -34,7 +34,7 @@ class ServiceResponse:
         self.headers = [(name.encode(), value.encode()) for name, value in response.headers.items()]
         self.length = _length(self.headers)
         self._response: Response | None = response
-        self._body: bytes | None = None
+        self._body = b""
 
     @property
     def is_success(self) -> bool:
@@ -46,7 +46,7 @@ class ServiceResponse:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises `UpstreamFailed`."""
-        if self._body is not None:
+        if self._body:
             yield self._body
         response, received = self._response, 0
         if response is not None and self.length != 0:

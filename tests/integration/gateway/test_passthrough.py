@@ -329,6 +329,15 @@ async def test_a_response_without_a_body_ends(world: World, status: int) -> None
         assert (response.status_code, response.content) == (status, b"")
 
 
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_without_a_body_goes_through(world: World, status: int) -> None:
+    """One that is about the client has no code that says otherwise."""
+    world.users.behaviours["/v1/tokens"] = replies(b"", status)
+    async with listening(world.app) as port, client() as http:
+        response = await http.post(f"http://127.0.0.1:{port}/v1/tokens", data={"username": "a", "password": "b"})
+    assert (response.status_code, response.content) == (status, b"")
+
+
 async def test_large_bodies_stream_in_bounded_memory(start: Start) -> None:
     """20 MiB up and 20 MiB down cost the process a fraction of that."""
 
