@@ -87,9 +87,9 @@ def has_body(client: RawHeaders) -> bool:
 
 def has_small_body(client: RawHeaders) -> bool:
     """Whether a request announces a body of at most `SMALL_BODY_BYTES`, and sends it without being asked to."""
-    told = {name: value for name, value in client if name in (b"content-length", b"expect")}
-    length = told.get(b"content-length", b"")
-    return length.isdigit() and int(length) <= SMALL_BODY_BYTES and b"expect" not in told
+    values = {name: value for name, value in client if name in (b"content-length", b"expect")}
+    length = values.get(b"content-length", b"")
+    return length.isdigit() and int(length) <= SMALL_BODY_BYTES and b"expect" not in values
 
 
 def _without(headers: RawHeaders, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:

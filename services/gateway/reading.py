@@ -86,10 +86,10 @@ async def request(
 ) -> ServiceResponse:
     """Send a request; the caller closes the response. Raises `UpstreamFailed`."""
     try:
-        told = Headers(headers)
+        request_headers = Headers(headers)
         if content == b"" and method in EXPECTED_TO_HAVE_BODIES:
-            told["content-length"] = "0"
-        return ServiceResponse(await transport.execute(Request(method, url, told, content)))
+            request_headers["content-length"] = "0"
+        return ServiceResponse(await transport.execute(Request(method, url, request_headers, content)))
     except ValueError as malformed:
         raise BadAnswer(str(malformed)) from malformed
     except ERRORS as error:
