@@ -12,6 +12,7 @@ from tests.bench.report import Report, write
 
 NAMES = (
     "gateway",
+    "passthrough",
     "faults",
     "orders",
     "worker",

@@ -17,6 +17,7 @@ from tests.bench.wrk import Request
 USERS = 500
 NODE = Path("tests/bench/peers/node")
 NGINX_CONF = Path("tests/bench/peers/nginx.conf")
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin")
 LUA_MODULE = Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
 SECRET = "a secret that only the benchmarks know"
 
@@ -110,27 +111,26 @@ def fastify(script: str) -> Callable[[Bed, str], tuple[Child, str]]:
     return start
 
 
-def nginx(bed: Bed, backend: str) -> tuple[Child, str]:
+def nginx(bed: Bed, backend: str, conf: Path = NGINX_CONF) -> tuple[Child, str]:
     port = free_port()
-    folder = bed.folder / "nginx"
+    folder = bed.folder / conf.stem
     folder.mkdir()
-    text = NGINX_CONF.read_text()
+    text = conf.read_text()
     for name, value in {"FOLDER": str(folder), "PORT": str(port), "BACKEND": backend.rpartition(":")[2]}.items():
         text = text.replace(f"@{name}@", value)
     (folder / "nginx.conf").write_text(text)
-    binary = shutil.which("nginx", path="/usr/sbin:/usr/bin") or "nginx"
-    child = bed.start("nginx", binary, "-p", str(folder), "-c", str(folder / "nginx.conf"))
+    child = bed.start(conf.stem, NGINX or "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"))
     return bed.serving(child, port), f"http://127.0.0.1:{port}"
 
 
-def _needs_node() -> str | None:
+def needs_node() -> str | None:
     if not shutil.which("node"):
         return "node is not installed"
     return None if (NODE / "node_modules").is_dir() else f"`npm ci` has not been run in {NODE}"
 
 
 def _needs_nginx() -> str | None:
-    there = shutil.which("nginx", path="/usr/sbin:/usr/bin") and LUA_MODULE.exists()
+    there = NGINX and LUA_MODULE.exists()
     return None if there else "nginx with its lua module is not installed"
 
 
@@ -150,7 +150,7 @@ class Peer:
 
 PEERS = {
     PLAIN: Peer(plain_fastapi),
-    MERGE: Peer(fastify("merge"), _needs_node),
-    BATCHING: Peer(fastify("batching"), _needs_node),
+    MERGE: Peer(fastify("merge"), needs_node),
+    BATCHING: Peer(fastify("batching"), needs_node),
     CAPTURE: Peer(nginx, _needs_nginx),
 }

@@ -1,4 +1,4 @@
--- Requests from a file (path and headers, separated by tabs); prints one line of JSON at the end.
+-- Requests from a file (method and path, headers, perhaps a body; separated by tabs); prints one line of JSON at the end.
 local threads = {}
 
 function setup(thread)
@@ -9,16 +9,20 @@ function init(args)
   requests, panels, fresh = {}, {}, {}
   in_turn, place = args[2] == "turn", 0
   for line in io.lines(args[1]) do
-    local path, headers = nil, {}
+    local method, path, body, headers = nil, nil, nil, {}
     for part in line:gmatch("[^\t]+") do
-      if path then
-        local name, value = part:match("^(.-): (.*)$")
-        headers[name] = value
+      if not path then
+        method, path = part:match("^(%u+) (.*)$")
       else
-        path = part
+        local name, value = part:match("^(.-): (.*)$")
+        if name == "body" then
+          body = value
+        else
+          headers[name] = value
+        end
       end
     end
-    table.insert(requests, wrk.format("GET", path, headers))
+    table.insert(requests, wrk.format(method, path, headers, body))
   end
   for name in (args[3] or ""):gmatch("[^,]+") do
     table.insert(panels, { name = name, text = '"' .. name .. '":{"status":"fresh"' })

@@ -4,6 +4,7 @@
 
 POST /internal/panels (many users, several panels) · POST /internal/panels/{panel} (many users, one panel)
 GET /panels/{panel}/{id} (one of each) · GET /control/well|hang|errors
+/v1/orders/{id} (300 bytes) · /v1/notifications (50 KB), with any method
 """
 
 import asyncio
@@ -59,6 +60,10 @@ def answer(status: bytes, body: bytes) -> bytes:
 
 SINGLE = {name.encode(): answer(b"200 OK", panel) for name, panel in PANELS.items()}
 REPORT = answer(b"200 OK", b'{"kind":"orders","from":"2026-01-01","to":"2026-12-31"}')
+PASSED_THROUGH = {
+    b"orders": answer(b"200 OK", json.dumps(_ORDER | {"note": "x" * 140}).encode()),
+    b"notifications": answer(b"200 OK", json.dumps([dict(_NOTE) for _ in range(360)]).encode()),
+}
 FAILURE = answer(b"500 Internal Server Error", b"{}")
 NOTHING = answer(b"404 Not Found", b"{}")
 
@@ -137,7 +142,7 @@ class Connection(asyncio.Protocol):
             case b"panels":
                 return self._troubled() or (None if self._state.mode == b"hang" else SINGLE[parts[2]])
             case b"v1":
-                return REPORT
+                return PASSED_THROUGH.get(parts[2], REPORT)
             case b"control":
                 self._state.mode = parts[2]
                 return answer(b"200 OK", b"{}")

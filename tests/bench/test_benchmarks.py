@@ -10,6 +10,7 @@ from tests.bench import (
     orders,
     overload,
     panels,
+    passthrough,
     pictures,
     relay,
     reports,
@@ -55,6 +56,16 @@ def test_the_gateways_peers_answer(ground: Bed) -> None:
     assert "Failed requests: none." in report
     for name, peer in PEERS.items():
         assert (f"Not measured: {name}" in report) == (peer.missing() is not None)
+
+
+@needs_wrk
+@pytest.mark.full
+def test_requests_are_passed_through(ground: Bed) -> None:
+    """By ours, and by every peer that can be had on this machine; the report names the others."""
+    report = passthrough.run(ground, SMALL_WITH_PEERS).text
+    assert "Failed requests: none." in report
+    for name in (passthrough.PROXY, passthrough.FASTIFY):
+        assert (f"Not measured: {name}" in report) != (f"| {passthrough.OURS} / {name} |" in report)
 
 
 @needs_wrk

@@ -15,8 +15,12 @@ SCRIPT = Path(__file__).with_name("load.lua")
 
 @dataclass(frozen=True)
 class Request:
+    """`body` is text without tabs and line ends."""
+
     path: str
     headers: Mapping[str, str]
+    method: str = "GET"
+    body: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,4 +82,5 @@ def run(
 
 
 def _line(request: Request) -> str:
-    return "\t".join([request.path, *(f"{name}: {value}" for name, value in request.headers.items())])
+    parts = [f"{request.method} {request.path}", *(f"{name}: {value}" for name, value in request.headers.items())]
+    return "\t".join([*parts, f"body: {request.body}"] if request.body else parts)
