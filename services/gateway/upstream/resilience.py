@@ -14,9 +14,10 @@ from typing import Protocol
 from services.gateway import metrics
 from services.gateway.panels import Panel
 from services.gateway.settings import Settings
+from services.gateway.upstream import http1, panel_protocol
 from services.gateway.upstream.bulkhead import Bulkhead
 from services.gateway.upstream.circuit_breaker import BreakerPolicy, CircuitBreaker
-from services.gateway.upstream.client import Upstream, http1, panel_protocol
+from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import (
     BadAnswer,
     NotAsked,
