@@ -1,10 +1,26 @@
 """Every benchmark still works, shown with windows far too short to measure anything; no time is asserted."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.bench import faults, gateway, orders, overload, pictures, relay, reports, streams, traces, worker, wrk
+from tests.bench import (
+    faults,
+    gateway,
+    orders,
+    overload,
+    pauses,
+    pictures,
+    relay,
+    reports,
+    scenarios,
+    streams,
+    traces,
+    worker,
+    wrk,
+)
 from tests.bench.bed import Bed, bed
 from tests.bench.conditions import SMALL, SMALL_WITH_PEERS
 from tests.bench.contestants import PEERS
@@ -28,9 +44,9 @@ def cells(report: str, row: str) -> list[str]:
 @needs_wrk
 @pytest.mark.full
 def test_the_gateway_answers(ground: Bed) -> None:
-    """Ours serves dashboards to the load, under uvicorn and under granian."""
-    report = gateway.run(ground, SMALL).text
-    assert gateway.GRANIAN in report
+    """Ours serves dashboards to the load, and so does one of another checkout, which this time is the same."""
+    report = gateway.run(ground, replace(SMALL, compiled=Path.cwd())).text
+    assert f"| {gateway.COMPILED_CACHED} |" in report
     assert "Failed requests: none." in report
 
 
@@ -42,6 +58,23 @@ def test_the_gateways_peers_answer(ground: Bed) -> None:
     assert "Failed requests: none." in report
     for name, peer in PEERS.items():
         assert (f"Not measured: {name}" in report) == (peer.missing() is not None)
+
+
+@needs_wrk
+@pytest.mark.full
+def test_every_scenario_is_answered(ground: Bed) -> None:
+    """Many users, large panels, ids of requests, TLS: no request fails."""
+    report = scenarios.run(ground, SMALL_WITH_PEERS).text
+    assert "Failed requests: none." in report
+    assert all(f"| {name} |" in report for name in scenarios.SCENARIOS)
+
+
+@needs_wrk
+def test_pauses_are_recorded(ground: Bed) -> None:
+    """Every cause that is told apart has a row, and requests are counted."""
+    report = pauses.run(ground, SMALL).text
+    assert all(cells(report, cause) for cause in pauses.ALWAYS)
+    assert int(cells(report, "GuardedProtocol.data_received")[1].replace(",", "")) > 0
 
 
 @needs_wrk
