@@ -4,7 +4,8 @@
 
 On SIGUSR1 it writes what it has recorded since the last time into the file FOUND, as JSON, and begins anew. A duration
 is CPU time of the loop's thread, so that other processes on the machine do not count; `OFF_CPU` is what the clock says
-beyond that. Collections are causes of their own, and taken off the callback around them.
+beyond that. Collections are causes of their own, and taken off the callback around them. `control` is always the same
+work.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ from shared import serve
 from shared.probes import internal_app
 from tests.bench.pauses import COLLECTION, OFF_CPU, SCRAPE, Cause
 
+CONTROL_STEPS, CONTROL_EVERY_S = 10_000, 0.01
 Run = Callable[..., Any]
 
 
@@ -74,8 +76,18 @@ class Recorder:
 RECORDER = Recorder()
 
 
+def control(loop: asyncio.AbstractEventLoop) -> None:
+    """The same work every time: what it takes at most is what the machine adds to any callback."""
+    sum(range(CONTROL_STEPS))
+    loop.call_later(CONTROL_EVERY_S, control, loop)
+
+
 class RecordedLoop(uvloop.Loop):
     """Records what it calls, but for what libuv calls without a handle: those are protocols, which `recorded` wraps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        control(self)
 
     def call_soon(self, callback: Run, *args: Any, **more: Any) -> asyncio.Handle:  # type: ignore[override]
         return super().call_soon(RECORDER.run, callback, *args, **more)

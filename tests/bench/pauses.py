@@ -25,6 +25,8 @@ MANY_USERS, SMALL_USERS = 10_000, 50
 COLLECTION, OFF_CPU, SCRAPE = "garbage collection, generation {}", "not on the CPU", "metrics scrape"
 ALWAYS = (*map(COLLECTION.format, range(3)), "write-behind", "RequestLog.write", "limits", SCRAPE)
 """Causes that are shown however short they are: the names of the gateway's tasks, or of functions."""
+CONTROL = "control"
+"""A callback of the benchmark's own."""
 SHOWN = 5
 """So many others, the longest."""
 SCRAPE_EVERY_S = 1.0
@@ -156,12 +158,13 @@ def _tables(situations: Sequence[Situation]) -> Iterator[str]:
 
 def longest(causes: Causes) -> tuple[str, Cause]:
     """The cause of the longest pause that the process itself made."""
-    return max(((name, one) for name, one in causes.items() if name != OFF_CPU), key=lambda found: found[1].longest)
+    own = [(name, one) for name, one in causes.items() if name not in (CONTROL, OFF_CPU)]
+    return max(own, key=lambda found: found[1].longest)
 
 
 def _rows(causes: Causes) -> Iterator[list[str]]:
-    others = [name for name in causes if name not in ALWAYS and name != OFF_CPU]
+    others = [name for name in causes if name not in (*ALWAYS, CONTROL, OFF_CPU)]
     others.sort(key=lambda name: causes[name].longest, reverse=True)
-    for name in (*ALWAYS, *others[:SHOWN], OFF_CPU):
+    for name in (*ALWAYS, *others[:SHOWN], CONTROL, OFF_CPU):
         one = causes.get(name, NEVER)
         yield [name, f"{one.count:,}", f"{one.longest:.1f}", f"{one.p99:.2f}"]

@@ -70,6 +70,7 @@ def test_every_scenario_is_answered(ground: Bed) -> None:
 
 
 @needs_wrk
+@pytest.mark.full
 def test_pauses_are_recorded(ground: Bed) -> None:
     """Every cause that is told apart has a row, and requests are counted."""
     report = pauses.run(ground, SMALL).text
