@@ -28,12 +28,14 @@ Started = tuple[Child, str]
 
 @dataclass(frozen=True)
 class Served:
-    """A gateway that serves. `requests` are one for each user; `front` is a process in front of it."""
+    """A gateway that serves. `requests` are one for each user; `first` are those to warm up with, if they are others;
+    `front` is a process in front of it."""
 
     name: str
     child: Child
     url: str
     requests: Sequence[Request]
+    first: Sequence[Request] | None = None
     front: Child | None = None
 
     @property

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import trustme
@@ -63,14 +64,13 @@ def _ended(bed: Bed, starting: Iterator[Served]) -> Iterator[list[Served]]:
 
 
 def _measure(served: Sequence[Served], scale: Scale) -> dict[str, list[Window]]:
-    """Of contestants of the same name, each takes one round; they are as new then."""
+    """Of contestants with the same name, each takes one round."""
     found: dict[str, list[Window]] = defaultdict(list)
     turns: dict[str, list[Served]] = defaultdict(list)
     for one in served:
         turns[one.name].append(one)
-    for one in served if scale.warm_up_s else ():
-        if len(turns[one.name]) == 1:
-            warm_up(one, scale)
+    for one, *_ in turns.values() if scale.warm_up_s else ():
+        warm_up(one, scale)
     for number in range(scale.rounds):
         for name, several in turns.items():
             one = several[number % len(several)]
@@ -85,13 +85,14 @@ def _ordinary(bed: Bed, scale: Scale, absent: Mapping[str, str]) -> Iterator[Ser
 
 def _many_users(bed: Bed, scale: Scale, absent: Mapping[str, str]) -> Iterator[Served]:
     """Each window asks for other users than those before, so that no token and no panel is known at its beginning."""
-    audiences = [Audience(SMALL_USERS if scale.small else MANY_USERS) for _ in range(2 * scale.rounds)]
-    backend = contestants.stub(bed, audiences[0].jwks)
-    fresh, cached = start_ours(bed, audiences[0], backend, None)
-    for number in range(scale.rounds):
-        yield replace(fresh, requests=audiences[2 * number].with_tokens({"Cache-Control": "no-cache"}))
-        yield replace(cached, requests=audiences[2 * number + 1].with_tokens({}))
-    yield from _peers(bed, absent, backend, audiences[0].plain())
+    known = Audience()
+    backend = contestants.stub(bed, known.jwks)
+    ours = list(start_ours(bed, known, backend, scale.compiled))
+    users = SMALL_USERS if scale.small else MANY_USERS
+    for one, _ in product(ours, range(scale.rounds)):
+        headers = {name: value for name, value in one.requests[0].headers.items() if name != "Authorization"}
+        yield replace(one, requests=Audience(users).with_tokens(headers), first=one.requests)
+    yield from _peers(bed, absent, backend, Audience(users).plain())
 
 
 def _large(panel_bytes: int) -> "Scenario":
@@ -108,7 +109,7 @@ def _request_ids(bed: Bed, scale: Scale, absent: Mapping[str, str]) -> Iterator[
         yield replace(one, requests=[wrk.Request(each.path, {**each.headers, **ids}) for each in one.requests])
 
 
-def _tls(bed: Bed, _scale: Scale, absent: Mapping[str, str]) -> Iterator[Served]:
+def _tls(bed: Bed, scale: Scale, absent: Mapping[str, str]) -> Iterator[Served]:
     """An nginx ends TLS in front of each gateway, but for nginx with Lua, which does it itself. The CPU is that of both
     processes."""
     if CAPTURE in absent:
@@ -116,7 +117,7 @@ def _tls(bed: Bed, _scale: Scale, absent: Mapping[str, str]) -> Iterator[Served]
     audience = Audience()
     backend = contestants.stub(bed, audience.jwks)
     certificate = _certificate(bed.folder)
-    for one in start_ours(bed, audience, backend, None):
+    for one in start_ours(bed, audience, backend, scale.compiled):
         yield _behind_tls(bed, one, certificate)
     for one in _peers(bed, {**absent, CAPTURE: "it needs no front"}, backend, audience.plain()):
         yield _behind_tls(bed, one, certificate)
