@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 
 YOUNG, MIDDLE, FULL = 2_000, 500, 20
-"""The collector's thresholds. It looks at the young when there are so many more objects than before, which takes one or
-two milliseconds. A process that is never idle collects the middle generation after so many of those, and everything
+"""The collector's thresholds. It looks at the young when there are so many more objects than before, which takes a
+few milliseconds. A process that is never idle collects the middle generation after so many of those, and everything
 after so many of these."""
 
 LOOK_EVERY_S = 1.0
