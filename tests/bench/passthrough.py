@@ -12,7 +12,7 @@ from services.local.processes import Child
 from tests.bench import contestants, cpu, wrk
 from tests.bench.bed import Bed
 from tests.bench.conditions import Conditions, Scale, version_of, versions
-from tests.bench.contestants import NGINX, Audience, needs_node
+from tests.bench.contestants import Audience, needs_node, nginx_binary
 from tests.bench.report import Report, ratios, spread, table
 
 NAME = "passthrough"
@@ -49,13 +49,14 @@ Start = Callable[[], tuple[Child, str]]
 def run(bed: Bed, scale: Scale) -> Report:
     audience = Audience()
     backend = contestants.stub(bed, audience.jwks)
-    absent = {FASTIFY: needs_node(), PROXY: None if NGINX else "nginx is not installed"}
+    binary = nginx_binary()
+    absent = {FASTIFY: needs_node(), PROXY: None if binary else "nginx is not installed"}
     absent = {name: why if scale.peers else "this run is without peers" for name, why in absent.items()}
     conditions = Conditions(
         scale,
         versions("fastapi", "uvicorn", "httpx", "pyqwest"),
         *([f"node {version_of('node', '--version')}"] if not absent[FASTIFY] else []),
-        *([version_of(NGINX, "-v")] if NGINX and not absent[PROXY] else []),
+        *([version_of(binary, "-v")] if binary and not absent[PROXY] else []),
     )
     proxies = {name: Proxy(*start()) for name, start in _starts(bed, backend).items() if not absent.get(name)}
     measured = measure(proxies, audience, scale)

@@ -1,6 +1,8 @@
 """Every benchmark still works, shown with windows far too short to measure anything; no time is asserted."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +13,11 @@ from tests.bench import (
     overload,
     panels,
     passthrough,
+    pauses,
     pictures,
     relay,
     reports,
+    scenarios,
     streams,
     traces,
     worker,
@@ -42,9 +46,9 @@ def cells(report: str, row: str) -> list[str]:
 @needs_wrk
 @pytest.mark.full
 def test_the_gateway_answers(ground: Bed) -> None:
-    """Ours serves dashboards to the load, under uvicorn and under granian."""
-    report = gateway.run(ground, SMALL).text
-    assert gateway.GRANIAN in report
+    """Ours serves dashboards to the load, and so does one of another checkout, which this time is the same."""
+    report = gateway.run(ground, replace(SMALL, compiled=Path.cwd())).text
+    assert f"| {gateway.COMPILED_CACHED} |" in report
     assert "Failed requests: none." in report
 
 
@@ -66,6 +70,24 @@ def test_requests_are_passed_through(ground: Bed) -> None:
     assert "Failed requests: none." in report
     for name in (passthrough.PROXY, passthrough.FASTIFY):
         assert (f"Not measured: {name}" in report) != (f"| {passthrough.OURS} / {name} |" in report)
+
+
+@needs_wrk
+@pytest.mark.full
+def test_every_scenario_is_answered(ground: Bed) -> None:
+    """Many users, large panels, ids of requests, TLS: no request fails."""
+    report = scenarios.run(ground, SMALL_WITH_PEERS).text
+    assert "Failed requests: none." in report
+    assert all(f"| {name} |" in report for name in scenarios.SCENARIOS)
+
+
+@needs_wrk
+@pytest.mark.full
+def test_pauses_are_recorded(ground: Bed) -> None:
+    """Every cause that is told apart has a row, and callbacks are counted."""
+    report = pauses.run(ground, SMALL).text
+    assert all(cells(report, cause) for cause in pauses.ALWAYS)
+    assert int(cells(report, pauses.OFF_CPU)[1].replace(",", "")) > 0
 
 
 @needs_wrk

@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.bench.cpu import OTHER_CORE, pinned
 
 SCRIPT = Path(__file__).with_name("load.lua")
+NUMBER = "{number}"
+"""In a header's value: replaced by another number in each request."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Load:
-    """What came back. Times in ms. `fresh` counts panels by name, `read` answers whose panels were counted."""
+    """What came back. Times in ms. `failures` are all requests without a good answer, `refused` those of them that were
+    answered with an error; `fresh` counts panels by name."""
 
     requests: int
     seconds: float
@@ -33,6 +36,7 @@ class Load:
     p99: float
     longest: float
     failures: int
+    refused: int
     fresh: Mapping[str, int]
 
     @property
