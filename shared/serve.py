@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import uvicorn
 import uvloop
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp
 from shared import logs, telemetry, tracing
 from shared.background import Background
 from shared.connection import Ending, GuardedProtocol, sweep
+from shared.garbage import IdleCollector, freeze_heap
 from shared.server.fast_path import FastPathProtocol
 from shared.settings import ServiceSettings
 
@@ -27,9 +27,6 @@ KEEP_ALIVE_S = 75
 ACCEPTS_A_TURN = 16
 """libuv accepts one connection in a turn of the event loop, from each socket that listens. A busy loop has twenty turns
 a second: it listens on so many copies of one socket, or who connects would wait for seconds."""
-
-COLLECT_AFTER = 50_000
-"""Objects made and not freed before the collector looks at the youngest."""
 
 
 class Server(uvicorn.Server):
@@ -45,8 +42,11 @@ class Server(uvicorn.Server):
     _due: float
     """When the next tick should come."""
 
-    def __init__(self, config: uvicorn.Config, drain_s: float = 0.2) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain_s: float = 0.2, on_startup: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(config)
+        self._on_startup = on_startup
         self.server_state = self._ending = Ending()
         self._drain_s = drain_s
 
@@ -61,6 +61,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._on_startup()
         await self._listen_more()
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted connections inherit it
             for listening in (one for server in self.servers for one in server.sockets):
@@ -108,7 +109,13 @@ class Server(uvicorn.Server):
         yield
 
 
-def run(service: str, app: FastAPI, settings: ServiceSettings, internal: tuple[ASGIApp, int] | None = None) -> None:
+def run(
+    service: str,
+    app: FastAPI,
+    settings: ServiceSettings,
+    internal: tuple[ASGIApp, int] | None = None,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop,
+) -> None:
     """Serve `app` until SIGTERM or SIGINT; `internal` is a second application with its own port.
 
     Exits with status 1 and one line when a background task of `app.state.background` has failed.
@@ -117,22 +124,14 @@ def run(service: str, app: FastAPI, settings: ServiceSettings, internal: tuple[A
     servers = [_server(app, settings, settings.port, lifespan="on")]
     if internal:
         servers.append(_server(internal[0], settings, internal[1], lifespan="off"))
-    _spare_the_collector()
-    with tracing.exporting(service, settings):
-        uvloop.run(_serve(servers, app))
+    freeze_heap()  # what was imported
+    with tracing.exporting(service, settings), asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(_serve(servers, app))
     background: Background | None = getattr(app.state, "background", None)
     if background and background.failure:
         sys.exit(f"{service}: {background.failure}")
     if not servers[0].started:
         sys.exit(f"{service}: did not start; the log says why")
-
-
-def _spare_the_collector() -> None:
-    """Everything that was imported lives as long as the process: the garbage collector need not look at it again
-    and again. It comes seldom, too: what a request leaves behind is freed by reference counts."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 def _server(app: ASGIApp, settings: ServiceSettings, port: int, lifespan: str) -> Server:
@@ -152,6 +151,7 @@ def _server(app: ASGIApp, settings: ServiceSettings, port: int, lifespan: str) -
             timeout_graceful_shutdown=int(settings.shutdown_grace_s),
         ),
         settings.drain_s,
+        on_startup=freeze_heap,
     )
 
 
@@ -179,7 +179,9 @@ async def _serve(servers: list[Server], app: FastAPI) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    collecting = asyncio.create_task(IdleCollector().run())
     main, *others = [asyncio.create_task(server.serve()) for server in servers]
     await main
     stop()
     await asyncio.gather(*others)
+    collecting.cancel()

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ def _with_state(service: str, settings: ServiceSettings, lifespan: Lifespan) -> 
 
 
 class Application(FastAPI):
-    """FastAPI, which answers plain ASGI routes without parameters by one look at the path.
+    """FastAPI, which finds plain ASGI routes by their path, before all others.
 
     Such a request passes by FastAPI's middlewares and its search through the routes, which cost more than many an
     endpoint. What it meets is `RequestContext` alone.
@@ -148,17 +149,42 @@ class Application(FastAPI):
         self.gate: Gate | None = door
         self.fast_path: FastPath | None = None
         self._first: Callable[[Scope, Receive, Send], Any] = door.before(self._serve) if door else self._serve
-        self._direct = {route.path: route for route in routes if not route.param_convertors}
+        self._direct: dict[str, AsgiRoute] = {}
+        self._with_parameters: dict[tuple[int, str], list[AsgiRoute]] = defaultdict(list)
+        for route in routes:
+            if route.param_convertors:
+                self._with_parameters[_shape(route.path)].append(route)
+            else:
+                self._direct[route.path] = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (self._first if scope["type"] == "http" else super().__call__)(scope, receive, send)
 
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        route = self._direct.get(scope["path"])
-        if route and scope["method"] in (route.methods or ()) and not scope.get("root_path"):
-            scope["app"], scope["route"], scope["path_params"] = self, route, {}
+        route = None if scope.get("root_path") else self._find(scope)
+        if route:
+            scope["app"] = self
             return self._context.answer(route.app, scope, receive, send)
         return super().__call__(heads.as_get(scope), receive, send)
+
+    def _find(self, scope: Scope) -> AsgiRoute | None:
+        """The plain ASGI route for that path and method, which is then in the scope with its parameters."""
+        if route := self._direct.get(scope["path"]):
+            if scope["method"] not in (route.methods or ()):
+                return None
+            scope["route"], scope["path_params"] = route, {}
+            return route
+        for route in self._with_parameters.get(_shape(scope["path"]), ()):
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(found)
+                return route
+        return None
+
+
+def _shape(path: str) -> tuple[int, str]:
+    """The number of segments, and the first two: few routes have the same. Parameters are looked for after those."""
+    return path.count("/"), "/".join(path.split("/", 3)[:3])
 
 
 @dataclass(frozen=True)

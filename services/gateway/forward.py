@@ -1,24 +1,27 @@
-"""Passes one request on to its service and the response back, without holding either's body."""
+"""Passes one request on to its service and the response back, without holding a large body of either."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
-import httpx
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Send
 
 from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
-from services.gateway.headers import response_headers
+from services.gateway.headers import SMALL_BODY_BYTES, response_headers
+from services.gateway.reading import ServiceResponse
 from services.gateway.settings import Settings
 from services.gateway.upstream.client import Body, HeaderList, Upstream
 from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
-from shared.background import until
 from shared.logs import get_logger
 
 log = get_logger(__name__)
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+LISTEN_AFTER_S = 0.05
+"""When to begin to listen whether the client is still there. That takes a task, and most answers come sooner."""
 
 
 class ResponseCutOff(Exception):
@@ -27,10 +30,14 @@ class ResponseCutOff(Exception):
 
 
 class ClientBody(Body):
-    """The client's request body as it arrives, and word of the client's leaving. `idle_s` is the longest silence."""
+    """The client's request body as it arrives, and word of the client's leaving. `idle_s` is the longest silence.
 
-    def __init__(self, receive: Receive, *, expected: bool, idle_s: float | None = None) -> None:
+    A `small` one is read before the request is passed on: pyqwest spends more on a stream than on all else.
+    """
+
+    def __init__(self, receive: Receive, *, expected: bool, small: bool = False, idle_s: float | None = None) -> None:
         self._receive = receive
+        self._small = small
         self._idle_s = idle_s
         self._ended = asyncio.Event()
         self.failure: Exception | None = None
@@ -56,7 +63,22 @@ class ClientBody(Body):
             self.failure = failure
             raise
 
+    async def content(self, within_s: float) -> "bytes | ClientBody":
+        """What to send: a small body as a whole, another as a stream. Raises `BodyTooSlow`, `ClientDisconnect`, and
+        whatever refuses a body."""
+        if self.ended:
+            return b""
+        if not self._small:
+            return self
+        try:
+            async with asyncio.timeout(within_s):
+                return b"".join([chunk async for chunk in self])
+        except TimeoutError as late:
+            raise BodyTooSlow from late
+
     async def _next(self) -> Message:
+        if self._idle_s is None:
+            return await self._receive()
         try:
             async with asyncio.timeout(self._idle_s):
                 return await self._receive()
@@ -78,10 +100,6 @@ class Outgoing:
     target: str
     headers: HeaderList
     body: ClientBody
-
-    @property
-    def content(self) -> bytes | ClientBody:
-        return b"" if self.body.ended else self.body
 
 
 @dataclass(frozen=True)
@@ -111,9 +129,37 @@ async def forward(upstream: Upstream, request: Outgoing, send: Send, patience: P
     """Pass the request on, and the response back; give up when the client does, unless the effect must come about."""
     exchange = _exchange(upstream, request, send, patience, effect)
     try:
-        await (exchange if effect and effect.carried_through else until(request.body.client_gone(), exchange))
+        await (exchange if effect and effect.carried_through else _while_client_waits(request.body, exchange))
     except ClientDisconnect:
         log.info("the client went away")
+
+
+async def _while_client_waits(body: ClientBody, exchange: Coroutine[Any, Any, None]) -> None:
+    """Finish the exchange, unless the client leaves before."""
+    loop = asyncio.get_running_loop()
+    left = asyncio.timeout(None)
+    listening: asyncio.Task[None] | None = None
+
+    async def listen() -> None:
+        await body.client_gone()
+        left.reschedule(loop.time())
+
+    def start() -> None:
+        nonlocal listening
+        listening = loop.create_task(listen())
+
+    timer = loop.call_later(LISTEN_AFTER_S, start)
+    try:
+        async with left:
+            await exchange
+    except TimeoutError:
+        if not left.expired():
+            raise
+    finally:
+        timer.cancel()
+        if listening is not None:
+            listening.cancel()
+            listening = None  # a cancelled task refers to its frame, which would refer to it
 
 
 async def _exchange(
@@ -128,10 +174,13 @@ async def _exchange(
         await response.aclose()
 
 
-async def ask(upstream: Upstream, request: Outgoing, timeout_s: float) -> httpx.Response:
+async def ask(upstream: Upstream, request: Outgoing, timeout_s: float) -> ServiceResponse:
     """The service's response, once its head has come; the caller closes it. Raises what the client is to be told."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + timeout_s
+    content = await request.body.content(timeout_s)
     try:
-        return await upstream.send(request.method, request.target, request.headers, request.content, timeout_s)
+        return await upstream.send(request.method, request.target, request.headers, content, ends - loop.time())
     except (Unreachable, NotTrusted) as failure:
         raise ServiceUnavailable from failure
     except UpstreamFailed as failure:
@@ -152,14 +201,31 @@ def _advice() -> str:
     )
 
 
-async def relay(response: httpx.Response, send: Send, stall_s: float) -> None:
-    """Pass a response on to the client. Raises `ResponseCutOff`."""
-    headers = response_headers(response.headers.raw)
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+async def relay(response: ServiceResponse, send: Send, stall_s: float) -> None:
+    """Pass a response on to the client. Raises `ResponseCutOff`.
+
+    The head of a small response waits for its body, so that both leave in one write.
+    """
+    headers = response_headers(response.headers)
+    head: Message = {"type": "http.response.start", "status": response.status_code, "headers": headers}
+    head_waits = response.length is not None and response.length <= SMALL_BODY_BYTES
+    if not head_waits:
+        await send(head)
+    sent = 0
     try:
-        async for chunk in response.aiter_raw():
+        async for chunk in response.chunks():
+            sent += len(chunk)
             async with asyncio.timeout(stall_s):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    except (httpx.TransportError, TimeoutError) as failure:
+                if head_waits:
+                    head_waits = False
+                    await send(head)
+                await send({"type": "http.response.body", "body": chunk, "more_body": sent != response.length})
+    except (UpstreamFailed, TimeoutError) as failure:
+        if head_waits:
+            await send(head)
+            await asyncio.sleep(0)  # uvloop writes at the end of a turn, and breaking off throws away what waits for it
         raise ResponseCutOff(repr(failure)) from failure
-    await send({"type": "http.response.body", "body": b""})
+    if head_waits:
+        await send(head)
+    if not sent or sent != response.length:
+        await send({"type": "http.response.body", "body": b""})

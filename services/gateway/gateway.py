@@ -7,7 +7,6 @@ from functools import partial
 
 from fastapi import FastAPI
 from pyqwest import Transport
-from pyqwest.httpx import AsyncPyqwestTransport
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -91,7 +90,7 @@ def build(
         "worker": settings.worker_url,
     }
     upstreams = {name: Upstream(name, url, transport, tokens, settings) for name, url in urls.items()}
-    keys = KeySet(AsyncPyqwestTransport(transport), settings)
+    keys = KeySet(transport, settings)
     revocations = Revocations(redis, settings)
     stale_store = StaleStore(redis, settings, revocations.knows_user)
     revocations.on_user_gone(stale_store.forget)

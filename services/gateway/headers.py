@@ -41,13 +41,22 @@ _GATEWAYS_OWN = frozenset(
 _ABOUT_THIS_HOP = frozenset({b"host", b"expect", b"forwarded", b"via", b"x-real-ip"})
 _SET_BY_THE_SERVER = frozenset({b"date", b"server", b"traceresponse", REQUEST_ID_HEADER.lower().encode()})
 
+_NOT_SENT_ON = _HOP_BY_HOP | _GATEWAYS_OWN | _ABOUT_THIS_HOP
+_NOT_SENT_BACK = _HOP_BY_HOP | _SET_BY_THE_SERVER
+
+SMALL_BODY_BYTES = 16 * 1024
+
 
 def request_headers(client: RawHeaders, caller: Caller | None, peer: str | None) -> list[tuple[str, str]]:
     """What a service is told: the client's headers without those that only the gateway may set, and who is calling.
 
     Raises `InvalidInput` for a value beyond ASCII, which cannot be sent on.
     """
-    kept = [_passed_on(name, value) for name, value in _end_to_end(client) if _may_pass(name)]
+    kept = [
+        _passed_on(name, value)
+        for name, value in _without(client, _NOT_SENT_ON)
+        if not name.startswith(b"x-forwarded-")
+    ]
     if peer:
         kept.append(("X-Forwarded-For", peer))
     return kept + identity_headers(caller)
@@ -59,10 +68,6 @@ def _passed_on(name: bytes, value: bytes) -> tuple[str, str]:
     return name.decode(), value.decode()
 
 
-def _may_pass(name: bytes) -> bool:
-    return name not in _GATEWAYS_OWN and name not in _ABOUT_THIS_HOP and not name.startswith(b"x-forwarded-")
-
-
 def identity_headers(caller: Caller | None) -> list[tuple[str, str]]:
     if caller is None:
         return []
@@ -72,7 +77,7 @@ def identity_headers(caller: Caller | None) -> list[tuple[str, str]]:
 
 def response_headers(service: RawHeaders) -> list[tuple[bytes, bytes]]:
     """What the client is told of a service's response headers."""
-    return [(name, value) for name, value in _end_to_end(service) if name not in _SET_BY_THE_SERVER]
+    return _without(service, _NOT_SENT_BACK)
 
 
 def has_body(client: RawHeaders) -> bool:
@@ -80,7 +85,17 @@ def has_body(client: RawHeaders) -> bool:
     return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in client)
 
 
-def _end_to_end(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+def has_small_body(client: RawHeaders) -> bool:
+    """Whether a request announces a body of at most `SMALL_BODY_BYTES`, and sends it without being asked to."""
+    values = {name: value for name, value in client if name in (b"content-length", b"expect")}
+    length = values.get(b"content-length", b"")
+    return length.isdigit() and int(length) <= SMALL_BODY_BYTES and b"expect" not in values
+
+
+def _without(headers: RawHeaders, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """Without these, and without those that `Connection` names; the names in lower case."""
     lowered = [(name.lower(), value) for name, value in headers]
-    named = {option.strip().lower() for name, value in lowered if name == b"connection" for option in value.split(b",")}
-    return [(name, value) for name, value in lowered if name not in _HOP_BY_HOP and name not in named]
+    for name, value in lowered:
+        if name == b"connection":
+            dropped = dropped.union(option.strip().lower() for option in value.split(b","))
+    return [each for each in lowered if each[0] not in dropped]

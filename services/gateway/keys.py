@@ -5,8 +5,8 @@ import json
 import time
 from itertools import cycle
 
-import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pyqwest import Transport
 
 from services.gateway import metrics
 from services.gateway.errors import KeysUnavailable
@@ -41,7 +41,7 @@ def parse_key_set(body: bytes) -> Keys:
 class KeySet:
     """The keys as last fetched. A fetch that fails changes nothing."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, settings: Settings) -> None:
+    def __init__(self, transport: Transport, settings: Settings) -> None:
         self._transport = transport
         self._settings = settings
         self._urls = cycle(settings.jwks_url.split(","))

@@ -1,11 +1,9 @@
 """Tells a service's refusal of the gateway from its refusal of a client."""
 
-from collections.abc import AsyncIterator
-
 import httpx
 import msgspec
 
-from services.gateway.reading import read_limited
+from services.gateway.reading import ServiceResponse, read_limited
 from services.gateway.upstream.errors import NotTrusted
 from shared.errors import Forbidden, Unauthenticated
 
@@ -20,15 +18,7 @@ class _Problem(msgspec.Struct, frozen=True):
     code: str = ""
 
 
-class _ReadAgain(httpx.AsyncByteStream):
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self._body
-
-
-async def own_refusals(response: httpx.Response, *, named: bool) -> httpx.Response:
+async def own_refusals(response: ServiceResponse, *, named: bool) -> ServiceResponse:
     """The response, unless it refuses the gateway: then it is closed. Raises `NotTrusted`.
 
     `named`: whether the gateway has said for which user it calls. It has checked that user's token, so that a refusal
@@ -42,9 +32,8 @@ async def own_refusals(response: httpx.Response, *, named: bool) -> httpx.Respon
         await response.aclose()
     if (code := _code(body)) in ABOUT_THE_GATEWAY or (named and not code):
         raise NotTrusted(f"status {response.status_code}")
-    return httpx.Response(
-        response.status_code, headers=response.headers, stream=_ReadAgain(body), extensions=response.extensions
-    )
+    response.put_back(body)
+    return response
 
 
 def _code(body: bytes) -> str:

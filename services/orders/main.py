@@ -11,11 +11,13 @@ from shared import producer, serve, web
 from shared.csv_export import Exporter
 from shared.db import is_outage
 from shared.export import export_route
-from shared.http.panel_route import panel_routes
+from shared.http.panel_fast_path import PanelsFastPath
+from shared.http.panel_route import Panels
 from shared.imports import BATCH_PATH, MAX_BATCH_BYTES
 from shared.probes import metrics
 
 SERVICE = "orders"
+PANELS = Panels({"orders": panels.load_recent})
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -28,7 +30,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.exporter = Exporter(settings)
             yield
 
-    return web.create_app(
+    app = web.create_app(
         SERVICE,
         settings,
         lifespan=lifespan,
@@ -37,12 +39,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             reports.router,
             export_route(export.PARTS),
             metrics,
-            *panel_routes({"orders": panels.load_recent}),
+            *PANELS.routes(),
             batch.route(),
         ),
         is_outage=is_outage,
         body_limits={BATCH_PATH: MAX_BATCH_BYTES},
     )
+    app.fast_path = PanelsFastPath(app.state, PANELS)
+    return app
 
 
 def run() -> None:

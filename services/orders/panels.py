@@ -8,15 +8,23 @@ from shared.db import Database
 
 RECENT = 20
 
-# The lateral join reads at most 20 index entries a user, however many orders they have.
-# Postgres writes the JSON: for 50 users that costs this process an eighth of rows encoded here, and both together less.
+# One index-only scan reads at most 20 index entries a user, however many orders they have (index `orders_panel`).
+# Postgres writes the JSON by `||`: `json_agg` costs it twice as much, and rows encoded in this process cost both
+# together more. Nothing needs escaping: `status` and `currency` are of fixed sets of letters.
+# A sub-select reads the array, so that no plan depends on its length: after five calls Postgres keeps one plan.
+# Planning each call for one user would cost more than the call.
 LOAD = f"""
-    SELECT wanted.user_id, coalesce(recent.panel, '[]') AS panel
-    FROM unnest($1::uuid[]) AS wanted (user_id), LATERAL (
-        SELECT json_agg(newest)::text AS panel FROM (
-            SELECT id, status, total, currency, item_count,
-                to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at
-            FROM orders WHERE orders.user_id = wanted.user_id ORDER BY id DESC LIMIT {RECENT}
+    SELECT asked.user_id, coalesce('[' || recent.panel || ']', '[]') AS panel
+    FROM unnest((SELECT $1::uuid[])) AS asked (user_id)
+    CROSS JOIN LATERAL (
+        SELECT string_agg(
+            '{{"id":"' || id || '","status":"' || status || '","total":' || total || ',"currency":"' || currency
+            || '","item_count":' || item_count || ',"created_at":"'
+            || to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"}}', ','
+        ) AS panel
+        FROM (
+            SELECT id, status, total, currency, item_count, created_at FROM orders
+            WHERE user_id = asked.user_id ORDER BY id DESC LIMIT {RECENT}
         ) AS newest
     ) AS recent
 """  # noqa: S608  a constant number

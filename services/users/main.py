@@ -21,13 +21,15 @@ from services.users.settings import Settings, seeds_of
 from shared import serve, web
 from shared.db import is_outage
 from shared.export import export_route
-from shared.http.panel_route import panel_routes
+from shared.http.panel_fast_path import PanelsFastPath
+from shared.http.panel_route import Panels
 from shared.limits import MAX_PICTURE_BYTES
 from shared.probes import metrics
 from shared.producer import running
 from shared.tokens import UserTokens
 
 SERVICE = "users"
+PANELS = Panels({"user": panel.load})
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -52,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 )
                 yield
 
-    return web.create_app(
+    app = web.create_app(
         SERVICE,
         settings,
         lifespan=lifespan,
@@ -65,12 +67,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             users.router,
             keys.router,
             export_route(export.PARTS),
-            *panel_routes({"user": panel.load}),
+            *PANELS.routes(),
             metrics,
         ],
         is_outage=is_outage,
         body_limits={"/v1/me/avatar": MAX_PICTURE_BYTES},
     )
+    app.fast_path = PanelsFastPath(app.state, PANELS)
+    return app
 
 
 def run() -> None:

@@ -33,11 +33,13 @@ from shared.background import Background
 from shared.csv_export import Exporter
 from shared.db import Database, is_outage
 from shared.export import export_route
-from shared.http.panel_route import panel_routes
+from shared.http.panel_fast_path import PanelsFastPath
+from shared.http.panel_route import Panels
 from shared.probes import metrics
 from shared.relay import Relay
 
 SERVICE = "worker"
+PANELS = Panels({"analytics": panels.analytics, "notifications": panels.notifications})
 
 Internet = Callable[[Settings], AbstractAsyncContextManager[Network]]
 
@@ -101,7 +103,7 @@ def create_app(settings: Settings | None = None, internet: Internet = internet) 
         async with working(app, settings, internet):
             yield
 
-    return web.create_app(
+    app = web.create_app(
         SERVICE,
         settings,
         lifespan=lifespan,
@@ -114,11 +116,13 @@ def create_app(settings: Settings | None = None, internet: Internet = internet) 
             report_routes.internal,
             export_route(export.PARTS),
             metrics,
-            *panel_routes({"analytics": panels.analytics, "notifications": panels.notifications}),
+            *PANELS.routes(),
         ],
         is_outage=is_outage,
         body_limits={imports.prefix: settings.import_max_bytes + FORM_BYTES},
     )
+    app.fast_path = PanelsFastPath(app.state, PANELS)
+    return app
 
 
 def run() -> None:

@@ -26,8 +26,12 @@ Load = Callable[[Database, Sequence[UUID], float], Awaitable[Mapping[UUID, bytes
 """Reads one panel of several users in at most so many seconds; users it does not know are absent."""
 
 
+FAILED = "panels.failed"
+"""There, in a request's scope, when its panels could not be read: the error."""
+
+
 class Panels:
-    """Reads the panels of a service, each by its loader."""
+    """The panels of a service: what reads them, by name."""
 
     def __init__(self, loaders: Mapping[str, Load]) -> None:
         self._loaders = loaders
@@ -39,6 +43,12 @@ class Panels:
             known = ", ".join(sorted(self._loaders))
             raise InvalidInput.of("panels", f"the panels are {known}; not {min(unknown)[:40]!r}")
         return query
+
+    def routes(self) -> list[AsgiRoute]:
+        """The routes of these panels, to be added to the service's application. They read from its database."""
+        loaders = self._loaders.items()
+        one_each = [AsgiRoute(f"{PATH}/{panel}", PanelEndpoint(load), methods=["POST"]) for panel, load in loaders]
+        return [AsgiRoute(PATH, PanelsEndpoint(self), methods=["POST"]), *one_each]
 
     async def answer(self, db: Database, query: PanelsQuery, deadline_s: float) -> bytes:
         """Read all panels at once and encode what was read a little before the deadline, in seconds.
@@ -81,10 +91,12 @@ def _nothing_read(answers: Mapping[str, Answer]) -> DashboardError:
 class PanelsEndpoint:
     """Answers queries for several panels in plain ASGI."""
 
-    def __init__(self, loaders: Panels) -> None:
-        self._panels = loaders
+    def __init__(self, of_service: Panels) -> None:
+        self._panels = of_service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (failed := scope.get(FAILED)) is not None:
+            raise failed
         request = Request(scope, receive)
         require_gateway(request)
         query = self._panels.read_query(await request.body())
@@ -109,9 +121,3 @@ class PanelEndpoint:
 
 def _deadline_s(request: Request) -> float:
     return panels.deadline_s(request.headers.get(DEADLINE_HEADER, ""))
-
-
-def panel_routes(loaders: Mapping[str, Load]) -> list[AsgiRoute]:
-    """The routes of a service's panels, by name, to be added to its application. They read from its database."""
-    one_each = [AsgiRoute(f"{PATH}/{panel}", PanelEndpoint(load), methods=["POST"]) for panel, load in loaders.items()]
-    return [AsgiRoute(PATH, PanelsEndpoint(Panels(loaders)), methods=["POST"]), *one_each]

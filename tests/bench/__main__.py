@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 import time
+from pathlib import Path
 
 from tests.bench.bed import bed
 from tests.bench.conditions import SMALL_WITH_PEERS, Scale
@@ -12,6 +13,9 @@ from tests.bench.report import Report, write
 
 NAMES = (
     "gateway",
+    "scenarios",
+    "pauses",
+    "passthrough",
     "faults",
     "orders",
     "worker",
@@ -22,6 +26,7 @@ NAMES = (
     "overload",
     "traces",
     "system",
+    "panels",
 )
 
 
@@ -31,12 +36,13 @@ def main() -> int:
     parser.add_argument("names", nargs="*", default=chosen, help=f"of {', '.join(NAMES)}; all when none is named")
     parser.add_argument("--seconds", type=float, default=Scale.window_s, help="of a window")
     parser.add_argument("--rounds", type=int, default=Scale.rounds)
+    parser.add_argument("--compiled", type=Path, help="a checkout with compiled modules, measured as `ours, compiled`")
     parser.add_argument("--small", action="store_true", help="only show that it works; measures nothing")
     parser.add_argument("--no-write", action="store_true", help="leave docs/performance.md as it is")
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    scale = SMALL_WITH_PEERS if options.small else Scale(window_s=options.seconds, rounds=options.rounds)
+    scale = SMALL_WITH_PEERS if options.small else Scale(options.seconds, options.rounds, compiled=options.compiled)
     for name in options.names or NAMES:
         began = time.monotonic()
         report = run(name, scale)

@@ -14,13 +14,14 @@ import psutil
 @dataclass(frozen=True)
 class Scale:
     """How long and how often. `small` shows that a benchmark still works and measures nothing; `peers` says whether the
-    products that we compare with run too."""
+    products that we compare with run too; `compiled` is a checkout whose modules are compiled."""
 
     window_s: float = 4
     rounds: int = 3
     warm_up_s: float = 1
     small: bool = False
     peers: bool = True
+    compiled: Path | None = None
 
 
 SMALL_WITH_PEERS = Scale(window_s=0.4, rounds=1, warm_up_s=0, small=True)

@@ -1,11 +1,13 @@
 """Gateways in front of the same stub services: ours, and the ways to do without it."""
 
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from json import dumps
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from services.local.ports import free_port
 from services.local.processes import Child
@@ -17,46 +19,54 @@ from tests.bench.wrk import Request
 USERS = 500
 NODE = Path("tests/bench/peers/node")
 NGINX_CONF = Path("tests/bench/peers/nginx.conf")
+TLS_FRONT_CONF = Path("tests/bench/peers/tls_front.conf")
 LUA_MODULE = Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
 SECRET = "a secret that only the benchmarks know"
+Started = tuple[Child, str]
+"""A process and its URL."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """A gateway that serves; `requests` are one for each user."""
+    """A gateway that serves. `requests` are one for each user; `first` are those to warm up with, if they are others;
+    `front` is a process in front of it."""
 
     name: str
     child: Child
     url: str
     requests: Sequence[Request]
+    first: Sequence[Request] | None = None
+    front: Child | None = None
+
+    @property
+    def pids(self) -> list[int]:
+        return [child.pid for child in (self.child, self.front) if child]
 
 
 class Audience:
     """Users with tokens, and the key set that verifies them."""
 
     def __init__(self, users: int = USERS) -> None:
-        tokens = UserTokens([b64url(b"k" * 32)], ttl_s=24 * 3600)
-        self.jwks = dumps(tokens.jwks)
+        self._issuer = UserTokens([b64url(b"k" * 32)], ttl_s=24 * 3600)
+        self.jwks = dumps(self._issuer.jwks)
         self.ids = [uuid4() for _ in range(users)]
-        self._tokens = [tokens.issue(user_id, uuid4(), "user") for user_id in self.ids]
+        self._tokens = [self._issuer.issue(user_id, uuid4(), "user") for user_id in self.ids]
 
     def with_tokens(self, headers: Mapping[str, str]) -> list[Request]:
         return [Request("/v1/dashboard", {"Authorization": f"Bearer {token}", **headers}) for token in self._tokens]
 
-    def plain(self) -> list[Request]:
-        return [plain_request(user_id) for user_id in self.ids]
+    def plain(self, headers: Mapping[str, str] | None = None) -> list[Request]:
+        return [Request(f"/dashboard/{user_id}", headers or {}) for user_id in self.ids]
 
 
-def plain_request(user_id: UUID) -> Request:
-    return Request(f"/dashboard/{user_id}", {})
-
-
-def stub(bed: Bed, jwks: str, name: str = "stub") -> str:
-    """The URL of stub services."""
+def stub(bed: Bed, jwks: str, name: str = "stub", panel_bytes: int | None = None) -> str:
+    """The URL of stub services, whose panels have about that size."""
     port = free_port()
     keys = bed.folder / "jwks.json"
     keys.write_text(jwks)
-    bed.serving(bed.python(name, "-m", "tests.bench.stub", str(port), str(keys), core=OTHER_CORE), port)
+    env = {"STUB_PANEL_BYTES": str(panel_bytes)} if panel_bytes else {}
+    argv = ["-m", "tests.bench.stub", str(port), str(keys)]
+    bed.serving(bed.python(name, *argv, core=OTHER_CORE, env=env), port)
     return f"http://127.0.0.1:{port}"
 
 
@@ -74,35 +84,37 @@ def gateway_environment(bed: Bed, port: int, backends: Mapping[str, str], jwks_u
     }
 
 
-def our_gateway(bed: Bed, backends: Mapping[str, str], jwks_url: str) -> tuple[Child, str]:
+def our_gateway(bed: Bed, backends: Mapping[str, str], jwks_url: str, tree: Path | None = None) -> Started:
+    """Our gateway, from this checkout or from another one."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     env = gateway_environment(bed, port, backends, jwks_url)
-    return bed.ready(bed.python("gateway", "-m", "services.cli", "serve", "gateway", env=env), f"{url}/readyz"), url
+    name = f"gateway-{tree.name}" if tree else "gateway"
+    command = [_python(tree), "-m", "services.cli", "serve", "gateway"]
+    return bed.ready(bed.start(name, *command, env=env, cwd=tree), f"{url}/readyz"), url
 
 
-def granian_gateway(bed: Bed, backend: str) -> tuple[Child, str]:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    env = gateway_environment(bed, port, all_at(backend), backend)
-    options = ["--interface", "asgi", "--loop", "uvloop", "--workers", "1", "--no-ws", "--log-level", "warning"]
-    app = ["--factory", "tests.bench.peers.granian_gateway:create_app"]
-    child = bed.python("granian", "-m", "granian", *options, "--port", str(port), *app, env=env)
-    return bed.ready(child, f"{url}/readyz"), url
+def _python(tree: Path | None) -> str:
+    """The interpreter of that checkout's own environment, where it has one."""
+    own = tree.absolute() / ".venv/bin/python" if tree else None
+    return str(own) if own and own.exists() else sys.executable
 
 
 def all_at(backend: str) -> dict[str, str]:
     return dict.fromkeys(("users", "orders", "worker"), backend)
 
 
-def plain_fastapi(bed: Bed, backend: str) -> tuple[Child, str]:
-    port = free_port()
-    child = bed.python("plain", "-m", "tests.bench.peers.plain_gateway", str(port), backend)
-    return bed.serving(child, port), f"http://127.0.0.1:{port}"
+def plain_fastapi(client: str) -> Callable[[Bed, str], Started]:
+    def start(bed: Bed, backend: str) -> Started:
+        port = free_port()
+        child = bed.python(f"plain-{client}", "-m", "tests.bench.peers.plain_gateway", str(port), backend, client)
+        return bed.serving(child, port), f"http://127.0.0.1:{port}"
+
+    return start
 
 
-def fastify(script: str) -> Callable[[Bed, str], tuple[Child, str]]:
-    def start(bed: Bed, backend: str) -> tuple[Child, str]:
+def fastify(script: str) -> Callable[[Bed, str], Started]:
+    def start(bed: Bed, backend: str) -> Started:
         port = free_port()
         child = bed.start(f"fastify-{script}", "node", f"{script}.mjs", str(port), backend, cwd=NODE)
         return bed.serving(child, port), f"http://127.0.0.1:{port}"
@@ -110,32 +122,61 @@ def fastify(script: str) -> Callable[[Bed, str], tuple[Child, str]]:
     return start
 
 
-def nginx(bed: Bed, backend: str) -> tuple[Child, str]:
+def nginx(bed: Bed, backend: str, conf: Path = NGINX_CONF) -> Started:
+    return _nginx(bed, conf, {"BACKEND": _port_of(backend)})
+
+
+def tls_nginx(bed: Bed, backend: str, certificate: Path) -> Started:
+    """The same with TLS; `certificate` holds the chain and the key."""
+    child, url = _nginx(bed, NGINX_CONF, {"BACKEND": _port_of(backend)}, certificate)
+    return child, url.replace("http:", "https:")
+
+
+def tls_front(bed: Bed, url: str, certificate: Path) -> Started:
+    """An nginx that ends TLS in front of that gateway."""
+    child, front = _nginx(bed, TLS_FRONT_CONF, {"BACKEND": _port_of(url)}, certificate)
+    return child, front.replace("http:", "https:")
+
+
+def _nginx(bed: Bed, conf: Path, values: Mapping[str, str], certificate: Path | None = None) -> Started:
     port = free_port()
-    folder = bed.folder / "nginx"
+    folder = bed.folder / f"nginx-{port}"
     folder.mkdir()
-    text = NGINX_CONF.read_text()
-    for name, value in {"FOLDER": str(folder), "PORT": str(port), "BACKEND": backend.rpartition(":")[2]}.items():
+    tls = f"ssl_certificate {certificate}; ssl_certificate_key {certificate};" if certificate else ""
+    text = conf.read_text()
+    listen = {"LISTEN": f"127.0.0.1:{port}{' ssl' if certificate else ''}", "TLS": tls}
+    for name, value in {"FOLDER": str(folder), **listen, **values}.items():
         text = text.replace(f"@{name}@", value)
     (folder / "nginx.conf").write_text(text)
-    binary = shutil.which("nginx", path="/usr/sbin:/usr/bin") or "nginx"
-    child = bed.start("nginx", binary, "-p", str(folder), "-c", str(folder / "nginx.conf"))
+    child = bed.start(folder.name, nginx_binary() or "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"))
     return bed.serving(child, port), f"http://127.0.0.1:{port}"
 
 
-def _needs_node() -> str | None:
+def _port_of(url: str) -> str:
+    return url.rpartition(":")[2]
+
+
+def nginx_binary() -> str | None:
+    return shutil.which("nginx", path="/usr/sbin:/usr/bin")
+
+
+def needs_node() -> str | None:
     if not shutil.which("node"):
         return "node is not installed"
     return None if (NODE / "node_modules").is_dir() else f"`npm ci` has not been run in {NODE}"
 
 
 def _needs_nginx() -> str | None:
-    there = shutil.which("nginx", path="/usr/sbin:/usr/bin") and LUA_MODULE.exists()
-    return None if there else "nginx with its lua module is not installed"
+    return None if nginx_binary() and LUA_MODULE.exists() else "nginx with its lua module is not installed"
 
 
-PLAIN, MERGE, BATCHING, CAPTURE = (
+def _needs_aiohttp() -> str | None:
+    return None if find_spec("aiohttp") else "aiohttp is not installed"
+
+
+PLAIN, AIOHTTP, MERGE, BATCHING, CAPTURE = (
     "FastAPI + httpx",
+    "FastAPI + aiohttp",
     "Fastify + undici, merge",
     "Fastify + undici, batching",
     "nginx + lua",
@@ -144,13 +185,14 @@ PLAIN, MERGE, BATCHING, CAPTURE = (
 
 @dataclass(frozen=True)
 class Peer:
-    start: Callable[[Bed, str], tuple[Child, str]]
+    start: Callable[[Bed, str], Started]
     missing: Callable[[], str | None] = lambda: None
 
 
 PEERS = {
-    PLAIN: Peer(plain_fastapi),
-    MERGE: Peer(fastify("merge"), _needs_node),
-    BATCHING: Peer(fastify("batching"), _needs_node),
+    PLAIN: Peer(plain_fastapi("httpx")),
+    AIOHTTP: Peer(plain_fastapi("aiohttp"), _needs_aiohttp),
+    MERGE: Peer(fastify("merge"), needs_node),
+    BATCHING: Peer(fastify("batching"), needs_node),
     CAPTURE: Peer(nginx, _needs_nginx),
 }

@@ -57,7 +57,7 @@ async def _write(url: str, *statements: tuple[object, ...]) -> None:
     try:
         for statement, *arguments in statements:
             await connection.execute(str(statement), *arguments, timeout=300)
-        await connection.execute("ANALYZE")
+        await connection.execute("VACUUM ANALYZE", timeout=300)
     finally:
         await connection.close()
 

@@ -4,10 +4,12 @@
 
 POST /internal/panels (many users, several panels) · POST /internal/panels/{panel} (many users, one panel)
 GET /panels/{panel}/{id} (one of each) · GET /control/well|hang|errors
+/v1/orders/{id} (300 bytes) · /v1/notifications (50 KB), with any method
 """
 
 import asyncio
 import json
+import os
 import random
 import sys
 from collections.abc import Iterable, Sequence
@@ -17,7 +19,9 @@ from typing import cast
 import msgspec
 import uvloop
 
-PANEL_BYTES = 1200
+PANEL_BYTES = int(os.environ.get("STUB_PANEL_BYTES", "1200"))
+MOST_ITEMS = PANEL_BYTES // 60
+"""More than fit."""
 ERROR_SHARE = 0.2
 _ID = "019b0000-0000-7000-8000-000000000000"
 
@@ -33,10 +37,16 @@ def _of_size(make: list[dict[str, object]]) -> bytes:
 
 
 _WHEN = "2026-01-31T12:00:00.123456Z"
-_USER = {"id": _ID, "email": "ann@example.com", "name": "Ann", "avatar_url": "x" * 1040, "created_at": _WHEN}
+_USER = {
+    "id": _ID,
+    "email": "ann@example.com",
+    "name": "Ann",
+    "avatar_url": "x" * (PANEL_BYTES - 160),
+    "created_at": _WHEN,
+}
 _ORDER = {"id": _ID, "status": "paid", "total": 4999, "currency": "EUR", "item_count": 2, "created_at": _WHEN}
 _NOTE = {"id": _ID, "kind": "order.created", "title": "Thanks for your order", "read": False, "created_at": _WHEN}
-_DAYS = [{"day": f"2026-01-{day:02}", "orders": 1, "revenue": {"EUR": 4999}} for day in range(1, 21)]
+_DAYS = [{"day": f"2026-01-{day:02}", "orders": 1, "revenue": {"EUR": 4999}} for day in range(1, MOST_ITEMS + 1)]
 _SUMS = {
     "orders": 20,
     "items": 40,
@@ -46,8 +56,8 @@ _SUMS = {
 }
 PANELS = {
     "user": json.dumps(_USER, separators=(",", ":")).encode(),
-    "orders": _of_size([dict(_ORDER) for _ in range(20)]),
-    "notifications": _of_size([dict(_NOTE) for _ in range(20)]),
+    "orders": _of_size([dict(_ORDER) for _ in range(MOST_ITEMS)]),
+    "notifications": _of_size([dict(_NOTE) for _ in range(MOST_ITEMS)]),
     "analytics": json.dumps(_SUMS | {"last_order_at": _WHEN, "daily": _DAYS}, separators=(",", ":")).encode(),
 }
 _HEAD = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -59,6 +69,10 @@ def answer(status: bytes, body: bytes) -> bytes:
 
 SINGLE = {name.encode(): answer(b"200 OK", panel) for name, panel in PANELS.items()}
 REPORT = answer(b"200 OK", b'{"kind":"orders","from":"2026-01-01","to":"2026-12-31"}')
+PASSED_THROUGH = {
+    b"orders": answer(b"200 OK", json.dumps(_ORDER | {"note": "x" * 140}).encode()),
+    b"notifications": answer(b"200 OK", json.dumps([dict(_NOTE) for _ in range(360)]).encode()),
+}
 FAILURE = answer(b"500 Internal Server Error", b"{}")
 NOTHING = answer(b"404 Not Found", b"{}")
 
@@ -137,7 +151,7 @@ class Connection(asyncio.Protocol):
             case b"panels":
                 return self._troubled() or (None if self._state.mode == b"hang" else SINGLE[parts[2]])
             case b"v1":
-                return REPORT
+                return PASSED_THROUGH.get(parts[2], REPORT)
             case b"control":
                 self._state.mode = parts[2]
                 return answer(b"200 OK", b"{}")

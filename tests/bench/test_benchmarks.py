@@ -1,10 +1,28 @@
 """Every benchmark still works, shown with windows far too short to measure anything; no time is asserted."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.bench import faults, gateway, orders, overload, pictures, relay, reports, streams, traces, worker, wrk
+from tests.bench import (
+    faults,
+    gateway,
+    orders,
+    overload,
+    panels,
+    passthrough,
+    pauses,
+    pictures,
+    relay,
+    reports,
+    scenarios,
+    streams,
+    traces,
+    worker,
+    wrk,
+)
 from tests.bench.bed import Bed, bed
 from tests.bench.conditions import SMALL, SMALL_WITH_PEERS
 from tests.bench.contestants import PEERS
@@ -28,9 +46,9 @@ def cells(report: str, row: str) -> list[str]:
 @needs_wrk
 @pytest.mark.full
 def test_the_gateway_answers(ground: Bed) -> None:
-    """Ours serves dashboards to the load, under uvicorn and under granian."""
-    report = gateway.run(ground, SMALL).text
-    assert gateway.GRANIAN in report
+    """Ours serves dashboards to the load, and so does one of another checkout, which this time is the same."""
+    report = gateway.run(ground, replace(SMALL, compiled=Path.cwd())).text
+    assert f"| {gateway.COMPILED_CACHED} |" in report
     assert "Failed requests: none." in report
 
 
@@ -46,11 +64,46 @@ def test_the_gateways_peers_answer(ground: Bed) -> None:
 
 @needs_wrk
 @pytest.mark.full
+def test_requests_are_passed_through(ground: Bed) -> None:
+    """By ours, and by every peer that can be had on this machine; the report names the others."""
+    report = passthrough.run(ground, SMALL_WITH_PEERS).text
+    assert "Failed requests: none." in report
+    for name in (passthrough.PROXY, passthrough.FASTIFY):
+        assert (f"Not measured: {name}" in report) != (f"| {passthrough.OURS} / {name} |" in report)
+
+
+@needs_wrk
+@pytest.mark.full
+def test_every_scenario_is_answered(ground: Bed) -> None:
+    """Many users, large panels, ids of requests, TLS: no request fails."""
+    report = scenarios.run(ground, SMALL_WITH_PEERS).text
+    assert "Failed requests: none." in report
+    assert all(f"| {name} |" in report for name in scenarios.SCENARIOS)
+
+
+@needs_wrk
+@pytest.mark.full
+def test_pauses_are_recorded(ground: Bed) -> None:
+    """Every cause that is told apart has a row, and callbacks are counted."""
+    report = pauses.run(ground, SMALL).text
+    assert all(cells(report, cause) for cause in pauses.ALWAYS)
+    assert int(cells(report, pauses.OFF_CPU)[1].replace(",", "")) > 0
+
+
+@needs_wrk
+@pytest.mark.full
 def test_faults_leave_the_other_panels_fresh(ground: Bed) -> None:
     """While the worker hangs, the load counts panels of the other services and none of its own."""
     *_, failed, user, of_orders, notifications, analytics = cells(faults.run(ground, SMALL).text, "worker hangs")
     assert (failed, notifications, analytics) == ("0", "0.0%", "0.0%")
     assert "0.0%" not in (user, of_orders)
+
+
+def test_panels_are_read_in_each_way(ground: Bed) -> None:
+    """Of every service, by every route."""
+    report = panels.run(ground, SMALL).text
+    assert all(way in report for way in panels.WAYS)
+    assert all(f"| {service} |" in report for service in panels.PANELS)
 
 
 def test_orders_are_placed_in_both_ways(ground: Bed) -> None:

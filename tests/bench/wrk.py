@@ -11,17 +11,24 @@ from pathlib import Path
 from tests.bench.cpu import OTHER_CORE, pinned
 
 SCRIPT = Path(__file__).with_name("load.lua")
+NUMBER = "{number}"
+"""In a header's value: replaced by another number in each request."""
 
 
 @dataclass(frozen=True)
 class Request:
+    """`body` is text without tabs and line ends."""
+
     path: str
     headers: Mapping[str, str]
+    method: str = "GET"
+    body: str = ""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What came back. Times in ms. `fresh` counts panels by name, `read` answers whose panels were counted."""
+    """What came back. Times in ms. `failures` are all requests without a good answer, `refused` those of them that were
+    answered with an error; `fresh` counts panels by name."""
 
     requests: int
     seconds: float
@@ -29,6 +36,7 @@ class Load:
     p99: float
     longest: float
     failures: int
+    refused: int
     fresh: Mapping[str, int]
 
     @property
@@ -78,4 +86,5 @@ def run(
 
 
 def _line(request: Request) -> str:
-    return "\t".join([request.path, *(f"{name}: {value}" for name, value in request.headers.items())])
+    parts = [f"{request.method} {request.path}", *(f"{name}: {value}" for name, value in request.headers.items())]
+    return "\t".join([*parts, f"body: {request.body}"] if request.body else parts)

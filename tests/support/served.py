@@ -9,8 +9,8 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
-from shared.connection import GuardedProtocol
 from shared.serve import Server
+from shared.server.fast_path import FastPathProtocol
 from tests.support.waiting import eventually
 
 CLIENT_TIMEOUT_S = 120.0
@@ -19,10 +19,18 @@ S = TypeVar("S", bound=Server)
 
 
 @contextlib.asynccontextmanager
-async def served(app: ASGIApp, kind: type[S], protocol: type[GuardedProtocol] = GuardedProtocol) -> AsyncIterator[S]:
+async def served(app: ASGIApp, kind: type[S], protocol: type[FastPathProtocol] = FastPathProtocol) -> AsyncIterator[S]:
     """A server of this kind that runs, with connections of this kind. Nothing is closed for being idle."""
     config = uvicorn.Config(
-        app, port=0, lifespan="off", http=protocol, ws="none", log_config=None, access_log=False, timeout_keep_alive=600
+        app,
+        port=0,
+        lifespan="off",
+        http=protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_keep_alive=10**9,
     )
     server = kind(config)
     task = asyncio.create_task(server.serve())
@@ -44,7 +52,14 @@ def port_of(server: Server) -> int:
 async def listening(app: ASGIApp) -> AsyncIterator[int]:
     """The port on which the application (its lifespan already running) is served."""
     config = uvicorn.Config(
-        app, port=0, lifespan="off", http=GuardedProtocol, ws="none", log_config=None, access_log=False
+        app,
+        port=0,
+        lifespan="off",
+        http=FastPathProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
     )
     config.load()
     server = Server(config)

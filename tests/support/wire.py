@@ -8,7 +8,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from shared.connection import GuardedProtocol
+from shared.server.fast_path import FastPathProtocol
 
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
@@ -65,7 +65,7 @@ class Transport(asyncio.Transport):
 class Wire:
     """One client and the server's end of its connection."""
 
-    def __init__(self, app: Any = livez, kind: type[GuardedProtocol] = GuardedProtocol) -> None:
+    def __init__(self, app: Any = livez, kind: type[FastPathProtocol] = FastPathProtocol) -> None:
         config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False)
         self.state = ServerState()
         self.transport = Transport()

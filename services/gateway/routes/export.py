@@ -21,7 +21,9 @@ from services.gateway.gateway import Gateway, client_of, gateway_of
 from services.gateway.headers import has_body, identity_headers, request_headers
 from services.gateway.openapi import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
+from services.gateway.reading import ServiceResponse
 from services.gateway.trail import entry_of
+from services.gateway.upstream.errors import UpstreamFailed
 from shared.accounts import CONFIRM, CURRENT_PASSWORD, EXPORT
 from shared.background import until
 from shared.clock import now, rfc3339
@@ -78,22 +80,22 @@ async def _send(gateway: Gateway, caller: Caller, send: Send) -> None:
             async for chunk in _object(caller, sources):
                 async with asyncio.timeout(stall_s):
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except (httpx.TransportError, TimeoutError) as failure:
+        except (UpstreamFailed, TimeoutError) as failure:
             raise ResponseCutOff(repr(failure)) from failure
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _every_source(gateway: Gateway, stack: AsyncExitStack, caller: Caller) -> list[httpx.Response]:
+async def _every_source(gateway: Gateway, stack: AsyncExitStack, caller: Caller) -> list[ServiceResponse]:
     """Raises what is in the way of the first that cannot be had."""
     asked = (_source(gateway, stack, service, caller) for service in SERVICES)
     found = await asyncio.gather(*asked, return_exceptions=True)
     for source in found:
         if isinstance(source, BaseException):
             raise source
-    return [source for source in found if isinstance(source, httpx.Response)]
+    return [source for source in found if isinstance(source, ServiceResponse)]
 
 
-async def _source(gateway: Gateway, stack: AsyncExitStack, service: Service, caller: Caller) -> httpx.Response:
+async def _source(gateway: Gateway, stack: AsyncExitStack, service: Service, caller: Caller) -> ServiceResponse:
     """A service's part, once its head has come. Raises `ServiceUnavailable`."""
     request = Outgoing("GET", SOURCE, identity_headers(caller), ClientBody(_nothing, expected=False))
     response = await ask(gateway.upstreams[service], request, gateway.settings.pass_through_timeout_s)
@@ -104,7 +106,7 @@ async def _source(gateway: Gateway, stack: AsyncExitStack, service: Service, cal
     return response
 
 
-async def _object(caller: Caller, sources: list[httpx.Response]) -> AsyncIterator[bytes]:
+async def _object(caller: Caller, sources: list[ServiceResponse]) -> AsyncIterator[bytes]:
     yield b'{"user_id":"%s","exported_at":"%s"' % (str(caller.user_id).encode(), rfc3339(now()).encode())
     for source in sources:
         yield b","
@@ -113,11 +115,11 @@ async def _object(caller: Caller, sources: list[httpx.Response]) -> AsyncIterato
     yield b',"complete":true}\n'
 
 
-async def _members(source: httpx.Response) -> AsyncIterator[bytes]:
+async def _members(source: ServiceResponse) -> AsyncIterator[bytes]:
     """The members of the JSON object in a response, without its braces. Raises `ResponseCutOff` when it has no end."""
     held = b""
     first = True
-    async for chunk in source.aiter_raw():
+    async for chunk in source.chunks():
         if first and chunk:
             chunk, first = chunk.removeprefix(b"{"), False
         held += chunk

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from services.gateway.auth import require
 from services.gateway.forward import SAFE_METHODS, ClientBody, Effect, Outgoing, Patience, forward
 from services.gateway.gateway import Gateway, client_of, gateway_of
-from services.gateway.headers import has_body, request_headers
+from services.gateway.headers import has_body, has_small_body, request_headers
 from services.gateway.routes.table import OPERATIONS, Operation
 from services.gateway.trail import entry_of
 from shared.errors import InvalidInput
@@ -76,11 +76,13 @@ async def _write_down(gateway: Gateway, operation: Operation, scope: Scope, call
 def _outgoing(
     operation: Operation, scope: Scope, receive: Receive, caller: Caller | None, idle_s: float | None
 ) -> Outgoing:
+    headers = scope["headers"]
+    small = not operation.upload and has_small_body(headers)
     return Outgoing(
         operation.method,
         _target(operation, scope),
-        request_headers(scope["headers"], caller, client_of(scope)),
-        ClientBody(receive, expected=has_body(scope["headers"]), idle_s=idle_s),
+        request_headers(headers, caller, client_of(scope)),
+        ClientBody(receive, expected=has_body(headers), small=small, idle_s=idle_s),
     )
 
 

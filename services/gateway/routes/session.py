@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from services.gateway.errors import ForeignPage, OutcomeUnknown, ServiceUnavailable
 from services.gateway.gateway import Gateway
 from services.gateway.headers import request_headers, response_headers
-from services.gateway.reading import read_limited
+from services.gateway.reading import ServiceResponse, read_limited
 from services.gateway.upstream.errors import NotTrusted, Unreachable, UpstreamFailed
 from shared.accounts import SIGN_OUT
 from shared.errors import InvalidInput
@@ -101,7 +101,7 @@ async def sign_out(request: Request, gateway: GatewayDep) -> Response:
 async def _exchange(request: Request, gateway: Gateway, target: str, form: dict[str, str]) -> Response:
     answer, content = await _ask(request, gateway, target, FORM, str(httpx.QueryParams(form)).encode())
     if answer.status_code != httpx.codes.OK:
-        kept = dict(response_headers(answer.headers.raw))
+        kept = dict(response_headers(answer.headers))
         kept.pop(b"content-length", None)
         return Response(content, answer.status_code, {k.decode(): v.decode("latin-1") for k, v in kept.items()})
     return _signed_in(msgspec.json.decode(content, type=TokenPair), gateway)
@@ -109,7 +109,7 @@ async def _exchange(request: Request, gateway: Gateway, target: str, form: dict[
 
 async def _ask(
     request: Request, gateway: Gateway, target: str, media_type: str, body: bytes
-) -> tuple[httpx.Response, bytes]:
+) -> tuple[ServiceResponse, bytes]:
     """The answer of the users service, closed, and its body."""
     headers = request_headers([(b"content-type", media_type.encode())], None, gateway.addresses.client(request.scope))
     timeout_s = gateway.settings.pass_through_timeout_s

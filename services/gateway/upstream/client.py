@@ -1,20 +1,18 @@
 """Talks to the services: one client for all, a list of base URLs for each."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import copy
-from functools import lru_cache
 
-import httpx
 from pyqwest import HTTPTransport, Transport
-from pyqwest.httpx import AsyncPyqwestTransport
 
-from services.gateway import metrics
-from services.gateway.reading import fetch, translated
+from services.gateway import metrics, reading
+from services.gateway.reading import ServiceResponse, fetch
 from services.gateway.refusals import own_refusals
 from services.gateway.settings import Settings
-from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable
+from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
 from services.gateway.upstream.http1 import ConnectionPool, Receiver, Request
 from services.gateway.upstream.replicas import Replicas
 from shared import telemetry, tracing
@@ -37,7 +35,7 @@ ALIVE_WITHIN_S = 2.0
 
 @asynccontextmanager
 async def http_transport(settings: Settings, read_timeout_s: float) -> AsyncIterator[Transport]:
-    """Connections to the services. Used without `httpx.AsyncClient`, which would keep cookies between callers.
+    """Connections to the services.
 
     A cancelled request closes its connection at once; what is sent and received is streamed as it is. A service is
     silent, in the sense of the read timeout, also while a request is being sent to it.
@@ -57,13 +55,16 @@ async def http_transport(settings: Settings, read_timeout_s: float) -> AsyncIter
         yield transport
 
 
-class Body(httpx.AsyncByteStream):
+class Body(ABC):
     """A request's body on its way."""
 
     @property
+    @abstractmethod
     def ended(self) -> bool:
         """Whether all of it has been handed over."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
 
 
 class Upstream:
@@ -73,9 +74,9 @@ class Upstream:
         self, service: str, base_urls: str, transport: Transport, tokens: ServiceTokens, settings: Settings
     ) -> None:
         self._service = service
-        self._base_urls = [httpx.URL(url) for url in base_urls.split(",")]
+        self._base_urls = [url.rstrip("/") for url in base_urls.split(",")]
         self.replicas = Replicas(service, len(self._base_urls), self._is_alive)
-        self._transport = AsyncPyqwestTransport(transport)
+        self._transport = transport
         self._tokens = tokens
         self._pools = [
             ConnectionPool(url, settings.connect_timeout_s, settings.idle_connections) for url in base_urls.split(",")
@@ -84,7 +85,7 @@ class Upstream:
     def by(self, transport: Transport) -> "Upstream":
         """The same service by another transport: what one learns of its replicas, both know."""
         other = copy(self)
-        other._transport = AsyncPyqwestTransport(transport)
+        other._transport = transport
         return other
 
     def close(self) -> None:
@@ -103,7 +104,7 @@ class Upstream:
 
     async def send(
         self, method: str, target: str, headers: HeaderList, body: bytes | Body, remaining_s: float
-    ) -> httpx.Response:
+    ) -> ServiceResponse:
         """Send a request as the gateway; the caller closes the response. Raises `UpstreamFailed`: `TooLate` without the
         response's head in that time, `NotTrusted` for a refusal that is about the gateway and not about the client.
 
@@ -120,8 +121,7 @@ class Upstream:
 
     async def _send(
         self, method: str, target: str, headers: HeaderList, body: bytes | Body, remaining_s: float
-    ) -> httpx.Response:
-        content = {"content": body} if isinstance(body, bytes) else {"stream": body}
+    ) -> ServiceResponse:
         every = [*headers, *self._own_headers(remaining_s)]
         refused: Unreachable | None = None
         replica = 0
@@ -129,11 +129,10 @@ class Upstream:
             async with asyncio.timeout(remaining_s):
                 for replica in self.replicas.in_turn():
                     try:
-                        with translated(), self.replicas.watched(replica):
-                            request = httpx.Request(
-                                method, _url(self._base_urls[replica], target), headers=every, **content
-                            )
-                            response = await self._transport.handle_async_request(request)
+                        with self.replicas.watched(replica):
+                            content = body if isinstance(body, bytes) else aiter(body)
+                            url = self._base_urls[replica] + target
+                            response = await reading.request(self._transport, method, url, every, content)
                     except Unreachable as failure:
                         self.replicas.failed(replica)
                         refused = failure
@@ -167,16 +166,15 @@ class Upstream:
     async def openapi(self, max_bytes: int) -> bytes:
         """The service's own description. Raises `UpstreamFailed`."""
         replica = self.replicas.in_turn()[0]
-        return await fetch(self._transport, f"{self._base_urls[replica]}".rstrip("/") + "/openapi.json", max_bytes)
+        return await fetch(self._transport, f"{self._base_urls[replica]}/openapi.json", max_bytes)
 
     async def _is_alive(self, replica: int) -> bool:
         """Whether it answers anything at all."""
         try:
             async with asyncio.timeout(ALIVE_WITHIN_S):
-                request = httpx.Request("GET", _url(self._base_urls[replica], "/livez"))
-                response = await self._transport.handle_async_request(request)
+                response = await reading.request(self._transport, "GET", f"{self._base_urls[replica]}/livez")
                 await response.aclose()
-        except (httpx.TransportError, TimeoutError):
+        except (UpstreamFailed, TimeoutError):
             return False
         return True
 
@@ -200,9 +198,3 @@ class Upstream:
         if request_id := telemetry.current_request_id.get():
             headers.append((REQUEST_ID_HEADER, request_id))
         return headers
-
-
-@lru_cache(maxsize=256)
-def _url(base_url: httpx.URL, target: str) -> httpx.URL:
-    """httpx spends 100 µs on parsing a URL; most are asked for again and again."""
-    return base_url.copy_with(raw_path=base_url.raw_path.rstrip(b"/") + target.encode())

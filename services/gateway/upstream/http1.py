@@ -56,6 +56,7 @@ class Request:
             self.connection.abort()
         elif self.connecting is not None:
             self.connecting.cancel()
+            self.connecting = None  # its exception refers to this
 
     def succeed(self, body: bytes) -> None:
         receiver = self._end()
@@ -81,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._pool = pool
         self._transport: asyncio.Transport | None = None
         self._request: Request | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = None
         self._body: list[bytes] = []
         self._body_bytes = self._received_bytes = 0
         self._status = 0
@@ -111,10 +112,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        self._parser = httptools.HttpResponseParser(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        del self._parser  # it refers to this connection
+        self._transport = self._parser = None  # the parser refers to this connection
         request, self._request = self._request, None
         if request is None:
             return
@@ -125,13 +126,13 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._answering = True
-        request = self._request
-        if request is None:  # nobody asked
+        request, parser = self._request, self._parser
+        if request is None or parser is None:  # nobody asked
             self.abort()
             return
         self._received_bytes += len(data)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as broken:
             self._break_off(BadAnswer(str(broken)))
             return
@@ -156,7 +157,7 @@ class Connection(asyncio.Protocol):
             self._body_bytes += len(body)
 
     def on_message_complete(self) -> None:
-        if not self._surplus:
+        if self._parser is not None and not self._surplus:
             self._status = self._parser.get_status_code()
             self._complete = self._status >= OK  # a provisional answer precedes the real one
             self._is_kept = self._parser.should_keep_alive()

@@ -1,6 +1,5 @@
 """Many users' dashboards in one request."""
 
-import json
 from typing import Any
 from uuid import UUID
 
@@ -27,9 +26,8 @@ def without(missing: UUID, panel: str) -> Any:
     """Answers a panel query like a service that does not know this user."""
 
     async def answer(exchange: Exchange) -> None:
-        ids = json.loads(exchange.request.body)["ids"]
-        found = {user_id: PANEL_DATA[panel] for user_id in ids if user_id != str(missing)}
-        await exchange.reply(json.dumps({"items": found, "missing": [i for i in ids if i not in found]}).encode())
+        found = {user_id: PANEL_DATA[panel] for user_id in exchange.request.ids if user_id != str(missing)}
+        await exchange.reply_items({panel: found})
 
     return answer
 

@@ -60,8 +60,7 @@ def _asked(service: StubService, panel: str) -> int:
 
 def _shows(service: StubService, panel: str, data: object) -> None:
     async def answer(exchange: Exchange) -> None:
-        ids = json.loads(exchange.request.body)["ids"]
-        await exchange.reply(json.dumps({"items": dict.fromkeys(ids, data), "missing": []}).encode())
+        await exchange.reply_items({panel: dict.fromkeys(exchange.request.ids, data)})
 
     service.behaviours[panel] = answer
 
@@ -147,7 +146,7 @@ async def test_a_read_that_began_before_an_event_is_not_kept(
         async def slow(exchange: Exchange) -> None:
             asked.set()
             await go.wait()
-            await exchange.reply(json.dumps({"items": {str(user_id): ["before"]}, "missing": []}).encode())
+            await exchange.reply_items({"orders": {str(user_id): ["before"]}})
 
         world.orders.behaviours["orders"] = slow
         reading = asyncio.create_task(_read(world, user_id))

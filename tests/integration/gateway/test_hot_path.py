@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Sequence
 
 import httpx
@@ -127,9 +126,8 @@ async def test_a_bad_panel_in_a_batch_costs_its_user_only(world: World) -> None:
 
     async def one_bad(exchange: Exchange) -> None:
         await go.wait()
-        ids = json.loads(exchange.request.body)["ids"]
-        items = {user_id: {} if user_id == str(unlucky) else PANEL_DATA["orders"] for user_id in ids}
-        await exchange.reply(json.dumps({"items": items, "missing": []}).encode())
+        items = {user_id: {} if user_id == str(unlucky) else PANEL_DATA["orders"] for user_id in exchange.request.ids}
+        await exchange.reply_items({"orders": items})
 
     world.orders.behaviours["orders"] = one_bad
     asking = asyncio.create_task(dashboards(world, 20))

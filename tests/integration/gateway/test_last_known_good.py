@@ -38,7 +38,7 @@ async def test_an_older_read_that_lands_later_does_not_replace_a_newer_one(start
             if first:
                 await go.wait()
             data = ["old"] if first else ["new"]
-            await exchange.reply(json.dumps({"items": {str(user_id): data}, "missing": []}).encode())
+            await exchange.reply_items({"orders": {str(user_id): data}})
 
         world.orders.behaviours["orders"] = answer
         headers = world.bearer(user_id)

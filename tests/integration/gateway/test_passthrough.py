@@ -1,6 +1,7 @@
 """Requests that go through to a service, and what becomes of them on the way."""
 
 import asyncio
+import contextlib
 import resource
 from collections.abc import AsyncIterator
 
@@ -262,6 +263,79 @@ async def test_a_body_that_does_not_come(start: Start) -> None:
         answer = await exchange(port, head.encode())
         assert answer.startswith(b"HTTP/1.1 408")
         await eventually(lambda: world.orders.connections == 0)
+
+
+async def test_a_body_that_comes_in_parts_arrives_whole(world: World) -> None:
+    """Small or large, of known length or not."""
+    (token,) = world.bearer().values()
+    parts = (b"a" * 1000, b"b" * 1000, b"c" * 40_000)
+    async with listening(world.app) as port:
+        for sent in (parts[:2], parts):
+            body = b"".join(sent)
+            chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in sent)
+            ways = {b"Content-Length: %d" % len(body): body, b"Transfer-Encoding: chunked": chunks + b"0\r\n\r\n"}
+            for framing, content in ways.items():
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                head = b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n%s\r\n\r\n"
+                for part in (head % (token.encode(), framing), content[:500], content[500:]):
+                    writer.write(part)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+                writer.close()
+                assert world.orders.asked[-1].body == body
+
+
+async def test_a_request_without_a_body_says_so(world: World) -> None:
+    """As RFC 9110, section 8.6, has it for POST, whether the client does or not."""
+    (token,) = world.bearer().values()
+    target = f"/v1/orders/{new_id()}/pay"
+    async with listening(world.app) as port:
+        for length in ("", "Content-Length: 0\r\n"):
+            head = f"POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{length}Authorization: {token}\r\n\r\n"
+            assert (await exchange(port, head.encode())).startswith(b"HTTP/1.1 200")
+            assert world.orders.last(target).values("content-length") == ["0"]
+            assert not world.orders.last(target).values("transfer-encoding")
+
+
+async def test_a_response_without_its_body_breaks_off(world: World) -> None:
+    """A client gets the head that the service has sent, also when nothing of a small body follows it."""
+
+    async def only_a_head(exchange: Exchange) -> None:
+        await exchange.raw(b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\n")
+        exchange.writer.close()
+
+    world.orders.behaviours["/v1/orders"] = only_a_head
+    (token,) = world.bearer().values()
+    async with listening(world.app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            f"POST /v1/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAuthorization: {token}\r\n\r\n".encode()
+        )
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 201")
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.parametrize("status", [200, 204, 304, 404])
+async def test_a_response_without_a_body_ends(world: World, status: int) -> None:
+    """By its status or by its length, and the next one is answered, too."""
+    length = "" if status in (204, 304) else "Content-Length: 0\r\n"
+    head = f"HTTP/1.1 {status} X\r\n{length}\r\n".encode()
+    world.orders.behaviours["/v1/orders"] = lambda exchange: exchange.raw(head)
+    for _ in range(3):
+        response = await world.client.get("/v1/orders", headers=world.bearer())
+        assert (response.status_code, response.content) == (status, b"")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_without_a_body_goes_through(world: World, status: int) -> None:
+    """One that is about the client has no code that says otherwise."""
+    world.users.behaviours["/v1/tokens"] = replies(b"", status)
+    async with listening(world.app) as port, client() as http:
+        response = await http.post(f"http://127.0.0.1:{port}/v1/tokens", data={"username": "a", "password": "b"})
+    assert (response.status_code, response.content) == (status, b"")
 
 
 async def test_large_bodies_stream_in_bounded_memory(start: Start) -> None:

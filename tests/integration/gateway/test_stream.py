@@ -55,8 +55,7 @@ async def _event(channel: AbstractChannel, user_id: UUID, kind: str) -> None:
 
 def _shows(service: StubService, panel: str, data: object) -> None:
     async def answer(exchange: Exchange) -> None:
-        ids = json.loads(exchange.request.body)["ids"]
-        await exchange.reply(json.dumps({"items": dict.fromkeys(ids, data), "missing": []}).encode())
+        await exchange.reply_items({panel: dict.fromkeys(exchange.request.ids, data)})
 
     service.behaviours[panel] = answer
 
@@ -81,8 +80,7 @@ async def test_a_slow_panel_holds_no_other_back(world: World) -> None:
 
     async def late(exchange: Exchange) -> None:
         await released.wait()
-        ids = json.loads(exchange.request.body)["ids"]
-        await exchange.reply(json.dumps({"items": {key: [] for key in ids}, "missing": []}).encode())
+        await exchange.reply_items({"orders": {key: [] for key in exchange.request.ids}})
 
     world.orders.behaviours["orders"] = late
     async with listening(world.app) as port, _open(world, port, new_id()) as reader:

@@ -55,3 +55,19 @@ async def test_a_panel_that_is_late_does_not_cost_the_other(
     assert answer.status_code == 200
     assert answer.json()["panels"][late] == {"error": "timeout"}
     assert answer.json()["panels"][well]["items"].keys() == {str(somebody.user_id)}
+
+
+@each
+async def test_panel_statements_are_planned_once(service: Service, database_url: str) -> None:
+    """Calls for one user and for many share one plan, since Postgres expects no gain from planning each."""
+    plans = "SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE $1"
+    async with service.running(database_url, pool_size=1) as app:
+        somebody = Somebody(app)
+        for users in (1, 1, 100, 1, 1, 1, 1, 100):
+            query = {"panels": service.panels, "ids": [str(uuid4()) for _ in range(users)]}
+            assert (await somebody.post(PATH, json=query)).status_code == 200
+        async with app.state.db.connection() as connection:
+            kept = {
+                row["statement"]: row["generic_plans"] for row in await connection.fetch(plans, "%(SELECT $1::uuid[])%")
+            }
+    assert [number for number in kept.values() if number] == [3] * len(service.panels)

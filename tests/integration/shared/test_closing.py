@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from shared.connection import GuardedProtocol
 from shared.serve import Server
+from shared.server.fast_path import FastPathProtocol
 from tests.support.served import port_of, served
 from tests.support.waiting import eventually
 
@@ -16,7 +16,7 @@ LARGE = 5 * 1024 * 1024
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class Brief(GuardedProtocol):
+class Brief(FastPathProtocol):
     """Does not listen for long after the last answer."""
 
     linger_s = 0.2

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from shared.connection import ConnectionLimits, GuardedProtocol, sweep
+from shared.connection import ConnectionLimits, sweep
 from shared.serve import Server
+from shared.server.fast_path import FastPathProtocol
 from tests.support.served import port_of, served
 from tests.support.waiting import eventually
 
@@ -21,7 +22,7 @@ MANY = 100 * 1024 * 1024
 """More than a server that kept it all would get away with unnoticed."""
 
 
-class Quick(GuardedProtocol):
+class Quick(FastPathProtocol):
     """For clients that take too long."""
 
     limits = ConnectionLimits(head_bytes=2000, headers=10, head_s=0.3, body_s=0.3, body_rate=1000)
@@ -42,7 +43,7 @@ class Ahead:
         return getattr(self._loop, name)
 
 
-class Patient(GuardedProtocol):
+class Patient(FastPathProtocol):
     """By a clock that the test sets: a busy machine takes no time of a client."""
 
     limits = ConnectionLimits(head_bytes=2000, headers=10, head_s=1000, body_s=1000, body_rate=1)

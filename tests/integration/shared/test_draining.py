@@ -9,8 +9,8 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from shared.connection import GuardedProtocol
 from shared.serve import Server
+from shared.server.fast_path import FastPathProtocol
 from tests.support.waiting import eventually
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -36,7 +36,7 @@ class App:
 class Running:
     def __init__(self, app: App, drain_s: float) -> None:
         config = uvicorn.Config(
-            app, port=0, lifespan="off", http=GuardedProtocol, ws="none", log_config=None, timeout_keep_alive=600
+            app, port=0, lifespan="off", http=FastPathProtocol, ws="none", log_config=None, timeout_keep_alive=10**9
         )
         config.load()
         self.app = app

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.headers import has_body, request_headers, response_headers
+from services.gateway.headers import SMALL_BODY_BYTES, has_body, has_small_body, request_headers, response_headers
 from shared.errors import InvalidInput
 from shared.identity import Caller
 
@@ -88,3 +88,18 @@ def test_a_body_is_announced_by_length_or_by_encoding() -> None:
     assert not has_body([(b"content-length", b"0")])
     assert has_body([(b"content-length", b"1")])
     assert has_body([(b"transfer-encoding", b"chunked")])
+
+
+@pytest.mark.parametrize(
+    ("headers", "small"),
+    [
+        ({b"content-length": b"%d" % SMALL_BODY_BYTES}, True),
+        ({b"content-length": b"%d" % (SMALL_BODY_BYTES + 1)}, False),
+        ({b"content-length": b"1", b"expect": b"100-continue"}, False),
+        ({b"transfer-encoding": b"chunked"}, False),
+        ({}, False),
+    ],
+)
+def test_a_small_body_says_its_length(headers: dict[bytes, bytes], small: bool) -> None:
+    """One that the client sends only when it is asked to is not waited for."""
+    assert has_small_body(list(headers.items())) == small

@@ -241,16 +241,28 @@ def test_an_error_without_words_says_its_title() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/plain", 200), ("GET", "/plain/7", 200), ("POST", "/plain", 405)]
+    ("method", "path", "status"),
+    [
+        ("GET", "/plain", 200),
+        ("HEAD", "/plain", 200),
+        ("GET", "/plain/7", 200),
+        ("HEAD", "/plain/7", 200),
+        ("POST", "/plain", 405),
+        ("POST", "/plain/7", 405),
+        ("GET", "/plain/x", 404),
+        ("GET", "/plain/7/8", 404),
+    ],
 )
 async def test_plain_routes_meet_the_same_context(method: str, path: str, status: int) -> None:
     """Found by its path alone or by FastAPI's router: a request gets its id, a wrong method what is allowed."""
 
     class Endpoint:
-        async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
+        async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
+            parameters.append(scope["path_params"])
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b""})
 
+    parameters: list[dict[str, int]] = []
     routes = [AsgiRoute(template, Endpoint(), methods=["GET"]) for template in ("/plain", "/plain/{id:int}")]
     made = create_app("example", ServiceSettings(environment="development"), lifespan=_nothing, routes=routes)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://example") as client:
@@ -258,3 +270,4 @@ async def test_plain_routes_meet_the_same_context(method: str, path: str, status
     assert answer.status_code == status
     assert answer.headers.get_list("X-Request-Id")[1:] == []
     assert answer.headers.get("Allow", "GET, HEAD") in ("GET, HEAD", "HEAD, GET")
+    assert parameters == ([{"id": 7} if path == "/plain/7" else {}] if status == 200 else [])
