@@ -27,7 +27,7 @@ WORKER = "worker"
 MAX_ADDRESS = 100
 
 
-class Caller(msgspec.Struct, frozen=True):
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """The user on whose behalf the gateway calls."""
 
     user_id: UUID

@@ -4,7 +4,6 @@ import random
 import re
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import NamedTuple
 
 import msgspec
 from prometheus_client import Counter, disable_created_metrics
@@ -40,10 +39,10 @@ def requests_seconds(route: str, method: str, status: int) -> Series:
 
 def random_hex(digits: int) -> str:
     """An id that tells one thing from another. It keeps no secret: who knows some may guess the next."""
-    return f"{random.getrandbits(4 * digits):0{digits}x}"
+    return random.getrandbits(4 * digits).to_bytes(digits // 2, "big").hex()
 
 
-class Trace(msgspec.Struct, frozen=True):
+class Trace(msgspec.Struct, frozen=True, gc=False):
     """One position in a trace: `trace_id` 32 and `span_id` 16 hex digits; `flags` say whether it is recorded."""
 
     trace_id: str
@@ -53,7 +52,7 @@ class Trace(msgspec.Struct, frozen=True):
     @classmethod
     def start(cls) -> "Trace":
         """The beginning of a new trace."""
-        return begin()[1]
+        return begin().trace
 
     @classmethod
     def parse(cls, traceparent: str | None) -> "Trace | None":
@@ -73,7 +72,7 @@ class Trace(msgspec.Struct, frozen=True):
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
 
 
-class Origin(NamedTuple):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """What a call is made for: the request, and where its trace has come to."""
 
     request_id: str
@@ -92,11 +91,11 @@ def new_ids() -> tuple[str, str, bool]:
     return digits[:32], digits[32:], Sampling.share > 0 and random.random() < Sampling.share
 
 
-def begin() -> tuple[str, Trace]:
+def begin() -> Origin:
     """A request id of 32 hex digits and the beginning of a trace, which is sampled or not from here on."""
     digits = random_hex(80)
     sampled = Sampling.share and random.random() < Sampling.share
-    return digits[:32], Trace(digits[32:64], digits[64:], SAMPLED if sampled else NOT_SAMPLED)
+    return Origin(digits[:32], Trace(digits[32:64], digits[64:], SAMPLED if sampled else NOT_SAMPLED))
 
 
 current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
@@ -114,8 +113,8 @@ def origin() -> Origin:
     """Of what is being done now."""
     request_id, trace = current_request_id.get(), current_trace.get()
     if request_id is None or trace is None:
-        fresh_id, fresh_trace = begin()
-        return Origin(request_id or fresh_id, trace or fresh_trace)
+        fresh = begin()
+        return Origin(request_id or fresh.request_id, trace or fresh.trace)
     return Origin(request_id, trace)
 
 

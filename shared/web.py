@@ -268,14 +268,15 @@ class RequestContext:
         """Takes over the caller's request id and trace, or begins new ones: both go into logs, problems and calls."""
         given = headers.get(_RAW_REQUEST_ID_HEADER)
         told = headers.get(b"traceparent")
-        fresh_id, trace = scope.pop(BEGUN, None) or telemetry.begin()
+        begun = scope.pop(BEGUN, None) or telemetry.begin()
+        trace = begun.trace
         parent_id = ""
         if told and (caller := telemetry.Trace.parse(told.decode("latin-1"))):
             trace = caller.child(caller.flags if self._heeds(scope) else trace.flags)
             parent_id = caller.span_id
         request_id = given.decode("latin-1") if given else ""
         if not _REQUEST_ID.fullmatch(request_id):
-            request_id = fresh_id
+            request_id = begun.request_id
         if trace.sampled and scope["path"] in _PROBES:
             trace = trace.child(telemetry.NOT_SAMPLED)
         telemetry.current_trace.set(trace)

@@ -2,8 +2,9 @@
 
 import hashlib
 import time
-from typing import Literal, NamedTuple
+from typing import Literal
 
+import msgspec
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
@@ -37,7 +38,7 @@ def require(access: Access, caller: Caller) -> None:
         raise Forbidden
 
 
-class Verified(NamedTuple):
+class Verified(msgspec.Struct, frozen=True, gc=False):
     """A token's caller, and until when that holds (Unix time)."""
 
     caller: Caller

@@ -51,7 +51,7 @@ class PanelsExchange(Exchange):
             return
         default = b"".join([b"%s: %s\r\n" % header for header in self.protocol.server_state.default_headers])
         close = b"" if self.keep_alive else b"connection: close\r\n"
-        self.respond((_HEAD % (default, len(body), self._origin.request_id.encode(), close), body))
+        self.respond(_HEAD % (default, len(body), self._origin.request_id.encode(), close) + body)
 
 
 class PanelsFastPath:
@@ -93,11 +93,12 @@ class PanelsFastPath:
 
 def _origin(protocol: FastPathProtocol, headers: dict[bytes, bytes]) -> Origin | None:
     """Request id and trace, the caller's or new ones; None when the trace is recorded."""
-    request_id, trace = begun = Origin(*telemetry.begin())
+    begun = telemetry.begin()
+    trace = begun.trace
     if (told := headers.get(b"traceparent")) and (caller := Trace.parse(told.decode("latin-1"))):
         trace = caller.child()
     if trace.sampled and tracing.is_on():
         protocol.additions = {BEGUN: begun}
         return None
     given = headers.get(b"x-request-id", b"")
-    return Origin(given.decode("ascii") if is_request_id(given) else request_id, trace)
+    return Origin(given.decode("ascii") if is_request_id(given) else begun.request_id, trace)

@@ -7,7 +7,6 @@ It may also hand over a request that it has taken, as long as it has not begun t
 """
 
 import asyncio
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -52,10 +51,10 @@ class Exchange:
     def client_left(self) -> None:
         """Nobody waits for the answer any more."""
 
-    def respond(self, parts: Sequence[bytes]) -> None:
+    def respond(self, answer: bytes) -> None:
         """Write the whole answer. Its head must say `connection: close` unless `keep_alive`."""
         self.response_started = self.response_complete = True
-        self.protocol.write_answer(parts, keep_alive=self.keep_alive)
+        self.protocol.write_answer(answer, keep_alive=self.keep_alive)
 
 
 class Answered(Exchange):
@@ -135,9 +134,9 @@ class FastPathProtocol(GuardedProtocol):
             self._release()
         super().on_message_complete()
 
-    def write_answer(self, parts: Sequence[bytes], *, keep_alive: bool = True) -> None:
+    def write_answer(self, answer: bytes, *, keep_alive: bool = True) -> None:
         """Write the whole answer to the request whose turn it is."""
-        self.transport.writelines(parts)
+        self.transport.write(answer)
         if not keep_alive:
             self._close_after_answer()
         self.on_response_complete()

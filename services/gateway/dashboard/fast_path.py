@@ -202,12 +202,12 @@ class DashboardFastPath:
 
     def finish(self, pending: Pending) -> None:
         """All answers are there, or the client has left."""
-        request_id, trace = pending.origin
+        request_id, trace_id = pending.origin.request_id, pending.origin.trace.trace_id
         if pending.is_given_up:
             self._overload.leave()
             pending.response_complete = True
             log.info("the client went away", **_named(pending.origin))
-            self._record(0, pending.started, request_id, trace.trace_id)
+            self._record(0, pending.started, request_id, trace_id)
             return
         form = pending.form
         found: list[Cached] = []
@@ -224,7 +224,7 @@ class DashboardFastPath:
         limits = pending.limits if pending.keep_alive else pending.limits + b"connection: close\r\n"
         timings = form.timing % tuple(timing)
         whole = self._answer(pending.protocol, form, pending.known, request_id, limits, found, timings)
-        self._record(200, pending.started, request_id, trace.trace_id)
+        self._record(200, pending.started, request_id, trace_id)
         pending.respond(whole)
 
     def _form(self, query: bytes, known: Verified) -> Form | None:
@@ -249,7 +249,7 @@ class DashboardFastPath:
         limits: bytes,
         found: Sequence[Cached],
         timing: bytes,
-    ) -> tuple[bytes, bytes]:
+    ) -> bytes:
         """Head and body."""
         parts = [b'{"user_id":"', known.user_id.encode(), b'","generated_at":"', self._stamps.of(time.time())]
         for opening, (data, age_ms) in zip(form.openings, found, strict=True):
@@ -259,7 +259,7 @@ class DashboardFastPath:
         form.fresh.times += 1
         default = protocol.server_state.default_headers
         date = b"date: %s\r\n" % default[0][1] if default else b""
-        return self._head % (date, timing, len(body), request_id.encode(), limits), body
+        return self._head % (date, timing, len(body), request_id.encode(), limits) + body
 
     def _record(self, status: int, started: float, request_id: str, trace_id: str) -> None:
         seconds = time.perf_counter() - started

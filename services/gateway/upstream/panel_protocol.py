@@ -9,7 +9,7 @@ from services.gateway.upstream.errors import ErrorCode
 from shared.contracts.panels import PanelAnswer, encode_query, read_answer
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What came of asking for one panel: `data`, its JSON, and its age, or no such user, or the `error` in its way."""
 
     data: bytes | None = None

@@ -130,7 +130,7 @@ class ServiceCalls:
 
     def _probe(self, panels: Panels, user_ids: Sequence[str], probed: Probed) -> None:
         told = self.clock() + timeout_s(panels)
-        Call(self, panels, user_ids, told, Origin(*telemetry.begin()), _Prober(probed), is_probe=True).start()
+        Call(self, panels, user_ids, told, telemetry.begin(), _Prober(probed), is_probe=True).start()
 
 
 class _Prober:

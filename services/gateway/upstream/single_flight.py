@@ -6,7 +6,9 @@ given for it.
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from services.gateway import metrics
 from services.gateway.panels import Panel, by_service
@@ -16,7 +18,7 @@ from services.gateway.upstream.timers import GRAIN_S
 from shared.telemetry import Origin, Trace
 
 
-class Fill(NamedTuple):
+class Fill(msgspec.Struct, frozen=True, gc=False):
     """A read of a user's panels under way; `at` is when its questions were asked (monotonic seconds), and `changes` how
     many changes of any panels the cache had heard of by then."""
 
@@ -109,7 +111,7 @@ class Read:
         self._left -= len(answers)
         if not self._left:
             self._flight.landed(self)
-        for waiter in list(self.waiters):
+        for waiter in self.waiters[:]:
             waiter.arrived(answers)
 
 

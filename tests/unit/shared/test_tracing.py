@@ -39,13 +39,13 @@ def test_what_is_no_traceparent_is_none(text: str | None) -> None:
 
 def test_the_share_decides_where_a_trace_begins() -> None:
     """None, all, or about so many; and none as long as nothing is recorded."""
-    assert begin()[1].flags == NOT_SAMPLED
+    assert begin().trace.flags == NOT_SAMPLED
     with recorded(share=1):
-        assert begin()[1].flags == SAMPLED
+        assert begin().trace.flags == SAMPLED
     with recorded(share=0):
-        assert begin()[1].flags == NOT_SAMPLED
+        assert begin().trace.flags == NOT_SAMPLED
     with recorded(share=0.1):
-        assert 300 < sum(begin()[1].sampled for _ in range(10_000)) < 2000
+        assert 300 < sum(begin().trace.sampled for _ in range(10_000)) < 2000
 
 
 def test_of_a_trace_that_is_not_sampled_nothing_is_made() -> None:
