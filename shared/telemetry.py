@@ -4,6 +4,7 @@ import random
 import re
 from contextvars import ContextVar
 from functools import lru_cache
+from typing import ClassVar
 
 import msgspec
 from prometheus_client import Counter, disable_created_metrics
@@ -82,7 +83,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
 class Sampling:
     """Which part of the traces that begin in this process is recorded; none until somebody says so."""
 
-    share = 0.0
+    share: ClassVar[float] = 0.0
 
 
 def new_ids() -> tuple[str, str, bool]:

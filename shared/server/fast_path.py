@@ -28,7 +28,8 @@ class Exchange:
     `url` is the request's target, and `headers` and `body` are as they came.
     """
 
-    more_body = waiting_for_100_continue = False
+    more_body = False
+    waiting_for_100_continue = False
 
     def __init__(self, protocol: "FastPathProtocol") -> None:
         self.protocol = protocol

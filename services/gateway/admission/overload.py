@@ -70,7 +70,7 @@ class Overload:
             self._elsewhere *= STILL_ELSEWHERE
             self._allow(min(self._most, self._elsewhere + max(self._least, self._delay_s / self._cost_s)))
         else:
-            self._elsewhere = self.in_hand
+            self._elsewhere = float(self.in_hand)
             self._allow(self._most)
         metrics.LOOP_LAG.set(lag_s)
 
