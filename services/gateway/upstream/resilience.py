@@ -34,6 +34,7 @@ from services.gateway.upstream.probing import Probed, Probing
 from services.gateway.upstream.timers import Timers
 from shared import telemetry, tracing
 from shared.contracts.panels import PATH
+from shared.observability.histogram import Series
 from shared.telemetry import Origin
 from shared.tracing import Kind
 
@@ -203,7 +204,7 @@ class Call:
         self._deadline = told
         self._hedge_at = inf if is_probe else self.began + service.policies.hedge(panels).after_s
         self._pass_at = self.began + service.patience_s
-        self.due = min(self._deadline, self._hedge_at, self._pass_at)
+        self.due = inf
 
     def start(self) -> None:
         service = self.service
@@ -264,9 +265,8 @@ class Call:
         attempt.start()
 
     def _set_due(self) -> None:
-        self.due = min(self._deadline, self._hedge_at, self._pass_at)
-        for attempt in self._running:
-            self.due = min(self.due, attempt.slow_at)
+        slow_at = min([attempt.slow_at for attempt in self._running], default=inf)
+        self.due = min(self._deadline, self._hedge_at, self._pass_at, slow_at)
 
     def _end(self, answers: Answers | None, failure: UpstreamFailed | None) -> None:
         self.service.timers.remove(self)
@@ -400,10 +400,10 @@ class Attempt:
         self._call.failed(self, failure)
 
     def _measure(self, seconds: float) -> None:
-        exemplar = tracing.exemplar_of(self._span)
-        for panel in self._call.panels:
-            metrics.PANEL_SECONDS.labels(panel.name).observe(seconds, exemplar)
-            metrics.BATCH_SIZE.labels(panel.name).observe(len(self._call.user_ids))
+        exemplar, users = tracing.exemplar_of(self._span), len(self._call.user_ids)
+        for seconds_of, users_of in _series(self._call.panels):
+            seconds_of.observe(seconds, exemplar)
+            users_of.observe(users)
 
     def _tell_breaker(self, failed: bool | None) -> None:
         """Once, and as soon as it is known; None when the attempt has told nothing of the service."""
@@ -416,6 +416,13 @@ class Attempt:
         else:
             service.policies.breaker.record(permit, failed=failed)
         service.probing.wake()
+
+
+@cache
+def _series(panels: Panels) -> list[tuple[Series, Series]]:
+    """Of each panel, how long its calls take and for how many users they are."""
+    names = [panel.name for panel in panels]
+    return [(metrics.PANEL_SECONDS.labels(name), metrics.BATCH_SIZE.labels(name)) for name in names]
 
 
 def timeout_s(panels: Panels) -> float:
