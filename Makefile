@@ -106,6 +106,6 @@ scaling: ## Compute and simulate how far it grows, and write docs/scaling.md (AR
 	$(INSTALL) python servers
 	.venv/bin/python -m tests.scaling $(ARGS)
 
-bench: ## Measure, and write docs/performance.md (BENCH=gateway,scenarios,pauses,panels,passthrough,faults,orders,worker,relay,pictures,reports,streams,overload,traces,system)
+bench: ## Measure, and write docs/performance.md (BENCH=gateway,scenarios,pauses,bookkeeping,panels,passthrough,faults,orders,worker,relay,pictures,reports,streams,overload,traces,system)
 	$(INSTALL) python rabbitmq bench
 	.venv/bin/python -m tests.bench $(ARGS)

@@ -24,6 +24,7 @@ CONNECT_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 3.0
+RELEASE_TIMEOUT_S = 5.0
 LISTENER_CLOSE_TIMEOUT_S = 1.0
 
 IN_INDEX_ORDER = {"enable_bitmapscan": "off", "random_page_cost": "1.1"}
@@ -102,6 +103,7 @@ class Database:
         self._listen_url = listen_url
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._line = Line()
+        self._releases: set[asyncio.Task[None]] = set()
 
     @classmethod
     @asynccontextmanager
@@ -161,6 +163,30 @@ class Database:
                 yield connection
             finally:
                 await self.pool.release(connection)
+
+    async def fetch(self, statement: str, *arguments: object, timeout_s: float) -> list[asyncpg.Record]:
+        """The rows of one statement, for hot reads: `connection` costs more.
+
+        Raises `TimeoutError` when they are not there in time. The statement is then cancelled in the server as well,
+        which is not waited for.
+        """
+        with tracing.span(_SPAN, Kind.CLIENT, _SAYS):
+            async with asyncio.timeout(timeout_s):
+                with self._line:
+                    connection = await self.pool.acquire()
+                try:
+                    rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+                except BaseException:
+                    self._releases.add(release := asyncio.create_task(self._release(connection)))
+                    release.add_done_callback(self._releases.discard)
+                    raise
+                await self.pool.release(connection)
+            return rows
+
+    async def _release(self, connection: Connection) -> None:
+        """After a failure: the server may have to be told, and may not answer."""
+        with suppress(*UNAVAILABLE):  # it has then been closed
+            await self.pool.release(connection, timeout=RELEASE_TIMEOUT_S)
 
     def watch(self) -> None:
         """Have metrics tell how much of both pools is in use."""

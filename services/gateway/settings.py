@@ -96,7 +96,7 @@ class Settings(ServiceSettings):
     """A larger panel of one user counts as a bad answer."""
 
     batch_calls: int = Field(2, ge=1)
-    """Calls for one panel that are under way before others wait to leave together."""
+    """Calls to one service that are under way before others wait to leave together."""
     batch_patience_s: float = Field(0.05, gt=0)
     """A call that takes longer holds the next back no more."""
     bulkhead_calls: int = Field(32, ge=1)

@@ -1,6 +1,5 @@
 """The panel `orders`: the most recent orders of each of several users."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -32,5 +31,4 @@ LOAD = f"""
 
 async def load_recent(db: Database, user_ids: Sequence[UUID], timeout_s: float) -> Mapping[UUID, str]:
     """Each user's panel as JSON, `[]` for one without orders. Raises `TimeoutError` when the time is over."""
-    async with asyncio.timeout(timeout_s), db.connection(timeout_s) as connection:
-        return {row["user_id"]: row["panel"] for row in await connection.fetch(LOAD, user_ids)}
+    return {row["user_id"]: row["panel"] for row in await db.fetch(LOAD, user_ids, timeout_s=timeout_s)}

@@ -1,6 +1,5 @@
 """The panel `user`: the hot read, so asyncpg directly, and the JSON made by Postgres."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -21,5 +20,4 @@ QUERY = """
 
 async def load(db: Database, ids: Sequence[UUID], seconds: float) -> Mapping[UUID, str]:
     """The panels of those users that exist. When the time is up, the statement is cancelled in the server as well."""
-    async with asyncio.timeout(seconds), db.connection(seconds) as connection:
-        return {row[0]: row[1] for row in await connection.fetch(QUERY, ids)}
+    return {row[0]: row[1] for row in await db.fetch(QUERY, ids, timeout_s=seconds)}

@@ -1,6 +1,5 @@
 """The panels that the worker answers: one statement for many users, whose JSON goes out as Postgres writes it."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date
 from uuid import UUID
@@ -87,5 +86,5 @@ async def notifications(db: Database, user_ids: Sequence[UUID], deadline_s: floa
 
 
 async def _read(db: Database, deadline_s: float, statement: str, *arguments: object) -> Mapping[UUID, str]:
-    async with asyncio.timeout(deadline_s), db.connection(deadline_s) as connection:
-        return {row["user_id"]: row["panel"] for row in await connection.fetch(statement, *arguments)}
+    rows = await db.fetch(statement, *arguments, timeout_s=deadline_s)
+    return {row["user_id"]: row["panel"] for row in rows}

@@ -49,7 +49,8 @@ class PanelAnswer(msgspec.Struct, frozen=True):
 
     items: dict[str, msgspec.Raw] = {}
     missing: list[str] = []
-    error: PanelError | None = None
+    error: str | None = None
+    """A `PanelError`, or one that a newer service knows."""
 
 
 class PanelsAnswer(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ NAMES = (
     "gateway",
     "scenarios",
     "pauses",
+    "bookkeeping",
     "passthrough",
     "faults",
     "orders",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import (
+    bookkeeping,
     faults,
     gateway,
     orders,
@@ -88,6 +89,15 @@ def test_pauses_are_recorded(ground: Bed) -> None:
     report = pauses.run(ground, SMALL).text
     assert all(cells(report, cause) for cause in pauses.ALWAYS)
     assert int(cells(report, pauses.OFF_CPU)[1].replace(",", "")) > 0
+
+
+@pytest.mark.full
+def test_each_piece_of_bookkeeping_is_measured_in_both_ways(ground: Bed) -> None:
+    """Its parts and a whole dashboard, which the application and the fast path answer in turns."""
+    report = bookkeeping.run(ground, SMALL).text
+    assert cells(report, "timer of a wait")[6] == "4 / 0"
+    for name in ("uncached, 1 caller", "uncached, 64 callers", "cached, 1 caller", "cached, 64 callers"):
+        assert all(cells(report, name))
 
 
 @needs_wrk

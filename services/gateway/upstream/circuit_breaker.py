@@ -10,7 +10,6 @@ Callers are let through only while it is closed; probes are made beside them (`p
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 
 from services.gateway import metrics
@@ -21,18 +20,6 @@ class State(IntEnum):
     CLOSED = 0
     HALF_OPEN = 1
     OPEN = 2
-
-
-@dataclass(frozen=True)
-class BreakerPolicy:
-    """Opens when `error_rate` of at least `min_calls` calls within `window_s` have failed, or `min_calls` in a row;
-    after `open_s` lets `probes` calls through, which must all succeed."""
-
-    window_s: float
-    min_calls: int
-    error_rate: float
-    open_s: float
-    probes: int
 
 
 class Window:
@@ -67,23 +54,38 @@ class Window:
 
 
 class CircuitBreaker:
-    """Decides whether a service may be asked. `admit` before each call, then `record` or `forget` its permit."""
+    """Decides whether a service may be asked. `admit` before each call, then `record` or `forget` its permit.
 
-    def __init__(self, service: str, policy: BreakerPolicy, clock: Callable[[], float] = time.monotonic) -> None:
+    It opens when `error_rate` of at least `min_calls` calls within `window_s` have failed, or `min_calls` in a row;
+    after `open_s` it lets `probes` calls through, which must all succeed.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        window_s: float,
+        min_calls: int,
+        error_rate: float,
+        open_s: float,
+        probes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._service = service
-        self._policy = policy
+        self._window_s = window_s
+        self._min_calls = min_calls
+        self._error_rate = error_rate
+        self._probes = probes
         self._clock = clock
+        self.pause_s = open_s
+        """How long it stays open before it is probed."""
         self._period = 0
         self._enter(State.CLOSED)
 
     @property
-    def pause_s(self) -> float:
-        return self._policy.open_s
-
-    @property
     def rest_s(self) -> float:
         """The seconds until it may be probed."""
-        return max(0.0, self._opened_at + self._policy.open_s - self._clock()) if self.state is State.OPEN else 0.0
+        return max(0.0, self._opened_at + self.pause_s - self._clock()) if self.state is State.OPEN else 0.0
 
     def admit(self, *, probe: bool = True) -> int:
         """A permit for a probe, or for a caller's call: it counts only in the state that it was given in. Raises
@@ -115,24 +117,24 @@ class CircuitBreaker:
 
     def _lets_through(self, probe: bool) -> bool:
         half_open = self.state is State.HALF_OPEN
-        return self.state is State.CLOSED or (probe and half_open and self._probing < self._policy.probes)
+        return self.state is State.CLOSED or (probe and half_open and self._probing < self._probes)
 
     def _is_too_much(self, calls: int, failures: int) -> bool:
-        least = self._policy.min_calls
-        return self._window.failed_in_a_row >= least or (calls >= least and failures >= calls * self._policy.error_rate)
+        least = self._min_calls
+        return self._window.failed_in_a_row >= least or (calls >= least and failures >= calls * self._error_rate)
 
     def _record_probe(self, failed: bool) -> None:
         self._passed += not failed
         if failed:
             self._enter(State.OPEN)
-        elif self._passed >= self._policy.probes:
+        elif self._passed >= self._probes:
             self._enter(State.CLOSED)
 
     def _enter(self, state: State) -> None:
         self.state = state
         self._period += 1
         self._opened_at = self._clock()
-        self._window = Window(self._policy.window_s)
+        self._window = Window(self._window_s)
         self._probing = self._passed = 0
         metrics.BREAKER_STATE.labels(self._service).set(state)
         metrics.BREAKER_CHANGES.labels(self._service, state.name.lower()).inc()

@@ -4,7 +4,6 @@ Extra attempts come out of a budget, so that a service in trouble is not asked t
 """
 
 from collections import deque
-from collections.abc import Hashable
 from math import inf
 
 
@@ -29,18 +28,25 @@ class RetryBudget:
         return True
 
 
-class Latencies:
-    """How long the latest calls took, and what 95 % of them did not exceed."""
+class Hedge:
+    """When a second attempt is due for one kind of call: after what 95 % of the latest took at most, but not before
+    `least_s`."""
 
     REMEMBERED = 200
     ENOUGH = 20
     RENEWED_EVERY = 50
 
-    def __init__(self) -> None:
+    def __init__(self, least_s: float) -> None:
+        self._least_s = least_s
         self._latest: deque[float] = deque(maxlen=self.REMEMBERED)
         self._seen = 0
         self.p95 = inf
         """Seconds; endless before enough has been seen."""
+
+    @property
+    def after_s(self) -> float:
+        """Seconds from the beginning of a call."""
+        return max(self._least_s, self.p95)
 
     def observe(self, seconds: float) -> None:
         self._latest.append(seconds)
@@ -48,22 +54,3 @@ class Latencies:
         if self._seen == self.ENOUGH or self._seen % self.RENEWED_EVERY == 0:
             in_order = sorted(self._latest)
             self.p95 = in_order[int(len(in_order) * 0.95)]
-
-
-class Hedge:
-    """When a second attempt is due: after 95 % of the latest calls of the same kind were answered, or `least_s`."""
-
-    def __init__(self, least_s: float) -> None:
-        self._least_s = least_s
-        self._latencies: dict[Hashable, Latencies] = {}
-
-    def after_s(self, kind: Hashable) -> float:
-        """Seconds from the beginning of a call; endless before enough is known."""
-        return max(self._least_s, self.latencies(kind).p95)
-
-    def latencies(self, kind: Hashable) -> Latencies:
-        """Of calls of this kind."""
-        known = self._latencies.get(kind)
-        if known is None:
-            known = self._latencies[kind] = Latencies()
-        return known

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from services.gateway.panels import Panel
 from services.gateway.settings import Settings
 from services.gateway.upstream import http1, panel_protocol
 from services.gateway.upstream.bulkhead import Bulkhead
-from services.gateway.upstream.circuit_breaker import BreakerPolicy, CircuitBreaker
+from services.gateway.upstream.circuit_breaker import CircuitBreaker
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import (
     BadAnswer,
@@ -33,6 +34,7 @@ from services.gateway.upstream.probing import Probed, Probing
 from services.gateway.upstream.timers import Timers
 from shared import telemetry, tracing
 from shared.contracts.panels import PATH
+from shared.observability.histogram import Series
 from shared.telemetry import Origin
 from shared.tracing import Kind
 
@@ -62,25 +64,27 @@ class Policies:
     """Is the service well enough to be asked?"""
     bulkhead: Bulkhead
     """Is there room for one more call?"""
-    hedge: Hedge
-    """Does it take so long that a second attempt is due?"""
+    hedge: Callable[[Panels], Hedge]
+    """Does it take so long, for a call for these panels, that a second attempt is due?"""
     retries: RetryBudget
     """May there be a second attempt?"""
 
     @classmethod
     def of(cls, service: str, settings: Settings, clock: Callable[[], float] = time.monotonic) -> "Policies":
-        breaker = BreakerPolicy(
+        breaker = CircuitBreaker(
+            service,
             window_s=settings.breaker_window_s,
             min_calls=settings.breaker_min_calls,
             error_rate=settings.breaker_error_rate,
             open_s=settings.breaker_open_s,
             probes=settings.breaker_probes,
+            clock=clock,
         )
         return cls(
             deadline=Deadline(settings.breaker_slow_share),
-            breaker=CircuitBreaker(service, breaker, clock),
+            breaker=breaker,
             bulkhead=Bulkhead(service, settings.bulkhead_calls),
-            hedge=Hedge(settings.hedge_min_s),
+            hedge=cache(lambda _panels: Hedge(settings.hedge_min_s)),
             retries=RetryBudget(settings.retry_share),
         )
 
@@ -123,30 +127,27 @@ class ServiceCalls:
         self.patience_s = settings.batch_patience_s
         self.max_panel_bytes = settings.max_panel_bytes
         self.probing = Probing(service, self.policies.breaker, self._probe)
+        self._probed: Probed | None = None
 
     def close(self) -> None:
         """End what goes on beside the callers."""
         self.probing.close()
 
     def _probe(self, panels: Panels, user_ids: Sequence[str], probed: Probed) -> None:
-        told = self.clock() + timeout_s(panels)
-        Call(self, panels, user_ids, told, telemetry.begin(), _Prober(probed), is_probe=True).start()
+        self._probed, told = probed, self.clock() + timeout_s(panels)
+        Call(self, panels, user_ids, told, telemetry.begin(), self, is_probe=True).start()
 
-
-class _Prober:
-    """Owns the call that is a probe."""
-
-    def __init__(self, probed: Probed) -> None:
-        self._probed = probed
+    # -- as the owner of probes, of which there is one at a time
 
     def deadline(self, call: "Call") -> float:
         return call.told
 
     def let_pass(self, _call: "Call") -> None:
-        """Nothing waits for it."""
+        """Nothing waits for a probe."""
 
     def ended(self, _call: "Call", _answers: Answers | None, failure: UpstreamFailed | None) -> None:
-        self._probed(failure)
+        if self._probed is not None:
+            self._probed(failure)
 
 
 class Call:
@@ -201,9 +202,9 @@ class Call:
         self._attempts = 0
         self._running: list[Attempt] = []
         self._deadline = told
-        self._hedge_at = inf if is_probe else self.began + service.policies.hedge.after_s(panels)
+        self._hedge_at = inf if is_probe else self.began + service.policies.hedge(panels).after_s
         self._pass_at = self.began + service.patience_s
-        self.due = min(self._deadline, self._hedge_at, self._pass_at)
+        self.due = inf
 
     def start(self) -> None:
         service = self.service
@@ -264,9 +265,8 @@ class Call:
         attempt.start()
 
     def _set_due(self) -> None:
-        self.due = min(self._deadline, self._hedge_at, self._pass_at)
-        for attempt in self._running:
-            self.due = min(self.due, attempt.slow_at)
+        slow_at = min([attempt.slow_at for attempt in self._running], default=inf)
+        self.due = min(self._deadline, self._hedge_at, self._pass_at, slow_at)
 
     def _end(self, answers: Answers | None, failure: UpstreamFailed | None) -> None:
         self.service.timers.remove(self)
@@ -328,7 +328,7 @@ class Attempt:
             self.failed(BadAnswer(str(malformed)))
             return
         seconds = self._let_go()
-        service.policies.hedge.latencies(call.panels).observe(seconds)
+        service.policies.hedge(call.panels).observe(seconds)
         self._measure(seconds)
         self._tell_breaker(failed=False)
         self._span.end()
@@ -358,9 +358,9 @@ class Attempt:
         self._request.cancel()
         call, policies = self._call, self._call.service.policies
         seconds = self._let_go()
-        latencies = policies.hedge.latencies(call.panels)
-        if seconds > latencies.p95:  # the answer would have taken longer than this
-            latencies.observe(seconds)
+        hedge = policies.hedge(call.panels)
+        if seconds > hedge.p95:  # the answer would have taken longer than this
+            hedge.observe(seconds)
         if seconds >= policies.deadline.slow_s(call.panels):
             self._measure(seconds)
         self._tell_breaker(None)
@@ -400,10 +400,10 @@ class Attempt:
         self._call.failed(self, failure)
 
     def _measure(self, seconds: float) -> None:
-        exemplar = tracing.exemplar_of(self._span)
-        for panel in self._call.panels:
-            metrics.PANEL_SECONDS.labels(panel.name).observe(seconds, exemplar)
-            metrics.BATCH_SIZE.labels(panel.name).observe(len(self._call.user_ids))
+        exemplar, users = tracing.exemplar_of(self._span), len(self._call.user_ids)
+        for seconds_of, users_of in _series(self._call.panels):
+            seconds_of.observe(seconds, exemplar)
+            users_of.observe(users)
 
     def _tell_breaker(self, failed: bool | None) -> None:
         """Once, and as soon as it is known; None when the attempt has told nothing of the service."""
@@ -416,6 +416,13 @@ class Attempt:
         else:
             service.policies.breaker.record(permit, failed=failed)
         service.probing.wake()
+
+
+@cache
+def _series(panels: Panels) -> list[tuple[Series, Series]]:
+    """Of each panel, how long its calls take and for how many users they are."""
+    names = [panel.name for panel in panels]
+    return [(metrics.PANEL_SECONDS.labels(name), metrics.BATCH_SIZE.labels(name)) for name in names]
 
 
 def timeout_s(panels: Panels) -> float:

@@ -40,11 +40,6 @@ class Timers:
         """The timer stays: most are removed long before they are due, and others are due then."""
         self._waiting.pop(waiting, None)
 
-    def hurry(self, waiting: Waiting) -> None:
-        """It is due earlier than it was."""
-        if waiting.due < self._next:
-            self._set(waiting.due)
-
     def _set(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()

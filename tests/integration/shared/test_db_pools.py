@@ -10,6 +10,8 @@ from prometheus_client import REGISTRY
 from shared import db
 from shared.db import Database, DatabaseSettings, is_outage
 from tests.support.backends import PostgresBackend
+from tests.support.link import Link
+from tests.support.patience import PATIENCE_S
 from tests.support.waiting import eventually
 
 
@@ -49,6 +51,27 @@ async def test_sessions_in_use_and_who_waits_for_them(
             await _ask(database)
         assert is_outage(refused.value)
         assert told("postgres_sessions", "in_use", "waiting", "refused_total") == [1, 0, 1]
+
+
+async def test_a_read_that_is_late_does_not_wait_for_a_silent_server(postgres: PostgresBackend) -> None:
+    """It ends at its deadline; its connection is given back when the server has gone."""
+    async with Link.to(postgres.url) as link:
+        settings = DatabaseSettings(environment="development", database_url=link.url, pool_size=1)
+        async with Database.open(settings) as database:
+            assert [tuple(row) for row in await database.fetch("SELECT $1::int", 7, timeout_s=PATIENCE_S)] == [(7,)]
+            assert told("postgres", "in_use") == [0]
+            link.silence()
+            with pytest.raises(TimeoutError):
+                await database.fetch("SELECT 1", timeout_s=0.2)
+            assert told("postgres", "in_use") == [1]
+            await link.cut()
+
+            async def is_free() -> bool:
+                return told("postgres", "in_use") == [0]
+
+            await eventually(is_free)
+            await link.mend()
+            assert await database.fetch("SELECT 1", timeout_s=PATIENCE_S)
 
 
 async def _take(database: Database) -> None:

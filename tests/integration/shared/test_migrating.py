@@ -50,7 +50,7 @@ async def test_a_migration_that_gets_no_lock_gives_way(database: str, monkeypatc
     holder, other = await asyncpg.connect(database), await asyncpg.connect(database)
     async with holder.transaction():
         await holder.execute("SELECT FROM orders")
-        migrating = asyncio.create_task(asyncio.to_thread(migrations.migrate, "orders", database))
+        migrating = asyncio.create_task(asyncio.to_thread(migrations.migrate, "orders", database, "0002"))
         await eventually(lambda: other.fetchval(WAITING))
         await other.execute("SELECT FROM orders")
         assert not migrating.done()

@@ -155,3 +155,15 @@ async def test_notifications_are_read_from_the_index_alone(db: Database) -> None
     plan = "\n".join(line[0] for line in lines)
     assert "Index Only Scan Backward using notifications_panel on notifications (actual rows=20" in plan
     assert "Sort" not in plan
+
+
+async def test_sums_of_a_day_are_read_from_the_index_alone(db: Database) -> None:
+    add = """
+        INSERT INTO daily_rollups (user_id, day, currency, orders, revenue)
+        SELECT owner, $2::date - back, 'EUR', 1, 1 FROM unnest($1::uuid[]) AS owner, generate_series(0, 99) AS back
+    """
+    users = [uuid4() for _ in range(1000)]
+    await db.pool.execute(add, users, TODAY)
+    await db.pool.execute("VACUUM ANALYZE daily_rollups")
+    lines = await db.pool.fetch(f"EXPLAIN (COSTS OFF) {panels.ANALYTICS}", users[:1], TODAY)
+    assert "Index Only Scan using daily_rollups_panel on daily_rollups" in "\n".join(line[0] for line in lines)

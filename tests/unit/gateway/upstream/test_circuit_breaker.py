@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.upstream.circuit_breaker import BreakerPolicy, CircuitBreaker, State
+from services.gateway.upstream.circuit_breaker import CircuitBreaker, State
 from services.gateway.upstream.errors import CircuitOpen
 
-POLICY = BreakerPolicy(window_s=10, min_calls=4, error_rate=0.5, open_s=5, probes=2)
+WINDOW_S, OPEN_S, PROBES = 10, 5, 2
 
 
 class Clock:
@@ -17,6 +17,12 @@ class Clock:
         return self.now
 
 
+def new(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(
+        "example", window_s=WINDOW_S, min_calls=4, error_rate=0.5, open_s=OPEN_S, probes=PROBES, clock=clock
+    )
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -24,7 +30,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def breaker(clock: Clock) -> CircuitBreaker:
-    return CircuitBreaker("example", POLICY, clock)
+    return new(clock)
 
 
 def call(breaker: CircuitBreaker, *, failed: bool, times: int = 1) -> None:
@@ -70,7 +76,7 @@ def test_failures_in_a_row_open(breaker: CircuitBreaker) -> None:
 def test_old_failures_are_forgotten(breaker: CircuitBreaker, clock: Clock) -> None:
     """What happened before the window does not count."""
     call(breaker, failed=True, times=3)
-    clock.now += POLICY.window_s * 1.1
+    clock.now += WINDOW_S * 1.1
     call(breaker, failed=True, times=3)
     assert breaker.state is State.CLOSED
 
@@ -78,7 +84,7 @@ def test_old_failures_are_forgotten(breaker: CircuitBreaker, clock: Clock) -> No
 def test_probes_close_it_again(breaker: CircuitBreaker, clock: Clock) -> None:
     """After the pause as many calls as there are probes go through; when all succeed, every call does."""
     opened(breaker)
-    clock.now += POLICY.open_s
+    clock.now += OPEN_S
     probes = [breaker.admit(), breaker.admit()]
     with pytest.raises(CircuitOpen):
         breaker.admit()
@@ -92,10 +98,10 @@ def test_probes_close_it_again(breaker: CircuitBreaker, clock: Clock) -> None:
 def test_callers_wait_until_the_probes_have_succeeded(breaker: CircuitBreaker, clock: Clock) -> None:
     """Neither the pause nor a probe under way lets one through, and it takes the place of no probe."""
     opened(breaker)
-    assert breaker.rest_s == POLICY.open_s
-    clock.now += POLICY.open_s
+    assert breaker.rest_s == OPEN_S
+    clock.now += OPEN_S
     assert breaker.rest_s == 0
-    for _ in range(POLICY.probes):
+    for _ in range(PROBES):
         with pytest.raises(CircuitOpen):
             breaker.admit(probe=False)
         breaker.record(breaker.admit(probe=True), failed=False)
@@ -106,10 +112,10 @@ def test_callers_wait_until_the_probes_have_succeeded(breaker: CircuitBreaker, c
 def test_one_bad_probe_opens_it_again(breaker: CircuitBreaker, clock: Clock) -> None:
     """And the pause begins anew."""
     opened(breaker)
-    clock.now += POLICY.open_s
+    clock.now += OPEN_S
     call(breaker, failed=True)
     assert breaker.state is State.OPEN
-    clock.now += POLICY.open_s / 2
+    clock.now += OPEN_S / 2
     with pytest.raises(CircuitOpen):
         breaker.admit()
 
@@ -117,7 +123,7 @@ def test_one_bad_probe_opens_it_again(breaker: CircuitBreaker, clock: Clock) -> 
 def test_a_probe_that_told_nothing_makes_room_for_another(breaker: CircuitBreaker, clock: Clock) -> None:
     """A cancelled probe does not keep the breaker half open for ever."""
     opened(breaker)
-    clock.now += POLICY.open_s
+    clock.now += OPEN_S
     for _ in range(10):
         breaker.forget(breaker.admit())
     call(breaker, failed=False, times=2)
@@ -128,7 +134,7 @@ def test_calls_from_before_do_not_count_as_probes(breaker: CircuitBreaker, clock
     """A call that was let through while closed and ends while half open changes nothing."""
     late = breaker.admit()
     opened(breaker)
-    clock.now += POLICY.open_s
+    clock.now += OPEN_S
     probe = breaker.admit()
     breaker.record(late, failed=True)
     breaker.forget(late)
@@ -141,7 +147,7 @@ def test_calls_from_before_do_not_count_as_probes(breaker: CircuitBreaker, clock
 def test_it_never_locks_up(steps: list[tuple[str, float]]) -> None:
     """Whatever came before, a pause and good probes close it."""
     clock = Clock()
-    breaker = CircuitBreaker("example", POLICY, clock)
+    breaker = new(clock)
     for outcome, seconds in steps:
         clock.now += seconds
         try:
@@ -152,6 +158,6 @@ def test_it_never_locks_up(steps: list[tuple[str, float]]) -> None:
             breaker.forget(permit)
         else:
             breaker.record(permit, failed=outcome == "bad")
-    clock.now += POLICY.open_s + POLICY.window_s * 1.1
-    call(breaker, failed=False, times=POLICY.probes)
+    clock.now += OPEN_S + WINDOW_S * 1.1
+    call(breaker, failed=False, times=PROBES)
     assert breaker.state is State.CLOSED

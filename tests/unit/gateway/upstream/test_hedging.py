@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.upstream.hedging import Hedge, Latencies, RetryBudget
+from services.gateway.upstream.hedging import Hedge, RetryBudget
 
 
 @given(st.floats(0, 1), st.integers(0, 500))
@@ -30,24 +30,24 @@ def test_savings_are_limited() -> None:
 
 def test_the_95th_percentile() -> None:
     """Unknown at first, then of the latest calls."""
-    latencies = Latencies()
-    for milliseconds in range(1, Latencies.ENOUGH):
-        latencies.observe(milliseconds / 1000)
-        assert latencies.p95 == inf
-    for milliseconds in range(Latencies.ENOUGH, 101):
-        latencies.observe(milliseconds / 1000)
-    assert latencies.p95 == pytest.approx(0.096)
-    for _ in range(Latencies.REMEMBERED):
-        latencies.observe(1)
-    assert latencies.p95 == 1
+    hedge = Hedge(0.05)
+    for milliseconds in range(1, Hedge.ENOUGH):
+        hedge.observe(milliseconds / 1000)
+        assert hedge.p95 == inf
+    for milliseconds in range(Hedge.ENOUGH, 101):
+        hedge.observe(milliseconds / 1000)
+    assert hedge.p95 == pytest.approx(0.096)
+    for _ in range(Hedge.REMEMBERED):
+        hedge.observe(1)
+    assert hedge.p95 == 1
 
 
-def test_a_second_attempt_is_due_after_most_calls_of_the_same_kind() -> None:
-    """Of other kinds it knows nothing, and it never comes before the least time."""
-    hedge = Hedge(least_s=0.05)
-    for _ in range(Latencies.ENOUGH):
-        hedge.latencies("slow").observe(0.2)
-        hedge.latencies("fast").observe(0.001)
-    assert hedge.after_s("slow") == pytest.approx(0.2)
-    assert hedge.after_s("fast") == 0.05
-    assert hedge.after_s("unknown") == inf
+def test_a_second_attempt_is_due_after_most_calls() -> None:
+    """It never comes before the least time, nor before enough calls have told something."""
+    slow, fast, unknown = Hedge(0.05), Hedge(0.05), Hedge(0.05)
+    for _ in range(Hedge.ENOUGH):
+        slow.observe(0.2)
+        fast.observe(0.001)
+    assert slow.after_s == pytest.approx(0.2)
+    assert fast.after_s == 0.05
+    assert unknown.after_s == inf

@@ -351,10 +351,11 @@ async def test_who_gives_up_while_connecting_leaves_nothing_behind(start: Start,
     asked = Asked(pool)
     for _ in range(turns):
         await asyncio.sleep(0)
+    connecting = asked.request.connecting
+    assert connecting is not None
     asked.request.cancel()
     assert pool.busy == 0
-    assert asked.request.connecting is not None
-    await asyncio.wait([asked.request.connecting])
+    await asyncio.wait([connecting])
     await eventually(lambda: server.open == 0)
     assert asked.told == []
     assert pool.idle == 0

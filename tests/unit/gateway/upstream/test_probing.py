@@ -126,7 +126,7 @@ def test_a_probe_is_one_exchange() -> None:
         callers = Callers(clock)
         for _ in range(1000):
             callers.calls.policies.retries.pay_in()
-            callers.calls.policies.hedge.latencies((ORDERS,)).observe(WELL_S)
+            callers.calls.policies.hedge((ORDERS,)).observe(WELL_S)
         callers.ill = 0.5
         while callers.refused == 0:
             await callers.ask()

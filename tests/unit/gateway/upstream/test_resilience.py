@@ -22,7 +22,7 @@ from services.gateway.upstream.errors import (
     Unreachable,
     UpstreamFailed,
 )
-from services.gateway.upstream.hedging import Latencies
+from services.gateway.upstream.hedging import Hedge
 from services.gateway.upstream.resilience import Answers, Call
 from services.gateway.upstream.timers import GRAIN_S
 from shared.telemetry import SAMPLED, Origin, Trace
@@ -78,7 +78,7 @@ class World:
 
     @property
     def p95(self) -> float:
-        return self.policies.hedge.latencies((ORDERS,)).p95
+        return self.policies.hedge((ORDERS,)).p95
 
     def begin(
         self, wait_s: float = WAIT_S, panels: tuple[Panel, ...] = (ORDERS,), origin: Origin = ORIGIN
@@ -95,7 +95,7 @@ class World:
         assert len(owner.ended_at) == 1
         return owner
 
-    async def learn(self, seconds: float = USUAL_S, times: int = Latencies.REMEMBERED) -> None:
+    async def learn(self, seconds: float = USUAL_S, times: int = Hedge.REMEMBERED) -> None:
         """Let so many calls take that long."""
         before, self.upstream.behaviour = self.upstream.behaviour, partial(after, seconds)
         for _ in range(times):
