@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import uvicorn
@@ -55,9 +54,6 @@ class Transport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self._closing
-
-    def writelines(self, list_of_data: Iterable[Any]) -> None:
-        self.write(b"".join(list_of_data))
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -165,13 +161,11 @@ class Quick:
         return exchange
 
 
-def answer_to(method: bytes, target: bytes, *, keep_alive: bool = True) -> list[bytes]:
+def answer_to(method: bytes, target: bytes, *, keep_alive: bool = True) -> bytes:
     """As the application's own, by the other way."""
     close = b"" if keep_alive else b"connection: close\r\n"
-    return [
-        b"HTTP/1.1 %d X\r\ncontent-length: 0\r\nway: fast\r\n" % _status(method),
-        b"target: %s\r\n%s\r\n" % (target, close),
-    ]
+    status_line = b"HTTP/1.1 %d X\r\n" % _status(method)
+    return status_line + b"content-length: 0\r\nway: fast\r\ntarget: %s\r\n%s\r\n" % (target, close)
 
 
 def _status(method: bytes) -> int:
