@@ -98,8 +98,8 @@ class FastPathProtocol(GuardedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if isinstance(self.cycle, Exchange):  # it refers to this connection
-            self.cycle = self._running = ANSWERED
+        self.pipeline.clear()  # these refer to this connection, too
+        self.cycle = self._running = ANSWERED  # type: ignore[assignment]  # it looks like one
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -128,7 +128,8 @@ class FastPathProtocol(GuardedProtocol):
         if self._holds:
             exchange = self._take()
             if exchange is not None:
-                self.cycle = self._running = exchange  # type: ignore[assignment]  # it looks like one
+                if self._holds:  # else it has been handed over
+                    self.cycle = self._running = exchange  # type: ignore[assignment]  # it looks like one
                 self._holds, self._awaits_head = False, True
                 self._head_bytes, self._since = 0, None
                 return
@@ -150,8 +151,8 @@ class FastPathProtocol(GuardedProtocol):
         cycle = self.make_cycle(kind, scope, keep_alive=exchange.keep_alive)
         cycle.body, cycle.more_body, cycle.disconnected = bytearray(exchange.body), False, exchange.disconnected
         cycle.message_event.set()
-        if self.cycle is exchange:  # type: ignore[comparison-overlap]  # else another request has come meanwhile
-            self.cycle = cycle
+        if self._holds or self.cycle is exchange:  # type: ignore[comparison-overlap]  # else another has come meanwhile
+            self.cycle, self._holds = cycle, False
         self._start_asgi_task(cycle, self.app)
 
     def _take(self) -> Exchange | None:

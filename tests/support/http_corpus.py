@@ -3,8 +3,8 @@
 All go to `/livez`, which every service has: 200 for GET and HEAD, 405 for other methods.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 INNER = b"GET /livez?smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 """A body that would be a request, if it were read as one."""
@@ -27,6 +27,12 @@ class Case:
         if self.closes:
             return Case(name, raw, self.answers, closes=True)
         return Case(name, raw, self.answers + other.answers, other.closes)
+
+    def aimed(self, target: bytes, fields: bytes, statuses: Mapping[int, int]) -> "Case":
+        """The same for another target, with more fields, where these statuses stand for those of `/livez`."""
+        raw = self.raw.replace(b"/livez HTTP/1.1\r\n", b"%s HTTP/1.1\r\n%s" % (target, fields))
+        raw = raw.replace(b"/livez HTTP/1.0\r\n", b"%s HTTP/1.0\r\n%s" % (target, fields))
+        return replace(self, raw=raw, answers=tuple(statuses.get(status, status) for status in self.answers))
 
     @property
     def border(self) -> int:

@@ -29,6 +29,7 @@ async def served(app: ASGIApp, kind: type[S], protocol: type[FastPathProtocol] =
         ws="none",
         log_config=None,
         access_log=False,
+        server_header=False,
         proxy_headers=False,
         timeout_keep_alive=10**9,
     )
@@ -59,6 +60,7 @@ async def listening(app: ASGIApp) -> AsyncIterator[int]:
         ws="none",
         log_config=None,
         access_log=False,
+        server_header=False,
         proxy_headers=False,
     )
     config.load()

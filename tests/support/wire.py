@@ -8,7 +8,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from shared.server.fast_path import FastPathProtocol
+from shared.server.fast_path import ANSWERED, Exchange, FastPathProtocol
 
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
@@ -20,7 +20,7 @@ def statuses(written: bytes) -> tuple[int, ...]:
 
 async def livez(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001  as ASGI has it
     """Answers as the probes do, without a body."""
-    status = 200 if scope["method"] in ("GET", "HEAD") else 405
+    status = _status(scope["method"].encode())
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body"})
 
@@ -66,7 +66,7 @@ class Wire:
     """One client and the server's end of its connection."""
 
     def __init__(self, app: Any = livez, kind: type[FastPathProtocol] = FastPathProtocol) -> None:
-        config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False)
+        config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False, proxy_headers=False)
         self.state = ServerState()
         self.transport = Transport()
         self.protocol = kind(config, self.state, {})
@@ -91,5 +91,82 @@ class Wire:
         self.protocol.connection_lost(None)
 
     @property
+    def answered_by(self) -> list[tuple[str, str]]:
+        """Of each answer of `Quick`, by which way it came, and its target."""
+        written = self.transport.written.decode()
+        return re.findall(r"way: (.*)\r\ntarget: (.*)\r\n", written)
+
+    @property
     def answers(self) -> tuple[int, ...]:
         return statuses(bytes(self.transport.written))
+
+
+class TakenLater(Exchange):
+    """A request that was taken, and is answered when a test says so."""
+
+    def __init__(self, protocol: FastPathProtocol) -> None:
+        super().__init__(protocol)
+        self.times_left = 0
+
+    def client_left(self) -> None:
+        self.times_left += 1
+        self.response_complete = True
+
+    async def answer_soon(self) -> None:
+        await asyncio.sleep(0)
+        self.answer()
+
+    def answer(self) -> None:
+        if not self.disconnected:
+            self.respond(answer_to(self.method, self.url, keep_alive=self.keep_alive))
+
+
+class Quick:
+    """An application as `livez`, whose fast path takes all that is ordinary. It answers at once, or `later`: in a task,
+    or by a test when that is not `soon`. The application reads the first part of a body, unless it answers before.
+    Answers say by which way they came."""
+
+    def __init__(self, *, later: bool = False, soon: bool = True, reads: bool = True) -> None:
+        self.fast_path = self
+        self.later = later
+        self.soon = soon
+        self.reads = reads
+        self.bodies: list[bytes] = []
+        self.taken: list[TakenLater] = []
+        self.times_taken = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.reads:
+            self.bodies.append((await receive()).get("body", b""))
+        headers = [(b"content-length", b"0"), (b"way", b"application"), (b"target", scope["raw_path"])]
+        await send({"type": "http.response.start", "status": _status(scope["method"].encode()), "headers": headers})
+        await send({"type": "http.response.body"})
+
+    def wants(self, method: bytes, url: bytes) -> bool:  # noqa: ARG002  as a fast path has it
+        return True
+
+    def take(self, protocol: FastPathProtocol) -> Exchange | None:
+        self.times_taken += 1
+        self.bodies.append(protocol.held_body)
+        if not self.later:
+            protocol.write_answer(answer_to(protocol.parser.get_method(), protocol.url))
+            return ANSWERED
+        exchange = TakenLater(protocol)
+        if self.soon:
+            task = protocol.loop.create_task(exchange.answer_soon())
+            task.add_done_callback(protocol.tasks.discard)
+            protocol.tasks.add(task)
+        else:
+            self.taken.append(exchange)
+        return exchange
+
+
+def answer_to(method: bytes, target: bytes, *, keep_alive: bool = True) -> bytes:
+    """As the application's own, by the other way."""
+    close = b"" if keep_alive else b"connection: close\r\n"
+    status_line = b"HTTP/1.1 %d X\r\n" % _status(method)
+    return status_line + b"content-length: 0\r\nway: fast\r\ntarget: %s\r\n%s\r\n" % (target, close)
+
+
+def _status(method: bytes) -> int:
+    return 200 if method in (b"GET", b"HEAD") else 405

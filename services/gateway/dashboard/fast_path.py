@@ -27,7 +27,7 @@ from shared.errors import InvalidInput
 from shared.logs import get_logger
 from shared.server.fast_path import ANSWERED, Exchange, FastPathProtocol
 from shared.telemetry import SAMPLED, Origin, Trace
-from shared.web import BEGUN, STARTED, is_request_id
+from shared.web import BEGUN, MAX_QUERY_BYTES, STARTED, is_request_id
 
 log = get_logger(__name__)
 
@@ -142,7 +142,9 @@ class DashboardFastPath:
         self._budget_ms = settings.budget_ms
         self._recall_s = settings.redis_timeout_s
         self._trusts_traces = bool(settings.trace_trusted)
-        self._head = _HEAD + b"".join([b"%s: %s\r\n" % each for each in security_headers(settings)]) + b"%s\r\n"
+        always = b"".join([b"%s: %s\r\n" % each for each in security_headers(settings)])
+        vary = b"vary: Origin\r\n" if settings.cors_origins else b""
+        self._head = _HEAD + always + b"%s" + vary + b"%s\r\n"
         self._forms: dict[tuple[bytes, str], Form | None] = {}
         self._seconds = telemetry.requests_seconds(ROUTE, "GET", 200)
         self._stamps = Stamps()
@@ -220,10 +222,10 @@ class DashboardFastPath:
             seconds = pending.seconds[name]
             found.append((answer.data, answer.age_ms))
             timing += (seconds * 1000, b"fresh" if seconds else b"cache")
-        self._overload.leave()
-        limits = pending.limits if pending.keep_alive else pending.limits + b"connection: close\r\n"
         timings = form.timing % tuple(timing)
-        whole = self._answer(pending.protocol, form, pending.known, request_id, limits, found, timings)
+        close = b"" if pending.keep_alive else b"connection: close\r\n"
+        whole = self._answer(pending.protocol, form, pending.known, request_id, pending.limits, found, timings, close)
+        self._overload.leave()
         self._record(200, pending.started, request_id, trace_id)
         pending.respond(whole)
 
@@ -231,6 +233,8 @@ class DashboardFastPath:
         """None for a wish that cannot be granted."""
         key = query, known.caller.role
         if key not in self._forms:
+            if len(query) > MAX_QUERY_BYTES:
+                return None
             if len(self._forms) >= MOST_FORMS:
                 self._forms.clear()
             try:
@@ -249,6 +253,7 @@ class DashboardFastPath:
         limits: bytes,
         found: Sequence[Cached],
         timing: bytes,
+        close: bytes = b"",
     ) -> bytes:
         """Head and body."""
         parts = [b'{"user_id":"', known.user_id.encode(), b'","generated_at":"', self._stamps.of(time.time())]
@@ -256,10 +261,11 @@ class DashboardFastPath:
             parts += (opening % age_ms, data)
         parts.append(b"}}}")
         body = b"".join(parts)
-        form.fresh.times += 1
         default = protocol.server_state.default_headers
         date = b"date: %s\r\n" % default[0][1] if default else b""
-        return self._head % (date, timing, len(body), request_id.encode(), limits) + body
+        head = self._head % (date, timing, len(body), request_id.encode(), limits, close)
+        form.fresh.times += 1
+        return head + body
 
     def _record(self, status: int, started: float, request_id: str, trace_id: str) -> None:
         seconds = time.perf_counter() - started

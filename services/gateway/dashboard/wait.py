@@ -44,7 +44,7 @@ class Wait:
         self.seconds[panel] = 0.0
 
     def expect(self, panels: tuple[Panel, ...], reads: Mapping[str, Read]) -> None:
-        """Wait for these panels, each for its own timeout at most."""
+        """Wait for these panels, each for its own timeout at most. A part of a read may have arrived already."""
         self._panels = panels
         self._awaited.update(reads)
         joined: Read | None = None
@@ -54,6 +54,9 @@ class Wait:
                 joined = read
         self.due = min(self.due, self.began + min([panel.timeout_s for panel in panels]))
         self._timers.add(self)
+        here = {name: read.answers[name] for name, read in reads.items() if name in read.answers}
+        if here:
+            self.arrived(here)
 
     def arrived(self, answers: Mapping[str, Answer]) -> None:
         """Take those that are waited for."""

@@ -155,7 +155,7 @@ class SingleFlight:
         now = self._clock()
         for panel in panels:
             read = known.get(panel.name)
-            if read is None:
+            if read is None or ((answer := read.answers.get(panel.name)) is not None and answer.is_failure):
                 continue
             has_left = panel.service in read.calls
             if not has_left or (not anew and read.serves(panel, now, budget_s)):

@@ -14,7 +14,7 @@ from services.gateway.dashboard.departure import ClientGone, Departure
 from services.gateway.dashboard.wait import Wait
 from shared.ids import new_id
 from tests.support.backends import RabbitBackend
-from tests.support.gateway.stub import answer_late
+from tests.support.gateway.stub import answer_late, replies
 from tests.support.gateway.world import Start, World
 from tests.support.served import listening
 from tests.support.waiting import eventually
@@ -85,6 +85,15 @@ async def test_dashboards_from_memory(start: Start, rabbitmq: RabbitBackend) -> 
     async with start(rabbitmq_url=rabbitmq.url) as world:
         await eventually(lambda: world.gateway.cache.trusted)
         assert await garbage_of(world, MANY, MANY) == []
+
+
+@pytest.mark.usefixtures("collector")
+@pytest.mark.parametrize("per_connection", [SOME, 1])
+async def test_dashboards_that_are_handed_over(start: Start, per_connection: int) -> None:
+    """To the application, since a panel is missing."""
+    async with start(breaker_min_calls=MANY, retry_share=0) as world:
+        world.orders.behaviours["orders"] = replies(b"{}", 500)
+        assert await garbage_of(world, SOME, per_connection) == []
 
 
 async def leave(port: int, request: bytes) -> None:

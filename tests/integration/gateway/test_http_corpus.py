@@ -1,9 +1,15 @@
 """The gateway's answers to raw requests, well formed and not."""
 
-from tests.support.gateway.world import World
+import pytest
+
+from shared.serve import Server
+from tests.support.backends import RabbitBackend
+from tests.support.gateway.both_ways import Counted
+from tests.support.gateway.world import Start, World
 from tests.support.http_corpus import LAST, pipelines, singles
 from tests.support.http_sockets import heard, wrong
-from tests.support.served import listening
+from tests.support.served import listening, port_of, served
+from tests.support.waiting import eventually
 from tests.support.wire import statuses
 
 
@@ -11,6 +17,22 @@ async def test_every_request_has_one_answer(world: World) -> None:
     """In order, and the connection ends where it must."""
     async with listening(world.app) as port:
         assert await wrong(port, [*singles(), *pipelines()[::29]]) == []
+
+
+@pytest.mark.parametrize("cached", [True, False])
+async def test_every_dashboard_has_one_answer(start: Start, rabbitmq: RabbitBackend, cached: bool) -> None:
+    """The same for requests that the protocol answers, at once or when the services have."""
+    settings = {"rabbitmq_url": rabbitmq.url} if cached else {"cache_max_bytes": 0}
+    async with start(**settings) as world:
+        await eventually(lambda: world.gateway.cache.trusted or not cached)
+        Counted.taken.clear()
+        headers = world.bearer()
+        assert (await world.client.get("/v1/dashboard", headers=headers)).status_code == 200
+        fields = b"Authorization: %s\r\n" % headers["Authorization"].encode()
+        cases = [case.aimed(b"/v1/dashboard", fields, {}) for case in [*singles(), *pipelines()[::29]]]
+        async with served(world.app, Server, Counted) as server:
+            assert await wrong(port_of(server), cases) == []
+    assert Counted.taken["at once" if cached else "later"] > 100
 
 
 async def test_a_body_with_an_offer_is_a_body(world: World) -> None:

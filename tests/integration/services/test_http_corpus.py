@@ -2,9 +2,17 @@
 
 from fastapi import FastAPI
 
-from tests.support.http_corpus import pipelines, singles
+from services.gateway.panels import PANELS
+from shared.contracts.panels import PATH
+from shared.identity import GATEWAY
+from shared.ids import new_id
+from shared.serve import Server
+from shared.tokens import ServiceTokens
+from tests.support.gateway.both_ways import Counted
+from tests.support.http_corpus import Case, few, pipelines, singles
 from tests.support.http_sockets import wrong
-from tests.support.served import listening
+from tests.support.served import listening, port_of, served
+from tests.support.services.description import Service
 from tests.support.services.every import each
 
 
@@ -13,3 +21,26 @@ async def test_every_request_has_one_answer(app: FastAPI) -> None:
     """In order, and the connection ends where it must."""
     async with listening(app) as port:
         assert await wrong(port, [*singles(), *pipelines()[::61]]) == []
+
+
+@each
+async def test_every_panel_query_has_one_answer(app: FastAPI, service: Service) -> None:
+    """The same for requests that the protocol answers: queries, and whatever else has their target."""
+    secret = app.state.settings.internal_token_secret.get_secret_value()
+    fields = b"Authorization: Bearer %s\r\n" % ServiceTokens(secret, GATEWAY).token().encode()
+    panel = next(panel.name for panel in PANELS if panel.service == str(service))
+    body = b'{"panels":["%s"],"ids":["%s"]}' % (panel.encode(), str(new_id()).encode())
+    head = b"POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n" % (PATH.encode(), fields, len(body))
+    query = Case("query", head + body, (200,))
+    odd = [at_panels(case, fields) for case in singles() if b"/livez?" not in case.raw.partition(b"\r\n")[0]]
+    mixed = [each for case in few() for each in (query.then(case), at_panels(case, fields).then(query))]
+    Counted.taken.clear()
+    async with served(app, Server, Counted) as server:
+        assert await wrong(port_of(server), [query, query.then(query), *odd, *mixed]) == []
+    assert Counted.taken["later"] > 100
+
+
+def at_panels(case: Case, fields: bytes) -> Case:
+    """The case, sent to the panels of a service, where only POST is allowed and its bodies are no queries."""
+    statuses = {405: 422} if case.raw.startswith(b"POST") else {200: 405}
+    return case.aimed(PATH.encode(), fields, statuses)
