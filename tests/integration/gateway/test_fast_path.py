@@ -28,8 +28,8 @@ STEADY: dict[str, Any] = {
     "breaker_min_calls": 10**6,
     "hedge_min_s": 10**6,
     "limits_report_s": 10**6,
-    "limit_read": "10000000/day",
-    "limit_anonymous": "10000000/day",
+    "limit_read": "10000000/year",
+    "limit_anonymous": "10000000/year",
 }
 """Nothing that depends on how quick the machine is."""
 ALLOWED = "https://app.example.com"
@@ -197,7 +197,7 @@ SCENES: dict[str, dict[str, Any]] = {
     "console": {"form": "console"},
     "CORS": {"cors_origins": ALLOWED, "cors_credentials": True, "hsts_max_age_s": 1},
     "trusted traces": {"trace_trusted": "127.0.0.0/8"},
-    "limits": {"limit_read": "15/day", "limit_anonymous": "5/day"},
+    "limits": {"limit_read": "15/year", "limit_anonymous": "5/year"},
     "no limits": {"limit_read": "", "limit_anonymous": ""},
     "no memory": {"cache_max_bytes": 0},
 }

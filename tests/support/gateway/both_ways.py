@@ -33,6 +33,7 @@ COUNTED = re.compile(
 )
 _MADE_UP = re.compile(
     rb"[0-9a-f]{32}|(?<=-)[0-9a-f]{16}(?=-)|(?<=date: )[^\r]+|(?<=;dur=)[0-9.]+(?=;desc=[^c])|(?<=;t=)\d+"
+    rb"|(?<=retry-after: )\d{3,}"
     rb'|(?<="age_ms":)\d+|(?<="generated_at":")\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z|(?<=content-length: )\d{3,}'
     rb'|(?<="ms": )[0-9.]+|(?<="timestamp": ")[^"]+|(?<= ms=)[0-9.]+|^\d{4}-[0-9T:.-]+Z|127\.0\.0\.1:\d+'
 )
