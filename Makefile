@@ -5,8 +5,7 @@ INSTALL := @services/local/install.sh
 # Some images set it. Then every process of the stack compiles all of its modules, which doubles its start.
 unexport PYTHONDONTWRITEBYTECODE
 PROCESSES ?= 4
-PYTEST := $(if $(COMPILED),tests/compiled.sh,.venv/bin/pytest) -n $(PROCESSES) --no-loadscope-reorder
-COMPILED_UNITS := tests/unit/gateway tests/unit/shared
+PYTEST := .venv/bin/pytest -n $(PROCESSES) --no-loadscope-reorder
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -20,13 +19,13 @@ run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--eph
 
 check: lint types unit ## Check style and types and run the unit tests: under a minute, for use while working
 
-unit: ## Run the unit tests (COMPILED=1: the gateway's, on compiled modules)
+unit: ## Run the unit tests
 	$(INSTALL) python
-	$(PYTEST) $(if $(COMPILED),$(COMPILED_UNITS),tests/unit) $(ARGS)
+	$(PYTEST) tests/unit $(ARGS)
 
-test: ## Run every test but the full and long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=4, COMPILED=1 as for unit)
+test: ## Run every test but the full and long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=4)
 	$(INSTALL) python servers browser prometheus
-	$(PYTEST) -m "not long and not full and not docker" $(if $(COMPILED),$(COMPILED_UNITS) $(COMPILED_UNITS:tests/unit/%=tests/integration/%)) $(ARGS)
+	$(PYTEST) -m "not long and not full and not docker" $(ARGS)
 
 full: ## Run the full form of what `make test` runs in short: chaos, rolling, benchmarks, clocks, tutorials
 	$(INSTALL) python servers browser bench

@@ -1,13 +1,9 @@
 """What the gateway counts and measures."""
 
-from prometheus_client import Counter, Gauge, Info
+from prometheus_client import Counter, Gauge
 
 from services.gateway.tally import Tally
-from shared.observability import histogram
 from shared.observability.histogram import Histogram
-
-BUILD = Info("build", "Whether the hot modules of this process are extension modules.")
-BUILD.info({"compiled": "false" if str(histogram.__file__).endswith(".py") else "true"})
 
 PANELS = Tally("gateway_panels_total", "Panels by how they were answered.", ["panel", "status", "code"])
 PANEL_SECONDS = Histogram(
