@@ -16,7 +16,7 @@ from services.gateway.upstream.timers import GRAIN_S, Timers
 from shared.telemetry import Origin, Trace
 from tests.support.virtual import Clock, pass_time, run_virtually
 
-USER, ORDERS, NOTIFICATIONS, ANALYTICS = PANELS
+USER, ORDERS, NOTIFICATIONS, ANALYTICS, *_ = PANELS
 GOOD = Answer(b"{}")
 
 

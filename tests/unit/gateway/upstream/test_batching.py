@@ -16,7 +16,7 @@ from shared.telemetry import SAMPLED, Origin, Trace
 from tests.support.gateway.simulated_service import SimulatedUpstream, calls_to
 from tests.support.virtual import Clock, pass_time, run_virtually
 
-NOTIFICATIONS, ANALYTICS = PANELS[2:]
+NOTIFICATIONS, ANALYTICS = PANELS[2:4]
 LIST, OBJECT, BOTH = (NOTIFICATIONS,), (ANALYTICS,), (NOTIFICATIONS, ANALYTICS)
 WAIT_S = NOTIFICATIONS.timeout_s
 SETTINGS: dict[str, Any] = {

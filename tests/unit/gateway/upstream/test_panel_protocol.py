@@ -20,7 +20,7 @@ from services.gateway.upstream.panel_protocol import (
 )
 from shared.contracts.panels import read_panels_query
 
-USER, ORDERS, NOTIFICATIONS, ANALYTICS = PANELS
+USER, ORDERS, NOTIFICATIONS, ANALYTICS, *_ = PANELS
 ADA, BOB, NOBODY = (str(UUID(int=number)) for number in range(3))
 LIMIT = 100
 

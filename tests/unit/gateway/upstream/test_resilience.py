@@ -30,7 +30,7 @@ from tests.support.gateway.simulated_service import Behaviour, Exchange, Simulat
 from tests.support.spans import recorded
 from tests.support.virtual import Clock, pass_time, run_virtually
 
-USER, ORDERS, NOTIFICATIONS, ANALYTICS = PANELS
+USER, ORDERS, NOTIFICATIONS, ANALYTICS, *_ = PANELS
 WAIT_S = ORDERS.timeout_s
 SLOW_S = WAIT_S * 0.75
 USUAL_S = 0.2

@@ -11,7 +11,7 @@ from services.gateway.upstream.resilience import Call
 from services.gateway.upstream.single_flight import Fill, Read, SingleFlight, largest_deadline
 from shared.telemetry import Origin, Trace
 
-USER, ORDERS, NOTIFICATIONS, ANALYTICS = PANELS
+USER, ORDERS, NOTIFICATIONS, ANALYTICS, *_ = PANELS
 GOOD = Answer(b"{}")
 ORIGIN = Origin("request", Trace("1" * 32, "2" * 16))
 NOW = 1000.0
