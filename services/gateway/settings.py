@@ -170,7 +170,7 @@ class Settings(ServiceSettings):
     """Panels of which is noted what was written last."""
     write_behind_queue: int = Field(10_000, ge=1)
     """Panels that may wait to be written to Redis; the oldest are dropped."""
-    write_behind_batch: int = Field(50, ge=1)
+    write_behind_batch: int = Field(20, ge=1)
     """Panels that are written at once."""
     write_behind_pause_s: float = Field(0.5, ge=0)
     """How long writes gather before they go to Redis together, unless the queue fills up."""

@@ -60,11 +60,3 @@ async def _write(url: str, *statements: tuple[object, ...]) -> None:
         await connection.execute("VACUUM ANALYZE", timeout=300)
     finally:
         await connection.close()
-
-
-async def make_administrator(databases: Databases, user_id: str) -> None:
-    connection = await asyncpg.connect(databases.users)
-    try:
-        await connection.execute("UPDATE users SET role = 'admin' WHERE id = $1", UUID(user_id))
-    finally:
-        await connection.close()

@@ -33,7 +33,7 @@ PROBE, PROBE_KEPT_S = "limits-probe", 60
 class Limits:
     """`counts` says whether Redis takes part."""
 
-    REPORTS_AT_ONCE = 500
+    REPORTS_AT_ONCE = 50
 
     def __init__(self, redis: Redis, addresses: ClientAddresses, settings: Settings) -> None:
         self._addresses = addresses
