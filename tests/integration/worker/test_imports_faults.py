@@ -170,6 +170,7 @@ async def test_an_orders_service_that_is_away_is_waited_for(importing: Settings,
         assert (await owner.read(waiting))["state"] == "running"
         await owner.cancel(unwanted)
         assert (await owner.ended(unwanted))["state"] == "cancelled"
+    await end_leases(importing)  # one that was taken as the worker ended
     async with working(importing) as world:
         await world.until_ready()
         owner.http = world.http
