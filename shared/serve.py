@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Generator
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -134,19 +135,27 @@ def run(
         sys.exit(f"{service}: did not start; the log says why")
 
 
+def config_of(app: ASGIApp, protocol: type[FastPathProtocol] = FastPathProtocol, **more: Any) -> uvicorn.Config:
+    """How uvicorn serves an application here. It may not wrap the application: the protocol looks for its fast path."""
+    return uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        **more,
+    )
+
+
 def _server(app: ASGIApp, settings: ServiceSettings, port: int, lifespan: str) -> Server:
     return Server(
-        uvicorn.Config(
+        config_of(
             app,
             host=settings.host,
             port=port,
-            lifespan=lifespan,  # type: ignore[arg-type]
-            http=FastPathProtocol,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
+            lifespan=lifespan,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=int(settings.shutdown_grace_s),
         ),

@@ -94,9 +94,8 @@ def new_ids() -> tuple[str, str, bool]:
 
 def begin() -> Origin:
     """A request id of 32 hex digits and the beginning of a trace, which is sampled or not from here on."""
-    digits = random_hex(80)
-    sampled = Sampling.share and random.random() < Sampling.share
-    return Origin(digits[:32], Trace(digits[32:64], digits[64:], SAMPLED if sampled else NOT_SAMPLED))
+    request_id, trace_id, sampled = new_ids()
+    return Origin(request_id, Trace(trace_id, random_hex(16), SAMPLED if sampled else NOT_SAMPLED))
 
 
 current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)

@@ -39,6 +39,9 @@ class Panel:
         return b"{" if self.kind == "object" else b"["
 
 
+Panels = tuple[Panel, ...]
+"""Some panels, in their order."""
+
 PANELS = (
     Panel(
         "user",

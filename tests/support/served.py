@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import httpx
-import uvicorn
 from starlette.types import ASGIApp
 
-from shared.serve import Server
+from shared.serve import Server, config_of
 from shared.server.fast_path import FastPathProtocol
 from tests.support.waiting import eventually
 
@@ -21,18 +20,7 @@ S = TypeVar("S", bound=Server)
 @contextlib.asynccontextmanager
 async def served(app: ASGIApp, kind: type[S], protocol: type[FastPathProtocol] = FastPathProtocol) -> AsyncIterator[S]:
     """A server of this kind that runs, with connections of this kind. Nothing is closed for being idle."""
-    config = uvicorn.Config(
-        app,
-        port=0,
-        lifespan="off",
-        http=protocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=10**9,
-    )
+    config = config_of(app, protocol, port=0, lifespan="off", timeout_keep_alive=10**9)
     server = kind(config)
     task = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)
@@ -52,17 +40,7 @@ def port_of(server: Server) -> int:
 @contextlib.asynccontextmanager
 async def listening(app: ASGIApp) -> AsyncIterator[int]:
     """The port on which the application (its lifespan already running) is served."""
-    config = uvicorn.Config(
-        app,
-        port=0,
-        lifespan="off",
-        http=FastPathProtocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-    )
+    config = config_of(app, port=0, lifespan="off")
     config.load()
     server = Server(config)
     server.lifespan = config.lifespan_class(config)

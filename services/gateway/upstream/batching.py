@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from itertools import islice
 
-from services.gateway.panels import Panel
+from services.gateway.panels import Panels
 from services.gateway.upstream.errors import ErrorCode, TooLate, UpstreamFailed
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.resilience import Answers, Call, ServiceCalls, timeout_s
@@ -27,8 +27,6 @@ GAVE_UP: tuple[ErrorCode, ...] = ("timeout", "bad_response")
 """How a service that ran out of time fails."""
 GIVES_UP_EARLY = 0.1
 """A service answers what it has somewhat before its deadline: by less than this part of its time."""
-
-Panels = tuple[Panel, ...]
 
 
 class Batcher:

@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import Context
 
-from services.gateway.panels import Panel
+from services.gateway.panels import Panels
 from services.gateway.upstream.circuit_breaker import CircuitBreaker, State
 from services.gateway.upstream.errors import UpstreamFailed
 from shared.logs import get_logger
 
 log = get_logger(__name__)
 
-Panels = tuple[Panel, ...]
 Probed = Callable[[UpstreamFailed | None], None]
 """Told once what came of a probe: None when it was answered well."""
 Probe = Callable[[Panels, Sequence[str], Probed], None]

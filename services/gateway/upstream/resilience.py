@@ -13,7 +13,7 @@ from math import inf
 from typing import Protocol
 
 from services.gateway import metrics
-from services.gateway.panels import Panel
+from services.gateway.panels import Panels
 from services.gateway.settings import Settings
 from services.gateway.upstream import http1, panel_protocol
 from services.gateway.upstream.bulkhead import Bulkhead
@@ -40,7 +40,6 @@ from shared.tracing import Kind
 
 Answers = Mapping[str, Sequence[Answer]]
 """By panel, in the order of the users that were asked for."""
-Panels = tuple[Panel, ...]
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Waiter(Protocol):
     ends: float
 
     def arrived(self, answers: Mapping[str, Answer]) -> None:
-        """Answers by panel, each told once; those that it does not wait for are none of its business."""
+        """Answers by panel, each told once. It ignores those that it does not wait for."""
 
 
 class Read:
