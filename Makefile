@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 .PHONY: env secrets docs help install run check test full bare unit lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
 
-INSTALL := @services/local/install.sh
+INSTALL := @tools/devstack/install.sh
 # Some images set it. Then every process of the stack compiles all of its modules, which doubles its start.
 unexport PYTHONDONTWRITEBYTECODE
 PROCESSES ?= 4
@@ -32,7 +32,7 @@ full: ## Run the full form of what `make test` runs in short: chaos, rolling, be
 	.venv/bin/pytest -m "full and not long and not docker" $(ARGS)
 
 bare: ## Run `make test` on bare Debian machines, in containers, as root and as a user (IMAGES="python:3.13-slim debian:12-slim")
-	tests/bare/run.sh $(IMAGES)
+	tools/lab/bare/run.sh $(IMAGES)
 
 lint: ## Check style, formatting, which package may import which, and for known vulnerabilities (AUDIT=required)
 	$(INSTALL) python
@@ -53,7 +53,7 @@ secrets: ## Write ./secrets for deploy/compose/production.yml, where there is no
 
 docs: ## Write docs/reference anew: API, events, configuration
 	$(INSTALL) python
-	@.venv/bin/python -m tests.docs
+	@.venv/bin/python -m tools.docs
 
 screenshots: ## Take the README's pictures anew
 	$(INSTALL) python rabbitmq browser
@@ -61,7 +61,7 @@ screenshots: ## Take the README's pictures anew
 
 observe: ## Picture the Grafana dashboards from a real Prometheus, with everything under load (OBSERVE_SECONDS=240)
 	$(INSTALL) python rabbitmq browser prometheus
-	.venv/bin/python -m tests.observe $(ARGS)
+	.venv/bin/python -m tools.lab.observe $(ARGS)
 
 e2e: ## Run the tests that start the whole stack
 	$(INSTALL) python servers browser
@@ -77,12 +77,12 @@ production: ## Upgrade, back up, destroy and restore the production shape of doc
 
 manifests: ## Hold what is for Kubernetes to the API's schemas, and start its processes as it says
 	$(INSTALL) python servers
-	.venv/bin/python -m tests.kubernetes
+	.venv/bin/python -m tools.lab.kubernetes
 	.venv/bin/pytest -m long tests/e2e/test_kubernetes.py $(ARGS)
 
 fuzz: ## Try parsers and every operation of the API with much more input (FUZZ_EXAMPLES=1000)
 	$(INSTALL) python servers
-	.venv/bin/pytest -m long tests/fuzz tests/openapi $(ARGS)
+	.venv/bin/pytest -m long tests/unit/fuzz tests/e2e/openapi $(ARGS)
 
 sbom: ## Write dist/sbom.cdx.json: what the image holds, as CycloneDX
 	$(INSTALL) python
@@ -91,20 +91,20 @@ sbom: ## Write dist/sbom.cdx.json: what the image holds, as CycloneDX
 
 chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SECONDS=180, CHAOS_SEED)
 	$(INSTALL) python servers
-	.venv/bin/python -m tests.chaos $(ARGS)
+	.venv/bin/python -m tools.lab.chaos $(ARGS)
 
 rolling: ## Restart every process under load, and count what failed or was lost (ARGS="--rounds 3 --rate 20")
 	$(INSTALL) python servers
-	.venv/bin/python -m tests.rolling $(ARGS)
+	.venv/bin/python -m tools.lab.rolling $(ARGS)
 
 cluster: ## Lose a node of a RabbitMQ cluster, then the primary of a Postgres pair, under load, and count (ARGS="node --seed 8")
 	$(INSTALL) python servers
-	.venv/bin/python -m tests.cluster $(ARGS)
+	.venv/bin/python -m tools.lab.cluster $(ARGS)
 
 scaling: ## Compute and simulate how far it grows, and write docs/scaling.md (ARGS=measure takes its own figures anew)
 	$(INSTALL) python servers
-	.venv/bin/python -m tests.scaling $(ARGS)
+	.venv/bin/python -m tools.lab.scaling $(ARGS)
 
 bench: ## Measure, and write docs/performance.md (BENCH=gateway,scenarios,pauses,bookkeeping,panels,passthrough,faults,orders,worker,relay,pictures,reports,streams,overload,traces,system)
 	$(INSTALL) python rabbitmq bench
-	.venv/bin/python -m tests.bench $(ARGS)
+	.venv/bin/python -m tools.lab.bench $(ARGS)

@@ -1,4 +1,4 @@
-"""The error family. A service raises the fact; `shared.web` turns it into problem+json (RFC 9457).
+"""The error family. A service raises the fact; `shared.http.application` turns it into problem+json (RFC 9457).
 
 DashboardError
 ├── BadRequest        400  the request contradicts itself; names the header

@@ -8,33 +8,25 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Scope
 
-from services.gateway.admission.addresses import is_in, networks
-from services.gateway.admission.door import Door
-from services.gateway.admission.overload import Overload
+from services.gateway.api import batch, dashboard, events, passthrough, personal_data, reports, session, status
+from services.gateway.api import page as page
+from services.gateway.container import client_of, running
 from services.gateway.dashboard.fast_path import DashboardFastPath
-from services.gateway.forward import ResponseCutOff
-from services.gateway.gateway import client_of, running
-from services.gateway.openapi import merge
+from services.gateway.limits.client_ip import is_in, networks
+from services.gateway.limits.load_shedding import Overload
+from services.gateway.limits.middleware import Door
+from services.gateway.openapi import dashboard_schema
+from services.gateway.openapi.merge import merge
 from services.gateway.panels import Service
-from services.gateway.routes import (
-    batch,
-    dashboard,
-    dashboard_openapi,
-    events,
-    export,
-    passthrough,
-    reports,
-    session,
-    status,
-)
-from services.gateway.routes import web as page
-from services.gateway.routes.table import OPERATIONS, body_limits
+from services.gateway.proxy.forward import ResponseCutOff
+from services.gateway.proxy.operations import OPERATIONS, body_limits
 from services.gateway.settings import Settings
-from shared import serve, web
-from shared.probes import internal_app
+from shared.http import application
+from shared.observability.probes import internal_app
+from shared.server import serve
 
 
-def create_app(settings: Settings | None = None) -> web.Application:
+def create_app(settings: Settings | None = None) -> application.Application:
     """The public application."""
     used = settings or Settings()
     overload = Overload(used)
@@ -54,7 +46,7 @@ def create_app(settings: Settings | None = None) -> web.Application:
             app.state.background.start("load", overload.watch)
             yield
 
-    app = web.create_app(
+    app = application.create_app(
         "gateway",
         used,
         lifespan=lifespan,
@@ -66,7 +58,7 @@ def create_app(settings: Settings | None = None) -> web.Application:
             session.router,
             status.router,
             *reports.routes(),
-            *export.routes(),
+            *personal_data.routes(),
             *passthrough.routes(),
         ],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
@@ -91,9 +83,9 @@ def _describe_whole_api(app: FastAPI) -> None:
 
 def whole_api(own: dict[str, Any], documents: Mapping[Service, dict[str, Any]]) -> dict[str, Any]:
     """The description of the gateway's own routes, with those that it passes through as their services say them."""
-    dashboard_openapi.describe(own)
+    dashboard_schema.describe(own)
     reports.describe(own)
-    export.describe(own)
+    personal_data.describe(own)
     return merge(own, OPERATIONS, documents)
 
 

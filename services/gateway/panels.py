@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal, get_args
 
-from shared import events
+from shared.contracts import events
 from shared.errors import InvalidInput
-from shared.tokens import Role
+from shared.http.tokens import Role
 
 Service = str
 """A service by its name."""

@@ -8,8 +8,8 @@ import limits
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from shared.settings import Port, ServiceSettings
-from shared.tokens import CLOCK_SKEW_S
+from shared.config.settings import Port, ServiceSettings
+from shared.http.tokens import CLOCK_SKEW_S
 
 
 def _base_urls(told: str) -> str:

@@ -16,8 +16,8 @@ from services.gateway import metrics
 from services.gateway.latency import Latencies
 from services.gateway.panels import PANELS, Service
 from shared import clock
-from shared.probes import Checks, readiness
-from shared.samples import Samples, read_samples
+from shared.observability.probes import Checks, readiness
+from shared.observability.prometheus_text import Samples, read_samples
 
 TIMEOUT_S = 3.0
 KEEP_S = 1.0

@@ -12,7 +12,7 @@ from fastapi import Header
 
 from services.orders.errors import IdempotencyKeyReused
 from services.orders.schemas import NewOrder
-from shared.db import Connection
+from shared.db.engine import Connection
 
 KeyHeader = Annotated[
     str | None,

@@ -5,16 +5,18 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.orders import batch, export, panels, reports, routes
+from services.orders import imports, panels, personal_data, reports, routes
 from services.orders.settings import Settings
-from shared import producer, serve, web
-from shared.csv_export import Exporter
-from shared.db import is_outage
-from shared.export import export_route
+from shared.contracts.imports import BATCH_PATH, MAX_BATCH_BYTES
+from shared.db.engine import is_outage
+from shared.downloads.csv_export import Exporter
+from shared.downloads.personal_data import export_route
+from shared.http import application
 from shared.http.panel_fast_path import PanelsFastPath
 from shared.http.panel_route import Panels
-from shared.imports import BATCH_PATH, MAX_BATCH_BYTES
-from shared.probes import metrics
+from shared.observability.probes import metrics
+from shared.outbox import service as producer
+from shared.server import serve
 
 SERVICE = "orders"
 PANELS = Panels({"orders": panels.load_recent})
@@ -30,17 +32,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.exporter = Exporter(settings)
             yield
 
-    app = web.create_app(
+    app = application.create_app(
         SERVICE,
         settings,
         lifespan=lifespan,
         routes=(
             routes.router,
             reports.router,
-            export_route(export.PARTS),
+            export_route(personal_data.PARTS),
             metrics,
             *PANELS.routes(),
-            batch.route(),
+            imports.route(),
         ),
         is_outage=is_outage,
         body_limits={BATCH_PATH: MAX_BATCH_BYTES},

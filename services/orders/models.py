@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from services.orders.states import Status
-from shared import outbox
-from shared.db import TYPES
+from shared.db.engine import TYPES
+from shared.outbox import outbox
 
 
 class Base(DeclarativeBase):

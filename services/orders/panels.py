@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from shared.db import Database
+from shared.db.engine import Database
 
 RECENT = 20
 

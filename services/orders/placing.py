@@ -1,6 +1,6 @@
 """Placing an order: one statement writes the order, its items, its event and the idempotency key.
 
-Hot, hence asyncpg, which keeps the statement prepared on each connection. `tests/bench/orders.py` compares it
+Hot, hence asyncpg, which keeps the statement prepared on each connection. `tools/lab/bench/orders.py` compares it
 with the same through the ORM.
 """
 
@@ -10,10 +10,11 @@ from uuid import UUID
 from services.orders import idempotency
 from services.orders.schemas import NewOrder, Order
 from services.orders.states import Status
-from shared import events, outbox
 from shared.clock import now
-from shared.db import Connection
+from shared.contracts import events
+from shared.db.engine import Connection
 from shared.ids import new_id
+from shared.outbox import outbox
 
 _WRITE = f"""
     placed AS (

@@ -2,11 +2,10 @@
 
 from fastapi import APIRouter, Request, Response
 
-from shared.csv_cells import formula_safe_sql
-from shared.csv_export import CsvResponse, Export, ExporterDep
-from shared.identity import CallerDep
+from shared.contracts.reports import CSV, Form, From, Period, To
+from shared.downloads.csv_export import CsvResponse, Export, ExporterDep, formula_safe_sql
+from shared.http.identity import CallerDep
 from shared.money import decimal_sql
-from shared.reports import CSV, Form, From, Period, To
 
 TIME = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
 

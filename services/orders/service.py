@@ -11,9 +11,11 @@ from services.orders import idempotency, models, placing, repository
 from services.orders.errors import RequestInFlight
 from services.orders.schemas import NewOrder, Order, OrderSummary
 from services.orders.states import Status, is_change
-from shared import events, outbox, pagination
 from shared.clock import now
-from shared.db import Connection, Database
+from shared.contracts import events
+from shared.db.engine import Connection, Database
+from shared.http import pagination
+from shared.outbox import outbox
 
 EVENTS: dict[Status, type[events.OrderChanged]] = {
     Status.PAID: events.OrderPaid,

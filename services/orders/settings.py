@@ -3,8 +3,8 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from shared.csv_export import ExportSettings
-from shared.producer import ProducerSettings
+from shared.downloads.csv_export import ExportSettings
+from shared.outbox.service import ProducerSettings
 
 
 class Settings(ProducerSettings, ExportSettings):

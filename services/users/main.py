@@ -6,30 +6,35 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from services.users import audit, export, panel, revocations
-from services.users.avatars import Avatars
-from services.users.logins import Logins
-from services.users.passwords import Passwords
-from services.users.pictures import Pictures
-from services.users.routes import accounts, avatars, keys, users
-from services.users.routes import audit as audit_routes
-from services.users.routes import revocations as revocation_routes
-from services.users.routes import tokens as token_routes
-from services.users.service import Accounts
-from services.users.sessions import Lifetimes
+from services.users import panels, personal_data
+from services.users.accounts import operator_routes
+from services.users.accounts import routes as accounts
+from services.users.accounts.passwords import Passwords
+from services.users.accounts.service import Accounts
+from services.users.audit import repository as audit
+from services.users.audit import routes as audit_routes
+from services.users.avatars import routes as avatars
+from services.users.avatars.service import Avatars
+from services.users.avatars.thumbnailer import Pictures
+from services.users.sessions import jwks, revocations
+from services.users.sessions import revocation_routes as revocation_routes
+from services.users.sessions import routes as token_routes
+from services.users.sessions.repository import Lifetimes
+from services.users.sessions.service import Logins
 from services.users.settings import Settings, seeds_of
-from shared import serve, web
-from shared.db import is_outage
-from shared.export import export_route
+from shared.contracts.internal_api import MAX_PICTURE_BYTES
+from shared.db.engine import is_outage
+from shared.downloads.personal_data import export_route
+from shared.http import application
 from shared.http.panel_fast_path import PanelsFastPath
 from shared.http.panel_route import Panels
-from shared.limits import MAX_PICTURE_BYTES
-from shared.probes import metrics
-from shared.producer import running
-from shared.tokens import UserTokens
+from shared.http.tokens import UserTokens
+from shared.observability.probes import metrics
+from shared.outbox.service import running
+from shared.server import serve
 
 SERVICE = "users"
-PANELS = Panels({"user": panel.load})
+PANELS = Panels({"user": panels.load})
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -54,7 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 )
                 yield
 
-    app = web.create_app(
+    app = application.create_app(
         SERVICE,
         settings,
         lifespan=lifespan,
@@ -64,9 +69,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             token_routes.router,
             audit_routes.router,
             revocation_routes.router,
-            users.router,
-            keys.router,
-            export_route(export.PARTS),
+            operator_routes.router,
+            jwks.router,
+            export_route(personal_data.PARTS),
             *PANELS.routes(),
             metrics,
         ],

@@ -6,9 +6,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from shared.db import TYPES
-from shared.outbox import outbox_table
-from shared.tokens import Role
+from shared.db.engine import TYPES
+from shared.http.tokens import Role
+from shared.outbox.outbox import outbox_table
 
 
 class Base(DeclarativeBase):

@@ -6,9 +6,9 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from shared.producer import ProducerSettings
-from shared.settings import PLACEHOLDER
-from shared.tokens import SigningKey, b64url
+from shared.config.settings import PLACEHOLDER
+from shared.http.tokens import SigningKey, b64url
+from shared.outbox.service import ProducerSettings
 
 MINUTE_S = 60
 DAY_S = 24 * 60 * MINUTE_S

@@ -7,36 +7,39 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.worker import export, gauges, panels, report_routes
-from services.worker.admin.routes import router as admin
-from services.worker.consumers import Consumers
-from services.worker.hints import Hints
-from services.worker.imports.expiry import delete_all_expired
+from services.worker import panels, personal_data
+from services.worker.broker import queue_stats
+from services.worker.broker.consumers import Consumers
+from services.worker.email.smtp import Mailer
 from services.worker.imports.importer import Importer
 from services.worker.imports.orders import Orders
+from services.worker.imports.repository import delete_all_expired
 from services.worker.imports.routes import router as imports
 from services.worker.imports.storage import Storage
 from services.worker.imports.upload import FORM_BYTES, Uploads
-from services.worker.job import Job
-from services.worker.jobs import every_job
-from services.worker.ledger import Ledger
-from services.worker.purge import purge
-from services.worker.routes import router
+from services.worker.ledger.admin.routes import router as admin
+from services.worker.ledger.job import Job
+from services.worker.ledger.ledger import Ledger
+from services.worker.ledger.pruner import purge
+from services.worker.ledger.retries import Sweeper
+from services.worker.live_hints import Hints
+from services.worker.notifications.routes import router
+from services.worker.registry import every_job
+from services.worker.reports import routes as report_routes
 from services.worker.settings import Settings
-from services.worker.smtp import Mailer
-from services.worker.sweeper import Sweeper
 from services.worker.webhooks.deliveries import JOB as WEBHOOKS
 from services.worker.webhooks.routes import router as webhook_routes
-from services.worker.webhooks.running import Network, internet, webhooks
-from shared import serve, web
-from shared.background import Background
-from shared.csv_export import Exporter
-from shared.db import Database, is_outage
-from shared.export import export_route
+from services.worker.webhooks.wiring import Network, internet, webhooks
+from shared.db.engine import Database, is_outage
+from shared.downloads.csv_export import Exporter
+from shared.downloads.personal_data import export_route
+from shared.http import application
 from shared.http.panel_fast_path import PanelsFastPath
 from shared.http.panel_route import Panels
-from shared.probes import metrics
-from shared.relay import Relay
+from shared.observability.probes import metrics
+from shared.outbox.relay import Relay
+from shared.server import serve
+from shared.server.background import Background
 
 SERVICE = "worker"
 PANELS = Panels({"analytics": panels.analytics, "notifications": panels.notifications})
@@ -79,8 +82,8 @@ async def working(app: FastAPI, settings: Settings, internet: Internet) -> Async
             background.start("consumers", consumers.run)
             background.every(settings.sweep_interval_s, "sweeper", sweeper.sweep)
             background.start("webhooks", dispatcher.run)
-            background.start("queue gauges", partial(gauges.measure_queues, settings.rabbitmq_url))
-            background.every(gauges.EVERY_S, "ledger gauges", partial(gauges.measure_ledger, db))
+            background.start("queue gauges", partial(queue_stats.measure_queues, settings.rabbitmq_url))
+            background.every(queue_stats.EVERY_S, "ledger gauges", partial(queue_stats.measure_ledger, db))
             background.every(settings.purge_interval_s, "purge", partial(purge, db, *keep))
             background.every(settings.purge_interval_s, "expired imports", partial(delete_all_expired, db, storage))
             background.start("mailer", mailer.run)
@@ -103,7 +106,7 @@ def create_app(settings: Settings | None = None, internet: Internet = internet) 
         async with working(app, settings, internet):
             yield
 
-    app = web.create_app(
+    app = application.create_app(
         SERVICE,
         settings,
         lifespan=lifespan,
@@ -114,7 +117,7 @@ def create_app(settings: Settings | None = None, internet: Internet = internet) 
             imports,
             report_routes.router,
             report_routes.internal,
-            export_route(export.PARTS),
+            export_route(personal_data.PARTS),
             metrics,
             *PANELS.routes(),
         ],

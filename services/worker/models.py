@@ -8,8 +8,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared import outbox
-from shared.db import TYPES
+from shared.db.engine import TYPES
+from shared.outbox import outbox
 
 NOW = sa.text("now()")
 ZERO = sa.text("0")
@@ -243,7 +243,7 @@ class UserStatusRollup(Base):
 
 
 class UserCurrencyRollup(Base):
-    """The revenue of the orders that are not cancelled (`services.worker.sums`), and their number."""
+    """The revenue of the orders that are not cancelled (`services.worker.analytics.rollups`), and their number."""
 
     __tablename__ = "user_currency_rollups"
 

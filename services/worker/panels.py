@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from uuid import UUID
 
-from services.worker.rollups import utc_day
-from services.worker.sums import REVENUE
+from services.worker.analytics.rollups import REVENUE, utc_day
 from shared.clock import now
-from shared.db import Database
+from shared.db.engine import Database
 
 DAYS = 30
 NEWEST = 20

@@ -5,9 +5,9 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from services.worker.mail_headers import Mailbox
+from services.worker.email.messages import Mailbox
 from services.worker.webhooks.settings import WebhookSettings
-from shared.csv_export import ExportSettings
+from shared.downloads.csv_export import ExportSettings
 
 
 def _with_address(sender: str) -> str:

@@ -8,16 +8,16 @@ import time
 
 from starlette.datastructures import State
 
-from shared import telemetry, tracing
 from shared.contracts.panels import DEADLINE_HEADER, PATH, PanelsQuery, deadline_s
-from shared.db import Database
+from shared.db.engine import Database
 from shared.errors import InvalidInput
+from shared.http.application import BEGUN, STARTED, is_request_id
+from shared.http.identity import GATEWAY
 from shared.http.panel_route import FAILED, Panels
-from shared.identity import GATEWAY
+from shared.http.tokens import InvalidToken, ServiceTokens
+from shared.observability import telemetry, tracing
+from shared.observability.telemetry import Origin, Trace
 from shared.server.fast_path import Exchange, FastPathProtocol
-from shared.telemetry import Origin, Trace
-from shared.tokens import InvalidToken, ServiceTokens
-from shared.web import BEGUN, STARTED, is_request_id
 
 _URL, _DEADLINE = PATH.encode(), DEADLINE_HEADER.lower().encode()
 _HEAD = b"HTTP/1.1 200 OK\r\n%scontent-length: %d\r\ncontent-type: application/json\r\nx-request-id: %s\r\n%s\r\n"

@@ -8,14 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from shared import telemetry
 from shared.contracts import panels
 from shared.contracts.panels import DEADLINE_HEADER, PATH, Answer, PanelError, PanelsQuery
-from shared.db import Database, is_late, is_outage
+from shared.db.engine import Database, is_late, is_outage
 from shared.errors import DashboardError, InvalidInput, Unavailable
-from shared.identity import require_gateway
-from shared.logs import get_logger
-from shared.web import AsgiRoute
+from shared.http.application import AsgiRoute
+from shared.http.identity import require_gateway
+from shared.observability import telemetry
+from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
 

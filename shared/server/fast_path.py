@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from shared.connection import GuardedProtocol
-from shared.exchange import SMALL_BODY_BYTES, BodyExchange
-from shared.logs import get_logger
+from shared.observability.logs import get_logger
+from shared.server.connection import GuardedProtocol
+from shared.server.exchange import SMALL_BODY_BYTES, BodyExchange
 
 log = get_logger(__name__)
 

@@ -12,13 +12,13 @@ import httpx
 from PIL import Image
 from playwright.async_api import Browser, Page, expect
 
-from services import demo
-from services.local.ports import free_port
 from tests.support.stack import trace_picture
 from tests.support.stack.browser import executable, launched, shows, visiting
 from tests.support.stack.operators import bury, query
 from tests.support.stack.running import Person, Stack
 from tests.support.waiting import wait_until
+from tools.cli import demo
+from tools.devstack.ports import free_port
 
 FOLDER = Path("docs/images")
 FAILED = (
@@ -37,7 +37,7 @@ COLOURS = 256
 
 def main() -> None:
     if executable() is None:
-        sys.exit("no Chromium: services/local/install.sh browser")
+        sys.exit("no Chromium: tools/devstack/install.sh browser")
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="dashboard-pictures-") as place:
@@ -45,7 +45,7 @@ def main() -> None:
         command = [
             sys.executable,
             "-m",
-            "services.cli",
+            "tools.cli.main",
             "up",
             "--port",
             str(free_port()),

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from services.local.ports import free_port
 from tests.support.stack.readme import run_example
 from tests.support.stack.running import PATIENCE_S
 from tests.support.waiting import wait_until
+from tools.devstack.ports import free_port
 
 pytestmark = pytest.mark.docker
 

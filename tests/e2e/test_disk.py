@@ -35,7 +35,7 @@ def _may_mount(tmp_path: Path) -> None:
 
 
 def _up(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "services.cli", "up", "--no-demo", "--data-dir", str(folder / "data")]
+    return [sys.executable, "-m", "tools.cli.main", "up", "--no-demo", "--data-dir", str(folder / "data")]
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from services.local.processes import Processes
-from services.local.servers.rabbitmq_files import find_scripts
-from tests.chaos.dashboard import running_dashboard
-from tests.chaos.report import report
-from tests.chaos.run import Conditions as Faults
-from tests.chaos.run import torment
-from tests.chaos.servers import running_servers
-from tests.rolling.run import PATIENT, roll
-from tests.rolling.run import Conditions as Rolling
+from tools.devstack.processes import Processes
+from tools.devstack.servers.rabbitmq_files import find_scripts
+from tools.lab.chaos.dashboard import running_dashboard
+from tools.lab.chaos.report import report
+from tools.lab.chaos.run import Conditions as Faults
+from tools.lab.chaos.run import torment
+from tools.lab.chaos.servers import running_servers
+from tools.lab.rolling.run import PATIENT, roll
+from tools.lab.rolling.run import Conditions as Rolling
 
 ROLLING = Rolling(who=(("orders", 0), ("gateway", 1)), rest_s=600, empty_share=0.5)
 FAULTS = Faults(seed=2355, seconds=8, in_burst=5, rest_s=600)

@@ -16,12 +16,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from services.local.ports import free_port
-from tests.kubernetes.build import Manifest, of_kind, overlay
-from tests.kubernetes.environment import Data, mounted
 from tests.support.backends import Backends
 from tests.support.backends.smtp import SmtpServer
 from tests.support.waiting import wait_until
+from tools.devstack.ports import free_port
+from tools.lab.kubernetes.build import Manifest, of_kind, overlay
+from tools.lab.kubernetes.environment import Data, mounted
 
 pytestmark = pytest.mark.long
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from services.local.ports import free_port
 from tests.support.stack.production import REPLICATED, WITHIN_S, Client, Production, requests
 from tests.support.waiting import eventually
+from tools.devstack.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.long]
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.local.servers.amqp import answers_amqp
-from services.local.servers.sql import execute, fetch
-from services.local.servers.valkey import answers_ping
 from tests.support.backends.containers import ContainerBackends
+from tools.devstack.databases import execute, fetch
+from tools.devstack.servers.rabbitmq import answers_amqp
+from tools.devstack.servers.valkey import answers_ping
 
 pytestmark = pytest.mark.docker
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from shared.imports import COLUMNS
+from shared.contracts.imports import COLUMNS
 
 HEADER = ",".join(COLUMNS)
 ROW = "{reference},EUR,tea,{name},1,1250,2026-01-31T12:00:00Z"

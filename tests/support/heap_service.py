@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from shared import serve
-from shared.settings import ServiceSettings
+from shared.config.settings import ServiceSettings
+from shared.server import serve
 
 
 class Cycle:

@@ -9,9 +9,9 @@ import jwt
 import pytest
 from fastapi import FastAPI
 
-from shared.identity import GATEWAY, USER_ID_HEADER, USER_ROLE_HEADER
+from shared.http.identity import GATEWAY, USER_ID_HEADER, USER_ROLE_HEADER
+from shared.http.tokens import SERVICE_AUDIENCE, UserTokens, b64url
 from shared.ids import new_id
-from shared.tokens import SERVICE_AUDIENCE, UserTokens, b64url
 
 JSON = {"Content-Type": "application/json"}
 DEEP = 50_000

@@ -10,9 +10,9 @@ from fastapi import FastAPI
 
 from services.orders.main import create_app
 from services.orders.settings import Settings
-from shared.identity import GATEWAY
+from shared.http.identity import GATEWAY
+from shared.http.tokens import Role, ServiceTokens
 from shared.ids import new_id
-from shared.tokens import Role, ServiceTokens
 
 NO_BROKER = "amqp://127.0.0.1:1/"
 """Nothing listens there: what is published stays in the outbox, where a test can look at it."""

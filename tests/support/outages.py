@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from fastapi import FastAPI
 
-from shared.background import TaskFailing
-from shared.restarts import RestartPolicy
+from shared.server.background import RestartPolicy, TaskFailing
 from tests.support.link import Link
 
 OFTEN = 8

@@ -7,15 +7,18 @@ from typing import TypeVar
 
 import pytest
 
-from shared import csv_export, db, migrated, probes, publisher
+from shared.db import engine, schema_check
+from shared.downloads import csv_export
+from shared.observability import probes
+from shared.outbox import publisher
 
 PATIENCE_S = 60.0
 T = TypeVar("T")
 
 _TIMEOUTS: dict[ModuleType, tuple[str, ...]] = {
-    db: ("CONNECT_TIMEOUT_S", "ACQUIRE_TIMEOUT_S"),
+    engine: ("CONNECT_TIMEOUT_S", "ACQUIRE_TIMEOUT_S"),
     csv_export: ("CONNECT_TIMEOUT_S",),
-    migrated: ("CONNECT_TIMEOUT_S",),
+    schema_check: ("CONNECT_TIMEOUT_S",),
     probes: ("CHECK_TIMEOUT_S",),
     publisher: ("CONNECT_TIMEOUT_S",),
 }

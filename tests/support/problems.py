@@ -6,7 +6,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from shared.errors import DashboardError
-from shared.problems import of_status
+from shared.http.problems import of_status
 
 FOLDERS = ("services/gateway", "services/users", "services/orders", "services/worker", "shared")
 IN_A_CLASS = re.compile(r'^ +(?:status, )?code, title = (?:\d+, )?"(\w+)"', re.MULTILINE)

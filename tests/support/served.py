@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import httpx
 from starlette.types import ASGIApp
 
-from shared.serve import Server, config_of
 from shared.server.fast_path import FastPathProtocol
+from shared.server.serve import Server, config_of
 from tests.support.waiting import eventually
 
 CLIENT_TIMEOUT_S = 120.0

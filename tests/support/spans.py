@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared import tracing
-from shared.tracing import Recorded
+from shared.observability import tracing
+from shared.observability.tracing import Recorded
 
 
 class Spans(list[Recorded]):

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
-from shared.db import Database
+from shared.db.engine import Database
 
 _observed: ContextVar[bool] = ContextVar("observed", default=False)
 """In requests of the test, and not in what the service does meanwhile for itself."""

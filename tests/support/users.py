@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from services.users.main import create_app
 from services.users.settings import Settings
-from shared.identity import SESSION_ID_HEADER, USER_ID_HEADER, USER_ROLE_HEADER
-from shared.tokens import Role, ServiceTokens
+from shared.http.identity import SESSION_ID_HEADER, USER_ID_HEADER, USER_ROLE_HEADER
+from shared.http.tokens import Role, ServiceTokens
 
 NO_BROKER = "amqp://guest:guest@127.0.0.1:1/"
 """Nobody listens there: events stay in the outbox, where a test can see them."""

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.cli import app
-from services.local.ports import free_port
+from tools.cli.main import app
+from tools.devstack.ports import free_port
 
 PERIOD = ("--from", "2026-01-01", "--to", "2026-01-31")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import ServiceSettings
+from shared.config.settings import ServiceSettings
 
 SERVICES = ("gateway", "users", "orders", "worker")
 LINE = re.compile(r"# ([A-Z][A-Z0-9_]+)=.*  # \S.*")

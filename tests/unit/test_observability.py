@@ -10,8 +10,8 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from services.cli import app
-from tests.observe.expressions import (
+from tools.cli.main import app
+from tools.lab.observe.expressions import (
     ALERTS,
     DASHBOARDS,
     RECORDED,
@@ -113,7 +113,7 @@ def test_the_data_source_is_provisioned() -> None:
     assert f"../grafana/dashboards:{provider['options']['path']}:ro" in services["grafana"]["volumes"]
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is missing: services/local/install.sh prometheus")
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is missing: tools/devstack/install.sh prometheus")
 @pytest.mark.parametrize("arguments", [("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")])
 def test_promtool_is_content(arguments: tuple[str, ...]) -> None:
     """The configuration is one, and each alert is told when it should be, and not otherwise."""

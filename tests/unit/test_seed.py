@@ -1,6 +1,6 @@
 from services.orders.states import Status, is_change
-from services.seed import DAYS, PEOPLE, past_orders
 from shared.clock import now
+from tools.cli.seed import DAYS, PEOPLE, past_orders
 
 
 def test_some_hundred_orders_of_the_last_30_days_whose_changes_are_legal_and_in_order() -> None:

@@ -64,7 +64,7 @@ def sleeps(tree: ast.Module) -> Iterator[int]:
         ("import tests.conftest", True),
         ("from .conftest import x", True),
         ("from tests.support.waiting import eventually", False),
-        ("from tests.bench.peers import test", False),
+        ("from tools.lab.bench.peers import test", False),
         ("import unittest.test_x", False),
     ],
 )

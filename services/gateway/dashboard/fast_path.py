@@ -9,25 +9,24 @@ import time
 from collections.abc import Sequence
 
 from services.gateway import metrics
-from services.gateway.admission.browsers import security_headers
-from services.gateway.admission.limits import Limits
-from services.gateway.admission.overload import Overload
-from services.gateway.admission.visits import COUNTED, HEADERS
-from services.gateway.auth import Authenticator, Verified
+from services.gateway.auth.authenticator import Authenticator, Verified
 from services.gateway.dashboard.cache import Cached, PanelCache
+from services.gateway.dashboard.query import Wish, parse, wants_anew
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.service import recall_time
 from services.gateway.dashboard.wait import Wait
-from services.gateway.dashboard.wish import Wish, parse, wants_anew
+from services.gateway.limits.cors import security_headers
+from services.gateway.limits.limiter import COUNTED, HEADERS, Limits
+from services.gateway.limits.load_shedding import Overload
 from services.gateway.settings import Settings
-from shared import logs, telemetry, tracing
 from shared.clock import Stamps
-from shared.connection import LET_IN
 from shared.errors import InvalidInput
-from shared.logs import get_logger
+from shared.http.application import BEGUN, MAX_QUERY_BYTES, STARTED, is_request_id
+from shared.observability import logs, telemetry, tracing
+from shared.observability.logs import get_logger
+from shared.observability.telemetry import SAMPLED, Origin, Trace
+from shared.server.connection import LET_IN
 from shared.server.fast_path import ANSWERED, Exchange, FastPathProtocol
-from shared.telemetry import SAMPLED, Origin, Trace
-from shared.web import BEGUN, MAX_QUERY_BYTES, STARTED, is_request_id
 
 log = get_logger(__name__)
 

@@ -15,7 +15,7 @@ from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.resilience import ServiceCalls
 from services.gateway.upstream.single_flight import Read, SingleFlight
 from services.gateway.upstream.timers import Timers
-from shared.telemetry import Origin
+from shared.observability.telemetry import Origin
 
 
 class PanelReader:

@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from services.gateway import metrics
-from services.gateway.dashboard.departure import ClientGone, Departure
 from services.gateway.dashboard.models import Dashboard, Remembered, assemble
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.spans import PanelSpans
 from services.gateway.dashboard.stale_store import StaleStore
-from services.gateway.dashboard.wait import AwaitedWait, Wait
+from services.gateway.dashboard.wait import AwaitedWait, ClientGone, Departure, Wait
 from services.gateway.errors import NoPanelAvailable, UserNotFound
 from services.gateway.panels import Panel
 from services.gateway.settings import Settings
-from shared import clock, telemetry, tracing
-from shared.tracing import Kind
+from shared import clock
+from shared.observability import telemetry, tracing
+from shared.observability.tracing import Kind
 
 RECALL_SHARE = 0.2
 """The part of a short budget that is kept for reading what was known last."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from services.gateway.dashboard.models import Dashboard
 from services.gateway.dashboard.wait import Wait
 from services.gateway.upstream.single_flight import Read
-from shared import tracing
-from shared.telemetry import Trace
+from shared.observability import tracing
+from shared.observability.telemetry import Trace
 
 GIVEN_UP = "ClientGone"
 

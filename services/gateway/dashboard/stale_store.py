@@ -16,12 +16,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.gateway import metrics
-from services.gateway.dashboard.gathered_keys import GatheredKeys
+from services.gateway.dashboard.batched_get import GatheredKeys
 from services.gateway.dashboard.models import Remembered
-from services.gateway.dashboard.unwritten import Key, Read, Unwritten
+from services.gateway.dashboard.write_behind import Key, Read, Unwritten
 from services.gateway.panels import PANELS
 from services.gateway.settings import Settings
-from shared.logs import get_logger
+from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
 

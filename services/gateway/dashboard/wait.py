@@ -1,14 +1,43 @@
 """One dashboard's wait for its panels."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 
-from services.gateway.dashboard.departure import Departure
+from starlette.types import Receive
+
 from services.gateway.panels import Panel
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.single_flight import Read
 from services.gateway.upstream.timers import Timers
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class Departure:
+    """Listens to one client, from `watch` to `end`. A task of its own, so meant for answers that take long."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._listening: asyncio.Task[None] | None = None
+
+    def watch(self, gone: Callable[[], None]) -> None:
+        """Call `gone` when the client leaves."""
+        self._listening = asyncio.create_task(self._listen(gone))
+
+    def end(self) -> None:
+        """The task is let go: a cancelled one refers to its frame, which refers to this."""
+        if self._listening:
+            self._listening.cancel()
+            self._listening = None
+
+    async def _listen(self, gone: Callable[[], None]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        gone()
+
 
 TIMED_OUT = Answer(error="timeout")
 

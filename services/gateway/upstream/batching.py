@@ -18,8 +18,8 @@ from services.gateway.upstream.resilience import Answers, Call, ServiceCalls, ti
 from services.gateway.upstream.single_flight import Read, largest_deadline
 from services.gateway.upstream.timers import GRAIN_S
 from shared.contracts.panels import MAX_IDS
-from shared.logs import get_logger
-from shared.telemetry import Origin
+from shared.observability.logs import get_logger
+from shared.observability.telemetry import Origin
 
 log = get_logger(__name__)
 

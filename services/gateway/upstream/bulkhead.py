@@ -2,7 +2,7 @@
 
 from services.gateway import metrics
 from services.gateway.upstream.errors import Overloaded
-from shared.pools import POOLS
+from shared.observability.pools import POOLS
 
 
 class Bulkhead:

@@ -8,22 +8,22 @@ from copy import copy
 
 from pyqwest import HTTPTransport, Transport
 
-from services.gateway import metrics, reading
-from services.gateway.reading import ServiceResponse, fetch
-from services.gateway.refusals import own_refusals
+from services.gateway import metrics
+from services.gateway.proxy import responses
+from services.gateway.proxy.responses import ServiceResponse, fetch, own_refusals
 from services.gateway.settings import Settings
 from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
 from services.gateway.upstream.http1 import ConnectionPool, Receiver, Request
 from services.gateway.upstream.replicas import Replicas
-from shared import telemetry, tracing
+from shared.contracts.internal_api import IDLE_S
 from shared.contracts.panels import DEADLINE_HEADER, PATH
-from shared.identity import USER_ID_HEADER
-from shared.limits import IDLE_S
-from shared.logs import get_logger
-from shared.telemetry import Origin
-from shared.tokens import ServiceTokens
-from shared.tracing import Kind
-from shared.web import REQUEST_ID_HEADER
+from shared.http.application import REQUEST_ID_HEADER
+from shared.http.identity import USER_ID_HEADER
+from shared.http.tokens import ServiceTokens
+from shared.observability import telemetry, tracing
+from shared.observability.logs import get_logger
+from shared.observability.telemetry import Origin
+from shared.observability.tracing import Kind
 
 log = get_logger(__name__)
 
@@ -132,7 +132,7 @@ class Upstream:
                         with self.replicas.watched(replica):
                             content = body if isinstance(body, bytes) else aiter(body)
                             url = self._base_urls[replica] + target
-                            response = await reading.request(self._transport, method, url, every, content)
+                            response = await responses.request(self._transport, method, url, every, content)
                     except Unreachable as failure:
                         self.replicas.failed(replica)
                         refused = failure
@@ -172,7 +172,7 @@ class Upstream:
         """Whether it answers anything at all."""
         try:
             async with asyncio.timeout(ALIVE_WITHIN_S):
-                response = await reading.request(self._transport, "GET", f"{self._base_urls[replica]}/livez")
+                response = await responses.request(self._transport, "GET", f"{self._base_urls[replica]}/livez")
                 await response.aclose()
         except (UpstreamFailed, TimeoutError):
             return False

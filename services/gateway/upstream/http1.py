@@ -15,7 +15,7 @@ import httptools
 
 from services.gateway import metrics
 from services.gateway.upstream.errors import BadAnswer, NotTrusted, Refused, Unreachable, UpstreamFailed
-from shared.limits import IDLE_S
+from shared.contracts.internal_api import IDLE_S
 
 OK = 200
 NOT_TRUSTED = (401, 403)

@@ -7,7 +7,7 @@ from contextvars import Context
 from typing import Any
 
 from services.gateway import metrics
-from shared.logs import get_logger
+from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
 

@@ -17,7 +17,7 @@ from services.gateway.panels import Panels
 from services.gateway.settings import Settings
 from services.gateway.upstream import http1, panel_protocol
 from services.gateway.upstream.bulkhead import Bulkhead
-from services.gateway.upstream.circuit_breaker import CircuitBreaker
+from services.gateway.upstream.circuit_breaker import CircuitBreaker, Probed, Probing
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import (
     BadAnswer,
@@ -30,13 +30,12 @@ from services.gateway.upstream.errors import (
 )
 from services.gateway.upstream.hedging import Hedge, RetryBudget
 from services.gateway.upstream.panel_protocol import Answer
-from services.gateway.upstream.probing import Probed, Probing
 from services.gateway.upstream.timers import Timers
-from shared import telemetry, tracing
 from shared.contracts.panels import PATH
+from shared.observability import telemetry, tracing
 from shared.observability.histogram import Series
-from shared.telemetry import Origin
-from shared.tracing import Kind
+from shared.observability.telemetry import Origin
+from shared.observability.tracing import Kind
 
 Answers = Mapping[str, Sequence[Answer]]
 """By panel, in the order of the users that were asked for."""

@@ -15,7 +15,7 @@ from services.gateway.panels import Panel, by_service
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.resilience import Call
 from services.gateway.upstream.timers import GRAIN_S
-from shared.telemetry import Origin, Trace
+from shared.observability.telemetry import Origin, Trace
 
 
 class Fill(msgspec.Struct, frozen=True, gc=False):

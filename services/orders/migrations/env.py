@@ -1,4 +1,4 @@
 from services.orders import models
-from shared.migrations import run_migrations
+from shared.db.migrations import run_migrations
 
 run_migrations(models.Order.metadata)

@@ -1,6 +1,6 @@
 """Alembic's entry into the migrations of the users database."""
 
 from services.users.models import User
-from shared.migrations import run_migrations
+from shared.db.migrations import run_migrations
 
 run_migrations(User.metadata)

@@ -12,18 +12,18 @@ from logging import DEBUG, INFO
 import structlog
 
 from services.worker import metrics
+from services.worker.broker.message_processor import CANCEL_S
 from services.worker.errors import Permanent, Transient
-from services.worker.hints import Hints
-from services.worker.imports.carrying import Carrying
+from services.worker.imports.import_run import Carrying
 from services.worker.imports.leases import Lease, LeaseLost
 from services.worker.imports.orders import Orders
 from services.worker.imports.progress import Teller
 from services.worker.imports.storage import FileGone, Storage, StorageUnavailable
-from services.worker.intake import CANCEL_S
+from services.worker.live_hints import Hints
 from services.worker.settings import Settings
-from shared.background import to_the_end
-from shared.db import Database, is_outage
-from shared.logs import get_logger
+from shared.db.engine import Database, is_outage
+from shared.observability.logs import get_logger
+from shared.server.background import to_the_end
 
 log = get_logger(__name__)
 

@@ -11,9 +11,10 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from services.worker.imports.records import Place
-from shared import events, outbox
 from shared.clock import now
-from shared.db import Database
+from shared.contracts import events
+from shared.db.engine import Database
+from shared.outbox import outbox
 
 DUE = "state IN ('queued', 'running') AND lease_until <= now()"
 IN_HAND = """

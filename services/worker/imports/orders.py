@@ -12,10 +12,10 @@ from pyqwest.httpx import AsyncPyqwestTransport
 
 from services.worker.errors import Permanent, Transient
 from services.worker.settings import Settings
-from shared import telemetry
-from shared.imports import BATCH_PATH, BatchOutcome, CsvRow, OrderBatch
-from shared.limits import IDLE_S
-from shared.tokens import ServiceTokens
+from shared.contracts.imports import BATCH_PATH, BatchOutcome, CsvRow, OrderBatch
+from shared.contracts.internal_api import IDLE_S
+from shared.http.tokens import ServiceTokens
+from shared.observability import telemetry
 
 CONNECT_TIMEOUT_S = 2.0
 NEVER = frozenset({httpx.codes.NOT_FOUND, httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY})

@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from services.worker.hints import Hints
+from services.worker.live_hints import Hints
 
 KEY = "import"
 """The routing key of the live messages."""

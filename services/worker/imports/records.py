@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from shared.imports import COLUMNS, CsvRow, is_blank
+from shared.contracts.imports import COLUMNS, CsvRow, is_blank
 
 MAX_RECORD = 16 * 1024
 """Of bytes. A row that is an order has less."""

@@ -2,18 +2,23 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.worker import erasure
-from services.worker.imports.head import Head
+from services.worker.imports.header import Head
+from services.worker.imports.leases import file_key
+from services.worker.imports.storage import Storage
+from services.worker.ledger import erasure
 from services.worker.models import Import, ImportRowError
-from shared import events, outbox
 from shared.clock import now
-from shared.db import Database, clock
+from shared.contracts import events
+from shared.db.engine import Database, clock
+from shared.db.retention import sweep
 from shared.errors import Conflict, NotFound
+from shared.outbox import outbox
 
 UPLOAD_EXPIRES = timedelta(hours=2)
 """An upload that has not ended by then never will."""
@@ -124,3 +129,24 @@ async def errors(db: Database, user_id: UUID, import_id: UUID) -> AsyncIterator[
         if len(rows) < PAGE:
             return
         after = (rows[-1].line, rows[-1].field)
+
+
+BATCH = 100
+FIND = "SELECT user_id, id FROM imports WHERE expires_at <= now() ORDER BY expires_at LIMIT $1"
+FORGET = "DELETE FROM imports WHERE user_id = $1 AND id = $2"
+
+
+async def delete_expired(db: Database, storage: Storage, limit: int = BATCH) -> int:
+    """The oldest; returns how many. The file goes first: as long as there is a row, it can be found."""
+    async with db.connection() as connection:
+        expired = await connection.fetch(FIND, limit)
+    for row in expired:
+        await storage.delete(file_key(row["id"]))
+        async with db.connection() as connection:
+            await connection.execute(FORGET, row["user_id"], row["id"])
+    return len(expired)
+
+
+async def delete_all_expired(db: Database, storage: Storage) -> None:
+    """Batch by batch."""
+    await sweep(db, "imports", partial(delete_expired, db, storage), BATCH)

@@ -13,14 +13,14 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from services.worker.imports import repository
-from services.worker.imports.head import HEADER
+from services.worker.imports.header import HEADER
 from services.worker.imports.progress import eta_s
 from services.worker.imports.upload import Uploads
 from services.worker.models import Import, ImportRowError
-from shared.csv_cells import BYTE_ORDER_MARK, formula_safe
-from shared.identity import CallerDep
-from shared.pagination import Cursor, Limit, Page, decode_cursor, page_of
-from shared.producer import DatabaseDep
+from shared.downloads.csv_export import BYTE_ORDER_MARK, formula_safe
+from shared.http.identity import CallerDep
+from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.outbox.service import DatabaseDep
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"])
 

@@ -4,18 +4,21 @@
 All of it happens in obstore's own threads, off the event loop.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
+from services.worker.imports.records import Place, Record, cut
+from shared.contracts.imports import MAX_ROWS
 from shared.errors import Unavailable
-from shared.logs import get_logger
+from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
 
@@ -99,3 +102,32 @@ def _translated() -> Iterator[None]:
             raise FileGone(str(error).splitlines()[0]) from error
         log.warning("the storage fails", error=repr(error)[:500])
         raise StorageUnavailable from error
+
+
+class Chunk(NamedTuple):
+    records: list[Record]
+    end: Place
+
+
+async def chunks(storage: Storage, key: str, size: int, place: Place) -> AsyncGenerator[Chunk]:
+    """From `place` on, at most `MAX_ROWS` records at a time, parsed in a thread; a chunk may hold none.
+
+    Raises `FileGone` or `StorageUnavailable`.
+    """
+    data, read = b"", place.offset
+    async for piece in _pieces(storage, key, size, place.offset):
+        data, read = data + piece, read + len(piece)
+        while data:
+            found = await asyncio.to_thread(cut, data, place, MAX_ROWS, at_end=read >= size)
+            if found.end == place:
+                break
+            yield Chunk(found.records, found.end)
+            data, place = data[found.end.offset - place.offset :], found.end
+    if read < size:
+        raise FileGone("the file is shorter than it was")
+
+
+async def _pieces(storage: Storage, key: str, size: int, offset: int) -> AsyncGenerator[bytes]:
+    if offset < size:  # a range must not begin at the end
+        async for piece in storage.read(key, offset):
+            yield piece

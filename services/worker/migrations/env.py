@@ -1,4 +1,4 @@
 from services.worker.models import Base
-from shared.migrations import run_migrations
+from shared.db.migrations import run_migrations
 
 run_migrations(Base.metadata)

@@ -18,20 +18,21 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from uuid import UUID
 
-from services.worker import erasure, metrics
+from services.worker import metrics
 from services.worker.errors import Transient
-from services.worker.job import Effect, Job, Policy
+from services.worker.ledger import erasure
+from services.worker.ledger.job import Effect, Job, Policy
 from services.worker.webhooks import deliveries, health, signing
 from services.worker.webhooks.client import CallFailed, Client
 from services.worker.webhooks.deliveries import JOB, Claim
+from services.worker.webhooks.secret_box import Vault
 from services.worker.webhooks.settings import WebhookSettings
 from services.worker.webhooks.target import BadTarget, Target
-from services.worker.webhooks.vault import Vault
-from shared import tracing
 from shared.clock import now
-from shared.db import Connection, Database
-from shared.events import Envelope
-from shared.tracing import Kind
+from shared.contracts.events import Envelope
+from shared.db.engine import Connection, Database
+from shared.observability import tracing
+from shared.observability.tracing import Kind
 
 CONCURRENCY = 3
 """Transactions that take up events or deliveries at once."""

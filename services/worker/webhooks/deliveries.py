@@ -14,8 +14,8 @@ import msgspec
 
 from services.worker.errors import Transient
 from shared.clock import rfc3339
-from shared.db import Connection
-from shared.events import Envelope
+from shared.contracts.events import Envelope
+from shared.db.engine import Connection
 from shared.ids import new_id
 
 JOB = "webhooks"

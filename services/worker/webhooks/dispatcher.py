@@ -11,14 +11,14 @@ from uuid import UUID
 import asyncpg
 
 from services.worker import metrics
-from services.worker.intake import CANCEL_S
-from services.worker.job import Job
-from services.worker.ledger import Ledger
-from services.worker.webhooks.slots import Slots
-from shared.background import to_the_end
-from shared.db import Database
-from shared.logs import get_logger
-from shared.pools import POOLS
+from services.worker.broker.message_processor import CANCEL_S
+from services.worker.ledger.job import Job
+from services.worker.ledger.ledger import Ledger
+from services.worker.webhooks.concurrency import Slots
+from shared.db.engine import Database
+from shared.observability.logs import get_logger
+from shared.observability.pools import POOLS
+from shared.server.background import to_the_end
 
 log = get_logger(__name__)
 

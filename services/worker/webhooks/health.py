@@ -4,9 +4,9 @@ from uuid import UUID
 
 from services.worker import metrics
 from shared.clock import now
-from shared.db import Connection
+from shared.db.engine import Connection
 from shared.ids import new_id
-from shared.logs import get_logger
+from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
 

@@ -15,8 +15,8 @@ from services.worker.webhooks.schemas import (
     WebhookWithSecret,
 )
 from services.worker.webhooks.service import Webhooks
-from shared.identity import CallerDep
-from shared.pagination import Cursor, Limit, Page
+from shared.http.identity import CallerDep
+from shared.http.pagination import Cursor, Limit, Page
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import asyncpg
 
-from services.worker import erasure, models
+from services.worker import models
+from services.worker.ledger import erasure
 from services.worker.webhooks import deliveries, repository, signing
 from services.worker.webhooks.deliveries import JOB, New
 from services.worker.webhooks.errors import (
@@ -18,16 +19,16 @@ from services.worker.webhooks.errors import (
     WebhookNotFound,
     WebhookTurnedOff,
 )
-from services.worker.webhooks.guard import Guard
 from services.worker.webhooks.schemas import Delivery, NewWebhook, Webhook, WebhookChange, WebhookWithSecret
+from services.worker.webhooks.secret_box import Vault
 from services.worker.webhooks.settings import WebhookSettings
 from services.worker.webhooks.target import BadTarget, Target
-from services.worker.webhooks.vault import Vault
-from shared import pagination
+from services.worker.webhooks.url_check import Guard
 from shared.clock import now
-from shared.db import Database
+from shared.contracts.events import Envelope, WebhookPing
+from shared.db.engine import Database
 from shared.errors import InvalidInput
-from shared.events import Envelope, WebhookPing
+from shared.http import pagination
 from shared.ids import new_id
 
 MAX_PINGS = 5

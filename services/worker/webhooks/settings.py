@@ -5,8 +5,8 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from services.worker.webhooks.address import AddressPolicy
-from shared.producer import ProducerSettings
-from shared.settings import PLACEHOLDER
+from shared.config.settings import PLACEHOLDER
+from shared.outbox.service import ProducerSettings
 
 DAY_S = 24 * 3600
 MIN_KEY = 32

@@ -7,7 +7,7 @@ import aio_pika
 import pytest
 from playwright.async_api import Browser, expect
 
-from shared import topology
+from shared.contracts import topology
 from tests.support.stack.browser import needs_browser, shows, visiting
 from tests.support.stack.running import Person, Stack
 

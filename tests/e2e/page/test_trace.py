@@ -8,11 +8,11 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Browser
 
-from services.local.traces import Span, Traces
 from tests.support.stack.browser import needs_browser, visiting
 from tests.support.stack.running import PATIENCE_S, Person, Stack
 from tests.support.stack.trace_picture import order_in_page
 from tests.support.waiting import eventually, wait_until
+from tools.devstack.traces import Span, Traces
 
 pytestmark = pytest.mark.e2e
 
@@ -92,5 +92,5 @@ async def test_a_click_in_the_page_begins_the_trace(browser: Browser, stack: Sta
 
 
 def _trace(stack: Stack, *arguments: str) -> str:
-    command = [sys.executable, "-m", "services.cli", "trace", *arguments, "--data-dir", str(stack.folder)]
+    command = [sys.executable, "-m", "tools.cli.main", "trace", *arguments, "--data-dir", str(stack.folder)]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout

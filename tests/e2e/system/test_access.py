@@ -14,13 +14,13 @@ import jwt
 import pytest
 from PIL import Image
 
-from services.gateway.routes.access import VISITORS, Rule, Visitor, rules, verdict
-from services.local.datadir import DataDir
+from services.gateway.api.access import VISITORS, Rule, Visitor, rules, verdict
+from shared.http.tokens import UserTokens
 from shared.ids import new_id
-from shared.tokens import UserTokens
 from tests.support.stack.operators import query
 from tests.support.stack.running import NO_TLS, PASSWORD, PATIENCE_S, Person, Stack
 from tests.support.waiting import wait_until
+from tools.devstack.datadir import DataDir
 
 pytestmark = pytest.mark.e2e
 

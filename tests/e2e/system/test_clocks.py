@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.local.ports import free_port
 from tests.support.clocks import needs_faketime, shifted
 from tests.support.stack.running import NO_TLS, PASSWORD, PATIENCE_S, Person, Stack
 from tests.support.waiting import wait_until
+from tools.devstack.ports import free_port
 
 DAY_S = 86_400
 ORDER = {"currency": "EUR", "items": [{"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}]}
@@ -27,7 +27,7 @@ def gateway(stack: Stack, offset_s: int, log: Path) -> Iterator[httpx.Client]:
     port = free_port()
     ports = {"GATEWAY_PORT": str(port), "GATEWAY_INTERNAL_PORT": str(free_port())}
     env = dict(setting.split("=", 1) for setting in settings if "=" in setting) | ports
-    command = [*shifted(offset_s), sys.executable, "-m", "services.cli", "serve", "gateway"]
+    command = [*shifted(offset_s), sys.executable, "-m", "tools.cli.main", "serve", "gateway"]
     with log.open("w") as out:
         process = subprocess.Popen(command, env=env, stdout=out, stderr=out)
     try:

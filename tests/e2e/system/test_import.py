@@ -66,7 +66,7 @@ def test_others_imports_do_not_exist(stack: Stack, person: Person) -> None:
 def test_the_command_imports_a_file(stack: Stack, person: Person, tmp_path: Path) -> None:
     """It waits for the end, writes what could not be imported, and says by its exit status that there was such."""
     file, errors = tmp_path / "orders.csv", tmp_path / "errors.csv"
-    command = [sys.executable, "-m", "services.cli", "import", str(file), "--errors", str(errors), "--json"]
+    command = [sys.executable, "-m", "tools.cli.main", "import", str(file), "--errors", str(errors), "--json"]
     account = {"DASHBOARD_EMAIL": person.email, "DASHBOARD_PASSWORD": PASSWORD, "DASHBOARD_URL": stack.url}
     found = []
     for data in (csv_of(line("a"), line("b", quantity="0")), csv_of(line("a"))):

@@ -8,16 +8,16 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.observe.expressions import RECORDED, every_expression, selectors
 from tests.support.stack.running import PATIENCE_S, SERVICES, Person, Stack
 from tests.support.waiting import wait_until
+from tools.lab.observe.expressions import RECORDED, every_expression, selectors
 
 pytestmark = pytest.mark.e2e
 
 FROM_PROMETHEUS = {"up", "ALERTS"} | RECORDED
 GIVEN_BY_WHO_SCRAPES = {"process", "instance", "alertname", "alertstate"}
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "summary": ("_count", "_sum")}
-RABBITMQ = Path(__file__).parents[2] / "observe/rabbitmq_metrics.txt"
+RABBITMQ = Path(__file__).parents[3] / "tools/lab/observe/rabbitmq_metrics.txt"
 """The names that RabbitMQ's own plugin tells, as 3.10 and 4 do: it is not part of the one-machine stack."""
 
 

@@ -195,7 +195,7 @@ def accept_ctrl_c() -> None:
 
 def test_watching(stack: Stack) -> None:
     """With --watch it is told again and again, until Ctrl-C."""
-    command = [sys.executable, "-m", "services.cli", "status", "--watch", "--json", "--data-dir", str(stack.folder)]
+    command = [sys.executable, "-m", "tools.cli.main", "status", "--watch", "--json", "--data-dir", str(stack.folder)]
     wait_until(lambda: is_well(stack), PATIENCE_S)
     unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=unbuffered, preexec_fn=accept_ctrl_c) as run:

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from shared import probes
+from shared.observability import probes
 from tests.support.alarms import alarm
 from tests.support.backends import RabbitBackend
 from tests.support.gateway.world import Start, World

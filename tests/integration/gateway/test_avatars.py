@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from services.users.main import create_app
 from services.users.settings import Settings
+from shared.contracts.internal_api import MAX_PICTURE_BYTES
 from shared.ids import new_id
-from shared.limits import MAX_PICTURE_BYTES
 from tests.support.backends import RabbitBackend
 from tests.support.backends.databases import NewDatabase
 from tests.support.drawn import BLUE, RED, SCRIPT, bomb, opened, picture

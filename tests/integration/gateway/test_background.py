@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from services.gateway import ended
-from services.gateway.admission.counts import SharedCounts
-from services.gateway.live import LiveFeed
-from services.gateway.revocation import STREAM
-from shared import probes
-from shared.background import Background
+from services.gateway.auth import revocations
+from services.gateway.auth.revocations import STREAM
+from services.gateway.limits.redis_counter import SharedCounts
+from services.gateway.live.feed import LiveFeed
+from shared.contracts.internal_api import REVOCATIONS_PATH as REVOCATIONS
+from shared.http.tokens import UserTokens
 from shared.ids import new_id
-from shared.revocations import PATH as REVOCATIONS
-from shared.tokens import UserTokens
+from shared.observability import probes
+from shared.server.background import Background
 from tests.support.backends import RabbitBackend, RedisBackend
 from tests.support.gateway.stub import StubService, replies
 from tests.support.gateway.world import JWKS_PATH, SEED, Start, World, users_behaviours
@@ -93,7 +93,7 @@ each_dependency = pytest.mark.parametrize("away", DEPENDENCIES)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Background, "POLICY", SOON)
-    monkeypatch.setattr(ended, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(revocations, "TIMEOUT_S", 1.0)
     monkeypatch.setattr(SharedCounts, "FAILURE_SHOWN_S", 0.2)
     monkeypatch.setattr(LiveFeed, "CONNECT_TIMEOUT_S", 1.0)
     monkeypatch.setattr(LiveFeed, "DECLARE_TIMEOUT_S", 10.0)

@@ -6,8 +6,8 @@ from uuid import UUID
 import httpx
 import pytest
 
+from shared.http.tokens import Role
 from shared.ids import new_id
-from shared.tokens import Role
 from tests.support.gateway.stub import PANEL_DATA, Exchange, StubService, hang, replies
 from tests.support.gateway.world import Start, World
 from tests.support.waiting import eventually

@@ -7,10 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway import ended
-from shared.accounts import SIGN_OUT
+from services.gateway.auth import revocations
+from shared.contracts.internal_api import REVOCATIONS_PATH, SIGN_OUT
 from shared.ids import new_id
-from shared.revocations import PATH
 from tests.support.gateway.stub import Behaviour, hang, replies, reset, trickle
 from tests.support.gateway.world import Start, World
 from tests.support.served import listening
@@ -36,7 +35,7 @@ async def test_an_ended_session_is_refused_on_every_gateway(start: Start) -> Non
         for world in (one, other):
             headers, goes_on = world.bearer(user_id, session=session), world.bearer(user_id)
             assert not await refused(world, headers)
-            world.users.behaviours[PATH] = telling(sessions=(session,))
+            world.users.behaviours[REVOCATIONS_PATH] = telling(sessions=(session,))
             await eventually(partial(refused, world, headers))
             assert not await refused(world, goes_on)
 
@@ -51,7 +50,7 @@ async def test_an_ended_user_is_refused_and_forgotten(world: World) -> None:
         return bool(await world.redis.exists(f"lkg:user:{user_id}"))
 
     await eventually(is_kept)
-    world.users.behaviours[PATH] = telling(users=(user_id,))
+    world.users.behaviours[REVOCATIONS_PATH] = telling(users=(user_id,))
     for headers in (first, second):
         await eventually(partial(refused, world, headers))
 
@@ -65,7 +64,7 @@ async def test_a_restart_after_redis_was_emptied_revives_nothing(start: Start) -
     """A gateway knows before its first request what has ended."""
     async with start() as before:
         session = new_id()
-        before.users.behaviours[PATH] = telling(sessions=(session,))
+        before.users.behaviours[REVOCATIONS_PATH] = telling(sessions=(session,))
         await before.redis.flushall()
         async with start(users_url=before.users.url) as after:
             assert await refused(after, after.bearer(session=session))
@@ -78,14 +77,14 @@ async def test_a_stream_ends_with_its_session(start: Start) -> None:
         url = f"http://127.0.0.1:{port}/v1/dashboard/events"
         async with reading(url, world.bearer(session=session)) as stream:
             await stream.until("ready")
-            world.users.behaviours[PATH] = telling(sessions=(session,))
+            world.users.behaviours[REVOCATIONS_PATH] = telling(sessions=(session,))
             assert (await stream.until("end")).data == {"reason": "session_ended"}
 
 
 async def test_each_reading_continues_where_the_last_ended(world: World) -> None:
     """By the cursor of the answer."""
-    world.users.behaviours[PATH] = telling(cursor=42)
-    await eventually(lambda: any(request.target == f"{PATH}?after=42" for request in world.users.received))
+    world.users.behaviours[REVOCATIONS_PATH] = telling(cursor=42)
+    await eventually(lambda: any(request.target == f"{REVOCATIONS_PATH}?after=42" for request in world.users.received))
 
 
 @pytest.mark.parametrize(
@@ -97,17 +96,19 @@ async def test_a_reading_that_fails_is_made_up_for(
     world: World, fault: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is forgotten meanwhile, nobody is signed out, and the next reading begins at the same cursor."""
-    monkeypatch.setattr(ended, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(revocations, "TIMEOUT_S", 0.2)
     kept, later = new_id(), new_id()
-    world.users.behaviours[PATH] = telling(sessions=(kept,), cursor=7)
+    world.users.behaviours[REVOCATIONS_PATH] = telling(sessions=(kept,), cursor=7)
     gone, stays = world.bearer(session=kept), world.bearer(session=later)
     await eventually(partial(refused, world, gone))
-    world.users.behaviours[PATH] = fault
+    world.users.behaviours[REVOCATIONS_PATH] = fault
     before = len(world.users.received)
-    await eventually(lambda: sum(request.target == f"{PATH}?after=7" for request in world.users.received[before:]) > 1)
+    await eventually(
+        lambda: sum(request.target == f"{REVOCATIONS_PATH}?after=7" for request in world.users.received[before:]) > 1
+    )
     assert await refused(world, gone)
     assert not await refused(world, stays)
-    world.users.behaviours[PATH] = telling(sessions=(later,), cursor=8)
+    world.users.behaviours[REVOCATIONS_PATH] = telling(sessions=(later,), cursor=8)
     await eventually(partial(refused, world, stays))
 
 
@@ -115,7 +116,7 @@ async def test_a_change_of_the_password_ends_other_sessions_before_it_is_answere
     """At the gateway that passes it on."""
     user_id, other = new_id(), new_id()
     stolen = world.bearer(user_id, session=other)
-    world.users.behaviours[PATH] = telling(sessions=(other,))
+    world.users.behaviours[REVOCATIONS_PATH] = telling(sessions=(other,))
     assert (await world.client.patch("/v1/me", headers=world.bearer(user_id), json={"name": "A"})).status_code == 200
     assert await refused(world, stolen)
 
@@ -176,7 +177,7 @@ async def test_the_download_of_a_report_ends_with_its_session(world: World) -> N
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(f"{request} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
         await asyncio.wait_for(reader.readuntil(b"  "), 45)
-        world.users.behaviours[PATH] = telling(sessions=(session,))
+        world.users.behaviours[REVOCATIONS_PATH] = telling(sessions=(session,))
         with pytest.raises(ConnectionResetError):
             await asyncio.wait_for(reader.read(), 45)
         writer.close()

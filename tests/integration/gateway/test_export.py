@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from services.gateway.routes.export import PATH
-from shared.accounts import CONFIRM
+from services.gateway.api.personal_data import PATH
+from shared.contracts.internal_api import CONFIRM
+from shared.contracts.internal_api import PERSONAL_DATA_PATH as SOURCE
 from shared.ids import new_id
-from shared.takeout import PATH as SOURCE
 from tests.support.gateway.stub import Behaviour, Exchange, cut_off, hang, replies, reset
 from tests.support.gateway.world import Start, World
 from tests.support.served import exchange, listening

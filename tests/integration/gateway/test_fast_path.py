@@ -11,9 +11,9 @@ from prometheus_client import REGISTRY
 
 from services.gateway import metrics
 from services.gateway.panels import PANELS
-from shared.connection import GuardedProtocol
+from shared.http.tokens import UserTokens
 from shared.ids import new_id
-from shared.tokens import UserTokens
+from shared.server.connection import GuardedProtocol
 from tests.support.backends import RabbitBackend
 from tests.support.gateway import stub
 from tests.support.gateway.both_ways import BothWays, Side, both_ways

@@ -10,7 +10,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from shared import topology
+from shared.contracts import topology
 from shared.ids import new_id
 from tests.support.backends import RabbitBackend
 from tests.support.gateway.stub import PANEL_DATA, Exchange, StubService, hang, replies

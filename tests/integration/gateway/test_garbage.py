@@ -10,8 +10,7 @@ from functools import partial
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from services.gateway.dashboard.departure import ClientGone, Departure
-from services.gateway.dashboard.wait import Wait
+from services.gateway.dashboard.wait import ClientGone, Departure, Wait
 from shared.ids import new_id
 from tests.support.backends import RabbitBackend
 from tests.support.gateway.stub import answer_late, replies

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.serve import Server
+from shared.server.serve import Server
 from tests.support.backends import RabbitBackend
 from tests.support.gateway.both_ways import Counted
 from tests.support.gateway.world import Start, World

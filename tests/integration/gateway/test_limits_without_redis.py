@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from shared import probes
 from shared.ids import new_id
+from shared.observability import probes
 from tests.support.backends import RedisBackend
 from tests.support.gateway.patience import PATIENCE_S
 from tests.support.gateway.world import Start, World

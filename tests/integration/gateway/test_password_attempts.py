@@ -8,12 +8,12 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from services.gateway.routes.export import PATH as EXPORT
-from services.gateway.routes.table import OPERATIONS
+from services.gateway.api.personal_data import PATH as EXPORT
+from services.gateway.proxy.operations import OPERATIONS
 from services.users.main import create_app
-from shared.accounts import CONFIRM, CURRENT_PASSWORD
+from shared.contracts.internal_api import CONFIRM, CURRENT_PASSWORD
+from shared.contracts.internal_api import PERSONAL_DATA_PATH as SOURCE
 from shared.ids import new_id
-from shared.takeout import PATH as SOURCE
 from tests.support.gateway.stub import Exchange, replies
 from tests.support.gateway.world import Start, World
 from tests.support.users import settings_for

@@ -2,7 +2,7 @@
 
 import httpx
 
-from shared.probes import internal_app
+from shared.observability.probes import internal_app
 from tests.support.backends import RabbitBackend
 from tests.support.gateway.world import Start, World
 from tests.support.waiting import eventually

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from shared.errors import problem
-from shared.tokens import ServiceTokens
+from shared.http.tokens import ServiceTokens
 from tests.support.gateway.stub import Exchange, replies
 from tests.support.gateway.world import SECRET, Start, World
 from tests.support.later import move_clock

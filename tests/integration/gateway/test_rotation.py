@@ -16,7 +16,7 @@ from services.gateway.main import create_app as create_gateway
 from services.gateway.settings import Settings as GatewaySettings
 from services.users.main import create_app as create_users
 from services.users.settings import Settings as UserSettings
-from shared.tokens import b64url
+from shared.http.tokens import b64url
 from tests.support.backends import RedisBackend
 from tests.support.backends.databases import NewDatabase
 from tests.support.gateway.world import MORE_PATIENT, PATIENT

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.gateway import metrics
-from services.gateway.admission.overload import Overload
+from services.gateway.limits.load_shedding import Overload
 from tests.support.gateway.patience import PATIENCE_S
 from tests.support.gateway.stub import Exchange
 from tests.support.gateway.world import Start, World

@@ -6,7 +6,7 @@ import pytest
 
 from services.gateway import status
 from services.gateway.latency import FEWEST
-from shared.tokens import Role
+from shared.http.tokens import Role
 from tests.support.gateway.patience import PATIENCE_S
 from tests.support.gateway.stub import Exchange, StubService, hang, replies
 from tests.support.gateway.world import World

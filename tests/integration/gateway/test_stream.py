@@ -12,9 +12,9 @@ import httpx
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from shared import topology
+from shared.contracts import topology
 from shared.ids import new_id
-from shared.serve import Server
+from shared.server.serve import Server
 from tests.support.backends import RabbitBackend
 from tests.support.gateway.stub import PANEL_DATA, Exchange, StubService, answer_panel, replies, reset
 from tests.support.gateway.world import Start, World

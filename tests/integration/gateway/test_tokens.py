@@ -15,9 +15,9 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from services.gateway.revocation import STREAM
+from services.gateway.auth.revocations import STREAM
+from shared.http.tokens import USER_AUDIENCE, USER_ISSUER, SigningKey, UserTokens, b64url
 from shared.ids import new_id
-from shared.tokens import USER_AUDIENCE, USER_ISSUER, SigningKey, UserTokens, b64url
 from tests.support.backends import RedisBackend
 from tests.support.gateway.stub import replies
 from tests.support.gateway.world import JWKS_PATH, SEED, Start, World

@@ -7,8 +7,8 @@ import pytest
 
 from services.gateway.upstream.single_flight import Read
 from shared.ids import new_id
-from shared.telemetry import Trace
-from shared.tracing import Recorded
+from shared.observability.telemetry import Trace
+from shared.observability.tracing import Recorded
 from tests.support.gateway.stub import Exchange, answer_panel, replies
 from tests.support.gateway.world import Start, World
 from tests.support.spans import Spans, recorded

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from shared.audit import PATH as AUDIT
+from shared.contracts.internal_api import AUDIT_PATH as AUDIT
+from shared.http.tokens import Role
 from shared.ids import new_id
-from shared.tokens import Role
 from tests.support.gateway.stub import Received, replies
 from tests.support.gateway.world import World
 

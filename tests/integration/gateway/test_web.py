@@ -6,7 +6,7 @@ import re
 import httpx
 import pytest
 
-from services.gateway.routes.web import site
+from services.gateway.api.page import site
 from tests.support.gateway.stub import Exchange, replies
 from tests.support.gateway.world import World
 

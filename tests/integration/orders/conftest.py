@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from fastapi import FastAPI
 
-from shared.db import Database
+from shared.db.engine import Database
 from tests.support.backends.databases import NewDatabase
 from tests.support.orders import Visitor, running, settings_of
 from tests.support.patience import patient, patiently

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from shared.db import Database
-from shared.identity import GATEWAY, WORKER
+from shared.contracts.imports import BATCH_PATH
+from shared.db.engine import Database
+from shared.http.identity import GATEWAY, WORKER
+from shared.http.tokens import ServiceTokens
 from shared.ids import new_id
-from shared.imports import BATCH_PATH
-from shared.tokens import ServiceTokens
 from tests.support.orders import Visitor
 
 ROW = ("r-1", "EUR", "A-1", "Lamp", "2", "1050", "2026-01-31T23:30:00-01:00")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from services.orders.export import PARTS
-from shared.db import Database
-from shared.export import Exports, ExportsBusy
+from services.orders.personal_data import PARTS
+from shared.contracts.internal_api import PERSONAL_DATA_PATH
+from shared.db.engine import Database
+from shared.downloads.personal_data import Exports, ExportsBusy
 from shared.ids import new_id
-from shared.takeout import PATH
 from tests.support.orders import Visitor
 from tests.support.served import listening
 from tests.support.slow_reader import asking, rest_of
@@ -28,16 +28,16 @@ async def test_it_holds_ones_own_orders_and_no_others(app: FastAPI, user: Visito
     """With their items, times in UTC; somebody who has none gets an empty list."""
     placed = await user.place()
     other = Visitor(app)
-    found: dict[str, Any] = (await user.get(PATH)).json()
+    found: dict[str, Any] = (await user.get(PERSONAL_DATA_PATH)).json()
     (order,) = found["orders"]
     assert (order["id"], order["total"], len(order["items"])) == (placed["id"], placed["total"], 2)
     assert order["created_at"].endswith("+00:00")
-    assert (await other.get(PATH)).json() == {"orders": []}
+    assert (await other.get(PERSONAL_DATA_PATH)).json() == {"orders": []}
 
 
 async def test_only_the_gateway_gathers_it(app: FastAPI, user: Visitor) -> None:
     """401 without its token."""
-    assert (await user.get(PATH, headers={"Authorization": ""})).status_code == 401
+    assert (await user.get(PERSONAL_DATA_PATH, headers={"Authorization": ""})).status_code == 401
     assert app.state
 
 
@@ -81,11 +81,11 @@ async def test_clients_that_are_slow_keep_nobody_from_theirs(app: FastAPI, db: D
         readers = []
         for visitor in slow:
             headers = {"X-User-Id": str(visitor.user_id), "X-User-Role": "user", "Authorization": visitor.bearer}
-            readers.append(await stack.enter_async_context(asking(port, PATH, headers)))
+            readers.append(await stack.enter_async_context(asking(port, PERSONAL_DATA_PATH, headers)))
             assert (await readers[-1].readline()).startswith(b"HTTP/1.1 200")
 
         async def served() -> bool:
-            return (await quick.get(PATH)).status_code == 200
+            return (await quick.get(PERSONAL_DATA_PATH)).status_code == 200
 
         await eventually(served)  # a busy machine may take a while to fill the buffers of the slow clients
         rests = await asyncio.gather(*map(rest_of, readers))

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from fastapi import FastAPI
 
-from shared import events
-from shared.db import Database
+from shared.contracts import events
+from shared.db.engine import Database
 from tests.support.orders import Visitor
 
 

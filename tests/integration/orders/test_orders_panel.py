@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from services.orders import panels
 from shared.contracts.panels import DEADLINE_HEADER
-from shared.db import Database
+from shared.db.engine import Database
 from tests.support.orders import Visitor
 
 

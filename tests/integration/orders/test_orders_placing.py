@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from fastapi import FastAPI
 
-from shared import events
-from shared.db import Database
+from shared.contracts import events
+from shared.db.engine import Database
 from tests.support.orders import BODY, ITEM, Visitor
 
 UNREADABLE = (
@@ -45,7 +45,7 @@ async def test_an_order_is_placed_and_found(user: Visitor) -> None:
 
 
 async def test_the_event_is_written_with_the_order(user: Visitor, db: Database) -> None:
-    """One outbox row, with all that shared.events asks for, in the trace of the request."""
+    """One outbox row, with all that shared.contracts.events asks for, in the trace of the request."""
     trace = "0af7651916cd43dd8448eb211c80319c"
     response = await user.post("/v1/orders", json=BODY, headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
     order = response.json()

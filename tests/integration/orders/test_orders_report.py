@@ -12,8 +12,8 @@ from fastapi import FastAPI
 
 from services.orders import service
 from services.orders.schemas import NewOrder
-from shared.csv_cells import formula_safe
-from shared.db import Database
+from shared.db.engine import Database
+from shared.downloads.csv_export import formula_safe
 from tests.support.orders import BODY, ITEM, Visitor
 from tests.support.spreadsheet import cells, needs_libreoffice
 

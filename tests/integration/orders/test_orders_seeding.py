@@ -6,7 +6,7 @@ from uuid import uuid4
 from services.orders import service
 from services.orders.schemas import NewOrder
 from services.orders.states import Status
-from shared.db import Database
+from shared.db.engine import Database
 from tests.support.orders import BODY
 
 

@@ -9,10 +9,10 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
-from services.users import audit
-from shared import db
-from shared.background import Background, TaskFailing
-from shared.relay import Relay
+from services.users.audit import repository as audit
+from shared.db import engine
+from shared.outbox.relay import Relay
+from shared.server.background import Background, TaskFailing
 from tests.support.backends import RabbitBackend
 from tests.support.link import Link
 from tests.support.outages import OFTEN, SOON, Outage, hang, is_well, outages, refuse, running_tasks
@@ -35,9 +35,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "EXPIRY_EVERY_S", 0.05)
     monkeypatch.setattr(Relay, "MEASURE_S", 0.05)
     monkeypatch.setattr(Relay, "RECONNECT_S", 0.05)
-    monkeypatch.setattr("services.worker.gauges.EVERY_S", 0.05)
-    monkeypatch.setattr("shared.publisher.CONNECT_TIMEOUT_S", 1.0)
-    monkeypatch.setattr("services.worker.broker.CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("services.worker.broker.queue_stats.EVERY_S", 0.05)
+    monkeypatch.setattr("shared.outbox.publisher.CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("services.worker.broker.rabbitmq.CONNECT_TIMEOUT_S", 1.0)
 
 
 def failures(task: str) -> float:
@@ -71,7 +71,7 @@ async def test_every_task_outlives_its_database(
     async with Link.to(database_url) as link:
         if outage is hang:
             for name in ("CONNECT_TIMEOUT_S", "ACQUIRE_TIMEOUT_S", "COMMAND_TIMEOUT_S"):
-                monkeypatch.setattr(db, name, 1.0)
+                monkeypatch.setattr(engine, name, 1.0)
         async with service.running(link.url, **INTERVALS.get(service.name, {})) as app:
             await eventually(lambda: is_well(app), 120)
             await outage(link)

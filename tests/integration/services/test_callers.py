@@ -9,9 +9,9 @@ import pytest
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
-from shared.identity import USER_ID_HEADER, USER_ROLE_HEADER
-from shared.imports import BATCH_PATH
-from shared.tokens import ServiceTokens
+from shared.contracts.imports import BATCH_PATH
+from shared.http.identity import USER_ID_HEADER, USER_ROLE_HEADER
+from shared.http.tokens import ServiceTokens
 from tests.support.services.every import EVERY
 
 OPEN = {"/livez", "/readyz", "/metrics", "/openapi.json", "/.well-known/jwks.json"}

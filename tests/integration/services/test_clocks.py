@@ -11,11 +11,12 @@ import httpx
 import jwt
 import pytest
 
-from shared import events, outbox
 from shared.clock import now
-from shared.identity import GATEWAY
+from shared.contracts import events
+from shared.http.identity import GATEWAY
+from shared.http.tokens import SERVICE_AUDIENCE
 from shared.ids import new_id
-from shared.tokens import SERVICE_AUDIENCE
+from shared.outbox import outbox
 from tests.support.clocks import needs_faketime, shifted
 from tests.support.services.description import Service
 from tests.support.services.every import EVERY

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from shared.identity import SESSION_ID_HEADER, USER_ID_HEADER, USER_ROLE_HEADER
+from shared.http.identity import SESSION_ID_HEADER, USER_ID_HEADER, USER_ROLE_HEADER
 from tests.support import hostile
 from tests.support.services.description import Call, Service, Somebody
 from tests.support.services.every import EVERY, each

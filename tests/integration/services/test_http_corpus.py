@@ -4,10 +4,10 @@ from fastapi import FastAPI
 
 from services.gateway.panels import PANELS
 from shared.contracts.panels import PATH
-from shared.identity import GATEWAY
+from shared.http.identity import GATEWAY
+from shared.http.tokens import ServiceTokens
 from shared.ids import new_id
-from shared.serve import Server
-from shared.tokens import ServiceTokens
+from shared.server.serve import Server
 from tests.support.gateway.both_ways import Counted
 from tests.support.http_corpus import Case, few, pipelines, singles
 from tests.support.http_sockets import wrong

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from shared.migrations import LOCK, migrate
-from shared.primary import create_engine
+from shared.db.hosts import create_engine
+from shared.db.migrations import LOCK, migrate
 from tests.support.backends.databases import NewDatabase
 from tests.support.patience import PATIENCE_S
 from tests.support.services.description import Service

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from shared.db import Database
+from shared.db.engine import Database
 from shared.ids import new_id
 from tests.support.services.description import Call, Service, Somebody, Thing
 from tests.support.services.every import EVERY

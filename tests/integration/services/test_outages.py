@@ -10,8 +10,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from shared import db
 from shared.contracts.panels import DEADLINE_HEADER
+from shared.db import engine
 from tests.support.backends import PostgresBackend, RabbitBackend
 from tests.support.backends.databases import NewDatabase
 from tests.support.link import Link
@@ -112,7 +112,7 @@ async def test_a_database_that_says_nothing_keeps_a_panel_no_longer_than_its_dea
 ) -> None:
     """A connection that is up but dead costs the caller the time they gave, and not the next caller."""
     for name in ("COMMAND_TIMEOUT_S", "ACQUIRE_TIMEOUT_S"):
-        monkeypatch.setattr(db, name, 10 * BOUND_S)  # what ends the wait is the deadline alone
+        monkeypatch.setattr(engine, name, 10 * BOUND_S)  # what ends the wait is the deadline alone
     async with service.running(link.url) as app:
         somebody = await service.settle(app)
         for panel, with_deadline in zip(service.panels_of(somebody), service.panels_of(somebody, SOON), strict=True):
@@ -134,7 +134,7 @@ async def test_with_every_connection_in_use_it_is_503_until_one_is_free(
     async with service.running(database_url) as other:
         settled = await service.settle(other)
         calls = service.calls(settled, SOON)
-    monkeypatch.setattr(db, "ACQUIRE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(engine, "ACQUIRE_TIMEOUT_S", 0.2)
     async with service.running(database_url, pool_size=1) as app:
         somebody = Somebody(app, settled.user_id, "user", **settled.has)
         async with app.state.db.connection(BOUND_S), app.state.db.begin() as session:

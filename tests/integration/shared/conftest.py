@@ -6,13 +6,14 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from services.local.servers.sql import execute
-from shared import outbox, topology
-from shared.db import Database
-from shared.producer import ProducerSettings
+from shared.contracts import topology
+from shared.db.engine import Database
+from shared.outbox import outbox
+from shared.outbox.service import ProducerSettings
 from tests.support.backends import RabbitBackend
 from tests.support.backends.databases import NewDatabase
 from tests.support.patience import patient
+from tools.devstack.databases import execute
 
 
 @pytest.fixture(autouse=True)

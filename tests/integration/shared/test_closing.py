@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from shared.serve import Server
 from shared.server.fast_path import FastPathProtocol
+from shared.server.serve import Server
 from tests.support.served import port_of, served
 from tests.support.waiting import eventually
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from shared.connection import ConnectionLimits, sweep
-from shared.serve import Server
+from shared.server.connection import ConnectionLimits, sweep
 from shared.server.fast_path import FastPathProtocol
+from shared.server.serve import Server
 from tests.support.served import port_of, served
 from tests.support.waiting import eventually
 

@@ -15,10 +15,18 @@ import pytest
 from fastapi import FastAPI, Request
 from pyqwest.httpx import AsyncPyqwestTransport
 
-from shared import web
-from shared.csv_cells import BYTE_ORDER_MARK, formula_safe, formula_safe_sql
-from shared.csv_export import CsvResponse, Export, Exporter, ExporterDep, ExportSettings
-from shared.db import is_outage
+from shared.db.engine import is_outage
+from shared.downloads.csv_export import (
+    BYTE_ORDER_MARK,
+    CsvResponse,
+    Export,
+    Exporter,
+    ExporterDep,
+    ExportSettings,
+    formula_safe,
+    formula_safe_sql,
+)
+from shared.http import application
 from tests.support.backends.databases import NewDatabase
 from tests.support.served import listening
 from tests.support.waiting import eventually
@@ -49,7 +57,7 @@ async def serving(database_url: str, query: str, **settings: Any) -> AsyncIterat
         app.state.exporter = Exporter(used)
         yield
 
-    app = web.create_app("export", used, lifespan=lifespan, routes=(), is_outage=is_outage)
+    app = application.create_app("export", used, lifespan=lifespan, routes=(), is_outage=is_outage)
 
     @app.api_route("/{user_id}", methods=["GET", "HEAD"])
     async def export(request: Request, exporter: ExporterDep, user_id: UUID) -> CsvResponse:

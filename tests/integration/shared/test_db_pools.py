@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import REGISTRY
 
-from shared import db
-from shared.db import Database, DatabaseSettings, is_outage
+from shared.db import engine
+from shared.db.engine import Database, DatabaseSettings, is_outage
 from tests.support.backends import PostgresBackend
 from tests.support.link import Link
 from tests.support.patience import PATIENCE_S
@@ -42,7 +42,7 @@ async def test_sessions_in_use_and_who_waits_for_them(
     postgres: PostgresBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Likewise for SQLAlchemy's."""
-    monkeypatch.setattr(db, "ACQUIRE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(engine, "ACQUIRE_TIMEOUT_S", 0.5)
     settings = DatabaseSettings(environment="development", database_url=postgres.url, pool_size=1)
     async with Database.open(settings) as database, database.begin() as session:
         await session.execute(sa.text("SELECT 1"))

@@ -6,7 +6,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from shared.db import Database, DatabaseSettings
+from shared.db.engine import Database, DatabaseSettings
 from tests.support.backends import PostgresBackend
 from tests.support.waiting import eventually
 

@@ -9,8 +9,8 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from shared.serve import Server
 from shared.server.fast_path import FastPathProtocol
+from shared.server.serve import Server
 from tests.support.waiting import eventually
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -1,6 +1,6 @@
 """The code of the last release on today's schema: every statement that it sends can still be answered.
 
-`tests/golden/statements` was recorded from its processes under load: `python -m tests.rolling --record`.
+`tests/golden/statements` was recorded from its processes under load: `python -m tools.lab.rolling --record`.
 """
 
 import asyncio

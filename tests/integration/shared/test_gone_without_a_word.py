@@ -6,12 +6,13 @@ from uuid import uuid4
 
 import asyncpg
 
-from shared import events, outbox
-from shared.background import Background
 from shared.clock import now
-from shared.db import Database
-from shared.producer import ProducerSettings
-from shared.relay import Relay
+from shared.contracts import events
+from shared.db.engine import Database
+from shared.outbox import outbox
+from shared.outbox.relay import Relay
+from shared.outbox.service import ProducerSettings
+from shared.server.background import Background
 from tests.support.backends import RabbitBackend
 from tests.support.link import Link
 from tests.support.waiting import eventually

@@ -1,4 +1,4 @@
-"""A service that runs leaves its heap to the garbage collector as `shared.garbage` has it."""
+"""A service that runs leaves its heap to the garbage collector as `shared.server.garbage` has it."""
 
 import subprocess
 import sys
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from services.local.ports import accepts, free_port
 from tests.support.waiting import wait_until
+from tools.devstack.ports import accepts, free_port
 
 
 @pytest.fixture(scope="module")

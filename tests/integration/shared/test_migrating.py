@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from shared import migrations
+from shared.db import migrations
 from tests.support.backends.databases import NewDatabase
 from tests.support.waiting import eventually
 
@@ -74,6 +74,6 @@ async def test_an_index_is_made_while_others_write(database: str, tmp_path: Path
 
 async def _in_a_process(folder: Path, url: str) -> None:
     """Alembic keeps what it is doing in its module."""
-    program = "import sys, pathlib; from shared.migrations import *; upgrade(pathlib.Path(sys.argv[1]), sys.argv[2])"
+    program = "import sys, pathlib; from shared.db.migrations import *; upgrade(pathlib.Path(sys.argv[1]), sys.argv[2])"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(folder), url)
     assert await process.wait() == 0

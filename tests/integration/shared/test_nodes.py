@@ -10,15 +10,16 @@ import pytest
 import sqlalchemy as sa
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from services.gateway.live import LiveFeed
-from services.worker import broker
-from shared import events, outbox, topology
-from shared.amqp import LOST, Nodes
-from shared.background import Background
+from services.gateway.live.feed import LiveFeed
+from services.worker.broker.rabbitmq import connected
 from shared.clock import now
-from shared.db import Database
-from shared.producer import ProducerSettings
-from shared.relay import Relay
+from shared.contracts import events, topology
+from shared.db.engine import Database
+from shared.outbox import outbox
+from shared.outbox.relay import Relay
+from shared.outbox.service import ProducerSettings
+from shared.rabbitmq import LOST, Nodes
+from shared.server.background import Background
 from tests.support.backends import RabbitBackend
 from tests.support.link import Link
 from tests.support.patience import PATIENCE_S
@@ -76,7 +77,7 @@ async def test_the_workers_connection_comes_back_at_another_node(rabbitmq: Rabbi
     """aio-pika restores what it had, and does so where somebody answers."""
     async with two_ways(rabbitmq.url) as links:
         nodes = Nodes(",".join(link.url for link in links))
-        async with broker.connected(nodes, reconnect_s=0.05) as connection:
+        async with connected(nodes, reconnect_s=0.05) as connection:
             underlying = await connection.connect()
             for gone in links:
                 await gone.cut()

@@ -6,9 +6,10 @@ from uuid import uuid4
 
 import asyncpg
 
-from shared import events, outbox
 from shared.clock import now
-from shared.db import Database
+from shared.contracts import events
+from shared.db.engine import Database
+from shared.outbox import outbox
 
 EVENT = events.UserDeleted(user_id=uuid4(), revision=1, deleted_at=now())
 

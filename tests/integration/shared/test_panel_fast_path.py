@@ -16,16 +16,17 @@ from fastapi import FastAPI
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from shared import tracing, web
+from shared.config.settings import ServiceSettings
 from shared.contracts.panels import PATH
-from shared.db import Database, is_outage
+from shared.db.engine import Database, is_outage
+from shared.http import application
+from shared.http.identity import GATEWAY, WORKER
 from shared.http.panel_fast_path import PanelsFastPath
 from shared.http.panel_route import Panels
-from shared.identity import GATEWAY, WORKER
-from shared.serve import Server
+from shared.http.tokens import ServiceTokens
+from shared.observability import tracing
 from shared.server.fast_path import Exchange, FastPathProtocol
-from shared.settings import ServiceSettings
-from shared.tokens import ServiceTokens
+from shared.server.serve import Server
 from tests.support.served import port_of, served
 
 SECRET = "a secret of these tests that is long enough"
@@ -80,7 +81,7 @@ PANELS = Panels({"well": well, "soon": soon, "late": late, "away": away, "defect
 class Service:
     """One application, served by both protocols."""
 
-    app: web.Application
+    app: application.Application
     fast_path: Counting
     fast: Server
     plain: Server
@@ -95,7 +96,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
     settings = ServiceSettings(environment="development", internal_token_secret=SECRET)
-    app = web.create_app("x", settings, lifespan=lifespan, routes=PANELS.routes(), is_outage=is_outage)
+    app = application.create_app("x", settings, lifespan=lifespan, routes=PANELS.routes(), is_outage=is_outage)
     app.fast_path = fast_path = Counting(app.state, PANELS)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))

@@ -10,11 +10,13 @@ from aio_pika import DeliveryMode
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from prometheus_client import REGISTRY
 
-from shared import events, outbox, telemetry, topology
-from shared.background import Background
 from shared.clock import now
-from shared.db import Database
-from shared.relay import Relay
+from shared.contracts import events, topology
+from shared.db.engine import Database
+from shared.observability import telemetry
+from shared.outbox import outbox
+from shared.outbox.relay import Relay
+from shared.server.background import Background
 from tests.support.backends import RabbitBackend
 from tests.support.link import Link
 from tests.support.patience import PATIENCE_S

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from shared.db import Database
-from shared.producer import ProducerSettings
-from shared.relay import Relay
+from shared.db.engine import Database
+from shared.outbox.relay import Relay
+from shared.outbox.service import ProducerSettings
 from tests.support.hung_up import HungUp
 from tests.support.waiting import eventually
 

@@ -10,14 +10,15 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from prometheus_client import REGISTRY
 
-from shared import events, outbox, topology
-from shared.background import Background
 from shared.clock import now
-from shared.db import Database
-from shared.publisher import Publisher
-from shared.receivers import QueueLost
-from shared.relay import Relay
-from shared.topology import JobQueue
+from shared.contracts import events, topology
+from shared.contracts.topology import JobQueue
+from shared.db.engine import Database
+from shared.outbox import outbox
+from shared.outbox.publisher import Publisher
+from shared.outbox.receivers import QueueLost
+from shared.outbox.relay import Relay
+from shared.server.background import Background
 from tests.support.backends import RabbitBackend
 from tests.support.patience import PATIENCE_S
 from tests.support.waiting import eventually

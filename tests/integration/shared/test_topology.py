@@ -9,7 +9,7 @@ from contextlib import closing
 import aio_pika
 import pytest
 
-from shared import topology
+from shared.contracts import topology
 from tests.support.backends import RabbitBackend
 from tests.support.backends.vhosts import Vhosts
 

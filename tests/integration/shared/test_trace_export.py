@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from services.local.spancatcher import Catcher
-from services.local.traces import Traces
-from shared import trace_export, tracing
-from shared.settings import ServiceSettings
-from shared.telemetry import Trace, current_trace
-from shared.trace_export import QUEUE, Outbox
+from shared.config.settings import ServiceSettings
+from shared.observability import trace_export, tracing
+from shared.observability.telemetry import Trace, current_trace
+from shared.observability.trace_export import QUEUE, Outbox
 from tests.support.waiting import wait_until
+from tools.devstack.spancatcher import Catcher
+from tools.devstack.traces import Traces
 
 HERE = Trace("1" * 32, "2" * 16, "01")
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from fastapi import FastAPI
 
-from shared.db import Database
+from shared.db.engine import Database
 from tests.support.backends.databases import NewDatabase
 from tests.support.patience import patient, patiently
 from tests.support.users import Gateway, serving, settings_for

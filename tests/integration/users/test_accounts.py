@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from shared.clock import now
-from shared.db import Database
+from shared.db.engine import Database
 from shared.ids import new_id
 from tests.support.users import PASSWORD, Gateway, Person, serving
 

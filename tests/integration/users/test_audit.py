@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from services.users import audit
-from services.users.roles import list_accounts, list_operators, promote
+from services.users.accounts.roles import list_accounts, list_operators, promote
+from services.users.audit import repository as audit
 from shared.clock import now
-from shared.db import Database
+from shared.db.engine import Database
 from shared.ids import new_id
 from tests.support.backends.databases import NewDatabase
 from tests.support.statements import statements

@@ -10,13 +10,13 @@ import psutil
 import pytest
 from fastapi import FastAPI
 
-from services.users import pictures
+from services.users.avatars import thumbnailer
+from services.users.avatars.thumbnailer import Pictures
 from services.users.errors import TooManyPictures
-from services.users.pictures import Pictures
 from services.users.settings import Settings
-from shared.db import Database
+from shared.contracts.internal_api import MAX_PICTURE_BYTES
+from shared.db.engine import Database
 from shared.ids import new_id
-from shared.limits import MAX_PICTURE_BYTES
 from tests.support.backends.databases import NewDatabase
 from tests.support.drawn import BLUE, RED, SCRIPT, bomb, opened, picture
 from tests.support.held_body import HeldBody
@@ -232,14 +232,14 @@ async def test_a_decoder_that_dies(gateway: Gateway, monkeypatch: pytest.MonkeyP
     """Costs its own picture alone."""
     person = await gateway.register()
     with monkeypatch.context() as broken:
-        broken.setattr(pictures, "PROGRAM", doing("os.kill(os.getpid(), 9)"))
+        broken.setattr(thumbnailer, "PROGRAM", doing("os.kill(os.getpid(), 9)"))
         assert (await put(gateway, person, picture())).status_code == 422
     assert (await put(gateway, person, picture())).status_code == 200
 
 
 async def test_a_decoder_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Is killed when the time is up, or when nobody waits for it any more."""
-    monkeypatch.setattr(pictures, "PROGRAM", doing("time.sleep(98765)"))
+    monkeypatch.setattr(thumbnailer, "PROGRAM", doing("time.sleep(98765)"))
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
     monkeypatch.setattr(Pictures, "TIMEOUT_S", 0.5)
     with pytest.raises(TooManyPictures):

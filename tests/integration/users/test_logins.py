@@ -12,13 +12,13 @@ from fastapi import FastAPI
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pydantic import SecretStr
 
+from services.users.accounts.passwords import Passwords
 from services.users.errors import InvalidCredentials
-from services.users.logins import Logins
-from services.users.passwords import Passwords
 from services.users.schemas import PasswordGrant
-from services.users.sessions import GRACE, Lifetimes
-from shared.db import Database
-from shared.tokens import UserTokens, key_id, public_keys, verify_user_token
+from services.users.sessions.repository import GRACE, Lifetimes
+from services.users.sessions.service import Logins
+from shared.db.engine import Database
+from shared.http.tokens import UserTokens, key_id, public_keys, verify_user_token
 from tests.support.backends.databases import NewDatabase
 from tests.support.patience import PATIENCE_S
 from tests.support.users import PASSWORD, Gateway, Person, serving, settings_for

@@ -3,9 +3,9 @@
 import aio_pika
 from fastapi import FastAPI
 
-from shared import events, topology
-from shared.db import Database
-from shared.events import UserRegistered
+from shared.contracts import events, topology
+from shared.contracts.events import UserRegistered
+from shared.db.engine import Database
 from tests.support.backends import Backends
 from tests.support.backends.databases import NewDatabase
 from tests.support.patience import PATIENCE_S

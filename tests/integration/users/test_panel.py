@@ -5,7 +5,7 @@ import asyncio
 from fastapi import FastAPI
 
 from shared.clock import now
-from shared.db import Database
+from shared.db.engine import Database
 from shared.ids import new_id
 from tests.support.users import Gateway
 from tests.support.waiting import eventually

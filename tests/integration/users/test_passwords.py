@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from shared.accounts import CONFIRM
-from shared.db import Database
+from shared.contracts.internal_api import CONFIRM
+from shared.db.engine import Database
 from tests.support.users import PASSWORD, Gateway, Person
 
 COMPOSED = "caf\u00e9 und K\u00e4se-\uac00\ub098"

@@ -7,11 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.users import revocations
-from services.users.roles import change_role
-from shared.accounts import SIGN_OUT
-from shared.db import Database
-from shared.revocations import PATH
+from services.users.accounts.roles import change_role
+from services.users.sessions import revocations
+from shared.contracts.internal_api import REVOCATIONS_PATH, SIGN_OUT
+from shared.db.engine import Database
 from tests.support.users import PASSWORD, Gateway, Person
 from tests.support.waiting import eventually
 
@@ -20,7 +19,7 @@ Ending = Callable[[Gateway, Person, Database], Awaitable[object]]
 
 async def told(gateway: Gateway, after: int = 0) -> tuple[int, set[UUID], set[UUID]]:
     """Cursor, sessions and users."""
-    answer = (await gateway.http.get(PATH, params={"after": after})).raise_for_status().json()
+    answer = (await gateway.http.get(REVOCATIONS_PATH, params={"after": after})).raise_for_status().json()
     return answer["cursor"], set(map(UUID, answer["sessions"])), set(map(UUID, answer["users"]))
 
 
@@ -99,7 +98,7 @@ async def test_a_cursor_of_another_database_reads_everything(gateway: Gateway) -
     (await gateway.call(person, "DELETE", "/v1/tokens")).raise_for_status()
     _, sessions, _ = await told(gateway, 2**62)
     assert person.session_id in sessions
-    assert (await gateway.http.get(PATH, params={"after": "x"})).status_code == 422
+    assert (await gateway.http.get(REVOCATIONS_PATH, params={"after": "x"})).status_code == 422
 
 
 async def test_what_no_token_outlives_is_deleted(gateway: Gateway, db: Database) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from services.users import service as accounts
-from services.users.repository import UserRepository
+from services.users.accounts import service as accounts
+from services.users.accounts.repository import UserRepository
 from shared.clock import now
-from shared.db import Database
-from shared.tokens import Role
+from shared.db.engine import Database
+from shared.http.tokens import Role
 from tests.support.users import Gateway, Person
 
 NDJSON = {"Accept": "application/x-ndjson"}

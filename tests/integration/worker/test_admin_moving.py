@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from shared.clock import now
-from shared.events import UserDeleted
+from shared.contracts.events import UserDeleted
 from tests.support.waiting import eventually
 from tests.support.worker.operators import (
     ADMIN,

@@ -8,8 +8,8 @@ import aio_pika
 import pytest
 
 from services.worker.settings import Settings
-from shared import topology
-from shared.events import OrderCreated
+from shared.contracts import topology
+from shared.contracts.events import OrderCreated
 from shared.ids import new_id
 from tests.support.backends import RabbitBackend
 from tests.support.waiting import eventually

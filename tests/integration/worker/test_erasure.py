@@ -6,11 +6,11 @@ from uuid import UUID
 
 from prometheus_client import REGISTRY
 
-from services.worker.erasure import erased
+from services.worker.ledger.erasure import erased
 from services.worker.settings import Settings
-from shared import events, topology
 from shared.clock import now
-from shared.db import Database
+from shared.contracts import events, topology
+from shared.db.engine import Database
 from shared.ids import new_id
 from tests.support.backends.smtp import SmtpServer
 from tests.support.waiting import eventually

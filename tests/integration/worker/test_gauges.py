@@ -2,10 +2,10 @@
 
 import pytest
 
-from services.worker import gauges
-from services.worker.gauges import QUEUES
+from services.worker.broker import queue_stats
+from services.worker.broker.queue_stats import QUEUES
 from services.worker.settings import Settings
-from shared import topology
+from shared.contracts import topology
 from tests.support.link import Link
 from tests.support.waiting import eventually
 from tests.support.worker.operators import LATER, dead, order
@@ -14,7 +14,7 @@ from tests.support.worker.world import LONG_S, World, working
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gauges, "EVERY_S", 0.1)
+    monkeypatch.setattr(queue_stats, "EVERY_S", 0.1)
 
 
 async def gauge(world: World, name: str) -> dict[str, float]:

@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from shared.identity import USER_ROLE_HEADER
+from shared.http.identity import USER_ROLE_HEADER
 from tests.support import hostile
 from tests.support.worker.world import World, as_user
 

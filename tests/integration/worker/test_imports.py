@@ -11,7 +11,7 @@ import pytest
 
 from services.worker.imports.upload import MOST_AT_ONCE, PER_USER
 from services.worker.settings import Settings
-from shared import topology
+from shared.contracts import topology
 from tests.support.waiting import eventually
 from tests.support.worker.imports import Orders, Owner, csv_of, line, many, stored
 from tests.support.worker.world import LONG_S, World, working

@@ -14,15 +14,15 @@ import httpx
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
-from services.worker.imports import chunks
+from services.worker.imports import storage
 from services.worker.imports.importer import Importer
 from services.worker.imports.storage import FileGone, Storage, StorageUnavailable
 from services.worker.settings import Settings
-from shared import events
 from shared.clock import now
-from shared.identity import GATEWAY
-from shared.imports import MAX_ROWS
-from shared.tokens import ServiceTokens
+from shared.contracts import events
+from shared.contracts.imports import MAX_ROWS
+from shared.http.identity import GATEWAY
+from shared.http.tokens import ServiceTokens
 from tests.support.waiting import eventually
 from tests.support.worker.imports import Gate, Orders, Owner, csv_of, line, many, stored
 from tests.support.worker.process import worker_process
@@ -57,7 +57,7 @@ async def row_of(world: World, import_id: str) -> asyncpg.Record:
 @pytest.fixture
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of workers in this process."""
-    monkeypatch.setattr(chunks, "MAX_ROWS", BATCH)
+    monkeypatch.setattr(storage, "MAX_ROWS", BATCH)
 
 
 async def test_kill_nine_in_the_middle(importing: Settings, orders: Orders, gate: Gate, tmp_path: Path) -> None:

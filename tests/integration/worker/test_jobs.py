@@ -3,8 +3,8 @@
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from shared import events
 from shared.clock import now
+from shared.contracts import events
 from tests.support.backends.smtp import Received, SmtpServer
 from tests.support.worker.world import World, changed, created, registered
 

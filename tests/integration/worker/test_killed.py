@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.worker.settings import Settings
-from shared import events
+from shared.contracts import events
 from tests.support.backends.smtp import SmtpServer
 from tests.support.waiting import eventually
 from tests.support.worker.process import worker_process

@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from services.worker.sums import MOST
-from shared import events
+from services.worker.analytics.rollups import MOST
 from shared.clock import now
+from shared.contracts import events
+from shared.contracts.internal_api import PERSONAL_DATA_PATH
 from shared.ids import new_id
-from shared.takeout import PATH
 from tests.support.worker.world import World, as_user, changed, created
 
 BIGINT = 2**63 - 1
@@ -45,7 +45,7 @@ async def test_a_sum_beyond_a_bigint(world: World) -> None:
     period = {"from": f"{at:%Y-%m-%d}", "to": f"{at + timedelta(days=1):%Y-%m-%d}", "form": "data"}
     report = await world.http.get("/internal/reports/analytics", params=period, headers=as_user(user_id))
     assert [row["revenue"] for row in csv.DictReader(io.StringIO(report.text))] == [str(total)]
-    export = (await world.http.get(PATH, headers=as_user(user_id))).json()
+    export = (await world.http.get(PERSONAL_DATA_PATH, headers=as_user(user_id))).json()
     assert [row["revenue"] for row in export["analytics"]] == [total]
 
     back = [changed(events.OrderCancelled, order, "created") for order in [*placed, *more[1:]]]

@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 
 from services.worker.settings import Settings
-from shared.background import Background
 from shared.clock import now
-from shared.events import UserDeleted
+from shared.contracts.events import UserDeleted
 from shared.ids import new_id
+from shared.server.background import Background
 from tests.support.backends.smtp import SmtpServer
 from tests.support.link import Link
 from tests.support.waiting import eventually

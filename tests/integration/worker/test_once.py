@@ -70,7 +70,7 @@ async def test_unreadable_messages_are_dead_and_others_flow(world: World, body: 
     await world.until(event_id, email="dead", analytics="dead", notifications="dead")
     row = await world.job("analytics", event_id)
     assert row["payload"] == body
-    assert row["error_group"] == "UnreadableEvent in shared.events:decode"
+    assert row["error_group"] == "UnreadableEvent in shared.contracts.events:decode"
     [good] = await world.publish(registered())
     await world.until(good, recipients="done")
 

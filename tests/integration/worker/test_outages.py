@@ -8,7 +8,7 @@ import aio_pika
 import pytest
 
 from services.worker.settings import Settings
-from shared import topology
+from shared.contracts import topology
 from tests.support.backends import RabbitBackend
 from tests.support.backends.smtp import SmtpServer
 from tests.support.link import Link

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.worker import panels
-from shared.db import Database
+from shared.db.engine import Database
 from tests.support.backends.databases import NewDatabase
 from tests.support.patience import PATIENCE_S
 from tests.support.services.description import NO_BROKER

@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 from prometheus_client import REGISTRY
 
-from services.worker.jobs import analytics, email
+from services.worker.analytics import job as analytics
+from services.worker.email import job as email
 from services.worker.settings import Settings
 from tests.support.waiting import eventually
 from tests.support.worker.world import LONG_S, World, created, working

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from shared import events
 from shared.clock import now
-from shared.identity import USER_ID_HEADER, USER_ROLE_HEADER
+from shared.contracts import events
+from shared.http.identity import USER_ID_HEADER, USER_ROLE_HEADER
 from shared.ids import new_id
 from tests.support.worker.world import World, changed, created
 

@@ -8,7 +8,7 @@ import aio_pika
 import httpx
 import pytest
 
-from shared import topology
+from shared.contracts import topology
 from tests.support.worker.world import LONG_S, World, as_user, created
 
 Told = list[dict[str, object]]

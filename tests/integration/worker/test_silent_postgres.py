@@ -9,12 +9,13 @@ from uuid import uuid4
 
 import pytest
 
-from services.worker import intake, ledger, sweeper
+from services.worker.broker import message_processor
 from services.worker.imports import importer
-from services.worker.ledger import Ledger
+from services.worker.ledger import ledger, retries
+from services.worker.ledger.ledger import Ledger
 from services.worker.settings import Settings
 from services.worker.webhooks import dispatcher
-from shared import db
+from shared.db import engine
 from tests.support.backends import RabbitBackend
 from tests.support.backends.smtp import SmtpServer
 from tests.support.link import Link
@@ -33,9 +34,9 @@ async def database(settings: Settings) -> AsyncIterator[Link]:
 
 
 @pytest.fixture
-def attempts(monkeypatch: pytest.MonkeyPatch) -> dict[db.Database, list[bool]]:
+def attempts(monkeypatch: pytest.MonkeyPatch) -> dict[engine.Database, list[bool]]:
     """For each attempt to write a ledger while it is away, whether it succeeded."""
-    outcomes: dict[db.Database, list[bool]] = defaultdict(list)
+    outcomes: dict[engine.Database, list[bool]] = defaultdict(list)
     probe = Ledger.probe
 
     async def observed(ledger: Ledger) -> None:
@@ -51,8 +52,8 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> dict[db.Database, list[bool]]:
 @pytest.fixture
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a black hole takes to be noticed."""
-    monkeypatch.setattr(db, "CONNECT_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(db, "COMMAND_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(engine, "COMMAND_TIMEOUT_S", 1.0)
     monkeypatch.setattr(ledger, "PROBE_TIMEOUT_S", 0.5)
 
 
@@ -71,7 +72,7 @@ async def test_messages_go_back_once_and_wait_in_the_queue(
     database: Link,
     rabbitmq: RabbitBackend,
     smtp: SmtpServer,
-    attempts: dict[db.Database, list[bool]],
+    attempts: dict[engine.Database, list[bool]],
     outage: str,
 ) -> None:
     """After the hold everything is back in its queue, nothing is taken until the ledger can be written again, and an
@@ -117,10 +118,10 @@ async def test_a_black_hole_does_not_delay_the_shutdown(
     settings: Settings, database: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With work in hand that waits for a silent Postgres, the end of the grace period is the end."""
-    for module in (intake, sweeper, importer, dispatcher):
+    for module in (message_processor, retries, importer, dispatcher):
         monkeypatch.setattr(module, "CANCEL_S", 0.3)
-    monkeypatch.setattr(db, "CLOSE_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(db, "COMMAND_TIMEOUT_S", 10 * LONG_S)
+    monkeypatch.setattr(engine, "CLOSE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(engine, "COMMAND_TIMEOUT_S", 10 * LONG_S)
     cut_off = settings.model_copy(update={"database_url": database.url, "shutdown_grace_s": 0.3})
     async with working(cut_off) as world:
         await world.until_ready()

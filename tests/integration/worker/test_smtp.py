@@ -14,12 +14,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.worker.dialogue import Progress, Verdict
-from services.worker.jobs.email import RecipientUnchecked, Sending
-from services.worker.send_ledger import Claim
-from services.worker.smtp import Mailer
+from services.worker.email.job import RecipientUnchecked, Sending
+from services.worker.email.send_log import Claim
+from services.worker.email.smtp import Mailer
+from services.worker.email.smtp_protocol import Progress, Verdict
 from shared.clock import now
-from shared.db import Database
+from shared.db.engine import Database
 from tests.support.backends.smtp import SmtpServer
 from tests.support.waiting import eventually
 from tests.support.worker.letters import letter, send, settings_for

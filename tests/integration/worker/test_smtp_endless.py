@@ -6,8 +6,8 @@ import ssl
 import pytest
 import trustme
 
-from services.worker.dialogue import Verdict
-from services.worker.smtp import Mailer, options_of
+from services.worker.email.smtp import Mailer, options_of
+from services.worker.email.smtp_protocol import Verdict
 from tests.support.worker.endless_mail import EndlessMailServer
 from tests.support.worker.letters import send, settings_for
 
@@ -75,5 +75,5 @@ def trusted(monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     authority.issue_cert("127.0.0.1").configure_cert(server_side)
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
-    monkeypatch.setattr("services.worker.smtp.options_of", lambda url: options_of(url) | {"tls_context": trust})
+    monkeypatch.setattr("services.worker.email.smtp.options_of", lambda url: options_of(url) | {"tls_context": trust})
     return server_side

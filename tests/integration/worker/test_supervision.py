@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 from prometheus_client import REGISTRY
 
-from services.worker.acknowledging import Acknowledger
-from services.worker.hints import Hints
+from services.worker.broker.acknowledgements import Acknowledger
+from services.worker.ledger.retries import Sweeper
+from services.worker.live_hints import Hints
 from services.worker.settings import Settings
-from services.worker.sweeper import Sweeper
 from tests.support.waiting import eventually
 from tests.support.worker.world import LONG_S, created, working
 

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 from prometheus_client import REGISTRY
 
-from services.worker import purge
+from services.worker.ledger import pruner
+from services.worker.ledger.sql import PURGE
 from services.worker.settings import Settings
-from services.worker.statements import PURGE
 from shared.clock import now, rfc3339
-from shared.db import Database
+from shared.db.engine import Database
 from shared.ids import new_id
 from tests.support.backends.smtp import SmtpServer
 from tests.support.worker.world import LONG_S, World, created, message_of
@@ -81,16 +81,16 @@ async def test_a_time_without_an_offset_is_unreadable(world: World) -> None:
 
 async def test_what_was_done_long_ago_is_purged(world: World) -> None:
     """Rows that are done and old go, in batches; newer ones and those that are not done stay."""
-    age = timedelta(seconds=WEEK_S + purge.CLOCKS_DIFFER_S + 60)
+    age = timedelta(seconds=WEEK_S + pruner.CLOCKS_DIFFER_S + 60)
     insert = "INSERT INTO jobs (job, event_id, event_type, state, updated_at) VALUES ('purged', $1, '', $2, $3)"
     for _ in range(5):
         await world.fetch(insert, new_id(), "done", now() - age)
     await world.fetch(insert, new_id(), "dead", now() - age)
     await world.fetch(insert, new_id(), "done", now() - timedelta(seconds=WEEK_S))
     async with Database.open(world.settings) as db:
-        assert await purge.purge_batch(db, WEEK_S, limit=3) == 3
-        assert await purge.purge_batch(db, WEEK_S, limit=3) == 2
-        assert await purge.purge_batch(db, WEEK_S, limit=3) == 0
+        assert await pruner.purge_batch(db, WEEK_S, limit=3) == 3
+        assert await pruner.purge_batch(db, WEEK_S, limit=3) == 2
+        assert await pruner.purge_batch(db, WEEK_S, limit=3) == 0
     rows = await world.fetch("SELECT state FROM jobs WHERE job = 'purged' ORDER BY state")
     assert [row["state"] for row in rows] == ["dead", "done"]
 
@@ -103,8 +103,8 @@ async def test_purging_waits_for_nobody(settings: Settings) -> None:
             await holder.execute(insert, new_id(), now() - timedelta(days=30))
         async with holder.transaction():
             await holder.fetch("SELECT FROM jobs ORDER BY event_id LIMIT 1 FOR UPDATE")
-            assert await purge.purge_batch(db, WEEK_S) == 1
-        assert await purge.purge_batch(db, WEEK_S) == 1
+            assert await pruner.purge_batch(db, WEEK_S) == 1
+        assert await pruner.purge_batch(db, WEEK_S) == 1
 
 
 async def test_the_purge_reads_its_index(settings: Settings) -> None:

@@ -1,8 +1,8 @@
 """What is recorded of jobs: each in the trace of its event."""
 
 from shared.ids import new_id
-from shared.telemetry import SAMPLED, Trace
-from shared.tracing import Recorded
+from shared.observability.telemetry import SAMPLED, Trace
+from shared.observability.tracing import Recorded
 from tests.support.spans import Spans, recorded
 from tests.support.waiting import eventually
 from tests.support.worker.world import LONG_S, World, created, message_of, registered

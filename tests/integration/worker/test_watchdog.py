@@ -12,11 +12,11 @@ import pytest
 from faststream.rabbit.subscriber import RabbitSubscriber
 from prometheus_client import REGISTRY
 
-from services.worker import broker
-from services.worker.consumers import Consumers
-from services.worker.jobs import email
+from services.worker.broker import rabbitmq
+from services.worker.broker.consumers import Consumers
+from services.worker.email import job as email
 from services.worker.settings import Settings
-from shared.amqp import Nodes
+from shared.rabbitmq import Nodes
 from tests.support.link import Link
 from tests.support.waiting import eventually
 from tests.support.worker.queues import ready_messages
@@ -90,14 +90,14 @@ async def test_a_process_that_stays_deaf_asks_for_a_restart(settings: Settings) 
 def judgements(monkeypatch: pytest.MonkeyPatch) -> dict[int | None, list[bool]]:
     """By the port of a RabbitMQ: for each check of it, whether it answered."""
     found: dict[int | None, list[bool]] = defaultdict(list)
-    answers = broker.answers
+    answers = rabbitmq.answers
 
     async def observed(nodes: Nodes) -> bool:
         answered = await answers(nodes)
         found[nodes.urls[0].port].append(answered)
         return answered
 
-    monkeypatch.setattr(broker, "answers", observed)
+    monkeypatch.setattr(rabbitmq, "answers", observed)
     return found
 
 
@@ -107,9 +107,9 @@ def hasty() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Consumers, "RECOVER_S", 0.3)
         patch.setattr(Consumers, "LOOK_TIMEOUT_S", 0.3)
-        patch.setattr(broker, "CONNECT_TIMEOUT_S", 0.3)
-        patch.setattr(broker, "DECLARE_TIMEOUT_S", 0.3)
-        patch.setattr(broker, "STOP_TIMEOUT_S", 0.3)
+        patch.setattr(rabbitmq, "CONNECT_TIMEOUT_S", 0.3)
+        patch.setattr(rabbitmq, "DECLARE_TIMEOUT_S", 0.3)
+        patch.setattr(rabbitmq, "STOP_TIMEOUT_S", 0.3)
         yield
 
 

@@ -11,8 +11,7 @@ import trustme
 
 from services.worker.settings import Settings
 from services.worker.webhooks.address import AddressPolicy
-from services.worker.webhooks.client import Answer, CallFailed, CheckedNetwork, Client, Limits
-from services.worker.webhooks.metered import PIECE_BYTES
+from services.worker.webhooks.client import PIECE_BYTES, Answer, CallFailed, CheckedNetwork, Client, Limits
 from services.worker.webhooks.target import Target
 from tests.support.worker.endless import endless
 from tests.support.worker.hooks import QUICK, Hooks

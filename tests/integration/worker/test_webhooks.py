@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook as Verifier
 
 from services.worker.settings import Settings
-from shared import events
+from shared.contracts import events
 from tests.support.backends.databases import NewDatabase
 from tests.support.backends.vhosts import Vhosts
 from tests.support.waiting import eventually

@@ -7,15 +7,15 @@ from typing import Any, TypeVar
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer, Reaper
 
-from services.local.ports import free_port
-from services.local.servers.amqp import answers_amqp
-from services.local.servers.rabbitmq_files import definitions_text
-from services.local.servers.sql import can_connect
-from services.local.servers.valkey import answers_ping
 from tests.support.backends.databases import create_database, drop_database
 from tests.support.backends.lazy import LazyBackends
 from tests.support.backends.rabbit import RabbitControl
 from tests.support.waiting import wait_until
+from tools.devstack.databases import can_connect
+from tools.devstack.ports import free_port
+from tools.devstack.servers.rabbitmq import answers_amqp
+from tools.devstack.servers.rabbitmq_files import definitions_text
+from tools.devstack.servers.valkey import answers_ping
 
 POSTGRES_IMAGE = "postgres:17-alpine"
 REDIS_IMAGE = "redis:8-alpine"

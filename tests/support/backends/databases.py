@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from services.local.servers.sql import execute, with_database
-from shared.migrations import migrate
+from shared.db.migrations import migrate
 from tests.support.backends.interface import PostgresBackend
+from tools.devstack.databases import execute, with_database
 
 
 class NewDatabase:

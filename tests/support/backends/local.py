@@ -3,13 +3,13 @@
 import tempfile
 from pathlib import Path
 
-from services.local.processes import Processes
-from services.local.servers.postgres import Postgres
-from services.local.servers.rabbitmq import RabbitMQ
-from services.local.servers.valkey import Valkey
 from tests.support.backends.databases import create_database, drop_database
 from tests.support.backends.lazy import LazyBackends
 from tests.support.backends.rabbit import RabbitControl
+from tools.devstack.processes import Processes
+from tools.devstack.servers.postgres import Postgres
+from tools.devstack.servers.rabbitmq import RabbitMQ
+from tools.devstack.servers.valkey import Valkey
 
 
 class LocalPostgres(Postgres):

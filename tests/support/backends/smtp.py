@@ -10,8 +10,8 @@ from typing import Any, AnyStr, Literal
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from services.local.ports import free_port
 from tests.support.waiting import eventually
+from tools.devstack.ports import free_port
 
 PATIENCE_S = 600.0
 """Longer than any test lasts."""

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import structlog
 from prometheus_client import REGISTRY
 
-from shared import logs, tracing
-from shared.serve import Server
+from shared.observability import logs, tracing
 from shared.server.fast_path import ANSWERED, Exchange, FastPathProtocol
+from shared.server.serve import Server
 from tests.support.gateway.stub import PANELS_PATH
 from tests.support.gateway.world import Start, World
 from tests.support.http_corpus import LAST

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from services.gateway.admission.kinds import Kind
-from services.gateway.admission.overload import Overload
+from services.gateway.limits.load_shedding import Overload
+from services.gateway.limits.route_class import Kind
 
 STEPS = 3
 """A request is worked on so often, and waits for a service in between."""

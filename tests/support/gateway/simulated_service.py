@@ -14,8 +14,8 @@ from services.gateway.upstream.errors import UpstreamFailed
 from services.gateway.upstream.http1 import Receiver, Request
 from services.gateway.upstream.resilience import ServiceCalls
 from services.gateway.upstream.timers import Timers
-from shared.telemetry import Origin
-from shared.tokens import ServiceTokens
+from shared.http.tokens import ServiceTokens
+from shared.observability.telemetry import Origin
 from tests.support.virtual import Clock
 
 _KINDS = {panel.name: panel.kind for panel in PANELS}

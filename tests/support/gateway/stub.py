@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from shared.revocations import PATH as REVOCATIONS
+from shared.contracts.internal_api import REVOCATIONS_PATH as REVOCATIONS
 
 PANEL_DATA: dict[str, Any] = {
     "user": {"id": "1", "email": "ada@example.com", "name": "Ada", "avatar_url": None, "created_at": "2026-01-01"},

@@ -12,13 +12,13 @@ import msgspec
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from services.gateway.gateway import Gateway
+from services.gateway.container import Gateway
 from services.gateway.main import create_app
 from services.gateway.settings import Settings
-from shared.audit import PATH as AUDIT_PATH
+from shared.contracts.internal_api import AUDIT_PATH as AUDIT_PATH
+from shared.contracts.internal_api import REVOCATIONS_PATH as REVOCATIONS
+from shared.http.tokens import Role, UserTokens, b64url
 from shared.ids import new_id
-from shared.revocations import PATH as REVOCATIONS
-from shared.tokens import Role, UserTokens, b64url
 from tests.support.backends import RedisBackend
 from tests.support.gateway.patience import PATIENCE_S, panel_timeouts
 from tests.support.gateway.stub import Behaviour, StubService, replies

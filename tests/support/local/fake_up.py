@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from services.local.commands import Commands
-from services.local.up import Options, up
+from tools.devstack.service import Commands
+from tools.devstack.up import Options, up
 
 _SERVICE = str(Path(__file__).with_name("fake_service.py"))
 

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 
 from shared.contracts.panels import PATH as PANELS
-from shared.db import DatabaseSettings
-from shared.identity import GATEWAY, USER_ID_HEADER, USER_ROLE_HEADER
-from shared.tokens import Role, ServiceTokens
+from shared.db.engine import DatabaseSettings
+from shared.http.identity import GATEWAY, USER_ID_HEADER, USER_ROLE_HEADER
+from shared.http.tokens import Role, ServiceTokens
 
 NO_BROKER = "amqp://guest:guest@127.0.0.1:1/"
 """Nothing listens there: events stay in the outbox, where a test can see them."""

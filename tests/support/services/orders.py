@@ -7,8 +7,8 @@ from fastapi import FastAPI
 
 from services.orders.main import create_app
 from services.orders.models import Order
+from shared.contracts.internal_api import PERSONAL_DATA_PATH as EXPORT
 from shared.ids import new_id
-from shared.takeout import PATH as EXPORT
 from tests.support import hostile
 from tests.support.orders import BODY, ITEM, settings_of
 from tests.support.services.description import Call, Service, Somebody, Thing

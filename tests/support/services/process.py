@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
-from services.local.ports import free_port
-from shared.secret_files import variable_of
+from shared.config.secret_files import variable_of
 from tests.support.services.description import Service
 from tests.support.waiting import eventually
+from tools.devstack.ports import free_port
 
 PASSED_ON = (
     "environment",
@@ -39,7 +39,7 @@ async def service_process(
         if (value := getattr(settings, name, None)) is not None:
             text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             given[variable_of(type(settings), name)] = text
-    command = [*wrapper, sys.executable, "-m", "services.cli", "serve", service.name]
+    command = [*wrapper, sys.executable, "-m", "tools.cli.main", "serve", service.name]
     with log.open("a") as out:
         process = await asyncio.create_subprocess_exec(*command, env=os.environ | given, stdout=out, stderr=out)
     try:

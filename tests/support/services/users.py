@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from services.users.main import create_app
 from services.users.models import User
-from shared.takeout import PATH as EXPORT
+from shared.contracts.internal_api import PERSONAL_DATA_PATH as EXPORT
 from tests.support.services.description import Call, Service, Somebody, Thing
 from tests.support.users import PASSWORD, settings_for
 

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from services.worker.main import create_app
 from services.worker.models import Base
-from shared.takeout import PATH as EXPORT
+from shared.contracts.internal_api import PERSONAL_DATA_PATH as EXPORT
 from tests.support import hostile
 from tests.support.services.description import Call, Service, Somebody, Thing
 from tests.support.worker.world import settings_for

@@ -9,11 +9,11 @@ from uuid import UUID
 import asyncpg
 from typer.testing import CliRunner
 
-from services.cli import app
-from shared import events
 from shared.clock import now
+from shared.contracts import events
 from shared.ids import new_id
 from tests.support.stack.running import PASSWORD, Person, Stack
+from tools.cli.main import app
 
 INSERT_DEAD = """
     INSERT INTO jobs (job, event_id, user_id, event_type, state, attempts, last_error, error_group, payload, headers)

@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import httpx
 
-from tests.rolling.follower import Follower
 from tests.support.stack.running import PASSWORD
 from tests.support.waiting import eventually
+from tools.lab.rolling.follower import Follower
 
 ROOT = Path(__file__).parents[3]
 WITHIN_S = 180.0

@@ -14,10 +14,10 @@ from uuid import uuid4
 
 import httpx
 
-from services.local.mailbox import Mail, Mailbox
-from services.local.ports import free_port
 from tests.support.backends import Backends
 from tests.support.waiting import wait_until
+from tools.devstack.mailbox import Mail, Mailbox
+from tools.devstack.ports import free_port
 
 SERVICES = ("gateway", "users", "orders", "worker")
 PASSWORD = "correct horse battery"
@@ -154,7 +154,7 @@ def running_stack(folder: Path, backends: Backends, settings: Mapping[str, str] 
         "WORKER_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         **(settings or {}),
     }
-    command = [sys.executable, "-m", "services.cli", "up", "--no-demo", "--port", str(free_port())]
+    command = [sys.executable, "-m", "tools.cli.main", "up", "--no-demo", "--port", str(free_port())]
     with started([*command, "--data-dir", str(folder / "data")], given, folder / "up.log") as process:
         stack = Stack(folder / "data", folder / "up.log", process.pid)
         wait_until(lambda: stack.up() or process.poll() is not None, within=PATIENCE_S)

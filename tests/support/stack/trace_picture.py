@@ -7,12 +7,12 @@ from io import StringIO
 from playwright.async_api import Browser, Page
 from rich.console import Console
 
-from services import demo
-from services.local.show_trace import waterfall
-from services.local.traces import Span, Traces
 from tests.support.stack.browser import visiting
 from tests.support.stack.running import Stack
 from tests.support.waiting import eventually
+from tools.cli import demo
+from tools.devstack.show_trace import waterfall
+from tools.devstack.traces import Span, Traces
 
 COLUMNS = 158
 LAST = {"send mail", *(f"process worker.{job}" for job in ("email", "analytics", "notifications", "webhooks"))}

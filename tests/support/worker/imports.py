@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from services.worker.settings import Settings
+from shared.contracts.imports import BATCH_PATH, COLUMNS
 from shared.ids import new_id
-from shared.imports import BATCH_PATH, COLUMNS
 from tests.support.held_body import HeldBody
 from tests.support.waiting import eventually
 from tests.support.worker.world import LONG_S

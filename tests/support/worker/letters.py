@@ -5,10 +5,10 @@ from email.policy import SMTP
 from typing import Any
 from uuid import uuid4
 
-from services.worker.dialogue import Progress
-from services.worker.mail import OutgoingMail
+from services.worker.email.messages import OutgoingMail
+from services.worker.email.smtp import Mailer
+from services.worker.email.smtp_protocol import Progress
 from services.worker.settings import Settings
-from services.worker.smtp import Mailer
 from tests.support.worker.world import settings_for as worker_settings
 
 

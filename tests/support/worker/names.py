@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from services.worker.settings import Settings
 from services.worker.webhooks.resolver import Unresolved
-from services.worker.webhooks.running import Network
+from services.worker.webhooks.wiring import Network
 
 
 class Names:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from shared import events
-from shared.identity import USER_ID_HEADER, USER_ROLE_HEADER
+from shared.contracts import events
+from shared.http.identity import USER_ID_HEADER, USER_ROLE_HEADER
 from shared.ids import new_id
 from tests.support.worker.world import World
 

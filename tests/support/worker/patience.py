@@ -7,23 +7,25 @@ from dataclasses import replace
 
 import pytest
 
-from services.worker import broker, external, intake, sweeper
-from services.worker.consumers import Consumers
+from services.worker.broker import message_processor, rabbitmq
+from services.worker.broker.consumers import Consumers
+from services.worker.email import job as email
 from services.worker.imports import importer
-from services.worker.jobs import email
+from services.worker.ledger import external_effects, retries
 from services.worker.webhooks import dispatcher
-from shared import db, probes
+from shared.db import engine
+from shared.observability import probes
 from tests.support.worker.world import LONG_S
 
 
 def be_patient(patch: pytest.MonkeyPatch) -> None:
-    for module in (intake, sweeper, importer, dispatcher):
+    for module in (message_processor, retries, importer, dispatcher):
         patch.setattr(module, "CANCEL_S", LONG_S)
     for module, name in (
-        (broker, "CONNECT_TIMEOUT_S"),
-        (broker, "DECLARE_TIMEOUT_S"),
-        (db, "CONNECT_TIMEOUT_S"),
-        (external, "INTERRUPTED_SETTLE_S"),
+        (rabbitmq, "CONNECT_TIMEOUT_S"),
+        (rabbitmq, "DECLARE_TIMEOUT_S"),
+        (engine, "CONNECT_TIMEOUT_S"),
+        (external_effects, "INTERRUPTED_SETTLE_S"),
         (probes, "CHECK_TIMEOUT_S"),
     ):
         patch.setattr(module, name, LONG_S)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 
-from services.local.ports import free_port
 from services.worker.settings import Settings
 from tests.support.waiting import eventually
 from tests.support.worker.world import LEASES, LONG_S, PATIENT, SECRET
+from tools.devstack.ports import free_port
 
 PASSED_ON = (
     *("smtp_url", "rabbitmq_url", "database_url", "orders_url", "storage_url"),
@@ -36,7 +36,7 @@ class WorkerProcess:
         }
         self._environment = os.environ | fixed | given
         self._log = log
-        self._command = [*wrapper, sys.executable, "-m", "services.cli", "serve", "worker"]
+        self._command = [*wrapper, sys.executable, "-m", "tools.cli.main", "serve", "worker"]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:

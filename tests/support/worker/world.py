@@ -19,13 +19,13 @@ from pydantic import SecretStr
 
 from services.worker.main import Internet, create_app
 from services.worker.settings import Settings
-from services.worker.webhooks.running import internet
-from shared import events, topology
+from services.worker.webhooks.wiring import internet
 from shared.clock import now, rfc3339
-from shared.identity import USER_ID_HEADER, USER_ROLE_HEADER
+from shared.contracts import events, topology
+from shared.http.identity import USER_ID_HEADER, USER_ROLE_HEADER
+from shared.http.tokens import ServiceTokens
 from shared.ids import new_id
-from shared.probes import readiness
-from shared.tokens import ServiceTokens
+from shared.observability.probes import readiness
 from tests.support.waiting import eventually
 
 SECRET = SecretStr("a secret that only these tests know")

@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared import db
-from shared.background import Background
-from shared.probes import CHECK_TIMEOUT_S, probes
-from tests.kubernetes.build import OVERLAYS, ROOT, Manifest, of_kind, overlay
-from tests.kubernetes.environment import environment
-from tests.kubernetes.schemas import problems
+from shared.db import engine
+from shared.observability.probes import CHECK_TIMEOUT_S, probes
+from shared.server.background import Background
+from tools.lab.kubernetes.build import OVERLAYS, ROOT, Manifest, of_kind, overlay
+from tools.lab.kubernetes.environment import environment
+from tools.lab.kubernetes.schemas import problems
 
 SERVICES = ("gateway", "users", "orders", "worker")
 EACH = pytest.mark.parametrize(("name", "service"), [(name, service) for name in OVERLAYS for service in SERVICES])
 PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 LISTENING_S = 5.0
 """Longer than any process goes on listening after SIGTERM to those who have just connected."""
-CANCEL_S = import_module("services.worker.intake").CANCEL_S
+CANCEL_S = import_module("services.worker.broker.message_processor").CANCEL_S
 
 
 def deployment(name: str, service: str) -> Manifest:
@@ -68,7 +68,7 @@ def test_a_pod_has_the_time_that_its_end_takes(name: str, service: str) -> None:
     told = environment(name, container(name, service))
     grace = float(told[f"{service.upper()}_SHUTDOWN_GRACE_S"])
     pre_stop = container(name, service)["lifecycle"]["preStop"]["sleep"]["seconds"]
-    closing = CANCEL_S + Background.CANCEL_AGAIN_S + db.CLOSE_TIMEOUT_S
+    closing = CANCEL_S + Background.CANCEL_AGAIN_S + engine.CLOSE_TIMEOUT_S
     longest = pre_stop + LISTENING_S + grace + grace + closing
     assert deployment(name, service)["template"]["spec"]["terminationGracePeriodSeconds"] >= longest
 

@@ -1,7 +1,7 @@
 """The NetworkPolicies let through the arrows of the map, and nothing else."""
 
-from tests.kubernetes.build import of_kind, overlay
-from tests.kubernetes.network import HOME, Edge, allowed, peers
+from tools.lab.kubernetes.build import of_kind, overlay
+from tools.lab.kubernetes.network import HOME, Edge, allowed, peers
 
 HTTP, INTERNAL, POSTGRES, REDIS, AMQP, MANAGEMENT, SENTINEL = 8000, 9000, 5432, 6379, 5672, 15672, 26379
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes.build import OVERLAYS, ROOT, WORKLOADS, Manifest, containers, of_kind, overlay, templates
-from tests.kubernetes.environment import configs, secrets
-from tests.kubernetes.network import selects
+from tools.lab.kubernetes.build import OVERLAYS, ROOT, WORKLOADS, Manifest, containers, of_kind, overlay, templates
+from tools.lab.kubernetes.environment import configs, secrets
+from tools.lab.kubernetes.network import selects
 
 EACH = pytest.mark.parametrize("name", OVERLAYS)
 OUR_UID = 10001

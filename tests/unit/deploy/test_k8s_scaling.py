@@ -5,9 +5,9 @@ from importlib import import_module
 
 import pytest
 
-from shared.topology import QUEUES
-from tests.kubernetes.build import OVERLAYS, ROOT, Manifest, of_kind, overlay
-from tests.kubernetes.environment import environment, secrets
+from shared.contracts.topology import QUEUES
+from tools.lab.kubernetes.build import OVERLAYS, ROOT, Manifest, of_kind, overlay
+from tools.lab.kubernetes.environment import environment, secrets
 
 [SCALED] = of_kind(overlay("prod"), "ScaledObject").values()
 TRIGGERS: list[Manifest] = SCALED["spec"]["triggers"]
@@ -33,7 +33,7 @@ def test_a_worker_is_added_before_it_would_be_idle() -> None:
     """What counts as one worker's share is no less than what one takes at a time."""
     shares = {one["metadata"]["queueName"]: float(one["metadata"]["value"]) for one in TRIGGERS}
     for job, queue in QUEUES.items():
-        assert shares[queue.name] >= import_module(f"services.worker.jobs.{job}").POLICY.prefetch
+        assert shares[queue.name] >= import_module(f"services.worker.registry.{job}").POLICY.prefetch
 
 
 def test_keda_asks_with_an_account_of_its_own() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes.__main__ import report
-from tests.kubernetes.build import OVERLAYS, ROOT, base, of_kind, overlay
-from tests.kubernetes.schemas import problems
+from tools.lab.kubernetes.__main__ import report
+from tools.lab.kubernetes.build import OVERLAYS, ROOT, base, of_kind, overlay
+from tools.lab.kubernetes.schemas import problems
 
 
 @pytest.mark.parametrize("name", OVERLAYS)

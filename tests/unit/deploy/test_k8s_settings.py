@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import WITH_DATABASE
-from shared.secret_files import SUFFIX, variable_of
-from shared.settings import ServiceSettings
-from tests.kubernetes.build import OVERLAYS, Manifest, of_kind, overlay
-from tests.kubernetes.environment import Data, environment, mounted
+from shared.config.secret_files import SUFFIX, variable_of
+from shared.config.settings import ServiceSettings
+from tools.cli.main import WITH_DATABASE
+from tools.lab.kubernetes.build import OVERLAYS, Manifest, of_kind, overlay
+from tools.lab.kubernetes.environment import Data, environment, mounted
 
 SERVICES = ("gateway", "users", "orders", "worker")
 EACH = pytest.mark.parametrize(("name", "service"), [(name, service) for name in OVERLAYS for service in SERVICES])

@@ -8,17 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker import failures
-from services.worker.acknowledging import Watermark
-from services.worker.delivery import Delivery
+from services.worker.broker.acknowledgements import Watermark
+from services.worker.broker.inbound_message import Delivery, storable
+from services.worker.email.smtp import Mailer, options_of
 from services.worker.errors import Permanent, Transient
-from services.worker.job import Policy
-from services.worker.jobs import every_job
+from services.worker.ledger import failures
+from services.worker.ledger.job import Policy
+from services.worker.registry import every_job
 from services.worker.settings import Settings
-from services.worker.smtp import Mailer, options_of
-from services.worker.text import storable
-from shared import topology
-from shared.events import UnreadableEvent
+from shared.contracts import topology
+from shared.contracts.events import UnreadableEvent
 
 POLICY = Policy(attempts=5, backoff_base_s=2, backoff_cap_s=60, prefetch=1, concurrency=1)
 
@@ -60,7 +59,7 @@ def test_an_error_group_names_our_innermost_place() -> None:
     """The place is the last one in our own code."""
     with pytest.raises(ValueError, match="not an SMTP URL") as raised:
         options_of("nonsense")
-    assert failures.error_group(raised.value) == "ValueError in services.worker.smtp:options_of"
+    assert failures.error_group(raised.value) == "ValueError in services.worker.email.smtp:options_of"
 
 
 def test_what_is_permanent() -> None:

@@ -5,8 +5,8 @@ import asyncio
 import aio_pika
 import pytest
 
-from services.worker import broker, gauges
-from shared.amqp import Nodes
+from services.worker.broker import queue_stats, rabbitmq
+from shared.rabbitmq import Nodes
 from tests.support.hung_up import HungUp
 from tests.support.waiting import eventually
 
@@ -21,13 +21,13 @@ def _hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_it_is_not_well() -> None:
     """So nobody asks for a restart of the worker on its account."""
-    assert not await broker.answers(Nodes(NOWHERE))
+    assert not await rabbitmq.answers(Nodes(NOWHERE))
 
 
 async def test_measuring_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gauges try again, instead of ending the process."""
-    monkeypatch.setattr(gauges, "EVERY_S", 0.01)
-    measuring = asyncio.create_task(gauges.measure_queues(NOWHERE))
+    monkeypatch.setattr(queue_stats, "EVERY_S", 0.01)
+    measuring = asyncio.create_task(queue_stats.measure_queues(NOWHERE))
     await eventually(lambda: HungUp.attempts > 1 or measuring.done())
     assert not measuring.done()
     measuring.cancel()

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from shared import outbox
+from shared.outbox import outbox
 
 revision = "0001"
 down_revision = None

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from shared import outbox
+from shared.outbox import outbox
 
 revision = "0005"
 down_revision = "0004"

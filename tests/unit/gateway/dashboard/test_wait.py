@@ -7,13 +7,12 @@ from math import inf
 import pytest
 from starlette.types import Message
 
-from services.gateway.dashboard.departure import Departure
-from services.gateway.dashboard.wait import TIMED_OUT, AwaitedWait, Wait
+from services.gateway.dashboard.wait import TIMED_OUT, AwaitedWait, Departure, Wait
 from services.gateway.panels import PANELS, Panel
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.single_flight import Fill, Read, SingleFlight
 from services.gateway.upstream.timers import GRAIN_S, Timers
-from shared.telemetry import Origin, Trace
+from shared.observability.telemetry import Origin, Trace
 from tests.support.virtual import Clock, pass_time, run_virtually
 
 FOUR = USER, ORDERS, NOTIFICATIONS, ANALYTICS = PANELS[:4]

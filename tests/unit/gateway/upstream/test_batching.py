@@ -12,7 +12,7 @@ from services.gateway.upstream.errors import BadAnswer, ErrorCode, Refused, Upst
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.single_flight import Fill, Read, SingleFlight
 from shared.contracts.panels import MAX_IDS
-from shared.telemetry import SAMPLED, Origin, Trace
+from shared.observability.telemetry import SAMPLED, Origin, Trace
 from tests.support.gateway.simulated_service import SimulatedUpstream, calls_to
 from tests.support.virtual import Clock, pass_time, run_virtually
 

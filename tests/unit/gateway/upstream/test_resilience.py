@@ -25,7 +25,7 @@ from services.gateway.upstream.errors import (
 from services.gateway.upstream.hedging import Hedge
 from services.gateway.upstream.resilience import Answers, Call
 from services.gateway.upstream.timers import GRAIN_S
-from shared.telemetry import SAMPLED, Origin, Trace
+from shared.observability.telemetry import SAMPLED, Origin, Trace
 from tests.support.gateway.simulated_service import Behaviour, Exchange, SimulatedUpstream, calls_to, hang
 from tests.support.spans import recorded
 from tests.support.virtual import Clock, pass_time, run_virtually

@@ -9,7 +9,7 @@ from services.gateway.panels import PANELS, Panel
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.resilience import Call
 from services.gateway.upstream.single_flight import Fill, Read, SingleFlight, largest_deadline
-from shared.telemetry import Origin, Trace
+from shared.observability.telemetry import Origin, Trace
 
 FOUR = USER, ORDERS, NOTIFICATIONS, ANALYTICS = PANELS[:4]
 GOOD = Answer(b"{}")

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from shared import telemetry
 from shared.contracts.panels import PATH, PanelsQuery
-from shared.db import Database
+from shared.db.engine import Database
 from shared.errors import DashboardError, InvalidInput, Unavailable
 from shared.http.panel_route import Load, Panels
+from shared.observability import telemetry
 
 ID, OTHER = UUID(int=1), UUID(int=2)
 DB = cast("Database", None)

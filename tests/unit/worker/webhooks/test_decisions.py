@@ -8,12 +8,12 @@ import pytest
 from pydantic import SecretStr, ValidationError
 from standardwebhooks import Webhook as Verifier
 
-from services.worker.job import Policy
+from services.worker.ledger.job import Policy
 from services.worker.settings import Settings
 from services.worker.webhooks import calls, signing
 from services.worker.webhooks.schemas import EventName
-from services.worker.webhooks.vault import SecretUnreadable, Vault
-from shared import topology
+from services.worker.webhooks.secret_box import SecretUnreadable, Vault
+from shared.contracts import topology
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 KEYS = ("a" * 32, "b" * 32)

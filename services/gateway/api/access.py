@@ -1,0 +1,98 @@
+"""Who may call what: one table over every route of the gateway, its own and those that it passes through."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from services.gateway.auth.authenticator import Access
+from services.gateway.proxy.operations import OPERATIONS, Others
+
+Visitor = Literal["anonymous", "user", "another user", "support", "admin", "expired token", "revoked token"]
+Verdict = Literal["yes", "401", "403", "404"]
+VISITORS: tuple[Visitor, ...] = (
+    "anonymous",
+    "user",
+    "another user",
+    "support",
+    "admin",
+    "expired token",
+    "revoked token",
+)
+"""`user` asks for what is theirs, `another user`, `support` and `admin` for the same."""
+ALLOWED: dict[Visitor, tuple[Access, ...]] = {
+    "user": ("anonymous", "user"),
+    "another user": ("anonymous", "user"),
+    "support": ("anonymous", "user", "operator"),
+    "admin": ("anonymous", "user", "operator", "admin"),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`path` is a template such as `/v1/orders/{id}`. `others`: who else than its owner may have what that names."""
+
+    method: str
+    path: str
+    access: Access
+    others: Others = "nobody"
+
+    @property
+    def names_a_thing(self) -> bool:
+        return "{id}" in self.path and self.access == "user"
+
+
+OWN = (
+    Rule("GET", "/", "anonymous"),
+    Rule("GET", "/ops", "anonymous"),
+    Rule("GET", "/ops/", "anonymous"),
+    Rule("GET", "/favicon.ico", "anonymous"),
+    Rule("GET", "/assets/{version}/{name}", "anonymous"),
+    Rule("POST", "/web/session", "anonymous"),
+    Rule("POST", "/web/session/refresh", "anonymous"),
+    Rule("DELETE", "/web/session", "anonymous"),
+    Rule("GET", "/v1/dashboard", "user"),
+    Rule("GET", "/v1/dashboard/events", "user"),
+    Rule("GET", "/v1/users/{id}/dashboard", "user", "operators"),
+    Rule("POST", "/v1/dashboards/batch", "admin"),
+    Rule("GET", "/v1/reports/{id}/download", "user"),
+    Rule("POST", "/v1/me/export", "user"),
+    Rule("GET", "/v1/admin/status", "operator"),
+    Rule("GET", "/openapi.json", "anonymous"),
+    Rule("GET", "/livez", "anonymous"),
+    Rule("GET", "/readyz", "anonymous"),
+)
+"""The routes that the gateway answers itself."""
+
+
+def rules() -> Iterator[Rule]:
+    """Every route, by path."""
+    passed = (Rule(each.method, each.template, each.access, each.others) for each in OPERATIONS)
+    return iter(sorted((*OWN, *passed), key=lambda rule: (rule.path, rule.method)))
+
+
+def access_to(method: str, path: str) -> Access:
+    """Who may call this route of the gateway's own."""
+    return next(rule.access for rule in OWN if (rule.method, rule.path) == (method, path))
+
+
+def verdict(rule: Rule, visitor: Visitor) -> Verdict:
+    """What comes of a visitor's call: `yes`, or the status that refuses it."""
+    allowed = ALLOWED.get(visitor)
+    if allowed is None:
+        return "yes" if rule.access == "anonymous" else "401"
+    if rule.access not in allowed:
+        return "403"
+    if not rule.names_a_thing or visitor == "user" or rule.others == "everyone":
+        return "yes"
+    return "yes" if rule.others == "operators" and visitor in ("support", "admin") else "404"
+
+
+def matrix() -> str:
+    """All verdicts as a table in Markdown."""
+    lines = [["route", *VISITORS], ["---"] * (1 + len(VISITORS))]
+    lines += [[f"`{rule.method} {rule.path}`", *(verdict(rule, visitor) for visitor in VISITORS)] for rule in rules()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    print(matrix(), end="")  # noqa: T201  what it is for

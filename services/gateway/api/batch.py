@@ -1,0 +1,76 @@
+"""The dashboards of many users, for administrators. Ordinary FastAPI: what that costs is shared by a hundred."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from services.gateway.api.access import access_to
+from services.gateway.auth.authenticator import require
+from services.gateway.container import client_of, gateway_of
+from services.gateway.dashboard.query import Wish, parse, wants_anew
+from services.gateway.openapi.dashboard_schema import QUERY
+from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
+from services.gateway.proxy.audit_log import entry_of
+from shared.http.identity import Caller
+
+PATH = "/v1/dashboards/batch"
+MOST_USERS = 100
+
+_encoder = msgspec.json.Encoder()
+
+
+class Batch(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    user_ids: Annotated[list[UUID], Field(max_length=MOST_USERS, description="each once, however often it is named")]
+
+
+def _by_user(schema: str) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": {"$ref": f"{SCHEMAS}{schema}"}}
+
+
+ANSWER = {
+    "description": "each user's dashboard, or what is in its way",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["items", "errors"],
+                "properties": {"items": _by_user("Dashboard"), "errors": _by_user("Problem")},
+            }
+        }
+    },
+}
+
+router = APIRouter(tags=["dashboard"])
+
+
+async def _asked(request: Request) -> tuple[Caller, Wish]:
+    gateway = gateway_of(request.scope)
+    caller = await gateway.authenticator.caller(request.headers)
+    require(access_to("POST", PATH), caller)
+    return caller, parse(request.scope["query_string"], caller.role, gateway.settings.budget_ms)
+
+
+@router.post(
+    PATH,
+    response_class=Response,
+    responses={200: ANSWER},
+    openapi_extra={"security": FOR_USERS, "parameters": QUERY},
+)
+async def read_dashboards(
+    batch: Batch, asked: Annotated[tuple[Caller, Wish], Depends(_asked)], request: Request
+) -> Response:
+    """Administrators: the dashboards of up to 100 users at once. What fails for one costs the others nothing."""
+    anew = wants_anew(request.headers.get("Cache-Control", "").encode("latin-1"))
+    user_ids = list(dict.fromkeys(batch.user_ids))
+    gateway, (caller, wish) = gateway_of(request.scope), asked
+    entry = entry_of("POST", PATH, {"user_ids": ",".join(map(str, user_ids))})
+    await gateway.trail.note(caller, client_of(request.scope), entry)
+    found = await gateway.many.read(user_ids, wish.panels, wish.budget_ms / 1000, anew=anew)
+    headers = {"Cache-Control": "private, no-store"}
+    return Response(_encoder.encode(found), media_type="application/json", headers=headers)

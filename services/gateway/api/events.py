@@ -1,0 +1,55 @@
+"""`GET /v1/dashboard/events`: the dashboard as server-sent events, each panel as it arrives and then every change.
+
+Plain ASGI: a stream is open for minutes, and each should cost as little as it can.
+"""
+
+from starlette.types import Receive, Scope, Send
+
+from services.gateway import metrics
+from services.gateway.container import gateway_of
+from services.gateway.dashboard.query import parse
+from services.gateway.dashboard.wait import Departure
+from services.gateway.live import sse
+from services.gateway.live.subscription import SlowClient
+from shared.http.application import AsgiRoute
+from shared.http.strict_parameters import Query
+from shared.observability.logs import get_logger
+
+log = get_logger(__name__)
+
+PARAMETERS = Query(frozenset({"panels"}), lists=frozenset({"panels"}))
+_HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"private, no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold events back
+]
+
+
+class EventsEndpoint:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway = gateway_of(scope)
+        headers = dict(scope["headers"])
+        admitted = await gateway.authenticator.admit(headers.get(b"authorization", b""))
+        caller = admitted.caller
+        PARAMETERS.check(scope["query_string"])
+        wish = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
+        known = sse.read_id(headers.get(b"last-event-id", b"").decode("latin-1"))
+        stream = gateway.streams.open(caller, admitted.expires, [panel.name for panel in wish.panels], known)
+        departure = Departure(receive)
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            if scope["method"] == "HEAD":
+                await send({"type": "http.response.body"})
+                return
+            departure.watch(stream.leave)
+            await stream.run(send, gateway.streams.retry_ms())
+        except SlowClient:
+            metrics.STREAMS_TOO_SLOW.inc()
+            log.info("a client of the live stream reads too slowly")
+        finally:
+            departure.end()
+            gateway.streams.close(stream)
+
+
+def routes() -> list[AsgiRoute]:
+    return [AsgiRoute("/v1/dashboard/events", EventsEndpoint(), methods=["GET"])]

@@ -1,0 +1,143 @@
+"""The page at `/`, and that of the operators at `/ops`: files of `services/gateway/web`, as they are, and one module
+with the table of currencies that all services share.
+
+A browser that asks for an unknown path gets a page that says so; other clients get a problem.
+
+What a page needs beside itself is under `/assets/<version>/`, where the version is a digest of it all: a browser keeps
+it for good, and a new version is another address.
+"""
+
+import gzip
+import hashlib
+import json
+import mimetypes
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from shared.http.application import AsgiRoute
+from shared.http.negotiation import accepts_gzip, prefers_html
+from shared.money import MINOR_DIGITS, OTHER_DIGITS
+
+FOLDER = Path(__file__).parent.parent / "web"
+VERSION_MARK = b"{{version}}"
+PAGES = {"/": "index.html", "/ops": "ops.html", "/ops/": "ops.html"}
+NOT_FOUND = "not-found.html"
+ICON_PATH, ICON = "/favicon.ico", "icon.svg"
+"""Browsers ask for this path where no page names an icon."""
+CURRENCIES = f"export const MINOR_DIGITS = {json.dumps(MINOR_DIGITS)};\nexport const OTHER_DIGITS = {OTHER_DIGITS};\n"
+
+REVALIDATE, FOR_GOOD, NEVER = b"no-cache", b"public, max-age=31536000, immutable", b"no-store"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_SECURITY = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=()"),
+]
+
+
+@dataclass(frozen=True)
+class File:
+    body: bytes
+    packed: bytes
+    etag: bytes
+    kind: bytes
+
+
+@dataclass(frozen=True)
+class Site:
+    version: str
+    pages: dict[str, File]
+    not_found: File
+    assets: dict[str, File]
+
+
+@cache
+def site() -> Site:
+    """All files, read once."""
+    bodies = {str(path.relative_to(FOLDER)): path.read_bytes() for path in sorted(FOLDER.rglob("*")) if path.is_file()}
+    bodies["js/currencies.js"] = CURRENCIES.encode()
+    everything = hashlib.sha256(b"".join(name.encode() + body for name, body in bodies.items()))
+    version = everything.hexdigest()[:12]
+    html = {
+        name: _file(name, bodies.pop(name).replace(VERSION_MARK, version.encode()))
+        for name in {*PAGES.values(), NOT_FOUND}
+    }
+    pages = {path: html[name] for path, name in PAGES.items()}
+    return Site(version, pages, html[NOT_FOUND], {name: _file(name, body) for name, body in bodies.items()})
+
+
+def _file(name: str, body: bytes) -> File:
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    charset = "; charset=utf-8" if kind.startswith("text/") or kind == "image/svg+xml" else ""
+    etag = b'"%b"' % hashlib.sha256(body).hexdigest()[:16].encode()
+    return File(body, gzip.compress(body, 9, mtime=0), etag, (kind + charset).encode())
+
+
+class PageEndpoint:
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
+        await _answer(scope, send, site().pages[scope["path"]], REVALIDATE)
+
+
+class AssetEndpoint:
+    """Under another version's address there is what there is now: while gateways are being replaced, a page of one
+    may ask the other."""
+
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
+        asked = scope["path_params"]
+        file = site().assets.get(asked["name"])
+        if file is None:
+            raise HTTPException(404)
+        await _answer(scope, send, file, FOR_GOOD if asked["version"] == site().version else REVALIDATE)
+
+
+class IconEndpoint:
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
+        if prefers_html(scope["headers"]):
+            await _answer(scope, send, site().not_found, NEVER, HTTPStatus.NOT_FOUND)
+        else:
+            await _answer(scope, send, site().assets[ICON], REVALIDATE)
+
+
+def or_page(not_found: ASGIApp) -> ASGIApp:
+    """What answers an unknown path: for a browser a page, else `not_found`."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and prefers_html(scope["headers"]):
+            await _answer(scope, send, site().not_found, NEVER, HTTPStatus.NOT_FOUND)
+        else:
+            await not_found(scope, receive, send)
+
+    return answer
+
+
+def routes() -> list[AsgiRoute]:
+    assets = AsgiRoute("/assets/{version}/{name:path}", AssetEndpoint(), methods=["GET"])
+    icon = AsgiRoute(ICON_PATH, IconEndpoint(), methods=["GET"])
+    return [*(AsgiRoute(path, PageEndpoint(), methods=["GET"]) for path in PAGES), icon, assets]
+
+
+async def _answer(scope: Scope, send: Send, file: File, caching: bytes, status: int = 200) -> None:
+    told = dict(scope["headers"])
+    headers = [*_SECURITY, (b"cache-control", caching), (b"etag", file.etag), (b"vary", b"accept, accept-encoding")]
+    if status == HTTPStatus.OK and file.etag in told.get(b"if-none-match", b""):
+        await send({"type": "http.response.start", "status": 304, "headers": headers})
+        await send({"type": "http.response.body"})
+        return
+    body = file.body
+    if accepts_gzip(scope["headers"]) and len(file.packed) < len(body):
+        body = file.packed
+        headers.append((b"content-encoding", b"gzip"))
+    headers += [(b"content-type", file.kind), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -1,0 +1,115 @@
+"""The routes of the table: one for each path, so that a wrong method is told all that are allowed."""
+
+import re
+from collections.abc import Iterable
+from itertools import groupby
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from services.gateway.auth.authenticator import require
+from services.gateway.container import Gateway, client_of, gateway_of
+from services.gateway.proxy.audit_log import entry_of
+from services.gateway.proxy.forward import SAFE_METHODS, ClientBody, Effect, Outgoing, Patience, forward
+from services.gateway.proxy.headers import has_body, has_small_body, request_headers
+from services.gateway.proxy.operations import OPERATIONS, Operation
+from shared.errors import InvalidInput
+from shared.http.application import AsgiRoute
+from shared.http.identity import Caller
+
+_QUERY = re.compile(rb"[!-~]{1,8192}")
+
+
+class PassThrough:
+    """Answers one path in plain ASGI, by the service that the table names."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self._operations = {operation.method: operation for operation in operations}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway = gateway_of(scope)
+        # A HEAD is a GET of which the server sends the head alone.
+        operation = self._operations["GET" if scope["method"] == "HEAD" else scope["method"]]
+        caller = await _admit(gateway, operation, Headers(scope=scope))
+        await _write_down(gateway, operation, scope, caller)
+        if operation.takes_password and caller is not None:
+            receive = await gateway.passwords.count(scope, receive, caller)
+        settings = gateway.settings
+        idle_s = settings.upload_idle_s if operation.upload else None
+        head_s = settings.upload_timeout_s if operation.upload else settings.pass_through_timeout_s
+        request = _outgoing(operation, scope, receive, caller, idle_s)
+        effect = _effect(gateway, operation, caller)
+        upstream = (gateway.uploads if operation.upload else gateway.upstreams)[operation.service]
+        await forward(upstream, request, send, Patience(head_s, settings.client_stall_s), effect)
+
+
+def routes() -> list[AsgiRoute]:
+    """The routes of every path in the table."""
+    by_path = groupby(sorted(OPERATIONS, key=lambda o: o.path), key=lambda o: o.path)
+    return [_route(path, list(operations)) for path, operations in by_path]
+
+
+def _route(path: str, operations: list[Operation]) -> AsgiRoute:
+    return AsgiRoute(path, PassThrough(operations), methods=[operation.method for operation in operations])
+
+
+async def _admit(gateway: Gateway, operation: Operation, headers: Headers) -> Caller | None:
+    if operation.access == "anonymous":
+        return None
+    caller = await gateway.authenticator.caller(headers)
+    require(operation.access, caller)
+    return caller
+
+
+async def _write_down(gateway: Gateway, operation: Operation, scope: Scope, caller: Caller | None) -> None:
+    """What an operator does that is not about themselves. Raises `AuditUnavailable`."""
+    if caller is None or not caller.is_operator or not operation.audited:
+        return
+    told = scope["path_params"]
+    subject = told["id"] if operation.path.startswith("/v1/users/{id") else None
+    if subject == caller.user_id:
+        return
+    write = gateway.trail.note if operation.method in SAFE_METHODS else gateway.trail.must_note
+    await write(caller, client_of(scope), entry_of(operation.method, operation.template, told, subject=subject))
+
+
+def _outgoing(
+    operation: Operation, scope: Scope, receive: Receive, caller: Caller | None, idle_s: float | None
+) -> Outgoing:
+    headers = scope["headers"]
+    small = not operation.upload and has_small_body(headers)
+    return Outgoing(
+        operation.method,
+        _target(operation, scope),
+        request_headers(headers, caller, client_of(scope)),
+        ClientBody(receive, expected=has_body(headers), small=small, idle_s=idle_s),
+    )
+
+
+def _target(operation: Operation, scope: Scope) -> str:
+    """Path and query for the service: the path from the table's template, so that no client can write one."""
+    path = operation.template.format(**scope["path_params"])
+    query: bytes = scope["query_string"]
+    if not query:
+        return path
+    if not _QUERY.fullmatch(query):
+        raise InvalidInput.of("query", "must be at most 8 KiB of printable ASCII, all else percent-encoded")
+    return f"{path}?{query.decode()}"
+
+
+def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Effect | None:
+    if caller is None or not (operation.ends or operation.touches):
+        return None
+
+    async def run() -> None:
+        gateway.invalidation.drop(caller.user_id, operation.touches)
+        gateway.streams.touched(caller.user_id, operation.touches)
+        if operation.ends == "session":
+            await gateway.revocations.end_session(caller.session_id)
+        elif operation.ends == "user":
+            await gateway.revocations.end_user(caller.user_id)
+            await gateway.stale_store.forget(caller.user_id)
+        elif operation.ends == "others":
+            await gateway.ended.read()
+
+    return Effect(run, carried_through=operation.ends is not None)

@@ -1,0 +1,192 @@
+"""`POST /v1/me/export`: all that is kept of a person, gathered from every service, as one JSON object. It asks
+for the password, so that a stolen access token is not enough.
+
+Every service must have begun to answer before the first byte goes out: one that cannot makes it a 503, never an export
+with a gap. What breaks off later breaks the whole response off; one that is whole ends with `"complete": true`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from services.gateway.container import Gateway, client_of, gateway_of
+from services.gateway.errors import ExportIsPosted, ServiceUnavailable
+from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
+from services.gateway.panels import Service
+from services.gateway.proxy.audit_log import entry_of
+from services.gateway.proxy.forward import ClientBody, Outgoing, ResponseCutOff, ask, relay
+from services.gateway.proxy.headers import has_body, identity_headers, request_headers
+from services.gateway.proxy.responses import ServiceResponse
+from services.gateway.upstream.errors import UpstreamFailed
+from shared.clock import now, rfc3339
+from shared.contracts.internal_api import CONFIRM, CURRENT_PASSWORD, EXPORT
+from shared.contracts.internal_api import PERSONAL_DATA_PATH as SOURCE
+from shared.http.application import AsgiRoute
+from shared.http.identity import Caller
+from shared.http.strict_parameters import NO_QUERY
+from shared.observability.logs import get_logger
+from shared.server.background import until
+
+log = get_logger(__name__)
+
+PATH = EXPORT
+SERVICES: tuple[Service, ...] = ("users", "orders", "worker")
+
+
+class Export:
+    """Answers in plain ASGI: what the services send goes through as it comes."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway = gateway_of(scope)
+        caller = await gateway.authenticator.caller(Headers(scope=scope))
+        NO_QUERY.check(scope["query_string"])
+        receive = await gateway.passwords.count(scope, receive, caller)
+        body = ClientBody(receive, expected=has_body(scope["headers"]))
+        if not await _confirmed(gateway, scope, body, caller, send):
+            return
+        await gateway.trail.note(caller, client_of(scope), entry_of("POST", PATH, {}, subject=caller.user_id))
+        await until(body.client_gone(), _send(gateway, caller, send))
+
+
+async def _confirmed(gateway: Gateway, scope: Scope, body: ClientBody, caller: Caller, send: Send) -> bool:
+    """Whether the users service finds the caller's password in the body; else its answer has been passed on."""
+    headers = request_headers(scope["headers"], caller, client_of(scope))
+    response = await ask(
+        gateway.upstreams["users"],
+        Outgoing("POST", CONFIRM, headers, body),
+        gateway.settings.pass_through_timeout_s,
+    )
+    try:
+        if response.is_success:
+            return True
+        await relay(response, send, gateway.settings.client_stall_s)
+    finally:
+        await response.aclose()
+    return False
+
+
+async def _send(gateway: Gateway, caller: Caller, send: Send) -> None:
+    async with AsyncExitStack() as stack:
+        sources = await _every_source(gateway, stack, caller)
+        await _start(send)
+        stall_s = gateway.settings.client_stall_s
+        try:
+            async for chunk in _object(caller, sources):
+                async with asyncio.timeout(stall_s):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except (UpstreamFailed, TimeoutError) as failure:
+            raise ResponseCutOff(repr(failure)) from failure
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _every_source(gateway: Gateway, stack: AsyncExitStack, caller: Caller) -> list[ServiceResponse]:
+    """Raises what is in the way of the first that cannot be had."""
+    asked = (_source(gateway, stack, service, caller) for service in SERVICES)
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    for source in found:
+        if isinstance(source, BaseException):
+            raise source
+    return [source for source in found if isinstance(source, ServiceResponse)]
+
+
+async def _source(gateway: Gateway, stack: AsyncExitStack, service: Service, caller: Caller) -> ServiceResponse:
+    """A service's part, once its head has come. Raises `ServiceUnavailable`."""
+    request = Outgoing("GET", SOURCE, identity_headers(caller), ClientBody(_nothing, expected=False))
+    response = await ask(gateway.upstreams[service], request, gateway.settings.pass_through_timeout_s)
+    stack.push_async_callback(response.aclose)
+    if response.status_code != httpx.codes.OK:
+        log.warning("no export from the service", service=service, status=response.status_code)
+        raise ServiceUnavailable("Not every part of the export can be had now; try again")
+    return response
+
+
+async def _object(caller: Caller, sources: list[ServiceResponse]) -> AsyncIterator[bytes]:
+    yield b'{"user_id":"%s","exported_at":"%s"' % (str(caller.user_id).encode(), rfc3339(now()).encode())
+    for source in sources:
+        yield b","
+        async for chunk in _members(source):
+            yield chunk
+    yield b',"complete":true}\n'
+
+
+async def _members(source: ServiceResponse) -> AsyncIterator[bytes]:
+    """The members of the JSON object in a response, without its braces. Raises `ResponseCutOff` when it has no end."""
+    held = b""
+    first = True
+    async for chunk in source.chunks():
+        if first and chunk:
+            chunk, first = chunk.removeprefix(b"{"), False
+        held += chunk
+        if len(held) > 1:
+            yield held[:-1]
+            held = held[-1:]
+    if held != b"}":
+        raise ResponseCutOff("a part of the export has no end")
+
+
+async def _start(send: Send) -> None:
+    name = f"dashboard-export-{datetime.now(UTC):%Y-%m-%d}.json"
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-disposition", f'attachment; filename="{name}"'.encode()),
+        (b"cache-control", b"private, no-store"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+async def _nothing() -> Any:
+    return {"type": "http.request", "body": b""}
+
+
+class ExportRoute(AsgiRoute):
+    """Tells clients that still send GET, which can carry no password, what to send instead."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST":
+            await super().handle(scope, receive, send)
+        else:
+            raise ExportIsPosted('send POST with a JSON body, {"current_password": "…"}')
+
+
+def routes() -> list[AsgiRoute]:
+    return [ExportRoute(PATH, Export(), methods=["POST"])]
+
+
+def describe(document: dict[str, Any]) -> None:
+    """Add the operation to the gateway's own document."""
+    problem = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
+    document["paths"][PATH] = {
+        "post": {
+            "operationId": "export_own_data",
+            "tags": ["accounts"],
+            "summary": "All that is kept of oneself",
+            "description": "One JSON object, streamed. Only a whole one ends with `complete: true`.",
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "type": "object",
+                            "required": [CURRENT_PASSWORD],
+                            "properties": {CURRENT_PASSWORD: {"type": "string"}},
+                        }
+                    }
+                },
+            },
+            "responses": {
+                "200": {
+                    "description": "profile, avatars, sessions, audit, orders, notifications, analytics, imports, …",
+                    "content": {"application/json": {"schema": {"type": "object"}}},
+                },
+                "4XX": {"description": "no valid token, or not the password", "content": problem},
+                "5XX": {"description": "not every part can be had; `Retry-After` says when", "content": problem},
+            },
+            "security": FOR_USERS,
+        }
+    }

@@ -1,0 +1,104 @@
+"""Downloading a report: the worker knows what is wanted, and the service that owns the data writes it."""
+
+from typing import Any, cast, get_args
+
+import httpx
+import msgspec
+from starlette.datastructures import Headers, QueryParams
+from starlette.types import Receive, Scope, Send
+
+from services.gateway.container import Gateway, gateway_of
+from services.gateway.errors import ReportNotFound, ServiceUnavailable
+from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
+from services.gateway.panels import Service
+from services.gateway.proxy.forward import ClientBody, Outgoing, ask, forward, patience_of
+from services.gateway.proxy.headers import has_body, identity_headers, request_headers
+from services.gateway.proxy.responses import read_limited
+from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
+from shared.contracts.reports import CSV, Form, Kind, Report
+from shared.errors import InvalidInput
+from shared.http.application import AsgiRoute
+from shared.http.identity import Caller
+from shared.http.strict_parameters import Query
+
+OWNERS: dict[Kind, Service] = {"orders": "orders", "analytics": "worker"}
+QUERY = Query(frozenset({"form"}))
+PATH = "/v1/reports/{id}/download"
+MAX_DEFINITION_BYTES = 4096
+FORM = {"type": "string", "enum": list(get_args(Form)), "default": "spreadsheet"}
+FORM_MEANS = (
+    "`spreadsheet`: with a byte order mark and amounts as decimals, for people. "
+    "`data`: without a mark and with amounts in minor units, for programs."
+)
+
+_decoder = msgspec.json.Decoder(Report)
+
+
+class Download:
+    """Answers in plain ASGI: what the owner of the data sends goes through as it comes."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway = gateway_of(scope)
+        caller = await gateway.authenticator.caller(Headers(scope=scope))
+        form = _form(scope["query_string"])
+        report = await _definition(gateway, caller, f"/v1/reports/{scope['path_params']['id']}")
+        body = ClientBody(receive, expected=has_body(scope["headers"]))
+        headers = request_headers(scope["headers"], caller, gateway.addresses.client(scope))
+        request = Outgoing(scope["method"], report.target(form), headers, body)
+        upstream = gateway.upstreams[OWNERS[report.kind]]
+        async with gateway.transfers.of(caller):
+            await forward(upstream, request, send, patience_of(gateway.settings), None)
+
+
+def _form(query: bytes) -> Form:
+    """Raises `InvalidInput`."""
+    QUERY.check(query)
+    told = QueryParams(query).get("form", "spreadsheet")
+    if told not in get_args(Form):
+        raise InvalidInput.of("form", f"must be {' or '.join(get_args(Form))}")
+    return cast("Form", told)
+
+
+async def _definition(gateway: Gateway, caller: Caller, target: str) -> Report:
+    """Raises `ReportNotFound`, `ServiceUnavailable`."""
+    request = Outgoing("GET", target, identity_headers(caller), ClientBody(_nothing, expected=False))
+    response = await ask(gateway.upstreams["worker"], request, gateway.settings.pass_through_timeout_s)
+    try:
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise ReportNotFound
+        if response.status_code != httpx.codes.OK:
+            raise BadAnswer(f"status {response.status_code}")
+        return _decoder.decode(await read_limited(response, MAX_DEFINITION_BYTES))
+    except (UpstreamFailed, msgspec.DecodeError) as failure:
+        raise ServiceUnavailable from failure
+    finally:
+        await response.aclose()
+
+
+async def _nothing() -> Any:
+    return {"type": "http.request", "body": b""}
+
+
+def routes() -> list[AsgiRoute]:
+    return [AsgiRoute("/v1/reports/{id:uuid}/download", Download(), methods=["GET"])]
+
+
+def describe(document: dict[str, Any]) -> None:
+    """Add the operation to the gateway's own document."""
+    problem = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
+    described = {
+        "operationId": "download_report",
+        "tags": ["reports"],
+        "summary": "A report's rows, as they are now",
+        "parameters": [
+            {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
+            {"name": "form", "in": "query", "required": False, "schema": FORM, "description": FORM_MEANS},
+        ],
+        "responses": {
+            **{str(status): response for status, response in CSV.items()},
+            "4XX": {"description": "no valid token, no such report, or too many downloads at once", "content": problem},
+            "5XX": {"description": "not now; `Retry-After` says when to try again", "content": problem},
+        },
+        "security": FOR_USERS,
+    }
+    document["paths"][PATH] = {"get": described}

@@ -1,0 +1,137 @@
+"""The sign-in of the gateway's own page: its refresh token is a cookie that no script can read (decision 0020).
+
+Other clients use `/v1/tokens`. The cookie goes to these two paths alone, and only from the gateway's own pages.
+"""
+
+from typing import Annotated
+from uuid import UUID
+
+import httpx
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+
+from services.gateway.container import Gateway
+from services.gateway.errors import ForeignPage, OutcomeUnknown, ServiceUnavailable
+from services.gateway.proxy.headers import request_headers, response_headers
+from services.gateway.proxy.responses import ServiceResponse, read_limited
+from services.gateway.upstream.errors import NotTrusted, Unreachable, UpstreamFailed
+from shared.contracts.internal_api import SIGN_OUT
+from shared.errors import InvalidInput
+
+PATH = "/web/session"
+COOKIE = "dashboard_session"
+MAX_ANSWER_BYTES = 64 * 1024
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+
+class Ended(msgspec.Struct):
+    session_id: UUID | None = None
+
+
+class TokenPair(msgspec.Struct):
+    access_token: str
+    token_type: str
+    expires_in: int
+    refresh_token: str
+
+
+async def _own_page(request: Request) -> None:
+    """Refuses what another site makes a browser send. Browsers name the site themselves; a JSON body or a method
+    other than POST, without CORS, no other site can send."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise ForeignPage
+    if request.method == "POST" and request.headers.get("Content-Type", "").partition(";")[0] != JSON:
+        raise InvalidInput.of("Content-Type", "must be application/json")
+
+
+router = APIRouter(prefix=PATH, include_in_schema=False, dependencies=[Depends(_own_page)])
+
+
+def _gateway(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+GatewayDep = Annotated[Gateway, Depends(_gateway)]
+
+
+class Credentials(msgspec.Struct, forbid_unknown_fields=True):
+    email: str
+    password: str
+
+
+@router.post("")
+async def sign_in(request: Request, gateway: GatewayDep) -> Response:
+    """`{email, password}`; answers with an access token, and sets the cookie."""
+    try:
+        told = msgspec.json.decode(await request.body(), type=Credentials)
+    except msgspec.DecodeError as broken:
+        raise InvalidInput.of("body", str(broken)) from broken
+    form = {"grant_type": "password", "username": told.email, "password": told.password}
+    return await _exchange(request, gateway, "/v1/tokens", form)
+
+
+@router.post("/refresh")
+async def refresh(request: Request, gateway: GatewayDep) -> Response:
+    """A new access token for the cookie, which is replaced. 204 without one; 401 when it counts no longer."""
+    if not (token := request.cookies.get(COOKIE)):
+        return Response(status_code=204)
+    form = {"grant_type": "refresh_token", "refresh_token": token}
+    return await _exchange(request, gateway, "/v1/tokens/refresh", form)
+
+
+@router.delete("")
+async def sign_out(request: Request, gateway: GatewayDep) -> Response:
+    """End the session of the cookie, and take the cookie away. An access token is not needed: it may have expired.
+
+    503 when the session cannot be ended now; the cookie stays, so that the page can try again.
+    """
+    if token := request.cookies.get(COOKIE):
+        answer, content = await _ask(request, gateway, SIGN_OUT, JSON, msgspec.json.encode({"refresh_token": token}))
+        if answer.is_server_error or answer.status_code == httpx.codes.UNAUTHORIZED:
+            raise ServiceUnavailable
+        if answer.is_success and (ended := msgspec.json.decode(content, type=Ended).session_id):
+            await gateway.revocations.end_session(ended)
+    response = Response(status_code=204)
+    _set_cookie(response, "", 0, secure=gateway.settings.secure_cookies)
+    return response
+
+
+async def _exchange(request: Request, gateway: Gateway, target: str, form: dict[str, str]) -> Response:
+    answer, content = await _ask(request, gateway, target, FORM, str(httpx.QueryParams(form)).encode())
+    if answer.status_code != httpx.codes.OK:
+        kept = dict(response_headers(answer.headers))
+        kept.pop(b"content-length", None)
+        return Response(content, answer.status_code, {k.decode(): v.decode("latin-1") for k, v in kept.items()})
+    return _signed_in(msgspec.json.decode(content, type=TokenPair), gateway)
+
+
+async def _ask(
+    request: Request, gateway: Gateway, target: str, media_type: str, body: bytes
+) -> tuple[ServiceResponse, bytes]:
+    """The answer of the users service, closed, and its body."""
+    headers = request_headers([(b"content-type", media_type.encode())], None, gateway.addresses.client(request.scope))
+    timeout_s = gateway.settings.pass_through_timeout_s
+    try:
+        answer = await gateway.upstreams["users"].send("POST", target, headers, body, timeout_s)
+        try:
+            return answer, await read_limited(answer, MAX_ANSWER_BYTES)
+        finally:
+            await answer.aclose()
+    except (Unreachable, NotTrusted) as away:
+        raise ServiceUnavailable from away
+    except UpstreamFailed as unknown:
+        raise OutcomeUnknown from unknown
+
+
+def _signed_in(pair: TokenPair, gateway: Gateway) -> Response:
+    shown = {"access_token": pair.access_token, "token_type": pair.token_type, "expires_in": pair.expires_in}
+    response = Response(msgspec.json.encode(shown), 200, {"Cache-Control": "no-store"}, "application/json")
+    settings = gateway.settings
+    _set_cookie(response, pair.refresh_token, settings.session_cookie_ttl_s, secure=settings.secure_cookies)
+    return response
+
+
+def _set_cookie(response: Response, value: str, ttl_s: int, *, secure: bool) -> None:
+    response.set_cookie(COOKIE, value, max_age=ttl_s, path=PATH, httponly=True, samesite="strict", secure=secure)

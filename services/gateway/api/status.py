@@ -1,0 +1,26 @@
+"""`GET /v1/admin/status`: how the whole system is, for operators."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+
+from services.gateway.api.access import access_to
+from services.gateway.auth.authenticator import require
+from services.gateway.container import Gateway
+from services.gateway.openapi.merge import FOR_USERS
+from services.gateway.status import SystemStatus
+
+router = APIRouter(prefix="/v1/admin", tags=["operators"])
+
+
+async def _for_operators(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    require(access_to("GET", "/v1/admin/status"), await gateway.authenticator.caller(request.headers))
+    return gateway
+
+
+@router.get("/status", openapi_extra={"security": FOR_USERS})
+async def read_status(gateway: Annotated[Gateway, Depends(_for_operators)], request: Request) -> SystemStatus:
+    """Each process' health, the breakers, latencies of the last minute, queues, outboxes and jobs; a second old at
+    most. What is this gateway's own is said of the replica that answers."""
+    return await gateway.system.look(request.app.state.checks, len(gateway.streams))

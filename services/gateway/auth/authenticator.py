@@ -1,0 +1,119 @@
+"""Who is calling, from the access token, and what they may do."""
+
+import hashlib
+import time
+from typing import Literal
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from services.gateway.auth.jwks import KeySet
+from services.gateway.auth.revocations import Revocations
+from services.gateway.errors import InvalidAccessToken
+from services.gateway.limits.limiter import Limits
+from services.gateway.settings import Settings
+from shared.errors import Forbidden, Unauthenticated
+from shared.http.identity import Caller
+from shared.http.tokens import InvalidToken, expires_at, key_id, verify_user_token
+from shared.observability.logs import get_logger
+
+log = get_logger(__name__)
+
+Access = Literal["anonymous", "user", "operator", "admin"]
+"""Who may call a route; `operator` is administrators and support."""
+
+
+def bearer_token(authorization: bytes) -> bytes:
+    """The token in that header. Raises `Unauthenticated`."""
+    scheme, _, token = authorization.partition(b" ")
+    if scheme.lower() != b"bearer" or not token.strip():
+        raise Unauthenticated("a bearer token is needed")
+    return token.strip()
+
+
+def require(access: Access, caller: Caller) -> None:
+    """Raises `Forbidden` when the caller's role is not enough."""
+    if (access == "admin" and not caller.is_admin) or (access == "operator" and not caller.is_operator):
+        raise Forbidden
+
+
+class Verified(msgspec.Struct, frozen=True, gc=False):
+    """A token's caller, and until when that holds (Unix time)."""
+
+    caller: Caller
+    expires: float
+    user_id: str
+    """The caller's, as text."""
+
+
+class Authenticator:
+    """Verifies access tokens, and has each request counted against its caller. A token that has been verified is known
+    by its hash until it expires or the keys change."""
+
+    def __init__(self, keys: KeySet, revocations: Revocations, limits: Limits, settings: Settings) -> None:
+        self._keys = keys
+        self._revocations = revocations
+        self._limits = limits
+        self._leeway_s = settings.token_leeway_s
+        self._most = settings.remembered_tokens
+        self._verified: dict[bytes, Verified] = {}
+        self._generation = 0
+
+    async def caller(self, headers: Headers) -> Caller:
+        """Raises `Unauthenticated`, `InvalidAccessToken`, `RateLimited` or `KeysUnavailable`."""
+        return await self.bearer(headers.get("Authorization", "").encode("latin-1"))
+
+    async def bearer(self, authorization: bytes) -> Caller:
+        """The caller, from the value of the header alone. Raises as `caller` does."""
+        token = bearer_token(authorization)
+        try:
+            caller = self._known(token) or await self._verify(token)
+        except InvalidToken as refused:
+            log.info("token refused", reason=str(refused))
+            raise InvalidAccessToken from refused
+        if self._revocations.knows(caller):
+            raise InvalidAccessToken
+        if (counting := self._limits.admit(caller)) is not None:
+            await counting
+        return caller
+
+    async def admit(self, authorization: bytes) -> Verified:
+        """The caller, and until when the token holds. Raises as `caller` does."""
+        caller = await self.bearer(authorization)
+        expires = expires_at(bearer_token(authorization).decode("latin-1")) + self._leeway_s
+        return Verified(caller, expires, str(caller.user_id))
+
+    def knows(self, scope: Scope) -> bool:
+        """Whether the request has a token that has been verified before."""
+        authorization = dict(scope["headers"]).get(b"authorization", b"")
+        return self._known(authorization.partition(b" ")[2].strip()) is not None
+
+    def known(self, authorization: bytes) -> Verified | None:
+        """The bearer of a token that has been verified before, is valid still, and is not revoked."""
+        if authorization[:7] != b"Bearer " or self._generation != self._keys.generation:
+            return None
+        verified = self._verified.get(hashlib.sha256(authorization[7:]).digest())
+        if verified is None or verified.expires <= time.time() or self._revocations.knows(verified.caller):
+            return None
+        return verified
+
+    def _known(self, token: bytes) -> Caller | None:
+        if self._generation != self._keys.generation:
+            self._verified.clear()
+            self._generation = self._keys.generation
+        verified = self._verified.get(hashlib.sha256(token).digest())
+        return verified.caller if verified is not None and verified.expires > time.time() else None
+
+    async def _verify(self, token: bytes) -> Caller:
+        text = token.decode("latin-1")
+        claims = verify_user_token(text, await self._keys.key(key_id(text)), self._leeway_s)
+        caller = Caller(claims.sub, claims.role, claims.sid)
+        verified = Verified(caller, claims.exp + self._leeway_s, str(caller.user_id))
+        self._remember(hashlib.sha256(token).digest(), verified)
+        return caller
+
+    def _remember(self, digest: bytes, verified: Verified) -> None:
+        self._verified[digest] = verified
+        if len(self._verified) > self._most:
+            del self._verified[next(iter(self._verified))]

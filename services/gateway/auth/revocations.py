@@ -1,0 +1,223 @@
+"""Sessions and users whose access tokens count no longer, though they have not expired.
+
+Every gateway writes what it ends into one stream of Redis and follows that stream, so that it knows of every other's
+within milliseconds, and no request has to ask. The users service keeps all of them in its database (`ended.py`), which
+every gateway reads twice a second: that covers what no gateway has ended, and the loss of Redis.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import cast
+from uuid import UUID
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.gateway import metrics
+from services.gateway.proxy.responses import read_limited
+from services.gateway.settings import Settings
+from services.gateway.upstream.client import Upstream
+from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
+from shared.contracts import internal_api
+from shared.http.identity import Caller
+from shared.observability.logs import get_logger
+
+log = get_logger(__name__)
+
+STREAM = "revoked"
+"""One entry a revocation: a field `session` or `user` with the id."""
+READ_AGAIN_MS = 10_000
+"""So much of the stream is read again after a pause: a Redis that took over may have been behind."""
+TRIM_MARGIN_S = 60
+"""Entries live longer than tokens by this, as clocks differ."""
+MOST_READ = 10_000
+
+Entry = tuple[bytes, Mapping[bytes, bytes]]
+"""As redis-py hands it out: its id and its fields."""
+OnUserGone = Callable[[UUID], Awaitable[None]]
+
+
+class NotHeard(Exception):
+    """A token that another gateway has revoked is accepted here."""
+
+
+class Revocations:
+    """Kept here as long as a revoked token could still be valid; told to all others through Redis."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._write_timeout_s = settings.redis_write_timeout_s
+        self._block_s = settings.revocation_block_s
+        self._ttl_s = settings.access_token_ttl_s + int(settings.token_leeway_s) + 1
+        self._revoked: dict[UUID | None, float] = {}
+        """Ids of sessions and users, and when each can be forgotten."""
+        self._on_user_gone: list[OnUserGone] = []
+        self._more = asyncio.Event()
+        self._deaf: str | None = None
+        """Why the revocations of other gateways cannot be read now."""
+
+    def on_user_gone(self, told: OnUserGone) -> None:
+        """Have `told` called with each user whose tokens another gateway has ended."""
+        self._on_user_gone.append(told)
+
+    def knows(self, caller: Caller) -> bool:
+        """Whether the caller's tokens have been revoked, as far as has been heard."""
+        revoked = self._revoked
+        return bool(revoked) and (caller.session_id in revoked or caller.user_id in revoked)
+
+    def knows_user(self, user_id: UUID) -> bool:
+        return user_id in self._revoked
+
+    async def check(self) -> None:
+        """For readiness: raises while revocations can neither be told to other gateways nor heard from them."""
+        if self._deaf:
+            raise NotHeard(f"revocations of other gateways cannot be read: {self._deaf}")
+        await self._redis.xlen(STREAM)  # a key of another type takes none
+
+    async def end_session(self, session_id: UUID | None) -> None:
+        await self._revoke(session_id, "session")
+
+    async def end_user(self, user_id: UUID) -> None:
+        await self._revoke(user_id, "user")
+
+    async def more(self) -> None:
+        """Return once something has been revoked since the last call."""
+        await self._more.wait()
+        self._more.clear()
+
+    async def hear(self, revoked: UUID, kind: str) -> None:
+        """Take note of what has ended elsewhere; `kind` is `session` or `user`."""
+        known = revoked in self._revoked
+        self._note(revoked)
+        if kind == "user" and not known:
+            for tell in self._on_user_gone:
+                await tell(revoked)
+
+    async def follow(self) -> None:
+        """Hear of every revocation, until cancelled."""
+        after = "0"
+        while True:
+            try:
+                after = await self._read(after)
+                self._deaf = None
+            except (RedisError, OSError, TimeoutError) as failure:
+                metrics.REVOCATION_FAILURES.labels("read").inc()
+                log.warning("revocations of other gateways cannot be heard of", reason=repr(failure))
+                after, self._deaf = _earlier(after), repr(failure)
+                await asyncio.sleep(self._write_timeout_s)
+
+    async def _read(self, after: str) -> str:
+        """What came after that entry, or comes within a moment; returns the last entry's id."""
+        async with asyncio.timeout(self._block_s + self._write_timeout_s):
+            told = await self._redis.xread({STREAM: after}, count=MOST_READ, block=int(self._block_s * 1000))
+        for _, entries in cast("list[tuple[bytes, list[Entry]]]", told):
+            for entry_id, fields in entries:
+                await self._hear_entry(fields)
+                after = entry_id.decode()
+        return after
+
+    async def _hear_entry(self, fields: Mapping[bytes, bytes]) -> None:
+        for kind, told in fields.items():
+            try:
+                revoked = UUID(told.decode())
+            except ValueError:
+                log.warning("a revocation that names nobody", kind=repr(kind))
+                continue
+            await self.hear(revoked, kind.decode(errors="replace"))
+
+    async def _revoke(self, revoked: UUID | None, kind: str) -> None:
+        self._note(revoked)
+        oldest_ms = int((time.time() - self._ttl_s - TRIM_MARGIN_S) * 1000)
+        try:
+            async with asyncio.timeout(self._write_timeout_s):
+                pipeline = self._redis.pipeline(transaction=False)
+                pipeline.xadd(STREAM, {kind: str(revoked)}, minid=str(oldest_ms))
+                pipeline.expire(STREAM, self._ttl_s + TRIM_MARGIN_S)
+                await pipeline.execute()
+        except (RedisError, OSError, TimeoutError) as failure:
+            metrics.REVOCATION_FAILURES.labels("write").inc()
+            log.warning("a revocation is known to this gateway alone", kind=kind, id=str(revoked), reason=repr(failure))
+
+    def _note(self, revoked: UUID | None) -> None:
+        now = time.monotonic()
+        while self._revoked and next(iter(self._revoked.values())) < now:
+            del self._revoked[next(iter(self._revoked))]
+        self._revoked.pop(revoked, None)  # they stand in the order of their ends
+        self._revoked[revoked] = now + self._ttl_s
+        self._more.set()
+
+
+def _earlier(after: str) -> str:
+    return str(max(0, int(after.partition("-")[0]) - READ_AGAIN_MS))
+
+
+EVERY_S = 0.4
+"""A revocation must hold on every gateway within a second."""
+TIMEOUT_S = 2.0
+MAX_BYTES = 1024 * 1024
+
+_decode = msgspec.json.Decoder(internal_api.Revocations).decode
+
+
+class NotRead(Exception):
+    """A token whose session has ended may be accepted here."""
+
+
+class EndedSessions:
+    def __init__(self, users: Upstream, revoked: Revocations) -> None:
+        self._users = users
+        self._revoked = revoked
+        self._after = 0
+        self._reading = asyncio.Lock()
+        self._failure: str | None = None
+        """Why the last reading failed."""
+
+    async def check(self) -> None:
+        """For readiness. Raises `NotRead`."""
+        if self._failure:
+            raise NotRead(f"the users service does not say which sessions have ended: {self._failure}")
+
+    async def follow(self) -> None:
+        """Keep `Revocations` complete, until cancelled."""
+        while True:
+            await self.read()
+            await asyncio.sleep(EVERY_S)
+
+    async def read(self) -> None:
+        """Read all that has ended so far. A failure is logged and counted; the next reading makes up for it."""
+        try:
+            async with asyncio.timeout(TIMEOUT_S), self._reading:
+                while await self._page():
+                    pass
+        except (UpstreamFailed, TimeoutError) as failure:
+            metrics.REVOCATION_FAILURES.labels("users").inc()
+            if not self._failure:
+                log.warning("revocations cannot be read from the users service", reason=repr(failure))
+            self._failure = repr(failure)
+        else:
+            self._failure = None
+
+    async def _page(self) -> bool:
+        """Whether there is another."""
+        found = await self._ask()
+        for session in found.sessions:
+            await self._revoked.hear(session, "session")
+        for user in found.users:
+            await self._revoked.hear(user, "user")
+        more = len(found.sessions) + len(found.users) >= internal_api.MAX_PAGE and found.cursor > self._after
+        self._after = found.cursor
+        return more
+
+    async def _ask(self) -> internal_api.Revocations:
+        target = f"{internal_api.REVOCATIONS_PATH}?after={self._after}"
+        response = await self._users.send("GET", target, [], b"", TIMEOUT_S)
+        try:
+            body = await read_limited(response, MAX_BYTES)
+        finally:
+            await response.aclose()
+        try:
+            return _decode(body)
+        except msgspec.DecodeError as broken:
+            raise BadAnswer(f"status {response.status_code}: {broken}") from broken

@@ -1,0 +1,190 @@
+"""What the gateway consists of, wired together for as long as it runs."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from fastapi import FastAPI
+from pyqwest import Transport
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from starlette.types import Scope
+
+from services.gateway import metrics
+from services.gateway.auth.authenticator import Authenticator
+from services.gateway.auth.jwks import KeySet
+from services.gateway.auth.revocations import EndedSessions, Revocations
+from services.gateway.dashboard.batch_reader import Many
+from services.gateway.dashboard.cache import PanelCache
+from services.gateway.dashboard.reader import PanelReader
+from services.gateway.dashboard.service import DashboardService
+from services.gateway.dashboard.stale_store import StaleStore
+from services.gateway.limits.client_ip import ClientAddresses
+from services.gateway.limits.limiter import Limits
+from services.gateway.limits.password_attempts import PasswordAttempts
+from services.gateway.live.feed import LiveFeed
+from services.gateway.live.hub import Streams
+from services.gateway.live.invalidation import Invalidation
+from services.gateway.openapi.documents import Descriptions
+from services.gateway.panels import Service
+from services.gateway.proxy.audit_log import Trail
+from services.gateway.proxy.transfers import Transfers
+from services.gateway.settings import Settings
+from services.gateway.status import SystemLook
+from services.gateway.upstream.client import Upstream, http_transport
+from shared.http.tokens import ServiceTokens
+from shared.server.background import Background
+
+PROBE, PROBE_KEPT_S = "readiness", 60
+
+
+@dataclass(frozen=True)
+class Gateway:
+    settings: Settings
+    upstreams: Mapping[Service, Upstream]
+    uploads: Mapping[Service, Upstream]
+    """The same, for requests that may take long to send."""
+    redis: Redis
+    keys: KeySet
+    revocations: Revocations
+    ended: EndedSessions
+    limits: Limits
+    passwords: PasswordAttempts
+    addresses: ClientAddresses
+    authenticator: Authenticator
+    stale_store: StaleStore
+    cache: PanelCache
+    feed: LiveFeed
+    invalidation: Invalidation
+    reader: PanelReader
+    dashboards: DashboardService
+    many: Many
+    streams: Streams
+    transfers: Transfers
+    system: SystemLook
+    descriptions: Descriptions
+    trail: Trail
+
+
+def gateway_of(scope: Scope) -> Gateway:
+    """The gateway that a request came to."""
+    gateway: Gateway = scope["app"].state.gateway
+    return gateway
+
+
+def client_of(scope: Scope) -> str | None:
+    """The address of the client, as services are told it."""
+    return gateway_of(scope).addresses.client(scope)
+
+
+def build(
+    settings: Settings, tokens: ServiceTokens, transport: Transport, upload_transport: Transport, redis: Redis
+) -> Gateway:
+    """Wire the parts together; connects to nothing."""
+    urls: dict[Service, str] = {
+        "users": settings.users_url,
+        "orders": settings.orders_url,
+        "worker": settings.worker_url,
+    }
+    upstreams = {name: Upstream(name, url, transport, tokens, settings) for name, url in urls.items()}
+    keys = KeySet(transport, settings)
+    revocations = Revocations(redis, settings)
+    stale_store = StaleStore(redis, settings, revocations.knows_user)
+    revocations.on_user_gone(stale_store.forget)
+    addresses = ClientAddresses(settings.trusted_proxies)
+    limits = Limits(redis, addresses, settings)
+    cache = PanelCache(settings.cache_max_bytes, settings.cache_max_age_s)
+    reader = PanelReader(upstreams, cache, stale_store, settings)
+    invalidation = Invalidation(cache, reader)
+    feed = LiveFeed(settings.rabbitmq_url, settings.feed_reconnect_s)
+    feed.subscribe(invalidation)
+    dashboards = DashboardService(reader, stale_store, settings)
+    transfers = Transfers()
+    streams = Streams(dashboards, revocations, transfers, settings)
+    feed.subscribe(streams)  # after the cache, so that what it reads is not the old
+    return Gateway(
+        settings=settings,
+        upstreams=upstreams,
+        uploads={name: upstream.by(upload_transport) for name, upstream in upstreams.items()},
+        redis=redis,
+        keys=keys,
+        revocations=revocations,
+        ended=EndedSessions(upstreams["users"], revocations),
+        limits=limits,
+        passwords=PasswordAttempts(upstreams["users"], limits, settings.pass_through_timeout_s),
+        addresses=addresses,
+        authenticator=Authenticator(keys, revocations, limits, settings),
+        stale_store=stale_store,
+        cache=cache,
+        feed=feed,
+        invalidation=invalidation,
+        reader=reader,
+        dashboards=dashboards,
+        many=Many(dashboards),
+        streams=streams,
+        transfers=transfers,
+        system=SystemLook(transport, urls),
+        descriptions=Descriptions(upstreams, settings),
+        trail=Trail(upstreams["users"]),
+    )
+
+
+@asynccontextmanager
+async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
+    """The gateway with its background tasks, on `app.state`; closes what it opened."""
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(http_transport(settings, settings.read_timeout_s))
+        upload_transport = await stack.enter_async_context(http_transport(settings, settings.upload_timeout_s))
+        redis = await stack.enter_async_context(redis_client(settings))
+        gateway = build(settings, app.state.service_tokens, transport, upload_transport, redis)
+        for upstream in gateway.upstreams.values():
+            stack.callback(upstream.close)
+        stack.callback(gateway.reader.close)
+        app.state.gateway = gateway
+        app.state.checks.needed["jwks"] = gateway.keys.check
+        app.state.checks.useful["redis"] = partial(check_writable, redis)
+        app.state.checks.useful["revocations"] = gateway.revocations.check
+        app.state.checks.useful["ended_sessions"] = gateway.ended.check
+        app.state.checks.useful["limits"] = gateway.limits.counts.check
+        app.state.checks.useful["rabbitmq"] = gateway.feed.check
+        metrics.CACHE_BYTES.set_function(lambda: gateway.cache.bytes)
+        metrics.CACHE_ENTRIES.set_function(lambda: len(gateway.cache))
+        for name, upstream in gateway.upstreams.items():
+            metrics.CONNECTIONS.labels(name, "busy").set_function(upstream.busy)
+            metrics.CONNECTIONS.labels(name, "idle").set_function(upstream.idle)
+        background = await stack.enter_async_context(Background())
+        app.state.background = background
+        app.state.checks.useful["background"] = background.check
+        background.start("jwks", gateway.keys.keep_fresh)
+        background.start("revocations", gateway.revocations.follow)
+        await gateway.ended.read()  # before the first request is let in
+        background.start("ended sessions", gateway.ended.follow)
+        background.start("limits", gateway.limits.reconcile)
+        background.start("live feed", gateway.feed.run)
+        background.start("write-behind", gateway.stale_store.write_behind)
+        background.start("descriptions", gateway.descriptions.keep_fresh)
+        background.start("latencies", gateway.system.keep_time)
+        background.start("sessions of streams", gateway.streams.watch_sessions)
+        app.state.stopping.append(gateway.streams.stop)
+        yield gateway
+
+
+async def check_writable(redis: Redis) -> None:
+    """Raises what Redis raises. One that is full, or a replica, still answers PING."""
+    await redis.set(PROBE, b"", ex=PROBE_KEPT_S)
+
+
+def redis_client(settings: Settings) -> Redis:
+    """One attempt each: what Redis does not tell at once, the gateway does without.
+
+    No `socket_timeout`: redis-py keeps it by `asyncio.wait_for`, which on Python 3.11 loses a cancellation that comes
+    as the write ends. Every caller here has a timeout of its own.
+    """
+    return Redis.from_url(
+        settings.redis_url,
+        socket_connect_timeout=settings.redis_write_timeout_s,
+        socket_timeout=None,
+        retry=Retry(NoBackoff(), 0),
+    )

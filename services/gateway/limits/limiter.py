@@ -1,0 +1,233 @@
+"""Rate limits: who is counted, against what, and where.
+
+Reads and streams are counted in memory, and told to Redis behind; what changes something, and every login, is counted
+in Redis at once. A user's requests are counted by user, all others by address.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from typing import Any
+
+from redis.asyncio import Redis
+from starlette.types import Receive, Scope
+
+from services.gateway import metrics
+from services.gateway.errors import RateLimited
+from services.gateway.limits.client_ip import ClientAddresses
+from services.gateway.limits.local_counter import LocalWindow, Report
+from services.gateway.limits.login_identity import ReadBody, account_in, digest, read_body
+from services.gateway.limits.redis_counter import AWAY, SharedCounts
+from services.gateway.limits.route_class import Kind
+from services.gateway.limits.windows import Policy
+from services.gateway.settings import Settings
+from shared.http.identity import Caller
+
+KIND = "limits.kind"
+"""The class of the route; absent for probes."""
+COUNTED = "limits.counted"
+"""There once the request has been counted against somebody."""
+HEADERS = "limits.headers"
+"""What the answer says of the limit."""
+REFUND = "limits.refund"
+"""What a login gives back when it succeeds: a key, and the seconds of its window."""
+
+current_scope: ContextVar[Scope | None] = ContextVar("current_scope", default=None)
+"""The request that is being answered, so that no route can forget to count its caller."""
+
+ACCOUNT = "login-account"
+ANONYMOUS = "anonymous"
+SUCCESS = 2
+PROBE, PROBE_KEPT_S = "limits-probe", 60
+
+
+class Limits:
+    """`counts` says whether Redis takes part."""
+
+    REPORTS_AT_ONCE = 50
+
+    def __init__(self, redis: Redis, addresses: ClientAddresses, settings: Settings) -> None:
+        self._addresses = addresses
+        self._redis = redis
+        self._settings = settings
+        self.counts = SharedCounts(redis, settings.redis_url, settings.redis_timeout_s, settings.limits_redis_pause_s)
+        self._local = _windows(settings)
+        self._shared = _policies(settings)
+        self._anonymous = self._local.get(ANONYMOUS)
+        self._account = Policy.parse(ACCOUNT, settings.limit_login_account)
+        self._refunds: list[tuple[str, int]] = []
+
+    def arrive(
+        self, scope: Scope, receive: Receive, knows: Callable[[Scope], bool]
+    ) -> Coroutine[Any, Any, Receive] | None:
+        """Count what is counted by address; what is returned must be awaited, and tells how the body is received from
+        then on. Raises `RateLimited`.
+
+        `knows` tells whether a request carries a token that has been verified before: such are not refused for what
+        strangers at the same address do.
+        """
+        kind: Kind = scope[KIND]
+        if kind == "login":
+            return self._login(scope, receive)
+        if kind == "registration":
+            return self._registration(scope, receive)
+        if self._anonymous is not None and self._anonymous.spent and not knows(scope):
+            self._refuse_spent(scope, self._anonymous)
+        return None
+
+    def take_read(self, caller: Caller) -> bytes | None:
+        """Count a read; what the answer says of it, as header lines. None, and nothing counted, when it is one too
+        many."""
+        window = self._local.get("read")
+        if window is None:
+            return b""
+        now, who = time.time(), caller.user_id.int
+        if window.is_spent(who, now):
+            return None
+        left = window.take(who, now)
+        return window.policy.lines % (left, window.ends - now + 1)
+
+    def admit(self, caller: Caller) -> Coroutine[Any, Any, None] | None:
+        """Count the request that is being answered against its caller, once; what is returned must be awaited.
+        Raises `RateLimited`."""
+        scope = current_scope.get()
+        if scope is None or COUNTED in scope:
+            return None
+        scope[COUNTED] = True
+        kind: Kind = scope[KIND]
+        window = self._local.get(kind)
+        if window is None:
+            return self._count_shared(scope, kind, str(caller.user_id)) if kind in self._shared else None
+        now = time.time()
+        left = window.take(caller.user_id.int, now)
+        policy = window.policy
+        if left < 0:
+            _refuse(scope, policy, now)
+        scope[HEADERS] = policy.header, (b"ratelimit", policy.line % (left, window.ends - now + 1))
+        return None
+
+    @property
+    def counts_accounts(self) -> bool:
+        """Whether attempts at an account's password are limited."""
+        return self._account is not None
+
+    async def attempt(self, scope: Scope, account: str) -> None:
+        """Count an attempt at the password of that address's account, until `answered` takes it back. Raises
+        `RateLimited`."""
+        if self._account is None:
+            return
+        who = digest(account)
+        given_back = _key(self._account, who, time.time()), self._account.seconds
+        try:
+            await self._add(scope, self._account, who)
+        except RateLimited:
+            self._refunds.append(given_back)  # nothing was tried
+            raise
+        scope[REFUND] = given_back
+
+    def answered(self, scope: Scope, status: int) -> None:
+        """Count a request whose caller nobody knows; forget an attempt with the right password, which was no guess."""
+        if COUNTED not in scope and self._anonymous is not None:
+            now = time.time()
+            left = self._anonymous.take(self._addresses.party(scope), now)
+            scope[HEADERS] = self._anonymous.policy.told(left, now)
+        if REFUND in scope and status // 100 == SUCCESS:
+            self._refunds.append(scope[REFUND])
+
+    async def reconcile(self) -> None:
+        """Tell Redis what was counted here, and hear what others have counted, until cancelled."""
+        while True:
+            await asyncio.sleep(self._settings.limits_report_s)
+            try:
+                await self._report()
+            except AWAY as failure:
+                self.counts.failed(failure)
+            else:
+                self.counts.answered()
+
+    async def _report(self) -> None:
+        refunds, self._refunds = self._refunds, []
+        for key, seconds in refunds:
+            await self.counts.add(key, seconds, -1)
+        for window in self._local.values():
+            reports = window.reports(time.time())
+            for start in range(0, len(reports), self.REPORTS_AT_ONCE):
+                await self._exchange(window, reports[start : start + self.REPORTS_AT_ONCE])
+        async with asyncio.timeout(self._settings.redis_write_timeout_s):
+            await self._redis.set(PROBE, b"", ex=PROBE_KEPT_S)  # PING is answered by a Redis that is full, too
+
+    async def _exchange(self, window: LocalWindow, reports: list[Report]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for report in reports:
+            pipeline.incrby(report.key, report.more)
+            pipeline.expire(report.key, window.policy.seconds)
+        async with asyncio.timeout(self._settings.redis_write_timeout_s):
+            answers = await pipeline.execute()
+        for report, everywhere in zip(reports, answers[::2], strict=True):
+            window.hear(report, everywhere)
+
+    async def _registration(self, scope: Scope, receive: Receive) -> Receive:
+        await self._count_shared(scope, "registration", self._addresses.party(scope))
+        return receive
+
+    async def _login(self, scope: Scope, receive: Receive) -> Receive:
+        await self._count_shared(scope, "login", self._addresses.party(scope))
+        if self._account is None:
+            return receive
+        messages = await read_body(receive, self._settings.pass_through_timeout_s)
+        await self.attempt(scope, await account_in(scope, ReadBody(messages, receive)))
+        return ReadBody(messages, receive)
+
+    def _refuse_spent(self, scope: Scope, window: LocalWindow) -> None:
+        now = time.time()
+        if window.is_spent(self._addresses.party(scope), now):
+            _refuse(scope, window.policy, now)
+
+    async def _count_shared(self, scope: Scope, name: Kind, who: str) -> None:
+        scope[COUNTED] = True
+        if (policy := self._shared.get(name)) is not None:
+            await self._add(scope, policy, who)
+
+    async def _add(self, scope: Scope, policy: Policy, who: str) -> None:
+        now = time.time()
+        used = await self.counts.add(_key(policy, who, now), policy.seconds)
+        if used > policy.amount:
+            _refuse(scope, policy, now)
+        scope[HEADERS] = policy.told(policy.amount - used, now)
+
+
+def _windows(settings: Settings) -> dict[str, LocalWindow]:
+    told = {
+        "read": settings.limit_read,
+        "stream": settings.limit_stream,
+        ANONYMOUS: settings.limit_anonymous,
+    }
+    policies = (Policy.parse(name, notation) for name, notation in told.items())
+    return {policy.name: LocalWindow(policy) for policy in policies if policy}
+
+
+def _policies(settings: Settings) -> dict[Kind, Policy]:
+    told: dict[Kind, str] = {
+        "write": settings.limit_write,
+        "upload": settings.limit_upload,
+        "batch": settings.limit_batch,
+        "login": settings.limit_login_address,
+        "registration": settings.limit_registration,
+    }
+    return {name: policy for name, notation in told.items() if (policy := Policy.parse(name, notation))}
+
+
+def _key(policy: Policy, who: str, now: float) -> str:
+    return f"{policy.name}:{policy.window(now)[0]}:{who}"
+
+
+def _refuse(scope: Scope, policy: Policy, now: float) -> None:
+    metrics.LIMITED.labels(policy.name).inc()
+    scope[COUNTED] = True
+    scope.pop(REFUND, None)
+    again = (b"retry-after", b"%d" % (policy.window(now)[1] + 1))
+    scope[HEADERS] = (*policy.told(0, now), again)
+    raise RateLimited(
+        f"{policy.name}: at most {policy.amount} in {policy.seconds} s; Retry-After says when to try again"
+    )

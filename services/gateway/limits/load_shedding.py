@@ -1,0 +1,95 @@
+"""How many requests may be in hand at once: as many as can be worked off soon.
+
+Soon is well within the budget of a dashboard: nobody is refused who would be answered in time. By Little's law, what is
+in hand waits for as long as all of it takes to be worked off; what a request costs of the processor is measured all the
+time. That holds for those alone that wait for the event loop, and not for a service. The
+loop's own lag, how late a timer fires, tells them apart: who is in hand while the loop is on time waits for something
+else. So there is a limit only while the loop is late, and it is for those that have come since it was on time.
+"""
+
+import asyncio
+import time
+
+from services.gateway import metrics
+from services.gateway.limits.route_class import LATER, Kind
+from services.gateway.settings import Settings
+from shared.observability.pools import POOLS
+
+FIRST_COST_S, NEW_COST_SHARE = 0.0005, 0.3
+"""What a request is taken to cost before any was answered, and how much a window tells of it."""
+TELLING = 10
+"""Requests in a window from which on it tells what they cost."""
+STILL_ELSEWHERE = 0.9
+"""Of those that waited for something else, so many still do at the next look."""
+
+
+class Overload:
+    """`in_hand` is counted by whoever lets requests in, from when they have come, not from when they are begun. Those
+    of `LASTING` kinds are looked at when they come, and not counted. Below `watched_from` nothing is refused."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._most = float(settings.shed_most_in_hand) or float("inf")
+        self._off = not settings.shed_most_in_hand
+        self._least = settings.shed_least_in_hand
+        self._delay_s = settings.shed_delay_s
+        self._lag_s = settings.shed_lag_s
+        self._share = settings.shed_later_share
+        self._tick_s = settings.shed_tick_s
+        self._window_s = settings.shed_window_s
+        self._cost_s = FIRST_COST_S
+        self._began = self._used_s = self._elsewhere = 0.0
+        self._done = 0
+        self.in_hand = 0
+        self._allow(self._most)
+        POOLS.watch("requests", lambda: self.in_hand, lambda: None if self._off else self.limit)
+
+    def is_full(self, kind: Kind) -> bool:
+        """Whether a request of that kind is refused now."""
+        return self.in_hand >= (self.watched_from if kind in LATER else self.limit)
+
+    def enter(self) -> None:
+        """One more in hand."""
+        self.in_hand += 1
+
+    def leave(self) -> None:
+        """It has been answered, or was none to be counted."""
+        self.in_hand -= 1
+        self._done += 1
+
+    def passed(self) -> None:
+        """One was answered as soon as it had come."""
+        self._done += 1
+
+    def look(self, lag_s: float, used_s: float, now: float) -> None:
+        """The loop was so late, at that moment, and the process has used so much of the processor since the last look;
+        all in seconds. What it was kept waiting for the processor is no work of its own."""
+        self._used_s += used_s
+        if now - self._began >= self._window_s:
+            self._learn(now)
+        if min(lag_s, used_s) > self._lag_s:
+            self._elsewhere *= STILL_ELSEWHERE
+            self._allow(min(self._most, self._elsewhere + max(self._least, self._delay_s / self._cost_s)))
+        else:
+            self._elsewhere = float(self.in_hand)
+            self._allow(self._most)
+        metrics.LOOP_LAG.set(lag_s)
+
+    def _learn(self, now: float) -> None:
+        if self._done >= TELLING:
+            self._cost_s += NEW_COST_SHARE * (self._used_s / self._done - self._cost_s)
+        self._began, self._used_s, self._done = now, 0.0, 0
+
+    def _allow(self, limit: float) -> None:
+        self.limit = limit
+        self.watched_from = limit * self._share
+
+    async def watch(self) -> None:
+        """Look at the loop's lag, until cancelled."""
+        metrics.IN_HAND.set_function(lambda: self.in_hand)
+        metrics.IN_HAND_LIMIT.set_function(lambda: self.limit)
+        began, used = time.perf_counter(), time.process_time()
+        while not self._off:
+            await asyncio.sleep(self._tick_s)
+            now, now_used = time.perf_counter(), time.process_time()  # the loop's own clock stands still while it works
+            self.look(max(0.0, now - began - self._tick_s), now_used - used, now)
+            began, used = now, now_used

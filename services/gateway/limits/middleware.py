@@ -1,0 +1,140 @@
+"""What every request to the gateway passes by: shedding, CORS, limits, and the headers that every answer has."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.gateway import metrics
+from services.gateway.container import gateway_of
+from services.gateway.limits.cors import cors, security_headers
+from services.gateway.limits.limiter import COUNTED, HEADERS, KIND, REFUND, current_scope
+from services.gateway.limits.load_shedding import Overload
+from services.gateway.limits.route_class import LASTING, PROBES, kind_of
+from services.gateway.settings import Settings
+from shared import errors
+from shared.server.connection import LET_IN
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Door:
+    """Made with the application; the limits come with the gateway, which is built when the application starts."""
+
+    def __init__(self, settings: Settings, overload: Overload) -> None:
+        self._settings = settings
+        self._overload = overload
+        self._always = security_headers(settings)
+        self._always_names = frozenset(name for name, _ in self._always)
+        self._overloaded = overloaded(settings.shed_retry_after_s, self._always)
+        self._raw_refusal = _raw(*self._overloaded)
+
+    def before(self, app: ASGIApp) -> ASGIApp:
+        """The application with shedding, and with CORS where it is wanted, in front of it."""
+        settings = self._settings
+        self._app, self._refuse = (
+            cors(each, settings) if settings.cors_origins else each for each in (app, self._shed)
+        )
+        return self._around
+
+    def is_shut(self, method: bytes, url: bytes) -> bool:
+        """Whether such a request is refused now."""
+        overload = self._overload
+        if overload.in_hand < overload.watched_from:
+            return False
+        path = _path(url)
+        return overload.is_full(kind_of(method.decode("latin-1"), path)) and path not in PROBES
+
+    def refusal(self, method: bytes, url: bytes) -> bytes:
+        """The whole answer to a request that is refused, and counted as such."""
+        metrics.SHED.counts[(kind_of(method.decode("latin-1"), _path(url)),)] += 1
+        return self._raw_refusal
+
+    def let_in(self) -> None:
+        """Count in a request whose head has just been read, so that those count that wait for their turn."""
+        self._overload.enter()
+
+    async def _around(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        overload = self._overload
+        counted = scope.pop(LET_IN, False)
+        if path in PROBES:
+            if counted:
+                overload.leave()
+            await self._app(scope, receive, send)
+            return
+        kind = scope[KIND] = kind_of(scope["method"], path)
+        if not counted:
+            if overload.in_hand >= overload.watched_from and overload.is_full(kind):
+                await self._refuse(scope, receive, send)
+                return
+            overload.enter()
+        try:
+            if kind in LASTING:
+                overload.leave()
+            await self._app(scope, receive, send)
+        finally:
+            if kind not in LASTING:
+                overload.leave()
+
+    def enter(self, scope: Scope, receive: Receive) -> Coroutine[Any, Any, Receive] | None:
+        """Count the request where that needs no caller. Raises `RateLimited`."""
+        if KIND not in scope:
+            current_scope.set(None)
+            return None
+        current_scope.set(scope)
+        gateway = gateway_of(scope)
+        return gateway.limits.arrive(scope, receive, gateway.authenticator.knows)
+
+    def leave(self, scope: Scope, start: Message) -> None:
+        """Give the head of an answer its headers."""
+        headers = start["headers"]
+        for name, _ in headers:
+            if name in self._always_names:
+                headers += _without(self._always, headers)
+                break
+        else:
+            headers += self._always
+        if KIND in scope:
+            if COUNTED not in scope or REFUND in scope:
+                gateway_of(scope).limits.answered(scope, start["status"])
+            headers += scope.get(HEADERS, ())
+
+    async def _shed(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        metrics.SHED.counts[(scope[KIND],)] += 1
+        start, body = self._overloaded
+        await send({**start, "headers": [*start["headers"]]})
+        await send(body)
+
+
+def _path(url: bytes) -> str:
+    return url.partition(b"?")[0].decode("latin-1")
+
+
+def _without(always: Headers, headers: Headers) -> Headers:
+    """Those that the route has not set itself."""
+    names = {name for name, _ in headers}
+    return [each for each in always if each[0] not in names]
+
+
+def overloaded(retry_after_s: int, always: Headers) -> tuple[Message, Message]:
+    """The answer to what is refused: made once, since making it must cost next to nothing."""
+    detail = "The gateway has more in hand than it can answer soon; nothing was done, try again."
+    body = msgspec.json.encode(errors.problem(503, "overloaded", "Too busy", detail))
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"retry-after", b"%d" % retry_after_s),
+        (b"cache-control", b"no-store"),
+        *always,
+    ]
+    start: Message = {"type": "http.response.start", "status": 503, "headers": headers}
+    return start, {"type": "http.response.body", "body": body}
+
+
+def _raw(start: Message, body: Message) -> bytes:
+    """The same, as it goes over the wire."""
+    head = b"".join(b"%s: %s\r\n" % header for header in start["headers"])
+    answer: bytes = b"HTTP/1.1 503 Service Unavailable\r\n" + head + b"\r\n" + body["body"]
+    return answer

@@ -1,0 +1,134 @@
+"""The streams of one user: a panel that has changed is read once for all of them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from dataclasses import dataclass
+from random import uniform
+from typing import Any
+from uuid import UUID
+
+from services.gateway.errors import UserNotFound
+from services.gateway.limits.token_bucket import Pace
+from services.gateway.live.sse import PanelNews
+from services.gateway.live.subscription import Stream
+from shared.observability.logs import get_logger
+
+log = get_logger(__name__)
+
+ReadPanel = Callable[[UUID, str], Awaitable[PanelNews]]
+"""Raises `UserNotFound`."""
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """`every_s`: the pace of a user's readings, after a burst. What is not fresh is read again after `retry_s`, and
+    everything after about `recheck_s`: a change of which nobody spoke shows no later."""
+
+    every_s: float
+    burst: int
+    retry_s: float
+    recheck_s: float
+
+
+class Audience:
+    """Reads panels and tells the streams; `close` ends that."""
+
+    def __init__(self, user_id: UUID, read: ReadPanel, rhythm: Rhythm) -> None:
+        self._user_id = user_id
+        self._read = read
+        self._rhythm = rhythm
+        self._pace = Pace(rhythm.every_s, rhythm.burst)
+        self._streams: set[Stream] = set()
+        self._due: dict[str, bool] = {}
+        """Panels to be read, and whether they are told of even if they look the same."""
+        self._following: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._retries: dict[str, asyncio.TimerHandle] = {}
+        self._loop = asyncio.get_running_loop()
+        self._recheck_timer = self._recheck_later()
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __iter__(self) -> Iterator[Stream]:
+        return iter(tuple(self._streams))
+
+    def join(self, stream: Stream) -> None:
+        """Have it told every panel, as each arrives, and from then on what changes."""
+        self._streams.add(stream)
+        self._start(self._welcome(stream))
+
+    def leave(self, stream: Stream) -> None:
+        self._streams.discard(stream)
+
+    def close(self) -> None:
+        self._recheck_timer.cancel()
+        for timer in self._retries.values():
+            timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def changed(self, panels: Iterable[str]) -> None:
+        """These look different now, or may."""
+        for panel in panels:
+            self._want(panel, even_if_known=True)
+
+    def _want(self, panel: str, *, even_if_known: bool) -> None:
+        if not any(panel in stream.panels for stream in self._streams):
+            return
+        self._due[panel] = even_if_known or self._due.get(panel, False)
+        if panel not in self._following:
+            self._following.add(panel)
+            self._start(self._follow(panel))
+
+    async def _follow(self, panel: str) -> None:
+        """Read it until nobody has asked for it meanwhile."""
+        try:
+            while panel in self._due:
+                await asyncio.sleep(self._pace.turn(self._loop.time()))
+                even_if_known = self._due.pop(panel)
+                news = await self._look(panel)
+                for stream in self:
+                    stream.tell_panel(news, even_if_known=even_if_known)
+        finally:
+            self._following.discard(panel)
+
+    async def _welcome(self, stream: Stream) -> None:
+        await asyncio.gather(*(self._introduce(stream, panel) for panel in stream.panels))
+        stream.tell_ready()
+
+    async def _introduce(self, stream: Stream, panel: str) -> None:
+        stream.tell_panel(await self._look(panel), even_if_known=False)
+
+    async def _look(self, panel: str) -> PanelNews:
+        news = await self._read(self._user_id, panel)
+        if not news.fresh and panel not in self._retries:
+            self._retries[panel] = self._loop.call_later(self._rhythm.retry_s, self._retry, panel)
+        return news
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        gone = isinstance(error, UserNotFound)
+        if not gone:
+            log.error("panels could not be read for live streams", exc_info=error)
+        for stream in self:
+            stream.end("user_gone" if gone else "failed")
+
+    def _retry(self, panel: str) -> None:
+        del self._retries[panel]
+        self._want(panel, even_if_known=False)
+
+    def _recheck_later(self) -> asyncio.TimerHandle:
+        return self._loop.call_later(self._rhythm.recheck_s * uniform(0.8, 1.2), self._recheck)
+
+    def _recheck(self) -> None:
+        for panel in {panel for stream in self._streams for panel in stream.panels}:
+            self._want(panel, even_if_known=False)
+        self._recheck_timer = self._recheck_later()

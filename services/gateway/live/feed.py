@@ -1,0 +1,193 @@
+"""The live feed: every event and every hint, from RabbitMQ, to whoever in this gateway listens.
+
+A queue of this connection's own that lives as long as the connection: what was published while it was down is not
+made up for. Listeners are told when the feed comes and goes, and must think anything possible in between.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+import aio_pika
+import msgspec
+from aio_pika.abc import AbstractIncomingMessage
+
+from services.gateway import metrics
+from services.gateway.panels import PANELS
+from shared.contracts import events, topology
+from shared.observability.logs import get_logger
+from shared.outbox.publisher import PublishProbe
+from shared.rabbitmq import LOST, Nodes
+
+
+class UnreadableChange(ValueError):
+    """A message that does not say whom it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`panels` of the user look different now; None means any may. `body` is the message's, `kind` its routing key."""
+
+    user_id: UUID
+    panels: tuple[str, ...] | None
+    kind: str
+    body: bytes
+
+
+class _Hint(msgspec.Struct, frozen=True):
+    user_id: UUID
+    panels: tuple[str, ...]
+
+
+def _touched_by(event: type[events.Event]) -> tuple[str, ...] | None:
+    if event is events.UserDeleted:
+        return None
+    return tuple(panel.name for panel in PANELS if event in panel.changed_by)
+
+
+TOUCHED = {name: _touched_by(event) for name, event in events.EVENTS.items()}
+"""The panels that an event changes at once, as they are declared; a deletion may change any, and so may an event that
+is not known. What the worker makes of an event later, its hints tell."""
+
+_hint = msgspec.json.Decoder(_Hint)
+
+
+def read_change(exchange: str, routing_key: str, headers: Mapping[str, Any], body: bytes) -> Change:
+    """Raises `UnreadableChange`."""
+    try:
+        if exchange == topology.LIVE:
+            hint = _hint.decode(body)
+            return Change(hint.user_id, hint.panels, routing_key, body)
+        return Change(UUID(str(headers["subject"])), TOUCHED.get(routing_key), routing_key, body)
+    except (KeyError, ValueError, RecursionError) as broken:
+        raise UnreadableChange(repr(broken)) from broken
+
+
+log = get_logger(__name__)
+
+
+class Listener(Protocol):
+    """Told in the order in which things happen; must neither wait nor raise."""
+
+    def feed_came(self) -> None:
+        """Everything that is published from now on will be told."""
+
+    def feed_lost(self) -> None:
+        """Nothing is told until the feed comes again."""
+
+    def changed(self, change: Change) -> None: ...
+
+    def changed_unreadably(self) -> None:
+        """Something has changed, and nobody can say what."""
+
+
+class LiveFeed:
+    """Follows RabbitMQ for as long as `run` runs, and finds it again by itself."""
+
+    CONNECT_TIMEOUT_S = 5.0
+    DECLARE_TIMEOUT_S = 5.0
+    CLOSE_TIMEOUT_S = 1.0
+
+    def __init__(self, rabbitmq_url: str, reconnect_s: float) -> None:
+        self._nodes = Nodes(rabbitmq_url)
+        self._reconnect_s = reconnect_s
+        self._listeners: list[Listener] = []
+        self._connected = False
+        self._probe: PublishProbe | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self._connected
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Tell it from now on, beginning with whether the feed is there; call what is returned to end that."""
+        self._listeners.append(listener)
+        if self._connected:
+            listener.feed_came()
+        return lambda: self._listeners.remove(listener)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                async with self._consuming() as lost:
+                    self._came()
+                    await lost.wait()
+                    log.warning("live feed lost; panels are not cached until it is back")
+            except LOST as down:
+                log.warning("live feed waits for its broker; panels are not cached", error=repr(down))
+            finally:
+                self._lost()
+            await asyncio.sleep(self._reconnect_s)
+
+    async def check(self) -> None:
+        """For readiness: raises while there is no feed, or RabbitMQ takes nothing that it could tell."""
+        if not self._connected or self._probe is None:
+            raise ConnectionError("not connected; panels are not cached")
+        await self._probe.check()
+
+    @asynccontextmanager
+    async def _consuming(self) -> AsyncIterator[asyncio.Event]:
+        """Consuming within the block; the event is set when that is over, whoever ended it."""
+        lost = asyncio.Event()
+
+        def lose(*_: object) -> None:
+            self._lost()  # at once: a request may be next
+            lost.set()
+
+        connection = aio_pika.Connection(self._nodes.next())
+        try:
+            await connection.connect(timeout=self.CONNECT_TIMEOUT_S)
+            connection.close_callbacks.add(lose)
+            async with asyncio.timeout(self.DECLARE_TIMEOUT_S):
+                channel = await connection.channel(publisher_confirms=False)
+                channel.close_callbacks.add(lose)
+                (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(lose)
+                queue = await topology.declare_feed(channel)
+                await queue.consume(self._take, no_ack=True, exclusive=True)
+                probing = await connection.channel(publisher_confirms=True)
+                probing.close_callbacks.add(lose)
+            self._probe = PublishProbe(probing)
+            yield lost
+        finally:
+            if self._probe is not None:
+                self._probe.close()
+            await self._close(connection)
+
+    async def _close(self, connection: aio_pika.Connection) -> None:
+        try:
+            async with asyncio.timeout(self.CLOSE_TIMEOUT_S):
+                await connection.close()
+        except LOST as error:
+            log.debug("live feed not closed in good order", error=repr(error))
+
+    async def _take(self, message: AbstractIncomingMessage) -> None:
+        try:
+            change = read_change(message.exchange or "", message.routing_key or "", message.headers or {}, message.body)
+        except UnreadableChange as broken:
+            metrics.FEED_MESSAGES.counts[("unreadable",)] += 1
+            log.warning("a message of the live feed cannot be read; the cache starts anew", reason=str(broken))
+            for listener in list(self._listeners):
+                listener.changed_unreadably()
+            return
+        metrics.FEED_MESSAGES.counts[(change.kind,)] += 1
+        for listener in list(self._listeners):
+            listener.changed(change)
+
+    def _came(self) -> None:
+        if not self._connected:
+            self._connected = True
+            metrics.FEED_CONNECTED.set(1)
+            log.info("live feed connected")
+            for listener in list(self._listeners):
+                listener.feed_came()
+
+    def _lost(self) -> None:
+        if self._connected:
+            self._connected = False
+            metrics.FEED_CONNECTED.set(0)
+            for listener in list(self._listeners):
+                listener.feed_lost()

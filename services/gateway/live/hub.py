@@ -1,0 +1,184 @@
+"""All live streams of this gateway: who has which open, and what the live feed says to whom."""
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from itertools import count
+from random import uniform
+from uuid import UUID
+
+import msgspec
+
+from services.gateway import metrics
+from services.gateway.auth.revocations import Revocations
+from services.gateway.dashboard.service import DashboardService
+from services.gateway.errors import NoPanelAvailable, TooManyStreams
+from services.gateway.live import sse
+from services.gateway.live.channel import Audience, Rhythm
+from services.gateway.live.feed import Change
+from services.gateway.live.sse import PanelNews
+from services.gateway.live.subscription import Stream, Times
+from services.gateway.panels import PANELS
+from services.gateway.proxy.transfers import Transfers
+from services.gateway.settings import Settings
+from shared.http.identity import Caller
+from shared.observability import tracing
+from shared.observability.logs import get_logger
+from shared.observability.tracing import Kind
+
+log = get_logger(__name__)
+
+IMPORT = "import"
+SPREAD_S = 0.8
+"""When anything may have changed, not everybody's panels are read in the same moment."""
+CATCH_UP_S = 1.0
+
+_PANELS = {panel.name: panel for panel in PANELS}
+
+
+class _Id(msgspec.Struct, frozen=True):
+    id: str
+
+
+class _ImportHint(msgspec.Struct, frozen=True):
+    progress: msgspec.Raw = msgspec.field(name="import")
+
+
+_import_hint = msgspec.json.Decoder(_ImportHint)
+_id = msgspec.json.Decoder(_Id)
+
+
+class Streams:
+    """Listens to the live feed. Of one user's streams, all are told the same."""
+
+    def __init__(
+        self, dashboards: DashboardService, revocations: Revocations, transfers: Transfers, settings: Settings
+    ) -> None:
+        self._dashboards = dashboards
+        self._revocations = revocations
+        self._transfers = transfers
+        self._budget_s = settings.budget_ms / 1000
+        self._most_per_user = settings.stream_most_per_user
+        self._check_s = settings.stream_session_check_s
+        self._times = Times(settings.stream_heartbeat_s, settings.stream_send_timeout_s)
+        pace = settings.stream_reads_per_s
+        self._rhythm = Rhythm(1 / pace, pace, settings.stream_retry_s, settings.stream_recheck_s)
+        self._audiences: dict[UUID, Audience] = {}
+        self._numbers = count()
+        self._feed = False
+        self._stopping = False
+
+    def __len__(self) -> int:
+        return sum(map(len, self._audiences.values()))
+
+    def open(self, caller: Caller, expires: float, panels: Collection[str], known: Mapping[str, str]) -> Stream:
+        """A stream that has joined its user's, to be closed. Raises `TooManyStreams`.
+
+        While this process is about to end the stream ends at once: its client comes back, to another one.
+        """
+        audience = self._audiences.get(caller.user_id)
+        if audience and len(audience) >= self._most_per_user:
+            raise TooManyStreams(f"at most {self._most_per_user} at a time")
+        if audience is None:
+            audience = self._audiences[caller.user_id] = Audience(caller.user_id, self._read, self._rhythm)
+        stream = Stream(caller, expires, panels, known, self._times)
+        if not self._feed:
+            stream.tell_feed(live=False)
+        if self._stopping:
+            stream.end("shutting_down")
+        audience.join(stream)
+        metrics.STREAMS.inc()
+        return stream
+
+    def close(self, stream: Stream) -> None:
+        audience = self._audiences[stream.caller.user_id]
+        audience.leave(stream)
+        metrics.STREAMS.dec()
+        if not audience:
+            audience.close()
+            del self._audiences[stream.caller.user_id]
+
+    def retry_ms(self) -> int:
+        """When a client should come back: not all of them at once."""
+        return int(uniform(0.5, 1.5) * CATCH_UP_S * 1000)
+
+    def feed_came(self) -> None:
+        self._feed = True
+        self._tell_feed()
+        self._everything_changed()
+
+    def feed_lost(self) -> None:
+        self._feed = False
+        self._tell_feed()
+
+    def changed(self, change: Change) -> None:
+        audience = self._audiences.get(change.user_id)
+        if audience is None:
+            return
+        audience.changed(_PANELS if change.panels is None else [name for name in change.panels if name in _PANELS])
+        if change.kind == IMPORT:
+            _tell_import(audience, change.body)
+
+    def touched(self, user_id: UUID, panels: Collection[str]) -> None:
+        """A write of the user has come through this gateway: told here even while there is no feed."""
+        if audience := self._audiences.get(user_id):
+            audience.changed(panels)
+
+    def changed_unreadably(self) -> None:
+        self._everything_changed()
+
+    def stop(self) -> None:
+        """End all at once, and whatever comes yet: this process is about to end."""
+        self._stopping = True
+        for stream in self._each():
+            stream.end("shutting_down")
+
+    async def watch_sessions(self) -> None:
+        """Until cancelled: end the streams of those whose token does not count any more, as soon as that is known, and
+        their downloads when their session has ended."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._check_s):
+                    await self._revocations.more()
+            self._transfers.end(self._revocations.knows)
+            now = time.time()
+            for stream in self._each():
+                if self._revocations.knows(stream.caller):
+                    stream.end("session_ended")
+                elif stream.expires <= now:
+                    stream.end("token_expired")
+
+    def _each(self) -> Iterable[Stream]:
+        return (stream for audience in list(self._audiences.values()) for stream in audience)
+
+    def _tell_feed(self) -> None:
+        for stream in self._each():
+            stream.tell_feed(self._feed)
+
+    def _everything_changed(self) -> None:
+        loop = asyncio.get_running_loop()
+        for audience in self._audiences.values():
+            loop.call_later(uniform(0, SPREAD_S), audience.changed, _PANELS)
+
+    async def _read(self, user_id: UUID, panel: str) -> PanelNews:
+        number = next(self._numbers)
+        try:
+            # A trace of its own: the one of who opened the stream would never come to its end.
+            with tracing.follow(None, "live read", Kind.INTERNAL):
+                dashboard, _ = await self._dashboards.read(user_id, (_PANELS[panel],), self._budget_s)
+            view = dashboard.panels[panel]
+        except NoPanelAvailable as none:
+            view = none.panels[panel]
+        return sse.panel_news(panel, number, view)
+
+
+def _tell_import(audience: Audience, body: bytes) -> None:
+    try:
+        progress = _import_hint.decode(body).progress
+        import_id = _id.decode(progress).id
+    except msgspec.DecodeError as broken:
+        log.warning("an import's progress cannot be read", reason=str(broken))
+        return
+    for stream in audience:
+        stream.tell_import(import_id, sse.frame("import", bytes(progress)))

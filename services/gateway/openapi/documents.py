@@ -1,0 +1,58 @@
+"""The services' own OpenAPI documents, fetched in the background and kept while a service is away."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from services.gateway.openapi.merge import merge
+from services.gateway.panels import Service
+from services.gateway.proxy.operations import OPERATIONS
+from services.gateway.settings import Settings
+from services.gateway.upstream.client import Upstream
+from services.gateway.upstream.errors import UpstreamFailed
+from shared.observability.logs import get_logger
+
+log = get_logger(__name__)
+
+
+class Descriptions:
+    """What each service says of itself; those that have not been reached are absent."""
+
+    def __init__(self, upstreams: Mapping[Service, Upstream], settings: Settings) -> None:
+        self._upstreams = upstreams
+        self._settings = settings
+        self.documents: dict[Service, dict[str, Any]] = {}
+        self.version = 0
+        """Rises with every fetch."""
+
+    async def keep_fresh(self) -> None:
+        """Fetch now and again, until cancelled; sooner while one is missing."""
+        while True:
+            async with asyncio.TaskGroup() as tasks:
+                for service in self._upstreams:
+                    tasks.create_task(self._fetch(service))
+            complete = self.documents.keys() == self._upstreams.keys()
+            await asyncio.sleep(self._settings.openapi_refresh_s if complete else self._settings.openapi_retry_s)
+
+    async def _fetch(self, service: Service) -> None:
+        try:
+            async with asyncio.timeout(self._settings.openapi_timeout_s):
+                body = await self._upstreams[service].openapi(self._settings.openapi_max_bytes)
+        except (UpstreamFailed, TimeoutError) as failure:
+            log.debug("no description", service=service, reason=repr(failure))
+            return
+        try:
+            self.documents[service] = usable(body, service)
+            self.version += 1
+        except Exception as broken:  # whatever reading or merging a strange document raises
+            log.warning("unusable description", service=service, reason=repr(broken))
+
+
+def usable(body: bytes, service: Service) -> dict[str, Any]:
+    """The document, if it can be made part of the description of the whole API; else raises."""
+    document = msgspec.json.decode(body, type=dict[str, Any])
+    own: dict[str, Any] = {"info": {}, "paths": {}}
+    msgspec.json.encode(merge(own, OPERATIONS, {service: document}))
+    return document

@@ -1,0 +1,111 @@
+"""One description of the whole public API: the gateway's own routes, and for the others what the services say."""
+
+import copy
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from services.gateway.panels import Service
+from services.gateway.proxy.operations import Operation
+
+Document = dict[str, Any]
+
+SCHEMAS = "#/components/schemas/"
+SECURITY = {
+    "user": {
+        "type": "oauth2",
+        "flows": {"password": {"tokenUrl": "/v1/tokens", "refreshUrl": "/v1/tokens/refresh", "scopes": {}}},
+    }
+}
+SCHEMA_OF = {"uuid": {"type": "string", "format": "uuid"}, "name": {"type": "string"}}
+FOR_USERS: list[dict[str, list[str]]] = [{"user": []}]
+
+
+def merge(own: Document, operations: Iterable[Operation], documents: Mapping[Service, Document]) -> Document:
+    """The gateway's own document with the operations that it passes through."""
+    merged = copy.deepcopy(own)
+    merged["info"]["title"] = "Dashboard"
+    schemas = merged.setdefault("components", {}).setdefault("schemas", {})
+    merged["components"]["securitySchemes"] = SECURITY
+    for operation in operations:
+        path, described = _find(documents.get(operation.service, {}), operation)
+        renamed = _bring_schemas(schemas, documents.get(operation.service, {}), described, operation.service)
+        described = _with_refs(described, renamed)
+        described["security"] = [] if operation.access == "anonymous" else FOR_USERS
+        merged["paths"].setdefault(path, {})[operation.method.lower()] = described
+    return merged
+
+
+def _find(document: Document, operation: Operation) -> tuple[str, Document]:
+    """The operation as its service describes it, whatever it calls its parameters; else as the table has it."""
+    for path, item in document.get("paths", {}).items():
+        if _shape(path) == _shape(operation.path) and operation.method.lower() in item:
+            return path, item[operation.method.lower()]
+    return operation.template, _minimal(operation)
+
+
+def _shape(path: str) -> str:
+    return re.sub(r"{[^}]*}", "{}", path)
+
+
+def _minimal(operation: Operation) -> Document:
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": SCHEMA_OF[convertor]}
+        for name, convertor in re.findall(r"{(\w+):(\w+)}", operation.path)
+    ]
+    return {
+        "tags": [operation.service],
+        "summary": f"{operation.method} {operation.template}",
+        "description": "The service has not been reached to describe this in full.",
+        "parameters": parameters,
+        "responses": {"default": {"description": "see the service"}},
+    }
+
+
+def _bring_schemas(schemas: Document, document: Document, described: Document, service: Service) -> dict[str, str]:
+    """Copy the schemas an operation needs; a name that is taken by another gets the service's in front."""
+    theirs = document.get("components", {}).get("schemas", {})
+    needed = _reachable(described, theirs)
+    renamed = {name: _free_name(schemas, name, theirs[name], service) for name in needed}
+    for name in needed:
+        schemas[renamed[name]] = _with_refs(theirs[name], renamed)
+    return renamed
+
+
+def _free_name(schemas: Document, name: str, schema: Document, service: Service) -> str:
+    taken_by_another = name in schemas and schemas[name] != schema
+    return f"{service.capitalize()}{name}" if taken_by_another else name
+
+
+def _reachable(node: Any, schemas: Document) -> list[str]:
+    found: list[str] = []
+    waiting = list(_refs(node))
+    while waiting:
+        name = waiting.pop()
+        if name in schemas and name not in found:
+            found.append(name)
+            waiting += _refs(schemas[name])
+    return found
+
+
+def _refs(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(ref := node.get("$ref"), str):
+            yield ref.removeprefix(SCHEMAS)
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from _refs(part)
+
+
+def _with_refs(node: Any, renamed: Mapping[str, str]) -> Any:
+    """A copy in which references follow the new names."""
+    if isinstance(node, list):
+        return [_with_refs(part, renamed) for part in node]
+    if not isinstance(node, dict):
+        return node
+    copied = {key: _with_refs(value, renamed) for key, value in node.items()}
+    if isinstance(ref := copied.get("$ref"), str):
+        name = ref.removeprefix(SCHEMAS)
+        copied["$ref"] = SCHEMAS + renamed.get(name, name)
+    return copied

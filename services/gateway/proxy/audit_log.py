@@ -1,0 +1,62 @@
+"""What operators do through the gateway, written into the audit of the users service.
+
+A change is only passed on once its entry is written, so that none is without one; a look goes on when the entry cannot
+be written, which is logged and counted: an outage of the users service is when operators look.
+"""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import httpx
+
+from services.gateway import metrics
+from services.gateway.errors import AuditUnavailable
+from services.gateway.proxy.headers import identity_headers
+from services.gateway.upstream.client import Upstream
+from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
+from shared.contracts.internal_api import AUDIT_PATH, Entry
+from shared.http.identity import CLIENT_ADDRESS_HEADER, Caller
+from shared.observability.logs import get_logger
+
+log = get_logger(__name__)
+
+TIMEOUT_S = 1.0
+
+
+class Trail:
+    def __init__(self, users: Upstream) -> None:
+        self._users = users
+
+    async def must_note(self, caller: Caller, peer: str | None, entry: Entry) -> None:
+        """Raises `AuditUnavailable`."""
+        try:
+            await self._send(caller, peer, entry)
+        except UpstreamFailed as failure:
+            metrics.AUDIT_FAILURES.labels("change").inc()
+            log.warning("what is not in the audit is not done", action=entry.action, reason=repr(failure))
+            raise AuditUnavailable from failure
+
+    async def note(self, caller: Caller, peer: str | None, entry: Entry) -> None:
+        """As far as that is possible now."""
+        try:
+            await self._send(caller, peer, entry)
+        except UpstreamFailed as failure:
+            metrics.AUDIT_FAILURES.labels("look").inc()
+            who, whom = str(caller.user_id), str(entry.subject_id)
+            log.warning("missing in the audit", action=entry.action, actor=who, subject=whom, reason=repr(failure))
+
+    async def _send(self, caller: Caller, peer: str | None, entry: Entry) -> None:
+        headers = [("Content-Type", "application/json"), *identity_headers(caller)]
+        if peer:
+            headers.append((CLIENT_ADDRESS_HEADER, peer))
+        body = entry.model_dump_json().encode()
+        response = await self._users.send("POST", AUDIT_PATH, headers, body, TIMEOUT_S)
+        await response.aclose()
+        if response.status_code != httpx.codes.NO_CONTENT:
+            raise BadAnswer(f"status {response.status_code}")
+
+
+def entry_of(method: str, template: str, told: Mapping[str, object], *, subject: UUID | None = None) -> Entry:
+    """`told`: what stood in the path."""
+    detail = " ".join(f"{name}={value}" for name, value in told.items()) or None
+    return Entry(action=f"{method} {template}", subject_id=subject, detail=detail)

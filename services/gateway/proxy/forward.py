@@ -1,0 +1,231 @@
+"""Passes one request on to its service and the response back, without holding a large body of either."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Send
+
+from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
+from services.gateway.proxy.headers import SMALL_BODY_BYTES, response_headers
+from services.gateway.proxy.responses import ServiceResponse
+from services.gateway.settings import Settings
+from services.gateway.upstream.client import Body, HeaderList, Upstream
+from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
+from shared.observability.logs import get_logger
+
+log = get_logger(__name__)
+
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+LISTEN_AFTER_S = 0.05
+"""When to begin to listen whether the client is still there. That takes a task, and most answers come sooner."""
+
+
+class ResponseCutOff(Exception):
+    """A response cannot be finished after its head has been passed on, because the service broke off or the client
+    reads no more of it; all that is left is to break off, too."""
+
+
+class ClientBody(Body):
+    """The client's request body as it arrives, and word of the client's leaving. `idle_s` is the longest silence.
+
+    A `small` one is read before the request is passed on: pyqwest spends more on a stream than on all else.
+    """
+
+    def __init__(self, receive: Receive, *, expected: bool, small: bool = False, idle_s: float | None = None) -> None:
+        self._receive = receive
+        self._small = small
+        self._idle_s = idle_s
+        self._ended = asyncio.Event()
+        self.failure: Exception | None = None
+        """Why the body could not be read: the client left, or sent too much."""
+        if not expected:
+            self._ended.set()
+
+    @property
+    def ended(self) -> bool:
+        return self._ended.is_set()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            while not self.ended:
+                message = await self._next()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                if chunk := message.get("body"):
+                    yield chunk
+                if not message.get("more_body"):
+                    self._ended.set()
+        except Exception as failure:
+            self.failure = failure
+            raise
+
+    async def content(self, within_s: float) -> "bytes | ClientBody":
+        """What to send: a small body as a whole, another as a stream. Raises `BodyTooSlow`, `ClientDisconnect`, and
+        whatever refuses a body."""
+        if self.ended:
+            return b""
+        if not self._small:
+            return self
+        try:
+            async with asyncio.timeout(within_s):
+                return b"".join([chunk async for chunk in self])
+        except TimeoutError as late:
+            raise BodyTooSlow from late
+
+    async def _next(self) -> Message:
+        if self._idle_s is None:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._idle_s):
+                return await self._receive()
+        except TimeoutError as silent:
+            raise BodyTooSlow from silent
+
+    async def client_gone(self) -> None:
+        """Return when the client has gone away."""
+        await self._ended.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A request as a service will get it; `target` is path and query."""
+
+    method: str
+    target: str
+    headers: HeaderList
+    body: ClientBody
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a service's consent sets off here, before the client is told.
+
+    `carried_through`: the request is finished for its sake even if nobody waits for it any more.
+    """
+
+    run: Callable[[], Awaitable[None]]
+    carried_through: bool
+
+
+@dataclass(frozen=True)
+class Patience:
+    """`head_s`: until the service answers. `stall_s`: how long the client may take nothing of the answer."""
+
+    head_s: float
+    stall_s: float
+
+
+def patience_of(settings: Settings) -> Patience:
+    return Patience(settings.pass_through_timeout_s, settings.client_stall_s)
+
+
+async def forward(upstream: Upstream, request: Outgoing, send: Send, patience: Patience, effect: Effect | None) -> None:
+    """Pass the request on, and the response back; give up when the client does, unless the effect must come about."""
+    exchange = _exchange(upstream, request, send, patience, effect)
+    try:
+        await (exchange if effect and effect.carried_through else _while_client_waits(request.body, exchange))
+    except ClientDisconnect:
+        log.info("the client went away")
+
+
+async def _while_client_waits(body: ClientBody, exchange: Coroutine[Any, Any, None]) -> None:
+    """Finish the exchange, unless the client leaves before."""
+    loop = asyncio.get_running_loop()
+    left = asyncio.timeout(None)
+    listening: asyncio.Task[None] | None = None
+
+    async def listen() -> None:
+        await body.client_gone()
+        left.reschedule(loop.time())
+
+    def start() -> None:
+        nonlocal listening
+        listening = loop.create_task(listen())
+
+    timer = loop.call_later(LISTEN_AFTER_S, start)
+    try:
+        async with left:
+            await exchange
+    except TimeoutError:
+        if not left.expired():
+            raise
+    finally:
+        timer.cancel()
+        if listening is not None:
+            listening.cancel()
+            listening = None  # a cancelled task refers to its frame, which would refer to it
+
+
+async def _exchange(
+    upstream: Upstream, request: Outgoing, send: Send, patience: Patience, effect: Effect | None
+) -> None:
+    response = await ask(upstream, request, patience.head_s)
+    try:
+        if effect and response.is_success:
+            await effect.run()
+        await relay(response, send, patience.stall_s)
+    finally:
+        await response.aclose()
+
+
+async def ask(upstream: Upstream, request: Outgoing, timeout_s: float) -> ServiceResponse:
+    """The service's response, once its head has come; the caller closes it. Raises what the client is to be told."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + timeout_s
+    content = await request.body.content(timeout_s)
+    try:
+        return await upstream.send(request.method, request.target, request.headers, content, ends - loop.time())
+    except (Unreachable, NotTrusted) as failure:
+        raise ServiceUnavailable from failure
+    except UpstreamFailed as failure:
+        if request.body.failure:
+            raise request.body.failure from failure
+        if isinstance(failure, TooLate) and not request.body.ended:
+            raise BodyTooSlow from failure
+        log.warning("no answer from the service", target=request.target, reason=repr(failure))
+        if request.method in SAFE_METHODS:
+            raise ServiceUnavailable("The service did not answer in time; try again.") from failure
+        raise OutcomeUnknown(_advice()) from failure
+
+
+def _advice() -> str:
+    return (
+        "The service did not answer in time, so whether the request took effect is unknown. "
+        "Look before trying again; where the route takes an Idempotency-Key, repeat it with the same key."
+    )
+
+
+async def relay(response: ServiceResponse, send: Send, stall_s: float) -> None:
+    """Pass a response on to the client. Raises `ResponseCutOff`.
+
+    The head of a small response waits for its body, so that both leave in one write.
+    """
+    headers = response_headers(response.headers)
+    head: Message = {"type": "http.response.start", "status": response.status_code, "headers": headers}
+    head_waits = response.length is not None and response.length <= SMALL_BODY_BYTES
+    if not head_waits:
+        await send(head)
+    sent = 0
+    try:
+        async for chunk in response.chunks():
+            sent += len(chunk)
+            async with asyncio.timeout(stall_s):
+                if head_waits:
+                    head_waits = False
+                    await send(head)
+                await send({"type": "http.response.body", "body": chunk, "more_body": sent != response.length})
+    except (UpstreamFailed, TimeoutError) as failure:
+        if head_waits:
+            await send(head)
+            await asyncio.sleep(0)  # uvloop writes at the end of a turn, and breaking off throws away what waits for it
+        raise ResponseCutOff(repr(failure)) from failure
+    if head_waits:
+        await send(head)
+    if not sent or sent != response.length:
+        await send({"type": "http.response.body", "body": b""})

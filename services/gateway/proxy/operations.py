@@ -1,0 +1,119 @@
+"""Every route that the gateway passes through to a service, and who may call it. Its own are in `access.py`."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from starlette.convertors import StringConvertor, register_url_convertor
+
+from services.gateway.auth.authenticator import Access
+from services.gateway.panels import PANELS, Service
+from shared.contracts.internal_api import MAX_PICTURE_BYTES
+
+
+class NameConvertor(StringConvertor):
+    """`{job:name}`: nothing that could change the path it is written into."""
+
+    regex = "[a-z][a-z0-9_-]*"
+
+
+register_url_convertor("name", NameConvertor())
+
+EVERY_PANEL = tuple(panel.name for panel in PANELS)
+
+Ending = Literal["session", "user", "others"]
+Others = Literal["nobody", "operators", "everyone"]
+"""Who else than its owner may have what a path names; for all others it does not exist."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`ends`: what the service's consent ends; the gateway then takes its access tokens no longer. `others`: perhaps
+    other sessions of the caller, which the service names.
+
+    `touches`: the caller's panels that look different after it. Whose order it is, when it is not the caller's, the
+    gateway does not know: the event tells.
+
+    `others`: who may call it for another's thing, where the path names one.
+    `audited`: what operators do by it is written down, before it is done.
+
+    `takes_password`: the body may hold the caller's password, which counts as an attempt to sign in.
+
+    `max_body_bytes`: where a body may be larger than that of an ordinary route.
+    `upload`: a body may be as large, and take as long, as the settings say for uploads.
+    """
+
+    method: str
+    path: str
+    service: Service
+    access: Access
+    others: Others = "nobody"
+    audited: bool = False
+    ends: Ending | None = None
+    touches: tuple[str, ...] = ()
+    takes_password: bool = False
+    max_body_bytes: int | None = None
+    upload: bool = False
+
+    @property
+    def template(self) -> str:
+        """The path without converters: `/v1/users/{id}`."""
+        return re.sub(r":\w+}", "}", self.path)
+
+
+OPERATIONS = (
+    Operation("POST", "/v1/users", "users", "anonymous"),
+    Operation("GET", "/v1/users", "users", "operator", audited=True),
+    Operation("GET", "/v1/users/count", "users", "operator"),
+    Operation("GET", "/v1/users/{id:uuid}", "users", "user", others="operators", audited=True),
+    Operation("POST", "/v1/tokens", "users", "anonymous"),
+    Operation("DELETE", "/v1/tokens", "users", "user", ends="session"),
+    Operation("POST", "/v1/tokens/refresh", "users", "anonymous"),
+    Operation("GET", "/v1/me", "users", "user"),
+    Operation("PATCH", "/v1/me", "users", "user", ends="others", touches=("user",), takes_password=True),
+    Operation("DELETE", "/v1/me", "users", "user", ends="user", touches=EVERY_PANEL, takes_password=True),
+    Operation("PUT", "/v1/me/avatar", "users", "user", touches=("user",), max_body_bytes=MAX_PICTURE_BYTES),
+    Operation("DELETE", "/v1/me/avatar", "users", "user", touches=("user",)),
+    Operation("GET", "/v1/users/{id:uuid}/avatar", "users", "user", others="everyone"),
+    Operation("GET", "/.well-known/jwks.json", "users", "anonymous"),
+    Operation("POST", "/v1/orders", "orders", "user", touches=("orders",)),
+    Operation("GET", "/v1/orders", "orders", "user"),
+    Operation("GET", "/v1/orders/{id:uuid}", "orders", "user", others="operators", audited=True),
+    Operation("POST", "/v1/orders/{id:uuid}/pay", "orders", "user", touches=("orders",)),
+    Operation("POST", "/v1/orders/{id:uuid}/cancel", "orders", "user", touches=("orders",)),
+    Operation("POST", "/v1/orders/{id:uuid}/ship", "orders", "admin", audited=True, touches=("orders",)),
+    Operation("GET", "/v1/notifications", "worker", "user"),
+    Operation("GET", "/v1/notifications/count", "worker", "user"),
+    Operation("POST", "/v1/notifications/read", "worker", "user", touches=("notifications",)),
+    Operation("POST", "/v1/notifications/{id:uuid}/read", "worker", "user", touches=("notifications",)),
+    Operation("POST", "/v1/imports", "worker", "user", upload=True),
+    Operation("GET", "/v1/imports", "worker", "user"),
+    Operation("GET", "/v1/imports/{id:uuid}", "worker", "user"),
+    Operation("GET", "/v1/imports/{id:uuid}/errors", "worker", "user"),
+    Operation("POST", "/v1/imports/{id:uuid}/cancel", "worker", "user"),
+    Operation("POST", "/v1/reports", "worker", "user"),
+    Operation("GET", "/v1/reports", "worker", "user"),
+    Operation("GET", "/v1/reports/{id:uuid}", "worker", "user"),
+    Operation("POST", "/v1/webhooks", "worker", "user"),
+    Operation("GET", "/v1/webhooks", "worker", "user"),
+    Operation("GET", "/v1/webhooks/{id:uuid}", "worker", "user"),
+    Operation("PATCH", "/v1/webhooks/{id:uuid}", "worker", "user"),
+    Operation("DELETE", "/v1/webhooks/{id:uuid}", "worker", "user"),
+    Operation("POST", "/v1/webhooks/{id:uuid}/secret", "worker", "user"),
+    Operation("POST", "/v1/webhooks/{id:uuid}/test", "worker", "user"),
+    Operation("GET", "/v1/webhooks/{id:uuid}/deliveries", "worker", "user"),
+    Operation("GET", "/v1/webhooks/{id:uuid}/deliveries/{delivery_id:uuid}", "worker", "user"),
+    Operation("POST", "/v1/webhooks/{id:uuid}/deliveries/{delivery_id:uuid}/replay", "worker", "user"),
+    Operation("GET", "/v1/admin/jobs", "worker", "operator"),
+    Operation("GET", "/v1/admin/jobs/groups", "worker", "operator"),
+    Operation("GET", "/v1/admin/jobs/{job:name}/{id:uuid}", "worker", "operator", audited=True),
+    Operation("POST", "/v1/admin/jobs/replay", "worker", "admin", audited=True),
+    Operation("POST", "/v1/admin/jobs/discard", "worker", "admin", audited=True),
+    Operation("GET", "/v1/admin/audit", "users", "operator", audited=True),
+)
+
+
+def body_limits(upload_max_bytes: int) -> dict[str, int]:
+    """By path, where bodies may be larger than those of ordinary routes."""
+    limits = ((each.path, upload_max_bytes if each.upload else each.max_body_bytes) for each in OPERATIONS)
+    return {path: limit for path, limit in limits if limit}

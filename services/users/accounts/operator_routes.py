@@ -1,0 +1,83 @@
+"""Users as operators see them."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+from starlette.responses import Response
+
+from services.users.accounts.repository import UserRepository
+from services.users.dependencies import AccountsDep
+from services.users.errors import UserNotFound
+from services.users.models import User
+from services.users.schemas import Count, Email, Profile
+from shared.db.engine import Database
+from shared.http.identity import CallerDep, OperatorDep
+from shared.http.pagination import MAX_PAGE, Cursor, Limit, Page, decode_cursor, page_of
+from shared.outbox.service import DatabaseDep
+
+NDJSON = "application/x-ndjson"
+STREAM_PAGE = 500
+
+router = APIRouter(tags=["users"])
+
+
+@router.get(
+    "/v1/users",
+    response_model=Page[Profile],
+    responses={200: {"content": {NDJSON: {}}, "description": "a page; as NDJSON every user, one a line"}},
+)
+async def list_users(
+    _: OperatorDep,
+    db: DatabaseDep,
+    limit: Limit = MAX_PAGE // 2,
+    cursor: Cursor = None,
+    email: Annotated[Email | None, Query()] = None,
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
+) -> Response | Page[Profile]:
+    """Operators: users, newest first. With `Accept: application/x-ndjson` all of them, whatever the parameters."""
+    if NDJSON in accept:
+        return await _stream(db)
+    return await _page(db, limit, decode_cursor(cursor), email)
+
+
+async def _page(db: Database, limit: int, after: UUID | None, email: str | None) -> Page[Profile]:
+    async with db.begin() as session:
+        users = UserRepository(session)
+        found = [await users.get_by_email(email)] if email else await users.page(limit + 1, after)
+    profiles = [Profile.model_validate(user) for user in found if user]
+    items, next_cursor = page_of(profiles, limit, lambda profile: profile.id)
+    return Page(items=items, next_cursor=next_cursor)
+
+
+async def _stream(db: Database) -> Response:
+    pages = UserRepository.iterate(db, STREAM_PAGE)
+    first: Sequence[User] = await anext(pages, [])  # before the status goes out, so that an outage is a 503
+    return StreamingResponse(_lines(first, pages), media_type=NDJSON)
+
+
+async def _lines(first: Sequence[User], others: AsyncIterator[Sequence[User]]) -> AsyncIterator[str]:
+    yield _encoded(first)
+    async for page in others:
+        yield _encoded(page)
+
+
+def _encoded(users: Sequence[User]) -> str:
+    return "".join(Profile.model_validate(user).model_dump_json() + "\n" for user in users)
+
+
+@router.get("/v1/users/count")
+async def count_users(_: OperatorDep, db: DatabaseDep) -> Count:
+    """Operators: how many users there are."""
+    async with db.begin() as session:
+        return Count(count=await UserRepository(session).count())
+
+
+@router.get("/v1/users/{user_id}", response_model=Profile)
+async def read_user(user_id: UUID, caller: CallerDep, accounts: AccountsDep) -> User:
+    """One's own profile; operators see everyone's."""
+    if user_id != caller.user_id and not caller.is_operator:
+        raise UserNotFound
+    return await accounts.get(user_id)

@@ -1,0 +1,93 @@
+"""Users in the database."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
+
+from services.users.errors import EmailAlreadyUsed
+from services.users.models import User
+from services.users.sessions import revocations
+from shared.clock import now
+from shared.db.engine import Database
+
+CLAIM = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(lower(:email), 0))")
+
+
+class UserRepository:
+    """Works in the session's transaction and never commits it."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def get(self, user_id: UUID, *, lock: bool = False) -> User | None:
+        """The user; with `lock`, no other transaction can change them before this one ends."""
+        return await self._session.get(User, user_id, with_for_update=lock)
+
+    async def get_with_sessions(self, user_id: UUID) -> User | None:
+        """The user with `sessions` loaded, newest first."""
+        return await self._session.get(User, user_id, options=[selectinload(User.sessions)])
+
+    async def get_by_email(self, email: str) -> User | None:
+        """The user with this address, in whatever case it is written."""
+        return await self._session.scalar(sa.select(User).where(sa.func.lower(User.email) == sa.func.lower(email)))
+
+    async def page(self, limit: int, after: UUID | None = None) -> Sequence[User]:
+        """At most `limit` users, newest first, beginning behind the one with the id `after`."""
+        users = sa.select(User).order_by(User.id.desc()).limit(limit)
+        if after is not None:
+            users = users.where(User.id < after)
+        return (await self._session.scalars(users)).all()
+
+    @classmethod
+    async def iterate(cls, db: Database, page_size: int) -> AsyncIterator[Sequence[User]]:
+        """All users, newest first, page by page. A transaction a page: a slow reader holds no connection."""
+        after = None
+        while True:
+            async with db.begin() as session:
+                page = await cls(session).page(page_size, after)
+            if page:
+                yield page
+            if len(page) < page_size:
+                return
+            after = page[-1].id
+
+    async def count(self) -> int:
+        return await self._session.scalar(sa.select(sa.func.count()).select_from(User)) or 0
+
+    async def create(self, user: User) -> User:
+        """Raises `EmailAlreadyUsed`."""
+        await self._claim(user.email)
+        self._session.add(user)
+        await self._session.flush()
+        return user
+
+    async def update(self, user: User, **changes: Any) -> User:
+        """One change to a user: the next revision. Raises `EmailAlreadyUsed`."""
+        if email := changes.get("email"):
+            await self._claim(email, user.id)
+        for name, value in changes.items():
+            setattr(user, name, value)
+        user.revision += 1
+        user.updated_at = now()
+        await self._session.flush()
+        return user
+
+    async def _claim(self, email: str, owner: UUID | None = None) -> None:
+        """Keep the address for this transaction. Raises `EmailAlreadyUsed` when another account has it.
+
+        Postgres writes the values of a violated constraint into its log. So the constraint must never be violated.
+        """
+        await self._session.execute(CLAIM, {"email": email})
+        found = await self.get_by_email(email)
+        if found is not None and found.id != owner:
+            raise EmailAlreadyUsed
+
+    async def delete(self, user: User) -> None:
+        """The user, with their sessions and refresh tokens; none of their access tokens counts any more."""
+        await revocations.end_user(self._session, user.id)
+        await self._session.delete(user)
+        await self._session.flush()

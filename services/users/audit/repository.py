@@ -1,0 +1,89 @@
+"""The audit: who did what to whom, when, from where. It is written in the transaction of what it tells of."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.users.models import AuditRow
+from shared.db.engine import Database, clock
+from shared.db.retention import sweep
+from shared.http.identity import client_address
+from shared.http.tokens import Role
+from shared.ids import new_id
+from shared.observability import telemetry
+
+SIGNED_IN, SIGN_IN_FAILED, SIGNED_OUT = "signed_in", "sign_in_failed", "signed_out"
+TOKEN_REUSED = "refresh_token_reused"  # noqa: S105  an action
+PASSWORD_CHANGED, EMAIL_CHANGED = "password_changed", "email_changed"
+ROLE_CHANGED, ACCOUNT_DELETED = "role_changed", "account_deleted"
+EXPIRY_EVERY_S = 3600
+
+
+async def record(
+    session: AsyncSession,
+    action: str,
+    *,
+    actor: UUID | None,
+    role: Role | None = None,
+    subject: UUID | None = None,
+    detail: str | None = None,
+) -> None:
+    """Add an entry: it stays if and only if the session's transaction commits."""
+    session.add(
+        AuditRow(
+            id=new_id(),
+            action=action,
+            actor_id=actor,
+            actor_role=role,
+            subject_id=subject,
+            detail=detail,
+            address=client_address.get(),
+            request_id=telemetry.current_request_id.get(),
+            created_at=sa.func.now(),
+        )
+    )
+    await session.flush()
+
+
+async def page(
+    session: AsyncSession, limit: int, before: UUID | None, **wanted: UUID | str | None
+) -> Sequence[AuditRow]:
+    """The newest entries; `wanted` are columns and what they must be, where it is not None."""
+    query = sa.select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
+    for column, value in wanted.items():
+        if value is not None:
+            query = query.where(getattr(AuditRow, column) == value)
+    if before is not None:
+        query = query.where(AuditRow.id < before)
+    return (await session.scalars(query)).all()
+
+
+async def forget_addresses(session: AsyncSession, user_id: UUID) -> None:
+    """What is personal in the entries of a user who is being deleted; that they were there stays."""
+    await _allow_ending(session)
+    theirs = sa.or_(AuditRow.actor_id == user_id, sa.and_(AuditRow.actor_id.is_(None), AuditRow.subject_id == user_id))
+    await session.execute(sa.update(AuditRow).where(theirs).values(address=None))
+
+
+async def expire(db: Database, keep_s: int) -> None:
+    """Delete what is older than that."""
+    await sweep(db, AuditRow.__tablename__, partial(expire_some, db, keep_s))
+
+
+async def expire_some(db: Database, keep_s: int, limit: int) -> int:
+    """The oldest; returns how many. Ids are in the order of their process' clocks: they only lead to old entries."""
+    async with db.begin() as session:
+        await _allow_ending(session)
+        oldest = await clock(session) - timedelta(seconds=keep_s)
+        is_old = sa.and_(AuditRow.id < new_id(oldest), AuditRow.created_at < oldest)
+        found = (await session.scalars(sa.select(AuditRow.id).where(is_old).limit(limit))).all()
+        await session.execute(sa.delete(AuditRow).where(AuditRow.id.in_(found)))
+    return len(found)
+
+
+async def _allow_ending(session: AsyncSession) -> None:
+    await session.execute(sa.text("SET LOCAL audit.ending = 'on'"))

@@ -1,0 +1,68 @@
+"""The audit as operators read it, and as the gateway adds to it."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from services.users.audit import repository as audit
+from shared.contracts.internal_api import AUDIT_PATH, Entry
+from shared.http.identity import CallerDep, OperatorDep
+from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.outbox.service import DatabaseDep
+
+router = APIRouter(tags=["operators"])
+
+Action = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
+
+
+class AuditEntry(BaseModel):
+    """One thing that somebody did."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    action: str = Field(examples=["signed_in", "POST /v1/orders/{id}/ship"])
+    actor_id: UUID | None = Field(description="who; null when nobody was signed in")
+    actor_role: str | None
+    subject_id: UUID | None = Field(description="whose account it was about, where that was known")
+    detail: str | None
+    address: str | None = Field(description="where the request came from")
+    request_id: str | None
+    created_at: datetime
+
+
+@router.get("/v1/admin/audit")
+async def list_audit(
+    _: OperatorDep,
+    db: DatabaseDep,
+    actor_id: UUID | None = None,
+    subject_id: UUID | None = None,
+    action: Annotated[Action | None, Query()] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[AuditEntry]:
+    """Operators: sign-ins, and what operators did, newest first."""
+    before = decode_cursor(cursor)
+    wanted = {"actor_id": actor_id, "subject_id": subject_id, "action": action}
+    async with db.begin() as session:
+        rows = await audit.page(session, limit + 1, before, **wanted)
+    items, next_cursor = page_of(rows, limit, lambda row: row.id)
+    return Page(items=[AuditEntry.model_validate(row) for row in items], next_cursor=next_cursor)
+
+
+@router.post(AUDIT_PATH, status_code=HTTPStatus.NO_CONTENT)
+async def add_to_audit(body: Entry, caller: CallerDep, db: DatabaseDep) -> None:
+    """What a user does at another service, told by the gateway before it is done."""
+    async with db.begin() as session:
+        await audit.record(
+            session,
+            body.action,
+            actor=caller.user_id,
+            role=caller.role,
+            subject=body.subject_id,
+            detail=body.detail,
+        )

@@ -1,0 +1,122 @@
+"""Pictures of users: sent as they are or in a form, shown to everyone who is signed in."""
+
+from http import HTTPStatus
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.responses import Response
+
+from services.users.dependencies import AvatarsDep, PicturesDep
+from services.users.errors import UnsupportedUpload, UnusablePicture
+from services.users.models import User
+from services.users.schemas import Profile
+from shared.contracts.internal_api import MAX_PICTURE_BYTES
+from shared.http.identity import CallerDep
+
+FORM = "multipart/form-data"
+PICTURES = ("image/png", "image/jpeg", "image/webp")
+ALIASES = (
+    *("image/apng", "image/x-png", "image/vnd.mozilla.apng"),
+    *("image/jpg", "image/jpe", "image/jfif", "image/pjpeg", "image/pjp", "image/x-jpeg", "image/x-jpg"),
+    *("image/x-webp", "image/*", "application/octet-stream", "binary/octet-stream", ""),
+)
+"""Other names of these that clients send. The content counts, whatever its name is."""
+FIELD = "file"
+YEAR_S = 365 * 24 * 60 * 60
+Size = Literal["64", "256"]
+
+BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "at most 10 MiB and 50 megapixels",
+        "content": {
+            **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURES},
+            FORM: {
+                "schema": {
+                    "type": "object",
+                    "required": [FIELD],
+                    "properties": {FIELD: {"type": "string", "format": "binary"}},
+                }
+            },
+        },
+    }
+}
+
+router = APIRouter(tags=["accounts"])
+
+
+@router.put("/v1/me/avatar", response_model=Profile, openapi_extra=BODY)
+async def put_avatar(request: Request, caller: CallerDep, pictures: PicturesDep, avatars: AvatarsDep) -> User:
+    """Set one's picture, in place of another: of an animated one the first frame, of all its middle square."""
+    async with pictures.place(caller.user_id) as place:
+        thumbnails = await pictures.thumbnails(await _sent(Request(request.scope, place.heard(request.receive))))
+    return await avatars.put(caller.user_id, thumbnails)
+
+
+@router.delete("/v1/me/avatar", status_code=HTTPStatus.NO_CONTENT)
+async def delete_avatar(caller: CallerDep, avatars: AvatarsDep) -> None:
+    """Have no picture any more."""
+    await avatars.delete(caller.user_id)
+
+
+@router.get(
+    "/v1/users/{user_id}/avatar",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/webp": {"schema": {"type": "string", "format": "binary"}}}},
+        304: {"description": "as `If-None-Match` has it"},
+    },
+)
+async def read_avatar(
+    user_id: UUID,
+    _: CallerDep,
+    avatars: AvatarsDep,
+    request: Request,
+    size: Size = "64",
+    v: Annotated[str | None, Query(description="as in `avatar_url`: the answer may then be kept")] = None,
+) -> Response:
+    """The picture of a user, as WebP, `size` pixels wide and high."""
+    found = await avatars.get(user_id, int(size))
+    etag = f'"{found.digest}-{size}"'
+    headers = {
+        "ETag": etag,
+        "Cache-Control": f"private, max-age={YEAR_S}, immutable" if v == found.digest else "private, no-cache",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if knows_etag(request.headers.get("If-None-Match", ""), etag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(found.content, media_type="image/webp", headers=headers)
+
+
+def knows_etag(if_none_match: str, etag: str) -> bool:
+    told = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in told or "*" in told
+
+
+async def _sent(request: Request) -> bytes:
+    """The picture in the body. Raises `UnsupportedUpload`, `UnusablePicture`."""
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind in PICTURES or kind in ALIASES:
+        return await request.body()
+    if kind == FORM:
+        return await from_form(request)
+    raise UnsupportedUpload
+
+
+async def from_form(request: Request) -> bytes:
+    parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=0)
+    parser.spool_max_size = MAX_PICTURE_BYTES  # in memory: the file system may be read-only
+    try:
+        form = await parser.parse()
+    except MultiPartException as broken:
+        raise UnusablePicture.of(FIELD, broken.message) from broken
+    try:
+        file = form.get(FIELD)
+        if not isinstance(file, UploadFile):
+            raise UnusablePicture.of(FIELD, "is missing")
+        return await file.read()
+    finally:
+        await form.close()

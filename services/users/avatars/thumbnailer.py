@@ -1,0 +1,97 @@
+"""Makes thumbnails, each picture in a process of its own, only so many of them at a time."""
+
+import asyncio
+import struct
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from services.users.avatars import thumbnails
+from services.users.errors import TooManyPictures, UnusablePicture
+from services.users.settings import Settings
+from shared.downloads.slots import Place, Places
+from shared.observability.logs import get_logger
+from shared.observability.pools import POOLS
+
+PROGRAM = (sys.executable, "-I", "-m", thumbnails.__name__)
+
+MADE = Histogram(
+    "users_picture_seconds", "How long thumbnails took, the wait included.", buckets=(0.1, 0.2, 0.5, 1, 2, 5, 10)
+)
+REFUSED = Counter("users_pictures_refused_total", "Pictures that were not taken, by reason.", ["reason"])
+IN_HAND = Gauge("users_pictures_in_hand", "Pictures that are being sent, wait or are worked on.")
+
+log = get_logger(__name__)
+
+
+class Pictures:
+    """Takes up to `picture_processes + picture_queue` pictures at a time, one of each user; more are refused. One that
+    is sent slowly makes room for another user's."""
+
+    TIMEOUT_S = 12.0
+    """For the wait and the work: the gateway waits 15 s, the upload included."""
+
+    def __init__(self, settings: Settings) -> None:
+        most = settings.picture_processes + settings.picture_queue
+        self._working = asyncio.Semaphore(settings.picture_processes)
+        self._places = Places(most, 1, TooManyPictures, TooManyPictures, lost=TooManyPictures, patience_s=0)
+        POOLS.watch("pictures", lambda: self._places.taken, lambda: most)
+
+    @asynccontextmanager
+    async def place(self, user_id: UUID) -> AsyncIterator[Place]:
+        """Held from before the upload is read, so that waiting pictures have a bound. Raises `TooManyPictures`, also
+        when another user gets the place."""
+        try:
+            async with self._places.place(user_id) as place:
+                with IN_HAND.track_inprogress():
+                    yield place
+        except TooManyPictures:
+            REFUSED.labels("busy").inc()
+            raise
+
+    async def thumbnails(self, content: bytes) -> Mapping[int, bytes]:
+        """By size, as WebP. Raises `UnusablePicture`, and `TooManyPictures` when its turn does not come in time."""
+        try:
+            with MADE.time():
+                async with asyncio.timeout(self.TIMEOUT_S), self._working:
+                    made = await _made(content)
+        except TimeoutError:
+            raise TooManyPictures from None
+        except UnusablePicture:
+            REFUSED.labels("unusable").inc()
+            raise
+        return dict(zip(thumbnails.SIZES, made, strict=True))
+
+
+async def _made(content: bytes) -> list[bytes]:
+    """By the program; without an environment, in which there are secrets."""
+    process = await asyncio.create_subprocess_exec(*PROGRAM, stdin=PIPE, stdout=PIPE, stderr=PIPE, env={})
+    try:
+        output, told = await process.communicate(content)
+    finally:
+        await _end(process)
+    if process.returncode == thumbnails.REFUSED:
+        raise UnusablePicture.of("picture", told.decode())
+    if process.returncode:
+        log.warning("a picture broke its decoder", status=process.returncode, told=told[-500:].decode(errors="replace"))
+        raise UnusablePicture.of("picture", "cannot be decoded within the limits on time and memory")
+    return _unpacked(output)
+
+
+async def _end(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
+def _unpacked(output: bytes) -> list[bytes]:
+    pictures = []
+    while output:
+        (length,) = struct.unpack_from("!I", output)
+        pictures.append(output[4 : 4 + length])
+        output = output[4 + length :]
+    return pictures

@@ -1,0 +1,22 @@
+"""What of a user's data is here. Neither hashes nor tokens: those are not about a person, and would help a thief."""
+
+from shared.downloads.personal_data import Part
+
+PARTS = (
+    Part(
+        "profile",
+        "SELECT id, email, name, role, avatar_url, created_at, updated_at FROM users WHERE id = $1",
+        many=False,
+    ),
+    Part(
+        "avatars",
+        "SELECT size, 'image/webp' AS media_type, translate(encode(content, 'base64'), E'\\n', '') AS base64 "
+        "FROM avatars WHERE user_id = $1 ORDER BY size",
+    ),
+    Part("sessions", "SELECT id, created_at, expires_at FROM sessions WHERE user_id = $1 ORDER BY id"),
+    Part(
+        "audit",
+        "SELECT id, action, detail, address, request_id, created_at FROM audit "
+        "WHERE actor_id = $1 OR actor_id IS NULL AND subject_id = $1 ORDER BY id",
+    ),
+)

@@ -1,0 +1,80 @@
+"""Logging in, staying logged in, logging out."""
+
+from uuid import UUID
+
+from services.users.accounts.passwords import Passwords
+from services.users.accounts.repository import UserRepository
+from services.users.audit import repository as audit
+from services.users.errors import InvalidCredentials, InvalidRefreshToken
+from services.users.models import User
+from services.users.schemas import PasswordGrant, TokenPair
+from services.users.sessions import repository as sessions
+from services.users.sessions.repository import Lifetimes, Refresh
+from shared.db.engine import Database, clock
+from shared.http.identity import Caller
+from shared.http.tokens import UserTokens
+
+
+class Logins:
+    """Hands out access tokens and the refresh tokens that go with them."""
+
+    def __init__(self, db: Database, passwords: Passwords, tokens: UserTokens, lifetimes: Lifetimes) -> None:
+        self._db = db
+        self._passwords = passwords
+        self._tokens = tokens
+        self._lifetimes = lifetimes
+
+    async def login(self, grant: PasswordGrant) -> TokenPair:
+        """Raises `InvalidCredentials`; an unknown address costs the same work as a wrong password."""
+        async with self._db.begin() as session:
+            user = await UserRepository(session).get_by_email(grant.username)
+        checked = await self._passwords.verify(grant.password, user.password_hash if user else None, grant.username)
+        if user is None or not checked.valid:
+            async with self._db.begin() as session:
+                await audit.record(session, audit.SIGN_IN_FAILED, actor=None, subject=user.id if user else None)
+            raise InvalidCredentials
+        return await self._begin_session(user, checked.renewed)
+
+    async def _begin_session(self, verified: User, renewed_hash: str | None) -> TokenPair:
+        async with self._db.begin() as session:
+            user = await UserRepository(session).get(verified.id, lock=True)
+            if user is None or user.password_hash != verified.password_hash:
+                raise InvalidCredentials("The password was changed meanwhile")
+            user.password_hash = renewed_hash or user.password_hash
+            refresh = await sessions.begin(session, user.id, self._lifetimes, await clock(session))
+            await audit.record(session, audit.SIGNED_IN, actor=user.id, role=user.role, subject=user.id)
+        return self._pair(user, refresh)
+
+    async def refresh(self, refresh_token: str) -> TokenPair:
+        """Rotates the token. Raises `InvalidRefreshToken`, after revoking the session of one that was stolen."""
+        given = Refresh.parse(refresh_token)
+        if given is None:
+            raise InvalidRefreshToken
+        async with self._db.begin() as session:
+            successor = await sessions.rotate(session, given, self._lifetimes)
+            user = await UserRepository(session).get(given.user_id)
+        if successor is None or user is None:
+            raise InvalidRefreshToken
+        return self._pair(user, successor)
+
+    async def logout(self, caller: Caller) -> None:
+        if caller.session_id:
+            async with self._db.begin() as session:
+                await sessions.revoke(session, caller.user_id, caller.session_id)
+                who = caller.user_id
+                await audit.record(session, audit.SIGNED_OUT, actor=who, role=caller.role, subject=who)
+
+    async def end(self, refresh_token: str) -> UUID | None:
+        """Sign out by a refresh token; the session that has ended, or None when it belongs to none."""
+        given = Refresh.parse(refresh_token)
+        if given is None:
+            return None
+        async with self._db.begin() as session:
+            if not await sessions.end(session, given):
+                return None
+            await audit.record(session, audit.SIGNED_OUT, actor=given.user_id, subject=given.user_id)
+        return given.session_id
+
+    def _pair(self, user: User, refresh: Refresh) -> TokenPair:
+        access_token = self._tokens.issue(user.id, refresh.session_id, user.role)
+        return TokenPair(access_token=access_token, expires_in=self._tokens.ttl_s, refresh_token=str(refresh))

@@ -1,0 +1,77 @@
+"""Keeps each user's sums: many events in one transaction, one statement a table."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from services.worker.analytics import rollups
+from services.worker.analytics.rollups import fold
+from services.worker.ledger.job import Batching, Job, Policy
+from shared.contracts.events import Envelope
+from shared.db.engine import Connection
+
+BATCH_SIZE = 200
+BATCH_WAIT_S = 0.02
+POLICY = Policy(attempts=12, backoff_base_s=1, backoff_cap_s=600, prefetch=3 * BATCH_SIZE, concurrency=2)
+
+ADD_TO_USERS = """
+    INSERT INTO user_rollups AS kept (user_id, orders, items, last_order_at)
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[])
+    ON CONFLICT (user_id) DO UPDATE SET orders = kept.orders + excluded.orders, items = kept.items + excluded.items,
+        last_order_at = greatest(kept.last_order_at, excluded.last_order_at)
+"""
+ADD_TO_STATUSES = """
+    INSERT INTO user_status_rollups AS kept (user_id, status, orders)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
+    ON CONFLICT (user_id, status) DO UPDATE SET orders = kept.orders + excluded.orders
+"""
+_NEW, _ADDED = ", ".join(rollups.parts("new.revenue")), ", ".join(rollups.added("kept"))
+ADD_TO_CURRENCIES = f"""
+    INSERT INTO user_currency_rollups AS kept (user_id, currency, orders, revenue, revenue_beyond)
+    SELECT user_id, currency, orders, {_NEW}
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::numeric[]) AS new (user_id, currency, orders, revenue)
+    ON CONFLICT (user_id, currency) DO UPDATE
+    SET orders = kept.orders + excluded.orders, (revenue, revenue_beyond) = ROW({_ADDED})
+"""  # noqa: S608  constants
+ADD_TO_DAYS = f"""
+    INSERT INTO daily_rollups AS kept (user_id, day, currency, orders, revenue, revenue_beyond)
+    SELECT user_id, day, currency, orders, {_NEW}
+    FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::numeric[])
+        AS new (user_id, day, currency, orders, revenue)
+    ON CONFLICT (user_id, day, currency) DO UPDATE
+    SET orders = kept.orders + excluded.orders, (revenue, revenue_beyond) = ROW({_ADDED})
+"""  # noqa: S608  constants
+
+
+async def add(connection: Connection, envelopes: Sequence[Envelope]) -> None:
+    """Add what the events change. Tables and rows always in the same order, so that two workers cannot deadlock."""
+    deltas = fold(envelope.event for envelope in envelopes)
+    await _add_rows(
+        connection,
+        ADD_TO_USERS,
+        ((user, it.orders, it.items, it.last_order_at) for user, it in sorted(deltas.users.items(), key=_key)),
+    )
+    await _add_rows(
+        connection, ADD_TO_STATUSES, ((*key, orders) for key, orders in sorted(deltas.statuses.items(), key=_key))
+    )
+    await _add_rows(
+        connection,
+        ADD_TO_CURRENCIES,
+        ((*key, it.orders, it.revenue) for key, it in sorted(deltas.currencies.items(), key=_key)),
+    )
+    await _add_rows(
+        connection, ADD_TO_DAYS, ((*key, it.orders, it.revenue) for key, it in sorted(deltas.days.items(), key=_key))
+    )
+
+
+def _key(item: tuple[Any, Any]) -> Any:
+    return item[0]
+
+
+async def _add_rows(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    if columns := list(zip(*rows, strict=True)):
+        await connection.execute(statement, *columns)
+
+
+def job() -> Job:
+    batching = Batching(effect=add, size=BATCH_SIZE, wait_s=BATCH_WAIT_S)
+    return Job(name="analytics", policy=POLICY, effect=batching.on_one, batching=batching, panels=("analytics",))

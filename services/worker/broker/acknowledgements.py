@@ -1,0 +1,99 @@
+"""Tells RabbitMQ what has become of its messages, with few frames."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError
+from aiormq.abc import AbstractChannel
+
+from services.worker.broker.inbound_message import Delivery
+from shared.observability.logs import get_logger
+
+log = get_logger(__name__)
+
+TIMEOUT_S = 5.0
+CHANNEL_GONE = (AMQPError, RuntimeError, ConnectionError, TimeoutError)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """`channel` is the one it came by: a message no longer tells once that is closed."""
+
+    message: AbstractIncomingMessage
+    channel: AbstractChannel
+    delivery: Delivery
+
+
+class Watermark(Generic[T]):
+    """What of one channel may be acknowledged by one frame: all up to the last tag below which nothing is open.
+
+    A tag is settled by its message's outcome: the message itself when it is to be acknowledged, None when it has
+    already gone back to the queue.
+    """
+
+    def __init__(self) -> None:
+        self._up_to = 0
+        self._ahead: dict[int, T | None] = {}
+
+    def settle(self, tag: int, message: T | None) -> None:
+        self._ahead[tag] = message
+
+    def advance(self) -> T | None:
+        """The message to acknowledge together with all before it, if there is a new one."""
+        last = None
+        while self._up_to + 1 in self._ahead:
+            self._up_to += 1
+            last = self._ahead.pop(self._up_to) or last
+        return last
+
+
+class Acknowledger:
+    """Settles each message alone. Where its channel has gone meanwhile, the broker delivers it again."""
+
+    async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
+        """The message of each is done."""
+        for arrival in arrivals:
+            await _tell(arrival.message.ack())
+
+    async def give_back(self, arrivals: Sequence[Arrival]) -> None:
+        """Each returns to the queue. By reject: from RabbitMQ 4.3 on, a nack does not count towards the limit."""
+        for arrival in arrivals:
+            await _tell(arrival.message.reject(requeue=True))
+
+
+class BatchAcknowledger(Acknowledger):
+    """Settles many with one frame; for a queue whose messages are done in about the order in which they come."""
+
+    def __init__(self) -> None:
+        self._marks: WeakKeyDictionary[AbstractChannel, Watermark[AbstractIncomingMessage]] = WeakKeyDictionary()
+
+    async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
+        await self._advance({self._settle(arrival, arrival.message) for arrival in arrivals})
+
+    async def give_back(self, arrivals: Sequence[Arrival]) -> None:
+        await super().give_back(arrivals)
+        await self._advance({self._settle(arrival, None) for arrival in arrivals})
+
+    def _settle(self, arrival: Arrival, outcome: AbstractIncomingMessage | None) -> Watermark[AbstractIncomingMessage]:
+        mark = self._marks.setdefault(arrival.channel, Watermark())
+        mark.settle(arrival.message.delivery_tag or 0, outcome)
+        return mark
+
+    async def _advance(self, marks: set[Watermark[AbstractIncomingMessage]]) -> None:
+        for mark in marks:
+            if (last := mark.advance()) is not None:
+                await _tell(last.ack(multiple=True))
+
+
+async def _tell(frame: Awaitable[None]) -> None:
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await frame
+    except CHANNEL_GONE as gone:
+        log.debug("not settled; it comes again", error=repr(gone))

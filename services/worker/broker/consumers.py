@@ -1,0 +1,219 @@
+"""The consumers: one for each job's queue and one for the dead, kept alive for as long as the process is."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from faststream.rabbit import RabbitBroker
+
+from services.worker import metrics
+from services.worker.broker import rabbitmq
+from services.worker.broker.acknowledgements import Acknowledger, BatchAcknowledger
+from services.worker.broker.batch_consumer import BatchConsumer
+from services.worker.broker.message_processor import Intake
+from services.worker.broker.queue_stats import Flow
+from services.worker.broker.rabbitmq import Source
+from services.worker.broker.stall_detector import Look, Patience, QueueWatch
+from services.worker.ledger.backpressure import Hold
+from services.worker.ledger.job import Job
+from services.worker.ledger.ledger import Ledger
+from services.worker.live_hints import Hints
+from services.worker.settings import Settings
+from shared.contracts import topology
+from shared.observability.logs import get_logger
+from shared.rabbitmq import LOST, Nodes
+
+log = get_logger(__name__)
+
+DEAD_PREFETCH = 10
+NOT_CONNECTED, WAITING = "not connected", "waiting for the ledger"
+
+
+class ConsumerMissing(Exception):
+    """A queue has no consumer of this process."""
+
+
+class ConsumerStalled(ConsumerMissing):
+    """A queue has a consumer that gets nothing."""
+
+
+class LedgerAway(Exception):
+    """The ledger cannot be written for longer than messages are held."""
+
+
+DOWN = (*LOST, ConsumerMissing)
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    queue: str
+    source: Source
+    flow: Flow
+    watch: QueueWatch
+
+    async def look(self) -> bool:
+        """Whether it consumes; remembers what it saw."""
+        consumed = await rabbitmq.consumed(self.source)
+        metrics.LAST_DELIVERY.labels(self.queue).set(time.monotonic() - self.flow.last_delivery)
+        if consumed is None:
+            return False
+        channel, ready = consumed
+        self.watch.look(Look(time.monotonic(), ready, self.flow.delivered, self.flow.unsettled(channel)))
+        return True
+
+
+class Consumers:
+    LOOK_TIMEOUT_S = 1.5
+    RECOVER_S = 20.0
+    """How long aio-pika may take to bring lost consumers back before everything is built anew."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        jobs: Iterable[Job],
+        hints: Hints,
+        on_stuck: Callable[[str | None], None],
+    ) -> None:
+        self._settings = settings
+        self._nodes = Nodes(settings.rabbitmq_url)
+        self._ledger = ledger
+        self._jobs = {job.name: job for job in jobs}
+        self._hints = hints
+        self._on_stuck = on_stuck
+        self._patience = Patience(settings.stuck_after_s)
+        self._consumers: list[Consumer] = []
+        self._missing = NOT_CONNECTED
+        metrics.CONSUMERS_EXPECTED.set(len(self._jobs) + 1)
+        metrics.CONSUMERS.set(0)
+
+    async def run(self) -> None:
+        """Until cancelled; then what is in hand is finished. Raises `TopologyMismatch`, or `IntakeFailed`, which
+        another run mends."""
+        while True:
+            await self._until_ledger_is_writable()
+            try:
+                async with self._consuming() as (hold, intake):
+                    await self._keep_watch(hold, intake)
+            except LedgerAway as away:
+                log.warning("the worker stops taking messages", error=str(away))
+                self._missing = WAITING
+            except DOWN as down:
+                log.warning("the worker waits for RabbitMQ", error=repr(down))
+                await self._judge(down)
+            await asyncio.sleep(self._settings.reconnect_s)
+
+    async def check(self) -> None:
+        """For readiness: raises, and names the queues, unless each has a consumer of this process."""
+        if not self._consumers:
+            raise ConsumerMissing(f"{self._missing}; no queue has a consumer")
+        try:
+            async with asyncio.timeout(self.LOOK_TIMEOUT_S):
+                missing = [one.queue for one in self._consumers if not await one.look()]
+        except TimeoutError:
+            metrics.CONSUMERS.set(0)
+            raise ConsumerMissing("RabbitMQ does not answer; no queue has a consumer") from None
+        metrics.CONSUMERS.set(len(self._consumers) - len(missing))
+        if missing:
+            raise ConsumerMissing(f"no consumer on {', '.join(missing)}")
+
+    async def _until_ledger_is_writable(self) -> None:
+        """Messages wait in the queues: there, unlike here, an outage of any length costs them no delivery."""
+        while True:
+            try:
+                await self._ledger.probe()
+            except Exception as error:
+                self._missing = WAITING
+                self._be_well()
+                log.warning("the ledger cannot be written", error=repr(error))
+                await asyncio.sleep(self._settings.requeue_pause_s)
+            else:
+                self._missing = NOT_CONNECTED
+                return
+
+    async def _keep_watch(self, hold: Hold, intake: Intake) -> None:
+        """Returns never. Raises `LedgerAway`, `IntakeFailed`, `ConsumerStalled`, or when consumers have been missing
+        for longer than aio-pika should need to bring them back."""
+        complete_at = time.monotonic()
+        while True:
+            await asyncio.sleep(self._settings.watch_interval_s)
+            intake.check()
+            if hold.failing_s > self._settings.hold_s:
+                raise LedgerAway(f"the ledger could not be written for {hold.failing_s:.0f} s")
+            try:
+                await self.check()
+                complete_at = time.monotonic()
+            except DOWN as down:
+                log.warning("consumers lost", error=str(down))
+                if time.monotonic() - complete_at > self.RECOVER_S:
+                    raise
+            else:
+                self._refuse_stalled()
+
+    def _refuse_stalled(self) -> None:
+        now = time.monotonic()
+        stalled = [one.queue for one in self._consumers if one.watch.stalled_s(now) > self._settings.stall_s]
+        if stalled:
+            raise ConsumerStalled(f"nothing is delivered from {', '.join(stalled)}")
+        if all(one.watch.gets_on for one in self._consumers):
+            self._be_well()
+
+    async def _judge(self, down: Exception) -> None:
+        """Only while RabbitMQ is well can it be this process that is not, and a restart be of use."""
+        if not await rabbitmq.answers(self._nodes):
+            self._be_well()
+            return
+        self._patience.wrong(time.monotonic())
+        if self._patience.is_out(time.monotonic()):
+            log.error("the worker is stuck", error=repr(down))
+            self._on_stuck(repr(down))
+
+    def _be_well(self) -> None:
+        """As far as a restart could help."""
+        self._patience.well()
+        self._on_stuck(None)
+
+    @asynccontextmanager
+    async def _consuming(self) -> AsyncIterator[tuple[Hold, Intake]]:
+        settings = self._settings
+        hold = Hold(self._ledger.probe, settings.requeue_pause_s, settings.hold_s)
+        async with (
+            rabbitmq.connected(self._nodes, settings.reconnect_s) as connection,
+            rabbitmq.publishing(self._nodes, settings.reconnect_s) as publishing,
+            self._hints.sent_by(publishing),
+            Intake(self._ledger, hold, settings.shutdown_grace_s) as intake,
+        ):
+            consumers = [
+                *(self._consumer(connection, intake, job) for job in self._jobs.values()),
+                self._undertaker(connection, intake),
+            ]
+            sources = [one.source for one in consumers]
+            try:
+                await rabbitmq.start(connection, sources)
+                self._consumers = consumers
+                log.info("consuming", queues=[one.queue for one in consumers])
+                yield hold, intake
+            finally:
+                self._consumers = []
+                metrics.CONSUMERS.set(0)
+                await rabbitmq.stop(sources)
+
+    def _consumer(self, connection: RabbitBroker, intake: Intake, job: Job) -> Consumer:
+        queue, prefetch = topology.QUEUES[job.name].name, job.policy.prefetch
+        flow = Flow(BatchAcknowledger() if job.batching else Acknowledger())
+        consume = BatchConsumer if job.batching else rabbitmq.subscriber
+        source = consume(connection, queue, prefetch, intake.handler(job, flow))
+        return _watched(queue, source, flow, prefetch)
+
+    def _undertaker(self, connection: RabbitBroker, intake: Intake) -> Consumer:
+        flow = Flow(Acknowledger())
+        source = rabbitmq.subscriber(connection, topology.DEAD_QUEUE, DEAD_PREFETCH, intake.burial(self._jobs, flow))
+        return _watched(topology.DEAD_QUEUE, source, flow, DEAD_PREFETCH)
+
+
+def _watched(queue: str, source: Source, flow: Flow, prefetch: int) -> Consumer:
+    metrics.IN_HAND.labels(queue).set_function(lambda: flow.in_hand)
+    metrics.IN_HAND_LIMIT.labels(queue).set(prefetch)
+    return Consumer(queue, source, flow, QueueWatch(prefetch))

@@ -1,0 +1,112 @@
+"""What goes through one queue in this process: when it came, and how much of it is not settled yet."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import ChannelNotFoundEntity
+from aiormq.abc import AbstractChannel
+
+from services.worker import metrics
+from services.worker.broker.acknowledgements import Acknowledger, Arrival
+from shared.contracts import topology
+from shared.db.engine import Database
+from shared.observability.logs import get_logger
+from shared.rabbitmq import LOST, Nodes
+
+
+class Flow:
+    def __init__(self, acknowledger: Acknowledger) -> None:
+        self._acknowledger = acknowledger
+        self._unsettled: WeakKeyDictionary[AbstractChannel, int] = WeakKeyDictionary()
+        self.delivered = 0
+        self.last_delivery = time.monotonic()
+        """Or the start."""
+
+    def arrived(self, arrival: Arrival) -> None:
+        self.delivered += 1
+        self.last_delivery = time.monotonic()
+        self._unsettled[arrival.channel] = self.unsettled(arrival.channel) + 1
+
+    @property
+    def in_hand(self) -> int:
+        return sum(self._unsettled.values())
+
+    def unsettled(self, channel: AbstractChannel) -> int:
+        return self._unsettled.get(channel, 0)
+
+    async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
+        await self._acknowledger.acknowledge(arrivals)
+        self._settled(arrivals)
+
+    async def give_back(self, arrivals: Sequence[Arrival]) -> None:
+        await self._acknowledger.give_back(arrivals)
+        self._settled(arrivals)
+
+    def _settled(self, arrivals: Sequence[Arrival]) -> None:
+        for channel, count in Counter(arrival.channel for arrival in arrivals).items():
+            self._unsettled[channel] = self.unsettled(channel) - count
+
+
+log = get_logger(__name__)
+
+EVERY_S = 2.0
+TIMEOUT_S = 5.0
+QUEUES = (*(queue.name for queue in topology.QUEUES.values()), topology.DEAD_QUEUE)
+MEASURE_RETRYING = """
+    SELECT job, count(*) AS jobs, greatest(0, extract(epoch FROM now() - min(next_attempt_at)))::float8 AS overdue_s
+    FROM jobs WHERE state = 'retrying' GROUP BY job
+"""
+
+
+async def measure_queues(rabbitmq_url: str) -> None:
+    """Until cancelled, on a connection of its own: as long as this one works the broker can be asked."""
+    nodes = Nodes(rabbitmq_url)
+    while True:
+        try:
+            async with aio_pika.Connection(nodes.next()) as connection:
+                await connection.connect(timeout=TIMEOUT_S)
+                while True:
+                    async with asyncio.timeout(TIMEOUT_S):
+                        for queue in QUEUES:
+                            await _measure(connection, queue)
+                    await asyncio.sleep(EVERY_S)
+        except LOST as down:
+            log.debug("queues cannot be measured", error=repr(down))
+        finally:
+            metrics.QUEUE_MESSAGES.clear()
+            metrics.QUEUE_CONSUMERS.clear()
+        await asyncio.sleep(EVERY_S)
+
+
+async def measure_ledger(db: Database) -> None:
+    """Once."""
+    try:
+        async with db.connection() as connection:
+            rows = await connection.fetch(MEASURE_RETRYING)
+    except Exception:
+        metrics.RETRYING.clear()
+        metrics.OVERDUE.clear()
+        raise
+    found = {row["job"]: (row["jobs"], row["overdue_s"]) for row in rows}
+    for job in found.keys() | topology.JOBS.keys():
+        jobs, overdue_s = found.get(job, (0, 0.0))
+        metrics.RETRYING.labels(job).set(jobs)
+        metrics.OVERDUE.labels(job).set(overdue_s)
+
+
+async def _measure(connection: AbstractConnection, queue: str) -> None:
+    """On a channel of its own: asking for a queue that is not there closes the channel."""
+    try:
+        async with connection.channel(publisher_confirms=False) as channel:
+            found = (await channel.declare_queue(queue, passive=True)).declaration_result
+    except ChannelNotFoundEntity:
+        for gauge in (metrics.QUEUE_MESSAGES, metrics.QUEUE_CONSUMERS):
+            gauge.remove_by_labels({"queue": queue})
+        return
+    metrics.QUEUE_MESSAGES.labels(queue).set(found.message_count or 0)
+    metrics.QUEUE_CONSUMERS.labels(queue).set(found.consumer_count or 0)

@@ -1,0 +1,186 @@
+"""RabbitMQ as the worker uses it, through FastStream."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, cast
+
+import aio_pika
+from aio_pika import RobustConnection
+from aio_pika.abc import AbstractRobustConnection, AbstractRobustQueue
+from aio_pika.exceptions import AMQPError
+from aiormq.abc import AbstractChannel
+from faststream import AckPolicy
+from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
+from faststream.rabbit.subscriber import RabbitSubscriber
+from yarl import URL
+
+from services.worker.broker.batch_consumer import BatchConsumer, Handler
+from shared.contracts import topology
+from shared.observability.logs import get_logger
+from shared.outbox.receivers import DECLARE_TIMEOUT_S
+from shared.rabbitmq import LOST, Nodes
+
+log = get_logger(__name__)
+
+CONNECT_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 2.0
+
+Source = RabbitSubscriber | BatchConsumer
+"""Where a queue's messages come from."""
+
+
+@asynccontextmanager
+async def connected(nodes: Nodes, reconnect_s: float) -> AsyncIterator[RabbitBroker]:
+    """Connected, with the topology declared. Raises `LOST`, or `TopologyMismatch`."""
+    async with _closing() as make:
+        broker = _Broker(
+            str(nodes.next()),
+            timeout=CONNECT_TIMEOUT_S,
+            reconnect_interval=reconnect_s,
+            default_channel=Channel(publisher_confirms=False),
+            decoder=_as_it_is,
+            apply_types=False,
+            logger=None,
+            graceful_timeout=None,
+            on_close=[partial(_turn, nodes)],
+        )
+        broker.make_connections_with(make)
+        try:
+            async with asyncio.timeout(DECLARE_TIMEOUT_S):
+                connection: AbstractRobustConnection = await broker.connect()
+                await topology.declare(await connection.channel())
+            yield broker
+        finally:
+            await bounded(broker.stop())
+
+
+@asynccontextmanager
+async def publishing(nodes: Nodes, reconnect_s: float) -> AsyncIterator[AbstractRobustConnection]:
+    """A connection to publish by, which connects again by itself. Raises `LOST`."""
+    async with _closing() as make:
+        connection = await aio_pika.connect_robust(
+            nodes.next(), timeout=CONNECT_TIMEOUT_S, reconnect_interval=reconnect_s, connection_class=make
+        )
+        connection.close_callbacks.add(partial(_turn, nodes))
+        yield connection
+
+
+class _Broker(RabbitBroker):
+    """FastStream's broker, which takes a factory of connections as aio-pika does."""
+
+    def make_connections_with(self, make: type[RobustConnection]) -> None:
+        self._connection_kwargs["connection_class"] = make
+
+
+@asynccontextmanager
+async def _closing() -> AsyncIterator[type[RobustConnection]]:
+    """Close every connection that is made by this factory.
+
+    A connection of aio-pika's connects again and again until it is closed, also if whoever waited for it was cancelled
+    before it was handed out. Cancelled in the middle of an attempt, it goes on, and the event loop never ends.
+    """
+    made: list[RobustConnection] = []
+
+    def make(*args: Any, **options: Any) -> RobustConnection:
+        made.append(RobustConnection(*args, **options))
+        return made[-1]
+
+    try:
+        yield cast("type[RobustConnection]", make)
+    finally:
+        for connection in made:
+            await bounded(connection.close())
+
+
+def _turn(nodes: Nodes, connection: Any, *_: object) -> None:
+    """Where aio-pika will try to connect again."""
+    connection.url = nodes.next()
+
+
+def subscriber(broker: RabbitBroker, queue: str, prefetch: int, handler: Handler) -> RabbitSubscriber:
+    async def handle(message: RabbitMessage) -> None:
+        await handler(message.raw_message)
+
+    subscriber = broker.subscriber(
+        RabbitQueue(queue, declare=False),
+        channel=Channel(prefetch_count=prefetch),
+        ack_policy=AckPolicy.MANUAL,
+        no_reply=True,
+    )
+    subscriber(handle)
+    return subscriber
+
+
+async def start(broker: RabbitBroker, sources: Iterable[Source]) -> None:
+    """Messages begin to come. Raises `LOST`."""
+    async with asyncio.timeout(DECLARE_TIMEOUT_S):
+        await broker.start()
+        for one in sources:
+            if isinstance(one, BatchConsumer):
+                await one.start()
+
+
+async def stop(sources: Iterable[Source]) -> None:
+    """No message comes any more."""
+    await bounded(asyncio.gather(*(one.stop() for one in sources), return_exceptions=True))
+
+
+async def bounded(stopping: Awaitable[object]) -> None:
+    """Ends with the broker in good order, unless it is too far gone to answer."""
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await stopping
+    except Exception as error:
+        log.debug("not stopped in good order", error=repr(error))
+
+
+async def consumed(source: Source) -> tuple[AbstractChannel, int] | None:
+    """The channel by which it consumes and the messages that its queue has ready; None when it does not consume.
+
+    Both must know of it: the channel of our consumer, and the broker of one on this queue.
+    """
+    if (consuming := _consuming(source)) is None:
+        return None
+    queue, tag = consuming
+    try:
+        channel: Any = await queue.channel.get_underlay_channel()
+        if tag not in channel.consumers:
+            return None
+        probe = await channel.connection.channel(publisher_confirms=False)
+        declared = await probe.queue_declare(queue=queue.name, passive=True)
+        await probe.close()
+    except (AMQPError, RuntimeError):  # a queue that is not there closes the channel that asks for it
+        return None
+    return (channel, declared.message_count or 0) if declared.consumer_count else None
+
+
+def _consuming(source: Source) -> tuple[AbstractRobustQueue, str | None] | None:
+    if isinstance(source, BatchConsumer):
+        return source.consuming
+    return None if source._queue_obj is None else (source._queue_obj, source._consumer_tag)
+
+
+async def answers(nodes: Nodes) -> bool:
+    """Whether a new connection finds every queue: then RabbitMQ is well, and what is wrong is on our side."""
+    for _ in nodes.urls:
+        if await _answers(nodes.next()):
+            return True
+    return False
+
+
+async def _answers(node: URL) -> bool:
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S), aio_pika.Connection(node) as connection:
+            await connection.connect()
+            channel = await connection.channel()
+            for name in (*(queue.name for queue in topology.QUEUES.values()), topology.DEAD_QUEUE):
+                await channel.declare_queue(name, passive=True)
+    except LOST:
+        return False
+    return True
+
+
+async def _as_it_is(message: RabbitMessage) -> RabbitMessage:
+    return message

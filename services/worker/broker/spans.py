@@ -1,0 +1,60 @@
+"""The spans of jobs: each in the trace of its event, under the span by which the event was published."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from services.worker.broker.inbound_message import Delivery
+from shared.observability import tracing
+from shared.observability.telemetry import Trace
+from shared.observability.tracing import Kind, Position
+
+
+def of(job: str, delivery: Delivery, attempt: int = 1) -> Position:
+    """One attempt at a job for one event."""
+    return _follow(job, delivery, Trace.parse(delivery.traceparent), {"dashboard.job.attempt": attempt})
+
+
+@contextmanager
+def of_many(job: str, deliveries: Sequence[Delivery]) -> Iterator[None]:
+    """One span for each event whose trace is recorded. The work itself belongs to the first; the others name that."""
+    spans = list(_recorded(job, deliveries)) if tracing.is_on() else []
+    if not spans:
+        yield
+        return
+    first, *others = spans
+    try:
+        with first:
+            yield
+    except Exception as error:
+        for other in others:
+            other.fail(type(error).__name__)
+        raise
+    finally:
+        for other in others:
+            other.link(first.trace)
+            other.end()
+
+
+def _recorded(job: str, deliveries: Sequence[Delivery]) -> Iterator[Position]:
+    for delivery in deliveries:
+        cause = Trace.parse(delivery.traceparent)
+        if cause and cause.sampled:
+            yield _follow(job, delivery, cause, {"messaging.batch.message_count": len(deliveries)})
+
+
+def _follow(job: str, delivery: Delivery, cause: Trace | None, more: tracing.Attributes) -> Position:
+    queue = f"worker.{job}"
+    span = tracing.follow(cause, f"process {queue}", Kind.CONSUMER)
+    if span.recorded:
+        span.set(
+            {
+                "messaging.system": "rabbitmq",
+                "messaging.operation.name": "process",
+                "messaging.operation.type": "process",
+                "messaging.destination.name": queue,
+                "messaging.rabbitmq.destination.routing_key": delivery.event_type,
+                "messaging.message.id": str(delivery.event_id),
+                **more,
+            }
+        )
+    return span

@@ -1,0 +1,152 @@
+"""Sends the confirmation and the shipping mail of an order, once as far as SMTP allows."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+from services.worker import metrics
+from services.worker.email import send_log
+from services.worker.email.messages import MAILED, Addressee, OutgoingMail, compose
+from services.worker.email.send_log import Claim, MailState
+from services.worker.email.smtp import Mailer
+from services.worker.email.smtp_protocol import Phase, Progress, Verdict
+from services.worker.errors import JobError, Permanent, Transient
+from services.worker.ledger.job import Effect, Job, Policy
+from services.worker.settings import Settings
+from shared.contracts.events import Envelope, OrderCreated, OrderShipped
+from shared.db.engine import Connection, Database, is_outage
+
+POLICY = Policy(
+    attempts=20,
+    backoff_base_s=2,
+    backoff_cap_s=3600,
+    prefetch=16,
+    concurrency=4,
+    deadline_s=3 * 24 * 3600,
+    ends_with_user=True,
+)
+MAX_UNCERTAIN = 3
+"""Attempts of which nobody knows whether they sent the mail; more would be a nuisance to who got them all."""
+
+CHECK_TIMEOUT_S = 4.0
+"""Of the last check; part of the time that one mail may take."""
+
+FIND = "SELECT email, name FROM recipients WHERE user_id = $1"
+
+
+class RecipientUnknown(Transient):
+    """The order's event has overtaken that of its user."""
+
+
+class RecipientUnchecked(Transient):
+    """The database did not answer the last check. The mail is certainly not sent."""
+
+
+class MailServerAway(Transient):
+    """Refused, hung up, did not answer in time, or does not let us in. The mail is certainly not sent."""
+
+
+class MailDeferred(Transient):
+    """The server wants this mail later (4xx)."""
+
+
+class MailUncertain(Transient):
+    """The content was handed over, and no answer came: sent again, with the same Message-ID."""
+
+
+class MailLeftUncertain(Permanent):
+    """No answer came to the content, several times over: a person decides."""
+
+
+class MailRefused(Permanent):
+    """The server will never take this mail (5xx)."""
+
+
+class _Withdrawn(Exception):
+    """The recipient was deleted after the mail was claimed."""
+
+
+@dataclass(slots=True)
+class Sending:
+    """One attempt at one mail: the external effect of the job."""
+
+    mailer: Mailer
+    mail: OutgoingMail
+    claim: Claim
+    lease_s: float
+    progress: Progress = field(default_factory=Progress)
+    withdrawn: bool = False
+
+    async def run(self, db: Database) -> None:
+        async def confirm() -> None:
+            try:
+                async with asyncio.timeout(CHECK_TIMEOUT_S), db.connection() as connection:
+                    wanted = await send_log.has_recipient(connection, self.claim)
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                raise RecipientUnchecked(f"the database: {error!r}") from error
+            if not wanted:
+                raise _Withdrawn
+
+        try:
+            await self.mailer.send(self.mail, self.progress, confirm)
+        except _Withdrawn:
+            self.withdrawn = True
+        else:
+            if failure := failure_of(self.progress, self.claim.uncertain_attempts):
+                raise failure
+
+    async def settle(self, connection: Connection, failure: Exception | None) -> None:
+        state = MailState.WITHDRAWN if self.withdrawn else state_of(self.progress.verdict, failure)
+        reply = self.progress.reply or failure
+        await send_log.settle(connection, self.claim, state, str(reply) if reply else None)
+        if not self.withdrawn:
+            metrics.MAILS.labels(self.progress.verdict).inc()
+
+
+def failure_of(progress: Progress, earlier_doubts: int) -> JobError | None:
+    match progress.verdict:
+        case Verdict.SENT:
+            return None
+        case Verdict.REJECTED:
+            return MailRefused(str(progress))
+        case Verdict.UNCERTAIN:
+            return (MailUncertain if earlier_doubts + 1 < MAX_UNCERTAIN else MailLeftUncertain)(str(progress))
+        case Verdict.NOT_SENT:
+            deferred = progress.phase is not Phase.ACCESS and progress.reply and progress.reply.code // 100 == 4
+            return (MailDeferred if deferred else MailServerAway)(str(progress))
+
+
+def state_of(verdict: Verdict, failure: Exception | None) -> MailState:
+    match verdict:
+        case Verdict.SENT:
+            return MailState.SENT
+        case Verdict.UNCERTAIN:
+            return MailState.UNCERTAIN
+    return MailState.REJECTED if isinstance(failure, Permanent) else MailState.SENDING
+
+
+def send_with(mailer: Mailer, settings: Settings) -> Effect:
+    async def send(connection: Connection, envelope: Envelope) -> Sending | None:
+        match envelope.event:
+            case OrderCreated(mail=True) | OrderShipped(mail=True) as order:
+                return await _take_up(connection, envelope, order)
+        return None
+
+    async def _take_up(connection: Connection, envelope: Envelope, order: MAILED) -> Sending | None:
+        row = await connection.fetchrow(FIND, order.user_id)
+        if row is None:
+            raise RecipientUnknown(str(order.user_id))
+        if row["email"] is None:  # deleted meanwhile
+            return None
+        mail = compose(envelope, order, Addressee(row["email"], row["name"]), settings.mail_from)
+        ids = (order.user_id, envelope.id, mail.message_id)
+        claim = await send_log.claim(connection, *ids, row["email"], settings.mail_lease_s)
+        return Sending(mailer, mail, claim, settings.mail_lease_s) if claim else None
+
+    return send
+
+
+def job(settings: Settings, mailer: Mailer) -> Job:
+    policy = replace(POLICY, concurrency=settings.smtp_connections)
+    return Job(name="email", policy=policy, effect=send_with(mailer, settings))

@@ -1,0 +1,116 @@
+"""The send ledger: what is known of each mail, since the mail server keeps no transaction with us.
+
+A mail is claimed before it is sent, in the transaction that takes its event, and settled after. A claim whose lease
+has run out unsettled was cut off at some unknown moment: the mail is sent again, with the same Message-ID, and the row
+keeps count of such doubts.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from uuid import UUID
+
+from services.worker import metrics
+from services.worker.errors import Transient
+from shared.db.engine import Connection
+
+RESERVE = """
+    INSERT INTO mails (user_id, event_id, message_id, recipient, state, lease_until)
+    VALUES ($1, $2, $3, $4, 'sending', clock_timestamp() + $5 * interval '1 second')
+    ON CONFLICT (user_id, event_id) DO NOTHING RETURNING true
+"""
+FIND = """
+    SELECT state, attempts, uncertain_attempts, lease_until, lease_until > clock_timestamp() AS leased
+    FROM mails WHERE user_id = $1 AND event_id = $2 FOR UPDATE
+"""
+RESERVE_AGAIN = """
+    UPDATE mails SET state = 'sending', recipient = $3, attempts = $4, uncertain_attempts = $5, updated_at = now(),
+        lease_until = clock_timestamp() + $6 * interval '1 second'
+    WHERE user_id = $1 AND event_id = $2
+"""
+SETTLE = """
+    UPDATE mails SET state = CASE WHEN $4 = 'sending' AND recipient IS NULL THEN 'withdrawn' ELSE $4 END,
+        server_reply = $5, lease_until = NULL, updated_at = now(),
+        uncertain_attempts = uncertain_attempts + ($4 = 'uncertain')::integer
+    WHERE user_id = $1 AND event_id = $2 AND state <> 'sent' AND (attempts = $3 OR $4 = 'sent')
+"""
+HAS_RECIPIENT = "SELECT recipient IS NOT NULL FROM mails WHERE user_id = $1 AND event_id = $2"
+FORGET = """
+    UPDATE mails SET recipient = NULL, updated_at = now(),
+        state = CASE WHEN state <> 'sending' OR lease_until > clock_timestamp() THEN state
+            WHEN lease_until IS NULL THEN 'withdrawn' ELSE 'uncertain' END
+    WHERE user_id = $1 AND recipient IS NOT NULL
+"""
+
+
+class MailState(StrEnum):
+    SENDING = "sending"
+    SENT = "sent"
+    UNCERTAIN = "uncertain"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+
+
+class Step(Enum):
+    NOTHING = auto()
+    WAIT = auto()
+    SEND = auto()
+    SEND_IN_DOUBT = auto()
+
+
+class MailInHand(Transient):
+    """Another worker is sending it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to send a mail; `attempt` tells it from earlier ones that may have outlived their lease."""
+
+    user_id: UUID
+    event_id: UUID
+    attempt: int
+    uncertain_attempts: int
+    """How often so far nobody knew whether it was sent."""
+
+
+def next_step(state: MailState, leased: bool | None) -> Step:
+    """What to do with a mail that was claimed before; `leased` is None once the claim was settled."""
+    match state:
+        case MailState.SENT | MailState.WITHDRAWN:
+            return Step.NOTHING
+        case MailState.SENDING if leased is not None:
+            return Step.WAIT if leased else Step.SEND_IN_DOUBT
+    return Step.SEND
+
+
+async def claim(
+    connection: Connection, user_id: UUID, event_id: UUID, message_id: str, recipient: str, lease_s: float
+) -> Claim | None:
+    """None when there is nothing left to send. Raises `MailInHand`."""
+    if await connection.fetchval(RESERVE, user_id, event_id, message_id, recipient, lease_s):
+        return Claim(user_id, event_id, 1, 0)
+    [row] = await connection.fetch(FIND, user_id, event_id)
+    step = next_step(MailState(row["state"]), row["leased"])
+    if step is Step.NOTHING:
+        return None
+    if step is Step.WAIT:
+        raise MailInHand(f"until {row['lease_until']}")
+    if step is Step.SEND_IN_DOUBT:
+        metrics.MAILS.labels(MailState.UNCERTAIN).inc()
+    doubts = row["uncertain_attempts"] + (step is Step.SEND_IN_DOUBT)
+    again = Claim(user_id, event_id, row["attempts"] + 1, doubts)
+    await connection.execute(RESERVE_AGAIN, user_id, event_id, recipient, again.attempt, doubts, lease_s)
+    return again
+
+
+async def has_recipient(connection: Connection, claim: Claim) -> bool:
+    return bool(await connection.fetchval(HAS_RECIPIENT, claim.user_id, claim.event_id))
+
+
+async def settle(connection: Connection, claim: Claim, state: MailState, server_reply: str | None) -> None:
+    """That a mail was sent is true whoever has claimed it since; anything else, only the last claim can tell."""
+    await connection.execute(SETTLE, claim.user_id, claim.event_id, claim.attempt, state, server_reply)
+
+
+async def forget(connection: Connection, user_id: UUID) -> None:
+    """The user is deleted: no address stays, and what is not sent yet will not be."""
+    await connection.execute(FORGET, user_id)

@@ -1,0 +1,189 @@
+"""Sends mail over a few SMTP connections, each kept for many mails."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+
+from services.worker import metrics
+from services.worker.email.messages import OutgoingMail
+from services.worker.email.smtp_protocol import Phase, Progress, SmtpMeter, transmit
+from services.worker.settings import Settings
+from shared.observability import tracing
+from shared.observability.tracing import Kind
+
+DEFAULT_PORTS = {"smtp": 25, "smtps": 465}
+LOST = (aiosmtplib.SMTPException, OSError)
+
+
+Confirm = Callable[[], Awaitable[None]]
+
+
+class _NotConfirmed(Exception):
+    """The caller's last check has failed, which is no failure of the mail server."""
+
+    def __init__(self, reason: Exception) -> None:
+        self.reason = reason
+
+
+class Kept(NamedTuple):
+    client: aiosmtplib.SMTP
+    since: float
+
+
+class Mailer:
+    """As many mails may be sent at once as a caller likes; no more than `smtp_connections` are kept between them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._options = options_of(settings.smtp_url)
+        self._connect_timeout_s = settings.smtp_connect_timeout_s
+        self._command_timeout_s = settings.smtp_command_timeout_s
+        self._answer_timeout_s = settings.smtp_answer_timeout_s
+        self._send_timeout_s = settings.smtp_send_timeout_s
+        self._idle_s = settings.smtp_idle_s
+        self._size = settings.smtp_connections
+        self._kept: list[Kept] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator["Mailer"]:
+        """Connects when first used; says goodbye on all connections at the end."""
+        mailer = cls(settings)
+        try:
+            yield mailer
+        finally:
+            mailer._size = 0
+            await mailer._quit(0)
+
+    async def send(self, mail: OutgoingMail, progress: Progress, confirm: Confirm) -> None:
+        """Sends a mail. How the mail server took it is in `progress`.
+
+        `confirm` is called as late as possible. What it raises is raised, whatever it is.
+        """
+        with tracing.span("send mail", Kind.CLIENT) as span:
+            try:
+                async with asyncio.timeout(self._send_timeout_s) as limit:
+                    await self._send(mail, progress, partial(_confirmed, confirm, limit))
+            except _NotConfirmed as check:
+                raise check.reason from None
+            except LOST as lost:
+                progress.trouble = f"{type(lost).__name__}: {lost}"
+            span.set({"dashboard.mail.verdict": progress.verdict})
+            if progress.reply:
+                span.set({"dashboard.mail.reply": progress.reply.code})
+
+    async def _send(self, mail: OutgoingMail, progress: Progress, confirm: Confirm) -> None:
+        if kept := self._take():
+            async with self._using(kept) as client:
+                await confirm()
+                await transmit(client, mail, progress, self._answer_timeout_s)
+            if not progress.found_the_line_dead:
+                return
+            progress.phase, progress.reply = Phase.ACCESS, None
+        async with self._using(await self._connect()) as client:
+            await confirm()
+            await transmit(client, mail, progress, self._answer_timeout_s)
+
+    async def ping(self) -> None:
+        """For readiness: raises unless the server answers."""
+        if kept := self._take():
+            with suppress(*LOST):
+                async with self._using(kept) as client:
+                    await client.noop()
+                return
+        async with self._using(await self._connect()):
+            pass
+
+    async def run(self) -> None:
+        """Until cancelled: says goodbye on connections that nobody has used for a while."""
+        while True:
+            await asyncio.sleep(self._idle_s / 2)
+            await self._quit(self._idle_s)
+
+    def _take(self) -> aiosmtplib.SMTP | None:
+        """The connection that was used last, if it still stands."""
+        while self._kept:
+            client = self._kept.pop().client
+            if client.is_connected:
+                return client
+        return None
+
+    async def _connect(self) -> aiosmtplib.SMTP:
+        client = aiosmtplib.SMTP(**self._options, timeout=self._command_timeout_s)
+        await client.connect(timeout=self._connect_timeout_s)
+        metrics.SMTP_CONNECTIONS.inc()
+        return client
+
+    @asynccontextmanager
+    async def _using(self, client: aiosmtplib.SMTP) -> AsyncIterator[aiosmtplib.SMTP]:
+        """Keeps the connection afterwards; one that is left in the midst of something is closed."""
+        SmtpMeter.renew(client)
+        try:
+            if client.is_ehlo_or_helo_needed:
+                await _introduce(client)
+            yield client
+        except BaseException:
+            client.close()
+            raise
+        await self._keep(client)
+
+    async def _keep(self, client: aiosmtplib.SMTP) -> None:
+        if client.is_connected and len(self._kept) < self._size:
+            self._kept.append(Kept(client, asyncio.get_running_loop().time()))
+        else:
+            await _part(client)
+
+    async def _quit(self, idle_s: float) -> None:
+        before = asyncio.get_running_loop().time() - idle_s
+        idle = [kept for kept in self._kept if kept.since <= before]
+        self._kept = [kept for kept in self._kept if kept.since > before]
+        await asyncio.gather(*(_part(kept.client) for kept in idle))
+
+
+async def _confirmed(confirm: Confirm, limit: asyncio.Timeout) -> None:
+    """Raises `_NotConfirmed` for anything that the check raises, and when the limit of the mail ends within it."""
+    try:
+        await confirm()
+    except asyncio.CancelledError:
+        if not limit.expired():
+            raise
+        raise _NotConfirmed(TimeoutError("the last check took too long")) from None
+    except Exception as error:
+        raise _NotConfirmed(error) from error
+
+
+async def _introduce(client: aiosmtplib.SMTP) -> None:
+    try:
+        await client.ehlo()
+    except aiosmtplib.SMTPHeloError:
+        await client.helo()
+
+
+async def _part(client: aiosmtplib.SMTP) -> None:
+    """How they part does not matter: every mail has its answer by then."""
+    with suppress(*LOST):
+        await client.quit(timeout=1)
+    client.close()
+
+
+def options_of(url: str) -> dict[str, Any]:
+    """`smtp[s]://[user:password@]host[:port]` as aiosmtplib's arguments.
+
+    STARTTLS is used whenever it is offered. With a password it must be: a server, or somebody before it, that does not
+    offer it gets neither the password nor a mail.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        raise ValueError(f"not an SMTP URL: {parts.scheme}://{parts.hostname}")
+    options: dict[str, Any] = {
+        "hostname": parts.hostname,
+        "port": parts.port or DEFAULT_PORTS[parts.scheme],
+        "username": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+        "use_tls": parts.scheme == "smtps",
+    }
+    return options | {"start_tls": True} if parts.username and parts.scheme == "smtp" else options

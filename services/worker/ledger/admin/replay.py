@@ -1,0 +1,112 @@
+"""Replaying and discarding: a job changes its state together with the audit row that says who did it.
+
+In batches, each a transaction of its own. What one of them has locked, another passes over: each job is changed once,
+however many operators do the same at the same time.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from services.worker.ledger.admin.schemas import Discard, Discarded, Replay, Replayed, Selection
+from shared.contracts import topology
+from shared.db.engine import Connection, Database
+from shared.observability.logs import get_logger
+
+log = get_logger(__name__)
+
+BATCH = 500
+
+MEANT = """
+    state = $1 AND updated_at <= $2 AND ($3::text[] IS NULL OR job = ANY($3))
+    AND ($4::text IS NULL OR error_group = $4) AND ($5::uuid[] IS NULL OR event_id = ANY($5))
+    AND payload IS NOT NULL
+"""
+"""Without a payload there is nothing left to run: its user has been deleted."""
+COUNT = f"SELECT count(*) FROM jobs WHERE {MEANT}"  # noqa: S608  constants
+PICKED = f"""
+    picked AS (
+        SELECT job, event_id, user_id, state, attempts, last_error FROM jobs WHERE {MEANT}
+        LIMIT $6 FOR UPDATE SKIP LOCKED
+    )
+"""  # noqa: S608  constants
+AUDIT = """
+    INSERT INTO job_audit
+        (job, event_id, user_id, previous_state, previous_attempts, previous_error, action, actor, reason)
+"""
+REPLAY = f"""
+    WITH {PICKED}, replayed AS (
+        UPDATE jobs SET state = 'retrying', attempts = 0, updated_at = now(),
+            next_attempt_at = now() + ($8::float8 + coalesce(($10 + place) / $9::float8, 0)) * interval '1 second'
+        FROM (SELECT job, event_id, row_number() OVER () - 1 AS place FROM picked) AS placed
+        WHERE (jobs.job, jobs.event_id) = (placed.job, placed.event_id)
+    )
+    {AUDIT} SELECT picked.*, 'replay', $7, NULL FROM picked RETURNING id
+"""  # noqa: S608  constants
+DISCARD = f"""
+    WITH {PICKED}, discarded AS (
+        UPDATE jobs SET state = 'discarded', updated_at = now() FROM picked
+        WHERE (jobs.job, jobs.event_id) = (picked.job, picked.event_id)
+    )
+    {AUDIT} SELECT picked.*, 'discard', $7, $8 FROM picked RETURNING id
+"""  # noqa: S608  constants
+
+Jobs = Sequence[str] | None
+"""By name; None for any, also those that no worker runs."""
+Batch = Callable[[Connection, int, int], Awaitable[Sequence[asyncpg.Record]]]
+"""Changes so many jobs at most, after so many have been; returns one row for each."""
+
+
+async def replay(db: Database, order: Replay, actor: UUID) -> Replayed:
+    """The jobs are tried again, with all their attempts before them, at the rate asked for."""
+    jobs = [job for job in topology.JOBS if order.job in (None, job)]
+    matched, as_of = await _count(db, order, jobs)
+
+    async def batch(connection: Connection, size: int, done: int) -> Sequence[asyncpg.Record]:
+        meant = _arguments(order, as_of, jobs)
+        return await connection.fetch(REPLAY, *meant, size, actor, order.delay_s, order.rate_per_s, done)
+
+    replayed = 0 if order.dry_run else await _in_batches(db, order.limit, batch)
+    log.info("jobs replayed", actor=str(actor), matched=matched, replayed=replayed, dry_run=order.dry_run)
+    return Replayed(matched=matched, as_of=as_of, replayed=replayed)
+
+
+async def discard(db: Database, order: Discard, actor: UUID) -> Discarded:
+    """The jobs are never tried again, and kept."""
+    jobs = None if order.job is None else [order.job]
+    matched, as_of = await _count(db, order, jobs)
+
+    async def batch(connection: Connection, size: int, _: int) -> Sequence[asyncpg.Record]:
+        return await connection.fetch(DISCARD, *_arguments(order, as_of, jobs), size, actor, order.reason)
+
+    discarded = 0 if order.dry_run else await _in_batches(db, order.limit, batch)
+    log.info("jobs discarded", actor=str(actor), matched=matched, discarded=discarded, dry_run=order.dry_run)
+    return Discarded(matched=matched, as_of=as_of, discarded=discarded)
+
+
+async def _count(db: Database, selection: Selection, jobs: Jobs) -> tuple[int, datetime]:
+    """How many there are now, and the time since which they are not to have changed.
+
+    By that, a replayed job that dies again at once is not taken for one that waits to be replayed.
+    """
+    async with db.connection() as connection:
+        as_of = selection.as_of or await connection.fetchval("SELECT now()")
+        return await connection.fetchval(COUNT, *_arguments(selection, as_of, jobs)), as_of
+
+
+def _arguments(selection: Selection, as_of: datetime, jobs: Jobs) -> tuple[object, ...]:
+    return selection.state, as_of, jobs, selection.error_group, selection.event_ids
+
+
+async def _in_batches(db: Database, limit: int, change: Batch) -> int:
+    done = 0
+    while done < limit:
+        size = min(BATCH, limit - done)
+        async with db.connection() as connection:
+            changed = len(await change(connection, size, done))
+        done += changed
+        if changed < size:
+            break
+    return done

@@ -1,0 +1,96 @@
+"""External effects: what is done outside the database has no transaction, so its job is leased while it is under way.
+
+The ledger's row is committed as due again at the end of the lease before anything is done, and settled after. When
+the process dies in between, the lease runs out and another takes the job up; what it finds is the effect's own record
+to tell. No database connection is held meanwhile.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import stamina
+
+from services.worker.broker.inbound_message import Delivery
+from services.worker.errors import Transient
+from services.worker.ledger.job import ExternalEffect, Job
+from shared.db.engine import Connection, Database, is_outage
+from shared.observability.logs import get_logger
+
+log = get_logger(__name__)
+
+INTERRUPTED_SETTLE_S = 1.5
+"""How long a process tries to record what it was doing when its grace period is over."""
+
+LEASE = """
+    UPDATE jobs SET state = 'retrying', attempts = $3, payload = $5, headers = $6, updated_at = now(),
+        next_attempt_at = clock_timestamp() + $4 * interval '1 second'
+    WHERE job = $1 AND event_id = $2
+"""
+HELD = "SELECT true FROM jobs WHERE job = $1 AND event_id = $2 AND state = 'retrying' AND attempts = $3 FOR UPDATE"
+
+T = TypeVar("T")
+
+
+class Interrupted(Transient):
+    """The process was told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """An attempt that is under way outside the database."""
+
+    job: Job
+    delivery: Delivery
+    attempt: int
+    effect: ExternalEffect
+
+
+Record = Callable[[Connection, Leased, Exception | None], Awaitable[T]]
+"""Writes the outcome of an attempt into the ledger."""
+
+
+async def lease(connection: Connection, leased: Leased) -> Leased:
+    delivery = leased.delivery
+    kept = (delivery.body, delivery.headers_json)
+    await connection.execute(LEASE, leased.job.name, delivery.event_id, leased.attempt, leased.effect.lease_s, *kept)
+    return leased
+
+
+async def is_held(connection: Connection, leased: Leased) -> bool:
+    """Whether the row still belongs to this attempt; then it stays so until the transaction ends."""
+    return bool(await connection.fetchval(HELD, leased.job.name, leased.delivery.event_id, leased.attempt))
+
+
+async def conclude(db: Database, leased: Leased, record: Record[T]) -> T:
+    """Do what is left outside, then settle it and record it in one transaction."""
+    failure: Exception | None = None
+    try:
+        await leased.effect.run(db)
+    except asyncio.CancelledError:
+        await _settle_interrupted(db, leased, record)
+        raise
+    except Exception as error:
+        failure = error
+    async with asyncio.timeout(leased.effect.lease_s):
+        return await _settle(db, leased, failure, record)
+
+
+async def _settle_interrupted(db: Database, leased: Leased, record: Record[T]) -> None:
+    try:
+        async with asyncio.timeout(INTERRUPTED_SETTLE_S):
+            await _settle(db, leased, Interrupted("the worker was told to stop"), record)
+    except Exception as error:
+        log.warning("interrupted, and not recorded", lease_s=leased.effect.lease_s, error=repr(error))
+
+
+async def _settle(db: Database, leased: Leased, failure: Exception | None, record: Record[T]) -> T:
+    """Tried for as long as the database is away: of what is not recorded, nobody knows later whether it was done."""
+    async for attempt in stamina.retry_context(on=is_outage, attempts=None, timeout=None, wait_max=1):
+        with attempt:
+            async with db.connection() as connection, connection.transaction():
+                recorded = await record(connection, leased, failure)
+                await leased.effect.settle(connection, failure)
+                return recorded
+    raise AssertionError("unreachable")

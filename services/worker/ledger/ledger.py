@@ -1,0 +1,277 @@
+"""The ledger: every job's effect takes place once for each event, however often the event arrives.
+
+The row of (job, event) is written before the effect and in the same transaction: a duplicate that arrives meanwhile
+waits on the row, then finds it there and does nothing. A failing effect is rolled back to before it began, and the
+same transaction records the failure; the message is acknowledged either way. Whatever these methods raise means that
+the ledger could not be written: nothing has happened, and the message belongs back in the queue.
+
+No transaction can hold an effect outside the database. A job that has one is leased instead, see `external`.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from enum import StrEnum
+from functools import partial
+from typing import NamedTuple
+from uuid import UUID
+
+import structlog
+
+from services.worker import metrics
+from services.worker.broker import spans
+from services.worker.broker.dead_letter import Death
+from services.worker.broker.inbound_message import Delivery
+from services.worker.ledger import erasure, external_effects, failures
+from services.worker.ledger import job as lateness
+from services.worker.ledger.external_effects import Leased
+from services.worker.ledger.job import BatchEffect, Job
+from services.worker.ledger.sql import BURY, CLAIM, CLAIM_MANY, FAIL, PROBE, SUCCEED, TAKE_DUE, TAKE_ONE
+from shared.contracts.events import Envelope
+from shared.db.engine import Connection, Database
+from shared.observability import tracing
+from shared.observability.logs import get_logger
+from shared.observability.pools import POOLS, Slots
+from shared.observability.telemetry import Trace
+
+log = get_logger(__name__)
+
+PROBE_TIMEOUT_S = 5.0
+
+
+class Outcome(StrEnum):
+    DONE = "done"
+    DUPLICATE = "duplicate"
+    RETRYING = "retrying"
+    DEAD = "dead"
+
+
+OnDone = Callable[[Job, UUID], None]
+"""Told of each job and user after the commit; must not fail."""
+
+
+Refuse = Callable[[Job, Envelope], object]
+"""Raises why an event has come too late. Ages are told by the database's clock."""
+
+
+class _Taken(NamedTuple):
+    """A job that was due, and how far it has come: done, failed, or to be finished outside the database."""
+
+    delivery: Delivery
+    step: Outcome | Leased
+    attempt: int
+    began: float
+    trace: Trace
+
+
+class Ledger:
+    """`keep_done_s` is how long at least it remembers what is done."""
+
+    def __init__(self, db: Database, on_done: OnDone, keep_done_s: float) -> None:
+        self._db = db
+        self._on_done = on_done
+        self._keep_done_s = keep_done_s
+        self._slots: dict[str, Slots] = {}
+
+    async def run(self, job: Job, delivery: Delivery) -> Outcome:
+        """Do a job for a message that has arrived."""
+        async with self._slot(job):
+            began = time.perf_counter()
+            with spans.of(job.name, delivery) as span:
+                async with self._transaction() as connection:
+                    step = await self._first_attempt(connection, job, delivery)
+                outcome = await self._conclude(step)
+                span.set({"dashboard.job.outcome": outcome})
+                self._count(job, outcome, began)
+        self._tell(job, outcome, delivery)
+        return outcome
+
+    async def run_many(self, job: Job, effect: BatchEffect, deliveries: Sequence[Delivery]) -> None:
+        """Do a job for many readable messages in one transaction. When it raises, none of them has been done."""
+        async with self._slot(job):
+            began = time.perf_counter()
+            with spans.of_many(job.name, deliveries):
+                async with self._transaction() as connection:
+                    new = await self._claim_many(connection, job, deliveries)
+                    await effect(connection, await self._wanted(connection, job, new))
+                metrics.DURATION.labels(job.name).observe(time.perf_counter() - began, tracing.exemplar())
+        metrics.BATCH_SIZE.labels(job.name).observe(len(deliveries))
+        metrics.JOBS.labels(job.name, Outcome.DONE).inc(len(new))
+        metrics.JOBS.labels(job.name, Outcome.DUPLICATE).inc(len(deliveries) - len(new))
+        for _ in new:
+            metrics.ATTEMPTS.labels(job.name).observe(1)
+        for user_id in {delivery.envelope.event.user_id for delivery in new}:
+            self._on_done(job, user_id)
+
+    async def run_due(self, job: Job) -> Outcome | None:
+        """Try one job again that is due and in no lane; None when there is none. Many workers may do so at once."""
+        async with self._slot(job):
+            taken = await self._take(job, TAKE_DUE, job.name)
+            return await self._finish(job, taken) if taken else None
+
+    async def run_one(self, job: Job, event_id: UUID) -> Outcome | None:
+        """Try this one again if it is still due, and nobody else does. How many at once is up to who calls: only the
+        taking, for which a connection is held, counts as one of the job's `concurrency`."""
+        async with self._slot(job):
+            taken = await self._take(job, TAKE_ONE, job.name, event_id)
+        return await self._finish(job, taken) if taken else None
+
+    async def _take(self, job: Job, statement: str, *arguments: object) -> _Taken | None:
+        began = time.perf_counter()
+        async with self._transaction() as connection:
+            row = await connection.fetchrow(statement, *arguments)
+            if row is None:
+                return None
+            attempt: int = row["attempts"] + 1
+            delivery = Delivery.kept(row["event_id"], row["headers"], row["payload"])
+            # Without attempts it has been replayed: whoever did that knew how old it is.
+            refuse = _refuse_expired if row["attempts"] else _refuse_nothing
+            with spans.of(job.name, delivery, attempt) as span:
+                step = await self._attempt(connection, job, delivery, attempt, partial(refuse, at=row["at"]))
+                if isinstance(step, Outcome):
+                    span.set({"dashboard.job.outcome": step})
+            if step is Outcome.DONE:
+                await connection.execute(SUCCEED, job.name, delivery.event_id, attempt)
+        return _Taken(delivery, step, attempt, began, span.trace)
+
+    async def _finish(self, job: Job, taken: _Taken) -> Outcome:
+        with tracing.Position(taken.trace):
+            outcome = await self._conclude(taken.step)
+            self._count(job, outcome, taken.began, taken.attempt)
+        self._tell(job, outcome, taken.delivery)
+        return outcome
+
+    async def bury(self, death: Death, delivery: Delivery) -> None:
+        """Keep as dead what the broker has given up, unless the ledger knows of this job already."""
+        async with self._transaction() as connection:
+            if death.ends_with_user and await _is_erased(connection, delivery):
+                return
+            row = (death.job, delivery.event_id, delivery.user_id, delivery.event_type)
+            kept = (death.description, death.error_group, delivery.body, delivery.headers_json)
+            buried = await connection.fetchval(BURY, *row, *kept)
+        if buried:
+            metrics.BURIED.labels(death.job, death.reason).inc()
+            log.error("given up by RabbitMQ", job=death.job, event_id=str(delivery.event_id), reason=death.reason)
+
+    async def probe(self) -> None:
+        """Raises unless rows can be written, which is more than being reachable; leaves none behind."""
+        async with self._db.connection() as connection:
+            await connection.execute(PROBE, timeout=PROBE_TIMEOUT_S)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        async with self._db.connection() as connection, connection.transaction():
+            yield connection
+
+    def _slot(self, job: Job) -> AbstractAsyncContextManager[object]:
+        if job.name not in self._slots:
+            slots = self._slots[job.name] = Slots(job.policy.concurrency)
+            POOLS.watch_slots(f"job_{job.name}", slots)
+        return self._slots[job.name]
+
+    async def _first_attempt(self, connection: Connection, job: Job, delivery: Delivery) -> Outcome | Leased:
+        row = (job.name, delivery.event_id, delivery.user_id, delivery.event_type)
+        at = await connection.fetchval(CLAIM, *row)
+        if at is None:
+            return Outcome.DUPLICATE
+        return await self._attempt(connection, job, delivery, 1, partial(self._refuse_new, at=at))
+
+    async def _claim_many(self, connection: Connection, job: Job, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Those of the deliveries that are new. In the order of their ids, so that two workers cannot deadlock."""
+        unique = {delivery.event_id: delivery for delivery in deliveries}
+        ordered = [unique[event_id] for event_id in sorted(unique)]
+        columns = [(delivery.event_id, delivery.user_id, delivery.event_type) for delivery in ordered]
+        claimed = await connection.fetch(CLAIM_MANY, job.name, *map(list, zip(*columns, strict=True)))
+        return [unique[row["event_id"]] for row in claimed]
+
+    async def _wanted(self, connection: Connection, job: Job, new: Sequence[Delivery]) -> list[Envelope]:
+        """The events without those of deleted users. Raises when one has come too late."""
+        envelopes = [delivery.envelope for delivery in new]
+        at = await connection.fetchval("SELECT now()")
+        for envelope in envelopes:
+            self._refuse_new(job, envelope, at)
+        if not job.policy.ends_with_user:
+            return envelopes
+        gone = await erasure.erased(connection, (envelope.event.user_id for envelope in envelopes))
+        return [envelope for envelope in envelopes if envelope.event.user_id not in gone]
+
+    async def _attempt(
+        self, connection: Connection, job: Job, delivery: Delivery, attempt: int, refuse: Refuse
+    ) -> Outcome | Leased:
+        with structlog.contextvars.bound_contextvars(job=job.name, event_id=str(delivery.event_id)):
+            if job.policy.ends_with_user and await _is_erased(connection, delivery):
+                return Outcome.DONE
+            try:
+                envelope = delivery.envelope
+                refuse(job, envelope)
+                async with connection.transaction():
+                    left = await job.effect(connection, envelope)
+            except Exception as error:
+                return await self._fail(connection, job, delivery, attempt, error)
+            if left is not None:
+                return await external_effects.lease(connection, Leased(job, delivery, attempt, left))
+            return Outcome.DONE
+
+    async def _conclude(self, step: Outcome | Leased) -> Outcome:
+        if isinstance(step, Outcome):
+            return step
+        with structlog.contextvars.bound_contextvars(job=step.job.name, event_id=str(step.delivery.event_id)):
+            return await external_effects.conclude(self._db, step, self._record)
+
+    async def _record(self, connection: Connection, leased: Leased, failure: Exception | None) -> Outcome:
+        job, delivery, attempt = leased.job, leased.delivery, leased.attempt
+        if failure is None or (job.policy.ends_with_user and await _is_erased(connection, delivery)):
+            await connection.execute(SUCCEED, job.name, delivery.event_id, attempt)
+            return Outcome.DONE
+        if not await external_effects.is_held(connection, leased):
+            return Outcome.DUPLICATE
+        return await self._fail(connection, job, delivery, attempt, failure)
+
+    async def _fail(
+        self, connection: Connection, job: Job, delivery: Delivery, attempt: int, error: Exception
+    ) -> Outcome:
+        dead = failures.is_permanent(error) or attempt >= job.policy.attempts
+        outcome = Outcome.DEAD if dead else Outcome.RETRYING
+        await connection.execute(
+            FAIL,
+            job.name,
+            delivery.event_id,
+            outcome,
+            attempt,
+            None if dead else max(job.policy.backoff_s(attempt), failures.asked_to_wait_s(error)),
+            failures.describe(error),
+            failures.error_group(error),
+            delivery.body,
+            delivery.headers_json,
+        )
+        write = log.error if dead else log.warning
+        write("job failed", outcome=outcome, attempt=attempt, error=failures.describe(error))
+        return outcome
+
+    def _refuse_new(self, job: Job, envelope: Envelope, at: datetime) -> None:
+        metrics.AGE.labels(job.name).observe(lateness.age_s(envelope, at))
+        _refuse_expired(job, envelope, at)
+        lateness.refuse_unremembered(self._keep_done_s, envelope, at)
+
+    def _tell(self, job: Job, outcome: Outcome, delivery: Delivery) -> None:
+        if outcome is Outcome.DONE and delivery.user_id:
+            self._on_done(job, delivery.user_id)
+
+    def _count(self, job: Job, outcome: Outcome, began: float, attempt: int = 1) -> None:
+        metrics.JOBS.labels(job.name, outcome).inc()
+        metrics.DURATION.labels(job.name).observe(time.perf_counter() - began, tracing.exemplar())
+        if outcome in (Outcome.DONE, Outcome.DEAD):
+            metrics.ATTEMPTS.labels(job.name).observe(attempt)
+
+
+def _refuse_expired(job: Job, envelope: Envelope, at: datetime) -> None:
+    lateness.refuse_expired(job.policy, envelope, at)
+
+
+def _refuse_nothing(_job: Job, _envelope: Envelope, at: datetime) -> None:
+    pass
+
+
+async def _is_erased(connection: Connection, delivery: Delivery) -> bool:
+    return delivery.user_id is not None and bool(await erasure.erased(connection, [delivery.user_id]))

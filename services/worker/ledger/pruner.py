@@ -1,0 +1,31 @@
+"""Deletes what has been done for so long that no duplicate of it can come any more."""
+
+from functools import partial
+
+from services.worker import metrics
+from services.worker.ledger.sql import PURGE, PURGE_MAILS, PURGE_WEBHOOK_DELIVERIES
+from shared.db.engine import Database
+from shared.db.retention import BATCH, sweep
+
+CLOCKS_DIFFER_S = 3600.0
+"""Rows stay this much longer than the ledger vouches for: an event's age is told by its producer's clock."""
+
+
+async def purge_batch(db: Database, keep_done_s: float, limit: int = BATCH, *, statement: str = PURGE) -> int:
+    """Deletes the oldest; returns how many. Rows that another worker is deleting are left to it."""
+    async with db.connection() as connection:
+        status = await connection.execute(statement, keep_done_s + CLOCKS_DIFFER_S, limit)
+    deleted = int(status.rpartition(" ")[2])
+    metrics.PURGED.inc(deleted)
+    return deleted
+
+
+async def purge(db: Database, keep_done_s: float, keep_deliveries_s: float) -> None:
+    """All that is old enough: batch by batch, each a transaction of its own."""
+    kept = (
+        ("jobs", PURGE, keep_done_s),
+        ("mails", PURGE_MAILS, keep_done_s),
+        ("webhook_deliveries", PURGE_WEBHOOK_DELIVERIES, keep_deliveries_s),
+    )
+    for table, statement, keep_s in kept:
+        await sweep(db, table, partial(purge_batch, db, keep_s, statement=statement))

@@ -1,0 +1,97 @@
+"""Live hints: tell the gateways which panels of a user have changed. One lost costs at most their cache's patience."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import cast
+from uuid import UUID
+
+import aiormq
+import msgspec
+from aio_pika import DeliveryMode
+from aio_pika.abc import AbstractConnection
+from pamqp.commands import Basic
+
+from services.worker import metrics
+from services.worker.ledger.job import Job
+from shared.contracts import topology
+from shared.observability.logs import get_logger
+
+log = get_logger(__name__)
+
+KEY = "hint"
+
+Publish = Callable[[str, bytes], Awaitable[object]]
+"""Sends a body under a routing key."""
+
+
+class Hint(msgspec.Struct, frozen=True):
+    user_id: UUID
+    panels: list[str]
+
+
+class Hints:
+    """Collects hints while earlier ones are being sent, one message a user; never fails or delays who gives one."""
+
+    MAX_PENDING = 10_000
+    PUBLISH_TIMEOUT_S = 2.0
+
+    def __init__(self) -> None:
+        self._pending: dict[UUID, set[str]] = {}
+        self._given = asyncio.Event()
+        self.publish: Publish | None = None
+        """How to send one; None while there is no broker."""
+
+    @asynccontextmanager
+    async def sent_by(self, connection: AbstractConnection) -> AsyncIterator[None]:
+        """Within the block, by a connection that consumes nothing: RabbitMQ reads nothing more of a connection that
+        publishes during a memory or disk alarm, no acknowledgement either.
+
+        By aiormq, which waits neither for a confirm nor for the socket: there may be a hint for each event.
+        """
+        channel = await connection.channel(publisher_confirms=False)
+
+        async def publish(key: str, hint: bytes) -> None:
+            underlay = cast("aiormq.Channel", await channel.get_underlay_channel())  # `wait` is not in its base
+            await underlay.connection.ready()  # not while publishers are blocked
+            properties = Basic.Properties(content_type="application/json", delivery_mode=DeliveryMode.NOT_PERSISTENT)
+            await underlay.basic_publish(
+                hint, exchange=topology.LIVE, routing_key=key, properties=properties, wait=False
+            )
+
+        self.publish = publish
+        try:
+            yield
+        finally:
+            self.publish = None
+
+    def on_done(self, job: Job, user_id: UUID) -> None:
+        if job.panels:
+            self.changed(user_id, job.panels)
+
+    def changed(self, user_id: UUID, panels: Iterable[str]) -> None:
+        if len(self._pending) >= self.MAX_PENDING:
+            metrics.HINTS_LOST.inc()
+            return
+        self._pending.setdefault(user_id, set()).update(panels)
+        self._given.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._given.wait()
+            self._given.clear()
+            pending, self._pending = self._pending, {}
+            for user_id, panels in pending.items():
+                await self.send(KEY, Hint(user_id, sorted(panels)))
+
+    async def send(self, key: str, hint: msgspec.Struct) -> None:
+        """At once, and as well as can be: one that cannot be sent is lost."""
+        try:
+            if self.publish is None:
+                raise ConnectionError("no broker")
+            async with asyncio.timeout(self.PUBLISH_TIMEOUT_S):
+                await self.publish(key, msgspec.json.encode(hint))
+        except Exception as error:
+            metrics.HINTS_LOST.inc()
+            log.debug("hint lost", error=repr(error))

@@ -1,0 +1,95 @@
+"""The read side: a user's notifications."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict
+
+from services.worker.live_hints import Hints
+from services.worker.notifications import repository
+from shared.errors import NotFound
+from shared.http.identity import Caller, CallerDep
+from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.outbox.service import DatabaseDep
+
+router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
+
+
+class NotificationNotFound(NotFound):
+    code, title = "notification_not_found", "No such notification"
+
+
+class Notification(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    kind: str
+    title: str
+    body: str
+    read: bool
+    created_at: datetime
+
+
+class NotificationCount(BaseModel):
+    unread: int
+
+
+class ReadUpTo(BaseModel):
+    """`up_to` is the id of the newest notification to mark; ids sort by time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    up_to: UUID
+
+
+@router.get("")
+async def list_notifications(
+    caller: CallerDep,
+    db: DatabaseDep,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    unread: Annotated[bool, Query(description="only those not read yet")] = False,
+) -> Page[Notification]:
+    """The caller's own notifications, newest first."""
+    before = decode_cursor(cursor)
+    async with db.begin() as session:
+        rows = await repository.notifications_page(session, caller.user_id, unread=unread, before=before, limit=limit)
+    items, next_cursor = page_of(rows, limit, lambda row: row.id)
+    return Page(items=[Notification.model_validate(item) for item in items], next_cursor=next_cursor)
+
+
+@router.get("/count")
+async def count_notifications(caller: CallerDep, db: DatabaseDep) -> NotificationCount:
+    """How many of the caller's notifications are unread."""
+    async with db.begin() as session:
+        return NotificationCount(unread=await repository.unread_notifications(session, caller.user_id))
+
+
+@router.post("/read")
+async def read_notifications(read: ReadUpTo, caller: CallerDep, db: DatabaseDep, request: Request) -> NotificationCount:
+    """Mark a notification and all older ones as read. Newer ones stay as they are and are counted."""
+    async with db.begin() as session:
+        await repository.mark_read_up_to(session, caller.user_id, read.up_to)
+        unread = await repository.unread_notifications(session, caller.user_id)
+    _changed(request, caller)
+    return NotificationCount(unread=unread)
+
+
+@router.post("/{notification_id}/read")
+async def read_notification(
+    notification_id: UUID, caller: CallerDep, db: DatabaseDep, request: Request
+) -> Notification:
+    """Marks one as read; once read, it stays so."""
+    async with db.begin() as session:
+        marked = await repository.mark_read(session, caller.user_id, notification_id)
+        if marked is None:
+            raise NotificationNotFound
+    _changed(request, caller)
+    return Notification.model_validate(marked)
+
+
+def _changed(request: Request, caller: Caller) -> None:
+    hints: Hints = request.app.state.hints
+    hints.changed(caller.user_id, ["notifications"])

@@ -1,0 +1,74 @@
+"""Everything that webhooks need in a worker, put together."""
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from services.worker.ledger.ledger import Ledger
+from services.worker.settings import Settings
+from services.worker.webhooks import calls
+from services.worker.webhooks.calls import Listener
+from services.worker.webhooks.client import CheckedNetwork, Client, Limits
+from services.worker.webhooks.concurrency import Bounds, Slots
+from services.worker.webhooks.dispatcher import Dispatcher
+from services.worker.webhooks.resolver import Resolve, resolving
+from services.worker.webhooks.secret_box import Vault
+from services.worker.webhooks.service import Webhooks
+from services.worker.webhooks.url_check import Guard
+from shared.db.engine import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The world outside: names, and the certificates that are trusted."""
+
+    resolve: Resolve
+    tls: ssl.SSLContext
+
+
+@asynccontextmanager
+async def internet(settings: Settings) -> AsyncIterator[Network]:
+    async with resolving(settings.webhook_connect_timeout_s / 2) as resolve:
+        yield Network(resolve, ssl.create_default_context())
+
+
+@asynccontextmanager
+async def webhooks(
+    settings: Settings, db: Database, ledger: Ledger, network: Network, on_turned_off: Callable[[UUID], None]
+) -> AsyncIterator[tuple[Webhooks, Dispatcher]]:
+    """`on_turned_off` is told, after the commit, whose webhook was."""
+    turned_off: set[UUID] = set()
+
+    def after_call() -> None:
+        while turned_off:
+            on_turned_off(turned_off.pop())
+
+    policy, vault = settings.webhook_addresses, Vault(settings.webhook_keys)
+    checked = CheckedNetwork(network.resolve, policy)
+    async with Client.open(checked, _limits(settings), network.tls) as client:
+        slots = Slots(_bounds(settings))
+        job = calls.job(client, vault, settings, Listener(slots.called, turned_off.add))
+        times = (settings.sweep_interval_s, settings.shutdown_grace_s)
+        dispatcher = Dispatcher(db, ledger, job, slots, after_call, *times)
+        guard = Guard(checked, policy, settings.webhook_https_only, settings.webhook_connect_timeout_s)
+        yield Webhooks(db, guard, vault, settings, dispatcher.wake), dispatcher
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        connect_s=settings.webhook_connect_timeout_s,
+        read_s=settings.webhook_read_timeout_s,
+        total_s=settings.webhook_total_timeout_s,
+        answer_bytes=settings.webhook_answer_bytes,
+    )
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(
+        calls=settings.webhook_calls,
+        per_host=settings.webhook_calls_per_host,
+        per_user=settings.webhook_calls_per_user,
+        per_host_per_s=settings.webhook_rate_per_host,
+    )

@@ -1,0 +1,74 @@
+"""Keys that change while a process runs: their files are looked at every few seconds."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import Counter
+from pydantic import SecretStr, ValidationError
+
+from shared.config.secret_files import file_of, read, variable_of
+from shared.config.settings import ServiceSettings
+from shared.observability.logs import get_logger
+
+log = get_logger(__name__)
+
+READ = Counter("secret_files_read_total", "Changed files of secrets: taken over, or refused.", ["setting", "outcome"])
+
+
+@dataclass
+class _Followed:
+    """`known` is the text that was read last."""
+
+    name: str
+    variable: str
+    path: Path
+    take: Callable[[str], None]
+    known: str
+
+
+class SecretFiles:
+    """The files of those settings that may change while the process runs."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._followed: list[_Followed] = []
+
+    def follow(self, name: str, take: Callable[[str], None]) -> None:
+        """Have `take` called with the setting's new text whenever its file has changed to something that is valid.
+
+        Without a file there is nothing to follow.
+        """
+        kind = type(self._settings)
+        if path := file_of(kind, name):
+            known: SecretStr = getattr(self._settings, name)
+            self._followed.append(_Followed(name, variable_of(kind, name), path, take, known.get_secret_value()))
+
+    async def watch(self) -> None:
+        """Look at the files now and again, until cancelled. What cannot be taken over changes nothing."""
+        while self._followed:
+            for one in self._followed:
+                await self._look(one)
+            await asyncio.sleep(self._settings.secret_files_poll_s)
+
+    async def _look(self, one: _Followed) -> None:
+        try:
+            told = await asyncio.to_thread(read, one.variable, one.path)
+            if told == one.known:
+                return
+            one.known = told
+            self._settings.__pydantic_validator__.validate_assignment(self._settings.model_copy(), one.name, told)
+        except ValidationError as wrong:  # not as a whole: it would tell the secret
+            _refused(one.variable, "; ".join(error["msg"] for error in wrong.errors()))
+        except ValueError as unreadable:
+            _refused(one.variable, str(unreadable))
+        else:
+            one.take(told)
+            READ.labels(one.variable, "taken").inc()
+            log.info("a secret has changed, and is used from now on", setting=one.variable)
+
+
+def _refused(variable: str, reason: str) -> None:
+    READ.labels(variable, "refused").inc()
+    log.error("the changed file of a secret is not taken; the old one stays", setting=variable, reason=reason)

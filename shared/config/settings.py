@@ -1,0 +1,86 @@
+"""What every process is told by its environment. Each service adds its own with its own prefix."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from shared.config.secret_files import FileSource, variable_of
+
+PLACEHOLDER = "development-only"
+"""A secret, or an address with one, that contains this word is refused outside development."""
+
+MIN_SECRET = 32
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _long_enough(secrets: SecretStr) -> SecretStr:
+    if any(len(secret.strip()) < MIN_SECRET for secret in secrets.get_secret_value().split(",")):
+        raise ValueError(f"each secret must have {MIN_SECRET} characters at least")
+    return secrets
+
+
+class ServiceSettings(BaseSettings):
+    """Settings common to all services; a subclass sets `env_prefix` (`USERS_`, ...).
+
+    The fields with an alias carry no prefix: they are the same for every service. What is text may be in a file
+    instead, named by the same variable with `_FILE` behind it. What is written under a field is its description in
+    docs/reference/configuration.md.
+    """
+
+    model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", use_attribute_docstrings=True)
+
+    environment: Literal["development", "production"] = Field("production", validation_alias="ENVIRONMENT")
+    """Production refuses placeholder secrets, and settings that are for trying things out."""
+    log_level: str = Field("INFO", validation_alias="LOG_LEVEL")
+    """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
+    log_format: Literal["json", "console"] = Field("json", validation_alias="LOG_FORMAT")
+    """`json`, or `console` for people."""
+    internal_token_secret: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(
+        SecretStr(f"{PLACEHOLDER}-internal-token-secret"), validation_alias="INTERNAL_TOKEN_SECRET"
+    )
+    """By which the services know each other, the same for all; 32 characters at least. Several, separated by commas:
+    the first signs, all verify."""
+    secret_files_poll_s: float = Field(5, gt=0, validation_alias="SECRET_FILES_POLL_S")
+    """How often the files of keys are looked at for a change."""
+
+    otel_exporter_otlp_endpoint: str = Field("", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    """Base URL of the collector that spans go to (OTLP/HTTP); without one nothing is recorded."""
+    trace_sample: float = Field(0.01, ge=0, le=1, validation_alias="TRACE_SAMPLE")
+    """Which part of the traces that begin here is recorded."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: Port = 8000
+    """The port to listen on; 0 chooses one."""
+    shutdown_grace_s: float = Field(10, gt=0)
+    """How long requests in hand may take to finish after SIGTERM."""
+    drain_s: float = Field(0.2, ge=0)
+    """How long idle connections are still listened to after SIGTERM: longer than clients keep them idle, and none sends
+    a request that nobody hears. It ends as soon as no connection is left, and comes before `shutdown_grace_s`."""
+    max_body_bytes: int = Field(1024 * 1024, gt=0)
+    """The largest request body of an ordinary route; a larger one is answered 413."""
+
+    @model_validator(mode="after")
+    def _refuse_placeholders(self) -> Self:
+        if self.environment == "development":
+            return self
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            secret = value.get_secret_value() if isinstance(value, SecretStr) else value
+            if isinstance(secret, str) and PLACEHOLDER in secret:
+                variable = variable_of(type(self), name)
+                raise ValueError(f"{variable} is still the placeholder; set it, or ENVIRONMENT=development")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the framework's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, FileSource(settings_cls), env_settings

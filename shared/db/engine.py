@@ -1,0 +1,246 @@
+"""One Postgres database of a service: SQLAlchemy sessions for ordinary work, an asyncpg pool where it is hot."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import sqlalchemy as sa
+from asyncpg.pool import PoolConnectionProxy
+from pydantic import Field
+from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+
+from shared.config.settings import ServiceSettings
+from shared.db import hosts
+from shared.observability import tracing
+from shared.observability.pools import POOLS, Line
+from shared.observability.tracing import Kind
+
+CONNECT_TIMEOUT_S = 5.0
+ACQUIRE_TIMEOUT_S = 5.0
+COMMAND_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 3.0
+RELEASE_TIMEOUT_S = 5.0
+LISTENER_CLOSE_TIMEOUT_S = 1.0
+
+IN_INDEX_ORDER = {"enable_bitmapscan": "off", "random_page_cost": "1.1"}
+"""For the hot reads: a user's newest rows, by an index that has them in that order. Where most users have few rows,
+Postgres would rather gather and sort all of a user's, which takes those who have ten thousand 500 times as long."""
+
+_SPAN, _SAYS = "postgresql", {"db.system.name": "postgresql"}
+"""Of a trace: from the wish for a connection until it is given back."""
+
+Connection = PoolConnectionProxy
+Pool = asyncpg.Pool
+
+UNAVAILABLE: tuple[type[Exception], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a connection that is lost while asyncpg asks for types
+    asyncpg.CannotConnectNowError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    exc.OperationalError,
+    exc.InterfaceError,
+    exc.TimeoutError,
+)
+"""What is raised while the database is away, starting or overloaded: trying again later may help."""
+
+
+TYPES: dict[Any, Any] = {UUID: sa.Uuid(), str: sa.Text(), datetime: sa.TIMESTAMP(timezone=True)}
+"""The `type_annotation_map` of each service's declarative base."""
+
+
+class DatabaseSettings(ServiceSettings):
+    """The settings of a service with a database."""
+
+    database_url: str
+    """`postgresql://user:password@host:port/name`; of several hosts, `host:port,host:port`, the primary is used."""
+    listen_database_url: str = ""
+    """The same database past a pooler such as PgBouncer, for notifications, which need a session of one's own. Empty is
+    the same address."""
+    pool_size: int = 10
+    """Connections of each of the two pools, at most. A panel read takes about a millisecond, so ten serve thousands a
+    second: more only queue for the same cores inside Postgres, and a hundred is all that it gives to all processes."""
+    lock_timeout_s: float = Field(0, ge=0)
+    """How long a statement waits for a lock, at most; 0 is without end."""
+    statement_timeout_s: float = Field(60, ge=0)
+    """How long Postgres works on a statement, at most; 0 is without end. A deadline ends one sooner, by a cancel
+    request: this is for the request that does not arrive. Longer than our own timeouts, so that those are seen."""
+    idle_transaction_timeout_s: float = Field(60, ge=0)
+    """How long a transaction may stand idle before Postgres ends it: its client may be gone without a word, and its
+    locks would stay for hours. Longer than any job's effect outside the database takes; 0 is without end."""
+
+
+class WatchedPool(AsyncAdaptedQueuePool):
+    """SQLAlchemy's pool, with the line of those who wait for one of its connections."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.line = Line((exc.TimeoutError,))
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        with self.line:
+            return super()._do_get()
+
+
+class Database:
+    """Both ways to one database. Connects when first used, so that a service starts without it."""
+
+    def __init__(self, engine: AsyncEngine, pool: Pool, listen_url: str) -> None:
+        self.engine = engine
+        self.pool = pool
+        self._listen_url = listen_url
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._line = Line()
+        self._releases: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: DatabaseSettings) -> AsyncIterator["Database"]:
+        session = {
+            "statement_timeout": f"{settings.statement_timeout_s * 1000:.0f}",
+            "lock_timeout": f"{settings.lock_timeout_s * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{settings.idle_transaction_timeout_s * 1000:.0f}",
+        }
+        engine = hosts.create_engine(
+            settings.database_url,
+            timeout=CONNECT_TIMEOUT_S,
+            connection={"command_timeout": COMMAND_TIMEOUT_S, "server_settings": session},
+            poolclass=WatchedPool,
+            pool_size=settings.pool_size,
+            max_overflow=0,
+            pool_timeout=ACQUIRE_TIMEOUT_S,
+            pool_pre_ping=True,
+            hide_parameters=True,  # else they would be in errors, and so in logs
+        )
+        pool = asyncpg.create_pool(  # type: ignore[call-overload]  # its stub wants every option by name
+            settings.database_url,
+            connect=hosts.connect,
+            min_size=0,
+            max_size=settings.pool_size,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            server_settings=session | IN_INDEX_ORDER,
+            reset=_leave_session,
+        )
+        try:
+            db = cls(engine, await pool, settings.listen_database_url or settings.database_url)
+            db.watch()
+            yield db
+        finally:
+            await engine.dispose()
+            await _close(pool)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
+        """A session in a transaction, committed at the end: do it at the edge, before the answer goes out."""
+        with tracing.span(_SPAN, Kind.CLIENT, _SAYS):
+            async with self._sessions.begin() as session:
+                yield session
+
+    @asynccontextmanager
+    async def connection(self, timeout_s: float | None = None) -> AsyncIterator[Connection]:
+        """A pooled asyncpg connection; waits for one no longer than `timeout_s`, or else `ACQUIRE_TIMEOUT_S`.
+
+        An open transaction is rolled back at the end. Other state of the session (SET, LISTEN, advisory locks) is
+        not undone: whoever makes it takes it back.
+        """
+        with tracing.span(_SPAN, Kind.CLIENT, _SAYS):
+            with self._line:
+                connection = await self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S if timeout_s is None else timeout_s)
+            try:
+                yield connection
+            finally:
+                await self.pool.release(connection)
+
+    async def fetch(self, statement: str, *arguments: object, timeout_s: float) -> list[asyncpg.Record]:
+        """The rows of one statement, for hot reads: `connection` costs more.
+
+        Raises `TimeoutError` when they are not there in time. The statement is then cancelled in the server as well,
+        which is not waited for.
+        """
+        with tracing.span(_SPAN, Kind.CLIENT, _SAYS):
+            async with asyncio.timeout(timeout_s):
+                with self._line:
+                    connection = await self.pool.acquire()
+                try:
+                    rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+                except BaseException:
+                    self._releases.add(release := asyncio.create_task(self._release(connection)))
+                    release.add_done_callback(self._releases.discard)
+                    raise
+                await self.pool.release(connection)
+            return rows
+
+    async def _release(self, connection: Connection) -> None:
+        """After a failure: the server may have to be told, and may not answer."""
+        with suppress(*UNAVAILABLE):  # it has then been closed
+            await self.pool.release(connection, timeout=RELEASE_TIMEOUT_S)
+
+    def watch(self) -> None:
+        """Have metrics tell how much of both pools is in use."""
+        pool, sessions = self.pool, self.engine.pool
+        if isinstance(sessions, WatchedPool):
+            POOLS.watch("postgres_sessions", sessions.checkedout, sessions.size, sessions.line)
+        POOLS.watch("postgres", lambda: pool.get_size() - pool.get_idle_size(), pool.get_max_size, self._line)
+
+    @asynccontextmanager
+    async def listening(self, channel: str, told: Callable[..., None]) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of its own, by which `told` is called for every notification, and when it is lost."""
+        connection = await hosts.connect(self._listen_url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
+        try:
+            connection.add_termination_listener(told)
+            await connection.add_listener(channel, told)
+            yield connection
+        finally:
+            with suppress(*UNAVAILABLE):
+                await connection.close(timeout=LISTENER_CLOSE_TIMEOUT_S)
+
+    async def ping(self) -> None:
+        """Raises when the database does not answer."""
+        async with self.connection() as connection:
+            await connection.execute("SELECT 1")
+
+
+async def clock(session: AsyncSession) -> datetime:
+    """The database's time, which all processes share: ages are told by it. It stands still in a transaction."""
+    return (await session.execute(sa.select(sa.func.now()))).scalar_one()
+
+
+async def _close(pool: Pool) -> None:
+    """In good order, unless the server does not answer or a connection is not given back."""
+    with suppress(TimeoutError):  # it terminates its connections when it is cancelled
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await pool.close()
+
+
+async def _leave_session(_: asyncpg.Connection) -> None:
+    """Instead of asyncpg's RESET ALL after each use: a round trip that costs a third of a short query."""
+
+
+def is_late(error: Exception) -> bool:
+    """Whether an outage means that the database took too long, rather than that it is away."""
+    return isinstance(error, TimeoutError | asyncpg.QueryCanceledError)
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether an exception means that the database cannot be reached or used now, rather than a defect of ours."""
+    if isinstance(error, exc.DBAPIError):
+        return error.connection_invalidated or isinstance(error, UNAVAILABLE) or _caused_by_outage(error.orig)
+    return isinstance(error, UNAVAILABLE)
+
+
+def _caused_by_outage(original: BaseException | None) -> bool:
+    return isinstance(original, UNAVAILABLE) or isinstance(getattr(original, "__cause__", None), UNAVAILABLE)

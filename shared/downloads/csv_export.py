@@ -1,0 +1,213 @@
+"""A query's rows as a CSV download: what `COPY` writes goes to the client as it comes, and no faster than it is read.
+
+Nothing is held but the chunk on its way. Each download has a database connection of its own, so that it takes none from
+other requests, and closing that connection ends the query however the download ends.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+import asyncpg
+from fastapi import Depends
+from prometheus_client import Counter
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from shared.contracts.reports import Form
+from shared.db import hosts
+from shared.db.engine import CONNECT_TIMEOUT_S, DatabaseSettings
+from shared.downloads.csv_body import Body, Start
+from shared.downloads.slots import Place, Places
+from shared.errors import DashboardError, Unavailable
+from shared.http.negotiation import accepts_gzip, asked_method
+from shared.server.background import until
+
+Write = Callable[[bytes], Coroutine[Any, Any, None]]
+
+LOOK_FOR_US_EVERY = "1s"
+"""How soon Postgres notices that the connection was closed while it has nothing to write. A cancel request would not
+reach a query that waits for its client to read."""
+DOWNLOADS = Counter(
+    "downloads_total",
+    "Reports that were sent: whole, left by their client, displaced by another account, or failed (too slow, too).",
+    ["kind", "outcome"],
+)
+
+
+class ExportSettings(DatabaseSettings):
+    """The settings of a service that has reports."""
+
+    downloads: int = Field(4, ge=1)
+    """Reports on their way at the same time. One more gets the place of an account that holds more, or whose client
+    reads slowly; where there is none, it is answered 503."""
+    downloads_per_user: int = Field(2, ge=1)
+    """Of these for one user; more are answered 429."""
+    download_timeout_s: float = Field(900, gt=0)
+    """All of one report, and how long Postgres works on it."""
+    download_stall_s: float = Field(30, gt=0)
+    """How long a client may take for the next piece of a report (up to 256 KB) before it is cut off."""
+
+
+class TooManyDownloads(DashboardError):
+    status, code, title = 429, "too_many_downloads", "This user's other reports are still on their way"
+    headers: ClassVar = {"Retry-After": "5"}
+
+
+class DownloadsBusy(Unavailable):
+    code, title = "downloads_busy", "As many reports as may be are on their way; try again"
+    headers: ClassVar = {"Retry-After": "5"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """A query, its arguments, the name of the file that its rows become, and whom that is for."""
+
+    kind: str
+    query: str
+    arguments: tuple[object, ...]
+    filename: str
+    form: Form = "spreadsheet"
+
+
+class Exporter:
+    """Sends exports, so many at the same time and no more; accounts share the places."""
+
+    def __init__(self, settings: ExportSettings) -> None:
+        self._settings = settings
+        self._places = Places(
+            settings.downloads, settings.downloads_per_user, own_full=TooManyDownloads, all_full=DownloadsBusy
+        )
+
+    def response(self, request: Request, user_id: UUID, export: Export) -> "CsvResponse":
+        return CsvResponse(self, user_id, export, gzip=accepts_gzip(request.scope["headers"]))
+
+    @property
+    def stall_s(self) -> float:
+        return self._settings.download_stall_s
+
+    def place(self, user_id: UUID) -> AbstractAsyncContextManager[Place]:
+        """Raises `TooManyDownloads`, `DownloadsBusy`."""
+        return self._places.place(user_id)
+
+    async def copy(self, export: Export, body: Body) -> None:
+        """Write the export, its header included."""
+        write = _after_mark(body.write) if export.form == "spreadsheet" else body.write
+        async with asyncio.timeout(self._settings.download_timeout_s), self._connection() as connection:
+            await connection.copy_from_query(export.query, *export.arguments, output=write, format="csv", header=True)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        connection = await hosts.connect(
+            self._settings.database_url,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings={
+                "statement_timeout": f"{self._settings.download_timeout_s * 1000:.0f}",
+                "client_connection_check_interval": LOOK_FOR_US_EVERY,
+            },
+        )
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+
+def _after_mark(write: Write) -> Write:
+    """The mark goes out with the first rows, so that what fails before them is an ordinary error."""
+    mark = BYTE_ORDER_MARK
+
+    async def marked(chunk: bytes) -> None:
+        nonlocal mark
+        chunk, mark = mark + chunk, b""
+        await write(chunk)
+
+    return marked
+
+
+async def _exporter(request: Request) -> Exporter:
+    exporter: Exporter = request.app.state.exporter
+    return exporter
+
+
+ExporterDep = Annotated[Exporter, Depends(_exporter)]
+
+
+class CsvResponse(Response):
+    """One export as a response. Its head goes out with the first rows: what fails before is an ordinary error, what
+    fails later, or takes too long, breaks the response off."""
+
+    media_type = "text/csv"
+
+    def __init__(self, exporter: Exporter, user_id: UUID, export: Export, *, gzip: bool) -> None:
+        super().__init__()
+        del self.headers["content-length"]
+        self._exporter = exporter
+        self._user_id = user_id
+        self._export = export
+        self._gzip = gzip
+        self.headers["Content-Disposition"] = f'attachment; filename="{export.filename}"'
+        self.headers["Cache-Control"] = "private, no-store"
+        self.headers["Vary"] = "Accept-Encoding"
+        if gzip:
+            self.headers["Content-Encoding"] = "gzip"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if asked_method(scope) == "HEAD":
+            await super().__call__(scope, receive, send)
+            return
+        async with self._exporter.place(self._user_id) as place:
+            with self._counted(place):
+                await until(_gone(receive), self._send(place.watched(send)))
+
+    @contextmanager
+    def _counted(self, place: Place) -> Iterator[None]:
+        self._outcome = "left"
+        try:
+            yield
+        except Exception:
+            self._outcome = "failed"
+            raise
+        finally:
+            DOWNLOADS.labels(self._export.kind, "displaced" if place.is_lost else self._outcome).inc()
+
+    async def _send(self, send: Send) -> None:
+        start = Start(self.status_code, self.raw_headers)
+        body = Body(send, start, self._exporter.stall_s, gzip=self._gzip)
+        await self._exporter.copy(self._export, body)
+        await body.end()
+        self._outcome = "whole"
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+BYTE_ORDER_MARK = "\ufeff".encode()
+"""At the beginning of a file; without it Excel does not read UTF-8."""
+
+WHITE_SPACE = "".join(f"\\u{code:04x}" for code in range(0x3001) if chr(code).isspace())
+SIGNS = "".join(f"\\u{ord(sign):04x}" for sign in "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b")
+"""What a formula begins with; East Asian versions of spreadsheets read the wide and small forms alike."""
+BREAKS = r"\t\r\n"
+FORMULA = rf"^(?=[{WHITE_SPACE}]*[{SIGNS}]|[{BREAKS}])|(?<=[;{BREAKS}])(?=[{WHITE_SPACE}]*[{SIGNS}])"
+"""Where a formula begins, for Python and Postgres. Spreadsheets that separate cells by semicolons or tabs cut a text
+there as well, and then a quotation mark holds no lines together."""
+_FORMULA = re.compile(FORMULA)
+
+
+def formula_safe(text: str) -> str:
+    """The text as a cell that no spreadsheet takes for a formula: a `'` before what begins like one, also after white
+    space and in the second item of a list."""
+    return _FORMULA.sub("'", text)
+
+
+def formula_safe_sql(expression: str) -> str:
+    """SQL for the text as `formula_safe` writes it."""
+    return f"regexp_replace({expression}, '{FORMULA}', '''', 'g')"

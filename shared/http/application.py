@@ -1,0 +1,356 @@
+"""The web application of a service: what all of them have in common, in the order in which a request meets it."""
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared import errors
+from shared.config.rotation import SecretFiles
+from shared.config.settings import ServiceSettings
+from shared.http import negotiation, problems, strict_parameters
+from shared.http.tokens import ServiceTokens
+from shared.observability import logs, telemetry, tracing
+from shared.observability.logs import get_logger
+from shared.observability.probes import Checks, probes
+from shared.observability.tracing import NOT_RECORDED, Recorded, Span
+from shared.server.connection import Gate
+from shared.server.fast_path import FastPath
+
+log = get_logger(__name__)
+
+MAX_QUERY_BYTES = 8192
+
+REQUEST_ID_HEADER = "X-Request-Id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_RAW_REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
+_LENGTH, _TRANSFER = b"content-length", b"transfer-encoding"
+RawHeaders = Mapping[bytes, bytes]
+BEGUN, STARTED = "request.begun", "request.started"
+"""There, in the scope of a request that the fast path has left to the application: its `Origin`, and when it came (by
+`time.perf_counter`)."""
+_PROBES = ("/livez", "/readyz", "/metrics")
+_UNLOGGED = (*_PROBES, "/internal/")
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+Heeds = Callable[[Scope], bool]
+"""Whether the caller's word counts on whether a trace is recorded."""
+
+
+def is_request_id(given: bytes) -> bool:
+    """Whether a caller's request id is taken over."""
+    return _REQUEST_ID.fullmatch(given.decode("latin-1")) is not None
+
+
+class Door(Gate, Protocol):
+    """What a service has requests pass by before its routes."""
+
+    def before(self, app: ASGIApp) -> ASGIApp:
+        """What requests meet first of all."""
+
+    def enter(self, scope: Scope, receive: Receive) -> Coroutine[Any, Any, Receive] | None:
+        """Called before a route is, with what catches errors around it. What it returns is awaited, and tells how the
+        body is received from then on. Raises what the client is told."""
+
+    def leave(self, scope: Scope, start: Message) -> None:
+        """Called with the head of each answer, for its list of headers."""
+
+
+class AsgiRoute(Route):
+    """A route whose endpoint is an ASGI object. It tells its template to metrics and logs, as FastAPI's routes do."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child_scope = super().matches(scope)
+        return match, {**child_scope, "route": self, "method": negotiation.asked_method(scope)}
+
+
+def create_app(
+    service: str,
+    settings: ServiceSettings,
+    *,
+    lifespan: Lifespan,
+    routes: Iterable[APIRouter | BaseRoute],
+    is_outage: Callable[[Exception], bool] = lambda _: False,
+    body_limits: Mapping[str, int] | None = None,
+    door: Door | None = None,
+    heeds: Heeds = lambda _: True,
+) -> "Application":
+    """The application of one service.
+
+    `lifespan` builds what the service needs and puts it on `app.state`, and what it depends on in
+    `app.state.checks`. `is_outage` tells the exceptions that mean "a dependency is away" (503) from defects (500).
+    `body_limits`: by path, of routes whose bodies may be larger than those of others, in bytes. `heeds`: of a service,
+    which only other services reach, everybody's.
+    """
+    app = Application(
+        title=f"Dashboard: {service}",
+        lifespan=_with_state(service, settings, lifespan),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses={"4XX": {"model": errors.Problem}, "5XX": {"model": errors.Problem}},
+    )
+    limits = BodyLimits(settings.max_body_bytes, body_limits or {})
+    context = {"is_outage": is_outage, "limits": limits, "door": door, "heeds": heeds}
+    app.add_middleware(RequestContext, **context)  # type: ignore[arg-type]
+    problems.install(app)
+    routes = list(routes)
+    for route in routes:
+        if isinstance(route, APIRouter):
+            app.include_router(route, dependencies=[Depends(strict_parameters.known_query)])
+        else:
+            app.router.routes.append(route)
+    app.answer_directly(
+        (route for route in routes if isinstance(route, AsgiRoute)),
+        RequestContext(app, is_outage, limits, door, heeds),
+        door,
+    )
+    app.include_router(probes)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _with_state(service: str, settings: ServiceSettings, lifespan: Lifespan) -> Lifespan:
+    @asynccontextmanager
+    async def with_state(app: FastAPI) -> AsyncIterator[None]:
+        app.state.settings = settings
+        app.state.service_tokens = ServiceTokens(settings.internal_token_secret.get_secret_value(), service)
+        app.state.checks = Checks()
+        app.state.stopping = []  # called when the process is told to end, before open requests are waited for
+        app.state.secret_files = SecretFiles(settings)
+        app.state.secret_files.follow("internal_token_secret", app.state.service_tokens.rotate)
+        async with lifespan(app):
+            if background := getattr(app.state, "background", None):
+                background.start("secret files", app.state.secret_files.watch)
+            log.info("started", port=settings.port)
+            yield
+            log.info("stopping")
+
+    return with_state
+
+
+class Application(FastAPI):
+    """FastAPI, which finds plain ASGI routes by their path, before all others.
+
+    Such a request passes by FastAPI's middlewares and its search through the routes, which cost more than many an
+    endpoint. What it meets is `RequestContext` alone.
+    """
+
+    def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext", door: Door | None) -> None:
+        self._context = context
+        self.gate: Gate | None = door
+        self.fast_path: FastPath | None = None
+        self._first: Callable[[Scope, Receive, Send], Any] = door.before(self._serve) if door else self._serve
+        self._direct: dict[str, AsgiRoute] = {}
+        self._with_parameters: dict[tuple[int, str], list[AsgiRoute]] = defaultdict(list)
+        for route in routes:
+            if route.param_convertors:
+                self._with_parameters[_shape(route.path)].append(route)
+            else:
+                self._direct[route.path] = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._first if scope["type"] == "http" else super().__call__)(scope, receive, send)
+
+    def _serve(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        route = None if scope.get("root_path") else self._find(scope)
+        if route:
+            scope["app"] = self
+            return self._context.answer(route.app, scope, receive, send)
+        return super().__call__(negotiation.as_get(scope), receive, send)
+
+    def _find(self, scope: Scope) -> AsgiRoute | None:
+        """The plain ASGI route for that path and method, which is then in the scope with its parameters."""
+        if route := self._direct.get(scope["path"]):
+            if scope["method"] not in (route.methods or ()):
+                return None
+            scope["route"], scope["path_params"] = route, {}
+            return route
+        for route in self._with_parameters.get(_shape(scope["path"]), ()):
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(found)
+                return route
+        return None
+
+
+def _shape(path: str) -> tuple[int, str]:
+    """The number of segments, and the first two: few routes have the same. Parameters are looked for after those."""
+    return path.count("/"), "/".join(path.split("/", 3)[:3])
+
+
+@dataclass(frozen=True)
+class BodyLimits:
+    """The largest request body in bytes: `by_path`, else `ordinary`."""
+
+    ordinary: int
+    by_path: Mapping[str, int]
+
+    def of(self, path: str) -> int:
+        return self.by_path.get(path, self.ordinary)
+
+
+class RequestContext:
+    """Gives each request its id and trace, catches what nobody caught, logs and measures. Plain ASGI."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        is_outage: Callable[[Exception], bool],
+        limits: BodyLimits,
+        door: Door | None = None,
+        heeds: Heeds = lambda _: True,
+    ) -> None:
+        self._app = app
+        self._door = door
+        self._heeds = heeds
+        self._is_outage = is_outage
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self.answer(self._app, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have one HTTP request answered by `app`."""
+        began = scope.pop(STARTED, None) or time.perf_counter()
+        headers = dict(scope["headers"])
+        request_id, span = self._identify(scope, headers)
+        door = self._door
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (_RAW_REQUEST_ID_HEADER, request_id.encode())]
+                if span is not NOT_RECORDED:
+                    message["headers"].append((b"traceresponse", (telemetry.traceparent() or "").encode()))
+                if door is not None:
+                    door.leave(scope, message)
+            await send(message)
+
+        try:
+            receive = self._check(scope, headers, receive)
+            if door is not None:
+                entering = door.enter(scope, receive)
+                receive = await entering if entering is not None else receive
+            await app(scope, receive, send_with_id)
+        except Exception as error:
+            response = self._response_to(error, scope)
+            if status:
+                raise
+            await response(scope, receive, send_with_id)
+        finally:
+            _record(scope, status, time.perf_counter() - began, span)
+
+    def _check(self, scope: Scope, headers: RawHeaders, receive: Receive) -> Receive:
+        """Refuses what no route takes. Returns how the body is received, within its bound."""
+        if len(headers) != len(scope["headers"]):
+            strict_parameters.refuse_repeated(scope["headers"])
+        if len(scope["query_string"]) > MAX_QUERY_BYTES:
+            raise errors.InvalidInput.of("query", f"must be at most {MAX_QUERY_BYTES // 1024} KiB")
+        if _LENGTH in headers or _TRANSFER in headers:
+            return _bounded(headers, receive, self._limits.of(scope["path"]))
+        return receive
+
+    def _identify(self, scope: Scope, headers: RawHeaders) -> tuple[str, Span]:
+        """Takes over the caller's request id and trace, or begins new ones: both go into logs, problems and calls."""
+        given = headers.get(_RAW_REQUEST_ID_HEADER)
+        told = headers.get(b"traceparent")
+        begun = scope.pop(BEGUN, None) or telemetry.begin()
+        trace = begun.trace
+        parent_id = ""
+        if told and (caller := telemetry.Trace.parse(told.decode("latin-1"))):
+            trace = caller.child(caller.flags if self._heeds(scope) else trace.flags)
+            parent_id = caller.span_id
+        request_id = given.decode("latin-1") if given else ""
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = begun.request_id
+        if trace.sampled and scope["path"] in _PROBES:
+            trace = trace.child(telemetry.NOT_SAMPLED)
+        telemetry.current_trace.set(trace)
+        telemetry.current_request_id.set(request_id)
+        return request_id, tracing.answer(trace, parent_id)
+
+    def _response_to(self, error: Exception, scope: Scope) -> Response:
+        if isinstance(error, errors.DashboardError):
+            return problems.of_error(error)
+        if isinstance(error, HTTPException):
+            return problems.of_status(error.status_code, error.headers)
+        if self._is_outage(error):
+            log.warning("a dependency is away", path=scope["path"], error=repr(error))
+            return problems.of_error(errors.Unavailable())
+        telemetry.UNHANDLED.labels(_template(scope)).inc()
+        log.error("unhandled exception", path=scope["path"], exc_info=error)
+        return problems.of_error(errors.DashboardError("The error is ours and has been logged."))
+
+
+def _record(scope: Scope, status: int, seconds: float, span: Span) -> None:
+    route = _template(scope)
+    telemetry.requests_seconds(route, scope["method"], status).observe(seconds, tracing.exemplar())
+    if isinstance(span, Recorded):
+        _tell(span, scope["method"], route, status)
+    if not scope["path"].startswith(_UNLOGGED):
+        logs.log_request(scope["method"], route, status, round(seconds * 1000, 1))
+
+
+def _tell(span: Recorded, method: str, route: str, status: int) -> None:
+    span.name = f"{method} {route}"
+    span.set({"http.request.method": method, "http.route": route, "http.response.status_code": status})
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or not status:
+        span.fail(str(status or "no answer"))
+    span.end()
+
+
+def _template(scope: Scope) -> str:
+    """The route's path template, so that metrics do not grow with ids; `unknown` where none matched."""
+    return getattr(scope.get("route"), "path_format", "unknown")
+
+
+def _bounded(headers: RawHeaders, receive: Receive, max_bytes: int) -> Receive:
+    """Refuses a body that is announced as too large, or turns out to be. FastAPI's own limit answers in plain text,
+    without a request id."""
+    told = headers.get(_LENGTH, b"")
+    if told.isdigit() and int(told) > max_bytes:
+        raise HTTPException(413)
+    received = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > max_bytes:
+            raise HTTPException(413)
+        return message
+
+    return receive_bounded
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, with problems under their own media type."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        for operation in (o for path in document["paths"].values() for o in path.values()):
+            _describe_problems(operation)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _describe_problems(operation: dict[str, Any]) -> None:
+    operation["responses"].pop("422", None)
+    for status, response in operation["responses"].items():
+        if status[0] in "45" and "application/json" in response.get("content", {}):
+            response["content"]["application/problem+json"] = response["content"].pop("application/json")

@@ -1,0 +1,96 @@
+"""Who is calling a service. Only the gateway may say for whom: it sends its service token and the user's identity."""
+
+from contextvars import ContextVar
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from fastapi import Depends
+from starlette.requests import Request
+
+from shared.errors import Forbidden, Unauthenticated
+from shared.http.tokens import InvalidToken, Role, ServiceTokens
+
+USER_ID_HEADER = "X-User-Id"
+USER_ROLE_HEADER = "X-User-Role"
+SESSION_ID_HEADER = "X-Session-Id"
+IDENTITY_HEADERS = (USER_ID_HEADER, USER_ROLE_HEADER, SESSION_ID_HEADER)
+"""Set by the gateway alone; it drops what a client sends under these names."""
+
+CLIENT_ADDRESS_HEADER = "X-Forwarded-For"
+"""Likewise: where the client is."""
+client_address: ContextVar[str | None] = ContextVar("client_address", default=None)
+"""Where the request comes from that is being answered, as the gateway says."""
+
+GATEWAY = "gateway"
+WORKER = "worker"
+MAX_ADDRESS = 100
+
+
+class Caller(msgspec.Struct, frozen=True, gc=False):
+    """The user on whose behalf the gateway calls."""
+
+    user_id: UUID
+    role: Role
+    session_id: UUID | None = None
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role == "admin"
+
+    @property
+    def is_operator(self) -> bool:
+        """May read what belongs to others: administrators, and support."""
+        return self.role in ("admin", "support")
+
+
+def require_service(request: Request) -> str:
+    """The calling service, from its token. Raises `Unauthenticated`."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    tokens: ServiceTokens = request.app.state.service_tokens
+    try:
+        if scheme.lower() != "bearer":
+            raise InvalidToken("no bearer token")
+        return tokens.verify(token)
+    except InvalidToken as refused:
+        raise Unauthenticated("a service token is needed here") from refused
+
+
+def require_gateway(request: Request) -> None:
+    """Raises `Unauthenticated` unless the gateway calls."""
+    if require_service(request) != GATEWAY:
+        raise Unauthenticated("only the gateway may call this")
+
+
+async def _gateway(request: Request) -> None:
+    require_gateway(request)
+    client_address.set(request.headers.get(CLIENT_ADDRESS_HEADER, "")[:MAX_ADDRESS] or None)
+
+
+async def _caller(request: Request) -> Caller:
+    await _gateway(request)
+    headers = request.headers
+    try:
+        told = {"user_id": headers[USER_ID_HEADER], "role": headers[USER_ROLE_HEADER]}
+        return msgspec.convert(told | {"session_id": headers.get(SESSION_ID_HEADER)}, Caller)
+    except (KeyError, msgspec.ValidationError) as missing:
+        raise Unauthenticated("the gateway must say for which user it calls") from missing
+
+
+async def _admin(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+    if not caller.is_admin:
+        raise Forbidden("administrators only")
+    return caller
+
+
+async def _operator(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+    if not caller.is_operator:
+        raise Forbidden("operators only")
+    return caller
+
+
+GatewayOnly = Depends(_gateway)
+"""For routes without a user: registration, login."""
+CallerDep = Annotated[Caller, Depends(_caller)]
+AdminDep = Annotated[Caller, Depends(_admin)]
+OperatorDep = Annotated[Caller, Depends(_operator)]

@@ -1,0 +1,114 @@
+"""Logs: one JSON object a line on stdout, with the request and trace id of whatever is being done."""
+
+import logging
+import re
+import sys
+from http import HTTPStatus
+
+import structlog
+from structlog.typing import Processor
+
+from shared.config.settings import ServiceSettings
+from shared.observability import telemetry
+from shared.observability.request_log import RequestLog
+
+
+def _name_request(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return telemetry.request_ids() | dict(event)
+
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")
+_ADDRESS = re.compile(r"[\w.!#$%&*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+")
+_TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
+HIDDEN = "[hidden]"
+
+
+def conceal(text: str) -> str:
+    """The text without mail addresses, tokens, and what a URL says before its host.
+
+    Nothing logs them on purpose; but the message of somebody else's exception may quote what it was given.
+    """
+    text = _TOKEN.sub(HIDDEN, _CREDENTIALS.sub(HIDDEN, text))
+    return _ADDRESS.sub(HIDDEN, text) if "@" in text else text
+
+
+def _conceal(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {name: conceal(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+SHARED_PROCESSORS: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    _name_request,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+]
+
+
+_REQUESTS = "shared.http.application"
+_log = structlog.stdlib.get_logger(_REQUESTS)
+_level = logging.getLogger(_REQUESTS)
+_requests: RequestLog | None = None
+
+
+def configure(service: str, settings: ServiceSettings) -> None:
+    """Send structlog's and the standard library's records through one formatter to stdout."""
+    # Not rich's traceback: it prints every local variable, passwords among them, and holds up the loop meanwhile.
+    render: list[Processor] = (
+        [_conceal, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if settings.log_format == "console"
+        else [structlog.processors.format_exc_info, _conceal, structlog.processors.JSONRenderer()]
+    )
+
+    def name_service(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {"service": service, **event}
+
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=SHARED_PROCESSORS,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, name_service, *render],
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level.upper())
+    for noisy in ("aio_pika", "aiormq", "httpx", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    if settings.log_format == "json":
+        global _requests  # like the handlers of the root logger, one for the process
+        _requests = RequestLog(service, _REQUESTS)
+    structlog.configure(
+        processors=[*SHARED_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def log_request(method: str, route: str, status: int, ms: float) -> None:
+    """One line for a request that has been answered: at once when it failed, else with others."""
+    if _requests is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        write = _log.warning if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.info
+        write("request", method=method, route=route, status=status, ms=ms)
+    else:
+        trace = telemetry.current_trace.get()
+        request_id = telemetry.current_request_id.get() or ""
+        log_answered(method, route, status, ms, request_id, trace.trace_id if trace else "")
+
+
+def log_answered(method: str, route: str, status: int, ms: float, request_id: str, trace_id: str) -> None:
+    """The same for a request that went well, and whose ids stand in no context."""
+    if not _level.isEnabledFor(logging.INFO):
+        return
+    if _requests is not None:
+        _requests.add(method, route, status, ms, request_id, trace_id)
+    else:
+        told = {"method": method, "route": route, "status": status, "ms": round(ms, 1)}
+        _log.info("request", **told, request_id=request_id, trace_id=trace_id)
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger; what is bound by `structlog.contextvars` (request, trace, job) comes along."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger

@@ -1,0 +1,220 @@
+"""The relay: takes rows from the outbox, publishes them with confirms, and deletes what every queue has taken.
+
+Several relays may share an outbox (`SKIP LOCKED`). A crash between the broker's confirm and the commit publishes a
+batch again, with the same ids: consumers keep a ledger for that.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import aio_pika
+import asyncpg
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError
+from prometheus_client import Counter, Gauge
+
+from shared.clock import now, rfc3339
+from shared.contracts import topology
+from shared.db.engine import UNAVAILABLE, Connection, Database
+from shared.observability import tracing
+from shared.observability.logs import get_logger
+from shared.observability.telemetry import Trace
+from shared.observability.tracing import Kind
+from shared.outbox import outbox
+from shared.outbox.publisher import Publisher, connected
+from shared.outbox.receivers import QueueLost
+from shared.rabbitmq import Nodes
+
+PUBLISHED = Counter("outbox_published_total", "Events that the broker has confirmed.")
+RETURNED = Counter("outbox_returned_total", "Events that not every queue of theirs has taken; they stay in the outbox.")
+WAITING = Gauge("outbox_waiting", "Rows in the outbox.")
+OLDEST = Gauge("outbox_oldest_age_seconds", "Age of the oldest row in the outbox.")
+
+log = get_logger(__name__)
+
+TAKE = """
+    SELECT id, user_id, type, dataschema, payload, traceparent, created_at FROM outbox
+    WHERE available_at <= now() ORDER BY available_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
+"""
+POSTPONE = """
+    UPDATE outbox SET returned = returned + 1,
+        available_at = now() + least($2 * 2 ^ least(returned, 30), $3) * interval '1 second'
+    WHERE id = ANY($1)
+"""
+SLOT = "SELECT slot FROM generate_series(0, 999) AS slot WHERE pg_try_advisory_lock($1, slot) LIMIT 1"
+SLOTS_CLASS = 0x72656C61
+"""A number of our own among the advisory locks of the database."""
+MEASURE = "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox"
+
+DOWN: tuple[type[Exception], ...] = (AMQPError, ChannelInvalidStateError, *UNAVAILABLE)
+
+
+class Relay:
+    """Publishes one service's outbox for as long as `run` runs; survives the loss of the broker and the database."""
+
+    CONNECTION = aio_pika.Connection
+    PUBLISHER: type[Publisher] = Publisher
+    BATCH = 200
+    POLL_S = 1.0
+    """How long a row may wait when its NOTIFY was missed."""
+    PUBLISH_TIMEOUT_S = 10.0
+    """Its own, around the whole call: a publish hangs while the connection is down."""
+    RETURNED_DELAY_S, RETURNED_LONGEST_S = 5.0, 60.0
+    """How long a row waits after a queue has refused it, for the first time and at most: it doubles."""
+    RECONNECT_S = 1.0
+    MEASURE_S = 2.0
+
+    def __init__(self, db: Database, rabbitmq_url: str, source: str) -> None:
+        self._db = db
+        self._nodes = Nodes(rabbitmq_url)
+        self._source = f"/{source}"
+        self._publisher: Publisher | None = None
+
+    async def run(self) -> None:
+        """Until cancelled. Raises only `TopologyMismatch`, which no retry would mend."""
+        while True:
+            try:
+                async with (
+                    connected(self.CONNECTION(self._nodes.next())) as connection,
+                    self._wakeups() as (wakeup, listener),
+                    self._publishing(connection, listener) as publisher,
+                ):
+                    publisher.channel.close_callbacks.add(lambda *_: wakeup.set())
+                    await publisher.probe.accepts()
+                    log.info("relay running", source=self._source)
+                    while not (publisher.channel.is_closed or listener.is_closed()):
+                        wakeup.clear()
+                        if await self.relay_batch(publisher) < self.BATCH:
+                            await self._wait(wakeup)
+                    log.warning("relay has lost its broker or its notifications")
+            except DOWN as down:
+                log.warning("relay waits for its broker or database", error=repr(down))
+            await asyncio.sleep(self.RECONNECT_S)
+
+    async def check(self) -> None:
+        """For readiness: raises while the relay has no broker, or the broker takes no message."""
+        if self._publisher is None:
+            raise ConnectionError("not connected; events wait in the outbox")
+        await self._publisher.probe.check()
+
+    async def relay_batch(self, publisher: Publisher) -> int:
+        """Publish one batch; returns how many rows it took. What not every queue has taken stays for the next time."""
+        async with self._db.connection() as connection, connection.transaction():
+            rows = await connection.fetch(TAKE, self.BATCH)
+            if not rows:
+                return 0
+            outcomes = await self._publish_all(publisher, rows)
+            await self._settle(connection, rows, outcomes)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, DeliveryError):
+                raise ConnectionError(repr(outcome)) from outcome
+        return len(rows)
+
+    async def _publish_all(self, publisher: Publisher, rows: Sequence[asyncpg.Record]) -> list[BaseException | None]:
+        """The outcome of each. Raises when a queue is lost: then nobody knows which events are in it."""
+        types = {row["type"] for row in rows}
+        await publisher.prepare(types)
+        outcomes = await asyncio.gather(*(self._publish(publisher, row) for row in rows), return_exceptions=True)
+        try:
+            async with asyncio.timeout(self.PUBLISH_TIMEOUT_S):
+                await publisher.check_received(types)
+        except QueueLost as lost:
+            RETURNED.inc(len(rows))
+            log.warning("events stay in the outbox", count=len(rows), first=str(rows[0]["id"]), reason=str(lost))
+            raise
+        return outcomes
+
+    async def _publish(self, publisher: Publisher, row: asyncpg.Record) -> None:
+        cause = Trace.parse(row["traceparent"])
+        if cause is None or not cause.sampled:
+            await self._send(publisher, row, row["traceparent"])
+            return
+        with tracing.follow(cause, f"publish {topology.EVENTS}", Kind.PRODUCER) as span:
+            span.set(_attributes(row))
+            await self._send(publisher, row, str(span.trace) if span.recorded else row["traceparent"])
+
+    async def _send(self, publisher: Publisher, row: asyncpg.Record, traceparent: str | None) -> None:
+        async with asyncio.timeout(self.PUBLISH_TIMEOUT_S):
+            await publisher.publish(self._message(row, traceparent), row["type"])
+
+    async def _settle(self, connection: Connection, rows: Sequence[asyncpg.Record], outcomes: Sequence[object]) -> None:
+        confirmed = [row["id"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
+        returned = [
+            row["id"] for row, outcome in zip(rows, outcomes, strict=True) if isinstance(outcome, DeliveryError)
+        ]
+        await connection.execute("DELETE FROM outbox WHERE id = ANY($1)", confirmed)
+        PUBLISHED.inc(len(confirmed))
+        if returned:
+            await connection.execute(POSTPONE, returned, self.RETURNED_DELAY_S, self.RETURNED_LONGEST_S)
+            RETURNED.inc(len(returned))
+            log.error("events wait: a queue refuses them, or none matches", count=len(returned), first=str(returned[0]))
+
+    def _message(self, row: asyncpg.Record, traceparent: str | None) -> aio_pika.Message:
+        headers = {
+            "specversion": "1.0",
+            "id": str(row["id"]),
+            "type": row["type"],
+            "source": self._source,
+            "time": rfc3339(row["created_at"]),
+            "subject": str(row["user_id"]),
+            "dataschema": row["dataschema"],
+        }
+        if traceparent:
+            headers["traceparent"] = traceparent
+        return aio_pika.Message(
+            row["payload"].encode(),
+            headers=dict(headers),
+            message_id=str(row["id"]),
+            type=row["type"],
+            timestamp=row["created_at"],
+            content_type="application/json",
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        )
+
+    async def measure(self) -> None:
+        """Set the gauges; they count above all while the broker is away and the outbox grows."""
+        async with self._db.connection() as connection:
+            [(waiting, oldest)] = await connection.fetch(MEASURE)
+        WAITING.set(waiting)
+        OLDEST.set(float(oldest))
+
+    async def _wait(self, wakeup: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.POLL_S):
+                await wakeup.wait()
+
+    @asynccontextmanager
+    async def _publishing(
+        self, connection: AbstractConnection, listener: asyncpg.Connection
+    ) -> AsyncIterator[Publisher]:
+        """The name is free again when the listener's session ends, so names do not pile up in RabbitMQ."""
+        slot = await listener.fetchval(SLOT, SLOTS_CLASS)
+        async with self.PUBLISHER.declared(connection, f"{self._source[1:]}.{slot}") as publisher:
+            self._publisher = publisher
+            try:
+                yield publisher
+            finally:
+                self._publisher = None
+
+    @asynccontextmanager
+    async def _wakeups(self) -> AsyncIterator[tuple[asyncio.Event, asyncpg.Connection]]:
+        event = asyncio.Event()
+
+        def wake(*_: object) -> None:
+            event.set()
+
+        async with self._db.listening(outbox.CHANNEL, wake) as listener:
+            yield event, listener
+
+
+def _attributes(row: asyncpg.Record) -> tracing.Attributes:
+    return {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.name": "publish",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": topology.EVENTS,
+        "messaging.rabbitmq.destination.routing_key": row["type"],
+        "messaging.message.id": str(row["id"]),
+        "dashboard.outbox.waited_ms": int((now() - row["created_at"]).total_seconds() * 1000),
+    }

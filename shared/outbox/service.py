@@ -1,0 +1,41 @@
+"""The wiring of a service that owns a database and publishes events from its outbox."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request
+
+from shared.db.engine import Database, DatabaseSettings
+from shared.outbox.relay import Relay
+from shared.server.background import Background
+
+
+class ProducerSettings(DatabaseSettings):
+    rabbitmq_url: str
+    """`amqp://user:password@host:port/vhost`; one for each node of a cluster, separated by commas."""
+
+
+@asynccontextmanager
+async def running(app: FastAPI, service: str, settings: ProducerSettings) -> AsyncIterator[Database]:
+    """The database on `app.state.db` and the relay in the background, for as long as the block runs.
+
+    Without RabbitMQ such a service is only degraded: it accepts what it is sent, and events wait in the outbox.
+    """
+    async with Database.open(settings) as db, Background() as background:
+        relay = Relay(db, settings.rabbitmq_url, service)
+        background.start("relay", relay.run)
+        background.every(relay.MEASURE_S, "outbox gauges", relay.measure)
+        app.state.db = db
+        app.state.background = background
+        app.state.checks.needed["postgres"] = db.ping
+        app.state.checks.useful |= {"rabbitmq": relay.check, "background": background.check}
+        yield db
+
+
+async def _database(request: Request) -> Database:
+    db: Database = request.app.state.db
+    return db
+
+
+DatabaseDep = Annotated[Database, Depends(_database)]

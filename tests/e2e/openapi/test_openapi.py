@@ -1,0 +1,46 @@
+"""What the services do is what their OpenAPI documents say, whatever is sent, and whoever sends it."""
+
+import asyncio
+import os
+from concurrent.futures import ProcessPoolExecutor
+
+import httpx
+import pytest
+
+from shared.contracts.imports import BATCH_PATH
+from tests.e2e.openapi.explore import explore
+from tests.e2e.openapi.system import NAMES, PATIENCE_S, Name, System
+
+FEW, MANY = 3, int(os.environ.get("FUZZ_EXAMPLES", "300"))
+"""Examples of good input for each operation, and as many of bad input."""
+
+
+INSIDE = ("/metrics", "/internal/", "/internal/panels/user", "/internal/reports/orders", BATCH_PATH)
+ODD_WAYS = ("//internal/panels/user", "/v1/%2e%2e/internal/panels/user", "/v1/users/../../metrics")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "examples", [pytest.param(FEW, id="few"), pytest.param(MANY, id="many", marks=pytest.mark.long)]
+)
+async def test_a_service_keeps_to_its_document(
+    system: System, explorer: ProcessPoolExecutor, name: Name, examples: int
+) -> None:
+    """No 5xx; status, content type, headers and body of every answer are as described; errors are problems."""
+    loop = asyncio.get_running_loop()
+    found = await loop.run_in_executor(explorer, explore, system.services[name], system.things, examples)
+    print(f"\n{name}: {found}")  # noqa: T201  `pytest -s` shows what was tried
+    assert not found.broken, "\n\n".join(f"{wrong}\n{example}" for wrong, example in found.broken.items())
+
+
+@pytest.mark.parametrize("path", [*INSIDE, *ODD_WAYS])
+async def test_what_is_internal_is_not_to_be_had_through_the_gateway(system: System, path: str) -> None:
+    """Not even by an administrator, however the path is written: there is no such path."""
+    gateway = system.services["gateway"]
+    async with httpx.AsyncClient(
+        base_url=gateway.url, headers=gateway.credentials["admin"].headers(), timeout=PATIENCE_S
+    ) as http:
+        for method in ("GET", "POST", "HEAD", "OPTIONS"):
+            target = httpx.URL(gateway.url).copy_with(raw_path=path.encode())
+            answer = await http.request(method, target)
+            assert answer.status_code == 404, method

@@ -1,0 +1,78 @@
+"""The tutorials, followed to the letter in a copy of the project, with the tests that they say to run."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.tutorials.blocks import apply, blocks, commands
+from tests.support.backends import Backends
+
+ROOT = Path(__file__).parents[3]
+TUTORIALS = sorted((ROOT / "docs/tutorials").glob("add-*.md"))
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "node_modules")
+RECOMMENDED = (
+    ".venv/bin/python -m tools.docs",
+    ".venv/bin/ruff check .",
+    ".venv/bin/ruff format --check .",
+    ".venv/bin/lint-imports",
+    ".venv/bin/mypy",
+    ".venv/bin/pytest -q -n 2 tests/unit tools/docs",
+)
+"""What `make docs lint types` runs, and those tests of `make test` that need no server."""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy that shares the environment with this one."""
+    copy = tmp_path / "dashboard"
+    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+    (copy / ".venv").symlink_to(sys.prefix)
+    return copy
+
+
+@pytest.mark.parametrize("tutorial", TUTORIALS, ids=[path.stem for path in TUTORIALS])
+def test_a_tutorial_works_as_it_stands(tutorial: Path, project: Path, backends: Backends) -> None:
+    """Its changes fit the code of today, and its own commands succeed."""
+    page = tutorial.read_text()
+    apply(page, project)
+    typed = commands(page)
+    assert typed
+    for command in typed:
+        run(command, project, backends.kind)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("tutorial", TUTORIALS, ids=[path.stem for path in TUTORIALS])
+def test_what_a_tutorial_recommends_succeeds(tutorial: Path, project: Path, backends: Backends) -> None:
+    """Documentation, style, types and tests of the changed project."""
+    apply(tutorial.read_text(), project)
+    for command in RECOMMENDED:
+        run(command, project, backends.kind)
+
+
+def run(command: str, project: Path, backends: str) -> None:
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        shlex.split(command),
+        cwd=project,
+        env=outside | {"PYTHONPATH": str(project), "TEST_BACKENDS": backends},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("tutorial", TUTORIALS, ids=[path.stem for path in TUTORIALS])
+def test_the_reader_is_told_which_file_it_is(tutorial: Path) -> None:
+    """A page that is shown does not show what stands behind the fence's language."""
+    page = tutorial.read_text()
+    for block in blocks(page):
+        if block.file is not None:
+            before = page[: page.index(block.text)]
+            assert f"`{block.file}`" in before, block.file

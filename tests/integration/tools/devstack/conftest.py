@@ -1,0 +1,39 @@
+"""Private servers in a temporary folder, apart from the session's backends."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.devstack.processes import Processes
+from tools.devstack.servers.postgres import Postgres
+from tools.devstack.servers.rabbitmq_files import find_scripts
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """Not pytest's own: another pytest's start closes that to the user that Postgres runs as."""
+    with tempfile.TemporaryDirectory(prefix="dashboard-test-", ignore_cleanup_errors=True) as made:
+        yield Path(made)
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Processes]:
+    made = Processes()
+    yield made
+    made.close(grace=3)
+
+
+@pytest.fixture(scope="module")
+def postgres_server(folder: Path, processes: Processes) -> Iterator[Postgres]:
+    server = Postgres(processes, folder / "postgres", folder / "postgres.log", durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def needs_rabbitmq() -> None:
+    if find_scripts() is None:
+        pytest.skip("rabbitmq-server is not installed")

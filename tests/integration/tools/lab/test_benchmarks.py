@@ -1,0 +1,184 @@
+"""Every benchmark still works, shown with windows far too short to measure anything; no time is asserted."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.backends import Backends
+from tools.lab.bench import (
+    bookkeeping,
+    faults,
+    gateway,
+    orders,
+    overload,
+    panels,
+    passthrough,
+    pauses,
+    pictures,
+    relay,
+    reports,
+    scenarios,
+    streams,
+    traces,
+    worker,
+    wrk,
+)
+from tools.lab.bench.bed import Bed, bed
+from tools.lab.bench.conditions import SMALL, SMALL_WITH_PEERS
+from tools.lab.bench.contestants import PEERS
+
+needs_wrk = pytest.mark.skipif(wrk.missing() is not None, reason=f"{wrk.missing()}: `make bench` installs it")
+
+
+@pytest.fixture
+def ground(backends: Backends) -> Iterator[Bed]:
+    with bed(backends) as made:
+        yield made
+
+
+def cells(report: str, row: str) -> list[str]:
+    """The cells of the first table row that begins with this."""
+    line = next(line for line in report.splitlines() if line.startswith(f"| {row} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@needs_wrk
+@pytest.mark.full
+def test_the_gateway_answers(ground: Bed) -> None:
+    """Ours serves dashboards to the load, and so does one of another checkout, which this time is the same."""
+    report = gateway.run(ground, replace(SMALL, compiled=Path.cwd())).text
+    assert f"| {gateway.COMPILED_CACHED} |" in report
+    assert "Failed requests: none." in report
+
+
+@needs_wrk
+@pytest.mark.full
+def test_the_gateways_peers_answer(ground: Bed) -> None:
+    """Every peer that can be had on this machine serves dashboards, too; the report names the others."""
+    report = gateway.run(ground, SMALL_WITH_PEERS).text
+    assert "Failed requests: none." in report
+    for name, peer in PEERS.items():
+        assert (f"Not measured: {name}" in report) == (peer.missing() is not None)
+
+
+@needs_wrk
+@pytest.mark.full
+def test_requests_are_passed_through(ground: Bed) -> None:
+    """By ours, and by every peer that can be had on this machine; the report names the others."""
+    report = passthrough.run(ground, SMALL_WITH_PEERS).text
+    assert "Failed requests: none." in report
+    for name in (passthrough.PROXY, passthrough.FASTIFY):
+        assert (f"Not measured: {name}" in report) != (f"| {passthrough.OURS} / {name} |" in report)
+
+
+@needs_wrk
+@pytest.mark.full
+def test_every_scenario_is_answered(ground: Bed) -> None:
+    """Many users, large panels, ids of requests, TLS: no request fails."""
+    report = scenarios.run(ground, SMALL_WITH_PEERS).text
+    assert "Failed requests: none." in report
+    assert all(f"| {name} |" in report for name in scenarios.SCENARIOS)
+
+
+@needs_wrk
+@pytest.mark.full
+def test_pauses_are_recorded(ground: Bed) -> None:
+    """Every cause that is told apart has a row, and callbacks are counted."""
+    report = pauses.run(ground, SMALL).text
+    assert all(cells(report, cause) for cause in pauses.ALWAYS)
+    assert int(cells(report, pauses.OFF_CPU)[1].replace(",", "")) > 0
+
+
+@pytest.mark.full
+def test_each_piece_of_bookkeeping_is_measured_in_both_ways(ground: Bed) -> None:
+    """Its parts and a whole dashboard, which the application and the fast path answer in turns."""
+    report = bookkeeping.run(ground, SMALL).text
+    assert cells(report, "timer of a wait")[6] == "4 / 0"
+    for name in ("uncached, 1 caller", "uncached, 64 callers", "cached, 1 caller", "cached, 64 callers"):
+        assert all(cells(report, name))
+
+
+@needs_wrk
+@pytest.mark.full
+def test_faults_leave_the_other_panels_fresh(ground: Bed) -> None:
+    """While the worker hangs, the load counts panels of the other services and none of its own."""
+    *_, failed, user, of_orders, notifications, analytics = cells(faults.run(ground, SMALL).text, "worker hangs")
+    assert (failed, notifications, analytics) == ("0", "0.0%", "0.0%")
+    assert "0.0%" not in (user, of_orders)
+
+
+def test_panels_are_read_in_each_way(ground: Bed) -> None:
+    """Of every service, by every route."""
+    report = panels.run(ground, SMALL).text
+    assert all(way in report for way in panels.WAYS)
+    assert all(f"| {service} |" in report for service in panels.PANELS)
+
+
+def test_orders_are_placed_in_both_ways(ground: Bed) -> None:
+    """The statement and the ORM are both measured."""
+    assert "| ratio |" in orders.run(ground, SMALL).text
+
+
+def test_the_worker_does_every_event_once(ground: Bed) -> None:
+    """Ours, and FastStream as it comes, take all events out of their queues."""
+    assert f"{worker.OURS} / {worker.PLAIN}" in worker.run(ground, SMALL).text
+
+
+@pytest.mark.full
+def test_the_workers_peers_do_every_event(ground: Bed) -> None:
+    """So does every framework that is installed."""
+    report = worker.run(ground, SMALL_WITH_PEERS).text
+    for consumer in worker.CONSUMERS:
+        assert (
+            f"| {worker.OURS} / {consumer.name} |" in report
+            or f"Not measured: {consumer.name}" in report
+            or (consumer.name == worker.OURS)
+        )
+
+
+def test_the_relay_empties_its_outbox(ground: Bed) -> None:
+    """All rows are published."""
+    assert "rows/s" in relay.run(ground, SMALL).text
+
+
+@pytest.mark.full
+def test_pictures_are_taken_while_dashboards_are_read(ground: Bed) -> None:
+    """All of them, and no dashboard fails."""
+    report = pictures.run(ground, SMALL).text
+    assert "Refused: 0." in report
+    assert "| during |" in report
+
+
+def test_reports_are_downloaded_and_copied(ground: Bed) -> None:
+    """Through the gateway, plain and compressed, and by psql."""
+    report = reports.run(ground, SMALL).text
+    assert reports.PSQL in report
+    assert "| gateway | report, gzip |" in report
+
+
+@needs_wrk
+@pytest.mark.full
+def test_an_overload_is_answered(ground: Bed) -> None:
+    """Requests come at a fixed rate, and none fails by anything but being refused."""
+    report = overload.run(ground, SMALL).text
+    assert overload.SHEDDING in report
+    assert all(
+        row.endswith("| 0 |")
+        for row in report.splitlines()
+        if row.startswith((f"| {overload.SHEDDING}", f"| {overload.NOT}"))
+    )
+
+
+def test_traces_are_recorded_under_load(ground: Bed) -> None:
+    """None, some and all, fresh and from memory."""
+    report = traces.run(ground, SMALL).text
+    assert "| 100 %, cached |" in report
+
+
+def test_open_streams_are_told_of_changes(ground: Bed) -> None:
+    """Every stream is opened, and changes arrive on it."""
+    report = streams.run(ground, SMALL).text
+    assert "20 streams" in report
+    assert "| 100 |" in report

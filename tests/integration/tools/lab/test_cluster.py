@@ -1,0 +1,42 @@
+"""A machine is lost under load. `make cluster` does the same for longer, and prints what it counted."""
+
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from tools.devstack.mailbox import Mail
+from tools.devstack.servers.rabbitmq_files import find_scripts
+from tools.lab.chaos.journal import Journal, PlacedOrder
+from tools.lab.cluster.delays import mail_delays
+from tools.lab.cluster.report import report
+from tools.lab.cluster.scenarios import fail_over, lost_node
+from tools.lab.cluster.trial import Conditions, Start, run
+
+SHORT = replace(Conditions(seed=8), before_s=5, away_s=8, after_s=5)
+ORDER = PlacedOrder(UUID(int=0xAB), UUID(int=1), "ann@example.com", "key", 100, answered_at=1000.0)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(find_scripts() is None, reason="starts servers of its own: needs an installed RabbitMQ")
+@pytest.mark.parametrize("start", [lost_node, fail_over(synchronous=True)], ids=["a node of RabbitMQ", "the primary"])
+async def test_nothing_is_lost_with_a_machine(start: Start, tmp_path: Path) -> None:
+    """Each accepted order is there, has its mail once and is counted once, and what was lost comes back."""
+    outcome = await run(start, SHORT, tmp_path, print)
+    assert outcome.while_away > 0
+    assert not outcome.failed, report([outcome])
+
+
+def test_a_mails_delay_is_that_of_its_first_copy() -> None:
+    """From the answer to the order; a mail that was there before the answer took no time."""
+    journal = Journal(orders={ORDER.id: ORDER})
+    mails = [_mail(ORDER.number, second) for second in (3, 2)]
+    assert mail_delays(journal, mails) == [(1000.0, 2.0)]
+    assert mail_delays(journal, [_mail(ORDER.number, -1)]) == [(1000.0, 0.0)]
+    assert mail_delays(journal, [_mail("OTHER", 1)]) == []
+
+
+def _mail(number: str, second: int) -> Mail:
+    at = f"1970-01-01T00:16:{40 + second:02}+00:00"
+    return Mail(1, at, "shop@example.com", [ORDER.email], f"Subject: Your order {number} is placed\r\n\r\n".encode())

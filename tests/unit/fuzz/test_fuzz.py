@@ -1,0 +1,41 @@
+"""Readers of what others write, with anything at all: a little of it in every run, much of it with `make fuzz`."""
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.unit.fuzz.targets import TARGETS
+
+FEW, MANY = 100, int(os.environ.get("FUZZ_EXAMPLES", "20000"))
+
+
+def fuzz(name: str, examples: int, *, same_each_time: bool) -> None:
+    target = TARGETS[name]
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=same_each_time,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(target.draw)
+    def each(drawn: Any) -> None:
+        target.run(drawn)
+
+    each()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_anything_is_read_or_refused(name: str) -> None:
+    """Each reader has one error of its own for what it cannot read; there is no other. The same input each time."""
+    fuzz(name, FEW, same_each_time=True)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", TARGETS)
+def test_much_more_of_it(name: str) -> None:
+    """The same with other input each time; what fails is shrunk, and printed as it can be repeated."""
+    fuzz(name, MANY, same_each_time=False)

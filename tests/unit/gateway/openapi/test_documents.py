@@ -1,0 +1,51 @@
+"""What becomes of the documents in which services describe themselves. No servers."""
+
+from typing import Any
+
+import pytest
+
+from services.gateway.openapi import documents
+from services.gateway.openapi.documents import Descriptions
+from services.gateway.settings import Settings
+
+DEEP = 100_000
+
+
+class Upstream:
+    """Answers every question for its description alike."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def openapi(self, _max_bytes: int) -> bytes:
+        return self._body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"\xff\xfe{}",
+        b'{"paths": "\xff"}',
+        b'{"paths": "\\ud800"}',
+        b'{"paths": 5}',
+        b'{"paths": {"/v1/orders": 5}}',
+        b'{"paths": {"/v1/orders": {"get": []}}}',
+        b'{"components": []}',
+        b'{"components": {"schemas": 5}, "paths": {"/v1/orders": {"get": {"$ref": "#/components/schemas/x"}}}}',
+        b'{"a": ' * DEEP + b"1" + b"}" * DEEP,
+    ],
+)
+async def test_a_document_that_cannot_be_used_is_left_out(body: bytes) -> None:
+    """It ends neither the round of fetches nor the description of the whole API."""
+    upstreams: Any = {"orders": Upstream(body), "users": Upstream(b"{}")}
+    found = Descriptions(upstreams, Settings(environment="development"))
+    for service in upstreams:
+        await found._fetch(service)
+    assert found.documents == {"users": {}}
+
+
+def test_a_document_that_can_be_used_is_kept_as_it_is() -> None:
+    assert documents.usable(b'{"paths": {"/v1/orders": {"get": {}}}}', "orders")["paths"]

@@ -1,0 +1,17 @@
+from tools.devstack.supervisor import FIRST, LONGEST, STABLE, Backoff
+
+
+def test_waits_double_up_to_a_limit() -> None:
+    """What keeps dying is started again ever more slowly, but never given up."""
+    backoff = Backoff()
+    delays = [backoff.after(lifetime=0) for _ in range(20)]
+    assert delays[:3] == [FIRST, 2 * FIRST, 4 * FIRST]
+    assert delays[-1] == LONGEST
+
+
+def test_a_long_life_is_forgiven() -> None:
+    """What ran well for a while is started again at once."""
+    backoff = Backoff()
+    for _ in range(5):
+        backoff.after(lifetime=0)
+    assert backoff.after(lifetime=STABLE) == FIRST

@@ -1,0 +1,54 @@
+"""What a page says to type can be typed."""
+
+import re
+import shlex
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import typer
+from typer._click.exceptions import BadParameter, UsageError
+from typer.core import TyperGroup
+
+from tools.cli.main import app
+from tools.docs.links import ROOT, pages
+
+FENCED_SH = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^(?:\S*/|docker compose exec gateway )?dashboard (?P<arguments>.+?)(?:\s+#.*)?$", re.MULTILINE)
+ROOT_COMMAND = typer.main.get_command(app)
+TYPED = sorted(
+    {
+        found["arguments"]
+        for page in pages()
+        for block in FENCED_SH.findall(page.read_text())
+        for found in COMMAND.finditer(block)
+    }
+)
+
+
+def understood(command: Any, arguments: list[str]) -> None:
+    """Raises `UsageError` for a command, option or argument that there is not; not for the value of one."""
+    context = command.make_context(command.name, list(arguments))
+    if isinstance(command, TyperGroup):
+        _, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        understood(found, rest)
+
+
+@pytest.mark.parametrize("typed", TYPED)
+def test_a_command_is_one_that_there_is(typed: str) -> None:
+    """With these options."""
+    with suppress(BadParameter):  # a file or an id that is only an example
+        understood(ROOT_COMMAND, shlex.split(typed))
+
+
+def test_commands_are_found() -> None:
+    """And one that does not exist is refused."""
+    assert any(typed.startswith("jobs replay") for typed in TYPED)
+    for wrong in ("jobs forget", "status --loud"):
+        with pytest.raises(UsageError):
+            understood(ROOT_COMMAND, shlex.split(wrong))
+
+
+def test_the_readme_is_short() -> None:
+    """What has more to say is a page of its own."""
+    assert len((ROOT / "README.md").read_text().splitlines()) < 160

@@ -1,0 +1,182 @@
+"""`dashboard jobs`. What a command needs is imported when it runs, so that --help is quick."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tools.cli.api import Api, Credentials
+
+jobs = typer.Typer(help="Look at jobs that failed, and replay or discard them.", no_args_is_help=True)
+
+DataDir = Annotated[Path, typer.Option(help="Of the one-machine stack, which says where everything is.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OfJob = Annotated[str | None, typer.Option("--job", help="Only this job.")]
+OfGroup = Annotated[str | None, typer.Option("--group", help="Only failures with this cause.")]
+OfEvents = Annotated[list[str] | None, typer.Option("--event", help="Only this event; may be repeated.")]
+OnlyCount = Annotated[bool, typer.Option("--dry-run", help="Only count what would be changed.")]
+AtMost = Annotated[int | None, typer.Option(min=1, help="At most so many; all that match when left out.")]
+
+
+@dataclass(frozen=True)
+class Access:
+    url: str | None
+    token: str | None
+    email: str | None
+    password: str | None
+    data_dir: Path
+
+    def resolved(self, *, demo_user: bool = False) -> tuple[str, "Credentials"]:
+        """The gateway's address, and who signs in there: on the one-machine stack the demo administrator, or user."""
+        from tools.cli import demo
+        from tools.cli.addresses import gateway_url, local_stack
+        from tools.cli.api import Credentials
+
+        stack = {} if self.url else local_stack(self.data_dir)
+        url = gateway_url(self.url, stack)
+        if self.token:
+            return url, Credentials(token=self.token)
+        if self.email:
+            password = self.password or typer.prompt("Password", hide_input=True, err=True)
+            return url, Credentials(email=self.email, password=password)
+        known = demo.USER if demo_user else demo.ADMIN
+        return url, Credentials(email=known, password=demo.PASSWORD) if stack else Credentials()
+
+
+Url = Annotated[str | None, typer.Option(envvar="DASHBOARD_URL", help="Of the gateway.")]
+Token = Annotated[str | None, typer.Option(envvar="DASHBOARD_TOKEN", help="An access token.")]
+Email = Annotated[str | None, typer.Option(envvar="DASHBOARD_EMAIL", help="Of the account that signs in.")]
+Password = Annotated[str | None, typer.Option(envvar="DASHBOARD_PASSWORD", help="Asked for if missing.")]
+
+
+@jobs.callback()
+def access(
+    context: typer.Context,
+    url: Url = None,
+    token: Token = None,
+    email: Email = None,
+    password: Password = None,
+    data_dir: DataDir = Path(".local"),
+) -> None:
+    context.obj = Access(url, token, email, password, data_dir)
+
+
+@jobs.command("list")
+def list_jobs(
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option(help="dead, retrying or discarded; the first two by default.")] = None,
+    job: OfJob = None,
+    group: OfGroup = None,
+    limit: Annotated[int, typer.Option(min=1)] = 50,
+    as_json: Json = False,
+) -> None:
+    """List jobs that are not done, the newest first."""
+    with _signed_in(context) as api:
+        found = api.jobs(limit, state=state, job=job, error_group=group)
+    if as_json:
+        _print_json(found)
+    else:
+        from tools.cli.show_jobs import show_list
+
+        show_list(found)
+
+
+@jobs.command()
+def groups(context: typer.Context, as_json: Json = False) -> None:
+    """Count jobs that are not done by job, state and cause."""
+    with _signed_in(context) as api:
+        found = api.groups()
+    if as_json:
+        _print_json(found)
+    else:
+        from tools.cli.show_jobs import show_groups
+
+        show_groups(found)
+
+
+@jobs.command()
+def show(context: typer.Context, job: str, event_id: str, as_json: Json = False) -> None:
+    """Show one job, its message, and what operators did with it."""
+    with _signed_in(context) as api:
+        found = api.job(job, event_id)
+    if as_json:
+        _print_json(found)
+    else:
+        from tools.cli.show_jobs import show_one
+
+        show_one(found)
+
+
+@jobs.command()
+def replay(
+    context: typer.Context,
+    job: OfJob = None,
+    group: OfGroup = None,
+    event: OfEvents = None,
+    discarded: Annotated[bool, typer.Option("--discarded", help="Discarded jobs instead of dead ones.")] = False,
+    rate: Annotated[float | None, typer.Option(help="So many a second; all at once when left out.")] = None,
+    limit: AtMost = None,
+    dry_run: OnlyCount = False,
+    as_json: Json = False,
+) -> None:
+    """Try dead jobs again, with all their attempts before them."""
+    order = _order(job, group, event, dry_run) | {"state": "discarded" if discarded else "dead"}
+    _carry_out(context, "replay", order | ({"rate_per_s": rate} if rate is not None else {}), limit, as_json=as_json)
+
+
+@jobs.command()
+def discard(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option(help="Kept in the audit.")],
+    job: OfJob = None,
+    group: OfGroup = None,
+    event: OfEvents = None,
+    limit: AtMost = None,
+    dry_run: OnlyCount = False,
+    as_json: Json = False,
+) -> None:
+    """Give dead jobs up: they are kept, but neither tried again nor counted as dead."""
+    _carry_out(context, "discard", _order(job, group, event, dry_run) | {"reason": reason}, limit, as_json=as_json)
+
+
+@contextmanager
+def _signed_in(context: typer.Context) -> Iterator["Api"]:
+    """What the gateway refuses ends the command, with its reason."""
+    from tools.cli.api import Api, OperatorError
+
+    access: Access = context.obj
+    try:
+        with Api.signed_in(*access.resolved()) as api:
+            yield api
+    except OperatorError as error:
+        typer.echo(f"dashboard: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _carry_out(context: typer.Context, action: str, order: dict[str, Any], limit: int | None, *, as_json: bool) -> None:
+    from tools.cli.batches import in_batches
+    from tools.cli.show_jobs import show_progress
+
+    with _signed_in(context) as api:
+        send, counted = (api.replay, "replayed") if action == "replay" else (api.discard, "discarded")
+        done = show_progress(in_batches(send, order, counted, limit), action)
+    if as_json:
+        _print_json({"matched": done.matched, counted: done.done})
+    elif order["dry_run"]:
+        typer.echo(f"{done.matched} jobs match; {done.expected} would be {counted}.")
+    else:
+        typer.echo(f"{done.done} of {done.matched} jobs {counted}.")
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _order(job: str | None, group: str | None, events: list[str] | None, dry_run: bool) -> dict[str, Any]:
+    given = {"job": job, "error_group": group, "event_ids": events}
+    return {name: value for name, value in given.items() if value} | {"dry_run": dry_run}

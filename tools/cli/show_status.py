@@ -1,0 +1,73 @@
+"""The health of the system on one screen."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tools.cli.health import OUTBOX_PATIENCE_S, Health, Seen
+
+STYLES = {"ready": "green", "degraded": "yellow"}
+BAD = "bold red"
+
+
+def screen(health: Health) -> RenderableType:
+    return Group(
+        _processes(health), "", _queues(health), "", _outboxes(health), "", _jobs(health), "", _verdict(health)
+    )
+
+
+def _processes(health: Health) -> Table:
+    table = _table("process", "address", "status", "checks")
+    for seen in health.processes:
+        status = Text(seen.status, STYLES.get(seen.status, BAD))
+        table.add_row(seen.process.name, seen.process.url, status, _checks(seen))
+    return table
+
+
+def _checks(seen: Seen) -> Text:
+    if seen.checks is None:
+        return Text(seen.error or "", BAD)
+    parts = [
+        Text(name, "green") if outcome == "ok" else Text(f"{name} ({outcome})", "yellow")
+        for name, outcome in seen.checks.items()
+    ]
+    return Text("  ").join(parts)
+
+
+def _queues(health: Health) -> RenderableType:
+    if not health.queues:
+        return Text("queues: unknown", BAD)
+    table = _table("queue", "messages", "consumers")
+    for queue in health.queues:
+        table.add_row(queue.name, str(queue.messages), Text(str(queue.consumers), "" if queue.consumers else BAD))
+    return table
+
+
+def _outboxes(health: Health) -> Table:
+    table = _table("outbox", "rows", "oldest")
+    for outbox in health.outboxes:
+        if outbox.rows is None or outbox.oldest_s is None:
+            table.add_row(outbox.service, Text("unknown", BAD), "")
+        else:
+            late = outbox.oldest_s > OUTBOX_PATIENCE_S
+            table.add_row(outbox.service, str(outbox.rows), Text(f"{outbox.oldest_s:.0f} s", BAD if late else ""))
+    return table
+
+
+def _jobs(health: Health) -> RenderableType:
+    if not health.jobs:
+        return Text("jobs: unknown", BAD)
+    table = _table("job", "dead", "retrying")
+    for row in health.jobs:
+        table.add_row(row.job, Text(str(row.dead), BAD if row.dead else ""), str(row.retrying))
+    return table
+
+
+def _verdict(health: Health) -> RenderableType:
+    if health.well:
+        return Text("All is well.", "green")
+    return Group(Text("Not well:", BAD), *(Text(f"  {problem}") for problem in health.problems))
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, header_style="bold", padding=(0, 2, 0, 0))

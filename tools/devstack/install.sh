@@ -1,0 +1,190 @@
+#!/bin/sh
+# Installs what is missing, and is done in a moment when nothing is.
+#
+#   install.sh python      .venv with everything of uv.lock
+#   install.sh rabbitmq    rabbitmq-server, which no Python package brings
+#   install.sh servers     the same for tests, which can do without it where Docker answers
+#   install.sh browser     Chromium without windows, in which the tests look at the page; they do without where it cannot be had
+#   install.sh prometheus  Prometheus with promtool, which tests the alerts; the tests do without where it cannot be had
+#   install.sh bench       the load, and what the benchmarks compare with
+set -eu
+cd "$(dirname "$0")/../.."
+
+say() { printf '%s\n' "$*"; }
+fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" > /dev/null 2>&1; }
+
+# ---------------------------------------------------------------- becoming root, only where it is needed
+may_be_root() {
+  [ "$(id -u)" = 0 ] || { have sudo && { sudo -n true 2> /dev/null || [ -t 0 ]; }; }
+}
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+apt_install() { # PACKAGE...: without starting the services that come with it
+  as_root env DEBIAN_FRONTEND=noninteractive sh -eu -c '
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+      trap "rm -f $policy" EXIT
+      printf "#!/bin/sh\nexit 101\n" > "$policy"
+      chmod 755 "$policy"
+    fi
+    apt-get update -qq
+    RUNLEVEL=1 apt-get install -qq -y --no-install-recommends "$@" > /dev/null' sh "$@"
+}
+
+# ---------------------------------------------------------------- Python
+find_python() {
+  for python in python3 python3.14 python3.13 python3.12 python3.11; do
+    if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then echo "$python"; return; fi
+  done
+}
+
+fetch_uv() { # uv is one binary in its wheel: no pip is needed to have it
+  .venv/bin/python tools/devstack/fetch_uv.py .venv/bin
+}
+
+make_venv() {
+  python=$(find_python)
+  [ -n "$python" ] || fail "Python 3.11 or newer is needed (Debian, Ubuntu: apt-get install python3)"
+  say "Making .venv with $("$python" --version)"
+  rm -rf .venv
+  if "$python" -c 'import ensurepip' 2> /dev/null; then
+    "$python" -m venv .venv
+  elif ! "$python" -m venv --without-pip .venv 2> /dev/null || ! fetch_uv; then
+    have apt-get && may_be_root || fail "this Python cannot make a virtual environment: install python3-venv"
+    apt_install python3-venv
+    rm -rf .venv
+    "$python" -m venv .venv
+  fi
+}
+
+find_uv() {
+  if [ -x .venv/bin/uv ]; then echo .venv/bin/uv; elif have uv; then echo uv; fi
+}
+
+# The system's certificates are those of public authorities and whatever this network needs besides.
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"; fi
+
+install_python() {
+  uv=$(find_uv)
+  if [ "$uv" != uv ] && ! .venv/bin/python -c '' 2> /dev/null; then
+    make_venv
+    uv=$(find_uv)
+  fi
+  if [ -z "$uv" ]; then
+    say "Installing uv into .venv"
+    .venv/bin/python -m pip install -q --disable-pip-version-check uv 2> /dev/null || fetch_uv
+    uv=.venv/bin/uv
+  fi
+  [ -x .venv/bin/dashboard ] || say "Installing Python packages into .venv (a minute, the first time)"
+  "$uv" sync --locked --quiet
+}
+
+# ---------------------------------------------------------------- RabbitMQ
+rabbitmq_is_there() {
+  for folder in /usr/lib/rabbitmq/bin /opt/homebrew/opt/rabbitmq/sbin /usr/local/opt/rabbitmq/sbin /opt/rabbitmq/sbin; do
+    if [ -x "$folder/rabbitmq-server" ]; then return 0; fi
+  done
+  have rabbitmq-server
+}
+
+install_rabbitmq() {
+  if rabbitmq_is_there || [ -n "${RABBITMQ_URL:-}" ]; then return 0; fi
+  if have brew; then
+    say "Installing RabbitMQ with brew"
+    brew install rabbitmq
+  elif have apt-get && may_be_root; then
+    say "Installing rabbitmq-server with apt (its system service is left off)"
+    apt_install rabbitmq-server
+    if have systemctl; then as_root systemctl disable --quiet rabbitmq-server 2> /dev/null || true; fi
+  else
+    fail "RabbitMQ is missing, and installing it needs root. Either install it (Debian, Ubuntu:
+    sudo apt-get install rabbitmq-server), or say where one runs (RABBITMQ_URL=amqp://user:password@host/),
+    or run everything in containers (docker compose up --build)."
+  fi
+}
+
+docker_answers() { have docker && docker info > /dev/null 2>&1; }
+
+install_faketime() { # for the tests of wrong clocks, which are skipped without it
+  if ls /usr/lib/*/faketime/libfaketimeMT.so.1 > /dev/null 2>&1; then return 0; fi
+  if have apt-get && may_be_root; then apt_install faketime || say "Without faketime the tests of wrong clocks are skipped"; fi
+}
+
+install_servers() {
+  install_faketime
+  if rabbitmq_is_there || [ "${TEST_BACKENDS:-}" = docker ]; then return 0; fi
+  if ! may_be_root && [ "${TEST_BACKENDS:-}" != local ] && docker_answers; then return 0; fi
+  install_rabbitmq
+}
+
+# ---------------------------------------------------------------- a browser
+have_browser() {
+  for name in chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable; do
+    if have "$name"; then return 0; fi
+  done
+  return 1
+}
+
+driver_runs() { # Playwright's own Node.js, which needs a library that a bare Debian 12 does not have
+  .venv/lib/python3*/site-packages/playwright/driver/node --version > /dev/null 2>&1
+}
+
+install_browser() {
+  if have_browser && driver_runs; then return 0; fi
+  if have apt-get && may_be_root && [ "$(. /etc/os-release && echo "$ID")" = debian ]; then
+    say "Installing Chromium with apt"
+    apt_install chromium-headless-shell libatomic1 || apt_install chromium libatomic1 || say "Without a browser: apt could not install Chromium, so the tests of the page are skipped"
+  else
+    say "Without a browser: install chromium or Chrome, and libatomic1, else the tests of the page are skipped"
+  fi
+}
+
+# ---------------------------------------------------------------- Prometheus
+install_prometheus() {
+  if have promtool; then return 0; fi
+  if have apt-get && may_be_root; then
+    say "Installing Prometheus with apt (its system service is left off)"
+    if ! apt_install prometheus; then
+      say "Without Prometheus: apt could not install it, so the tests of the alerts are skipped"
+    elif have systemctl; then
+      as_root systemctl disable --quiet prometheus 2> /dev/null || true
+    fi
+  else
+    say "Without Prometheus: install it for promtool, else the tests of the alerts are skipped"
+  fi
+}
+
+# ---------------------------------------------------------------- Benchmarks
+lua_is_there() { [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ]; }
+
+install_bench() {
+  "$(find_uv)" sync --locked --quiet --group bench
+  if ! have wrk || ! have npm || ! lua_is_there; then
+    if have apt-get && may_be_root; then
+      say "Installing wrk, nginx with lua and Node.js with apt (nginx's system service is left off)"
+      node=$(have npm || echo nodejs npm)
+      # shellcheck disable=SC2086  one word a package
+      apt_install wrk nginx-light libnginx-mod-http-lua $node
+    elif have wrk; then
+      say "Without nginx with lua, or npm: the benchmarks leave out what is missing"
+    else
+      fail "the benchmarks need wrk (Debian, Ubuntu: sudo apt-get install wrk)"
+    fi
+  fi
+  if have npm; then install_node_peers; fi
+}
+
+install_node_peers() (
+  cd tools/lab/bench/peers/node
+  if [ node_modules/.package-lock.json -nt package-lock.json ]; then return 0; fi
+  say "Installing Fastify and undici into tools/lab/bench/peers/node"
+  npm ci --no-audit --no-fund --loglevel=error
+)
+
+for part in "${@:-python}"; do
+  case $part in
+    python | rabbitmq | servers | browser | prometheus | bench) "install_$part" ;;
+    *) fail "no part '$part': python, rabbitmq, servers, browser, prometheus, bench" ;;
+  esac
+done

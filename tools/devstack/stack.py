@@ -1,0 +1,176 @@
+"""The one-machine stack: everything started in its order, kept alive, and stopped in the reverse order."""
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from tools.devstack.backing import Backing, External, backing
+from tools.devstack.databases import create_databases
+from tools.devstack.datadir import DataDir
+from tools.devstack.environment import Addresses, own_environment, shared_environment
+from tools.devstack.errors import StartError
+from tools.devstack.files import tail
+from tools.devstack.plan import DATA_SERVICES, Planned
+from tools.devstack.processes import Processes, end_leftovers
+from tools.devstack.servers.base import Server
+from tools.devstack.servers.catchers import MailCatcher
+from tools.devstack.service import Commands, Service
+from tools.devstack.statefile import state, targets, write_state
+from tools.devstack.supervisor import Supervisor
+
+
+@dataclass(frozen=True)
+class Settings:
+    folder: DataDir
+    planned: list[Planned]
+    demo: bool = True
+    durable: bool = True
+    ephemeral: bool = False
+    commands: Commands = field(default_factory=Commands)
+
+
+class Stack:
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._folder = settings.folder
+        self._say = say
+        self._processes = Processes(self._folder.record, keep_open=(self._folder.lock,))
+        self._supervisor = Supervisor(say, self._refresh_state)
+        self._secrets: dict[str, str] = {}
+        self._state_lock = threading.Lock()
+        self.backing: Backing = backing(self._folder, self._processes, os.environ, durable=settings.durable)
+        self.databases: dict[str, str] = {}
+        self.services: list[tuple[Planned, Service]] = []
+        self.seeded = False
+
+    def start(self) -> None:
+        """Return once everything serves and the demo data is there; StackError otherwise."""
+        self._secrets = self._folder.secrets()
+        self._clear_leftovers()
+        if self._settings.ephemeral:
+            self._processes.remove_at_end(self._folder.path)
+        postgres, *others = self.backing.all
+        if self.backing.private:
+            self._say(f"starting {', '.join(server.name for server in self.backing.private)}")
+        in_parallel([lambda: self._start_databases(postgres), *(server.start for server in others)])
+        self._say_what_is_not_ours()
+        self._say(f"starting {', '.join(planned.label for planned in self._settings.planned)}")
+        self._start_services()
+        for server in (*self.backing.private, *(service for _, service in self.services)):
+            self._supervisor.watch(server)
+        if self._settings.demo:
+            self._say("making demo data, where there is none")
+            self._seed()
+
+    def stop(self) -> None:
+        """Gateways first, servers last; nothing is left when this returns."""
+        self._supervisor.stop()
+        with suppress(OSError):
+            self._state_path.unlink(missing_ok=True)
+            self._targets_path.unlink(missing_ok=True)
+        gateways = [service for planned, service in self.services if planned.name == "gateway"]
+        in_parallel([service.stop for service in gateways])
+        in_parallel([service.stop for planned, service in self.services if planned.name != "gateway"])
+        in_parallel([server.stop for server in self.backing.private])
+        self._processes.close(grace=2)
+        self._supervisor.join(timeout=5)
+        with suppress(OSError):
+            self._folder.record.unlink(missing_ok=True)
+
+    @property
+    def _state_path(self) -> Path:
+        return self._folder.path / "stack.json"
+
+    @property
+    def _targets_path(self) -> Path:
+        return self._folder.path / "prometheus-targets.json"
+
+    def _clear_leftovers(self) -> None:
+        self._state_path.unlink(missing_ok=True)
+        left = end_leftovers(self._folder.record)
+        if left:
+            self._say(f"ended what an earlier run left behind: {', '.join(left)}")
+
+    def _start_databases(self, postgres: Server | External) -> None:
+        postgres.start()
+        passwords = {name: self._secrets[f"{name.upper()}_DATABASE_PASSWORD"] for name in DATA_SERVICES}
+        self.databases = create_databases(postgres.url, passwords)
+        in_parallel(partial(self._migrate, name) for name in DATA_SERVICES)
+
+    def _migrate(self, name: str) -> None:
+        log = self._folder.logs / f"migrate-{name}.log"
+        env = {
+            **os.environ,
+            f"{name.upper()}_DATABASE_URL": self.databases[name],
+            "ENVIRONMENT": "development",
+        }
+        code = self._processes.run(f"migrate {name}", self._settings.commands.migrate(name), log=log, env=env)
+        if code != 0:
+            raise StartError(f"the database of {name} could not be migrated; {log} ends with\n{tail(log)}")
+
+    def _start_services(self) -> None:
+        env = self._environment()
+        for planned in self._settings.planned:
+            service = Service(
+                self._processes,
+                planned.label,
+                self._settings.commands.serve(planned.name),
+                env=env | own_environment(planned),
+                port=planned.port,
+                log=self._folder.logs / f"{planned.label}.log",
+            )
+            self.services.append((planned, service))
+            service.start()
+        in_parallel([service.wait_ready for _, service in self.services])
+        self._write_state()
+
+    def _seed(self) -> None:
+        log = self._folder.logs / "seed.log"
+        code = self._processes.run("seed", self._settings.commands.seed, log=log, env=self._environment())
+        self.seeded = code == 0
+        if not self.seeded:
+            self._say(f"the demo data could not be made; {log} ends with\n{tail(log)}")
+
+    def _environment(self) -> dict[str, str]:
+        servers = self.backing
+        addresses = Addresses(
+            self.databases,
+            servers.redis.url,
+            servers.rabbitmq.url,
+            servers.smtp.url,
+            self._folder.uploads.as_uri(),
+            servers.traces.url,
+            smtputf8=isinstance(servers.smtp, MailCatcher),
+        )
+        return shared_environment(addresses, self._settings.planned, self._secrets)
+
+    def _write_state(self) -> None:
+        with self._state_lock:
+            write_state(self._targets_path, targets(self.services))
+            write_state(self._state_path, state(self.backing, self.databases, self.services))
+
+    def _refresh_state(self) -> None:
+        try:
+            self._write_state()
+        except OSError as error:
+            self._say(f"{self._state_path} could not be kept current: {error.strerror}")
+
+    def _say_what_is_not_ours(self) -> None:
+        for server in self.backing.all:
+            if isinstance(server, External):
+                self._say(f"using the {server.name} of {server.variable}")
+
+
+def in_parallel(calls: Iterable[Callable[[], object]]) -> None:
+    """All at once; the first failure is raised when all have ended."""
+    calls = list(calls)
+    if not calls:
+        return
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for future in [pool.submit(call) for call in calls]:
+            future.result()

@@ -1,0 +1,165 @@
+"""A gateway in this process: protocols on transports that lead to memory, and stub services behind it. No kernel."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+from pyqwest import HTTPTransport
+
+from services.gateway.auth.jwks import parse_key_set
+from services.gateway.container import Gateway, build, redis_client
+from services.gateway.dashboard.fast_path import DashboardFastPath
+from services.gateway.limits.load_shedding import Overload
+from services.gateway.main import create_app
+from services.gateway.settings import Settings
+from shared.http.tokens import ServiceTokens
+from shared.server.connection import Ending
+from shared.server.fast_path import Exchange, FastPathProtocol
+from tools.lab.bench.contestants import SECRET, Audience
+from tools.lab.bench.stub import Connection, State
+
+DATE = b"Sun, 29 Nov 2026 12:00:00 GMT"
+END = b"}}}"
+"""How a dashboard ends."""
+
+
+class WrongAnswer(Exception):
+    """A request was not answered by a dashboard, or not in the way that is measured."""
+
+
+class MemoryTransport(asyncio.Transport):
+    """Leads to a protocol of the same process, which reads in the next turn of the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, own: asyncio.Protocol, peer: asyncio.Protocol) -> None:
+        super().__init__()
+        self._loop = loop
+        self._own = own
+        self._peer = peer
+        self._closed = False
+
+    def write(self, data: Any) -> None:
+        self._loop.call_soon(self._peer.data_received, data)
+
+    def is_closing(self) -> bool:
+        return self._closed
+
+    def abort(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._loop.call_soon(self._own.connection_lost, None)
+
+    close = abort
+
+
+class MemoryLoop(uvloop.Loop):
+    """Connects to stub services in this process, whatever the address."""
+
+    async def create_connection(self, protocol_factory: Callable[[], Any], *_: Any, **__: Any) -> Any:
+        protocol, service = protocol_factory(), Connection(State(b"{}"))
+        transport = MemoryTransport(self, protocol, service)
+        service.connection_made(MemoryTransport(self, service, protocol))
+        protocol.connection_made(transport)
+        return transport, protocol
+
+
+class ClientTransport(asyncio.Transport):
+    """Leads to a client, and counts the dashboards that have come there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = 0
+
+    def write(self, data: Any) -> None:
+        if not data.startswith((b"HTTP/1.1 200 ", b"{")):
+            raise WrongAnswer(data)
+        self.answers += data.endswith(END)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        raise WrongAnswer("the connection was closed")
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Callers:
+    """Clients of one gateway, each with a connection of its own, who ask at the same time."""
+
+    def __init__(self, connections: Sequence[FastPathProtocol], transport: ClientTransport) -> None:
+        self._connections = connections
+        self._transport = transport
+
+    async def ask(self, requests: Sequence[bytes]) -> None:
+        """One request from each caller; returns when all have their dashboards."""
+        awaited = self._transport.answers + len(self._connections)
+        for connection, request in zip(self._connections, requests, strict=False):
+            connection.data_received(request)
+        while self._transport.answers < awaited:  # noqa: ASYNC110  an event would cost what is not to be measured
+            await asyncio.sleep(0)
+
+    async def check(self, requests: Sequence[bytes], *, fast: bool) -> None:
+        """Ask twice, so that the callers are known. Raises `WrongAnswer` if then the other way was taken."""
+        await self.ask(requests)
+        await self.ask(requests)
+        if any(isinstance(connection.cycle, Exchange) != fast for connection in self._connections):
+            raise WrongAnswer(f"in the protocol: {not fast}")
+
+
+class InnerGateway:
+    """The gateway, built but not run: nothing in its background works. Needs a `MemoryLoop`."""
+
+    def __init__(self, audience: Audience, settings: Settings) -> None:
+        self.app: FastAPI = create_app(settings)
+        self.gateway = _built(audience, settings)
+        self.app.state.gateway = self.gateway
+        self._fast_path = DashboardFastPath(
+            settings,
+            Overload(settings),
+            self.gateway.authenticator,
+            self.gateway.limits,
+            self.gateway.cache,
+            self.gateway.reader,
+        )
+        self._config = uvicorn.Config(
+            self.app, lifespan="off", ws="none", log_config=None, access_log=False, proxy_headers=False
+        )
+        self._config.load()
+        self._state = Ending()
+        self._state.default_headers = [(b"date", DATE)]
+
+    def callers(self, count: int, *, fast: bool) -> Callers:
+        """So many, who are answered in the protocol, or else by the application."""
+        self.app.fast_path = self._fast_path if fast else None  # type: ignore[attr-defined]  # read by each connection
+        transport = ClientTransport()
+        connections = [FastPathProtocol(self._config, self._state, {}) for _ in range(count)]
+        for connection in connections:
+            connection.connection_made(transport)
+        return Callers(connections, transport)
+
+
+def inner_settings() -> Settings:
+    """Those of a gateway in development, with a limit that nobody reaches."""
+    return Settings(environment="development", internal_token_secret=SECRET, limit_read="1000000000/minute")
+
+
+def request_heads(audience: Audience, more: str = "") -> list[bytes]:
+    """A request for a dashboard from each user; `more` are further header lines."""
+    return [
+        f"GET {each.path} HTTP/1.1\r\nHost: x\r\nAuthorization: {each.headers['Authorization']}\r\n{more}\r\n".encode()
+        for each in audience.with_tokens({})
+    ]
+
+
+def _built(audience: Audience, settings: Settings) -> Gateway:
+    transport = HTTPTransport()
+    tokens = ServiceTokens(SECRET, "gateway")
+    gateway = build(settings, tokens, transport, transport, redis_client(settings))
+    gateway.keys.keys = parse_key_set(audience.jwks.encode())
+    gateway.cache.trust()
+    return gateway

@@ -1,0 +1,38 @@
+"""Dramatiq as a contestant.
+
+python -m tools.lab.bench.peers.dramatiq_tasks publish COUNT · dramatiq tools.lab.bench.peers.dramatiq_tasks
+
+Tuned: one process with four threads, none of the middleware but retries, a quorum queue (which Dramatiq has no option
+for), one prepared statement an event.
+"""
+
+from typing import Any
+
+import dramatiq
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
+from dramatiq.middleware import Retries
+
+from tools.lab.bench.peers import effect
+from tools.lab.bench.peers.postgres import fold
+
+QUEUE = "peer.dramatiq"
+
+
+class QuorumBroker(RabbitmqBroker):
+    def _build_queue_arguments(self, queue_name: str) -> dict[str, Any]:
+        return {**super()._build_queue_arguments(queue_name), "x-queue-type": "quorum"}
+
+
+broker = QuorumBroker(url=effect.RABBITMQ_URL, middleware=[Retries()], confirm_delivery=False)
+dramatiq.set_broker(broker)
+
+
+@dramatiq.actor(queue_name=QUEUE)
+def fold_event(given: dict[str, Any]) -> None:
+    fold(given)
+
+
+if __name__ == "__main__":
+    for each in effect.events(effect.asked_to_publish()):
+        fold_event.send(each)
+    broker.close()

@@ -1,0 +1,125 @@
+"""The system under test, as `dashboard up` runs it on the linked servers: two processes of each service."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.waiting import eventually
+from tools.devstack.databases import with_database
+from tools.devstack.identity import Identity
+from tools.devstack.ports import free_port
+from tools.devstack.processes import Child, Processes
+from tools.lab.chaos import checks
+from tools.lab.chaos.checks import Check
+from tools.lab.chaos.faults import Fault
+from tools.lab.chaos.injected import Injected
+from tools.lab.chaos.journal import Journal
+from tools.lab.chaos.servers import Servers
+from tools.lab.chaos.whole import unready, without_consumers
+
+NAMES = ("worker", "orders", "users", "gateway")
+START_S = 300.0
+STOP_S = 30.0
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    folder: Path
+    servers: Servers
+    name: str = "Dashboard"
+
+    @property
+    def urls(self) -> list[str]:
+        return list(self._info["gateway"]["urls"])
+
+    def process(self, label: str) -> Identity | None:
+        rows = json.loads((self.folder / "processes.json").read_text())
+        known = [Identity(row["pid"], row["started"]) for row in rows if row["name"] == label]
+        return next((identity for identity in reversed(known) if identity.alive()), None)
+
+    def suffers(self, _fault: Fault) -> bool:
+        return True
+
+    async def missing(self) -> list[str]:
+        try:
+            probes = [url for name in NAMES for url in self._info[name]["urls"]]
+        except (OSError, KeyError, ValueError) as error:
+            return [repr(error)]
+        return await unready(probes) or await without_consumers(self.servers.rabbitmq.url)
+
+    async def unfinished(self) -> list[str]:
+        return await self.missing() or await asyncio.to_thread(self._work_left)
+
+    def checks(self, journal: Journal, injected: Sequence[Injected]) -> list[Check]:
+        return [
+            *checks.requests(journal),
+            *checks.orders(journal, self._database("orders")),
+            *checks.mails(journal, self.servers, injected),
+            *checks.analytics(self._database("orders"), self._database("worker")),
+            *checks.notifications(journal, self._database("worker")),
+            *checks.persons(journal, self._database("users"), self._database("worker")),
+            *self._left(),
+        ]
+
+    def _left(self) -> list[Check]:
+        outboxes = checks.outboxes(self._database("users"), self._database("orders"))
+        return [outboxes, *checks.ledger(self._database("worker")), *checks.queues(self.servers)]
+
+    def _work_left(self) -> list[str]:
+        """Dead jobs and messages are no work: nothing will become of them by waiting."""
+        left = [check for check in self._left() if "dead" not in check.name]
+        return [f"{check.name}: {len(check.found)}" for check in left if check.found]
+
+    def _database(self, name: str) -> str:
+        """Straight to the server, as its superuser."""
+        return with_database(self.servers.postgres.url, name)
+
+    @property
+    def _info(self) -> dict[str, Any]:
+        known: dict[str, Any] = json.loads((self.folder / "stack.json").read_text())
+        return known
+
+
+@asynccontextmanager
+async def running_dashboard(
+    folder: Path, processes: Processes, servers: Servers, code: Path | None = None, **more: str
+) -> AsyncIterator[Dashboard]:
+    """`code`: where services and shared are, when not here; looked at whenever a process starts. `more`: settings."""
+    env = _environment(servers) | more | ({"PYTHONPATH": str(code)} if code else {})
+    cwd = folder if code else None
+    child = processes.spawn("dashboard", _command(folder), log=folder / "up.log", env=env, cwd=cwd)
+    system = Dashboard(folder / "data", servers)
+    try:
+        await eventually(lambda: _has_started(system, child), within=START_S)
+        if not child.alive():
+            raise AssertionError(f"`dashboard up` ended:\n{child.log.read_text()}")
+        yield system
+    finally:
+        await asyncio.to_thread(child.end, STOP_S)
+        processes.forget(child)
+
+
+def _command(folder: Path) -> list[str]:
+    replicas = [part for name in NAMES for part in ("--replicas", f"{name}=2")]
+    options = ["--no-demo", "--port", str(free_port()), "--data-dir", str(folder / "data"), *replicas]
+    return [sys.executable, "-m", "tools.cli.main", "up", *options]
+
+
+def _environment(servers: Servers) -> dict[str, str]:
+    urls = servers.urls
+    return os.environ | {
+        "DATABASE_URL": urls["postgres"],
+        "REDIS_URL": urls["redis"],
+        "RABBITMQ_URL": urls["rabbitmq"],
+        "SMTP_URL": urls["smtp"],
+    }
+
+
+async def _has_started(system: Dashboard, child: Child) -> bool:
+    return not child.alive() or not await system.missing()

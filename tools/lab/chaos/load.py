@@ -1,0 +1,99 @@
+"""The load of a run: persons who come one after the other and keep ordering, at a bounded rate."""
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from tools.lab.chaos.journal import Journal
+from tools.lab.chaos.person import Person
+from tools.lab.chaos.requests import NoAnswer, Requests
+
+FIRST = 8
+"""How many persons are there from the beginning, before the first fault."""
+NEWCOMER_EVERY_S = 5.0
+MOST = 40
+MOST_IN_BURSTS = 150
+
+
+@dataclass
+class Load:
+    """`rate` is how many actions a second all persons together take at most, bursts apart; one in five is a look at the
+    dashboard."""
+
+    urls: list[str]
+    seed: int
+    rate: float
+    kind: type[Requests] = Requests
+    in_burst: int = 25
+    """Orders at once, before each fault."""
+    journal: Journal = field(default_factory=Journal)
+    persons: list[Person] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.requests = self.kind(self.urls, self.journal)
+        self._turn = asyncio.Lock()
+        self._stopped = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._bursts: set[asyncio.Task[None]] = set()
+
+    async def begin(self) -> None:
+        """Return when the first persons have arrived."""
+        await asyncio.gather(*(self._newcomer().arrive() for _ in range(FIRST)))
+        self._tasks += [asyncio.create_task(self._live(person)) for person in self.persons]
+        self._tasks.append(asyncio.create_task(self._newcomers()))
+
+    async def end(self, patience_s: float) -> None:
+        """No new actions; those under way are carried through."""
+        self._stopped.set()
+        self.requests.give_up_at = time.monotonic() + patience_s
+        await asyncio.gather(*self._tasks, *self._bursts)
+
+    def burst(self) -> None:
+        """Many orders at once, so that what happens next finds all hands full; unless most of the last still wait."""
+        if len(self._bursts) > MOST_IN_BURSTS:
+            return
+        here = [person for person in self.persons if person.has_arrived]
+        for _ in range(self.in_burst):
+            task = asyncio.create_task(self._place(random.choice(here)))
+            self._bursts.add(task)
+            task.add_done_callback(self._bursts.discard)
+
+    async def _place(self, person: Person) -> None:
+        with suppress(NoAnswer):
+            await person.place()
+
+    def _newcomer(self) -> Person:
+        number = len(self.persons)
+        chance = random.Random(f"{self.seed}/{number}")
+        person = Person(f"person-{self.seed}-{number}", self.requests, self.journal, chance)
+        self.persons.append(person)
+        return person
+
+    async def _newcomers(self) -> None:
+        while len(self.persons) < MOST and not await self._stopped_within(NEWCOMER_EVERY_S):
+            self._tasks.append(asyncio.create_task(self._arrive_and_live(self._newcomer())))
+
+    async def _arrive_and_live(self, person: Person) -> None:
+        try:
+            await person.arrive()
+        except NoAnswer:
+            return
+        await self._live(person)
+
+    async def _live(self, person: Person) -> None:
+        while not self._stopped.is_set():
+            async with self._turn:
+                await self._stopped_within(1 / self.rate)
+            try:
+                await person.act()
+            except NoAnswer:
+                return
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True

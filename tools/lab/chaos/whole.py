@@ -1,0 +1,45 @@
+"""Whether every process is ready and every queue has its consumers, asked past the links."""
+
+import asyncio
+from collections.abc import Sequence
+
+import aio_pika
+import httpx
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import AMQPError
+
+from shared.contracts.topology import QUEUES
+
+CONSUMERS = 2
+QUEUE_NAMES = [queue.name for queue in QUEUES.values()]
+
+
+async def unready(urls: Sequence[str]) -> list[str]:
+    """The processes that are not ready, and why."""
+    async with httpx.AsyncClient(timeout=3) as http:
+        found = await asyncio.gather(*(_unready(http, url) for url in urls))
+    return [text for text in found if text]
+
+
+async def without_consumers(rabbitmq_url: str) -> list[str]:
+    """The queues that do not have one consumer of each worker."""
+    try:
+        async with asyncio.timeout(5), await aio_pika.connect(rabbitmq_url) as connection:
+            channel = await connection.channel()
+            counts = {name: await _consumers(channel, name) for name in QUEUE_NAMES}
+    except (AMQPError, OSError, TimeoutError) as error:
+        return [f"rabbitmq: {error!r}"]
+    return [f"{name}: {count} consumers" for name, count in counts.items() if count != CONSUMERS]
+
+
+async def _unready(http: httpx.AsyncClient, url: str) -> str | None:
+    try:
+        answer = await http.get(f"{url}/readyz")
+    except httpx.HTTPError as error:
+        return f"{url}: {error!r}"
+    return None if answer.json().get("status") == "ready" else f"{url}: {answer.text}"
+
+
+async def _consumers(channel: AbstractChannel, name: str) -> int:
+    queue = await channel.declare_queue(name, passive=True)
+    return queue.declaration_result.consumer_count or 0

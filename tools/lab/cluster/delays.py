@@ -1,0 +1,19 @@
+"""How long mails took."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from tools.devstack.mailbox import Mail
+from tools.lab.chaos.journal import Journal
+
+
+def mail_delays(journal: Journal, mails: Iterable[Mail]) -> list[tuple[float, float]]:
+    """When an order was answered (seconds since the epoch), and how many seconds later its first mail was there. It may
+    have been there before a client heard of the order: that is 0."""
+    first: dict[str, float] = {}
+    for mail in mails:
+        received = datetime.fromisoformat(mail.received_at).timestamp()
+        number = mail.subject.split()[2]
+        first[number] = min(received, first.get(number, received))
+    orders = [order for order in journal.orders.values() if order.number in first]
+    return [(order.answered_at, max(0.0, first[order.number] - order.answered_at)) for order in orders]

@@ -1,0 +1,28 @@
+"""Says what was validated, against what; ends with 1 where something would be refused."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+from tools.lab.kubernetes.build import OVERLAYS, overlay
+from tools.lab.kubernetes.schemas import VERSION, is_operators, problems
+
+
+def report(name: str) -> Iterator[str]:
+    """One line for each kind, and one for each problem."""
+    counts = Counter((is_operators(one), one["apiVersion"], one["kind"]) for one in overlay(name))
+    wrong = [f"{one['kind']} {one['metadata']['name']}: {each}" for one in overlay(name) for each in problems(one)]
+    yield f"{name}: {counts.total()} manifests, {len(wrong)} problems"
+    for (operators, version, kind), count in sorted(counts.items()):
+        yield f"  {count:3}  {version} {kind}, {'schema of our own' if operators else f'Kubernetes {VERSION}, strict'}"
+    yield from (f"  WRONG {line}" for line in wrong)
+
+
+def main() -> None:
+    lines = [line for name in OVERLAYS for line in report(name)]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.exit(any("WRONG" in line for line in lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What a process of a manifest is told: its environment, and the files that are mounted for it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from base64 import b64decode
+from functools import cache
+from pathlib import Path
+
+from tools.lab.kubernetes.build import ROOT, Manifest, of_kind, overlay
+
+Data = dict[str, str]
+
+TOLD = {
+    "SMTP_URL": "smtps://dashboard:secret@mail.example.com:465",
+    "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+}
+
+
+@cache
+def secrets(name: str) -> dict[str, Data]:
+    """The secrets of an overlay: in `dev` its own, in `prod` those that the script makes."""
+    made = of_kind(overlay(name), "Secret")
+    if made:
+        return {
+            known: {key: b64decode(value).decode() for key, value in one["data"].items()} for known, one in made.items()
+        }
+    script = [sys.executable, str(ROOT / "deploy/k8s/make_secrets.py")]
+    ran = subprocess.run(script, check=True, capture_output=True, text=True, env=os.environ | TOLD)
+    return {one["metadata"]["name"]: one["stringData"] for one in json.loads(ran.stdout)["items"]}
+
+
+def configs(name: str) -> dict[str, Data]:
+    return {known: one["data"] for known, one in of_kind(overlay(name), "ConfigMap").items()}
+
+
+def environment(overlay_name: str, container: Manifest) -> Data:
+    """As the kubelet makes it: the ConfigMaps, then `env` in its order, `$(NAME)` being what stands before it there."""
+    told: Data = {}
+    for source in container.get("envFrom", []):
+        told |= configs(overlay_name)[source["configMapRef"]["name"]]
+    own: Data = {}
+    for one in container.get("env", []):
+        own[one["name"]] = _value(overlay_name, one, own)
+    return told | own
+
+
+def _value(overlay_name: str, variable: Manifest, before: Data) -> str:
+    if "valueFrom" in variable:
+        wanted = variable["valueFrom"]["secretKeyRef"]
+        return secrets(overlay_name)[wanted["name"]][wanted["key"]]
+    return re.sub(r"\$\((\w+)\)", lambda found: before[found[1]], variable["value"])
+
+
+def mounted(overlay_name: str, template: Manifest, container: Manifest, folder: Path) -> Data:
+    """The environment with the files that it names written into `folder`, and named there."""
+    volumes = {volume["name"]: volume for volume in template["spec"].get("volumes", [])}
+    told = environment(overlay_name, container)
+    for mount in container.get("volumeMounts", []):
+        source = volumes[mount["name"]].get("secret")
+        for key, text in secrets(overlay_name)[source["secretName"]].items() if source else ():
+            file = folder / mount["name"] / key
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            told |= {name: str(file) for name, value in told.items() if value == f"{mount['mountPath']}/{key}"}
+    return told

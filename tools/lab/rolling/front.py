@@ -1,0 +1,64 @@
+"""The requests of clients behind a front that knows both gateways: as nginx in deploy/compose, and nothing more.
+
+Who cannot be connected to is passed over for the other. No request is repeated that may have been heard, and every
+answer other than a consent is a failure: so nothing that a restart costs stays unseen.
+"""
+
+from typing import Any
+
+import httpx
+
+from tools.lab.chaos.journal import Journal
+from tools.lab.chaos.requests import Requests
+
+PATIENCE_S = 180.0
+"""Longer than anything takes, on a busy machine too: what is counted is whether a request is answered."""
+IDLE_S = 1.0
+"""Less than a process that ends listens to idle connections."""
+INCOMPLETE = ("dashboard", "not all of it fresh")
+NOTHING_IN_TIME = ("dashboard", "nothing in time to show")
+"""503, Retry-After: every panel took longer than it may. A slow machine does that by itself, so it is counted apart."""
+PASSED_OVER = ("any", "passed over to the other gateway")
+NOT_FAILURES = (INCOMPLETE, NOTHING_IN_TIME, PASSED_OVER)
+
+
+class Front(Requests):
+    def __init__(self, urls: list[str], journal: Journal) -> None:
+        super().__init__(urls, journal)
+        limits = httpx.Limits(max_connections=200, keepalive_expiry=IDLE_S)
+        self._http = httpx.AsyncClient(timeout=PATIENCE_S, limits=limits)
+        self._every = urls
+        self._turn = 0
+
+    async def once(self, what: str, method: str, path: str, **more: Any) -> httpx.Response | None:
+        self._turn += 1
+        first = self._turn % len(self._every)
+        for url in (*self._every[first:], *self._every[:first]):
+            try:
+                return self._seen(what, await self._http.request(method, url + path, **more))
+            except httpx.ConnectError:
+                self._journal.requests[PASSED_OVER] += 1
+            except httpx.HTTPError as error:
+                self._journal.requests[what, repr(error)] += 1
+                return None
+        self._journal.requests[what, "no connection"] += 1
+        return None
+
+    def _seen(self, what: str, answer: httpx.Response) -> httpx.Response:
+        outcome = str(answer.status_code) if answer.is_success else f"{answer.status_code} {answer.text}"
+        if "no_panel_available" in outcome:
+            self._journal.requests[NOTHING_IN_TIME] += 1
+            return answer
+        self._journal.requests[what, outcome] += 1
+        if answer.headers.get("Dashboard-Complete") == "false":
+            self._journal.requests[INCOMPLETE] += 1
+        return answer
+
+
+def failures(journal: Journal) -> list[str]:
+    """Every request that was not answered with consent."""
+    return [
+        f"{what}: {outcome} ({count} times)"
+        for (what, outcome), count in journal.requests.items()
+        if (what, outcome) not in NOT_FAILURES and not outcome.startswith("2")
+    ]

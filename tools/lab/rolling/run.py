@@ -1,0 +1,155 @@
+"""One run: a steady load, every process rolled under it, and a count of what failed, was lost or was done twice."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.waiting import eventually
+from tools.devstack.processes import Processes
+from tools.devstack.roll import ORDER, Rolling, databases
+from tools.lab.chaos.checks import Check
+from tools.lab.chaos.dashboard import Dashboard, running_dashboard
+from tools.lab.chaos.journal import Journal
+from tools.lab.chaos.load import Load
+from tools.lab.chaos.servers import running_servers
+from tools.lab.rolling import statements
+from tools.lab.rolling.follower import Follower
+from tools.lab.rolling.front import NOTHING_IN_TIME, Front, failures
+from tools.lab.rolling.versions import Code
+
+EVERY_PROCESS = tuple((name, number) for name in ORDER for number in (0, 1))
+FOLLOWERS = 4
+PATIENT = {
+    "GATEWAY_PASS_THROUGH_TIMEOUT_S": "30",
+    "GATEWAY_SHED_MOST_IN_HAND": "0",
+    **{f"{name}_SHUTDOWN_GRACE_S": "60" for name in ("GATEWAY", "USERS", "ORDERS", "WORKER")},
+}
+"""A busy machine is slow to hash a password and to finish requests and jobs. That must not count as a failure."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """`rate` is of clients' actions a second; `who` is rolled, in this order, `rounds` times."""
+
+    rate: float = 8.0
+    who: Sequence[tuple[str, int]] = EVERY_PROCESS
+    rounds: int = 1
+    seed: int = 1
+    since: str | None = None
+    """A git ref: its code runs at first, its migrations are followed by today's, and its processes by today's."""
+    record: bool = False
+    """Keep the statements that the databases were asked, as golden files."""
+    rest_s: float = 120.0
+    """How long it may take until the system is whole again, and until all work is done."""
+    empty_share: float = 0.01
+    """The largest share of dashboards that may have nothing to show, because every panel took too long."""
+
+
+@dataclass
+class Outcome:
+    journal: Journal
+    rolled: list[tuple[str, float]] = field(default_factory=list)
+    """Which process, and after how many seconds its successor was ready."""
+    seconds: float = 0.0
+    streams: int = 0
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[Check]:
+        return [check for check in self.checks if check.fails and check.found]
+
+    def report(self) -> str:
+        lines = [f"{len(self.rolled)} processes rolled in {self.seconds:.0f} s"]
+        lines += [f"{len(self.journal.orders)} orders, {self.streams} live streams"]
+        lines += [f"{what}: {outcome}: {count}" for (what, outcome), count in sorted(self.journal.requests.items())]
+        lines += [f"{check.name}: {len(check.found)} {list(check.found[:5]) or ''}" for check in self.checks]
+        return "\n".join(lines)
+
+
+async def run(conditions: Conditions, folder: Path, say: Say) -> Outcome:
+    processes = Processes()
+    try:
+        async with running_servers(folder, processes) as servers:
+            if conditions.record:
+                await asyncio.to_thread(statements.log_all, servers.postgres.url)
+            code = Code(folder / "code", conditions.since) if conditions.since else None
+            async with running_dashboard(folder, processes, servers, code.path if code else None, **PATIENT) as up:
+                outcome = await roll(up, conditions, say, code)
+            if conditions.record:
+                statements.keep(servers.by_name["postgres"].log)
+            return outcome
+    finally:
+        await asyncio.to_thread(processes.close, 3)
+
+
+async def roll(system: Dashboard, conditions: Conditions, say: Say, code: Code | None = None) -> Outcome:
+    """`code` is what runs at first, where that is not today's."""
+    load = Load(system.urls, conditions.seed, conditions.rate, kind=Front)
+    outcome = Outcome(load.journal)
+    await load.begin()
+    followers = [Follower(system.urls, person.headers) for person in load.persons[:FOLLOWERS]]
+    following = [asyncio.create_task(follower.run()) for follower in followers]
+    began = time.monotonic()
+    try:
+        if code:
+            await asyncio.to_thread(code.become_todays, databases(system.folder))
+            say(f"{time.monotonic() - began:6.1f}  migrated")
+        for name, number in [*conditions.who] * conditions.rounds:
+            one = Rolling(system.folder, name, number)
+            outcome.rolled.append((one.label, await asyncio.to_thread(one.roll)))
+            say(f"{time.monotonic() - began:6.1f}  {one.label} after {outcome.rolled[-1][1]:.1f} s")
+            await eventually(lambda: _is_whole(system), conditions.rest_s)
+        outcome.seconds = time.monotonic() - began
+        await load.end(conditions.rest_s)
+        with suppress(AssertionError):
+            await eventually(lambda: _is_at_rest(system), conditions.rest_s)
+        outcome.checks = await _checks(system, load, followers, conditions)
+    finally:
+        for task in following:
+            task.cancel()
+        await asyncio.wait(following)
+        await load.requests.close()
+    outcome.streams = sum(follower.streams for follower in followers)
+    return outcome
+
+
+async def _checks(system: Dashboard, load: Load, followers: Sequence[Follower], conditions: Conditions) -> list[Check]:
+    counts = [sum(order.user_id == person.id for order in load.journal.orders.values()) for person in load.persons]
+    told = list(zip(followers, counts, strict=False))
+    with suppress(AssertionError):
+        await eventually(lambda: all(_shown(follower) == count for follower, count in told), conditions.rest_s)
+    behind = [f"told of {_shown(follower)}, placed {count}" for follower, count in told if _shown(follower) != count]
+    return [
+        Check("unfinished", await system.unfinished()),
+        Check("requests that failed", failures(load.journal)),
+        Check(
+            f"dashboards with nothing to show, above {conditions.empty_share:.0%}",
+            range(_too_many_empty(load.journal, conditions.empty_share)),
+        ),
+        Check("live streams that failed", [failure for one in followers for failure in one.failures]),
+        Check("followers who were not told of everything", behind),
+        *await asyncio.to_thread(system.checks, load.journal, ()),
+    ]
+
+
+def _too_many_empty(journal: Journal, share: float) -> int:
+    return journal.requests[NOTHING_IN_TIME] - int(journal.requests["dashboard", "200"] * share)
+
+
+def _shown(follower: Follower) -> int:
+    """How many orders the page shows."""
+    data = follower.known.get("analytics", {}).get("data") or {}
+    return int(data.get("orders", 0))
+
+
+async def _is_whole(system: Dashboard) -> bool:
+    return not await system.missing()
+
+
+async def _is_at_rest(system: Dashboard) -> bool:
+    return not await system.unfinished()
