@@ -21,7 +21,7 @@ check: lint types unit ## Check style and types and run the unit tests: under a 
 
 unit: ## Run the unit tests
 	$(INSTALL) python
-	$(PYTEST) tests/unit $(ARGS)
+	$(PYTEST) -m "not long and not full and not docker" tests/unit $(ARGS)
 
 test: ## Run every test but the full and long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=4)
 	$(INSTALL) python servers browser prometheus

@@ -26,7 +26,11 @@ def test_every_dependency_is_imported() -> None:
     """What only another package needs is that one's to declare."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     names = {re.split(r"[^\w.-]", each)[0] for each in declared}
-    paths = [path for folder in ("services", "shared") for path in (ROOT / folder).rglob("*.py")]
+    paths = [
+        path
+        for folder in ("services", "shared", "tools/cli", "tools/devstack")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
     modules = set[str]().union(*map(modules_of, paths))
     of = packages_distributions()
     imported = {name.lower().replace("_", "-") for module in modules for name in of.get(module, ())}

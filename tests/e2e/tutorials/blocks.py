@@ -48,6 +48,7 @@ def _write(block: Block, project: Path) -> None:
         path.write_text(changed(path.read_text(), text, name))
         return
     assert not path.exists(), f"{name} exists already"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(text)
 
 

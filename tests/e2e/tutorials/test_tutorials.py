@@ -21,7 +21,7 @@ RECOMMENDED = (
     ".venv/bin/ruff format --check .",
     ".venv/bin/lint-imports",
     ".venv/bin/mypy",
-    ".venv/bin/pytest -q -n 2 tests/unit tools/docs",
+    ".venv/bin/pytest -q -n 2 -m 'not long' tests/unit",
 )
 """What `make docs lint types` runs, and those tests of `make test` that need no server."""
 

@@ -294,7 +294,7 @@ def draining(side: Side) -> Behaviour:
 
 async def test_panels_that_time_out(start: Start, rabbitmq: RabbitBackend) -> None:
     """Are unavailable or stale; those in memory are fresh. No call is repeated by the hand-over."""
-    settings = STEADY | {"rabbitmq_url": rabbitmq.url, "panel_timeouts_s": {"orders": 0.05}, "retry_share": 0}
+    settings = STEADY | {"rabbitmq_url": rabbitmq.url, "panel_timeouts_s": {"orders": 0.25}, "retry_share": 0}
     async with both_ways(start, **settings) as both:
         user = new_id()
         (token,) = both.fast.world.bearer(user).values()

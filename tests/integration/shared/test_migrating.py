@@ -20,7 +20,7 @@ WAITING = """
 """
 ENV = """
 import sqlalchemy as sa
-from shared.migrations import run_migrations
+from shared.db.migrations import run_migrations
 run_migrations(sa.MetaData())
 """
 CONCURRENTLY = """

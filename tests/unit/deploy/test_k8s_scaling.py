@@ -33,7 +33,7 @@ def test_a_worker_is_added_before_it_would_be_idle() -> None:
     """What counts as one worker's share is no less than what one takes at a time."""
     shares = {one["metadata"]["queueName"]: float(one["metadata"]["value"]) for one in TRIGGERS}
     for job, queue in QUEUES.items():
-        assert shares[queue.name] >= import_module(f"services.worker.registry.{job}").POLICY.prefetch
+        assert shares[queue.name] >= import_module(f"services.worker.{job}.job").POLICY.prefetch
 
 
 def test_keda_asks_with_an_account_of_its_own() -> None:
