@@ -6,7 +6,7 @@
 # Each machine is a container with a shell as process 1 and no XDG_RUNTIME_DIR. It gets make, git, curl and Python, and a
 # clean clone of HEAD. `make test` installs the rest. The user's run comes second: by then RabbitMQ and Chromium are there.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 
 images=("$@")
 if [ ${#images[@]} = 0 ]; then images=(python:3.13-slim debian:12-slim); fi
