@@ -18,14 +18,14 @@ log = get_logger(__name__)
 Problem = dict[str, Any]
 
 
-class ManyDashboards(msgspec.Struct, frozen=True):
+class DashboardBatch(msgspec.Struct, frozen=True):
     """Each user is in one of the two."""
 
     items: dict[str, Dashboard]
     errors: dict[str, Problem]
 
 
-class Many:
+class BatchReader:
     """Reads them side by side: the questions for each panel leave together."""
 
     READS_AT_ONCE = 200
@@ -37,12 +37,12 @@ class Many:
 
     async def read(
         self, user_ids: Sequence[UUID], panels: tuple[Panel, ...], budget_s: float, *, anew: bool = False
-    ) -> ManyDashboards:
+    ) -> DashboardBatch:
         """Raises nothing that is about one user. Each has the budget from when its turn comes."""
         found = await asyncio.gather(*(self._read(user_id, panels, budget_s, anew) for user_id in user_ids))
         by_id = dict(zip(map(str, user_ids), found, strict=True))
         items = {user_id: one for user_id, one in by_id.items() if isinstance(one, Dashboard)}
-        return ManyDashboards(items, {user_id: one for user_id, one in by_id.items() if not isinstance(one, Dashboard)})
+        return DashboardBatch(items, {user_id: one for user_id, one in by_id.items() if not isinstance(one, Dashboard)})
 
     async def _read(self, user_id: UUID, panels: tuple[Panel, ...], budget_s: float, anew: bool) -> Dashboard | Problem:
         try:

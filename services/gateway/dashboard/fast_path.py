@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from services.gateway import metrics
 from services.gateway.auth.authenticator import Authenticator, Verified
 from services.gateway.dashboard.cache import Cached, PanelCache
-from services.gateway.dashboard.query import Wish, parse, wants_anew
+from services.gateway.dashboard.query import DashboardQuery, parse, wants_no_cache
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.service import recall_time
-from services.gateway.dashboard.wait import Wait
+from services.gateway.dashboard.wait import PanelWait
 from services.gateway.limits.cors import security_headers
-from services.gateway.limits.limiter import COUNTED, HEADERS, Limits
-from services.gateway.limits.load_shedding import Overload
+from services.gateway.limits.limiter import COUNTED, HEADERS, Limiter
+from services.gateway.limits.load_shedding import LoadShedder
 from services.gateway.settings import Settings
 from shared.clock import Stamps
 from shared.errors import InvalidInput
@@ -58,7 +58,7 @@ _HEAD = (
 class Form:
     """What answers to a wish have in common."""
 
-    def __init__(self, wish: Wish, longest_recall_s: float) -> None:
+    def __init__(self, wish: DashboardQuery, longest_recall_s: float) -> None:
         budget_s = wish.budget_ms / 1000
         names = [panel.name for panel in wish.panels]
         openings = [b'"%s":{"status":"fresh","age_ms":%%d,"data":' % name.encode() for name in names]
@@ -72,7 +72,7 @@ class Form:
         self.hits = metrics.CACHE_LOOKUPS.group(*[(name, "hit") for name in names])
 
 
-class Pending(Exchange, Wait):
+class Pending(Exchange, PanelWait):
     """One dashboard under way: to its connection an exchange, and to the services a wait."""
 
     def __init__(
@@ -86,7 +86,7 @@ class Pending(Exchange, Wait):
         started: float,
     ) -> None:
         Exchange.__init__(self, protocol)
-        Wait.__init__(self, fast_path.reader.timers, form.budget_s)
+        PanelWait.__init__(self, fast_path.reader.timers, form.budget_s)
         self._fast_path = fast_path
         self.form = form
         self.known = known
@@ -127,9 +127,9 @@ class DashboardFastPath:
     def __init__(
         self,
         settings: Settings,
-        overload: Overload,
+        overload: LoadShedder,
         authenticator: Authenticator,
-        limits: Limits,
+        limits: Limiter,
         cache: PanelCache,
         reader: PanelReader,
     ) -> None:
@@ -168,7 +168,7 @@ class DashboardFastPath:
         limits = self._limits.take_read(known.caller)
         if limits is None:
             return None
-        anew = wants_anew(headers.get(b"cache-control"))
+        anew = wants_no_cache(headers.get(b"cache-control"))
         found = None if anew else self._cache.get_all(form.names, known.user_id)
         if found is None:
             return self._ask(Pending(self, protocol, form, known, _origin(*ids), limits, started), anew=anew)

@@ -8,7 +8,7 @@ import pytest
 from services.gateway.panels import PANELS, Panel
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.resilience import Call
-from services.gateway.upstream.single_flight import Fill, Read, SingleFlight, largest_deadline
+from services.gateway.upstream.single_flight import InFlightRead, ReadMark, SingleFlight, largest_deadline
 from shared.observability.telemetry import Origin, Trace
 
 FOUR = USER, ORDERS, NOTIFICATIONS, ANALYTICS = PANELS[:4]
@@ -40,16 +40,16 @@ class Service:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self.added: list[tuple[Read, tuple[Panel, ...]]] = []
-        self.abandoned: list[Read] = []
+        self.added: list[tuple[InFlightRead, tuple[Panel, ...]]] = []
+        self.abandoned: list[InFlightRead] = []
 
-    def add(self, read: Read, panels: tuple[Panel, ...]) -> None:
+    def add(self, read: InFlightRead, panels: tuple[Panel, ...]) -> None:
         self.added.append((read, panels))
 
-    def abandon(self, read: Read) -> None:
+    def abandon(self, read: InFlightRead) -> None:
         self.abandoned.append(read)
 
-    def leaves(self, read: Read, budget_s: float, began: float = NOW) -> None:
+    def leaves(self, read: InFlightRead, budget_s: float, began: float = NOW) -> None:
         """A call is under way, for which the service was given so much time."""
         read.calls[self._name] = cast("Call", Called(began, began + budget_s))
 
@@ -63,10 +63,10 @@ class Airport:
         self.services = {name: Service(name) for name in ("users", "orders", "worker")}
         self.flights = SingleFlight(self.services, lambda read: self.kept.append(dict(read.answers)), lambda: self.now)
 
-    def reads(self, user_id: str, *panels: Panel, budget_s: float = 1.0, anew: bool = False) -> dict[str, Read]:
-        return self.flights.reads(panels, Fill(user_id, self.now, 0), budget_s, ORIGIN, anew=anew)
+    def reads(self, user_id: str, *panels: Panel, budget_s: float = 1.0, anew: bool = False) -> dict[str, InFlightRead]:
+        return self.flights.reads(panels, ReadMark(user_id, self.now, 0), budget_s, ORIGIN, anew=anew)
 
-    def read(self, user_id: str, panel: Panel, *, budget_s: float = 1.0, anew: bool = False) -> Read:
+    def read(self, user_id: str, panel: Panel, *, budget_s: float = 1.0, anew: bool = False) -> InFlightRead:
         return self.reads(user_id, panel, budget_s=budget_s, anew=anew)[panel.name]
 
 
