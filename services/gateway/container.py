@@ -60,7 +60,7 @@ class Gateway:
     invalidation: Invalidation
     reader: PanelReader
     dashboards: DashboardService
-    many: BatchReader
+    batch_reader: BatchReader
     streams: StreamHub
     transfers: Transfers
     system: SystemLook
@@ -122,7 +122,7 @@ def build(
         invalidation=invalidation,
         reader=reader,
         dashboards=dashboards,
-        many=BatchReader(dashboards),
+        batch_reader=BatchReader(dashboards),
         streams=streams,
         transfers=transfers,
         system=SystemLook(transport, urls),

@@ -66,11 +66,11 @@ async def read_dashboards(
     batch: Batch, asked: Annotated[tuple[Caller, DashboardQuery], Depends(_asked)], request: Request
 ) -> Response:
     """Administrators: the dashboards of up to 100 users at once. What fails for one costs the others nothing."""
-    anew = wants_no_cache(request.headers.get("Cache-Control", "").encode("latin-1"))
+    no_cache = wants_no_cache(request.headers.get("Cache-Control", "").encode("latin-1"))
     user_ids = list(dict.fromkeys(batch.user_ids))
-    gateway, (caller, wish) = gateway_of(request.scope), asked
+    gateway, (caller, query) = gateway_of(request.scope), asked
     entry = entry_of("POST", PATH, {"user_ids": ",".join(map(str, user_ids))})
     await gateway.trail.note(caller, client_of(request.scope), entry)
-    found = await gateway.many.read(user_ids, wish.panels, wish.budget_ms / 1000, anew=anew)
+    found = await gateway.batch_reader.read(user_ids, query.panels, query.budget_ms / 1000, no_cache=no_cache)
     headers = {"Cache-Control": "private, no-store"}
     return Response(_encoder.encode(found), media_type="application/json", headers=headers)

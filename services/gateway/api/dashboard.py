@@ -33,15 +33,15 @@ class DashboardEndpoint:
         headers = dict(scope["headers"])
         caller = await gateway.authenticator.bearer(headers.get(b"authorization", b""))
         user_id = whose(scope["path_params"].get("id"), caller)
-        wish = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
+        query = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
         if user_id != caller.user_id:
             await gateway.trail.note(caller, client_of(scope), entry_of("GET", OF_ANOTHER, {}, subject=user_id))
         try:
             dashboard, seconds = await gateway.dashboards.read(
                 user_id,
-                wish.panels,
-                wish.budget_ms / 1000,
-                anew=wants_no_cache(headers.get(b"cache-control")),
+                query.panels,
+                query.budget_ms / 1000,
+                no_cache=wants_no_cache(headers.get(b"cache-control")),
                 departure=DisconnectWatcher(receive),
                 answered=scope.get(WAIT),
             )

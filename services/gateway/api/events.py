@@ -32,9 +32,9 @@ class EventsEndpoint:
         admitted = await gateway.authenticator.admit(headers.get(b"authorization", b""))
         caller = admitted.caller
         PARAMETERS.check(scope["query_string"])
-        wish = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
+        query = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
         known = sse.read_id(headers.get(b"last-event-id", b"").decode("latin-1"))
-        stream = gateway.streams.open(caller, admitted.expires, [panel.name for panel in wish.panels], known)
+        stream = gateway.streams.open(caller, admitted.expires, [panel.name for panel in query.panels], known)
         departure = DisconnectWatcher(receive)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})

@@ -25,7 +25,7 @@ class DashboardQuery:
 
 @lru_cache(maxsize=256)
 def parse(query: bytes, role: Role, default_budget_ms: int) -> DashboardQuery:
-    """The wish in `?panels=user,orders&budget_ms=300`. Raises `InvalidInput`."""
+    """The query in `?panels=user,orders&budget_ms=300`. Raises `InvalidInput`."""
     PARAMETERS.check(query)
     told = QueryParams(query)
     names = ",".join(told.getlist("panels")).split(",") if "panels" in told else None

@@ -44,17 +44,17 @@ class PanelReader:
         return not self._flights and all(batcher.is_idle for batcher in self._batchers.values())
 
     def read(
-        self, wait: PanelWait, panels: tuple[Panel, ...], user_id: str, origin: Origin, *, anew: bool = False
+        self, wait: PanelWait, panels: tuple[Panel, ...], user_id: str, origin: Origin, *, no_cache: bool = False
     ) -> Mapping[str, InFlightRead]:
         """Have `wait` told a user's panels: those in memory at once, others when they arrive. Returns the reads that
         it waits for, by panel; empty when all are known.
 
-        `anew` takes no answer to a question that was asked before this call.
+        `no_cache` takes no answer to a question that was asked before this call.
         """
-        asked = panels if anew else self._unknown(wait, panels, user_id)
+        asked = panels if no_cache else self._unknown(wait, panels, user_id)
         if not asked:
             return {}
-        reads = self._flights.reads(asked, self._cache.begin(user_id), wait.budget_s, origin, anew=anew)
+        reads = self._flights.reads(asked, self._cache.begin(user_id), wait.budget_s, origin, no_cache=no_cache)
         wait.expect(asked, reads)
         return reads
 

@@ -35,13 +35,13 @@ class DashboardService:
         panels: tuple[Panel, ...],
         budget_s: float,
         *,
-        anew: bool = False,
+        no_cache: bool = False,
         departure: DisconnectWatcher | None = None,
         answered: PanelWait | None = None,
     ) -> tuple[Dashboard, Mapping[str, float]]:
         """The dashboard within the budget, and how many seconds each panel took.
 
-        `anew` takes no answer to a question that was asked before; `answered` is a wait that has all answers already.
+        `no_cache` takes no answer to a question that was asked before; `answered` is a wait that has all answers already.
         Raises `UserNotFound`, `NoPanelAvailable`, or `ClientDisconnected` when the client departs meanwhile.
         """
         recall_s = recall_time(budget_s, self._recall_s)
@@ -50,7 +50,7 @@ class DashboardService:
         dashboard = None
         try:
             if isinstance(wait, AwaitedPanelWait):
-                await self._wait_for(wait, panels, user_id, spans, anew=anew)
+                await self._wait_for(wait, panels, user_id, spans, no_cache=no_cache)
             dashboard = await self._assembled(user_id, panels, wait, recall_s)
             return dashboard, wait.seconds
         finally:
@@ -58,9 +58,15 @@ class DashboardService:
                 spans.send(wait, dashboard)
 
     async def _wait_for(
-        self, wait: AwaitedPanelWait, panels: tuple[Panel, ...], user_id: UUID, spans: PanelSpans | None, *, anew: bool
+        self,
+        wait: AwaitedPanelWait,
+        panels: tuple[Panel, ...],
+        user_id: UUID,
+        spans: PanelSpans | None,
+        *,
+        no_cache: bool,
     ) -> None:
-        reads = self._reader.read(wait, panels, str(user_id), telemetry.origin(), anew=anew)
+        reads = self._reader.read(wait, panels, str(user_id), telemetry.origin(), no_cache=no_cache)
         if spans:
             spans.asked(reads)
         await wait.wait()

@@ -147,9 +147,9 @@ class SingleFlight:
         return sum(map(len, self._open.values()))
 
     def reads(
-        self, panels: tuple[Panel, ...], fill: ReadMark, budget_s: float, origin: Origin, *, anew: bool = False
+        self, panels: tuple[Panel, ...], fill: ReadMark, budget_s: float, origin: Origin, *, no_cache: bool = False
     ) -> dict[str, InFlightRead]:
-        """By panel, a read for a caller with that budget: one under way or a new one; with `anew`, one that asks after
+        """By panel, a read for a caller with that budget: one under way or a new one; with `no_cache`, one that asks after
         this call in any case."""
         known = self._open.get(fill.user_id)
         if known is None:
@@ -161,9 +161,9 @@ class SingleFlight:
             if read is None or ((answer := read.answers.get(panel.name)) is not None and answer.is_failure):
                 continue
             has_left = panel.service in read.calls
-            if not has_left or (not anew and read.serves(panel, now, budget_s)):
+            if not has_left or (not no_cache and read.serves(panel, now, budget_s)):
                 found[panel.name] = read
-                metrics.FLIGHTS_JOINED.counts[panel.name,] += not anew
+                metrics.FLIGHTS_JOINED.counts[panel.name,] += not no_cache
         if len(found) == len(panels):
             return found
         return found | self._begin(tuple([panel for panel in panels if panel.name not in found]), fill, origin)

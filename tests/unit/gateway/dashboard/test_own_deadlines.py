@@ -81,7 +81,7 @@ class Caller:
     after_s: float
     budget_s: float
     user: UUID = USERS[0]
-    anew: bool = False
+    no_cache: bool = False
     panels: tuple[Panel, ...] = ORDERS
 
     def patience_s(self, panel: Panel) -> float:
@@ -122,7 +122,7 @@ class Scene:
         began, least = self.clock(), self.services.version
         versions = {}
         try:
-            read = self.dashboards.read(caller.user, caller.panels, caller.budget_s, anew=caller.anew)
+            read = self.dashboards.read(caller.user, caller.panels, caller.budget_s, no_cache=caller.no_cache)
             views = (await read)[0].panels
             versions = {name: version_of(bytes(view.data)) for name, view in views.items() if view.data}
         except NoPanelAvailable:

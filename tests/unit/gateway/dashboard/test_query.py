@@ -70,6 +70,6 @@ def test_base_urls_must_be_urls(urls: str) -> None:
         (b"max-age = 0", True),
     ],
 )
-def test_who_wants_it_anew_says_so(told: bytes | None, anew: bool) -> None:
+def test_who_wants_it_anew_says_so(told: bytes | None, no_cache: bool) -> None:
     """By `no-cache` or `max-age=0`, and by nothing else."""
     assert wants_no_cache(told) is anew
