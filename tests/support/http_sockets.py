@@ -5,10 +5,13 @@ import contextlib
 import random
 from collections.abc import Iterator
 
+import pytest
+
 from tests.support.http_corpus import LAST, Case
 from tests.support.wire import statuses
 
-RANDOM_CUTS = 10
+how_often = pytest.mark.parametrize("random_cuts", [2, pytest.param(10, marks=pytest.mark.full)])
+"""At how many random points each request is cut: few in `make test`, many in `make full`."""
 
 
 async def heard(port: int, raw: bytes, cut: int = 0) -> bytes:
@@ -25,20 +28,20 @@ async def heard(port: int, raw: bytes, cut: int = 0) -> bytes:
     return answer
 
 
-def cuts(case: Case) -> Iterator[int]:
+def cuts(case: Case, random_cuts: int) -> Iterator[int]:
     """At the border of head and body, and at random points, the same ones each time."""
     yield case.border if case.border < len(case.raw) else 0
     drawn = random.Random(case.name)
-    yield from (drawn.randrange(1, len(case.raw)) for _ in range(RANDOM_CUTS))
+    yield from (drawn.randrange(1, len(case.raw)) for _ in range(random_cuts))
 
 
-async def wrong(port: int, cases: list[Case]) -> list[str]:
+async def wrong(port: int, cases: list[Case], random_cuts: int) -> list[str]:
     """What is answered otherwise than the corpus says. A connection that stays open is shown to do so by a last
     request."""
     found = []
     for case in cases:
         expected = case.answers if case.closes else (*case.answers, 200)
-        for cut in cuts(case):
+        for cut in cuts(case, random_cuts):
             answers = statuses(await heard(port, case.raw + LAST, cut))
             if answers != expected:
                 found.append(f"{case.name}, cut at {cut}: {answers}, not {expected}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from shared.observability import tracing
 from shared.observability.tracing import Recorded
@@ -25,9 +26,27 @@ class Spans(list[Recorded]):
         return found
 
 
+_recording_here: ContextVar[Spans | None] = ContextVar("recording_here", default=None)
+
+
 @contextmanager
 def recorded(share: float = 1) -> Iterator[Spans]:
     """All spans of this process, within the block."""
     spans = Spans()
     with tracing.recording(spans.append, share):
         yield spans
+
+
+@contextmanager
+def recorded_here(share: float = 1) -> Iterator[Spans]:
+    """The spans of what the block calls and starts. Applications of other tests may run in this process."""
+    spans = Spans()
+
+    def add(span: tracing.Recorded) -> None:
+        if _recording_here.get() is spans:
+            spans.append(span)
+
+    token = _recording_here.set(spans)
+    with tracing.recording(add, share):
+        yield spans
+    _recording_here.reset(token)

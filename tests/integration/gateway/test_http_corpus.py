@@ -7,20 +7,24 @@ from tests.support.backends import RabbitBackend
 from tests.support.gateway.both_ways import Counted
 from tests.support.gateway.world import Start, World
 from tests.support.http_corpus import LAST, pipelines, singles
-from tests.support.http_sockets import heard, wrong
+from tests.support.http_sockets import heard, how_often, wrong
 from tests.support.served import listening, port_of, served
 from tests.support.waiting import eventually
 from tests.support.wire import statuses
 
 
-async def test_every_request_has_one_answer(world: World) -> None:
+@how_often
+async def test_every_request_has_one_answer(world: World, random_cuts: int) -> None:
     """In order, and the connection ends where it must."""
     async with listening(world.app) as port:
-        assert await wrong(port, [*singles(), *pipelines()[::29]]) == []
+        assert await wrong(port, [*singles(), *pipelines()[::29]], random_cuts) == []
 
 
+@how_often
 @pytest.mark.parametrize("cached", [True, False])
-async def test_every_dashboard_has_one_answer(start: Start, rabbitmq: RabbitBackend, cached: bool) -> None:
+async def test_every_dashboard_has_one_answer(
+    start: Start, rabbitmq: RabbitBackend, cached: bool, random_cuts: int
+) -> None:
     """The same for requests that the protocol answers, at once or when the services have."""
     settings = {"rabbitmq_url": rabbitmq.url} if cached else {"cache_max_bytes": 0}
     async with start(**settings) as world:
@@ -31,7 +35,7 @@ async def test_every_dashboard_has_one_answer(start: Start, rabbitmq: RabbitBack
         fields = b"Authorization: %s\r\n" % headers["Authorization"].encode()
         cases = [case.aimed(b"/v1/dashboard", fields, {}) for case in [*singles(), *pipelines()[::29]]]
         async with served(world.app, Server, Counted) as server:
-            assert await wrong(port_of(server), cases) == []
+            assert await wrong(port_of(server), cases, random_cuts) == []
     assert Counted.taken["at once" if cached else "later"] > 100
 
 

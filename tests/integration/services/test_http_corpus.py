@@ -10,21 +10,23 @@ from shared.ids import new_id
 from shared.server.serve import Server
 from tests.support.gateway.both_ways import Counted
 from tests.support.http_corpus import Case, few, pipelines, singles
-from tests.support.http_sockets import wrong
+from tests.support.http_sockets import how_often, wrong
 from tests.support.served import listening, port_of, served
 from tests.support.services.description import Service
 from tests.support.services.every import each
 
 
+@how_often
 @each
-async def test_every_request_has_one_answer(app: FastAPI) -> None:
+async def test_every_request_has_one_answer(app: FastAPI, random_cuts: int) -> None:
     """In order, and the connection ends where it must."""
     async with listening(app) as port:
-        assert await wrong(port, [*singles(), *pipelines()[::61]]) == []
+        assert await wrong(port, [*singles(), *pipelines()[::61]], random_cuts) == []
 
 
+@how_often
 @each
-async def test_every_panel_query_has_one_answer(app: FastAPI, service: Service) -> None:
+async def test_every_panel_query_has_one_answer(app: FastAPI, service: Service, random_cuts: int) -> None:
     """The same for requests that the protocol answers: queries, and whatever else has their target."""
     secret = app.state.settings.internal_token_secret.get_secret_value()
     fields = b"Authorization: Bearer %s\r\n" % ServiceTokens(secret, GATEWAY).token().encode()
@@ -36,7 +38,7 @@ async def test_every_panel_query_has_one_answer(app: FastAPI, service: Service) 
     mixed = [each for case in few() for each in (query.then(case), at_panels(case, fields).then(query))]
     Counted.taken.clear()
     async with served(app, Server, Counted) as server:
-        assert await wrong(port_of(server), [query, query.then(query), *odd, *mixed]) == []
+        assert await wrong(port_of(server), [query, query.then(query), *odd, *mixed], random_cuts) == []
     assert Counted.taken["later"] > 100
 
 

@@ -68,7 +68,8 @@ class Conversation(SMTP):
     def abort(self) -> None:
         for transport in (self._original_transport, self.transport):
             if isinstance(transport, asyncio.WriteTransport):
-                transport.abort()
+                with suppress(AttributeError):  # of Python 3.11.2: TLS that has ended already
+                    transport.abort()
 
     async def _handle_client(self) -> None:
         async def greets() -> bool:

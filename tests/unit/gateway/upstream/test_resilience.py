@@ -27,7 +27,7 @@ from services.gateway.upstream.resilience import Answers, Call
 from services.gateway.upstream.timers import GRAIN_S
 from shared.observability.telemetry import SAMPLED, Origin, Trace
 from tests.support.gateway.simulated_service import Behaviour, Exchange, SimulatedUpstream, calls_to, hang
-from tests.support.spans import recorded
+from tests.support.spans import recorded_here
 from tests.support.virtual import Clock, pass_time, run_virtually
 
 USER, ORDERS, NOTIFICATIONS, ANALYTICS, *_ = PANELS
@@ -580,7 +580,7 @@ def test_each_attempt_has_a_span() -> None:
     parent."""
 
     async def work(world: World) -> None:
-        with recorded() as spans:
+        with recorded_here() as spans:
             owner = world.begin(origin=Origin("request", Trace("1" * 32, "2" * 16, SAMPLED)))[1]
             await pass_time(0.1)
         assert owner.answers is not None

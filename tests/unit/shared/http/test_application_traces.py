@@ -15,7 +15,7 @@ from shared.http.application import create_app
 from shared.observability import tracing
 from shared.observability.probes import Checks, metrics
 from shared.observability.telemetry import Trace
-from tests.support.spans import recorded
+from tests.support.spans import recorded_here
 
 CALLER = Trace("1" * 32, "2" * 16, "01")
 router = APIRouter()
@@ -50,7 +50,7 @@ def client(heeds: Callable[[Scope], bool] = lambda _: True) -> httpx.AsyncClient
 
 async def test_a_request_is_one_span_under_its_callers() -> None:
     """By its route, never its path; the answer says where to look."""
-    with recorded(share=0) as spans:
+    with recorded_here(share=0) as spans:
         async with client() as http:
             answer = await http.get("/things/7?secret=x", headers={"traceparent": str(CALLER)})
     [span] = spans
@@ -66,13 +66,13 @@ async def test_a_request_is_one_span_under_its_callers() -> None:
 
 async def test_a_stranger_does_not_decide_what_is_recorded() -> None:
     """Its trace id is taken over; whether the trace is recorded is drawn here."""
-    with recorded(share=0) as spans:
+    with recorded_here(share=0) as spans:
         async with client(heeds=lambda _: False) as http:
             answer = await http.get("/things/0", headers={"traceparent": str(CALLER)})
     assert spans == []
     assert "traceresponse" not in answer.headers
     assert answer.json()["trace_id"] == CALLER.trace_id
-    with recorded(share=1) as spans:
+    with recorded_here(share=1) as spans:
         async with client(heeds=lambda _: False) as http:
             await http.get("/things/7", headers={"traceparent": str(CALLER).removesuffix("1") + "0"})
     assert [span.trace.trace_id for span in spans] == [CALLER.trace_id]
@@ -80,7 +80,7 @@ async def test_a_stranger_does_not_decide_what_is_recorded() -> None:
 
 async def test_who_is_heeded_may_also_say_no() -> None:
     """A service records nothing of a trace of which the gateway records nothing."""
-    with recorded(share=1) as spans:
+    with recorded_here(share=1) as spans:
         async with client() as http:
             await http.get("/things/7", headers={"traceparent": str(CALLER).removesuffix("1") + "0"})
     assert spans == []
@@ -88,7 +88,7 @@ async def test_who_is_heeded_may_also_say_no() -> None:
 
 async def test_failures_of_ours_are_errors_and_those_of_callers_are_not() -> None:
     """As the status says."""
-    with recorded() as spans:
+    with recorded_here() as spans:
         async with client() as http:
             await http.get("/things/0")
             problem = (await http.get("/things/13")).json()
@@ -100,7 +100,7 @@ async def test_failures_of_ours_are_errors_and_those_of_callers_are_not() -> Non
 
 async def test_probes_begin_no_trace() -> None:
     """They come every few seconds, and nobody asks how; nor does what they ask."""
-    with recorded() as spans:
+    with recorded_here() as spans:
         async with client() as http:
             await http.get("/livez")
             await http.get("/readyz", headers={"traceparent": str(CALLER)})
@@ -110,7 +110,7 @@ async def test_probes_begin_no_trace() -> None:
 
 async def test_a_histogram_names_a_trace_to_who_accepts_openmetrics() -> None:
     """The plain text format, which has no room for it, stays as it is."""
-    with recorded() as spans:
+    with recorded_here() as spans:
         async with client() as http:
             await http.get("/things/8")
             accepted = await http.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})

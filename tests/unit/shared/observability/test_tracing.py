@@ -9,7 +9,7 @@ from shared.observability import telemetry, tracing
 from shared.observability.telemetry import NOT_SAMPLED, SAMPLED, Trace, begin, current_trace
 from shared.observability.trace_export import encode, resource
 from shared.observability.tracing import NOT_RECORDED, Kind, Recorded
-from tests.support.spans import recorded
+from tests.support.spans import recorded_here
 from tools.devstack.spancatcher import read
 
 HERE = Trace("1" * 32, "2" * 16, SAMPLED)
@@ -40,17 +40,17 @@ def test_what_is_no_traceparent_is_none(text: str | None) -> None:
 def test_the_share_decides_where_a_trace_begins() -> None:
     """None, all, or about so many; and none as long as nothing is recorded."""
     assert begin().trace.flags == NOT_SAMPLED
-    with recorded(share=1):
+    with recorded_here(share=1):
         assert begin().trace.flags == SAMPLED
-    with recorded(share=0):
+    with recorded_here(share=0):
         assert begin().trace.flags == NOT_SAMPLED
-    with recorded(share=0.1):
+    with recorded_here(share=0.1):
         assert 300 < sum(begin().trace.sampled for _ in range(10_000)) < 2000
 
 
 def test_of_a_trace_that_is_not_sampled_nothing_is_made() -> None:
     """Every span is the same object, and the position stays where it was."""
-    with recorded() as spans:
+    with recorded_here() as spans:
         current_trace.set(unsampled := Trace("1" * 32, "2" * 16))
         with tracing.span("work") as span:
             assert span is NOT_RECORDED
@@ -68,7 +68,7 @@ def test_without_a_collector_a_sampled_trace_is_passed_on_and_not_recorded() -> 
 
 def test_spans_stand_below_each_other() -> None:
     """What is done within a span has it as its parent, also when it is sent elsewhere; after it all is as before."""
-    with recorded() as spans:
+    with recorded_here() as spans:
         current_trace.set(HERE)
         with tracing.span("outer"), tracing.span("inner", Kind.CLIENT, {"a": 1}) as inner:
             inner.set({"b": "two"})
@@ -84,7 +84,7 @@ def test_spans_stand_below_each_other() -> None:
 
 def test_what_is_done_because_of_an_event_is_in_its_trace() -> None:
     """Without one, it begins a trace."""
-    with recorded(share=0) as spans:
+    with recorded_here(share=0) as spans:
         with tracing.follow(HERE, "job", Kind.CONSUMER):
             assert current_trace.get() is not None
         with tracing.follow(None, "alone", Kind.CONSUMER):
@@ -95,7 +95,7 @@ def test_what_is_done_because_of_an_event_is_in_its_trace() -> None:
 
 def test_a_failure_is_named_and_not_quoted() -> None:
     """The message of an exception may hold anything, so only its type is recorded."""
-    with recorded() as spans:
+    with recorded_here() as spans:
         current_trace.set(HERE)
         with pytest.raises(ValueError, match="ann"), tracing.span("work"):
             raise ValueError("ann@example.com")
@@ -113,7 +113,7 @@ async def test_what_nobody_waits_for_any_more_has_not_failed() -> None:
         with tracing.span("attempt"):
             await asyncio.Event().wait()
 
-    with recorded() as spans:
+    with recorded_here() as spans:
         current_trace.set(HERE)
         task = asyncio.create_task(attempt())
         await asyncio.sleep(0)
@@ -126,7 +126,7 @@ async def test_what_nobody_waits_for_any_more_has_not_failed() -> None:
 
 def test_a_block_may_be_left_in_another_context() -> None:
     """As a stream's is that its client has left."""
-    with recorded() as spans:
+    with recorded_here() as spans:
         current_trace.set(HERE)
         span = tracing.span("stream")
         copy_context().run(span.__enter__)
@@ -137,7 +137,7 @@ def test_a_block_may_be_left_in_another_context() -> None:
 
 def test_a_collector_reads_what_was_recorded() -> None:
     """All of it: ids, times, kind, attributes of each type, and links."""
-    with recorded() as spans:
+    with recorded_here() as spans:
         current_trace.set(HERE)
         with tracing.span("work", Kind.PRODUCER, {"t": "text", "i": 7, "f": 0.5, "b": True}) as span:
             span.link(Trace("3" * 32, "4" * 16))
@@ -153,7 +153,7 @@ def test_a_collector_reads_what_was_recorded() -> None:
 
 def test_an_end_is_told_once() -> None:
     """However often it is said."""
-    with recorded() as spans:
+    with recorded_here() as spans:
         span = Recorded("work", Kind.SERVER, HERE, "")
         span.end()
         span.end()
