@@ -36,7 +36,7 @@ async def test_every_dashboard_has_one_answer(
         cases = [case.aimed(b"/v1/dashboard", fields, {}) for case in [*singles(), *pipelines()[::29]]]
         async with served(world.app, Server, Counted) as server:
             assert await wrong(port_of(server), cases, random_cuts) == []
-    assert Counted.taken["at once" if cached else "later"] > 100
+    assert Counted.taken["at once" if cached else "later"] > 10 * (random_cuts + 1)
 
 
 async def test_a_body_with_an_offer_is_a_body(world: World) -> None:

@@ -39,7 +39,7 @@ async def test_every_panel_query_has_one_answer(app: FastAPI, service: Service, 
     Counted.taken.clear()
     async with served(app, Server, Counted) as server:
         assert await wrong(port_of(server), [query, query.then(query), *odd, *mixed], random_cuts) == []
-    assert Counted.taken["later"] > 100
+    assert Counted.taken["later"] > 10 * (random_cuts + 1)
 
 
 def at_panels(case: Case, fields: bytes) -> Case:
