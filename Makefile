@@ -34,11 +34,14 @@ full: ## Run the full form of what `make test` runs in short: chaos, rolling, be
 bare: ## Run `make test` on bare Debian machines, in containers, as root and as a user (IMAGES="python:3.13-slim debian:12-slim")
 	tools/lab/bare/run.sh $(IMAGES)
 
-lint: ## Check style, formatting, which package may import which, and for known vulnerabilities (AUDIT=required)
+lint: ## Check style, imports, dead and repeated code, unused dependencies, known vulnerabilities (AUDIT=required)
 	$(INSTALL) python
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
+	.venv/bin/vulture
+	.venv/bin/deptry .
+	.venv/bin/pylint services shared tools
 	.venv/bin/python deploy/audit.py
 
 types: ## Check types
