@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pyqwest import Transport
 
-from services.gateway.proxy import responses
+from services.gateway.upstream import responses
 from services.gateway.upstream.errors import TooLate, UpstreamFailed
 
 
