@@ -5,6 +5,8 @@ INSTALL := @tools/devstack/install.sh
 # Some images set it. Then every process of the stack compiles all of its modules, which doubles its start.
 unexport PYTHONDONTWRITEBYTECODE
 PROCESSES ?= 4
+# Blocks of more than eight lines that are in two files. It succeeds whatever it finds, so awk reads its last line.
+REPEATED := find services shared tools -name '*.py' ! -path '*/versions/*' ! -path '*/node_modules/*' -exec .venv/bin/symilar -d 8 {} +
 PYTEST := .venv/bin/pytest -n $(PROCESSES) --no-loadscope-reorder
 
 help: ## Show what can be made
@@ -34,11 +36,14 @@ full: ## Run the full form of what `make test` runs in short: chaos, rolling, be
 bare: ## Run `make test` on bare Debian machines, in containers, as root and as a user (IMAGES="python:3.13-slim debian:12-slim")
 	tools/lab/bare/run.sh $(IMAGES)
 
-lint: ## Check style, formatting, which package may import which, and for known vulnerabilities (AUDIT=required)
+lint: ## Check style, imports, dead and repeated code, unused dependencies, known vulnerabilities (AUDIT=required)
 	$(INSTALL) python
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
+	.venv/bin/vulture
+	.venv/bin/deptry .
+	$(REPEATED) | awk '{ print } /^TOTAL/ && !/duplicates=0 / { found = 1 } END { exit found }'
 	.venv/bin/python deploy/audit.py
 
 types: ## Check types

@@ -1,25 +1,29 @@
 """How the whole system is, for operators: what every process says of itself, and what this gateway sees of them."""
 
 import asyncio
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
-import httpx
 from prometheus_client import Gauge
 from pydantic import BaseModel, Field
 from pyqwest import Transport
-from pyqwest.httpx import AsyncPyqwestTransport
 
 from services.gateway import metrics
 from services.gateway.latency import Latencies
 from services.gateway.panels import PANELS, Service
+from services.gateway.upstream.errors import UpstreamFailed
+from services.gateway.upstream.fetcher import Fetched, Fetcher
 from shared import clock
 from shared.observability.probes import Checks, readiness
 from shared.observability.prometheus_text import Samples, read_samples
 
 TIMEOUT_S = 3.0
+AT_ONCE = 16
+"""Requests at a time: each process gets two."""
+MAX_BYTES = 8 * 1024 * 1024
 KEEP_S = 1.0
 """However many operators look, the processes are asked once a second."""
 
@@ -120,7 +124,7 @@ class SystemLook:
     """Looks at everything, at most once a second."""
 
     def __init__(self, transport: Transport, urls: Mapping[Service, str]) -> None:
-        self._transport = AsyncPyqwestTransport(transport)
+        self._fetcher = Fetcher(transport, at_once=AT_ONCE, max_bytes=MAX_BYTES)
         self._places = [(name, url) for service, several in urls.items() for name, url in _numbered(service, several)]
         self._latencies = Latencies(metrics.PANEL_SECONDS, "panel")
         self._lock = asyncio.Lock()
@@ -137,7 +141,9 @@ class SystemLook:
             return self._last[1]
 
     async def _look(self, checks: Checks, streams: int) -> SystemStatus:
-        (_, own), *seen = await asyncio.gather(readiness(checks), *(self._ask(name, url) for name, url in self._places))
+        urls = [f"{url}{path}" for _, url in self._places for path in ("/readyz", "/metrics")]
+        (_, own), found = await asyncio.gather(readiness(checks), self._fetcher.fetch_many(urls, TIMEOUT_S))
+        seen = [_seen(name, found[f"{url}/readyz"], found[f"{url}/metrics"]) for name, url in self._places]
         workers = [samples for status, samples in seen if _service(status) == "worker" and samples]
         return SystemStatus(
             at=clock.now(),
@@ -149,28 +155,6 @@ class SystemLook:
             outboxes=[_outbox(service, seen) for service in ("users", "orders", "worker")],
             jobs=_jobs(workers),
         )
-
-    async def _ask(self, name: str, url: str) -> Seen:
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                probe, counted = await asyncio.gather(self._get(f"{url}/readyz"), self._get(f"{url}/metrics"))
-            told = probe.json()
-            status = ProcessStatus(name=name, status=told["status"], checks=told["checks"])
-            return status, read_samples(counted.text, LABELS)
-        except TimeoutError:
-            return ProcessStatus(name=name, status="unreachable", error=f"no answer within {TIMEOUT_S:g} s"), {}
-        except httpx.HTTPError as failure:
-            return ProcessStatus(name=name, status="unreachable", error=str(failure)[:200]), {}
-        except (ValueError, KeyError, TypeError) as odd:
-            return ProcessStatus(name=name, status="unreachable", error=f"an odd answer: {odd!r}"[:200]), {}
-
-    async def _get(self, url: str) -> httpx.Response:
-        response = await self._transport.handle_async_request(httpx.Request("GET", url))
-        try:
-            await response.aread()
-        finally:
-            await response.aclose()
-        return response
 
     def _panels(self) -> list[PanelStatus]:
         lately = self._latencies.lately()
@@ -194,6 +178,24 @@ class SystemLook:
                 )
             )
         return found
+
+
+def _seen(name: str, probe: Fetched | UpstreamFailed, counted: Fetched | UpstreamFailed) -> Seen:
+    """What a process says of itself, and its figures; one that did not answer both is unreachable."""
+    if isinstance(probe, UpstreamFailed):
+        return _unreachable(name, str(probe))
+    if isinstance(counted, UpstreamFailed):
+        return _unreachable(name, str(counted))
+    try:
+        told = json.loads(probe.body)
+        status = ProcessStatus(name=name, status=told["status"], checks=told["checks"])
+        return status, read_samples(counted.body.decode(), LABELS)
+    except (ValueError, KeyError, TypeError) as odd:
+        return _unreachable(name, f"an odd answer: {odd!r}")
+
+
+def _unreachable(name: str, error: str) -> Seen:
+    return ProcessStatus(name=name, status="unreachable", error=error[:200]), {}
 
 
 def _numbered(service: str, urls: str) -> Iterable[tuple[str, str]]:

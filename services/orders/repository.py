@@ -1,37 +1,109 @@
-"""Reading orders. Each query begins with the owner; only administrators know an order by its id alone."""
+"""Orders in the database."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
+from sqlalchemy.orm.interfaces import ORMOption
 
+from services.orders import idempotency, schemas
 from services.orders.errors import OrderNotFound
 from services.orders.models import Order
 from services.orders.states import Status
+from shared.contracts import events
+from shared.db.engine import Connection
+from shared.outbox import outbox
+
+# One statement writes the order, its items, its event and the idempotency key. It is hot, hence asyncpg, which keeps
+# it prepared on each connection. `tools/lab/bench/orders.py` compares it with the same through the ORM.
+_WRITE = f"""
+    placed AS (
+        INSERT INTO orders (user_id, id, status, currency, total, item_count, mail, created_at, updated_at)
+        SELECT $1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8::timestamptz, $8 FROM claimed
+    ), listed AS (
+        INSERT INTO order_items (user_id, order_id, position, sku, name, quantity, unit_price)
+        SELECT $1, $2, position - 1, sku, name, quantity, unit_price
+        FROM claimed, unnest($9::text[], $10::text[], $11::integer[], $12::bigint[])
+            WITH ORDINALITY AS item (sku, name, quantity, unit_price, position)
+    )
+    INSERT INTO outbox ({", ".join(outbox.COLUMNS)})
+    SELECT $13::uuid, $14::uuid, $15, $16, $17::jsonb, $18 FROM claimed
+    RETURNING true
+"""  # noqa: S608  constant names
+
+CREATE = f"WITH claimed AS (SELECT), {_WRITE}"
+CREATE_ONCE = f"WITH {idempotency.CLAIM}, {_WRITE}"
 
 
-async def get(session: AsyncSession, order_id: UUID, owner: UUID | None, *, lock: bool = False) -> Order:
-    """An order with its items; anybody's when `owner` is None. Raises `OrderNotFound`."""
-    query = sa.select(Order).where(Order.id == order_id).options(selectinload(Order.items))
-    if owner is not None:
-        query = query.where(Order.user_id == owner)
-    if lock:
-        query = query.with_for_update(key_share=True)
-    order = await session.scalar(query)
-    if order is None:
-        raise OrderNotFound(order_id)
-    return order
+class OrderRepository:
+    """Works in the transaction of its session and never commits it.
 
+    `owner` limits a query to the orders of one user. It is None for operators, who may know an order by its id alone.
+    """
 
-async def newest(
-    session: AsyncSession, owner: UUID, status: Status | None, after: UUID | None, limit: int
-) -> Sequence[Order]:
-    """Somebody's orders without their items, newest first, from behind `after` on."""
-    query = sa.select(Order).where(Order.user_id == owner).order_by(Order.id.desc()).limit(limit)
-    if status is not None:
-        query = query.where(Order.status == status)
-    if after is not None:
-        query = query.where(Order.id < after)
-    return (await session.scalars(query)).all()
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def get(self, order_id: UUID, owner: UUID | None, *options: ORMOption, lock: bool = False) -> Order:
+        """An order without its items. With `lock`, no other transaction can change it before this one ends.
+
+        Raises `OrderNotFound`.
+        """
+        query = sa.select(Order).where(Order.id == order_id).options(*options)
+        if owner is not None:
+            query = query.where(Order.user_id == owner)
+        if lock:
+            query = query.with_for_update(key_share=True)
+        order = await self._session.scalar(query)
+        if order is None:
+            raise OrderNotFound(order_id)
+        return order
+
+    async def get_with_items(self, order_id: UUID, owner: UUID | None, *, lock: bool = False) -> Order:
+        """An order with `items` loaded, by a second query. Raises `OrderNotFound`."""
+        return await self.get(order_id, owner, selectinload(Order.items), lock=lock)
+
+    async def page(self, owner: UUID, status: Status | None, after: UUID | None, limit: int) -> Sequence[Order]:
+        """At most `limit` orders of a user without their items, newest first, beginning behind the one `after`."""
+        query = sa.select(Order).where(Order.user_id == owner).order_by(Order.id.desc()).limit(limit)
+        if status is not None:
+            query = query.where(Order.status == status)
+        if after is not None:
+            query = query.where(Order.id < after)
+        return (await self._session.scalars(query)).all()
+
+    async def update_status(self, order: Order, status: Status, at: datetime) -> Order:
+        """Write the new status, and `at` (aware) as the time of the change."""
+        order.status, order.updated_at = status, at
+        await self._session.flush()
+        return order
+
+    @staticmethod
+    async def create(
+        connection: Connection,
+        order: schemas.Order,
+        event: events.OrderCreated,
+        claim: idempotency.Claim | None = None,
+    ) -> bool:
+        """Store a new order with its items and its event. False, and nothing stored, when the claim's key is taken."""
+        values = (
+            order.user_id,
+            order.id,
+            order.status,
+            order.currency,
+            order.total,
+            order.item_count,
+            event.mail,
+            order.created_at,
+            [item.sku for item in order.items],
+            [item.name for item in order.items],
+            [item.quantity for item in order.items],
+            [item.unit_price for item in order.items],
+            *outbox.row(event),
+        )
+        if claim is None:
+            return bool(await connection.fetchval(CREATE, *values))
+        return bool(await connection.fetchval(CREATE_ONCE, *values, claim.key, claim.fingerprint))

@@ -7,8 +7,9 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.orders import idempotency, models, placing, repository
+from services.orders import idempotency, models, placing
 from services.orders.errors import RequestInFlight
+from services.orders.repository import OrderRepository
 from services.orders.schemas import NewOrder, Order, OrderSummary
 from services.orders.states import Status, is_change
 from shared.clock import now
@@ -39,7 +40,7 @@ async def place(
 ) -> Order:
     """Place an order, with its event. Orders of the past are given `created_at` (aware); `mail=False` sends none."""
     order = placing.draft(user_id, body, created_at)
-    await placing.write(connection, order, mail=mail)
+    await OrderRepository.create(connection, order, placing.event_of(order, mail))
     return order
 
 
@@ -56,7 +57,7 @@ async def _place_once(db: Database, user_id: UUID, body: NewOrder, key: str) -> 
     order = placing.draft(user_id, body)
     try:
         async with db.connection() as connection:
-            if await placing.write(connection, order, mail=True, claim=claim):
+            if await OrderRepository.create(connection, order, placing.event_of(order, mail=True), claim):
                 return Placed(order)
             placed = await idempotency.order_of(connection, user_id, claim)
     except asyncpg.LockNotAvailableError as waited:
@@ -69,7 +70,7 @@ async def _place_once(db: Database, user_id: UUID, body: NewOrder, key: str) -> 
 async def read(db: Database, order_id: UUID, owner: UUID | None) -> Order:
     """One order; anybody's when `owner` is None. Raises `OrderNotFound`."""
     async with db.begin() as session:
-        return Order.model_validate(await repository.get(session, order_id, owner))
+        return Order.model_validate(await OrderRepository(session).get_with_items(order_id, owner))
 
 
 async def read_page(
@@ -78,7 +79,7 @@ async def read_page(
     """A page of somebody's orders, newest first."""
     after = pagination.decode_cursor(cursor)
     async with db.begin() as session:
-        rows = await repository.newest(session, owner, status, after, limit + 1)
+        rows = await OrderRepository(session).page(owner, status, after, limit + 1)
     page, next_cursor = pagination.page_of(rows, limit, lambda row: row.id)
     return pagination.Page(items=[OrderSummary.model_validate(row) for row in page], next_cursor=next_cursor)
 
@@ -91,10 +92,11 @@ async def move(
     An order that is there already is answered as it is, without a second event. Anybody's when `owner` is None.
     Raises `OrderNotFound`, `WrongState`.
     """
-    order = await repository.get(session, order_id, owner, lock=True)
+    orders = OrderRepository(session)
+    order = await orders.get_with_items(order_id, owner, lock=True)
     previous = Status(order.status)
     if is_change(previous, target):
-        order.status, order.updated_at = target, at or now()
+        await orders.update_status(order, target, at or now())
         await outbox.add(session, _change(order, previous))
     return Order.model_validate(order)
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.db.engine import TYPES
 from shared.http.tokens import Role
@@ -33,10 +33,6 @@ class User(Base):
     revision: Mapped[int] = mapped_column(sa.BigInteger)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
-
-    sessions: Mapped[list["LoginSession"]] = relationship(
-        passive_deletes="all", lazy="raise", order_by="LoginSession.id.desc()"
-    )
 
 
 class LoginSession(Base):

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
 
 from services.users import revocations
 from services.users.errors import EmailAlreadyUsed
@@ -26,10 +25,6 @@ class UserRepository:
     async def get(self, user_id: UUID, *, lock: bool = False) -> User | None:
         """The user; with `lock`, no other transaction can change them before this one ends."""
         return await self._session.get(User, user_id, with_for_update=lock)
-
-    async def get_with_sessions(self, user_id: UUID) -> User | None:
-        """The user with `sessions` loaded, newest first."""
-        return await self._session.get(User, user_id, options=[selectinload(User.sessions)])
 
     async def get_by_email(self, email: str) -> User | None:
         """The user with this address, in whatever case it is written."""

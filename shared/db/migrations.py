@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import stamina
 from alembic import command, context
 from alembic.config import Config
 from sqlalchemy.exc import DBAPIError
@@ -46,16 +47,20 @@ async def _run_migrations(metadata: sa.MetaData, url: str) -> None:
     engine = create_engine(url, timeout=CONNECT_TIMEOUT_S, poolclass=sa.NullPool)
     async with engine.connect() as connection:
         await _take_turn(connection)
-        for attempt in range(1, LOCK_ATTEMPTS + 1):
-            try:
-                await connection.run_sync(_upgrade, metadata)
-                break
-            except DBAPIError as failed:
-                await connection.rollback()
-                if getattr(failed.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE or attempt == LOCK_ATTEMPTS:
+        async for attempt in stamina.retry_context(on=_pause_for_lock, attempts=LOCK_ATTEMPTS, timeout=None):
+            with attempt:
+                try:
+                    await connection.run_sync(_upgrade, metadata)
+                except DBAPIError:
+                    await connection.rollback()
                     raise
-                await asyncio.sleep(LOCK_PAUSE_S)
     await engine.dispose()
+
+
+def _pause_for_lock(error: Exception) -> float | bool:
+    """The pause before the next attempt where a statement did not get its lock; False for any other error."""
+    is_lock_timeout = isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE
+    return LOCK_PAUSE_S if is_lock_timeout else False
 
 
 async def _take_turn(connection: AsyncConnection) -> None:

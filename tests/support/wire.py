@@ -32,7 +32,6 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.written = bytearray()
         self.over = False
-        self.was_reset = False
         self.reading = True
         self._closing = False
 
@@ -44,7 +43,7 @@ class Transport(asyncio.Transport):
         self.over = self._closing = True
 
     def abort(self) -> None:
-        self.over = self._closing = self.was_reset = True
+        self.over = self._closing = True
 
     def write_eof(self) -> None:
         self.over = True

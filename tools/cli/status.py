@@ -82,7 +82,7 @@ def _print_screens(seen: Iterator["Health"]) -> bool:
     return well
 
 
-def _on_one_screen(console: "Console") -> "AbstractContextManager[Live | None]":
+def _on_one_screen(console: "Console") -> AbstractContextManager["Live | None"]:
     from rich.live import Live
 
     return Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext()

@@ -86,13 +86,13 @@ async def _send(gateway: Gateway, caller: Caller, send: Send) -> None:
 
 
 async def _every_source(gateway: Gateway, stack: AsyncExitStack, caller: Caller) -> list[ServiceResponse]:
-    """Raises what is in the way of the first that cannot be had."""
-    asked = (_source(gateway, stack, service, caller) for service in SERVICES)
-    found = await asyncio.gather(*asked, return_exceptions=True)
-    for source in found:
-        if isinstance(source, BaseException):
-            raise source
-    return [source for source in found if isinstance(source, ServiceResponse)]
+    """The response of every service. The first that fails cancels the other requests, and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(_source(gateway, stack, service, caller)) for service in SERVICES]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
+    return [source.result() for source in asked]
 
 
 async def _source(gateway: Gateway, stack: AsyncExitStack, service: Service, caller: Caller) -> ServiceResponse:

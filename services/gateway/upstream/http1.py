@@ -1,7 +1,7 @@
 """Panel queries over HTTP/1.1, as cheap as they can be had: httptools reads the answers, nothing stands in between.
 
 A general client costs several times as much a call (docs/decisions/0008), and a dashboard consists of such calls.
-Answers come by callbacks: a task and its wake-up cost as much as the call. What passes through goes by httpx.
+Answers come by callbacks: a task and its wake-up cost as much as the call. What passes through goes by pyqwest.
 """
 
 import asyncio

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import stamina
 from faststream.rabbit import RabbitBroker
 
 from services.worker import metrics
@@ -121,17 +122,19 @@ class Consumers:
 
     async def _until_ledger_is_writable(self) -> None:
         """Messages wait in the queues: there, unlike here, an outage of any length costs them no delivery."""
-        while True:
-            try:
-                await self._ledger.probe()
-            except Exception as error:
-                self._missing = WAITING
-                self._be_well()
-                log.warning("the ledger cannot be written", error=repr(error))
-                await asyncio.sleep(self._settings.requeue_pause_s)
-            else:
-                self._missing = NOT_CONNECTED
-                return
+        pause_s = self._settings.requeue_pause_s
+        async for attempt in stamina.retry_context(
+            on=Exception, attempts=None, timeout=None, wait_initial=pause_s, wait_max=pause_s, wait_jitter=0
+        ):
+            with attempt:
+                try:
+                    await self._ledger.probe()
+                except Exception as error:
+                    self._missing = WAITING
+                    self._be_well()
+                    log.warning("the ledger cannot be written", error=repr(error))
+                    raise
+        self._missing = NOT_CONNECTED
 
     async def _keep_watch(self, hold: Backpressure, intake: MessageProcessor) -> None:
         """Returns never. Raises `LedgerAway`, `IntakeFailed`, `ConsumerStalled`, or when consumers have been missing

@@ -1,5 +1,6 @@
 """The orders service as an import uses it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import cycle
@@ -7,8 +8,6 @@ from uuid import UUID
 
 import httpx
 import msgspec
-from pyqwest import HTTPTransport
-from pyqwest.httpx import AsyncPyqwestTransport
 
 from services.worker.errors import Permanent, Transient
 from services.worker.settings import Settings
@@ -31,28 +30,26 @@ class BatchRefused(Permanent):
 
 
 class Orders:
-    def __init__(self, http: httpx.AsyncClient, base_urls: Sequence[str], tokens: ServiceTokens) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, base_urls: Sequence[str], tokens: ServiceTokens, timeout_s: float
+    ) -> None:
         self._http = http
+        self._timeout_s = timeout_s
         self._base_urls = cycle(base_urls)
         self._tokens = tokens
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings, tokens: ServiceTokens) -> AsyncIterator["Orders"]:
+        """A client that keeps its connections, until the block is left."""
         timeout_s = settings.import_orders_timeout_s
         urls = [url.strip().rstrip("/") for url in settings.orders_url.split(",")]
-        transport = HTTPTransport(
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=timeout_s,
-            pool_idle_timeout=IDLE_S,
-            follow_redirects=False,
-            enable_otel=False,
-        )
-        async with (
-            transport,
-            httpx.AsyncClient(transport=AsyncPyqwestTransport(transport), timeout=timeout_s, trust_env=False) as http,
-        ):
-            yield cls(http, urls, tokens)
+        async with httpx.AsyncClient(
+            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+            limits=httpx.Limits(keepalive_expiry=IDLE_S),
+            trust_env=False,
+        ) as http:
+            yield cls(http, urls, tokens, timeout_s)
 
     async def place(self, user_id: UUID, import_id: UUID, rows: Sequence[CsvRow]) -> BatchOutcome:
         """Place each row's order, unless its reference is there already. Raises `OrdersAway` or `BatchRefused`."""
@@ -62,7 +59,8 @@ class Orders:
             headers["traceparent"] = traceparent
         body = msgspec.json.encode(OrderBatch(user_id, import_id, list(rows)))
         try:
-            answer = await self._http.post(url, content=body, headers=headers)
+            async with asyncio.timeout(self._timeout_s):
+                answer = await self._http.post(url, content=body, headers=headers)
         except (httpx.HTTPError, TimeoutError) as error:
             raise OrdersAway(f"the orders service does not answer: {error!r}") from error
         if answer.status_code in NEVER:

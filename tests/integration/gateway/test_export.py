@@ -61,6 +61,24 @@ async def test_a_part_that_cannot_be_had_makes_it_a_503(start: Start, service: s
         assert answer.headers["Retry-After"]
 
 
+async def test_a_part_that_cannot_be_had_ends_the_requests_for_the_others(start: Start) -> None:
+    """The answer does not wait for a service that hangs, and the connection to that service is closed."""
+    closed = asyncio.Event()
+
+    async def hangs_until_closed(exchange: Exchange) -> None:
+        await exchange.reader.read()
+        closed.set()
+
+    async with start(pass_through_timeout_s=30) as world:
+        answer_all(world)
+        world.users.behaviours[SOURCE] = hangs_until_closed
+        world.orders.behaviours[SOURCE] = replies(b"{}", 503)
+        async with asyncio.timeout(20):  # less than the patience with the service that hangs
+            answer = await world.client.post(PATH, headers=world.bearer())
+            await closed.wait()
+        assert answer.status_code == 503
+
+
 async def broken_off(exchange: Exchange) -> None:
     await exchange.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     await exchange.raw(b'd\r\n{"orders":[1,\r\n')

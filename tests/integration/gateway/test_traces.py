@@ -15,7 +15,6 @@ from tests.support.spans import Spans, recorded
 from tests.support.waiting import eventually
 
 PANELS = ("user", "orders", "notifications", "analytics")
-ANEW = {"Cache-Control": "no-cache"}
 
 
 @pytest.fixture

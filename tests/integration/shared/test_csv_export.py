@@ -10,10 +10,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
-import pyqwest
 import pytest
 from fastapi import FastAPI, Request
-from pyqwest.httpx import AsyncPyqwestTransport
 
 from shared.db.engine import is_outage
 from shared.downloads.csv_export import (
@@ -66,10 +64,7 @@ async def serving(database_url: str, query: str, **settings: Any) -> AsyncIterat
     async with (
         app.router.lifespan_context(app),
         listening(app) as port,
-        pyqwest.HTTPTransport(enable_gzip=False, enable_brotli=False, enable_zstd=False) as transport,
-        httpx.AsyncClient(
-            transport=AsyncPyqwestTransport(transport), base_url=f"http://127.0.0.1:{port}", timeout=120
-        ) as http,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=120) as http,
     ):
         yield http
 

@@ -114,16 +114,6 @@ async def test_a_query_that_cannot_be_read_is_explained(gateway: Gateway, query:
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, query.partition("=")[0])
 
 
-async def test_a_user_is_read_with_their_sessions(gateway: Gateway, db: Database) -> None:
-    """The related rows are loaded with the user, newest first, and usable after the transaction."""
-    first = await gateway.newcomer()
-    second = await gateway.logged_in(first)
-    async with db.begin() as session:
-        user = await UserRepository(session).get_with_sessions(first.id)
-    assert user is not None
-    assert [login.id for login in user.sessions] == [second.session_id, first.session_id]
-
-
 async def test_demo_data_is_registered_in_the_past(db: Database, gateway: Gateway) -> None:
     """Role and time are as given, and the id sorts among those of that time."""
     moment = now().replace(microsecond=0) - timedelta(days=400)

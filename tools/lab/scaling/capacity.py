@@ -11,8 +11,6 @@ from tools.lab.scaling import habits
 from tools.lab.scaling.figures import Measured
 from tools.lab.scaling.habits import Peak
 
-SERVER_CONNECTIONS = 200
-"""`max_connections` of Postgres as it is shipped here."""
 POOL = DatabaseSettings.model_fields["pool_size"].default
 WORKER_POOL = Worker.model_fields["pool_size"].default
 PIECES = ("gateway", "users", "orders", "worker", "postgres", "rabbitmq")

@@ -59,17 +59,12 @@ class Order:
 class Measured:
     dashboard: Dashboard
     order: Order
-    event_us: float
-    """An event in the analytics, in the worker and in Postgres."""
-    relay_us: float
-    """A row of the outbox, likewise."""
     event_rate: float
     """Events a second, one worker."""
     relay_rate: float
     """Rows a second, one relay."""
     stream_us: float
     """CPU of an open stream in a second in which nothing changes."""
-    stream_bytes: float
     user_bytes: float
 
 
@@ -89,25 +84,11 @@ def measured() -> Measured:
         Order(
             order("gateway"), order("orders"), order("worker"), order("postgres"), order("rabbitmq"), kept("an order")
         ),
-        event_us=_sum("worker", "ours", "Python, µs an event", "Postgres, µs an event"),
-        relay_us=_sum("relay", None, "Python, µs a row", "Postgres, µs a row"),
         event_rate=figure(PERFORMANCE, "worker", "ours", "events/s"),
         relay_rate=figure(PERFORMANCE, "relay", None, "rows/s"),
         stream_us=figure(PERFORMANCE, "streams", "0", "CPU, % of a core") / 100 / STREAMS * 1e6,
-        stream_bytes=_stream_kib() * 1024,
         user_bytes=kept("a user"),
     )
-
-
-def _sum(block: str, row: str | None, *columns: str) -> float:
-    return sum(figure(PERFORMANCE, block, row, column) for column in columns)
-
-
-def _stream_kib() -> float:
-    found = re.search(r"([\d.]+) KiB a stream", PERFORMANCE.read_text())
-    if not found:
-        raise LookupError(f"{PERFORMANCE}: no memory of a stream")
-    return float(found[1])
 
 
 def _tables(page: str, block: str) -> Iterator[tuple[list[str], list[list[str]]]]:

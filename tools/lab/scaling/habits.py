@@ -17,8 +17,8 @@ STREAMS = 10_000
 """Of one gateway: 190 MiB, and 5 % of a core where nothing changes."""
 LEAST = 3
 """Replicas of each process, one a zone, from the second step on."""
-EVENTS, DELIVERIES = 2.5, 9.0
-"""Of an order, with its payment and half of the shippings: events, and deliveries to jobs."""
+EVENTS = 2.5
+"""Events of an order, with its payment and half of the shippings."""
 
 HOUR_S = 3600.0
 

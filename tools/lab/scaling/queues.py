@@ -1,6 +1,6 @@
 """What is known of queues without trying: M/M/c, and the time that a backlog takes."""
 
-from math import exp, factorial, inf, log
+from math import factorial, inf, log
 
 
 def erlang_c(servers: int, offered: float) -> float:
@@ -37,8 +37,3 @@ def stay_quantile(utilisation: float, service: float, quantile: float) -> float:
 def drain_time(outage_s: float, utilisation: float) -> float:
     """Seconds until what has gathered in an outage is done, with new work coming all the time."""
     return inf if utilisation >= 1 else outage_s * utilisation / (1 - utilisation)
-
-
-def poisson_none(rate: float, seconds: float) -> float:
-    """The chance that nothing arrives for so long."""
-    return exp(-rate * seconds)
