@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from math import inf
 
+from mypy_extensions import mypyc_attr
+
 from services.gateway.dashboard.departure import Departure
 from services.gateway.panels import Panel
 from services.gateway.upstream.panel_protocol import Answer
@@ -13,6 +15,7 @@ from services.gateway.upstream.timers import Timers
 TIMED_OUT = Answer(error="timeout")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Wait:
     """Collects an answer for every panel, each within its own deadline, and then calls `done`."""
 

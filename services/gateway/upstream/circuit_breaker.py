@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
+from typing import Final
 
 from services.gateway import metrics
 from services.gateway.upstream.errors import CircuitOpen
@@ -25,7 +26,7 @@ class State(IntEnum):
 class Window:
     """Calls and failures of the last seconds, in tenths of the window."""
 
-    SLICES = 10
+    SLICES: Final = 10
 
     def __init__(self, seconds: float) -> None:
         self._slice_s = seconds / self.SLICES

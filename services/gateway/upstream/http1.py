@@ -33,6 +33,13 @@ class Receiver(Protocol):
     def failed(self, failure: UpstreamFailed) -> None: ...
 
 
+class Cancellable(Protocol):
+    """A request that is under way, as whoever sent it sees it."""
+
+    def cancel(self) -> None:
+        """Tell the receiver nothing more."""
+
+
 class Request:
     """One exchange under way. `max_bytes` bounds the body of its answer."""
 

@@ -1,0 +1,25 @@
+"""Which of the gateway's modules are compiled by mypyc, and that tests run on what they are meant to run on."""
+
+import importlib
+import os
+import tomllib
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+MODULES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["dashboard"]["compiled"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_is_compiled_where_that_is_asked_for(name: str) -> None:
+    """With `COMPILED=1` each module of the list comes from a library, otherwise from its source."""
+    file = importlib.import_module(name).__file__
+    assert file is not None
+    assert file.endswith(tuple(EXTENSION_SUFFIXES)) == bool(os.environ.get("COMPILED"))
+
+
+def test_the_list_is_in_order() -> None:
+    """Each module is named once."""
+    assert sorted(set(MODULES)) == MODULES
