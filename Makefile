@@ -38,7 +38,7 @@ test: ## Run every test but the full and long ones, against real servers (TEST_B
 
 compiled: ## Write build/compiled: the services, with the gateway's hot path compiled by mypyc
 	$(INSTALL) python
-	@rm -rf build/compiled && mkdir -p build/compiled && cp -Rp services shared build/compiled
+	@rm -rf build/compiled && mkdir -p build/compiled && cp -Rp deploy services shared build/compiled
 	.venv/bin/python deploy/compile.py build/compiled
 
 full: ## Run the full form of what `make test` runs in short: chaos, rolling, benchmarks, clocks, tutorials

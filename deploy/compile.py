@@ -14,10 +14,9 @@ import tomllib
 from contextlib import redirect_stdout
 from pathlib import Path
 
+from mypyc.build import mypycify
 from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
-
-from mypyc.build import mypycify
 
 GROUP = "dashboard"
 """All modules are one library of this name, so that they call each other directly."""

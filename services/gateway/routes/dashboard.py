@@ -7,8 +7,8 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.dashboard.departure import ClientGone, Departure
-from services.gateway.dashboard.fast_path import WAIT
 from services.gateway.dashboard.models import Dashboard
+from services.gateway.dashboard.pending import WAIT
 from services.gateway.dashboard.wish import parse, wants_anew
 from services.gateway.errors import UserNotFound
 from services.gateway.gateway import client_of, gateway_of

@@ -82,8 +82,9 @@ class Request:
         return receiver
 
 
-class Connection(asyncio.Protocol):
-    """One connection, one exchange at a time."""
+class Connection:
+    """One connection, one exchange at a time. An `asyncio.Protocol` in all but name, since mypyc makes a plain class of
+    what inherits from one."""
 
     def __init__(self, pool: "ConnectionPool") -> None:
         self._pool = pool
@@ -149,6 +150,14 @@ class Connection(asyncio.Protocol):
             self._conclude(request)
         elif self._received_bytes > request.max_bytes + AROUND_BODY_BYTES:
             self._break_off(BadAnswer(f"more than {AROUND_BODY_BYTES} bytes around the body"))
+
+    def eof_received(self) -> None:
+        """The server sends no more; the transport closes."""
+
+    def pause_writing(self) -> None:
+        """Requests are small: none is held back."""
+
+    def resume_writing(self) -> None: ...
 
     # -- what the parser tells
 
@@ -267,7 +276,7 @@ class ConnectionPool:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: connection, self._host, self._port, ssl=self._secure
+                    lambda: cast("asyncio.Protocol", connection), self._host, self._port, ssl=self._secure
                 )
         except asyncio.CancelledError:
             connection.abort()

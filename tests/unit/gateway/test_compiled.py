@@ -20,6 +20,16 @@ def test_a_module_is_compiled_where_that_is_asked_for(name: str) -> None:
     assert file.endswith(tuple(EXTENSION_SUFFIXES)) == bool(os.environ.get("COMPILED"))
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_native_can_be_referenced_weakly(name: str) -> None:
+    """mypyc does not clear weak references: one that is followed after its object is gone crashes the process. Native
+    classes have none unless they inherit from an ordinary class; those must be `mypyc_attr(native_class=False)`."""
+    module = importlib.import_module(name)
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == name]
+    native = [kind for kind in kinds if "__mypyc_attrs__" in vars(kind) and not getattr(kind, "_is_protocol", False)]
+    assert [kind for kind in native if kind.__weakrefoffset__] == []
+
+
 def test_the_list_is_in_order() -> None:
     """Each module is named once."""
     assert sorted(set(MODULES)) == MODULES
