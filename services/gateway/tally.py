@@ -6,7 +6,6 @@ A counter of prometheus_client takes a lock for each step, for the sake of threa
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from mypy_extensions import mypyc_attr
 from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -22,7 +21,6 @@ class Group:
         self.times = 0
 
 
-@mypyc_attr(native_class=False)
 class Tally(Collector):
     """A counter with labels: `counts[labels] += 1`."""
 
