@@ -191,7 +191,7 @@ def _windows(settings: Settings) -> dict[str, LocalWindow]:
         "stream": settings.limit_stream,
         ANONYMOUS: settings.limit_anonymous,
     }
-    policies = [Policy.parse(name, notation) for name, notation in told.items()]
+    policies = (Policy.parse(name, notation) for name, notation in told.items())
     return {policy.name: LocalWindow(policy) for policy in policies if policy}
 
 

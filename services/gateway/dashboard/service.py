@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from services.gateway import metrics
+from services.gateway.dashboard.awaited_wait import AwaitedWait
 from services.gateway.dashboard.departure import ClientGone, Departure
 from services.gateway.dashboard.models import Dashboard, Remembered, assemble
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.spans import PanelSpans
 from services.gateway.dashboard.stale_store import StaleStore
-from services.gateway.dashboard.wait import AwaitedWait, Wait
+from services.gateway.dashboard.wait import Wait
 from services.gateway.errors import NoPanelAvailable, UserNotFound
 from services.gateway.panels import Panel
 from services.gateway.settings import Settings

@@ -1,5 +1,6 @@
 """Which of the gateway's modules are compiled by mypyc, and that tests run on what they are meant to run on."""
 
+import ast
 import importlib
 import os
 import tomllib
@@ -28,6 +29,13 @@ def test_nothing_native_can_be_referenced_weakly(name: str) -> None:
     kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == name]
     native = [kind for kind in kinds if "__mypyc_attrs__" in vars(kind) and not getattr(kind, "_is_protocol", False)]
     assert [kind for kind in native if kind.__weakrefoffset__] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_coroutine_is_compiled(name: str) -> None:
+    """mypyc passes exceptions into coroutines in a way that is deprecated since Python 3.12."""
+    tree = ast.parse((ROOT / f"{name.replace('.', '/')}.py").read_bytes())
+    assert not any(isinstance(node, ast.AsyncFunctionDef) for node in ast.walk(tree))
 
 
 def test_the_list_is_in_order() -> None:

@@ -7,8 +7,9 @@ from math import inf
 import pytest
 from starlette.types import Message
 
+from services.gateway.dashboard.awaited_wait import AwaitedWait
 from services.gateway.dashboard.departure import Departure
-from services.gateway.dashboard.wait import TIMED_OUT, AwaitedWait, Wait
+from services.gateway.dashboard.wait import TIMED_OUT, Wait
 from services.gateway.panels import PANELS, Panel
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.single_flight import Fill, Read, SingleFlight
