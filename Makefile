@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env secrets docs help install run check test full bare unit lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
+.PHONY: env secrets docs help install run check compiled test full bare unit lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
 
 INSTALL := @tools/devstack/install.sh
 # Some images set it. Then every process of the stack compiles all of its modules, which doubles its start.
@@ -8,6 +8,15 @@ PROCESSES ?= 4
 # Blocks of more than eight lines that are in two files. It succeeds whatever it finds, so awk reads its last line.
 REPEATED := find services shared tools -name '*.py' ! -path '*/versions/*' ! -path '*/node_modules/*' -exec .venv/bin/symilar -d 8 {} +
 PYTEST := .venv/bin/pytest -n $(PROCESSES) --no-loadscope-reorder
+UNIT := tests/unit
+
+# `COMPILED=1` runs the gateway's tests on its compiled modules.
+ifdef COMPILED
+PYTEST := COMPILED=1 PYTHONPATH=$(CURDIR)/build/compiled $(PYTEST)
+UNIT := tests/unit/gateway
+TESTS := tests/unit/gateway tests/integration/gateway
+unit test: compiled
+endif
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -21,13 +30,18 @@ run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--eph
 
 check: lint types unit ## Check style and types and run the unit tests: under a minute, for use while working
 
-unit: ## Run the unit tests
+unit: ## Run the unit tests (COMPILED=1: the gateway's, on its compiled modules)
 	$(INSTALL) python
-	$(PYTEST) -m "not long and not full and not docker" tests/unit $(ARGS)
+	$(PYTEST) -m "not long and not full and not docker" $(UNIT) $(ARGS)
 
-test: ## Run every test but the full and long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=4)
+test: ## Run every test but the full and long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=4, COMPILED=1)
 	$(INSTALL) python servers browser prometheus
-	$(PYTEST) -m "not long and not full and not docker" $(ARGS)
+	$(PYTEST) -m "not long and not full and not docker" $(TESTS) $(ARGS)
+
+compiled: ## Write build/compiled: the services, with the gateway's hot path compiled by mypyc
+	$(INSTALL) python
+	@rm -rf build/compiled && mkdir -p build/compiled && cp -Rp deploy services shared tools build/compiled
+	.venv/bin/python deploy/compile.py build/compiled
 
 full: ## Run the full form of what `make test` runs in short: chaos, rolling, benchmarks, clocks, tutorials
 	$(INSTALL) python servers browser bench

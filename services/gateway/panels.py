@@ -1,8 +1,8 @@
 """The panels of a dashboard, in the order in which they appear."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, get_args
 
 from shared.contracts import events
@@ -28,15 +28,13 @@ class Panel:
     audience: tuple[Role, ...] = EVERYONE
     knows_users: bool = False
     changed_by: tuple[type[events.Event], ...] = ()
+    timeout_s: float = field(init=False)
+    opening: bytes = field(init=False)
+    """How the panel's JSON begins."""
 
-    @cached_property
-    def timeout_s(self) -> float:
-        return self.timeout_ms / 1000
-
-    @cached_property
-    def opening(self) -> bytes:
-        """How the panel's JSON begins."""
-        return b"{" if self.kind == "object" else b"["
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "timeout_s", self.timeout_ms / 1000)
+        object.__setattr__(self, "opening", b"{" if self.kind == "object" else b"[")
 
 
 Panels = tuple[Panel, ...]
@@ -72,8 +70,8 @@ PANELS = (
 @lru_cache(maxsize=256)
 def by_service(panels: tuple[Panel, ...]) -> tuple[tuple[Service, tuple[Panel, ...]], ...]:
     """The same panels, those of one service together: they are read by one call."""
-    services = dict.fromkeys(panel.service for panel in panels)
-    return tuple((name, tuple(panel for panel in panels if panel.service == name)) for name in services)
+    services = dict.fromkeys([panel.service for panel in panels])
+    return tuple([(name, tuple([panel for panel in panels if panel.service == name])) for name in services])
 
 
 def select(names: Sequence[str] | None, role: Role) -> tuple[Panel, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Any
 
+from mypy_extensions import mypyc_attr
 from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -35,6 +36,7 @@ class Series:
             self.exemplars[place] = Exemplar(dict(exemplar), amount)
 
 
+@mypyc_attr(native_class=False)
 class Histogram(Collector):
     """A histogram with labels. `buckets` are upper bounds."""
 

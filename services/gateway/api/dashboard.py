@@ -7,10 +7,10 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.container import client_of, gateway_of
-from services.gateway.dashboard.fast_path import WAIT
+from services.gateway.dashboard.awaited_wait import ClientDisconnected, DisconnectWatcher
 from services.gateway.dashboard.models import Dashboard
+from services.gateway.dashboard.pending import WAIT
 from services.gateway.dashboard.query import parse, wants_no_cache
-from services.gateway.dashboard.wait import ClientDisconnected, DisconnectWatcher
 from services.gateway.errors import UserNotFound
 from services.gateway.proxy.audit_log import entry_of
 from shared.http.application import AsgiRoute

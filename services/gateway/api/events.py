@@ -7,8 +7,8 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway import metrics
 from services.gateway.container import gateway_of
+from services.gateway.dashboard.awaited_wait import DisconnectWatcher
 from services.gateway.dashboard.query import parse
-from services.gateway.dashboard.wait import DisconnectWatcher
 from services.gateway.live import sse
 from services.gateway.live.subscription import SlowClient
 from shared.http.application import AsgiRoute

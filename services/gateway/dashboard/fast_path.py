@@ -8,31 +8,26 @@ panel is missing after the services were asked, the application gets all answers
 import time
 from collections.abc import Sequence
 
-from services.gateway import metrics
 from services.gateway.auth.authenticator import Authenticator, Verified
 from services.gateway.dashboard.cache import Cached, PanelCache
-from services.gateway.dashboard.query import DashboardQuery, parse, wants_no_cache
+from services.gateway.dashboard.pending import Form, Pending, named
+from services.gateway.dashboard.query import parse, wants_no_cache
 from services.gateway.dashboard.reader import PanelReader
-from services.gateway.dashboard.service import recall_time
-from services.gateway.dashboard.wait import PanelWait
 from services.gateway.limits.cors import security_headers
-from services.gateway.limits.limiter import COUNTED, HEADERS, Limiter
+from services.gateway.limits.limiter import Limiter
 from services.gateway.limits.load_shedding import LoadShedder
 from services.gateway.settings import Settings
 from shared.clock import Stamps
 from shared.errors import InvalidInput
-from shared.http.application import BEGUN, MAX_QUERY_BYTES, STARTED, is_request_id
+from shared.http.application import BEGUN, MAX_QUERY_BYTES, is_request_id
 from shared.observability import logs, telemetry, tracing
 from shared.observability.logs import get_logger
 from shared.observability.telemetry import SAMPLED, Origin, Trace
-from shared.server.connection import LET_IN
 from shared.server.fast_path import ANSWERED, Exchange, FastPathProtocol
 
 log = get_logger(__name__)
 
 PATH, ROUTE = b"/v1/dashboard", "/v1/dashboard"
-WAIT = "dashboard.wait"
-"""There, in a request's scope, when its panels have been waited for already."""
 MOST_FORMS = 256
 
 _UNUSUAL = frozenset(
@@ -53,72 +48,6 @@ _HEAD = (
     b"HTTP/1.1 200 OK\r\n%scontent-type: application/json\r\ncache-control: private, no-store\r\n"
     b"dashboard-complete: true\r\nserver-timing: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\n"
 )
-
-
-class Form:
-    """What answers to a query have in common."""
-
-    def __init__(self, query: DashboardQuery, longest_recall_s: float) -> None:
-        budget_s = query.budget_ms / 1000
-        names = [panel.name for panel in query.panels]
-        openings = [b'"%s":{"status":"fresh","age_ms":%%d,"data":' % name.encode() for name in names]
-        self.panels = query.panels
-        self.names = names
-        self.budget_s = budget_s - recall_time(budget_s, longest_recall_s)
-        self.openings = [b'","complete":true,"panels":{' + openings[0], *[b"}," + each for each in openings[1:]]]
-        self.timing = b", ".join([b"%s;dur=%%.1f;desc=%%s" % name.encode() for name in names])
-        self.from_cache = b", ".join([b"%s;dur=0.0;desc=cache" % name.encode() for name in names])
-        self.fresh = metrics.PANELS.group(*[(name, "fresh", "") for name in names])
-        self.hits = metrics.CACHE_LOOKUPS.group(*[(name, "hit") for name in names])
-
-
-class Pending(Exchange, PanelWait):
-    """One dashboard under way: to its connection an exchange, and to the services a wait."""
-
-    def __init__(
-        self,
-        fast_path: "DashboardFastPath",
-        protocol: FastPathProtocol,
-        form: Form,
-        known: Verified,
-        origin: Origin,
-        limits: bytes,
-        started: float,
-    ) -> None:
-        Exchange.__init__(self, protocol)
-        PanelWait.__init__(self, fast_path.reader.timers, form.budget_s)
-        self._fast_path = fast_path
-        self.form = form
-        self.known = known
-        self.origin = origin
-        self.limits = limits
-        self.started = started
-
-    def done(self) -> None:
-        try:
-            self._fast_path.finish(self)
-        except Exception:
-            log.exception("a dashboard could not be answered in the protocol", **_named(self.origin))
-            if not self.response_started:
-                self.hand_over()
-
-    def hand_over(self) -> None:
-        """Let the application say what is missing. It counts nothing again, and repeats no call."""
-        lines = [line.partition(b": ")[::2] for line in self.limits.split(b"\r\n") if line]
-        self.protocol.hand_over(
-            self,
-            {
-                BEGUN: self.origin,
-                STARTED: self.started,
-                LET_IN: True,
-                COUNTED: True,
-                HEADERS: tuple(lines),
-                WAIT: self,
-            },
-        )
-
-    def client_left(self) -> None:
-        self.give_up()
 
 
 class DashboardFastPath:
@@ -207,18 +136,18 @@ class DashboardFastPath:
         if pending.is_given_up:
             self._overload.leave()
             pending.response_complete = True
-            log.info("the client went away", **_named(pending.origin))
+            log.info("the client went away", **named(pending.origin))
             self._record(0, pending.started, request_id, trace_id)
             return
-        form = pending.form
+        form, answers, waited = pending.form, pending.answers, pending.seconds
         found: list[Cached] = []
         timing: list[object] = []
         for name in form.names:
-            answer = pending.answers[name]
+            answer = answers[name]
             if answer.data is None:
                 pending.hand_over()
                 return
-            seconds = pending.seconds[name]
+            seconds = waited[name]
             found.append((answer.data, answer.age_ms))
             timing += (seconds * 1000, b"fresh" if seconds else b"cache")
         timings = form.timing % tuple(timing)
@@ -275,7 +204,3 @@ class DashboardFastPath:
 
 def _origin(request_id: str, trace_id: str) -> Origin:
     return Origin(request_id, Trace(trace_id, telemetry.random_hex(16)))
-
-
-def _named(origin: Origin) -> dict[str, str]:
-    return {"request_id": origin.request_id, "trace_id": origin.trace.trace_id}

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from services.gateway import metrics
+from services.gateway.dashboard.awaited_wait import AwaitedPanelWait, ClientDisconnected, DisconnectWatcher
 from services.gateway.dashboard.models import Dashboard, NoPanelAvailable, Remembered, assemble
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.spans import PanelSpans
 from services.gateway.dashboard.stale_store import StaleStore
-from services.gateway.dashboard.wait import AwaitedPanelWait, ClientDisconnected, DisconnectWatcher, PanelWait
+from services.gateway.dashboard.wait import PanelWait
 from services.gateway.errors import UserNotFound
 from services.gateway.panels import Panel
 from services.gateway.settings import Settings

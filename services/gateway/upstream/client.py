@@ -12,7 +12,7 @@ from services.gateway import metrics
 from services.gateway.settings import Settings
 from services.gateway.upstream import responses
 from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
-from services.gateway.upstream.http1 import ConnectionPool, Receiver, Request
+from services.gateway.upstream.http1 import Cancellable, ConnectionPool, Receiver
 from services.gateway.upstream.replicas import Replicas
 from services.gateway.upstream.responses import ServiceResponse, fetch, own_refusals
 from shared.contracts.internal_api import IDLE_S
@@ -155,7 +155,7 @@ class Upstream:
 
     def ask(
         self, query: bytes, origin: Origin, remaining_s: float, replica: int, max_bytes: int, receiver: Receiver
-    ) -> Request:
+    ) -> Cancellable:
         """Send a panel query to that replica, for the request that it began with."""
         headers = (
             f"Authorization: Bearer {self._tokens.token()}\r\n{DEADLINE_HEADER}: {max(1, int(remaining_s * 1000))}\r\n"

@@ -5,12 +5,13 @@ Extra attempts come out of a budget, so that a service in trouble is not asked t
 
 from collections import deque
 from math import inf
+from typing import Final
 
 
 class RetryBudget:
     """Every call pays in its share, every extra attempt costs a whole one; savings are limited."""
 
-    MOST_SAVED = 10.0
+    MOST_SAVED: Final = 10.0
 
     def __init__(self, share: float) -> None:
         self._share = share
@@ -32,9 +33,9 @@ class Hedge:
     """When a second attempt is due for one kind of call: after what 95 % of the latest took at most, but not before
     `least_s`."""
 
-    REMEMBERED = 200
-    ENOUGH = 20
-    RENEWED_EVERY = 50
+    REMEMBERED: Final = 200
+    ENOUGH: Final = 20
+    RENEWED_EVERY: Final = 50
 
     def __init__(self, least_s: float) -> None:
         self._least_s = least_s

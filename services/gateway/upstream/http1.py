@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from services.gateway import metrics
-from services.gateway.upstream.errors import BadAnswer, NotTrusted, Refused, Unreachable, UpstreamFailed
+from services.gateway.upstream.connect import Address, connect
+from services.gateway.upstream.errors import BadAnswer, NotTrusted, Refused, UpstreamFailed
 from shared.contracts.internal_api import IDLE_S
 
 OK = 200
@@ -31,6 +31,13 @@ class Receiver(Protocol):
         """The body of a 200."""
 
     def failed(self, failure: UpstreamFailed) -> None: ...
+
+
+class Cancellable(Protocol):
+    """A request that is under way, as whoever sent it sees it."""
+
+    def cancel(self) -> None:
+        """Tell the receiver nothing more."""
 
 
 class Request:
@@ -75,8 +82,9 @@ class Request:
         return receiver
 
 
-class Connection(asyncio.Protocol):
-    """One connection, one exchange at a time."""
+class Connection:
+    """One connection, one exchange at a time. An `asyncio.Protocol` in all but name, since mypyc makes a plain class of
+    what inherits from one."""
 
     def __init__(self, pool: "ConnectionPool") -> None:
         self._pool = pool
@@ -143,6 +151,14 @@ class Connection(asyncio.Protocol):
         elif self._received_bytes > request.max_bytes + AROUND_BODY_BYTES:
             self._break_off(BadAnswer(f"more than {AROUND_BODY_BYTES} bytes around the body"))
 
+    def eof_received(self) -> None:
+        """The server sends no more; the transport closes."""
+
+    def pause_writing(self) -> None:
+        """Requests are small: none is held back."""
+
+    def resume_writing(self) -> None: ...
+
     # -- what the parser tells
 
     def on_message_begin(self) -> None:
@@ -194,12 +210,11 @@ class ConnectionPool:
 
     def __init__(self, base_url: str, connect_timeout_s: float, most_idle: int) -> None:
         parts = urlsplit(base_url)
-        self._secure = ssl.create_default_context() if parts.scheme == "https" else None
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if self._secure else 80)
+        secure = ssl.create_default_context() if parts.scheme == "https" else None
         self._path = parts.path.rstrip("/")
         self._netloc = parts.netloc.rpartition("@")[2]
-        self._connect_timeout_s = connect_timeout_s
+        port = parts.port or (443 if secure else 80)
+        self._address = Address(self._netloc, parts.hostname or "", port, secure, connect_timeout_s)
         self._most_idle = most_idle
         self._idle: deque[Connection] = deque()
         self._closed = False
@@ -224,7 +239,8 @@ class ConnectionPool:
             connection.send(request)
         else:
             request.connection = None
-            request.connecting = asyncio.get_running_loop().create_task(self._connect(request))
+            opening = connect(self._address, Connection(self), request)
+            request.connecting = asyncio.get_running_loop().create_task(opening)
 
     def keep(self, connection: Connection) -> None:
         """For the next exchange."""
@@ -254,21 +270,3 @@ class ConnectionPool:
             if connection.is_usable:
                 return connection
         return None
-
-    async def _connect(self, request: Request) -> None:
-        connection = Connection(self)
-        try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: connection, self._host, self._port, ssl=self._secure
-                )
-        except asyncio.CancelledError:
-            connection.abort()
-            raise
-        except TimeoutError:
-            request.fail(Unreachable("no connection in time"))
-        except (OSError, ssl.SSLError) as refused:
-            request.fail(Unreachable(str(refused)))
-        else:
-            metrics.CONNECTIONS_OPENED.counts[(self._netloc,)] += 1
-            connection.send(request)

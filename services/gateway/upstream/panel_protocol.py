@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from services.gateway.panels import Panel
 from services.gateway.upstream.errors import ErrorCode
@@ -28,6 +29,7 @@ ERRORS: Mapping[str, ErrorCode] = {"timeout": "timeout"}
 """What a service says of a panel that it could not read; anything else is no good answer."""
 
 
+@mypyc_attr(native_class=False)
 class MalformedAnswer(Exception):
     """Not an answer to the question that was asked."""
 

@@ -15,9 +15,9 @@ from typing import Protocol
 from services.gateway import metrics
 from services.gateway.panels import Panels
 from services.gateway.settings import Settings
-from services.gateway.upstream import http1, panel_protocol
+from services.gateway.upstream import panel_protocol
 from services.gateway.upstream.bulkhead import Bulkhead
-from services.gateway.upstream.circuit_breaker import CircuitBreaker, Probed, Probing
+from services.gateway.upstream.circuit_breaker import CircuitBreaker, Probed
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import (
     BadAnswer,
@@ -29,7 +29,9 @@ from services.gateway.upstream.errors import (
     UpstreamFailed,
 )
 from services.gateway.upstream.hedging import Hedge, RetryBudget
+from services.gateway.upstream.http1 import Cancellable
 from services.gateway.upstream.panel_protocol import Answer
+from services.gateway.upstream.probing import Probing
 from services.gateway.upstream.timers import Timers
 from shared.contracts.panels import PATH
 from shared.observability import telemetry, tracing
@@ -291,7 +293,7 @@ class Attempt:
         self._order: list[int] = []
         """Replicas that may still be tried."""
         self._permit: int | None = None
-        self._request: http1.Request | None = None
+        self._request: Cancellable | None = None
         self._suspicion: asyncio.TimerHandle | None = None
         self._span = tracing.under(call.origin.trace, "POST " + PATH, Kind.CLIENT)
         if self._span.recorded:

@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from services.gateway.dashboard.wait import ClientDisconnected, DisconnectWatcher, PanelWait
+from services.gateway.dashboard.awaited_wait import ClientDisconnected, DisconnectWatcher
+from services.gateway.dashboard.wait import PanelWait
 from shared.ids import new_id
 from tests.support.backends import RabbitBackend
 from tests.support.gateway.stub import answer_late, replies

@@ -22,4 +22,4 @@ def panel_timeouts(seconds: Mapping[str, float]) -> Iterator[None]:
 
 def _set(seconds: Mapping[str, float]) -> None:
     for panel in PANELS:
-        vars(panel)["timeout_s"] = seconds[panel.name]  # a cached property, which looks there first
+        object.__setattr__(panel, "timeout_s", seconds[panel.name])  # panels are frozen

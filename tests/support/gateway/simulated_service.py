@@ -11,7 +11,7 @@ from services.gateway.panels import PANELS
 from services.gateway.settings import Settings
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import UpstreamFailed
-from services.gateway.upstream.http1 import Receiver, Request
+from services.gateway.upstream.http1 import Cancellable, Receiver
 from services.gateway.upstream.resilience import ServiceCalls
 from services.gateway.upstream.timers import Timers
 from shared.http.tokens import ServiceTokens
@@ -91,11 +91,11 @@ class SimulatedUpstream(Upstream):
 
     def ask(
         self, query: bytes, origin: Origin, remaining_s: float, replica: int, max_bytes: int, receiver: Receiver
-    ) -> Request:
+    ) -> Cancellable:
         exchange = Exchange(query, origin, remaining_s, replica, max_bytes, receiver)
         self.exchanges.append(exchange)
         self.behaviour(exchange)
-        return cast("Request", exchange)
+        return exchange
 
     @property
     def open(self) -> list[Exchange]:

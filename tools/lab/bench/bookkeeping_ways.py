@@ -13,8 +13,9 @@ import prometheus_client
 import structlog
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE
 
-from services.gateway.dashboard.fast_path import ROUTE, Form
+from services.gateway.dashboard.fast_path import ROUTE
 from services.gateway.dashboard.models import assemble
+from services.gateway.dashboard.pending import Form
 from services.gateway.dashboard.query import parse
 from services.gateway.limits.cors import security_headers
 from services.gateway.limits.windows import Policy

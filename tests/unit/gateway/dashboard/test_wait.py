@@ -7,7 +7,8 @@ from math import inf
 import pytest
 from starlette.types import Message
 
-from services.gateway.dashboard.wait import TIMED_OUT, AwaitedPanelWait, DisconnectWatcher, PanelWait
+from services.gateway.dashboard.awaited_wait import AwaitedPanelWait, DisconnectWatcher
+from services.gateway.dashboard.wait import TIMED_OUT, PanelWait
 from services.gateway.panels import PANELS, Panel
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.single_flight import InFlightRead, ReadMark, SingleFlight

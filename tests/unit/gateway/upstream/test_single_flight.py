@@ -1,7 +1,6 @@
 """Who joins whom, and what a change does to it."""
 
 from collections.abc import Mapping
-from typing import cast
 
 import pytest
 
@@ -10,6 +9,8 @@ from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.resilience import Call
 from services.gateway.upstream.single_flight import InFlightRead, ReadMark, SingleFlight, largest_deadline
 from shared.observability.telemetry import Origin, Trace
+from tests.support.gateway.simulated_service import SimulatedUpstream, calls_to
+from tests.support.virtual import Clock
 
 FOUR = USER, ORDERS, NOTIFICATIONS, ANALYTICS = PANELS[:4]
 GOOD = Answer(b"{}")
@@ -27,19 +28,12 @@ class Passenger:
         self.heard += answers.items()
 
 
-class Called:
-    """A call that has left, as far as those look at it who would join."""
-
-    def __init__(self, began: float, told: float) -> None:
-        self.began = began
-        self.told = told
-
-
 class Service:
     """Is told which panels it is to read."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Clock) -> None:
         self._name = name
+        self._calls = calls_to(SimulatedUpstream(service=name), clock)
         self.added: list[tuple[InFlightRead, tuple[Panel, ...]]] = []
         self.abandoned: list[InFlightRead] = []
 
@@ -49,9 +43,11 @@ class Service:
     def abandon(self, read: InFlightRead) -> None:
         self.abandoned.append(read)
 
-    def leaves(self, read: InFlightRead, budget_s: float, began: float = NOW) -> None:
+    def leaves(self, read: InFlightRead, budget_s: float) -> None:
         """A call is under way, for which the service was given so much time."""
-        read.calls[self._name] = cast("Call", Called(began, began + budget_s))
+        calls = self._calls
+        told = calls.clock() + budget_s
+        read.calls[self._name] = Call(calls, read.panels, [read.user_id], told, read.origin, calls)
 
 
 class Airport:
@@ -60,8 +56,11 @@ class Airport:
     def __init__(self) -> None:
         self.now = NOW
         self.kept: list[dict[str, Answer]] = []
-        self.services = {name: Service(name) for name in ("users", "orders", "worker")}
-        self.flights = SingleFlight(self.services, lambda read: self.kept.append(dict(read.answers)), lambda: self.now)
+        self.services = {name: Service(name, self.clock) for name in ("users", "orders", "worker")}
+        self.flights = SingleFlight(self.services, lambda read: self.kept.append(dict(read.answers)), self.clock)
+
+    def clock(self) -> float:
+        return self.now
 
     def reads(
         self, user_id: str, *panels: Panel, budget_s: float = 1.0, no_cache: bool = False

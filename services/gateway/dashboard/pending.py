@@ -1,0 +1,104 @@
+"""A dashboard that is answered in the protocol, while its panels are under way.
+
+It inherits from two classes, and mypyc compiles no such class: this module is not compiled.
+"""
+
+from typing import Protocol
+
+from services.gateway import metrics
+from services.gateway.auth.authenticator import Verified
+from services.gateway.dashboard.query import DashboardQuery
+from services.gateway.dashboard.reader import PanelReader
+from services.gateway.dashboard.service import recall_time
+from services.gateway.dashboard.wait import PanelWait
+from services.gateway.limits.limiter import COUNTED, HEADERS
+from shared.http.application import BEGUN, STARTED
+from shared.observability.logs import get_logger
+from shared.observability.telemetry import Origin
+from shared.server.connection import LET_IN
+from shared.server.fast_path import Exchange, FastPathProtocol
+
+log = get_logger(__name__)
+
+WAIT = "dashboard.wait"
+"""There, in a request's scope, when its panels have been waited for already."""
+
+
+class Form:
+    """What answers to a query have in common."""
+
+    def __init__(self, query: DashboardQuery, longest_recall_s: float) -> None:
+        budget_s = query.budget_ms / 1000
+        names = [panel.name for panel in query.panels]
+        openings = [b'"%s":{"status":"fresh","age_ms":%%d,"data":' % name.encode() for name in names]
+        self.panels = query.panels
+        self.names = names
+        self.budget_s = budget_s - recall_time(budget_s, longest_recall_s)
+        self.openings = [b'","complete":true,"panels":{' + openings[0], *[b"}," + each for each in openings[1:]]]
+        self.timing = b", ".join([b"%s;dur=%%.1f;desc=%%s" % name.encode() for name in names])
+        self.from_cache = b", ".join([b"%s;dur=0.0;desc=cache" % name.encode() for name in names])
+        self.fresh = metrics.PANELS.group(*[(name, "fresh", "") for name in names])
+        self.hits = metrics.CACHE_LOOKUPS.group(*[(name, "hit") for name in names])
+
+
+class Answers(Protocol):
+    """What a pending dashboard needs of the fast path."""
+
+    reader: PanelReader
+
+    def finish(self, pending: "Pending") -> None:
+        """Send the answer, now that every panel has one."""
+
+
+class Pending(Exchange, PanelWait):
+    """One dashboard under way: to its connection an exchange, and to the services a wait."""
+
+    def __init__(
+        self,
+        fast_path: Answers,
+        protocol: FastPathProtocol,
+        form: Form,
+        known: Verified,
+        origin: Origin,
+        limits: bytes,
+        started: float,
+    ) -> None:
+        Exchange.__init__(self, protocol)
+        PanelWait.__init__(self, fast_path.reader.timers, form.budget_s)
+        self._fast_path = fast_path
+        self.form = form
+        self.known = known
+        self.origin = origin
+        self.limits = limits
+        self.started = started
+
+    def done(self) -> None:
+        try:
+            self._fast_path.finish(self)
+        except Exception:
+            log.exception("a dashboard could not be answered in the protocol", **named(self.origin))
+            if not self.response_started:
+                self.hand_over()
+
+    def hand_over(self) -> None:
+        """Let the application say what is missing. It counts nothing again, and repeats no call."""
+        lines = [line.partition(b": ")[::2] for line in self.limits.split(b"\r\n") if line]
+        self.protocol.hand_over(
+            self,
+            {
+                BEGUN: self.origin,
+                STARTED: self.started,
+                LET_IN: True,
+                COUNTED: True,
+                HEADERS: tuple(lines),
+                WAIT: self,
+            },
+        )
+
+    def client_left(self) -> None:
+        self.give_up()
+
+
+def named(origin: Origin) -> dict[str, str]:
+    """What a log line says of the request."""
+    return {"request_id": origin.request_id, "trace_id": origin.trace.trace_id}
