@@ -1,7 +1,7 @@
 """Placing an order: one statement writes the order, its items, its event and the idempotency key.
 
-Hot, hence asyncpg, which keeps the statement prepared on each connection. `tools/lab/bench/orders.py` compares it
-with the same through the ORM.
+A hot path, so it uses asyncpg, which keeps the statement prepared on each connection. `tools/lab/bench/orders.py`
+compares it with the ORM.
 """
 
 from datetime import datetime
@@ -36,7 +36,7 @@ PLACE_ONCE = f"WITH {idempotency.CLAIM}, {_WRITE}"
 
 
 def draft(user_id: UUID, body: NewOrder, created_at: datetime | None = None) -> Order:
-    """The order that a body asks for; `created_at` (aware) for one of the past."""
+    """The order that a body requests; `created_at` (aware) is set for past orders."""
     placed_at = created_at or now()
     return Order(
         id=new_id(created_at),
@@ -69,7 +69,7 @@ def event_of(order: Order, mail: bool) -> events.OrderCreated:
 
 
 async def write(connection: Connection, order: Order, *, mail: bool, claim: idempotency.Claim | None = None) -> bool:
-    """Store all of an order at once. False, and nothing stored, when the key of the claim is taken."""
+    """Store the complete order at once. Returns False, and stores nothing, if the key of the claim is taken."""
     values = (
         order.user_id,
         order.id,

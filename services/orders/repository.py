@@ -1,4 +1,4 @@
-"""Reading orders. Each query begins with the owner; only administrators know an order by its id alone."""
+"""Reading orders. Each query starts with the owner; only administrators look up an order by its id alone."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -13,7 +13,7 @@ from services.orders.states import Status
 
 
 async def get(session: AsyncSession, order_id: UUID, owner: UUID | None, *, lock: bool = False) -> Order:
-    """An order with its items; anybody's when `owner` is None. Raises `OrderNotFound`."""
+    """Return an order with its items; any user's if `owner` is None. Raises `OrderNotFound`."""
     query = sa.select(Order).where(Order.id == order_id).options(selectinload(Order.items))
     if owner is not None:
         query = query.where(Order.user_id == owner)
@@ -28,7 +28,7 @@ async def get(session: AsyncSession, order_id: UUID, owner: UUID | None, *, lock
 async def newest(
     session: AsyncSession, owner: UUID, status: Status | None, after: UUID | None, limit: int
 ) -> Sequence[Order]:
-    """Somebody's orders without their items, newest first, from behind `after` on."""
+    """Return a user's orders without their items, newest first, starting after `after`."""
     query = sa.select(Order).where(Order.user_id == owner).order_by(Order.id.desc()).limit(limit)
     if status is not None:
         query = query.where(Order.status == status)

@@ -1,4 +1,4 @@
-"""What the routes need, from where the lifespan has put it."""
+"""Dependencies of the routes, which the lifespan has created."""
 
 from typing import Annotated
 
