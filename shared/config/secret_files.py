@@ -1,6 +1,6 @@
 """Settings that are read from files: `USERS_DATABASE_URL_FILE=/run/secrets/users` instead of `USERS_DATABASE_URL=…`.
 
-Every text setting supports this. Files of keys may change while the process runs: `shared.config.rotation`.
+Every text setting supports this. Files of keys may change while the process runs: `shared.server.rotation`.
 """
 
 import os

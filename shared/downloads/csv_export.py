@@ -24,7 +24,7 @@ from shared.contracts.reports import Form
 from shared.db import hosts
 from shared.db.engine import CONNECT_TIMEOUT_S, DatabaseSettings
 from shared.downloads.csv_body import Body, Start
-from shared.downloads.slots import Place, Places
+from shared.downloads.slots import DownloadSlot, DownloadSlots
 from shared.errors import DashboardError, Unavailable
 from shared.http.negotiation import accepts_gzip, asked_method
 from shared.server.background import until
@@ -81,7 +81,7 @@ class Exporter:
 
     def __init__(self, settings: ExportSettings) -> None:
         self._settings = settings
-        self._places = Places(
+        self._places = DownloadSlots(
             settings.downloads, settings.downloads_per_user, own_full=TooManyDownloads, all_full=DownloadsBusy
         )
 
@@ -92,7 +92,7 @@ class Exporter:
     def stall_s(self) -> float:
         return self._settings.download_stall_s
 
-    def place(self, user_id: UUID) -> AbstractAsyncContextManager[Place]:
+    def place(self, user_id: UUID) -> AbstractAsyncContextManager[DownloadSlot]:
         """Raises `TooManyDownloads`, `DownloadsBusy`."""
         return self._places.place(user_id)
 
@@ -166,7 +166,7 @@ class CsvResponse(Response):
                 await until(_gone(receive), self._send(place.watched(send)))
 
     @contextmanager
-    def _counted(self, place: Place) -> Iterator[None]:
+    def _counted(self, place: DownloadSlot) -> Iterator[None]:
         self._outcome = "left"
         try:
             yield

@@ -17,7 +17,6 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import errors
-from shared.config.rotation import SecretFiles
 from shared.config.settings import ServiceSettings
 from shared.http import negotiation, problems, strict_parameters
 from shared.http.tokens import ServiceTokens
@@ -27,6 +26,7 @@ from shared.observability.probes import Checks, probes
 from shared.observability.tracing import NOT_RECORDED, Recorded, Span
 from shared.server.connection import Gate
 from shared.server.fast_path import FastPath
+from shared.server.rotation import SecretFiles
 
 log = get_logger(__name__)
 
@@ -52,7 +52,7 @@ def is_request_id(given: bytes) -> bool:
     return _REQUEST_ID.fullmatch(given.decode("latin-1")) is not None
 
 
-class Door(Gate, Protocol):
+class Admission(Gate, Protocol):
     """Middleware that a service adds before its routes."""
 
     def before(self, app: ASGIApp) -> ASGIApp:
@@ -83,7 +83,7 @@ def create_app(
     routes: Iterable[APIRouter | BaseRoute],
     is_outage: Callable[[Exception], bool] = lambda _: False,
     body_limits: Mapping[str, int] | None = None,
-    door: Door | None = None,
+    door: Admission | None = None,
     heeds: Heeds = lambda _: True,
 ) -> "Application":
     """Create the application of one service.
@@ -147,7 +147,7 @@ class Application(FastAPI):
     endpoints. It only passes through `RequestContext`.
     """
 
-    def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext", door: Door | None) -> None:
+    def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext", door: Admission | None) -> None:
         self._context = context
         self.gate: Gate | None = door
         self.fast_path: FastPath | None = None
@@ -209,7 +209,7 @@ class RequestContext:
         app: ASGIApp,
         is_outage: Callable[[Exception], bool],
         limits: BodyLimits,
-        door: Door | None = None,
+        door: Admission | None = None,
         heeds: Heeds = lambda _: True,
     ) -> None:
         self._app = app

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from services.gateway.auth.authenticator import require
 from services.gateway.container import Gateway, client_of, gateway_of
 from services.gateway.proxy.audit_log import entry_of
-from services.gateway.proxy.forward import SAFE_METHODS, ClientBody, Effect, Outgoing, Patience, forward
+from services.gateway.proxy.forward import SAFE_METHODS, ClientBody, Effect, ForwardTimeouts, Outgoing, forward
 from services.gateway.proxy.headers import has_body, has_small_body, request_headers
 from services.gateway.proxy.operations import OPERATIONS, Operation
 from shared.errors import InvalidInput
@@ -40,7 +40,7 @@ class PassThrough:
         request = _outgoing(operation, scope, receive, caller, idle_s)
         effect = _effect(gateway, operation, caller)
         upstream = (gateway.uploads if operation.upload else gateway.upstreams)[operation.service]
-        await forward(upstream, request, send, Patience(head_s, settings.client_stall_s), effect)
+        await forward(upstream, request, send, ForwardTimeouts(head_s, settings.client_stall_s), effect)
 
 
 def routes() -> list[AsgiRoute]:

@@ -11,14 +11,14 @@ from services.gateway.container import Gateway, gateway_of
 from services.gateway.errors import ReportNotFound, ServiceUnavailable
 from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
-from services.gateway.proxy.forward import ClientBody, Outgoing, ask, forward, patience_of
-from services.gateway.proxy.headers import has_body, identity_headers, request_headers
-from services.gateway.proxy.responses import read_limited
+from services.gateway.proxy.forward import ClientBody, Outgoing, ask, forward, timeouts_of
+from services.gateway.proxy.headers import has_body, request_headers
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
+from services.gateway.upstream.responses import read_limited
 from shared.contracts.reports import CSV, Form, Kind, Report
 from shared.errors import InvalidInput
 from shared.http.application import AsgiRoute
-from shared.http.identity import Caller
+from shared.http.identity import Caller, identity_headers
 from shared.http.strict_parameters import Query
 
 OWNERS: dict[Kind, Service] = {"orders": "orders", "analytics": "worker"}
@@ -47,7 +47,7 @@ class Download:
         request = Outgoing(scope["method"], report.target(form), headers, body)
         upstream = gateway.upstreams[OWNERS[report.kind]]
         async with gateway.transfers.of(caller):
-            await forward(upstream, request, send, patience_of(gateway.settings), None)
+            await forward(upstream, request, send, timeouts_of(gateway.settings), None)
 
 
 def _form(query: bytes) -> Form:

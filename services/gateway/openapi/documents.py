@@ -17,7 +17,7 @@ from shared.observability.logs import get_logger
 log = get_logger(__name__)
 
 
-class Descriptions:
+class Documents:
     """What each service says of itself; those that have not been reached are absent."""
 
     def __init__(self, upstreams: Mapping[Service, Upstream], settings: Settings) -> None:

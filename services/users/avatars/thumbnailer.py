@@ -6,14 +6,16 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import Annotated
 from uuid import UUID
 
+from fastapi import Depends, Request
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.users.avatars import thumbnails
 from services.users.errors import TooManyPictures, UnusablePicture
 from services.users.settings import Settings
-from shared.downloads.slots import Place, Places
+from shared.downloads.slots import DownloadSlot, DownloadSlots
 from shared.observability.logs import get_logger
 from shared.observability.pools import POOLS
 
@@ -38,11 +40,11 @@ class Pictures:
     def __init__(self, settings: Settings) -> None:
         most = settings.picture_processes + settings.picture_queue
         self._working = asyncio.Semaphore(settings.picture_processes)
-        self._places = Places(most, 1, TooManyPictures, TooManyPictures, lost=TooManyPictures, patience_s=0)
+        self._places = DownloadSlots(most, 1, TooManyPictures, TooManyPictures, lost=TooManyPictures, patience_s=0)
         POOLS.watch("pictures", lambda: self._places.taken, lambda: most)
 
     @asynccontextmanager
-    async def place(self, user_id: UUID) -> AsyncIterator[Place]:
+    async def place(self, user_id: UUID) -> AsyncIterator[DownloadSlot]:
         """Hold a place from before the upload is read, so that waiting pictures are limited. Raises
         `TooManyPictures`, also if another user takes the place."""
         try:
@@ -96,3 +98,12 @@ def _unpacked(output: bytes) -> list[bytes]:
         pictures.append(output[4 : 4 + length])
         output = output[4 + length :]
     return pictures
+
+
+async def _pictures(request: Request) -> Pictures:
+    pictures: Pictures = request.app.state.pictures
+    return pictures
+
+
+PicturesDep = Annotated[Pictures, Depends(_pictures)]
+"""The one that the lifespan has made."""

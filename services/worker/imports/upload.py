@@ -10,15 +10,15 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from services.worker.broker.inbound_message import storable
 from services.worker.imports import repository
 from services.worker.imports.header import Head
 from services.worker.imports.leases import file_key
 from services.worker.imports.repository import ImportNotFound
 from services.worker.imports.storage import Storage
+from services.worker.ledger.job_message import storable
 from services.worker.models import Import
 from shared.db.engine import Database
-from shared.downloads.slots import Places
+from shared.downloads.slots import DownloadSlots
 from shared.errors import DashboardError, InvalidInput, Unavailable
 from shared.ids import new_id
 from shared.observability.logs import get_logger
@@ -145,7 +145,7 @@ class Uploads:
         self._storage = storage
         self._max_bytes = max_bytes
         self._most = most_per_user
-        self._places = Places(
+        self._places = DownloadSlots(
             MOST_AT_ONCE, PER_USER, own_full=TooManyUploads, all_full=UploadsBusy, lost=partial(UploadsBusy, SLOW)
         )
         POOLS.watch("import_uploads", lambda: self._places.taken, lambda: MOST_AT_ONCE)

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import stamina
 
-from services.worker.broker.inbound_message import Delivery
 from services.worker.errors import Transient
 from services.worker.ledger.job import ExternalEffect, Job
+from services.worker.ledger.job_message import JobMessage
 from shared.db.engine import Connection, Database, is_outage
 from shared.observability.logs import get_logger
 
@@ -42,7 +42,7 @@ class Leased:
     """An attempt that is under way outside the database."""
 
     job: Job
-    delivery: Delivery
+    delivery: JobMessage
     attempt: int
     effect: ExternalEffect
 

@@ -23,7 +23,7 @@ class Bounds:
     """Calls begun, on average; as many as `per_host` at once."""
 
 
-class Slots:
+class CallSlots:
     """Of one process. A host is known by its lane."""
 
     def __init__(self, bounds: Bounds) -> None:

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.devstack.errors import StartError
-from tools.devstack.files import tail
-from tools.devstack.processes import Child, Processes
+from tools.devstack.system.errors import StartError
+from tools.devstack.system.files import tail
+from tools.devstack.system.processes import Child, Processes
 
 START_TIMEOUT_S = 180.0
 """Generous, for a busy machine. A server that exits while starting is noticed at once."""

@@ -15,12 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gateway.dashboard.cache import PanelCache
-from services.gateway.dashboard.models import Remembered
+from services.gateway.dashboard.models import NoPanelAvailable, Remembered
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.service import DashboardService, recall_time
 from services.gateway.dashboard.stale_store import StaleStore
-from services.gateway.dashboard.write_behind import Unwritten
-from services.gateway.errors import NoPanelAvailable
+from services.gateway.dashboard.write_behind import WriteBehindQueue
 from services.gateway.live.feed import Change
 from services.gateway.live.invalidation import Invalidation
 from services.gateway.panels import PANELS, Panel
@@ -60,7 +59,7 @@ class KnownGood:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._kept = Unwritten(100)
+        self._kept = WriteBehindQueue(100)
         self.history: dict[tuple[str, str], list[int]] = {}
 
     def remember(self, user_id: str, panels: Mapping[str, bytes], age_s: float) -> None:
@@ -81,7 +80,7 @@ class Caller:
     after_s: float
     budget_s: float
     user: UUID = USERS[0]
-    anew: bool = False
+    no_cache: bool = False
     panels: tuple[Panel, ...] = ORDERS
 
     def patience_s(self, panel: Panel) -> float:
@@ -122,7 +121,7 @@ class Scene:
         began, least = self.clock(), self.services.version
         versions = {}
         try:
-            read = self.dashboards.read(caller.user, caller.panels, caller.budget_s, anew=caller.anew)
+            read = self.dashboards.read(caller.user, caller.panels, caller.budget_s, no_cache=caller.no_cache)
             views = (await read)[0].panels
             versions = {name: version_of(bytes(view.data)) for name, view in views.items() if view.data}
         except NoPanelAvailable:

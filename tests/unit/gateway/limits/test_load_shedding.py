@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.limits.load_shedding import FIRST_COST_S, Overload
+from services.gateway.limits.load_shedding import FIRST_COST_S, LoadShedder
 from services.gateway.settings import Settings
 from tests.support.gateway.simulated import Costs, arrivals, simulate, stalls
 
@@ -19,8 +19,8 @@ FIRST = DELAY_S / FIRST_COST_S
 LATE_S, ON_TIME_S = 0.02, 0.0
 
 
-def overload(**settings: Any) -> Overload:
-    return Overload(Settings(environment="development", **settings))
+def overload(**settings: Any) -> LoadShedder:
+    return LoadShedder(Settings(environment="development", **settings))
 
 
 class Watched:
