@@ -1,4 +1,4 @@
-"""One dashboard's wait for its panels."""
+"""The wait of one dashboard for its panels."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -13,22 +13,22 @@ from services.gateway.upstream.timers import Timers
 
 
 class ClientDisconnected(Exception):
-    """Nobody waits for the answer any more."""
+    """The client has disconnected."""
 
 
 class DisconnectWatcher:
-    """Listens to one client, from `watch` to `end`. A task of its own, so meant for answers that take long."""
+    """Watches one client, from `watch` to `end`. Uses a task, so it is meant for responses that take long."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._listening: asyncio.Task[None] | None = None
 
     def watch(self, gone: Callable[[], None]) -> None:
-        """Call `gone` when the client leaves."""
+        """Call `gone` when the client disconnects."""
         self._listening = asyncio.create_task(self._listen(gone))
 
     def end(self) -> None:
-        """The task is let go: a cancelled one refers to its frame, which refers to this."""
+        """Drop the task: a cancelled one refers to its frame, which refers to this object."""
         if self._listening:
             self._listening.cancel()
             self._listening = None
@@ -43,7 +43,7 @@ TIMED_OUT = Answer(error="timeout")
 
 
 class PanelWait:
-    """Collects an answer for every panel, each within its own deadline, and then calls `done`."""
+    """Collects a result for every panel, each within its own deadline, and then calls `done`."""
 
     def __init__(self, timers: Timers, budget_s: float) -> None:
         self._timers = timers
@@ -53,7 +53,7 @@ class PanelWait:
         self.ends = self.due = self.began + budget_s
         self.answers: dict[str, Answer] = {}
         self.seconds: dict[str, float] = {}
-        """How long each answer was waited for."""
+        """How long each result was waited for."""
         self.is_given_up = False
 
     @property
@@ -65,15 +65,15 @@ class PanelWait:
         return bool(self._awaited)
 
     def done(self) -> None:
-        """All answers are there, or the wait was given up."""
+        """All results are there, or the wait was abandoned."""
 
     def put(self, panel: str, answer: Answer) -> None:
-        """An answer that is known without asking."""
+        """Add a result that is known without a call."""
         self.answers[panel] = answer
         self.seconds[panel] = 0.0
 
     def expect(self, panels: tuple[Panel, ...], reads: Mapping[str, InFlightRead]) -> None:
-        """Wait for these panels, each for its own timeout at most. A part of a read may have arrived already."""
+        """Wait for these panels, each for at most its own timeout. Parts of a read may have arrived already."""
         self._panels = panels
         self._awaited.update(reads)
         joined: InFlightRead | None = None
@@ -88,7 +88,7 @@ class PanelWait:
             self.arrived(here)
 
     def arrived(self, answers: Mapping[str, Answer]) -> None:
-        """Take those that are waited for."""
+        """Accept the results that are waited for."""
         awaited = self._awaited
         if not awaited:
             return
@@ -102,7 +102,7 @@ class PanelWait:
             self.done()
 
     def look(self, now: float) -> None:
-        """Time out what is overdue."""
+        """Time out overdue panels and schedule the next check."""
         deadlines = {panel.name: min(self.ends, self.began + panel.timeout_s) for panel in self._panels}
         late = [name for name in self._awaited if deadlines[name] <= now]
         left = {self._awaited[name] for name in late}
@@ -113,7 +113,7 @@ class PanelWait:
             read.leave(self)
 
     def give_up(self) -> None:
-        """Leave all reads: nobody waits for the answers any more."""
+        """Leave all reads: the results are no longer needed."""
         reads, self._awaited = set(self._awaited.values()), {}
         self.is_given_up = True
         self._timers.remove(self)
@@ -123,7 +123,7 @@ class PanelWait:
 
 
 class AwaitedPanelWait(PanelWait):
-    """A wait for a coroutine. From `watch_after_s` on it listens for the client's departure, which ends it."""
+    """A wait for a coroutine. From `watch_after_s` on it watches for the client's disconnect, which ends it."""
 
     def __init__(
         self,
@@ -150,8 +150,8 @@ class AwaitedPanelWait(PanelWait):
         self.due = min(self.due, self._watch_at)
 
     async def wait(self) -> None:
-        """Return when every panel has its answer, be it that it is late, or when the client has gone. Cancelled, it
-        leaves all reads."""
+        """Return when every panel has its result, even if it timed out, or when the client has disconnected. If
+        cancelled, it leaves all reads."""
         try:
             if self._awaited:
                 await self._done

@@ -1,10 +1,10 @@
-"""Stops asking a service that does not answer well, and tries again carefully.
+"""Suspends calls to a service after too many failures, and resumes them carefully.
 
-closed ── enough of the window's calls failed ──▶ open ── after a pause ──▶ half open ── all probes good ──▶ closed
+closed ── enough of the window's calls failed ──▶ open ── after a pause ──▶ half open ── all probes pass ──▶ closed
                                                    ▲                            │
-                                                   └────── one probe bad ───────┘
+                                                   └────── one probe fails ─────┘
 
-Callers are let through only while it is closed; probes are made beside them (`probing.py`).
+Callers are admitted only while it is closed; probes are sent in parallel.
 """
 
 import asyncio
@@ -58,10 +58,10 @@ class Window:
 
 
 class CircuitBreaker:
-    """Decides whether a service may be asked. `admit` before each call, then `record` or `forget` its permit.
+    """Decides whether a service may be called. Call `admit` before each call, then `record` or `forget` its permit.
 
-    It opens when `error_rate` of at least `min_calls` calls within `window_s` have failed, or `min_calls` in a row;
-    after `open_s` it lets `probes` calls through, which must all succeed.
+    It opens if `error_rate` of at least `min_calls` calls within `window_s` have failed, or `min_calls` in a row; after
+    `open_s` it allows `probes` calls, which must all succeed.
     """
 
     def __init__(
@@ -92,8 +92,8 @@ class CircuitBreaker:
         return max(0.0, self._opened_at + self.pause_s - self._clock()) if self.state is State.OPEN else 0.0
 
     def admit(self, *, probe: bool = True) -> int:
-        """A permit for a probe, or for a caller's call: it counts only in the state that it was given in. Raises
-        `CircuitOpen`."""
+        """Return a permit for a probe, or for a caller's call: it counts only in the state in which it was issued.
+        Raises `CircuitOpen`."""
         if probe and self.state is State.OPEN and not self.rest_s:
             self._enter(State.HALF_OPEN)
         if not self._lets_through(probe):
@@ -103,7 +103,7 @@ class CircuitBreaker:
         return self._period
 
     def record(self, permit: int, *, failed: bool) -> None:
-        """How a call ended."""
+        """Record the outcome of a call."""
         if permit != self._period:
             return
         if self.state is State.HALF_OPEN:
@@ -115,7 +115,8 @@ class CircuitBreaker:
             self._enter(State.OPEN)
 
     def forget(self, permit: int) -> None:
-        """A call ended without telling anything of the service: nobody waited for it any more."""
+        """A call ended without information about the service: it was cancelled because its result was no longer
+        needed."""
         if permit == self._period:
             self._probing -= 1
 
@@ -147,14 +148,14 @@ class CircuitBreaker:
 log = get_logger(__name__)
 
 Probed = Callable[[UpstreamFailed | None], None]
-"""Told once what came of a probe: None when it was answered well."""
+"""Called once with the outcome of a probe: None if it succeeded."""
 Probe = Callable[[Panels, Sequence[str], Probed], None]
-"""Asks once, and records the outcome with the breaker."""
+"""Sends one probe, and records its outcome with the breaker."""
 
 
 class Probing:
-    """Probes from when the breaker opens until it is closed. Each probe is the question that was asked last, so that a
-    question that cannot be answered keeps no breaker open."""
+    """Sends probes from when the breaker opens until it is closed. Each probe is the most recent query, so that a
+    query that always fails keeps no breaker open."""
 
     def __init__(self, service: str, breaker: CircuitBreaker, probe: Probe) -> None:
         self._service = service
@@ -165,17 +166,17 @@ class Probing:
         self._closed = False
 
     def note(self, panels: Panels, user_ids: Sequence[str]) -> None:
-        """This is being asked, or would be."""
+        """Record the query that is, or would have been, sent."""
         self._question = panels, user_ids
 
     def wake(self) -> None:
-        """Begin, if the breaker is open and that has not begun."""
+        """Start, if the breaker is open and probing has not started."""
         if self._breaker.state is State.OPEN and not self._closed and (self._task is None or self._task.done()):
-            # In a context of its own: the request whose call opened the breaker ends before.
+            # In a separate context: the request whose call opened the breaker ends before.
             self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
 
     def close(self) -> None:
-        """A probe under way ends by itself, and is the last."""
+        """A probe in flight ends by itself, and is the last."""
         self._closed = True
         if self._task:
             self._task.cancel()
@@ -185,8 +186,8 @@ class Probing:
             await asyncio.sleep(self._breaker.rest_s)
             before = self._breaker.state
             if not await self._probe_once() and self._breaker.state is before is State.HALF_OPEN:
-                await asyncio.sleep(self._breaker.pause_s)  # it told nothing
-        log.info("the service answers again", service=self._service)
+                await asyncio.sleep(self._breaker.pause_s)  # it had no outcome
+        log.info("service is responding again", service=self._service)
 
     async def _probe_once(self) -> bool:
         if self._question is None:
@@ -201,8 +202,8 @@ class Probing:
             self._probe(*self._question, probed)
             failure = await answer
         except Exception:
-            log.exception("a probe failed", service=self._service)
+            log.exception("probe failed", service=self._service)
             return False
         if failure is not None:
-            log.debug("a probe failed", service=self._service, reason=repr(failure))
+            log.debug("probe failed", service=self._service, reason=repr(failure))
         return failure is None
