@@ -138,7 +138,7 @@ class TokenPair(BaseModel):
     token_type: Literal["bearer"] = "bearer"  # noqa: S105  a constant of the protocol
     expires_in: int = Field(description="seconds for which the access token is valid")
     refresh_token: str = Field(
-        description="good for one use, which may be repeated for a short time if the answer was lost; "
+        description="single-use; may be repeated for a short time if the answer was lost; "
         "a second use later ends the session"
     )
 

@@ -16,7 +16,7 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-(
 
 SAMPLED, NOT_SAMPLED = "01", "00"
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second, unused series for each
 
 HTTP_REQUESTS = Histogram(
     "http_request_duration_seconds",

@@ -30,7 +30,7 @@ _NOT_PLAIN = frozenset({b"content-length", b"transfer-encoding", b"upgrade", b"e
 """Headers of requests that need the full path: with a body, or with a response that a browser checks more closely."""
 
 LET_IN = "let_in"
-"""Scope key: the gate has counted the request, and whoever answers it must release it."""
+"""Scope key: the gate has counted the request, and its handler must release it."""
 
 
 class Gate(Protocol):

@@ -38,13 +38,13 @@ _LAST_EVENT_ID = {
 _EVENTS = """Each panel as it arrives, then every change.
 
 - `panel`: `{panel, status, age_ms, data, error}`, as in a dashboard
-- `ready`: every panel has come once
-- `import`: how an import goes on
-- `feed`: `{live}`, whether changes are heard of; when they are again, every panel comes anew
+- `ready`: every panel has been sent once
+- `import`: the progress of an import
+- `feed`: `{live}`, whether changes are received; when they are again, every panel is sent again
 - `end`: `{reason}`, before the stream is closed: `token_expired`, `session_ended`, `user_gone`, `shutting_down` or
   `failed`
 
-A comment fills silence. 429 when the user has too many streams open."""
+A comment keeps an idle stream open. 429 if the user has too many open streams."""
 _EVENT = {
     "type": "object",
     "required": ["event", "data"],

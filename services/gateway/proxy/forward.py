@@ -202,7 +202,7 @@ async def ask(upstream: Upstream, request: Outgoing, timeout_s: float) -> Servic
 def _advice() -> str:
     return (
         "The service did not answer in time, so whether the request took effect is unknown. "
-        "Look before trying again; where the route takes an Idempotency-Key, repeat it with the same key."
+        "Check before trying again; if the route supports an Idempotency-Key, repeat it with the same key."
     )
 
 
