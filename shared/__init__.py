@@ -1,1 +1,1 @@
-"""What the services have in common: contracts, wiring and defaults. Imports no service."""
+"""Code that the services share: contracts, infrastructure and defaults. Imports no service."""

@@ -1,27 +1,27 @@
-"""The time, and how it is written."""
+"""The current time and its text format."""
 
 from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The current time, aware, in UTC."""
+    """Return the current time, timezone-aware, in UTC."""
     return datetime.now(UTC)
 
 
 def rfc3339(moment: datetime) -> str:
-    """`2026-01-31T12:00:00.123456Z`: the one way in which this system writes a time."""
+    """Format a time as `2026-01-31T12:00:00.123456Z`, the only time format of this system."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 class Stamps:
-    """Writes times of one clock as `rfc3339` does: mostly they are of the same second as the one before."""
+    """Format times like `rfc3339`, reusing the previous second's text: most calls fall into the same second."""
 
     def __init__(self) -> None:
         self._second = -1
         self._form = b""
 
     def of(self, moment: float) -> bytes:
-        """Of a Unix time."""
+        """Format a Unix time."""
         second = int(moment)
         if second != self._second:
             self._second = second

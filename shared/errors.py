@@ -1,13 +1,13 @@
-"""The error family. A service raises the fact; `shared.http.application` turns it into problem+json (RFC 9457).
+"""The error family. A service raises the error; `shared.http.application` turns it into problem+json (RFC 9457).
 
 DashboardError
 ├── BadRequest        400  the request contradicts itself; names the header
-├── InvalidInput      422  what the client sent cannot be accepted; names the field
-├── Unauthenticated   401  no credentials, or false ones
-├── Forbidden         403  known, but not allowed
+├── InvalidInput      422  the input is not acceptable; names the field
+├── Unauthenticated   401  missing or invalid credentials
+├── Forbidden         403  authenticated, but not allowed
 ├── NotFound          404  does not exist, or not for this caller
-├── Conflict          409  contradicts what is stored
-└── Unavailable       503  a dependency is away; `Retry-After` says when to come back
+├── Conflict          409  contradicts the stored state
+└── Unavailable       503  a dependency is down; `Retry-After` says when to retry
 """
 
 from typing import Any, ClassVar, Self
@@ -17,14 +17,14 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 
 
 class FieldError(TypedDict):
-    """Which field of the request is wrong (dotted path, such as `items.0.quantity`), and why."""
+    """The invalid field of the request (dotted path, such as `items.0.quantity`), and the reason."""
 
     field: str
     message: str
 
 
 class Problem(BaseModel):
-    """An error as it goes over the wire: `application/problem+json`."""
+    """The wire format of an error: `application/problem+json`."""
 
     type: str = Field(examples=["urn:dashboard:problem:order_not_found"])
     title: str
@@ -32,12 +32,12 @@ class Problem(BaseModel):
     detail: str
     code: str = Field(description="the last part of `type`, for programs", examples=["order_not_found"])
     request_id: str | None = None
-    trace_id: str | None = Field(None, description="the W3C trace id, which logs and traces know it by")
-    errors: list[FieldError] | None = Field(None, description="the fields that were refused")
+    trace_id: str | None = Field(None, description="the W3C trace id, which also appears in logs and traces")
+    errors: list[FieldError] | None = Field(None, description="the invalid fields")
 
 
 class DashboardError(Exception):
-    """The root; a subclass names a fact and sets what the client is told of it."""
+    """The root of the family. A subclass names an error and sets what the client sees of it."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
@@ -51,7 +51,7 @@ class DashboardError(Exception):
 
     @classmethod
     def of(cls, field: str, message: str) -> Self:
-        """The error for one field."""
+        """Create the error for one field."""
         return cls(f"{field}: {message}", [{"field": field, "message": message}])
 
 
@@ -81,12 +81,12 @@ class Conflict(DashboardError):
 
 
 class Unavailable(DashboardError):
-    status, code, title = 503, "unavailable", "A dependency does not answer; try again"
+    status, code, title = 503, "unavailable", "A dependency is not responding; try again"
     headers: ClassVar = {"Retry-After": "2"}
 
 
 def problem(status: int, code: str, title: str, detail: str, **more: Any) -> dict[str, Any]:
-    """The body of a problem; members that are None are left out."""
+    """Return the body of a problem, without members that are None."""
     body = {
         "type": f"urn:dashboard:problem:{code}",
         "title": title,

@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7 (RFC 9562), so that primary keys sort by the time they were made."""
+"""Identifiers: UUIDv7 (RFC 9562), so that primary keys sort by creation time."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,6 +7,6 @@ import uuid_utils
 
 
 def new_id(at: datetime | None = None) -> UUID:
-    """A new UUIDv7; `at` (aware) sets its time part, for rows that describe something of the past."""
+    """Return a new UUIDv7; `at` (aware) sets its time, for rows that describe the past."""
     made = uuid_utils.uuid7() if at is None else uuid_utils.uuid7(nanoseconds=int(at.timestamp() * 1e9))
     return UUID(int=made.int)

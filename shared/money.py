@@ -1,6 +1,6 @@
-"""Amounts of money: kept in minor units, shown with the decimals of ISO 4217.
+"""Amounts of money: stored in minor units, shown with the decimals of ISO 4217.
 
-`iso_4217.json` is the one table of them, for mails, reports and the page. CLDR, by which browsers and Babel format, has
+`iso_4217.json` is the only table of decimals, for mails, reports and the page. CLDR, which browsers and Babel use, has
 the digits that are used in cash, and those of 17 currencies differ.
 """
 
@@ -10,22 +10,22 @@ from importlib.resources import files
 
 MINOR_DIGITS: dict[str, int] = json.loads(files("shared").joinpath("iso_4217.json").read_text())["minor_digits"]
 OTHER_DIGITS = 2
-"""Of a code that the table does not have: a currency that is no longer used, or a unit of account."""
+"""For codes that the table does not contain: discontinued currencies and units of account."""
 
 
 def minor_digits(currency: str) -> int:
-    """How many decimals an amount has: 2 for EUR, 0 for JPY."""
+    """Return the number of decimals of an amount: 2 for EUR, 0 for JPY."""
     return MINOR_DIGITS.get(currency, OTHER_DIGITS)
 
 
 def format_money(minor: int, currency: str) -> str:
-    """`1,234.56 EUR`, from minor units."""
+    """Format minor units as `1,234.56 EUR`."""
     digits = minor_digits(currency)
     return f"{Decimal(minor).scaleb(-digits):,.{digits}f} {currency}"
 
 
 def decimal_sql(minor: str, currency: str) -> str:
-    """SQL for an amount as text with its decimals and no separators: `1234.56`. The arguments are SQL."""
+    """Return SQL for an amount as text with its decimals and no separators: `1234.56`. The arguments are SQL."""
     cases = " ".join(
         f"WHEN {currency} IN ({_codes(digits)}) THEN {_scaled(minor, digits)}"
         for digits in sorted({*MINOR_DIGITS.values()} - {OTHER_DIGITS})

@@ -1,4 +1,4 @@
-"""How a process connects to RabbitMQ."""
+"""Connections to RabbitMQ."""
 
 import random
 import re
@@ -8,19 +8,19 @@ from aio_pika.exceptions import AMQPError
 from yarl import URL
 
 LOST = (AMQPError, RuntimeError, OSError, TimeoutError, StopAsyncIteration)
-"""What a connection that is lost, or cannot be made, raises. RuntimeError is what aiormq and aio-pika raise of anything
-that has been closed, StopAsyncIteration what aiormq lets through when the broker hangs up before it has greeted."""
+"""Errors of a connection that is lost or cannot be made. aiormq and aio-pika raise RuntimeError for anything that has
+been closed; aiormq leaks StopAsyncIteration if the broker closes the connection before its greeting."""
 HEARTBEAT_S = 10
-"""Who is gone without a word is missed after two or three of these: only then does the broker hand the messages that
-it had in hand to another. By default it is a minute."""
+"""A silently lost peer is detected after two or three heartbeats; only then does the broker redeliver its in-flight
+messages. RabbitMQ's default is a minute."""
 BETWEEN_URLS = re.compile(r",\s*(?=amqps?://)")  # a password may contain a comma
 
 
 class Nodes:
-    """The nodes of one RabbitMQ, each with a URL of its own, separated by commas. Any of them will do.
+    """The nodes of one RabbitMQ cluster, as comma-separated URLs.
 
-    Every attempt to connect takes the next: what finds a node away comes to another when it tries again. Each process
-    begins somewhere else, so that they do not all meet at one node.
+    Every connection attempt uses the next one, so a retry after a failed node reaches another. Each process starts at a
+    different node, so that they do not all connect to the same one.
     """
 
     def __init__(self, urls: str) -> None:
@@ -33,6 +33,6 @@ class Nodes:
 
 
 def with_heartbeat(url: str) -> URL:
-    """The same URL, with the heartbeat unless it has one of its own."""
+    """Return the URL, with the heartbeat unless it has its own."""
     parsed = URL(url)
     return parsed if "heartbeat" in parsed.query else parsed.update_query(heartbeat=HEARTBEAT_S)

@@ -1,4 +1,4 @@
-"""The accounts of the demo data. For development only: their password is known to everybody."""
+"""The accounts of the demo data. For development only: their password is public."""
 
 ADMIN = "admin@example.com"
 USER = "demo@example.com"

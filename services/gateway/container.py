@@ -1,4 +1,4 @@
-"""What the gateway consists of, wired together for as long as it runs."""
+"""The parts of the gateway, wired together for its lifetime."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -45,7 +45,7 @@ class Gateway:
     settings: Settings
     upstreams: Mapping[Service, Upstream]
     uploads: Mapping[Service, Upstream]
-    """The same, for requests that may take long to send."""
+    """The same transport for requests that may take long to send."""
     redis: Redis
     keys: KeySet
     revocations: Revocations
@@ -69,13 +69,13 @@ class Gateway:
 
 
 def gateway_of(scope: Scope) -> Gateway:
-    """The gateway that a request came to."""
+    """Return the gateway that received a request."""
     gateway: Gateway = scope["app"].state.gateway
     return gateway
 
 
 def client_of(scope: Scope) -> str | None:
-    """The address of the client, as services are told it."""
+    """Return the client's address as services see it."""
     return gateway_of(scope).addresses.client(scope)
 
 
@@ -103,7 +103,7 @@ def build(
     dashboards = DashboardService(reader, stale_store, settings)
     transfers = Transfers()
     streams = StreamHub(dashboards, revocations, transfers, settings)
-    feed.subscribe(streams)  # after the cache, so that what it reads is not the old
+    feed.subscribe(streams)  # after the cache, so that it does not read old data
     return Gateway(
         settings=settings,
         upstreams=upstreams,
@@ -133,7 +133,7 @@ def build(
 
 @asynccontextmanager
 async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
-    """The gateway with its background tasks, on `app.state`; closes what it opened."""
+    """Run the gateway with its background tasks, as `app.state`; closes what it opened."""
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(http_transport(settings, settings.read_timeout_s))
         upload_transport = await stack.enter_async_context(http_transport(settings, settings.upload_timeout_s))
@@ -159,7 +159,7 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
         app.state.checks.useful["background"] = background.check
         background.start("jwks", gateway.keys.keep_fresh)
         background.start("revocations", gateway.revocations.follow)
-        await gateway.ended.read()  # before the first request is let in
+        await gateway.ended.read()  # before the first request is admitted
         background.start("ended sessions", gateway.ended.follow)
         background.start("limits", gateway.limits.reconcile)
         background.start("live feed", gateway.feed.run)
@@ -172,15 +172,15 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
 
 
 async def check_writable(redis: Redis) -> None:
-    """Raises what Redis raises. One that is full, or a replica, still answers PING."""
+    """Raises Redis errors. Writes, because a Redis that is full, or a replica, still answers PING."""
     await redis.set(PROBE, b"", ex=PROBE_KEPT_S)
 
 
 def redis_client(settings: Settings) -> Redis:
-    """One attempt each: what Redis does not tell at once, the gateway does without.
+    """One attempt each: the gateway works without anything that Redis does not return at once.
 
-    No `socket_timeout`: redis-py keeps it by `asyncio.wait_for`, which on Python 3.11 loses a cancellation that comes
-    as the write ends. Every caller here has a timeout of its own.
+    No `socket_timeout`: redis-py implements it with `asyncio.wait_for`, which on Python 3.11 loses a cancellation that
+    arrives as the write ends. Every caller here has its own timeout.
     """
     return Redis.from_url(
         settings.redis_url,

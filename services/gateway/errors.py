@@ -39,21 +39,21 @@ class InvalidAccessToken(Unauthenticated):
 
 
 class ForeignPage(Forbidden):
-    code, title = "foreign_page", "Another site's page may not do this"
+    code, title = "foreign_page", "Cross-site requests are not allowed here"
 
 
 class ExportIsPosted(DashboardError):
-    status, code, title = 405, "method_not_allowed", "An export is asked for by POST, with the current password"
+    status, code, title = 405, "method_not_allowed", "Request an export by POST, with the current password"
     headers: ClassVar = {"Allow": "POST"}
 
 
 class BodyTooSlow(DashboardError):
-    status, code, title = 408, "body_too_slow", "The request's body took too long to arrive"
+    status, code, title = 408, "body_too_slow", "The request body took too long to arrive"
     headers: ClassVar = {"Connection": "close"}
 
 
 class TooManyStreams(DashboardError):
-    status, code, title = 429, "too_many_streams", "Too many live streams of this user are open"
+    status, code, title = 429, "too_many_streams", "This user has too many open live streams"
     headers: ClassVar = {"Retry-After": "10"}
 
 
@@ -66,14 +66,17 @@ class KeysUnavailable(Unavailable):
 
 
 class ServiceUnavailable(Unavailable):
-    code, title = "service_unavailable", "The service behind this does not answer; nothing was done, try again"
+    code, title = "service_unavailable", "The service is not responding; the request had no effect, try again"
 
 
 class AuditUnavailable(Unavailable):
-    code, title = "audit_unavailable", "What operators do must be written down, and cannot be; nothing was done"
+    code, title = (
+        "audit_unavailable",
+        "Operator actions must be recorded, and the audit log is unavailable; the request had no effect",
+    )
 
 
 class OutcomeUnknown(Unavailable):
-    """Not 503, of which it is said that nothing was done."""
+    """Not 503, which means that the request had no effect."""
 
-    status, code, title = 504, "outcome_unknown", "No answer in time"
+    status, code, title = 504, "outcome_unknown", "No response in time"

@@ -1,4 +1,4 @@
-"""How long things took lately, from histograms that are there anyway: the difference between now and a minute ago."""
+"""Recent latencies, from existing histograms: the difference between now and a minute ago."""
 
 import asyncio
 from collections import deque
@@ -11,12 +11,13 @@ from shared.observability.histogram import Histogram
 Buckets = Mapping[float, float]
 """Cumulative counts by upper bound, in seconds."""
 FEWEST = 20
-"""Calls below which a 95th percentile is one of the slowest calls, and tells nothing."""
+"""With fewer calls a 95th percentile is one of the slowest calls, and not meaningful."""
 
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Of `calls` in the window, in milliseconds, as exact as the histogram's buckets; None for fewer than `FEWEST`."""
+    """Percentiles of `calls` in the window, in milliseconds, as exact as the histogram's buckets; None for fewer
+    than `FEWEST`."""
 
     calls: int
     p50_ms: float | None = None
@@ -25,7 +26,7 @@ class Percentiles:
 
 
 class Latencies:
-    """Of one histogram, by one of its labels."""
+    """The latencies of one histogram, by one of its labels."""
 
     EVERY_S = 5.0
     WINDOW = 12
@@ -36,7 +37,7 @@ class Latencies:
         self._past: deque[Mapping[str, Buckets]] = deque([self._now()], maxlen=self.WINDOW)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until cancelled."""
         while True:
             await asyncio.sleep(self.EVERY_S)
             self._past.append(self._now())
@@ -56,7 +57,7 @@ class Latencies:
 
 
 def percentiles(now: Buckets, before: Buckets) -> Percentiles:
-    """Of what came between the two."""
+    """Return the percentiles of the calls between the two samples."""
     bounds = sorted(now)
     counts = [now[bound] - before.get(bound, 0) for bound in bounds]
     calls = int(counts[-1]) if counts else 0
@@ -66,7 +67,7 @@ def percentiles(now: Buckets, before: Buckets) -> Percentiles:
 
 
 def _quantile(bounds: Sequence[float], counts: Sequence[float], share: float) -> float:
-    """Evenly spread within its bucket; the last finite bound for what lies above it."""
+    """Interpolate within the bucket; return the last finite bound for values above it."""
     rank = share * counts[-1]
     steps = pairwise([(0.0, 0.0), *zip(bounds, counts, strict=True)])
     for (low, below), (high, up_to) in steps:

@@ -27,7 +27,7 @@ from shared.server import serve
 
 
 def create_app(settings: Settings | None = None) -> application.Application:
-    """The public application."""
+    """Create the public application."""
     used = settings or Settings()
     overload = LoadShedder(used)
     trusted = networks(used.trace_trusted)
@@ -82,7 +82,8 @@ def _describe_whole_api(app: FastAPI) -> None:
 
 
 def whole_api(own: dict[str, Any], documents: Mapping[Service, dict[str, Any]]) -> dict[str, Any]:
-    """The description of the gateway's own routes, with those that it passes through as their services say them."""
+    """Return the OpenAPI document of the gateway's own routes, and of the passed-through routes from their services'
+    documents."""
     dashboard_schema.describe(own)
     reports.describe(own)
     personal_data.describe(own)

@@ -16,9 +16,9 @@ EVERYONE: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """`knows_users`: a user whom this panel's service does not know does not exist.
+    """`knows_users`: a user that this panel's service does not know does not exist.
 
-    `changed_by`: the events after which it looks different. What jobs of the worker change, they tell themselves.
+    `changed_by`: the events that change it. Jobs of the worker announce their own changes.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Panel:
 
 
 Panels = tuple[Panel, ...]
-"""Some panels, in their order."""
+"""An ordered set of panels."""
 
 PANELS = (
     Panel(
@@ -69,17 +69,17 @@ PANELS = (
 
 @lru_cache(maxsize=256)
 def by_service(panels: tuple[Panel, ...]) -> tuple[tuple[Service, tuple[Panel, ...]], ...]:
-    """The same panels, those of one service together: they are read by one call."""
+    """Return the same panels grouped by service: one call reads each group."""
     services = dict.fromkeys([panel.service for panel in panels])
     return tuple([(name, tuple([panel for panel in panels if panel.service == name])) for name in services])
 
 
 def select(names: Sequence[str] | None, role: Role) -> tuple[Panel, ...]:
-    """The panels asked for, in their own order; all that the role may see when none are named."""
+    """Return the requested panels, in their own order; by default all that the role may see."""
     visible = tuple(panel for panel in PANELS if role in panel.audience)
     if names is None:
         return visible
     known = ", ".join(panel.name for panel in visible)
     if unknown := set(names) - {panel.name for panel in visible}:
-        raise InvalidInput.of("panels", f"knows {known}; not {min(unknown)[:40]!r}")
+        raise InvalidInput.of("panels", f"the panels are {known}; not {min(unknown)[:40]!r}")
     return tuple(panel for panel in visible if panel.name in names)

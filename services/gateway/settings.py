@@ -20,7 +20,7 @@ def _base_urls(told: str) -> str:
 
 
 BaseUrls = Annotated[str, AfterValidator(_base_urls)]
-"""One base URL or several, separated by commas: the replicas of a service, asked in turn."""
+"""One or several comma-separated base URLs: the replicas of a service, used in turn."""
 
 
 def _networks(told: str) -> str:
@@ -53,187 +53,188 @@ class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
     internal_port: Port = 9000
-    """Metrics and probes, for the cluster alone."""
+    """The port of metrics and probes; internal."""
 
     users_url: BaseUrls = "http://127.0.0.1:8001"
-    """The users service; several base URLs, separated by commas, are asked in turn."""
+    """The users service; several base URLs, separated by commas, are used in turn."""
     orders_url: BaseUrls = "http://127.0.0.1:8002"
     """The orders service, likewise."""
     worker_url: BaseUrls = "http://127.0.0.1:8003"
     """The worker, likewise."""
     jwks_url: BaseUrls = "http://127.0.0.1:8001/.well-known/jwks.json"
-    """The keys that user tokens are verified with; of several URLs, the next is tried when one fails."""
+    """The keys for verifying user tokens; of several URLs, the next is tried if one fails."""
     redis_url: str = "redis://127.0.0.1:6379/0"
-    """Last known good panels, ended sessions and rate limits; without it the gateway works, and shows nothing stale."""
+    """Last known good panels, ended sessions and rate limits; without it the gateway works, but shows no stale
+    panels."""
     rabbitmq_url: str = "amqp://guest:guest@127.0.0.1:5672/"
-    """The live feed; without it the gateway works, and keeps no panels in memory."""
+    """The live feed; without it the gateway works, but caches no panels."""
     feed_reconnect_s: float = Field(1, gt=0)
-    """The pause after the live feed was lost."""
+    """The pause after the live feed was disconnected."""
     cache_max_bytes: int = Field(64 * 1024 * 1024, ge=0)
-    """Memory for panels; 0 keeps none."""
+    """Memory for cached panels; 0 disables the cache."""
     cache_max_age_s: float = Field(30, ge=0)
-    """How long a panel of which no change was heard is taken as it is."""
+    """How long a panel without changes is served from memory."""
 
     budget_ms: int = Field(1000, ge=10, le=10_000)
-    """How long a dashboard may take when its caller does not say."""
+    """The default time budget of a dashboard."""
     connect_timeout_s: float = Field(0.5, gt=0)
-    """For one connection to a service."""
+    """The timeout for connecting to a service."""
     read_timeout_s: float = Field(30, gt=0)
-    """The longest silence within a response that is passed through."""
+    """The longest time without data in a passed-through response."""
     pass_through_timeout_s: float = Field(15, gt=0, le=30)
     """From the first byte of a request to the head of its response, the upload included."""
     upload_max_bytes: int = Field(1024**3 + 1024**2, gt=0)
-    """The largest request body of a route that takes uploads; the service behind it may take less."""
+    """The largest request body of an upload route; the service behind it may accept less."""
     upload_timeout_s: float = Field(900, gt=0)
     """From the first byte of an upload to the head of its response."""
     upload_idle_s: float = Field(15, gt=0)
-    """The longest silence within an upload."""
+    """The longest time without data in an upload."""
     client_stall_s: float = Field(30, gt=0)
     """How long a client may take for the next piece of a response (up to 256 KB) before it is cut off."""
     idle_connections: int = Field(100, ge=1)
     """Connections kept open to each service."""
     max_panel_bytes: int = Field(1024 * 1024, gt=0)
-    """A larger panel of one user counts as a bad answer."""
+    """A larger panel of one user counts as an invalid response."""
 
     batch_calls: int = Field(2, ge=1)
-    """Calls to one service that are under way before others wait to leave together."""
+    """Calls in flight to one service before further reads are batched."""
     batch_patience_s: float = Field(0.05, gt=0)
-    """A call that takes longer holds the next back no more."""
+    """A call that takes longer no longer delays the next."""
     bulkhead_calls: int = Field(32, ge=1)
-    """Calls for panels to one service at the same time; more are `overloaded`."""
+    """Concurrent calls for panels to one service; more are `overloaded`."""
     breaker_window_s: float = Field(10, gt=0)
-    """The calls of so many seconds decide whether a service is asked."""
+    """The window, in seconds, whose calls decide whether a service is called."""
     breaker_min_calls: int = Field(10, ge=1)
-    """With fewer calls in the window a service always is asked."""
+    """With fewer calls in the window a service is always called."""
     breaker_error_rate: float = Field(0.5, gt=0, le=1)
-    """A service of which this part of the window's calls failed, or so many in a row as `GATEWAY_BREAKER_MIN_CALLS`, is
-    not asked."""
+    """The breaker opens if this share of the window's calls failed, or `GATEWAY_BREAKER_MIN_CALLS` in a row."""
     breaker_open_s: float = Field(2, gt=0)
-    """For so long it is left alone."""
+    """How long calls are suspended before probes are sent."""
     breaker_probes: int = Field(3, ge=1)
-    """Then so many calls go through, and all must succeed."""
+    """The number of probes, all of which must succeed."""
     breaker_slow_share: float = Field(0.75, gt=0)
-    """A call that takes more than this part of its panel's timeout counts as failed."""
+    """A call that takes more than this share of its panel's timeout counts as failed."""
     hedge_min_s: float = Field(0.01, gt=0)
-    """No second attempt for slowness before this, however fast 95 % of the calls are."""
+    """The minimum delay before a second attempt because of slowness, however fast 95 % of the calls are."""
     retry_share: float = Field(0.1, ge=0, le=1)
-    """Second attempts, for slowness or after a failure, are at most this part of the calls."""
+    """The maximum share of calls that may be second attempts, for slowness or after a failure."""
     watch_client_after_s: float = Field(0.05, gt=0)
-    """A dashboard that takes longer is given up when its client leaves."""
+    """A dashboard that takes longer is abandoned when its client disconnects."""
 
     secure_cookies: bool = False
-    """Whether the page's cookie goes over HTTPS alone; needs HTTPS in front of the gateway."""
+    """Whether the page's cookie is sent only over HTTPS; requires HTTPS in front of the gateway."""
     session_cookie_ttl_s: int = Field(2_592_000, gt=0)
-    """How long a browser keeps the page's cookie; after so long without use, the session behind it has ended, too."""
+    """How long a browser keeps the page's cookie; after this time without use, the session behind it has ended, too."""
 
     stream_most_per_user: int = Field(8, ge=1)
     """Live streams that one user may have open at this gateway."""
     stream_heartbeat_s: float = Field(15, gt=0)
-    """The longest silence on a live stream."""
+    """The longest time without data on a live stream."""
     stream_send_timeout_s: float = Field(20, gt=0)
-    """A client that has not received what was sent for so long loses its stream."""
+    """A client that has not read for this long loses its stream."""
     stream_reads_per_s: int = Field(5, ge=1)
-    """Panels read a second for one user's streams, however often they change."""
+    """Maximum panel reads per second for one user's streams, however often the panels change."""
     stream_retry_s: float = Field(2, gt=0)
-    """A panel that is not fresh is read again after that, while somebody looks at it."""
+    """A panel that is not fresh is read again after this time, while a stream shows it."""
     stream_recheck_s: float = Field(30, gt=0)
-    """Every panel of a live stream is read again after that, whether somebody spoke of a change or not."""
+    """Every panel of a live stream is read again after this time, with or without a change."""
     stream_session_check_s: float = Field(1, gt=0)
-    """How soon a live stream notices that its session has ended, or its token expired."""
+    """How soon a live stream notices that its session has ended or its token has expired."""
 
     jwks_refresh_s: float = Field(300, gt=0)
     """How often the keys are fetched again."""
     jwks_retry_s: float = Field(1, gt=0)
-    """The pause after a fetch of the keys that failed."""
+    """The pause after a failed fetch of the keys."""
     jwks_timeout_s: float = Field(2, gt=0)
-    """For one fetch of the keys."""
+    """The timeout of one fetch of the keys."""
     jwks_unknown_key_pause_s: float = Field(10, ge=0)
-    """The least time between two fetches that unknown key ids cause."""
+    """The minimum time between two fetches because of unknown key ids."""
     token_leeway_s: float = Field(CLOCK_SKEW_S, ge=0)
     """How far the clocks of the gateway and the users service may differ."""
     remembered_tokens: int = Field(10_000, ge=0)
-    """Verified tokens that are not verified again."""
+    """The number of verified tokens that are remembered."""
     access_token_ttl_s: int = Field(900, gt=0)
-    """How long access tokens live at most: that long a revocation is remembered."""
+    """The maximum lifetime of access tokens: revocations are remembered for this long."""
     revocation_block_s: float = Field(5, gt=0, le=60)
-    """How long one read of the revocations waits for the next before it asks anew."""
+    """How long one read of the revocations waits for the next entry."""
 
     redis_timeout_s: float = Field(0.05, gt=0)
-    """The most that a request waits for Redis."""
+    """The maximum time that a request waits for Redis."""
     redis_write_timeout_s: float = Field(1, gt=0)
-    """For one batch of last known good panels."""
+    """The timeout of one batch of last known good panels."""
     last_known_good_max_age_s: int = Field(86_400, gt=0)
     """Older panels are not shown, not even as stale."""
     last_known_good_rewrite_s: float = Field(30, ge=0)
-    """A panel that has not changed is not written again so soon."""
+    """An unchanged panel is not written again within this time."""
     last_known_good_noted: int = Field(50_000, ge=0)
-    """Panels of which is noted what was written last."""
+    """The number of panels whose last written version is remembered."""
     write_behind_queue: int = Field(10_000, ge=1)
     """Panels that may wait to be written to Redis; the oldest are dropped."""
     write_behind_batch: int = Field(20, ge=1)
-    """Panels that are written at once."""
+    """Panels per write."""
     write_behind_pause_s: float = Field(0.5, ge=0)
-    """How long writes gather before they go to Redis together, unless the queue fills up."""
+    """How long writes are collected before they are sent to Redis, unless the queue fills up."""
 
     trusted_proxies: Networks = ""
-    """Networks (CIDR) of the proxies in front, separated by commas: only behind these counts `X-Forwarded-For`."""
+    """Comma-separated networks (CIDR) of the proxies in front: `X-Forwarded-For` is trusted only from these."""
     trace_trusted: Networks = ""
-    """Networks (CIDR) of clients, separated by commas, whose `traceparent` decides whether a trace is recorded."""
+    """Comma-separated networks (CIDR) of clients whose `traceparent` decides whether a trace is recorded."""
     limit_read: Rate = "12000/minute"
-    """Reads of one user. `10/minute`, `20 per 5 minutes` ...; empty is without limit, here and below."""
+    """Reads of one user. `10/minute`, `20 per 5 minutes` ...; empty disables the limit, here and below."""
     limit_write: Rate = "3000/minute"
     """Changes by one user."""
     limit_upload: Rate = "120/minute"
     """Uploads of one user."""
     limit_batch: Rate = "600/minute"
-    """Requests for many dashboards by one user."""
+    """Batch dashboard requests of one user."""
     limit_stream: Rate = "600/minute"
-    """Downloads and live streams begun by one user."""
+    """Downloads and live streams started by one user."""
     limit_anonymous: Rate = "6000/minute"
-    """Requests from one address whose user is not known, those with a bad token included."""
+    """Requests from one address without a known user, including those with an invalid token."""
     limit_login_address: Rate = "120/minute"
-    """Logins from one address."""
+    """Sign-ins from one address."""
     limit_login_account: Rate = "10 per 5 minutes"
-    """Failed logins to one account."""
+    """Failed sign-ins to one account."""
     limit_registration: Rate = "120/minute"
     """Registrations from one address."""
     limits_report_s: float = Field(1, gt=0)
-    """How often reads, which are counted in memory, are told to Redis."""
+    """How often the in-memory counts of reads are reported to Redis."""
     limits_redis_pause_s: float = Field(1, gt=0)
-    """How long Redis is left alone by limits after it has not answered."""
+    """How long rate limits do not call Redis after it has not responded."""
     shed_most_in_hand: int = Field(4096, ge=0)
-    """Requests at once, at most; 0 sheds none."""
+    """Maximum requests in flight; 0 disables load shedding."""
     shed_least_in_hand: int = Field(128, ge=1)
-    """However late the event loop is, so many are let in."""
+    """The minimum limit, however late the event loop is."""
     shed_delay_s: float = Field(0.25, gt=0)
-    """While the loop is late, no more is let in than can be worked off in that time, a part of `GATEWAY_BUDGET_MS`."""
+    """While the loop is late, only as many requests are admitted as can be completed in this time, a part of
+    `GATEWAY_BUDGET_MS`."""
     shed_lag_s: float = Field(0.005, gt=0)
-    """An event loop that its own work makes later than this is late."""
+    """The event loop counts as late if its own work delays it by more than this."""
     shed_tick_s: float = Field(0.01, gt=0)
-    """How often that is looked at."""
+    """How often the lag is sampled."""
     shed_window_s: float = Field(0.2, gt=0)
-    """How often it is reckoned anew what a request costs."""
+    """How often the cost of a request is recomputed."""
     shed_later_share: float = Field(0.5, gt=0, le=1)
-    """Batches, uploads and downloads are refused from this part of what is allowed on."""
+    """Batches, uploads and downloads are refused from this share of the limit on."""
     shed_retry_after_s: int = Field(2, ge=1)
-    """What those are told who are refused."""
+    """`Retry-After` of refused requests."""
     hsts_max_age_s: int = Field(0, ge=0)
-    """Above 0: browsers are told to use HTTPS alone for so long. Only with HTTPS in front of the gateway."""
+    """Above 0, browsers are told to use only HTTPS for this time. Requires HTTPS in front of the gateway."""
     cors_origins: Origins = ""
     """Other sites whose scripts may call the API, separated by commas, such as `https://app.example.com`; or `*`."""
     cors_credentials: bool = False
     """Whether these may send cookies; never with `*`."""
     cors_max_age_s: int = Field(600, ge=0)
-    """How long a browser remembers what it was allowed."""
+    """How long a browser caches the permissions."""
 
     openapi_refresh_s: float = Field(300, gt=0)
-    """How long the services' descriptions of their routes are kept."""
+    """How long the services' OpenAPI documents are cached."""
     openapi_retry_s: float = Field(10, gt=0)
-    """The pause after a service did not describe itself."""
+    """The pause after a failed fetch of an OpenAPI document."""
     openapi_timeout_s: float = Field(5, gt=0)
-    """For one description."""
+    """The timeout of one OpenAPI document."""
     openapi_max_bytes: int = Field(4 * 1024 * 1024, gt=0)
-    """A larger description is not taken."""
+    """A larger OpenAPI document is rejected."""
 
     @model_validator(mode="after")
     def _no_credentials_for_all(self) -> Self:

@@ -1,4 +1,4 @@
-"""How the whole system is, for operators: what every process says of itself, and what this gateway sees of them."""
+"""The status of the whole system, for operators: the report of every process, and this gateway's view of them."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ AT_ONCE = 16
 """Requests at a time: each process gets two."""
 MAX_BYTES = 8 * 1024 * 1024
 KEEP_S = 1.0
-"""However many operators look, the processes are asked once a second."""
+"""The processes are queried at most once a second, however many operators are watching."""
 
 LABELS = {
     "worker_queue_messages": "queue",
@@ -40,16 +40,17 @@ BREAKER: dict[float, Literal["closed", "half_open", "open"]] = {0: "closed", 1: 
 
 
 class ProcessStatus(BaseModel):
-    """`checks` has what the process depends on, each `ok` or what is wrong; `error` why it could not be asked."""
+    """`checks` has the dependencies of the process, each `ok` or its error; `error` says why the process could not
+    be reached."""
 
-    name: str = Field(description="the service, numbered where there are several addresses")
+    name: str = Field(description="the service, numbered if there are several addresses")
     status: Literal["ready", "degraded", "unavailable", "unreachable"]
     checks: dict[str, str] = {}
     error: str | None = None
 
 
 class ServiceStatus(BaseModel):
-    """How this gateway gets on with a service."""
+    """This gateway's view of a service."""
 
     name: str
     breaker: Literal["closed", "half_open", "open"]
@@ -57,9 +58,9 @@ class ServiceStatus(BaseModel):
 
 
 class PanelStatus(BaseModel):
-    """Calls to the service in the last minute (each for many users), and how panels were answered since the start.
+    """Calls to the service in the last minute (each for many users), and the outcomes of panels since the start.
 
-    Percentiles are null while there were fewer than 20 calls.
+    Percentiles are null for fewer than 20 calls.
     """
 
     name: str
@@ -73,7 +74,7 @@ class PanelStatus(BaseModel):
 
 
 class GatewayStatus(BaseModel):
-    """This gateway's own."""
+    """This gateway's own values."""
 
     feed_connected: bool
     streams: int
@@ -90,7 +91,7 @@ class QueueStatus(BaseModel):
 
 
 class OutboxStatus(BaseModel):
-    """Null where the service could not be asked."""
+    """Null if the service could not be reached."""
 
     service: str
     rows: int | None
@@ -98,7 +99,7 @@ class OutboxStatus(BaseModel):
 
 
 class JobStatus(BaseModel):
-    """`attempts` since the worker's start: how fast it rises is the throughput."""
+    """`attempts` since the worker's start: its rate is the throughput."""
 
     job: str
     attempts: int
@@ -112,7 +113,7 @@ class SystemStatus(BaseModel):
     services: list[ServiceStatus]
     panels: list[PanelStatus]
     gateway: GatewayStatus
-    queues: list[QueueStatus] = Field(description="empty where no worker knows them")
+    queues: list[QueueStatus] = Field(description="empty if no worker knows them")
     outboxes: list[OutboxStatus]
     jobs: list[JobStatus]
 
@@ -121,7 +122,7 @@ Seen = tuple[ProcessStatus, Samples]
 
 
 class SystemLook:
-    """Looks at everything, at most once a second."""
+    """Reads everything, at most once a second."""
 
     def __init__(self, transport: Transport, urls: Mapping[Service, str]) -> None:
         self._fetcher = Fetcher(transport, at_once=AT_ONCE, max_bytes=MAX_BYTES)
@@ -131,7 +132,7 @@ class SystemLook:
         self._last: tuple[float, SystemStatus] | None = None
 
     async def keep_time(self) -> None:
-        """Until cancelled: without it there is nothing to compare latencies with."""
+        """Sample latencies for comparison. Runs until cancelled."""
         await self._latencies.run()
 
     async def look(self, checks: Checks, streams: int) -> SystemStatus:
@@ -267,7 +268,7 @@ def _outbox(service: str, seen: Sequence[Seen]) -> OutboxStatus:
 
 
 def _largest(several: Sequence[Samples], metric: str) -> dict[str, float]:
-    """By label. All processes of a service measure the same thing, so that their values are not added up."""
+    """Return values by label. All processes of a service measure the same thing, so their values are not added up."""
     found: dict[str, float] = {}
     for (name, label), value in (item for samples in several for item in samples.items()):
         if name == metric:

@@ -20,7 +20,7 @@ class OrderNotFound(NotFound):
     code, title = "order_not_found", "No such order"
 
     def __init__(self, order_id: UUID) -> None:
-        super().__init__(f"there is no order {order_id}")
+        super().__init__(f"order {order_id} does not exist")
 
 
 class WrongState(Conflict):
@@ -31,7 +31,7 @@ class WrongState(Conflict):
 
 
 class RequestInFlight(Conflict):
-    code, title = "request_in_flight", "The first request with this Idempotency-Key has not finished yet"
+    code, title = "request_in_flight", "The first request with this Idempotency-Key is still in flight"
     headers: ClassVar = {"Retry-After": "1"}
 
 

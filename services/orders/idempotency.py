@@ -1,6 +1,6 @@
-"""Idempotency keys: a request repeated with its key has the effect of one.
+"""Idempotency keys: a request that is repeated with its key takes effect once.
 
-A key belongs to its user, is stored in the transaction of the order it led to, and is forgotten after a day.
+A key belongs to its user, is stored in the transaction that creates its order, and expires after a day.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ KeyHeader = Annotated[
         alias="Idempotency-Key",
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="Repeat a request with the same key and body: the order is placed once, the answer is the same.",
+        description="Repeat a request with the same key and body: the order is placed once, with the same response.",
     ),
 ]
 
-# Waits for a transaction that holds the same key. Each key that comes takes two expired ones away, so they never
-# pile up. An expired key of the same name is taken over, not deleted: one statement may touch a row only once.
+# Waits for a transaction that holds the same key. Each new key deletes two expired ones, so they never accumulate. An
+# expired key of the same name is updated, not deleted: one statement may change a row only once.
 CLAIM = """
     swept AS (
         DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
@@ -46,19 +46,19 @@ FIND = "SELECT fingerprint, order_id FROM idempotency_keys WHERE user_id = $1 AN
 
 
 class Claim(NamedTuple):
-    """A key, and the SHA-256 of the request that it stands for."""
+    """A key, and the SHA-256 of its request."""
 
     key: str
     fingerprint: bytes
 
 
 def claim_of(key: str, body: NewOrder) -> Claim:
-    """Bodies that differ only in spacing or in the order of members are the same request."""
+    """Hash a request; bodies that differ only in spacing or in the order of members are equal."""
     return Claim(key, hashlib.sha256(body.model_dump_json().encode()).digest())
 
 
 async def order_of(connection: Connection, user_id: UUID, claim: Claim) -> UUID | None:
-    """The order that a taken key led to. Raises `IdempotencyKeyReused` if it stands for another request."""
+    """Return the order of a used key. Raises `IdempotencyKeyReused` if the key belongs to another request."""
     found: asyncpg.Record | None = await connection.fetchrow(FIND, user_id, claim.key)
     if found and found["fingerprint"] != claim.fingerprint:
         raise IdempotencyKeyReused

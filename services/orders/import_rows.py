@@ -1,4 +1,4 @@
-"""What a row of an import must be. The rules of its fields are those of `POST /v1/orders`."""
+"""Validation of import rows. The rules of the fields are those of `POST /v1/orders`."""
 
 import re
 import unicodedata
@@ -27,12 +27,12 @@ WORDS = {
     "less_than_equal": "must be at most {le}",
     "string_type": "must be text",
     "InvalidCurrency": "must be a currency of ISO 4217, such as EUR",
-    "datetime_from_date_parsing": "is a time that there is not",
-    "datetime_parsing": "is a time that there is not",
+    "datetime_from_date_parsing": "is not a valid time",
+    "datetime_parsing": "is not a valid time",
 }
-"""What a person reads of an error, by its type."""
+"""The user-facing message of an error, by its type."""
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-"""Where the time in an order's id begins."""
+"""The earliest time that an order's id can hold."""
 
 
 def _trimmed(told: object) -> object:
@@ -40,7 +40,8 @@ def _trimmed(told: object) -> object:
 
 
 def _unified(told: object) -> object:
-    """References that look the same are the same: one kind of blank, no marks that nobody sees, composed letters."""
+    """Normalise a reference: references that look the same are equal. Unifies blanks, removes invisible marks,
+    composes letters."""
     if not isinstance(told, str):
         return told
     if told.isascii() and told.isprintable() and "  " not in told:
@@ -70,11 +71,11 @@ def _past(moment: datetime) -> datetime:
     return moment
 
 
-_TRIMMED = BeforeValidator(_trimmed)  # validators before run from the last to the first
+_TRIMMED = BeforeValidator(_trimmed)  # validators in `before` mode run from the last to the first
 
 
 class ImportedOrder(NamedTuple):
-    """In the order of `COLUMNS`, without the blanks around a cell."""
+    """Return the cells in the order of `COLUMNS`, without surrounding blanks."""
 
     reference: Annotated[Text, BeforeValidator(_unified)]
     currency: Annotated[Currency, _TRIMMED]
@@ -85,7 +86,7 @@ class ImportedOrder(NamedTuple):
     ordered_at: Annotated[AwareDatetime, BeforeValidator(_moment), _TRIMMED, AfterValidator(_past)]
 
     def trimmed(self) -> Self:
-        """As it would be imported today: blanks around a cell were kept once."""
+        """Return an order as it would be imported today: surrounding blanks were once kept."""
         return self._replace(sku=self.sku.strip(BLANKS), name=self.name.strip(BLANKS))
 
     @property
@@ -100,7 +101,7 @@ class _Batch(BaseModel):
 
 
 class _Rest(BaseModel):
-    """A batch of which some rows are wrong."""
+    """A batch in which some rows are invalid."""
 
     user_id: UUID
     import_id: UUID
@@ -108,7 +109,7 @@ class _Rest(BaseModel):
 
 
 class Batch(NamedTuple):
-    """`orders` by their place in the batch; the rows that are none have `errors`."""
+    """`orders` by their index in the batch; the invalid rows have `errors`."""
 
     user_id: UUID
     import_id: UUID
@@ -117,7 +118,7 @@ class Batch(NamedTuple):
 
 
 def read(body: bytes) -> Batch:
-    """The rows that are orders, and why the others are not. Raises `InvalidInput` when the body is no batch."""
+    """Return the valid orders, and the errors of the other rows. Raises `InvalidInput` if the body is not a batch."""
     try:
         batch = _Batch.model_validate_json(body)
     except ValidationError as refused:

@@ -1,4 +1,4 @@
-"""Placing the orders of an import: many rows in one statement, each at most once by its user's reference."""
+"""Places the orders of an import: many rows in one statement, each at most once by its user's reference."""
 
 import asyncio
 from collections import defaultdict, deque
@@ -26,9 +26,9 @@ from shared.observability.pools import POOLS, WaitQueue
 from shared.outbox import outbox
 
 BATCHES_AT_ONCE = 4
-"""In the database. The other connections of the pool are for requests that somebody waits for."""
+"""Concurrent batches in the database. The other connections of the pool are for interactive requests."""
 
-# In the order of the references, so that two imports that share some cannot deadlock.
+# In the order of the references, so that two imports with common references cannot deadlock.
 PLACE = f"""
     WITH given AS (
         SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::bigint[],
@@ -56,7 +56,7 @@ TAKEN = "was used before, for another order"
 
 
 class BatchEndpoint:
-    """Answers the worker, in plain ASGI. Users take turns, whoever sends how many batches."""
+    """Answers the worker, in plain ASGI. Users take turns, however many batches each sends."""
 
     def __init__(self) -> None:
         turns = self._turns = Turns(BATCHES_AT_ONCE)
@@ -78,7 +78,7 @@ def route() -> AsgiRoute:
 
 
 async def place(connection: Connection, batch: Batch) -> BatchOutcome:
-    """Place the orders that are not there yet, with one event for all of them."""
+    """Place the orders that do not exist yet, with one event for all of them."""
     created = await _insert(connection, batch.user_id, batch.orders)
     others = {place: order for place, order in batch.orders.items() if place not in created}
     taken = await _taken(connection, batch.user_id, others) if others else []
@@ -98,7 +98,7 @@ async def _insert(connection: Connection, user_id: UUID, orders: Mapping[int, Im
 
 
 async def _taken(connection: Connection, user_id: UUID, orders: Mapping[int, ImportedOrder]) -> list[RowError]:
-    """Those whose reference stands for an order with other content."""
+    """Return the rows whose reference belongs to an order with other content."""
     rows = await connection.fetch(FIND, user_id, [order.reference for order in orders.values()])
     known = {row["reference"]: ImportedOrder(*row).trimmed() for row in rows}
     return [RowError(place, "reference", TAKEN) for place, it in orders.items() if known.get(it.reference) != it]
@@ -114,7 +114,7 @@ def event_of(user_id: UUID, import_id: UUID, orders: Sequence[ImportedOrder]) ->
 
 
 def sums_of(orders: Iterable[ImportedOrder]) -> Iterable[events.ImportedSum]:
-    """By currency and UTC day."""
+    """Sum up by currency and UTC day."""
     groups: dict[tuple[str, object], list[ImportedOrder]] = defaultdict(list)
     for order in orders:
         groups[order.currency, order.ordered_at.astimezone(UTC).date()].append(order)
@@ -129,18 +129,18 @@ def sums_of(orders: Iterable[ImportedOrder]) -> Iterable[events.ImportedSum]:
 
 
 class Turns:
-    """Within one user, who came first is first."""
+    """Places that are assigned in turn by user; within one user, first come, first served."""
 
     def __init__(self, places: int) -> None:
         self.places = places
         self.taken = 0
         self.line = WaitQueue()
         self._waiting: dict[UUID, deque[asyncio.Future[None]]] = {}
-        """By user; the user whose turn is next is first."""
+        """The waiters by user; the user whose turn is next is first."""
 
     @asynccontextmanager
     async def turn(self, user_id: UUID) -> AsyncIterator[None]:
-        """Waits for a place, and holds it during the block."""
+        """Wait for a place, and hold it during the block."""
         if self.taken < self.places:
             self.taken += 1
         else:
@@ -152,7 +152,7 @@ class Turns:
             self._pass_on()
 
     async def _wait(self, user_id: UUID) -> None:
-        """Until this waiter is given the place of another."""
+        """Wait until another caller's place is passed on to this one."""
         given = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(user_id, deque()).append(given)
         try:
@@ -163,7 +163,7 @@ class Turns:
             raise
 
     def _pass_on(self) -> None:
-        """Give the place to the next who still waits; it is free when there is none."""
+        """Pass the place on to the next waiter, or free it if there is none."""
         while self._waiting:
             user_id = next(iter(self._waiting))
             waiters = self._waiting.pop(user_id)

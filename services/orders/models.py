@@ -1,4 +1,4 @@
-"""The tables. Everything about one person begins with `user_id`, so that each can be distributed by it."""
+"""The tables. Every table about one user has `user_id` first in its key, so that each can be sharded by it."""
 
 from datetime import datetime
 from uuid import UUID
@@ -28,10 +28,10 @@ class Order(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     reference: Mapped[str | None]
-    """The user's own name for an order that was imported."""
+    """The user's own name for an imported order."""
     items: Mapped[list["OrderItem"]] = relationship(lazy="raise", order_by="OrderItem.position")
 
-    # For administrators, who know an order by its id alone.
+    # For administrators, who look up an order by its id alone.
     __table_args__ = (
         sa.Index("orders_id", "id"),
         sa.Index(
@@ -41,7 +41,7 @@ class Order(Base):
             unique=True,
             postgresql_where=sa.text("reference IS NOT NULL"),
         ),
-        # For the panel, which reads nothing else.
+        # For the panel, which reads only these columns.
         sa.Index(
             "orders_panel",
             "user_id",

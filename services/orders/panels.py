@@ -7,11 +7,11 @@ from shared.db.engine import Database
 
 RECENT = 20
 
-# One index-only scan reads at most 20 index entries a user, however many orders they have (index `orders_panel`).
-# Postgres writes the JSON by `||`: `json_agg` costs it twice as much, and rows encoded in this process cost both
-# together more. Nothing needs escaping: `status` and `currency` are of fixed sets of letters.
-# A sub-select reads the array, so that no plan depends on its length: after five calls Postgres keeps one plan.
-# Planning each call for one user would cost more than the call.
+# One index-only scan reads at most 20 index entries per user, however many orders they have (index `orders_panel`).
+# Postgres builds the JSON with `||`: `json_agg` costs it twice as much, and encoding rows in this process costs both
+# together more. Nothing needs escaping: `status` and `currency` are from fixed sets of letters. A sub-select reads the
+# array, so that no plan depends on its length: after five calls Postgres keeps one plan. Planning each call for one
+# user would cost more than the call.
 LOAD = f"""
     SELECT asked.user_id, coalesce('[' || recent.panel || ']', '[]') AS panel
     FROM unnest((SELECT $1::uuid[])) AS asked (user_id)
@@ -30,5 +30,5 @@ LOAD = f"""
 
 
 async def load_recent(db: Database, user_ids: Sequence[UUID], timeout_s: float) -> Mapping[UUID, str]:
-    """Each user's panel as JSON, `[]` for one without orders. Raises `TimeoutError` when the time is over."""
+    """Load each user's panel as JSON, `[]` for one without orders. Raises `TimeoutError` if it takes too long."""
     return {row["user_id"]: row["panel"] for row in await db.fetch(LOAD, user_ids, timeout_s=timeout_s)}

@@ -1,4 +1,4 @@
-"""What of a user's data is here."""
+"""The personal data of the orders service."""
 
 from shared.downloads.personal_data import Part
 

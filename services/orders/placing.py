@@ -11,7 +11,7 @@ from shared.ids import new_id
 
 
 def draft(user_id: UUID, body: NewOrder, created_at: datetime | None = None) -> Order:
-    """The order that a body asks for; `created_at` (aware) for one of the past."""
+    """The order that a body requests; `created_at` (aware) is set for past orders."""
     placed_at = created_at or now()
     return Order(
         id=new_id(created_at),

@@ -9,7 +9,7 @@ from shared.money import decimal_sql
 
 TIME = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
 
-# By id, which is by time: the primary key's order, so that nothing is sorted and the first rows come at once.
+# By id, which is by time: the order of the primary key, so that nothing is sorted and the first rows arrive at once.
 _ORDERS = f"""
     SELECT orders.id,
         to_char(created_at AT TIME ZONE 'UTC', {TIME}) AS created_at,
@@ -35,7 +35,7 @@ router = APIRouter(prefix="/internal/reports", tags=["reports"])
 async def orders_report(
     request: Request, caller: CallerDep, exporter: ExporterDep, first: From, last: To, form: Form = "spreadsheet"
 ) -> CsvResponse:
-    """The caller's own orders that were placed on these days in UTC, both included, the oldest first."""
+    """Export the caller's own orders that were placed on these UTC days, both included, oldest first."""
     period = Period(first, last)
     export = Export("orders", ORDERS[form], (caller.user_id, *period.moments), period.filename("orders"), form)
     return exporter.response(request, caller.user_id, export)

@@ -1,4 +1,4 @@
-"""The HTTP side of the orders service."""
+"""The HTTP routes of the orders service."""
 
 from http import HTTPStatus
 from uuid import UUID
@@ -20,8 +20,8 @@ router = APIRouter(prefix="/v1/orders", tags=["orders"])
 async def place_order(
     body: NewOrder, caller: CallerDep, db: DatabaseDep, response: Response, key: KeyHeader = None
 ) -> Order:
-    """Place an order. With an `Idempotency-Key` it is placed once, however often the request is repeated in a day;
-    a repetition is answered with that order and `Idempotent-Replayed: true`."""
+    """Place an order. With an `Idempotency-Key` it is placed once, however often the request is repeated within a
+    day; a repeated request returns the same order and `Idempotent-Replayed: true`."""
     placed = await service.place_for(db, caller.user_id, body, key)
     response.headers["Location"] = f"/v1/orders/{placed.order.id}"
     if placed.replayed:
@@ -33,13 +33,13 @@ async def place_order(
 async def list_orders(
     caller: CallerDep, db: DatabaseDep, status: Status | None = None, cursor: Cursor = None, limit: Limit = 20
 ) -> Page[OrderSummary]:
-    """Own orders, newest first, without their items."""
+    """List your own orders, newest first, without their items."""
     return await service.read_page(db, caller.user_id, status, cursor, limit)
 
 
 @router.get("/{order_id}")
 async def read_order(order_id: UUID, caller: CallerDep, db: DatabaseDep) -> Order:
-    """One order; operators may read anybody's."""
+    """Return one order; operators may read any user's."""
     return await service.read(db, order_id, None if caller.is_operator else caller.user_id)
 
 
@@ -59,6 +59,6 @@ async def cancel_order(order_id: UUID, caller: CallerDep, db: DatabaseDep) -> Or
 
 @router.post("/{order_id}/ship")
 async def ship_order(order_id: UUID, _admin: AdminDep, db: DatabaseDep) -> Order:
-    """Ship anybody's `paid` order; administrators only. Shipping it again changes nothing."""
+    """Ship any user's `paid` order; administrators only. Shipping it again changes nothing."""
     async with db.begin() as session:
         return await service.move(session, order_id, None, Status.SHIPPED)

@@ -1,4 +1,4 @@
-"""What clients send and receive. Money is in minor units of the order's currency."""
+"""Requests and responses. Money is in minor units of the order's currency."""
 
 from datetime import datetime
 from typing import Annotated
@@ -10,7 +10,7 @@ from pydantic_extra_types.currency_code import Currency
 from services.orders.states import Status
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
-"""Matching any pattern at all also refuses lone surrogates, which no database stores."""
+"""Any pattern also rejects lone surrogates, which no database stores."""
 Sku = Annotated[Text, Field(max_length=64)]
 QUANTITY = Field(ge=1, le=10_000)
 UNIT_PRICE = Field(ge=0, le=1_000_000_000)
@@ -26,7 +26,7 @@ class Item(BaseModel):
 
 
 class NewOrder(BaseModel):
-    """The bounds keep the largest total, 10¹⁵, well inside a bigint."""
+    """The limits keep the largest total, 10¹⁵, well inside a bigint."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

@@ -1,4 +1,4 @@
-"""What can be done with orders."""
+"""The operations on orders."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -38,14 +38,15 @@ async def place(
     created_at: datetime | None = None,
     mail: bool = True,
 ) -> Order:
-    """Place an order, with its event. Orders of the past are given `created_at` (aware); `mail=False` sends none."""
+    """Place an order, with its event. Past orders are given `created_at` (aware); `mail=False` suppresses the
+    confirmation mail."""
     order = placing.draft(user_id, body, created_at)
     await OrderRepository.create(connection, order, placing.event_of(order, mail))
     return order
 
 
 async def place_for(db: Database, user_id: UUID, body: NewOrder, key: str | None) -> Placed:
-    """Place an order unless this key has placed it already; then the answer is that order, as it is now."""
+    """Place an order unless this key has placed it already; then return that order, as it is now."""
     if key is not None:
         return await _place_once(db, user_id, body, key)
     async with db.connection() as connection:
@@ -68,7 +69,7 @@ async def _place_once(db: Database, user_id: UUID, body: NewOrder, key: str) -> 
 
 
 async def read(db: Database, order_id: UUID, owner: UUID | None) -> Order:
-    """One order; anybody's when `owner` is None. Raises `OrderNotFound`."""
+    """Return one order; any user's if `owner` is None. Raises `OrderNotFound`."""
     async with db.begin() as session:
         return Order.model_validate(await OrderRepository(session).get_with_items(order_id, owner))
 
@@ -76,7 +77,7 @@ async def read(db: Database, order_id: UUID, owner: UUID | None) -> Order:
 async def read_page(
     db: Database, owner: UUID, status: Status | None, cursor: str | None, limit: int
 ) -> pagination.Page[OrderSummary]:
-    """A page of somebody's orders, newest first."""
+    """Return a page of a user's orders, newest first."""
     after = pagination.decode_cursor(cursor)
     async with db.begin() as session:
         rows = await OrderRepository(session).page(owner, status, after, limit + 1)
@@ -87,9 +88,9 @@ async def read_page(
 async def move(
     session: AsyncSession, order_id: UUID, owner: UUID | None, target: Status, *, at: datetime | None = None
 ) -> Order:
-    """Take an order to `target`, with the event of the change; `at` (aware) for a change of the past.
+    """Change an order's status to `target`, with the event of the change; `at` (aware) for a past change.
 
-    An order that is there already is answered as it is, without a second event. Anybody's when `owner` is None.
+    An order that already has this status is returned unchanged, without a second event. Any user's if `owner` is None.
     Raises `OrderNotFound`, `WrongState`.
     """
     orders = OrderRepository(session)

@@ -11,4 +11,4 @@ class Settings(ProducerSettings, ExportSettings):
     model_config = SettingsConfigDict(env_prefix="ORDERS_")
 
     lock_timeout_s: float = Field(2, ge=0)
-    """How long a request waits for one that is changing the same order, or using the same idempotency key."""
+    """How long a request waits for another one that is changing the same order, or using the same idempotency key."""

@@ -30,9 +30,9 @@ NEXT: dict[Status, frozenset[Status]] = {
 
 
 def is_change(current: Status, target: Status) -> bool:
-    """Whether going to `target` changes an order: False when it is there already, so that a command may be repeated.
+    """Return whether `target` changes an order: False if it has that status already, so that a command may be repeated.
 
-    Raises `WrongState` when there is no way.
+    Raises `WrongState` if the transition is not allowed.
     """
     if target == current:
         return False

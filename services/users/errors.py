@@ -38,17 +38,17 @@ class EmailAlreadyUsed(Conflict):
 
 
 class InvalidCredentials(Unauthenticated):
-    """Says the same of an unknown address and of a wrong password."""
+    """The same for an unknown address and for a wrong password."""
 
     code, title = "invalid_credentials", "Wrong address or password"
 
 
 class InvalidRefreshToken(Unauthenticated):
-    code, title = "invalid_refresh_token", "The refresh token is not valid; log in again"
+    code, title = "invalid_refresh_token", "The refresh token is not valid; sign in again"
 
 
 class WrongPassword(InvalidInput):
-    """Not 401: the access token is good, and a client must not throw it away."""
+    """Not 401: the access token is valid, and clients must keep it."""
 
     code, title = "wrong_password", "The current password is missing or wrong"
 
@@ -67,13 +67,13 @@ class TooManyLogins(Unavailable):
 
 
 class UnusablePicture(InvalidInput):
-    code, title = "unusable_picture", "The picture cannot be taken"
+    code, title = "unusable_picture", "The picture cannot be used"
 
 
 class UnsupportedUpload(DashboardError):
-    status, code, title = 415, "unsupported_media_type", "A picture is sent as PNG, JPEG or WebP, or in a form"
+    status, code, title = 415, "unsupported_media_type", "Send a picture as PNG, JPEG or WebP, or in a form"
 
 
 class TooManyPictures(Unavailable):
-    code, title = "too_many_pictures", "Too many pictures are being worked on, or one of yours is; try again"
+    code, title = "too_many_pictures", "Too many pictures, or another one of yours, are being processed; try again"
     headers: ClassVar = {"Retry-After": "2"}

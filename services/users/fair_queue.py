@@ -1,4 +1,4 @@
-"""Work in a few threads, with a bounded queue that is shared fairly by account and by address."""
+"""Runs work in a few threads, with a bounded queue that accounts and addresses share fairly."""
 
 import asyncio
 from collections import Counter
@@ -21,7 +21,7 @@ class Asker(NamedTuple):
 
     @property
     def keys(self) -> tuple[tuple[str, str], ...]:
-        """What its jobs are counted by. An account may be called like an address."""
+        """The keys by which its jobs are counted. An account may have the same name as an address."""
         return ("account", self.account), ("address", self.address)
 
 
@@ -33,9 +33,9 @@ class _Job:
 
 
 class FairQueue:
-    """A job's share is the number of jobs of its account and of its address before it. The job with the smallest share
-    runs next, and of equals the one that was served longest ago. When the queue is full, the job with the largest share
-    is refused."""
+    """A job's share is the number of jobs of its account and of its address before it. The job with the smallest
+    share runs next; among equals, the one that was served longest ago. When the queue is full, the job with the
+    largest share is refused."""
 
     def __init__(self, pool: ThreadPoolExecutor, threads: int, max_pending: int) -> None:
         self._pool = pool
@@ -51,9 +51,9 @@ class FairQueue:
         return len(self._running) + len(self._waiting)
 
     async def run(self, asker: Asker, work: Callable[[], T]) -> T:
-        """The result of `work`. Raises `QueueFull`.
+        """Return the result of `work`. Raises `QueueFull`.
 
-        A caller that is cancelled leaves the queue, but work that has begun keeps its thread.
+        A cancelled caller leaves the queue, but work that has started keeps its thread.
         """
         job = _Job(asker, work)
         self._waiting.append(job)

@@ -1,4 +1,4 @@
-"""The users service: accounts, logins, and the panel `user`."""
+"""The users service: accounts, sessions, and the panel `user`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

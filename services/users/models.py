@@ -36,7 +36,7 @@ class User(Base):
 
 
 class LoginSession(Base):
-    """One login of a user: the chain of refresh tokens that began with it. Deleting it revokes them all."""
+    """One sign-in of a user: the chain of refresh tokens that began with it. Deleting it revokes them all."""
 
     __tablename__ = "sessions"
 
@@ -47,9 +47,9 @@ class LoginSession(Base):
 
 
 class RefreshToken(Base):
-    """A refresh token that was given out, by its SHA-256; used ones are kept to notice when they come back.
+    """An issued refresh token, by its SHA-256; used ones are kept to detect reuse.
 
-    `nonce`: what the successor of a used one is derived from, together with the token itself.
+    `nonce`: the value from which the successor of a used token is derived, together with the token itself.
     """
 
     __tablename__ = "refresh_tokens"
@@ -66,7 +66,7 @@ class RefreshToken(Base):
 
 
 class Revocation(Base):
-    """A session that has ended, or a user (`ended_id` is then the user's). `xact`: in which transaction."""
+    """An ended session, or a deleted user (`ended_id` is then the user's id). `xact`: the transaction that ended it."""
 
     __tablename__ = "revocations"
     __table_args__ = (sa.Index("revocations_xact", "xact"),)
@@ -78,7 +78,7 @@ class Revocation(Base):
 
 
 class Avatar(Base):
-    """A user's picture in one size (pixels of a side), as WebP; `digest` tells it from those before it."""
+    """A user's picture in one size (pixels of a side), as WebP; `digest` identifies the version."""
 
     __tablename__ = "avatars"
 
@@ -89,9 +89,9 @@ class Avatar(Base):
 
 
 class AuditRow(Base):
-    """Somebody did something, perhaps to somebody. Not a word of personal data but ids and an address.
+    """An action of an actor, which may affect a user. Contains no personal data except ids and an address.
 
-    `actor_id` is None when nobody was signed in; `detail` then tells what is known of them.
+    `actor_id` is None for an anonymous request; `detail` then contains what is known about the caller.
     """
 
     __tablename__ = "audit"

@@ -1,19 +1,20 @@
-"""Which display names can be seen as what they are."""
+"""Display names: rejects invisible characters."""
 
 import unicodedata
 
 import idna
 
 BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Letters and symbols without a shape."""
+"""Letters and symbols without a visible shape."""
 IGNORED = frozenset("\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f")
-"""Marks without a shape, beside those of the categories."""
+"""Invisible marks, in addition to those of the categories."""
 JOINERS = frozenset("\u200c\u200d")
 INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 
 
 def visible(name: str) -> str:
-    """The name. Raises `ValueError` when it holds a character that nobody sees, or that turns the text around."""
+    """Return the name. Raises `ValueError` if it contains an invisible character or one that changes the text
+    direction."""
     for position, char in enumerate(name):
         if _is_hidden(name, position):
             raise ValueError(f"must not contain invisible characters (U+{ord(char):04X})")
@@ -33,7 +34,7 @@ def _is_hidden(name: str, position: int) -> bool:
 
 
 def _joins(name: str, position: int) -> bool:
-    """Whether a joiner stands where Persian and Indic scripts need it (RFC 5892, appendix A)."""
+    """Return whether a joiner is where Persian and Indic scripts need it (RFC 5892, appendix A)."""
     try:
         return idna.valid_contextj(name, position)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The panel `user`: the hot read, so asyncpg directly, and the JSON made by Postgres."""
+"""The panel `user`, a hot read: it uses asyncpg directly, and Postgres builds the JSON."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -19,5 +19,5 @@ QUERY = """
 
 
 async def load(db: Database, ids: Sequence[UUID], seconds: float) -> Mapping[UUID, str]:
-    """The panels of those users that exist. When the time is up, the statement is cancelled in the server as well."""
+    """Load the panels of the users that exist. At the timeout, the statement is also cancelled in the server."""
     return {row[0]: row[1] for row in await db.fetch(QUERY, ids, timeout_s=seconds)}

@@ -1,4 +1,4 @@
-"""Password hashing: slow on purpose, so it runs in a few threads of its own, and only so many requests wait for it."""
+"""Password hashing: deliberately slow, so it runs in its own few threads, with a bounded queue."""
 
 import secrets
 import unicodedata
@@ -20,25 +20,25 @@ from services.users.settings import Settings
 from shared.http.identity import client_address
 from shared.observability.pools import POOLS
 
-REFUSED = Counter("users_passwords_refused_total", "Passwords not looked at, since too many waited.")
+REFUSED = Counter("users_passwords_refused_total", "Passwords that were not checked because the queue was full.")
 IPV6, IPV6_PREFIX = 6, 64
-"""One customer of an internet provider has at least so large a network; its addresses count as one."""
+"""One customer of an internet provider has a network of at least this size; its addresses count as one."""
 
 T = TypeVar("T")
 
 
 class Verification(NamedTuple):
-    """`renewed` is a new hash, where the stored one has other parameters or is of another form of the password."""
+    """`renewed` is a new hash, if the stored one has other parameters or another form of the password."""
 
     valid: bool
     renewed: str | None = None
 
 
 class Passwords:
-    """Hashes and verifies. argon2 releases the GIL, so that the threads run beside the event loop.
+    """Hashes and verifies passwords. argon2 releases the GIL, so the threads run in parallel to the event loop.
 
-    `account` is whose password it is, such as the address that was given. Accounts, and the addresses of clients, share
-    the threads fairly.
+    `account` identifies the owner of the password, such as the given address. Accounts and client addresses share the
+    threads fairly.
     """
 
     def __init__(self, hasher: HasherProtocol, pool: ThreadPoolExecutor, max_pending: int, threads: int = 1) -> None:
@@ -56,13 +56,13 @@ class Passwords:
             yield cls(hasher, pool, threads + settings.hash_queue, threads)
 
     async def hash(self, password: str, account: str = "") -> str:
-        """The hash of the password's normalized form. Raises `TooManyLogins` when too many wait already."""
+        """Return the hash of the password's normalised form. Raises `TooManyLogins` if the queue is full."""
         return await self._run(account, lambda: self._passwords.hash(normalized(password)))
 
     async def verify(self, password: str, password_hash: str | None, account: str = "") -> Verification:
-        """Whether it is the password of this hash; without a hash it takes as long, and is not.
+        """Return whether the password matches this hash; without a hash it takes as long, and does not match.
 
-        Raises `TooManyLogins` when too many wait already.
+        Raises `TooManyLogins` if the queue is full.
         """
         stored = password_hash or self._nobodys_hash
         return await self._run(account, lambda: self._verified(password, stored))
@@ -72,7 +72,7 @@ class Passwords:
         checked = Verification(*self._passwords.verify_and_update(form, stored))
         if checked.valid or form == password:
             return checked
-        # A hash from before passwords were normalized.
+        # A hash from before passwords were normalised.
         valid = self._passwords.verify(password, stored)
         return Verification(valid, self._passwords.hash(form) if valid else None)
 
@@ -94,22 +94,23 @@ def _network(address: str) -> str:
 
 MIN_LENGTH, MAX_LENGTH = 8, 128
 MAX_GIVEN = 4 * MAX_LENGTH
-"""As typed: a decomposed form is longer than the normalized one."""
+"""The limit as typed: a decomposed form is longer than the normalised one."""
 MIN_GUESSES = 10**6
 """A password that needs fewer guesses is common, or a pattern."""
 RATED = 40
-"""Characters that are rated: the time for it grows with the square."""
-TOO_EASY = "is too easy to guess: use several unrelated words, or let a password manager make one"
+"""The number of characters that are rated: the time grows with the square."""
+TOO_EASY = "is too easy to guess: use several unrelated words, or a password manager"
 
 
 def normalized(password: str) -> str:
-    """The one form of all ways to type a password: the OpaqueString profile of RFC 8265, without its refusals."""
+    """Return the same form for all ways to type a password: the OpaqueString profile of RFC 8265, without its
+    rejections."""
     spaced = "".join(" " if unicodedata.category(char) == "Zs" else char for char in password)
     return unicodedata.normalize("NFC", spaced)
 
 
 def has_length(password: str, least: int) -> str:
-    """The password, if its normalized form is neither too short nor too long. Raises `ValueError`."""
+    """Return the password if its normalised form is neither too short nor too long. Raises `ValueError`."""
     length = len(normalized(password))
     if length < least:
         raise ValueError(f"must have at least {least} characters")
@@ -119,7 +120,7 @@ def has_length(password: str, least: int) -> str:
 
 
 def is_easy_to_guess(password: str, *personal: str) -> bool:
-    """Whether it is a common password, a pattern, or made of what is known of its owner."""
+    """Return whether it is a common password, a pattern, or derived from data about its owner."""
     known = ["dashboard"]
     for text in personal:
         parts = text.replace("@", " ").replace(".", " ").split()

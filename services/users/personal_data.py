@@ -1,4 +1,5 @@
-"""What of a user's data is here. Neither hashes nor tokens: those are not about a person, and would help a thief."""
+"""The personal data of the users service. Excludes hashes and tokens, which are not personal data and would help an
+attacker."""
 
 from shared.downloads.personal_data import Part
 

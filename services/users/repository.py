@@ -23,15 +23,15 @@ class UserRepository:
         self._session = session
 
     async def get(self, user_id: UUID, *, lock: bool = False) -> User | None:
-        """The user; with `lock`, no other transaction can change them before this one ends."""
+        """Return the user; with `lock`, no other transaction can change them before this one ends."""
         return await self._session.get(User, user_id, with_for_update=lock)
 
     async def get_by_email(self, email: str) -> User | None:
-        """The user with this address, in whatever case it is written."""
+        """Return the user with this address, ignoring case."""
         return await self._session.scalar(sa.select(User).where(sa.func.lower(User.email) == sa.func.lower(email)))
 
     async def page(self, limit: int, after: UUID | None = None) -> Sequence[User]:
-        """At most `limit` users, newest first, beginning behind the one with the id `after`."""
+        """Return at most `limit` users, newest first, starting after the id `after`."""
         users = sa.select(User).order_by(User.id.desc()).limit(limit)
         if after is not None:
             users = users.where(User.id < after)
@@ -39,7 +39,7 @@ class UserRepository:
 
     @classmethod
     async def iterate(cls, db: Database, page_size: int) -> AsyncIterator[Sequence[User]]:
-        """All users, newest first, page by page. A transaction a page: a slow reader holds no connection."""
+        """Yield all users, newest first, page by page. One transaction per page: a slow reader holds no connection."""
         after = None
         while True:
             async with db.begin() as session:
@@ -61,7 +61,7 @@ class UserRepository:
         return user
 
     async def update(self, user: User, **changes: Any) -> User:
-        """One change to a user: the next revision. Raises `EmailAlreadyUsed`."""
+        """Apply one change to a user: the next revision. Raises `EmailAlreadyUsed`."""
         if email := changes.get("email"):
             await self._claim(email, user.id)
         for name, value in changes.items():
@@ -72,7 +72,7 @@ class UserRepository:
         return user
 
     async def _claim(self, email: str, owner: UUID | None = None) -> None:
-        """Keep the address for this transaction. Raises `EmailAlreadyUsed` when another account has it.
+        """Reserve the address for this transaction. Raises `EmailAlreadyUsed` if another account has it.
 
         Postgres writes the values of a violated constraint into its log. So the constraint must never be violated.
         """
@@ -82,7 +82,7 @@ class UserRepository:
             raise EmailAlreadyUsed
 
     async def delete(self, user: User) -> None:
-        """The user, with their sessions and refresh tokens; none of their access tokens counts any more."""
+        """Delete the user with their sessions and refresh tokens, and revoke their access tokens."""
         await revocations.end_user(self._session, user.id)
         await self._session.delete(user)
         await self._session.flush()

@@ -1,8 +1,8 @@
-"""Ended sessions and users, kept for as long as one of their access tokens could live, for gateways to read.
+"""Ended sessions and deleted users, kept for gateways until the last of their access tokens expires.
 
-A row is written in the transaction, and for sessions in the statement, that ends a session or a user. `xact` is that
-transaction's id. Transactions commit in another order than they begin, so a reader continues at the oldest transaction
-that was still open.
+A row is written in the transaction, and for sessions in the statement, that ends a session or a user. `xact` is the id
+of that transaction. Transactions commit in another order than they begin, so a reader continues at the oldest
+transaction that was still open.
 """
 
 from uuid import UUID
@@ -16,7 +16,7 @@ from shared.contracts.internal_api import MAX_PAGE, Revocations
 from shared.db.engine import Database
 
 MARGIN_S = 60
-"""Rows outlive access tokens by this, as clocks differ."""
+"""Rows outlive access tokens by this time, because clocks differ."""
 EXPIRY_EVERY_S = 60
 
 READ = """
@@ -32,13 +32,13 @@ EXPIRE = "DELETE FROM revocations WHERE ended_at < now() - make_interval(secs =>
 
 
 async def end_sessions(session: AsyncSession, *which: sa.ColumnElement[bool]) -> None:
-    """Delete these sessions; their access tokens no longer count."""
+    """Delete these sessions and revoke their access tokens."""
     ended = sa.delete(LoginSession).where(*which).returning(LoginSession.user_id, LoginSession.id).cte("ended")
     await _add(session, sa.select(ended.c.user_id, ended.c.id))
 
 
 async def end_user(session: AsyncSession, user_id: UUID) -> None:
-    """No access token of the user counts any more."""
+    """Revoke all access tokens of the user."""
     await _add(session, sa.select(sa.literal(user_id), sa.literal(user_id)))
 
 
@@ -48,10 +48,10 @@ async def _add(session: AsyncSession, ended: sa.Select[UUID, UUID]) -> None:
 
 
 async def read(db: Database, after: int, access_token_ttl_s: int) -> Revocations:
-    """What has ended since that cursor, and the next cursor."""
+    """Return what has ended since that cursor, and the next cursor."""
     async with db.connection() as connection:
         [snapshot] = await connection.fetch(CURSOR)
-        since = after if after <= snapshot["next_id"] else 0  # a database that was restored counts from further back
+        since = after if after <= snapshot["next_id"] else 0  # a restored database counts from an earlier number
         rows = await connection.fetch(READ, since, access_token_ttl_s + MARGIN_S, MAX_PAGE)
     return Revocations(
         cursor=rows[-1]["xact"] if len(rows) == MAX_PAGE else snapshot["oldest_open"],
@@ -61,6 +61,6 @@ async def read(db: Database, after: int, access_token_ttl_s: int) -> Revocations
 
 
 async def expire(db: Database, access_token_ttl_s: int) -> None:
-    """Delete what no access token can outlive."""
+    """Delete the rows whose access tokens have all expired."""
     async with db.connection() as connection:
         await connection.execute(EXPIRE, access_token_ttl_s + MARGIN_S)

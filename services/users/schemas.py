@@ -1,4 +1,4 @@
-"""What the users service takes and gives, as JSON or form."""
+"""Requests and responses of the users service, as JSON or form."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -20,14 +20,14 @@ def _normalized(address: str) -> str:
 
 
 def _no_encoded_word(address: str) -> str:
-    """Mail readers take `=?utf-8?q?...?=` in a header for other text than it is."""
+    """Mail readers decode `=?utf-8?q?...?=` in a header into other text."""
     if "=?" in address:
         raise ValueError("must not contain =?")
     return address
 
 
 def _normalized_if_valid(address: str) -> str:
-    """As registration writes it; what is no address belongs to nobody."""
+    """Normalise like registration; a string that is not an address matches no account."""
     try:
         return _normalized(address)
     except EmailNotValidError:
@@ -38,14 +38,14 @@ Email = Annotated[
     str,
     StringConstraints(max_length=MAX_EMAIL),
     AfterValidator(_no_encoded_word),
-    AfterValidator(_normalized),  # not EmailStr, which takes "Ada <ada@example.com>" and drops the name
+    AfterValidator(_normalized),  # not EmailStr, which accepts "Ada <ada@example.com>" and drops the name
     Field(json_schema_extra={"format": "email"}, examples=["ada@example.com"]),
 ]
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"),
     AfterValidator(visible),
-    Field(description="no control characters, and none that nobody sees", examples=["Ada Lovelace"]),
+    Field(description="no control characters and no invisible ones", examples=["Ada Lovelace"]),
 ]
 _NO_NUL = r"^[^\x00]*$"
 Password = Annotated[
@@ -53,7 +53,7 @@ Password = Annotated[
     StringConstraints(max_length=MAX_GIVEN, pattern=_NO_NUL),
     AfterValidator(lambda password: has_length(password, MIN_LENGTH)),
     Field(
-        description="refused when it is easy to guess",
+        description="rejected if it is easy to guess",
         json_schema_extra={"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH},
     ),
 ]
@@ -63,7 +63,7 @@ GivenPassword = Annotated[
     AfterValidator(lambda password: has_length(password, 1)),
     Field(json_schema_extra={"maxLength": MAX_LENGTH}),
 ]
-"""A password to be compared with a stored one: what never was allowed is simply wrong."""
+"""A password to compare with a stored one: a password that is not allowed is simply wrong."""
 Opaque = Annotated[str, StringConstraints(max_length=255, pattern=_NO_NUL)]
 
 
@@ -78,7 +78,7 @@ class Registration(Body):
 
 
 class ProfileChange(Body):
-    """What is left out stays as it is. A new address or password needs the current password."""
+    """Omitted fields stay unchanged. A new address or password requires the current password."""
 
     name: Name | SkipJsonSchema[None] = None
     email: Email | SkipJsonSchema[None] = None
@@ -94,7 +94,7 @@ class ProfileChange(Body):
 
 
 class Confirmation(Body):
-    """Who is signed in says that it is them."""
+    """The signed-in user confirms their identity."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"required": ["current_password"]})
 
@@ -105,7 +105,7 @@ UNCONFIRMED = Confirmation()
 
 
 class OAuth2Request(Body):
-    """Parameters that OAuth2 clients send along, without a meaning here."""
+    """Parameters that OAuth2 clients send, and that have no meaning here."""
 
     scope: Opaque = ""
     client_id: Opaque | None = None
@@ -138,7 +138,7 @@ class TokenPair(BaseModel):
     token_type: Literal["bearer"] = "bearer"  # noqa: S105  a constant of the protocol
     expires_in: int = Field(description="seconds for which the access token is valid")
     refresh_token: str = Field(
-        description="good for one use, which may be repeated for a short time if the answer was lost; "
+        description="single-use; may be repeated for a short time if the answer was lost; "
         "a second use later ends the session"
     )
 

@@ -11,12 +11,12 @@ from typing import ClassVar
 
 
 class JobError(Exception):
-    """The root; jobs raise subclasses named for the fact."""
+    """The root; jobs raise subclasses named for what went wrong."""
 
     group: ClassVar[str | None] = None
-    """The error group, where it is not made from the type and the place."""
+    """The error group, if it is not derived from the type and the place."""
     wait_s: float = 0.0
-    """The least time until the next attempt, where the other side has asked for one."""
+    """The minimum time until the next attempt, if the other side has requested one."""
 
 
 class Transient(JobError):
@@ -34,6 +34,6 @@ class Expired(Permanent):
 
 
 class Unremembered(Permanent):
-    """The event is older than the rows that the ledger keeps, and has none: nobody can tell whether it was done."""
+    """The event is older than the ledger's retention and has no row: it may or may not have been processed."""
 
     group = "unremembered"

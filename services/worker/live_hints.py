@@ -1,4 +1,5 @@
-"""Live hints: tell the gateways which panels of a user have changed. One lost costs at most their cache's patience."""
+"""Live hints: notify the gateways which panels of a user have changed. A lost hint delays the update by at most the
+cache's time limit."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -31,7 +32,7 @@ class Hint(msgspec.Struct, frozen=True):
 
 
 class Hints:
-    """Collects hints while earlier ones are being sent, one message a user; never fails or delays who gives one."""
+    """Collects hints while earlier ones are being sent, one message per user; never fails or delays its caller."""
 
     MAX_PENDING = 10_000
     PUBLISH_TIMEOUT_S = 2.0
@@ -40,19 +41,21 @@ class Hints:
         self._pending: dict[UUID, set[str]] = {}
         self._given = asyncio.Event()
         self.publish: Publish | None = None
-        """How to send one; None while there is no broker."""
+        """The function that sends a hint; None without a broker."""
 
     @asynccontextmanager
     async def sent_by(self, connection: AbstractConnection) -> AsyncIterator[None]:
-        """Within the block, by a connection that consumes nothing: RabbitMQ reads nothing more of a connection that
-        publishes during a memory or disk alarm, no acknowledgement either.
+        """Connect for the duration of the block, with a connection that consumes nothing: RabbitMQ stops reading from a
+        connection that publishes during a memory or disk alarm, including acknowledgements.
 
-        By aiormq, which waits neither for a confirm nor for the socket: there may be a hint for each event.
+        Uses aiormq, which waits neither for a confirm nor for the socket: there may be a hint for each event.
         """
         channel = await connection.channel(publisher_confirms=False)
 
         async def publish(key: str, hint: bytes) -> None:
-            underlay = cast("aiormq.Channel", await channel.get_underlay_channel())  # `wait` is not in its base
+            underlay = cast(
+                "aiormq.Channel", await channel.get_underlay_channel()
+            )  # `wait` is missing in its base class
             await underlay.connection.ready()  # not while publishers are blocked
             properties = Basic.Properties(content_type="application/json", delivery_mode=DeliveryMode.NOT_PERSISTENT)
             await underlay.basic_publish(
@@ -77,7 +80,7 @@ class Hints:
         self._given.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until cancelled."""
         while True:
             await self._given.wait()
             self._given.clear()
@@ -86,7 +89,7 @@ class Hints:
                 await self.send(KEY, Hint(user_id, sorted(panels)))
 
     async def send(self, key: str, hint: msgspec.Struct) -> None:
-        """At once, and as well as can be: one that cannot be sent is lost."""
+        """Send at once; a hint that cannot be sent is lost."""
         try:
             if self.publish is None:
                 raise ConnectionError("no broker")

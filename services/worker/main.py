@@ -1,4 +1,4 @@
-"""The worker: does what events ask for, and serves what comes of it. The HTTP side is up while RabbitMQ is away."""
+"""The worker: processes events, and serves the results. The HTTP side works while RabbitMQ is down."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -49,7 +49,7 @@ Internet = Callable[[Settings], AbstractAsyncContextManager[Network]]
 
 @asynccontextmanager
 async def working(app: FastAPI, settings: Settings, internet: Internet) -> AsyncIterator[None]:
-    """Everything beside the requests. What is in hand at the end is finished before the database closes."""
+    """All background tasks. In-flight work is finished before the database closes."""
     hints = Hints()
     keep = (settings.keep_done_s, settings.webhook_keep_deliveries_s)
 
@@ -98,7 +98,8 @@ async def working(app: FastAPI, settings: Settings, internet: Internet) -> Async
 
 
 def create_app(settings: Settings | None = None, internet: Internet = internet) -> FastAPI:
-    """The application; settings come from the environment unless given. `internet` is where webhooks are called."""
+    """Create the application; settings come from the environment unless given. `internet` is the network for
+    webhooks."""
     settings = settings or Settings()
 
     @asynccontextmanager

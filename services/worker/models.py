@@ -20,9 +20,10 @@ class Base(DeclarativeBase):
 
 
 class JobRow(Base):
-    """One event of one job; `payload` and `headers` are the message as it came, kept until the job is done.
+    """One event of one job; `payload` and `headers` are the message as received, kept until the job is done.
 
-    What has a `lane` is not tried again by the sweeper, but by whoever keeps to the limits of lanes (`webhooks`).
+    Rows with a `lane` are not retried by the retry loop, but by the dispatcher that applies the lanes' limits
+    (`webhooks`).
     """
 
     __tablename__ = "jobs"
@@ -65,7 +66,7 @@ class JobRow(Base):
 
 
 class JobAudit(Base):
-    """What an operator did with a job that had failed for good; `actor` is their user id."""
+    """An operator's action on a dead job; `actor` is their user id."""
 
     __tablename__ = "job_audit"
 
@@ -89,7 +90,7 @@ class JobAudit(Base):
 
 
 class Recipient(Base):
-    """Where a user's mail goes. Of a deleted user only the revision remains."""
+    """The address of a user's mail. For a deleted user only the revision remains."""
 
     __tablename__ = "recipients"
 
@@ -100,10 +101,10 @@ class Recipient(Base):
 
 
 class Mail(Base):
-    """What is known of sending one event's mail. `recipient` is None once the user is deleted.
+    """The state of one event's mail. `recipient` is None once the user is deleted.
 
-    sending: under way until `lease_until`, or, without one, certainly not sent yet · uncertain: nobody knows whether
-    the last attempt sent it · withdrawn: the recipient was deleted before it was sent. `uncertain_attempts` remains.
+    sending: in flight until `lease_until`, or, without one, certainly not sent yet · uncertain: the last attempt may
+    have sent it · withdrawn: the recipient was deleted before it was sent. `uncertain_attempts` remains.
     """
 
     __tablename__ = "mails"
@@ -127,7 +128,7 @@ class Mail(Base):
 
 
 class Notification(Base):
-    """`id` is the id of the event it tells of."""
+    """`id` is the id of its event."""
 
     __tablename__ = "notifications"
 
@@ -141,13 +142,13 @@ class Notification(Base):
 
     __table_args__ = (
         sa.Index("notifications_unread", "user_id", "id", postgresql_where=sa.text("NOT read")),
-        # For the panel, which reads nothing else. An index entry is at most 2.7 KB: titles must be short.
+        # For the panel, which reads only these columns. An index entry is at most 2.7 KB: titles must be short.
         sa.Index("notifications_panel", "user_id", "id", postgresql_include=["kind", "title", "read", "created_at"]),
     )
 
 
 class Report(Base):
-    """What a user wants to download: days in UTC, both included. The rows are read when it is downloaded."""
+    """A report definition: UTC days, both included. The rows are read during the download."""
 
     __tablename__ = "reports"
 
@@ -162,9 +163,9 @@ class Report(Base):
 
 
 class Webhook(Base):
-    """A URL that a user has named for events. `lane` is its host and port.
+    """A URL that a user has registered for events. `lane` is its host and port.
 
-    `secret` is encrypted, and so is `old_secret`, which signs as well until `old_secret_until`. `failing_since` is the
+    `secret` is encrypted, and so is `old_secret`, which also signs until `old_secret_until`. `failing_since` is the
     first failure after the last success.
     """
 
@@ -193,9 +194,8 @@ class Webhook(Base):
 
 
 class WebhookDelivery(Base):
-    """One event for one webhook. `body` is what is sent, the same with each attempt; `lease_until` is set while one is
-    under way. When the next attempt is due, the ledger's row of job `webhooks` and this id tells.
-    """
+    """One event for one webhook. `body` is what is sent, the same with each attempt; `lease_until` is set while one
+    is in flight. The ledger's row of job `webhooks` and this id contains the time of the next attempt."""
 
     __tablename__ = "webhook_deliveries"
 
@@ -233,7 +233,7 @@ class UserRollup(Base):
 
 
 class UserStatusRollup(Base):
-    """How many orders have this status now. Below zero while an earlier event is still on its way."""
+    """The number of orders with this status. Below zero while an earlier event is still to come."""
 
     __tablename__ = "user_status_rollups"
 
@@ -255,7 +255,7 @@ class UserCurrencyRollup(Base):
 
 
 class DailyRollup(Base):
-    """By the UTC day of the order's creation: every order placed, and the revenue of those not cancelled."""
+    """By the UTC day of the order's creation: every placed order, and the revenue of those not cancelled."""
 
     __tablename__ = "daily_rollups"
 
@@ -266,7 +266,7 @@ class DailyRollup(Base):
     revenue: Mapped[int] = mapped_column(sa.BigInteger)
     revenue_beyond: Mapped[Decimal] = mapped_column(sa.Numeric, server_default=ZERO)
 
-    # For the panel, which reads nothing else.
+    # For the panel, which reads only these columns.
     __table_args__ = (
         sa.Index(
             "daily_rollups_panel",
@@ -279,11 +279,11 @@ class DailyRollup(Base):
 
 
 class Import(Base):
-    """A file of orders, and how far it is imported: `next_offset`, `next_line` and `skipping` are where it goes on.
+    """A file of orders, and its progress: `next_offset`, `next_line` and `skipping` are where the import continues.
 
-    uploading: not stored yet, and not shown. While it is running, `lease_id` is the worker that carries it out; when
-    `lease_until` has passed, any worker may take it up. `taken_at` is when one did last: users take turns by it. From
-    `expires_at` on, file, errors and row are deleted.
+    uploading: not stored yet, and not listed. While it is running, `lease_id` identifies the worker that runs it; when
+    `lease_until` has passed, any worker may take it. `taken_at` is when that last happened: it determines the turns of
+    users. From `expires_at` on, file, errors and row are deleted.
     """
 
     __tablename__ = "imports"
@@ -324,7 +324,7 @@ class Import(Base):
 
 
 class ImportRowError(Base):
-    """Why a row of an import is no order; `line` is where it begins in the file."""
+    """An error of a row of an import; `line` is where the row begins in the file."""
 
     __tablename__ = "import_errors"
 

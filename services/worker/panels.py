@@ -1,4 +1,4 @@
-"""The panels that the worker answers: one statement for many users, whose JSON goes out as Postgres writes it."""
+"""The worker's panels: one statement for many users, whose JSON is sent as Postgres writes it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -12,12 +12,12 @@ DAYS = 30
 NEWEST = 20
 TIME = '\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''
 
-# Both statements write JSON by `||`, which costs half of `json_build_object`. What is not escaped (`kind`, `status`,
-# `currency`) is of fixed sets of letters, dots and underscores.
-# Parameters are read by sub-selects, so that plans do not depend on them: after five calls Postgres keeps one plan.
-# Planning each call for one user would cost three times as much as the call.
+# Both statements build JSON with `||`, which costs half of `json_build_object`. Unescaped values (`kind`, `status`,
+# `currency`) are from fixed sets of letters, dots and underscores. Parameters are read by sub-selects, so that plans do
+# not depend on them: after five calls Postgres keeps one plan. Planning each call for one user would cost three times
+# as much as the call.
 
-# Sums can be below zero for a moment, when an order's payment is folded before its creation: those are left out.
+# Totals can be below zero for a moment, when an order's payment is folded before its creation: those are left out.
 ANALYTICS = f"""
 WITH today AS MATERIALIZED (SELECT $2::date AS day),
 days AS MATERIALIZED (

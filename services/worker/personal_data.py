@@ -1,4 +1,4 @@
-"""What of a user's data is here. The secrets of webhooks are not in it: whoever finds the file could sign with them."""
+"""The personal data of the worker. Excludes webhook secrets, which would allow anyone with the file to sign calls."""
 
 from services.worker.analytics.rollups import REVENUE
 from shared.downloads.personal_data import Part

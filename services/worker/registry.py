@@ -1,4 +1,4 @@
-"""The jobs: one file each, with its policy beside it."""
+"""The list of jobs: one file each, with its policy."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
-"""Settings that are read from files: `USERS_DATABASE_URL_FILE=/run/secrets/users` in place of `USERS_DATABASE_URL=…`.
+"""Settings that are read from files: `USERS_DATABASE_URL_FILE=/run/secrets/users` instead of `USERS_DATABASE_URL=…`.
 
-So it is with every setting that is text. Files of keys may change while the process runs: `shared.server.rotation`.
+Every text setting supports this. Files of keys may change while the process runs: `shared.server.rotation`.
 """
 
 import os
@@ -14,19 +14,19 @@ SUFFIX = "_FILE"
 
 
 def variable_of(settings: type[BaseSettings], name: str) -> str:
-    """The environment variable of a setting."""
+    """Return the environment variable of a setting."""
     alias = settings.model_fields[name].validation_alias
     return str(alias or f"{settings.model_config.get('env_prefix', '')}{name}".upper())
 
 
 def file_of(settings: type[BaseSettings], name: str) -> Path | None:
-    """The file that a setting is read from, if it is."""
+    """Return the file from which a setting is read, if any."""
     told = os.environ.get(variable_of(settings, name) + SUFFIX)
     return Path(told) if told else None
 
 
 def read(variable: str, path: Path) -> str:
-    """What the file holds, without white space around it. Raises `ValueError` naming the variable."""
+    """Return the content of the file without surrounding white space. Raises `ValueError` that names the variable."""
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as unreadable:
@@ -34,13 +34,13 @@ def read(variable: str, path: Path) -> str:
 
 
 def environment(variable: str) -> str | None:
-    """A setting that is needed outside of any service: from the variable or from its file."""
+    """Return a setting that is needed outside of any service, from its variable or its file."""
     path = os.environ.get(variable + SUFFIX)
     return read(variable, Path(path)) if path else os.environ.get(variable)
 
 
 class FileSource(PydanticBaseSettingsSource):
-    """Reads `…_FILE`. Two sources of one setting are refused: nobody could say which of them counts."""
+    """Read `…_FILE` variables. Setting a variable and its file is an error, because it is unclear which one applies."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
         path = file_of(self.settings_cls, field_name)

@@ -1,4 +1,4 @@
-"""What every process is told by its environment. Each service adds its own with its own prefix."""
+"""Settings that every process reads from its environment. Each service adds its own, with its own prefix."""
 
 from typing import Annotated, Literal, Self
 
@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from shared.config.secret_files import FileSource, variable_of
 
 PLACEHOLDER = "development-only"
-"""A secret, or an address with one, that contains this word is refused outside development."""
+"""A secret, or a URL that contains one, is refused outside development if it contains this word."""
 
 MIN_SECRET = 32
 
@@ -17,50 +17,50 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 
 def _long_enough(secrets: SecretStr) -> SecretStr:
     if any(len(secret.strip()) < MIN_SECRET for secret in secrets.get_secret_value().split(",")):
-        raise ValueError(f"each secret must have {MIN_SECRET} characters at least")
+        raise ValueError(f"each secret must have at least {MIN_SECRET} characters")
     return secrets
 
 
 class ServiceSettings(BaseSettings):
     """Settings common to all services; a subclass sets `env_prefix` (`USERS_`, ...).
 
-    The fields with an alias carry no prefix: they are the same for every service. What is text may be in a file
-    instead, named by the same variable with `_FILE` behind it. What is written under a field is its description in
+    Fields with an alias have no prefix: they are the same for every service. Text settings may be read from a file,
+    named by the same variable with the suffix `_FILE`. The docstring of a field is its description in
     docs/reference/configuration.md.
     """
 
     model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", use_attribute_docstrings=True)
 
     environment: Literal["development", "production"] = Field("production", validation_alias="ENVIRONMENT")
-    """Production refuses placeholder secrets, and settings that are for trying things out."""
+    """Refuse placeholder secrets and development-only settings in production."""
     log_level: str = Field("INFO", validation_alias="LOG_LEVEL")
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
     log_format: Literal["json", "console"] = Field("json", validation_alias="LOG_FORMAT")
-    """`json`, or `console` for people."""
+    """`json`, or `console` for a readable format."""
     internal_token_secret: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(
         SecretStr(f"{PLACEHOLDER}-internal-token-secret"), validation_alias="INTERNAL_TOKEN_SECRET"
     )
-    """By which the services know each other, the same for all; 32 characters at least. Several, separated by commas:
-    the first signs, all verify."""
+    """The secret with which services authenticate to each other, the same for all; at least 32 characters. May be a
+    comma-separated list: the first signs, all verify."""
     secret_files_poll_s: float = Field(5, gt=0, validation_alias="SECRET_FILES_POLL_S")
-    """How often the files of keys are looked at for a change."""
+    """How often the files of keys are checked for changes."""
 
     otel_exporter_otlp_endpoint: str = Field("", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
-    """Base URL of the collector that spans go to (OTLP/HTTP); without one nothing is recorded."""
+    """Base URL of the collector that receives spans (OTLP/HTTP); if empty, nothing is recorded."""
     trace_sample: float = Field(0.01, ge=0, le=1, validation_alias="TRACE_SAMPLE")
-    """Which part of the traces that begin here is recorded."""
+    """The share of the traces starting here that is recorded."""
 
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: Port = 8000
     """The port to listen on; 0 chooses one."""
     shutdown_grace_s: float = Field(10, gt=0)
-    """How long requests in hand may take to finish after SIGTERM."""
+    """How long in-flight requests may take to finish after SIGTERM."""
     drain_s: float = Field(0.2, ge=0)
-    """How long idle connections are still listened to after SIGTERM: longer than clients keep them idle, and none sends
-    a request that nobody hears. It ends as soon as no connection is left, and comes before `shutdown_grace_s`."""
+    """How long the process keeps reading idle connections after SIGTERM. Set it longer than clients keep them idle, so
+    that no request is lost. The wait ends as soon as no connection is left, and comes before `shutdown_grace_s`."""
     max_body_bytes: int = Field(1024 * 1024, gt=0)
-    """The largest request body of an ordinary route; a larger one is answered 413."""
+    """The largest request body of an ordinary route; larger ones are answered 413."""
 
     @model_validator(mode="after")
     def _refuse_placeholders(self) -> Self:

@@ -1,1 +1,1 @@
-"""What processes say to each other: types, limits, names and encodings that both sides of a call share."""
+"""Contracts between processes: types, limits, names and encodings that both sides of a call share."""

@@ -1,10 +1,10 @@
-"""Every event of the system, and its form on the wire.
+"""Every event of the system, and its wire format.
 
 On the wire an event is a persistent AMQP message: the fields below as a JSON body, and as headers the CloudEvents
-attributes (`id`, `type`, `source`, `time`, `subject` = the user's id, `dataschema` with the version) and
-`traceparent`. `message_id` is the event's id. A consumer may see an event twice and in any order.
+attributes (`id`, `type`, `source`, `time`, `subject` = the user's id, `dataschema` with the version) and `traceparent`.
+`message_id` is the event's id. A consumer may receive an event twice and in any order.
 
-An event only ever gains fields, with a default; what else changes is a new version.
+An event may only gain fields, each with a default; any other change requires a new version.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ import msgspec
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened to one user; `user_id` is the key by which everything is distributed."""
+    """An event about one user; `user_id` is the sharding key."""
 
     type: ClassVar[str]
     version: ClassVar[int] = 1
@@ -25,7 +25,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UserRegistered(Event, frozen=True, kw_only=True):
-    """`revision` counts the changes to a user from 1, so that a reader can tell which of two events is newer."""
+    """`revision` counts the changes to a user from 1, so that a consumer can tell which of two events is newer."""
 
     type: ClassVar[str] = "user.registered"
 
@@ -78,7 +78,7 @@ class OrderCreated(Event, frozen=True, kw_only=True):
 
 
 class ImportedSum(msgspec.Struct, frozen=True, kw_only=True):
-    """Some imported orders that share a currency and the UTC day of their creation."""
+    """Imported orders that share a currency and the UTC day of their creation."""
 
     currency: str
     day: date
@@ -88,7 +88,7 @@ class ImportedSum(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrdersImported(Event, frozen=True, kw_only=True):
-    """Many orders that an import has placed at once, instead of an `order.created` each: nobody is told of each one."""
+    """Many orders that an import has placed, instead of one `order.created` for each."""
 
     type: ClassVar[str] = "orders.imported"
 
@@ -98,10 +98,10 @@ class OrdersImported(Event, frozen=True, kw_only=True):
 
 
 class OrderChanged(Event, frozen=True, kw_only=True):
-    """What the three changes of an order's status have in common.
+    """The common fields of the three order status events.
 
-    Each carries what a rollup needs to fold it alone, without the order: the status it left, when the order was
-    created, its total and its currency.
+    Each carries what a rollup needs to fold it alone, without the order: the previous status, the creation time of the
+    order, its total and its currency.
     """
 
     order_id: UUID
@@ -126,7 +126,7 @@ class OrderCancelled(OrderChanged, frozen=True, kw_only=True):
 
 
 class ImportRequested(Event, frozen=True, kw_only=True):
-    """A file of orders is stored, to be imported."""
+    """A file of orders has been stored and can be imported."""
 
     type: ClassVar[str] = "import.requested"
 
@@ -135,8 +135,8 @@ class ImportRequested(Event, frozen=True, kw_only=True):
 
 
 class ImportCompleted(Event, frozen=True, kw_only=True):
-    """An import has come to its end, whichever: `state` is completed, failed or cancelled. `rows_done` have become
-    orders, `rows_failed` could not."""
+    """An import has ended: `state` is completed, failed or cancelled. `rows_done` became orders, `rows_failed` could
+    not be imported."""
 
     type: ClassVar[str] = "import.completed"
 
@@ -149,7 +149,7 @@ class ImportCompleted(Event, frozen=True, kw_only=True):
 
 
 class WebhookPing(Event, frozen=True, kw_only=True):
-    """A user tries one of their webhooks. It goes to that alone, never through RabbitMQ."""
+    """A user tests one of their webhooks. It is sent only to that webhook, never through RabbitMQ."""
 
     type: ClassVar[str] = "webhook.ping"
 
@@ -175,7 +175,7 @@ EVENTS: dict[str, type[Event]] = {
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with what the wire says of it."""
+    """An event with its wire attributes."""
 
     id: UUID
     time: datetime
@@ -184,25 +184,25 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-"""A time that says which one it is: RFC 3339 has an offset."""
+"""A timezone-aware time: RFC 3339 requires an offset."""
 
 
 class UnreadableEvent(ValueError):
-    """A message that is no event of this system: no JSON, an unknown type, or fields that do not fit. Permanent."""
+    """A message is not an event of this system: not JSON, an unknown type, or invalid fields. Permanent."""
 
 
 def encode(event: Event) -> bytes:
-    """The JSON body."""
+    """Return the JSON body."""
     return msgspec.json.encode(event)
 
 
 def schema_of(kind: type[Event]) -> str:
-    """The `dataschema` attribute: type and version."""
+    """Return the `dataschema` attribute: type and version."""
     return f"urn:dashboard:event:{kind.type}:{kind.version}"
 
 
 def decode(headers: Mapping[str, Any], body: bytes) -> Envelope:
-    """The event in a message, by its `type` header; raises `UnreadableEvent`."""
+    """Decode the event in a message, by its `type` header. Raises `UnreadableEvent`."""
     try:
         kind = EVENTS[headers["type"]]
         return Envelope(

@@ -1,10 +1,10 @@
-"""What crosses when an import is carried out: the columns of the file, and the batches of its rows that the worker has
-the orders service place.
+"""The contract between worker and orders service for imports: the columns of the file, and the batches of rows that the
+worker sends.
 
 POST /internal/orders/batch  {"user_id", "import_id", "rows": [[<the columns, as text>], ...]}
 → {"created", "repeated", "errors": [{"row", "field", "message"}, ...]}
 
-A reference that a user has placed an order under before places no second one, so a batch may be sent again.
+A reference that a user has used before creates no second order, so a batch may be sent again.
 """
 
 import string
@@ -18,11 +18,11 @@ MAX_ROWS = 1000
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 
 CsvRow = tuple[str, ...]
-"""One text a column."""
+"""One text per column."""
 
 
 BLANKS = f"{string.whitespace}\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{IDEOGRAPHIC SPACE}\ufeff\u200b"
-"""What spreadsheets, web pages and byte order marks leave around a cell."""
+"""Characters that spreadsheets, web pages and byte order marks leave around a cell."""
 
 
 def is_blank(cell: str) -> bool:
@@ -36,7 +36,7 @@ class OrderBatch(msgspec.Struct, frozen=True):
 
 
 class RowError(msgspec.Struct, frozen=True):
-    """`row` is its place in the batch, from 0. A row may have several errors."""
+    """`row` is the index in the batch, from 0. A row may have several errors."""
 
     row: int
     field: str
@@ -44,7 +44,7 @@ class RowError(msgspec.Struct, frozen=True):
 
 
 class BatchOutcome(msgspec.Struct, frozen=True):
-    """`repeated` are the rows whose order had been placed before."""
+    """`repeated` lists the rows whose order already existed."""
 
     created: int
     repeated: int

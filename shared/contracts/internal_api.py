@@ -1,4 +1,4 @@
-"""Routes of the users service that only the gateway calls, about somebody's account."""
+"""Routes of the users service for accounts that only the gateway calls."""
 
 from typing import Annotated
 from uuid import UUID
@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 SIGN_OUT = "/internal/sign-out"
 """POST {"refresh_token"} → {"session_id"}: ends the session of a refresh token, used or not."""
 CONFIRM = "/internal/password"
-"""POST {"current_password"} → 204 when it is the caller's."""
+"""POST {"current_password"} → 204 if it is the caller's password."""
 CURRENT_PASSWORD = "current_password"  # noqa: S105  the name of a field
-"""The field in which every route takes the password of somebody who is signed in."""
+"""The field in which every route takes the current password of the signed-in user."""
 EXPORT = "/v1/me/export"
 
 
@@ -23,7 +23,8 @@ Detail = Annotated[str, StringConstraints(min_length=1, max_length=8000, pattern
 
 
 class Entry(BaseModel):
-    """`action` is a method and a path template; `detail` the ids in the path; `subject_id` whom it is about."""
+    """`action` is a method and a path template; `detail` contains the ids in the path; `subject_id` is the affected
+    user."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,11 +35,11 @@ class Entry(BaseModel):
 
 REVOCATIONS_PATH = "/internal/revocations"
 MAX_PAGE = 10_000
-"""Ids in one answer, at most; the cursor of a full answer leads to the next."""
+"""The maximum number of ids in one response; the cursor of a full response leads to the next."""
 
 
 class Revocations(msgspec.Struct, frozen=True):
-    """Ids that ended since the cursor that was asked for; an id may come more than once."""
+    """Ids that ended since the requested cursor; an id may appear more than once."""
 
     cursor: int
     sessions: tuple[UUID, ...]
@@ -46,12 +47,12 @@ class Revocations(msgspec.Struct, frozen=True):
 
 
 PERSONAL_DATA_PATH = "/internal/export"
-"""Where a service gives out all that it keeps of the caller, as one JSON object."""
+"""The path at which a service exports all data that it stores about the caller, as one JSON object."""
 
 
 MAX_PICTURE_BYTES = 10 * 1024 * 1024
 """The largest body with a picture: a phone's photo of 20 megapixels has 5 to 8 MB."""
 
 IDLE_S = 1.0
-"""A connection to a service that was idle for longer is not used again: less than a service that ends still listens
-(`*_DRAIN_S`), so that no request is on its way to a connection that is just being closed."""
+"""A connection to a service that was idle for longer is not used again. It must be shorter than `*_DRAIN_S`, so that no
+request is sent on a connection that the service is closing."""

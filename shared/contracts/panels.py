@@ -3,11 +3,11 @@
 POST /internal/panels  {"panels": ["orders", …], "ids": ["…", …]}
 200  {"panels": {"orders": {"items": {"<id>": <panel JSON>}, "missing": ["<id>"]}, "…": {"error": "timeout"}}}
 
-A panel that cannot be read has an error in place of its items. When no panel can be read, the answer is a problem: 503
-when the database is away or late, 500 for a defect. A panel that the service does not have is 422.
+A panel that cannot be read has an error instead of its items. If no panel can be read, the response is a problem: 503
+if the database is down or slow, 500 for a bug. An unknown panel is 422.
 
-The release before asks for one panel by `POST /internal/panels/{panel}`, `{"ids": […]}`; its answer is what is above
-under the panel's name.
+The previous release requests one panel by `POST /internal/panels/{panel}`, `{"ids": […]}`; its response is the object
+under the panel's name above.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,19 +22,19 @@ PATH = "/internal/panels"
 MAX_IDS = 128
 MAX_PANELS = 8
 DEADLINE_HEADER = "Request-Deadline-Ms"
-"""How many milliseconds the caller will still wait."""
+"""The remaining time of the caller in milliseconds."""
 MAX_DEADLINE_MS = 30_000
 
 PanelError = Literal["timeout", "unavailable", "internal"]
-"""Why a panel could not be read: its deadline passed, its database is away, or the service has a defect."""
+"""The reason why a panel could not be read: its deadline passed, its database is down, or the service has a bug."""
 
 Answer = Mapping[str, object]
-"""What a service answers for one panel, to be encoded: `answered` or `failed`."""
+"""A service's result for one panel, ready to encode: `answered` or `failed`."""
 Ids = Annotated[list[UUID], msgspec.Meta(min_length=1, max_length=MAX_IDS)]
 
 
 class PanelQuery(msgspec.Struct, frozen=True):
-    """Asks for one panel, which the path names."""
+    """A query for one panel, which the path names."""
 
     ids: Ids
 
@@ -44,13 +44,13 @@ class PanelsQuery(PanelQuery, frozen=True):
 
 
 class PanelAnswer(msgspec.Struct, frozen=True):
-    """`items` holds each panel's JSON untouched; `missing` the ids of users whom the service does not know. Ids are
-    canonical text."""
+    """`items` holds each panel's raw JSON; `missing` the ids of users that the service does not know. Ids are canonical
+    text."""
 
     items: dict[str, msgspec.Raw] = {}
     missing: list[str] = []
     error: str | None = None
-    """A `PanelError`, or one that a newer service knows."""
+    """A `PanelError`, or an error that a newer service knows."""
 
 
 class PanelsAnswer(msgspec.Struct, frozen=True):
@@ -66,12 +66,12 @@ encode = msgspec.json.Encoder().encode
 
 
 def read_query(body: bytes) -> PanelQuery:
-    """A query for one panel. Raises `InvalidInput`."""
+    """Parse a query for one panel. Raises `InvalidInput`."""
     return _read(_query, body)
 
 
 def read_panels_query(body: bytes) -> PanelsQuery:
-    """A query for several panels, whose names are not looked up. Raises `InvalidInput`."""
+    """Parse a query for several panels, without checking their names. Raises `InvalidInput`."""
     return _read(_panels_query, body)
 
 
@@ -87,18 +87,18 @@ def encode_query(panels: Sequence[str], ids: Sequence[str]) -> bytes:
 
 
 def answered(ids: Sequence[UUID], found: Mapping[UUID, bytes | str]) -> Answer:
-    """What a service answers for one panel: `found` is its JSON by user."""
+    """Return the result for one panel; `found` maps users to JSON."""
     items = {user_id: msgspec.Raw(panel) for user_id, panel in found.items()}
     return {"items": items, "missing": [user_id for user_id in ids if user_id not in found]}
 
 
 def failed(error: PanelError) -> Answer:
-    """What a service answers for a panel that it could not read."""
+    """Return the result for a panel that could not be read."""
     return {"error": error}
 
 
 def encode_answer(panels: Mapping[str, Answer]) -> bytes:
-    """The whole answer, of those for each panel."""
+    """Encode the response from the results of all panels."""
     return encode({"panels": panels})
 
 
@@ -108,6 +108,6 @@ def read_answer(body: bytes) -> PanelsAnswer:
 
 
 def deadline_s(told: str) -> float:
-    """The seconds the caller will still wait, by its `DEADLINE_HEADER`; the maximum where it does not say."""
+    """Return the remaining seconds of the caller from its `DEADLINE_HEADER`, or the maximum if it is missing."""
     milliseconds = int(told) if told.isascii() and told.isdigit() and len(told) < 9 else MAX_DEADLINE_MS
     return max(1, min(milliseconds, MAX_DEADLINE_MS)) / 1000

@@ -1,4 +1,4 @@
-"""Reports as the gateway and the services that own the data speak of them.
+"""The contract for reports between the gateway and the services that own the data.
 
 GET /internal/reports/{kind}?from=2026-01-01&to=2026-01-31&form=data  →  the caller's own rows of these UTC days as CSV
 """
@@ -12,7 +12,7 @@ from pydantic import Field
 
 Kind = Literal["orders", "analytics"]
 Form = Literal["spreadsheet", "data"]
-"""For people: with a byte order mark and amounts as decimals (`12.50`). For programs: without, in minor units."""
+"""`spreadsheet`: with a byte order mark and amounts as decimals (`12.50`). `data`: without, in minor units."""
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -23,7 +23,7 @@ class Period(msgspec.Struct, frozen=True):
 
     @property
     def moments(self) -> tuple[datetime, datetime]:
-        """The first moment, and the first that is over."""
+        """The start, and the exclusive end."""
         return _midnight(self.first), _midnight(self.last + timedelta(days=1))
 
     def filename(self, kind: Kind) -> str:
@@ -31,18 +31,18 @@ class Period(msgspec.Struct, frozen=True):
 
 
 class Report(Period, frozen=True):
-    """What the gateway needs to know of a report."""
+    """The properties of a report that the gateway needs."""
 
     kind: Kind
 
     def target(self, form: Form) -> str:
-        """Path and query at the service that owns the data."""
+        """Return path and query at the service that owns the data."""
         return f"/internal/reports/{self.kind}?from={self.first}&to={self.last}&form={form}"
 
 
 CSV: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "streamed; a download that breaks off has no last chunk, and its connection is reset",
+        "description": "streamed; a truncated download has no last chunk, and its connection is reset",
         "content": {"text/csv": {"schema": {"type": "string"}}},
     }
 }

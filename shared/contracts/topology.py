@@ -1,7 +1,7 @@
-"""The exchanges and queues, declared by every process that publishes or consumes, before it does either.
+"""Exchanges and queues. Every process declares them before it publishes or consumes.
 
-The arguments are those that RabbitMQ 3.10 to 4.x all take; limits that may change later (`delivery-limit`,
-at-least-once dead-lettering) are a policy, in `deploy/rabbitmq/definitions.json`.
+The arguments are supported by RabbitMQ 3.10 to 4.x; limits that may change later (`delivery-limit`, at-least-once
+dead-lettering) are set by a policy, in `deploy/rabbitmq/definitions.json`.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from shared.server.background import Permanent
 EVENTS = "events"
 """Durable topic exchange; the routing key is the event's type."""
 DEAD = "events.dead"
-"""Durable topic exchange for what a queue gives up; it arrives with the routing key it had."""
+"""Durable topic exchange for dead letters, which keep their routing key."""
 LIVE = "live"
-"""Topic exchange for transient hints that something changed."""
+"""Topic exchange for transient hints about changes."""
 DEAD_QUEUE = "worker.dead"
 
 JOBS: dict[str, tuple[type[events.Event], ...]] = {
@@ -50,16 +50,16 @@ JOBS: dict[str, tuple[type[events.Event], ...]] = {
         events.UserUpdated,
     ),
 }
-"""Which events each job of the worker is about: the bindings of its queue."""
+"""The events of each job of the worker: the bindings of its queue."""
 
 
 class TopologyMismatch(Permanent):
-    """A queue or exchange exists with other arguments. Nothing that retrying would mend."""
+    """A queue or exchange exists with other arguments. Retrying does not help."""
 
 
 @dataclass(frozen=True)
 class JobQueue:
-    """The queue of one job: quorum, dead-lettering to `events.dead`."""
+    """Return the queue of one job: quorum, dead-lettering to `events.dead`."""
 
     job: str
 
@@ -80,12 +80,12 @@ QUEUES = {job: JobQueue(job) for job in JOBS}
 
 
 def receivers_of(event_type: str) -> list[JobQueue]:
-    """The queues that are to have an event of this type."""
+    """Return the queues that receive events of this type."""
     return [queue for queue in QUEUES.values() if event_type in queue.routing_keys]
 
 
 async def declare(channel: AbstractChannel) -> AbstractExchange:
-    """Declare all of it, idempotently; returns the exchange `events`. Raises `TopologyMismatch`."""
+    """Declare the topology, idempotently, and return the exchange `events`. Raises `TopologyMismatch`."""
     try:
         exchange = await channel.declare_exchange(EVENTS, ExchangeType.TOPIC, durable=True)
         await channel.declare_exchange(LIVE, ExchangeType.TOPIC, durable=True)
@@ -97,14 +97,14 @@ async def declare(channel: AbstractChannel) -> AbstractExchange:
             for key in queue.routing_keys:
                 await declared.bind(exchange, key)
     except ChannelPreconditionFailed as refused:
-        if "inequivalent" not in str(refused):  # a queue that has no leader now is refused so, too
+        if "inequivalent" not in str(refused):  # also raised for a queue that has no leader at the moment
             raise
-        raise TopologyMismatch(f"the broker refuses the topology: {refused}") from refused
+        raise TopologyMismatch(f"the broker rejects the topology: {refused}") from refused
     return exchange
 
 
 async def declare_feed(channel: AbstractChannel) -> AbstractQueue:
-    """A queue for this connection alone, gone with it, that gets every event and every live hint from now on."""
+    """Declare a queue of this connection that receives every event and every live hint from now on."""
     queue = await channel.declare_queue(exclusive=True, auto_delete=True)
     for name in (EVENTS, LIVE):
         await queue.bind(await channel.declare_exchange(name, ExchangeType.TOPIC, durable=True), "#")

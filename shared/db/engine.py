@@ -1,4 +1,4 @@
-"""One Postgres database of a service: SQLAlchemy sessions for ordinary work, an asyncpg pool where it is hot."""
+"""A service's Postgres database: SQLAlchemy sessions for ordinary work, an asyncpg pool for hot paths."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -29,11 +29,11 @@ RELEASE_TIMEOUT_S = 5.0
 LISTENER_CLOSE_TIMEOUT_S = 1.0
 
 IN_INDEX_ORDER = {"enable_bitmapscan": "off", "random_page_cost": "1.1"}
-"""For the hot reads: a user's newest rows, by an index that has them in that order. Where most users have few rows,
-Postgres would rather gather and sort all of a user's, which takes those who have ten thousand 500 times as long."""
+"""For hot reads of a user's newest rows, by an index in that order. When most users have few rows, Postgres would
+prefer to collect and sort all of a user's rows, which takes 500 times as long for users with ten thousand."""
 
 _SPAN, _SAYS = "postgresql", {"db.system.name": "postgresql"}
-"""Of a trace: from the wish for a connection until it is given back."""
+"""The span covers the time from requesting a connection until it is returned."""
 
 Connection = PoolConnectionProxy
 Pool = asyncpg.Pool
@@ -43,7 +43,7 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # of a connection that is lost while asyncpg asks for types
+    asyncpg.InternalClientError,  # raised if a connection is lost while asyncpg reads type information
     asyncpg.CannotConnectNowError,
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,
@@ -55,7 +55,7 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     exc.InterfaceError,
     exc.TimeoutError,
 )
-"""What is raised while the database is away, starting or overloaded: trying again later may help."""
+"""Exceptions that are raised while the database is down, starting or overloaded: retrying later may help."""
 
 
 TYPES: dict[Any, Any] = {UUID: sa.Uuid(), str: sa.Text(), datetime: sa.TIMESTAMP(timezone=True)}
@@ -68,23 +68,25 @@ class DatabaseSettings(ServiceSettings):
     database_url: str
     """`postgresql://user:password@host:port/name`; of several hosts, `host:port,host:port`, the primary is used."""
     listen_database_url: str = ""
-    """The same database past a pooler such as PgBouncer, for notifications, which need a session of one's own. Empty is
-    the same address."""
+    """The same database, bypassing a pooler such as PgBouncer, for notifications, which need their own session.
+    Defaults to the database URL."""
     pool_size: int = 10
-    """Connections of each of the two pools, at most. A panel read takes about a millisecond, so ten serve thousands a
-    second: more only queue for the same cores inside Postgres, and a hundred is all that it gives to all processes."""
+    """The maximum number of connections of each of the two pools. A panel read takes about a millisecond, so ten
+    connections serve thousands a second. More would only compete for the same cores inside Postgres, whose default
+    limit is a hundred for all processes."""
     lock_timeout_s: float = Field(0, ge=0)
-    """How long a statement waits for a lock, at most; 0 is without end."""
+    """The maximum time that a statement waits for a lock; 0 disables the limit."""
     statement_timeout_s: float = Field(60, ge=0)
-    """How long Postgres works on a statement, at most; 0 is without end. A deadline ends one sooner, by a cancel
-    request: this is for the request that does not arrive. Longer than our own timeouts, so that those are seen."""
+    """The maximum time that Postgres works on a statement; 0 disables the limit. Deadlines end a statement sooner, by a
+    cancel request; this limit covers a cancel request that is lost. It is longer than our own timeouts, so that those
+    take effect first."""
     idle_transaction_timeout_s: float = Field(60, ge=0)
-    """How long a transaction may stand idle before Postgres ends it: its client may be gone without a word, and its
-    locks would stay for hours. Longer than any job's effect outside the database takes; 0 is without end."""
+    """How long a transaction may be idle before Postgres ends it. If its client disappeared silently, its locks would
+    otherwise be held for hours. Longer than the external effect of any job; 0 disables the limit."""
 
 
 class WatchedPool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's pool, with the line of those who wait for one of its connections."""
+    """SQLAlchemy's pool, with a count of the waiting callers."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -96,7 +98,7 @@ class WatchedPool(AsyncAdaptedQueuePool):
 
 
 class Database:
-    """Both ways to one database. Connects when first used, so that a service starts without it."""
+    """Both kinds of access to one database. Connects on first use, so that a service starts without it."""
 
     def __init__(self, engine: AsyncEngine, pool: Pool, listen_url: str) -> None:
         self.engine = engine
@@ -123,7 +125,7 @@ class Database:
             max_overflow=0,
             pool_timeout=ACQUIRE_TIMEOUT_S,
             pool_pre_ping=True,
-            hide_parameters=True,  # else they would be in errors, and so in logs
+            hide_parameters=True,  # otherwise they would appear in errors, and so in logs
         )
         pool = asyncpg.create_pool(  # type: ignore[call-overload]  # its stub wants every option by name
             settings.database_url,
@@ -145,17 +147,17 @@ class Database:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
-        """A session in a transaction, committed at the end: do it at the edge, before the answer goes out."""
+        """Yield a session in a transaction and commit it at the end. Use it at the edge, before the response."""
         with tracing.span(_SPAN, Kind.CLIENT, _SAYS):
             async with self._sessions.begin() as session:
                 yield session
 
     @asynccontextmanager
     async def connection(self, timeout_s: float | None = None) -> AsyncIterator[Connection]:
-        """A pooled asyncpg connection; waits for one no longer than `timeout_s`, or else `ACQUIRE_TIMEOUT_S`.
+        """Yield a pooled asyncpg connection, waiting at most `timeout_s`, or else `ACQUIRE_TIMEOUT_S`.
 
-        An open transaction is rolled back at the end. Other state of the session (SET, LISTEN, advisory locks) is
-        not undone: whoever makes it takes it back.
+        An open transaction is rolled back at the end. Other session state (SET, LISTEN, advisory locks) is not reset:
+        the caller must undo it.
         """
         with tracing.span(_SPAN, Kind.CLIENT, _SAYS):
             with self._line:
@@ -166,10 +168,10 @@ class Database:
                 await self.pool.release(connection)
 
     async def fetch(self, statement: str, *arguments: object, timeout_s: float) -> list[asyncpg.Record]:
-        """The rows of one statement, for hot reads: `connection` costs more.
+        """Return the rows of one statement, for hot reads: cheaper than `connection`.
 
-        Raises `TimeoutError` when they are not there in time. The statement is then cancelled in the server as well,
-        which is not waited for.
+        Raises `TimeoutError` if they do not arrive in time. The statement is then cancelled in the server as well, in
+        the background.
         """
         with tracing.span(_SPAN, Kind.CLIENT, _SAYS):
             async with asyncio.timeout(timeout_s):
@@ -185,12 +187,12 @@ class Database:
             return rows
 
     async def _release(self, connection: Connection) -> None:
-        """After a failure: the server may have to be told, and may not answer."""
+        """Release a connection after a failure: the server may have to be notified, and may not respond."""
         with suppress(*UNAVAILABLE):  # it has then been closed
             await self.pool.release(connection, timeout=RELEASE_TIMEOUT_S)
 
     def watch(self) -> None:
-        """Have metrics tell how much of both pools is in use."""
+        """Report the utilisation of both pools in the metrics."""
         pool, sessions = self.pool, self.engine.pool
         if isinstance(sessions, WatchedPool):
             POOLS.watch("postgres_sessions", sessions.checkedout, sessions.size, sessions.line)
@@ -198,7 +200,7 @@ class Database:
 
     @asynccontextmanager
     async def listening(self, channel: str, told: Callable[..., None]) -> AsyncIterator[asyncpg.Connection]:
-        """A connection of its own, by which `told` is called for every notification, and when it is lost."""
+        """Open a dedicated connection that calls `told` for every notification, and when it is lost."""
         connection = await hosts.connect(self._listen_url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
         try:
             connection.add_termination_listener(told)
@@ -209,34 +211,35 @@ class Database:
                 await connection.close(timeout=LISTENER_CLOSE_TIMEOUT_S)
 
     async def ping(self) -> None:
-        """Raises when the database does not answer."""
+        """Raises if the database does not respond."""
         async with self.connection() as connection:
             await connection.execute("SELECT 1")
 
 
 async def clock(session: AsyncSession) -> datetime:
-    """The database's time, which all processes share: ages are told by it. It stands still in a transaction."""
+    """Return the database's time, which all processes share; ages are computed from it. It is constant within a
+    transaction."""
     return (await session.execute(sa.select(sa.func.now()))).scalar_one()
 
 
 async def _close(pool: Pool) -> None:
-    """In good order, unless the server does not answer or a connection is not given back."""
+    """Close gracefully, or terminate the connections if the server does not respond or a connection is not returned."""
     with suppress(TimeoutError):  # it terminates its connections when it is cancelled
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await pool.close()
 
 
 async def _leave_session(_: asyncpg.Connection) -> None:
-    """Instead of asyncpg's RESET ALL after each use: a round trip that costs a third of a short query."""
+    """Replaces asyncpg's RESET ALL after each use, a round trip that costs a third of a short query."""
 
 
 def is_late(error: Exception) -> bool:
-    """Whether an outage means that the database took too long, rather than that it is away."""
+    """Return whether an outage means that the database took too long, rather than that it is down."""
     return isinstance(error, TimeoutError | asyncpg.QueryCanceledError)
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether an exception means that the database cannot be reached or used now, rather than a defect of ours."""
+    """Return whether an exception means that the database cannot be reached or used now, rather than a bug."""
     if isinstance(error, exc.DBAPIError):
         return error.connection_invalidated or isinstance(error, UNAVAILABLE) or _caused_by_outage(error.orig)
     return isinstance(error, UNAVAILABLE)

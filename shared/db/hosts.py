@@ -1,7 +1,7 @@
-"""Connecting to Postgres where its URL may name several hosts: to the one that takes writes.
+"""Connecting to the primary of a Postgres URL that may name several hosts.
 
-asyncpg reads such a URL itself, but gives one timeout to all of its hosts together: the first that does not answer at
-all, as when its machine is gone, would use it up. Here each has its own part of it.
+asyncpg supports such URLs, but has one timeout for all hosts together: a first host that does not respond, for example
+because its machine is down, uses it up. Here each host has its own share.
 """
 
 from typing import Any
@@ -18,12 +18,12 @@ NEXT = (
     asyncpg.ConnectionDoesNotExistError,
     asyncpg.TargetServerAttributeNotMatched,
 )
-"""What makes us ask the next host: this one is away, starting, or a standby."""
+"""Errors after which the next host is tried: this one is down, starting, or a standby."""
 
 
 def each_host(url: str) -> list[str]:
-    """A URL for each host of `postgresql://user:password@host1:port,host2:port/name`. Of several the primary is
-    meant, unless `target_session_attrs` says otherwise."""
+    """Return a URL for each host of `postgresql://user:password@host1:port,host2:port/name`. Of several the primary is
+    used, unless `target_session_attrs` says otherwise."""
     parts = urlsplit(url)
     credentials, at, addresses = parts.netloc.rpartition("@")
     hosts = addresses.split(",")
@@ -34,7 +34,7 @@ def each_host(url: str) -> list[str]:
 
 
 async def connect(url: str, *, timeout: float, **options: Any) -> asyncpg.Connection:  # noqa: ASYNC109  asyncpg's name
-    """As `asyncpg.connect`, which gets the options. Raises what the last host raised when none will do."""
+    """Connect like `asyncpg.connect`, to which the options are passed. Raises the last host's error if all fail."""
     hosts = each_host(url)
     for host in hosts[:-1]:
         try:
@@ -45,7 +45,7 @@ async def connect(url: str, *, timeout: float, **options: Any) -> asyncpg.Connec
 
 
 def create_engine(url: str, *, timeout: float, connection: dict[str, Any] | None = None, **options: Any) -> AsyncEngine:
-    """SQLAlchemy's engine on such connections; `connection` are asyncpg's options, the rest are SQLAlchemy's."""
+    """Create SQLAlchemy's engine on such connections; `connection` are asyncpg's options, the rest are SQLAlchemy's."""
 
     async def make() -> asyncpg.Connection:
         return await connect(url, timeout=timeout, **(connection or {}))

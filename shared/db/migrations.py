@@ -1,4 +1,4 @@
-"""Alembic migrations of a service's database. Apart from `shared.db.engine`, so that services start without Alembic."""
+"""Alembic migrations of a service's database. Separate from `shared.db.engine`, which starts without Alembic."""
 
 import asyncio
 from pathlib import Path
@@ -15,23 +15,24 @@ from shared.db.hosts import create_engine
 
 CONNECT_TIMEOUT_S = 60.0
 LOCK = 0x_DA5B_0A4D
-"""The advisory lock that one migration at a time holds."""
+"""The advisory lock that serialises migrations."""
 
 LOCK_TIMEOUT = "3s"
-"""How long a statement of a migration waits for a table: whoever comes after it waits behind it as long."""
+"""How long a statement of a migration waits for a table: later statements wait behind it for as long."""
 LOCK_ATTEMPTS = 20
 LOCK_PAUSE_S = 0.5
 LOCK_NOT_AVAILABLE = "55P03"
 
 
 def migrate(service: str, url: str, to: str = "head") -> None:
-    """Bring a service's database to the newest schema. Safe to run twice at once, and under load: a revision that does
-    not get its locks soon gives way, and is tried again. Raises when it never gets them; what came before it stays."""
+    """Migrate a service's database to the newest schema. Safe to run twice at once, and under load: a revision that
+    does not get its locks soon gives way and is retried. Raises if it never gets them; earlier revisions stay applied.
+    """
     upgrade(Path(__file__).parents[2] / "services" / service / "migrations", url, to)
 
 
 def upgrade(folder: Path, url: str, to: str = "head") -> None:
-    """The same, of the migrations in a folder."""
+    """Do the same for the migrations in a folder."""
     config = Config()
     config.set_main_option("script_location", str(folder))
     config.attributes["url"] = url
@@ -39,7 +40,7 @@ def upgrade(folder: Path, url: str, to: str = "head") -> None:
 
 
 def run_migrations(metadata: sa.MetaData) -> None:
-    """What each service's `migrations/env.py` does."""
+    """Run the migrations; each service's `migrations/env.py` calls this."""
     asyncio.run(_run_migrations(metadata, context.config.attributes["url"]))
 
 
@@ -64,8 +65,8 @@ def _pause_for_lock(error: Exception) -> float | bool:
 
 
 async def _take_turn(connection: AsyncConnection) -> None:
-    """The lock is the session's, since each revision is a transaction of its own. Who waits for it holds no snapshot,
-    for which a `CREATE INDEX CONCURRENTLY` would wait in turn."""
+    """Use a session lock, since each revision is its own transaction. A waiting session holds no snapshot, for which a
+    `CREATE INDEX CONCURRENTLY` would have to wait."""
     while not await connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}):
         await connection.rollback()
         await asyncio.sleep(LOCK_PAUSE_S)

@@ -1,6 +1,6 @@
-"""Waiting for a schema: a new version serves once somebody has migrated its database, an old one goes on meanwhile.
+"""Waiting for a schema: a new version serves once its database has been migrated; the old one serves meanwhile.
 
-Apart from `shared.db.engine`, so that services start without Alembic.
+Separate from `shared.db.engine`, so that services start without Alembic.
 """
 
 import asyncio
@@ -15,28 +15,28 @@ from shared.db.engine import CONNECT_TIMEOUT_S, is_outage
 LOOK_AGAIN_S = 1.0
 
 NOT_MADE_YET = (asyncpg.InvalidCatalogNameError, asyncpg.InvalidAuthorizationSpecificationError)
-"""The database, or the role that is to enter it, does not exist, or not yet with this password."""
+"""The database or its role does not exist yet, or not yet with this password."""
 
 
 class NotMigrated(Exception):
-    """The database has not got the schema that was waited for."""
+    """The database does not have the expected schema."""
 
 
 def wait_until_migrated(service: str, url: str, patience_s: float) -> None:
-    """Change nothing, and return when the database has the schema of this code, or a newer one.
+    """Wait until the database has the schema of this code, or a newer one, without changing anything.
 
-    Raises `NotMigrated` with the reason when that takes longer than `patience_s`.
+    Raises `NotMigrated` with the reason if that takes longer than `patience_s`.
     """
     asyncio.run(_wait_until_migrated(service, url, patience_s))
 
 
 def is_missing(service: str, url: str) -> bool:
-    """Whether the database is not, or not known to be, fit for this code."""
+    """Return whether the schema is missing, outdated or unknown."""
     return bool(asyncio.run(what_is_missing(service, url)))
 
 
 async def _wait_until_migrated(service: str, url: str, patience_s: float) -> None:
-    missing = "nothing was answered"
+    missing = "the database has not answered"
     try:
         async with asyncio.timeout(patience_s):
             while True:
@@ -49,7 +49,7 @@ async def _wait_until_migrated(service: str, url: str, patience_s: float) -> Non
 
 
 async def what_is_missing(service: str, url: str) -> str:
-    """Why a service's database is not fit for this code; empty when it is."""
+    """Return why a service's database does not fit this code, or an empty string if it does."""
     try:
         revision = await _revision(url)
     except NOT_MADE_YET as absent:
@@ -60,7 +60,7 @@ async def what_is_missing(service: str, url: str) -> str:
         return f"the database cannot be reached: {error!r}"
     scripts = ScriptDirectory(str(Path(__file__).parents[2] / "services" / service / "migrations"))
     enough = revision in scripts.get_heads() or _is_newer(scripts, revision)
-    return "" if enough else f"its schema is {revision or 'not there'}"
+    return "" if enough else f"its schema is {revision or 'missing'}"
 
 
 async def _revision(url: str) -> str | None:
@@ -75,7 +75,7 @@ async def _revision(url: str) -> str | None:
 
 
 def _is_newer(scripts: ScriptDirectory, revision: str | None) -> bool:
-    """A revision that this code has never heard of was made by a later version: this is the old one, coming back."""
+    """A revision that this code does not know was created by a later version: this is a rollback."""
     if revision is None:
         return False
     try:

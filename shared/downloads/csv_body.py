@@ -1,4 +1,4 @@
-"""The body of a CSV download on its way to the client, compressed when the client asks for it."""
+"""The body of a CSV download on its way to the client, compressed if the client accepts it."""
 
 import asyncio
 import time
@@ -9,13 +9,13 @@ from starlette.types import Message, Send
 
 GZIP_LEVEL = 1
 GZIP_FORMAT = 31
-"""zlib's number for the largest window in a gzip file."""
+"""zlib's value for the largest window in a gzip file."""
 PIECE_BYTES = 64 * 1024
-"""What is gathered before it is sent: Postgres writes 8 KB at a time, and every piece costs each process on the way."""
+"""The buffer size before sending: Postgres writes 8 KB at a time, and every piece costs each process on the way."""
 SILENCE_S = 1.0
-"""After that long, less is sent, too."""
+"""After this time a smaller buffer is sent, too."""
 IN_THREAD_BYTES = 16 * 1024
-"""From here on compressing would hold up other requests for longer than handing it to a thread costs."""
+"""From this size on, compressing would block other requests for longer than handing it to a thread costs."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Start:
 
 
 class Body:
-    """What has been sent of one response. Waits where the client does not keep up; raises `TimeoutError` when it has
-    taken nothing for too long."""
+    """The sent part of one response. Waits for a slow client; raises `TimeoutError` if it has read nothing for too
+    long."""
 
     def __init__(self, send: Send, start: Start, stall_s: float, *, gzip: bool) -> None:
         self._to_client = send

@@ -1,7 +1,7 @@
-"""A query's rows as a CSV download: what `COPY` writes goes to the client as it comes, and no faster than it is read.
+"""A query's rows as a CSV download: the output of `COPY` is streamed to the client as fast as the client reads.
 
-Nothing is held but the chunk on its way. Each download has a database connection of its own, so that it takes none from
-other requests, and closing that connection ends the query however the download ends.
+Only the current chunk is in memory. Each download has its own database connection, so it takes none from other
+requests, and closing that connection ends the query however the download ends.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ LOOK_FOR_US_EVERY = "1s"
 reach a query that waits for its client to read."""
 DOWNLOADS = Counter(
     "downloads_total",
-    "Reports that were sent: whole, left by their client, displaced by another account, or failed (too slow, too).",
+    "Report downloads by outcome: whole, left by the client, displaced by another account, failed (or too slow).",
     ["kind", "outcome"],
 )
 
@@ -45,29 +45,29 @@ class ExportSettings(DatabaseSettings):
     """The settings of a service that has reports."""
 
     downloads: int = Field(4, ge=1)
-    """Reports on their way at the same time. One more gets the place of an account that holds more, or whose client
-    reads slowly; where there is none, it is answered 503."""
+    """Concurrent report downloads. One more takes the place of an account that holds more, or whose client reads
+    slowly; if there is none, it is answered 503."""
     downloads_per_user: int = Field(2, ge=1)
-    """Of these for one user; more are answered 429."""
+    """Concurrent report downloads of one user; more are answered 429."""
     download_timeout_s: float = Field(900, gt=0)
-    """All of one report, and how long Postgres works on it."""
+    """The maximum duration of one report, and of its Postgres query."""
     download_stall_s: float = Field(30, gt=0)
-    """How long a client may take for the next piece of a report (up to 256 KB) before it is cut off."""
+    """How long a client may take to read the next piece of a report (up to 256 KB) before it is cut off."""
 
 
 class TooManyDownloads(DashboardError):
-    status, code, title = 429, "too_many_downloads", "This user's other reports are still on their way"
+    status, code, title = 429, "too_many_downloads", "Other reports of this user are still being downloaded"
     headers: ClassVar = {"Retry-After": "5"}
 
 
 class DownloadsBusy(Unavailable):
-    code, title = "downloads_busy", "As many reports as may be are on their way; try again"
+    code, title = "downloads_busy", "Too many reports are being downloaded; try again"
     headers: ClassVar = {"Retry-After": "5"}
 
 
 @dataclass(frozen=True)
 class Export:
-    """A query, its arguments, the name of the file that its rows become, and whom that is for."""
+    """A query, its arguments, the file name of the download, and its user."""
 
     kind: str
     query: str
@@ -77,7 +77,7 @@ class Export:
 
 
 class Exporter:
-    """Sends exports, so many at the same time and no more; accounts share the places."""
+    """Sends exports, up to a maximum number at a time; accounts share the places."""
 
     def __init__(self, settings: ExportSettings) -> None:
         self._settings = settings
@@ -119,7 +119,7 @@ class Exporter:
 
 
 def _after_mark(write: Write) -> Write:
-    """The mark goes out with the first rows, so that what fails before them is an ordinary error."""
+    """The byte order mark is sent with the first rows, so that earlier failures are ordinary errors."""
     mark = BYTE_ORDER_MARK
 
     async def marked(chunk: bytes) -> None:
@@ -139,8 +139,8 @@ ExporterDep = Annotated[Exporter, Depends(_exporter)]
 
 
 class CsvResponse(Response):
-    """One export as a response. Its head goes out with the first rows: what fails before is an ordinary error, what
-    fails later, or takes too long, breaks the response off."""
+    """One export as a response. Its head is sent with the first rows: an earlier failure is an ordinary error, a later
+    failure or timeout breaks the response off."""
 
     media_type = "text/csv"
 
@@ -190,24 +190,24 @@ async def _gone(receive: Receive) -> None:
 
 
 BYTE_ORDER_MARK = "\ufeff".encode()
-"""At the beginning of a file; without it Excel does not read UTF-8."""
+"""The start of a file; without it Excel does not read UTF-8."""
 
 WHITE_SPACE = "".join(f"\\u{code:04x}" for code in range(0x3001) if chr(code).isspace())
 SIGNS = "".join(f"\\u{ord(sign):04x}" for sign in "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b")
-"""What a formula begins with; East Asian versions of spreadsheets read the wide and small forms alike."""
+"""Characters that start a formula; East Asian versions of spreadsheets also accept the full-width and small forms."""
 BREAKS = r"\t\r\n"
 FORMULA = rf"^(?=[{WHITE_SPACE}]*[{SIGNS}]|[{BREAKS}])|(?<=[;{BREAKS}])(?=[{WHITE_SPACE}]*[{SIGNS}])"
-"""Where a formula begins, for Python and Postgres. Spreadsheets that separate cells by semicolons or tabs cut a text
-there as well, and then a quotation mark holds no lines together."""
+"""Where a formula can begin, for Python and Postgres. Spreadsheets that separate cells by semicolons or tabs split a
+text there as well, and then a quotation mark does not keep lines together."""
 _FORMULA = re.compile(FORMULA)
 
 
 def formula_safe(text: str) -> str:
-    """The text as a cell that no spreadsheet takes for a formula: a `'` before what begins like one, also after white
-    space and in the second item of a list."""
+    """Return the text as a cell that no spreadsheet reads as a formula: with a `'` before every part that begins like
+    one, also after white space and in later items of a list."""
     return _FORMULA.sub("'", text)
 
 
 def formula_safe_sql(expression: str) -> str:
-    """SQL for the text as `formula_safe` writes it."""
+    """Return SQL for the text as `formula_safe` writes it."""
     return f"regexp_replace({expression}, '{FORMULA}', '''', 'g')"

@@ -1,8 +1,7 @@
-"""All that a service keeps of one person, as JSON: what a user may take away with them.
+"""The export of all data that a service stores about one user, as JSON.
 
-The rows are made into JSON by Postgres and sent as they come, from one snapshot of the database; nothing is held but
-the rows on their way. What fails before the first of them is an ordinary error; what fails later breaks the response
-off.
+Postgres builds the JSON, which is streamed from one snapshot of the database; only the current rows are in memory. A
+failure before the first row is an ordinary error; a later one breaks the response off.
 """
 
 import asyncio
@@ -26,13 +25,13 @@ from shared.outbox.service import DatabaseDep
 
 ROWS_AT_ONCE = 500
 MOST_AT_ONCE = 2
-"""Exports of one process, each of another user; each holds a connection of the pool."""
+"""Concurrent exports of one process, each of another user; each holds a connection of the pool."""
 TIMEOUT_S = 900.0
-"""For all of one; a client that takes nothing is cut off much sooner, by the gateway."""
+"""The maximum duration of an export; the gateway cuts off a client that reads nothing much sooner."""
 
 
 class ExportsBusy(Unavailable):
-    code, title = "exports_busy", "As many exports as may be are on their way; try again"
+    code, title = "exports_busy", "Too many exports are running; try again"
     headers: ClassVar = {"Retry-After": "5"}
 
 
@@ -40,7 +39,7 @@ class ExportsBusy(Unavailable):
 class Part:
     """One member of the export. `query` has one argument, the user's id; each row becomes an object of its columns.
 
-    `many`: a list of them; else the first, or null.
+    `many`: a list of all rows; otherwise the first row, or null.
     """
 
     name: str
@@ -49,7 +48,8 @@ class Part:
 
 
 class Exports:
-    """What a service exports, for so many users at once and no more; one whose client is slow makes room for others."""
+    """A service's export, for a maximum number of users at once; an export to a slow client is displaced by another
+    user's."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = parts
@@ -60,7 +60,7 @@ class Exports:
         return self._places.place(user_id)
 
     async def chunks(self, db: Database, user_id: UUID) -> AsyncGenerator[str, None]:
-        """The pieces of one JSON object."""
+        """Yield the pieces of one JSON object."""
         async with (
             db.connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
@@ -93,7 +93,7 @@ async def _member(connection: Connection, part: Part, user_id: UUID) -> AsyncIte
 
 
 class ExportResponse(Response):
-    """Its head goes out with the first rows: what fails before is an ordinary error. The query ends with the response,
+    """The head is sent with the first rows: an earlier failure is an ordinary error. The query ends with the response,
     however that ends."""
 
     def __init__(self, exports: Exports, db: Database, user_id: UUID) -> None:
@@ -120,7 +120,7 @@ async def _all(first: str, others: AsyncIterator[str]) -> AsyncIterator[str]:
 
 
 def export_route(parts: Sequence[Part]) -> APIRouter:
-    """The route by which the gateway gathers an export."""
+    """The route from which the gateway reads an export."""
     exports = Exports(parts)
     router = APIRouter(include_in_schema=False)
 

@@ -1,8 +1,8 @@
-"""Places for downloads and uploads: no account holds what another needs.
+"""Places for downloads and uploads, shared fairly between accounts.
 
-An account has at most so many places. When all are taken, an account that holds fewer than another gets one of the
-other's: of a transfer that its client keeps waiting, or else, after a while, of an account that holds two more. That
-transfer is broken off. So only accounts that each hold a fair share, with fast clients, can keep another from a place.
+An account has a maximum number of places. When all are taken, an account that holds fewer than another takes one of the
+other's: that of a transfer with a slow client at once, and after a while that of an account that holds two more. That
+transfer is broken off. So only accounts that hold a fair share, with fast clients, can make another account wait.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from uuid import UUID
 from starlette.types import Message, Receive, Send
 
 SLOW_S = 1.0
-"""A client that takes longer for one piece (64 to 256 KB) keeps its transfer waiting."""
+"""A client that takes longer for one piece (64 to 256 KB) counts as slow."""
 PIECE_BYTES = 64 * 1024
-"""Of an upload, which arrives in messages of any size."""
+"""The size of a piece of an upload, which arrives in messages of any size."""
 PATIENCE_S = 3.0
-"""How long a place is waited for."""
+"""How long to wait for a place."""
 LOOK_AGAIN_S = 0.05
 
 
 class DownloadSlot:
-    """One transfer's. Its block is left when another account gets the place."""
+    """The place of one transfer. Its block is cancelled when another account takes the place."""
 
     def __init__(self, user_id: UUID) -> None:
         self.user_id = user_id
@@ -33,16 +33,16 @@ class DownloadSlot:
 
     @property
     def is_lost(self) -> bool:
-        """To another account."""
+        """Lost to another account."""
         return self.end.expired()
 
     @property
     def kept_waiting_s(self) -> float:
-        """By the client: for the piece on its way, or for the one before if that was longer."""
+        """How long the client has taken for the current piece, or for the previous one if that was longer."""
         return max(self._last_s, 0.0 if self._since is None else _now() - self._since)
 
     def watched(self, send: Send) -> Send:
-        """The same, seen by this place."""
+        """The same, for this place."""
 
         async def watch(message: Message) -> None:
             self._since = _now()
@@ -54,7 +54,7 @@ class DownloadSlot:
         return watch
 
     def heard(self, receive: Receive) -> Receive:
-        """The same, seen by this place. Once the body has arrived, its client keeps nobody waiting."""
+        """The same, for this place. Once the body has arrived, its client no longer counts as slow."""
         size, waited_s = 0, 0.0
 
         async def hear() -> Message:
@@ -77,8 +77,8 @@ class DownloadSlot:
 
 
 class DownloadSlots:
-    """Of one process. Who has `per_user` already is answered `own_full`, who gets none `all_full`, and who loses one to
-    another account `lost`."""
+    """The places of one process. A user with `per_user` places gets `own_full`, one who gets none `all_full`, and one
+    whose place is taken by another account `lost`."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class DownloadSlots:
             finally:
                 self._give_back(place)
         finally:
-            self._wanted -= Counter({user_id: 1})  # which also forgets a user who wants none any more
+            self._wanted -= Counter({user_id: 1})  # also forgets a user who no longer wants one
 
     async def _taken(self, user_id: UUID) -> DownloadSlot:
         deadline = _now() + self._patience_s
@@ -142,7 +142,8 @@ class DownloadSlots:
         return place
 
     def _victim(self, user_id: UUID, *, even_fast: bool) -> DownloadSlot | None:
-        """Of the accounts that hold more than this one: the slowest transfer of the one that holds the most."""
+        """Return the slowest transfer of the account that holds the most places, among those that hold more than this
+        one."""
         held = Counter(place.user_id for place in self._held)
 
         def may_lose(place: DownloadSlot) -> bool:

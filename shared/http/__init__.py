@@ -1,1 +1,1 @@
-"""HTTP endpoints that several services have."""
+"""HTTP endpoints that several services share."""

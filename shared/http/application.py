@@ -1,4 +1,4 @@
-"""The web application of a service: what all of them have in common, in the order in which a request meets it."""
+"""The web application of a service: the parts that all services share, in the order in which a request passes them."""
 
 import re
 import time
@@ -38,36 +38,37 @@ _RAW_REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower().encode()
 _LENGTH, _TRANSFER = b"content-length", b"transfer-encoding"
 RawHeaders = Mapping[bytes, bytes]
 BEGUN, STARTED = "request.begun", "request.started"
-"""There, in the scope of a request that the fast path has left to the application: its `Origin`, and when it came (by
-`time.perf_counter`)."""
+"""Scope keys of a request that the fast path has left to the application: its `Origin`, and its arrival time
+(`time.perf_counter`)."""
 _PROBES = ("/livez", "/readyz", "/metrics")
 _UNLOGGED = (*_PROBES, "/internal/")
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 Heeds = Callable[[Scope], bool]
-"""Whether the caller's word counts on whether a trace is recorded."""
+"""Returns whether the caller's sampling flag is trusted."""
 
 
 def is_request_id(given: bytes) -> bool:
-    """Whether a caller's request id is taken over."""
+    """Returns whether a caller's request id is accepted."""
     return _REQUEST_ID.fullmatch(given.decode("latin-1")) is not None
 
 
 class Admission(Gate, Protocol):
-    """What a service has requests pass by before its routes."""
+    """Middleware that a service adds before its routes."""
 
     def before(self, app: ASGIApp) -> ASGIApp:
-        """What requests meet first of all."""
+        """The outermost middleware."""
 
     def enter(self, scope: Scope, receive: Receive) -> Coroutine[Any, Any, Receive] | None:
-        """Called before a route is, with what catches errors around it. What it returns is awaited, and tells how the
-        body is received from then on. Raises what the client is told."""
+        """Called before a route, inside the error handling. Its result is awaited and returns the `receive` of the
+        body. Raises the error for the client."""
 
     def leave(self, scope: Scope, start: Message) -> None:
-        """Called with the head of each answer, for its list of headers."""
+        """Called with the head of each response, for its list of headers."""
 
 
 class AsgiRoute(Route):
-    """A route whose endpoint is an ASGI object. It tells its template to metrics and logs, as FastAPI's routes do."""
+    """A route whose endpoint is an ASGI object. It reports its path template to metrics and logs, as FastAPI's routes
+    do."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child_scope = super().matches(scope)
@@ -85,12 +86,12 @@ def create_app(
     door: Admission | None = None,
     heeds: Heeds = lambda _: True,
 ) -> "Application":
-    """The application of one service.
+    """Create the application of one service.
 
-    `lifespan` builds what the service needs and puts it on `app.state`, and what it depends on in
-    `app.state.checks`. `is_outage` tells the exceptions that mean "a dependency is away" (503) from defects (500).
-    `body_limits`: by path, of routes whose bodies may be larger than those of others, in bytes. `heeds`: of a service,
-    which only other services reach, everybody's.
+    `lifespan` creates the service's dependencies and puts them on `app.state`, and their checks in `app.state.checks`.
+    `is_outage` distinguishes exceptions that mean "a dependency is down" (503) from bugs (500). `body_limits` sets
+    larger body limits in bytes, by path. `heeds` decides whether to trust a caller's `traceparent`; by default every
+    caller's, since only other services can reach a service.
     """
     app = Application(
         title=f"Dashboard: {service}",
@@ -126,7 +127,7 @@ def _with_state(service: str, settings: ServiceSettings, lifespan: Lifespan) -> 
         app.state.settings = settings
         app.state.service_tokens = ServiceTokens(settings.internal_token_secret.get_secret_value(), service)
         app.state.checks = Checks()
-        app.state.stopping = []  # called when the process is told to end, before open requests are waited for
+        app.state.stopping = []  # called when the process is told to shut down, before open requests are waited for
         app.state.secret_files = SecretFiles(settings)
         app.state.secret_files.follow("internal_token_secret", app.state.service_tokens.rotate)
         async with lifespan(app):
@@ -140,10 +141,10 @@ def _with_state(service: str, settings: ServiceSettings, lifespan: Lifespan) -> 
 
 
 class Application(FastAPI):
-    """FastAPI, which finds plain ASGI routes by their path, before all others.
+    """FastAPI with a fast lookup of plain ASGI routes by their path, before all others.
 
-    Such a request passes by FastAPI's middlewares and its search through the routes, which cost more than many an
-    endpoint. What it meets is `RequestContext` alone.
+    Such a request bypasses FastAPI's middlewares and its search through the routes, which cost more than many
+    endpoints. It only passes through `RequestContext`.
     """
 
     def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext", door: Admission | None) -> None:
@@ -170,7 +171,7 @@ class Application(FastAPI):
         return super().__call__(negotiation.as_get(scope), receive, send)
 
     def _find(self, scope: Scope) -> AsgiRoute | None:
-        """The plain ASGI route for that path and method, which is then in the scope with its parameters."""
+        """Return the plain ASGI route for that path and method, and put it into the scope with its parameters."""
         if route := self._direct.get(scope["path"]):
             if scope["method"] not in (route.methods or ()):
                 return None
@@ -185,13 +186,13 @@ class Application(FastAPI):
 
 
 def _shape(path: str) -> tuple[int, str]:
-    """The number of segments, and the first two: few routes have the same. Parameters are looked for after those."""
+    """The number of segments, and the first two: few routes share them. Parameters are matched after those."""
     return path.count("/"), "/".join(path.split("/", 3)[:3])
 
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """The largest request body in bytes: `by_path`, else `ordinary`."""
+    """The largest request body in bytes: `by_path`, or else `ordinary`."""
 
     ordinary: int
     by_path: Mapping[str, int]
@@ -201,7 +202,7 @@ class BodyLimits:
 
 
 class RequestContext:
-    """Gives each request its id and trace, catches what nobody caught, logs and measures. Plain ASGI."""
+    """Assigns each request its id and trace, handles uncaught exceptions, logs and measures. Plain ASGI."""
 
     def __init__(
         self,
@@ -224,7 +225,7 @@ class RequestContext:
             await self._app(scope, receive, send)
 
     async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have one HTTP request answered by `app`."""
+        """Let `app` answer one HTTP request."""
         began = scope.pop(STARTED, None) or time.perf_counter()
         headers = dict(scope["headers"])
         request_id, span = self._identify(scope, headers)
@@ -257,7 +258,7 @@ class RequestContext:
             _record(scope, status, time.perf_counter() - began, span)
 
     def _check(self, scope: Scope, headers: RawHeaders, receive: Receive) -> Receive:
-        """Refuses what no route takes. Returns how the body is received, within its bound."""
+        """Refuse requests that no route accepts. Returns the `receive` of the body, within its limit."""
         if len(headers) != len(scope["headers"]):
             strict_parameters.refuse_repeated(scope["headers"])
         if len(scope["query_string"]) > MAX_QUERY_BYTES:
@@ -267,7 +268,7 @@ class RequestContext:
         return receive
 
     def _identify(self, scope: Scope, headers: RawHeaders) -> tuple[str, Span]:
-        """Takes over the caller's request id and trace, or begins new ones: both go into logs, problems and calls."""
+        """Accept the caller's request id and trace, or start new ones: both appear in logs, problems and calls."""
         given = headers.get(_RAW_REQUEST_ID_HEADER)
         told = headers.get(b"traceparent")
         begun = scope.pop(BEGUN, None) or telemetry.begin()
@@ -291,11 +292,11 @@ class RequestContext:
         if isinstance(error, HTTPException):
             return problems.of_status(error.status_code, error.headers)
         if self._is_outage(error):
-            log.warning("a dependency is away", path=scope["path"], error=repr(error))
+            log.warning("a dependency is unavailable", path=scope["path"], error=repr(error))
             return problems.of_error(errors.Unavailable())
         telemetry.UNHANDLED.labels(_template(scope)).inc()
         log.error("unhandled exception", path=scope["path"], exc_info=error)
-        return problems.of_error(errors.DashboardError("The error is ours and has been logged."))
+        return problems.of_error(errors.DashboardError("This is an internal error; it has been logged."))
 
 
 def _record(scope: Scope, status: int, seconds: float, span: Span) -> None:
@@ -316,13 +317,13 @@ def _tell(span: Recorded, method: str, route: str, status: int) -> None:
 
 
 def _template(scope: Scope) -> str:
-    """The route's path template, so that metrics do not grow with ids; `unknown` where none matched."""
+    """Return the route's path template, so that metrics do not grow with ids; `unknown` if none matched."""
     return getattr(scope.get("route"), "path_format", "unknown")
 
 
 def _bounded(headers: RawHeaders, receive: Receive, max_bytes: int) -> Receive:
-    """Refuses a body that is announced as too large, or turns out to be. FastAPI's own limit answers in plain text,
-    without a request id."""
+    """Refuses a body that is declared too large, or turns out to be. FastAPI's own limit answers in plain text, without
+    a request id."""
     told = headers.get(_LENGTH, b"")
     if told.isdigit() and int(told) > max_bytes:
         raise HTTPException(413)
@@ -340,7 +341,7 @@ def _bounded(headers: RawHeaders, receive: Receive, max_bytes: int) -> Receive:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, with problems under their own media type."""
+    """Return FastAPI's document, with problems under their own media type."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, routes=app.routes)
         for operation in (o for path in document["paths"].values() for o in path.values()):

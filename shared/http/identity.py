@@ -1,4 +1,4 @@
-"""Who is calling a service. Only the gateway may say for whom: it sends its service token and the user's identity."""
+"""The caller of a service. Only the gateway may act for a user: it sends its service token and the user's identity."""
 
 from contextvars import ContextVar
 from typing import Annotated
@@ -15,12 +15,12 @@ USER_ID_HEADER = "X-User-Id"
 USER_ROLE_HEADER = "X-User-Role"
 SESSION_ID_HEADER = "X-Session-Id"
 IDENTITY_HEADERS = (USER_ID_HEADER, USER_ROLE_HEADER, SESSION_ID_HEADER)
-"""Set by the gateway alone; it drops what a client sends under these names."""
+"""Set only by the gateway, which drops these headers from clients."""
 
 CLIENT_ADDRESS_HEADER = "X-Forwarded-For"
-"""Likewise: where the client is."""
+"""Likewise: the client's address."""
 client_address: ContextVar[str | None] = ContextVar("client_address", default=None)
-"""Where the request comes from that is being answered, as the gateway says."""
+"""Return the client address of the current request, as the gateway reports it."""
 
 GATEWAY = "gateway"
 WORKER = "worker"
@@ -40,7 +40,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_operator(self) -> bool:
-        """May read what belongs to others: administrators, and support."""
+        """Return whether the caller may read other users' data: administrators and support."""
         return self.role in ("admin", "support")
 
 
@@ -52,7 +52,7 @@ def identity_headers(caller: Caller | None) -> list[tuple[str, str]]:
 
 
 def require_service(request: Request) -> str:
-    """The calling service, from its token. Raises `Unauthenticated`."""
+    """Return the calling service, from its token. Raises `Unauthenticated`."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     tokens: ServiceTokens = request.app.state.service_tokens
     try:
@@ -60,11 +60,11 @@ def require_service(request: Request) -> str:
             raise InvalidToken("no bearer token")
         return tokens.verify(token)
     except InvalidToken as refused:
-        raise Unauthenticated("a service token is needed here") from refused
+        raise Unauthenticated("a service token is required") from refused
 
 
 def require_gateway(request: Request) -> None:
-    """Raises `Unauthenticated` unless the gateway calls."""
+    """Raises `Unauthenticated` unless the gateway is calling."""
     if require_service(request) != GATEWAY:
         raise Unauthenticated("only the gateway may call this")
 
@@ -81,7 +81,7 @@ async def _caller(request: Request) -> Caller:
         told = {"user_id": headers[USER_ID_HEADER], "role": headers[USER_ROLE_HEADER]}
         return msgspec.convert(told | {"session_id": headers.get(SESSION_ID_HEADER)}, Caller)
     except (KeyError, msgspec.ValidationError) as missing:
-        raise Unauthenticated("the gateway must say for which user it calls") from missing
+        raise Unauthenticated("the gateway must name the user for whom it calls") from missing
 
 
 async def _admin(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
@@ -97,7 +97,7 @@ async def _operator(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
 
 
 GatewayOnly = Depends(_gateway)
-"""For routes without a user: registration, login."""
+"""For routes without a user: registration, sign-in."""
 CallerDep = Annotated[Caller, Depends(_caller)]
 AdminDep = Annotated[Caller, Depends(_admin)]
 OperatorDep = Annotated[Caller, Depends(_operator)]

@@ -1,4 +1,4 @@
-"""Keyset pages: newest first by UUIDv7, so that a page costs the same however deep it lies."""
+"""Keyset pages: newest first by UUIDv7, so that every page costs the same however deep it is."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
@@ -14,8 +14,8 @@ T = TypeVar("T")
 
 MAX_PAGE = 100
 
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="rows a page, at most")]
-Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="the maximum number of rows in a page")]
+Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the previous page")]
 
 
 class Page(BaseModel, Generic[T]):
@@ -26,12 +26,13 @@ class Page(BaseModel, Generic[T]):
 
 
 def encode_cursor(last: UUID) -> str:
-    """The cursor of the page that follows the row with this id."""
+    """Return the cursor of the page after the row with this id."""
     return b64url(last.bytes)
 
 
 def decode_cursor(cursor: str | None) -> UUID | None:
-    """The id behind which the page begins. Raises `InvalidInput` for anything that `encode_cursor` does not make."""
+    """Return the id after which the page begins. Raises `InvalidInput` for anything that `encode_cursor` does not
+    produce."""
     if cursor is None:
         return None
     try:
@@ -44,6 +45,6 @@ def decode_cursor(cursor: str | None) -> UUID | None:
 
 
 def page_of(rows: Sequence[T], limit: int, id_of: Callable[[T], UUID]) -> tuple[list[T], str | None]:
-    """Cut rows of which one more than `limit` was asked for; returns the page and the next cursor."""
+    """Split rows that were read with `limit` + 1 into the page and the next cursor."""
     items = list(rows[:limit])
     return items, encode_cursor(id_of(items[-1])) if len(rows) > limit else None

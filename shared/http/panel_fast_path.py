@@ -1,7 +1,7 @@
-"""Panel queries of the gateway, answered in the protocol: one task a call, no ASGI scope, one write.
+"""The gateway's panel queries, answered inside the protocol: one task per call, no ASGI scope, one write.
 
-Whatever is not the ordinary case goes to the application before it is counted: another caller than the gateway, a trace
-that is recorded, a query that is not valid. So does a call whose panels could not be read, which is not repeated.
+Unusual requests go to the application before they are counted: another caller than the gateway, a recorded trace, an
+invalid query. So does a call whose panels could not be read; it is not repeated.
 """
 
 import time
@@ -65,7 +65,7 @@ class PanelsFastPath:
         return url == _URL and method == b"POST"
 
     def take(self, protocol: FastPathProtocol) -> Exchange | None:
-        """Begin to read the panels; None leaves the request to the application."""
+        """Start to read the panels; None leaves the request to the application."""
         headers, body = dict(protocol.headers), protocol.held_body
         if len(headers) != len(protocol.headers) or len(body) > self._state.settings.max_body_bytes:
             return None
@@ -79,7 +79,7 @@ class PanelsFastPath:
         exchange = PanelsExchange(protocol, query, deadline, origin)
         task = protocol.loop.create_task(exchange.read(self._panels, self._state.db))
         task.add_done_callback(protocol.tasks.discard)
-        protocol.tasks.add(task)  # a server that ends waits for these
+        protocol.tasks.add(task)  # a server that shuts down waits for these
         return exchange
 
     def _is_gateway(self, authorization: bytes) -> bool:
@@ -92,7 +92,7 @@ class PanelsFastPath:
 
 
 def _origin(protocol: FastPathProtocol, headers: dict[bytes, bytes]) -> Origin | None:
-    """Request id and trace, the caller's or new ones; None when the trace is recorded."""
+    """Return the request id and trace, the caller's or new ones; None if the trace is recorded."""
     begun = telemetry.begin()
     trace = begun.trace
     if (told := headers.get(b"traceparent")) and (caller := Trace.parse(told.decode("latin-1"))):

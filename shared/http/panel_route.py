@@ -1,4 +1,4 @@
-"""The endpoints by which a service answers panel queries (`shared.contracts.panels`)."""
+"""The endpoints with which a service answers panel queries (`shared.contracts.panels`)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,18 +20,18 @@ from shared.observability.logs import get_logger
 log = get_logger(__name__)
 
 MARGIN_S, MARGIN_SHARE = 0.01, 0.05
-"""So long before the caller's deadline the answer begins, or this share of the deadline where that is less."""
+"""The response is encoded this long before the caller's deadline, or this share of the deadline if that is less."""
 
 Load = Callable[[Database, Sequence[UUID], float], Awaitable[Mapping[UUID, bytes | str]]]
-"""Reads one panel of several users in at most so many seconds; users it does not know are absent."""
+"""Reads one panel of several users within a number of seconds; unknown users are absent."""
 
 
 FAILED = "panels.failed"
-"""There, in a request's scope, when its panels could not be read: the error."""
+"""The error, in a request's scope, if its panels could not be read."""
 
 
 class Panels:
-    """The panels of a service: what reads them, by name."""
+    """The panels of a service: their loaders, by name."""
 
     def __init__(self, loaders: Mapping[str, Load]) -> None:
         self._loaders = loaders
@@ -45,15 +45,15 @@ class Panels:
         return query
 
     def routes(self) -> list[AsgiRoute]:
-        """The routes of these panels, to be added to the service's application. They read from its database."""
+        """Return the routes of these panels, for the service's application. They read from its database."""
         loaders = self._loaders.items()
         one_each = [AsgiRoute(f"{PATH}/{panel}", PanelEndpoint(load), methods=["POST"]) for panel, load in loaders]
         return [AsgiRoute(PATH, PanelsEndpoint(self), methods=["POST"]), *one_each]
 
     async def answer(self, db: Database, query: PanelsQuery, deadline_s: float) -> bytes:
-        """Read all panels at once and encode what was read a little before the deadline, in seconds.
+        """Read all panels concurrently and encode what has arrived shortly before the deadline, in seconds.
 
-        Raises `Unavailable` when no panel could be read, or `DashboardError` when one of them has a defect, too.
+        Raises `Unavailable` if no panel could be read, or `DashboardError` if one of them has a bug, too.
         """
         timeout_s = deadline_s - min(MARGIN_S, deadline_s * MARGIN_SHARE)
         first, *others = dict.fromkeys(query.panels)
@@ -66,7 +66,7 @@ class Panels:
         return panels.encode_answer(answers)
 
     async def _read(self, db: Database, panel: str, ids: Sequence[UUID], timeout_s: float) -> Answer:
-        """One panel, or why it could not be read, which is logged."""
+        """Read one panel, or return why it could not be read, which is logged."""
         try:
             return panels.answered(ids, await self._loaders[panel](db, ids, timeout_s))
         except Exception as error:
@@ -75,7 +75,7 @@ class Panels:
 
 def _reason(panel: str, error: Exception) -> PanelError:
     if is_outage(error):
-        log.warning("a dependency is away", path=PATH, panel=panel, error=repr(error))
+        log.warning("a dependency is unavailable", path=PATH, panel=panel, error=repr(error))
         return "timeout" if is_late(error) else "unavailable"
     telemetry.UNHANDLED.labels(PATH).inc()
     log.error("unhandled exception", path=PATH, panel=panel, exc_info=error)
@@ -84,7 +84,7 @@ def _reason(panel: str, error: Exception) -> PanelError:
 
 def _nothing_read(answers: Mapping[str, Answer]) -> DashboardError:
     if panels.failed("internal") in answers.values():
-        return DashboardError("The error is ours and has been logged.")
+        return DashboardError("This is an internal error; it has been logged.")
     return Unavailable()
 
 
@@ -105,7 +105,7 @@ class PanelsEndpoint:
 
 
 class PanelEndpoint:
-    """Answers queries for one panel, as gateways of the release before ask. To be removed in the next release."""
+    """Answers queries for one panel, as gateways of the previous release send them. To be removed in the next one."""
 
     def __init__(self, load: Load) -> None:
         self._load = load

@@ -1,4 +1,4 @@
-"""Turns errors into responses: `application/problem+json` (RFC 9457), whatever went wrong."""
+"""Turns every error into a response: `application/problem+json` (RFC 9457)."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -14,7 +14,7 @@ from shared.observability import telemetry
 
 
 def install(app: FastAPI) -> None:
-    """Register the handlers of the errors that routes raise; what else is raised, `shared.http.application` catches."""
+    """Register the handlers of the errors that routes raise; `shared.http.application` catches everything else."""
     app.add_exception_handler(errors.DashboardError, _on_dashboard_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
@@ -53,7 +53,8 @@ async def _on_invalid_request(_: Request, error: Exception) -> Response:
 
 
 def _field(location: tuple[str | int, ...]) -> str:
-    """`("body", "items", 0, "quantity")` → `items.0.quantity`; the place itself where it names no field."""
+    """Convert `("body", "items", 0, "quantity")` to `items.0.quantity`; return the location itself if it names no
+    field."""
     where, *path = location
     if not path or (where == "body" and all(isinstance(part, int) for part in path)):
         return str(where)

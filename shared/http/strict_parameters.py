@@ -1,4 +1,4 @@
-"""Refuses requests that repeat a header or query parameter with one value, or have an unknown query parameter."""
+"""Refuses requests that repeat a single-value header or query parameter, or have an unknown query parameter."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,12 +23,12 @@ ONCE = frozenset(
         *IDENTITY_HEADERS,
     )
 )
-"""Headers with one value that something depends on."""
+"""Single-value headers on which something depends."""
 _LISTS = (list, set, frozenset, tuple, Sequence)
 
 
 def refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Raises `BadRequest` when one of `ONCE` comes twice. Names are in lower case."""
+    """Raises `BadRequest` if one of `ONCE` is repeated. Names are in lower case."""
     seen = set[bytes]()
     for name, _ in headers:
         if name in seen:
@@ -45,7 +45,7 @@ class Query:
     lists: frozenset[str] = frozenset()
 
     def check(self, query: bytes) -> None:
-        """Raises `InvalidInput` when `query` has other parameters, or repeats one."""
+        """Raises `InvalidInput` if `query` has other parameters, or repeats one."""
         if not query:
             return
         counts = Counter(name for name, _ in QueryParams(query).multi_items())
@@ -68,7 +68,7 @@ NO_QUERY = Query()
 
 
 async def known_query(request: Request) -> None:
-    """A dependency of all routes: the query has the parameters of the route's description, and each once."""
+    """A dependency of all routes: the query may only have the documented parameters of the route, each once."""
     query: bytes = request.scope["query_string"]
     route = request.scope.get("route")
     if query and isinstance(route, APIRoute):
@@ -76,7 +76,7 @@ async def known_query(request: Request) -> None:
 
 
 class _Key:
-    """A route as a key; routes themselves have no hash."""
+    """A route as a key; routes themselves are not hashable."""
 
     def __init__(self, route: APIRoute) -> None:
         self.route = route
@@ -89,7 +89,7 @@ class _Key:
 
 
 def _parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
-    """The query parameters of a route and its dependencies, and whether each is a list. A model has one for each
+    """Return the query parameters of a route and its dependencies, and whether each is a list. A model has one per
     field."""
     for each in get_flat_params(Dependant(query_params=dependant.query_params)):
         yield each.alias, _is_list(each.field_info.annotation)
@@ -98,7 +98,7 @@ def _parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
 
 
 def _is_list(annotation: object) -> bool:
-    """Also one that may be absent: `list[int] | None`."""
+    """Return whether this is a list, or an optional one: `list[int] | None`."""
     return any((get_origin(each) or each) in _LISTS for each in (annotation, *get_args(annotation)))
 
 

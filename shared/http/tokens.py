@@ -1,7 +1,7 @@
 """Two kinds of tokens, both JWT (RFC 7519).
 
-User tokens are signed with Ed25519 by the users service and verified by anyone who has its JWKS (RFC 7517).
-Service tokens are signed with a secret that all services share; they say which service is calling another.
+The users service signs user tokens with Ed25519; anyone with its JWKS (RFC 7517) can verify them. Service tokens are
+signed with a secret that all services share, and name the calling service.
 """
 
 import base64
@@ -28,11 +28,11 @@ Role = Literal["user", "support", "admin"]
 
 
 class InvalidToken(Exception):
-    """Not a token of ours, or no longer one. What is wrong with it is for the log, not for the client."""
+    """The token is not ours, or no longer valid. The reason is for the log, not for the client."""
 
 
 class UserClaims(msgspec.Struct, frozen=True):
-    """What an access token says: `sub` is the user's id, `sid` their session, `exp` the Unix time of its end."""
+    """The claims of an access token: `sub` is the user's id, `sid` their session, `exp` the expiry as Unix time."""
 
     sub: UUID
     sid: UUID
@@ -61,19 +61,19 @@ class SigningKey:
 
 
 class UserTokens:
-    """Issues access tokens with the first key; the JWKS holds them all, so that keys can be rotated."""
+    """Issues access tokens with the first key; the JWKS contains all keys, so that they can be rotated."""
 
     def __init__(self, seeds: Sequence[str], ttl_s: int) -> None:
         self.ttl_s = ttl_s
         self.rotate(seeds)
 
     def rotate(self, seeds: Sequence[str]) -> None:
-        """Use these keys from now on. What the others have signed counts until verifiers look at the JWKS again."""
+        """Use these keys from now on. Tokens of removed keys stay valid until verifiers fetch the JWKS again."""
         self._keys = [SigningKey(seed) for seed in seeds]
         self.jwks: dict[str, Any] = {"keys": [key.jwk for key in self._keys]}
 
     def issue(self, user_id: UUID, session_id: UUID, role: Role) -> str:
-        """A token for one session, valid from now for `ttl_s` seconds."""
+        """Issue a token for one session, valid from now for `ttl_s` seconds."""
         now = int(time.time())
         claims = {
             "iss": USER_ISSUER,
@@ -90,7 +90,7 @@ class UserTokens:
 
 
 def public_keys(jwks: dict[str, Any]) -> dict[str, Ed25519PublicKey]:
-    """The Ed25519 keys of a JWKS by `kid`; other kinds of keys are passed over."""
+    """Return the Ed25519 keys of a JWKS by `kid`, skipping other kinds of keys."""
     return {
         key["kid"]: Ed25519PublicKey.from_public_bytes(b64url_decode(key["x"]))
         for key in jwks.get("keys", [])
@@ -99,7 +99,7 @@ def public_keys(jwks: dict[str, Any]) -> dict[str, Ed25519PublicKey]:
 
 
 def key_id(token: str) -> str:
-    """The `kid` that a token claims to be signed with. Raises `InvalidToken`."""
+    """Return the `kid` that a token claims. Raises `InvalidToken`."""
     try:
         return str(jwt.get_unverified_header(token)["kid"])
     except (jwt.InvalidTokenError, KeyError) as broken:
@@ -107,12 +107,12 @@ def key_id(token: str) -> str:
 
 
 def expires_at(token: str) -> float:
-    """Until when a token that has been verified is valid, in Unix time."""
+    """Return the expiry of a verified token, in Unix time."""
     return float(jwt.decode(token, options={"verify_signature": False})["exp"])
 
 
 def verify_user_token(token: str, key: Ed25519PublicKey, leeway_s: float = 0) -> UserClaims:
-    """The claims of a token signed by `key` for this system and valid now. Raises `InvalidToken`."""
+    """Return the claims of a token that is signed by `key` for this system and valid now. Raises `InvalidToken`."""
     try:
         claims = jwt.decode(
             token,
@@ -129,13 +129,14 @@ def verify_user_token(token: str, key: Ed25519PublicKey, leeway_s: float = 0) ->
 
 
 class ServiceTokens:
-    """Makes and verifies the short-lived tokens by which services know each other.
+    """Issues and verifies the short-lived tokens with which services authenticate to each other.
 
-    `secrets` is one or several, separated by commas: the first signs, all verify.
+    `secrets` is a comma-separated list: the first signs, all verify.
     """
 
     TTL_S = 120
-    """Longer than half of it is left when a token is sent: a clock that is ahead by less does not end it early."""
+    """A token is sent with more than half of its lifetime left: a clock that is ahead by less does not expire it early.
+    """
     MAX_REMEMBERED = 1024
 
     def __init__(self, secrets: str, service: str) -> None:
@@ -143,14 +144,14 @@ class ServiceTokens:
         self.rotate(secrets)
 
     def rotate(self, secrets: str) -> None:
-        """Use these from now on, and no others."""
+        """Use only these secrets from now on."""
         self._secrets = [secret.strip() for secret in secrets.split(",")]
         self._token = ""
         self._issued_at = self._renew_at = 0.0
         self._verified: dict[str, tuple[str, float]] = {}
 
     def token(self) -> str:
-        """This service's own token; the same one for half its life, or until the clock is set back."""
+        """Return this service's own token; it is reused for half its life, or until the clock is set back."""
         now = time.time()
         if not self._issued_at <= now < self._renew_at:
             self._issued_at, self._renew_at = now, now + self.TTL_S / 2
@@ -159,7 +160,7 @@ class ServiceTokens:
         return self._token
 
     def verify(self, token: str) -> str:
-        """The name of the service that is calling. Raises `InvalidToken`."""
+        """Return the name of the calling service. Raises `InvalidToken`."""
         service, expires = self._verified.get(token, ("", 0.0))
         if expires <= time.time():
             service, expires = self._decode(token)

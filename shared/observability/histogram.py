@@ -1,7 +1,7 @@
-"""Histograms in plain numbers.
+"""Histograms as plain numbers.
 
-One of prometheus_client takes two locks for each observation, for the sake of threads, and walks through its buckets.
-What is observed several times in every request is observed in one event loop.
+A prometheus_client histogram takes two locks for each observation, for thread safety, and walks through its buckets.
+Values that are observed several times per request are observed in one event loop and need no locks.
 """
 
 from bisect import bisect_left
@@ -18,7 +18,7 @@ from prometheus_client.utils import floatToGoString
 
 
 class Series:
-    """What was observed under the same labels."""
+    """The observations under the same labels."""
 
     __slots__ = ("_bounds", "counts", "exemplars", "sum")
 
@@ -49,7 +49,7 @@ class Histogram(Collector):
         REGISTRY.register(self)
 
     def labels(self, *labels: object) -> Series:
-        """The series with these labels, to be kept by whoever observes often."""
+        """Return the series with these labels; keep it for frequent observations."""
         key = tuple(map(str, labels))
         series = self._series.get(key)
         if series is None:

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on stdout, with the request and trace id of whatever is being done."""
+"""Logs: one JSON object per line on stdout, with the current request and trace id."""
 
 import logging
 import re
@@ -24,9 +24,9 @@ HIDDEN = "[hidden]"
 
 
 def conceal(text: str) -> str:
-    """The text without mail addresses, tokens, and what a URL says before its host.
+    """Return the text without mail addresses, tokens, and credentials in URLs.
 
-    Nothing logs them on purpose; but the message of somebody else's exception may quote what it was given.
+    No code logs them deliberately, but the message of a library's exception may quote its input.
     """
     text = _TOKEN.sub(HIDDEN, _CREDENTIALS.sub(HIDDEN, text))
     return _ADDRESS.sub(HIDDEN, text) if "@" in text else text
@@ -54,7 +54,7 @@ _requests: RequestLog | None = None
 
 def configure(service: str, settings: ServiceSettings) -> None:
     """Send structlog's and the standard library's records through one formatter to stdout."""
-    # Not rich's traceback: it prints every local variable, passwords among them, and holds up the loop meanwhile.
+    # Not rich's traceback: it prints every local variable, including passwords, and blocks the loop meanwhile.
     render: list[Processor] = (
         [_conceal, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if settings.log_format == "console"
@@ -87,7 +87,7 @@ def configure(service: str, settings: ServiceSettings) -> None:
 
 
 def log_request(method: str, route: str, status: int, ms: float) -> None:
-    """One line for a request that has been answered: at once when it failed, else with others."""
+    """Write the line of an answered request: at once if it failed, otherwise with others."""
     if _requests is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         write = _log.warning if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.info
         write("request", method=method, route=route, status=status, ms=ms)
@@ -98,7 +98,7 @@ def log_request(method: str, route: str, status: int, ms: float) -> None:
 
 
 def log_answered(method: str, route: str, status: int, ms: float, request_id: str, trace_id: str) -> None:
-    """The same for a request that went well, and whose ids stand in no context."""
+    """Do the same for a successful request whose ids are in no context."""
     if not _level.isEnabledFor(logging.INFO):
         return
     if _requests is not None:
@@ -109,6 +109,6 @@ def log_answered(method: str, route: str, status: int, ms: float, request_id: st
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger; what is bound by `structlog.contextvars` (request, trace, job) comes along."""
+    """Return a logger that includes the context of `structlog.contextvars` (request, trace, job)."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger

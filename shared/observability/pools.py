@@ -1,7 +1,7 @@
-"""How much of what is bounded is in use, who waits for it, and who got nothing, for `/metrics`.
+"""Utilisation, waiting callers and refusals of bounded resources, for `/metrics`.
 
-Everything is looked at when metrics are read: what is counted in between are plain numbers, without locks, since all
-of it happens in one event loop.
+Everything is computed when metrics are read. The counters are plain numbers, without locks, because they are only used
+in one event loop.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ LABELS = ("pool",)
 
 
 class WaitQueue:
-    """Those who stand in line for a place: `with line: take()`. An error of `refusals` is one who got none."""
+    """The callers that wait for a place: `with line: take()`. An error of `refusals` counts as a refusal."""
 
     def __init__(self, refusals: tuple[type[Exception], ...] = (TimeoutError,)) -> None:
         self._refusals = refusals
@@ -29,7 +29,7 @@ class WaitQueue:
 
     @property
     def waited_s(self) -> float:
-        """All who have waited and wait, together."""
+        """The total waiting time of all past and current waiters."""
         self._moves(0)
         return self._waited_s
 
@@ -70,7 +70,7 @@ class CountedSemaphore(asyncio.Semaphore):
 
 
 class Pool(NamedTuple):
-    """`limit` is None while there is no bound."""
+    """`limit` is None if there is no limit."""
 
     in_use: Callable[[], float]
     limit: Callable[[], float | None]
@@ -78,7 +78,7 @@ class Pool(NamedTuple):
 
 
 class Pools(Collector):
-    """The pools of this process by name; one that is watched again takes the place of the one before."""
+    """The pools of this process by name; a pool that is registered again replaces the previous one."""
 
     def __init__(self) -> None:
         self._pools: dict[str, Pool] = {}
@@ -112,11 +112,11 @@ def _families() -> tuple[
     GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, CounterMetricFamily, CounterMetricFamily
 ]:
     return (
-        GaugeMetricFamily("pool_in_use", "Places that are taken.", labels=LABELS),
-        GaugeMetricFamily("pool_limit", "Places that there are.", labels=LABELS),
-        GaugeMetricFamily("pool_waiting", "Who waits for a place.", labels=LABELS),
-        CounterMetricFamily("pool_wait_seconds_total", "What all who waited have waited, together.", labels=LABELS),
-        CounterMetricFamily("pool_refused_total", "Those who waited and got no place.", labels=LABELS),
+        GaugeMetricFamily("pool_in_use", "Places in use.", labels=LABELS),
+        GaugeMetricFamily("pool_limit", "Total number of places.", labels=LABELS),
+        GaugeMetricFamily("pool_waiting", "Callers that wait for a place.", labels=LABELS),
+        CounterMetricFamily("pool_wait_seconds_total", "Total waiting time of all callers.", labels=LABELS),
+        CounterMetricFamily("pool_refused_total", "Callers that waited and got no place.", labels=LABELS),
     )
 
 

@@ -1,4 +1,4 @@
-"""Probes and metrics. Liveness asks no dependency; readiness asks each and names the one that fails."""
+"""Probes and metrics. Liveness checks no dependency; readiness checks each and names the one that fails."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -15,7 +15,7 @@ CHECK_TIMEOUT_S = 2.0
 READ = ["GET", "HEAD"]
 
 Check = Callable[[], Awaitable[object]]
-"""Raises when the dependency cannot be used."""
+"""Raises if the dependency cannot be used."""
 
 
 class Checks:
@@ -25,7 +25,7 @@ class Checks:
         self.needed: dict[str, Check] = {}
         self.useful: dict[str, Check] = {}
         self.stuck: str | None = None
-        """What is wrong with this process that only a restart may mend."""
+        """A fault of this process that only a restart may fix."""
 
     def say_stuck(self, reason: str | None) -> None:
         self.stuck = reason
@@ -36,7 +36,7 @@ probes = APIRouter(include_in_schema=False)
 
 @probes.api_route("/livez", methods=READ)
 async def livez(request: Request) -> JSONResponse:
-    """200 while the process answers and has not found itself stuck; asks no dependency."""
+    """Answer 200 while the process responds and has not detected that it is stuck; checks no dependency."""
     checks: Checks = request.app.state.checks
     if checks.stuck:
         return JSONResponse({"status": "stuck", "reason": checks.stuck}, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -45,13 +45,13 @@ async def livez(request: Request) -> JSONResponse:
 
 @probes.api_route("/readyz", methods=READ)
 async def readyz(request: Request) -> JSONResponse:
-    """200 when every needed dependency answers, else 503; names each with what is wrong."""
+    """Answer 200 if every needed dependency responds, otherwise 503; names each failing one with its error."""
     ready, body = await readiness(request.app.state.checks)
     return JSONResponse(body, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 async def readiness(checks: Checks) -> tuple[bool, dict[str, Any]]:
-    """Whether the process is ready, and what it says of itself: `{status, checks}`."""
+    """Return whether the process is ready, and its report: `{status, checks}`."""
     every = checks.needed | checks.useful
     found = dict(zip(every, await asyncio.gather(*map(_outcome, every.values())), strict=True))
     failed = {name for name, outcome in found.items() if outcome != "ok"}
@@ -73,24 +73,24 @@ async def _outcome(check: Check) -> str:
 
 metrics = APIRouter(include_in_schema=False)
 _END = b"# EOF\n"
-"""Of OpenMetrics."""
+"""The content type of OpenMetrics."""
 
 
 @metrics.api_route("/metrics", methods=READ)
 async def read_metrics(request: Request) -> Response:
-    """Prometheus' text format; OpenMetrics, which has exemplars, for who accepts it."""
+    """Answer in Prometheus's text format, or in OpenMetrics, which has exemplars, if the client accepts it."""
     encode, media_type = choose_encoder(request.headers.get("Accept", ""))
     parts = []
     for family in REGISTRY.collect():
         parts.append(encode(_Only(family)).removesuffix(_END))
-        await asyncio.sleep(0)  # all at once would stop the event loop for milliseconds
+        await asyncio.sleep(0)  # all at once would block the event loop for milliseconds
     if "openmetrics" in media_type:
         parts.append(_END)
     return Response(b"".join(parts), media_type=media_type)
 
 
 class _Only:
-    """What an encoder takes for a registry with one family."""
+    """A registry with one family, for the encoder."""
 
     def __init__(self, family: Metric) -> None:
         self._family = family
@@ -100,7 +100,7 @@ class _Only:
 
 
 def internal_app(app: FastAPI) -> FastAPI:
-    """What a process that faces the public serves on its second, internal port: probes and metrics."""
+    """The application on the second, internal port of a public process: probes and metrics."""
     internal = FastAPI(openapi_url=None)
     internal.state = app.state
     internal.include_router(probes)

@@ -1,4 +1,4 @@
-"""Reads metrics in Prometheus' text format."""
+"""Parser of metrics in Prometheus's text format."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from prometheus_client.parser import text_string_to_metric_families
 
 Samples = Mapping[tuple[str, str], float]
-"""Values of metrics by the metric's name and the label that matters; the sum where there are more labels."""
+"""Values of metrics by the metric's name and the relevant label, summed over other labels."""
 
 
 def read_samples(text: str, labels: Mapping[str, str]) -> Samples:
-    """The metrics named in `labels`, each with the label by which its values are summed up. Raises `ValueError`."""
+    """Parse the metrics named in `labels`, each with the label by which its values are summed. Raises `ValueError`."""
     found: dict[tuple[str, str], float] = defaultdict(float)
     for family in text_string_to_metric_families(text):
         if (label := labels.get(family.name)) is not None:

@@ -1,8 +1,8 @@
-"""One line for every request that went well, written many at a time.
+"""One line for every successful request, written in batches.
 
-The ordinary way through structlog and logging costs as much as a whole dashboard. The lines look the same, and come up
-to `EVERY_S` later than what was logged meanwhile; their time stamps are those of the requests. A process that is
-killed loses as much; one that ends writes them.
+Structlog and logging cost as much as a whole dashboard. These lines look the same, and are written up to `EVERY_S`
+later than other lines; their timestamps are those of the requests. A process that is killed loses the lines of that
+time; one that shuts down writes them.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from shared.clock import Stamps
 
 EVERY_S = 0.1
 MOST_LINES = 1000
-"""Writing so many takes less than a millisecond."""
+"""Writing this many takes less than a millisecond."""
 
 
 class RequestLog:
-    """Gathers lines, and writes them to stdout."""
+    """Collects lines, and writes them to stdout."""
 
     def __init__(self, service: str, logger: str) -> None:
         self._service = service
@@ -32,7 +32,7 @@ class RequestLog:
         atexit.register(self.write)
 
     def add(self, method: str, route: str, status: int, ms: float, request_id: str, trace_id: str) -> None:
-        """`route` is a template; the ids are plain ASCII."""
+        """Add a line. `route` is a template; the ids are plain ASCII."""
         form = self._forms.get((method, route)) or self._form(method, route)
         self._lines.append(form % (request_id.encode(), trace_id.encode(), status, ms, self._stamps.of(time.time())))
         if self._timer is None:
@@ -41,7 +41,7 @@ class RequestLog:
             self.write()
 
     def write(self) -> None:
-        """Write what has been gathered."""
+        """Write the collected lines."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -51,7 +51,7 @@ class RequestLog:
             sys.stdout.flush()
 
     def _form(self, method: str, route: str) -> bytes:
-        """A line in the order of the ordinary ones, to be filled."""
+        """Return a template for a line with the keys in the usual order."""
         head = {"service": self._service, "request_id": "\0", "trace_id": "\0", "method": method, "route": route}
         tail = {"event": "request", "level": "info", "logger": self._logger}
         text = msgspec.json.encode(head)[:-1] + b',"status":\0,"ms":\0,' + msgspec.json.encode(tail)[1:-1]

@@ -1,4 +1,4 @@
-"""Trace context (W3C) of what is being done, and the metrics that every process has."""
+"""Trace context (W3C) of the current work, and the metrics of every process."""
 
 import random
 import re
@@ -16,7 +16,7 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-(
 
 SAMPLED, NOT_SAMPLED = "01", "00"
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second, unused series for each
 
 HTTP_REQUESTS = Histogram(
     "http_request_duration_seconds",
@@ -26,25 +26,25 @@ HTTP_REQUESTS = Histogram(
 )
 LOOP_LAG = LockedHistogram(
     "event_loop_lag_seconds",
-    "How late the event loop was, looked at ten times a second.",
+    "Event loop lag, sampled ten times a second.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
-UNHANDLED = Counter("unhandled_exceptions_total", "Exceptions that reached the edge of the process.", ["route"])
+UNHANDLED = Counter("unhandled_exceptions_total", "Unhandled exceptions of the process.", ["route"])
 
 
 @lru_cache(maxsize=1024)
 def requests_seconds(route: str, method: str, status: int) -> Series:
-    """The one series of `HTTP_REQUESTS`; looking it up by its labels costs more than observing."""
+    """Return one series of `HTTP_REQUESTS`; looking it up by its labels costs more than observing."""
     return HTTP_REQUESTS.labels(route, method, status)
 
 
 def random_hex(digits: int) -> str:
-    """An id that tells one thing from another. It keeps no secret: who knows some may guess the next."""
+    """Return an id that distinguishes objects. It is not secret: ids may be guessed from earlier ones."""
     return random.getrandbits(4 * digits).to_bytes(digits // 2, "big").hex()
 
 
 class Trace(msgspec.Struct, frozen=True, gc=False):
-    """One position in a trace: `trace_id` 32 and `span_id` 16 hex digits; `flags` say whether it is recorded."""
+    """A position in a trace: `trace_id` 32 and `span_id` 16 hex digits; `flags` say whether it is recorded."""
 
     trace_id: str
     span_id: str
@@ -52,12 +52,12 @@ class Trace(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def start(cls) -> "Trace":
-        """The beginning of a new trace."""
+        """Start a new trace."""
         return begin().trace
 
     @classmethod
     def parse(cls, traceparent: str | None) -> "Trace | None":
-        """What a `traceparent` header says (https://www.w3.org/TR/trace-context/); None when it is not one."""
+        """Parse a `traceparent` header (https://www.w3.org/TR/trace-context/); None if it is invalid."""
         match = _TRACEPARENT.fullmatch(traceparent or "")
         return cls(match[1], match[2], SAMPLED if int(match[3], 16) & 1 else NOT_SAMPLED) if match else None
 
@@ -66,7 +66,7 @@ class Trace(msgspec.Struct, frozen=True, gc=False):
         return self.flags == SAMPLED
 
     def child(self, flags: str | None = None) -> "Trace":
-        """The next span of the same trace."""
+        """Return the next span of the same trace."""
         return Trace(self.trace_id, random_hex(16), flags or self.flags)
 
     def __str__(self) -> str:
@@ -74,14 +74,14 @@ class Trace(msgspec.Struct, frozen=True, gc=False):
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
-    """What a call is made for: the request, and where its trace has come to."""
+    """The context of a call: the request, and the position in its trace."""
 
     request_id: str
     trace: Trace
 
 
 class Sampling:
-    """Which part of the traces that begin in this process is recorded; none until somebody says so."""
+    """The share of the traces starting in this process that is recorded; none by default."""
 
     share: ClassVar[float] = 0.0
 
@@ -93,7 +93,7 @@ def new_ids() -> tuple[str, str, bool]:
 
 
 def begin() -> Origin:
-    """A request id of 32 hex digits and the beginning of a trace, which is sampled or not from here on."""
+    """Return a request id of 32 hex digits and the start of a trace, and decide whether it is sampled."""
     request_id, trace_id, sampled = new_ids()
     return Origin(request_id, Trace(trace_id, random_hex(16), SAMPLED if sampled else NOT_SAMPLED))
 
@@ -103,14 +103,14 @@ current_request_id: ContextVar[str | None] = ContextVar("current_request_id", de
 
 
 def request_ids() -> dict[str, str]:
-    """`request_id` of the request that is being answered, `trace_id` of whatever is being done; empty outside."""
+    """Return `request_id` of the current request and `trace_id` of the current work; empty outside."""
     request_id, trace = current_request_id.get(), current_trace.get()
     ids = {"request_id": request_id} if request_id else {}
     return ids | {"trace_id": trace.trace_id} if trace else ids
 
 
 def origin() -> Origin:
-    """Of what is being done now."""
+    """The trace of the current work."""
     request_id, trace = current_request_id.get(), current_trace.get()
     if request_id is None or trace is None:
         fresh = begin()
@@ -119,6 +119,6 @@ def origin() -> Origin:
 
 
 def traceparent() -> str | None:
-    """The header to send along with whatever is done now; None outside a request or job."""
+    """Return the `traceparent` header for outgoing calls; None outside a request or job."""
     trace = current_trace.get()
     return str(trace) if trace else None

@@ -1,8 +1,8 @@
-"""Sends spans to a collector, by OTLP over HTTP: many at a time, from a thread of its own.
+"""Sends spans to a collector, by OTLP over HTTP: in batches, from its own thread.
 
-The SDK keeps the queue and the thread, its exporter the connection, with what the environment says of it (headers,
-certificate, compression) and its retries. A collector that is away or hangs costs the spans that do not fit into the
-queue meanwhile, and nothing else.
+The SDK provides the queue and the thread; its exporter provides the connection, with the settings of the environment
+(headers, certificate, compression) and its retries. If a collector is down or hangs, only the spans that do not fit
+into the queue are lost.
 """
 
 import logging
@@ -30,12 +30,14 @@ QUEUE = 4096
 BATCH = 512
 EVERY_MS = 1000
 TIMEOUT_S = 3.0
-"""For one batch, retries included; `OTEL_EXPORTER_OTLP_TIMEOUT` is not asked."""
+"""The timeout of one batch, retries included; `OTEL_EXPORTER_OTLP_TIMEOUT` is ignored."""
 LAST_WORDS_S = 2.0
-"""At the end, for what is in the queue."""
+"""The time at shutdown for sending the queue."""
 
-SENT = Counter("trace_spans_sent_total", "Spans that the collector has taken.")
-LOST = Counter("trace_spans_lost_total", "Spans that the collector has not taken, or that did not fit into the queue.")
+SENT = Counter("trace_spans_sent_total", "Spans that the collector has accepted.")
+LOST = Counter(
+    "trace_spans_lost_total", "Spans that the collector has not accepted, or that did not fit into the queue."
+)
 
 log = get_logger(__name__)
 
@@ -43,7 +45,7 @@ _SAMPLED = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.
 
 
 class QueuedSpan:
-    """As the SDK's queue wants to see a span."""
+    """The interface of a span that the SDK's queue expects."""
 
     __slots__ = ("span",)
 
@@ -54,7 +56,7 @@ class QueuedSpan:
 
 
 class Exporter(OTLPSpanExporter):
-    """The SDK's, with an encoder of ours, which takes a third of its time."""
+    """The SDK's exporter with our encoder, which takes a third of its time."""
 
     def __init__(self, service: str, endpoint: str) -> None:
         super().__init__(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=TIMEOUT_S)
@@ -70,15 +72,15 @@ class Exporter(OTLPSpanExporter):
         (SENT if taken.success else LOST).inc(len(spans))
         if taken.success != self._well:
             self._well = taken.success
-            log.warning("spans are sent again" if taken.success else "spans are lost", reason=taken.reason)
+            log.warning("sending spans works again" if taken.success else "spans are being lost", reason=taken.reason)
         return SpanExportResult.SUCCESS if taken.success else SpanExportResult.FAILURE
 
 
 class SpanQueue:
-    """The spans on their way to the collector."""
+    """The queue of spans to the collector."""
 
     def __init__(self, service: str, endpoint: str) -> None:
-        # Of each attempt that fails they would say something; `Exporter` says it once.
+        # They would log each failed attempt; `Exporter` logs it once.
         for noisy in ("opentelemetry", "urllib3"):
             logging.getLogger(noisy).setLevel(logging.CRITICAL)
         self._exporter = Exporter(service, endpoint)
@@ -101,11 +103,11 @@ class SpanQueue:
         return len(self._queue)
 
     def flush(self) -> None:
-        """Send all that waits; returns when that is done."""
+        """Send all queued spans, and return when done."""
         self._processor.force_flush()
 
     def close(self) -> None:
-        """Send what is left, if that can be done soon."""
+        """Send the remaining spans, within a short time."""
         ending = threading.Thread(target=self._processor.shutdown, daemon=True)
         ending.start()
         ending.join(LAST_WORDS_S)
@@ -114,7 +116,7 @@ class SpanQueue:
 
 
 def resource(service: str) -> Resource:
-    """Who records."""
+    """The resource that records."""
     return Resource(
         attributes=_pairs(
             {
@@ -127,7 +129,7 @@ def resource(service: str) -> Resource:
 
 
 def encode(resource: Resource, spans: Iterable[Recorded]) -> bytes:
-    """The body of an OTLP request."""
+    """Return the body of an OTLP request."""
     scope = ScopeSpans(scope=InstrumentationScope(name="dashboard"))
     for span in spans:
         _add(scope, span)

@@ -1,11 +1,11 @@
-"""Spans: what is recorded of a sampled trace.
+"""Spans: the recorded parts of a sampled trace.
 
-Whether a trace is sampled is decided where it begins (`telemetry.begin`) and travels in the flags of `traceparent`. Of
-one that is not, nothing is recorded: `span` costs a look at the flag. Spans say what was done and how long it took,
-never for whom: no ids of users, no addresses, no queries, and of an exception its name alone.
+Whether a trace is sampled is decided where it begins (`telemetry.begin`) and travels in the flags of `traceparent`. If
+a trace is not sampled, nothing is recorded: `span` only checks the flag. Spans contain the operation and its duration,
+and no personal data: no user ids, no addresses, no queries, and only the class name of an exception.
 
-The SDK's own spans cost several times as much to make and to encode (docs/decisions/0023), so these are plain objects;
-the SDK queues and sends them (`shared.observability.trace_export`).
+The SDK's own spans cost several times as much to create and to encode (docs/decisions/0023), so these are plain
+objects; the SDK queues and sends them (`shared.observability.trace_export`).
 """
 
 import time
@@ -21,11 +21,11 @@ Value = str | int | float | bool
 Attributes = Mapping[str, Value]
 
 EXPECTED = ("CancelledError", "GeneratorExit")
-"""How work ends that nobody wants any more: no error."""
+"""How abandoned work ends: not an error."""
 
 
 class Kind(IntEnum):
-    """As OTLP numbers them."""
+    """The numbers of OTLP."""
 
     INTERNAL = 1
     SERVER = 2
@@ -42,16 +42,16 @@ class Span:
     recorded = False
 
     def set(self, attributes: Attributes) -> None:
-        """Say more of it."""
+        """Add attributes."""
 
     def link(self, other: Trace) -> None:
-        """Name the span of another trace by which the work was done."""
+        """Link to the span of another trace that did the work."""
 
     def fail(self, error_type: str) -> None:
-        """It has failed."""
+        """Mark the span as failed."""
 
     def end(self) -> None:
-        """It is over."""
+        """End the span."""
 
     def __enter__(self) -> Self:
         return self
@@ -63,7 +63,7 @@ class Span:
 
 
 class Position(Span):
-    """Within the block, this is where the trace has come to."""
+    """Make this the current position of the trace within the block."""
 
     __slots__ = ("_before", "trace")
 
@@ -79,13 +79,13 @@ class Position(Span):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Not by a token: what is streamed may end in another context than it began in.
+        # Not with a token: a stream may end in another context than the one in which it began.
         if current_trace.get() is self.trace:
             current_trace.set(self._before)
 
 
 class Recorded(Position):
-    """A span of a sampled trace. Times are nanoseconds of the epoch; `parent_id` is empty where the trace begins."""
+    """A span of a sampled trace. Times are nanoseconds of the epoch; `parent_id` is empty for the root."""
 
     __slots__ = ("attributes", "began", "ended", "error", "kind", "links", "name", "parent_id")
 
@@ -131,7 +131,7 @@ Sink = Callable[[Recorded], Any]
 
 
 class _Out:
-    """Where spans of this process go; nowhere until somebody says so."""
+    """The sink for spans of this process; none by default."""
 
     sink: Sink | None = None
 
@@ -140,36 +140,36 @@ NOT_RECORDED = Span()
 
 
 def span(name: str, kind: Kind = Kind.INTERNAL, attributes: Attributes | None = None) -> Span:
-    """A part of what is being done now."""
+    """Create a span of the current work."""
     parent = recorded()
     return Recorded(name, kind, parent.child(), parent.span_id, attributes) if parent else NOT_RECORDED
 
 
 def under(parent: Trace, name: str, kind: Kind, attributes: Attributes | None = None) -> Span:
-    """A part of what is at that position."""
+    """Create a span at that position."""
     if not parent.sampled or _Out.sink is None:
         return NOT_RECORDED
     return Recorded(name, kind, parent.child(), parent.span_id, attributes)
 
 
 def is_on() -> bool:
-    """Whether this process records anything."""
+    """Return whether this process records spans."""
     return _Out.sink is not None
 
 
 def recorded() -> Trace | None:
-    """Where the trace has come to, if it is one that is recorded."""
+    """Return the current position of the trace if it is recorded."""
     trace = current_trace.get()
     return trace if trace is not None and trace.sampled and _Out.sink else None
 
 
 def answer(trace: Trace, parent_id: str) -> Span:
-    """The answer to a request, at this position; its name is known at its end."""
+    """Create the span of a response at this position; its name is known at its end."""
     return Recorded("", Kind.SERVER, trace, parent_id) if trace.sampled and _Out.sink else NOT_RECORDED
 
 
 def follow(cause: Trace | None, name: str, kind: Kind, attributes: Attributes | None = None) -> Position:
-    """What is done because of a span elsewhere, in its trace; in a new one without a cause."""
+    """Create the span of work that a span elsewhere has caused, in its trace; in a new trace without a cause."""
     trace = cause.child() if cause else Trace.start()
     if not trace.sampled or not _Out.sink:
         return Position(trace)
@@ -177,8 +177,8 @@ def follow(cause: Trace | None, name: str, kind: Kind, attributes: Attributes | 
 
 
 def past(name: str, trace: Trace, parent_id: str, began_s: float, seconds: float | None) -> Recorded:
-    """Something that is over, at this position; `began_s` by the monotonic clock, and None is until now. To be sent by
-    `send`."""
+    """Create a span of finished work at this position, to be sent by `send`; `began_s` is monotonic time, and the end
+    is now by default."""
     span = Recorded(name, Kind.INTERNAL, trace, parent_id)
     now, span.began = span.began, span.began - int((time.monotonic() - began_s) * 1e9)
     span.ended = now if seconds is None else span.began + int(seconds * 1e9)
@@ -191,19 +191,19 @@ def send(span: Recorded) -> None:
 
 
 def exemplar() -> dict[str, str] | None:
-    """What a histogram may keep of an observation that is made now."""
+    """Return the exemplar for an observation that is made now."""
     trace = recorded()
     return {"trace_id": trace.trace_id, "span_id": trace.span_id} if trace else None
 
 
 def exemplar_of(span: Span) -> dict[str, str] | None:
-    """What a histogram may keep of an observation of that span."""
+    """Return the exemplar for an observation of that span."""
     return {"trace_id": span.trace.trace_id, "span_id": span.trace.span_id} if isinstance(span, Recorded) else None
 
 
 @contextmanager
 def recording(sink: Sink, share: float) -> Iterator[None]:
-    """Within the block, this share of the traces that begin is recorded. Spans go to the sink, which must not fail."""
+    """Record this share of the traces that begin within the block. Spans go to the sink, which must not fail."""
     before = Sampling.share, _Out.sink
     Sampling.share, _Out.sink = share, sink
     try:

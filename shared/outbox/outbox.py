@@ -11,7 +11,7 @@ from shared.ids import new_id
 from shared.observability import telemetry
 
 CHANNEL = "outbox"
-"""NOTIFY on it is only a hint to look; the trigger sends one for each statement that adds rows."""
+"""The notification is only a hint to poll; a trigger sends one for each statement that adds rows."""
 
 
 def outbox_table(metadata: sa.MetaData) -> sa.Table:
@@ -67,7 +67,7 @@ _INSERT = sa.text(
 
 
 def row(event: events.Event) -> tuple[UUID, UUID, str, str, str, str | None]:
-    """The values of `COLUMNS` for an event, with a new id."""
+    """Return the values of `COLUMNS` for an event, with a new id."""
     payload = events.encode(event).decode()
     return (
         new_id(),

@@ -1,4 +1,4 @@
-"""The relay's side towards RabbitMQ: publishes events with confirms, and says whether RabbitMQ takes any now."""
+"""The relay's connection to RabbitMQ: publishes events with confirms, and checks whether RabbitMQ accepts messages."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -19,21 +19,21 @@ PROBE_S = 1.5
 
 @asynccontextmanager
 async def connected(connection: AbstractConnection) -> AsyncIterator[AbstractConnection]:
-    """Connected within the block. Raises what a connection does."""
-    async with connection:  # closed also when it cannot connect: else its finalizer tries to, at any moment
+    """Connect for the duration of the block. Raises connection errors."""
+    async with connection:  # closed also if it cannot connect: otherwise its finalizer tries to, at any moment
         try:
             await connection.connect(timeout=CONNECT_TIMEOUT_S)
-        except CONNECTION_EXCEPTIONS as away:  # StopAsyncIteration among them, which no generator may let through
+        except CONNECTION_EXCEPTIONS as away:  # includes StopAsyncIteration, which no generator may raise
             raise ConnectionError(repr(away)) from away
         yield connection
 
 
 class PublishersBlocked(ConnectionError):
-    """RabbitMQ is short of memory or disk, and takes no message."""
+    """RabbitMQ is low on memory or disk, and accepts no messages."""
 
 
 class PublishProbe:
-    """Says whether RabbitMQ takes messages now, by publishing on `channel`, which has publisher confirms."""
+    """Checks whether RabbitMQ accepts messages, by publishing on `channel`, which has publisher confirms."""
 
     def __init__(self, channel: AbstractChannel) -> None:
         self._channel = channel
@@ -44,12 +44,12 @@ class PublishProbe:
         probe = self._probing()
         await asyncio.wait([probe], timeout=PROBE_S)
         if not probe.done():
-            raise PublishersBlocked("RabbitMQ takes no message (memory or disk alarm); events wait in the outbox")
+            raise PublishersBlocked("RabbitMQ accepts no messages (memory or disk alarm); events wait in the outbox")
         if error := probe.cancelled() or probe.exception():
-            raise ConnectionError(f"RabbitMQ confirms no message: {error!r}; events wait in the outbox")
+            raise ConnectionError(f"RabbitMQ confirms no messages: {error!r}; events wait in the outbox")
 
     async def accepts(self) -> None:
-        """Waits until RabbitMQ takes messages."""
+        """Wait until RabbitMQ accepts messages."""
         await asyncio.wait([self._probing()])
 
     def close(self) -> None:
@@ -57,20 +57,21 @@ class PublishProbe:
             self._running.cancel()
 
     def _probing(self) -> asyncio.Task[None]:
-        """One at a time: what is sent during an alarm stays in buffers."""
+        """One at a time: messages sent during an alarm stay in buffers."""
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._confirm_two())
         return self._running
 
     async def _confirm_two(self) -> None:
-        """Two messages that go to no queue. With an alarm RabbitMQ takes the first of a connection, and stops there."""
+        """Two messages that are routed to no queue. During an alarm RabbitMQ reads the first one of a connection, and
+        stops there."""
         for _ in range(2):
             message = aio_pika.Message(b"", delivery_mode=aio_pika.DeliveryMode.NOT_PERSISTENT)
             await self._channel.default_exchange.publish(message, "", mandatory=False)
 
 
 class Publisher:
-    """A connection with the topology declared. After the loss of anything one makes a new one."""
+    """A connection with the topology declared. It is replaced after any loss."""
 
     def __init__(self, channel: AbstractChannel, events: AbstractExchange, receivers: Receivers) -> None:
         self.channel = channel
@@ -81,7 +82,7 @@ class Publisher:
     @classmethod
     @asynccontextmanager
     async def declared(cls, connection: AbstractConnection, name: str) -> AsyncIterator[Self]:
-        """`name` is used by no other relay at the same time. Raises `TopologyMismatch`, or what a connection does."""
+        """`name` must be unique among running relays. Raises `TopologyMismatch` and connection errors."""
         async with asyncio.timeout(DECLARE_TIMEOUT_S):
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
             events = await topology.declare(channel)
@@ -93,13 +94,13 @@ class Publisher:
                 publisher.probe.close()
 
     async def prepare(self, types: Iterable[str]) -> None:
-        """Before events of these types are published."""
+        """Prepare to publish events of these types."""
         await self._receivers.bind(self.channel, types)
 
     async def publish(self, message: aio_pika.Message, event_type: str) -> None:
-        """Raises `DeliveryError` when a queue refuses the event, or none matches."""
+        """Raises `DeliveryError` if a queue refuses the event, or none matches."""
         await self._events.publish(message, event_type, mandatory=True)
 
     async def check_received(self, types: Iterable[str]) -> None:
-        """After confirms. Raises `QueueLost` when a queue of these types was deleted since the connection began."""
+        """Verify after confirms. Raises `QueueLost` if one of their queues was deleted since the connection began."""
         await self._receivers.check(types)

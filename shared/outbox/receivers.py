@@ -1,12 +1,12 @@
-"""Whether every queue that is to have an event was there, and the same, while it was published.
+"""Verifies that every bound queue existed, unchanged, while an event was published.
 
 `mandatory` reports only an event that matched no queue at all, and the live feed of a gateway matches all of them. So:
 
-- Before a batch its bindings are declared again. RabbitMQ puts back a lost one, and closes the channel where a queue is
+- Before a batch its bindings are declared again. RabbitMQ restores a lost one, and closes the channel if a queue is
   missing.
-- Each queue is bound to a witness, an exchange that RabbitMQ deletes together with its last binding. It goes with the
-  queue, in the same transaction. A queue that is deleted and declared again gets no witness by that. So an event was
-  routed to every queue if the witnesses are there after its confirm.
+- Each queue is bound to a witness, an exchange that RabbitMQ deletes together with its last binding, in the same
+  transaction as the queue. A queue that is deleted and declared again has no witness. So an event was routed to every
+  queue if the witnesses exist after its confirm.
 """
 
 import asyncio
@@ -23,16 +23,16 @@ from shared.contracts.topology import JobQueue
 from shared.rabbitmq import LOST
 
 DECLARE_TIMEOUT_S = 45.0
-"""For all that is declared together. A broker that has just started recovers its queues first, and a busy machine makes
-that long; whoever gives up too early makes it longer. A broker that has gone silent is noticed by the heartbeat."""
+"""The timeout for all declarations together. A broker that has just started recovers its queues first, which takes long
+on a busy machine; giving up too early makes it take longer. The heartbeat detects a silent broker."""
 
 
 class QueueLost(ConnectionError):
-    """A queue was deleted while events were published. Some of them may not be in it."""
+    """A queue was deleted while events were published. It may be missing some of them."""
 
 
 class Receivers:
-    """The queues of one relay's events. `name` is used by no other relay at the same time."""
+    """The queues of one relay's events. `name` must be unique among running relays."""
 
     def __init__(self, name: str, witnesses: aiormq.Channel) -> None:
         self._name = name
@@ -41,7 +41,7 @@ class Receivers:
     @classmethod
     @asynccontextmanager
     async def watched(cls, connection: AbstractConnection, name: str) -> AsyncIterator[Self]:
-        """Within the block each queue has its witness. The topology must have been declared."""
+        """Give each queue its witness for the duration of the block. The topology must have been declared."""
         async with connection.channel(publisher_confirms=False) as channel:
             async with asyncio.timeout(DECLARE_TIMEOUT_S):
                 receivers = cls(name, await _underlay(channel))
@@ -57,7 +57,7 @@ class Receivers:
     async def bind(self, channel: AbstractChannel, types: Iterable[str]) -> None:
         """Declare the bindings of these types, on the channel that is about to publish; RabbitMQ keeps the order.
 
-        It waits for no answer: where a queue is missing, publishing on that channel raises.
+        Does not wait for a reply: if a queue is missing, publishing on that channel raises.
         """
         underlay = await _underlay(channel)
         for event_type in types:
@@ -65,7 +65,7 @@ class Receivers:
                 await underlay.queue_bind(queue.name, topology.EVENTS, event_type, nowait=True)
 
     async def check(self, types: Iterable[str]) -> None:
-        """Raises `QueueLost` unless the queues of these types are still those of the beginning. One round trip."""
+        """Raises `QueueLost` unless the queues of these types are still the original ones. One round trip."""
         *first, last = {queue.name: queue for one in types for queue in topology.receivers_of(one)}.values() or (None,)
         if last is None:
             return
@@ -74,7 +74,7 @@ class Receivers:
                 await self._channel.exchange_declare(self._witness(queue), passive=True, nowait=True)
             await self._channel.exchange_declare(self._witness(last), passive=True)
         except (ChannelNotFoundEntity, ChannelInvalidStateError) as gone:
-            if self._channel.connection.is_closed:  # it has taken the channel along
+            if self._channel.connection.is_closed:  # it has closed the channel, too
                 raise
             raise QueueLost(f"a queue was deleted: {gone!r}") from gone
 
@@ -88,5 +88,5 @@ class Receivers:
 
 
 async def _underlay(channel: AbstractChannel) -> aiormq.Channel:
-    """aiormq's own channel: aio-pika's cannot send without waiting for the answer."""
+    """Return aiormq's own channel: aio-pika's cannot send without waiting for the reply."""
     return cast("aiormq.Channel", await channel.get_underlay_channel())

@@ -1,7 +1,7 @@
-"""The relay: takes rows from the outbox, publishes them with confirms, and deletes what every queue has taken.
+"""The relay: reads rows from the outbox, publishes them with confirms, and deletes those that every queue has taken.
 
 Several relays may share an outbox (`SKIP LOCKED`). A crash between the broker's confirm and the commit publishes a
-batch again, with the same ids: consumers keep a ledger for that.
+batch again, with the same ids; the consumers' ledger discards the duplicates.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from shared.outbox.receivers import QueueLost
 from shared.rabbitmq import Nodes
 
 PUBLISHED = Counter("outbox_published_total", "Events that the broker has confirmed.")
-RETURNED = Counter("outbox_returned_total", "Events that not every queue of theirs has taken; they stay in the outbox.")
+RETURNED = Counter("outbox_returned_total", "Events that not every queue has taken; they stay in the outbox.")
 WAITING = Gauge("outbox_waiting", "Rows in the outbox.")
 OLDEST = Gauge("outbox_oldest_age_seconds", "Age of the oldest row in the outbox.")
 
@@ -44,24 +44,24 @@ POSTPONE = """
 """
 SLOT = "SELECT slot FROM generate_series(0, 999) AS slot WHERE pg_try_advisory_lock($1, slot) LIMIT 1"
 SLOTS_CLASS = 0x72656C61
-"""A number of our own among the advisory locks of the database."""
+"""The namespace of our advisory locks in the database."""
 MEASURE = "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox"
 
 DOWN: tuple[type[Exception], ...] = (AMQPError, ChannelInvalidStateError, *UNAVAILABLE)
 
 
 class Relay:
-    """Publishes one service's outbox for as long as `run` runs; survives the loss of the broker and the database."""
+    """Publishes one service's outbox while `run` runs; survives the loss of the broker and the database."""
 
     CONNECTION = aio_pika.Connection
     PUBLISHER: type[Publisher] = Publisher
     BATCH = 200
     POLL_S = 1.0
-    """How long a row may wait when its NOTIFY was missed."""
+    """How long a row may wait if its NOTIFY was missed."""
     PUBLISH_TIMEOUT_S = 10.0
-    """Its own, around the whole call: a publish hangs while the connection is down."""
+    """The timeout around the whole call: a publish hangs while the connection is down."""
     RETURNED_DELAY_S, RETURNED_LONGEST_S = 5.0, 60.0
-    """How long a row waits after a queue has refused it, for the first time and at most: it doubles."""
+    """The first and the longest backoff of a row after a queue has refused it; it doubles each time."""
     RECONNECT_S = 1.0
     MEASURE_S = 2.0
 
@@ -72,7 +72,7 @@ class Relay:
         self._publisher: Publisher | None = None
 
     async def run(self) -> None:
-        """Until cancelled. Raises only `TopologyMismatch`, which no retry would mend."""
+        """Runs until cancelled. Raises only `TopologyMismatch`, which retrying cannot fix."""
         while True:
             try:
                 async with (
@@ -87,19 +87,20 @@ class Relay:
                         wakeup.clear()
                         if await self.relay_batch(publisher) < self.BATCH:
                             await self._wait(wakeup)
-                    log.warning("relay has lost its broker or its notifications")
+                    log.warning("relay disconnected from the broker or the notifications")
             except DOWN as down:
-                log.warning("relay waits for its broker or database", error=repr(down))
+                log.warning("relay waiting for the broker or the database", error=repr(down))
             await asyncio.sleep(self.RECONNECT_S)
 
     async def check(self) -> None:
-        """For readiness: raises while the relay has no broker, or the broker takes no message."""
+        """For readiness: raises while the relay has no broker, or the broker accepts no messages."""
         if self._publisher is None:
             raise ConnectionError("not connected; events wait in the outbox")
         await self._publisher.probe.check()
 
     async def relay_batch(self, publisher: Publisher) -> int:
-        """Publish one batch; returns how many rows it took. What not every queue has taken stays for the next time."""
+        """Publish one batch, and return its number of rows. Events that not every queue has taken stay for the next
+        time."""
         async with self._db.connection() as connection, connection.transaction():
             rows = await connection.fetch(TAKE, self.BATCH)
             if not rows:
@@ -112,7 +113,7 @@ class Relay:
         return len(rows)
 
     async def _publish_all(self, publisher: Publisher, rows: Sequence[asyncpg.Record]) -> list[BaseException | None]:
-        """The outcome of each. Raises when a queue is lost: then nobody knows which events are in it."""
+        """Return the outcome of each. Raises if a queue is lost: then it is unknown which events it has."""
         types = {row["type"] for row in rows}
         await publisher.prepare(types)
         outcomes = await asyncio.gather(*(self._publish(publisher, row) for row in rows), return_exceptions=True)
@@ -148,7 +149,9 @@ class Relay:
         if returned:
             await connection.execute(POSTPONE, returned, self.RETURNED_DELAY_S, self.RETURNED_LONGEST_S)
             RETURNED.inc(len(returned))
-            log.error("events wait: a queue refuses them, or none matches", count=len(returned), first=str(returned[0]))
+            log.error(
+                "events wait: refused by a queue, or not routed to any", count=len(returned), first=str(returned[0])
+            )
 
     def _message(self, row: asyncpg.Record, traceparent: str | None) -> aio_pika.Message:
         headers = {
@@ -173,7 +176,7 @@ class Relay:
         )
 
     async def measure(self) -> None:
-        """Set the gauges; they count above all while the broker is away and the outbox grows."""
+        """Set the gauges, which matter most while the broker is down and the outbox grows."""
         async with self._db.connection() as connection:
             [(waiting, oldest)] = await connection.fetch(MEASURE)
         WAITING.set(waiting)
@@ -188,7 +191,7 @@ class Relay:
     async def _publishing(
         self, connection: AbstractConnection, listener: asyncpg.Connection
     ) -> AsyncIterator[Publisher]:
-        """The name is free again when the listener's session ends, so names do not pile up in RabbitMQ."""
+        """The name is free again when the listener's session ends, so names do not accumulate in RabbitMQ."""
         slot = await listener.fetchval(SLOT, SLOTS_CLASS)
         async with self.PUBLISHER.declared(connection, f"{self._source[1:]}.{slot}") as publisher:
             self._publisher = publisher

@@ -1,4 +1,4 @@
-"""The wiring of a service that owns a database and publishes events from its outbox."""
+"""Wiring of a service that owns a database and publishes events from its outbox."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,14 +13,14 @@ from shared.server.background import Background
 
 class ProducerSettings(DatabaseSettings):
     rabbitmq_url: str
-    """`amqp://user:password@host:port/vhost`; one for each node of a cluster, separated by commas."""
+    """`amqp://user:password@host:port/vhost`; for a cluster, one URL per node, separated by commas."""
 
 
 @asynccontextmanager
 async def running(app: FastAPI, service: str, settings: ProducerSettings) -> AsyncIterator[Database]:
-    """The database on `app.state.db` and the relay in the background, for as long as the block runs.
+    """Provide the database as `app.state.db` and run the relay in the background, within the block.
 
-    Without RabbitMQ such a service is only degraded: it accepts what it is sent, and events wait in the outbox.
+    Without RabbitMQ such a service is only degraded: it accepts requests, and events wait in the outbox.
     """
     async with Database.open(settings) as db, Background() as background:
         relay = Relay(db, settings.rabbitmq_url, service)

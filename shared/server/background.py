@@ -1,4 +1,4 @@
-"""Tasks that run beside the requests for as long as the process does: kept, awaited at the end, never lost silently."""
+"""Background tasks of a process: supervised, awaited at shutdown, and never lost silently."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ class RestartPolicy:
 
 
 class Failures:
-    """Those of one task in a row."""
+    """The consecutive failures of one task."""
 
     MOST_DOUBLINGS = 30
 
@@ -33,7 +33,7 @@ class Failures:
         self.count = 0
 
     def pause_s(self) -> float:
-        """Count a failure. Returns how long to wait after it, with jitter."""
+        """Count a failure. Returns the pause before the next attempt, with jitter."""
         pause = self._policy.first_pause_s * 2.0 ** min(self.count, self.MOST_DOUBLINGS)
         self.count += 1
         return min(pause, self._policy.longest_pause_s) * uniform(0.75, 1)
@@ -42,7 +42,7 @@ class Failures:
         self.count = 0
 
 
-RESTARTS = Counter("background_restarts_total", "Background tasks that failed and started again.", ["task"])
+RESTARTS = Counter("background_restarts_total", "Background tasks that failed and were restarted.", ["task"])
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -50,12 +50,12 @@ log = get_logger(__name__)
 
 
 def stop_process() -> None:
-    """Ask this process to shut down in good order."""
+    """Ask this process to shut down gracefully."""
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Lets `work` end however often the caller is cancelled meanwhile; a cancellation is raised after that."""
+    """Let `work` finish even if the caller is cancelled meanwhile; the cancellation is raised afterwards."""
     task = asyncio.create_task(work)
     cancelled = False
     while not task.done():
@@ -69,7 +69,7 @@ async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 class Permanent(Exception):
-    """An error that no repetition mends. A background task that raises it stops the process at once."""
+    """An error that no retry can fix. A background task that raises it stops the process at once."""
 
 
 class TaskFailing(Exception):
@@ -77,7 +77,7 @@ class TaskFailing(Exception):
 
 
 async def until(end: Coroutine[Any, Any, None], work: Coroutine[Any, Any, None]) -> None:
-    """Do the work, but not beyond the end."""
+    """Run the work, but stop at the end of the block."""
     tasks = [asyncio.create_task(work), asyncio.create_task(end)]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -90,9 +90,9 @@ async def until(end: Coroutine[Any, Any, None], work: Coroutine[Any, Any, None])
 
 
 class Background:
-    """Background tasks of one process. One that fails starts again, after a growing pause, for as long as it takes: an
-    outage of any length of anything that a task needs costs nothing but the task's work. Only `Permanent` stops the
-    process; `failure` keeps that exception."""
+    """Background tasks of one process. A task that fails is restarted after a growing pause, without a limit: an outage
+    of any length of a dependency costs only that task's work. Only `Permanent` stops the process; `failure` keeps that
+    exception."""
 
     CANCEL_AGAIN_S = 1.0
     POLICY = RestartPolicy()
@@ -105,9 +105,9 @@ class Background:
         self.failure: BaseException | None = None
 
     def start(self, name: str, work: Work) -> asyncio.Task[None]:
-        """Run what `work` makes, until it ends or the block is left; `work` is called again after a failure.
+        """Run what `work` creates, until it ends or the block is left; `work` is called again after a failure.
 
-        Such a task tells nobody how it does: it has recovered once it has run for `settled_s`.
+        Such a task does not report success: it has recovered once it has run for `settled_s`.
         """
         loop, failures = asyncio.get_running_loop(), Failures(self._policy)
 
@@ -121,7 +121,7 @@ class Background:
         return self._supervise(name, settling, failures)
 
     def every(self, seconds: float, name: str, work: Work) -> asyncio.Task[None]:
-        """Do the work at once, and again so many seconds after it was done, until the block is left.
+        """Do the work at once, and again this many seconds after it was done, until the block is left.
 
         A failed attempt is repeated after a growing pause. The task has recovered when an attempt succeeds.
         """
@@ -139,7 +139,7 @@ class Background:
         """For readiness: raises while a task has failed and not yet recovered."""
         if self._failing:
             failing = self._failing.items()
-            raise TaskFailing("; ".join(f"{name} failed, and is repeated: {error}" for name, error in failing))
+            raise TaskFailing("; ".join(f"{name} failed and is being retried: {error}" for name, error in failing))
 
     def _supervise(self, name: str, work: Work, failures: Failures) -> asyncio.Task[None]:
         task = asyncio.create_task(self._keep_up(name, work, failures), name=name)
@@ -165,7 +165,7 @@ class Background:
     def _failed(self, name: str, error: BaseException, *, first: bool) -> None:
         RESTARTS.labels(name).inc()
         self._failing[name] = repr(error)
-        log.warning("background task failed; it starts again", task=name, error=repr(error), exc_info=first)
+        log.warning("background task failed; restarting it", task=name, error=repr(error), exc_info=first)
 
     def _recovered(self, name: str, failures: Failures) -> None:
         failures.reset()
@@ -178,7 +178,9 @@ class Background:
         if task.cancelled() or (error := task.exception()) is None:
             return
         self.failure = self.failure or error
-        log.error("background task failed for good; stopping", task=task.get_name(), error=str(error), exc_info=error)
+        log.error(
+            "background task failed permanently; stopping", task=task.get_name(), error=str(error), exc_info=error
+        )
         self._on_failure()
 
     async def __aenter__(self) -> Self:
@@ -187,7 +189,7 @@ class Background:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Once is not enough: before Python 3.12, `wait_for` may put another exception in place of a cancellation.
+        # Once is not enough: before Python 3.12, `wait_for` may replace a cancellation by another exception.
         while tasks := list(self._tasks):
             for task in tasks:
                 task.cancel()
@@ -195,7 +197,7 @@ class Background:
 
 
 def _is_cancelled() -> bool:
-    """Whether the end of this task was asked for. A library may raise `CancelledError` for a connection that it lost:
-    that is a failure, and not the end."""
+    """Return whether this task was asked to end. A library may raise `CancelledError` for a connection that it lost:
+    that is a failure."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,9 +1,9 @@
-"""How a connection ends: after the answers that are due, and so that the last one arrives.
+"""How a connection is closed: after all pending responses, and so that the last one arrives.
 
 - A refused request is answered after the requests before it.
-- When the client still sends, the server ends its own direction and reads on for a bounded time and amount. A close
-  with unread data would reset the connection, and the client would lose the answer.
-- An answer that breaks off resets the connection, so that a client without chunked framing notices it, too.
+- If the client is still sending, the server closes its own direction and keeps reading for a limited time and amount.
+  Closing with unread data would reset the connection, and the client would lose the response.
+- A response that breaks off resets the connection, so that a client without chunked framing notices it, too.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from shared.server.exchange import ExchangeTransport, Flow
 
 LINGER_S = 10.0
 LINGER_BYTES = 64 * 1024 * 1024
-"""How long, and how much, a connection is read after its last answer."""
+"""How long, and how much, a connection is read after its last response."""
 _RESET = struct.pack("ii", 1, 0)
 
 
 class ClosingProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which ends as this module says."""
+    """uvicorn's protocol with this closing behaviour."""
 
     linger_s = LINGER_S
     linger_bytes = LINGER_BYTES
@@ -34,15 +34,15 @@ class ClosingProtocol(HttpToolsProtocol):
         self.flow: Flow = Flow(transport, self.pipeline)
         self._line = ExchangeTransport(transport, self._close_after_answer)
         self._running: RequestResponseCycle | None = None
-        """The exchange whose turn it is."""
+        """Return the exchange whose turn it is."""
         self._awaits_head = True
         self._listens = True
-        """False: the client's data is thrown away."""
+        """False: the client's data is discarded."""
         self._ignored_bytes = 0
         self._last_answer: HTTPStatus | None = None
         self._lingers = False
         self.idle_since = self.loop.time()
-        """When the last answer was complete."""
+        """When the last response was complete."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._line.detach()
@@ -57,7 +57,7 @@ class ClosingProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def refuse(self, status: HTTPStatus) -> None:
-        """Answer the request that is being read with this status, after those before it. Read no other."""
+        """Answer the request that is being read with this status, after those before it, and read no more requests."""
         refused = None if self._awaits_head else self.cycle
         self._listens = False
         if refused is not None and refused is not self._running:  # it waits for its turn, which it does not get
@@ -75,7 +75,7 @@ class ClosingProtocol(HttpToolsProtocol):
             self._end_with(None if refused is not None and refused is self._running else status)
 
     def on_response_complete(self) -> None:
-        """Begin the next request. As uvicorn's, without a timer for each answer: `idle_since` is looked at instead."""
+        """Start the next request like uvicorn, but without a timer per response: `idle_since` is checked instead."""
         self.server_state.total_requests += 1
         if self._lingers or self.transport.is_closing():
             return
@@ -96,13 +96,13 @@ class ClosingProtocol(HttpToolsProtocol):
         return self._running is not None and not self._running.response_complete
 
     def _disconnect(self) -> None:
-        """Tell the application that its client is gone."""
+        """Notify the application that its client has disconnected."""
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
             self._running.message_event.set()
 
     def _close_after_answer(self) -> None:
-        """An exchange asks for the end of its connection."""
+        """Called by an exchange to end its connection."""
         running = self._running
         if running is not None and not running.response_complete:
             self.reset()
@@ -112,7 +112,7 @@ class ClosingProtocol(HttpToolsProtocol):
             self._end_with(None)
 
     def _end_with(self, status: HTTPStatus | None) -> None:
-        """Give the last answer, if there is one, and read until the client closes, too."""
+        """Write the last response, if any, and read until the client closes, too."""
         if status is not None:
             self.transport.write(_problem(status))
         self._listens, self._lingers = False, True

@@ -1,4 +1,4 @@
-"""One client's connection, with bounds on what it may send and how long it may take to.
+"""One client's connection, with limits on what it may send and how long that may take.
 
 uvicorn reads a head of any size, and waits for its end, or for the next piece of a body, as long as the client likes.
 """
@@ -16,8 +16,8 @@ from shared.server.http1 import Http1Protocol
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """`head_s`: from a request's first byte to the end of its head. `body_s`: that long a body may take in any case,
-    and a second more for every `body_rate` bytes that have come; time in which we do not read is not counted."""
+    """`head_s`: from a request's first byte to the end of its head. `body_s`: the time that a body always has, plus a
+    second for every `body_rate` bytes received; time in which we do not read is not counted."""
 
     head_bytes: int = 32 * 1024
     headers: int = 100
@@ -27,33 +27,33 @@ class ConnectionLimits:
 
 
 _NOT_PLAIN = frozenset({b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"origin"})
-"""Headers of requests that are more than a head, or whose answer a browser would look at more closely."""
+"""Headers of requests that need the full path: with a body, or with a response that a browser checks more closely."""
 
 LET_IN = "let_in"
-"""There, in a request's scope, when the gate has counted it: whoever answers it must count it out."""
+"""Scope key: the gate has counted the request, and its handler must release it."""
 
 
 class Gate(Protocol):
-    """Where an application decides whether a request comes in, before anything is made for it."""
+    """Interface with which an application decides whether to admit a request, before any work is done for it."""
 
     def is_shut(self, method: bytes, url: bytes) -> bool:
-        """Whether such a request is refused now."""
+        """Return whether such a request is refused now."""
 
     def refusal(self, method: bytes, url: bytes) -> bytes:
-        """The whole answer to one that is; it leaves the connection open."""
+        """Return the whole response to a refused request; it leaves the connection open."""
 
     def let_in(self) -> None:
-        """Count one in that will be given to the application, with `LET_IN` in its scope."""
+        """Count a request that is given to the application, with `LET_IN` in its scope."""
 
 
 class Ending(ServerState):
-    """What the connections of one server share: whether it is about to end."""
+    """State that the connections of one server share: whether it is shutting down."""
 
     has_begun = False
 
 
 class GuardedProtocol(Http1Protocol):
-    """HTTP/1.1 with those bounds; `check` must be called now and then."""
+    """HTTP/1.1 with these limits; `check` must be called periodically."""
 
     limits = ConnectionLimits()
 
@@ -61,10 +61,10 @@ class GuardedProtocol(Http1Protocol):
         super().connection_made(transport)
         self._head_bytes = 0
         self._since: float | None = self.loop.time()
-        """When that began which has not come yet; None when nothing is expected."""
+        """Since when the connection waits for expected data; None if it expects none."""
         self._gate: Gate | None = getattr(self.app, "gate", None)
         self._turned_away = False
-        """The message that is being read was answered as soon as its head had come."""
+        """The current message was answered as soon as its head had arrived."""
 
     def data_received(self, data: bytes) -> None:
         if self._awaits_head:
@@ -91,7 +91,7 @@ class GuardedProtocol(Http1Protocol):
             self._turn_away(gate.refusal(method, self.url))
             return
         super().come_in()
-        if gate is not None and not shut and not self.pipeline:  # what is in the pipeline may never be begun
+        if gate is not None and not shut and not self.pipeline:  # pipelined requests may never be started
             gate.let_in()
             self.scope[LET_IN] = True  # type: ignore[literal-required]
         if self.ends:
@@ -99,7 +99,7 @@ class GuardedProtocol(Http1Protocol):
 
     @property
     def ends(self) -> bool:
-        """Whether the server is about to end: the next answer is the last of its connection."""
+        """Return whether the server is shutting down: the next response is the last of its connection."""
         return isinstance(self.server_state, Ending) and self.server_state.has_begun
 
     def on_message_complete(self) -> None:
@@ -112,8 +112,8 @@ class GuardedProtocol(Http1Protocol):
             super().on_message_complete()
 
     def _is_plain(self) -> bool:
-        """Whether the request may be answered before it is at its end: it has no body, follows no other on this
-        connection, and is followed by others."""
+        """Return whether the request may be answered early: it has no body, follows no other on this connection, and is
+        followed by others."""
         return (
             self.parser.should_keep_alive()
             and not self._is_answering()
@@ -128,7 +128,7 @@ class GuardedProtocol(Http1Protocol):
         self.idle_since = self.loop.time()
 
     def check(self, now: float, interval_s: float) -> None:
-        """End the connection if its client takes or is idle for too long. `interval_s`: since the last time."""
+        """Close the connection if its client is too slow or idle for too long. `interval_s`: since the last check."""
         if not self._listens or self.transport.is_closing():
             return
         if self._since is None:
@@ -138,12 +138,13 @@ class GuardedProtocol(Http1Protocol):
             self._since += interval_s
         elif now - self._since > self._allowed_s():
             if self._awaits_head and not self._head_bytes:
-                self.transport.close()  # without a word, which the client has not asked for
+                self.transport.close()  # silently, since the client has not requested anything
             else:
                 self.refuse(HTTPStatus.REQUEST_TIMEOUT)
 
     def drain(self) -> None:
-        """The answer under way is the last, and says so. So are those that begin while `Ending.has_begun`."""
+        """Make the current response the last, and announce that in it. So are those that begin while
+        `Ending.has_begun`."""
         if self._is_answering() and not self.cycle.response_started:
             self.cycle.keep_alive = False
 

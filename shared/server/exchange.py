@@ -1,4 +1,4 @@
-"""One request and its answer on a connection, where uvicorn's own exchange does not follow the RFCs."""
+"""One request and its response on a connection, where uvicorn's own cycle does not follow the RFCs."""
 
 import asyncio
 import sys
@@ -9,11 +9,11 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 SMALL_BODY_BYTES = 64 * 1024
-"""After an early answer so much of the body is read, so that the connection can be kept."""
+"""After an early response this much of the body is read, so that the connection can be kept."""
 
 
 class BodyExchange(RequestResponseCycle):
-    """For requests with a body. An answer that comes before the end of a large one ends the connection."""
+    """For requests with a body. A response before the end of a large body closes the connection."""
 
     is_small = False
 
@@ -24,7 +24,7 @@ class BodyExchange(RequestResponseCycle):
 
 
 class ClosingExchange(BodyExchange):
-    """For HTTP/1.0, which has no chunks: an answer of unknown length ends with the connection."""
+    """For HTTP/1.0, which has no chunks: a response of unknown length ends with the connection."""
 
     _until_close = False
 
@@ -38,7 +38,7 @@ class ClosingExchange(BodyExchange):
 
 
 class Flow(FlowControl):
-    """Reads nothing while requests wait for their turn: their number would grow without bound."""
+    """Stops reading while requests wait for their turn: their number would otherwise grow without limit."""
 
     def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
         super().__init__(transport)
@@ -63,5 +63,5 @@ class ExchangeTransport(asyncio.Transport):
             self._close()
 
     def detach(self) -> None:
-        """Forget the connection, which would keep itself alive otherwise."""
+        """Drop the reference to the connection, which would otherwise keep itself alive."""
         self._close = None

@@ -1,9 +1,9 @@
-"""Answers ordinary requests inside the protocol: without an ASGI scope, and without a task for each.
+"""Answers ordinary requests inside the protocol, without an ASGI scope and without a task for each.
 
-An application may have a `fast_path`. It is offered each request that it wants and that is ordinary HTTP/1.1: complete
-in one piece, the only one under way on its connection, followed by others, without an offer to upgrade, `Expect` or
-chunks, and while the server does not end. What it does not take goes to the application, and nobody sees a difference.
-It may also hand over a request that it has taken, as long as it has not begun to answer.
+An application may have a `fast_path`. It is offered each ordinary HTTP/1.1 request that it wants: complete in one
+piece, the only one in flight on its connection, with keep-alive, without an upgrade offer, `Expect` or chunks, and
+while the server is not shutting down. Requests that it does not take go to the application, with the same result. It
+may also hand over a request that it has taken, as long as it has not started to respond.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from shared.server.exchange import SMALL_BODY_BYTES, BodyExchange
 log = get_logger(__name__)
 
 Headers = list[tuple[bytes, bytes]]
-"""Names in lower case, in the order in which they came."""
+"""Names in lower case, in the order of arrival."""
 
 
 class Exchange:
-    """One request that is answered in the protocol, which takes it for one of uvicorn's own cycles.
+    """One request that is answered in the protocol, which treats it like one of uvicorn's own cycles.
 
-    `url` is the request's target, and `headers` and `body` are as they came.
+    `url` is the request's target; `headers` and `body` are as received.
     """
 
     more_body = False
@@ -45,21 +45,21 @@ class Exchange:
         return self
 
     def set(self) -> None:
-        """uvicorn's way to say that something has happened: here only that the client has gone."""
+        """uvicorn's notification that something has happened: here only that the client has disconnected."""
         if self.disconnected and not self.response_complete:
             self.client_left()
 
     def client_left(self) -> None:
-        """Nobody waits for the answer any more."""
+        """Called when the client has disconnected."""
 
     def respond(self, answer: bytes) -> None:
-        """Write the whole answer. Its head must say `connection: close` unless `keep_alive`."""
+        """Write the whole response. Its head must contain `connection: close` unless `keep_alive`."""
         self.response_started = self.response_complete = True
         self.protocol.write_answer(answer, keep_alive=self.keep_alive)
 
 
 class Answered(Exchange):
-    """Every exchange that was over as soon as it began."""
+    """The exchange of every request that was answered immediately."""
 
     def __init__(self) -> None:
         self.keep_alive = self.response_started = self.response_complete = True
@@ -70,13 +70,14 @@ ANSWERED = Answered()
 
 
 class FastPath(Protocol):
-    """Where an application answers requests itself. Both methods are called for every request: they must be cheap."""
+    """Interface with which an application answers requests itself. Both methods are called for every request: they must
+    be cheap."""
 
     def wants(self, method: bytes, url: bytes) -> bool:
-        """Whether a request with this target may be one to take."""
+        """Return whether a request with this target may be taken."""
 
     def take(self, protocol: "FastPathProtocol") -> Exchange | None:
-        """Begin to answer the complete request that the protocol holds (`url`, `headers`, `held_body`).
+        """Start to answer the complete request that the protocol holds (`url`, `headers`, `held_body`).
 
         Returns `ANSWERED` after `write_answer`, an exchange that responds later, or None to leave it to the
         application. `additions` of the protocol are then added to the scope.
@@ -103,7 +104,7 @@ class FastPathProtocol(GuardedProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._holds:  # the rest of its body has yet to come
+        if self._holds:  # the rest of its body is still to come
             self._release()
 
     def refuse(self, status: HTTPStatus) -> None:
@@ -128,7 +129,7 @@ class FastPathProtocol(GuardedProtocol):
         if self._holds:
             exchange = self._take()
             if exchange is not None:
-                if self._holds:  # else it has been handed over
+                if self._holds:  # otherwise it has been handed over
                     self.cycle = self._running = exchange  # type: ignore[assignment]  # it looks like one
                 self._holds, self._awaits_head = False, True
                 self._head_bytes, self._since = 0, None
@@ -137,7 +138,7 @@ class FastPathProtocol(GuardedProtocol):
         super().on_message_complete()
 
     def write_answer(self, answer: bytes, *, keep_alive: bool = True) -> None:
-        """Write the whole answer to the request whose turn it is."""
+        """Write the whole response to the request whose turn it is."""
         self.transport.write(answer)
         if not keep_alive:
             self._close_after_answer()
@@ -159,11 +160,11 @@ class FastPathProtocol(GuardedProtocol):
         try:
             return self._fast_path.take(self) if self._fast_path is not None else None
         except Exception:
-            log.exception("a request could not be answered in the protocol")
+            log.exception("request could not be answered in the protocol")
             return None
 
     def _release(self) -> None:
-        """Give what is held to the application."""
+        """Give the held request to the application."""
         self._holds, body = False, self.held_body
         super().come_in()
         if self.additions:

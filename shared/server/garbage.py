@@ -1,6 +1,7 @@
-"""When the cyclic garbage collector runs: for young objects at any time, for all only while the process is idle.
+"""When the cyclic garbage collector runs: for young objects at any time, for all objects only while the process is
+idle.
 
-A full collection stops the event loop for as long as it takes to look at every object.
+A full collection blocks the event loop while it visits every object.
 """
 
 import asyncio
@@ -9,26 +10,26 @@ import time
 from collections.abc import Callable
 
 YOUNG, MIDDLE, FULL = 2_000, 500, 20
-"""The collector's thresholds. It looks at the young when there are so many more objects than before, which takes a
-few milliseconds. A process that is never idle collects the middle generation after so many of those, and everything
-after so many of these."""
+"""The collector's thresholds. It collects the young generation after this many new objects, which takes a few
+milliseconds. A process that is never idle collects the middle generation after this many of those, and everything after
+this many of the latter."""
 
 LOOK_EVERY_S = 1.0
 IDLE_SHARE = 0.02
-"""A process that uses less than this part of a core is idle."""
+"""A process that uses less than this share of a core is idle."""
 REST_S = 10.0
-"""The least time between two full collections."""
+"""The minimum time between two full collections."""
 
 
 def freeze_heap() -> None:
-    """Take everything that is alive now out of the collector's sight, for as long as the process lives."""
+    """Exclude everything that is alive now from garbage collection, for the life of the process."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, FULL)
 
 
 class IdleCollector:
-    """Collects everything in an idle moment, if objects have become old since the last time."""
+    """Collects everything in an idle moment, if objects have aged since the last time."""
 
     def __init__(self, collect: Callable[[], object] = gc.collect, look_every_s: float = LOOK_EVERY_S) -> None:
         self._collect = collect

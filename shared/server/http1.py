@@ -1,9 +1,9 @@
-"""How requests are read: uvicorn's protocol with the parts of RFC 9110 and RFC 9112 that it leaves out.
+"""Request parsing: uvicorn's protocol plus the parts of RFC 9110 and RFC 9112 that it leaves out.
 
-- An offer to upgrade is ignored. The request is read as if it had none.
-- Trailers are dropped. They and chunk extensions are bounded.
-- Requests that are sent ahead are bounded.
-- A request has one `Host`, and from HTTP/1.1 on it must.
+- An upgrade offer is ignored. The request is read as if it had none.
+- Trailers are discarded. Trailers and chunk extensions are limited.
+- Pipelined requests are limited.
+- A request has one `Host`; from HTTP/1.1 on it is required.
 - Tunnels, transfer codings other than chunked and other versions of HTTP are refused.
 """
 
@@ -21,11 +21,11 @@ from shared.server.closing import ClosingProtocol
 from shared.server.exchange import SMALL_BODY_BYTES, BodyExchange, ClosingExchange
 
 FRAMING_BYTES = 8 * 1024
-"""The most chunk extensions and trailers of one message, counted in full reads."""
+"""The limit on chunk extensions and trailers of one message, counted in full reads."""
 CHUNK_BYTES = 16
-"""The size of a chunk and its line ends. More than that is an extension."""
+"""The size of a chunk and its line ends. Anything beyond that is an extension."""
 MAX_WAITING = 128
-"""Requests that may be sent ahead on one connection."""
+"""The maximum number of pipelined requests on one connection."""
 
 _NOTED = frozenset({b"expect", b"content-length", b"transfer-encoding", b"host"})
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
@@ -33,7 +33,7 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-
 
 
 class Refused(Exception):
-    """Stops the parser. The status for the client is noted."""
+    """Stops the parser. The status for the client is recorded."""
 
 
 class Http1Protocol(ClosingProtocol):
@@ -73,16 +73,16 @@ class Http1Protocol(ClosingProtocol):
                 return
 
     def _ignore_offer(self) -> None:
-        """Read the head again without its `Upgrade`; the parser would take what follows for another protocol."""
+        """Read the head again without its `Upgrade`; the parser would treat the following data as another protocol."""
         first = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
         fields = b"".join(b"%s: %s\r\n" % field for field in self.headers if field[0] != b"upgrade")
         self._offered = False
         self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as in uvicorn
         self.parser.feed_data(first + fields + b"\r\n")
 
     def on_message_begin(self) -> None:
-        """As uvicorn's, without a scope: not every request needs one."""
+        """Like uvicorn's, without a scope: not every request needs one."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
         self._has_body, self._body_size, self._coding = False, 0, b""
         self._hosts: list[bytes] = []
@@ -91,7 +91,7 @@ class Http1Protocol(ClosingProtocol):
         name = name.lower()
         if not self._awaits_head:  # a trailer
             if name == b"connection":
-                raise Refused  # the parser would heed it
+                raise Refused  # the parser would apply it
             return
         if name in _NOTED:
             self._note(name, value)
@@ -106,7 +106,7 @@ class Http1Protocol(ClosingProtocol):
             return
         self._has_body = True
         if name == b"transfer-encoding":
-            self._coding += value.strip().lower()  # named twice, it is none that is known
+            self._coding += value.strip().lower()  # a repeated coding is not supported
         elif value.isdigit():
             self._body_size = int(value)
 
@@ -120,7 +120,7 @@ class Http1Protocol(ClosingProtocol):
         self.come_in()
 
     def check_head(self) -> None:
-        """Raises by `deny` when the request cannot be taken."""
+        """Raises through `deny` if the request cannot be accepted."""
         if self.parser.get_http_version() not in ("1.0", "1.1"):
             self.deny(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
         if self.parser.get_method() == b"CONNECT" or self._coding not in (b"", b"chunked"):
@@ -131,7 +131,7 @@ class Http1Protocol(ClosingProtocol):
             self.deny(HTTPStatus.TOO_MANY_REQUESTS)
 
     def _names_host(self) -> bool:
-        """As RFC 9112, section 3.2, has it."""
+        """As RFC 9112, section 3.2, requires."""
         if not self._hosts:
             return self.parser.get_http_version() == "1.0"
         return len(self._hosts) == 1 and _HOST.fullmatch(self._hosts[0].strip()) is not None
@@ -142,7 +142,7 @@ class Http1Protocol(ClosingProtocol):
         raise Refused
 
     def come_in(self) -> None:
-        """Begin the request, now or after those before it."""
+        """Start the request, now or after those before it."""
         version = self.parser.get_http_version()
         self.scope = self.make_scope(self.parser.get_method(), self.url, self.headers, version)
         earlier, self.cycle = self.cycle, self._exchange(version)
@@ -153,7 +153,7 @@ class Http1Protocol(ClosingProtocol):
             self.pipeline.appendleft((self.cycle, self.app))
 
     def make_scope(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]], version: str) -> HTTPScope:
-        """The ASGI scope of a request on this connection."""
+        """Return the ASGI scope of a request on this connection."""
         url = httptools.parse_url(target)
         raw_path = url.path or b"/"  # an absolute URI may have none
         path = raw_path.decode("ascii")
@@ -188,7 +188,7 @@ class Http1Protocol(ClosingProtocol):
     def make_cycle(
         self, kind: type[RequestResponseCycle], scope: HTTPScope, *, keep_alive: bool, expect_100_continue: bool = False
     ) -> RequestResponseCycle:
-        """What the application answers a request by."""
+        """Return the application that answers a request."""
         transport: Any = self._line
         return kind(
             scope=scope,

@@ -1,4 +1,4 @@
-"""Keys that change while a process runs: their files are looked at every few seconds."""
+"""Keys that can be rotated while a process runs: their files are checked every few seconds."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
 
-READ = Counter("secret_files_read_total", "Changed files of secrets: taken over, or refused.", ["setting", "outcome"])
+READ = Counter("secret_files_read_total", "Changed secret files, by outcome: taken or refused.", ["setting", "outcome"])
 
 
 @dataclass
@@ -29,16 +29,16 @@ class _Followed:
 
 
 class SecretFiles:
-    """The files of those settings that may change while the process runs."""
+    """The files of the settings that may change while the process runs."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._followed: list[_Followed] = []
 
     def follow(self, name: str, take: Callable[[str], None]) -> None:
-        """Have `take` called with the setting's new text whenever its file has changed to something that is valid.
+        """Call `take` with the setting's new text whenever its file has changed to a valid value.
 
-        Without a file there is nothing to follow.
+        Does nothing if the setting has no file.
         """
         kind = type(self._settings)
         if path := file_of(kind, name):
@@ -46,7 +46,7 @@ class SecretFiles:
             self._followed.append(_Followed(name, variable_of(kind, name), path, take, known.get_secret_value()))
 
     async def watch(self) -> None:
-        """Look at the files now and again, until cancelled. What cannot be taken over changes nothing."""
+        """Check the files periodically. A file that is invalid changes nothing. Runs until cancelled."""
         while self._followed:
             for one in self._followed:
                 await self._look(one)
@@ -59,16 +59,16 @@ class SecretFiles:
                 return
             one.known = told
             self._settings.__pydantic_validator__.validate_assignment(self._settings.model_copy(), one.name, told)
-        except ValidationError as wrong:  # not as a whole: it would tell the secret
+        except ValidationError as wrong:  # no traceback: it would contain the secret
             _refused(one.variable, "; ".join(error["msg"] for error in wrong.errors()))
         except ValueError as unreadable:
             _refused(one.variable, str(unreadable))
         else:
             one.take(told)
             READ.labels(one.variable, "taken").inc()
-            log.info("a secret has changed, and is used from now on", setting=one.variable)
+            log.info("secret file changed; using the new secret", setting=one.variable)
 
 
 def _refused(variable: str, reason: str) -> None:
     READ.labels(variable, "refused").inc()
-    log.error("the changed file of a secret is not taken; the old one stays", setting=variable, reason=reason)
+    log.error("secret file changed but is invalid; keeping the old secret", setting=variable, reason=reason)

@@ -1,4 +1,4 @@
-"""Runs a service: one process, one event loop, one or two listeners, an orderly end on SIGTERM."""
+"""Runs a service: one process, one event loop, one or two listeners, a graceful shutdown on SIGTERM."""
 
 import asyncio
 import contextlib
@@ -23,16 +23,16 @@ from shared.server.fast_path import FastPathProtocol
 from shared.server.garbage import IdleCollector, freeze_heap
 
 KEEP_ALIVE_S = 75
-"""Longer than clients keep an idle connection, so that it is they who close it."""
+"""Longer than clients keep an idle connection, so that they close it first."""
 
 ACCEPTS_A_TURN = 16
-"""libuv accepts one connection in a turn of the event loop, from each socket that listens. A busy loop has twenty turns
-a second: it listens on so many copies of one socket, or who connects would wait for seconds."""
+"""libuv accepts one connection per loop iteration from each listening socket. A busy loop has twenty iterations a
+second: it listens on this many copies of one socket, or new clients would wait for seconds."""
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to `run`, lets go of peers that are too slow, or take nothing of what they
-    were sent, and at its end leaves no request unheard: `drain_s` is how long it listens to who is connected."""
+    """A uvicorn server that leaves signals to `run`, drops clients that send too slowly or do not read their responses,
+    and answers every request at shutdown: `drain_s` is how long it keeps reading from connected clients."""
 
     TICK_S = 0.1
     """uvicorn's."""
@@ -41,7 +41,7 @@ class Server(uvicorn.Server):
     PEER_PATIENCE_MS = 60_000
     LOOK_EVERY_S = 0.02
     _due: float
-    """When the next tick should come."""
+    """When the next tick is due."""
 
     def __init__(
         self, config: uvicorn.Config, drain_s: float = 0.2, on_startup: Callable[[], None] = lambda: None
@@ -52,7 +52,7 @@ class Server(uvicorn.Server):
         self._drain_s = drain_s
 
     async def on_tick(self, counter: int) -> bool:
-        if counter:  # by a clock of its own: the loop's stands still while it works
+        if counter:  # with a separate clock: the loop's clock stands still while it works
             telemetry.LOOP_LAG.observe(max(0.0, time.monotonic() - self._due))
         if counter % self.CHECK_EVERY == 0:
             sweep(self.server_state.connections, asyncio.get_running_loop().time(), self.CHECK_EVERY * self.TICK_S)
@@ -77,7 +77,7 @@ class Server(uvicorn.Server):
                 self.servers.append(await loop.create_server(self._protocol, sock=copy, backlog=self.config.backlog))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """uvicorn would reset who has just connected, and close idle connections while a request may be on its way."""
+        """uvicorn would reset new connections, and close idle ones while a request may be on its way."""
         self._ending.has_begun = True
         await self._stop_listening()
         for connection in list(self.server_state.connections):
@@ -90,7 +90,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _stop_listening(self) -> None:
-        """Closes the listeners, and takes in those who have connected to them."""
+        """Close the listeners, and accept the connections that are already established."""
         loop = asyncio.get_running_loop()
         waiting: list[socket.socket] = []
         for server in self.servers:
@@ -119,24 +119,25 @@ def run(
 ) -> None:
     """Serve `app` until SIGTERM or SIGINT; `internal` is a second application with its own port.
 
-    Exits with status 1 and one line when a background task of `app.state.background` has failed.
+    Exits with status 1 and one line when a background task of `app.state.background` has failed permanently.
     """
     logs.configure(service, settings)
     servers = [_server(app, settings, settings.port, lifespan="on")]
     if internal:
         servers.append(_server(internal[0], settings, internal[1], lifespan="off"))
-    freeze_heap()  # what was imported
+    freeze_heap()  # imported modules
     with exporting_spans(service, settings), asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(_serve(servers, app))
     background: Background | None = getattr(app.state, "background", None)
     if background and background.failure:
         sys.exit(f"{service}: {background.failure}")
     if not servers[0].started:
-        sys.exit(f"{service}: did not start; the log says why")
+        sys.exit(f"{service}: failed to start; see the log")
 
 
 def config_of(app: ASGIApp, protocol: type[FastPathProtocol] = FastPathProtocol, **more: Any) -> uvicorn.Config:
-    """How uvicorn serves an application here. It may not wrap the application: the protocol looks for its fast path."""
+    """Return uvicorn's configuration for an application. It may not wrap the application: the protocol looks for its
+    fast path."""
     return uvicorn.Config(
         app,
         http=protocol,
@@ -165,7 +166,7 @@ def _server(app: ASGIApp, settings: ServiceSettings, port: int, lifespan: str) -
 
 
 def _accept_all(listener: socket.socket) -> list[socket.socket]:
-    """Who waits to be accepted; then nobody can connect any more."""
+    """Accept all pending connections; afterwards new clients cannot connect."""
     accepted = []
     with listener:
         listener.setblocking(False)

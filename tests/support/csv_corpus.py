@@ -127,10 +127,8 @@ def _quotes() -> Iterator[Sample]:
     yield Sample("inch signs in two rows", plain(row("a", '19" rack'), row("b", '6" pipe')), inches)
     yield Sample("two in one cell", plain(row("a", '5"x7" board'), row("b")), [("a", '5"x7" board'), B])
     wrong = plain(row("a", '"19" rack"'), row("b"))
-    yield Sample("an inch sign in quotes", wrong, [B], {2: "quotation mark in the wrong place"})
-    yield Sample(
-        "a quote never closed", plain(row("a", '"Tea'), row("b")), [B], {2: "quotation mark in the wrong place"}
-    )
+    yield Sample("an inch sign in quotes", wrong, [B], {2: "misplaced quotation mark"})
+    yield Sample("a quote never closed", plain(row("a", '"Tea'), row("b")), [B], {2: "misplaced quotation mark"})
     long = [(f"r{number}", "Tea") for number in range(400)]
     rest = [row(reference) for reference, _ in long]
     yield Sample("a quote never closed in a long file", plain(row("a", '"T'), *rest), long, {2: "quotation mark"})

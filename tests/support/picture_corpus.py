@@ -40,7 +40,7 @@ TURNED: dict[int, Quarters] = {
 """How the quarters look once a picture of this orientation stands upright."""
 
 PNG = b"\x89PNG\r\n\x1a\n"
-NO_PICTURE = "is no PNG, JPEG or WebP picture"
+NO_PICTURE = "is not a PNG, JPEG or WebP picture"
 DAMAGED = "is damaged or cut off"
 TOO_LARGE = "has more than 50 megapixels"
 

@@ -1,4 +1,4 @@
-"""Where the processes are: as the operator says, else as the one-machine stack says, else at the usual addresses."""
+"""The addresses of the processes: as given on the command line, or those of the one-machine stack, or the defaults."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,14 @@ INTERNAL = {
 
 @dataclass(frozen=True)
 class Process:
-    """`url` is where its probes and metrics are."""
+    """`url` is the address of its probes and metrics."""
 
     name: str
     url: str
 
 
 def local_stack(data_dir: Path) -> Mapping[str, Any]:
-    """What the stack that runs on this machine says of itself; empty where none runs."""
+    """Return the state file of the stack on this machine; empty if none runs."""
     try:
         told = json.loads((data_dir / "stack.json").read_text())
     except (OSError, ValueError):
@@ -38,7 +38,8 @@ def gateway_url(given: str | None, stack: Mapping[str, Any]) -> str:
 
 
 def processes(given: Mapping[str, str | None], stack: Mapping[str, Any]) -> list[Process]:
-    """Every process, replicas numbered; `given` has one address a service, or several separated by commas."""
+    """Return every process, with numbered replicas; `given` has one address per service, or several separated by
+    commas."""
     found = []
     for name, usual in INTERNAL.items():
         urls = _split(given.get(name)) or _of_stack(name, stack) or [usual]

@@ -1,10 +1,10 @@
-"""The gateway's API as an operator uses it.
+"""A client of the gateway's API for operators.
 
 OperatorError
-├── Unreachable   the gateway does not answer
-├── Refused       it says no, and why
-├── CutOff        a download ended before its end
-└── NotSignedIn   it was not said who the operator is
+├── Unreachable   the gateway does not respond
+├── Refused       the gateway refuses the request, with a reason
+├── CutOff        a download ended early
+└── NotSignedIn   no credentials were given
 """
 
 from collections.abc import Iterator, Mapping
@@ -60,7 +60,7 @@ class Api:
     @classmethod
     @contextmanager
     def signed_in(cls, url: str, credentials: Credentials) -> Iterator[Self]:
-        """Whoever signs in by password is signed out again at the end."""
+        """A client that signed in with a password signs out at the end."""
         with httpx.Client(base_url=url, timeout=TIMEOUT_S) as http:
             api = cls(http)
             http.headers["Authorization"] = f"Bearer {credentials.token or api._sign_in(credentials)}"
@@ -72,7 +72,7 @@ class Api:
                         http.delete("/v1/tokens")
 
     def jobs(self, most: int, **filters: str | None) -> list[Json]:
-        """The newest, page by page, `most` at most."""
+        """Return the newest, page by page, at most `most`."""
         query: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
         found: list[Json] = []
         while len(found) < most:
@@ -97,15 +97,15 @@ class Api:
         return self._ask("POST", f"{JOBS}/discard", json=order)
 
     def upload(self, name: str, file: BinaryIO) -> Json:
-        """Have a file of orders imported; how far it is then."""
+        """Upload a file of orders for import, and return its progress."""
         return self._ask("POST", IMPORTS, files={"file": (name, file, "text/csv")}, timeout=UPLOAD_TIMEOUT_S)
 
     def imported(self, import_id: str) -> Json:
-        """How far an import is."""
+        """Return the progress of an import."""
         return self._ask("GET", f"{IMPORTS}/{import_id}")
 
     def import_errors(self, import_id: str) -> Iterator[bytes]:
-        """The CSV file of the rows that could not be imported."""
+        """Return the CSV file of the rows that could not be imported."""
         try:
             with self._http.stream("GET", f"{IMPORTS}/{import_id}/errors") as answer:
                 if answer.is_error:
@@ -119,7 +119,7 @@ class Api:
 
     @contextmanager
     def report(self, report_id: str, form: str) -> Iterator[httpx.Response]:
-        """The head of a report's download; the rest is the caller's to read."""
+        """Return the head of a report's download; the caller reads the rest."""
         path, asked = f"{REPORTS}/{report_id}/download", {"Accept-Encoding": "gzip"}
         try:
             with self._http.stream("GET", path, params={"form": form}, headers=asked, timeout=None) as answer:
@@ -133,7 +133,7 @@ class Api:
     def _sign_in(self, credentials: Credentials) -> str:
         if not credentials.email or not credentials.password:
             self._look()
-            raise NotSignedIn("say who you are: --email and --password, or DASHBOARD_TOKEN")
+            raise NotSignedIn("no credentials: pass --email and --password, or set DASHBOARD_TOKEN")
         form = {"username": credentials.email, "password": credentials.password}
         return str(self._ask("POST", "/v1/tokens", data=form)["access_token"])
 
@@ -146,7 +146,7 @@ class Api:
 
     def _unreachable(self, error: Exception) -> Unreachable:
         if isinstance(error, httpx.ConnectError):
-            advice = "start it with `dashboard up`, or say where it is with --url or DASHBOARD_URL"
+            advice = "start it with `dashboard up`, or pass its address with --url or DASHBOARD_URL"
             return Unreachable(f"nothing answers at {self._http.base_url}: {advice}")
         return Unreachable(f"{self._http.base_url} does not answer: {error or type(error).__name__}")
 
@@ -170,5 +170,5 @@ def _read(answer: httpx.Response) -> Json:
     try:
         body: Json = answer.json()
     except ValueError as error:
-        raise Refused(f"{answer.url} answers {answer.status_code}, and not in JSON") from error
+        raise Refused(f"{answer.url} answered {answer.status_code}, but not in JSON") from error
     return body

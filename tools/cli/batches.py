@@ -1,4 +1,4 @@
-"""A large order of replaying or discarding, sent in small ones, so that its progress can be seen."""
+"""A large replay or discard, sent in small batches to show its progress."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +10,7 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class Progress:
-    """`expected` is how many will be changed, unless somebody else changes them meanwhile."""
+    """`expected` is the number of jobs that will be changed, unless another operator changes them meanwhile."""
 
     matched: int
     expected: int
@@ -24,10 +24,10 @@ def in_batches(
     limit: int | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Progress]:
-    """Send the order until all that matched in the beginning, or `limit` of them, are changed.
+    """Send batches until all jobs that matched at the beginning, or `limit` of them, are changed.
 
-    `counted` is the field of an answer that says how many it changed. What dies again meanwhile is not taken twice:
-    the order is for what has not changed since the beginning.
+    `counted` is the field of a response with the number of changed jobs. A job that dies again meanwhile is not changed
+    twice: the command applies to jobs that have not changed since the beginning.
     """
     found = send({**order, "dry_run": True})
     expected = found["matched"] if limit is None else min(limit, found["matched"])

@@ -1,4 +1,4 @@
-"""Keeps a report as a file, if all of it has come."""
+"""Saves a report as a file, if it is complete."""
 
 import csv
 import hashlib
@@ -30,9 +30,9 @@ class Downloaded:
 
 
 def keep(answer: httpx.Response, place: Path, on_bytes: Callable[[int], object]) -> Downloaded:
-    """Write the report to this file, which is only there when it is whole; tells the bytes as they come.
+    """Write the report to this file, which exists only if it is complete; reports the bytes as they arrive.
 
-    Raises whatever the answer raises; what has come by then is deleted.
+    Raises the errors of the response; the incomplete file is deleted.
     """
     part = place.with_name(f"{place.name}.part")
     try:
@@ -61,7 +61,7 @@ def _rows(part: Path) -> int:
 
 @contextmanager
 def progress_of(name: str) -> Iterator[Callable[[int], None]]:
-    """Call it with each number of bytes that has come."""
+    """Call it with each number of received bytes."""
     terminal = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

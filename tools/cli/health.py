@@ -1,4 +1,4 @@
-"""How the system is, put together from what each process says in its probe and metrics. All of it is decided here."""
+"""The health of the system, computed from the probe and metrics of each process. All rules are in this module."""
 
 import asyncio
 from collections import defaultdict
@@ -11,14 +11,14 @@ import httpx
 from shared.observability.prometheus_text import Samples, read_samples
 from tools.cli.addresses import Process
 
-NOT_THERE = "nothing listens there"
+NOT_THERE = "connection refused"
 OUTBOX_PATIENCE_S = 60.0
-"""A relay that works leaves no event waiting for so long."""
+"""A working relay publishes every event sooner than this."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of one process: its probe's answer and its metrics, or in `error` why there is neither."""
+    """The observed state of one process: its probe's response and its metrics, or `error` if there is neither."""
 
     process: Process
     status: str = "unreachable"
@@ -36,7 +36,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class Outbox:
-    """`rows` is None where the service could not be asked."""
+    """`rows` is None if the service could not be reached."""
 
     service: str
     rows: int | None = None
@@ -54,11 +54,11 @@ class Jobs:
 class Health:
     processes: Sequence[Seen]
     queues: Sequence[Queue]
-    """Empty where no worker knows them."""
+    """Empty if no worker knows them."""
     outboxes: Sequence[Outbox]
     jobs: Sequence[Jobs]
     problems: Sequence[str]
-    """What is not well, the most fundamental first."""
+    """The problems, the most fundamental first."""
 
     @property
     def well(self) -> bool:
@@ -66,7 +66,7 @@ class Health:
 
     @property
     def nothing_runs(self) -> bool:
-        """Whether nothing listens at any of the addresses."""
+        """Return whether no process listens at any of the addresses."""
         return all(seen.error == NOT_THERE for seen in self.processes)
 
     def as_json(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _of(seen: Iterable[Seen], service: str) -> list[Samples]:
 
 
 def _largest(samples: Iterable[Samples], metric: str) -> dict[str, float]:
-    """By label. All processes of a service measure the same thing, so that their values are not added up."""
+    """Return values by label. All processes of a service measure the same thing, so their values are not added up."""
     found: dict[str, float] = defaultdict(float)
     for (name, label), value in (item for one in samples for item in one.items()):
         if name == metric:
@@ -131,7 +131,7 @@ def _of_process(one: Seen) -> str:
 
 def _of_queues(queues: Sequence[Queue]) -> Iterator[str]:
     if not queues:
-        yield "queues unknown: no worker that can ask RabbitMQ"
+        yield "queues unknown: no worker can reach RabbitMQ"
     for queue in queues:
         if not queue.consumers:
             yield f"{queue.name} has no consumer, and {queue.messages} messages"
@@ -142,11 +142,11 @@ def _of_outboxes(outboxes: Sequence[Outbox]) -> Iterator[str]:
         if outbox.rows is None:
             yield f"outbox of {outbox.service} unknown"
         elif (outbox.oldest_s or 0) > OUTBOX_PATIENCE_S:
-            yield f"the outbox of {outbox.service} has waited {outbox.oldest_s:.0f} s"
+            yield f"the oldest event in the outbox of {outbox.service} has waited {outbox.oldest_s:.0f} s"
 
 
 TIMEOUT_S = 4.0
-"""Above what a process gives its own checks."""
+"""Longer than a process gives its own checks."""
 
 LABELS = {
     "worker_queue_messages": "queue",
@@ -156,12 +156,12 @@ LABELS = {
     "outbox_waiting": "",
     "outbox_oldest_age_seconds": "",
 }
-"""The metrics that are read, each with the label by which its values are summed up."""
+"""The metrics that are read, each with the label by which its values are summed."""
 
 
 async def look(processes: Iterable[Process]) -> Sequence[Seen]:
-    """All at once; one that cannot be asked delays the others by no more than the timeout."""
-    # Internal addresses: no proxy of the environment is meant for them.
+    """Read all concurrently; one that does not respond delays the others by at most the timeout."""
+    # Internal addresses: proxies of the environment do not apply.
     async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as http:
         return await asyncio.gather(*(_look_at(http, process) for process in processes))
 
@@ -180,4 +180,4 @@ async def _look_at(http: httpx.AsyncClient, process: Process) -> Seen:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Seen(process, error=f"{type(error).__name__}: {error}".rstrip(": "))
     except (ValueError, KeyError, TypeError) as error:
-        return Seen(process, error=f"answers, but not as one of our processes does ({error!r})")
+        return Seen(process, error=f"the response is not that of one of our processes ({error!r})")

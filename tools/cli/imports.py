@@ -1,4 +1,4 @@
-"""`dashboard import`. What the command needs is imported when it runs, so that --help is quick."""
+"""`dashboard import`. Dependencies are imported when the command runs, so that --help is fast."""
 
 import json
 import time
@@ -23,9 +23,9 @@ from tools.cli.jobs import Access, DataDir, Email, Json, Password, Token, Url
 
 def import_orders(
     file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A CSV file, a row an order.")
+        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A CSV file with one order per row.")
     ],
-    wait: Annotated[bool, typer.Option(help="Until it has ended.")] = True,
+    wait: Annotated[bool, typer.Option(help="How long to wait for the import to end.")] = True,
     errors: Annotated[Path | None, typer.Option(help="Where to write the rows that could not be imported.")] = None,
     as_json: Json = False,
     url: Url = None,
@@ -34,8 +34,8 @@ def import_orders(
     password: Password = None,
     data_dir: DataDir = Path(".local"),
 ) -> None:
-    """Import a file of orders. The exit status is 1 when some of it could not be imported. It may be sent again: each
-    reference becomes one order."""
+    """Import a file of orders. The exit status is 1 if some rows could not be imported. You can import a file again:
+    each reference becomes one order."""
     from tools.cli.api import Api, OperatorError
     from tools.cli.imports import follow, send
 
@@ -81,7 +81,7 @@ def send(api: Api, file: Path) -> dict[str, Any]:
 
 
 def follow(api: Api, status: dict[str, Any]) -> dict[str, Any]:
-    """Until it has ended; returns how it ended."""
+    """Wait until it has ended, and return its final status."""
     rows = TextColumn("{task.fields[rows_per_s]} rows/s, {task.fields[rows_failed]} failed")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(), rows)
     with Progress(*columns, TimeRemainingColumn(), console=_console(), transient=True) as progress:
@@ -102,5 +102,5 @@ def follow(api: Api, status: dict[str, Any]) -> dict[str, Any]:
 
 
 def _console() -> Console:
-    """Beside the result, which goes to the standard output."""
+    """Progress output, separate from the result on standard output."""
     return Console(stderr=True)

@@ -1,4 +1,4 @@
-"""`dashboard jobs`. What a command needs is imported when it runs, so that --help is quick."""
+"""`dashboard jobs`. Dependencies are imported when a command runs, so that --help is fast."""
 
 import json
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ import typer
 if TYPE_CHECKING:
     from tools.cli.api import Api, Credentials
 
-jobs = typer.Typer(help="Look at jobs that failed, and replay or discard them.", no_args_is_help=True)
+jobs = typer.Typer(help="List failed jobs, and replay or discard them.", no_args_is_help=True)
 
-DataDir = Annotated[Path, typer.Option(help="Of the one-machine stack, which says where everything is.")]
+DataDir = Annotated[Path, typer.Option(help="Data folder of the one-machine stack, to find its addresses.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OfJob = Annotated[str | None, typer.Option("--job", help="Only this job.")]
 OfGroup = Annotated[str | None, typer.Option("--group", help="Only failures with this cause.")]
-OfEvents = Annotated[list[str] | None, typer.Option("--event", help="Only this event; may be repeated.")]
-OnlyCount = Annotated[bool, typer.Option("--dry-run", help="Only count what would be changed.")]
-AtMost = Annotated[int | None, typer.Option(min=1, help="At most so many; all that match when left out.")]
+OfEvents = Annotated[list[str] | None, typer.Option("--event", help="Only this event; can be repeated.")]
+OnlyCount = Annotated[bool, typer.Option("--dry-run", help="Only count the jobs that would be changed.")]
+AtMost = Annotated[int | None, typer.Option(min=1, help="Maximum number of jobs; all matching ones by default.")]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Access:
     data_dir: Path
 
     def resolved(self, *, demo_user: bool = False) -> tuple[str, "Credentials"]:
-        """The gateway's address, and who signs in there: on the one-machine stack the demo administrator, or user."""
+        """Return the gateway's address and the account: on the one-machine stack the demo administrator, or user."""
         from tools import demo
         from tools.cli.addresses import gateway_url, local_stack
         from tools.cli.api import Credentials
@@ -48,10 +48,10 @@ class Access:
         return url, Credentials(email=known, password=demo.PASSWORD) if stack else Credentials()
 
 
-Url = Annotated[str | None, typer.Option(envvar="DASHBOARD_URL", help="Of the gateway.")]
+Url = Annotated[str | None, typer.Option(envvar="DASHBOARD_URL", help="Address of the gateway.")]
 Token = Annotated[str | None, typer.Option(envvar="DASHBOARD_TOKEN", help="An access token.")]
-Email = Annotated[str | None, typer.Option(envvar="DASHBOARD_EMAIL", help="Of the account that signs in.")]
-Password = Annotated[str | None, typer.Option(envvar="DASHBOARD_PASSWORD", help="Asked for if missing.")]
+Email = Annotated[str | None, typer.Option(envvar="DASHBOARD_EMAIL", help="Address of the account.")]
+Password = Annotated[str | None, typer.Option(envvar="DASHBOARD_PASSWORD", help="Prompted for if missing.")]
 
 
 @jobs.callback()
@@ -69,13 +69,15 @@ def access(
 @jobs.command("list")
 def list_jobs(
     context: typer.Context,
-    state: Annotated[str | None, typer.Option(help="dead, retrying or discarded; the first two by default.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="dead, retrying or discarded; dead and retrying by default.")
+    ] = None,
     job: OfJob = None,
     group: OfGroup = None,
     limit: Annotated[int, typer.Option(min=1)] = 50,
     as_json: Json = False,
 ) -> None:
-    """List jobs that are not done, the newest first."""
+    """List jobs that are not done, newest first."""
     with _signed_in(context) as api:
         found = api.jobs(limit, state=state, job=job, error_group=group)
     if as_json:
@@ -88,7 +90,7 @@ def list_jobs(
 
 @jobs.command()
 def groups(context: typer.Context, as_json: Json = False) -> None:
-    """Count jobs that are not done by job, state and cause."""
+    """Count jobs that are not done, by job, state and cause."""
     with _signed_in(context) as api:
         found = api.groups()
     if as_json:
@@ -101,7 +103,7 @@ def groups(context: typer.Context, as_json: Json = False) -> None:
 
 @jobs.command()
 def show(context: typer.Context, job: str, event_id: str, as_json: Json = False) -> None:
-    """Show one job, its message, and what operators did with it."""
+    """Show one job, its message, and the actions of operators."""
     with _signed_in(context) as api:
         found = api.job(job, event_id)
     if as_json:
@@ -118,13 +120,13 @@ def replay(
     job: OfJob = None,
     group: OfGroup = None,
     event: OfEvents = None,
-    discarded: Annotated[bool, typer.Option("--discarded", help="Discarded jobs instead of dead ones.")] = False,
-    rate: Annotated[float | None, typer.Option(help="So many a second; all at once when left out.")] = None,
+    discarded: Annotated[bool, typer.Option("--discarded", help="Replay discarded jobs instead of dead ones.")] = False,
+    rate: Annotated[float | None, typer.Option(help="Jobs per second; all at once by default.")] = None,
     limit: AtMost = None,
     dry_run: OnlyCount = False,
     as_json: Json = False,
 ) -> None:
-    """Try dead jobs again, with all their attempts before them."""
+    """Retry dead jobs, with a full set of attempts."""
     order = _order(job, group, event, dry_run) | {"state": "discarded" if discarded else "dead"}
     _carry_out(context, "replay", order | ({"rate_per_s": rate} if rate is not None else {}), limit, as_json=as_json)
 
@@ -132,7 +134,7 @@ def replay(
 @jobs.command()
 def discard(
     context: typer.Context,
-    reason: Annotated[str, typer.Option(help="Kept in the audit.")],
+    reason: Annotated[str, typer.Option(help="Reason, recorded in the audit log.")],
     job: OfJob = None,
     group: OfGroup = None,
     event: OfEvents = None,
@@ -140,13 +142,13 @@ def discard(
     dry_run: OnlyCount = False,
     as_json: Json = False,
 ) -> None:
-    """Give dead jobs up: they are kept, but neither tried again nor counted as dead."""
+    """Discard dead jobs: they are kept, but no longer retried or counted as dead."""
     _carry_out(context, "discard", _order(job, group, event, dry_run) | {"reason": reason}, limit, as_json=as_json)
 
 
 @contextmanager
 def _signed_in(context: typer.Context) -> Iterator["Api"]:
-    """What the gateway refuses ends the command, with its reason."""
+    """End the command with the gateway's reason if it refuses the request."""
     from tools.cli.api import Api, OperatorError
 
     access: Access = context.obj

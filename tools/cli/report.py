@@ -1,4 +1,4 @@
-"""`dashboard report`. What it needs is imported when it runs, so that --help is quick."""
+"""`dashboard report`. Dependencies are imported when the command runs, so that --help is fast."""
 
 import json
 from dataclasses import asdict
@@ -22,7 +22,7 @@ def report(
     form: Annotated[
         str, typer.Option(help="spreadsheet, with amounts as decimals, or data, with amounts in minor units.")
     ] = "spreadsheet",
-    output: Annotated[Path | None, typer.Option(help="The file; kind and period name it when left out.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Output file; named after kind and period by default.")] = None,
     url: Url = None,
     token: Token = None,
     email: Email = None,
@@ -30,7 +30,7 @@ def report(
     data_dir: DataDir = Path(".local"),
     as_json: Json = False,
 ) -> None:
-    """Download a report of one's own orders as CSV. The file is there only when all of it has come."""
+    """Download a report of your own orders as CSV. The file is kept only if it is complete."""
     from tools.cli.api import Api, OperatorError
 
     wanted = {"kind": kind, "from": f"{first:%Y-%m-%d}", "to": f"{last:%Y-%m-%d}"}

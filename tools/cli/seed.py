@@ -1,7 +1,7 @@
-"""Demo data, written as real data is: through the services' own functions and their outboxes.
+"""Demo data, written like real data: through the services' own functions and their outboxes.
 
-So that rollups and notifications come from the real jobs, once the services run; no mails are sent for it. Run again,
-it adds what is missing and nothing twice. For development only.
+Rollups and notifications therefore come from the real jobs, once the services run; no mails are sent. Running it again
+adds what is missing and duplicates nothing. For development only.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ COURSES: tuple[tuple[Status, ...], ...] = (
     (Status.PAID, Status.SHIPPED),
     (Status.CANCELLED,),
 )
-"""What may have become of an order."""
+"""The possible histories of an order."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class PastOrder:
 
 
 def past_orders(person: Person, until: datetime) -> Iterator[PastOrder]:
-    """The orders of the last 30 days: the same for the same person and time."""
+    """Return the orders of the last 30 days: the same for the same user and time."""
     chance = random.Random(person.email)
     for _ in range(person.orders):
         placed_at = until - timedelta(days=DAYS) * chance.random() ** 0.8
@@ -88,7 +88,7 @@ def past_orders(person: Person, until: datetime) -> Iterator[PastOrder]:
 
 
 async def seed() -> int:
-    """Writes what is missing; returns how many orders were written."""
+    """Write missing data; return the number of orders written."""
     user_settings, order_settings = UserSettings(), OrderSettings()
     async with Database.open(user_settings) as users_db, Database.open(order_settings) as orders_db:
         with Passwords.running(user_settings) as passwords:

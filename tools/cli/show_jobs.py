@@ -1,4 +1,4 @@
-"""Jobs as tables."""
+"""Output of jobs as tables."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ console = Console()
 
 
 def show_list(jobs: Sequence[Json]) -> None:
-    """A line each; of errors as much as the terminal has room for."""
+    """Print one line per job; errors are cut to the width of the terminal."""
     table = Table(box=None, header_style="bold", expand=True)
     for name in ("job", "event", "state", "tries"):
         table.add_column(name, no_wrap=True)
@@ -31,7 +31,7 @@ def show_list(jobs: Sequence[Json]) -> None:
 
 
 def show_groups(groups: Sequence[Json]) -> None:
-    """Some lines each: a cause, and the id of the example, are there to be copied."""
+    """Print several lines each, so that the cause and the example's id can be copied."""
     for group in groups:
         head = Text.assemble((f"{group['count']} ", "bold"), f"{group['job']} ", _state(group["state"]))
         console.print(head, Text(f"from {_time(group['first_seen'])} to {_time(group['last_seen'])}", "dim"))
@@ -40,7 +40,7 @@ def show_groups(groups: Sequence[Json]) -> None:
             Text(f"  for example {group['example_event_id']}: {group['example_error']}", "dim"), soft_wrap=True
         )
     if not groups:
-        console.print("No job has failed.")
+        console.print("No failed jobs.")
 
 
 def show_one(job: Json) -> None:
@@ -56,13 +56,11 @@ def show_one(job: Json) -> None:
     for entry in job["audit"]:
         reason = f", because {entry['reason']}" if entry["reason"] else ""
         line = f"{_time(entry['at'])}  {entry['action']} by {entry['actor']}{reason}"
-        console.print(
-            f"\n{escape(line)}\n  it was {entry['previous_state']} after {entry['previous_attempts']} attempts"
-        )
+        console.print(f"\n{escape(line)}\n  was {entry['previous_state']} after {entry['previous_attempts']} attempts")
 
 
 def show_progress(steps: Iterable[batches.Progress], action: str) -> batches.Progress:
-    """The last of the steps; each moves a bar on the terminal."""
+    """Return the last of the steps; each moves a progress bar on the terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     last = batches.Progress(0, 0, 0)
     terminal = Console(stderr=True)
@@ -82,7 +80,7 @@ def _time(moment: str | None) -> str:
 
 
 def _readable(value: Any) -> str:
-    """JSON set out in lines; anything else as it is."""
+    """Format JSON over several lines; return anything else unchanged."""
     try:
         decoded = json.loads(value) if isinstance(value, str) else value
     except ValueError:

@@ -1,4 +1,4 @@
-"""The health of the system on one screen."""
+"""Output of the system's health on one screen."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -65,8 +65,8 @@ def _jobs(health: Health) -> RenderableType:
 
 def _verdict(health: Health) -> RenderableType:
     if health.well:
-        return Text("All is well.", "green")
-    return Group(Text("Not well:", BAD), *(Text(f"  {problem}") for problem in health.problems))
+        return Text("OK", "green")
+    return Group(Text("Problems:", BAD), *(Text(f"  {problem}") for problem in health.problems))
 
 
 def _table(*columns: str) -> Table:

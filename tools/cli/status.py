@@ -1,4 +1,4 @@
-"""`dashboard status`: how everything is, on one screen. What it needs is imported when it runs."""
+"""`dashboard status`: the health of the system on one screen. Dependencies are imported when it runs."""
 
 import asyncio
 import json
@@ -17,22 +17,24 @@ if TYPE_CHECKING:
     from tools.cli.health import Health
 
 WATCH_S = 2.0
-NOTHING_RUNS = "nothing runs here: start it with `dashboard up`, or say where it is (`dashboard status --help`)"
+NOTHING_RUNS = "nothing is running here: start it with `dashboard up`, or pass addresses (`dashboard status --help`)"
 
 
 def status(
-    gateway_url: Annotated[str | None, typer.Option(envvar="GATEWAY_INTERNAL_URL", help="Its internal port.")] = None,
+    gateway_url: Annotated[
+        str | None, typer.Option(envvar="GATEWAY_INTERNAL_URL", help="Internal port of the gateway.")
+    ] = None,
     users_url: Annotated[str | None, typer.Option(envvar="GATEWAY_USERS_URL")] = None,
     orders_url: Annotated[str | None, typer.Option(envvar="GATEWAY_ORDERS_URL")] = None,
     worker_url: Annotated[str | None, typer.Option(envvar="GATEWAY_WORKER_URL")] = None,
-    data_dir: Annotated[Path, typer.Option(help="Of the one-machine stack.")] = Path(".local"),
-    watch: Annotated[bool, typer.Option("--watch", help="Until Ctrl-C.")] = False,
+    data_dir: Annotated[Path, typer.Option(help="Data folder of the one-machine stack.")] = Path(".local"),
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show how everything is; exit with status 1 when something is not well.
+    """Show the health of the system; exit with status 1 if there is a problem.
 
-    Addresses that are not given are those of the one-machine stack, where it runs. Several of one service are
-    separated by commas.
+    Addresses that are not given are those of the one-machine stack, if it runs. Separate several addresses of one
+    service by commas.
     """
     given = {"gateway": gateway_url, "users": users_url, "orders": orders_url, "worker": worker_url}
     seen = _again_and_again(given, data_dir) if watch else iter([_now(given, data_dir)])
@@ -54,7 +56,7 @@ def _again_and_again(given: Mapping[str, str | None], data_dir: Path) -> Iterato
 
 
 def _print_json(seen: Iterator["Health"]) -> bool:
-    """Until there is no more, or Ctrl-C; whether all was well in the end."""
+    """Refresh until Ctrl-C; return whether there was no problem at the end."""
     well = False
     with suppress(KeyboardInterrupt):
         for health in seen:

@@ -1,6 +1,6 @@
-"""`dashboard users`: who is an operator. It works on the users service's database.
+"""`dashboard users`: roles of accounts. It uses the users service's database.
 
-What a command needs is imported when it runs, so that --help is quick.
+Dependencies are imported when a command runs, so that --help is fast.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import typer
 
-users = typer.Typer(help="List accounts, and make them operators.", no_args_is_help=True)
+users = typer.Typer(help="List accounts, and change their roles.", no_args_is_help=True)
 
-DataDir = Annotated[Path, typer.Option(help="Of the one-machine stack, which says where its database is.")]
+DataDir = Annotated[Path, typer.Option(help="Data folder of the one-machine stack, to find its database.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 T = TypeVar("T")
 VARIABLE = "USERS_DATABASE_URL"
@@ -24,10 +24,10 @@ VARIABLE = "USERS_DATABASE_URL"
 @users.command()
 def promote(
     email: str,
-    role: Annotated[Literal["support", "admin", "user"], typer.Option(help="user takes a role away.")] = "support",
+    role: Annotated[Literal["support", "admin", "user"], typer.Option(help="user removes the role.")] = "support",
     data_dir: DataDir = Path(".local"),
 ) -> None:
-    """Give an account a role: support may look at everybody's things, admin may change them, too."""
+    """Change the role of an account: support may read all users' data, admin may also change it."""
     from services.users.accounts.roles import promote
     from services.users.errors import UserNotFound
 
@@ -36,7 +36,7 @@ def promote(
         user_id, before = _run(promote(_database_url(data_dir), email, role, by))
     except UserNotFound:
         _fail(f"no account has the address {email}")
-    typer.echo(f"{email} ({user_id}) was {before} and is {role}; in force from the next sign-in on.")
+    typer.echo(f"{email} ({user_id}) was {before} and is {role}; effective from the next sign-in.")
 
 
 @users.command()
@@ -54,11 +54,11 @@ def operators(data_dir: DataDir = Path(".local"), as_json: Json = False) -> None
 
 @users.command("list")
 def list_users(
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of accounts.")] = 50,
     data_dir: DataDir = Path(".local"),
     as_json: Json = False,
 ) -> None:
-    """List accounts, the newest first."""
+    """List accounts, newest first."""
     from services.users.accounts.roles import list_accounts
 
     found = _run(list_accounts(_database_url(data_dir), limit))
@@ -80,24 +80,24 @@ def list_users(
 
 
 def _database_url(data_dir: Path) -> str:
-    """As the environment says, else as the stack on this machine says."""
+    """Return the URL of the environment, or that of the stack on this machine."""
     from shared.config.secret_files import environment
     from tools.cli.addresses import local_stack
 
     url = environment(VARIABLE) or local_stack(data_dir).get("postgres", {}).get("databases", {}).get("users")
     if not url:
-        _fail(f"nothing runs here: start it with `dashboard up`, or set {VARIABLE} to the database of users")
+        _fail(f"nothing is running here: start it with `dashboard up`, or set {VARIABLE} to the users database")
     return str(url)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """What the database refuses ends the command, with one line."""
+    """End the command with one line if the database returns an error."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         return asyncio.run(work)
     except (OSError, SQLAlchemyError) as error:
-        _fail(f"the database of users cannot be used: {error}")
+        _fail(f"the users database cannot be used: {error}")
 
 
 def _fail(message: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The backing servers: private ones, or those that the environment gives the URL of."""
+"""The backing servers: private ones, or those whose URL the environment contains."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _PORTS |= {"smtp": 25, "smtps": 465}
 
 @dataclass(frozen=True)
 class External:
-    """Somebody else's server: used, never started or stopped. `needed`: nothing works without it."""
+    """An existing server: used, never started or stopped. `needed`: nothing works without it."""
 
     name: str
     variable: str
@@ -57,7 +57,7 @@ class Backing:
 
 
 def _addresses(url: str) -> list[tuple[str, int]]:
-    """Of each host that a URL of Postgres may name, or of each of several URLs of RabbitMQ."""
+    """Return the hosts of a Postgres URL, or of several RabbitMQ URLs."""
     parts = [urlsplit(host) for one in BETWEEN_URLS.split(url) for host in each_host(one)]
     return [(one.hostname or "localhost", one.port or _PORTS.get(one.scheme, 0)) for one in parts]
 
@@ -65,7 +65,7 @@ def _addresses(url: str) -> list[tuple[str, int]]:
 def backing(folder: DataDir, processes: Processes, given: Mapping[str, str], *, durable: bool) -> Backing:
     def given_as(name: str, variable: str, *, needed: bool = True) -> External | None:
         url = given.get(variable)
-        # SQLAlchemy's way to name a driver, which only SQLAlchemy understands
+        # SQLAlchemy's notation for a driver, which only SQLAlchemy understands
         return External(name, variable, url.replace("+asyncpg", "", 1), needed=needed) if url else None
 
     path, logs = folder.path, folder.logs

@@ -1,4 +1,4 @@
-"""The data folder: fit to be used, held by one stack at a time, closed to others, and the home of its secrets."""
+"""The data folder: checked, held by one stack at a time, private to its user, with the stack's secrets."""
 
 import base64
 import errno
@@ -19,7 +19,7 @@ from tools.devstack.system.identity import Identity
 _NEEDED_NEW = 400 * 1024**2
 _NEEDED = 150 * 1024**2
 _FULL = 16 * 1024**2
-# As long as the guard of a killed stack may take to end what that stack left.
+# The time that the guard of a killed stack may need to end its processes.
 _LEFTOVER_WAIT = 20.0
 
 
@@ -34,7 +34,7 @@ class DataDir:
         self.lock: int = -1
 
     def take(self) -> None:
-        """Make and hold it; AlreadyRunning when a live stack does."""
+        """Create and hold the folder; raises AlreadyRunning if a live stack holds it."""
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
             self._check_space()
@@ -49,7 +49,7 @@ class DataDir:
             self.lock = -1
 
     def secrets(self) -> dict[str, str]:
-        """Made once a data folder, and the same ever after."""
+        """Created once per data folder, and the same from then on."""
         path = self.path / "secrets.env"
         known = _parse(path.read_text()) if path.exists() else {}
         complete = _fresh_secrets() | known

@@ -1,4 +1,4 @@
-"""The settings that each process of the stack is given."""
+"""The settings of each process of the stack."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,8 @@ from tools.devstack.plan import DATA_SERVICES, DRAIN_S, Planned
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the backing servers are; `databases` by service. `smtputf8`: the mail server is known to offer it."""
+    """The URLs of the backing servers; `databases` by service. `smtputf8`: whether the mail server is known to offer
+    it."""
 
     databases: Mapping[str, str]
     redis: str
@@ -21,7 +22,7 @@ class Addresses:
 
 
 def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets: Mapping[str, str]) -> dict[str, str]:
-    """For every process: what none of them differ in. The user's own variables stay underneath."""
+    """The settings that all processes share. The user's own variables are the base."""
     urls = {name: [one.url for one in planned if one.name == name] for name in DATA_SERVICES}
     gateway = next(one.url for one in planned if one.name == "gateway")
     return {
@@ -41,7 +42,7 @@ def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets
         "WORKER_SMTP_URL": addresses.smtp,
         **({"USERS_MAIL_SMTPUTF8": "true"} if addresses.smtputf8 else {}),
         "OTEL_EXPORTER_OTLP_ENDPOINT": addresses.traces,
-        "TRACE_SAMPLE": os.environ.get("TRACE_SAMPLE", "1"),  # here, somebody looks at single requests
+        "TRACE_SAMPLE": os.environ.get("TRACE_SAMPLE", "1"),  # in development, people look at single requests
         "WORKER_STORAGE_URL": addresses.storage,
         **_patience(planned),
         "PYTHONUNBUFFERED": "1",
@@ -49,13 +50,13 @@ def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets
 
 
 def _patience(planned: Sequence[Planned]) -> dict[str, str]:
-    """Only where another process takes over is there somebody to wait for."""
+    """Waiting for clients is useful only if another process takes over."""
     names = [one.name for one in planned]
     return {f"{name.upper()}_DRAIN_S": str(DRAIN_S) for name in dict.fromkeys(names) if names.count(name) > 1}
 
 
 def own_environment(one: Planned) -> dict[str, str]:
-    """For one process: where it listens."""
+    """The address of one process."""
     prefix = one.name.upper()
     own = {f"{prefix}_HOST": "127.0.0.1", f"{prefix}_PORT": str(one.port)}
     return own | ({"GATEWAY_INTERNAL_PORT": str(one.internal_port)} if one.name == "gateway" else {})

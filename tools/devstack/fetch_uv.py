@@ -1,4 +1,4 @@
-"""Puts the `uv` binary of PyPI's wheel into a folder, with nothing but the standard library.
+"""Puts the `uv` binary of PyPI's wheel into a folder, using only the standard library.
 
 For a Python without pip, as Debian ships it. Usage: fetch_uv.py FOLDER
 """
@@ -19,7 +19,8 @@ _JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 
 
 def wheel_tag(system: str, machine: str) -> str:
-    """What the right wheel's file name ends in; on Linux the static build, which needs no certain libc."""
+    """Return the end of the matching wheel's file name; on Linux that of the static build, which needs no particular
+    libc."""
     if system == "Darwin":
         return "macosx_11_0_arm64.whl" if machine == "arm64" else "macosx_10_12_x86_64.whl"
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine.lower(), machine)
@@ -27,7 +28,7 @@ def wheel_tag(system: str, machine: str) -> str:
 
 
 def choose(files: list[dict[str, Any]], tag: str) -> dict[str, Any]:
-    """The newest release's wheel; a pre-release's version is not all numbers."""
+    """Return the newest release's wheel; a pre-release's version is not all numbers."""
     # A wheel may carry several tags: ...manylinux_2_17_aarch64.musllinux_1_1_aarch64.whl
     mine = [file for file in files if file["filename"].endswith(tag) and not file.get("yanked")]
     released = {version: file for file in mine if (version := _version(file["filename"]))}
@@ -52,7 +53,7 @@ def main(folder: Path) -> None:
     file = choose(json.loads(read(_INDEX))["files"], wheel_tag(platform.system(), platform.machine()))
     wheel = read(urljoin(_INDEX, file["url"]))
     if hashlib.sha256(wheel).hexdigest() != file["hashes"]["sha256"]:
-        raise SystemExit(f"{file['filename']} did not arrive as PyPI describes it")
+        raise SystemExit(f"the checksum of {file['filename']} does not match PyPI's")
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
         name = next(name for name in archive.namelist() if name.endswith("/scripts/uv"))
         target = folder / "uv"

@@ -1,4 +1,4 @@
-"""The mails that the catcher took, in one SQLite file that survives restarts."""
+"""The caught mails, in one SQLite file that survives restarts."""
 
 import json
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Mailbox:
         self._path = path
 
     def add(self, sender: str, recipients: Sequence[str], content: bytes) -> None:
-        """On disk when this returns."""
+        """The mail is on disk when this returns."""
         row = (datetime.now(UTC).isoformat(), sender, json.dumps(list(recipients)), content)
         with opened(self._path) as connection:
             connection.execute("PRAGMA synchronous=FULL")
@@ -59,7 +59,7 @@ class Mailbox:
             connection.execute("INSERT INTO mails (received_at, sender, recipients, content) VALUES (?, ?, ?, ?)", row)
 
     def mails(self, to: str | None = None) -> list[Mail]:
-        """Oldest first; `to` is part of a recipient's address."""
+        """Return mails, oldest first; `to` is part of a recipient's address."""
         found = self._read("SELECT id, received_at, sender, recipients, content FROM mails ORDER BY id")
         return [mail for mail in found if to is None or any(to in address for address in mail.recipients)]
 

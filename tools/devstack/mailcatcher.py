@@ -20,7 +20,7 @@ class Catcher:
             content = envelope.original_content or b""
             self._mailbox.add(envelope.mail_from or "", envelope.rcpt_tos, content)
         except (OSError, sqlite3.Error) as error:
-            return f"451 4.3.1 the mail could not be kept: {error}"
+            return f"451 4.3.1 the mail could not be stored: {error}"
         return "250 OK"
 
 

@@ -1,4 +1,4 @@
-"""Which processes there will be, on which ports."""
+"""The processes of the stack, and their ports."""
 
 import os
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ SERVICES = (*DATA_SERVICES, "gateway")
 DEFAULT_PORT = 8000
 _MOST_REPLICAS = 32
 DRAIN_S = 2.0
-"""Longer than clients keep idle connections, so that a process that ends leaves no request unheard."""
+"""Longer than clients keep idle connections, so that a process that shuts down answers every request."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One process of a service; `name` is the service's, `label` the process's own."""
+    """One process of a service; `name` is the service's name, `label` the process's own."""
 
     name: str
     label: str
@@ -34,7 +34,7 @@ class Planned:
 
 
 def plan(port: int, replicas: Mapping[str, int]) -> list[Planned]:
-    """Data services first, the gateways last, the first of them on `port`."""
+    """Plan the data services first and the gateways last, the first gateway on `port`."""
     planned: list[Planned] = []
     reserve(port)
     for name in SERVICES:
@@ -45,14 +45,14 @@ def plan(port: int, replicas: Mapping[str, int]) -> list[Planned]:
 
 
 def choose_port(wish: int | None) -> int:
-    """What the user asked for, or the default, or the next free one after that."""
+    """Return the requested port, or the default, or the next free one after that."""
     if wish is not None and not is_free(wish):
         raise PortTaken(f"port {wish} is taken; choose another with --port (or PORT=… make run)")
     return wish or next_free(DEFAULT_PORT)
 
 
 def parse_replicas(texts: list[str]) -> dict[str, int]:
-    """`gateway=2` and the like; `worker=cpu` is one for each core that this process may use."""
+    """Parse `gateway=2` and the like; `worker=cpu` is one for each core that this process may use."""
     replicas = {}
     for text in texts:
         name, _, number = text.partition("=")
@@ -67,7 +67,7 @@ def parse_replicas(texts: list[str]) -> dict[str, int]:
 
 
 def cores() -> int:
-    """The cores that this process may use, where the system tells; else all."""
+    """Return the number of cores that this process may use, if the system reports it; otherwise all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,6 +1,6 @@
-"""`dashboard roll`: each process of a running stack starts again, one after the other, on the code as it is now.
+"""`dashboard roll`: restarts each process of a running stack, one after the other, on the current code.
 
-The supervisor of `dashboard up` starts again what ends; here it is only ended, and its successor waited for.
+The supervisor of `dashboard up` restarts processes that end; this module only ends them and waits for their successors.
 """
 
 import json
@@ -18,7 +18,7 @@ from urllib.request import urlopen
 from tools.devstack.system.errors import StackError
 
 ORDER = ("worker", "users", "orders", "gateway")
-"""Who reads events comes before who sends them, and who is asked before who asks."""
+"""Consumers of events come before producers, and servers before their clients."""
 PATIENCE_S = 300.0
 LOOK_EVERY_S = 0.1
 Say = Callable[[str], None]
@@ -37,7 +37,7 @@ class Rolling:
         return self.name if self.number == 0 else f"{self.name}-{self.number + 1}"
 
     def pid(self) -> int | None:
-        """None while one of the service's processes is not there."""
+        """None while one of the service's processes is missing."""
         told = _state(self.folder)[self.name]
         pids: list[int] = told["pids"]
         return pids[self.number] if len(pids) == len(told["urls"]) else None
@@ -54,7 +54,8 @@ class Rolling:
             return repr(error)
 
     def roll(self) -> float:
-        """End it, and return when the next is as well as it was; the seconds that took. Raises `StackError`."""
+        """End it, and return when its successor is as healthy as it was, with the seconds that took. Raises
+        `StackError`."""
         before, began = self.pid(), time.monotonic()
         if before is None:
             raise StackError(f"{self.label} is not running")
@@ -69,7 +70,7 @@ class Rolling:
 
 
 def roll(folder: Path, say: Say) -> None:
-    """Every process, one at a time. Raises `StackError` when one does not come back well."""
+    """Restart every process, one at a time. Raises `StackError` if one does not recover."""
     stack = _state(folder)
     for name in ORDER:
         replicas = len(stack[name]["urls"])
@@ -81,7 +82,7 @@ def roll(folder: Path, say: Say) -> None:
 
 
 def databases(folder: Path) -> Mapping[str, str]:
-    """Their addresses, by service."""
+    """Return their addresses, by service."""
     told: Mapping[str, str] = _state(folder)["postgres"]["databases"]
     return told
 
@@ -90,5 +91,5 @@ def _state(folder: Path) -> dict[str, Any]:
     try:
         told: dict[str, Any] = json.loads((folder / "stack.json").read_text())
     except (OSError, ValueError) as unreadable:
-        raise StackError(f"nothing runs in {folder}: start it with `dashboard up`") from unreadable
+        raise StackError(f"nothing is running in {folder}: start it with `dashboard up`") from unreadable
     return told

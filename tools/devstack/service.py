@@ -1,4 +1,4 @@
-"""One process of a service: the same command as in production, its settings from the environment."""
+"""One process of a service: the same command as in production, with settings from the environment."""
 
 import http.client
 import sys
@@ -35,7 +35,7 @@ class Service(Server):
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Without waiting: a service may come up while what it needs is still away."""
+        """Does not wait: a service may start while its dependencies are still down."""
         self._replace(self.processes.spawn(self.name, self._argv, log=self.log, env=self._env))
 
     def wait_ready(self) -> None:

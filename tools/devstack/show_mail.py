@@ -1,4 +1,4 @@
-"""`dashboard mail`: what the mail catcher took."""
+"""`dashboard mail`: shows the caught mails."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`dashboard trace`: a trace as a waterfall, each span under the one that caused it."""
+"""`dashboard trace`: a trace as a waterfall, each span below its parent."""
 
 import json
 import sys
@@ -14,9 +14,9 @@ from rich.text import Text
 from tools.devstack.traces import Span, Traces
 
 WIDE = 150
-"""Columns where there is no terminal."""
+"""Columns if there is no terminal."""
 BAR, REST = range(12, 61), 100
-"""How long the longest bar is, by what the rest leaves of the columns."""
+"""Return the length of the longest bar, from the remaining columns."""
 COLOURS = {"gateway": "cyan", "users": "green", "orders": "yellow", "worker": "magenta"}
 SHOWN = {
     "dashboard.panel.source": "",
@@ -32,7 +32,7 @@ SHOWN = {
     "dashboard.mail.reply": "",
     "error.type": "",
 }
-"""What is said of a span besides its name: attributes, and what stands behind their values."""
+"""Return the description of a span besides its name: attributes, and the units of their values."""
 
 
 def show_newest(traces: Traces, count: int, *, as_json: bool) -> None:
@@ -56,14 +56,14 @@ def show_one(spans: Sequence[Span], *, as_json: bool) -> None:
 
 
 def waterfall(spans: Sequence[Span], columns: int) -> Group:
-    """`spans` of one trace, in the order in which they began."""
+    """Print `spans` of one trace, in the order of their start."""
     longest = min(max(columns - REST, BAR.start), BAR.stop - 1)
     began, ended = min(span.began for span in spans), max(span.ended for span in spans)
     title = f"trace {spans[0].trace_id} · {_time(began)} · {(ended - began) / 1e6:.1f} ms"
     table = Table("service", "what", "", "ms", "", box=None, header_style="bold")
     table.columns[3].justify = "right"
     if begun := _begun_by_client(spans):
-        table.add_row("client", f"began it, in its span {begun}", style="dim")
+        table.add_row("client", f"started by span {begun}", style="dim")
     for depth, span in _in_order(spans):
         colour = "red" if span.failed else COLOURS.get(span.service, "white")
         bar = Text(_bar(span, began, ended, longest), colour, no_wrap=True)
@@ -75,13 +75,13 @@ def waterfall(spans: Sequence[Span], columns: int) -> Group:
 
 
 def _begun_by_client(spans: Sequence[Span]) -> str:
-    """The span, which nobody here records: of the page, or of whoever sent the gateway a `traceparent`."""
+    """Return the root span, which is not recorded here: of the page, or of a client that sent a `traceparent`."""
     _, first = next(_in_order(spans))
     return first.parent_id if (first.service, first.kind) == ("gateway", "server") else ""
 
 
 def _in_order(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
-    """Each below its parent, with its depth. Who has no parent here begins."""
+    """Return each span below its parent, with its depth. Spans without a recorded parent are roots."""
     known = {span.span_id for span in spans}
     below: dict[str, list[Span]] = {}
     for span in spans:

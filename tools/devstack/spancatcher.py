@@ -1,4 +1,4 @@
-"""A collector that takes spans (OTLP over HTTP) and keeps the newest: `python -m tools.devstack.spancatcher`."""
+"""A collector that accepts spans (OTLP over HTTP) and keeps the newest: `python -m tools.devstack.spancatcher`."""
 
 import argparse
 import gzip
@@ -64,11 +64,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's signature
-        """Nothing of what goes well."""
+        """Successful requests are not logged."""
 
 
 def read(body: bytes) -> Iterator[Span]:
-    """The spans in an OTLP request. Raises `DecodeError`."""
+    """Return the spans in an OTLP request. Raises `DecodeError`."""
     for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
         service = str(_values(resource.resource.attributes).get("service.name", "?"))
         for scope in resource.scope_spans:

@@ -1,4 +1,4 @@
-"""The one-machine stack: everything started in its order, kept alive, and stopped in the reverse order."""
+"""The one-machine stack: starts everything in order, keeps it running, and stops it in reverse order."""
 
 import os
 import threading
@@ -49,7 +49,7 @@ class Stack:
         self.seeded = False
 
     def start(self) -> None:
-        """Return once everything serves and the demo data is there; StackError otherwise."""
+        """Return once everything serves and the demo data exists; raises StackError otherwise."""
         self._secrets = self._folder.secrets()
         self._clear_leftovers()
         if self._settings.ephemeral:
@@ -64,11 +64,11 @@ class Stack:
         for server in (*self.backing.private, *(service for _, service in self.services)):
             self._supervisor.watch(server)
         if self._settings.demo:
-            self._say("making demo data, where there is none")
+            self._say("creating demo data, if missing")
             self._seed()
 
     def stop(self) -> None:
-        """Gateways first, servers last; nothing is left when this returns."""
+        """Stop the gateways first and the servers last; nothing is left when this returns."""
         self._supervisor.stop()
         with suppress(OSError):
             self._state_path.unlink(missing_ok=True)
@@ -134,7 +134,7 @@ class Stack:
         code = self._processes.run("seed", self._settings.commands.seed, log=log, env=self._environment())
         self.seeded = code == 0
         if not self.seeded:
-            self._say(f"the demo data could not be made; {log} ends with\n{tail(log)}")
+            self._say(f"the demo data could not be created; {log} ends with\n{tail(log)}")
 
     def _environment(self) -> dict[str, str]:
         servers = self.backing
@@ -158,7 +158,7 @@ class Stack:
         try:
             self._write_state()
         except OSError as error:
-            self._say(f"{self._state_path} could not be kept current: {error.strerror}")
+            self._say(f"{self._state_path} could not be updated: {error.strerror}")
 
     def _say_what_is_not_ours(self) -> None:
         for server in self.backing.all:
@@ -167,7 +167,7 @@ class Stack:
 
 
 def in_parallel(calls: Iterable[Callable[[], object]]) -> None:
-    """All at once; the first failure is raised when all have ended."""
+    """Run all concurrently; the first failure is raised when all have ended."""
     calls = list(calls)
     if not calls:
         return

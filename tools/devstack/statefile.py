@@ -1,5 +1,5 @@
-"""`stack.json`: where everything is and which processes to end to end it, for tools and tests; and
-`prometheus-targets.json`: where metrics are, for a Prometheus on this machine (`deploy/prometheus/local.yml`)."""
+"""`stack.json`: the addresses and processes of the stack, for tools and tests; and `prometheus-targets.json`: the
+metrics endpoints, for a Prometheus on this machine (`deploy/prometheus/local.yml`)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ def state(
 
 
 def targets(services: Sequence[tuple[Planned, Service]]) -> list[dict[str, Any]]:
-    """As `file_sd_configs` of Prometheus reads them."""
+    """The format of Prometheus's `file_sd_configs`."""
     return [
         {"targets": [urlsplit(_metrics_url(planned)).netloc], "labels": {"process": planned.name}}
         for planned, _ in services

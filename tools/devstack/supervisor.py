@@ -1,4 +1,4 @@
-"""Starts again whatever ends on its own."""
+"""Restarts servers and services that exit on their own."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ from tools.devstack.system.errors import StackError
 
 FIRST = 0.2
 LONGEST = 15.0
-# Alive for this long, it counts as well again.
+# A process that lives this long counts as healthy again.
 STABLE = 20.0
 
 
@@ -39,7 +39,7 @@ class Supervisor:
         watcher.start()
 
     def stop(self) -> None:
-        """From now on, what ends is left alone."""
+        """From now on, do not restart processes that exit."""
         self._stopping.set()
 
     def join(self, timeout: float) -> None:
@@ -53,12 +53,12 @@ class Supervisor:
             code = server.wait()
             if self._stopping.is_set():
                 return
-            self._say(f"{server.name} {ending(code)}: starting it again (its log: {server.log})")
+            self._say(f"{server.name} {ending(code)}: restarting it (log: {server.log})")
             if not self._start_again(server, backoff, time.monotonic() - since):
                 return
 
     def _start_again(self, server: Server, backoff: Backoff, lifetime: float) -> bool:
-        """False when everything is being stopped."""
+        """Return False if everything is being stopped."""
         delay = backoff.after(lifetime)
         while not self._stopping.wait(delay):
             try:

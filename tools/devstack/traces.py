@@ -1,4 +1,4 @@
-"""The newest spans that the catcher took, in one SQLite file that survives restarts."""
+"""The newest caught spans, in one SQLite file that survives restarts."""
 
 import json
 import sqlite3
@@ -10,7 +10,7 @@ from typing import Any
 from tools.devstack.system.files import opened
 
 KEPT = 50_000
-"""Spans; the oldest go first."""
+"""The number of spans that are kept; the oldest are deleted first."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS spans (
@@ -21,7 +21,7 @@ CREATE INDEX IF NOT EXISTS spans_trace_id ON spans (trace_id);
 
 @dataclass(frozen=True)
 class Span:
-    """Times are nanoseconds of the epoch; `parent_id` is empty where the trace begins. `links` are trace ids."""
+    """Times are nanoseconds of the epoch; `parent_id` is empty for the root. `links` are trace ids."""
 
     trace_id: str
     span_id: str
@@ -52,7 +52,7 @@ class Traces:
             connection.execute("DELETE FROM spans WHERE id <= (SELECT max(id) FROM spans) - ?", (KEPT,))
 
     def get(self, trace_id: str) -> list[Span]:
-        """In the order in which they began; `trace_id` may be the beginning of one."""
+        """Return spans in the order of their start; `trace_id` may be a prefix."""
         if not self._path.exists():
             return []
         with opened(self._path) as connection:
@@ -60,7 +60,7 @@ class Traces:
             return _spans(connection, trace_id)
 
     def newest(self, count: int) -> list[list[Span]]:
-        """Whole traces, the newest first."""
+        """Return whole traces, newest first."""
         if not self._path.exists():
             return []
         query = "SELECT trace_id FROM spans GROUP BY trace_id ORDER BY min(began) DESC LIMIT ?"

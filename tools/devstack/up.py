@@ -1,4 +1,4 @@
-"""`dashboard up`: the stack in the foreground, until it is told to stop."""
+"""`dashboard up`: runs the stack in the foreground, until it is told to stop."""
 
 import os
 import signal
@@ -33,8 +33,8 @@ class Options:
 
 
 def up(options: Options, commands: Commands | None = None) -> int:
-    """The exit code."""
-    os.umask(0o077)  # what any server writes is for its user alone
+    """Return the exit code."""
+    os.umask(0o077)  # files of the servers are private to their user
     try:
         settings = _settings(options, commands or Commands())
     except StackError as error:
@@ -51,7 +51,7 @@ def _settings(options: Options, commands: Commands) -> Settings:
     except OSError as error:
         raise StackError(f"no temporary folder could be made: {error}") from error
     folder = DataDir(path)
-    folder.take()  # first, so that a second stack hears where the first is, and not only that its port is taken
+    folder.take()  # first, so that a second stack reports where the first one is, and not only that its port is taken
     try:
         port = choose_port(options.port)
         planned = plan(port, parse_replicas(options.replicas))
@@ -83,7 +83,8 @@ def _run(settings: Settings) -> int:
 
 
 def _next(news: SimpleQueue[str]) -> str:
-    """Looks up now and then: of two signals at once the kernel may give both to another thread, which wakes nobody."""
+    """Wakes up periodically: of two simultaneous signals the kernel may deliver both to another thread, which wakes
+    none."""
     while True:
         with suppress(Empty):
             return news.get(timeout=LOOK_UP_S)
@@ -125,7 +126,7 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-_DEMO = f"log in as {demo.USER} or {demo.ADMIN} (administrator), password {demo.PASSWORD}"
+_DEMO = f"sign in as {demo.USER} or {demo.ADMIN} (administrator), password {demo.PASSWORD}"
 
 
 def ready_text(stack: Stack, settings: Settings) -> str:
@@ -149,7 +150,7 @@ def _pids(pids: list[int]) -> str:
 
 
 def _without_password(url: str) -> str:
-    """A private server's guest:guest is no secret, another's password is."""
+    """A private server's guest:guest is not secret; another server's password is."""
     scheme, _, rest = url.partition("://")
     user, at, address = rest.rpartition("@")
     return f"{scheme}://{user.partition(':')[0]}{at}{address}"

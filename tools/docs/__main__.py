@@ -1,4 +1,4 @@
-"""`make docs`: writes the pages of docs/reference anew."""
+"""`make docs`: writes the pages of docs/reference."""
 
 from tools.docs.pages import write
 

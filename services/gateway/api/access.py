@@ -1,4 +1,4 @@
-"""Who may call what: one table over every route of the gateway, its own and those that it passes through."""
+"""Access rules: one table over every route of the gateway, its own and the passed-through ones."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ VISITORS: tuple[Visitor, ...] = (
     "expired token",
     "revoked token",
 )
-"""`user` asks for what is theirs, `another user`, `support` and `admin` for the same."""
+"""`user` requests their own object; `another user`, `support` and `admin` request the same object."""
 ALLOWED: dict[Visitor, tuple[Access, ...]] = {
     "user": ("anonymous", "user"),
     "another user": ("anonymous", "user"),
@@ -29,7 +29,8 @@ ALLOWED: dict[Visitor, tuple[Access, ...]] = {
 
 @dataclass(frozen=True)
 class Rule:
-    """`path` is a template such as `/v1/orders/{id}`. `others`: who else than its owner may have what that names."""
+    """`path` is a template such as `/v1/orders/{id}`. `others`: who may access the object that it names, besides its
+    owner."""
 
     method: str
     path: str
@@ -65,18 +66,18 @@ OWN = (
 
 
 def rules() -> Iterator[Rule]:
-    """Every route, by path."""
+    """Return every route, by path."""
     passed = (Rule(each.method, each.template, each.access, each.others) for each in OPERATIONS)
     return iter(sorted((*OWN, *passed), key=lambda rule: (rule.path, rule.method)))
 
 
 def access_to(method: str, path: str) -> Access:
-    """Who may call this route of the gateway's own."""
+    """Return who may call this route of the gateway's own."""
     return next(rule.access for rule in OWN if (rule.method, rule.path) == (method, path))
 
 
 def verdict(rule: Rule, visitor: Visitor) -> Verdict:
-    """What comes of a visitor's call: `yes`, or the status that refuses it."""
+    """Return the result of a visitor's call: `yes`, or the status of the refusal."""
     allowed = ALLOWED.get(visitor)
     if allowed is None:
         return "yes" if rule.access == "anonymous" else "401"
@@ -88,7 +89,7 @@ def verdict(rule: Rule, visitor: Visitor) -> Verdict:
 
 
 def matrix() -> str:
-    """All verdicts as a table in Markdown."""
+    """Format all verdicts as a Markdown table."""
     lines = [["route", *VISITORS], ["---"] * (1 + len(VISITORS))]
     lines += [[f"`{rule.method} {rule.path}`", *(verdict(rule, visitor) for visitor in VISITORS)] for rule in rules()]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,4 +1,4 @@
-"""The dashboards of many users, for administrators. Ordinary FastAPI: what that costs is shared by a hundred."""
+"""The dashboards of many users, for administrators. Uses ordinary FastAPI, whose cost a hundred dashboards share."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -26,7 +26,9 @@ _encoder = msgspec.json.Encoder()
 class Batch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    user_ids: Annotated[list[UUID], Field(max_length=MOST_USERS, description="each once, however often it is named")]
+    user_ids: Annotated[
+        list[UUID], Field(max_length=MOST_USERS, description="each user once, however often the id is repeated")
+    ]
 
 
 def _by_user(schema: str) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def _by_user(schema: str) -> dict[str, Any]:
 
 
 ANSWER = {
-    "description": "each user's dashboard, or what is in its way",
+    "description": "each user's dashboard, or the problem that prevented it",
     "content": {
         "application/json": {
             "schema": {
@@ -65,7 +67,8 @@ async def _asked(request: Request) -> tuple[Caller, DashboardQuery]:
 async def read_dashboards(
     batch: Batch, asked: Annotated[tuple[Caller, DashboardQuery], Depends(_asked)], request: Request
 ) -> Response:
-    """Administrators: the dashboards of up to 100 users at once. What fails for one costs the others nothing."""
+    """Administrators: read the dashboards of up to 100 users at once. A failure for one user does not affect the
+    others."""
     no_cache = wants_no_cache(request.headers.get("Cache-Control", "").encode("latin-1"))
     user_ids = list(dict.fromkeys(batch.user_ids))
     gateway, (caller, query) = gateway_of(request.scope), asked

@@ -1,4 +1,4 @@
-"""The dashboard, in plain ASGI: on this route every microsecond of FastAPI's would be paid by every page."""
+"""The dashboard, in plain ASGI: every microsecond of FastAPI on this route would add to every page."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -46,7 +46,7 @@ class DashboardEndpoint:
                 answered=scope.get(WAIT),
             )
         except ClientDisconnected:
-            log.info("the client went away")
+            log.info("client disconnected")
             return
         await _respond(send, dashboard, seconds)
 
@@ -60,7 +60,7 @@ def routes() -> list[AsgiRoute]:
 
 
 def whose(asked: UUID | None, caller: Caller) -> UUID:
-    """Whose dashboard it is. One that is not the caller's to see does not exist: raises `UserNotFound`."""
+    """Return the user of the dashboard. One that the caller may not read does not exist: raises `UserNotFound`."""
     if asked is None or asked == caller.user_id:
         return caller.user_id
     if not caller.is_operator:

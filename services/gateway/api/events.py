@@ -1,6 +1,6 @@
 """`GET /v1/dashboard/events`: the dashboard as server-sent events, each panel as it arrives and then every change.
 
-Plain ASGI: a stream is open for minutes, and each should cost as little as it can.
+Plain ASGI: a stream is open for minutes and should cost as little as possible.
 """
 
 from starlette.types import Receive, Scope, Send
@@ -21,7 +21,7 @@ PARAMETERS = Query(frozenset({"panels"}), lists=frozenset({"panels"}))
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"private, no-store"),
-    (b"x-accel-buffering", b"no"),  # nginx would hold events back
+    (b"x-accel-buffering", b"no"),  # nginx would buffer events
 ]
 
 
@@ -45,7 +45,7 @@ class EventsEndpoint:
             await stream.run(send, gateway.streams.retry_ms())
         except SlowClient:
             metrics.STREAMS_TOO_SLOW.inc()
-            log.info("a client of the live stream reads too slowly")
+            log.info("live stream client reads too slowly")
         finally:
             departure.end()
             gateway.streams.close(stream)

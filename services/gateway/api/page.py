@@ -1,10 +1,10 @@
-"""The page at `/`, and that of the operators at `/ops`: files of `services/gateway/web`, as they are, and one module
-with the table of currencies that all services share.
+"""The page at `/`, and the operators' page at `/ops`: files of `services/gateway/web`, unchanged, and one module with
+the table of currencies that all services share.
 
-A browser that asks for an unknown path gets a page that says so; other clients get a problem.
+A browser that requests an unknown path gets an HTML page; other clients get a problem.
 
-What a page needs beside itself is under `/assets/<version>/`, where the version is a digest of it all: a browser keeps
-it for good, and a new version is another address.
+The assets of a page are under `/assets/<version>/`, where the version is a digest of all of them: a browser caches them
+permanently, and a new version has another URL.
 """
 
 import gzip
@@ -28,7 +28,7 @@ VERSION_MARK = b"{{version}}"
 PAGES = {"/": "index.html", "/ops": "ops.html", "/ops/": "ops.html"}
 NOT_FOUND = "not-found.html"
 ICON_PATH, ICON = "/favicon.ico", "icon.svg"
-"""Browsers ask for this path where no page names an icon."""
+"""Browsers request this path if a page names no icon."""
 CURRENCIES = f"export const MINOR_DIGITS = {json.dumps(MINOR_DIGITS)};\nexport const OTHER_DIGITS = {OTHER_DIGITS};\n"
 
 REVALIDATE, FOR_GOOD, NEVER = b"no-cache", b"public, max-age=31536000, immutable", b"no-store"
@@ -90,8 +90,8 @@ class PageEndpoint:
 
 
 class AssetEndpoint:
-    """Under another version's address there is what there is now: while gateways are being replaced, a page of one
-    may ask the other."""
+    """Serve the current assets under another version's URL: while gateways are being replaced, a page of one may
+    request assets from the other."""
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         asked = scope["path_params"]
@@ -110,7 +110,7 @@ class IconEndpoint:
 
 
 def or_page(not_found: ASGIApp) -> ASGIApp:
-    """What answers an unknown path: for a browser a page, else `not_found`."""
+    """Answers an unknown path: for a browser with a page, otherwise with `not_found`."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and prefers_html(scope["headers"]):

@@ -1,4 +1,4 @@
-"""The routes of the table: one for each path, so that a wrong method is told all that are allowed."""
+"""The passed-through routes: one for each path, so that a wrong method is answered with all allowed ones."""
 
 import re
 from collections.abc import Iterable
@@ -21,14 +21,14 @@ _QUERY = re.compile(rb"[!-~]{1,8192}")
 
 
 class PassThrough:
-    """Answers one path in plain ASGI, by the service that the table names."""
+    """Answers one path in plain ASGI, through the service that the table names."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self._operations = {operation.method: operation for operation in operations}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
-        # A HEAD is a GET of which the server sends the head alone.
+        # HEAD is handled as a GET of which the server sends only the head.
         operation = self._operations["GET" if scope["method"] == "HEAD" else scope["method"]]
         caller = await _admit(gateway, operation, Headers(scope=scope))
         await _write_down(gateway, operation, scope, caller)
@@ -44,7 +44,7 @@ class PassThrough:
 
 
 def routes() -> list[AsgiRoute]:
-    """The routes of every path in the table."""
+    """Return the routes of every path in the table."""
     by_path = groupby(sorted(OPERATIONS, key=lambda o: o.path), key=lambda o: o.path)
     return [_route(path, list(operations)) for path, operations in by_path]
 
@@ -62,7 +62,7 @@ async def _admit(gateway: Gateway, operation: Operation, headers: Headers) -> Ca
 
 
 async def _write_down(gateway: Gateway, operation: Operation, scope: Scope, caller: Caller | None) -> None:
-    """What an operator does that is not about themselves. Raises `AuditUnavailable`."""
+    """Record an operator's action that does not concern themselves. Raises `AuditUnavailable`."""
     if caller is None or not caller.is_operator or not operation.audited:
         return
     told = scope["path_params"]
@@ -87,13 +87,14 @@ def _outgoing(
 
 
 def _target(operation: Operation, scope: Scope) -> str:
-    """Path and query for the service: the path from the table's template, so that no client can write one."""
+    """Return path and query for the service: the path is built from the table's template, so that no client can
+    inject one."""
     path = operation.template.format(**scope["path_params"])
     query: bytes = scope["query_string"]
     if not query:
         return path
     if not _QUERY.fullmatch(query):
-        raise InvalidInput.of("query", "must be at most 8 KiB of printable ASCII, all else percent-encoded")
+        raise InvalidInput.of("query", "must be at most 8 KiB of printable ASCII, with everything else percent-encoded")
     return f"{path}?{query.decode()}"
 
 

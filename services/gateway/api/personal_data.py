@@ -1,8 +1,8 @@
-"""`POST /v1/me/export`: all that is kept of a person, gathered from every service, as one JSON object. It asks
-for the password, so that a stolen access token is not enough.
+"""`POST /v1/me/export`: all data stored about a user, collected from every service, as one JSON object. It requires the
+password, so that a stolen access token is not enough.
 
-Every service must have begun to answer before the first byte goes out: one that cannot makes it a 503, never an export
-with a gap. What breaks off later breaks the whole response off; one that is whole ends with `"complete": true`.
+Every service must have started its response before the first byte is sent: a service that cannot makes it a 503, never
+an incomplete export. A later failure breaks the whole response off; a complete one ends with `"complete": true`.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ SERVICES: tuple[Service, ...] = ("users", "orders", "worker")
 
 
 class Export:
-    """Answers in plain ASGI: what the services send goes through as it comes."""
+    """Answers in plain ASGI: the services' responses are streamed through."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
@@ -55,7 +55,8 @@ class Export:
 
 
 async def _confirmed(gateway: Gateway, scope: Scope, body: ClientBody, caller: Caller, send: Send) -> bool:
-    """Whether the users service finds the caller's password in the body; else its answer has been passed on."""
+    """Return whether the users service accepts the caller's password in the body; otherwise its response has been
+    passed on."""
     headers = request_headers(scope["headers"], caller, client_of(scope))
     response = await ask(
         gateway.upstreams["users"],
@@ -96,13 +97,13 @@ async def _every_source(gateway: Gateway, stack: AsyncExitStack, caller: Caller)
 
 
 async def _source(gateway: Gateway, stack: AsyncExitStack, service: Service, caller: Caller) -> ServiceResponse:
-    """A service's part, once its head has come. Raises `ServiceUnavailable`."""
+    """Return a service's part, once its head has arrived. Raises `ServiceUnavailable`."""
     request = Outgoing("GET", SOURCE, identity_headers(caller), ClientBody(_nothing, expected=False))
     response = await ask(gateway.upstreams[service], request, gateway.settings.pass_through_timeout_s)
     stack.push_async_callback(response.aclose)
     if response.status_code != httpx.codes.OK:
         log.warning("no export from the service", service=service, status=response.status_code)
-        raise ServiceUnavailable("Not every part of the export can be had now; try again")
+        raise ServiceUnavailable("Some parts of the export are unavailable; try again")
     return response
 
 
@@ -116,7 +117,8 @@ async def _object(caller: Caller, sources: list[ServiceResponse]) -> AsyncIterat
 
 
 async def _members(source: ServiceResponse) -> AsyncIterator[bytes]:
-    """The members of the JSON object in a response, without its braces. Raises `ResponseCutOff` when it has no end."""
+    """Yield the members of the JSON object in a response, without its braces. Raises `ResponseCutOff` if it is
+    truncated."""
     held = b""
     first = True
     async for chunk in source.chunks():
@@ -127,7 +129,7 @@ async def _members(source: ServiceResponse) -> AsyncIterator[bytes]:
             yield held[:-1]
             held = held[-1:]
     if held != b"}":
-        raise ResponseCutOff("a part of the export has no end")
+        raise ResponseCutOff("a part of the export is truncated")
 
 
 async def _start(send: Send) -> None:
@@ -145,7 +147,7 @@ async def _nothing() -> Any:
 
 
 class ExportRoute(AsgiRoute):
-    """Tells clients that still send GET, which can carry no password, what to send instead."""
+    """Answers clients that still send GET, which cannot carry a password, with what to send instead."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "POST":
@@ -165,8 +167,8 @@ def describe(document: dict[str, Any]) -> None:
         "post": {
             "operationId": "export_own_data",
             "tags": ["accounts"],
-            "summary": "All that is kept of oneself",
-            "description": "One JSON object, streamed. Only a whole one ends with `complete: true`.",
+            "summary": "All data stored about you",
+            "description": "One JSON object, streamed. Only a complete one ends with `complete: true`.",
             "requestBody": {
                 "required": True,
                 "content": {
@@ -184,8 +186,8 @@ def describe(document: dict[str, Any]) -> None:
                     "description": "profile, avatars, sessions, audit, orders, notifications, analytics, imports, …",
                     "content": {"application/json": {"schema": {"type": "object"}}},
                 },
-                "4XX": {"description": "no valid token, or not the password", "content": problem},
-                "5XX": {"description": "not every part can be had; `Retry-After` says when", "content": problem},
+                "4XX": {"description": "no valid token, or a wrong password", "content": problem},
+                "5XX": {"description": "some parts are unavailable; retry after `Retry-After`", "content": problem},
             },
             "security": FOR_USERS,
         }

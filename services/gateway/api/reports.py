@@ -1,4 +1,4 @@
-"""Downloading a report: the worker knows what is wanted, and the service that owns the data writes it."""
+"""Report downloads: the worker has the definition, and the service that owns the data writes the file."""
 
 from typing import Any, cast, get_args
 
@@ -35,7 +35,7 @@ _decoder = msgspec.json.Decoder(Report)
 
 
 class Download:
-    """Answers in plain ASGI: what the owner of the data sends goes through as it comes."""
+    """Answers in plain ASGI: the owning service's response is streamed through."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
@@ -89,7 +89,7 @@ def describe(document: dict[str, Any]) -> None:
     described = {
         "operationId": "download_report",
         "tags": ["reports"],
-        "summary": "A report's rows, as they are now",
+        "summary": "A report's rows, with their current values",
         "parameters": [
             {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
             {"name": "form", "in": "query", "required": False, "schema": FORM, "description": FORM_MEANS},
@@ -97,7 +97,7 @@ def describe(document: dict[str, Any]) -> None:
         "responses": {
             **{str(status): response for status, response in CSV.items()},
             "4XX": {"description": "no valid token, no such report, or too many downloads at once", "content": problem},
-            "5XX": {"description": "not now; `Retry-After` says when to try again", "content": problem},
+            "5XX": {"description": "temporarily unavailable; retry after `Retry-After`", "content": problem},
         },
         "security": FOR_USERS,
     }

@@ -1,6 +1,6 @@
-"""The sign-in of the gateway's own page: its refresh token is a cookie that no script can read (decision 0020).
+"""Sign-in of the gateway's own page: its refresh token is a cookie that scripts cannot read (decision 0020).
 
-Other clients use `/v1/tokens`. The cookie goes to these two paths alone, and only from the gateway's own pages.
+Other clients use `/v1/tokens`. The cookie is sent only to these two paths, and only from the gateway's own pages.
 """
 
 from typing import Annotated
@@ -37,8 +37,8 @@ class TokenPair(msgspec.Struct):
 
 
 async def _own_page(request: Request) -> None:
-    """Refuses what another site makes a browser send. Browsers name the site themselves; a JSON body or a method
-    other than POST, without CORS, no other site can send."""
+    """Refuses cross-site requests. Browsers name the site themselves; without CORS, no other site can send a JSON
+    body or a method other than POST."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise ForeignPage
     if request.method == "POST" and request.headers.get("Content-Type", "").partition(";")[0] != JSON:
@@ -63,7 +63,7 @@ class Credentials(msgspec.Struct, forbid_unknown_fields=True):
 
 @router.post("")
 async def sign_in(request: Request, gateway: GatewayDep) -> Response:
-    """`{email, password}`; answers with an access token, and sets the cookie."""
+    """Sign in with `{email, password}`; returns an access token and sets the cookie."""
     try:
         told = msgspec.json.decode(await request.body(), type=Credentials)
     except msgspec.DecodeError as broken:
@@ -74,7 +74,8 @@ async def sign_in(request: Request, gateway: GatewayDep) -> Response:
 
 @router.post("/refresh")
 async def refresh(request: Request, gateway: GatewayDep) -> Response:
-    """A new access token for the cookie, which is replaced. 204 without one; 401 when it counts no longer."""
+    """Return a new access token for the cookie, which is replaced. 204 without a cookie; 401 if it is no longer
+    valid."""
     if not (token := request.cookies.get(COOKIE)):
         return Response(status_code=204)
     form = {"grant_type": "refresh_token", "refresh_token": token}
@@ -83,9 +84,9 @@ async def refresh(request: Request, gateway: GatewayDep) -> Response:
 
 @router.delete("")
 async def sign_out(request: Request, gateway: GatewayDep) -> Response:
-    """End the session of the cookie, and take the cookie away. An access token is not needed: it may have expired.
+    """End the session of the cookie, and remove the cookie. No access token is needed, because it may have expired.
 
-    503 when the session cannot be ended now; the cookie stays, so that the page can try again.
+    503 if the session cannot be ended now; the cookie stays, so that the page can try again.
     """
     if token := request.cookies.get(COOKIE):
         answer, content = await _ask(request, gateway, SIGN_OUT, JSON, msgspec.json.encode({"refresh_token": token}))
@@ -110,7 +111,7 @@ async def _exchange(request: Request, gateway: Gateway, target: str, form: dict[
 async def _ask(
     request: Request, gateway: Gateway, target: str, media_type: str, body: bytes
 ) -> tuple[ServiceResponse, bytes]:
-    """The answer of the users service, closed, and its body."""
+    """Return the response of the users service, closed, and its body."""
     headers = request_headers([(b"content-type", media_type.encode())], None, gateway.addresses.client(request.scope))
     timeout_s = gateway.settings.pass_through_timeout_s
     try:

@@ -1,4 +1,4 @@
-"""`GET /v1/admin/status`: how the whole system is, for operators."""
+"""`GET /v1/admin/status`: the status of the whole system, for operators."""
 
 from typing import Annotated
 
@@ -21,6 +21,6 @@ async def _for_operators(request: Request) -> Gateway:
 
 @router.get("/status", openapi_extra={"security": FOR_USERS})
 async def read_status(gateway: Annotated[Gateway, Depends(_for_operators)], request: Request) -> SystemStatus:
-    """Each process' health, the breakers, latencies of the last minute, queues, outboxes and jobs; a second old at
-    most. What is this gateway's own is said of the replica that answers."""
+    """Return each process's health, the circuit breakers, latencies of the last minute, queues, outboxes and jobs;
+    at most a second old. The gateway's own values are those of the replica that responds."""
     return await gateway.system.look(request.app.state.checks, len(gateway.streams))

@@ -1,4 +1,4 @@
-"""Who is calling, from the access token, and what they may do."""
+"""Authentication of the caller by the access token, and authorisation by role."""
 
 import hashlib
 import time
@@ -21,35 +21,35 @@ from shared.observability.logs import get_logger
 log = get_logger(__name__)
 
 Access = Literal["anonymous", "user", "operator", "admin"]
-"""Who may call a route; `operator` is administrators and support."""
+"""Who may call a route; `operator` means administrators and support."""
 
 
 def bearer_token(authorization: bytes) -> bytes:
-    """The token in that header. Raises `Unauthenticated`."""
+    """Return the token in that header. Raises `Unauthenticated`."""
     scheme, _, token = authorization.partition(b" ")
     if scheme.lower() != b"bearer" or not token.strip():
-        raise Unauthenticated("a bearer token is needed")
+        raise Unauthenticated("a bearer token is required")
     return token.strip()
 
 
 def require(access: Access, caller: Caller) -> None:
-    """Raises `Forbidden` when the caller's role is not enough."""
+    """Raises `Forbidden` if the caller's role is not sufficient."""
     if (access == "admin" and not caller.is_admin) or (access == "operator" and not caller.is_operator):
         raise Forbidden
 
 
 class Verified(msgspec.Struct, frozen=True, gc=False):
-    """A token's caller, and until when that holds (Unix time)."""
+    """A token's caller, and its expiry (Unix time)."""
 
     caller: Caller
     expires: float
     user_id: str
-    """The caller's, as text."""
+    """The caller's id, as text."""
 
 
 class Authenticator:
-    """Verifies access tokens, and has each request counted against its caller. A token that has been verified is known
-    by its hash until it expires or the keys change."""
+    """Verifies access tokens, and counts each request against its caller. A verified token is remembered by its hash
+    until it expires or the keys change."""
 
     def __init__(self, keys: KeySet, revocations: Revocations, limits: Limiter, settings: Settings) -> None:
         self._keys = keys
@@ -65,12 +65,12 @@ class Authenticator:
         return await self.bearer(headers.get("Authorization", "").encode("latin-1"))
 
     async def bearer(self, authorization: bytes) -> Caller:
-        """The caller, from the value of the header alone. Raises as `caller` does."""
+        """Return the caller, from the value of the header alone. Raises like `caller`."""
         token = bearer_token(authorization)
         try:
             caller = self._known(token) or await self._verify(token)
         except InvalidToken as refused:
-            log.info("token refused", reason=str(refused))
+            log.info("token rejected", reason=str(refused))
             raise InvalidAccessToken from refused
         if self._revocations.knows(caller):
             raise InvalidAccessToken
@@ -79,18 +79,18 @@ class Authenticator:
         return caller
 
     async def admit(self, authorization: bytes) -> Verified:
-        """The caller, and until when the token holds. Raises as `caller` does."""
+        """Return the caller and the token's expiry. Raises like `caller`."""
         caller = await self.bearer(authorization)
         expires = expires_at(bearer_token(authorization).decode("latin-1")) + self._leeway_s
         return Verified(caller, expires, str(caller.user_id))
 
     def knows(self, scope: Scope) -> bool:
-        """Whether the request has a token that has been verified before."""
+        """Return whether the request has a token that has been verified before."""
         authorization = dict(scope["headers"]).get(b"authorization", b"")
         return self._known(authorization.partition(b" ")[2].strip()) is not None
 
     def known(self, authorization: bytes) -> Verified | None:
-        """The bearer of a token that has been verified before, is valid still, and is not revoked."""
+        """Return the bearer of a token that was verified before, is still valid, and is not revoked."""
         if authorization[:7] != b"Bearer " or self._generation != self._keys.generation:
             return None
         verified = self._verified.get(hashlib.sha256(authorization[7:]).digest())

@@ -24,11 +24,11 @@ Keys = dict[str, Ed25519PublicKey]
 
 
 class UnusableKeySet(Exception):
-    """What was fetched is no set of keys, or an empty one."""
+    """The fetched document is not a key set, or is empty."""
 
 
 def parse_key_set(body: bytes) -> Keys:
-    """The keys of a JWKS by id. Raises `UnusableKeySet`."""
+    """Return the keys of a JWKS by id. Raises `UnusableKeySet`."""
     try:
         keys = public_keys(json.loads(body))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as broken:
@@ -39,7 +39,7 @@ def parse_key_set(body: bytes) -> Keys:
 
 
 class KeySet:
-    """The keys as last fetched. A fetch that fails changes nothing."""
+    """The most recently fetched keys. A failed fetch changes nothing."""
 
     def __init__(self, transport: Transport, settings: Settings) -> None:
         self._transport = transport
@@ -50,10 +50,10 @@ class KeySet:
         self._asked_at = float("-inf")
         self.keys: Keys = {}
         self.generation = 0
-        """Rises with every change of the keys."""
+        """Increases with every change of the keys."""
 
     async def key(self, kid: str) -> Ed25519PublicKey:
-        """The key of that id; an unknown one is looked for anew, but not more often than the settings allow."""
+        """Return the key with that id; an unknown one is fetched again, but not more often than the settings allow."""
         if kid not in self.keys:
             async with self._fetching:
                 if kid not in self.keys and self._may_ask():
@@ -71,7 +71,7 @@ class KeySet:
             raise KeysUnavailable
 
     async def keep_fresh(self) -> None:
-        """Fetch now and again, until cancelled."""
+        """Fetch periodically. Runs until cancelled."""
         while True:
             async with self._fetching:
                 fetched = await self._fetch()

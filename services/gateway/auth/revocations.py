@@ -1,8 +1,8 @@
-"""Sessions and users whose access tokens count no longer, though they have not expired.
+"""Sessions and users whose access tokens are revoked before they expire.
 
-Every gateway writes what it ends into one stream of Redis and follows that stream, so that it knows of every other's
-within milliseconds, and no request has to ask. The users service keeps all of them in its database (`ended.py`), which
-every gateway reads twice a second: that covers what no gateway has ended, and the loss of Redis.
+Every gateway writes its revocations into one Redis stream and follows that stream, so it learns of the others' within
+milliseconds, and requests need no lookup. The users service stores all of them in its database (`ended.py`), which
+every gateway reads twice a second: that covers revocations that no gateway has made, and the loss of Redis.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ from shared.observability.logs import get_logger
 log = get_logger(__name__)
 
 STREAM = "revoked"
-"""One entry a revocation: a field `session` or `user` with the id."""
+"""One entry per revocation: a field `session` or `user` with the id."""
 READ_AGAIN_MS = 10_000
-"""So much of the stream is read again after a pause: a Redis that took over may have been behind."""
+"""How far back the stream is read again after a pause: a Redis replica that took over may have lagged."""
 TRIM_MARGIN_S = 60
-"""Entries live longer than tokens by this, as clocks differ."""
+"""Entries outlive tokens by this time, because clocks differ."""
 MOST_READ = 10_000
 
 Entry = tuple[bytes, Mapping[bytes, bytes]]
-"""As redis-py hands it out: its id and its fields."""
+"""An entry as redis-py returns it: its id and its fields."""
 OnUserGone = Callable[[UUID], Awaitable[None]]
 
 
@@ -44,7 +44,7 @@ class NotHeard(Exception):
 
 
 class Revocations:
-    """Kept here as long as a revoked token could still be valid; told to all others through Redis."""
+    """Kept here as long as a revoked token could still be valid; sent to all other gateways through Redis."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
@@ -59,11 +59,11 @@ class Revocations:
         """Why the revocations of other gateways cannot be read now."""
 
     def on_user_gone(self, told: OnUserGone) -> None:
-        """Have `told` called with each user whose tokens another gateway has ended."""
+        """Call `told` with each user whose tokens another gateway has revoked."""
         self._on_user_gone.append(told)
 
     def knows(self, caller: Caller) -> bool:
-        """Whether the caller's tokens have been revoked, as far as has been heard."""
+        """Return whether the caller's tokens have been revoked, as far as this gateway knows."""
         revoked = self._revoked
         return bool(revoked) and (caller.session_id in revoked or caller.user_id in revoked)
 
@@ -71,10 +71,10 @@ class Revocations:
         return user_id in self._revoked
 
     async def check(self) -> None:
-        """For readiness: raises while revocations can neither be told to other gateways nor heard from them."""
+        """For readiness: raises while revocations can be neither sent to other gateways nor received from them."""
         if self._deaf:
             raise NotHeard(f"revocations of other gateways cannot be read: {self._deaf}")
-        await self._redis.xlen(STREAM)  # a key of another type takes none
+        await self._redis.xlen(STREAM)  # a key of another type accepts none
 
     async def end_session(self, session_id: UUID | None) -> None:
         await self._revoke(session_id, "session")
@@ -88,7 +88,7 @@ class Revocations:
         self._more.clear()
 
     async def hear(self, revoked: UUID, kind: str) -> None:
-        """Take note of what has ended elsewhere; `kind` is `session` or `user`."""
+        """Record a revocation from elsewhere; `kind` is `session` or `user`."""
         known = revoked in self._revoked
         self._note(revoked)
         if kind == "user" and not known:
@@ -96,7 +96,7 @@ class Revocations:
                 await tell(revoked)
 
     async def follow(self) -> None:
-        """Hear of every revocation, until cancelled."""
+        """Receive every revocation. Runs until cancelled."""
         after = "0"
         while True:
             try:
@@ -104,12 +104,12 @@ class Revocations:
                 self._deaf = None
             except (RedisError, OSError, TimeoutError) as failure:
                 metrics.REVOCATION_FAILURES.labels("read").inc()
-                log.warning("revocations of other gateways cannot be heard of", reason=repr(failure))
+                log.warning("revocations of other gateways cannot be received", reason=repr(failure))
                 after, self._deaf = _earlier(after), repr(failure)
                 await asyncio.sleep(self._write_timeout_s)
 
     async def _read(self, after: str) -> str:
-        """What came after that entry, or comes within a moment; returns the last entry's id."""
+        """Process the entries after that one, waiting for a moment; returns the last entry's id."""
         async with asyncio.timeout(self._block_s + self._write_timeout_s):
             told = await self._redis.xread({STREAM: after}, count=MOST_READ, block=int(self._block_s * 1000))
         for _, entries in cast("list[tuple[bytes, list[Entry]]]", told):
@@ -123,7 +123,7 @@ class Revocations:
             try:
                 revoked = UUID(told.decode())
             except ValueError:
-                log.warning("a revocation that names nobody", kind=repr(kind))
+                log.warning("revocation without an id", kind=repr(kind))
                 continue
             await self.hear(revoked, kind.decode(errors="replace"))
 
@@ -138,13 +138,13 @@ class Revocations:
                 await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as failure:
             metrics.REVOCATION_FAILURES.labels("write").inc()
-            log.warning("a revocation is known to this gateway alone", kind=kind, id=str(revoked), reason=repr(failure))
+            log.warning("revocation is known to this gateway only", kind=kind, id=str(revoked), reason=repr(failure))
 
     def _note(self, revoked: UUID | None) -> None:
         now = time.monotonic()
         while self._revoked and next(iter(self._revoked.values())) < now:
             del self._revoked[next(iter(self._revoked))]
-        self._revoked.pop(revoked, None)  # they stand in the order of their ends
+        self._revoked.pop(revoked, None)  # they are ordered by expiry
         self._revoked[revoked] = now + self._ttl_s
         self._more.set()
 
@@ -154,7 +154,7 @@ def _earlier(after: str) -> str:
 
 
 EVERY_S = 0.4
-"""A revocation must hold on every gateway within a second."""
+"""A revocation must take effect on every gateway within a second."""
 TIMEOUT_S = 2.0
 MAX_BYTES = 1024 * 1024
 
@@ -172,21 +172,21 @@ class EndedSessions:
         self._after = 0
         self._reading = asyncio.Lock()
         self._failure: str | None = None
-        """Why the last reading failed."""
+        """Why the last read failed."""
 
     async def check(self) -> None:
         """For readiness. Raises `NotRead`."""
         if self._failure:
-            raise NotRead(f"the users service does not say which sessions have ended: {self._failure}")
+            raise NotRead(f"ended sessions cannot be read from the users service: {self._failure}")
 
     async def follow(self) -> None:
-        """Keep `Revocations` complete, until cancelled."""
+        """Keep `Revocations` complete. Runs until cancelled."""
         while True:
             await self.read()
             await asyncio.sleep(EVERY_S)
 
     async def read(self) -> None:
-        """Read all that has ended so far. A failure is logged and counted; the next reading makes up for it."""
+        """Read everything that has ended so far. A failure is logged and counted; the next read catches up."""
         try:
             async with asyncio.timeout(TIMEOUT_S), self._reading:
                 while await self._page():
@@ -200,7 +200,7 @@ class EndedSessions:
             self._failure = None
 
     async def _page(self) -> bool:
-        """Whether there is another."""
+        """Return whether there is another page."""
         found = await self._ask()
         for session in found.sessions:
             await self._revoked.hear(session, "session")

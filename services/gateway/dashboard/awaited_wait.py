@@ -14,22 +14,22 @@ from services.gateway.upstream.timers import Timers
 
 
 class ClientDisconnected(Exception):
-    """Nobody waits for the answer any more."""
+    """The client has disconnected."""
 
 
 class DisconnectWatcher:
-    """Listens to one client, from `watch` to `end`. A task of its own, so meant for answers that take long."""
+    """Watches one client, from `watch` to `end`. Uses a task, so it is meant for responses that take long."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._listening: asyncio.Task[None] | None = None
 
     def watch(self, gone: Callable[[], None]) -> None:
-        """Call `gone` when the client leaves."""
+        """Call `gone` when the client disconnects."""
         self._listening = asyncio.create_task(self._listen(gone))
 
     def end(self) -> None:
-        """The task is let go: a cancelled one refers to its frame, which refers to this."""
+        """Drop the task: a cancelled one refers to its frame, which refers to this object."""
         if self._listening:
             self._listening.cancel()
             self._listening = None
@@ -41,7 +41,7 @@ class DisconnectWatcher:
 
 
 class AwaitedPanelWait(PanelWait):
-    """A wait for a coroutine. From `watch_after_s` on it listens for the client's departure, which ends it."""
+    """A wait for a coroutine. From `watch_after_s` on it watches for the client's disconnect, which ends it."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The dashboards of many users at once: what fails for one of them costs the others nothing."""
+"""The dashboards of many users at once: a failure for one user does not affect the others."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ class DashboardBatch(msgspec.Struct, frozen=True):
 
 
 class BatchReader:
-    """Reads them side by side: the questions for each panel leave together."""
+    """Reads them concurrently, so that their panels are batched."""
 
     READS_AT_ONCE = 200
-    """Two full requests; those of others wait."""
+    """Two full requests; further ones wait."""
 
     def __init__(self, dashboards: DashboardService) -> None:
         self._dashboards = dashboards
@@ -38,7 +38,7 @@ class BatchReader:
     async def read(
         self, user_ids: Sequence[UUID], panels: tuple[Panel, ...], budget_s: float, *, no_cache: bool = False
     ) -> DashboardBatch:
-        """Raises nothing that is about one user. Each has the budget from when its turn comes."""
+        """Raises no errors of single users. The budget of each begins at its turn."""
         found = await asyncio.gather(*(self._read(user_id, panels, budget_s, no_cache) for user_id in user_ids))
         by_id = dict(zip(map(str, user_ids), found, strict=True))
         items = {user_id: one for user_id, one in by_id.items() if isinstance(one, Dashboard)}
@@ -53,8 +53,8 @@ class BatchReader:
         except DashboardError as failed:
             return _problem(failed)
         except Exception:
-            log.exception("a dashboard among many failed", user_id=str(user_id))
-            return _problem(DashboardError("The error is ours and has been logged."))
+            log.exception("dashboard of a batch failed", user_id=str(user_id))
+            return _problem(DashboardError("This is an internal error; it has been logged."))
         return dashboard
 
 

@@ -1,4 +1,4 @@
-"""Reads keys of Redis for many requests at a time: what is wanted while one MGET is under way goes into the next."""
+"""Reads Redis keys for many requests at a time: keys requested during one MGET are read by the next."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ Wanted = tuple[Sequence[str], asyncio.Future[Sequence[Value]]]
 
 
 class BatchedGet:
-    """Each caller waits for `timeout_s` at most, the time in which their keys wait for company included."""
+    """Each caller waits at most `timeout_s`, including the time in which their keys wait for the next batch."""
 
     def __init__(self, redis: Redis, timeout_s: float) -> None:
         self._redis = redis
@@ -19,7 +19,7 @@ class BatchedGet:
         self._reading: asyncio.Task[None] | None = None
 
     async def get(self, keys: Sequence[str]) -> Sequence[Value]:
-        """The values of these keys. Raises what Redis raises, and `TimeoutError`."""
+        """Return the values of these keys. Raises Redis errors, and `TimeoutError`."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Sequence[Value]] = loop.create_future()
         self._wanted.append((keys, answer))
@@ -40,7 +40,7 @@ class BatchedGet:
         try:
             async with asyncio.timeout(self._timeout_s):
                 values = await self._redis.mget([key for keys, _ in wanted for key in keys])
-        except Exception as failure:  # whatever it is, each of those who wait raises it
+        except Exception as failure:  # each waiting caller raises it
             for _, answer in wanted:
                 if not answer.done():
                     answer.set_exception(failure)

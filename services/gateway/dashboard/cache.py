@@ -1,9 +1,8 @@
-"""Panels in this process's memory, as they are as long as nobody says that they have changed.
+"""Panels in this process's memory, valid until a change is announced.
 
-Whoever reads panels to keep them calls `begin` before the questions are asked, and `put` with each answer. What changed
-between the two is not kept: changes are counted, a stamp says which was a panel's last, and the fill how many there
-were when it began. Stamps are shared by many users, so their number never grows; all that a shared one can cost is a
-fill that was not needed to be refused.
+A reader calls `begin` before the read, and `put` with each result. Panels that changed in between are not stored:
+changes are numbered, a stamp holds the number of a panel's last change, and a read remembers the number at its start.
+Many users share each stamp, so the number of stamps is fixed; sharing can only cause an unnecessary read.
 """
 
 import time
@@ -16,20 +15,21 @@ from services.gateway.upstream.single_flight import ReadMark
 
 STAMPS = 4096
 ENTRY_OVERHEAD_BYTES = 600
-"""What an entry takes beside its JSON: keys, tuples and the table's slot."""
+"""The overhead of an entry besides its JSON: keys, tuples and the table's slot."""
 
 _EVERY_PANEL = tuple(panel.name for panel in PANELS)
 
 
 Cached = tuple[bytes, int]
-"""A panel's JSON, and how many milliseconds ago it was asked for."""
+"""A panel's JSON, and its age in milliseconds."""
 _Entry = tuple[bytes, float, int]
-"""A panel's JSON, when it was asked for (monotonic seconds), and the bytes that it takes."""
+"""A panel's JSON, when it was requested (monotonic seconds), and its size in bytes."""
 _NOTHING: dict[str, _Entry] = {}
 
 
 class PanelCache:
-    """Bounded by bytes; whose panels were used longest ago go first. Trusted only between `trust` and `distrust`.
+    """Limited by bytes; the panels of the least recently used users are evicted first. Enabled only while changes are
+    received.
 
     User ids are in their canonical text form. Every call takes microseconds and never waits.
     """
@@ -50,20 +50,20 @@ class PanelCache:
 
     @property
     def trusted(self) -> bool:
-        """Whether every change is being heard of."""
+        """Whether all changes are being received."""
         return self._trusted_since is not None
 
     def trust(self) -> None:
-        """Changes are heard of from now on; what was asked before now is not kept."""
+        """Changes are received from now on; earlier reads are not stored."""
         self._trusted_since = self._clock()
 
     def distrust(self) -> None:
-        """Changes may be missed from now on: everything goes, and nothing is kept or served."""
+        """Changes may be missed from now on: drop everything, and store and serve nothing."""
         self._trusted_since = None
         self.clear("feed_lost")
 
     def clear(self, reason: str) -> None:
-        """Drop everything, and what is being read now."""
+        """Drop everything, including reads in flight."""
         metrics.CACHE_DROPPED.counts[(reason,)] += self._count
         self._users.clear()
         self._count = self.bytes = 0
@@ -71,7 +71,7 @@ class PanelCache:
         self._stamps = [self._changes] * STAMPS
 
     def get(self, panel: str, user_id: str) -> Cached | None:
-        """The panel and how old it is; None when it must be read."""
+        """Return the panel and its age; None if it must be read."""
         entry = self._users.get(user_id, _NOTHING).get(panel)
         if entry is None:
             metrics.CACHE_LOOKUPS.counts[panel, "miss"] += 1
@@ -87,7 +87,7 @@ class PanelCache:
         return data, int(age_s * 1000)
 
     def get_all(self, panels: Collection[str], user_id: str) -> list[Cached] | None:
-        """All of them; None when one must be read. Lookups are not counted."""
+        """Return all panels; None if one must be read. Lookups are not counted."""
         known = self._users.get(user_id)
         if known is None:
             return None
@@ -102,15 +102,15 @@ class PanelCache:
         return found
 
     def begin(self, user_id: str) -> ReadMark:
-        """Note that panels are about to be read. Needs no end."""
+        """Record that panels are about to be read. Needs no end."""
         return ReadMark(user_id, self._clock(), self._changes)
 
     def age_s(self, fill: ReadMark) -> float:
-        """How long ago its questions were asked."""
+        """Return how long ago the read was requested."""
         return self._clock() - fill.at
 
     def put(self, fill: ReadMark, panels: Mapping[str, bytes]) -> int:
-        """Keep what was read; how many are kept: not what may be out of date already, or is too large."""
+        """Store the panels that were read, except outdated and oversized ones; return how many were stored."""
         if self._trusted_since is None or fill.at < self._trusted_since:
             return 0
         user_id, kept = fill.user_id, 0

@@ -1,8 +1,8 @@
-"""`GET /v1/dashboard` of callers who are known, answered in the protocol: no ASGI scope, no task, no timer, one write.
+"""`GET /v1/dashboard` of known callers, answered inside the protocol: no ASGI scope, no task, no timer, one write.
 
-Whatever is not the ordinary case goes to the application before it is counted: a token that is not known, a limit that
-is reached, a trace that is recorded, a header that asks for more. What is answered here is a complete dashboard. When a
-panel is missing after the services were asked, the application gets all answers, and repeats no call.
+Unusual requests go to the application before they are counted: an unknown token, a reached limit, a recorded trace, a
+header that asks for more. Only complete dashboards are answered here. If a panel is missing after the services were
+called, the application receives all results and repeats no call.
 """
 
 import time
@@ -43,7 +43,7 @@ _UNUSUAL = frozenset(
         b"range",
     }
 )
-"""Headers of requests whose answer may have to be another than usual."""
+"""Headers of requests whose response may differ from the usual one."""
 _HEAD = (
     b"HTTP/1.1 200 OK\r\n%scontent-type: application/json\r\ncache-control: private, no-store\r\n"
     b"dashboard-complete: true\r\nserver-timing: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\n"
@@ -78,11 +78,11 @@ class DashboardFastPath:
         self._stamps = Stamps()
 
     def wants(self, method: bytes, url: bytes) -> bool:
-        """Whether it is a dashboard of the caller's own."""
+        """Return whether it is a request for the caller's own dashboard."""
         return url.startswith(PATH) and method == b"GET" and url[13:14] in (b"", b"?")
 
     def take(self, protocol: FastPathProtocol) -> Exchange | None:
-        """Answer at once from memory, or ask the services; None leaves it to the application."""
+        """Answer at once from memory, or call the services; None leaves it to the application."""
         started = time.perf_counter()
         headers = dict(protocol.headers)
         if len(headers) != len(protocol.headers) or not _UNUSUAL.isdisjoint(headers):
@@ -109,7 +109,7 @@ class DashboardFastPath:
         return ANSWERED
 
     def _ids(self, protocol: FastPathProtocol, headers: dict[bytes, bytes]) -> tuple[str, str] | None:
-        """Request id and trace id; None when the trace may be recorded."""
+        """Return request id and trace id; None if the trace may be recorded."""
         told = headers.get(b"traceparent")
         if told is not None and self._trusts_traces:
             return None
@@ -131,12 +131,12 @@ class DashboardFastPath:
         return pending
 
     def finish(self, pending: Pending) -> None:
-        """All answers are there, or the client has left."""
+        """All results are there, or the client has disconnected."""
         request_id, trace_id = pending.origin.request_id, pending.origin.trace.trace_id
         if pending.is_given_up:
             self._overload.leave()
             pending.response_complete = True
-            log.info("the client went away", **named(pending.origin))
+            log.info("client disconnected", **named(pending.origin))
             self._record(0, pending.started, request_id, trace_id)
             return
         form, answers, waited = pending.form, pending.answers, pending.seconds
@@ -158,7 +158,7 @@ class DashboardFastPath:
         pending.respond(whole)
 
     def _form(self, query: bytes, known: Verified) -> Form | None:
-        """None for a query that cannot be granted."""
+        """Returns None for an invalid query."""
         key = query, known.caller.role
         if key not in self._forms:
             if len(query) > MAX_QUERY_BYTES:

@@ -1,4 +1,4 @@
-"""A dashboard as it goes over the wire, and how it is put together. The panels' own JSON is spliced in as bytes."""
+"""The wire format of a dashboard, and its assembly. The panels' own JSON is spliced in as bytes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class PanelError(msgspec.Struct, frozen=True):
 
 
 class PanelView(msgspec.Struct, frozen=True):
-    """One panel: `age_ms` is the age of what is shown; `error` says why it is not fresh."""
+    """One panel: `age_ms` is the age of the data; `error` says why it is not fresh."""
 
     status: Status
     age_ms: int | UnsetType = UNSET
@@ -33,9 +33,9 @@ class PanelView(msgspec.Struct, frozen=True):
 
 
 class NoPanelAvailable(Unavailable):
-    """`panels` says of each why."""
+    """`panels` contains the reason for each."""
 
-    code, title = "no_panel_available", "None of the panels can be shown now; try again"
+    code, title = "no_panel_available", "No panel is available; try again"
 
     def __init__(self, panels: Mapping[str, PanelView]) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class NoPanelAvailable(Unavailable):
 
 
 class Dashboard(msgspec.Struct, frozen=True):
-    """What is known of a person now; `complete` when every panel is fresh."""
+    """The panels of a user that are available now; `complete` if every panel is fresh."""
 
     user_id: UUID
     generated_at: datetime
@@ -57,7 +57,7 @@ class Dashboard(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A panel as it was when it could last be read."""
+    """A panel's last known good value."""
 
     data: Raw
     age_ms: int
@@ -66,7 +66,7 @@ class Remembered:
 def assemble(
     user_id: UUID, now: datetime, answers: Mapping[str, Answer], remembered: Mapping[str, Remembered]
 ) -> Dashboard:
-    """The dashboard of these answers, with what is remembered in the place of failures."""
+    """Assemble the dashboard from these results, with last known good values instead of failures."""
     views, complete = {}, True
     for name, answer in answers.items():
         if answer.data is not None:

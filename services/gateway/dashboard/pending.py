@@ -1,4 +1,4 @@
-"""A dashboard that is answered in the protocol, while its panels are under way.
+"""A dashboard that is answered in the protocol, while its panels are in flight.
 
 It inherits from two classes, and mypyc compiles no such class: this module is not compiled.
 """
@@ -21,11 +21,11 @@ from shared.server.fast_path import Exchange, FastPathProtocol
 log = get_logger(__name__)
 
 WAIT = "dashboard.wait"
-"""There, in a request's scope, when its panels have been waited for already."""
+"""Scope key: the panels have already been waited for."""
 
 
 class Form:
-    """What answers to a query have in common."""
+    """The common parts of all responses to a query."""
 
     def __init__(self, query: DashboardQuery, longest_recall_s: float) -> None:
         budget_s = query.budget_ms / 1000
@@ -51,7 +51,7 @@ class Answers(Protocol):
 
 
 class Pending(Exchange, PanelWait):
-    """One dashboard under way: to its connection an exchange, and to the services a wait."""
+    """One dashboard in flight: an exchange for its connection, and a wait for the services."""
 
     def __init__(
         self,
@@ -76,12 +76,12 @@ class Pending(Exchange, PanelWait):
         try:
             self._fast_path.finish(self)
         except Exception:
-            log.exception("a dashboard could not be answered in the protocol", **named(self.origin))
+            log.exception("dashboard could not be answered in the protocol", **named(self.origin))
             if not self.response_started:
                 self.hand_over()
 
     def hand_over(self) -> None:
-        """Let the application say what is missing. It counts nothing again, and repeats no call."""
+        """Let the application report what is missing. It counts nothing again, and repeats no call."""
         lines = [line.partition(b": ")[::2] for line in self.limits.split(b"\r\n") if line]
         self.protocol.hand_over(
             self,
@@ -100,5 +100,5 @@ class Pending(Exchange, PanelWait):
 
 
 def named(origin: Origin) -> dict[str, str]:
-    """What a log line says of the request."""
+    """Return the fields that identify the request in a log line."""
     return {"request_id": origin.request_id, "trace_id": origin.trace.trace_id}

@@ -1,4 +1,4 @@
-"""What a caller of a dashboard asks for."""
+"""The query of a dashboard request."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MIN_BUDGET_MS, MAX_BUDGET_MS = 10, 10_000
 
 @dataclass(frozen=True)
 class DashboardQuery:
-    """What a caller asked for."""
+    """The requested panels and time budget."""
 
     panels: tuple[Panel, ...]
     budget_ms: int
@@ -25,7 +25,7 @@ class DashboardQuery:
 
 @lru_cache(maxsize=256)
 def parse(query: bytes, role: Role, default_budget_ms: int) -> DashboardQuery:
-    """The query in `?panels=user,orders&budget_ms=300`. Raises `InvalidInput`."""
+    """Parse the query in `?panels=user,orders&budget_ms=300`. Raises `InvalidInput`."""
     PARAMETERS.check(query)
     told = QueryParams(query)
     names = ",".join(told.getlist("panels")).split(",") if "panels" in told else None
@@ -37,7 +37,7 @@ _ANEW = re.compile(rb"(?:^|[\s,])(?:no-cache|max-age\s*=\s*\"?0+\"?)(?:$|[\s,])"
 
 @lru_cache(maxsize=256)
 def wants_no_cache(cache_control: bytes | None) -> bool:
-    """Whether `Cache-Control` says `no-cache` or `max-age=0`."""
+    """Return whether `Cache-Control` contains `no-cache` or `max-age=0`."""
     return cache_control is not None and _ANEW.search(cache_control) is not None
 
 

@@ -1,4 +1,4 @@
-"""Asks the services for panels, and keeps the answers: single flights in front of batchers in front of calls."""
+"""Reads panels from the services and stores them: single flight in front of batching in front of calls."""
 
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -19,7 +19,7 @@ from shared.observability.telemetry import Origin
 
 
 class PanelReader:
-    """What the calls bring is kept in memory, and as last known good."""
+    """Results of calls are stored in memory, and as last known good values."""
 
     def __init__(
         self,
@@ -40,16 +40,16 @@ class PanelReader:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being asked, nor waits to be."""
+        """Whether no read is in flight or waiting."""
         return not self._flights and all(batcher.is_idle for batcher in self._batchers.values())
 
     def read(
         self, wait: PanelWait, panels: tuple[Panel, ...], user_id: str, origin: Origin, *, no_cache: bool = False
     ) -> Mapping[str, InFlightRead]:
-        """Have `wait` told a user's panels: those in memory at once, others when they arrive. Returns the reads that
-        it waits for, by panel; empty when all are known.
+        """Give a user's panels to `wait`: those in memory at once, others when they arrive. Returns the reads that it
+        waits for, by panel; empty if all are known.
 
-        `no_cache` takes no answer to a question that was asked before this call.
+        With `no_cache`, it joins no read that was requested before this call.
         """
         asked = panels if no_cache else self._unknown(wait, panels, user_id)
         if not asked:
@@ -59,20 +59,20 @@ class PanelReader:
         return reads
 
     def close(self) -> None:
-        """End what goes on beside the callers."""
+        """Stop the background work."""
         for calls in self._calls.values():
             calls.close()
 
     def drop(self, user_id: UUID, panels: Collection[str] | None = None) -> None:
-        """These panels of the user (all of them by default) have changed: what is under way is joined no more."""
+        """These panels of the user (all by default) have changed: reads in flight can no longer be joined."""
         self._flights.drop(str(user_id), panels)
 
     def drop_all(self) -> None:
-        """Anything may have changed: what is under way is joined no more."""
+        """Anything may have changed: reads in flight can no longer be joined."""
         self._flights.drop_all()
 
     def _unknown(self, wait: PanelWait, panels: tuple[Panel, ...], user_id: str) -> tuple[Panel, ...]:
-        """Puts what is known and unchanged; returns the panels that must be asked for."""
+        """Put cached panels; return the panels that must be read."""
         asked = []
         for panel in panels:
             if known := self._cache.get(panel.name, user_id):

@@ -1,4 +1,4 @@
-"""Asks the services for all panels of a dashboard at once, and makes the best of what comes back in time."""
+"""Reads all panels of a dashboard concurrently, and assembles the ones that arrive in time."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -18,11 +18,11 @@ from shared.observability import telemetry, tracing
 from shared.observability.tracing import Kind
 
 RECALL_SHARE = 0.2
-"""The part of a short budget that is kept for reading what was known last."""
+"""The part of a short budget that is reserved for reading last known good values."""
 
 
 class DashboardService:
-    """Reads dashboards: fresh where the services answer in time, else as they were last known."""
+    """Reads dashboards: fresh if the services respond in time, otherwise last known good."""
 
     def __init__(self, reader: PanelReader, stale: StaleStore, settings: Settings) -> None:
         self._reader = reader
@@ -40,10 +40,10 @@ class DashboardService:
         departure: DisconnectWatcher | None = None,
         answered: PanelWait | None = None,
     ) -> tuple[Dashboard, Mapping[str, float]]:
-        """The dashboard within the budget, and how many seconds each panel took.
+        """Return the dashboard within the budget, and how many seconds each panel took.
 
-        `no_cache` asks the services again; `answered` is a wait that has all answers already. Raises `UserNotFound`,
-        `NoPanelAvailable`, or `ClientDisconnected` if the client leaves.
+        `no_cache` reads from the services again; `answered` is a wait that already has all results. Raises
+        `UserNotFound`, `NoPanelAvailable`, or `ClientDisconnected` if the client disconnects.
         """
         recall_s = recall_time(budget_s, self._recall_s)
         spans = PanelSpans(trace) if (trace := tracing.recorded()) else None
@@ -94,5 +94,5 @@ class DashboardService:
 
 
 def recall_time(budget_s: float, longest_s: float) -> float:
-    """The part of the budget that is not spent on asking the services."""
+    """Return the part of the budget that is not spent on calling the services."""
     return min(longest_s, budget_s * RECALL_SHARE)

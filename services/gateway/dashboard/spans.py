@@ -1,7 +1,7 @@
-"""The spans of one sampled dashboard: one a panel, which says where the panel came from.
+"""The spans of one sampled dashboard: one per panel, with the source of the panel.
 
-One call brings the panels of many dashboards. It belongs to the first of them that is sampled: its span is under that
-one's panel, and the panels of the others name it by a link.
+One call reads the panels of many dashboards. It belongs to the first sampled one: its span is below that one's panel,
+and the panels of the others link to it.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ GIVEN_UP = "ClientGone"
 
 
 class PanelSpans:
-    """`trace` is where the request is."""
+    """`trace` is the position of the request."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
@@ -24,14 +24,15 @@ class PanelSpans:
         self._positions: dict[str, Trace] = {}
 
     def asked(self, reads: Mapping[str, InFlightRead]) -> None:
-        """These are waited for. A call that has not left yet belongs to this trace from here on, unless to another."""
+        """The dashboard waits for these reads. A call that has not been sent yet belongs to this trace from now on,
+        unless it belongs to another."""
         self._reads = reads
         for name, read in reads.items():
             self._positions[name] = position = self._trace.child()
             read.askers.setdefault(name, position)
 
     def send(self, wait: PanelWait, dashboard: Dashboard | None) -> None:
-        """What has come of it; there is no dashboard when its user does not exist, or nobody waited for it."""
+        """Record the outcome; there is no dashboard if its user does not exist, or the client has disconnected."""
         for name in dict.fromkeys([*wait.answers, *self._positions]):
             span = self._span(name, wait)
             answer = wait.answers.get(name)

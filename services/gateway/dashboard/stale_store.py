@@ -1,7 +1,7 @@
-"""Panels as they were last known, in Redis. A convenience: without it dashboards work, only never `stale`.
+"""Last known good panels, in Redis. Optional: without it dashboards work, but are never `stale`.
 
-They never go back: what was asked for earlier does not replace what was asked for later, here or by another gateway.
-Redis compares, by its own clock, since those of the gateways differ.
+Values never go back in time: an earlier read does not replace a later one, of this or another gateway. Redis compares
+them by its own clock, because those of the gateways differ.
 """
 
 import asyncio
@@ -42,15 +42,15 @@ for number, key in ipairs(KEYS) do
 end
 return refused
 """
-"""For each key how long ago it was asked for (milliseconds), and its entry after the brace. Returns which are older
-than what is kept; the first is 1."""
+"""For each key, how long ago it was requested (milliseconds), and its entry after the brace. Returns which ones are
+older than the stored values; the first is 1."""
 SLICE_S = 0.001
-"""So long it may look through what is queued before others have their turn."""
+"""How long it may process the queue before other tasks run."""
 IsGone = Callable[[UUID], bool]
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A panel and when it was asked for (Unix milliseconds)."""
+    """A panel and when it was requested (Unix milliseconds)."""
 
     at: int
     data: msgspec.Raw
@@ -64,7 +64,8 @@ def _key(panel: str, user_id: str) -> str:
 
 
 class Written:
-    """What was written last of each panel and user, of as many as are noted: a digest, and when (Unix milliseconds)."""
+    """The last written value of each panel and user, for a limited number of them: a digest, and when it was written
+    (Unix milliseconds)."""
 
     def __init__(self, most: int, rewrite_ms: float) -> None:
         self._most = most
@@ -75,7 +76,7 @@ class Written:
         return len(self._noted)
 
     def is_due(self, key: Key, data: bytes, now_ms: int) -> bool:
-        """Whether it must be written now, which is then noted."""
+        """Return whether it must be written now, and if so record that."""
         digest = hash(data)
         known = self._noted.get(key)
         if known and known[0] == digest and 0 <= now_ms - known[1] < self._rewrite_ms:
@@ -94,7 +95,7 @@ class Written:
 
 
 class StaleStore:
-    """Writes behind in batches, off the requests' path; reads only for panels that failed, for many at a time."""
+    """Writes behind in batches, off the request path; reads only panels that failed, for many requests at a time."""
 
     def __init__(self, redis: Redis, settings: Settings, is_gone: IsGone) -> None:
         self._redis = redis
@@ -106,13 +107,13 @@ class StaleStore:
         metrics.WRITE_BEHIND_QUEUE.set_function(lambda: len(self._queue))
 
     def remember(self, user_id: str, panels: Mapping[str, bytes], age_s: float = 0.0) -> None:
-        """Queue panels that were asked for so long ago. Of each user's, the one that was asked for last is kept."""
+        """Queue panels that were requested this long ago. Of each user's panels, the most recent request is kept."""
         lost = self._queue.put(user_id, time.monotonic() - age_s, _now_ms() - int(age_s * 1000), panels)
         if lost:
             metrics.WRITE_BEHIND_LOST.labels("full").inc(lost)
 
     async def recall(self, user_id: UUID, panels: Sequence[str], seconds: float) -> dict[str, Remembered]:
-        """What is known of these panels; nothing when Redis does not answer in time."""
+        """Return the known values of these panels; none if Redis does not respond in time."""
         try:
             async with asyncio.timeout(seconds):
                 found = await self._reads.get([_key(panel, str(user_id)) for panel in panels])
@@ -125,11 +126,11 @@ class StaleStore:
             return {panel: known for panel, known in recalled.items() if known.age_ms <= oldest_ms}
         except (RedisError, OSError, TimeoutError, msgspec.DecodeError) as failure:
             metrics.RECALL_FAILURES.inc()
-            log.debug("last known panels cannot be read", reason=repr(failure))
+            log.debug("last known good panels cannot be read", reason=repr(failure))
             return {}
 
     async def forget(self, user_id: UUID) -> None:
-        """Remove everything about a user."""
+        """Delete all data about a user."""
         user = str(user_id)
         self._queue.forget(user)
         for panel in PANELS:
@@ -138,25 +139,27 @@ class StaleStore:
             async with asyncio.timeout(self._settings.redis_write_timeout_s):
                 await self._redis.delete(*(_key(panel.name, user) for panel in PANELS))
         except (RedisError, OSError, TimeoutError) as failure:
-            log.warning("last known panels cannot be removed; they expire", user_id=user, reason=repr(failure))
+            log.warning(
+                "last known good panels cannot be deleted; they will expire", user_id=user, reason=repr(failure)
+            )
 
     async def write_behind(self) -> None:
-        """Write what is queued, until cancelled."""
+        """Write the queue. Runs until cancelled."""
         while True:
             queued = await self._queue.take(self._settings.write_behind_pause_s)
             try:
                 await self._write_all(queued)
             except (RedisError, OSError, TimeoutError) as failure:
-                self._written.clear()  # Redis may have come back empty
+                self._written.clear()  # Redis may have restarted empty
                 lost = sum(1 for _ in queued) + 1
                 metrics.WRITE_BEHIND_LOST.labels("redis").inc(lost)
-                log.warning("last known panels cannot be written", panels=lost, reason=repr(failure))
+                log.warning("last known good panels cannot be written", panels=lost, reason=repr(failure))
                 await asyncio.sleep(self._settings.redis_write_timeout_s)
             finally:
                 self._queue.written()
 
     async def _write_all(self, queued: Iterator[tuple[Key, PanelRead]]) -> None:
-        """In parts, with turns of the event loop in between: none holds it up for longer than `SLICE_S`."""
+        """Process in parts, yielding to the event loop in between: none blocks it for longer than `SLICE_S`."""
         batch: dict[Key, PanelRead] = {}
         began = time.perf_counter()
         for key, read in queued:
@@ -173,8 +176,8 @@ class StaleStore:
             await self._write(batch)
 
     def _is_due(self, key: Key, read: PanelRead) -> bool:
-        """Most panels are as they were written last. A dashboard that was under way while its user was deleted must
-        not bring them back."""
+        """Return the panels that differ from the last written ones. A dashboard that was in flight while its user
+        was deleted must not restore them."""
         return self._written.is_due(key, read.data, read.at) and not self._is_gone(UUID(key[1]))
 
     async def _write(self, batch: dict[Key, PanelRead]) -> None:

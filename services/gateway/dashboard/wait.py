@@ -1,4 +1,4 @@
-"""One dashboard's wait for its panels."""
+"""The wait of one dashboard for its panels."""
 
 from collections.abc import Mapping
 from math import inf
@@ -15,7 +15,7 @@ TIMED_OUT = Answer(error="timeout")
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PanelWait:
-    """Collects an answer for every panel, each within its own deadline, and then calls `done`."""
+    """Collects a result for every panel, each within its own deadline, and then calls `done`."""
 
     def __init__(self, timers: Timers, budget_s: float) -> None:
         self._timers = timers
@@ -25,7 +25,7 @@ class PanelWait:
         self.ends = self.due = self.began + budget_s
         self.answers: dict[str, Answer] = {}
         self.seconds: dict[str, float] = {}
-        """How long each answer was waited for."""
+        """How long each result was waited for."""
         self.is_given_up = False
 
     @property
@@ -37,15 +37,15 @@ class PanelWait:
         return bool(self._awaited)
 
     def done(self) -> None:
-        """All answers are there, or the wait was given up."""
+        """All results are there, or the wait was abandoned."""
 
     def put(self, panel: str, answer: Answer) -> None:
-        """An answer that is known without asking."""
+        """Add a result that is known without a call."""
         self.answers[panel] = answer
         self.seconds[panel] = 0.0
 
     def expect(self, panels: tuple[Panel, ...], reads: Mapping[str, InFlightRead]) -> None:
-        """Wait for these panels, each for its own timeout at most. A part of a read may have arrived already."""
+        """Wait for these panels, each for at most its own timeout. Parts of a read may have arrived already."""
         self._panels = panels
         self._awaited.update(reads)
         joined: InFlightRead | None = None
@@ -60,7 +60,7 @@ class PanelWait:
             self.arrived(here)
 
     def arrived(self, answers: Mapping[str, Answer]) -> None:
-        """Take those that are waited for."""
+        """Accept the results that are waited for."""
         awaited = self._awaited
         if not awaited:
             return
@@ -74,7 +74,7 @@ class PanelWait:
             self.done()
 
     def look(self, now: float) -> None:
-        """Time out what is overdue."""
+        """Time out overdue panels and schedule the next check."""
         deadlines = {panel.name: min(self.ends, self.began + panel.timeout_s) for panel in self._panels}
         late = [name for name in self._awaited if deadlines[name] <= now]
         left = {self._awaited[name] for name in late}
@@ -85,7 +85,7 @@ class PanelWait:
             read.leave(self)
 
     def give_up(self) -> None:
-        """Leave all reads: nobody waits for the answers any more."""
+        """Leave all reads: the results are no longer needed."""
         reads, self._awaited = set(self._awaited.values()), {}
         self.is_given_up = True
         self._timers.remove(self)

@@ -10,7 +10,7 @@ Key = tuple[str, str]
 
 
 class PanelRead(NamedTuple):
-    """A panel as it was read: `asked` is when its question was asked (monotonic seconds), `at` the same as Unix
+    """A panel that was read: `asked` is when the read was requested (monotonic seconds), `at` the same as Unix
     milliseconds."""
 
     asked: float
@@ -19,17 +19,17 @@ class PanelRead(NamedTuple):
 
 
 PanelReads = tuple[float, int, Mapping[str, bytes]]
-"""Panels that were asked for together: `asked` and `at` of `PanelRead`, and their JSON."""
+"""Panels that were requested together: `asked` and `at` of `PanelRead`, and their JSON."""
 MOST_READS = 8
-"""Of one user, before only the newest of each panel are kept."""
+"""The number of panels of one user, before only the newest of each panel are kept."""
 
 
 class WriteBehindQueue:
-    """The newest of each user's panels, whatever order they come in; those of the user who has waited longest are
-    dropped when too many users wait."""
+    """Keeps the newest of each user's panels, in whatever order they arrive; drops those of the user who has waited
+    longest if too many users wait."""
 
     PRESSING_SHARE = 0.5
-    """The queue that is so full is not left to gather any longer."""
+    """At this size the queue is written without further delay."""
 
     def __init__(self, most_users: int) -> None:
         self._most = most_users
@@ -39,17 +39,17 @@ class WriteBehindQueue:
         self._filled, self._pressing = asyncio.Event(), asyncio.Event()
 
     def __len__(self) -> int:
-        """Panels."""
+        """The number of panels."""
         return sum(len(panels) for reads in self._queue.values() for _, _, panels in reads)
 
     def get(self, key: Key) -> PanelRead | None:
-        """What waits, or is being written."""
+        """Return whether panels wait or are being written."""
         panel, user_id = key
         known = _newest(self._queue.get(user_id, ())).get(panel), _newest(self._taken.get(user_id, ())).get(panel)
         return max((read for read in known if read is not None), key=lambda read: read.asked, default=None)
 
     def put(self, user_id: str, asked: float, at: int, panels: Mapping[str, bytes]) -> int:
-        """How many panels were dropped for these."""
+        """Add panels; return how many were dropped for them."""
         reads = self._queue.get(user_id)
         if reads is None:
             self._queue[user_id] = [(asked, at, panels)]
@@ -68,7 +68,7 @@ class WriteBehindQueue:
         self._taken.pop(user_id, None)
 
     async def take(self, pause_s: float) -> Iterator[tuple[Key, PanelRead]]:
-        """All of them, once there is something and it has had that time to become much; then call `written`."""
+        """Return all panels, once there are some and the collection time has passed; then call `written`."""
         await self._filled.wait()
         with suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
@@ -80,7 +80,7 @@ class WriteBehindQueue:
         return (((panel, user_id), read) for user_id, reads in taken for panel, read in _newest(reads).items())
 
     def written(self) -> None:
-        """What was taken is in Redis, or lost."""
+        """The returned panels are in Redis, or lost."""
         self._taken = {}
 
     def _grown(self) -> int:
@@ -95,7 +95,7 @@ class WriteBehindQueue:
 
 
 def _newest(reads: Iterable[PanelReads]) -> dict[str, PanelRead]:
-    """By panel, what was asked for last."""
+    """The most recent request by panel."""
     newest: dict[str, PanelRead] = {}
     for asked, at, panels in reads:
         for panel, data in panels.items():

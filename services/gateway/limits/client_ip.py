@@ -1,4 +1,4 @@
-"""Which address a request comes from: the peer's, unless the peer is a proxy that is named by setting."""
+"""The client address of a request: the peer's, unless the peer is a trusted proxy."""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -11,19 +11,20 @@ Networks = tuple[IPv4Network | IPv6Network, ...]
 FORWARDED = b"x-forwarded-for"
 UNKNOWN = "unknown"
 IPV6_PREFIX = 64
-"""One customer of an internet provider has at least so large a network; its addresses count as one."""
+"""One customer of an internet provider has a network of at least this size; its addresses count as one."""
 MOST_HOPS = 32
 
 
 class ClientAddresses:
-    """`trusted`: networks of the proxies in front, separated by commas. Of `X-Forwarded-For`, what trusted proxies
-    have appended is believed, from the right; whatever a client wrote stands left of that, and is not."""
+    """`trusted`: comma-separated networks of the proxies in front. In `X-Forwarded-For`, entries that trusted
+    proxies have appended are trusted, from the right; entries that a client wrote are to the left of those, and
+    ignored."""
 
     def __init__(self, trusted: str) -> None:
         self._trusted = networks(trusted)
 
     def client(self, scope: Scope) -> str | None:
-        """The client's address; None where there is none, such as on a Unix socket."""
+        """Return the client's address; None if there is none, such as on a Unix socket."""
         peer = scope["client"][0] if scope.get("client") else None
         if not self._trusted or peer is None:
             return peer
@@ -31,7 +32,7 @@ class ClientAddresses:
         return self._behind(peer, told) if told else peer
 
     def party(self, scope: Scope) -> str:
-        """What limits count as one: an IPv4 address, or an IPv6 network."""
+        """Return the unit that limits count: an IPv4 address, or an IPv6 network."""
         return _party(self.client(scope) or UNKNOWN)
 
     def _behind(self, peer: str, told: bytes) -> str:
@@ -46,7 +47,7 @@ class ClientAddresses:
 
 
 def networks(text: str) -> Networks:
-    """Of a setting: CIDR, separated by commas."""
+    """Parse a setting: comma-separated CIDR networks."""
     return tuple(ip_network(each.strip()) for each in text.split(",") if each.strip())
 
 

@@ -1,4 +1,4 @@
-"""What browsers are told: how to treat answers, and which other sites' scripts may read them."""
+"""Browser security headers: how to treat responses, and which other sites' scripts may read them."""
 
 from http import HTTPStatus
 
@@ -35,7 +35,8 @@ ASKED = (
 
 
 def security_headers(settings: Settings) -> list[tuple[bytes, bytes]]:
-    """Of every answer whose route does not say otherwise. HSTS only where HTTPS is in front: by setting."""
+    """The headers of every response whose route sets no others. HSTS is a setting, because it requires HTTPS in
+    front."""
     always = {
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -47,7 +48,7 @@ def security_headers(settings: Settings) -> list[tuple[bytes, bytes]]:
 
 
 class _ProblemCors(CORSMiddleware):
-    """A preflight that is refused says so as every other error does."""
+    """A refused preflight is a problem like every other error."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         answer = super().preflight_response(request_headers)
@@ -58,7 +59,7 @@ class _ProblemCors(CORSMiddleware):
 
 
 def cors(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """For the origins of the setting; others get no header at all, so that browsers keep the answer from them."""
+    """For the origins in the setting; others get no CORS headers, so browsers withhold the response from them."""
     return _ProblemCors(
         app,
         allow_origins=settings.cors_origins.split(","),

@@ -1,7 +1,7 @@
-"""Rate limits: who is counted, against what, and where.
+"""Rate limits: which counter applies to a request, and where it is counted.
 
-Reads and streams are counted in memory, and told to Redis behind; what changes something, and every login, is counted
-in Redis at once. A user's requests are counted by user, all others by address.
+Reads and streams are counted in memory, and reported to Redis afterwards; changes and sign-ins are counted in Redis
+directly. A user's requests are counted by user, all others by address.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ from shared.http.identity import Caller
 KIND = "limits.kind"
 """The class of the route; absent for probes."""
 COUNTED = "limits.counted"
-"""There once the request has been counted against somebody."""
+"""Set once the request has been counted."""
 HEADERS = "limits.headers"
-"""What the answer says of the limit."""
+"""The rate limit headers of the response."""
 REFUND = "limits.refund"
-"""What a login gives back when it succeeds: a key, and the seconds of its window."""
+"""What a successful sign-in gives back: a key, and the seconds of its window."""
 
 current_scope: ContextVar[Scope | None] = ContextVar("current_scope", default=None)
-"""The request that is being answered, so that no route can forget to count its caller."""
+"""The current request, so that no route can forget to count its caller."""
 
 ACCOUNT = "login-account"
 ANONYMOUS = "anonymous"
@@ -43,7 +43,7 @@ PROBE, PROBE_KEPT_S = "limits-probe", 60
 
 
 class Limiter:
-    """`counts` says whether Redis takes part."""
+    """`counts` says whether Redis is used."""
 
     REPORTS_AT_ONCE = 50
 
@@ -61,11 +61,11 @@ class Limiter:
     def arrive(
         self, scope: Scope, receive: Receive, knows: Callable[[Scope], bool]
     ) -> Coroutine[Any, Any, Receive] | None:
-        """Count what is counted by address; what is returned must be awaited, and tells how the body is received from
-        then on. Raises `RateLimited`.
+        """Count requests that are counted by address; the result must be awaited, and returns the `receive` of the
+        body. Raises `RateLimited`.
 
-        `knows` tells whether a request carries a token that has been verified before: such are not refused for what
-        strangers at the same address do.
+        `knows` returns whether a request carries a token that has been verified before: such requests are not limited
+        by what strangers at the same address do.
         """
         kind: RouteClass = scope[KIND]
         if kind == "login":
@@ -77,8 +77,8 @@ class Limiter:
         return None
 
     def take_read(self, caller: Caller) -> bytes | None:
-        """Count a read; what the answer says of it, as header lines. None, and nothing counted, when it is one too
-        many."""
+        """Count a read; return its rate limit headers as lines. Returns None, and counts nothing, if it exceeds the
+        limit."""
         window = self._local.get("read")
         if window is None:
             return b""
@@ -89,8 +89,7 @@ class Limiter:
         return window.policy.lines % (left, window.ends - now + 1)
 
     def admit(self, caller: Caller) -> Coroutine[Any, Any, None] | None:
-        """Count the request that is being answered against its caller, once; what is returned must be awaited.
-        Raises `RateLimited`."""
+        """Count the current request against its caller, once; the result must be awaited. Raises `RateLimited`."""
         scope = current_scope.get()
         if scope is None or COUNTED in scope:
             return None
@@ -109,7 +108,7 @@ class Limiter:
 
     @property
     def counts_accounts(self) -> bool:
-        """Whether attempts at an account's password are limited."""
+        """Return whether attempts at an account's password are limited."""
         return self._account is not None
 
     async def attempt(self, scope: Scope, account: str) -> None:
@@ -122,12 +121,13 @@ class Limiter:
         try:
             await self._add(scope, self._account, who)
         except RateLimited:
-            self._refunds.append(given_back)  # nothing was tried
+            self._refunds.append(given_back)  # no password was tried
             raise
         scope[REFUND] = given_back
 
     def answered(self, scope: Scope, status: int) -> None:
-        """Count a request whose caller nobody knows; forget an attempt with the right password, which was no guess."""
+        """Count a request without a known caller; give back an attempt with the correct password, which was not a
+        guess."""
         if COUNTED not in scope and self._anonymous is not None:
             now = time.time()
             left = self._anonymous.take(self._addresses.party(scope), now)
@@ -136,7 +136,7 @@ class Limiter:
             self._refunds.append(scope[REFUND])
 
     async def reconcile(self) -> None:
-        """Tell Redis what was counted here, and hear what others have counted, until cancelled."""
+        """Report local counts to Redis, and read the counts of other gateways. Runs until cancelled."""
         while True:
             await asyncio.sleep(self._settings.limits_report_s)
             try:
@@ -155,7 +155,7 @@ class Limiter:
             for start in range(0, len(reports), self.REPORTS_AT_ONCE):
                 await self._exchange(window, reports[start : start + self.REPORTS_AT_ONCE])
         async with asyncio.timeout(self._settings.redis_write_timeout_s):
-            await self._redis.set(PROBE, b"", ex=PROBE_KEPT_S)  # PING is answered by a Redis that is full, too
+            await self._redis.set(PROBE, b"", ex=PROBE_KEPT_S)  # a Redis that is full also answers PING
 
     async def _exchange(self, window: LocalWindow, reports: list[CounterReport]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
@@ -229,5 +229,5 @@ def _refuse(scope: Scope, policy: Policy, now: float) -> None:
     again = (b"retry-after", b"%d" % (policy.window(now)[1] + 1))
     scope[HEADERS] = (*policy.told(0, now), again)
     raise RateLimited(
-        f"{policy.name}: at most {policy.amount} in {policy.seconds} s; Retry-After says when to try again"
+        f"{policy.name}: at most {policy.amount} in {policy.seconds} s; retry after the time in Retry-After"
     )

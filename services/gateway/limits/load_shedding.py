@@ -1,10 +1,11 @@
-"""How many requests may be in hand at once: as many as can be worked off soon.
+"""The limit on in-flight requests: as many as can be completed soon.
 
-Soon is well within the budget of a dashboard: nobody is refused who would be answered in time. By Little's law, what is
-in hand waits for as long as all of it takes to be worked off; what a request costs of the processor is measured all the
-time. That holds for those alone that wait for the event loop, and not for a service. The
-loop's own lag, how late a timer fires, tells them apart: who is in hand while the loop is on time waits for something
-else. So there is a limit only while the loop is late, and it is for those that have come since it was on time.
+Soon means well within the budget of a dashboard, so a request that would be answered in time is never refused. By
+Little's law, in-flight requests wait as long as it takes to complete all of them; the CPU cost of a request is measured
+continuously. This applies only to requests that wait for the event loop, not to those that wait for a service. The
+event loop lag, the delay of a timer, distinguishes them: requests that are in flight while the loop is on time wait for
+something else. Therefore there is a limit only while the loop is late, and it applies to requests that have arrived
+since it was on time.
 """
 
 import asyncio
@@ -16,16 +17,16 @@ from services.gateway.settings import Settings
 from shared.observability.pools import POOLS
 
 FIRST_COST_S, NEW_COST_SHARE = 0.0005, 0.3
-"""What a request is taken to cost before any was answered, and how much a window tells of it."""
+"""The assumed cost of a request before any was answered, and the weight of a window."""
 TELLING = 10
-"""Requests in a window from which on it tells what they cost."""
+"""The number of requests in a window that is sufficient to measure their cost."""
 STILL_ELSEWHERE = 0.9
-"""Of those that waited for something else, so many still do at the next look."""
+"""The share of requests waiting for something else that still do at the next sample."""
 
 
 class LoadShedder:
-    """`in_hand` is counted by whoever lets requests in, from when they have come, not from when they are begun. Those
-    of `LASTING` kinds are looked at when they come, and not counted. Below `watched_from` nothing is refused."""
+    """`in_hand` is counted by the admission code, from the arrival of requests, not from when they are started.
+    Those of `LASTING` classes are checked on arrival, and not counted. Below `watched_from` nothing is refused."""
 
     def __init__(self, settings: Settings) -> None:
         self._most = float(settings.shed_most_in_hand) or float("inf")
@@ -44,25 +45,25 @@ class LoadShedder:
         POOLS.watch("requests", lambda: self.in_hand, lambda: None if self._off else self.limit)
 
     def is_full(self, kind: RouteClass) -> bool:
-        """Whether a request of that kind is refused now."""
+        """Return whether a request of that class is refused now."""
         return self.in_hand >= (self.watched_from if kind in LATER else self.limit)
 
     def enter(self) -> None:
-        """One more in hand."""
+        """Count one more request in flight."""
         self.in_hand += 1
 
     def leave(self) -> None:
-        """It has been answered, or was none to be counted."""
+        """It has been answered, or was not to be counted."""
         self.in_hand -= 1
         self._done += 1
 
     def passed(self) -> None:
-        """One was answered as soon as it had come."""
+        """One was answered as soon as it arrived."""
         self._done += 1
 
     def look(self, lag_s: float, used_s: float, now: float) -> None:
-        """The loop was so late, at that moment, and the process has used so much of the processor since the last look;
-        all in seconds. What it was kept waiting for the processor is no work of its own."""
+        """Record a sample: the loop's lag at that moment, and the CPU time that the process has used since the last
+        sample; all in seconds. Time in which the process waited for a CPU is not its own work."""
         self._used_s += used_s
         if now - self._began >= self._window_s:
             self._learn(now)
@@ -84,7 +85,7 @@ class LoadShedder:
         self.watched_from = limit * self._share
 
     async def watch(self) -> None:
-        """Look at the loop's lag, until cancelled."""
+        """Sample the loop's lag. Runs until cancelled."""
         metrics.IN_HAND.set_function(lambda: self.in_hand)
         metrics.IN_HAND_LIMIT.set_function(lambda: self.limit)
         began, used = time.perf_counter(), time.process_time()

@@ -1,4 +1,4 @@
-"""Counts that a request must not wait for: in memory, told to Redis now and then."""
+"""Counters for which a request must not wait: in memory, reported to Redis periodically."""
 
 from collections.abc import Hashable
 from typing import NamedTuple
@@ -6,12 +6,12 @@ from typing import NamedTuple
 from services.gateway.limits.windows import Policy
 
 REPORTED_FROM = 0.1
-"""Whoever has used less than this part of a limit here is not worth a word to Redis: ten replicas may each let so
-much through without exceeding it."""
+"""Below this share of the limit, count locally and do not call Redis: ten replicas may each admit this much without
+exceeding the limit."""
 
 
 class Cell:
-    """One caller's count in a window: all of it, and what of it has been told to Redis."""
+    """One caller's count in a window: the total, and the part that has been reported to Redis."""
 
     __slots__ = ("told", "used")
 
@@ -21,7 +21,7 @@ class Cell:
 
 
 class CounterReport(NamedTuple):
-    """What Redis has not heard yet of one caller."""
+    """The part of one caller's count that has not been reported to Redis."""
 
     who: Hashable
     key: str
@@ -38,11 +38,11 @@ class LocalWindow:
         self._number = 0
         self._cells: dict[Hashable, Cell] = {}
         self.spent: set[Hashable] = set()
-        """Who has nothing left in this window."""
+        """Callers that have used up their limit in this window."""
         self._report_from = policy.amount * REPORTED_FROM
 
     def take(self, who: Hashable, now: float) -> int:
-        """How many are left after this one; negative when it was one too many."""
+        """Count one, and return how many are left; negative if it exceeds the limit."""
         if now >= self.ends:
             self._begin(now)
         cell = self._cells.get(who)
@@ -55,11 +55,11 @@ class LocalWindow:
         return left
 
     def is_spent(self, who: Hashable, now: float) -> bool:
-        """Whether the next one would be too many."""
+        """Return whether the next one would exceed the limit."""
         return who in self.spent and now < self.ends
 
     def reports(self, now: float) -> list[CounterReport]:
-        """Of everybody who is worth a word."""
+        """Return the unreported counts of all callers above the threshold."""
         if now >= self.ends:
             return []
         prefix = f"limits:{self.policy.name}:{self._number}"
@@ -70,7 +70,7 @@ class LocalWindow:
         ]
 
     def hear(self, report: CounterReport, everywhere: int) -> None:
-        """What all replicas together have counted. A Redis that has been emptied meanwhile makes no count smaller."""
+        """Store the total of all replicas. If Redis has been emptied meanwhile, no count decreases."""
         cell, more = report.cell, report.more
         since = cell.used - cell.told - more
         cell.used = max(cell.used, everywhere + since)

@@ -1,4 +1,4 @@
-"""Whose account a login is for, from its body, before the users service sees it."""
+"""The account of a sign-in, from its body, before the users service receives it."""
 
 import asyncio
 import hashlib
@@ -33,7 +33,7 @@ class JsonLogin(msgspec.Struct):
 
 
 class ReadBody:
-    """A body that has been read, to be received again by whoever comes next."""
+    """A body that has been read, to be received again by the next reader."""
 
     def __init__(self, messages: list[Message], receive: Receive) -> None:
         self._messages = list(messages)
@@ -44,7 +44,7 @@ class ReadBody:
 
 
 async def read_body(receive: Receive, timeout_s: float) -> list[Message]:
-    """Everything up to the body's end, or the client's. Raises `BodyTooSlow`, or 413 as an `HTTPException`."""
+    """Read up to the body's end, or the client's disconnect. Raises `BodyTooSlow`, or 413 as an `HTTPException`."""
     messages: list[Message] = []
     size = 0
     try:
@@ -60,7 +60,8 @@ async def read_body(receive: Receive, timeout_s: float) -> list[Message]:
 
 
 async def account_in(scope: Scope, body: ReadBody) -> str:
-    """The account that the body of a login names. Raises `InvalidInput`: a login that cannot be counted is refused."""
+    """Return the account that the body of a sign-in names. Raises `InvalidInput`: a sign-in that cannot be counted
+    is refused."""
     request = Request(scope, body)
     try:
         if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == _JSON:
@@ -69,14 +70,14 @@ async def account_in(scope: Scope, body: ReadBody) -> str:
             async with request.form(max_files=0, max_fields=MAX_FIELDS) as form:
                 named, field = [str(name) for name in form.getlist("username")], "username"
     except UNREADABLE as broken:
-        raise InvalidInput.of("body", "cannot be read as a login") from broken
+        raise InvalidInput.of("body", "is not a valid sign-in") from broken
     if len(named) != 1 or not named[0]:
         raise InvalidInput.of(field, "must be given once")
     return named[0]
 
 
 def named_in_json(messages: list[Message]) -> frozenset[str]:
-    """The names in a body that is a JSON object; none in an empty one. Raises `InvalidInput`."""
+    """Return the names in a body that is a JSON object; none for an empty one. Raises `InvalidInput`."""
     body = b"".join(message.get("body", b"") for message in messages)
     if not body.strip():
         return frozenset()
@@ -87,7 +88,8 @@ def named_in_json(messages: list[Message]) -> frozenset[str]:
 
 
 def digest(account: str) -> str:
-    """The same for every way to write one address; a shared store need not know the address itself."""
+    """Return the same key for every spelling of an address; hashed, because a shared store need not know the
+    address."""
     try:
         written = validate_email(account, check_deliverability=False).normalized
     except EmailNotValidError:

@@ -1,4 +1,4 @@
-"""What every request to the gateway passes by: shedding, CORS, limits, and the headers that every answer has."""
+"""The outermost layer of the gateway: load shedding, CORS, rate limits, and the headers of every response."""
 
 from collections.abc import Coroutine
 from typing import Any
@@ -20,7 +20,8 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class AdmissionMiddleware:
-    """Made with the application; the limits come with the gateway, which is built when the application starts."""
+    """Created with the application; the limits are added with the gateway, which is created when the application
+    starts."""
 
     def __init__(self, settings: Settings, overload: LoadShedder) -> None:
         self._settings = settings
@@ -31,7 +32,7 @@ class AdmissionMiddleware:
         self._raw_refusal = _raw(*self._overloaded)
 
     def before(self, app: ASGIApp) -> ASGIApp:
-        """The application with shedding, and with CORS where it is wanted, in front of it."""
+        """Return the application with load shedding, and with CORS if configured, in front of it."""
         settings = self._settings
         self._app, self._refuse = (
             cors(each, settings) if settings.cors_origins else each for each in (app, self._shed)
@@ -39,7 +40,7 @@ class AdmissionMiddleware:
         return self._around
 
     def is_shut(self, method: bytes, url: bytes) -> bool:
-        """Whether such a request is refused now."""
+        """Return whether such a request is refused now."""
         overload = self._overload
         if overload.in_hand < overload.watched_from:
             return False
@@ -47,12 +48,12 @@ class AdmissionMiddleware:
         return overload.is_full(route_class_of(method.decode("latin-1"), path)) and path not in PROBES
 
     def refusal(self, method: bytes, url: bytes) -> bytes:
-        """The whole answer to a request that is refused, and counted as such."""
+        """Return the whole response to a refused request, and count the refusal."""
         metrics.SHED.counts[(route_class_of(method.decode("latin-1"), _path(url)),)] += 1
         return self._raw_refusal
 
     def let_in(self) -> None:
-        """Count in a request whose head has just been read, so that those count that wait for their turn."""
+        """Count a request whose head has just been read, so that waiting requests are included."""
         self._overload.enter()
 
     async def _around(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,7 +80,7 @@ class AdmissionMiddleware:
                 overload.leave()
 
     def enter(self, scope: Scope, receive: Receive) -> Coroutine[Any, Any, Receive] | None:
-        """Count the request where that needs no caller. Raises `RateLimited`."""
+        """Count the request if that needs no caller. Raises `RateLimited`."""
         if KIND not in scope:
             current_scope.set(None)
             return None
@@ -88,7 +89,7 @@ class AdmissionMiddleware:
         return gateway.limits.arrive(scope, receive, gateway.authenticator.knows)
 
     def leave(self, scope: Scope, start: Message) -> None:
-        """Give the head of an answer its headers."""
+        """Add headers to the head of a response."""
         headers = start["headers"]
         for name, _ in headers:
             if name in self._always_names:
@@ -113,14 +114,14 @@ def _path(url: bytes) -> str:
 
 
 def _without(always: Headers, headers: Headers) -> Headers:
-    """Those that the route has not set itself."""
+    """Return the headers that the route has not set itself."""
     names = {name for name, _ in headers}
     return [each for each in always if each[0] not in names]
 
 
 def overloaded(retry_after_s: int, always: Headers) -> tuple[Message, Message]:
-    """The answer to what is refused: made once, since making it must cost next to nothing."""
-    detail = "The gateway has more in hand than it can answer soon; nothing was done, try again."
+    """The response to refused requests: created once, because sending it must cost next to nothing."""
+    detail = "The gateway has more requests in flight than it can answer soon; the request had no effect, try again."
     body = msgspec.json.encode(errors.problem(503, "overloaded", "Too busy", detail))
     headers = [
         (b"content-type", b"application/problem+json"),
@@ -134,7 +135,7 @@ def overloaded(retry_after_s: int, always: Headers) -> tuple[Message, Message]:
 
 
 def _raw(start: Message, body: Message) -> bytes:
-    """The same, as it goes over the wire."""
+    """The same, as bytes on the wire."""
     head = b"".join(b"%s: %s\r\n" % header for header in start["headers"])
     answer: bytes = b"HTTP/1.1 503 Service Unavailable\r\n" + head + b"\r\n" + body["body"]
     return answer

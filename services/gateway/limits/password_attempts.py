@@ -1,4 +1,4 @@
-"""Counts a password that a signed-in caller sends as the sign-in attempt that it is."""
+"""Counts a password that a signed-in caller sends as a sign-in attempt."""
 
 import httpx
 import msgspec
@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder(_Profile).decode
 
 
 class PasswordAttempts:
-    """Asks the users service for the caller's address: an account's attempts count together, by whatever route."""
+    """Gets the caller's address from the users service: an account's attempts count together, on every route."""
 
     def __init__(self, users: Upstream, limits: Limiter, timeout_s: float) -> None:
         self._users = users
@@ -36,7 +36,7 @@ class PasswordAttempts:
         self._timeout_s = timeout_s
 
     async def count(self, scope: Scope, receive: Receive, caller: Caller) -> Receive:
-        """How the body is received from then on. Raises `RateLimited`, and `InvalidInput` for an unreadable body."""
+        """Return the `receive` of the body. Raises `RateLimited`, and `InvalidInput` for an unreadable body."""
         if not self._limits.counts_accounts:
             return receive
         messages = await read_body(receive, self._timeout_s)
@@ -55,5 +55,5 @@ class PasswordAttempts:
                 raise BadAnswer(f"status {response.status_code}")
             return _decode(body).email
         except (UpstreamFailed, msgspec.DecodeError) as failure:
-            log.warning("a password attempt cannot be counted", reason=repr(failure))
+            log.warning("password attempt cannot be counted", reason=repr(failure))
             raise ServiceUnavailable from failure

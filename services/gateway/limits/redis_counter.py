@@ -1,4 +1,4 @@
-"""Counts that all replicas share, in Redis; while Redis does not answer, each replica's own, in memory."""
+"""Counters that all replicas share, in Redis; while Redis is down, each replica counts in memory."""
 
 import asyncio
 import time
@@ -16,17 +16,17 @@ AWAY = (RedisError, OSError, TimeoutError)
 
 
 class CountedAlone(Exception):
-    """Redis does not answer; limits hold for each replica by itself."""
+    """Redis is not responding; each replica applies the limits on its own."""
 
 
 class OwnCounts:
-    """In memory; what is over is removed when there is twice as much of it as the last time."""
+    """In memory; expired counts are removed when their number has doubled since the last time."""
 
     PURGE_FROM = 10_000
 
     def __init__(self) -> None:
         self._counts: dict[str, tuple[int, float]] = {}
-        """By key: the count, and when it is over."""
+        """By key: the count, and its expiry."""
         self._purge_at = self.PURGE_FROM
 
     def __len__(self) -> int:
@@ -42,10 +42,10 @@ class OwnCounts:
 
 
 class SharedCounts:
-    """After a failure Redis is left alone for `pause_s`, and asked by one request a pause: the others do not wait."""
+    """After a failure Redis is not called for `pause_s`, and then by one request per pause: the others do not wait."""
 
     FAILURE_SHOWN_S = 5.0
-    """So long a failure shows in readiness: one key may fail again and again while others do not."""
+    """How long a failure shows in readiness: one key may fail repeatedly while others work."""
 
     def __init__(self, redis: Redis, url: str, timeout_s: float, pause_s: float) -> None:
         self._shared = RedisStorage(
@@ -62,7 +62,7 @@ class SharedCounts:
         metrics.LIMITS_ALONE.set(0)
 
     async def add(self, key: str, seconds: int, amount: int = 1) -> int:
-        """The count under that key, after adding; it is forgotten after so many seconds."""
+        """Add to the count of that key and return it; it expires after this many seconds."""
         now = time.monotonic()
         if now >= self._ask_at:
             if self.is_alone:
@@ -78,23 +78,23 @@ class SharedCounts:
         return self._own.add(key, seconds, amount, now)
 
     def failed(self, failure: Exception) -> None:
-        """Redis did not answer."""
+        """Redis did not respond."""
         self._failed_at = time.monotonic()
         self._ask_at = self._failed_at + self._pause_s
         if not self.is_alone:
             self.is_alone = True
             metrics.LIMITS_ALONE.set(1)
-            log.warning("limits are counted by this gateway alone", reason=repr(failure))
+            log.warning("rate limits are counted by this gateway only", reason=repr(failure))
 
     def answered(self) -> None:
-        """Redis is there."""
+        """Redis is available."""
         if self.is_alone:
             self.is_alone = False
             self._ask_at = float("-inf")
             metrics.LIMITS_ALONE.set(0)
-            log.info("limits are shared again")
+            log.info("rate limits are shared again")
 
     async def check(self) -> None:
         """For readiness. Raises `CountedAlone`."""
         if self.is_alone or time.monotonic() - self._failed_at < self.FAILURE_SHOWN_S:
-            raise CountedAlone("each gateway counts alone, up to the full limits")
+            raise CountedAlone("each gateway counts on its own, up to the full limits")

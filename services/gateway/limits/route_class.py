@@ -1,4 +1,4 @@
-"""The classes of routes that limits and shedding tell apart."""
+"""The classes of routes that rate limits and load shedding distinguish."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from shared.contracts.internal_api import EXPORT
 RouteClass = Literal["read", "write", "login", "registration", "upload", "batch", "stream"]
 
 PROBES = frozenset({"/livez", "/readyz"})
-"""Never limited and never shed: whoever watches a process must see that it is busy, not dead."""
+"""Never limited and never shed: monitoring must see that a process is busy, not dead."""
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _EXACT: dict[tuple[str, str], RouteClass] = {
@@ -20,16 +20,16 @@ _EXACT: dict[tuple[str, str], RouteClass] = {
     ("POST", EXPORT): "stream",
 }
 _STREAMS = ("/download", "/events", "/errors")
-"""Answers that may last: reports, the errors of an import, the live dashboard."""
+"""Long responses: reports, the errors of an import, the live dashboard."""
 
 LATER: frozenset[RouteClass] = frozenset({"batch", "upload", "stream"})
-"""What can wait: shed before anything a person looks at."""
+"""Requests that can wait: shed before interactive ones."""
 LASTING: frozenset[RouteClass] = frozenset({"upload", "stream"})
-"""May be under way for minutes, and cost little meanwhile."""
+"""May be in flight for minutes, and cost little meanwhile."""
 
 
 def route_class_of(method: str, path: str) -> RouteClass:
-    """The class of a request, known before its route is."""
+    """Return the class of a request, known before its route."""
     if method in _READING:
         return "stream" if path.endswith(_STREAMS) else "read"
     return _EXACT.get((method, path), "write")

@@ -1,8 +1,8 @@
-"""So many a second, and no more than a few at once."""
+"""A token bucket: a number of tokens per second, with a limit on bursts."""
 
 
 class TokenBucket:
-    """Gives out turns in their order: `burst` at once, then one every `every_s`."""
+    """Assigns turns in order: `burst` at once, then one every `every_s`."""
 
     def __init__(self, every_s: float, burst: int) -> None:
         self._every_s = every_s
@@ -10,7 +10,7 @@ class TokenBucket:
         self._next = 0.0
 
     def turn(self, now: float) -> float:
-        """How many seconds from now the turn is that is taken by asking."""
+        """Take a turn, and return how many seconds from now it is."""
         at = max(now, self._next - self._ahead_s)
         self._next = max(now, self._next) + self._every_s
         return at - now

@@ -1,4 +1,4 @@
-"""The streams of one user: a panel that has changed is read once for all of them."""
+"""The streams of one user: a changed panel is read once for all of them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
@@ -21,8 +21,8 @@ ReadPanel = Callable[[UUID, str], Awaitable[PanelNews]]
 
 @dataclass(frozen=True)
 class ChannelTiming:
-    """`every_s`: the pace of a user's readings, after a burst. What is not fresh is read again after `retry_s`, and
-    everything after about `recheck_s`: a change of which nobody spoke shows no later."""
+    """`every_s`: the minimum interval of a user's reads, after a burst. A panel that is not fresh is read again
+    after `retry_s`, and everything after about `recheck_s`, which covers changes without an event."""
 
     every_s: float
     burst: int
@@ -31,7 +31,7 @@ class ChannelTiming:
 
 
 class Channel:
-    """Reads panels and tells the streams; `close` ends that."""
+    """Reads panels and sends them to the streams; `close` ends that."""
 
     def __init__(self, user_id: UUID, read: ReadPanel, rhythm: ChannelTiming) -> None:
         self._user_id = user_id
@@ -40,7 +40,7 @@ class Channel:
         self._pace = TokenBucket(rhythm.every_s, rhythm.burst)
         self._streams: set[Subscription] = set()
         self._due: dict[str, bool] = {}
-        """Panels to be read, and whether they are told of even if they look the same."""
+        """Panels to be read, and whether they are sent even if they are unchanged."""
         self._following: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._retries: dict[str, asyncio.TimerHandle] = {}
@@ -54,7 +54,7 @@ class Channel:
         return iter(tuple(self._streams))
 
     def join(self, stream: Subscription) -> None:
-        """Have it told every panel, as each arrives, and from then on what changes."""
+        """Send it every panel, as each arrives, and from then on the changes."""
         self._streams.add(stream)
         self._start(self._welcome(stream))
 
@@ -69,7 +69,7 @@ class Channel:
             task.cancel()
 
     def changed(self, panels: Iterable[str]) -> None:
-        """These look different now, or may."""
+        """These panels have changed, or may have."""
         for panel in panels:
             self._want(panel, even_if_known=True)
 
@@ -82,7 +82,7 @@ class Channel:
             self._start(self._follow(panel))
 
     async def _follow(self, panel: str) -> None:
-        """Read it until nobody has asked for it meanwhile."""
+        """Read until no further read has been requested meanwhile."""
         try:
             while panel in self._due:
                 await asyncio.sleep(self._pace.turn(self._loop.time()))

@@ -1,7 +1,7 @@
-"""The live feed: every event and every hint, from RabbitMQ, to whoever in this gateway listens.
+"""The live feed: every event and every hint, from RabbitMQ, to the listeners in this gateway.
 
-A queue of this connection's own that lives as long as the connection: what was published while it was down is not
-made up for. Listeners are told when the feed comes and goes, and must think anything possible in between.
+Uses a queue of its own connection: messages published while it was disconnected are lost. Listeners are notified when
+the feed connects and disconnects, and must assume any change in between.
 """
 
 import asyncio
@@ -24,12 +24,13 @@ from shared.rabbitmq import LOST, Nodes
 
 
 class UnreadableChange(ValueError):
-    """A message that does not say whom it is about."""
+    """A message that does not identify its user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`panels` of the user look different now; None means any may. `body` is the message's, `kind` its routing key."""
+    """`panels` of the user have changed; None means any may have. `body` is the message's body, `kind` its routing
+    key."""
 
     user_id: UUID
     panels: tuple[str, ...] | None
@@ -49,8 +50,8 @@ def _touched_by(event: type[events.Event]) -> tuple[str, ...] | None:
 
 
 TOUCHED = {name: _touched_by(event) for name, event in events.EVENTS.items()}
-"""The panels that an event changes at once, as they are declared; a deletion may change any, and so may an event that
-is not known. What the worker makes of an event later, its hints tell."""
+"""Return the panels that an event changes immediately, as declared; a deletion may change any, and so may an unknown
+event. Later effects in the worker are announced by its hints."""
 
 _hint = msgspec.json.Decoder(_Hint)
 
@@ -70,22 +71,22 @@ log = get_logger(__name__)
 
 
 class Listener(Protocol):
-    """Told in the order in which things happen; must neither wait nor raise."""
+    """Called in the order of events; must neither wait nor raise."""
 
     def feed_came(self) -> None:
-        """Everything that is published from now on will be told."""
+        """Everything that is published from now on will be received."""
 
     def feed_lost(self) -> None:
-        """Nothing is told until the feed comes again."""
+        """Nothing is received until the feed reconnects."""
 
     def changed(self, change: Change) -> None: ...
 
     def changed_unreadably(self) -> None:
-        """Something has changed, and nobody can say what."""
+        """An unknown change has happened."""
 
 
 class LiveFeed:
-    """Follows RabbitMQ for as long as `run` runs, and finds it again by itself."""
+    """Follows RabbitMQ while `run` runs, and reconnects by itself."""
 
     CONNECT_TIMEOUT_S = 5.0
     DECLARE_TIMEOUT_S = 5.0
@@ -103,35 +104,35 @@ class LiveFeed:
         return self._connected
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Tell it from now on, beginning with whether the feed is there; call what is returned to end that."""
+        """Notify it from now on, beginning with whether the feed is connected; call the result to stop."""
         self._listeners.append(listener)
         if self._connected:
             listener.feed_came()
         return lambda: self._listeners.remove(listener)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until cancelled."""
         while True:
             try:
                 async with self._consuming() as lost:
                     self._came()
                     await lost.wait()
-                    log.warning("live feed lost; panels are not cached until it is back")
+                    log.warning("live feed disconnected; panels are not cached until it reconnects")
             except LOST as down:
-                log.warning("live feed waits for its broker; panels are not cached", error=repr(down))
+                log.warning("live feed waiting for its broker; panels are not cached", error=repr(down))
             finally:
                 self._lost()
             await asyncio.sleep(self._reconnect_s)
 
     async def check(self) -> None:
-        """For readiness: raises while there is no feed, or RabbitMQ takes nothing that it could tell."""
+        """For readiness: raises while the feed is disconnected, or RabbitMQ accepts no messages."""
         if not self._connected or self._probe is None:
             raise ConnectionError("not connected; panels are not cached")
         await self._probe.check()
 
     @asynccontextmanager
     async def _consuming(self) -> AsyncIterator[asyncio.Event]:
-        """Consuming within the block; the event is set when that is over, whoever ended it."""
+        """Consume within the block; the event is set when consuming ends for any reason."""
         lost = asyncio.Event()
 
         def lose(*_: object) -> None:
@@ -162,14 +163,14 @@ class LiveFeed:
             async with asyncio.timeout(self.CLOSE_TIMEOUT_S):
                 await connection.close()
         except LOST as error:
-            log.debug("live feed not closed in good order", error=repr(error))
+            log.debug("live feed not closed gracefully", error=repr(error))
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         try:
             change = read_change(message.exchange or "", message.routing_key or "", message.headers or {}, message.body)
         except UnreadableChange as broken:
             metrics.FEED_MESSAGES.counts[("unreadable",)] += 1
-            log.warning("a message of the live feed cannot be read; the cache starts anew", reason=str(broken))
+            log.warning("unreadable message on the live feed; the cache is dropped", reason=str(broken))
             for listener in list(self._listeners):
                 listener.changed_unreadably()
             return

@@ -1,4 +1,4 @@
-"""All live streams of this gateway: who has which open, and what the live feed says to whom."""
+"""All live streams of this gateway: the open streams of each user, and the distribution of changes."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ log = get_logger(__name__)
 
 IMPORT = "import"
 SPREAD_S = 0.8
-"""When anything may have changed, not everybody's panels are read in the same moment."""
+"""When anything may have changed, the panels of all users are not read at the same moment."""
 CATCH_UP_S = 1.0
 
 _PANELS = {panel.name: panel for panel in PANELS}
@@ -51,7 +51,7 @@ _id = msgspec.json.Decoder(_Id)
 
 
 class StreamHub:
-    """Listens to the live feed. Of one user's streams, all are told the same."""
+    """Listens to the live feed. All streams of one user receive the same changes."""
 
     def __init__(
         self, dashboards: DashboardService, revocations: Revocations, transfers: Transfers, settings: Settings
@@ -74,9 +74,9 @@ class StreamHub:
         return sum(map(len, self._audiences.values()))
 
     def open(self, caller: Caller, expires: float, panels: Collection[str], known: Mapping[str, str]) -> Subscription:
-        """A stream that has joined its user's, to be closed. Raises `TooManyStreams`.
+        """Open a stream of a user, to be closed by the caller. Raises `TooManyStreams`.
 
-        While this process is about to end the stream ends at once: its client comes back, to another one.
+        While this process is shutting down the stream ends at once, and its client reconnects to another gateway.
         """
         audience = self._audiences.get(caller.user_id)
         if audience and len(audience) >= self._most_per_user:
@@ -101,7 +101,7 @@ class StreamHub:
             del self._audiences[stream.caller.user_id]
 
     def retry_ms(self) -> int:
-        """When a client should come back: not all of them at once."""
+        """When a client should reconnect, with jitter."""
         return int(uniform(0.5, 1.5) * CATCH_UP_S * 1000)
 
     def feed_came(self) -> None:
@@ -122,7 +122,8 @@ class StreamHub:
             _tell_import(audience, change.body)
 
     def touched(self, user_id: UUID, panels: Collection[str]) -> None:
-        """A write of the user has come through this gateway: told here even while there is no feed."""
+        """A write of the user has passed through this gateway: notify the streams even while the feed is
+        disconnected."""
         if audience := self._audiences.get(user_id):
             audience.changed(panels)
 
@@ -130,14 +131,14 @@ class StreamHub:
         self._everything_changed()
 
     def stop(self) -> None:
-        """End all at once, and whatever comes yet: this process is about to end."""
+        """End all streams, including new ones: this process is shutting down."""
         self._stopping = True
         for stream in self._each():
             stream.end("shutting_down")
 
     async def watch_sessions(self) -> None:
-        """Until cancelled: end the streams of those whose token does not count any more, as soon as that is known, and
-        their downloads when their session has ended."""
+        """End the streams whose token is no longer valid, as soon as that is known, and downloads whose session has
+        ended. Runs until cancelled."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._check_s):
@@ -165,7 +166,7 @@ class StreamHub:
     async def _read(self, user_id: UUID, panel: str) -> PanelNews:
         number = next(self._numbers)
         try:
-            # A trace of its own: the one of who opened the stream would never come to its end.
+            # A separate trace: that of the request that opened the stream would never end.
             with tracing.follow(None, "live read", Kind.INTERNAL):
                 dashboard, _ = await self._dashboards.read(user_id, (_PANELS[panel],), self._budget_s)
             view = dashboard.panels[panel]
@@ -179,7 +180,7 @@ def _tell_import(audience: Channel, body: bytes) -> None:
         progress = _import_hint.decode(body).progress
         import_id = _id.decode(progress).id
     except msgspec.DecodeError as broken:
-        log.warning("an import's progress cannot be read", reason=str(broken))
+        log.warning("progress of an import cannot be read", reason=str(broken))
         return
     for stream in audience:
         stream.tell_import(import_id, sse.frame("import", bytes(progress)))

@@ -1,4 +1,4 @@
-"""What has changed is not served any more: not from the cache, and not by joining a question asked before."""
+"""Changed data is no longer served: neither from the cache, nor by joining an earlier read."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -9,7 +9,7 @@ from services.gateway.live.feed import Change
 
 
 class UnderWay(Protocol):
-    """The reads under way."""
+    """The reads in flight."""
 
     def drop(self, user_id: UUID, panels: Collection[str] | None = None) -> None: ...
 
@@ -17,7 +17,7 @@ class UnderWay(Protocol):
 
 
 class Invalidation:
-    """Listens to the live feed, and is told by the routes what went through them."""
+    """Listens to the live feed, and is notified by the routes of writes through this gateway."""
 
     def __init__(self, cache: PanelCache, under_way: UnderWay) -> None:
         self._cache = cache
@@ -30,7 +30,7 @@ class Invalidation:
 
     def feed_came(self) -> None:
         self._cache.trust()
-        self._under_way.drop_all()  # what changed while nothing was heard may be missing from them
+        self._under_way.drop_all()  # changes while the feed was disconnected may be missing from them
 
     def feed_lost(self) -> None:
         self._cache.distrust()

@@ -1,7 +1,7 @@
-"""What the live stream says, as server-sent events.
+"""The messages of a live stream, as server-sent events.
 
-The id of an event is what its reader has after it: a digest of each panel, the same in every gateway. A reader that
-comes back with it, to whichever gateway, is told what differs.
+The id of an event is the state of its client after it: a digest of each panel, the same at every gateway. A client that
+reconnects with it, to any gateway, receives the differences.
 """
 
 import re
@@ -26,7 +26,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class PanelEvent(msgspec.Struct, frozen=True):
-    """A panel with its name, else as in a dashboard."""
+    """A panel with its name, otherwise as in a dashboard."""
 
     panel: str
     status: Status
@@ -37,7 +37,7 @@ class PanelEvent(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class PanelNews:
-    """One reading of a panel; of two, that with the later number knows more. `frame` lacks the id."""
+    """One read of a panel; the one with the higher number is newer. `frame` lacks the id."""
 
     panel: str
     number: int
@@ -52,14 +52,14 @@ def panel_news(panel: str, number: int, view: PanelView) -> PanelNews:
 
 
 def digest(view: PanelView) -> str:
-    """The same for two views that look the same, however old they are."""
+    """Return the same digest for two equal views, whatever their age."""
     code = view.error.code if view.error else ""
     data = bytes(view.data) if view.data is not None else b""
     return blake2b(f"{view.status} {code} ".encode() + data, digest_size=DIGEST_BYTES).hexdigest()
 
 
 def frame(event: str, json: bytes) -> bytes:
-    """An event without id. In JSON, a line break is never more than a space."""
+    """Format an event without id. In JSON, a line break is always insignificant white space."""
     line = json.replace(b"\r", b" ").replace(b"\n", b" ")
     return b"event: %b\ndata: %b\n\n" % (event.encode(), line)
 
@@ -69,17 +69,17 @@ def with_id(digests: Mapping[str, str], framed: bytes) -> bytes:
 
 
 def read_id(told: str) -> dict[str, str]:
-    """The digests in an id; of one that is not ours, nothing."""
+    """Parse the digests in an id; an unknown id has none."""
     return dict(_ID_PART.findall(told)) if len(told) <= MAX_ID_CHARS else {}
 
 
 def ready() -> bytes:
-    """Every panel has been told once."""
+    """Every panel has been sent once."""
     return frame("ready", b"{}")
 
 
 def feed(live: bool) -> bytes:
-    """Whether changes are heard of."""
+    """Whether changes are received."""
     return frame("feed", _encode({"live": live}))
 
 
@@ -88,5 +88,5 @@ def end(reason: Ending) -> bytes:
 
 
 def retry(after_ms: int) -> bytes:
-    """How long to wait before connecting again."""
+    """How long to wait before reconnecting."""
     return b"retry: %d\n\n" % after_ms

@@ -1,6 +1,7 @@
-"""One open live stream: what its client has not been told yet, and who it is.
+"""One open live stream: the changes that its client has not received yet, and its user.
 
-Nothing queues up for a client that reads slowly: of each panel only the latest is kept, of imports the latest of a few.
+Nothing accumulates for a slow client: only the latest version of each panel is kept, and the latest state of a few
+imports.
 """
 
 import asyncio
@@ -56,7 +57,7 @@ class Subscription:
         self._wake = asyncio.Event()
 
     def tell_panel(self, news: PanelNews, *, even_if_known: bool) -> None:
-        """Tell of a panel, unless something newer was told already, or the client has it as it is."""
+        """Send a panel, unless something newer was sent already, or the client has the same version."""
         if news.panel not in self.panels or news.number < self._numbers.get(news.panel, -1):
             return
         self._numbers[news.panel] = news.number
@@ -81,12 +82,12 @@ class Subscription:
         self._wake.set()
 
     def end(self, reason: sse.Ending) -> None:
-        """Say why, and close."""
+        """Send the reason, and close."""
         self._end = self._end or reason
         self._wake.set()
 
     def leave(self) -> None:
-        """The client has gone."""
+        """The client has disconnected."""
         self._gone = True
         self._wake.set()
 
@@ -111,7 +112,7 @@ class Subscription:
         return self._take()
 
     def _take(self) -> bytes:
-        """All that waits to be told."""
+        """Return everything that waits to be sent."""
         parts = [self._feed] if self._feed else []
         for news in self._panels.values():
             self._digests[news.panel] = news.digest

@@ -1,4 +1,4 @@
-"""How OpenAPI describes the dashboard, which FastAPI cannot read off a plain ASGI route."""
+"""The OpenAPI description of the dashboard, which FastAPI cannot derive from a plain ASGI route."""
 
 from typing import Any
 
@@ -25,26 +25,26 @@ QUERY = [
     {
         "name": "budget_ms",
         "in": "query",
-        "description": "answer within so many milliseconds, with what there is by then",
+        "description": "the time budget in milliseconds; the response contains the panels available by then",
         "schema": {"type": "integer", "minimum": MIN_BUDGET_MS, "maximum": MAX_BUDGET_MS},
     },
 ]
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",
-    "description": "the id of the last event that came: what has not changed since is not sent again",
+    "description": "the id of the last received event: unchanged panels are not sent again",
     "schema": {"type": "string"},
 }
 _EVENTS = """Each panel as it arrives, then every change.
 
 - `panel`: `{panel, status, age_ms, data, error}`, as in a dashboard
-- `ready`: every panel has come once
-- `import`: how an import goes on
-- `feed`: `{live}`, whether changes are heard of; when they are again, every panel comes anew
+- `ready`: every panel has been sent once
+- `import`: the progress of an import
+- `feed`: `{live}`, whether changes are received; when they are again, every panel is sent again
 - `end`: `{reason}`, before the stream is closed: `token_expired`, `session_ended`, `user_gone`, `shutting_down` or
   `failed`
 
-A comment fills silence. 429 when the user has too many streams open."""
+A comment keeps an idle stream open. 429 if the user has too many open streams."""
 _EVENT = {
     "type": "object",
     "required": ["event", "data"],
@@ -56,7 +56,7 @@ _EVENT = {
 }
 _HEADERS = {
     "Dashboard-Complete": {"description": "whether every panel is fresh", "schema": {"type": "boolean"}},
-    "Server-Timing": {"description": "one entry a panel", "schema": {"type": "string"}},
+    "Server-Timing": {"description": "one entry per panel", "schema": {"type": "string"}},
 }
 
 
@@ -68,16 +68,16 @@ def describe(document: dict[str, Any]) -> None:
     schemas |= problem.pop("$defs", {}) | {"Problem": problem}
     document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
     document["paths"] |= {
-        "/v1/dashboard": {"get": _operation("read_own_dashboard", "One's own dashboard", [])},
+        "/v1/dashboard": {"get": _operation("read_own_dashboard", "Your own dashboard", [])},
         "/v1/users/{id}/dashboard": {
-            "get": _operation("read_dashboard", "A user's dashboard: one's own, for operators everyone's", [_USER_ID])
+            "get": _operation("read_dashboard", "A user's dashboard: your own, or for operators any user's", [_USER_ID])
         },
         "/v1/dashboard/events": {"get": _events()},
     }
 
 
 def _events() -> dict[str, Any]:
-    operation = _operation("follow_own_dashboard", "One's own dashboard, live", [_LAST_EVENT_ID])
+    operation = _operation("follow_own_dashboard", "Your own dashboard, live", [_LAST_EVENT_ID])
     operation["description"] = _EVENTS
     del operation["parameters"][-1]  # the budget: a stream has none
     operation["responses"]["200"] = {
@@ -93,7 +93,7 @@ def _operation(operation_id: str, summary: str, parameters: list[dict[str, Any]]
         "operationId": operation_id,
         "tags": ["dashboard"],
         "summary": summary,
-        "description": "200 while any panel has data; each says whether it is fresh, stale or unavailable.",
+        "description": "200 if at least one panel has data; each says whether it is fresh, stale or unavailable.",
         "parameters": parameters + QUERY,
         "responses": {
             "200": {
@@ -103,7 +103,7 @@ def _operation(operation_id: str, summary: str, parameters: list[dict[str, Any]]
             },
             "4XX": {"description": "no valid token, no such user, or an invalid query", "content": problem},
             "5XX": {
-                "description": "nothing can be shown now; `Retry-After` says when to try again",
+                "description": "no panel is available; retry after `Retry-After`",
                 "content": problem,
             },
         },

@@ -1,4 +1,4 @@
-"""The services' own OpenAPI documents, fetched in the background and kept while a service is away."""
+"""The services' own OpenAPI documents, fetched in the background and kept while a service is down."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,17 +18,17 @@ log = get_logger(__name__)
 
 
 class Documents:
-    """What each service says of itself; those that have not been reached are absent."""
+    """The document of each service; services that have not been reached are absent."""
 
     def __init__(self, upstreams: Mapping[Service, Upstream], settings: Settings) -> None:
         self._upstreams = upstreams
         self._settings = settings
         self.documents: dict[Service, dict[str, Any]] = {}
         self.version = 0
-        """Rises with every fetch."""
+        """Increases with every fetch."""
 
     async def keep_fresh(self) -> None:
-        """Fetch now and again, until cancelled; sooner while one is missing."""
+        """Fetch periodically, sooner while one is missing. Runs until cancelled."""
         while True:
             async with asyncio.TaskGroup() as tasks:
                 for service in self._upstreams:
@@ -41,17 +41,17 @@ class Documents:
             async with asyncio.timeout(self._settings.openapi_timeout_s):
                 body = await self._upstreams[service].openapi(self._settings.openapi_max_bytes)
         except (UpstreamFailed, TimeoutError) as failure:
-            log.debug("no description", service=service, reason=repr(failure))
+            log.debug("OpenAPI document cannot be fetched", service=service, reason=repr(failure))
             return
         try:
             self.documents[service] = usable(body, service)
             self.version += 1
-        except Exception as broken:  # whatever reading or merging a strange document raises
-            log.warning("unusable description", service=service, reason=repr(broken))
+        except Exception as broken:  # reading or merging an unexpected document may raise anything
+            log.warning("OpenAPI document is unusable", service=service, reason=repr(broken))
 
 
 def usable(body: bytes, service: Service) -> dict[str, Any]:
-    """The document, if it can be made part of the description of the whole API; else raises."""
+    """Return the document, or raise if it cannot be merged into that of the whole API."""
     document = msgspec.json.decode(body, type=dict[str, Any])
     own: dict[str, Any] = {"info": {}, "paths": {}}
     msgspec.json.encode(merge(own, OPERATIONS, {service: document}))

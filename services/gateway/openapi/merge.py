@@ -1,4 +1,5 @@
-"""One description of the whole public API: the gateway's own routes, and for the others what the services say."""
+"""The OpenAPI document of the whole public API: the gateway's own routes, and the services' documents for the
+others."""
 
 import copy
 import re
@@ -22,7 +23,7 @@ FOR_USERS: list[dict[str, list[str]]] = [{"user": []}]
 
 
 def merge(own: Document, operations: Iterable[Operation], documents: Mapping[Service, Document]) -> Document:
-    """The gateway's own document with the operations that it passes through."""
+    """Return the gateway's own document with the passed-through operations."""
     merged = copy.deepcopy(own)
     merged["info"]["title"] = "Dashboard"
     schemas = merged.setdefault("components", {}).setdefault("schemas", {})
@@ -37,7 +38,8 @@ def merge(own: Document, operations: Iterable[Operation], documents: Mapping[Ser
 
 
 def _find(document: Document, operation: Operation) -> tuple[str, Document]:
-    """The operation as its service describes it, whatever it calls its parameters; else as the table has it."""
+    """Return the operation from its service's document, regardless of its parameter names; otherwise from the route
+    table."""
     for path, item in document.get("paths", {}).items():
         if _shape(path) == _shape(operation.path) and operation.method.lower() in item:
             return path, item[operation.method.lower()]
@@ -63,7 +65,7 @@ def _minimal(operation: Operation) -> Document:
 
 
 def _bring_schemas(schemas: Document, document: Document, described: Document, service: Service) -> dict[str, str]:
-    """Copy the schemas an operation needs; a name that is taken by another gets the service's in front."""
+    """Copy the schemas that an operation needs; a name that another schema uses is prefixed with the service's name."""
     theirs = document.get("components", {}).get("schemas", {})
     needed = _reachable(described, theirs)
     renamed = {name: _free_name(schemas, name, theirs[name], service) for name in needed}
@@ -99,7 +101,7 @@ def _refs(node: Any) -> Iterator[str]:
 
 
 def _with_refs(node: Any, renamed: Mapping[str, str]) -> Any:
-    """A copy in which references follow the new names."""
+    """Return a copy in which references use the new names."""
     if isinstance(node, list):
         return [_with_refs(part, renamed) for part in node]
     if not isinstance(node, dict):

@@ -1,7 +1,7 @@
-"""What operators do through the gateway, written into the audit of the users service.
+"""Operator actions through the gateway, recorded in the audit log of the users service.
 
-A change is only passed on once its entry is written, so that none is without one; a look goes on when the entry cannot
-be written, which is logged and counted: an outage of the users service is when operators look.
+A change is only forwarded after its entry is written, so that every change has one. A read continues if the entry
+cannot be written, which is logged and counted, because operators read during an outage of the users service.
 """
 
 from collections.abc import Mapping
@@ -32,17 +32,17 @@ class AuditLog:
             await self._send(caller, peer, entry)
         except UpstreamFailed as failure:
             metrics.AUDIT_FAILURES.labels("change").inc()
-            log.warning("what is not in the audit is not done", action=entry.action, reason=repr(failure))
+            log.warning("request rejected: audit log unavailable", action=entry.action, reason=repr(failure))
             raise AuditUnavailable from failure
 
     async def note(self, caller: Caller, peer: str | None, entry: Entry) -> None:
-        """As far as that is possible now."""
+        """Record a read, if that is possible now."""
         try:
             await self._send(caller, peer, entry)
         except UpstreamFailed as failure:
             metrics.AUDIT_FAILURES.labels("look").inc()
             who, whom = str(caller.user_id), str(entry.subject_id)
-            log.warning("missing in the audit", action=entry.action, actor=who, subject=whom, reason=repr(failure))
+            log.warning("missing in the audit log", action=entry.action, actor=who, subject=whom, reason=repr(failure))
 
     async def _send(self, caller: Caller, peer: str | None, entry: Entry) -> None:
         headers = [("Content-Type", "application/json"), *identity_headers(caller)]
@@ -56,6 +56,6 @@ class AuditLog:
 
 
 def entry_of(method: str, template: str, told: Mapping[str, object], *, subject: UUID | None = None) -> Entry:
-    """`told`: what stood in the path."""
+    """`told`: the path parameters."""
     detail = " ".join(f"{name}={value}" for name, value in told.items()) or None
     return Entry(action=f"{method} {template}", subject_id=subject, detail=detail)

@@ -1,4 +1,4 @@
-"""Passes one request on to its service and the response back, without holding a large body of either."""
+"""Forwards a request to its service and the response back, without holding a large body of either in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -21,18 +21,19 @@ log = get_logger(__name__)
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 LISTEN_AFTER_S = 0.05
-"""When to begin to listen whether the client is still there. That takes a task, and most answers come sooner."""
+"""When to start watching for the client's disconnect. Watching needs a task, and most responses come sooner."""
 
 
 class ResponseCutOff(Exception):
-    """A response cannot be finished after its head has been passed on, because the service broke off or the client
-    reads no more of it; all that is left is to break off, too."""
+    """A response cannot be finished after its head has been sent, because the service broke off or the client
+    stopped reading; the only option is to break off, too."""
 
 
 class ClientBody(Body):
-    """The client's request body as it arrives, and word of the client's leaving. `idle_s` is the longest silence.
+    """The client's request body as it arrives, and notice of the client's disconnect. `idle_s` is the longest time
+    without data.
 
-    A `small` one is read before the request is passed on: pyqwest spends more on a stream than on all else.
+    A `small` body is read before the request is forwarded: a stream costs pyqwest more than everything else.
     """
 
     def __init__(self, receive: Receive, *, expected: bool, small: bool = False, idle_s: float | None = None) -> None:
@@ -41,7 +42,7 @@ class ClientBody(Body):
         self._idle_s = idle_s
         self._ended = asyncio.Event()
         self.failure: Exception | None = None
-        """Why the body could not be read: the client left, or sent too much."""
+        """Why the body could not be read: the client disconnected, or sent too much."""
         if not expected:
             self._ended.set()
 
@@ -64,8 +65,8 @@ class ClientBody(Body):
             raise
 
     async def content(self, within_s: float) -> "bytes | ClientBody":
-        """What to send: a small body as a whole, another as a stream. Raises `BodyTooSlow`, `ClientDisconnect`, and
-        whatever refuses a body."""
+        """Return what to send: a small body as a whole, another as a stream. Raises `BodyTooSlow`,
+        `ClientDisconnect`, and the errors of refused bodies."""
         if self.ended:
             return b""
         if not self._small:
@@ -86,7 +87,7 @@ class ClientBody(Body):
             raise BodyTooSlow from silent
 
     async def client_gone(self) -> None:
-        """Return when the client has gone away."""
+        """Return when the client has disconnected."""
         await self._ended.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -94,7 +95,7 @@ class ClientBody(Body):
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A request as a service will get it; `target` is path and query."""
+    """A request for a service; `target` is path and query."""
 
     method: str
     target: str
@@ -104,9 +105,9 @@ class Outgoing:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a service's consent sets off here, before the client is told.
+    """The effect of a service's success here, before the client receives it.
 
-    `carried_through`: the request is finished for its sake even if nobody waits for it any more.
+    `carried_through`: the request is finished for its sake even if the client has disconnected.
     """
 
     run: Callable[[], Awaitable[None]]
@@ -115,7 +116,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class ForwardTimeouts:
-    """`head_s`: until the service answers. `stall_s`: how long the client may take nothing of the answer."""
+    """`head_s`: until the service responds. `stall_s`: how long the client may stop reading the response."""
 
     head_s: float
     stall_s: float
@@ -128,16 +129,17 @@ def timeouts_of(settings: Settings) -> ForwardTimeouts:
 async def forward(
     upstream: Upstream, request: Outgoing, send: Send, timeouts: ForwardTimeouts, effect: Effect | None
 ) -> None:
-    """Pass the request on, and the response back; give up when the client does, unless the effect must come about."""
+    """Forward the request, and return the response; stop if the client disconnects, unless the effect must take
+    place."""
     exchange = _exchange(upstream, request, send, timeouts, effect)
     try:
         await (exchange if effect and effect.carried_through else _while_client_waits(request.body, exchange))
     except ClientDisconnect:
-        log.info("the client went away")
+        log.info("client disconnected")
 
 
 async def _while_client_waits(body: ClientBody, exchange: Coroutine[Any, Any, None]) -> None:
-    """Finish the exchange, unless the client leaves before."""
+    """Finish the exchange, unless the client disconnects before."""
     loop = asyncio.get_running_loop()
     left = asyncio.timeout(None)
     listening: asyncio.Task[None] | None = None
@@ -177,7 +179,8 @@ async def _exchange(
 
 
 async def ask(upstream: Upstream, request: Outgoing, timeout_s: float) -> ServiceResponse:
-    """The service's response, once its head has come; the caller closes it. Raises what the client is to be told."""
+    """Return the service's response, once its head has arrived; the caller closes it. Raises the error for the
+    client."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + timeout_s
     content = await request.body.content(timeout_s)
@@ -190,21 +193,21 @@ async def ask(upstream: Upstream, request: Outgoing, timeout_s: float) -> Servic
             raise request.body.failure from failure
         if isinstance(failure, TooLate) and not request.body.ended:
             raise BodyTooSlow from failure
-        log.warning("no answer from the service", target=request.target, reason=repr(failure))
+        log.warning("no response from the service", target=request.target, reason=repr(failure))
         if request.method in SAFE_METHODS:
-            raise ServiceUnavailable("The service did not answer in time; try again.") from failure
+            raise ServiceUnavailable("The service did not respond in time; try again.") from failure
         raise OutcomeUnknown(_advice()) from failure
 
 
 def _advice() -> str:
     return (
         "The service did not answer in time, so whether the request took effect is unknown. "
-        "Look before trying again; where the route takes an Idempotency-Key, repeat it with the same key."
+        "Check before trying again; if the route supports an Idempotency-Key, repeat it with the same key."
     )
 
 
 async def relay(response: ServiceResponse, send: Send, stall_s: float) -> None:
-    """Pass a response on to the client. Raises `ResponseCutOff`.
+    """Send a response to the client. Raises `ResponseCutOff`.
 
     The head of a small response waits for its body, so that both leave in one write.
     """
@@ -225,7 +228,7 @@ async def relay(response: ServiceResponse, send: Send, stall_s: float) -> None:
     except (UpstreamFailed, TimeoutError) as failure:
         if head_waits:
             await send(head)
-            await asyncio.sleep(0)  # uvloop writes at the end of a turn, and breaking off throws away what waits for it
+            await asyncio.sleep(0)  # uvloop writes at the end of an iteration, and aborting discards what waits for it
         raise ResponseCutOff(repr(failure)) from failure
     if head_waits:
         await send(head)

@@ -1,4 +1,4 @@
-"""Which headers go through the gateway, and in which direction."""
+"""Which headers pass through the gateway, in each direction."""
 
 from collections.abc import Iterable
 
@@ -26,7 +26,7 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-"""RFC 9110, section 7.6.1; with those that `Connection` names."""
+"""RFC 9110, section 7.6.1; plus those that `Connection` names."""
 
 _GATEWAYS_OWN = frozenset(
     name.lower().encode()
@@ -40,7 +40,7 @@ _GATEWAYS_OWN = frozenset(
         "tracestate",
     )
 )
-"""Said to services by the gateway alone, or by clients to the gateway alone."""
+"""Sent to services only by the gateway, or by clients only to the gateway."""
 
 _ABOUT_THIS_HOP = frozenset({b"host", b"expect", b"forwarded", b"via", b"x-real-ip"})
 _SET_BY_THE_SERVER = frozenset({b"date", b"server", b"traceresponse", REQUEST_ID_HEADER.lower().encode()})
@@ -52,9 +52,10 @@ SMALL_BODY_BYTES = 16 * 1024
 
 
 def request_headers(client: RawHeaders, caller: Caller | None, peer: str | None) -> list[tuple[str, str]]:
-    """What a service is told: the client's headers without those that only the gateway may set, and who is calling.
+    """Return the headers for a service: the client's without those that only the gateway may set, and the caller's
+    identity.
 
-    Raises `InvalidInput` for a value beyond ASCII, which cannot be sent on.
+    Raises `InvalidInput` for a non-ASCII value, which cannot be forwarded.
     """
     kept = [
         _passed_on(name, value)
@@ -73,24 +74,24 @@ def _passed_on(name: bytes, value: bytes) -> tuple[str, str]:
 
 
 def response_headers(service: RawHeaders) -> list[tuple[bytes, bytes]]:
-    """What the client is told of a service's response headers."""
+    """Return the headers of a service's response for the client."""
     return _without(service, _NOT_SENT_BACK)
 
 
 def has_body(client: RawHeaders) -> bool:
-    """Whether a request announces a body (RFC 9112, section 6.3)."""
+    """Return whether a request announces a body (RFC 9112, section 6.3)."""
     return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in client)
 
 
 def has_small_body(client: RawHeaders) -> bool:
-    """Whether a request announces a body of at most `SMALL_BODY_BYTES`, and sends it without being asked to."""
+    """Return whether a request announces a body of at most `SMALL_BODY_BYTES`, without `Expect: 100-continue`."""
     values = {name: value for name, value in client if name in (b"content-length", b"expect")}
     length = values.get(b"content-length", b"")
     return length.isdigit() and int(length) <= SMALL_BODY_BYTES and b"expect" not in values
 
 
 def _without(headers: RawHeaders, dropped: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
-    """Without these, and without those that `Connection` names; the names in lower case."""
+    """Return the headers without these, and without those that `Connection` names; the names in lower case."""
     lowered = [(name.lower(), value) for name, value in headers]
     for name, value in lowered:
         if name == b"connection":

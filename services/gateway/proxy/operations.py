@@ -1,4 +1,4 @@
-"""Every route that the gateway passes through to a service, and who may call it. Its own are in `access.py`."""
+"""The passed-through routes and their access rules. The gateway's own routes are in `access.py`."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from shared.contracts.internal_api import MAX_PICTURE_BYTES
 
 
 class NameConvertor(StringConvertor):
-    """`{job:name}`: nothing that could change the path it is written into."""
+    """`{job:name}`: nothing that could change the path in which it is inserted."""
 
     regex = "[a-z][a-z0-9_-]*"
 
@@ -23,24 +23,24 @@ EVERY_PANEL = tuple(panel.name for panel in PANELS)
 
 Ending = Literal["session", "user", "others"]
 Others = Literal["nobody", "operators", "everyone"]
-"""Who else than its owner may have what a path names; for all others it does not exist."""
+"""Who may access the object in a path besides its owner; for all others it does not exist."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """`ends`: what the service's consent ends; the gateway then takes its access tokens no longer. `others`: perhaps
-    other sessions of the caller, which the service names.
+    """`ends`: what the service's success ends; the gateway then rejects its access tokens. `others`: possibly other
+    sessions of the caller, which the service names.
 
-    `touches`: the caller's panels that look different after it. Whose order it is, when it is not the caller's, the
-    gateway does not know: the event tells.
+    `touches`: the caller's panels that change. If an order is not the caller's, the gateway does not know its user: the
+    event does.
 
-    `others`: who may call it for another's thing, where the path names one.
-    `audited`: what operators do by it is written down, before it is done.
+    `others`: who may call it for another user's object, if the path names one.
+    `audited`: operator actions through it are recorded beforehand.
 
-    `takes_password`: the body may hold the caller's password, which counts as an attempt to sign in.
+    `takes_password`: the body may contain the caller's password, which counts as a sign-in attempt.
 
-    `max_body_bytes`: where a body may be larger than that of an ordinary route.
-    `upload`: a body may be as large, and take as long, as the settings say for uploads.
+    `max_body_bytes`: set if a body may be larger than that of an ordinary route.
+    `upload`: a body may be as large, and take as long, as the settings for uploads allow.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""Downloads of reports, which end with the session that they were asked for by."""
+"""Report downloads, which end with the session of their caller."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +14,7 @@ class Transfers:
 
     @asynccontextmanager
     async def of(self, caller: Caller) -> AsyncIterator[None]:
-        """Raises `ResponseCutOff` when the caller's session ends within the block."""
+        """Raises `ResponseCutOff` if the caller's session ends within the block."""
         end = asyncio.timeout(None)
         try:
             async with end:
@@ -28,7 +28,7 @@ class Transfers:
             self._ends.pop(end, None)
 
     def end(self, has_ended: Callable[[Caller], bool]) -> None:
-        """Break off those of callers whose session has ended."""
+        """Break off the downloads of callers whose session has ended."""
         for end in [end for end, caller in self._ends.items() if has_ended(caller)]:
             del self._ends[end]
             end.reschedule(asyncio.get_running_loop().time())

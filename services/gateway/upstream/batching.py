@@ -1,10 +1,11 @@
-"""Asks one service for the panels of many users at a time.
+"""Batches the reads of many users' panels into calls to one service.
 
-Nothing is delayed for company: while fewer calls than allowed are in flight, a question leaves at once, with whatever
-was asked in the same turn of the event loop. What is asked while they are in flight leaves together when one ends.
+Nothing is delayed to fill a batch: while fewer calls than allowed are in flight, a read is sent at once, with the other
+reads of the same event loop iteration. Reads requested while the limit is reached are sent together when a call ends.
 
-A call goes on for as long as anybody waits for one of its answers. The service is given as much time as the most
-patient of those who waited when it left; where it gives up then, those who have joined since are asked for once more.
+A call continues as long as any caller waits for one of its results. The service is given as much time as the most
+patient caller at the time of sending; if it gives up then, the reads of callers that have joined since are sent once
+more.
 """
 
 import asyncio
@@ -26,12 +27,12 @@ log = get_logger(__name__)
 GAVE_UP: tuple[ErrorCode, ...] = ("timeout", "bad_response")
 """How a service that ran out of time fails."""
 GIVES_UP_EARLY = 0.1
-"""A service answers what it has somewhat before its deadline: by less than this part of its time."""
+"""A service responds slightly before its deadline: by less than this share of its time."""
 
 
 class Batcher:
-    """Gathers the questions for one service. `in_flight` calls at a time hold back the next; one that takes longer than
-    `GATEWAY_BATCH_PATIENCE_S` does not."""
+    """Collects the reads for one service. `in_flight` calls at a time delay the next; one that takes longer than
+    `GATEWAY_BATCH_PATIENCE_S` no longer does."""
 
     def __init__(self, service: ServiceCalls, in_flight: int) -> None:
         self._service = service
@@ -46,7 +47,7 @@ class Batcher:
         return not self._waiting and not self._calls
 
     def add(self, read: InFlightRead, panels: Panels) -> None:
-        """Let these panels of a user leave with the next call."""
+        """Send these panels of a user with the next call."""
         group = self._waiting.get(panels)
         if group is None:
             group = self._waiting[panels] = {}
@@ -56,7 +57,7 @@ class Batcher:
             asyncio.get_running_loop().call_soon(self._depart)
 
     def abandon(self, read: InFlightRead) -> None:
-        """Nobody waits for it any more. A call that brings nothing else is broken off."""
+        """Its result is no longer needed. A call without other results is cancelled."""
         for panels, group in list(self._waiting.items()):
             if read in group:
                 del group[read]
@@ -69,18 +70,18 @@ class Batcher:
             self.let_pass(call)
 
     def deadline(self, call: Call) -> float:
-        """Until when anybody waits for one of its answers."""
+        """Return until when any caller waits for one of its results."""
         return largest_deadline(self._calls[call], timeout_s(call.panels))
 
     def let_pass(self, call: Call) -> None:
-        """The next need not wait for it."""
+        """The next call need not wait for it."""
         if call.holds:
             call.holds = False
             self._holding -= 1
             self._depart()
 
     def ended(self, call: Call, answers: Answers | None, failure: UpstreamFailed | None) -> None:
-        """Pass on what came of it."""
+        """Pass on the results."""
         reads = self._calls.pop(call)
         if failure is not None and not isinstance(failure, TooLate):
             self._warn(call, failure)
@@ -102,7 +103,7 @@ class Batcher:
         self.let_pass(call)
 
     def _was_cut_short(self, call: Call, read: InFlightRead, row: dict[str, Answer]) -> bool:
-        """Whether the service gave up at its deadline, though somebody waits for longer."""
+        """Return whether the service gave up at its deadline although a caller waits longer."""
         longest = timeout_s(call.panels)
         waits_on = read.waiters and read.deadline(longest) > max(self._service.clock(), call.told) + GRAIN_S
         return bool(waits_on) and any(answer.is_failure and answer.error in GAVE_UP for answer in row.values())
@@ -143,14 +144,14 @@ class Batcher:
 
 
 def _rows(names: Sequence[str], answers: Answers) -> list[dict[str, Answer]]:
-    """The answers of each user by panel, of those of each panel by user."""
+    """Convert results by panel and user to results by user and panel."""
     if len(names) == 1:
         return [{names[0]: answer} for answer in answers[names[0]]]
     return [dict(zip(names, row, strict=True)) for row in zip(*[answers[name] for name in names], strict=True)]
 
 
 def _origin(panels: Panels, reads: Sequence[InFlightRead]) -> Origin:
-    """That of the first; in the trace of the first that is recorded, if there is one."""
+    """Return the context of the first caller; in the first recorded trace, if there is one."""
     carrier = next((read.askers[panel.name] for read in reads for panel in panels if panel.name in read.askers), None)
     if carrier is None:
         return reads[0].origin

@@ -1,4 +1,4 @@
-"""Bounds the calls to one service, so that a slow one cannot take up the whole gateway."""
+"""Limits concurrent calls to one service, so that a slow one cannot take up the whole gateway."""
 
 from services.gateway import metrics
 from services.gateway.upstream.errors import Overloaded
@@ -6,7 +6,7 @@ from shared.observability.pools import POOLS
 
 
 class Bulkhead:
-    """A semaphore that refuses instead of waiting: whoever waits for a panel already stands in the batcher's queue."""
+    """A semaphore that refuses instead of waiting: callers already wait in the batching queue."""
 
     def __init__(self, service: str, most: int) -> None:
         self._service = service
@@ -20,7 +20,7 @@ class Bulkhead:
         return self._held >= self._most
 
     def take(self) -> None:
-        """Hold one slot until it is given back. Raises `Overloaded`."""
+        """Hold one slot until it is released. Raises `Overloaded`."""
         if self.is_full:
             metrics.CALLS_REFUSED.labels(self._service, "overloaded").inc()
             raise Overloaded

@@ -1,10 +1,10 @@
-"""Stops asking a service that does not answer well, and tries again carefully.
+"""Suspends calls to a service after too many failures, and resumes them carefully.
 
-closed ── enough of the window's calls failed ──▶ open ── after a pause ──▶ half open ── all probes good ──▶ closed
+closed ── enough of the window's calls failed ──▶ open ── after a pause ──▶ half open ── all probes pass ──▶ closed
                                                    ▲                            │
-                                                   └────── one probe bad ───────┘
+                                                   └────── one probe fails ─────┘
 
-Callers are let through only while it is closed; probes are made beside them (`probing.py`).
+Callers are admitted only while it is closed; probes are sent in parallel.
 """
 
 import time
@@ -57,10 +57,10 @@ class Window:
 
 
 class CircuitBreaker:
-    """Decides whether a service may be asked. `admit` before each call, then `record` or `forget` its permit.
+    """Decides whether a service may be called. Call `admit` before each call, then `record` or `forget` its permit.
 
-    It opens when `error_rate` of at least `min_calls` calls within `window_s` have failed, or `min_calls` in a row;
-    after `open_s` it lets `probes` calls through, which must all succeed.
+    It opens if `error_rate` of at least `min_calls` calls within `window_s` have failed, or `min_calls` in a row; after
+    `open_s` it allows `probes` calls, which must all succeed.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ class CircuitBreaker:
         return max(0.0, self._opened_at + self.pause_s - self._clock()) if self.state is State.OPEN else 0.0
 
     def admit(self, *, probe: bool = True) -> int:
-        """A permit for a probe, or for a caller's call: it counts only in the state that it was given in. Raises
-        `CircuitOpen`."""
+        """Return a permit for a probe, or for a caller's call: it counts only in the state in which it was issued.
+        Raises `CircuitOpen`."""
         if probe and self.state is State.OPEN and not self.rest_s:
             self._enter(State.HALF_OPEN)
         if not self._lets_through(probe):
@@ -102,7 +102,7 @@ class CircuitBreaker:
         return self._period
 
     def record(self, permit: int, *, failed: bool) -> None:
-        """How a call ended."""
+        """Record the outcome of a call."""
         if permit != self._period:
             return
         if self.state is State.HALF_OPEN:
@@ -114,7 +114,8 @@ class CircuitBreaker:
             self._enter(State.OPEN)
 
     def forget(self, permit: int) -> None:
-        """A call ended without telling anything of the service: nobody waited for it any more."""
+        """A call ended without information about the service: it was cancelled because its result was no longer
+        needed."""
         if permit == self._period:
             self._probing -= 1
 
@@ -146,6 +147,6 @@ class CircuitBreaker:
 log = get_logger(__name__)
 
 Probed = Callable[[UpstreamFailed | None], None]
-"""Told once what came of a probe: None when it was answered well."""
+"""Called once with the outcome of a probe: None if it succeeded."""
 Probe = Callable[[Panels, Sequence[str], Probed], None]
 """Asks once, and records the outcome with the breaker."""

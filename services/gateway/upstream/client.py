@@ -1,4 +1,4 @@
-"""Talks to the services: one client for all, a list of base URLs for each."""
+"""Connections to the services: one client for all, with a list of base URLs for each."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -30,15 +30,15 @@ log = get_logger(__name__)
 HeaderList = list[tuple[str, str]]
 
 ALIVE_WITHIN_S = 2.0
-"""A replica that does not answer `/livez` in this time is taken for dead."""
+"""A replica that does not answer `/livez` within this time counts as dead."""
 
 
 @asynccontextmanager
 async def http_transport(settings: Settings, read_timeout_s: float) -> AsyncIterator[Transport]:
     """Connections to the services.
 
-    A cancelled request closes its connection at once; what is sent and received is streamed as it is. A service is
-    silent, in the sense of the read timeout, also while a request is being sent to it.
+    A cancelled request closes its connection at once; data is streamed in both directions. For the read timeout, a
+    service also counts as silent while a request is being sent to it.
     """
     transport = HTTPTransport(
         connect_timeout=settings.connect_timeout_s,
@@ -56,7 +56,7 @@ async def http_transport(settings: Settings, read_timeout_s: float) -> AsyncIter
 
 
 class Body(ABC):
-    """A request's body on its way."""
+    """A request body that is being sent."""
 
     @property
     @abstractmethod
@@ -83,32 +83,32 @@ class Upstream:
         ]
 
     def by(self, transport: Transport) -> "Upstream":
-        """The same service by another transport: what one learns of its replicas, both know."""
+        """Return the same service with another transport; both share what they learn about its replicas."""
         other = copy(self)
         other._transport = transport
         return other
 
     def close(self) -> None:
-        """Close the connections that panels come by; the transport is its owner's to close."""
+        """Close the connections of panel calls; the transport belongs to its owner."""
         self.replicas.close()
         for pool in self._pools:
             pool.close()
 
     def busy(self) -> int:
-        """Connections on which a panel is being asked for."""
+        """The number of connections with a panel call in flight."""
         return sum(pool.busy for pool in self._pools)
 
     def idle(self) -> int:
-        """Connections kept for the next question."""
+        """The number of idle connections."""
         return sum(pool.idle for pool in self._pools)
 
     async def send(
         self, method: str, target: str, headers: HeaderList, body: bytes | Body, remaining_s: float
     ) -> ServiceResponse:
         """Send a request as the gateway; the caller closes the response. Raises `UpstreamFailed`: `TooLate` without the
-        response's head in that time, `NotTrusted` for a refusal that is about the gateway and not about the client.
+        response's head in that time, `NotTrusted` if the service rejects the gateway and not the client.
 
-        `target` is path and query. A replica that cannot be connected to is passed over for the next.
+        `target` is path and query. A replica that cannot be connected to is skipped.
         """
         with tracing.span(method, Kind.CLIENT) as span:
             response = await self._send(method, target, headers, body, remaining_s)
@@ -142,21 +142,21 @@ class Upstream:
         except TimeoutError as late:
             if isinstance(body, bytes) or body.ended:
                 self.replicas.failed(replica)
-            raise TooLate(f"no answer in {remaining_s} s") from late
+            raise TooLate(f"no response in {remaining_s} s") from late
         raise refused or Unreachable
 
     def next_replica(self) -> int:
-        """Whose turn it is."""
+        """Return the next replica in turn."""
         return self.replicas.next()
 
     def order(self, first: int) -> list[int]:
-        """The replicas in the order in which they are to be tried, from this one on."""
+        """Return the replicas in the order in which they are tried, starting with this one."""
         return self.replicas.beginning_with(first % len(self._pools))
 
     def ask(
         self, query: bytes, origin: Origin, remaining_s: float, replica: int, max_bytes: int, receiver: Receiver
     ) -> Cancellable:
-        """Send a panel query to that replica, for the request that it began with."""
+        """Send a panel query to that replica, in the context of the request that started it."""
         headers = (
             f"Authorization: Bearer {self._tokens.token()}\r\n{DEADLINE_HEADER}: {max(1, int(remaining_s * 1000))}\r\n"
             f"traceparent: {origin.trace}\r\n{REQUEST_ID_HEADER}: {origin.request_id}\r\n"
@@ -164,12 +164,12 @@ class Upstream:
         return self._pools[replica].post(PATH, headers, query, max_bytes, receiver)
 
     async def openapi(self, max_bytes: int) -> bytes:
-        """The service's own description. Raises `UpstreamFailed`."""
-        replica = self.order(0)[0]  # a turn of its own would be missing for requests
+        """Return the service's OpenAPI document. Raises `UpstreamFailed`."""
+        replica = self.order(0)[0]  # taking a turn here would skip a replica for requests
         return await fetch(self._transport, f"{self._base_urls[replica]}/openapi.json", max_bytes)
 
     async def _is_alive(self, replica: int) -> bool:
-        """Whether it answers anything at all."""
+        """Return whether it responds at all."""
         try:
             async with asyncio.timeout(ALIVE_WITHIN_S):
                 response = await responses.request(self._transport, "GET", f"{self._base_urls[replica]}/livez")
@@ -179,10 +179,10 @@ class Upstream:
         return True
 
     def count_distrust(self, target: str, refused: NotTrusted) -> None:
-        """The service has refused the gateway itself."""
+        """The service has rejected the gateway itself."""
         metrics.NOT_TRUSTED.labels(self._service).inc()
         log.error(
-            "the service refuses the gateway; do secrets and clocks agree?",
+            "the service rejects the gateway; do secrets and clocks agree?",
             service=self._service,
             target=target.partition("?")[0],
             reason=str(refused),

@@ -1,20 +1,20 @@
-"""Why a service gave no answer that can be used.
+"""Why a service gave no usable response.
 
 UpstreamFailed
-├── NotAsked          nothing was sent
-│   ├── CircuitOpen   it has not been answering well; it is left alone for a while
-│   ├── Overloaded    as many calls to it are under way as may be
+├── NotAsked          no request was sent
+│   ├── CircuitOpen   too many recent failures; calls are suspended
+│   ├── Overloaded    too many calls to it are in flight
 │   └── Unreachable   no connection
-├── TooLate           no answer in time
-└── BadAnswer         an answer that cannot be used, or half of one
-    └── Refused       4xx: the service is well, and did not like the question
-        └── NotTrusted    it does not take the gateway's own token or word
+├── TooLate           no response in time
+└── BadAnswer         an invalid or truncated response
+    └── Refused       4xx: the service is healthy and rejects the request
+        └── NotTrusted    it rejects the gateway's own token or identity
 """
 
 from typing import ClassVar, Literal
 
 ErrorCode = Literal["timeout", "connect", "bad_response", "circuit_open", "overloaded", "internal"]
-"""Why a panel is not fresh, as clients are told."""
+"""Why a panel is not fresh, as clients see it."""
 
 
 class UpstreamFailed(Exception):

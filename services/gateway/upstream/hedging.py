@@ -1,6 +1,6 @@
-"""One more attempt where it is likely to help: after a failure, or when the first takes longer than most do.
+"""Second attempts: after a failure, or when the first takes longer than most calls.
 
-Extra attempts come out of a budget, so that a service in trouble is not asked twice as much because of it.
+Second attempts are paid from a budget, so that a service in trouble does not receive twice the load.
 """
 
 from collections import deque
@@ -9,7 +9,7 @@ from typing import Final
 
 
 class RetryBudget:
-    """Every call pays in its share, every extra attempt costs a whole one; savings are limited."""
+    """Every call adds its share, every second attempt costs one; the balance is limited."""
 
     MOST_SAVED: Final = 10.0
 
@@ -21,7 +21,7 @@ class RetryBudget:
         self._saved = min(self.MOST_SAVED, self._saved + self._share)
 
     def take(self) -> bool:
-        """Whether there is enough for one attempt; takes it if so."""
+        """Return whether the balance covers one attempt, and take it if so."""
         # Ten tenths are less than one in binary.
         if self._saved < 1 - 1e-9:
             return False
@@ -30,8 +30,8 @@ class RetryBudget:
 
 
 class Hedge:
-    """When a second attempt is due for one kind of call: after what 95 % of the latest took at most, but not before
-    `least_s`."""
+    """Computes when a second attempt is due for one kind of call: at the 95th percentile of the latest calls, but
+    not before `least_s`."""
 
     REMEMBERED: Final = 200
     ENOUGH: Final = 20
@@ -42,11 +42,11 @@ class Hedge:
         self._latest: deque[float] = deque(maxlen=self.REMEMBERED)
         self._seen = 0
         self.p95 = inf
-        """Seconds; endless before enough has been seen."""
+        """In seconds; infinite until enough calls have been observed."""
 
     @property
     def after_s(self) -> float:
-        """Seconds from the beginning of a call."""
+        """In seconds from the beginning of a call."""
         return max(self._least_s, self.p95)
 
     def observe(self, seconds: float) -> None:

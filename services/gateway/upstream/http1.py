@@ -1,7 +1,8 @@
-"""Panel queries over HTTP/1.1, as cheap as they can be had: httptools reads the answers, nothing stands in between.
+"""A minimal HTTP/1.1 client for panel queries: httptools parses the responses, without further layers.
 
-A general client costs several times as much a call (docs/decisions/0008), and a dashboard consists of such calls.
-Answers come by callbacks: a task and its wake-up cost as much as the call. What passes through goes by pyqwest.
+A general-purpose client costs several times as much per call (docs/decisions/0008), and a dashboard consists of such
+calls. Responses are delivered by callbacks: a task and its wake-up cost as much as the call. Passed-through requests
+use pyqwest.
 """
 
 import asyncio
@@ -21,14 +22,15 @@ OK = 200
 NOT_TRUSTED = (401, 403)
 CLIENT_ERRORS = range(400, 500)
 AROUND_BODY_BYTES = 256 * 1024
-"""Of one exchange: provisional answers, heads, the framing of chunks and trailers."""
+"""The limit of one exchange on everything around the body: interim responses, heads, the framing of chunks and
+trailers."""
 
 
 class Receiver(Protocol):
-    """Is told once what came of a request, unless that was cancelled."""
+    """Called once with the outcome of a request, unless it was cancelled."""
 
     def received(self, body: bytes) -> None:
-        """The body of a 200."""
+        """Called with the body of a 200."""
 
     def failed(self, failure: UpstreamFailed) -> None: ...
 
@@ -41,7 +43,7 @@ class Cancellable(Protocol):
 
 
 class Request:
-    """One exchange under way. `max_bytes` bounds the body of its answer."""
+    """One exchange in flight. `max_bytes` limits the body of its response."""
 
     __slots__ = ("connecting", "connection", "data", "max_bytes", "pool", "receiver")
 
@@ -54,7 +56,7 @@ class Request:
         self.connecting: asyncio.Task[None] | None = None
 
     def cancel(self) -> None:
-        """Nobody waits for the answer any more. The connection cannot be used again."""
+        """The response is no longer needed. The connection cannot be reused."""
         if self.receiver is None:
             return
         self.receiver = None
@@ -83,8 +85,10 @@ class Request:
 
 
 class Connection:
-    """One connection, one exchange at a time. An `asyncio.Protocol` in all but name, since mypyc makes a plain class of
-    what inherits from one."""
+    """One connection, with one exchange at a time.
+
+    It has the methods of an `asyncio.Protocol` but does not inherit from it: mypyc compiles no subclass of one.
+    """
 
     def __init__(self, pool: "ConnectionPool") -> None:
         self._pool = pool
@@ -96,7 +100,7 @@ class Connection:
         self._status = 0
         self._answering = self._complete = self._surplus = self._is_kept = False
         self._used = False
-        """It has carried an exchange before: by now the server may have given it up."""
+        """It has carried an exchange before, so the server may have closed it by now."""
         self.idle_since = 0.0
 
     @property
@@ -104,7 +108,7 @@ class Connection:
         return self._transport is not None and not self._transport.is_closing()
 
     def send(self, request: Request) -> None:
-        """Begin an exchange; the connection must be usable and idle."""
+        """Start an exchange; the connection must be usable and idle."""
         self._request, request.connection = request, self
         self._received_bytes = 0
         self._answering = False
@@ -116,10 +120,10 @@ class Connection:
         if self._transport is not None:
             self._transport.abort()
 
-    # -- what the event loop tells
+    # -- callbacks of the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transport is one in all but name
         self._parser = httptools.HttpResponseParser(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -128,14 +132,14 @@ class Connection:
         if request is None:
             return
         if self._used and not self._answering:
-            self._pool.send(request)  # nobody has read it: it may be sent again
+            self._pool.send(request)  # the server has not read it: it may be sent again
         else:
-            request.fail(BadAnswer(str(exc or "hung up")))
+            request.fail(BadAnswer(str(exc or "connection closed")))
 
     def data_received(self, data: bytes) -> None:
         self._answering = True
         request, parser = self._request, self._parser
-        if request is None or parser is None:  # nobody asked
+        if request is None or parser is None:  # no request is pending
             self.abort()
             return
         self._received_bytes += len(data)
@@ -159,10 +163,10 @@ class Connection:
 
     def resume_writing(self) -> None: ...
 
-    # -- what the parser tells
+    # -- callbacks of the parser
 
     def on_message_begin(self) -> None:
-        if self._complete:  # one answer more than was asked for
+        if self._complete:  # one response more than requested
             self._surplus = True
         else:
             self._body, self._body_bytes = [], 0
@@ -175,7 +179,7 @@ class Connection:
     def on_message_complete(self) -> None:
         if self._parser is not None and not self._surplus:
             self._status = self._parser.get_status_code()
-            self._complete = self._status >= OK  # a provisional answer precedes the real one
+            self._complete = self._status >= OK  # an interim response precedes the final one
             self._is_kept = self._parser.should_keep_alive()
 
     def _conclude(self, request: Request) -> None:
@@ -206,7 +210,7 @@ def _refusal(status: int) -> UpstreamFailed:
 
 
 class ConnectionPool:
-    """Connections to one base URL. As many as there are exchanges at a time; `most_idle` of them are kept after it."""
+    """Connections to one base URL: one for each concurrent exchange, of which `most_idle` are kept afterwards."""
 
     def __init__(self, base_url: str, connect_timeout_s: float, most_idle: int) -> None:
         parts = urlsplit(base_url)
@@ -221,8 +225,8 @@ class ConnectionPool:
         self.busy = 0
 
     def post(self, path: str, headers: str, body: bytes, max_bytes: int, receiver: Receiver) -> Request:
-        """Send a request; `headers` are whole lines, each with its line end. The receiver is told before this returns
-        only if nothing can be sent."""
+        """Send a request; `headers` are complete lines, each with its line end. The receiver is called before this
+        returns only if nothing can be sent."""
         head = (
             f"POST {self._path}{path} HTTP/1.1\r\nHost: {self._netloc}\r\nContent-Type: application/json\r\n"
             f"{headers}Content-Length: {len(body)}\r\n\r\n"
@@ -233,7 +237,7 @@ class ConnectionPool:
         return request
 
     def send(self, request: Request) -> None:
-        """On a connection that was kept, or on a new one."""
+        """Send it on an idle connection, or on a new one."""
         connection = self._kept()
         if connection is not None:
             connection.send(request)
@@ -243,7 +247,7 @@ class ConnectionPool:
             request.connecting = asyncio.get_running_loop().create_task(opening)
 
     def keep(self, connection: Connection) -> None:
-        """For the next exchange."""
+        """Keep the connection for the next exchange."""
         if self._closed or len(self._idle) >= self._most_idle:
             connection.abort()
         elif connection.is_usable:
@@ -251,7 +255,7 @@ class ConnectionPool:
             self._idle.append(connection)
 
     def close(self) -> None:
-        """Close what is idle; what is under way ends by being cancelled."""
+        """Close idle connections; exchanges in flight end by being cancelled."""
         self._closed = True
         while self._idle:
             self._idle.pop().abort()

@@ -1,4 +1,4 @@
-"""What a service's answer to a call says of each panel and user. The protocol is `shared.contracts.panels`."""
+"""Parses a service's response to a call, by panel and user. The protocol is `shared.contracts.panels`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ from shared.contracts.panels import PanelAnswer, encode_query, read_answer
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What came of asking for one panel: `data`, its JSON, and its age, or no such user, or the `error` in its way."""
+    """The result for one panel: `data`, its JSON, and its age; or no such user; or the `error`."""
 
     data: bytes | None = None
     error: ErrorCode = "internal"
@@ -26,28 +26,29 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 USER_MISSING = Answer(user_missing=True)
 BAD_PANEL = Answer(error="bad_response")
 ERRORS: Mapping[str, ErrorCode] = {"timeout": "timeout"}
-"""What a service says of a panel that it could not read; anything else is no good answer."""
+"""The errors that a service reports for a panel; anything else is an invalid response."""
 
 
 @mypyc_attr(native_class=False)
 class MalformedAnswer(Exception):
-    """Not an answer to the question that was asked."""
+    """The response does not match the request."""
 
 
 NOTHING = PanelAnswer(error="internal")
 
 
 def write_query(panels: Sequence[Panel], user_ids: Sequence[str]) -> bytes:
-    """The body of a call."""
+    """Return the body of a call."""
     return encode_query([panel.name for panel in panels], user_ids)
 
 
 def read_answers(
     panels: Sequence[Panel], user_ids: Sequence[str], body: bytes, max_bytes: int
 ) -> dict[str, list[Answer]]:
-    """By panel, what a service says of these users (canonical ids), in their order. A bad panel costs one answer.
+    """Return the results of these users (canonical ids) by panel, in their order. An invalid panel affects only its own
+    result.
 
-    `max_bytes` bounds one user's panel. Raises `MalformedAnswer` when the body as a whole says nothing.
+    `max_bytes` limits one user's panel. Raises `MalformedAnswer` if the body as a whole is invalid.
     """
     try:
         found = read_answer(body).panels
@@ -69,14 +70,14 @@ def _answers(panel: Panel, user_ids: Sequence[str], found: PanelAnswer, max_byte
         if (raw := find(user_id)) is None:
             answers.append(USER_MISSING if user_id in missing else BAD_PANEL)
             continue
-        data = bytes(raw)  # of its own: what is kept of it does not keep all of the body
+        data = bytes(raw)  # a copy: caching it does not keep the whole body in memory
         good = data.startswith(opening) and len(data) <= max_bytes and (all_text or _is_utf8(data))
         answers.append(Answer(data) if good else BAD_PANEL)
     return answers
 
 
 def _is_utf8(data: bytes) -> bool:
-    """msgspec leaves what it keeps raw unchecked, and we splice it."""
+    """msgspec does not validate raw JSON, and we splice it."""
     try:
         data.decode()
     except UnicodeDecodeError:

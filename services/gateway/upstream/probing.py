@@ -1,4 +1,4 @@
-"""Tries a service that is left alone, beside its callers: nobody waits for it."""
+"""Probes a service whose circuit breaker is open, in the background: no caller waits for it."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,14 +12,14 @@ from shared.observability.logs import get_logger
 log = get_logger(__name__)
 
 Probed = Callable[[UpstreamFailed | None], None]
-"""Told once what came of a probe: None when it was answered well."""
+"""Called once with the outcome of a probe: None if it succeeded."""
 Probe = Callable[[Panels, Sequence[str], Probed], None]
-"""Asks once, and records the outcome with the breaker."""
+"""Sends one probe, and records its outcome with the breaker."""
 
 
 class Probing:
-    """Probes from when the breaker opens until it is closed. Each probe is the question that was asked last, so that a
-    question that cannot be answered keeps no breaker open."""
+    """Sends probes from when the breaker opens until it is closed. Each probe is the most recent query, so that a
+    query that always fails keeps no breaker open."""
 
     def __init__(self, service: str, breaker: CircuitBreaker, probe: Probe) -> None:
         self._service = service
@@ -30,17 +30,17 @@ class Probing:
         self._closed = False
 
     def note(self, panels: Panels, user_ids: Sequence[str]) -> None:
-        """This is being asked, or would be."""
+        """Record the query that is, or would have been, sent."""
         self._question = panels, user_ids
 
     def wake(self) -> None:
-        """Begin, if the breaker is open and that has not begun."""
+        """Start, if the breaker is open and probing has not started."""
         if self._breaker.state is State.OPEN and not self._closed and (self._task is None or self._task.done()):
-            # In a context of its own: the request whose call opened the breaker ends before.
+            # In a separate context: the request whose call opened the breaker ends before.
             self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
 
     def close(self) -> None:
-        """A probe under way ends by itself, and is the last."""
+        """A probe in flight ends by itself, and is the last."""
         self._closed = True
         if self._task:
             self._task.cancel()
@@ -50,8 +50,8 @@ class Probing:
             await asyncio.sleep(self._breaker.rest_s)
             before = self._breaker.state
             if not await self._probe_once() and self._breaker.state is before is State.HALF_OPEN:
-                await asyncio.sleep(self._breaker.pause_s)  # it told nothing
-        log.info("the service answers again", service=self._service)
+                await asyncio.sleep(self._breaker.pause_s)  # it had no outcome
+        log.info("service is responding again", service=self._service)
 
     async def _probe_once(self) -> bool:
         if self._question is None:
@@ -66,8 +66,8 @@ class Probing:
             self._probe(*self._question, probed)
             failure = await answer
         except Exception:
-            log.exception("a probe failed", service=self._service)
+            log.exception("probe failed", service=self._service)
             return False
         if failure is not None:
-            log.debug("a probe failed", service=self._service, reason=repr(failure))
+            log.debug("probe failed", service=self._service, reason=repr(failure))
         return failure is None

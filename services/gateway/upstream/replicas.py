@@ -1,4 +1,4 @@
-"""The replicas of one service, and which of them are left out since they do not answer."""
+"""The replicas of one service, and which of them are out of rotation because they do not respond."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -12,18 +12,18 @@ from shared.observability.logs import get_logger
 log = get_logger(__name__)
 
 IsAlive = Callable[[int], Awaitable[bool]]
-"""Whether that replica answers a request that costs it nothing."""
+"""Returns whether that replica answers a cheap request."""
 
 
 class Replicas:
-    """Gives them in turn, those that are left out last: a service of which none is well is asked all the same.
+    """Returns replicas in turn, those out of rotation last: a service without any healthy replica is still called.
 
-    A replica is left out when it has failed, or when it is silent and does not say that it is alive either. It comes
-    back when it says so, after a pause that grows with each failure in a row. A single one is never left out.
+    A replica is taken out of rotation when it has failed, or when it is silent and also fails the liveness check. It
+    returns when that succeeds, after a pause that grows with consecutive failures. A single replica is never taken out.
     """
 
     SUSPECT_AFTER_S = 0.5
-    """Who is silent for so long is asked whether it is alive."""
+    """A replica that is silent for this long is checked for liveness."""
     FIRST_PAUSE_S = 5.0
     LONGEST_PAUSE_S = 60.0
 
@@ -44,16 +44,16 @@ class Replicas:
             task.cancel()
 
     def next(self) -> int:
-        """Whose turn it is."""
+        """Return the next replica in turn."""
         self._turn = (self._turn + 1) % len(self)
         return self.beginning_with(self._turn)[0]
 
     def in_turn(self) -> list[int]:
-        """All of them, in the order in which they are to be tried."""
+        """Return all replicas in the order in which they are tried."""
         return self.beginning_with(self.next())
 
     def beginning_with(self, first: int) -> list[int]:
-        """All of them from this one on, those that are left out at the end."""
+        """Return all replicas starting with this one, those out of rotation at the end."""
         if len(self) == 1:
             return [0]
         order = [number % len(self) for number in range(first, first + len(self))]
@@ -61,7 +61,7 @@ class Replicas:
 
     @contextmanager
     def watched(self, replica: int) -> Iterator[None]:
-        """Within the block it is waited for: one that is silent for too long must say that it is alive."""
+        """Watch the replica within the block: if it is silent for too long, check its liveness."""
         timer = self.watch(replica)
         try:
             yield
@@ -70,7 +70,8 @@ class Replicas:
                 timer.cancel()
 
     def watch(self, replica: int) -> asyncio.TimerHandle | None:
-        """The same without a block: the timer, to be cancelled when it has answered; none for a single replica."""
+        """Do the same without a block: return the timer, to be cancelled when it has responded; None for a single
+        replica."""
         if len(self) == 1:
             return None
         return asyncio.get_running_loop().call_later(self.SUSPECT_AFTER_S, self._suspect, replica)
@@ -79,12 +80,12 @@ class Replicas:
         self._failures[replica] = 0
 
     def failed(self, replica: int) -> None:
-        """It could not be connected to, or let the time run out."""
+        """The connection failed or timed out."""
         if len(self) == 1 or replica in self._left_out:
             return
         self._failures[replica] += 1
         metrics.REPLICAS_LEFT_OUT.labels(self._service).inc()
-        log.warning("a replica does not answer; it is left out", service=self._service, replica=replica)
+        log.warning("replica is not responding; taken out of rotation", service=self._service, replica=replica)
         self._left_out[replica] = self._start(self._bring_back(replica))
 
     def _suspect(self, replica: int) -> None:
@@ -107,9 +108,9 @@ class Replicas:
                 alive = await self._is_alive(replica)
         finally:
             del self._left_out[replica]
-        log.info("the replica answers again", service=self._service, replica=replica)
+        log.info("replica is responding again", service=self._service, replica=replica)
 
     @staticmethod
     def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        # In a context of its own: it outlives the request that it began with.
+        # In a separate context: it outlives the request that started it.
         return asyncio.get_running_loop().create_task(work, context=Context())

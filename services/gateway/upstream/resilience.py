@@ -1,7 +1,7 @@
-"""Calls to one service, and the policies that decide over them.
+"""Calls to one service, and the policies that apply to them.
 
-Only panel reads come this way. Requests that are passed through neither feed the breaker nor ask it: how long a write
-or an upload takes says nothing of panel reads, and whoever waits for one is to hear from the service itself.
+Only panel reads use them. Passed-through requests neither feed the breaker nor check it: the duration of a write or an
+upload does not predict panel reads, and its caller needs the service's own response.
 """
 
 import asyncio
@@ -40,13 +40,13 @@ from shared.observability.telemetry import Origin
 from shared.observability.tracing import Kind
 
 Answers = Mapping[str, Sequence[Answer]]
-"""By panel, in the order of the users that were asked for."""
+"""By panel, in the order of the requested users."""
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """How long a call may take: as long as anybody waits for it. One that takes more than `slow_share` of its panels'
-    timeout counts as failed, answered or not."""
+    """The time limit of a call: as long as any caller waits for it. A call that takes more than `slow_share` of its
+    panels' timeout counts as failed, with or without a response."""
 
     slow_share: float
 
@@ -56,18 +56,18 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Policies:
-    """What decides over the calls to one service, in the order in which a call meets it."""
+    """The policies for calls to one service, in the order in which they apply."""
 
     deadline: Deadline
-    """How long may it take?"""
+    """The time limit of the call."""
     breaker: CircuitBreaker
-    """Is the service well enough to be asked?"""
+    """Whether the service is healthy enough to be called."""
     bulkhead: Bulkhead
-    """Is there room for one more call?"""
+    """Whether there is room for one more call."""
     hedge: Callable[[Panels], Hedge]
-    """Does it take so long, for a call for these panels, that a second attempt is due?"""
+    """Whether it takes so long, for a call for these panels, that a second attempt is due."""
     retries: RetryBudget
-    """May there be a second attempt?"""
+    """Whether a second attempt is affordable."""
 
     @classmethod
     def of(cls, service: str, settings: Settings, clock: Callable[[], float] = time.monotonic) -> "Policies":
@@ -89,23 +89,23 @@ class Policies:
         )
 
     def may_repeat(self, failure: UpstreamFailed | None) -> bool:
-        """Whether a second attempt is made: after a failure, or for None because of slowness."""
+        """Return whether a second attempt is made: after a failure, or for None because of slowness."""
         if isinstance(failure, (NotAsked, Refused)):
             return False
         return not self.bulkhead.is_full and self.retries.take()
 
 
 class Owner(Protocol):
-    """Who has a call made."""
+    """The owner of a call."""
 
     def deadline(self, call: "Call", /) -> float:
-        """Until when anybody waits for it by now (monotonic seconds)."""
+        """Until when any caller currently waits for it (monotonic seconds)."""
 
     def let_pass(self, call: "Call", /) -> None:
         """It takes long: the next call need not wait for it."""
 
     def ended(self, call: "Call", answers: Answers | None, failure: UpstreamFailed | None, /) -> None:
-        """Told once, unless it is cancelled: the answers, or why there are none."""
+        """Called once, unless it is cancelled, with the results or the reason why there are none."""
 
 
 class ServiceCalls:
@@ -130,7 +130,7 @@ class ServiceCalls:
         self._probed: Probed | None = None
 
     def close(self) -> None:
-        """End what goes on beside the callers."""
+        """Stop the background work."""
         self.probing.close()
 
     def _probe(self, panels: Panels, user_ids: Sequence[str], probed: Probed) -> None:
@@ -143,7 +143,7 @@ class ServiceCalls:
         return call.told
 
     def let_pass(self, _call: "Call") -> None:
-        """Nothing waits for a probe."""
+        """No call waits for a probe."""
 
     def ended(self, _call: "Call", _answers: Answers | None, failure: UpstreamFailed | None) -> None:
         if self._probed is not None:
@@ -151,10 +151,11 @@ class ServiceCalls:
 
 
 class Call:
-    """Some panels of some users, asked for once: the first good answer of one attempt or two, while anybody waits.
+    """A read of some panels of some users: the first successful response of one or two attempts, while any caller
+    waits.
 
-    `told` is the deadline that the service is told (monotonic seconds); a later answer counts, too. `holds`: whether
-    the next call must wait for this one.
+    `told` is the deadline that is sent to the service (monotonic seconds); a later response counts, too. `holds`:
+    whether the next call must wait for this one.
     """
 
     __slots__ = (
@@ -217,7 +218,7 @@ class Call:
             service.timers.add(self)
 
     def look(self, now: float) -> None:
-        """Too slow, too late, or late enough for one more?"""
+        """Check whether it is slow, timed out, or due for a second attempt."""
         if now >= self._pass_at:
             self._pass_at = inf
             if self._owner is not None:
@@ -231,11 +232,11 @@ class Call:
         if now >= self._deadline and self._owner is not None:
             self._deadline = self._owner.deadline(self)
             if now >= self._deadline:
-                self._end(None, TooLate("no answer in time"))
+                self._end(None, TooLate("no response in time"))
         self._set_due()
 
     def cancel(self) -> None:
-        """Nobody waits any more; nobody is told."""
+        """No caller waits any more, and none is notified."""
         self._owner = None
         self._end(None, None)
 
@@ -278,9 +279,9 @@ class Call:
 
 
 class Attempt:
-    """One exchange with one replica, or with the next where one cannot be connected to.
+    """One exchange with one replica, or with the next if that cannot be connected to.
 
-    It tells breaker and metrics what came of it. Broken off, it tells something only if it took long already.
+    It reports its outcome to breaker and metrics. If cancelled, it reports an outcome only if it took long already.
     """
 
     __slots__ = ("_began", "_call", "_order", "_permit", "_request", "_span", "_suspicion", "number", "slow_at")
@@ -291,7 +292,7 @@ class Attempt:
         self._call = call
         self._began = call.service.clock()
         self._order: list[int] = []
-        """Replicas that may still be tried."""
+        """The replicas that may still be tried."""
         self._permit: int | None = None
         self._request: Cancellable | None = None
         self._suspicion: asyncio.TimerHandle | None = None
@@ -352,14 +353,14 @@ class Attempt:
         self._fail(failure)
 
     def cancel(self) -> None:
-        """Nobody waits for it any more."""
+        """No caller waits for it any more."""
         if self._request is None:
             return
         self._request.cancel()
         call, policies = self._call, self._call.service.policies
         seconds = self._let_go()
         hedge = policies.hedge(call.panels)
-        if seconds > hedge.p95:  # the answer would have taken longer than this
+        if seconds > hedge.p95:  # the response would have taken longer than this
             hedge.observe(seconds)
         if seconds >= policies.deadline.slow_s(call.panels):
             self._measure(seconds)
@@ -381,7 +382,7 @@ class Attempt:
         )
 
     def _let_go(self) -> float:
-        """Give back what the exchange has held; how many seconds it took."""
+        """Release the resources of the exchange; return how many seconds it took."""
         self._request = None
         self.slow_at = inf
         self._calm()
@@ -389,7 +390,7 @@ class Attempt:
         return self._call.service.clock() - self._began
 
     def _calm(self) -> None:
-        """Suspect the replica no longer."""
+        """Stop watching the replica."""
         if self._suspicion is not None:
             self._suspicion.cancel()
             self._suspicion = None
@@ -406,7 +407,7 @@ class Attempt:
             users_of.observe(users)
 
     def _tell_breaker(self, failed: bool | None) -> None:
-        """Once, and as soon as it is known; None when the attempt has told nothing of the service."""
+        """Called once, as soon as the outcome is known; None if the attempt has no information about the service."""
         if self._permit is None:
             return
         permit, self._permit = self._permit, None
@@ -420,11 +421,11 @@ class Attempt:
 
 @cache
 def _series(panels: Panels) -> list[tuple[Series, Series]]:
-    """Of each panel, how long its calls take and for how many users they are."""
+    """The latencies and batch sizes of each panel."""
     names = [panel.name for panel in panels]
     return [(metrics.PANEL_SECONDS.labels(name), metrics.BATCH_SIZE.labels(name)) for name in names]
 
 
 def timeout_s(panels: Panels) -> float:
-    """How long the most patient of these panels is waited for."""
+    """Return the longest timeout of these panels."""
     return max([panel.timeout_s for panel in panels])

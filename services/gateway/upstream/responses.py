@@ -1,4 +1,4 @@
-"""Reads what services answer; whatever pyqwest raises becomes a failure of the service."""
+"""Reads the responses of services; maps pyqwest's exceptions to failures of the service."""
 
 from collections.abc import AsyncIterator, Iterable
 
@@ -10,23 +10,23 @@ from services.gateway.upstream.errors import BadAnswer, NotTrusted, TooLate, Unr
 from shared.errors import Forbidden, Unauthenticated
 
 ERRORS = (ConnectionError, TimeoutError, RemoteProtocolError, ReadError, WriteError, TooManyRedirects)
-"""What pyqwest raises when an exchange fails."""
+"""The exceptions of pyqwest when an exchange fails."""
 
 EXPECTED_TO_HAVE_BODIES = frozenset({"POST", "PUT", "PATCH"})
-"""Methods whose requests say so when they have none (RFC 9110, section 8.6)."""
+"""Methods whose requests state that they have no body (RFC 9110, section 8.6)."""
 
 
 def failure_of(error: Exception) -> UpstreamFailed:
-    """One of `ERRORS` as the failure that it is."""
+    """Convert one of `ERRORS` to the corresponding failure."""
     if isinstance(error, ConnectionError):  # also when connecting took too long
         return Unreachable(str(error))
     return TooLate(str(error)) if isinstance(error, TimeoutError) else BadAnswer(str(error))
 
 
 class ServiceResponse:
-    """A service's response once its head has come. The body is read once. Whoever has the response closes it.
+    """A service's response once its head has arrived. The body is read once. The owner of the response closes it.
 
-    `length`: of the body in bytes; None where the head does not say.
+    `length`: of the body in bytes; None if the head does not contain it.
     """
 
     __slots__ = ("_body", "_response", "headers", "length", "status_code")
@@ -47,7 +47,7 @@ class ServiceResponse:
         return httpx.codes.is_server_error(self.status_code)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises `UpstreamFailed`."""
+        """Yield the body as it arrives. Raises `UpstreamFailed`."""
         if self._body:
             yield self._body
         response, received = self._response, 0
@@ -63,7 +63,7 @@ class ServiceResponse:
         self._response = None
 
     def put_back(self, body: bytes) -> None:
-        """Have the next reader read this, which has been read already."""
+        """Return data that has been read to the next reader."""
         self._body = body
 
     async def aclose(self) -> None:
@@ -99,7 +99,7 @@ async def request(
 
 
 async def read_limited(response: ServiceResponse, max_bytes: int) -> bytes:
-    """The body of a response. Raises `BadAnswer` as soon as it is larger than that."""
+    """Return the body of a response. Raises `BadAnswer` as soon as it is larger than the limit."""
     body = bytearray()
     async for chunk in response.chunks():
         body += chunk
@@ -109,7 +109,7 @@ async def read_limited(response: ServiceResponse, max_bytes: int) -> bytes:
 
 
 async def fetch(transport: Transport, url: str, max_bytes: int) -> bytes:
-    """The body of a plain GET that succeeds. Raises `UpstreamFailed`."""
+    """Return the body of a successful plain GET. Raises `UpstreamFailed`."""
     response = await request(transport, "GET", url)
     try:
         if response.status_code != httpx.codes.OK:
@@ -121,8 +121,8 @@ async def fetch(transport: Transport, url: str, max_bytes: int) -> bytes:
 
 REFUSALS = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 ABOUT_THE_GATEWAY = (Unauthenticated.code, Forbidden.code)
-"""What a service says of a token or an identity that it does not take (`shared.http.identity`). What it says of a
-client's own credentials, such as a password, has a code of its own."""
+"""A service's rejection of a token or an identity (`shared.http.identity`). Its rejection of a client's own
+credentials, such as a password, has its own code."""
 MAX_BYTES = 16 * 1024
 
 
@@ -131,10 +131,10 @@ class _Problem(msgspec.Struct, frozen=True):
 
 
 async def own_refusals(response: ServiceResponse, *, named: bool) -> ServiceResponse:
-    """The response, unless it refuses the gateway: then it is closed. Raises `NotTrusted`.
+    """Return the response, unless it rejects the gateway: then close it. Raises `NotTrusted`.
 
-    `named`: whether the gateway has said for which user it calls. It has checked that user's token, so that a refusal
-    without a code cannot be about them.
+    `named`: whether the gateway has named the user for whom it calls. It has verified that user's token, so a rejection
+    without a code cannot concern the user.
     """
     if response.status_code not in REFUSALS:
         return response

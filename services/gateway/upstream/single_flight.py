@@ -1,7 +1,8 @@
-"""Reads under way. Whoever wants the same panels of the same user joins the read instead of asking again.
+"""In-flight reads. A request for panels that are being read for the same user joins the read instead of starting
+another.
 
-Joining shortens nobody's wait: a read that has left is joined only by callers who wait no longer than the service was
-given for it.
+Joining shortens no caller's wait: a read that has been sent is joined only by callers that wait no longer than the
+service was given for it.
 """
 
 import time
@@ -19,8 +20,8 @@ from shared.observability.telemetry import Origin, Trace
 
 
 class ReadMark(msgspec.Struct, frozen=True, gc=False):
-    """A read of a user's panels under way; `at` is when its questions were asked (monotonic seconds), and `changes` how
-    many changes of any panels the cache had heard of by then."""
+    """An in-flight read of a user's panels; `at` is when it was requested (monotonic seconds), and `changes` how
+    many changes of any panels the cache had received by then."""
 
     user_id: str
     at: float
@@ -34,14 +35,14 @@ class Waiter(Protocol):
     ends: float
 
     def arrived(self, answers: Mapping[str, Answer]) -> None:
-        """Answers by panel, each told once. It ignores those that it does not wait for."""
+        """Receives results by panel, each once. It ignores panels for which it does not wait."""
 
 
 class InFlightRead:
-    """Panels of one user on their way, and those who wait for them, each within their own deadline.
+    """Panels of one user that are being read, and the callers that wait for them, each with its own deadline.
 
-    `fill` says when the read began: what changed after that may be missing from its answers. `origin` is the first who
-    asked. Of recorded traces: `askers` are the panels of the first who asked, `carriers` those whose call it is.
+    `fill` says when the read began: later changes may be missing from its results. `origin` is the first caller. Of
+    recorded traces: `askers` are the panels of the first caller, `carriers` those that own the call.
     """
 
     __slots__ = (
@@ -69,7 +70,7 @@ class InFlightRead:
         self.answers: dict[str, Answer] = {}
         self.waiters: list[Waiter] = []
         self.calls: dict[str, Call] = {}
-        """By service, the call that brings its panels, once that has left."""
+        """By service, the call that reads its panels, once it has been sent."""
         self.budget_s = self.ends = self.joined = 0.0
         self.askers: dict[str, Trace] = {}
         self.carriers: dict[str, Trace] = {}
@@ -77,7 +78,7 @@ class InFlightRead:
         self._flight = flight
 
     def join(self, waiter: Waiter) -> None:
-        """Have it told what arrives."""
+        """Give it the results as they arrive."""
         if waiter in self.waiters:
             return
         self.waiters.append(waiter)
@@ -87,18 +88,18 @@ class InFlightRead:
         self.budget_s = max(self.budget_s, waiter.ends - waiter.began)
 
     def leave(self, waiter: Waiter) -> None:
-        """Wait no more. The read goes on for the others; without any it ends."""
+        """Stop waiting. The read continues for the others; without any it ends."""
         if waiter in self.waiters:
             self.waiters.remove(waiter)
             if not self.waiters:
                 self._flight.abandoned(self)
 
     def deadline(self, timeout_s: float) -> float:
-        """Until when anybody waits for a panel with that timeout, at most."""
+        """Return until when any caller waits for a panel with that timeout."""
         return min(self.ends, self.joined + timeout_s)
 
     def serves(self, panel: Panel, now: float, budget_s: float) -> bool:
-        """Whether a caller with that budget is waited for here as long as by a question of their own."""
+        """Return whether a caller with that budget would wait here as long as with a read of its own."""
         call = self.calls.get(panel.service)
         if call is None:
             return True
@@ -106,7 +107,7 @@ class InFlightRead:
         return now < call.told and min(budget_s, panel.timeout_s) <= given_s
 
     def land(self, answers: Mapping[str, Answer]) -> None:
-        """Tell everybody who still waits."""
+        """Notify all callers that still wait."""
         self.answers.update(answers)
         self._left -= len(answers)
         if not self._left:
@@ -116,19 +117,19 @@ class InFlightRead:
 
 
 class Runner(Protocol):
-    """Has the panels of one service read."""
+    """Reads the panels of one service."""
 
     def add(self, read: InFlightRead, panels: tuple[Panel, ...]) -> None:
-        """Let them leave with the next call."""
+        """Send them with the next call."""
 
     def abandon(self, read: InFlightRead) -> None:
-        """Nobody waits for it any more."""
+        """No caller waits for it any more."""
 
 
 class SingleFlight:
     """The reads that may still be joined: at most one for each panel and user.
 
-    `keep` is told what each read has brought, once, however many have joined it.
+    `keep` is called once with the results of each read, however many callers have joined it.
     """
 
     def __init__(
@@ -143,13 +144,14 @@ class SingleFlight:
         self._open: dict[str, dict[str, InFlightRead]] = {}
 
     def __len__(self) -> int:
-        """Panels that are on their way, and may be joined."""
+        """The number of panels that are being read and may be joined."""
         return sum(map(len, self._open.values()))
 
     def reads(
         self, panels: tuple[Panel, ...], fill: ReadMark, budget_s: float, origin: Origin, *, no_cache: bool = False
     ) -> dict[str, InFlightRead]:
-        """Return a read for each panel: one in flight that suits the budget, else, or with `no_cache`, a new one."""
+        """Return a read for each panel: one in flight that suits the budget, otherwise, or with `no_cache`, a new
+        one."""
         known = self._open.get(fill.user_id)
         if known is None:
             return self._begin(panels, fill, origin)
@@ -168,9 +170,9 @@ class SingleFlight:
         return found | self._begin(tuple([panel for panel in panels if panel.name not in found]), fill, origin)
 
     def drop(self, user_id: str, panels: Collection[str] | None = None) -> None:
-        """The user's panels have changed: from now on nobody joins a read that began before.
+        """The user's panels have changed: from now on no caller joins a read that began before.
 
-        Those who joined already get its answer: they asked before the change.
+        Callers that have joined already get its result: they requested it before the change.
         """
         known = self._open.get(user_id)
         if known is None:
@@ -181,16 +183,16 @@ class SingleFlight:
             del self._open[user_id]
 
     def drop_all(self) -> None:
-        """Anything may have changed: from now on nobody joins a read that began before."""
+        """Anything may have changed: from now on no caller joins a read that began before."""
         self._open.clear()
 
     def landed(self, read: InFlightRead) -> None:
-        """All of it has arrived."""
+        """All results have arrived."""
         self._close(read)
         self._keep(read)
 
     def abandoned(self, read: InFlightRead) -> None:
-        """Nobody waits for it any more. What has arrived is kept."""
+        """No caller waits for it any more. Results that have arrived are cached."""
         self._close(read)
         for service, _ in by_service(read.panels):
             self._runners[service].abandon(read)
@@ -219,5 +221,5 @@ class SingleFlight:
 
 
 def largest_deadline(reads: Sequence[InFlightRead], timeout_s: float) -> float:
-    """Until when anybody waits for any of these."""
+    """Return until when any caller waits for any of these."""
     return max([read.deadline(timeout_s) for read in reads])

@@ -1,4 +1,4 @@
-"""One timer of the event loop for everything that waits: a timer for each would cost more than most waits last."""
+"""One event loop timer for all waits: a timer for each would cost more than most waits last."""
 
 import asyncio
 import time
@@ -7,20 +7,20 @@ from math import inf
 from typing import Protocol
 
 GRAIN_S = 0.002
-"""Event loops keep time by the millisecond: a timer may come this much too early."""
+"""Event loops keep time by the millisecond: a timer may fire this much too early."""
 
 
 class Waiting(Protocol):
-    """`due` is when it wants to be looked at (monotonic seconds)."""
+    """`due` is when it must be checked (monotonic seconds)."""
 
     due: float
 
     def look(self, now: float) -> None:
-        """It is due; sets `due` anew, or is removed."""
+        """It is due; it sets `due` again, or is removed."""
 
 
 class Timers:
-    """Looks at each that was added when it is due, until it is removed. `due` may only grow between two looks."""
+    """Checks each wait when it is due, until it is removed. `due` may only increase between two checks."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -37,7 +37,7 @@ class Timers:
             self._set(waiting.due)
 
     def remove(self, waiting: Waiting) -> None:
-        """The timer stays: most are removed long before they are due, and others are due then."""
+        """The timer stays: most waits are removed long before they are due, and others are due then."""
         self._waiting.pop(waiting, None)
 
     def _set(self, at: float) -> None:

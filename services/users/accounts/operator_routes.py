@@ -1,4 +1,4 @@
-"""Users as operators see them."""
+"""User accounts for operators."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
@@ -27,7 +27,7 @@ router = APIRouter(tags=["users"])
 @router.get(
     "/v1/users",
     response_model=Page[Profile],
-    responses={200: {"content": {NDJSON: {}}, "description": "a page; as NDJSON every user, one a line"}},
+    responses={200: {"content": {NDJSON: {}}, "description": "a page; as NDJSON all users, one per line"}},
 )
 async def list_users(
     _: OperatorDep,
@@ -37,7 +37,7 @@ async def list_users(
     email: Annotated[Email | None, Query()] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response | Page[Profile]:
-    """Operators: users, newest first. With `Accept: application/x-ndjson` all of them, whatever the parameters."""
+    """Operators: list users, newest first. With `Accept: application/x-ndjson` all of them, whatever the parameters."""
     if NDJSON in accept:
         return await _stream(db)
     return await _page(db, limit, decode_cursor(cursor), email)
@@ -54,7 +54,7 @@ async def _page(db: Database, limit: int, after: UUID | None, email: str | None)
 
 async def _stream(db: Database) -> Response:
     pages = UserRepository.iterate(db, STREAM_PAGE)
-    first: Sequence[User] = await anext(pages, [])  # before the status goes out, so that an outage is a 503
+    first: Sequence[User] = await anext(pages, [])  # before the status is sent, so that an outage is a 503
     return StreamingResponse(_lines(first, pages), media_type=NDJSON)
 
 
@@ -70,14 +70,14 @@ def _encoded(users: Sequence[User]) -> str:
 
 @router.get("/v1/users/count")
 async def count_users(_: OperatorDep, db: DatabaseDep) -> Count:
-    """Operators: how many users there are."""
+    """Operators: count the users."""
     async with db.begin() as session:
         return Count(count=await UserRepository(session).count())
 
 
 @router.get("/v1/users/{user_id}", response_model=Profile)
 async def read_user(user_id: UUID, caller: CallerDep, accounts: AccountsDep) -> User:
-    """One's own profile; operators see everyone's."""
+    """Return your own profile; operators may read everyone's."""
     if user_id != caller.user_id and not caller.is_operator:
         raise UserNotFound
     return await accounts.get(user_id)

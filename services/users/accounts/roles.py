@@ -1,6 +1,6 @@
-"""Who may look at others' things and change them.
+"""Roles, which allow operators to read and change other users' data.
 
-Roles are given from a shell beside the database, not over the API: a stolen token cannot make more operators.
+Roles are granted from a shell with access to the database, not over the API: a stolen token cannot create operators.
 """
 
 from collections.abc import AsyncIterator
@@ -21,9 +21,9 @@ from shared.http.tokens import Role
 
 
 async def change_role(session: AsyncSession, email: str, role: Role, by: str) -> tuple[UUID, Role]:
-    """Give an account a role; returns whose it is and the role it had. Raises `UserNotFound`.
+    """Change the role of an account; returns its id and its previous role. Raises `UserNotFound`.
 
-    They must sign in again; an access token that is out keeps the old role until it expires.
+    The user must sign in again; an access token that was issued before keeps the old role until it expires.
     """
     users = UserRepository(session)
     found = await users.get_by_email(email)
@@ -40,24 +40,24 @@ async def change_role(session: AsyncSession, email: str, role: Role, by: str) ->
 
 
 async def operators(session: AsyncSession) -> list[User]:
-    """Everyone with a role, the oldest accounts first."""
+    """Return all accounts with a role, oldest first."""
     return list(await session.scalars(sa.select(User).where(User.role != "user").order_by(User.id)))
 
 
 async def promote(database_url: str, email: str, role: Role, by: str) -> tuple[UUID, Role]:
-    """`change_role` in a database of which only the address is known."""
+    """Run `change_role` in the database at this URL."""
     async with _session(database_url) as session, session.begin():
         return await change_role(session, email, role, by)
 
 
 async def list_operators(database_url: str) -> list[User]:
-    """`operators` likewise."""
+    """Run `operators` likewise."""
     async with _session(database_url) as session:
         return await operators(session)
 
 
 async def list_accounts(database_url: str, limit: int) -> list[User]:
-    """The newest accounts first."""
+    """Return the newest accounts, newest first."""
     async with _session(database_url) as session:
         return list(await session.scalars(sa.select(User).order_by(User.id.desc()).limit(limit)))
 

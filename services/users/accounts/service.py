@@ -1,4 +1,4 @@
-"""Accounts: registered, changed, deleted; each change with its event in the same transaction."""
+"""Accounts: registration, changes, deletion; each change with its event in the same transaction."""
 
 from datetime import datetime
 from typing import Annotated
@@ -35,9 +35,9 @@ async def register(
     created_at: datetime | None = None,
     user_id: UUID | None = None,
 ) -> User:
-    """A new user and `user.registered`, in the session's transaction. Raises `EmailAlreadyUsed`.
+    """Create a user and `user.registered`, in the session's transaction. Raises `EmailAlreadyUsed`.
 
-    The API leaves out the last three; demo data sets them, for operators and for users of some time ago.
+    The API omits the last three; demo data sets them, for operators and for older users.
     """
     moment = created_at or now()
     user = await UserRepository(session).create(
@@ -60,20 +60,20 @@ async def register(
 
 
 def changed_fields(user: User, change: ProfileChange) -> dict[str, str]:
-    """What of `name` and `email` would be different."""
+    """Return which of `name` and `email` would change."""
     wanted = {"name": change.name, "email": change.email}
     return {field: value for field, value in wanted.items() if value is not None and value != getattr(user, field)}
 
 
 def needs_password(user: User, change: ProfileChange) -> bool:
-    """Whoever finds an unlocked browser shall not be able to take the account over."""
+    """Prevents taking over an account from an unlocked browser."""
     return change.password is not None or "email" in changed_fields(user, change)
 
 
 class Accounts:
-    """What people do with their own account. Passwords are hashed outside of transactions.
+    """Operations on the caller's own account. Passwords are hashed outside of transactions.
 
-    `smtputf8`: whether mail reaches addresses whose local part has letters beyond ASCII.
+    `smtputf8`: whether mail reaches addresses with a non-ASCII local part.
     """
 
     def __init__(self, db: Database, passwords: Passwords, *, smtputf8: bool) -> None:
@@ -120,9 +120,9 @@ class Accounts:
             await add(session, UserDeleted(user_id=user.id, revision=user.revision + 1, deleted_at=now()))
 
     async def confirm(self, caller: Caller, current_password: str | None) -> str:
-        """The hash that the caller's password matches. Raises `UserNotFound`, `WrongPassword`.
+        """Return the hash that the caller's password matches. Raises `UserNotFound`, `WrongPassword`.
 
-        A wrong password goes into the audit as a failed sign-in.
+        A wrong password is recorded in the audit log as a failed sign-in.
         """
         user = await self.get(caller.user_id)
         if current_password is None:
@@ -142,7 +142,9 @@ class Accounts:
 
     def _refuse_unmailable(self, email: str) -> None:
         if not self._smtputf8 and not email.rpartition("@")[0].isascii():
-            raise UnmailableAddress.of("email", "must have no letters beyond ASCII before the @: no mail would arrive")
+            raise UnmailableAddress.of(
+                "email", "must have only ASCII letters before the @; mail cannot be delivered otherwise"
+            )
 
     async def _new_hash(self, password: str, user: User) -> str:
         _refuse_weak(password, user.email, user.name)
@@ -175,14 +177,14 @@ async def _change(
 
 
 def updated(user: User) -> UserUpdated:
-    """The event of a change that others can see."""
+    """Return the event of a change that is visible to others."""
     return UserUpdated(
         user_id=user.id, email=user.email, name=user.name, revision=user.revision, updated_at=user.updated_at
     )
 
 
 async def _withdraw_events(session: AsyncSession, user_id: UUID) -> None:
-    """Waiting events hold the name and address of a user; what the relay has in hand is on its way already."""
+    """Waiting events contain the user's name and address; events that the relay is publishing are not affected."""
     waiting = sa.select(outbox.c.id).where(outbox.c.user_id == user_id).with_for_update(skip_locked=True)
     await session.execute(sa.delete(outbox).where(outbox.c.id.in_(waiting)))
 
@@ -193,7 +195,7 @@ def _refuse_weak(password: str, *personal: str) -> None:
 
 
 def _wrong_password() -> WrongPassword:
-    return WrongPassword.of(CURRENT_PASSWORD, "is needed for this, and must be right")
+    return WrongPassword.of(CURRENT_PASSWORD, "is required for this, and must be correct")
 
 
 async def _accounts(request: Request) -> Accounts:
@@ -202,4 +204,4 @@ async def _accounts(request: Request) -> Accounts:
 
 
 AccountsDep = Annotated[Accounts, Depends(_accounts)]
-"""The one that the lifespan has made."""
+"""The instance that the lifespan has created."""

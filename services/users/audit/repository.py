@@ -1,4 +1,4 @@
-"""The audit: who did what to whom, when, from where. It is written in the transaction of what it tells of."""
+"""The audit log: actor, action, subject, time and address. An entry is written in the transaction of its action."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -52,7 +52,7 @@ async def record(
 async def page(
     session: AsyncSession, limit: int, before: UUID | None, **wanted: UUID | str | None
 ) -> Sequence[AuditRow]:
-    """The newest entries; `wanted` are columns and what they must be, where it is not None."""
+    """Return the newest entries; `wanted` filters columns by value, unless it is None."""
     query = sa.select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
     for column, value in wanted.items():
         if value is not None:
@@ -63,19 +63,20 @@ async def page(
 
 
 async def forget_addresses(session: AsyncSession, user_id: UUID) -> None:
-    """What is personal in the entries of a user who is being deleted; that they were there stays."""
+    """Remove the personal data in the entries of a user who is being deleted; the entries stay."""
     await _allow_ending(session)
     theirs = sa.or_(AuditRow.actor_id == user_id, sa.and_(AuditRow.actor_id.is_(None), AuditRow.subject_id == user_id))
     await session.execute(sa.update(AuditRow).where(theirs).values(address=None))
 
 
 async def expire(db: Database, keep_s: int) -> None:
-    """Delete what is older than that."""
+    """Delete older entries."""
     await sweep(db, AuditRow.__tablename__, partial(expire_some, db, keep_s))
 
 
 async def expire_some(db: Database, keep_s: int, limit: int) -> int:
-    """The oldest; returns how many. Ids are in the order of their process' clocks: they only lead to old entries."""
+    """Delete the oldest entries, and return how many. Ids follow the clocks of their processes: they only help to
+    find old entries."""
     async with db.begin() as session:
         await _allow_ending(session)
         oldest = await clock(session) - timedelta(seconds=keep_s)

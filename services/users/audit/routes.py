@@ -1,4 +1,4 @@
-"""The audit as operators read it, and as the gateway adds to it."""
+"""The audit log: operators read it, and the gateway adds to it."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -20,17 +20,17 @@ Action = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")
 
 
 class AuditEntry(BaseModel):
-    """One thing that somebody did."""
+    """One recorded action."""
 
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
     action: str = Field(examples=["signed_in", "POST /v1/orders/{id}/ship"])
-    actor_id: UUID | None = Field(description="who; null when nobody was signed in")
+    actor_id: UUID | None = Field(description="the actor; null for an anonymous request")
     actor_role: str | None
-    subject_id: UUID | None = Field(description="whose account it was about, where that was known")
+    subject_id: UUID | None = Field(description="the affected account, if known")
     detail: str | None
-    address: str | None = Field(description="where the request came from")
+    address: str | None = Field(description="the address of the client")
     request_id: str | None
     created_at: datetime
 
@@ -45,7 +45,7 @@ async def list_audit(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[AuditEntry]:
-    """Operators: sign-ins, and what operators did, newest first."""
+    """Operators: list sign-ins and operator actions, newest first."""
     before = decode_cursor(cursor)
     wanted = {"actor_id": actor_id, "subject_id": subject_id, "action": action}
     async with db.begin() as session:
@@ -56,7 +56,7 @@ async def list_audit(
 
 @router.post(AUDIT_PATH, status_code=HTTPStatus.NO_CONTENT)
 async def add_to_audit(body: Entry, caller: CallerDep, db: DatabaseDep) -> None:
-    """What a user does at another service, told by the gateway before it is done."""
+    """Record a user's action at another service, which the gateway reports before it is executed."""
     async with db.begin() as session:
         await audit.record(
             session,

@@ -1,6 +1,6 @@
-"""Leaves out of a picture's file the metadata that no thumbnail needs.
+"""Removes the metadata that a thumbnail does not need from a picture's file.
 
-Pillow refuses a picture for an error in any metadata, where browsers show it. What is left out cannot be wrong.
+Pillow rejects a picture for an error in any metadata, while browsers display it. Removed metadata cannot be invalid.
 """
 
 import struct
@@ -11,17 +11,17 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_DEPTH_AT, PNG_COLOUR_AT, PNG_PIXELS_AT = 24, 25, 33
 PNG_GREY, PNG_RGB, PNG_PALETTE = 0, 2, 3
 PNG_TRANSPARENT_BYTES = {PNG_GREY: 2, PNG_RGB: 6, PNG_PALETTE: 1}
-"""The least that the chunk `tRNS` has, by the type of colour; others have none."""
+"""The minimum length of the chunk `tRNS`, by colour type; others have none."""
 MAX_PROFILE_BYTES = 1024 * 1024
 
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 JPEG_FIRST_APP, JPEG_LAST_APP, JPEG_COMMENT, JPEG_SCAN = 0xE0, 0xEF, 0xFE, 0xDA
 JPEG_KEPT = ((b"JFIF\0", 14), (b"Exif\0\0", 14), (b"ICC_PROFILE\0", 14), (b"Adobe", 12))
-"""How the application segments begin that change how a picture looks, and how long they must be at least."""
+"""The prefixes of application segments that change how a picture looks, and their minimum lengths."""
 
 
 def reduced(content: bytes) -> bytes:
-    """The same picture. A file of another kind, and what cannot be understood, stay as they are."""
+    """Return the same picture. A file of another kind, and unreadable parts, stay unchanged."""
     if content.startswith(PNG_SIGNATURE):
         return PNG_SIGNATURE + b"".join(_png_chunks(content, len(PNG_SIGNATURE)))
     if content.startswith(JPEG_SIGNATURE):
@@ -39,7 +39,7 @@ def _png_chunks(content: bytes, at: int) -> Iterator[bytes]:
 
 
 def _kept_chunk(content: bytes, kind: bytes, chunk: bytes) -> bytes:
-    """Empty when it is not needed, or not as it should be."""
+    """Return the chunk, or nothing if it is not needed or invalid."""
     read = PNG_READERS.get(kind)
     if read is None or _crc(chunk[4:-4]) != chunk[-4:] or len(content) < PNG_PIXELS_AT:
         return b""
@@ -52,7 +52,7 @@ def _crc(data: bytes) -> bytes:
 
 
 def _transparency(content: bytes, data: bytes) -> bytes:
-    """`tRNS` for 8 bits, whatever depth the picture has."""
+    """Return `tRNS` for 8 bits, whatever depth the picture has."""
     depth, colour = content[PNG_DEPTH_AT], content[PNG_COLOUR_AT]
     if len(data) < PNG_TRANSPARENT_BYTES.get(colour, len(data) + 1):
         return b""
@@ -66,7 +66,7 @@ def _transparency(content: bytes, data: bytes) -> bytes:
 
 
 def _profile(_content: bytes, data: bytes) -> bytes:
-    """`iCCP` that can be unpacked."""
+    """Return an `iCCP` that can be decompressed."""
     packed = data.partition(b"\0")[2]
     unpacker = zlib.decompressobj()
     try:
@@ -81,16 +81,16 @@ PNG_READERS: dict[bytes, Callable[[bytes, bytes], bytes]] = {
     b"iCCP": _profile,
     b"eXIf": lambda _content, data: data,
 }
-"""The ancillary chunks that change how a picture looks; each yields what is to be kept of it."""
+"""The ancillary chunks that change how a picture looks; each returns the part to keep."""
 
 
 def _jpeg_segments(content: bytes, at: int) -> Iterator[bytes]:
-    """The segments before the first scan, and all that follows them."""
+    """Return the segments before the first scan, and everything after them."""
     while at + 4 <= len(content) and content[at] == 0xFF:
         marker = content[at + 1]
         if marker == JPEG_SCAN:
             break
-        if marker == 0xFF:  # fill bytes may stand before a marker
+        if marker == 0xFF:  # a marker may be preceded by fill bytes
             at += 1
             continue
         length = 2 + int.from_bytes(content[at + 2 : at + 4])

@@ -1,4 +1,4 @@
-"""Pictures of users: sent as they are or in a form, shown to everyone who is signed in."""
+"""Profile pictures: uploaded raw or in a form, visible to every signed-in user."""
 
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -24,7 +24,7 @@ ALIASES = (
     *("image/jpg", "image/jpe", "image/jfif", "image/pjpeg", "image/pjp", "image/x-jpeg", "image/x-jpg"),
     *("image/x-webp", "image/*", "application/octet-stream", "binary/octet-stream", ""),
 )
-"""Other names of these that clients send. The content counts, whatever its name is."""
+"""Other names of these types that clients send. The content decides, not the name."""
 FIELD = "file"
 YEAR_S = 365 * 24 * 60 * 60
 Size = Literal["64", "256"]
@@ -51,7 +51,7 @@ router = APIRouter(tags=["accounts"])
 
 @router.put("/v1/me/avatar", response_model=Profile, openapi_extra=BODY)
 async def put_avatar(request: Request, caller: CallerDep, pictures: PicturesDep, avatars: AvatarsDep) -> User:
-    """Set one's picture, in place of another: of an animated one the first frame, of all its middle square."""
+    """Set your picture, replacing any other: the first frame of an animation, and the central square of all."""
     async with pictures.place(caller.user_id) as place:
         thumbnails = await pictures.thumbnails(await _sent(Request(request.scope, place.heard(request.receive))))
     return await avatars.put(caller.user_id, thumbnails)
@@ -59,7 +59,7 @@ async def put_avatar(request: Request, caller: CallerDep, pictures: PicturesDep,
 
 @router.delete("/v1/me/avatar", status_code=HTTPStatus.NO_CONTENT)
 async def delete_avatar(caller: CallerDep, avatars: AvatarsDep) -> None:
-    """Have no picture any more."""
+    """Remove your picture."""
     await avatars.delete(caller.user_id)
 
 
@@ -68,7 +68,7 @@ async def delete_avatar(caller: CallerDep, avatars: AvatarsDep) -> None:
     response_class=Response,
     responses={
         200: {"content": {"image/webp": {"schema": {"type": "string", "format": "binary"}}}},
-        304: {"description": "as `If-None-Match` has it"},
+        304: {"description": "as in `If-None-Match`"},
     },
 )
 async def read_avatar(
@@ -77,9 +77,9 @@ async def read_avatar(
     avatars: AvatarsDep,
     request: Request,
     size: Size = "64",
-    v: Annotated[str | None, Query(description="as in `avatar_url`: the answer may then be kept")] = None,
+    v: Annotated[str | None, Query(description="as in `avatar_url`: the response may then be cached")] = None,
 ) -> Response:
-    """The picture of a user, as WebP, `size` pixels wide and high."""
+    """Return a user's picture, as WebP, `size` pixels wide and high."""
     found = await avatars.get(user_id, int(size))
     etag = f'"{found.digest}-{size}"'
     headers = {
@@ -98,7 +98,7 @@ def knows_etag(if_none_match: str, etag: str) -> bool:
 
 
 async def _sent(request: Request) -> bytes:
-    """The picture in the body. Raises `UnsupportedUpload`, `UnusablePicture`."""
+    """Return the picture in the body. Raises `UnsupportedUpload`, `UnusablePicture`."""
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in PICTURES or kind in ALIASES:
         return await request.body()

@@ -1,4 +1,4 @@
-"""Pictures of users: put, read, deleted; each change with its event in the same transaction."""
+"""Profile pictures: set, read, deleted; each change with its event in the same transaction."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ class Thumbnail(NamedTuple):
 
 
 def digest_of(thumbnails: Mapping[int, bytes]) -> str:
-    """What tells this picture from others, in 32 characters."""
+    """Return a digest of the picture, in 32 characters."""
     return hashlib.sha256(b"".join(thumbnails[size] for size in sorted(thumbnails))).hexdigest()[:32]
 
 
 def url_of(user_id: UUID, digest: str) -> str:
-    """Changes with the picture, so that what it leads to may be kept for ever."""
+    """A URL that changes with the picture, so that the response may be cached forever."""
     return f"/v1/users/{user_id}/avatar?v={digest}"
 
 
@@ -39,7 +39,7 @@ class Avatars:
         self._db = db
 
     async def put(self, user_id: UUID, thumbnails: Mapping[int, bytes]) -> User:
-        """The user with that picture; the one they have changes nothing. Raises `UserNotFound`."""
+        """Set the user's picture; setting the same one again changes nothing. Raises `UserNotFound`."""
         digest = digest_of(thumbnails)
         async with self._db.begin() as session:
             user = await _locked(session, user_id)
@@ -54,7 +54,7 @@ class Avatars:
             return await _point(session, user, url_of(user_id, digest))
 
     async def delete(self, user_id: UUID) -> None:
-        """Raises `UserNotFound`; to have no picture is no error."""
+        """Raises `UserNotFound`; not having a picture is not an error."""
         async with self._db.begin() as session:
             user = await _locked(session, user_id)
             if user.avatar_url is not None:

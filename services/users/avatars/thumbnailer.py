@@ -1,4 +1,4 @@
-"""Makes thumbnails, each picture in a process of its own, only so many of them at a time."""
+"""Creates thumbnails, each picture in its own process, with a maximum number at a time."""
 
 import asyncio
 import struct
@@ -22,20 +22,20 @@ from shared.observability.pools import POOLS
 PROGRAM = (sys.executable, "-I", "-m", thumbnails.__name__)
 
 MADE = Histogram(
-    "users_picture_seconds", "How long thumbnails took, the wait included.", buckets=(0.1, 0.2, 0.5, 1, 2, 5, 10)
+    "users_picture_seconds", "Duration of thumbnails, including the wait.", buckets=(0.1, 0.2, 0.5, 1, 2, 5, 10)
 )
-REFUSED = Counter("users_pictures_refused_total", "Pictures that were not taken, by reason.", ["reason"])
-IN_HAND = Gauge("users_pictures_in_hand", "Pictures that are being sent, wait or are worked on.")
+REFUSED = Counter("users_pictures_refused_total", "Pictures that were refused, by reason.", ["reason"])
+IN_HAND = Gauge("users_pictures_in_hand", "Pictures that are being uploaded, waiting or processed.")
 
 log = get_logger(__name__)
 
 
 class Pictures:
-    """Takes up to `picture_processes + picture_queue` pictures at a time, one of each user; more are refused. One that
-    is sent slowly makes room for another user's."""
+    """Accepts up to `picture_processes + picture_queue` pictures at a time, one per user; more are refused. A slow
+    upload is displaced by another user's."""
 
     TIMEOUT_S = 12.0
-    """For the wait and the work: the gateway waits 15 s, the upload included."""
+    """The time for waiting and processing: the gateway waits 15 s, upload included."""
 
     def __init__(self, settings: Settings) -> None:
         most = settings.picture_processes + settings.picture_queue
@@ -45,8 +45,8 @@ class Pictures:
 
     @asynccontextmanager
     async def place(self, user_id: UUID) -> AsyncIterator[DownloadSlot]:
-        """Held from before the upload is read, so that waiting pictures have a bound. Raises `TooManyPictures`, also
-        when another user gets the place."""
+        """Hold a place from before the upload is read, so that waiting pictures are limited. Raises
+        `TooManyPictures`, also if another user takes the place."""
         try:
             async with self._places.place(user_id) as place:
                 with IN_HAND.track_inprogress():
@@ -56,7 +56,8 @@ class Pictures:
             raise
 
     async def thumbnails(self, content: bytes) -> Mapping[int, bytes]:
-        """By size, as WebP. Raises `UnusablePicture`, and `TooManyPictures` when its turn does not come in time."""
+        """Return the thumbnails by size, as WebP. Raises `UnusablePicture`, and `TooManyPictures` if its turn does
+        not come in time."""
         try:
             with MADE.time():
                 async with asyncio.timeout(self.TIMEOUT_S), self._working:
@@ -70,7 +71,7 @@ class Pictures:
 
 
 async def _made(content: bytes) -> list[bytes]:
-    """By the program; without an environment, in which there are secrets."""
+    """Run the program, without an environment, which contains secrets."""
     process = await asyncio.create_subprocess_exec(*PROGRAM, stdin=PIPE, stdout=PIPE, stderr=PIPE, env={})
     try:
         output, told = await process.communicate(content)
@@ -79,7 +80,7 @@ async def _made(content: bytes) -> list[bytes]:
     if process.returncode == thumbnails.REFUSED:
         raise UnusablePicture.of("picture", told.decode())
     if process.returncode:
-        log.warning("a picture broke its decoder", status=process.returncode, told=told[-500:].decode(errors="replace"))
+        log.warning("picture crashed its decoder", status=process.returncode, told=told[-500:].decode(errors="replace"))
         raise UnusablePicture.of("picture", "cannot be decoded within the limits on time and memory")
     return _unpacked(output)
 

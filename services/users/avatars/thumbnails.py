@@ -1,7 +1,7 @@
 """A program that reads one picture from standard input and writes its thumbnails to standard output.
 
-A process of its own for each picture, since decoders read what strangers send: it has no environment, limits on memory
-and CPU, a low priority, and is killed without harm to anyone.
+Each picture gets its own process, because decoders read untrusted input: it has no environment, limits on memory and
+CPU, a low priority, and can be killed safely.
 """
 
 import io
@@ -23,38 +23,38 @@ MAX_MEMORY_BYTES = 768 * 1024 * 1024
 MAX_CPU_S = 8
 PRIORITY = 10
 REFUSED = 3
-"""The exit status when the picture cannot be taken; standard error has the reason."""
+"""The exit status if the picture is refused; standard error has the reason."""
 QUALITY = 85
 
 
 class Refused(Exception):
-    """The picture cannot be taken; the message is for whoever sent it."""
+    """The picture is refused; the message is for its sender."""
 
 
 def thumbnails(content: bytes) -> list[bytes]:
-    """The middle of the picture in each of `SIZES`, as WebP without metadata. Raises `Refused`.
+    """Return the central square of the picture in each of `SIZES`, as WebP without metadata. Raises `Refused`.
 
-    Metadata that cannot be read are left out, as browsers do; pixels that cannot be read are refused.
+    Unreadable metadata are ignored, as browsers do; unreadable pixels are rejected.
     """
     try:
         with Image.open(io.BytesIO(reduced(content)), formats=FORMATS) as picture:
             check(picture.size)
             largest = _cut(picture)
     except UnidentifiedImageError:
-        raise Refused("is no PNG, JPEG or WebP picture, or is damaged") from None
+        raise Refused("is not a PNG, JPEG or WebP picture, or is damaged") from None
     except Image.DecompressionBombError:
         raise _too_large() from None
     except MemoryError:
         raise Refused("needs too much memory") from None
     except Refused:
         raise
-    except Exception:  # a decoder may raise whatever it stumbles over
+    except Exception:  # a decoder may raise anything
         raise Refused("is damaged or cut off") from None
     return [_encoded(largest.resize((size, size), Image.Resampling.LANCZOS)) for size in SIZES]
 
 
 def check(size: tuple[int, int]) -> None:
-    """By what the header says, before anything is decoded. Raises `Refused`."""
+    """Check the header, before anything is decoded. Raises `Refused`."""
     width, height = size
     if width * height > MAX_PIXELS:
         raise _too_large()
@@ -65,7 +65,7 @@ def _too_large() -> Refused:
 
 
 def _cut(picture: Image.Image) -> Image.Image:
-    """The middle square, upright, in sRGB. A JPEG is decoded no finer than it is needed."""
+    """Return the central square, upright, in sRGB. A JPEG is decoded only as finely as needed."""
     side = max(SIZES)
     picture.draft(None, (side, side))
     colours = _with_8_bits(picture)
@@ -86,10 +86,10 @@ def _with_8_bits(picture: Image.Image) -> Image.Image:
 
 
 def _upright(cut: Image.Image, picture: Image.Image) -> Image.Image:
-    """Turned as the picture's EXIF data say, where they can be read."""
+    """Rotate the picture according to its EXIF data, if they are readable."""
     try:
         orientation = picture.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # whatever the parser stumbles over
+    except Exception:  # the parser may raise anything
         return cut
     if orientation not in range(2, 9):
         return cut
@@ -100,7 +100,7 @@ def _upright(cut: Image.Image, picture: Image.Image) -> Image.Image:
 
 
 def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """As screens show it that ignore profiles; unchanged where the profile does not fit."""
+    """Convert the picture to sRGB; unchanged if its profile does not fit."""
     if profile:
         with suppress(ImageCms.PyCMSError, OSError):
             theirs = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -123,13 +123,13 @@ def _limit() -> None:
     nice(PRIORITY)
     limits = {resource.RLIMIT_AS: MAX_MEMORY_BYTES, resource.RLIMIT_CPU: MAX_CPU_S, resource.RLIMIT_CORE: 0}
     for kind, limit in limits.items():
-        with suppress(ValueError, OSError):  # not every system keeps all of them
+        with suppress(ValueError, OSError):  # not every system supports all of them
             resource.setrlimit(kind, (limit, limit))
 
 
 def main() -> int:
     _limit()
-    warnings.simplefilter("ignore")  # Pillow's advice on bombs and metadata; the limits here are ours
+    warnings.simplefilter("ignore")  # Pillow's warnings about bombs and metadata; the limits here are ours
     try:
         made = thumbnails(sys.stdin.buffer.read())
     except Refused as refused:

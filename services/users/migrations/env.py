@@ -1,4 +1,4 @@
-"""Alembic's entry into the migrations of the users database."""
+"""Alembic's entry point for the migrations of the users database."""
 
 from services.users.models import User
 from shared.db.migrations import run_migrations

@@ -1,4 +1,4 @@
-"""The public keys by which anyone verifies an access token (RFC 7517)."""
+"""The public keys for verifying access tokens (RFC 7517)."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ router = APIRouter(tags=["tokens"])
 
 @router.get("/.well-known/jwks.json")
 async def read_keys(request: Request, response: Response) -> dict[str, Any]:
-    """The keys that access tokens are verified with, as a JWK set."""
+    """Return the keys for verifying access tokens, as a JWK set."""
     tokens: UserTokens = request.app.state.user_tokens
     response.headers["Cache-Control"] = f"public, max-age={CACHEABLE_S}"
     return tokens.jwks

@@ -23,12 +23,13 @@ log = get_logger(__name__)
 
 _ID, _SECRET = 16, 32
 GRACE = timedelta(seconds=30)
-"""A client that lost the answer to a refresh may repeat it for so long; several tabs may refresh at once."""
+"""A client that lost the response to a refresh may repeat it for this long; several tabs may refresh at once."""
 
 
 @dataclass(frozen=True)
 class Refresh:
-    """What a refresh token says: whose session it continues, and a secret. Found by the user's id, like all else."""
+    """The content of a refresh token: the session that it continues, and a secret. Looked up by the user's id, like
+    everything else."""
 
     user_id: UUID
     session_id: UUID
@@ -39,12 +40,12 @@ class Refresh:
         return cls(user_id, session_id, secrets.token_bytes(_SECRET))
 
     def successor(self, nonce: bytes) -> Self:
-        """The token that replaces this one. Who has neither the token nor the row of its nonce cannot derive it."""
+        """Derive the successor of this token. It requires both the token and the nonce in its row."""
         return replace(self, secret=hmac.digest(self.secret, nonce, "sha256"))
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """None for what `str` of a refresh token never is."""
+        """Parse a refresh token; None if it is malformed."""
         try:
             raw = b64url_decode(text)
         except ValueError:
@@ -71,7 +72,7 @@ class Lifetimes:
         return cls(timedelta(seconds=settings.refresh_token_ttl_s), timedelta(seconds=settings.session_lifetime_s))
 
     def expiry(self, began: datetime, at: datetime) -> datetime:
-        """When a session that began then and is refreshed `at` ends, unless it is refreshed again."""
+        """Return when a session that began then and is refreshed `at` expires, unless it is refreshed again."""
         return min(at + self.refresh, began + self.session)
 
 
@@ -81,9 +82,9 @@ Verdict = Literal["rotate", "repeat", "refuse", "revoke"]
 def judge(
     session: LoginSession | None, token: RefreshToken | None, at: datetime, successor: RefreshToken | None = None
 ) -> Verdict:
-    """What to do with a refresh token.
+    """Decide what to do with a refresh token.
 
-    A used one gets the same successor again while that is unused, for a short time: its answer was lost. Later, or
+    A used token gets the same successor again for a short time, while that is unused: its response was lost. Later, or
     once the successor was used, one of the two has been stolen, and the session ends.
     """
     if session is None or token is None or session.expires_at <= at:
@@ -95,7 +96,7 @@ def judge(
 
 
 async def begin(session: AsyncSession, user_id: UUID, lifetimes: Lifetimes, at: datetime) -> Refresh:
-    """A new session of a user; their expired ones are deleted in passing."""
+    """Create a session of a user, and delete their expired ones."""
     await session.execute(sa.delete(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at <= at))
     login = LoginSession(user_id=user_id, id=new_id(), created_at=at, expires_at=lifetimes.expiry(at, at))
     session.add(login)
@@ -104,9 +105,9 @@ async def begin(session: AsyncSession, user_id: UUID, lifetimes: Lifetimes, at: 
 
 
 async def rotate(session: AsyncSession, given: Refresh, lifetimes: Lifetimes) -> Refresh | None:
-    """The successor of a refresh token; None when it is not valid, whereupon its session may have been revoked."""
+    """Return the successor of a refresh token, or None if it is invalid; its session may then have been revoked."""
     login = await session.get(LoginSession, (given.user_id, given.session_id), with_for_update=True)
-    # The database's clock, read after the lock was taken: the grace begins then.
+    # The database's clock, read after taking the lock: the grace period begins then.
     at = (await session.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
     token = await _row(session, given) if login else None
     successor = given.successor(token.nonce) if token and token.nonce else None
@@ -116,14 +117,14 @@ async def rotate(session: AsyncSession, given: Refresh, lifetimes: Lifetimes) ->
         case "rotate" if login and token:
             return await _replace(session, login, token, given, lifetimes, at)
         case "revoke":
-            log.warning("a refresh token came back; its session is revoked", user_id=str(given.user_id))
+            log.warning("refresh token reused; its session is revoked", user_id=str(given.user_id))
             await revoke(session, given.user_id, given.session_id)
             await audit.record(session, audit.TOKEN_REUSED, actor=None, subject=given.user_id)
     return None
 
 
 async def end(session: AsyncSession, given: Refresh) -> bool:
-    """End the session of a refresh token, used or not; whether there was one."""
+    """End the session of a refresh token, used or not; return whether there was one."""
     login = await session.get(LoginSession, (given.user_id, given.session_id), with_for_update=True)
     if login is None or await _row(session, given) is None:
         return False
@@ -137,7 +138,7 @@ async def revoke(session: AsyncSession, user_id: UUID, session_id: UUID) -> None
 
 
 async def revoke_others(session: AsyncSession, user_id: UUID, kept: UUID | None) -> None:
-    """End all sessions of a user but one."""
+    """End all sessions of a user except one."""
     others = (LoginSession.id != kept,) if kept else ()
     await revocations.end_sessions(session, LoginSession.user_id == user_id, *others)
 

@@ -1,4 +1,4 @@
-"""Revocations as gateways read them, and the end of a session by its refresh token."""
+"""Revocations for gateways, and ending a session by its refresh token."""
 
 from typing import Annotated
 from uuid import UUID
@@ -19,7 +19,7 @@ router = APIRouter(tags=["tokens"], dependencies=[GatewayOnly])
 
 
 class Ended(BaseModel):
-    """The session that has ended; null when the refresh token belongs to none."""
+    """The ended session; null if the refresh token belongs to none."""
 
     session_id: UUID | None
 
@@ -28,7 +28,7 @@ class Ended(BaseModel):
 async def read_revocations(
     request: Request, db: DatabaseDep, after: Annotated[int, Query(ge=0, lt=2**63)] = 0
 ) -> Response:
-    """Sessions and users whose access tokens no longer count."""
+    """Return sessions and users whose access tokens are revoked."""
     tokens: UserTokens = request.app.state.user_tokens
     found = await revocations.read(db, after, tokens.ttl_s)
     return Response(msgspec.json.encode(found), media_type="application/json")
@@ -36,5 +36,5 @@ async def read_revocations(
 
 @router.post(SIGN_OUT)
 async def sign_out(grant: RefreshGrant, logins: LoginsDep) -> Ended:
-    """End the session that a refresh token belongs to. One that was used before still names its session."""
+    """End the session of a refresh token. A used token still identifies its session."""
     return Ended(session_id=await logins.end(grant.refresh_token))

@@ -1,4 +1,4 @@
-"""Logging in and out."""
+"""Signing in and out."""
 
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ async def _no_store(response: Response) -> None:
 
 
 async def _refresh_grant(request: Request) -> RefreshGrant:
-    """The body, as JSON or as form."""
+    """Parse the body, as JSON or as form."""
     match request.headers.get("Content-Type", "").partition(";")[0].strip().lower():
         case "application/json":
             return _validated(RefreshGrant.model_validate_json, await request.body())
@@ -47,7 +47,7 @@ def _validated(validate: Any, raw: Any) -> RefreshGrant:
 
 @router.post("/v1/tokens", response_model=TokenPair, dependencies=[GatewayOnly, Depends(_no_store)])
 async def login(grant: Annotated[PasswordGrant, Form()], logins: LoginsDep) -> TokenPair:
-    """Log in with address and password."""
+    """Sign in with address and password."""
     return await logins.login(grant)
 
 
@@ -58,11 +58,11 @@ async def login(grant: Annotated[PasswordGrant, Form()], logins: LoginsDep) -> T
     openapi_extra=EITHER_BODY,
 )
 async def refresh(grant: Annotated[RefreshGrant, Depends(_refresh_grant)], logins: LoginsDep) -> TokenPair:
-    """Exchange a refresh token for new tokens. One that was used before ends its session."""
+    """Exchange a refresh token for new tokens. A reused token ends its session."""
     return await logins.refresh(grant.refresh_token)
 
 
 @router.delete("/v1/tokens", status_code=HTTPStatus.NO_CONTENT)
 async def logout(caller: CallerDep, logins: LoginsDep) -> None:
-    """End the session that the access token belongs to."""
+    """End the session of the access token."""
     await logins.logout(caller)

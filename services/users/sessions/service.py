@@ -1,4 +1,4 @@
-"""Logging in, staying logged in, logging out."""
+"""Signing in, refreshing, signing out."""
 
 from typing import Annotated
 from uuid import UUID
@@ -19,7 +19,7 @@ from shared.http.tokens import UserTokens
 
 
 class Logins:
-    """Hands out access tokens and the refresh tokens that go with them."""
+    """Issues access tokens and the corresponding refresh tokens."""
 
     def __init__(self, db: Database, passwords: Passwords, tokens: UserTokens, lifetimes: Lifetimes) -> None:
         self._db = db
@@ -42,14 +42,14 @@ class Logins:
         async with self._db.begin() as session:
             user = await UserRepository(session).get(verified.id, lock=True)
             if user is None or user.password_hash != verified.password_hash:
-                raise InvalidCredentials("The password was changed meanwhile")
+                raise InvalidCredentials("The password has been changed in the meantime")
             user.password_hash = renewed_hash or user.password_hash
             refresh = await sessions.begin(session, user.id, self._lifetimes, await clock(session))
             await audit.record(session, audit.SIGNED_IN, actor=user.id, role=user.role, subject=user.id)
         return self._pair(user, refresh)
 
     async def refresh(self, refresh_token: str) -> TokenPair:
-        """Rotates the token. Raises `InvalidRefreshToken`, after revoking the session of one that was stolen."""
+        """Rotate the token. Raises `InvalidRefreshToken`, after revoking the session of a stolen one."""
         given = Refresh.parse(refresh_token)
         if given is None:
             raise InvalidRefreshToken
@@ -68,7 +68,7 @@ class Logins:
                 await audit.record(session, audit.SIGNED_OUT, actor=who, role=caller.role, subject=who)
 
     async def end(self, refresh_token: str) -> UUID | None:
-        """Sign out by a refresh token; the session that has ended, or None when it belongs to none."""
+        """Sign out by a refresh token; returns the ended session, or None if it belongs to none."""
         given = Refresh.parse(refresh_token)
         if given is None:
             return None

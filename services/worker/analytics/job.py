@@ -1,4 +1,4 @@
-"""Keeps each user's sums: many events in one transaction, one statement a table."""
+"""Maintains each user's totals: many events in one transaction, one statement per table."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -43,7 +43,8 @@ ADD_TO_DAYS = f"""
 
 
 async def add(connection: Connection, envelopes: Sequence[Envelope]) -> None:
-    """Add what the events change. Tables and rows always in the same order, so that two workers cannot deadlock."""
+    """Add the changes of the events. Tables and rows are always updated in the same order, so that two workers
+    cannot deadlock."""
     deltas = fold(envelope.event for envelope in envelopes)
     await _add_rows(
         connection,

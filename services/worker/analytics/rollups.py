@@ -1,5 +1,5 @@
-"""Folding order events into sums. Adding is all it does, so that neither the order of the events nor how they are cut
-into batches matters."""
+"""Folds order events into totals by addition only, so that neither the order of the events nor the size of the
+batches matters."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ class OfUser:
 
 @dataclass(slots=True)
 class Sum:
-    """`orders` are those that `revenue` is of, except by day: there they are all that were placed."""
+    """`orders` counts the orders that `revenue` includes, except by day: there it counts all placed orders."""
 
     orders: int = 0
     revenue: int = 0
@@ -33,7 +33,7 @@ class Sum:
 
 @dataclass(slots=True)
 class Deltas:
-    """What events change: by user, by user and status, by user and currency, by user, UTC day and currency."""
+    """The changes of events: by user, by user and status, by user and currency, by user, UTC day and currency."""
 
     users: dict[UUID, OfUser] = field(default_factory=lambda: defaultdict(OfUser))
     statuses: dict[tuple[UUID, str], int] = field(default_factory=lambda: defaultdict(int))
@@ -42,7 +42,7 @@ class Deltas:
 
 
 def fold(events: Iterable[Event]) -> Deltas:
-    """The sum of what each event changes; events that are about no order change nothing."""
+    """Return the sum of the changes of all events; events that are not about an order change nothing."""
     deltas = Deltas()
     for event in events:
         if isinstance(event, OrderCreated):
@@ -89,17 +89,17 @@ def _changed(deltas: Deltas, event: OrderChanged) -> None:
 
 
 MOST = 9 * 10**18
-"""A little less than a bigint holds, so that the release before can still add to it."""
+"""Slightly below the limit of a bigint, so that the previous release can still add to it."""
 REVENUE = "(revenue + revenue_beyond)"
-"""SQL for the revenue of a row."""
+"""Return SQL for the revenue of a row."""
 
 
 def parts(revenue: str) -> tuple[str, str]:
-    """SQL for both columns, of SQL for a numeric."""
+    """Return SQL for both columns, from SQL for a numeric."""
     within = f"greatest(least({revenue}, {MOST}), -{MOST})"
     return within, f"{revenue} - {within}"
 
 
 def added(table: str) -> tuple[str, str]:
-    """SQL for both columns after a conflict: what `table` has, and what would have been inserted."""
+    """Return SQL for both columns after a conflict: the values in `table` plus those of the insert."""
     return parts(f"({table}.revenue + {table}.revenue_beyond + excluded.revenue + excluded.revenue_beyond)")

@@ -1,4 +1,4 @@
-"""Tells RabbitMQ what has become of its messages, with few frames."""
+"""Acknowledges messages to RabbitMQ with few frames."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class InboundMessage:
-    """`channel` is the one it came by: a message no longer tells once that is closed."""
+    """`channel` is the one on which it arrived: a message no longer refers to it once it is closed."""
 
     message: AbstractIncomingMessage
     channel: AbstractChannel
@@ -31,10 +31,10 @@ class InboundMessage:
 
 
 class Watermark(Generic[T]):
-    """What of one channel may be acknowledged by one frame: all up to the last tag below which nothing is open.
+    """The messages of one channel that one frame may acknowledge: all up to the last tag below which none is open.
 
-    A tag is settled by its message's outcome: the message itself when it is to be acknowledged, None when it has
-    already gone back to the queue.
+    A tag is settled by its message's outcome: the message itself if it is to be acknowledged, None if it has already
+    been returned to the queue.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Watermark(Generic[T]):
         self._ahead[tag] = message
 
     def advance(self) -> T | None:
-        """The message to acknowledge together with all before it, if there is a new one."""
+        """Return the message to acknowledge together with all before it, if there is a new one."""
         last = None
         while self._up_to + 1 in self._ahead:
             self._up_to += 1
@@ -54,21 +54,22 @@ class Watermark(Generic[T]):
 
 
 class Acknowledger:
-    """Settles each message alone. Where its channel has gone meanwhile, the broker delivers it again."""
+    """Settles each message individually. If its channel has closed meanwhile, the broker delivers it again."""
 
     async def acknowledge(self, arrivals: Sequence[InboundMessage]) -> None:
-        """The message of each is done."""
+        """Acknowledge each message."""
         for arrival in arrivals:
             await _tell(arrival.message.ack())
 
     async def give_back(self, arrivals: Sequence[InboundMessage]) -> None:
-        """Each returns to the queue. By reject: from RabbitMQ 4.3 on, a nack does not count towards the limit."""
+        """Return each message to the queue. Uses reject: from RabbitMQ 4.3 on, a nack does not count towards the
+        limit."""
         for arrival in arrivals:
             await _tell(arrival.message.reject(requeue=True))
 
 
 class BatchAcknowledger(Acknowledger):
-    """Settles many with one frame; for a queue whose messages are done in about the order in which they come."""
+    """Settles many messages with one frame; for a queue whose messages are completed roughly in order."""
 
     def __init__(self) -> None:
         self._marks: WeakKeyDictionary[AbstractChannel, Watermark[AbstractIncomingMessage]] = WeakKeyDictionary()
@@ -98,4 +99,4 @@ async def _tell(frame: Awaitable[None]) -> None:
         async with asyncio.timeout(TIMEOUT_S):
             await frame
     except CHANNEL_GONE as gone:
-        log.debug("not settled; it comes again", error=repr(gone))
+        log.debug("message not settled; it will be redelivered", error=repr(gone))

@@ -1,4 +1,4 @@
-"""Gathers what arrives one by one into batches."""
+"""Collects single items into batches."""
 
 import asyncio
 import time
@@ -10,11 +10,11 @@ T = TypeVar("T")
 
 
 class BatchCollector(Generic[T]):
-    """Hands over what was put in, in order. What comes after a quiet while is handed over at once, with what came in
-    the same moment; what comes while or soon after a batch is handled waits for company: until a batch is full, or for
-    some time after its first.
+    """Hands over the collected items, in order. An item after a quiet period is handed over at once, with the items of
+    the same moment; items that arrive during or soon after a batch wait until the next batch is full, or for some time
+    after its first item.
 
-    A list and three events: a queue that wakes its reader for each item costs more than all else that is done here.
+    Uses a list and three events: a queue that wakes its reader for each item costs more than everything else here.
     """
 
     def __init__(self, size: int, wait_s: float, handle: Callable[[list[T]], Awaitable[None]]) -> None:
@@ -34,7 +34,7 @@ class BatchCollector(Generic[T]):
             self._full.set()
 
     async def run(self) -> None:
-        """Until cancelled. `handle` must not raise."""
+        """Run until cancelled. `handle` must not raise."""
         busy_until = 0.0
         while True:
             await self._begun.wait()
@@ -48,7 +48,7 @@ class BatchCollector(Generic[T]):
                 self._idle.set()
 
     async def drained(self) -> None:
-        """Returns when all that was put in has been handled."""
+        """Return when all collected items have been handled."""
         await self._idle.wait()
 
     def _take(self) -> list[T]:

@@ -1,7 +1,7 @@
-"""A queue consumed by aio-pika itself, beside FastStream and over its connection.
+"""A queue that is consumed with aio-pika directly, next to FastStream and over its connection.
 
-For jobs that take many events in one transaction: there, what FastStream does for each message would cost more than the
-job. aio-pika brings the consumer back after the connection was lost, or the queue, as it does FastStream's.
+For jobs that process many events in one transaction: FastStream's per-message processing would cost more than the job.
+aio-pika restores the consumer after the loss of the connection or the queue, as it does FastStream's.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustQueue, ConsumerT
 from faststream.rabbit import RabbitBroker
 
 Handler = Callable[[AbstractIncomingMessage], Awaitable[None]]
-"""Must not raise, and must not keep the next message waiting: the work is somebody else's."""
+"""Must not raise, and must not delay the next message: the work is done elsewhere."""
 
 
 class BatchConsumer:
@@ -20,11 +20,11 @@ class BatchConsumer:
         self._prefetch = prefetch
         self._handler = handler
         self.consuming: tuple[AbstractRobustQueue, ConsumerTag] | None = None
-        """The queue, and the tag under which it is consumed; None before the start and after the end."""
+        """The queue, and its consumer tag; None before the start and after the end."""
 
     async def start(self) -> None:
-        """On a channel of its own, since the prefetch and multiple acknowledgements are a channel's. The queue must
-        exist."""
+        """Start to consume, on a separate channel, since prefetch and multiple acknowledgements are per channel. The
+        queue must exist."""
         connection = await self._broker.connect()
         channel = await connection.channel(publisher_confirms=False)
         await channel.set_qos(self._prefetch)
@@ -32,7 +32,7 @@ class BatchConsumer:
         self.consuming = queue, await queue.consume(self._handler)
 
     async def stop(self) -> None:
-        """No message comes any more. The channel stays open: what is in hand is still to be acknowledged."""
+        """Stop the delivery of messages. The channel stays open to acknowledge in-flight messages."""
         if self.consuming is None:
             return
         (queue, tag), self.consuming = self.consuming, None

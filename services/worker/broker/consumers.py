@@ -1,4 +1,4 @@
-"""The consumers: one for each job's queue and one for the dead, kept alive for as long as the process is."""
+"""The consumers: one for each job's queue and one for dead letters, kept running as long as the process."""
 
 import asyncio
 import time
@@ -37,11 +37,11 @@ class ConsumerMissing(Exception):
 
 
 class ConsumerStalled(ConsumerMissing):
-    """A queue has a consumer that gets nothing."""
+    """A queue has a consumer that receives nothing."""
 
 
 class LedgerAway(Exception):
-    """The ledger cannot be written for longer than messages are held."""
+    """The ledger has not been writable for longer than messages are held."""
 
 
 DOWN = (*LOST, ConsumerMissing)
@@ -55,7 +55,7 @@ class Consumer:
     watch: StallDetector
 
     async def look(self) -> bool:
-        """Whether it consumes; remembers what it saw."""
+        """Checks whether it consumes, and remembers the result."""
         consumed = await rabbitmq.consumed(self.source)
         metrics.LAST_DELIVERY.labels(self.queue).set(time.monotonic() - self.flow.last_delivery)
         if consumed is None:
@@ -68,7 +68,7 @@ class Consumer:
 class Consumers:
     LOOK_TIMEOUT_S = 1.5
     RECOVER_S = 20.0
-    """How long aio-pika may take to bring lost consumers back before everything is built anew."""
+    """How long aio-pika may take to restore lost consumers before everything is reconnected."""
 
     def __init__(
         self,
@@ -91,18 +91,18 @@ class Consumers:
         metrics.CONSUMERS.set(0)
 
     async def run(self) -> None:
-        """Until cancelled; then what is in hand is finished. Raises `TopologyMismatch`, or `IntakeFailed`, which
-        another run mends."""
+        """Run until cancelled; then finish in-flight messages. Raises `TopologyMismatch`, or `ProcessorFailed`,
+        after which it can be run again."""
         while True:
             await self._until_ledger_is_writable()
             try:
                 async with self._consuming() as (hold, intake):
                     await self._keep_watch(hold, intake)
             except LedgerAway as away:
-                log.warning("the worker stops taking messages", error=str(away))
+                log.warning("worker stopped taking messages", error=str(away))
                 self._missing = WAITING
             except DOWN as down:
-                log.warning("the worker waits for RabbitMQ", error=repr(down))
+                log.warning("worker waiting for RabbitMQ", error=repr(down))
                 await self._judge(down)
             await asyncio.sleep(self._settings.reconnect_s)
 
@@ -115,7 +115,7 @@ class Consumers:
                 missing = [one.queue for one in self._consumers if not await one.look()]
         except TimeoutError:
             metrics.CONSUMERS.set(0)
-            raise ConsumerMissing("RabbitMQ does not answer; no queue has a consumer") from None
+            raise ConsumerMissing("RabbitMQ does not respond; no queue has a consumer") from None
         metrics.CONSUMERS.set(len(self._consumers) - len(missing))
         if missing:
             raise ConsumerMissing(f"no consumer on {', '.join(missing)}")
@@ -137,8 +137,8 @@ class Consumers:
         self._missing = NOT_CONNECTED
 
     async def _keep_watch(self, hold: Backpressure, intake: MessageProcessor) -> None:
-        """Returns never. Raises `LedgerAway`, `IntakeFailed`, `ConsumerStalled`, or when consumers have been missing
-        for longer than aio-pika should need to bring them back."""
+        """Never returns. Raises `LedgerAway`, `ProcessorFailed`, `ConsumerStalled`, or if consumers have been
+        missing for longer than aio-pika should need to restore them."""
         complete_at = time.monotonic()
         while True:
             await asyncio.sleep(self._settings.watch_interval_s)
@@ -159,22 +159,22 @@ class Consumers:
         now = time.monotonic()
         stalled = [one.queue for one in self._consumers if one.watch.stalled_s(now) > self._settings.stall_s]
         if stalled:
-            raise ConsumerStalled(f"nothing is delivered from {', '.join(stalled)}")
+            raise ConsumerStalled(f"no deliveries from {', '.join(stalled)}")
         if all(one.watch.gets_on for one in self._consumers):
             self._be_well()
 
     async def _judge(self, down: Exception) -> None:
-        """Only while RabbitMQ is well can it be this process that is not, and a restart be of use."""
+        """Only while RabbitMQ is healthy can the fault be in this process, so that a restart may help."""
         if not await rabbitmq.answers(self._nodes):
             self._be_well()
             return
         self._patience.wrong(time.monotonic())
         if self._patience.is_out(time.monotonic()):
-            log.error("the worker is stuck", error=repr(down))
+            log.error("worker is stuck", error=repr(down))
             self._on_stuck(repr(down))
 
     def _be_well(self) -> None:
-        """As far as a restart could help."""
+        """Return whether the consumers work, as far as a restart could help."""
         self._patience.well()
         self._on_stuck(None)
 

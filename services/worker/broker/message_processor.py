@@ -1,8 +1,8 @@
-"""What is in hand: each message from its arrival to the moment when it is acknowledged, or given back.
+"""Messages in flight: each from its arrival until it is acknowledged or returned.
 
-The work runs in tasks of its own: aiormq cancels a consumer's callbacks when their channel closes, and a mail that is
-being sent must not be cut off because the connection to RabbitMQ is. A message that cannot be acknowledged comes again,
-and the ledger knows it.
+The work runs in separate tasks: aiormq cancels a consumer's callbacks when their channel closes, and a mail that is
+being sent must not be interrupted because the connection to RabbitMQ is lost. A message that cannot be acknowledged is
+redelivered, and the ledger recognises it.
 """
 
 import asyncio
@@ -36,11 +36,12 @@ T = TypeVar("T")
 
 
 class ProcessorFailed(Exception):
-    """What is in hand will not be acknowledged, nor given back: only a new connection brings it again."""
+    """The in-flight messages will be neither acknowledged nor returned: only a new connection redelivers them."""
 
 
 class MessageProcessor:
-    """Leaving the block finishes what is in hand; what takes longer than the grace period is undone and comes again."""
+    """Leaving the block finishes in-flight messages; work that takes longer than the grace period is rolled back and
+    redelivered."""
 
     def __init__(self, ledger: Ledger, hold: Backpressure, grace_s: float) -> None:
         self._ledger = ledger
@@ -51,7 +52,7 @@ class MessageProcessor:
         self._failure: BaseException | None = None
 
     def check(self) -> None:
-        """Raises `ProcessorFailed` when work has ended by an error that it should have dealt with."""
+        """Raises `ProcessorFailed` if work has ended with an unhandled error."""
         if self._failure:
             raise ProcessorFailed(repr(self._failure)) from self._failure
 
@@ -77,7 +78,7 @@ class MessageProcessor:
             await asyncio.wait(tasks, timeout=CANCEL_S)
 
     def handler(self, job: Job, flow: QueueStats) -> Handler:
-        """What to do with a message of this job's queue: take it in hand, and be ready for the next."""
+        """Return the handler for messages of this job's queue: start to process one, and be ready for the next."""
         if job.batching:
             return _handler(flow, self._in_batches(job, job.batching, flow))
 
@@ -87,7 +88,7 @@ class MessageProcessor:
         return _handler(flow, self._each(run))
 
     def burial(self, jobs: Mapping[str, Job], flow: QueueStats) -> Handler:
-        """What to do with a message that RabbitMQ has given up: keep it as dead."""
+        """Return the handler for dead letters: store them as dead jobs."""
 
         async def bury(arrival: InboundMessage) -> None:
             death = DeadLetter.read(arrival.delivery.headers, jobs)
@@ -96,7 +97,7 @@ class MessageProcessor:
         return _handler(flow, self._each(bury))
 
     def _each(self, work: Work) -> Take:
-        """Each message in a task of its own."""
+        """Process each message in its own task."""
 
         def take(arrival: InboundMessage) -> None:
             task = asyncio.create_task(work(arrival))
@@ -108,7 +109,7 @@ class MessageProcessor:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("messages in hand were left", error=repr(error), exc_info=error)
+            log.error("messages left in flight", error=repr(error), exc_info=error)
             self._failure = self._failure or error
 
     def _in_batches(self, job: Job, batching: Batching, flow: QueueStats) -> Take:
@@ -129,7 +130,8 @@ class MessageProcessor:
         await self._held(job.name, [arrival], flow, lambda: self._ledger.run(job, arrival.delivery))
 
     async def _together(self, job: Job, batching: Batching, batch: Sequence[InboundMessage], flow: QueueStats) -> None:
-        """In one transaction. A batch that fails is halved until what is bad is alone, and fails by itself."""
+        """Process a batch in one transaction. A batch that fails is halved until the bad event is alone and fails by
+        itself."""
         if not batch:
             return
         deliveries = [arrival.delivery for arrival in batch]
@@ -153,7 +155,8 @@ class MessageProcessor:
         work: Callable[[], Awaitable[object]],
         holds: Callable[[Exception], bool] = always,
     ) -> None:
-        """Acknowledged when `work` has succeeded, given back when it will not. Raises errors that are not `holds`."""
+        """Acknowledge messages after `work` has succeeded, or return them if it will not. Raises errors that are not
+        `holds`."""
         if await self._hold.until_done(job, work, holds):
             await flow.acknowledge(arrivals)
         else:

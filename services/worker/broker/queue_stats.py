@@ -1,4 +1,4 @@
-"""What goes through one queue in this process: when it came, and how much of it is not settled yet."""
+"""Statistics of one queue in this process: the last arrival, and the messages in flight."""
 
 import asyncio
 import time
@@ -64,7 +64,7 @@ MEASURE_RETRYING = """
 
 
 async def measure_queues(rabbitmq_url: str) -> None:
-    """Until cancelled, on a connection of its own: as long as this one works the broker can be asked."""
+    """Run until cancelled, on a separate connection: as long as it works, the broker can be queried."""
     nodes = Nodes(rabbitmq_url)
     while True:
         try:
@@ -84,7 +84,7 @@ async def measure_queues(rabbitmq_url: str) -> None:
 
 
 async def measure_ledger(db: Database) -> None:
-    """Once."""
+    """Measure once."""
     try:
         async with db.connection() as connection:
             rows = await connection.fetch(MEASURE_RETRYING)
@@ -100,7 +100,7 @@ async def measure_ledger(db: Database) -> None:
 
 
 async def _measure(connection: AbstractConnection, queue: str) -> None:
-    """On a channel of its own: asking for a queue that is not there closes the channel."""
+    """Use a separate channel: querying a missing queue closes the channel."""
     try:
         async with connection.channel(publisher_confirms=False) as channel:
             found = (await channel.declare_queue(queue, passive=True)).declaration_result

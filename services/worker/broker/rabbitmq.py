@@ -1,4 +1,4 @@
-"""RabbitMQ as the worker uses it, through FastStream."""
+"""The worker's connection to RabbitMQ, through FastStream."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable
@@ -28,12 +28,12 @@ CONNECT_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 2.0
 
 Source = RabbitSubscriber | BatchConsumer
-"""Where a queue's messages come from."""
+"""The source of a queue's messages."""
 
 
 @asynccontextmanager
 async def connected(nodes: Nodes, reconnect_s: float) -> AsyncIterator[RabbitBroker]:
-    """Connected, with the topology declared. Raises `LOST`, or `TopologyMismatch`."""
+    """Connect and declare the topology. Raises `LOST`, or `TopologyMismatch`."""
     async with _closing() as make:
         broker = _Broker(
             str(nodes.next()),
@@ -58,7 +58,7 @@ async def connected(nodes: Nodes, reconnect_s: float) -> AsyncIterator[RabbitBro
 
 @asynccontextmanager
 async def publishing(nodes: Nodes, reconnect_s: float) -> AsyncIterator[AbstractRobustConnection]:
-    """A connection to publish by, which connects again by itself. Raises `LOST`."""
+    """Open a connection for publishing, which reconnects by itself. Raises `LOST`."""
     async with _closing() as make:
         connection = await aio_pika.connect_robust(
             nodes.next(), timeout=CONNECT_TIMEOUT_S, reconnect_interval=reconnect_s, connection_class=make
@@ -68,7 +68,7 @@ async def publishing(nodes: Nodes, reconnect_s: float) -> AsyncIterator[Abstract
 
 
 class _Broker(RabbitBroker):
-    """FastStream's broker, which takes a factory of connections as aio-pika does."""
+    """FastStream's broker with a connection factory, as aio-pika supports."""
 
     def make_connections_with(self, make: type[RobustConnection]) -> None:
         self._connection_kwargs["connection_class"] = make
@@ -76,10 +76,10 @@ class _Broker(RabbitBroker):
 
 @asynccontextmanager
 async def _closing() -> AsyncIterator[type[RobustConnection]]:
-    """Close every connection that is made by this factory.
+    """Close every connection that this factory creates.
 
-    A connection of aio-pika's connects again and again until it is closed, also if whoever waited for it was cancelled
-    before it was handed out. Cancelled in the middle of an attempt, it goes on, and the event loop never ends.
+    An aio-pika connection keeps reconnecting until it is closed, even if its caller was cancelled before receiving it.
+    If it is cancelled during an attempt, it continues, and the event loop never ends.
     """
     made: list[RobustConnection] = []
 
@@ -95,7 +95,7 @@ async def _closing() -> AsyncIterator[type[RobustConnection]]:
 
 
 def _turn(nodes: Nodes, connection: Any, *_: object) -> None:
-    """Where aio-pika will try to connect again."""
+    """The URL that aio-pika will try next."""
     connection.url = nodes.next()
 
 
@@ -114,7 +114,7 @@ def subscriber(broker: RabbitBroker, queue: str, prefetch: int, handler: Handler
 
 
 async def start(broker: RabbitBroker, sources: Iterable[Source]) -> None:
-    """Messages begin to come. Raises `LOST`."""
+    """Start to consume. Raises `LOST`."""
     async with asyncio.timeout(DECLARE_TIMEOUT_S):
         await broker.start()
         for one in sources:
@@ -123,23 +123,24 @@ async def start(broker: RabbitBroker, sources: Iterable[Source]) -> None:
 
 
 async def stop(sources: Iterable[Source]) -> None:
-    """No message comes any more."""
+    """Stop consuming."""
     await bounded(asyncio.gather(*(one.stop() for one in sources), return_exceptions=True))
 
 
 async def bounded(stopping: Awaitable[object]) -> None:
-    """Ends with the broker in good order, unless it is too far gone to answer."""
+    """Shut down gracefully, unless the broker no longer responds."""
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await stopping
     except Exception as error:
-        log.debug("not stopped in good order", error=repr(error))
+        log.debug("broker not stopped gracefully", error=repr(error))
 
 
 async def consumed(source: Source) -> tuple[AbstractChannel, int] | None:
-    """The channel by which it consumes and the messages that its queue has ready; None when it does not consume.
+    """Return the channel on which it consumes and the number of ready messages in its queue; None if it does not
+    consume.
 
-    Both must know of it: the channel of our consumer, and the broker of one on this queue.
+    Both sides must agree: our consumer's channel, and the broker's list of consumers of this queue.
     """
     if (consuming := _consuming(source)) is None:
         return None
@@ -151,7 +152,7 @@ async def consumed(source: Source) -> tuple[AbstractChannel, int] | None:
         probe = await channel.connection.channel(publisher_confirms=False)
         declared = await probe.queue_declare(queue=queue.name, passive=True)
         await probe.close()
-    except (AMQPError, RuntimeError):  # a queue that is not there closes the channel that asks for it
+    except (AMQPError, RuntimeError):  # querying a missing queue closes the channel
         return None
     return (channel, declared.message_count or 0) if declared.consumer_count else None
 
@@ -163,7 +164,7 @@ def _consuming(source: Source) -> tuple[AbstractRobustQueue, str | None] | None:
 
 
 async def answers(nodes: Nodes) -> bool:
-    """Whether a new connection finds every queue: then RabbitMQ is well, and what is wrong is on our side."""
+    """Return whether a new connection finds every queue: then RabbitMQ is healthy, and the fault is on our side."""
     for _ in nodes.urls:
         if await _answers(nodes.next()):
             return True

@@ -1,11 +1,11 @@
-"""Decides from repeated looks whether consumers get on, and when only a restart may help."""
+"""Decides from repeated samples whether consumers make progress, and when only a restart may help."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`ready` is what the broker could deliver, `delivered` all that has ever come, `unsettled` what is in hand."""
+    """`ready` is what the broker could deliver, `delivered` the total so far, `unsettled` the messages in flight."""
 
     at: float
     ready: int
@@ -14,14 +14,14 @@ class Sample:
 
 
 class StallDetector:
-    """A queue that has messages, delivers none, and could, has stalled: its consumer is one in name only."""
+    """A queue that has messages, could deliver them and does not has stalled: its consumer is not working."""
 
     def __init__(self, prefetch: int) -> None:
         self._prefetch = prefetch
         self._last: Sample | None = None
         self._waiting_since: float | None = None
         self.gets_on = False
-        """As far as can be told, which takes two looks."""
+        """Return whether it makes progress, as far as two samples can show."""
 
     def look(self, look: Sample) -> None:
         last, self._last = self._last, look
@@ -37,7 +37,7 @@ class StallDetector:
 
 
 class Grace:
-    """Runs out when things have been wrong for long without once being well."""
+    """Expires when the consumers have been unhealthy for long without recovering once."""
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s

@@ -25,10 +25,10 @@ POLICY = Policy(
     ends_with_user=True,
 )
 MAX_UNCERTAIN = 3
-"""Attempts of which nobody knows whether they sent the mail; more would be a nuisance to who got them all."""
+"""The maximum number of uncertain attempts; more would annoy a recipient who received all of them."""
 
 CHECK_TIMEOUT_S = 4.0
-"""Of the last check; part of the time that one mail may take."""
+"""The timeout of the last check; part of the time limit of one mail."""
 
 FIND = "SELECT email, name FROM recipients WHERE user_id = $1"
 
@@ -42,23 +42,24 @@ class RecipientUnchecked(Transient):
 
 
 class MailServerAway(Transient):
-    """Refused, hung up, did not answer in time, or does not let us in. The mail is certainly not sent."""
+    """The server refused, disconnected, did not respond in time, or rejected the login. The mail is certainly not
+    sent."""
 
 
 class MailDeferred(Transient):
-    """The server wants this mail later (4xx)."""
+    """The server defers this mail (4xx)."""
 
 
 class MailUncertain(Transient):
-    """The content was handed over, and no answer came: sent again, with the same Message-ID."""
+    """The content was handed over, and no reply came: sent again, with the same Message-ID."""
 
 
 class MailLeftUncertain(Permanent):
-    """No answer came to the content, several times over: a person decides."""
+    """Several times no reply came to the content: an operator decides."""
 
 
 class MailRefused(Permanent):
-    """The server will never take this mail (5xx)."""
+    """The server permanently rejects this mail (5xx)."""
 
 
 class _Withdrawn(Exception):

@@ -1,4 +1,4 @@
-"""Writes the mails: an event and its recipient in, a message out; sends nothing."""
+"""Composes mails from an event and its recipient; sends nothing."""
 
 import re
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _environment.filters["one_line"] = lambda text: " ".join(text.split())
 
 
 class MailNotWritable(Permanent):
-    """An address or name that no header can hold."""
+    """The address or name cannot be written in a header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Addressee:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMail:
-    """A mail as it goes out. The domains of the addresses are A-labels; `content` has CRLF line ends."""
+    """A mail ready to send. The domains of the addresses are A-labels; `content` has CRLF line ends."""
 
     sender: str
     recipient: str
@@ -55,12 +55,12 @@ class OutgoingMail:
 
     @property
     def needs_smtputf8(self) -> bool:
-        """Whether an address has a local part beyond ASCII, which stands in the content, too."""
+        """Whether an address has a non-ASCII local part, which is in the content, too."""
         return not (self.sender + self.recipient).isascii()
 
 
 def compose(envelope: Envelope, order: MAILED, to: Addressee, sender: str) -> OutgoingMail:
-    """Raises `MailNotWritable`. The Message-ID is the same each time, so that a mail sent twice can be told."""
+    """Raises `MailNotWritable`. The Message-ID is the same each time, so that duplicates can be recognised."""
     context: dict[str, object] = {"order": order, "number": order_number(order), "name": to.name}
     try:
         from_, to_ = Mailbox.parse(sender), Mailbox.of(to.name, to.email)
@@ -75,12 +75,12 @@ def compose(envelope: Envelope, order: MAILED, to: Addressee, sender: str) -> Ou
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
     except ValueError as error:
-        raise MailNotWritable(type(error).__name__) from error  # its text would tell the address
+        raise MailNotWritable(type(error).__name__) from error  # its text would contain the address
     return OutgoingMail(from_.address, to_.address, message_id, head + _body(TEMPLATES[type(order)], context))
 
 
 def _body(template: str, context: dict[str, object]) -> bytes:
-    """The text and the HTML, with the headers that say so."""
+    """Return the text and the HTML, with their headers."""
     body = EmailMessage(SEVEN_BIT)
     body.set_content(_environment.get_template(f"{template}.txt").render(context))
     body.add_alternative(_environment.get_template(f"{template}.html").render(context), subtype="html")
@@ -88,7 +88,7 @@ def _body(template: str, context: dict[str, object]) -> bytes:
 
 
 def order_number(order: MAILED) -> str:
-    """What people call an order: the end of its id, which is the random part."""
+    """Return the short number of an order: the end of its id, which is the random part."""
     return order.order_id.hex[-8:].upper()
 
 
@@ -106,24 +106,24 @@ _UTF8 = Charset("utf-8")
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """Whom a mail is from or to. `address` has its domain as A-labels (IDNA 2008); `str()` is the header's value."""
+    """A sender or recipient. `address` has its domain as A-labels (IDNA 2008); `str()` is the header's value."""
 
     name: str
     address: str
 
     @classmethod
     def of(cls, name: str, address: str) -> Self:
-        """Raises `ValueError` for an address that no header can hold."""
+        """Raises `ValueError` for an address that cannot be written in a header."""
         local, _, domain = address.rpartition("@")
         if not domain.isascii():
             domain = idna.encode(domain, uts46=True).decode()
         if not _LOCAL.fullmatch(local) or ENCODED_WORD in local or not _HOST.fullmatch(domain):
-            raise ValueError("no mail address")
+            raise ValueError("not a mail address")
         return cls(name, f"{local}@{domain}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads `Name <address>`. Raises `ValueError`."""
+        """Parse `Name <address>`. Raises `ValueError`."""
         return cls.of(*parseaddr(text))
 
     @property
@@ -135,10 +135,10 @@ class Mailbox:
 
 
 def phrase(text: str) -> str:
-    """A name as a header may hold it. Raises `ValueError` for control characters.
+    """Encode a name for a header. Raises `ValueError` for control characters.
 
-    It is one encoded word, also where that is longer than the 75 characters of RFC 2047: of two, some readers make a
-    name with a space that it does not have (Python's own until 2026, CPython issue 128110).
+    It is one encoded word, even if that is longer than the 75 characters of RFC 2047: some readers join two words with
+    a space that the name does not contain (Python's own until 2026, CPython issue 128110).
     """
     if any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
         raise ValueError("a control character")

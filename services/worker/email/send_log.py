@@ -1,8 +1,8 @@
-"""The send ledger: what is known of each mail, since the mail server keeps no transaction with us.
+"""The send log: the state of each mail, since the mail server has no transaction with us.
 
-A mail is claimed before it is sent, in the transaction that takes its event, and settled after. A claim whose lease
-has run out unsettled was cut off at some unknown moment: the mail is sent again, with the same Message-ID, and the row
-keeps count of such doubts.
+A mail is claimed before it is sent, in the transaction that processes its event, and settled afterwards. A claim whose
+lease expires unsettled was interrupted at an unknown point: the mail is sent again, with the same Message-ID, and the
+row counts such uncertain attempts.
 """
 
 from dataclasses import dataclass
@@ -63,17 +63,17 @@ class MailInHand(Transient):
 
 @dataclass(frozen=True, slots=True)
 class SendClaim:
-    """The right to send a mail; `attempt` tells it from earlier ones that may have outlived their lease."""
+    """The right to send a mail; `attempt` distinguishes it from earlier claims that may have outlived their lease."""
 
     user_id: UUID
     event_id: UUID
     attempt: int
     uncertain_attempts: int
-    """How often so far nobody knew whether it was sent."""
+    """The number of attempts so far with an uncertain outcome."""
 
 
 def next_step(state: MailState, leased: bool | None) -> Step:
-    """What to do with a mail that was claimed before; `leased` is None once the claim was settled."""
+    """Decide what to do with a mail that was claimed before; `leased` is None once the claim was settled."""
     match state:
         case MailState.SENT | MailState.WITHDRAWN:
             return Step.NOTHING
@@ -85,7 +85,7 @@ def next_step(state: MailState, leased: bool | None) -> Step:
 async def claim(
     connection: Connection, user_id: UUID, event_id: UUID, message_id: str, recipient: str, lease_s: float
 ) -> SendClaim | None:
-    """None when there is nothing left to send. Raises `MailInHand`."""
+    """Returns None if there is nothing left to send. Raises `MailInHand`."""
     if await connection.fetchval(RESERVE, user_id, event_id, message_id, recipient, lease_s):
         return SendClaim(user_id, event_id, 1, 0)
     [row] = await connection.fetch(FIND, user_id, event_id)
@@ -107,10 +107,11 @@ async def has_recipient(connection: Connection, claim: SendClaim) -> bool:
 
 
 async def settle(connection: Connection, claim: SendClaim, state: MailState, server_reply: str | None) -> None:
-    """That a mail was sent is true whoever has claimed it since; anything else, only the last claim can tell."""
+    """Record the outcome. That a mail was sent is true whichever claim is current; any other outcome counts only for
+    the last claim."""
     await connection.execute(SETTLE, claim.user_id, claim.event_id, claim.attempt, state, server_reply)
 
 
 async def forget(connection: Connection, user_id: UUID) -> None:
-    """The user is deleted: no address stays, and what is not sent yet will not be."""
+    """Remove the user's address, and withdraw mails that are not sent yet."""
     await connection.execute(FORGET, user_id)

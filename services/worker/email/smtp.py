@@ -1,4 +1,4 @@
-"""Sends mail over a few SMTP connections, each kept for many mails."""
+"""Sends mail over a few SMTP connections, each reused for many mails."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,7 +24,7 @@ Confirm = Callable[[], Awaitable[None]]
 
 
 class _NotConfirmed(Exception):
-    """The caller's last check has failed, which is no failure of the mail server."""
+    """The caller's last check failed, which is not a failure of the mail server."""
 
     def __init__(self, reason: Exception) -> None:
         self.reason = reason
@@ -36,7 +36,7 @@ class Kept(NamedTuple):
 
 
 class Mailer:
-    """As many mails may be sent at once as a caller likes; no more than `smtp_connections` are kept between them."""
+    """Any number of mails may be sent at once; at most `smtp_connections` connections are kept between them."""
 
     def __init__(self, settings: Settings) -> None:
         self._options = options_of(settings.smtp_url)
@@ -51,7 +51,7 @@ class Mailer:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator["Mailer"]:
-        """Connects when first used; says goodbye on all connections at the end."""
+        """Connects on first use; says goodbye on all connections at the end."""
         mailer = cls(settings)
         try:
             yield mailer
@@ -60,9 +60,9 @@ class Mailer:
             await mailer._quit(0)
 
     async def send(self, mail: OutgoingMail, progress: Progress, confirm: Confirm) -> None:
-        """Sends a mail. How the mail server took it is in `progress`.
+        """Send a mail. The server's response is recorded in `progress`.
 
-        `confirm` is called as late as possible. What it raises is raised, whatever it is.
+        `confirm` is called as late as possible. Its exceptions are passed on.
         """
         with tracing.span("send mail", Kind.CLIENT) as span:
             try:
@@ -89,7 +89,7 @@ class Mailer:
             await transmit(client, mail, progress, self._answer_timeout_s)
 
     async def ping(self) -> None:
-        """For readiness: raises unless the server answers."""
+        """For readiness: raises unless the server responds."""
         if kept := self._take():
             with suppress(*LOST):
                 async with self._using(kept) as client:
@@ -99,13 +99,13 @@ class Mailer:
             pass
 
     async def run(self) -> None:
-        """Until cancelled: says goodbye on connections that nobody has used for a while."""
+        """Close connections that have not been used for a while. Runs until cancelled."""
         while True:
             await asyncio.sleep(self._idle_s / 2)
             await self._quit(self._idle_s)
 
     def _take(self) -> aiosmtplib.SMTP | None:
-        """The connection that was used last, if it still stands."""
+        """Return the most recently used connection, if it is still open."""
         while self._kept:
             client = self._kept.pop().client
             if client.is_connected:
@@ -120,7 +120,7 @@ class Mailer:
 
     @asynccontextmanager
     async def _using(self, client: aiosmtplib.SMTP) -> AsyncIterator[aiosmtplib.SMTP]:
-        """Keeps the connection afterwards; one that is left in the midst of something is closed."""
+        """Keep the connection afterwards; one that is interrupted is closed."""
         SmtpMeter.renew(client)
         try:
             if client.is_ehlo_or_helo_needed:
@@ -145,7 +145,7 @@ class Mailer:
 
 
 async def _confirmed(confirm: Confirm, limit: asyncio.Timeout) -> None:
-    """Raises `_NotConfirmed` for anything that the check raises, and when the limit of the mail ends within it."""
+    """Raises `_NotConfirmed` for any exception of the check, and if the mail's time limit ends within it."""
     try:
         await confirm()
     except asyncio.CancelledError:
@@ -164,17 +164,17 @@ async def _introduce(client: aiosmtplib.SMTP) -> None:
 
 
 async def _part(client: aiosmtplib.SMTP) -> None:
-    """How they part does not matter: every mail has its answer by then."""
+    """Errors are irrelevant: every mail has its reply by then."""
     with suppress(*LOST):
         await client.quit(timeout=1)
     client.close()
 
 
 def options_of(url: str) -> dict[str, Any]:
-    """`smtp[s]://[user:password@]host[:port]` as aiosmtplib's arguments.
+    """Convert `smtp[s]://[user:password@]host[:port]` to aiosmtplib's arguments.
 
-    STARTTLS is used whenever it is offered. With a password it must be: a server, or somebody before it, that does not
-    offer it gets neither the password nor a mail.
+    STARTTLS is used whenever it is offered. With a password it is required: a server, or a man in the middle, that does
+    not offer it gets neither the password nor a mail.
     """
     parts = urlsplit(url)
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:

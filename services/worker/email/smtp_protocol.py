@@ -1,7 +1,7 @@
-"""The dialogue in which a mail server takes a mail, and what a dialogue that broke off means for the mail.
+"""The SMTP session that sends a mail, and what an interrupted session means for the mail.
 
-A server takes a mail when it answers its content, which ends with a line of one dot. Before all of the content was
-handed to the connection the mail is certainly not sent; from then on until the answer, nobody knows.
+A server accepts a mail when it replies to its content, which ends with a line of one dot. Before all of the content was
+handed to the connection the mail is certainly not sent; from then on until the reply, its state is unknown.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ START_INPUT = 354
 CLOSING = 421
 REFUSALS = range(400, 600)
 ACCESS_DENIED = frozenset({530, 534, 535, 538})
-"""Refusals (RFC 4954) that are about how we came, and not about the mail."""
+"""Rejections (RFC 4954) that concern the login, not the mail."""
 MAX_REPLY = 500
 
 LEADING_DOT = re.compile(rb"(?m)^\.")
 
 
 class MailNotCarried(Permanent):
-    """The server has no way to carry such an address."""
+    """The server cannot carry such an address."""
 
 
 class Phase(Enum):
@@ -37,13 +37,13 @@ class Phase(Enum):
     ENVELOPE = "envelope"
     """MAIL, RCPT, DATA; and the content, until all of it has been handed to the connection."""
     CONTENT = "content"
-    """The content is on its way, or there; its answer is awaited."""
+    """The content is being sent or has arrived; its reply is awaited."""
 
 
 class Verdict(StrEnum):
     SENT = "sent"
     NOT_SENT = "not_sent"
-    """Certainly; later it may be."""
+    """Certainly not sent; it may be later."""
     REJECTED = "rejected"
     UNCERTAIN = "uncertain"
 
@@ -58,7 +58,7 @@ class Reply:
 
 
 def judge(phase: Phase, code: int | None) -> Verdict:
-    """What it means for a mail that its dialogue ended in this phase, with this reply or with none."""
+    """Return what it means for a mail that its session ended in this phase, with this reply or with none."""
     if phase is Phase.ACCESS or code in ACCESS_DENIED:
         return Verdict.NOT_SENT
     match (code or 0) // 100:
@@ -73,11 +73,11 @@ def judge(phase: Phase, code: int | None) -> Verdict:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a mail has come; holds also when the dialogue is cut off."""
+    """The progress of a mail; also valid if the session is interrupted."""
 
     phase: Phase = Phase.ACCESS
     reply: Reply | None = None
-    """The one that ended the dialogue."""
+    """The reply that ended the session."""
     trouble: str = ""
     """Why there is no reply."""
 
@@ -87,7 +87,7 @@ class Progress:
 
     @property
     def found_the_line_dead(self) -> bool:
-        """Whether the connection had ended before the dialogue could: nothing is known of the mail at the server."""
+        """Whether the connection had ended before the session: the server knows nothing of the mail."""
         return self.phase is not Phase.CONTENT and (self.reply is None or self.reply.code == CLOSING)
 
     def __str__(self) -> str:
@@ -95,7 +95,7 @@ class Progress:
 
 
 async def transmit(client: aiosmtplib.SMTP, mail: OutgoingMail, progress: Progress, answer_timeout_s: float) -> None:
-    """Hand over one mail to its one recipient. How that ended is in `progress`. Raises `MailNotCarried`."""
+    """Hand over one mail to its one recipient. The outcome is in `progress`. Raises `MailNotCarried`."""
     progress.phase, progress.reply = Phase.ENVELOPE, None
     try:
         progress.reply = await _hand_over(client, mail, progress, answer_timeout_s)
@@ -110,7 +110,7 @@ async def transmit(client: aiosmtplib.SMTP, mail: OutgoingMail, progress: Progre
 
 
 async def _make_ready(client: aiosmtplib.SMTP, code: int) -> None:
-    """For the next mail, after this one was refused; what has gone out of step is closed."""
+    """Reset the connection for the next mail after a rejection; a connection out of sync is closed."""
     if code == CLOSING or code not in REFUSALS:
         client.close()
         return
@@ -122,7 +122,7 @@ async def _make_ready(client: aiosmtplib.SMTP, code: int) -> None:
 
 async def _hand_over(client: aiosmtplib.SMTP, mail: OutgoingMail, progress: Progress, answer_timeout_s: float) -> Reply:
     if mail.needs_smtputf8 and not client.supports_extension("smtputf8"):
-        raise MailNotCarried("an address with letters beyond ASCII, and a server without SMTPUTF8")
+        raise MailNotCarried("a non-ASCII address, and a server without SMTPUTF8")
     encoding, options = ("utf-8", ["SMTPUTF8"]) if mail.needs_smtputf8 else ("ascii", [])
     await client.mail(mail.sender, options=options, encoding=encoding)
     await client.rcpt(mail.recipient, encoding=encoding)
@@ -136,18 +136,18 @@ async def _hand_over(client: aiosmtplib.SMTP, mail: OutgoingMail, progress: Prog
 
 
 def readable(text: str, recipient: str) -> str:
-    """A server's words as they may be kept: without the recipient's address, which must not outlive the account."""
+    """Return a server's reply for storage: without the recipient's address, which must not outlive the account."""
     return storable(re.sub(re.escape(recipient), "<recipient>", text, flags=re.IGNORECASE), MAX_REPLY)
 
 
 MAX_BYTES = 64 * 1024
-"""For one mail: the replies, and all that comes until the connection is used again."""
+"""The limit for one mail: the replies, and everything that arrives until the connection is used again."""
 
 log = get_logger(__name__)
 
 
 class SmtpMeter(asyncio.Protocol):
-    """Passes on what arrives. Aborts the connection once it has received more than `MAX_BYTES` since `renew`."""
+    """Passes on received data. Aborts the connection once it has received more than `MAX_BYTES` since `renew`."""
 
     def __init__(self, inner: asyncio.Protocol, transport: asyncio.Transport) -> None:
         self._inner = inner
@@ -160,7 +160,7 @@ class SmtpMeter(asyncio.Protocol):
 
     @classmethod
     def renew(cls, client: aiosmtplib.SMTP) -> None:
-        """Counts from zero on a connection; puts a meter on it if it has none."""
+        """Reset the counter of a connection; adds a meter if it has none."""
         if client.transport is None or client.protocol is None:
             return
         transport = cast("asyncio.Transport", client.transport)
@@ -172,7 +172,7 @@ class SmtpMeter(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
         if self._received > MAX_BYTES:
-            log.warning("the mail server sends without end", received=self._received)
+            log.warning("the mail server sends endless data", received=self._received)
             self._transport.abort()
         else:
             self._inner.data_received(data)

@@ -1,4 +1,4 @@
-"""What is known of a CSV file while it is being uploaded: whether its header is right, and how many rows follow."""
+"""Inspects a CSV file during its upload: checks the header, and counts the rows."""
 
 import codecs
 import csv
@@ -14,7 +14,7 @@ SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class Head:
-    """Sees a file pass by, piece by piece."""
+    """Processes a file piece by piece."""
 
     def __init__(self) -> None:
         self._first = b""
@@ -23,22 +23,22 @@ class Head:
         self._in_line = False
         self.bytes = 0
         self.start: Offset | None = None
-        """Where the first row begins; None until the header has been seen."""
+        """The offset of the first row; None until the header has been read."""
 
     @property
     def rows(self) -> int:
-        """Line ends outside quotes, after the header. Blank lines count, too."""
+        """Line ends outside quotes, after the header, including those of blank lines."""
         return self._line_ends + self._in_line
 
     def see(self, piece: bytes) -> None:
-        """Raises `InvalidInput` for a header that is not ours."""
+        """Raises `InvalidInput` for a wrong header."""
         self.bytes += len(piece)
         if self.start is None:
             piece = self._find_start(self._first + piece)
         self._count(piece)
 
     def end(self) -> Offset:
-        """Where the first row begins, of a file that has ended. Raises `InvalidInput`."""
+        """Return the offset of the first row, at the end of the file. Raises `InvalidInput`."""
         if self.start is None:
             self._read_header(self._first)
             self.start = Offset(len(self._first), 2)
@@ -71,7 +71,7 @@ class Head:
 
 
 def header_problem(line: bytes) -> str | None:
-    """Why this is not the header, as a sentence for a person; None when it is."""
+    """Return what is wrong with the header, as a user-facing sentence; None if it is correct."""
     for beginning, problem in BEGINNINGS.items():
         if line.startswith(beginning):
             return problem
@@ -101,7 +101,7 @@ def _columns_problem(found: list[str]) -> str | None:
     if missing:
         return f"lacks the column {missing[0]}."
     more = [column for column in found if column not in COLUMNS]
-    return "has a column that is not known." if more else "has its columns in another order."
+    return "has an unknown column." if more else "has its columns in another order."
 
 
 def _columns(text: str, separator: str) -> list[str]:

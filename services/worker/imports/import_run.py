@@ -1,9 +1,9 @@
-"""Carrying out one import: chunks of the file become batches of orders, and each is followed by a checkpoint.
+"""Runs one import: chunks of the file become batches of orders, and each is followed by a checkpoint.
 
-A few batches are at the orders service at once; checkpoints are written in the order of the file. What lies behind the
-last one may have been placed when the worker dies: it is placed again, and the references make that harmless.
+A few batches are at the orders service at once; checkpoints are written in the order of the file. Rows after the last
+checkpoint may have been placed when the worker is killed: they are placed again, and the references make that harmless.
 
-A turn is at least one chunk. When it is over, what is at the orders service already is still recorded.
+A turn is at least one chunk. When it is over, batches that are already at the orders service are still recorded.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ MAX_REFERENCE = 200
 
 
 class ImportRun:
-    """`on_turn_over` is called as soon as another import may be taken up in place of this one."""
+    """`on_turn_over` is called as soon as another import may be started instead of this one."""
 
     def __init__(
         self,
@@ -46,9 +46,10 @@ class ImportRun:
         self._rows = 0
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """To the end of the file, or to a checkpoint when the turn is over, the user cancels it or the process stops.
+        """Run to the end of the file, or to a checkpoint when the turn is over, the user cancels it or the process
+        shuts down.
 
-        Raises `LeaseLost`, and why it could not go on.
+        Raises `LeaseLost`, and the reason why it could not continue.
         """
         at_end = self._cancelled or await self._all_chunks(stopping)
         if self._cancelled:

@@ -1,7 +1,7 @@
-"""Carries out imports beside everything else that the worker does.
+"""Runs imports next to the worker's other tasks.
 
-The table is the queue, and a lease the right to one of them: no message is held for as long as an import takes, no
-transaction is, and whatever ends a worker, another goes on at the checkpoint.
+The table is the queue, and a lease is the right to run one import: no message or transaction is held for the duration
+of an import, and if a worker is killed, another continues at the checkpoint.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from shared.server.background import to_the_end
 log = get_logger(__name__)
 
 MAX_FAILURES = 8
-"""In a row, for reasons that are no outage; then the import has failed."""
+"""Consecutive failures that are not outages, after which the import fails."""
 PAUSE_BASE_S, PAUSE_CAP_S = 1.0, 30.0
 
 
@@ -44,11 +44,11 @@ class Importer:
         self._under_way: dict[asyncio.Task[None], Lease] = {}
 
     def wake(self) -> None:
-        """There is something to import; else it is found by looking, every `sweep_interval_s`."""
+        """Signal that there is something to import; otherwise it is found by polling, every `sweep_interval_s`."""
         self._wakeup.set()
 
     async def run(self) -> None:
-        """Until cancelled; what is under way then stops at its next checkpoint. Raises when the database is away."""
+        """Run until cancelled; running imports then stop at their next checkpoint. Raises if the database is down."""
         self._stopping.clear()
         try:
             while True:
@@ -64,7 +64,7 @@ class Importer:
 
     @property
     def _busy(self) -> int:
-        """Imports whose turn is not over: those only wait for batches that are at the orders service."""
+        """Imports whose turn is not over: the others only wait for batches that are at the orders service."""
         return sum(not lease.is_over for lease in self._under_way.values())
 
     async def _take_all(self) -> None:
@@ -80,7 +80,7 @@ class Importer:
         del self._under_way[task]
         self._wakeup.set()
         if not task.cancelled() and (error := task.exception()):
-            log.error("import left to its lease", error=repr(error), exc_info=error)
+            log.error("import not released; its lease will expire", error=repr(error), exc_info=error)
 
     async def _finish(self) -> None:
         if tasks := list(self._under_way):
@@ -93,21 +93,21 @@ class Importer:
         row = lease.row
         with structlog.contextvars.bound_contextvars(import_id=str(row["id"])):
             first_turn = row["taken_at"] == row["started_at"]
-            log.log(INFO if first_turn else DEBUG, "import taken up", line=row["next_line"])
+            log.log(INFO if first_turn else DEBUG, "import started", line=row["next_line"])
             teller = ProgressPublisher(self._hints)
             try:
                 carrying = ImportRun(lease, self._storage, self._orders, self._settings, teller, self.wake)
                 await carrying.run(self._stopping)
             except LeaseLost:
-                log.info("import left: another worker has it, or it is gone")
+                log.info("import dropped: another worker has it, or it was deleted")
             except Exception as error:
                 await self._fail(lease, error, teller)
             else:
                 level = DEBUG if lease.is_over else INFO
-                log.log(level, "import left", state=lease.row["state"], line=lease.row["next_line"])
+                log.log(level, "import released", state=lease.row["state"], line=lease.row["next_line"])
 
     async def _fail(self, lease: Lease, error: Exception, teller: ProgressPublisher) -> None:
-        """Ended, or let go for a while. If not even that can be written, the lease runs out."""
+        """End or release the import. If that cannot be written, the lease expires."""
         failures = lease.row["failures"] + 1
         metrics.IMPORT_INTERRUPTIONS.inc()
         log.warning("import interrupted", error=repr(error), failures=failures, exc_info=_defect(error))
@@ -123,11 +123,11 @@ class Importer:
         except Exception as outage:
             if not is_outage(outage):
                 raise
-            log.warning("not recorded; the lease will run out", error=repr(outage))
+            log.warning("outcome not recorded; the lease will expire", error=repr(outage))
 
 
 def is_hopeless(error: Exception, failures: int) -> bool:
-    """Outages are waited for as long as they take; the user may cancel meanwhile."""
+    """Outages are waited for without a limit; the user may cancel meanwhile."""
     if isinstance(error, Permanent | FileGone):
         return True
     return _defect(error) and failures >= MAX_FAILURES
@@ -138,15 +138,15 @@ def _defect(error: Exception) -> bool:
 
 
 def told(error: Exception) -> str:
-    """What the user hears of it."""
+    """Return the user-facing reason."""
     match error:
         case FileGone():
-            return "the uploaded file is not there any more"
+            return "the uploaded file no longer exists"
         case StorageUnavailable():
             return "the uploaded file cannot be read now"
         case Transient():
             return "the orders service cannot be reached now"
-    return "an error of ours, which has been logged"
+    return "an internal error, which has been logged"
 
 
 def pause_s(failures: int) -> float:

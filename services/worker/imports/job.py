@@ -1,4 +1,4 @@
-"""Has the importer look for what a file's upload has queued; how it is carried out is in `services.worker.imports`."""
+"""Wakes the importer when an upload has queued a file; `services.worker.imports` runs the import."""
 
 from collections.abc import Callable
 

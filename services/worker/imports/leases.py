@@ -1,8 +1,7 @@
-"""Imports under way, in the database. One worker at a time has an import: what it writes, it writes only as long as the
-lease is its own.
+"""Running imports in the database. One worker at a time holds an import, and writes only while it holds the lease.
 
-Users take turns. The next import is one of the user of whom the fewest are carried out now, and of several such users
-the one whose last turn was longest ago. A turn ends at the first checkpoint at which another user has a better claim.
+Users take turns. The next import belongs to the user with the fewest running imports, and among those to the one whose
+last turn was longest ago. A turn ends at the first checkpoint at which another user has a better claim.
 """
 
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ IN_HAND = """
         WHERE state IN ('queued', 'running') AND lease_until > now() AND lease_id IS NOT NULL GROUP BY user_id
     )
 """
-"""How many imports of a user are carried out now. One that waits out a pause has no `lease_id`."""
+"""SQL for a user's running imports. One that pauses has no `lease_id`."""
 TAKE = f"""
     WITH {IN_HAND}, claims AS (
         SELECT due.user_id, coalesce(in_hand.running, 0) AS running,
@@ -45,7 +44,7 @@ IS_OVER = f"""
         WHERE {DUE} AND coalesce(in_hand.running, 0) < (SELECT running FROM in_hand WHERE user_id = $1)
     )
 """  # noqa: S608  constants
-"""Whether a user waits of whom fewer imports are carried out than of this one."""
+"""SQL for whether a user with fewer running imports waits."""
 CHECKPOINT = """
     UPDATE imports SET lease_until = now() + $4 * interval '1 second', next_offset = $5, next_line = $6, skipping = $7,
         rows_done = rows_done + $8, rows_repeated = rows_repeated + $9, rows_failed = rows_failed + $10,
@@ -76,7 +75,7 @@ LET_GO = """
 
 
 class LeaseLost(Exception):
-    """Another worker has the import now, or it is gone."""
+    """Another worker has the import now, or it was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ class LineError:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a chunk of a file has come to; `end` is where the next begins."""
+    """The progress of a chunk of a file; `end` is where the next begins."""
 
     end: Offset
     done: int
@@ -99,26 +98,26 @@ class Step:
 
 
 class Lease:
-    """One import, for as long as it is this worker's."""
+    """One import, while this worker holds it."""
 
     def __init__(self, db: Database, row: asyncpg.Record, lease_s: float) -> None:
         self.row = row
-        """The import, as it is after the last step."""
+        """The import, as of the last step."""
         self.is_over = False
-        """Whether another user has a better claim by now."""
+        """Return whether another user has a better claim by now."""
         self._db = db
         self._lease_s = lease_s
         self._key = (row["user_id"], row["id"], row["lease_id"])
 
     @classmethod
     async def take(cls, db: Database, lease_s: float) -> "Lease | None":
-        """An import of the user whose turn it is, the oldest that is due; None when there is none."""
+        """Lease an import of the user whose turn it is, the oldest that is due; None if there is none."""
         async with db.connection() as connection:
             row = await connection.fetchrow(TAKE, uuid4(), lease_s)
         return cls(db, row, lease_s) if row else None
 
     async def record(self, step: Step, rows_per_s: float, most_errors: int) -> None:
-        """The checkpoint, in one transaction with the step's counts and errors. Raises `LeaseLost`."""
+        """Write the checkpoint, in one transaction with the step's counts and errors. Raises `LeaseLost`."""
         end = step.end
         async with self._db.connection() as connection, connection.transaction():
             row = await connection.fetchrow(
@@ -136,7 +135,7 @@ class Lease:
         self.row, self.is_over = row, is_over
 
     async def finish(self, state: str, error: str | None, keep_s: float) -> None:
-        """The end, with its event. Raises `LeaseLost`."""
+        """Write the end, with its event. Raises `LeaseLost`."""
         async with self._db.connection() as connection, connection.transaction():
             row = await connection.fetchrow(FINISH, *self._key, state, error, keep_s)
             if row is None:
@@ -145,7 +144,7 @@ class Lease:
         self.row = row
 
     async def let_go(self, pause_s: float, error: str | None = None) -> None:
-        """Any worker may go on with it after the pause; `error` is why this one does not."""
+        """Release it, so that any worker may continue after the pause; `error` is the reason."""
         async with self._db.connection() as connection:
             await connection.execute(LET_GO, *self._key, pause_s, int(error is not None), error)
 

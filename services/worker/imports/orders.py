@@ -1,4 +1,4 @@
-"""The orders service as an import uses it."""
+"""The importer's client of the orders service."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -18,15 +18,15 @@ from shared.observability import telemetry
 
 CONNECT_TIMEOUT_S = 2.0
 NEVER = frozenset({httpx.codes.NOT_FOUND, httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY})
-"""Answers that the same batch would get again."""
+"""Permanent responses: the same batch would get them again."""
 
 
 class OrdersAway(Transient):
-    """No answer, or one that says to come again. Perhaps the batch was placed; sending it again does no harm."""
+    """No response, or one that asks to retry. The batch may have been placed; sending it again is harmless."""
 
 
 class BatchRefused(Permanent):
-    """The two services do not understand each other."""
+    """The two services are incompatible."""
 
 
 class Orders:
@@ -52,7 +52,7 @@ class Orders:
             yield cls(http, urls, tokens, timeout_s)
 
     async def place(self, user_id: UUID, import_id: UUID, rows: Sequence[CsvRow]) -> BatchOutcome:
-        """Place each row's order, unless its reference is there already. Raises `OrdersAway` or `BatchRefused`."""
+        """Place each row's order, unless its reference exists already. Raises `OrdersAway` or `BatchRefused`."""
         url = next(self._base_urls) + BATCH_PATH
         headers = {"Authorization": f"Bearer {self._tokens.token()}", "Content-Type": "application/json"}
         if traceparent := telemetry.traceparent():
@@ -62,12 +62,12 @@ class Orders:
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._http.post(url, content=body, headers=headers)
         except (httpx.HTTPError, TimeoutError) as error:
-            raise OrdersAway(f"the orders service does not answer: {error!r}") from error
+            raise OrdersAway(f"the orders service does not respond: {error!r}") from error
         if answer.status_code in NEVER:
-            raise BatchRefused(f"the orders service answers {answer.status_code}: {answer.text[:500]}")
+            raise BatchRefused(f"the orders service answered {answer.status_code}: {answer.text[:500]}")
         if answer.is_error:
-            raise OrdersAway(f"the orders service answers {answer.status_code}")
+            raise OrdersAway(f"the orders service answered {answer.status_code}")
         try:
             return msgspec.json.decode(answer.content, type=BatchOutcome)
         except msgspec.DecodeError as unreadable:
-            raise BatchRefused(f"the orders service's answer cannot be read: {unreadable}") from unreadable
+            raise BatchRefused(f"the orders service's response cannot be read: {unreadable}") from unreadable

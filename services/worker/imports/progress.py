@@ -1,4 +1,4 @@
-"""How far an import is, as its user is told: over HTTP, and live while it runs."""
+"""The progress of an import for its user: over HTTP, and live while it runs."""
 
 import time
 from uuid import UUID
@@ -11,7 +11,7 @@ from services.worker.live_hints import Hints
 KEY = "import"
 """The routing key of the live messages."""
 PAUSE_S = 0.5
-"""Between two messages about one import."""
+"""The interval between two messages about one import."""
 
 
 class ImportProgress(msgspec.Struct, frozen=True):
@@ -25,7 +25,7 @@ class ImportProgress(msgspec.Struct, frozen=True):
 
 
 class ImportHint(msgspec.Struct, frozen=True, rename={"progress": "import"}):
-    """It changes no panel."""
+    """The message changes no panel."""
 
     user_id: UUID
     panels: list[str]
@@ -33,7 +33,7 @@ class ImportHint(msgspec.Struct, frozen=True, rename={"progress": "import"}):
 
 
 def eta_s(state: str, total: int, done: int, failed: int, rows_per_s: float | None) -> int | None:
-    """The seconds that are left; None when nobody can tell."""
+    """Return the remaining seconds; None if unknown."""
     if state != "running" or not rows_per_s:
         return None
     return max(0, round((total - done - failed) / rows_per_s))
@@ -53,14 +53,14 @@ def progress_of(row: asyncpg.Record) -> ImportProgress:
 
 
 class ProgressPublisher:
-    """Tells of one import while it runs: at once, and then not more often than every `PAUSE_S`."""
+    """Publish the progress of an import while it runs: at once, and then at most every `PAUSE_S`."""
 
     def __init__(self, hints: Hints) -> None:
         self._hints = hints
         self._told_at = -PAUSE_S
 
     async def tell(self, row: asyncpg.Record) -> None:
-        """Of an import that has ended, in any case."""
+        """Publish the end of an import, in any case."""
         if row["state"] == "running" and time.monotonic() - self._told_at < PAUSE_S:
             return
         self._told_at = time.monotonic()

@@ -1,7 +1,7 @@
-"""The records of a CSV file, cut out of its bytes so that reading can go on at any of them.
+"""The records of a CSV file, split by bytes so that reading can resume at any of them.
 
-A record that cannot be read costs only its first line: reading goes on at the next one. So a quote that is never closed
-does not swallow the file, and no record needs more memory than `MAX_RECORD`.
+A record that cannot be read loses only its first line: reading continues at the next one. So a quote that is never
+closed does not swallow the file, and no record needs more memory than `MAX_RECORD`.
 """
 
 import csv
@@ -13,21 +13,19 @@ from typing import NamedTuple
 from shared.contracts.imports import COLUMNS, CsvRow, is_blank
 
 MAX_RECORD = 16 * 1024
-"""Of bytes. A row that is an order has less."""
+"""The limit in bytes. A valid row is smaller."""
 BLANK_LINES = re.compile(rb"(?:\r?\n)+")
 TOO_LONG = f"is longer than {MAX_RECORD // 1024} KiB"
 NOT_UTF_8 = "is not in UTF-8: save the file as CSV in UTF-8"
-STRAY_QUOTE = (
-    'has a quotation mark in the wrong place: put the cell in quotation marks, and write each one in it twice ("")'
-)
-STRAY_RETURN = "has a carriage return in a cell that is not in quotation marks"
+STRAY_QUOTE = 'has a misplaced quotation mark: put the cell in quotation marks, and double each one inside ("")'
+STRAY_RETURN = "has a carriage return in a cell without quotation marks"
 _UNDECODED = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """Where a record begins: its offset in the file, in bytes, and its line, from 1. `skipping`: within a line that is
-    passed over."""
+    """The start of a record: its offset in the file, in bytes, and its line, from 1. `skipping`: within a line that
+    is skipped."""
 
     offset: int
     line: int
@@ -55,9 +53,10 @@ class _Raw(NamedTuple):
 
 
 def cut(data: bytes, place: Offset, most: int, *, at_end: bool) -> Cut:
-    """At most so many records, of the file's bytes from `place` on; `at_end` when the file ends with them.
+    """Return up to a maximum number of records from the file's bytes, starting at `place`; `at_end` if the file ends
+    with them.
 
-    A record that is not whole yet is left for the next time. Blank lines are no records.
+    An incomplete record is left for the next call. Blank lines are not records.
     """
     reading = _Reading(data, at_end, place.line, place.skipping)
     while len(reading.records) < most and reading.go_on(most):
@@ -73,11 +72,11 @@ class _Reading:
     skipping: bool
     at: int = 0
     at_once: int = 1024
-    """Records that are read together; few where stray quotation marks have it begin anew."""
+    """The number of records that are read together; few if stray quotation marks make it restart."""
     records: list[Record] = field(default_factory=list)
 
     def go_on(self, most: int) -> bool:
-        """False when there is nothing more to be read here."""
+        """Returns False if nothing more can be read here."""
         if self.skipping:
             return self._skip_line()
         if blank := BLANK_LINES.match(self.data, self.at):
@@ -89,7 +88,7 @@ class _Reading:
         if len(self.data) - self.at <= MAX_RECORD:
             return False
         newline = self.data.find(b"\n", self.at, self.at + MAX_RECORD)
-        if newline >= 0:  # it would go on beyond its line, and not end
+        if newline >= 0:  # it would continue beyond its line, and not end
             self._read_first_line(_Raw(self.at, newline + 1, self.line, 1))
             return True
         self.records.append(Record(self.line, (), TOO_LONG))
@@ -104,7 +103,7 @@ class _Reading:
         return not self.skipping
 
     def _whole(self, most: int) -> list[_Raw]:
-        """The next records that end in the data and are not too long."""
+        """Return the next records that end in the data and are not too long."""
         raws: list[_Raw] = []
         at, line = self.at, self.line
         while len(raws) < most and at < len(self.data):
@@ -116,7 +115,7 @@ class _Reading:
         return raws
 
     def _read(self, raws: Sequence[_Raw]) -> None:
-        """All at once, or, when one of them is not well, one by one."""
+        """Parse all at once, or one by one if one of them is invalid."""
         try:
             rows = list(csv.reader([self._text(raw) for raw in raws], strict=True))
         except (UnicodeDecodeError, csv.Error):
@@ -133,13 +132,13 @@ class _Reading:
                 return
 
     def _read_first_line(self, raw: _Raw) -> None:
-        """What looked like the beginning of a quoted cell was none, such as an inch sign."""
+        """The apparent start of a quoted cell was none, such as an inch sign."""
         end = self.data.index(b"\n", raw.start) + 1
         self._read_one(_Raw(raw.start, end, raw.line, 1))
         self.at_once = 1
 
     def _read_one(self, raw: _Raw) -> bool:
-        """False when these lines are not one record, which is an error of a row where it is one line."""
+        """Returns False if these lines are not one record, which is a row error if it is one line."""
         self.at, self.line = raw.end, raw.line + raw.lines
         text = self.data[raw.start : raw.end].decode(errors="surrogateescape")
         try:
@@ -166,7 +165,7 @@ class _Reading:
 
 
 def without_blanks_at_the_end(cells: list[str]) -> list[str]:
-    """Without what spreadsheets add: empty cells beyond the columns, and all cells of an empty row."""
+    """Remove what spreadsheets add: empty cells beyond the columns, and all cells of an empty row."""
     if len(cells) <= len(COLUMNS) and cells[:1] and not is_blank(cells[0]):
         return cells
     kept = len(cells)
@@ -176,7 +175,7 @@ def without_blanks_at_the_end(cells: list[str]) -> list[str]:
 
 
 def _end(data: bytes, start: int, *, at_end: bool) -> tuple[int, int]:
-    """Where a record ends, and its number of lines; a negative end when it has none here, or is too long."""
+    """Return the end of a record, and its number of lines; a negative end if it does not end here, or is too long."""
     at, quotes, lines = start, 0, 0
     while True:
         newline = data.find(b"\n", at)

@@ -37,12 +37,12 @@ class ImportEnded(Conflict):
 
 
 class TooManyImports(Conflict):
-    code, title = "too_many_imports", "There are as many imports under way as one may have"
+    code, title = "too_many_imports", "Too many imports are pending"
 
 
 async def begin(session: AsyncSession, user_id: UUID, import_id: UUID, most: int) -> None:
-    """Known before its file is, so that a file that nobody finishes can be found and deleted. Raises `TooManyImports`;
-    those that are being uploaded at that moment are not looked at."""
+    """Created before the file is stored, so that an unfinished file can be found and deleted. Raises
+    `TooManyImports`; concurrent uploads are not counted."""
     mine = sa.select(sa.func.count()).where(Import.user_id == user_id, Import.state.in_(WAITING))
     if (await session.scalar(mine) or 0) >= most:
         raise TooManyImports(f"at most {most}: wait until one has ended, or cancel one")
@@ -52,7 +52,8 @@ async def begin(session: AsyncSession, user_id: UUID, import_id: UUID, most: int
 
 
 async def enqueue(session: AsyncSession, user_id: UUID, import_id: UUID, name: str | None, head: Head) -> Import:
-    """Its file is stored: the event tells the workers. Raises `ImportNotFound` when its user was deleted meanwhile."""
+    """Mark the file as stored: the event notifies the workers. Raises `ImportNotFound` if its user was deleted
+    meanwhile."""
     start = head.end()
     if await erasure.is_erased(session, user_id):
         raise ImportNotFound
@@ -81,7 +82,7 @@ async def get(session: AsyncSession, user_id: UUID, import_id: UUID, *, lock: bo
 
 
 async def page(session: AsyncSession, user_id: UUID, before: UUID | None, limit: int) -> Sequence[Import]:
-    """Newest first, one more than `limit`."""
+    """Return imports, newest first, one more than `limit`."""
     query = sa.select(Import).where(Import.user_id == user_id, Import.state != UPLOADING)
     if before:
         query = query.where(Import.id < before)
@@ -89,7 +90,8 @@ async def page(session: AsyncSession, user_id: UUID, before: UUID | None, limit:
 
 
 async def cancel(session: AsyncSession, user_id: UUID, import_id: UUID, keep_s: float) -> Import:
-    """At once, unless a worker has it: that one stops at a checkpoint. Raises `ImportEnded`, `ImportNotFound`."""
+    """Cancel at once, unless a worker runs it: that one stops at a checkpoint. Raises `ImportEnded`,
+    `ImportNotFound`."""
     row = await get(session, user_id, import_id, lock=True)
     if row.state in ENDED:
         raise ImportEnded(f"an import that is {row.state} cannot be cancelled")
@@ -117,7 +119,7 @@ def completed(row: Import) -> events.ImportCompleted:
 
 
 async def errors(db: Database, user_id: UUID, import_id: UUID) -> AsyncIterator[Sequence[ImportRowError]]:
-    """Page by page, in the order of the file; no connection is held in between."""
+    """Yield errors page by page, in the order of the file; no connection is held in between."""
     place = sa.tuple_(ImportRowError.line, ImportRowError.field)
     query = sa.select(ImportRowError).where(ImportRowError.user_id == user_id, ImportRowError.import_id == import_id)
     query = query.order_by(ImportRowError.line, ImportRowError.field).limit(PAGE)
@@ -137,7 +139,7 @@ FORGET = "DELETE FROM imports WHERE user_id = $1 AND id = $2"
 
 
 async def delete_expired(db: Database, storage: Storage, limit: int = BATCH) -> int:
-    """The oldest; returns how many. The file goes first: as long as there is a row, it can be found."""
+    """Delete the oldest; return how many. The file is deleted first: as long as the row exists, it can be found."""
     async with db.connection() as connection:
         expired = await connection.fetch(FIND, limit)
     for row in expired:
@@ -148,5 +150,5 @@ async def delete_expired(db: Database, storage: Storage, limit: int = BATCH) -> 
 
 
 async def delete_all_expired(db: Database, storage: Storage) -> None:
-    """Batch by batch."""
+    """Delete batch by batch."""
     await sweep(db, "imports", partial(delete_expired, db, storage), BATCH)

@@ -36,7 +36,7 @@ FORM: dict[str, Any] = {
                         "file": {
                             "type": "string",
                             "contentMediaType": "text/csv",
-                            "description": f"CSV in UTF-8 with the header `{HEADER}`, a row an order",
+                            "description": f"CSV in UTF-8 with the header `{HEADER}`, one order per row",
                         }
                     },
                 }
@@ -48,20 +48,20 @@ ERROR_COLUMNS = ("line", "reference", "field", "message")
 
 
 class ImportStatus(BaseModel):
-    """How far an import is. `rows_done` have become orders, among them `rows_repeated` that had been placed before."""
+    """The progress of an import. `rows_done` have become orders, including `rows_repeated` that already existed."""
 
     id: UUID
     state: Literal["queued", "running", "completed", "failed", "cancelled"]
     filename: str | None
-    rows_total: int = Field(description="counted during the upload; blank lines are taken off at the end")
+    rows_total: int = Field(description="counted during the upload; blank lines are subtracted at the end")
     rows_done: int
     rows_repeated: int
     rows_failed: int
-    errors_kept: int = Field(description="how many errors `/errors` lists; a row may have several")
+    errors_kept: int = Field(description="the number of errors in `/errors`; a row may have several")
     rows_per_s: float | None
     eta_s: int | None
     cancel_requested: bool
-    error: str | None = Field(description="why it has failed, or what it waits for")
+    error: str | None = Field(description="why it failed, or what it waits for")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -83,8 +83,8 @@ async def _uploads(request: Request) -> Uploads:
 async def import_orders(
     caller: CallerDep, request: Request, response: Response, uploads: Annotated[Uploads, Depends(_uploads)]
 ) -> ImportStatus:
-    """Have a file of orders imported. Each `reference` becomes one order, however often it is imported: a file may be
-    sent again. Imported orders are counted like others, and nobody gets a mail for them."""
+    """Import a file of orders. Each `reference` becomes one order, however often it is imported: a file may be sent
+    again. Imported orders are counted like others; no mails are sent for them."""
     row = await uploads.receive(caller.user_id, request)
     response.headers["Location"] = f"/v1/imports/{row.id}"
     return ImportStatus.of(row)
@@ -94,7 +94,7 @@ async def import_orders(
 async def list_imports(
     caller: CallerDep, db: DatabaseDep, limit: Limit = 20, cursor: Cursor = None
 ) -> Page[ImportStatus]:
-    """Own imports, newest first."""
+    """List your own imports, newest first."""
     before = decode_cursor(cursor)
     async with db.begin() as session:
         rows = await repository.page(session, caller.user_id, before, limit)
@@ -104,14 +104,14 @@ async def list_imports(
 
 @router.get("/{import_id}")
 async def read_import(import_id: UUID, caller: CallerDep, db: DatabaseDep) -> ImportStatus:
-    """How far it is."""
+    """Return the progress of an import."""
     async with db.begin() as session:
         return ImportStatus.of(await repository.get(session, caller.user_id, import_id))
 
 
 @router.post("/{import_id}/cancel")
 async def cancel_import(import_id: UUID, caller: CallerDep, db: DatabaseDep, request: Request) -> ImportStatus:
-    """Cancel an own import. One that is running stops after the rows in hand; what has been imported stays."""
+    """Cancel an own import. A running one stops after the current rows; imported orders stay."""
     async with db.begin() as session:
         keep_s = request.app.state.settings.import_keep_s
         return ImportStatus.of(await repository.cancel(session, caller.user_id, import_id, keep_s))
@@ -123,7 +123,7 @@ async def cancel_import(import_id: UUID, caller: CallerDep, db: DatabaseDep, req
     responses={HTTPStatus.OK: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "CSV"}},
 )
 async def read_errors(import_id: UUID, caller: CallerDep, db: DatabaseDep) -> StreamingResponse:
-    """Why rows could not be imported, as a CSV file: line, reference, field, message."""
+    """Return the errors of rows that could not be imported, as a CSV file: line, reference, field, message."""
     async with db.begin() as session:
         await repository.get(session, caller.user_id, import_id)
     pages = repository.errors(db, caller.user_id, import_id)

@@ -1,7 +1,7 @@
-"""Where uploaded files are kept: a folder (`file:///…`), or a bucket of an S3-compatible server.
+"""The storage of uploaded files: a folder (`file:///…`), or a bucket of an S3-compatible server.
 
-`s3://bucket/prefix?endpoint=http://…&region=…`; the keys come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
-All of it happens in obstore's own threads, off the event loop.
+`s3://bucket/prefix?endpoint=http://…&region=…`; the keys come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. All
+work happens in obstore's own threads, off the event loop.
 """
 
 import asyncio
@@ -23,43 +23,43 @@ from shared.observability.logs import get_logger
 log = get_logger(__name__)
 
 PART_BYTES = 5 * 1024 * 1024
-"""The smallest that S3 takes. An upload holds at most `PARTS` of them."""
+"""The smallest part that S3 accepts. An upload holds at most `PARTS` of them."""
 PARTS = 2
 READ_BYTES = 256 * 1024
 TIMEOUT = timedelta(seconds=30)
 NO_BUCKET = "<Code>NoSuchBucket</Code>"
-"""404 as for a missing file, but it says nothing of the file."""
+"""404 like a missing file, but unrelated to the file."""
 
 
 class StorageUnavailable(Unavailable):
-    code, title = "storage_unavailable", "Files cannot be stored or read now; try again"
+    code, title = "storage_unavailable", "Files cannot be stored or read at the moment; try again"
 
 
 class FileGone(Exception):
-    """The file is not there any more."""
+    """The file no longer exists."""
 
 
 class Storage:
-    """Connects, or makes its folder, when it is first used."""
+    """Connects, or creates its folder, on first use."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._opened: ObjectStore | None = None
 
     async def write(self, key: str, pieces: AsyncIterable[bytes]) -> None:
-        """Store the pieces as they come; nothing stays when `pieces` raises. Raises `StorageUnavailable`."""
+        """Store the pieces as they arrive; nothing is kept if `pieces` raises. Raises `StorageUnavailable`."""
         with _translated():
             await obstore.put_async(self._store, key, pieces, chunk_size=PART_BYTES, max_concurrency=PARTS)
 
     async def read(self, key: str, offset: int) -> AsyncGenerator[bytes]:
-        """From `offset`, which is inside the file, to the end. Raises `FileGone` or `StorageUnavailable`."""
+        """Read from `offset`, which is inside the file, to the end. Raises `FileGone` or `StorageUnavailable`."""
         with _translated():
             found = await obstore.get_async(self._store, key, options={"range": {"offset": offset}})
             async for piece in found.stream(min_chunk_size=READ_BYTES):
                 yield bytes(piece)
 
     async def delete(self, key: str) -> None:
-        """Also when there is no such file. Raises `StorageUnavailable`."""
+        """Succeeds also if the file does not exist. Raises `StorageUnavailable`."""
         try:
             with _translated():
                 await obstore.delete_async(self._store, key)
@@ -110,7 +110,7 @@ class Chunk(NamedTuple):
 
 
 async def chunks(storage: Storage, key: str, size: int, place: Offset) -> AsyncGenerator[Chunk]:
-    """From `place` on, at most `MAX_ROWS` records at a time, parsed in a thread; a chunk may hold none.
+    """Read from `place` on, at most `MAX_ROWS` records at a time, parsed in a thread; a chunk may be empty.
 
     Raises `FileGone` or `StorageUnavailable`.
     """
@@ -124,7 +124,7 @@ async def chunks(storage: Storage, key: str, size: int, place: Offset) -> AsyncG
             yield Chunk(found.records, found.end)
             data, place = data[found.end.offset - place.offset :], found.end
     if read < size:
-        raise FileGone("the file is shorter than it was")
+        raise FileGone("the file has become shorter")
 
 
 async def _pieces(storage: Storage, key: str, size: int, offset: int) -> AsyncGenerator[bytes]:

@@ -1,4 +1,4 @@
-"""The file in a multipart form, as it arrives: nothing of it is kept."""
+"""The file in a multipart form, streamed as it arrives."""
 
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
@@ -28,7 +28,7 @@ MAX_NAME = 255
 
 
 class FormFile:
-    """The file in one field of a form; there must be one. Other fields are passed over."""
+    """The file in one field of a form, which is required. Other fields are ignored."""
 
     def __init__(self, request: Request, field: str) -> None:
         self._request = request
@@ -40,7 +40,7 @@ class FormFile:
         self._ended = False
         self._pieces: list[bytes] = []
         self.name: str | None = None
-        """What the client calls it; known with the first piece."""
+        """The client's file name; known with the first piece."""
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Raises `InvalidInput`, or 415 for a body of another kind."""
@@ -120,25 +120,25 @@ log = get_logger(__name__)
 
 FIELD = "file"
 FORM_BYTES = 64 * 1024
-"""What a form may have beside its file."""
+"""The size limit of a form in addition to its file."""
 MOST_AT_ONCE = 16
-"""Uploads of one process. Each holds up to three parts of the storage, 15 MiB."""
+"""Concurrent uploads of one process. Each holds up to three parts of the storage, 15 MiB."""
 PER_USER = 4
-SLOW = "the file came slowly, and another user needed the place"
+SLOW = "the upload was slow, and another user needed the place"
 
 
 class TooManyUploads(DashboardError):
-    status, code, title = 429, "too_many_uploads", "This user's other files are still on their way"
+    status, code, title = 429, "too_many_uploads", "Other files of this user are still being uploaded"
     headers: ClassVar = {"Retry-After": "5"}
 
 
 class UploadsBusy(Unavailable):
-    code, title = "uploads_busy", "As many files as may be are on their way; try again"
+    code, title = "uploads_busy", "Too many files are being uploaded; try again"
     headers: ClassVar = {"Retry-After": "5"}
 
 
 class Uploads:
-    """So many at the same time and no more; accounts share the places."""
+    """A maximum number of uploads at a time; accounts share the places."""
 
     def __init__(self, db: Database, storage: Storage, max_bytes: int, most_per_user: int) -> None:
         self._db = db
@@ -151,10 +151,10 @@ class Uploads:
         POOLS.watch("import_uploads", lambda: self._places.taken, lambda: MOST_AT_ONCE)
 
     async def receive(self, user_id: UUID, request: Request) -> Import:
-        """The import of the file in the request's form, which is stored and waits to be carried out.
+        """Store the file in the request's form, and queue its import.
 
         Raises `TooManyUploads`, `UploadsBusy`, `TooManyImports`, `InvalidInput`, `StorageUnavailable`, 413, or
-        `ImportNotFound` when the user was deleted meanwhile.
+        `ImportNotFound` if the user was deleted meanwhile.
         """
         async with self._places.place(user_id) as place:
             return await self._receive(user_id, Request(request.scope, place.heard(request.receive)))
@@ -167,7 +167,7 @@ class Uploads:
         try:
             await self._storage.write(file_key(import_id), self._checked(form, head))
         except ClientDisconnect as gone:
-            log.info("the client went away during its upload")
+            log.info("client disconnected during the upload")
             raise HTTPException(400) from gone
         try:
             async with self._db.begin() as session:

@@ -1,4 +1,4 @@
-"""Holding messages while the ledger cannot be written: until then no other worker could do better with them."""
+"""Holds messages while the ledger cannot be written: until then no other worker could process them either."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ def always(_: Exception) -> bool:
 
 
 class Backpressure:
-    """Any number of messages wait; one at a time of them asks whether the ledger can be written again."""
+    """Any number of messages wait; one of them at a time tests whether the ledger can be written again."""
 
     def __init__(self, probe: Work, pause_s: float, limit_s: float) -> None:
         self._probe = probe
@@ -31,16 +31,16 @@ class Backpressure:
         self._written_at = 0.0
 
     def stop(self) -> None:
-        """What is held is given up; what is under way may finish."""
+        """Give up the held messages; work in flight may finish."""
         self._stopping.set()
 
     @property
     def failing_s(self) -> float:
-        """For how long the ledger has not been writable, as far as anybody has tried."""
+        """For how long the ledger has not been writable, according to the last attempts."""
         return 0.0 if self._failing_since is None else _now() - self._failing_since
 
     async def until_done(self, job: str, work: Work, holds: Holds) -> bool:
-        """Whether `work` has succeeded in the end: not when the process stops, nor when it fails on although the
+        """Return whether `work` succeeded in the end: not if the process stops, or if it keeps failing although the
         ledger can be written. Errors that are not `holds` are raised."""
         began = _now()
         while True:
@@ -60,7 +60,7 @@ class Backpressure:
                 return False
 
     async def _writable_since(self, failed: float) -> bool:
-        """Waits; False when the process stops."""
+        """Wait; returns False if the process stops."""
         if self._failing_since is None:
             self._failing_since = max(failed, self._written_at)
         if await self._stopped_within(self._pause_s):

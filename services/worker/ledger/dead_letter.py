@@ -1,4 +1,4 @@
-"""What RabbitMQ says of a message that it has given up."""
+"""The reason why RabbitMQ gave a message up."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ QUEUE_PREFIX = "worker."
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """`job` is the one whose queue the message died in, or `unknown`: so are reasons that we do not know."""
+    """`job` is the one in whose queue the message died, or `unknown`; unknown reasons are mapped to that, too."""
 
     job: str
     reason: str
@@ -21,7 +21,7 @@ class DeadLetter:
 
     @classmethod
     def read(cls, headers: Mapping[str, Any], jobs: Mapping[str, Job]) -> "DeadLetter":
-        """From `x-death`, newest first, else from the headers that keep the first death."""
+        """Read from `x-death`, newest first, or from the headers that keep the first death."""
         deaths = headers.get("x-death")
         newest = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
         queue = newest.get("queue", headers.get("x-first-death-queue"))

@@ -1,7 +1,7 @@
-"""Whether a user has been deleted: then nothing more is written about them.
+"""Checks whether a user has been deleted: then nothing more is written about them.
 
-Of each user either one deletion or any number of jobs are in progress, by an advisory lock. A job either ends before
-the deletion looks for what it wrote, or finds that the user is deleted.
+An advisory lock allows either one deletion or any number of jobs of a user. A job either ends before the deletion looks
+for what it wrote, or finds that the user is deleted.
 """
 
 from collections.abc import Iterable
@@ -18,14 +18,14 @@ FIND_ERASED = "SELECT user_id FROM recipients WHERE user_id = ANY($1) AND email 
 
 
 async def erased(connection: Connection, user_ids: Iterable[UUID]) -> set[UUID]:
-    """Those who have been deleted. None of the others will be before this transaction ends."""
+    """Return the deleted users. None of the others will be deleted before this transaction ends."""
     asked = sorted(set(user_ids))
     await connection.execute(SHARE, [lock_key(user_id) for user_id in asked])
     return {row["user_id"] for row in await connection.fetch(FIND_ERASED, asked)}
 
 
 async def is_erased(session: AsyncSession, user_id: UUID) -> bool:
-    """The same of one user, in the session's transaction."""
+    """Check one user, in the session's transaction."""
     await session.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": lock_key(user_id)})
     tombstone = sa.select(Recipient.revision).where(Recipient.user_id == user_id, Recipient.email.is_(None))
     found = await session.scalar(tombstone)
@@ -33,5 +33,5 @@ async def is_erased(session: AsyncSession, user_id: UUID) -> bool:
 
 
 def lock_key(user_id: UUID) -> int:
-    """The random end of the id, as a bigint."""
+    """Return the random end of the id, as a bigint."""
     return user_id.int & (2**63 - 1)

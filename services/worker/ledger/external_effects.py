@@ -1,8 +1,8 @@
-"""External effects: what is done outside the database has no transaction, so its job is leased while it is under way.
+"""External effects: work outside the database has no transaction, so its job is leased while it is in flight.
 
-The ledger's row is committed as due again at the end of the lease before anything is done, and settled after. When
-the process dies in between, the lease runs out and another takes the job up; what it finds is the effect's own record
-to tell. No database connection is held meanwhile.
+The ledger's row is committed as due again at the end of the lease before anything is done, and settled afterwards. If
+the process is killed in between, the lease expires and another process takes the job; the effect's own record tells
+what has been done. No database connection is held meanwhile.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from shared.observability.logs import get_logger
 log = get_logger(__name__)
 
 INTERRUPTED_SETTLE_S = 1.5
-"""How long a process tries to record what it was doing when its grace period is over."""
+"""How long a process tries to record its work after its grace period has ended."""
 
 LEASE = """
     UPDATE jobs SET state = 'retrying', attempts = $3, payload = $5, headers = $6, updated_at = now(),
@@ -39,7 +39,7 @@ class Interrupted(Transient):
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """An attempt that is under way outside the database."""
+    """An attempt that is in flight outside the database."""
 
     job: Job
     delivery: JobMessage
@@ -59,12 +59,12 @@ async def lease(connection: Connection, leased: Leased) -> Leased:
 
 
 async def is_held(connection: Connection, leased: Leased) -> bool:
-    """Whether the row still belongs to this attempt; then it stays so until the transaction ends."""
+    """Return whether the row still belongs to this attempt; then it stays so until the transaction ends."""
     return bool(await connection.fetchval(HELD, leased.job.name, leased.delivery.event_id, leased.attempt))
 
 
 async def conclude(db: Database, leased: Leased, record: Record[T]) -> T:
-    """Do what is left outside, then settle it and record it in one transaction."""
+    """Do the remaining work outside, then settle it and record it in one transaction."""
     failure: Exception | None = None
     try:
         await leased.effect.run(db)
@@ -86,7 +86,7 @@ async def _settle_interrupted(db: Database, leased: Leased, record: Record[T]) -
 
 
 async def _settle(db: Database, leased: Leased, failure: Exception | None, record: Record[T]) -> T:
-    """Tried for as long as the database is away: of what is not recorded, nobody knows later whether it was done."""
+    """Retried as long as the database is down: if the outcome is not recorded, it cannot be determined later."""
     async for attempt in stamina.retry_context(on=is_outage, attempts=None, timeout=None, wait_max=1):
         with attempt:
             async with db.connection() as connection, connection.transaction():

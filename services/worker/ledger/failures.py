@@ -1,4 +1,4 @@
-"""What the ledger remembers of a failure."""
+"""The stored description of a failure."""
 
 from collections.abc import Iterator
 from types import CodeType, TracebackType
@@ -13,7 +13,7 @@ OUR_PACKAGES = ("services.", "shared.")
 MAX_MESSAGE = 2000
 
 PERMANENT: tuple[type[Exception], ...] = (Permanent, UnreadableEvent, asyncpg.DataError)
-"""Failures that depend on nothing but the event itself."""
+"""Failures that depend only on the event itself."""
 
 
 def is_permanent(error: Exception) -> bool:
@@ -21,7 +21,7 @@ def is_permanent(error: Exception) -> bool:
 
 
 def asked_to_wait_s(error: Exception) -> float:
-    """How long who failed wants to be left alone, at least."""
+    """Return the minimum pause that the failed dependency has requested."""
     return error.wait_s if isinstance(error, JobError) else 0.0
 
 
@@ -30,7 +30,7 @@ def describe(error: Exception) -> str:
 
 
 def error_group(error: Exception) -> str:
-    """A short key that failures of one cause share: the exception's type, and the innermost place of ours."""
+    """Return a short key for failures of one cause: the exception's type, and the innermost location in our code."""
     if isinstance(error, JobError) and error.group:
         return error.group
     places = [f"{module}:{code.co_qualname}" for module, code in _frames(error) if module.startswith(OUR_PACKAGES)]

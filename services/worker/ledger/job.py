@@ -1,4 +1,4 @@
-"""What a job is: an effect on the database for each event of its queue, and the policy under which it is tried."""
+"""Definition of a job: an effect on the database for each event of its queue, and the policy for its attempts."""
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,33 +11,33 @@ from shared.contracts.events import Envelope
 from shared.db.engine import Connection, Database
 
 CANCEL_S = 2.0
-"""How long what has been cancelled may take to end: a database that does not answer can hold it for longer."""
+"""How long cancelled work may take to end: a database that does not respond can delay it."""
 
 
 class ExternalEffect(Protocol):
-    """What an effect leaves to be done outside the database, once its transaction is committed.
+    """The part of an effect outside the database, to be done after its transaction is committed.
 
-    For `lease_s` it belongs to the process that has it. Unless it has been settled by then, the effect runs again.
+    It belongs to its process for `lease_s`. Unless it has been settled by then, the effect runs again.
     """
 
     @property
     def lease_s(self) -> float: ...
 
     async def run(self, db: Database) -> None:
-        """Raises why it failed. Holds no connection for longer than a query."""
+        """Raises the reason for a failure. Holds no connection for longer than a query."""
 
     async def settle(self, connection: Connection, failure: Exception | None) -> None:
-        """In the transaction that records this attempt in the ledger."""
+        """Runs in the transaction that records this attempt in the ledger."""
 
 
 Effect = Callable[[Connection, Envelope], Awaitable[ExternalEffect | None]]
-"""Runs in the transaction that also marks the event as done, or as begun when there is an external effect."""
+"""Runs in the transaction that also marks the event as done, or as started if there is an external effect."""
 BatchEffect = Callable[[Connection, Sequence[Envelope]], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batching:
-    """The effect on many events at once. A batch is taken when `size` are there, or `wait_s` after the first."""
+    """The effect on many events at once. A batch starts when it has `size` events, or `wait_s` after the first."""
 
     effect: BatchEffect
     size: int
@@ -50,20 +50,21 @@ class Batching:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     attempts: int
-    """Tries altogether; the last failure makes the job dead."""
+    """The total number of attempts; the last failure makes the job dead."""
     backoff_base_s: float
     backoff_cap_s: float
     prefetch: int
-    """Messages the broker may hand out before they are acknowledged."""
+    """The number of unacknowledged messages that the broker may deliver."""
     concurrency: int
-    """Effects under way at once in this process; each holds a database connection, unless it is external."""
+    """Effects in flight at once in this process; each holds a database connection, unless it is external."""
     deadline_s: float | None = None
-    """The age of an event after which the job is not worth doing any more; None is never."""
+    """The age of an event after which the job is not run any more; None means no limit."""
     ends_with_user: bool = False
-    """Nothing is done for a deleted user, and nothing kept of what was not done."""
+    """Skip the job for a deleted user, and delete its unfinished rows."""
 
     def backoff_s(self, attempt: int, jitter: Callable[[], float] = random.random) -> float:
-        """The wait after a failed attempt (from 1): exponential with full jitter, so that failures spread out."""
+        """Return the pause after a failed attempt (from 1): exponential with full jitter, so that failures spread
+        out."""
         exponent = min(attempt - 1, 60)
         return float(min(self.backoff_cap_s, self.backoff_base_s * 2.0**exponent) * jitter())
 
@@ -74,12 +75,12 @@ class Job:
     policy: Policy
     effect: Effect
     panels: tuple[str, ...] = ()
-    """The panels that look different once the job is done."""
+    """The panels that change when the job is done."""
     batching: Batching | None = None
 
 
 def age_s(envelope: Envelope, now: datetime) -> float:
-    """Never below zero: clocks of two databases may differ. The time of an event is its row's in the outbox."""
+    """Never below zero: the clocks of two databases may differ. The time of an event is that of its outbox row."""
     return max((now - envelope.time).total_seconds(), 0.0)
 
 
@@ -91,7 +92,7 @@ def refuse_expired(policy: Policy, envelope: Envelope, now: datetime) -> None:
 
 
 def refuse_unremembered(keep_done_s: float, envelope: Envelope, now: datetime) -> None:
-    """Raises `Unremembered`. For an event that the ledger has no row of."""
+    """Raises `Unremembered`. For an event without a row in the ledger."""
     age = age_s(envelope, now)
     if age > keep_done_s:
         raise Unremembered(f"{_said(age)} old, and the ledger remembers {_said(keep_done_s)}")

@@ -1,4 +1,4 @@
-"""A message as the ledger takes it: with an identity even when nobody can read it."""
+"""A message for the ledger, with an identity even if it is unreadable."""
 
 import json
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ class JobMessage:
 
     @classmethod
     def kept(cls, event_id: UUID, headers_json: str | None, body: bytes | None) -> "JobMessage":
-        """A message out of the ledger; what is left of one that is no longer whole is unreadable."""
+        """Restore a message from the ledger; an incomplete one is unreadable."""
         if headers_json is None or body is None:
-            return cls(event_id, {}, body or b"", events.UnreadableEvent("the ledger has lost the message"))
+            return cls(event_id, {}, body or b"", events.UnreadableEvent("the ledger has no message"))
         return cls.read(json.loads(headers_json), body, str(event_id))
 
     @property
@@ -48,7 +48,7 @@ class JobMessage:
 
     @property
     def user_id(self) -> UUID | None:
-        """Of an unreadable message, whom its headers name."""
+        """Return the user that an unreadable message's headers name."""
         if isinstance(self.content, events.Envelope):
             return self.content.event.user_id
         try:
@@ -77,5 +77,5 @@ def _id_of_unreadable(message_id: str | None, body: bytes) -> UUID:
 
 
 def storable(text: str, limit: int) -> str:
-    """Without NUL and lone surrogates, which Postgres refuses, and no longer than `limit`."""
+    """Remove NUL and lone surrogates, which Postgres rejects, and truncate to `limit`."""
     return text[:limit].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

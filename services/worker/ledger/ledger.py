@@ -1,11 +1,11 @@
-"""The ledger: every job's effect takes place once for each event, however often the event arrives.
+"""The ledger: every job takes effect once for each event, however often the event arrives.
 
 The row of (job, event) is written before the effect and in the same transaction: a duplicate that arrives meanwhile
-waits on the row, then finds it there and does nothing. A failing effect is rolled back to before it began, and the
-same transaction records the failure; the message is acknowledged either way. Whatever these methods raise means that
-the ledger could not be written: nothing has happened, and the message belongs back in the queue.
+waits on the row, then finds it and does nothing. A failing effect is rolled back, and the same transaction records the
+failure; the message is acknowledged either way. An exception of these methods means that the ledger could not be
+written: nothing has happened, and the message must be returned to the queue.
 
-No transaction can hold an effect outside the database. A job that has one is leased instead, see `external`.
+No transaction can include an effect outside the database. A job that has one is leased instead, see `external_effects`.
 """
 
 import time
@@ -47,15 +47,15 @@ class Outcome(StrEnum):
 
 
 OnDone = Callable[[Job, UUID], None]
-"""Told of each job and user after the commit; must not fail."""
+"""Called with each job and user after the commit; must not fail."""
 
 
 Refuse = Callable[[Job, Envelope], object]
-"""Raises why an event has come too late. Ages are told by the database's clock."""
+"""Raises if an event is too old. Ages are computed with the database's clock."""
 
 
 class _Taken(NamedTuple):
-    """A job that was due, and how far it has come: done, failed, or to be finished outside the database."""
+    """A due job, and its progress: done, failed, or to be finished outside the database."""
 
     delivery: JobMessage
     step: Outcome | Leased
@@ -65,7 +65,7 @@ class _Taken(NamedTuple):
 
 
 class Ledger:
-    """`keep_done_s` is how long at least it remembers what is done."""
+    """`keep_done_s` is the minimum retention of completed jobs."""
 
     def __init__(self, db: Database, on_done: OnDone, keep_done_s: float) -> None:
         self._db = db
@@ -74,7 +74,7 @@ class Ledger:
         self._slots: dict[str, CountedSemaphore] = {}
 
     async def run(self, job: Job, delivery: JobMessage) -> Outcome:
-        """Do a job for a message that has arrived."""
+        """Run a job for a message that has arrived."""
         async with self._slot(job):
             began = time.perf_counter()
             with spans.of(job.name, delivery) as span:
@@ -87,7 +87,7 @@ class Ledger:
         return outcome
 
     async def run_many(self, job: Job, effect: BatchEffect, deliveries: Sequence[JobMessage]) -> None:
-        """Do a job for many readable messages in one transaction. When it raises, none of them has been done."""
+        """Run a job for many readable messages in one transaction. If it raises, none of them has been processed."""
         async with self._slot(job):
             began = time.perf_counter()
             with spans.of_many(job.name, deliveries):
@@ -104,14 +104,14 @@ class Ledger:
             self._on_done(job, user_id)
 
     async def run_due(self, job: Job) -> Outcome | None:
-        """Try one job again that is due and in no lane; None when there is none. Many workers may do so at once."""
+        """Retry one due job without a lane; None if there is none. Many workers may do so at once."""
         async with self._slot(job):
             taken = await self._take(job, TAKE_DUE, job.name)
             return await self._finish(job, taken) if taken else None
 
     async def run_one(self, job: Job, event_id: UUID) -> Outcome | None:
-        """Try this one again if it is still due, and nobody else does. How many at once is up to who calls: only the
-        taking, for which a connection is held, counts as one of the job's `concurrency`."""
+        """Retry this job if it is still due and no other worker runs it. The caller limits the concurrency: only
+        claiming it, for which a connection is held, counts towards the job's `concurrency`."""
         async with self._slot(job):
             taken = await self._take(job, TAKE_ONE, job.name, event_id)
         return await self._finish(job, taken) if taken else None
@@ -124,7 +124,7 @@ class Ledger:
                 return None
             attempt: int = row["attempts"] + 1
             delivery = JobMessage.kept(row["event_id"], row["headers"], row["payload"])
-            # Without attempts it has been replayed: whoever did that knew how old it is.
+            # Without attempts it has been replayed: the operator knew how old it is.
             refuse = _refuse_expired if row["attempts"] else _refuse_nothing
             with spans.of(job.name, delivery, attempt) as span:
                 step = await self._attempt(connection, job, delivery, attempt, partial(refuse, at=row["at"]))
@@ -142,7 +142,7 @@ class Ledger:
         return outcome
 
     async def bury(self, death: DeadLetter, delivery: JobMessage) -> None:
-        """Keep as dead what the broker has given up, unless the ledger knows of this job already."""
+        """Store a dead letter as a dead job, unless the ledger has a row for it already."""
         async with self._transaction() as connection:
             if death.ends_with_user and await _is_erased(connection, delivery):
                 return
@@ -177,7 +177,7 @@ class Ledger:
         return await self._attempt(connection, job, delivery, 1, partial(self._refuse_new, at=at))
 
     async def _claim_many(self, connection: Connection, job: Job, deliveries: Sequence[JobMessage]) -> list[JobMessage]:
-        """Those of the deliveries that are new. In the order of their ids, so that two workers cannot deadlock."""
+        """Return the new deliveries, in the order of their ids, so that two workers cannot deadlock."""
         unique = {delivery.event_id: delivery for delivery in deliveries}
         ordered = [unique[event_id] for event_id in sorted(unique)]
         columns = [(delivery.event_id, delivery.user_id, delivery.event_type) for delivery in ordered]
@@ -185,7 +185,7 @@ class Ledger:
         return [unique[row["event_id"]] for row in claimed]
 
     async def _wanted(self, connection: Connection, job: Job, new: Sequence[JobMessage]) -> list[Envelope]:
-        """The events without those of deleted users. Raises when one has come too late."""
+        """Return the events without those of deleted users. Raises if one is too old."""
         envelopes = [delivery.envelope for delivery in new]
         at = await connection.fetchval("SELECT now()")
         for envelope in envelopes:

@@ -1,4 +1,4 @@
-"""Deletes what has been done for so long that no duplicate of it can come any more."""
+"""Deletes completed jobs that are so old that no duplicate can arrive any more."""
 
 from functools import partial
 
@@ -8,11 +8,11 @@ from shared.db.engine import Database
 from shared.db.retention import BATCH, sweep
 
 CLOCKS_DIFFER_S = 3600.0
-"""Rows stay this much longer than the ledger vouches for: an event's age is told by its producer's clock."""
+"""Rows are kept this much longer than the retention: an event's age depends on its producer's clock."""
 
 
 async def purge_batch(db: Database, keep_done_s: float, limit: int = BATCH, *, statement: str = PURGE) -> int:
-    """Deletes the oldest; returns how many. Rows that another worker is deleting are left to it."""
+    """Delete the oldest; return how many. Skips rows that another worker is deleting."""
     async with db.connection() as connection:
         status = await connection.execute(statement, keep_done_s + CLOCKS_DIFFER_S, limit)
     deleted = int(status.rpartition(" ")[2])
@@ -21,7 +21,7 @@ async def purge_batch(db: Database, keep_done_s: float, limit: int = BATCH, *, s
 
 
 async def purge(db: Database, keep_done_s: float, keep_deliveries_s: float) -> None:
-    """All that is old enough: batch by batch, each a transaction of its own."""
+    """Delete everything that is old enough: batch by batch, each in its own transaction."""
     kept = (
         ("jobs", PURGE, keep_done_s),
         ("mails", PURGE_MAILS, keep_done_s),

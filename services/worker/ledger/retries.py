@@ -1,4 +1,4 @@
-"""Tries again what is due, and keeps the count of what is dead."""
+"""Retries due jobs, and counts dead ones."""
 
 import asyncio
 from collections import Counter
@@ -19,7 +19,7 @@ OTHER = "other"
 
 
 def bounded(counts: Iterable[tuple[str, str, int]], limit: int = MAX_GROUPS) -> dict[tuple[str, str], int]:
-    """Dead jobs by job and error group; of each job only the `limit` largest groups have a name."""
+    """Dead jobs by job and error group; only the `limit` largest groups of each job are named."""
     named: Counter[str] = Counter()
     sums: Counter[tuple[str, str]] = Counter()
     for job, group, dead in sorted(counts, key=lambda row: row[2], reverse=True):
@@ -37,7 +37,7 @@ class Retries:
         self._stopping = False
 
     async def sweep(self) -> None:
-        """Once. When it is cancelled, attempts that are under way may finish. Raises when the ledger cannot be read."""
+        """Run once. If cancelled, attempts in flight may finish. Raises if the ledger cannot be read."""
         self._stopping = False
         sweep = asyncio.create_task(self._sweep())
         try:
@@ -63,13 +63,13 @@ class Retries:
         await asyncio.gather(*(self._run_all_due(self._jobs[name]) for name in due if name in self._jobs))
 
     async def _run_all_due(self, job: Job) -> None:
-        """Raises nothing: what keeps one job from being swept leaves the others alone."""
+        """Raises nothing, so that a failure of one job does not affect the others."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(job.policy.concurrency):
                     tasks.create_task(self._run_due(job))
         except* Exception as failed:
-            log.warning("what is due cannot be tried", job=job.name, errors=[repr(one) for one in failed.exceptions])
+            log.warning("due jobs cannot be retried", job=job.name, errors=[repr(one) for one in failed.exceptions])
 
     async def _run_due(self, job: Job) -> None:
         while not self._stopping and await self._ledger.run_due(job):

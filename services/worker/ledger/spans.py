@@ -1,4 +1,4 @@
-"""The spans of jobs: each in the trace of its event, under the span by which the event was published."""
+"""The spans of jobs: each in the trace of its event, below the span that published the event."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ def of(job: str, delivery: JobMessage, attempt: int = 1) -> Position:
 
 @contextmanager
 def of_many(job: str, deliveries: Sequence[JobMessage]) -> Iterator[None]:
-    """One span for each event whose trace is recorded. The work itself belongs to the first; the others name that."""
+    """One span for each event whose trace is recorded. The work itself belongs to the first; the others link to it."""
     spans = list(_recorded(job, deliveries)) if tracing.is_on() else []
     if not spans:
         yield

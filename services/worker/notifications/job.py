@@ -1,4 +1,4 @@
-"""Writes what a user is told on the dashboard: one notification an event."""
+"""Creates dashboard notifications: one per event."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -33,8 +33,8 @@ class Text(NamedTuple):
 
 
 TEXTS: dict[str, Callable[[Any], Text]] = {
-    events.UserRegistered.type: lambda user: Text("Welcome", f"Good to have you here, {user.name}."),
-    events.OrderCreated.type: lambda order: Text("Order received", f"We have your order of {_total(order)}."),
+    events.UserRegistered.type: lambda user: Text("Welcome", f"Welcome, {user.name}."),
+    events.OrderCreated.type: lambda order: Text("Order received", f"We have received your order of {_total(order)}."),
     events.OrderPaid.type: lambda order: Text("Order paid", f"Thank you for your payment of {_total(order)}."),
     events.OrderShipped.type: lambda order: Text("Order shipped", f"Your order of {_total(order)} is on its way."),
     events.OrderCancelled.type: lambda order: Text("Order cancelled", f"Your order of {_total(order)} is cancelled."),
@@ -48,11 +48,11 @@ def _total(order: events.OrderCreated | events.OrderChanged) -> str:
 
 def _imported(ended: events.ImportCompleted) -> str:
     failed = f" {ended.rows_failed} could not be imported." if ended.rows_failed else ""
-    return f"{ended.rows_done} of {ended.rows_total} orders are imported.{failed}"
+    return f"{ended.rows_done} of {ended.rows_total} orders were imported.{failed}"
 
 
 def row_of(envelope: Envelope) -> tuple[Any, ...]:
-    """Under the event's own id, which sorts by time."""
+    """Store it under the event's own id, which sorts by time."""
     event = envelope.event
     text = TEXTS[event.type](event)
     return event.user_id, envelope.id, event.type, text.title, text.body, envelope.time

@@ -12,7 +12,7 @@ from services.worker.models import Notification
 async def notifications_page(
     session: AsyncSession, user_id: UUID, *, unread: bool, before: UUID | None, limit: int
 ) -> Sequence[Notification]:
-    """Newest first, one more than `limit`."""
+    """Return notifications, newest first, one more than `limit`."""
     query = sa.select(Notification).where(Notification.user_id == user_id)
     if unread:
         query = query.where(~Notification.read)
@@ -23,7 +23,7 @@ async def notifications_page(
 
 
 async def mark_read(session: AsyncSession, user_id: UUID, notification_id: UUID) -> Notification | None:
-    """The notification, read now; None when this user has no such one."""
+    """Mark the notification as read and return it; None if this user has no such one."""
     marked = await session.scalars(
         sa.update(Notification)
         .where(Notification.user_id == user_id, Notification.id == notification_id)

@@ -1,4 +1,4 @@
-"""The read side: a user's notifications."""
+"""Notifications over HTTP."""
 
 from datetime import datetime
 from typing import Annotated
@@ -50,9 +50,9 @@ async def list_notifications(
     db: DatabaseDep,
     limit: Limit = 20,
     cursor: Cursor = None,
-    unread: Annotated[bool, Query(description="only those not read yet")] = False,
+    unread: Annotated[bool, Query(description="only unread ones")] = False,
 ) -> Page[Notification]:
-    """The caller's own notifications, newest first."""
+    """List your own notifications, newest first."""
     before = decode_cursor(cursor)
     async with db.begin() as session:
         rows = await repository.notifications_page(session, caller.user_id, unread=unread, before=before, limit=limit)
@@ -62,14 +62,14 @@ async def list_notifications(
 
 @router.get("/count")
 async def count_notifications(caller: CallerDep, db: DatabaseDep) -> NotificationCount:
-    """How many of the caller's notifications are unread."""
+    """Count your unread notifications."""
     async with db.begin() as session:
         return NotificationCount(unread=await repository.unread_notifications(session, caller.user_id))
 
 
 @router.post("/read")
 async def read_notifications(read: ReadUpTo, caller: CallerDep, db: DatabaseDep, request: Request) -> NotificationCount:
-    """Mark a notification and all older ones as read. Newer ones stay as they are and are counted."""
+    """Mark a notification and all older ones as read. Newer ones stay unchanged and are counted."""
     async with db.begin() as session:
         await repository.mark_read_up_to(session, caller.user_id, read.up_to)
         unread = await repository.unread_notifications(session, caller.user_id)
@@ -81,7 +81,7 @@ async def read_notifications(read: ReadUpTo, caller: CallerDep, db: DatabaseDep,
 async def read_notification(
     notification_id: UUID, caller: CallerDep, db: DatabaseDep, request: Request
 ) -> Notification:
-    """Marks one as read; once read, it stays so."""
+    """Mark a notification as read, permanently."""
     async with db.begin() as session:
         marked = await repository.mark_read(session, caller.user_id, notification_id)
         if marked is None:

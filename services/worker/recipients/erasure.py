@@ -1,6 +1,6 @@
-"""Erases what the worker keeps of a deleted user.
+"""Erases the worker's data about a deleted user.
 
-Jobs that come later find that the user is deleted: `services.worker.ledger.erasure`.
+Later jobs find that the user is deleted: `services.worker.ledger.erasure`.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from services.worker.ledger.erasure import lock_key
 from shared.db.engine import Connection
 
 LOCK = "SELECT pg_advisory_xact_lock($1)"
-# A row that is locked is being tried: that attempt waits for us, and finds the tombstone.
+# A locked row is being tried: that attempt waits for this transaction, and finds the tombstone.
 END_JOBS = """
     UPDATE jobs SET state = CASE WHEN state IN ('retrying', 'dead') THEN 'done' ELSE state END,
         next_attempt_at = NULL, last_error = NULL, error_group = NULL, payload = NULL, headers = NULL,
@@ -25,7 +25,7 @@ BURY_RECIPIENT = """
     ON CONFLICT (user_id) DO UPDATE
     SET revision = greatest(kept.revision, excluded.revision), email = NULL, name = NULL
 """
-# Whoever is carrying one out finds at its next checkpoint that it has lost it. The purge deletes file and row.
+# A worker that runs one finds at its next checkpoint that it has lost the lease. The pruner deletes file and row.
 END_IMPORTS = """
     UPDATE imports SET state = CASE WHEN state IN ('queued', 'running') THEN 'cancelled' ELSE state END,
         lease_id = NULL, filename = NULL, expires_at = now()
@@ -38,12 +38,12 @@ FORGOTTEN = (
     "webhook_deliveries",
     "webhooks",
 )
-"""Tables whose rows of a deleted user go; what else there is of one is dealt with below."""
+"""Tables in which a deleted user's rows are deleted; other data is handled below."""
 FORGET_ERRORS = "UPDATE job_audit SET previous_error = NULL WHERE user_id = $1"
 
 
 async def erase(connection: Connection, user_id: UUID, revision: int, jobs: Sequence[str]) -> None:
-    """Once the jobs under way for this user have ended. `jobs` are those that end with a user."""
+    """Erase once the user's running jobs have ended. `jobs` are those that end with a user."""
     await connection.execute(LOCK, lock_key(user_id))
     await connection.execute(END_JOBS, user_id, jobs)
     await connection.execute(BURY_RECIPIENT, user_id, revision)

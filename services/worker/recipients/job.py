@@ -1,4 +1,4 @@
-"""Keeps where each user's mail goes, from the users service's events, in whatever order they come."""
+"""Stores each user's mail address, from the users service's events, in whatever order they arrive."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def keep_with(jobs: Sequence[str]) -> Effect:
     """`jobs` are those that end with a user."""
 
     async def keep(connection: Connection, envelope: Envelope) -> None:
-        """Only a higher revision replaces what is kept. A deleted user stays deleted."""
+        """Only a higher revision replaces the stored one. A deleted user stays deleted."""
         match envelope.event:
             case UserRegistered() | UserUpdated() as user:
                 if not await erased(connection, [user.user_id]):

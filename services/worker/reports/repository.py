@@ -1,4 +1,4 @@
-"""What users want to download."""
+"""Report definitions in the database."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -48,7 +48,7 @@ _date, _moment = TypeAdapter[date](date), TypeAdapter[datetime](AwareDatetime)
 
 
 def _day(told: object) -> date:
-    """A date, or the day in UTC of a moment (RFC 3339)."""
+    """Parse a date, or take the UTC day of a timestamp (RFC 3339)."""
     try:
         if not isinstance(told, str) or not _BEGINS_WITH_A_DATE.match(told):
             raise TypeError
@@ -56,14 +56,14 @@ def _day(told: object) -> date:
             return _date.validate_strings(told, strict=True)
         return _moment.validate_strings(told, strict=True).astimezone(UTC).date()
     except (TypeError, ValueError, OverflowError) as wrong:
-        raise ValueError("must be a date, such as 2026-01-31, or a moment with its offset") from wrong
+        raise ValueError("must be a date, such as 2026-01-31, or a timestamp with its offset") from wrong
 
 
 WantedDay = Annotated[Day, BeforeValidator(_day)]
 
 
 class NewReport(BaseModel):
-    """Days are in UTC and both included; a moment (RFC 3339) stands for its day."""
+    """Days are in UTC and both included; a timestamp (RFC 3339) stands for its day."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -78,7 +78,7 @@ class NewReport(BaseModel):
         if first is not None and last < first:
             raise ValueError("must not be before `from`")
         if first is not None and last - first >= timedelta(days=MOST_DAYS):
-            raise ValueError(f"a report may be of {MOST_DAYS} days at most")
+            raise ValueError(f"a report may cover at most {MOST_DAYS} days")
         return last
 
 
@@ -99,7 +99,7 @@ async def add(session: AsyncSession, user_id: UUID, wanted: NewReport) -> Report
 
 
 async def get(session: AsyncSession, user_id: UUID, report_id: UUID) -> Report:
-    """Raises `ReportNotFound`, also for another's."""
+    """Raises `ReportNotFound`, also for another user's report."""
     row = await session.get(models.Report, (user_id, report_id))
     if row is None:
         raise ReportNotFound
@@ -107,7 +107,7 @@ async def get(session: AsyncSession, user_id: UUID, report_id: UUID) -> Report:
 
 
 async def page(session: AsyncSession, user_id: UUID, cursor: str | None, limit: int) -> pagination.Page[Report]:
-    """Newest first."""
+    """Return reports, newest first."""
     query = sa.select(models.Report).where(models.Report.user_id == user_id).order_by(models.Report.id.desc())
     if before := pagination.decode_cursor(cursor):
         query = query.where(models.Report.id < before)

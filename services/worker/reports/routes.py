@@ -1,4 +1,4 @@
-"""Reports: what users want to download, and the kind `analytics` itself."""
+"""Reports: their definitions, and the download of the kind `analytics`."""
 
 from http import HTTPStatus
 from uuid import UUID
@@ -19,7 +19,7 @@ internal = APIRouter(prefix="/internal/reports", tags=["reports"])
 
 @router.post("", status_code=HTTPStatus.CREATED)
 async def order_report(body: NewReport, caller: CallerDep, db: DatabaseDep, response: Response) -> Report:
-    """Say what is wanted. Its rows are read when it is downloaded."""
+    """Create a report. Its rows are read when it is downloaded."""
     async with db.begin() as session:
         made = await reports.add(session, caller.user_id, body)
     response.headers["Location"] = f"/v1/reports/{made.id}"
@@ -28,14 +28,14 @@ async def order_report(body: NewReport, caller: CallerDep, db: DatabaseDep, resp
 
 @router.get("")
 async def list_reports(caller: CallerDep, db: DatabaseDep, cursor: Cursor = None, limit: Limit = 20) -> Page[Report]:
-    """Own reports, newest first."""
+    """List your own reports, newest first."""
     async with db.begin() as session:
         return await reports.page(session, caller.user_id, cursor, limit)
 
 
 @router.get("/{report_id}")
 async def read_report(report_id: UUID, caller: CallerDep, db: DatabaseDep) -> Report:
-    """One of one's own reports."""
+    """Return one of your own reports."""
     async with db.begin() as session:
         return await reports.get(session, caller.user_id, report_id)
 
@@ -45,7 +45,7 @@ async def read_report(report_id: UUID, caller: CallerDep, db: DatabaseDep) -> Re
 async def analytics_report(
     request: Request, caller: CallerDep, exporter: ExporterDep, first: From, last: To, form: Form = "spreadsheet"
 ) -> CsvResponse:
-    """The caller's own orders by UTC day and currency, both days included; days without orders have no row."""
+    """Export the caller's own orders by UTC day and currency, both days included; days without orders have no row."""
     name = Period(first, last).filename("analytics")
     export = Export("analytics", reports.ANALYTICS[form], (caller.user_id, first, last), name, form)
     return exporter.response(request, caller.user_id, export)

@@ -1,7 +1,7 @@
-"""Which addresses a webhook may be sent to: public ones, and those that are expressly allowed.
+"""The addresses to which webhooks may be sent: public ones, and those that are expressly allowed.
 
-The lists are here rather than taken from `ipaddress.is_global`, which has changed from one Python to the next. Sources:
-the IANA registries of special-purpose IPv4 and IPv6 addresses.
+The lists are defined here instead of using `ipaddress.is_global`, which differs between Python versions. Sources: the
+IANA registries of special-purpose IPv4 and IPv6 addresses.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 METADATA = frozenset(map(ip_address, ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200")))
-"""Where clouds hand out credentials; refused even inside an allowed network."""
+"""Where clouds serve credentials; blocked even inside an allowed network."""
 
 NOT_PUBLIC_V4 = tuple(
     map(
@@ -33,34 +33,35 @@ NOT_PUBLIC_V4 = tuple(
     )
 )
 PUBLIC_V6 = IPv6Network("2000::/3")
-"""All that is assigned for use on the internet; loopback, private, link-local and multicast lie outside."""
+"""All networks assigned for use on the internet; excludes loopback, private, link-local and multicast."""
 NOT_PUBLIC_V6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")))
-"""What in there is not: Teredo and others, documentation, 6to4."""
+"""The exceptions in there: Teredo and others, documentation, 6to4."""
 NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class AddressRefused(Exception):
-    """Not an address that a webhook may be sent to. Says so without it: what a name leads to inside is our affair."""
+    """The address is not allowed for webhooks. The message omits it: internal addresses must not be revealed."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """`allowed` networks are not public, and yet fine, on any port; public addresses on these `ports` alone."""
+    """`allowed` networks are accepted although they are not public, on any port; public addresses only on these
+    `ports`."""
 
     ports: frozenset[int]
     allowed: tuple[Network, ...] = ()
 
     @classmethod
     def of(cls, ports: Sequence[int], allowed: Sequence[str]) -> "AddressPolicy":
-        """Raises `ValueError` for what is no network."""
+        """Raises `ValueError` for an invalid network."""
         return cls(frozenset(ports), tuple(map(ip_network, allowed)))
 
     def check(self, address: str, port: int) -> Address:
-        """The address as it is to be connected to. Raises `AddressRefused`."""
+        """Return the address to connect to. Raises `AddressRefused`."""
         try:
             checked = embedded_v4(ip_address(address))
         except ValueError:
-            raise AddressRefused("the name leads to something that is no address") from None
+            raise AddressRefused("the name does not resolve to a valid address") from None
         if checked in METADATA:
             raise AddressRefused("the address is not public")
         if any(checked in network for network in self.allowed if network.version == checked.version):
@@ -77,7 +78,7 @@ class AddressPolicy:
 
 
 def embedded_v4(address: Address) -> Address:
-    """The IPv4 address that an IPv4-mapped or NAT64 one really leads to; any other as it is."""
+    """Return the IPv4 address behind an IPv4-mapped or NAT64 one; any other unchanged."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped

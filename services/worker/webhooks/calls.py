@@ -35,25 +35,25 @@ from shared.observability import tracing
 from shared.observability.tracing import Kind
 
 CONCURRENCY = 3
-"""Transactions that take up events or deliveries at once."""
+"""Concurrent transactions that claim events or deliveries."""
 SPARE_ATTEMPTS = 5
-"""Of the ledger, beyond those of the delivery: for attempts that failed before a call was made, because of us."""
+"""Ledger attempts beyond those of the delivery: for failures on our side before a call was made."""
 AGENT = "Dashboard-Webhooks/1"
-INTERRUPTED = "interrupted on our side; made again"
+INTERRUPTED = "interrupted on our side; it will be repeated"
 GONE = 410
 TOO_MANY = 429
 PATIENT = (TOO_MANY, 503)
 
 
 class ReceiverFailed(Transient):
-    """The receiver did not take it; tried again."""
+    """The receiver did not accept it; retried."""
 
     group = "webhook receiver"
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a call has ended; `status` is None when there was no answer."""
+    """The outcome of a call; `status` is None if there was no response."""
 
     duration_ms: int
     status: int | None = None
@@ -62,13 +62,13 @@ class Ended:
 
     @property
     def host_is_well(self) -> bool:
-        """A host that answers no to one of its many users is."""
+        """A host that rejects one of its many users is healthy."""
         return self.status is not None and self.status < 500 and self.status != TOO_MANY
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who wants to know: after a call, of its host and whether that is well; and of users whose webhook went off."""
+    """Callbacks: after a call, its host and whether that is healthy; and users whose webhook was disabled."""
 
     called: Callable[[str, bool], None]
     turned_off: Callable[[UUID], None]
@@ -105,7 +105,7 @@ class Call:
             raise failure
 
     async def settle(self, connection: Connection, _: Exception | None) -> None:
-        """First the lock that a deletion of the user takes, so that no row comes back after it."""
+        """Takes the lock of a user's deletion first, so that no row is restored after it."""
         claim, ended = self.claim, self.ended
         if await erasure.erased(connection, [claim.user_id]):
             return
@@ -152,7 +152,7 @@ class Call:
 
 
 def complaint(status: int) -> str | None:
-    """What is wrong with an answer; None when nothing is."""
+    """Return what is wrong with a response; None if nothing is."""
     if 200 <= status < 300:
         return None
     if 300 <= status < 400:
@@ -161,7 +161,7 @@ def complaint(status: int) -> str | None:
 
 
 def retry_after_s(value: str | None, at: datetime) -> float:
-    """Of the header, seconds or a date; 0 for none, or none that makes sense."""
+    """Parse the header, seconds or a date; 0 for none, or an invalid one."""
     if value is None:
         return 0.0
     if value.isascii() and value.isdigit():
@@ -183,7 +183,7 @@ def call_with(client: Client, vault: SecretBox, settings: WebhookSettings, liste
 
 
 def job(client: Client, vault: SecretBox, settings: WebhookSettings, listener: Listener) -> Job:
-    """The second half of the job `webhooks`: what its first half, for each event, has put into lanes."""
+    """The second half of the job `webhooks`: makes the calls that its first half has queued, by event."""
     policy = Policy(
         attempts=settings.webhook_attempts + SPARE_ATTEMPTS,
         backoff_base_s=settings.webhook_backoff_base_s,

@@ -1,7 +1,7 @@
-"""A connection to a receiver of which only so many bytes are read, a small piece at a time.
+"""A connection to a receiver with a limit on the bytes read, which are read in small pieces.
 
-Whatever the bytes are (interim responses, header lines, chunk extensions, trailers), they count. Each piece lets the
-other tasks of the process run, also when the next one has already arrived.
+All bytes count (interim responses, header lines, chunk extensions, trailers). After each piece the other tasks of the
+process run, even if the next one has already arrived.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from services.worker.webhooks.resolver import Resolve, Unresolved
 from services.worker.webhooks.target import Target
 
 PIECE_BYTES = 4096
-"""Parsed at once. The parser takes up to 10 ms for that many bytes of interim responses."""
+"""The size of a piece. The parser takes up to 10 ms for that many bytes of interim responses."""
 
 
 class AnswerTooLong(httpcore.ReadError):
-    """The receiver has sent as much as one answer may have, and goes on."""
+    """The receiver has reached the limit of one response and continues to send."""
 
 
 class MeteredStream(AsyncNetworkStream):
-    """Raises `AnswerTooLong` when more than `limit` bytes are read of it; what TLS adds does not count."""
+    """Raises `AnswerTooLong` if more than `limit` bytes are read; the overhead of TLS does not count."""
 
     def __init__(self, stream: AsyncNetworkStream, limit: int) -> None:
         self._stream = stream
@@ -38,7 +38,7 @@ class MeteredStream(AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  httpcore's signature
         if self._left <= 0:
             raise AnswerTooLong
-        await asyncio.sleep(0)  # bytes that TLS has decrypted already are read without a wait
+        await asyncio.sleep(0)  # bytes that TLS has already decrypted are read without a wait
         piece = await self._stream.read(min(max_bytes, PIECE_BYTES, self._left), timeout)
         self._left -= len(piece)
         return piece
@@ -62,7 +62,7 @@ class MeteredStream(AsyncNetworkStream):
 
 
 class MeteredNetwork(AsyncNetworkBackend):
-    """Connects as `network` does; `limit` is for each connection."""
+    """Connects like `network`; `limit` is per connection."""
 
     def __init__(self, network: AsyncNetworkBackend, limit: int) -> None:
         self._network = network
@@ -82,19 +82,19 @@ class MeteredNetwork(AsyncNetworkBackend):
 
 MAX_ADDRESSES = 4
 HEAD_BYTES = 16 * 1024
-"""All that a receiver may send before the body of its answer: interim responses, the final head, the framing."""
+"""The limit on everything before the body of a response: interim responses, the final head, the framing."""
 DISCARD_S = 2.0
-"""How long the body of an answer is read."""
+"""How long the body of a response is read."""
 FAILED = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
 
 
 class CallFailed(Exception):
-    """There is no answer; says why, as the owner of the webhook may read it."""
+    """There is no response; the message is for the owner of the webhook."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`retry_after` is the header, as it came."""
+    """`retry_after` is the header, unparsed."""
 
     status: int
     retry_after: str | None
@@ -102,7 +102,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Seconds, and bytes of an answer's body that are read before the connection is closed."""
+    """Seconds, and bytes of a response body that are read before the connection is closed."""
 
     connect_s: float
     read_s: float
@@ -111,7 +111,7 @@ class Limits:
 
 
 class CheckedNetwork(AsyncNetworkBackend):
-    """Connects by name to one of the name's addresses, all of which must be acceptable."""
+    """Connects by name to one of the name's addresses, all of which must be allowed."""
 
     def __init__(self, resolve: Resolve, policy: AddressPolicy) -> None:
         self._resolve = resolve
@@ -138,7 +138,8 @@ class CheckedNetwork(AsyncNetworkBackend):
         raise httpcore.ConnectError
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """Of a name or an address. Raises `AddressRefused` when one of them is, or `Unresolved`."""
+        """Return the addresses of a name or an address. Raises `AddressRefused` if one of them is blocked, or
+        `Unresolved`."""
         found = [host] if Target("", host, port, "").is_address else await self._resolve(host)
         return [str(self._policy.check(address, port)) for address in found]
 
@@ -162,7 +163,7 @@ class Client:
             yield cls(pool, limits)
 
     async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Raises `CallFailed` when no final status comes."""
+        """Raises `CallFailed` if no final status arrives."""
         deadline = asyncio.get_running_loop().time() + self._limits.total_s
         async with AsyncExitStack() as stack:
             response = await self._head(stack, self._request(target, headers, body), deadline)
@@ -180,7 +181,7 @@ class Client:
         return httpcore.Request("POST", url, headers=list(sent.items()), content=body, extensions={"timeout": patience})
 
     async def _head(self, stack: AsyncExitStack, request: httpcore.Request, deadline: float) -> httpcore.Response:
-        """Once the final status has come; the stack closes the response. Raises `CallFailed`."""
+        """Return once the final status has arrived; the stack closes the response. Raises `CallFailed`."""
         began = time.monotonic()
         try:
             async with asyncio.timeout_at(deadline):
@@ -190,14 +191,14 @@ class Client:
         except (AddressRefused, Unresolved) as refused:
             raise CallFailed(str(refused)) from None
         except AnswerTooLong:
-            raise CallFailed("too much was sent before the status of the answer") from None
+            raise CallFailed("too much data before the status of the response") from None
         except FAILED as failed:
             raise CallFailed(_said(failed)) from None
         stack.push_async_callback(response.aclose)
         return response
 
     async def _discard(self, response: httpcore.Response, deadline: float) -> None:
-        """So that a receiver that writes a little is not cut off. How the body ends does not matter."""
+        """Reads a little, so that the receiver is not cut off. The end of the body is irrelevant."""
         left = self._limits.answer_bytes
         with suppress(TimeoutError, httpcore.TimeoutException, *FAILED):
             async with asyncio.timeout_at(min(deadline, asyncio.get_running_loop().time() + DISCARD_S)):
@@ -213,8 +214,8 @@ def _said(failed: Exception) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"the certificate is not accepted: {cause.verify_message}"
         if isinstance(cause, ssl.SSLError):
-            return "TLS cannot be agreed upon"
+            return "TLS negotiation failed"
         cause = cause.__cause__ or cause.__context__
     if isinstance(failed, httpcore.ConnectError):
         return "cannot connect"
-    return "the connection was closed, or what came was not HTTP"
+    return "the connection was closed, or the response was not HTTP"

@@ -1,7 +1,7 @@
-"""How many calls may be under way: altogether, to one host, for one user; and how often one host is called.
+"""Limits on concurrent calls: in total, per host, per user; and on how often one host is called.
 
 So one host that hangs holds some of the places, never all, and neither does one user with many of them. A host whose
-last call had no good answer is ailing: it gets one place until one has, and all such hosts share half of the places.
+last call failed is unhealthy: it gets one place until a call succeeds, and all such hosts share half of the places.
 """
 
 from collections import Counter
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 MAX_AILING = 10_000
-"""Hosts that are remembered as such."""
+"""The number of unhealthy hosts that are remembered."""
 CLOCK_S = 1e-6
-"""Less than that is no difference between two times."""
+"""Smaller differences between two times are ignored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +20,11 @@ class Bounds:
     per_host: int
     per_user: int
     per_host_per_s: float
-    """Calls begun, on average; as many as `per_host` at once."""
+    """Calls started per second, on average; as many as `per_host` at once."""
 
 
 class CallSlots:
-    """Of one process. A host is known by its lane."""
+    """The limits of one process. A host is identified by its lane."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
@@ -32,7 +32,7 @@ class CallSlots:
         self._users: Counter[UUID] = Counter()
         self._ailing: dict[str, None] = {}
         self._due: dict[str, float] = {}
-        """When the calls begun so far would have been begun at the allowed pace; forgotten once past."""
+        """When the calls started so far would have been started at the allowed rate; forgotten once past."""
 
     @property
     def calls(self) -> int:
@@ -47,7 +47,7 @@ class CallSlots:
         return self._bounds.calls - self._hosts.total()
 
     def full_hosts(self, now: float) -> list[str]:
-        """Those that may not be called now."""
+        """Return the hosts that may not be called now."""
         self._forget_paced(now)
         known = self._hosts.keys() | self._due.keys() | self._ailing.keys()
         return [lane for lane in known if not self._host_may(lane, now)]
@@ -56,12 +56,12 @@ class CallSlots:
         return [user_id for user_id, calls in self._users.items() if calls >= self._bounds.per_user]
 
     def crowded(self, now: float) -> bool:
-        """Whether a host must wait for nothing but the pace."""
+        """Return whether a host only has to wait for the rate limit."""
         self._forget_paced(now)
         return any(self._hosts[lane] < self.per_host and not self._paced(lane, now) for lane in self._due)
 
     def take(self, lane: str, user_id: UUID, now: float) -> bool:
-        """Whether there was a place; then it must be given back."""
+        """Return whether there was a place; it must then be released."""
         if self.free < 1 or self._users[user_id] >= self._bounds.per_user or not self._host_may(lane, now):
             return False
         self._hosts[lane] += 1
@@ -70,11 +70,11 @@ class CallSlots:
         return True
 
     def give_back(self, lane: str, user_id: UUID) -> None:
-        self._hosts -= Counter([lane])  # drops what is at zero
+        self._hosts -= Counter([lane])  # removes zero counts
         self._users -= Counter([user_id])
 
     def called(self, lane: str, well: bool) -> None:
-        """How a call to this host has ended."""
+        """Record the outcome of a call to this host."""
         self._ailing.pop(lane, None)
         if not well:
             self._ailing[lane] = None

@@ -1,7 +1,7 @@
 """Deliveries in the database: one for each event and webhook, with its row in the ledger that says when it is due.
 
-The ledger's row has the job `webhooks`, the delivery's id, and the host as its lane. Locks are taken in one order, as
-everywhere here: the ledger's row, the delivery, the webhook.
+The ledger's row has the job `webhooks`, the delivery's id, and the host as its lane. Locks are always taken in the same
+order: the ledger's row, the delivery, the webhook.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from shared.ids import new_id
 
 JOB = "webhooks"
 NOT_TOLD = ("mail",)
-"""Fields of events that are our own affair."""
+"""Internal fields of events."""
 
 ADD = """
     INSERT INTO webhook_deliveries (user_id, id, webhook_id, event_id, event_type, body)
@@ -66,7 +66,7 @@ class CallInHand(Transient):
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """A delivery to be made; `body` is what will be sent."""
+    """A delivery to create; `body` is what will be sent."""
 
     id: UUID
     user_id: UUID
@@ -79,7 +79,7 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryClaim:
-    """The right to make one call. `lease_until` tells it from later ones; `attempt` counts from 1."""
+    """The right to make one call. `lease_until` distinguishes it from later ones; `attempt` counts from 1."""
 
     user_id: UUID
     id: UUID
@@ -100,14 +100,14 @@ def of_event(envelope: Envelope, webhook_id: UUID, lane: str) -> New:
 
 
 def body_of(envelope: Envelope) -> bytes:
-    """As Standard Webhooks suggests: `{"type", "timestamp", "data"}`."""
+    """Return the body as Standard Webhooks suggests: `{"type", "timestamp", "data"}`."""
     told: dict[str, Any] = msgspec.to_builtins(envelope.event)
     data = {name: value for name, value in told.items() if name not in NOT_TOLD}
     return msgspec.json.encode({"type": envelope.event.type, "timestamp": rfc3339(envelope.time), "data": data})
 
 
 async def add(connection: Connection, new: Sequence[New]) -> None:
-    """All that are not there yet, due at once."""
+    """Create all that do not exist yet, due at once."""
     rows = [(one.user_id, one.id, one.webhook_id, one.event_id, one.event_type, one.body.decode()) for one in new]
     added = {row["id"] for row in await connection.fetch(ADD, *map(list, zip(*rows, strict=True)))}
     if due := [one for one in new if one.id in added]:
@@ -115,20 +115,20 @@ async def add(connection: Connection, new: Sequence[New]) -> None:
 
 
 async def queue(connection: Connection, due: Sequence[New]) -> None:
-    """Into the ledger, with all their attempts before them."""
+    """Insert them into the ledger, with a full set of attempts."""
     rows = [(one.id, one.user_id, one.event_type, one.lane, *_message_of(one)) for one in due]
     await connection.execute(QUEUE, JOB, *map(list, zip(*rows, strict=True)))
 
 
 def _message_of(one: New) -> tuple[bytes, str]:
-    """The delivery as the ledger keeps it: its event under the delivery's own id."""
+    """Return the delivery's ledger row: its event under the delivery's own id."""
     body = msgspec.json.decode(one.body)
     headers = {"id": str(one.id), "type": one.event_type, "time": body["timestamp"], "subject": str(one.user_id)}
     return msgspec.json.encode(body["data"]), msgspec.json.encode(headers).decode()
 
 
 async def claim(connection: Connection, user_id: UUID, delivery_id: UUID, lease_s: float) -> DeliveryClaim | None:
-    """None when there is nothing left to call. Raises `CallInHand`."""
+    """Returns None if there is nothing left to call. Raises `CallInHand`."""
     row = await connection.fetchrow(TAKE, user_id, delivery_id)
     if row is None or row["state"] != "pending":
         return None
@@ -161,6 +161,6 @@ async def settle(
     error: str | None,
     duration_ms: int | None,
 ) -> bool:
-    """Whether it was still this call's to tell; that it was delivered is true whoever has claimed it since."""
+    """Return whether this call was still the current one; a success is recorded whichever call is current."""
     at = (claim.user_id, claim.id, claim.lease_until)
     return bool(await connection.fetchval(SETTLE, *at, state, status, error, duration_ms))

@@ -1,6 +1,6 @@
-"""Makes the calls that are due, host by host, so that one that hangs holds up nobody else's.
+"""Makes the due calls, host by host, so that a host that hangs delays no other.
 
-What is due is looked up without a lock; each call then takes its own row in the ledger, and finds it gone when another
+Due deliveries are looked up without a lock; each call then takes its own row in the ledger, and skips it if another
 worker was faster.
 """
 
@@ -22,11 +22,11 @@ from shared.server.background import to_the_end
 log = get_logger(__name__)
 
 CROWDED_PAUSE_S = 0.05
-"""How soon it is looked again while something due has to wait for its host's pace."""
+"""How soon to look again while a due call waits for its host's rate limit."""
 MAX_REST_S = 0.5
-"""After a look there is a rest as long as it took: with thousands of hosts in the ledger it is not cheap."""
+"""After a search there is a pause of the same length: with thousands of hosts in the ledger it is not cheap."""
 
-# The hosts that have anything to do are found by steps along the index: one host's thousand deliveries are not read.
+# Hosts with due deliveries are found by steps along the index, without reading one host's thousand deliveries.
 FIND_DUE = """
     WITH RECURSIVE lanes AS (
         (
@@ -73,11 +73,11 @@ class Dispatcher:
         POOLS.watch("webhook_calls", lambda: len(self._in_hand), lambda: slots.calls)
 
     def wake(self) -> None:
-        """There may be something to do. Without this it is found out a little later."""
+        """Signal that there may be work. Otherwise it is found a little later."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Until cancelled; calls that are under way then may finish. Raises when the database is away."""
+        """Run until cancelled; calls in flight then may finish. Raises if the database is down."""
         try:
             while True:
                 began = _now()
@@ -89,14 +89,14 @@ class Dispatcher:
             raise
 
     async def _round(self) -> float:
-        """Begins what may begin; returns how long to wait for the next."""
+        """Start the calls that are allowed; return how long to wait for the next."""
         self._woken.clear()
         due = await self._find_due() if self._slots.free else []
         begun = [row for row in due if self._slots.take(row["lane"], row["user_id"], _now())]
         for row in begun:
             self._begin(row["event_id"], row["lane"], row["user_id"])
         if begun:
-            return 0  # who is full now is not looked at again, and others may be due behind them
+            return 0  # a full host is not looked at again, and others may be due behind it
         return min(self._interval_s, CROWDED_PAUSE_S) if self._slots.crowded(_now()) else self._interval_s
 
     async def _find_due(self) -> list[asyncpg.Record]:
@@ -119,12 +119,14 @@ class Dispatcher:
         task.add_done_callback(ended)
 
     async def _call(self, delivery_id: UUID) -> None:
-        """What fails here could not be recorded: the ledger has it due again at the end of its lease."""
+        """A failure here could not be recorded: the ledger has the job due again at the end of its lease."""
         try:
             await self._ledger.run_one(self._job, delivery_id)
             self._after_call()
         except Exception as error:
-            log.warning("a webhook's call could not be recorded", delivery_id=str(delivery_id), error=repr(error))
+            log.warning(
+                "outcome of a webhook call could not be recorded", delivery_id=str(delivery_id), error=repr(error)
+            )
             await asyncio.sleep(self._interval_s)
 
     async def _wait(self, seconds: float) -> None:

@@ -23,15 +23,15 @@ class DeliveryNotFound(NotFound):
 
 
 class TooManyWebhooks(Conflict):
-    code, title = "too_many_webhooks", "There are as many webhooks as one may have"
+    code, title = "too_many_webhooks", "The maximum number of webhooks is reached"
 
 
 class WebhookTurnedOff(Conflict):
-    code, title = "webhook_turned_off", "This webhook is turned off"
+    code, title = "webhook_turned_off", "This webhook is disabled"
 
 
 class CallUnderWay(Conflict):
-    code, title = "call_under_way", "This delivery is being made right now"
+    code, title = "call_under_way", "This delivery is in flight"
 
 
 class PingsWaiting(Conflict):

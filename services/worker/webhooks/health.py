@@ -1,4 +1,4 @@
-"""How a webhook fares: failing since when, and turned off when that is too long, with a notification to its owner."""
+"""The health of a webhook: since when it fails; it is disabled after too long, with a notification to its owner."""
 
 from uuid import UUID
 
@@ -12,10 +12,10 @@ log = get_logger(__name__)
 
 KIND = "webhook.disabled"
 FAILING, GONE = "failing", "gone"
-TITLE = "Webhook turned off"
+TITLE = "Webhook disabled"
 WHY = {
-    FAILING: "All calls to {host} have failed for {days:g} days. Turn it on again once it works.",
-    GONE: "{host} has answered that it is gone for good (410).",
+    FAILING: "All calls to {host} have failed for {days:g} days. Enable the webhook again once its receiver works.",
+    GONE: "{host} has answered that it is permanently gone (410).",
 }
 
 WELL = """
@@ -43,7 +43,7 @@ async def well(connection: Connection, user_id: UUID, webhook_id: UUID) -> None:
 
 
 async def failed(connection: Connection, user_id: UUID, webhook_id: UUID, *, gone: bool, after_days: float) -> bool:
-    """Whether it was turned off because of this."""
+    """Returns whether this disabled it."""
     await connection.execute(FAILED, user_id, webhook_id)
     reason = GONE if gone else FAILING
     lane = await connection.fetchval(TURN_OFF, user_id, webhook_id, reason, after_days)
@@ -52,5 +52,5 @@ async def failed(connection: Connection, user_id: UUID, webhook_id: UUID, *, gon
     body = WHY[reason].format(host=lane, days=after_days)
     await connection.execute(NOTIFY, user_id, new_id(), KIND, TITLE, body, now())
     metrics.WEBHOOKS_TURNED_OFF.labels(reason).inc()
-    log.info("webhook turned off", webhook_id=str(webhook_id), reason=reason)
+    log.info("webhook disabled", webhook_id=str(webhook_id), reason=reason)
     return True

@@ -1,5 +1,5 @@
-"""Makes a delivery of each event for each of its user's webhooks that wants it. The calls are made elsewhere
-(`services.worker.webhooks`): a receiver that hangs holds neither this queue nor its events."""
+"""Creates a delivery of each event for each of its user's webhooks that subscribes to it. The calls are made
+elsewhere (`services.worker.webhooks`): a receiver that hangs delays neither this queue nor its events."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ POLICY = Policy(
     ends_with_user=True,
 )
 
-# Locked against their deletion, until their deliveries are there to be deleted with them.
+# Locked against their deletion, until their deliveries exist and can be deleted with them.
 FIND = """
     SELECT user_id, id, lane, events FROM webhooks WHERE user_id = ANY($1) AND enabled
     ORDER BY user_id, id FOR KEY SHARE
@@ -32,7 +32,7 @@ FIND = """
 
 
 async def fan_out(connection: Connection, envelopes: Sequence[Envelope]) -> None:
-    """A user's events go to that user's webhooks alone."""
+    """A user's events are sent only to that user's webhooks."""
     webhooks: dict[UUID, list[asyncpg.Record]] = defaultdict(list)
     for row in await connection.fetch(FIND, list({envelope.event.user_id for envelope in envelopes})):
         webhooks[row["user_id"]].append(row)

@@ -1,4 +1,4 @@
-"""A user's webhooks and their deliveries in the database. Each query begins with the user."""
+"""A user's webhooks and their deliveries in the database. Each query starts with the user."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +37,7 @@ async def get(session: AsyncSession, user_id: UUID, webhook_id: UUID, *, lock: b
 
 
 async def page(session: AsyncSession, user_id: UUID, after: UUID | None, limit: int) -> Sequence[Webhook]:
-    """Newest first."""
+    """Return webhooks, newest first."""
     query = sa.select(Webhook).where(Webhook.user_id == user_id).order_by(Webhook.id.desc()).limit(limit)
     if after is not None:
         query = query.where(Webhook.id < after)
@@ -47,7 +47,7 @@ async def page(session: AsyncSession, user_id: UUID, after: UUID | None, limit: 
 async def deliveries_page(
     session: AsyncSession, user_id: UUID, webhook_id: UUID, state: str | None, after: UUID | None, limit: int
 ) -> Rows:
-    """Newest first."""
+    """Return deliveries, newest first."""
     query = _deliveries(user_id, webhook_id).order_by(WebhookDelivery.id.desc()).limit(limit)
     if state is not None:
         query = query.where(WebhookDelivery.state == state)

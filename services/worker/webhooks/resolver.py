@@ -1,4 +1,4 @@
-"""Names to addresses, without a thread: one that hangs in the system's resolver would hold up everybody else's."""
+"""Resolves names to addresses without a thread: a lookup that hangs in the system's resolver would block all others."""
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,16 +9,16 @@ import aiodns
 from services.worker.ledger.job_message import storable
 
 Resolve = Callable[[str], Awaitable[list[str]]]
-"""All addresses of a name. Raises `Unresolved`."""
+"""Return all addresses of a name. Raises `Unresolved`."""
 
 
 class Unresolved(Exception):
-    """The name has no address now, as far as anybody says."""
+    """The name has no address at the moment."""
 
 
 @asynccontextmanager
 async def resolving(timeout_s: float) -> AsyncIterator[Resolve]:
-    """`timeout_s` is that of one question to one name server; callers have a timeout of their own."""
+    """`timeout_s` applies to one query to one name server; callers have their own timeout."""
     resolver = aiodns.DNSResolver(timeout=timeout_s, tries=2)
 
     async def resolve(name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The HTTP side of webhooks: a caller's own, and nobody else's."""
+"""The HTTP routes of webhooks, limited to the caller's own."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -33,7 +33,7 @@ WebhooksDep = Annotated[Webhooks, Depends(_webhooks)]
 async def create_webhook(
     body: NewWebhook, caller: CallerDep, webhooks: WebhooksDep, response: Response
 ) -> WebhookWithSecret:
-    """Name a URL for events of one's own. The answer is the only one that shows the secret."""
+    """Register a URL for your own events. Only this response contains the secret."""
     created = await webhooks.create(caller.user_id, body)
     response.headers["Location"] = f"/v1/webhooks/{created.id}"
     return created
@@ -43,37 +43,38 @@ async def create_webhook(
 async def list_webhooks(
     caller: CallerDep, webhooks: WebhooksDep, cursor: Cursor = None, limit: Limit = 20
 ) -> Page[Webhook]:
-    """Own webhooks, newest first."""
+    """List your own webhooks, newest first."""
     return await webhooks.read_page(caller.user_id, cursor, limit)
 
 
 @router.get("/{webhook_id}")
 async def read_webhook(webhook_id: UUID, caller: CallerDep, webhooks: WebhooksDep) -> Webhook:
-    """One webhook, and how it fares."""
+    """Return one webhook and its health."""
     return await webhooks.read(caller.user_id, webhook_id)
 
 
 @router.patch("/{webhook_id}")
 async def change_webhook(webhook_id: UUID, body: WebhookChange, caller: CallerDep, webhooks: WebhooksDep) -> Webhook:
-    """Change its URL, events or description, or turn it off or on."""
+    """Change its URL, events or description, or disable or enable it."""
     return await webhooks.change(caller.user_id, webhook_id, body)
 
 
 @router.delete("/{webhook_id}", status_code=HTTPStatus.NO_CONTENT)
 async def delete_webhook(webhook_id: UUID, caller: CallerDep, webhooks: WebhooksDep) -> None:
-    """Delete it and its deliveries; those that wait are not made any more."""
+    """Delete it and its deliveries; waiting deliveries are not made any more."""
     await webhooks.delete(caller.user_id, webhook_id)
 
 
 @router.post("/{webhook_id}/secret")
 async def replace_secret(webhook_id: UUID, caller: CallerDep, webhooks: WebhooksDep) -> WebhookWithSecret:
-    """A new secret, shown this once. For a day calls are signed with both, so that no call goes unverified."""
+    """Create a new secret, shown only once. For a day calls are signed with both, so that every call can be
+    verified."""
     return await webhooks.replace_secret(caller.user_id, webhook_id)
 
 
 @router.post("/{webhook_id}/test", status_code=HTTPStatus.ACCEPTED)
 async def ping_webhook(webhook_id: UUID, caller: CallerDep, webhooks: WebhooksDep) -> Delivery:
-    """Send a `webhook.ping`; the delivery tells what becomes of it."""
+    """Send a `webhook.ping`; the delivery shows its outcome."""
     return await webhooks.ping(caller.user_id, webhook_id)
 
 
@@ -86,17 +87,17 @@ async def list_deliveries(
     cursor: Cursor = None,
     limit: Limit = 20,
 ) -> Page[Delivery]:
-    """Deliveries of the last days, newest first."""
+    """List deliveries of the last days, newest first."""
     return await webhooks.deliveries_page(caller.user_id, webhook_id, state, cursor, limit)
 
 
 @router.get("/{webhook_id}/deliveries/{delivery_id}")
 async def read_delivery(webhook_id: UUID, delivery_id: UUID, caller: CallerDep, webhooks: WebhooksDep) -> Delivery:
-    """One delivery."""
+    """Return one delivery."""
     return await webhooks.read_delivery(caller.user_id, webhook_id, delivery_id)
 
 
 @router.post("/{webhook_id}/deliveries/{delivery_id}/replay", status_code=HTTPStatus.ACCEPTED)
 async def replay_delivery(webhook_id: UUID, delivery_id: UUID, caller: CallerDep, webhooks: WebhooksDep) -> Delivery:
-    """Make a delivery again, from its first attempt: the same message, with the same `webhook-id`."""
+    """Repeat a delivery, from its first attempt: the same message, with the same `webhook-id`."""
     return await webhooks.replay(caller.user_id, webhook_id, delivery_id)

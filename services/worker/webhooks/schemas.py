@@ -1,4 +1,4 @@
-"""What clients send and receive about webhooks."""
+"""Requests and responses about webhooks."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -39,7 +39,7 @@ class NewWebhook(BaseModel):
 
 
 class WebhookChange(BaseModel):
-    """What is left out stays as it is. Turning a webhook on again forgets why it was off."""
+    """Omitted fields stay unchanged. Enabling a webhook clears the reason why it was disabled."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,12 +66,12 @@ class Webhook(BaseModel):
 
 
 class WebhookWithSecret(Webhook):
-    secret: str = Field(description="for verifying signatures; shown this once", examples=["whsec_…"])
+    secret: str = Field(description="for verifying signatures; shown only once", examples=["whsec_…"])
 
 
 class Delivery(BaseModel):
-    """One event for one webhook. `attempts`, `response_status`, `error` and `duration_ms` tell of the calls so far,
-    the last three of the last one."""
+    """One event for one webhook. `attempts`, `response_status`, `error` and `duration_ms` describe the calls so far,
+    the last three the most recent one."""
 
     model_config = ConfigDict(from_attributes=True)
 

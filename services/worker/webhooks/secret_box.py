@@ -1,4 +1,4 @@
-"""The secrets of webhooks at rest: encrypted, since signing needs them back."""
+"""Encryption of webhook secrets at rest; signing needs the plaintext."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ class SecretUnreadable(Exception):
 
 
 class SecretBox:
-    """The first key encrypts; the others are still tried when decrypting."""
+    """The first key encrypts; all keys are tried for decrypting."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._fernet = MultiFernet([Fernet(_fernet_key(key)) for key in keys])
@@ -29,5 +29,5 @@ class SecretBox:
 
 
 def _fernet_key(key: str) -> bytes:
-    """Fernet wants 32 bytes; the setting is any long random text."""
+    """Derive the 32 bytes that Fernet needs; the setting is any long random text."""
     return base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest())

@@ -1,4 +1,4 @@
-"""What can be done with webhooks."""
+"""The operations on webhooks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ from shared.http import pagination
 from shared.ids import new_id
 
 MAX_PINGS = 5
-"""That wait at the same time."""
+"""The maximum number of waiting pings."""
 
-# For what counts a user's webhooks, or changes many rows of theirs in no particular order.
+# For operations that count a user's webhooks, or change many of their rows in no particular order.
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('webhooks of ' || $1, 0))"
 COUNT = "SELECT count(*) FROM webhooks WHERE user_id = $1"
 ADD = """
@@ -73,7 +73,7 @@ BEGIN_AGAIN = """
 
 @dataclass(frozen=True, slots=True)
 class Webhooks:
-    """`wake` says that a delivery is due."""
+    """`wake` signals that a delivery is due."""
 
     db: Database
     guard: UrlCheck
@@ -82,7 +82,7 @@ class Webhooks:
     wake: Callable[[], None]
 
     async def create(self, user_id: UUID, body: NewWebhook) -> WebhookWithSecret:
-        """Raises `TooManyWebhooks`, and `InvalidInput` for a URL that will not be called."""
+        """Raises `TooManyWebhooks`, and `InvalidInput` for a URL that is not allowed."""
         target = await self._target(body.url)
         secret = signing.new_secret()
         async with self.db.connection() as connection, connection.transaction():
@@ -108,7 +108,7 @@ class Webhooks:
 
     async def change(self, user_id: UUID, webhook_id: UUID, body: WebhookChange) -> Webhook:
         """Raises `WebhookNotFound`, `InvalidInput`."""
-        await self.read(user_id, webhook_id)  # nobody may have URLs judged without one
+        await self.read(user_id, webhook_id)  # otherwise anyone could have URLs checked without one
         target = None if body.url is None else await self._target(body.url)
         async with self.db.begin() as session:
             row = await repository.get(session, user_id, webhook_id, lock=True)
@@ -121,7 +121,7 @@ class Webhooks:
         return changed
 
     async def replace_secret(self, user_id: UUID, webhook_id: UUID) -> WebhookWithSecret:
-        """The old one signs as well for a while. Raises `WebhookNotFound`."""
+        """The old secret also signs for a while. Raises `WebhookNotFound`."""
         secret = signing.new_secret()
         async with self.db.begin() as session:
             row = await repository.get(session, user_id, webhook_id, lock=True)
@@ -132,7 +132,7 @@ class Webhooks:
         return WebhookWithSecret(**told, secret=secret)
 
     async def delete(self, user_id: UUID, webhook_id: UUID) -> None:
-        """With its deliveries; those that wait will not be made. Raises `WebhookNotFound`."""
+        """Delete it with its deliveries; waiting ones are not made. Raises `WebhookNotFound`."""
         async with self.db.connection() as connection, connection.transaction():
             await connection.execute(ONE_AT_A_TIME, str(user_id))
             await connection.execute(END_JOBS, user_id, webhook_id, JOB)
@@ -154,7 +154,7 @@ class Webhooks:
         return await self.read_delivery(user_id, webhook_id, new.id)
 
     async def replay(self, user_id: UUID, webhook_id: UUID, delivery_id: UUID) -> Delivery:
-        """Due at once, with all its attempts before it; the same message under the same id.
+        """Make the delivery due at once, with a full set of attempts; the same message under the same id.
 
         Raises `WebhookNotFound`, `DeliveryNotFound`, `WebhookTurnedOff`, `CallUnderWay`.
         """
@@ -216,9 +216,9 @@ def _change(row: models.Webhook, body: WebhookChange, target: Target | None) -> 
 
 
 def _host_key_of(webhook: asyncpg.Record | None) -> str:
-    """Of a webhook that is turned on. Raises `WebhookNotFound`, `WebhookTurnedOff`."""
+    """Requires an enabled webhook. Raises `WebhookNotFound`, `WebhookTurnedOff`."""
     if webhook is None:
         raise WebhookNotFound
     if not webhook["enabled"]:
-        raise WebhookTurnedOff("turn it on first")
+        raise WebhookTurnedOff("enable it first")
     return str(webhook["lane"])

@@ -1,4 +1,4 @@
-"""What the worker is told about webhooks: `WORKER_WEBHOOK_…`."""
+"""The settings of webhooks: `WORKER_WEBHOOK_…`."""
 
 from typing import Self
 
@@ -14,52 +14,53 @@ MIN_KEY = 32
 
 class WebhookSettings(ProducerSettings):
     webhook_secret_keys: SecretStr = SecretStr(f"{PLACEHOLDER}-webhook-secret-key")
-    """Encrypt the secrets in the database: long random texts, separated by commas; the first encrypts, all decrypt."""
+    """Keys that encrypt the secrets in the database: long random texts, separated by commas; the first encrypts, all
+    decrypt."""
     webhook_allow_http: bool = False
-    """Whether plain http may be called too; in development it may."""
+    """Whether plain http may be called too, which is allowed in development."""
     webhook_ports: str = "80,443,8080,8443"
     """Ports of public addresses that may be called, separated by commas."""
     webhook_allowed_networks: str = ""
-    """Networks that are not public and may be called nevertheless, on any port: `127.0.0.0/8,::1/128` for a receiver on
-    this machine. In development only: anybody who may register could reach what is in there."""
+    """Networks that may be called although they are not public, on any port: `127.0.0.0/8,::1/128` for a receiver on
+    this machine. In development only: any user who can register could reach them."""
     webhook_per_user_limit: int = Field(10, ge=1)
-    """Webhooks that a user may have."""
+    """The maximum number of webhooks per user."""
 
     webhook_calls: int = Field(32, ge=1)
-    """Calls of one worker under way at once."""
+    """Concurrent calls of one worker."""
     webhook_calls_per_host: int = Field(4, ge=1)
-    """Calls to one host and port under way at once; one whose last call had no answer, a 429 or a 5xx gets one, and all
-    such half of the places."""
+    """Concurrent calls to one host and port; one whose last call had no answer, a 429 or a 5xx gets one, and all
+    such hosts together half of the places."""
     webhook_calls_per_user: int = Field(8, ge=1)
-    """Calls for one user under way at once."""
+    """Concurrent calls for one user."""
     webhook_rate_per_host: float = Field(20, gt=0)
-    """Calls to one host and port begun in a second, by one worker."""
+    """Calls to one host and port started per second, by one worker."""
     webhook_connect_timeout_s: float = Field(5, gt=0)
-    """To resolve the name and to connect."""
+    """The timeout for resolving the name and connecting."""
     webhook_read_timeout_s: float = Field(10, gt=0)
-    """The longest silence of the receiver."""
+    """The longest time without data from the receiver."""
     webhook_total_timeout_s: float = Field(15, gt=0)
-    """All of one call."""
+    """The timeout of the whole call."""
     webhook_lease_s: float = Field(30, gt=0)
-    """When a call is made again whose worker has died; longer than one may take."""
+    """When a call is repeated whose worker was killed; longer than one may take."""
     webhook_answer_bytes: int = Field(4096, ge=0)
-    """What is read of an answer's body, and thrown away, before the connection is closed."""
+    """The part of a response body that is read and discarded before the connection is closed."""
 
     webhook_attempts: int = Field(16, ge=1)
-    """Calls for one delivery, at most."""
+    """The maximum number of calls for one delivery."""
     webhook_backoff_base_s: float = Field(20, gt=0)
-    """The longest pause after the first; it doubles with each, and a random part of it is waited."""
+    """The maximum pause after the first call; it doubles with each, and a random part of it is waited."""
     webhook_backoff_cap_s: float = Field(6 * 3600, gt=0)
-    """The longest pause of all. So with 16 attempts the last comes 18 hours after the event on average, and 35 at
+    """The maximum of all pauses. With 16 attempts the last comes 18 hours after the event on average, and 35 at
     most."""
     webhook_retry_after_max_s: float = Field(3600, ge=0)
-    """The longest `Retry-After` of a 429 or 503 that is heeded."""
+    """The maximum `Retry-After` of a 429 or 503 that is honoured."""
     webhook_disable_after_days: float = Field(5, gt=0)
-    """A webhook that has failed for so long without a success is turned off."""
+    """A webhook that has failed for this long without a success is disabled."""
     webhook_old_secret_s: float = Field(DAY_S, ge=0)
-    """How long a secret that was replaced still signs, beside the new one."""
+    """How long a replaced secret still signs, next to the new one."""
     webhook_keep_deliveries_s: float = Field(7 * DAY_S, gt=0)
-    """How long deliveries that are over are listed, and can be replayed."""
+    """How long completed deliveries are listed, and can be replayed."""
 
     @property
     def webhook_https_only(self) -> bool:
@@ -78,7 +79,7 @@ class WebhookSettings(ProducerSettings):
         if self.webhook_lease_s <= self.webhook_total_timeout_s:
             raise ValueError("WORKER_WEBHOOK_LEASE_S must be longer than WORKER_WEBHOOK_TOTAL_TIMEOUT_S")
         if any(len(key) < MIN_KEY for key in self.webhook_keys):
-            raise ValueError(f"WORKER_WEBHOOK_SECRET_KEYS must be texts of {MIN_KEY} characters or more each")
+            raise ValueError(f"WORKER_WEBHOOK_SECRET_KEYS must be texts of at least {MIN_KEY} characters each")
         if self.webhook_allowed_networks and self.environment != "development":
             raise ValueError("WORKER_WEBHOOK_ALLOWED_NETWORKS is for ENVIRONMENT=development only")
         try:

@@ -1,4 +1,4 @@
-"""The URL of a webhook, taken apart once and strictly: what is checked is what is connected to."""
+"""The URL of a webhook, parsed once and strictly: the checked URL is the one that is connected to."""
 
 import re
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ LOCAL_SUFFIXES = ("localhost", "local", "internal", "home.arpa", "localdomain", 
 
 
 class BadTarget(ValueError):
-    """A URL that no webhook can have, and why."""
+    """A URL that is not allowed, and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`host` is in lower case and ASCII (IDNA), without a trailing dot or brackets; `path` has its query."""
+    """`host` is in lower case and ASCII (IDNA), without a trailing dot or brackets; `path` includes its query."""
 
     scheme: str
     host: str
@@ -35,11 +35,11 @@ class Target:
         if parts.scheme == "http" and https_only:
             raise BadTarget("must begin with https://; plain http is not allowed here")
         if parts.raw_user is not None or parts.raw_password is not None:
-            raise BadTarget("must not hold a user name or password")
+            raise BadTarget("must not contain a user name or password")
         if parts.raw_fragment:
             raise BadTarget("must not have a fragment")
         if not parts.port:
-            raise BadTarget("has no port that could be called")
+            raise BadTarget("has an invalid port")
         host = _host(parts.raw_host or "", local_names=local_names)
         return cls(parts.scheme, host, parts.port, parts.raw_path_qs)
 
@@ -49,12 +49,12 @@ class Target:
 
     @property
     def lane(self) -> str:
-        """What counts as one host for the limits."""
+        """Return the identity of a host for the limits."""
         return f"{self.host}:{self.port}"
 
     @property
     def authority(self) -> str:
-        """For the Host header."""
+        """Return the value of the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -67,7 +67,7 @@ def _split(url: str) -> URL:
     try:
         return URL(url)
     except (ValueError, UnicodeError):
-        raise BadTarget("is no URL") from None
+        raise BadTarget("is not a URL") from None
 
 
 def _host(raw: str, *, local_names: bool) -> str:
@@ -76,8 +76,8 @@ def _host(raw: str, *, local_names: bool) -> str:
         return _checked(IPv6Address, host)
     labels = host.split(".")
     if not all(0 < len(label) < 64 and re.fullmatch(r"[a-z0-9_-]+", label) for label in labels) or len(host) > 253:
-        raise BadTarget("has no host that could be called")
-    # As browsers do: a host that ends in a number is an IPv4 address, and only its ordinary spelling is taken.
+        raise BadTarget("has no valid host")
+    # As in browsers: a host that ends in a number is an IPv4 address, and only its ordinary notation is accepted.
     if NUMBER.fullmatch(labels[-1]):
         return _checked(IPv4Address, host)
     if not local_names and (len(labels) == 1 or any(host.endswith(f".{suffix}") for suffix in LOCAL_SUFFIXES)):

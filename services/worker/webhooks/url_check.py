@@ -1,4 +1,4 @@
-"""Judges the URL that a user names: with what is known now, as each call will be judged again."""
+"""Checks the URL that a user registers, with what is known now; each call checks it again."""
 
 import asyncio
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ class UrlCheck:
         return Target.parse(url, https_only=self.https_only, local_names=bool(self.policy.allowed))
 
     async def check(self, url: str) -> Target:
-        """Raises `BadTarget`. A name that cannot be resolved now is taken: it may be, by the time of a call."""
+        """Raises `BadTarget`. A name that cannot be resolved now is accepted: it may be resolvable by the time of a
+        call."""
         target = self.parse(url)
         try:
             async with asyncio.timeout(self.timeout_s):

@@ -1,4 +1,4 @@
-"""Everything that webhooks need in a worker, put together."""
+"""Wiring of all parts of webhooks in a worker."""
 
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +22,7 @@ from shared.db.engine import Database
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The world outside: names, and the certificates that are trusted."""
+    """The outside world: names, and the trusted certificates."""
 
     resolve: Resolve
     tls: ssl.SSLContext
@@ -38,7 +38,7 @@ async def internet(settings: Settings) -> AsyncIterator[Network]:
 async def webhooks(
     settings: Settings, db: Database, ledger: Ledger, network: Network, on_turned_off: Callable[[UUID], None]
 ) -> AsyncIterator[tuple[Webhooks, Dispatcher]]:
-    """`on_turned_off` is told, after the commit, whose webhook was."""
+    """`on_turned_off` is called, after the commit, with the user whose webhook was disabled."""
     turned_off: set[UUID] = set()
 
     def after_call() -> None:

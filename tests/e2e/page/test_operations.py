@@ -59,7 +59,7 @@ async def test_an_operator_replays_dead_jobs(browser: Browser, stack: Stack, adm
         await row.get_by_role("button", name="Replay").click()
         await page.get_by_role("dialog").get_by_role("button", name="Replay").click()
         await expect(row).to_have_count(0)
-        await expect(page.locator(".verdict")).to_have_text("All is well")
+        await expect(page.locator(".verdict")).to_have_text("No problems")
     notified = "SELECT 1 FROM notifications WHERE user_id = ANY($1)"
     assert len(await asyncio.to_thread(query, stack, "worker", notified, users)) == 3
 
@@ -73,7 +73,7 @@ async def test_an_operator_sees_what_stands_still(browser: Browser, stack: Stack
         with stack.frozen("orders"):
             await expect(page.locator(".verdict")).to_contain_text("orders is unreachable")
             await expect(page.get_by_role("button", name="Replay")).to_have_count(0)
-        await expect(page.locator(".verdict")).to_have_text("All is well")
+        await expect(page.locator(".verdict")).to_have_text("No problems")
 
 
 async def test_operations_are_for_operators(browser: Browser, stack: Stack, person: Person) -> None:

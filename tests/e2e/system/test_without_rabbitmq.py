@@ -73,5 +73,5 @@ def test_orders_are_accepted_and_their_mails_arrive_later(stack: Stack, outage: 
 def test_the_status_says_what_is_missing(stack: Stack, outage: Outage) -> None:
     """The processes that miss it say so, and the queues are unknown, not empty; afterwards all is well."""
     assert outage.statuses == ["degraded", "degraded", "degraded", "unavailable"]
-    assert "queues unknown: no worker that can ask RabbitMQ" in outage.problems
+    assert "queues unknown: no worker can reach RabbitMQ" in outage.problems
     wait_until(lambda: is_well(stack), PATIENCE_S)

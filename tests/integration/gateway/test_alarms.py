@@ -17,7 +17,7 @@ async def says(world: World, status: str, of_rabbitmq: str) -> bool:
 async def test_a_memory_alarm_degrades(start: Start, rabbitmq: RabbitBackend) -> None:
     """One that begins while the gateway runs, and one that it starts with; afterwards it is ready by itself."""
     is_ready = partial(says, status="ready", of_rabbitmq="ok")
-    is_blocked = partial(says, status="degraded", of_rabbitmq="takes no message")
+    is_blocked = partial(says, status="degraded", of_rabbitmq="accepts no messages")
     async with start(rabbitmq_url=rabbitmq.url) as world:
         await eventually(partial(is_ready, world), 120)
         async with alarm(rabbitmq):

@@ -27,7 +27,7 @@ async def takes(app: FastAPI, service: Service) -> bool:
 
 async def says_blocked(app: FastAPI, service: Service) -> bool:
     said = await checks(app)
-    return said["status"] == "degraded" and "takes no message" in said["checks"][CHECK[service.name]]
+    return said["status"] == "degraded" and "accepts no messages" in said["checks"][CHECK[service.name]]
 
 
 async def is_empty(app: FastAPI) -> bool:

@@ -62,6 +62,6 @@ async def test_a_queue_with_other_arguments_ends_the_process_with_one_line(vhost
         _, errors = await process.communicate()
     assert process.returncode == 1
     [line] = errors.decode().splitlines()
-    assert line.startswith("orders: the broker refuses the topology")
+    assert line.startswith("orders: the broker rejects the topology")
     assert "'worker.email'" in line
     assert "'x-queue-type'" in line

@@ -121,7 +121,7 @@ async def test_the_end_is_told_once(owner: Owner, importer: World) -> None:
     await eventually(told, LONG_S)
     [one] = await notifications()
     assert (one["kind"], one["title"]) == ("import.completed", "Import completed")
-    assert one["body"] == "1200 of 1200 orders are imported."
+    assert one["body"] == "1200 of 1200 orders were imported."
 
 
 async def test_progress_is_told_live(owner: Owner, importer: World) -> None:

@@ -188,7 +188,7 @@ async def test_a_lost_file_ends_the_import(importing: Settings) -> None:
         for path in stored(importing):
             path.unlink()
         status = await owner.ended(import_id)
-    assert (status["state"], status["error"]) == ("failed", "the uploaded file is not there any more")
+    assert (status["state"], status["error"]) == ("failed", "the uploaded file no longer exists")
 
 
 @pytest.mark.parametrize("url", ["file:///proc/none/uploads", "s3://uploads?endpoint=http://127.0.0.1:1&region=x"])

@@ -80,7 +80,7 @@ async def test_no_status_is_waited_for_without_end(sent: tuple[bytes, bytes], se
     async with endless(*sent, server_side) as port, calling(port, client_side) as call:
         task = call()
         turns = await turns_during(task)
-        with pytest.raises(CallFailed, match=r"too much was sent before the status|was not HTTP"):
+        with pytest.raises(CallFailed, match=r"too much data before the status|was not HTTP"):
             task.result()
     assert turns > LIMITS.answer_bytes / PIECE_BYTES
 

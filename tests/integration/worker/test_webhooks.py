@@ -223,7 +223,7 @@ async def test_days_of_failure_turn_it_off(hooks: Hooks, receiver: Receiver) -> 
     await hooks.until(webhook["id"], "cancelled")
     told = (await hooks.world.panel("notifications", hooks.user_id))[str(hooks.user_id)]
     [notification] = [one for one in told if one["kind"] == "webhook.disabled"]
-    assert notification["title"] == "Webhook turned off"
+    assert notification["title"] == "Webhook disabled"
 
 
 async def test_a_receiver_that_asks_for_patience(hooks: Hooks, receiver: Receiver) -> None:
@@ -256,8 +256,8 @@ async def test_a_receiver_that_does_not_speak_http(hooks: Hooks, receiver: Recei
     await hooks.world.publish(created(hooks.user_id))
     failed = await hooks.until_failed_once(webhook["id"])
     assert failed["error"] in (
-        "the connection was closed, or what came was not HTTP",
-        "too much was sent before the status of the answer",
+        "the connection was closed, or the response was not HTTP",
+        "too much data before the status of the response",
     )
 
 

@@ -1,4 +1,4 @@
-"""What every private server of the stack has in common."""
+"""Common code of all private servers of the stack."""
 
 import signal
 import time
@@ -11,11 +11,11 @@ from tools.devstack.system.files import tail
 from tools.devstack.system.processes import Child, Processes
 
 START_TIMEOUT_S = 180.0
-"""For a machine that is busy with other things. One that ends while it starts is noticed at once."""
+"""Generous, for a busy machine. A server that exits while starting is noticed at once."""
 
 
 class Server(ABC):
-    """One supervised process, started again on the same port and data as often as it takes."""
+    """One supervised process, restarted on the same port and data as often as necessary."""
 
     name: str
     grace = 6.0
@@ -32,14 +32,14 @@ class Server(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Return once it serves; raise StartError when it does not."""
+        """Return once it serves; raises StartError if it does not."""
 
     @property
     def pids(self) -> list[int]:
         return [self._child.pid] if self._child and self._child.alive() else []
 
     def wait(self) -> int:
-        """Until the process has ended; its exit code, negative for a signal."""
+        """Wait for the end of the process; return its exit code, negative for a signal."""
         if self._child is None:
             raise StartError(f"{self.name} was not started")
         return self._child.wait()
@@ -50,7 +50,7 @@ class Server(ABC):
             self.processes.forget(self._child)
 
     def kill(self) -> None:
-        """SIGKILL, as a fault."""
+        """Send SIGKILL, as a fault."""
         if self._child is not None:
             self._child.kill()
 
@@ -59,7 +59,7 @@ class Server(ABC):
         self.start()
 
     def _reason(self) -> str:
-        """The part of the log that is worth showing when it does not start."""
+        """Return the relevant part of the log if it does not start."""
         return tail(self.log)
 
     def _replace(self, child: Child) -> None:

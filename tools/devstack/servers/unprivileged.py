@@ -1,4 +1,4 @@
-"""Postgres refuses to run as root: an OS user of its own, and a way for it to its files."""
+"""Postgres refuses to run as root: creates an OS user for it, with access to its files."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ OS_USER = "pgserver"  # the name that the Postgres wheel uses itself
 
 
 def unprivileged_user() -> int | None:
-    """The user to run Postgres as, made when missing; None when we are not root."""
+    """Return the user to run Postgres as, created if missing; None if we are not root."""
     if not running_as_root():
         return None
     import pwd  # not on Windows
@@ -30,7 +30,7 @@ def _make_user() -> None:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
     except OSError as error:
         raise StartError(f"Postgres does not run as root, and there is no useradd to make a user: {error}") from error
-    # 9: somebody else made it meanwhile
+    # 9: another process created it meanwhile
     if done.returncode not in (0, 9):
         raise StartError(f"Postgres does not run as root, and useradd failed: {done.stderr.strip()}")
 
@@ -38,7 +38,7 @@ def _make_user() -> None:
 def open_the_way(path: Path, user: int) -> None:
     """Let the user pass through every folder above `path`, without letting them list it.
 
-    A folder that was its owner's alone is opened to the user's group; one that has a group already, to all.
+    A folder that only its owner could enter is opened to the user's group; one that has a group already, to all.
     """
     group = group_of(user)
     for folder in path.resolve().parents:
@@ -54,7 +54,7 @@ def open_the_way(path: Path, user: int) -> None:
 
 
 def open_binaries(binaries: Path, user: int) -> None:
-    """The wheel's files as its installer left them may be readable by root alone."""
+    """The wheel's files may be readable only by root, as its installer left them."""
     open_the_way(binaries / "postgres", user)
     for path in binaries.parent.rglob("*"):
         mode = path.lstat().st_mode

@@ -1,4 +1,4 @@
-"""A few statements for a Postgres server, from code that is not asynchronous."""
+"""Statements for a Postgres server, from synchronous code."""
 
 import asyncio
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def fetch(url: str, query: str, *values: object) -> list[asyncpg.Record]:
 
 
 def execute(url: str, *statements: str) -> None:
-    """Each in a transaction of its own: CREATE DATABASE takes no other."""
+    """Run each in its own transaction: CREATE DATABASE requires that."""
 
     async def run() -> None:
         connection = await connect(url, timeout=_CONNECT_TIMEOUT)
@@ -50,7 +50,7 @@ def can_connect(url: str) -> bool:
 
 
 def with_database(url: str, database: str, user: str | None = None, password: str | None = None) -> str:
-    """The same server, another database and perhaps another role."""
+    """Return the URL of the same server with another database, and optionally another role."""
     parts = urlsplit(url)
     if user is not None:
         address = parts.netloc.rpartition("@")[2]
@@ -59,7 +59,7 @@ def with_database(url: str, database: str, user: str | None = None, password: st
 
 
 def create_databases(url: str, passwords: Mapping[str, str]) -> dict[str, str]:
-    """As the role in `url`, which may make roles and databases; the services' URLs. May be run again."""
+    """Create roles and databases as the role in `url`, and return the services' URLs. May be run again."""
     try:
         for name, password in passwords.items():
             _create(url, name, password)
@@ -78,7 +78,7 @@ def _create(url: str, name: str, password: str) -> None:
     verb = "ALTER" if known else "CREATE"
     execute(url, f"{verb} ROLE \"{name}\" LOGIN PASSWORD '{password}'")
     if not fetch(url, "SELECT 1 FROM pg_roles WHERE rolname = current_user AND rolsuper"):
-        execute(url, f'GRANT "{name}" TO CURRENT_USER')  # only its members may make a database a role's own
+        execute(url, f'GRANT "{name}" TO CURRENT_USER')  # only its members may transfer a database to a role
     if not fetch(url, "SELECT 1 FROM pg_database WHERE datname = $1", name):
         execute(url, f'CREATE DATABASE "{name}" OWNER "{name}"')
     execute(url, f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC')

@@ -1,10 +1,10 @@
-"""What can keep the one-machine stack from running, each with a message fit for a terminal.
+"""Errors that keep the one-machine stack from running, each with a message for the terminal.
 
 StackError
-├── StartError       a server or service did not come up
+├── StartError       a server or service did not start
 ├── DataDirError     the data folder cannot be used
 ├── AlreadyRunning   another live stack holds the data folder
-└── PortTaken        the port that was asked for is in use
+└── PortTaken        the requested port is in use
 """
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and the ends of logs."""
+"""Atomic file writes, and the ends of logs."""
 
 import os
 import sqlite3
@@ -24,7 +24,7 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
 
 
 def tail(path: Path, lines: int = 12) -> str:
-    """The last lines of a log, indented to stand under a message."""
+    """Return the last lines of a log, indented below a message."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 16_384))

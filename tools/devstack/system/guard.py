@@ -1,9 +1,9 @@
-"""Ends what a supervisor started when the supervisor itself is gone, however it went.
+"""Ends the processes that a supervisor started when the supervisor itself ends, for whatever reason.
 
-The supervisor holds the other end of this process's standard input and says there what it starts
-and ends. The pipe closes with the supervisor, `kill -9` included, which no signal handler sees.
-A pipe rather than Linux's PR_SET_PDEATHSIG: that one fires when the *thread* that started the
-child ends, is lost when the child changes its user, and does not exist on macOS.
+The supervisor holds the other end of this process's standard input and writes there what it starts and ends. The pipe
+closes with the supervisor, even after `kill -9`, which no signal handler sees. A pipe is used instead of Linux's
+PR_SET_PDEATHSIG, which fires when the *thread* that started the child ends, is lost when the child changes its user,
+and does not exist on macOS.
 """
 
 import shutil
@@ -17,7 +17,7 @@ _GRACE = 8.0
 
 
 def follow(lines: Iterable[str]) -> tuple[list[Identity], list[Path]]:
-    """What was alive, and which folders are to go, when the lines ended."""
+    """Return the live processes, and the folders to delete, at the end of the input."""
     alive: dict[int, Identity] = {}
     folders: list[Path] = []
     for line in lines:

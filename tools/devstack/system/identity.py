@@ -1,4 +1,4 @@
-"""A process as more than its pid, which the system may give to another."""
+"""The identity of a process beyond its pid, which the system may reuse."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import psutil
 
 @dataclass(frozen=True)
 class Identity:
-    """`started` does not change with the wall clock, as the time that psutil tells does: see `_started`."""
+    """`started` does not change with the wall clock, unlike the time of psutil: see `_started`."""
 
     pid: int
     started: float
@@ -32,7 +32,7 @@ class Identity:
             return False
 
     def signal(self, number: signal.Signals) -> None:
-        """To its whole group when it leads one, as everything the stack starts does."""
+        """Signal its whole group if it leads one, as every process of the stack does."""
         if not self.alive():
             return
         try:
@@ -45,7 +45,7 @@ class Identity:
 
 
 def _started(pid: int) -> float:
-    """On Linux in ticks since boot (field 22 of proc(5)'s stat): the kernel's wall-clock time of boot wavers."""
+    """On Linux in ticks since boot (field 22 of proc(5)'s stat): the kernel's wall-clock time of boot fluctuates."""
     stat = Path(f"/proc/{pid}/stat")
     if sys.platform == "linux":
         return float(stat.read_text().rpartition(")")[2].split()[19])
@@ -53,7 +53,7 @@ def _started(pid: int) -> float:
 
 
 def end_all(processes: Sequence[Identity], grace: float) -> None:
-    """SIGTERM, and SIGKILL for what is still there after `grace` seconds."""
+    """Send SIGTERM, and SIGKILL to what is still running after `grace` seconds."""
     for process in reversed(processes):
         process.signal(signal.SIGTERM)
     deadline = time.monotonic() + grace

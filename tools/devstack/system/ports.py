@@ -1,11 +1,11 @@
-"""Free TCP ports on loopback."""
+"""Free TCP ports on the loopback interface."""
 
 import random
 import socket
 import threading
 
-# Below every system's range for outgoing connections: there, a port that a killed server leaves
-# for a moment could be taken by any client before the server is back.
+# Below every system's range for outgoing connections: there, any client could take the port of a killed server before
+# the server is back.
 _RANGE = range(15_000, 32_000)
 _given: set[int] = set()
 _lock = threading.Lock()
@@ -23,7 +23,7 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port() -> int:
-    """A port that nothing listens on, never the same one twice in this process."""
+    """Return a port on which nothing listens, never the same one twice in this process."""
     with _lock:
         for port in (random.choice(_RANGE) for _ in range(len(_RANGE))):
             if port not in _given and is_free(port):
@@ -33,14 +33,14 @@ def free_port() -> int:
 
 
 def reserve(port: int) -> int:
-    """Have it given to nobody else in this process."""
+    """Reserve the port in this process."""
     with _lock:
         _given.add(port)
     return port
 
 
 def next_free(port: int) -> int:
-    """The first free port from `port` upwards."""
+    """Return the first free port from `port` upwards."""
     return next(candidate for candidate in range(port, 65_536) if candidate not in _given and is_free(candidate))
 
 

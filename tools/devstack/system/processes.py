@@ -48,9 +48,9 @@ class Child:
 
 
 class Processes:
-    """Starts children in sessions of their own, so that a terminal's Ctrl-C reaches only the supervisor.
+    """Starts children in their own sessions, so that a terminal's Ctrl-C reaches only the supervisor.
 
-    A guard process ends them when this one dies; `record` is for the next run, should the guard die too.
+    A guard process ends them when this one dies; `record` is for the next run, in case the guard dies too.
     """
 
     def __init__(self, record: Path | None = None, keep_open: Sequence[int] = ()) -> None:
@@ -74,7 +74,7 @@ class Processes:
     ) -> Child:
         with self._lock, log.open("ab") as output:
             if self._closed:
-                raise StartError(f"{name} is not started: everything is being stopped")
+                raise StartError(f"{name} is not started: the stack is stopping")
             popen = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -110,7 +110,7 @@ class Processes:
             self._tell(_remove(folder))
 
     def close(self, grace: float = 5.0) -> None:
-        """End what is still running, then the guard (which removes the folders it was told of)."""
+        """End all running children, then the guard (which removes the folders that it was given)."""
         with self._lock:
             self._closed = True
             children = list(self._children.values())
@@ -130,7 +130,7 @@ class Processes:
         return child
 
     def _tell(self, line: str) -> None:
-        """To the guard; to a new one, where it is gone, everything that still holds."""
+        """Write to the guard; if it has died, start a new one and send it the current state."""
         with self._lock:
             try:
                 _write(self._guard, line)
@@ -163,13 +163,14 @@ class Processes:
             {"name": child.name, "pid": child.pid, "started": child.identity.started}
             for child in self._children.values()
         ]
-        # On a full disk, too, everything can be stopped; the guard knows what runs, this is for when it dies.
+        # On a full disk, too, everything can be stopped; the guard knows what runs, and this record is for when it
+        # dies.
         with suppress(OSError):
             write_atomically(self._record, json.dumps(rows))
 
 
 def end_leftovers(record: Path, grace: float = 8.0) -> list[str]:
-    """End what an earlier supervisor recorded and is still there; returns the names."""
+    """End what an earlier supervisor recorded and is still running; return the names."""
     try:
         rows = json.loads(record.read_text())
     except (OSError, ValueError):

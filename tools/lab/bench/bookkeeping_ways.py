@@ -266,7 +266,7 @@ def timer() -> Item:
 
 
 class LastAnswer:
-    """A receiver that keeps what it is told."""
+    """A receiver that stores its results."""
 
     def __init__(self) -> None:
         self.body = b""

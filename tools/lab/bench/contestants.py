@@ -71,7 +71,7 @@ def stub(bed: Bed, jwks: str, name: str = "stub", panel_bytes: int | None = None
 
 
 def gateway_environment(bed: Bed, port: int, backends: Mapping[str, str], jwks_url: str) -> dict[str, str]:
-    """Our gateway as it is configured when nobody configures it, in front of these services."""
+    """Our gateway in its default configuration, in front of these services."""
     return {
         "ENVIRONMENT": "development",
         "INTERNAL_TOKEN_SECRET": SECRET,

@@ -144,7 +144,7 @@ class InnerGateway:
 
 
 def inner_settings() -> Settings:
-    """Those of a gateway in development, with a limit that nobody reaches."""
+    """Those of a gateway in development, with an unreachable limit."""
     return Settings(environment="development", internal_token_secret=SECRET, limit_read="1000000000/minute")
 
 

@@ -2,7 +2,7 @@
 
     python -m tools.lab.bench.paused_gateway FOUND
 
-On SIGUSR1 it writes what it has recorded since the last time into the file FOUND, as JSON, and begins anew. A duration
+On SIGUSR1 it writes what it has recorded since the last time into the file FOUND, as JSON, and starts again. A duration
 is CPU time of the loop's thread, so that other processes on the machine do not count; `OFF_CPU` is what the clock says
 beyond that. Collections are causes of their own, and taken off the callback around them. `control` is always the same
 work.

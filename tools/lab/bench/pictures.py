@@ -1,4 +1,4 @@
-"""Ten large pictures at once, and what whoever reads a dashboard meanwhile notices of it."""
+"""Ten large pictures at once, and their effect on dashboard requests."""
 
 import asyncio
 import io

@@ -34,7 +34,7 @@ ADD_SUMS = (
 
 @dataclass(frozen=True)
 class Databases:
-    """Their URLs, for whoever may write to them."""
+    """Their URLs, with write access."""
 
     users: str
     orders: str

@@ -102,7 +102,7 @@ def speeds(ground: Ground, rows: int, scale: Scale) -> dict[str, list[float]]:
         PLAIN: lambda: ground.report(rows, gzip=False),
         GZIP: lambda: ground.report(rows, gzip=True),
     }
-    ground.psql(rows)  # so that nobody is the first to read the tables
+    ground.psql(rows)  # so that no contestant is the first to read the tables
     found: dict[str, list[float]] = defaultdict(list)
     for _ in range(scale.rounds):
         for name, way in ways.items():

@@ -1,5 +1,5 @@
 """Open live streams at one gateway: memory each, CPU while nothing happens and while panels change, and how soon a
-change is told."""
+change arrives."""
 
 import asyncio
 import json
@@ -154,7 +154,7 @@ async def _window(
 
 
 async def _quiet(pairs: Sequence[tuple[UUID, Follower]]) -> None:
-    """Wait until nothing is told any more of an earlier window, or for a while."""
+    """Wait until no more changes of an earlier window arrive, or for a while."""
     told = -1
     for _ in range(40):
         before, told = told, sum(follower.panels for _, follower in pairs)

@@ -63,7 +63,7 @@ class System:
     issued: dict[UUID, str] = field(default_factory=dict)
 
     def ask(self, ids: Sequence[UUID], seconds: float, callers: int = CALLERS) -> Window:
-        """Everybody's own dashboard. Of somebody else's, an operator's look would be written down."""
+        """Each user's own dashboard. Reading another user's as an operator would write an audit entry."""
         requests = [wrk.Request("/v1/dashboard", self._headers(user_id)) for user_id in ids]
         before = self._cpu()
         load = wrk.run(self.stack.url, requests, callers, seconds)

@@ -61,7 +61,7 @@ def orders(journal: Journal, url: str) -> list[Check]:
     ]
     return [
         Check("orders lost", [order_id for order_id in told if order_id not in stored]),
-        Check("orders that nobody was told of", [order_id for order_id in stored if order_id not in told]),
+        Check("orders without a response", [order_id for order_id in stored if order_id not in told]),
         Check("orders other than answered", different),
     ]
 

@@ -109,7 +109,7 @@ class Injector:
         return True
 
     async def silence(self, fault: Fault) -> bool:
-        """What the server says is lost: it has done what it was told, and nobody hears of it."""
+        """What the server says is lost: it has executed its commands, and the client does not know."""
         link = self.servers.links[fault.target]
         link.answers.clear()
         try:

@@ -1,4 +1,4 @@
-"""What the clients of a run were told: the measure of what must be there in the end."""
+"""The responses that the clients of a run received: the reference for the final checks."""
 
 import time
 from collections import Counter
@@ -8,7 +8,7 @@ from uuid import UUID
 
 @dataclass
 class PlacedOrder:
-    """An order that was answered 201; `status` is the last that a client was told of."""
+    """An order that was answered 201; `status` is the last one that a client received."""
 
     id: UUID
     user_id: UUID

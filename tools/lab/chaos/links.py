@@ -8,7 +8,7 @@ from tools.devstack.system.ports import free_port
 
 
 class ChaosLink(Link):
-    """Its port lies outside the range of outgoing connections, so that nobody takes it while the link is cut."""
+    """Its port lies outside the range of outgoing connections, so that no client takes it while the link is cut."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)

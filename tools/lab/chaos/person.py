@@ -1,4 +1,4 @@
-"""Somebody who orders, pays, cancels and looks at the dashboard, and writes down what was answered."""
+"""A simulated user who orders, pays, cancels and looks at the dashboard, and writes down what was answered."""
 
 import random
 from http import HTTPStatus

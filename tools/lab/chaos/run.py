@@ -65,7 +65,7 @@ async def run(start: Start, conditions: Conditions, folder: Path, say: Callable[
 async def torment(
     system: System, servers: Servers, conditions: Conditions, say: Callable[[str], None], journal: Journal
 ) -> Outcome:
-    """`journal` has what clients were told before this."""
+    """`journal` has the responses that clients received before this."""
     load = Load(system.urls, conditions.seed, conditions.rate, journal=journal, in_burst=conditions.in_burst)
     injector = Injector(system, servers, say, load.burst)
     watch = Watch(system, injector)

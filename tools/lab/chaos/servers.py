@@ -34,7 +34,7 @@ class Broker(Protocol):
 
 @dataclass(frozen=True)
 class Servers:
-    """`urls` is where the system under test is told that they are."""
+    """`urls` are the addresses that the system under test uses."""
 
     postgres: Database
     rabbitmq: Broker

@@ -65,7 +65,7 @@ class LostNode:
 
 @dataclass
 class FailOver:
-    """`pause_s` is how long it takes somebody to notice that the primary is dead, and to promote the standby."""
+    """`pause_s` is how long an operator takes to notice that the primary is dead and promote the standby."""
 
     pair: Pair
     synchronous: bool

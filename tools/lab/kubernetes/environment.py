@@ -1,4 +1,4 @@
-"""What a process of a manifest is told: its environment, and the files that are mounted for it."""
+"""The configuration of a process of a manifest: its environment, and the files that are mounted for it."""
 
 import json
 import os

@@ -23,7 +23,7 @@ ADDRESSES = {"internet": ("93.184.215.14", "2606:2800:21f:cb07::1"), "private": 
 
 @dataclass(frozen=True)
 class Peer:
-    """Somebody who may connect, or be connected to. `addresses` of those who are no pods."""
+    """An endpoint of connections. `addresses` of those who are no pods."""
 
     name: str
     namespace: str

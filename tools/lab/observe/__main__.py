@@ -32,12 +32,12 @@ from tools.lab.observe.prometheus import STEP_S, Prometheus, prometheus
 FOLDER = Path("docs/images")
 MAY_BE_EMPTY = {
     "gateway: Failed (5xx)",
-    "gateway: Refused unheard",
-    "gateway: Refused by a limit",
-    "jobs: Held, or given back",
+    "gateway: Shed requests",
+    "gateway: Rate-limited requests",
+    "jobs: Held or returned",
     "overview: Alerts",
-    "pools: Failures nobody caught, tasks begun again",
-    "pools: RabbitMQ: disk left",
+    "pools: Unhandled exceptions and task restarts",
+    "pools: RabbitMQ: free disk",
     "pools: RabbitMQ: memory",
     "pools: RabbitMQ: messages",
 }

@@ -21,7 +21,7 @@ CSV = "reference,currency,sku,name,quantity,unit_price,ordered_at\n" + "".join(
 
 
 def load(stack: Stack, people: int, seconds: float) -> None:
-    """Nobody minds what fails: it is there to be seen."""
+    """Failures are ignored: they are meant to be visible."""
     persons = [Person(stack, f"Person {number}") for number in range(people)]
     _prepare(stack, persons)
     asyncio.run(_all_at_once(stack, persons, seconds))

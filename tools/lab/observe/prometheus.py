@@ -58,7 +58,7 @@ class Prometheus:
 
 @contextmanager
 def prometheus(folder: Path, targets: Path) -> Iterator[Prometheus]:
-    """With the configuration for one machine, of the stack whose targets are told there."""
+    """With the configuration for one machine, of the stack that lists its targets there."""
     program = shutil.which("prometheus") or sys.exit("no prometheus: tools/devstack/install.sh prometheus")
     told = LOCAL.read_text().replace("../../.local/prometheus-targets.json", str(targets))
     config = folder / "prometheus.yml"

@@ -1,4 +1,4 @@
-"""Somebody whose page is open all the time: a live stream that is opened again where it ends."""
+"""A simulated user whose page is always open: a live stream that is opened again where it ends."""
 
 import asyncio
 from itertools import cycle
@@ -13,7 +13,7 @@ PATH = "/v1/dashboard/events"
 
 
 class Follower:
-    """`known` is the newest of each panel that it was told; `failures`, streams that were refused or torn."""
+    """`known` is the latest version of each panel received; `failures` are streams that were refused or broken off."""
 
     def __init__(self, urls: list[str], headers: dict[str, str]) -> None:
         self._urls = cycle(urls)
@@ -47,7 +47,7 @@ class Follower:
             self.failures.append(repr(torn))
         else:
             if not reader.of("end"):
-                self.failures.append("a stream that ended without a word")
+                self.failures.append("stream ended unexpectedly")
 
     def take(self, event: str, data: Any, event_id: str) -> None:
         self._last_id = event_id or self._last_id

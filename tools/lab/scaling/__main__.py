@@ -1,6 +1,6 @@
-"""`python -m tools.lab.scaling`: compute and simulate from what was measured, and write the tables into
-docs/scaling.md. `measure` first takes the figures of that page itself anew, from a stack of its own; `check` puts
-the simulation beside a real gateway."""
+"""`python -m tools.lab.scaling`: compute and simulate from the measurements, and write the tables into
+docs/scaling.md. `measure` first repeats that page's own measurements, with its own stack; `check` compares the
+simulation with a real gateway."""
 
 import argparse
 import sys

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 USERS = (10_000, 100_000, 1_000_000, 10_000_000)
 """People a day."""
 DASHBOARDS, ORDERS, STREAM_MINUTES = 20.0, 0.2, 20.0
-"""Of one of them in a day: dashboards asked for anew, orders, and how long a page is open."""
+"""Per user and day: uncached dashboards, orders, and how long a page is open."""
 PEAK_HOUR = 0.15
 """The part of a day that falls into its busiest hour."""
 REGISTERED = 5.0

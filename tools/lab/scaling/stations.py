@@ -14,8 +14,8 @@ Steps = Generator[simpy.Event, Any, None]
 class Station:
     """Replicas of one process; each serves one at a time, and takes exponentially distributed seconds for it.
 
-    `shared`: whoever is free takes the next, as connections of a pool do. Else a request is sent to one of two
-    replicas, chosen at random, that has less in hand, which is about what a balancer by least connections does.
+    `shared`: a free replica takes the next request, like the connections of a pool. Otherwise a request is sent to
+    the less busy of two replicas chosen at random, which approximates a least-connections balancer.
     """
 
     env: simpy.Environment

@@ -73,31 +73,31 @@ export class Operations {
     const breakers = Object.fromEntries(seen.services.map((each) => [each.name, each]));
     fill(this.#places.processes, ["Process", "Health", "Breaker", "Calls"], seen.processes, (each) => processRow(each, breakers));
     fill(this.#places.panels, ["Panel", "p50 (ms)", "p95 (ms)", "p99 (ms)", "Calls", "Stale"], seen.panels, panelRow, "No panels.");
-    fill(this.#places.jobs, ["Job", "Per second", "Retrying", "Dead"], seen.jobs, (each) => jobRow(each, rates), "No worker can be asked.");
-    fill(this.#places.queues, ["Queue", "Messages", "Consumers"], seen.queues, queueRow, "No worker knows the queues: RabbitMQ cannot be asked.");
+    fill(this.#places.jobs, ["Job", "Per second", "Retrying", "Dead"], seen.jobs, (each) => jobRow(each, rates), "No worker responds.");
+    fill(this.#places.queues, ["Queue", "Messages", "Consumers"], seen.queues, queueRow, "No worker can reach RabbitMQ.");
     fill(this.#places.outboxes, ["Outbox", "Waiting", "Oldest"], seen.outboxes, outboxRow);
   }
 
   #showVerdict(found) {
-    const text = found.length ? `${found.length === 1 ? "One thing is" : `${found.length} things are`} not well` : "All is well";
+    const text = found.length ? `${found.length} ${found.length === 1 ? "problem" : "problems"}` : "No problems";
     const key = [text, ...found].join("\n");
-    if (this.#verdict.dataset.key === key) return; // else screen readers would hear it every two seconds
+    if (this.#verdict.dataset.key === key) return; // otherwise screen readers would announce it every two seconds
     this.#verdict.dataset.key = key;
     this.#verdict.className = found.length ? "verdict ill" : "verdict";
     this.#verdict.replaceChildren(el("div", {}, text, found.length ? el("ul", {}, found.map((each) => el("li", {}, each))) : ""));
   }
 }
 
-/** What is not well, the most fundamental first; as `dashboard status` says it. */
+/** The problems, the most fundamental first, in the words of `dashboard status`. */
 function problems(seen) {
   const failing = ({ checks }) => Object.entries(checks).filter(([, outcome]) => outcome !== "ok").map(([name, outcome]) => `${name}: ${outcome}`);
   return [
     ...seen.processes.filter((each) => each.status !== "ready").map((each) => `${each.name} is ${each.status}: ${each.error ?? failing(each).join("; ")}`),
     ...seen.services.filter((each) => each.breaker !== "closed").map((each) => `the breaker to ${each.name} is ${each.breaker.replace("_", " ")}`),
-    ...(seen.queues.length ? [] : ["queues unknown: no worker that can ask RabbitMQ"]),
+    ...(seen.queues.length ? [] : ["queues unknown: no worker can reach RabbitMQ"]),
     ...seen.queues.filter((each) => !each.consumers).map((each) => `${each.name} has no consumer, and ${count(each.messages)} messages`),
     ...seen.outboxes.filter((each) => each.rows === null).map((each) => `the outbox of ${each.service} is unknown`),
-    ...seen.outboxes.filter((each) => each.oldest_s > OUTBOX_PATIENCE_S).map((each) => `the outbox of ${each.service} has waited ${Math.round(each.oldest_s)} s`),
+    ...seen.outboxes.filter((each) => each.oldest_s > OUTBOX_PATIENCE_S).map((each) => `the oldest event in the outbox of ${each.service} has waited ${Math.round(each.oldest_s)} s`),
     ...seen.jobs.filter((each) => each.dead).map((each) => `${count(each.dead)} dead ${each.dead === 1 ? "job" : "jobs"} of ${each.job}`),
   ];
 }

@@ -1,4 +1,5 @@
-"""The cursor of the list of jobs: an event may have failed in several jobs, so its id alone is no place in the list."""
+"""The cursor of the list of jobs: an event may have failed in several jobs, so its id alone does not identify a
+position."""
 
 import re
 from uuid import UUID
@@ -15,7 +16,7 @@ def encode_cursor(last: Key) -> str:
 
 
 def decode_cursor(cursor: str | None) -> Key | None:
-    """Raises `InvalidInput` for anything that `encode_cursor` does not make."""
+    """Raises `InvalidInput` for anything that `encode_cursor` does not produce."""
     if cursor is None:
         return None
     try:

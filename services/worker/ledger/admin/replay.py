@@ -1,6 +1,6 @@
-"""Replaying and discarding: a job changes its state together with the audit row that says who did it.
+"""Replaying and discarding: a job changes its state together with the audit row that names the operator.
 
-In batches, each a transaction of its own. What one of them has locked, another passes over: each job is changed once,
+Works in batches, each in its own transaction. A batch skips rows that another has locked: each job is changed once,
 however many operators do the same at the same time.
 """
 
@@ -24,7 +24,7 @@ MEANT = """
     AND ($4::text IS NULL OR error_group = $4) AND ($5::uuid[] IS NULL OR event_id = ANY($5))
     AND payload IS NOT NULL
 """
-"""Without a payload there is nothing left to run: its user has been deleted."""
+"""Without a payload there is nothing to run: its user has been deleted."""
 COUNT = f"SELECT count(*) FROM jobs WHERE {MEANT}"  # noqa: S608  constants
 PICKED = f"""
     picked AS (
@@ -54,13 +54,13 @@ DISCARD = f"""
 """  # noqa: S608  constants
 
 Jobs = Sequence[str] | None
-"""By name; None for any, also those that no worker runs."""
+"""By name; None for any, including those that no worker runs."""
 Batch = Callable[[Connection, int, int], Awaitable[Sequence[asyncpg.Record]]]
-"""Changes so many jobs at most, after so many have been; returns one row for each."""
+"""Changes at most this many jobs, after this many have been changed; returns one row for each."""
 
 
 async def replay(db: Database, order: Replay, actor: UUID) -> Replayed:
-    """The jobs are tried again, with all their attempts before them, at the rate asked for."""
+    """Retry the jobs, with a full set of attempts, at the requested rate."""
     jobs = [job for job in topology.JOBS if order.job in (None, job)]
     matched, as_of = await _count(db, order, jobs)
 
@@ -74,7 +74,7 @@ async def replay(db: Database, order: Replay, actor: UUID) -> Replayed:
 
 
 async def discard(db: Database, order: Discard, actor: UUID) -> Discarded:
-    """The jobs are never tried again, and kept."""
+    """Close the jobs without retrying them, and keep them."""
     jobs = None if order.job is None else [order.job]
     matched, as_of = await _count(db, order, jobs)
 
@@ -87,9 +87,9 @@ async def discard(db: Database, order: Discard, actor: UUID) -> Discarded:
 
 
 async def _count(db: Database, selection: Selection, jobs: Jobs) -> tuple[int, datetime]:
-    """How many there are now, and the time since which they are not to have changed.
+    """Return how many match now, and the current time, since which they must not have changed.
 
-    By that, a replayed job that dies again at once is not taken for one that waits to be replayed.
+    This keeps a replayed job that dies again at once from being replayed twice.
     """
     async with db.connection() as connection:
         as_of = selection.as_of or await connection.fetchval("SELECT now()")

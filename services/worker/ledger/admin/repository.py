@@ -33,13 +33,13 @@ GROUPS = sa.text("""
 """)
 Rows = Sequence[sa.Row[*tuple[Any, ...]]]
 Key = tuple[UUID, str]
-"""The place of a job in the list: the event's id, then the job's name."""
+"""The position of a job in the list: the event's id, then the job's name."""
 
 
 async def page(
     session: AsyncSession, state: str | None, job: str | None, error_group: str | None, after: Key | None, limit: int
 ) -> Rows:
-    """The newest events first, one more than `limit`."""
+    """Return the newest events first, one more than `limit`."""
     query = sa.select(*LISTED).where(JobRow.state.in_([state] if state else UNFINISHED))
     if job:
         query = query.where(JobRow.job == job)
@@ -55,7 +55,7 @@ async def page(
 
 
 async def groups(session: AsyncSession) -> Rows:
-    """The largest first."""
+    """Return the largest first."""
     return (await session.execute(GROUPS, {"limit": MAX_GROUPS})).all()
 
 
@@ -64,6 +64,6 @@ async def one(session: AsyncSession, job: str, event_id: UUID) -> JobRow | None:
 
 
 async def audit(session: AsyncSession, job: str, event_id: UUID) -> Sequence[JobAudit]:
-    """The oldest first."""
+    """Return the oldest first."""
     query = sa.select(JobAudit).where(JobAudit.job == job, JobAudit.event_id == event_id).order_by(JobAudit.id)
     return (await session.scalars(query)).all()

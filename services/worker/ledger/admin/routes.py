@@ -1,4 +1,4 @@
-"""What operators do with jobs that failed: support may look, administrators may replay and discard."""
+"""Failed jobs for operators: support may read, administrators may replay and discard."""
 
 from uuid import UUID
 
@@ -44,7 +44,7 @@ async def list_jobs(
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[JobSummary]:
-    """Jobs that are not done, those of the newest events first."""
+    """List jobs that are not done, newest events first."""
     after = decode_cursor(cursor)
     async with db.begin() as session:
         rows = await repository.page(session, state, job, error_group, after, limit)
@@ -55,14 +55,14 @@ async def list_jobs(
 
 @router.get("/groups")
 async def list_groups(_: OperatorDep, db: DatabaseDep) -> JobGroups:
-    """How many jobs are not done, by job, state and cause: the largest groups first."""
+    """Count jobs that are not done, by job, state and cause: the largest groups first."""
     async with db.begin() as session:
         return JobGroups(items=[JobGroup.model_validate(row) for row in await repository.groups(session)])
 
 
 @router.get("/{job}/{event_id}")
 async def read_job(job: JobName, event_id: UUID, caller: OperatorDep, db: DatabaseDep) -> JobDetail:
-    """One job, and what operators did with it; for administrators with the message, which is personal data."""
+    """Return one job, and the actions of operators; for administrators with the message, which is personal data."""
     async with db.begin() as session:
         row = await repository.one(session, job, event_id)
         if row is None:
@@ -79,11 +79,11 @@ async def read_job(job: JobName, event_id: UUID, caller: OperatorDep, db: Databa
 
 @router.post("/replay")
 async def replay(order: Replay, caller: AdminDep, db: DatabaseDep) -> Replayed:
-    """The jobs are tried again, with all their attempts before them. Replaying twice changes nothing more."""
+    """Retry jobs, with a full set of attempts. Replaying twice changes nothing more."""
     return await ledger_replay.replay(db, order, caller.user_id)
 
 
 @router.post("/discard")
 async def discard(order: Discard, caller: AdminDep, db: DatabaseDep) -> Discarded:
-    """The jobs are not tried again; they are kept, and can be replayed as `discarded`."""
+    """Close jobs without retrying them; they are kept, and can be replayed as `discarded`."""
     return await ledger_replay.discard(db, order, caller.user_id)

@@ -1,4 +1,4 @@
-"""What operators ask of the ledger, and what they are told."""
+"""Requests and responses of operators about the ledger."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -17,7 +17,7 @@ JobName = Annotated[str, StringConstraints(pattern=JOB_NAME)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
 
 StateQuery = Annotated[
-    Literal["dead", "retrying", "discarded"] | None, Query(description="dead and retrying ones when left out")
+    Literal["dead", "retrying", "discarded"] | None, Query(description="dead and retrying ones by default")
 ]
 JobQuery = Annotated[JobName | None, Query(description="only of this job")]
 GroupQuery = Annotated[Text | None, Query(description="only failures with this cause")]
@@ -42,7 +42,7 @@ class JobSummary(BaseModel):
 
 
 class AuditEntry(BaseModel):
-    """`actor` is the user id of who did it; the `previous_…` tell how the job was before."""
+    """`actor` is the operator's user id; the `previous_…` fields are the state before the action."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -57,13 +57,13 @@ class AuditEntry(BaseModel):
 
 class JobDetail(JobSummary):
     total_attempts: int = Field(description="over all replays")
-    payload: str | None = Field(description="the message as it came; for administrators, while the job is not done")
+    payload: str | None = Field(description="the message as received; for administrators, until the job is done")
     headers: dict[str, Any] | None = Field(description="likewise")
     audit: list[AuditEntry]
 
 
 class JobGroup(BaseModel):
-    """Jobs that failed alike; the example is the one that changed last."""
+    """Jobs with the same kind of failure; the example is the one that changed last."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -82,7 +82,7 @@ class JobGroups(BaseModel):
 
 
 class Selection(BaseModel):
-    """Which jobs an operator means. At least one of `job`, `error_group` and `event_ids` must be given."""
+    """The jobs to change. At least one of `job`, `error_group` and `event_ids` is required."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -90,7 +90,7 @@ class Selection(BaseModel):
     error_group: Text | None = None
     event_ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_EVENT_IDS)] | None = None
     state: Literal["dead", "discarded"] = "dead"
-    as_of: AwareDatetime | None = Field(None, description="only those unchanged since; `as_of` of an earlier answer")
+    as_of: AwareDatetime | None = Field(None, description="only those unchanged since; `as_of` of an earlier response")
     limit: int = Field(1000, ge=1, le=MAX_AT_ONCE)
     dry_run: bool = False
 
@@ -102,7 +102,7 @@ class Selection(BaseModel):
 
 
 class Replay(Selection):
-    rate_per_s: float | None = Field(None, ge=0.01, le=10_000, description="all at once when left out")
+    rate_per_s: float | None = Field(None, ge=0.01, le=10_000, description="all at once by default")
     delay_s: float = Field(0, ge=0, le=7 * 86_400, description="until the first is due")
 
 
@@ -112,7 +112,7 @@ class Discard(Selection):
 
 
 class Matched(BaseModel):
-    """`matched` were found, whatever the limit, at the time `as_of`."""
+    """`matched` is the number of jobs found at the time `as_of`, whatever the limit."""
 
     matched: int
     as_of: datetime

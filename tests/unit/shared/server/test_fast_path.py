@@ -158,7 +158,7 @@ async def test_a_fast_path_with_a_defect() -> None:
     with capture_logs() as logs:
         await wire.send(get("/1") + POST + BODY)
     assert wire.answered_by == [("application", "/1"), ("application", "/post")]
-    assert [line["event"] for line in logs] == ["a request could not be answered in the protocol"] * len(logs)
+    assert [line["event"] for line in logs] == ["request could not be answered in the protocol"] * len(logs)
     assert logs
 
 

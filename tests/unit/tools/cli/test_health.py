@@ -59,7 +59,7 @@ def test_replicas_measure_the_same() -> None:
         ),
         (
             ready("worker", {}),
-            ["queues unknown: no worker that can ask RabbitMQ", "outbox of worker unknown"],
+            ["queues unknown: no worker can reach RabbitMQ", "outbox of worker unknown"],
         ),
         (
             ready("worker", WORKER | {("worker_queue_consumers", "worker.email"): 0.0}),
@@ -68,7 +68,7 @@ def test_replicas_measure_the_same() -> None:
         (ready("worker", WORKER | {("worker_jobs_dead", "email"): 7.0}), ["7 dead jobs of email"]),
         (
             ready("users", OUTBOX | {("outbox_oldest_age_seconds", ""): 61.0}),
-            ["the outbox of users has waited 61 s"],
+            ["the oldest event in the outbox of users has waited 61 s"],
         ),
     ],
 )
