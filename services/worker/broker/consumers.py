@@ -21,6 +21,7 @@ from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Ledger
 from services.worker.live_hints import Hints
 from services.worker.settings import Settings
+from services.worker.tuning import Tuning
 from shared.contracts import topology
 from shared.observability.logs import get_logger
 from shared.rabbitmq import LOST, Nodes
@@ -72,18 +73,20 @@ class Consumers:
     def __init__(
         self,
         settings: Settings,
+        tuning: Tuning,
         ledger: Ledger,
         jobs: Iterable[Job],
         hints: Hints,
         on_stuck: Callable[[str | None], None],
     ) -> None:
-        self._settings = settings
+        self._tuning = tuning
+        self._grace_s = settings.shutdown_grace_s
         self._nodes = Nodes(settings.rabbitmq_url)
         self._ledger = ledger
         self._jobs = {job.name: job for job in jobs}
         self._hints = hints
         self._on_stuck = on_stuck
-        self._patience = Patience(settings.stuck_after_s)
+        self._patience = Patience(tuning.stuck_after_s)
         self._consumers: list[Consumer] = []
         self._missing = NOT_CONNECTED
         metrics.CONSUMERS_EXPECTED.set(len(self._jobs) + 1)
@@ -103,7 +106,7 @@ class Consumers:
             except DOWN as down:
                 log.warning("the worker waits for RabbitMQ", error=repr(down))
                 await self._judge(down)
-            await asyncio.sleep(self._settings.reconnect_s)
+            await asyncio.sleep(self._tuning.reconnect_s)
 
     async def check(self) -> None:
         """For readiness: raises, and names the queues, unless each has a consumer of this process."""
@@ -128,7 +131,7 @@ class Consumers:
                 self._missing = WAITING
                 self._be_well()
                 log.warning("the ledger cannot be written", error=repr(error))
-                await asyncio.sleep(self._settings.requeue_pause_s)
+                await asyncio.sleep(self._tuning.requeue_pause_s)
             else:
                 self._missing = NOT_CONNECTED
                 return
@@ -138,9 +141,9 @@ class Consumers:
         for longer than aio-pika should need to bring them back."""
         complete_at = time.monotonic()
         while True:
-            await asyncio.sleep(self._settings.watch_interval_s)
+            await asyncio.sleep(self._tuning.watch_interval_s)
             intake.check()
-            if hold.failing_s > self._settings.hold_s:
+            if hold.failing_s > self._tuning.hold_s:
                 raise LedgerAway(f"the ledger could not be written for {hold.failing_s:.0f} s")
             try:
                 await self.check()
@@ -154,7 +157,7 @@ class Consumers:
 
     def _refuse_stalled(self) -> None:
         now = time.monotonic()
-        stalled = [one.queue for one in self._consumers if one.watch.stalled_s(now) > self._settings.stall_s]
+        stalled = [one.queue for one in self._consumers if one.watch.stalled_s(now) > self._tuning.stall_s]
         if stalled:
             raise ConsumerStalled(f"nothing is delivered from {', '.join(stalled)}")
         if all(one.watch.gets_on for one in self._consumers):
@@ -177,13 +180,13 @@ class Consumers:
 
     @asynccontextmanager
     async def _consuming(self) -> AsyncIterator[tuple[Hold, Intake]]:
-        settings = self._settings
-        hold = Hold(self._ledger.probe, settings.requeue_pause_s, settings.hold_s)
+        tuning = self._tuning
+        hold = Hold(self._ledger.probe, tuning.requeue_pause_s, tuning.hold_s)
         async with (
-            rabbitmq.connected(self._nodes, settings.reconnect_s) as connection,
-            rabbitmq.publishing(self._nodes, settings.reconnect_s) as publishing,
+            rabbitmq.connected(self._nodes, tuning.reconnect_s) as connection,
+            rabbitmq.publishing(self._nodes, tuning.reconnect_s) as publishing,
             self._hints.sent_by(publishing),
-            Intake(self._ledger, hold, settings.shutdown_grace_s) as intake,
+            Intake(self._ledger, hold, self._grace_s) as intake,
         ):
             consumers = [
                 *(self._consumer(connection, intake, job) for job in self._jobs.values()),

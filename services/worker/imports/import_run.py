@@ -18,7 +18,7 @@ from services.worker.imports.leases import Lease, LineError, Step, file_key, pla
 from services.worker.imports.orders import Orders
 from services.worker.imports.progress import Teller
 from services.worker.imports.storage import Chunk, Storage, chunks
-from services.worker.settings import Settings
+from services.worker.tuning import Tuning
 from shared.contracts.imports import CsvRow
 
 MAX_REFERENCE = 200
@@ -32,14 +32,16 @@ class Carrying:
         lease: Lease,
         storage: Storage,
         orders: Orders,
-        settings: Settings,
+        keep_s: float,
+        tuning: Tuning,
         teller: Teller,
         on_turn_over: Callable[[], None],
     ) -> None:
         self._lease = lease
         self._storage = storage
         self._orders = orders
-        self._settings = settings
+        self._keep_s = keep_s
+        self._tuning = tuning
         self._teller = teller
         self._on_turn_over = on_turn_over
         self._began = time.monotonic()
@@ -63,7 +65,7 @@ class Carrying:
         return bool(self._lease.row["cancel_requested"])
 
     async def _finish(self, state: str) -> None:
-        await self._lease.finish(state, None, self._settings.import_keep_s)
+        await self._lease.finish(state, None, self._keep_s)
         metrics.IMPORTS.labels(state).inc()
         await self._teller.tell(self._lease.row)
 
@@ -75,7 +77,7 @@ class Carrying:
             async with aclosing(chunks(self._storage, file_key(row["id"]), row["bytes"], place_of(row))) as found:
                 async for chunk in found:
                     steps.append(asyncio.create_task(self._place(chunk)))
-                    if len(steps) >= self._settings.import_window:
+                    if len(steps) >= self._tuning.import_window:
                         await self._record(await steps.popleft())
                     if stopping.is_set() or self._cancelled or self._lease.is_over:
                         break
@@ -110,7 +112,7 @@ class Carrying:
     async def _record(self, step: Step) -> None:
         self._rows += step.done + step.failed
         rows_per_s = self._rows / max(time.monotonic() - self._began, 0.001)
-        await self._lease.record(step, rows_per_s, self._settings.import_max_errors)
+        await self._lease.record(step, rows_per_s, self._tuning.import_max_errors)
         metrics.IMPORT_ROWS.labels("created").inc(step.done - step.repeated)
         metrics.IMPORT_ROWS.labels("repeated").inc(step.repeated)
         metrics.IMPORT_ROWS.labels("failed").inc(step.failed)

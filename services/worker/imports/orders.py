@@ -11,7 +11,6 @@ from pyqwest import HTTPTransport
 from pyqwest.httpx import AsyncPyqwestTransport
 
 from services.worker.errors import Permanent, Transient
-from services.worker.settings import Settings
 from shared.contracts.imports import BATCH_PATH, BatchOutcome, CsvRow, OrderBatch
 from shared.contracts.internal_api import IDLE_S
 from shared.http.tokens import ServiceTokens
@@ -38,9 +37,8 @@ class Orders:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, tokens: ServiceTokens) -> AsyncIterator["Orders"]:
-        timeout_s = settings.import_orders_timeout_s
-        urls = [url.strip().rstrip("/") for url in settings.orders_url.split(",")]
+    async def open(cls, base_urls: str, tokens: ServiceTokens, timeout_s: float) -> AsyncIterator["Orders"]:
+        urls = [url.strip().rstrip("/") for url in base_urls.split(",")]
         transport = HTTPTransport(
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=timeout_s,

@@ -107,7 +107,7 @@ class Limits:
     connect_s: float
     read_s: float
     total_s: float
-    answer_bytes: int
+    answer_bytes: int = 4096
 
 
 class CheckedNetwork(AsyncNetworkBackend):

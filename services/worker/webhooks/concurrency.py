@@ -18,9 +18,9 @@ CLOCK_S = 1e-6
 class Bounds:
     calls: int
     per_host: int
-    per_user: int
     per_host_per_s: float
     """Calls begun, on average; as many as `per_host` at once."""
+    per_user: int = 8
 
 
 class Slots:

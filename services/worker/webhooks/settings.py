@@ -8,7 +8,6 @@ from services.worker.webhooks.address import AddressPolicy
 from shared.config.settings import PLACEHOLDER
 from shared.outbox.service import ProducerSettings
 
-DAY_S = 24 * 3600
 MIN_KEY = 32
 
 
@@ -22,44 +21,9 @@ class WebhookSettings(ProducerSettings):
     webhook_allowed_networks: str = ""
     """Networks that are not public and may be called nevertheless, on any port: `127.0.0.0/8,::1/128` for a receiver on
     this machine. In development only: anybody who may register could reach what is in there."""
-    webhook_per_user_limit: int = Field(10, ge=1)
-    """Webhooks that a user may have."""
 
     webhook_calls: int = Field(32, ge=1)
     """Calls of one worker under way at once."""
-    webhook_calls_per_host: int = Field(4, ge=1)
-    """Calls to one host and port under way at once; one whose last call had no answer, a 429 or a 5xx gets one, and all
-    such half of the places."""
-    webhook_calls_per_user: int = Field(8, ge=1)
-    """Calls for one user under way at once."""
-    webhook_rate_per_host: float = Field(20, gt=0)
-    """Calls to one host and port begun in a second, by one worker."""
-    webhook_connect_timeout_s: float = Field(5, gt=0)
-    """To resolve the name and to connect."""
-    webhook_read_timeout_s: float = Field(10, gt=0)
-    """The longest silence of the receiver."""
-    webhook_total_timeout_s: float = Field(15, gt=0)
-    """All of one call."""
-    webhook_lease_s: float = Field(30, gt=0)
-    """When a call is made again whose worker has died; longer than one may take."""
-    webhook_answer_bytes: int = Field(4096, ge=0)
-    """What is read of an answer's body, and thrown away, before the connection is closed."""
-
-    webhook_attempts: int = Field(16, ge=1)
-    """Calls for one delivery, at most."""
-    webhook_backoff_base_s: float = Field(20, gt=0)
-    """The longest pause after the first; it doubles with each, and a random part of it is waited."""
-    webhook_backoff_cap_s: float = Field(6 * 3600, gt=0)
-    """The longest pause of all. So with 16 attempts the last comes 18 hours after the event on average, and 35 at
-    most."""
-    webhook_retry_after_max_s: float = Field(3600, ge=0)
-    """The longest `Retry-After` of a 429 or 503 that is heeded."""
-    webhook_disable_after_days: float = Field(5, gt=0)
-    """A webhook that has failed for so long without a success is turned off."""
-    webhook_old_secret_s: float = Field(DAY_S, ge=0)
-    """How long a secret that was replaced still signs, beside the new one."""
-    webhook_keep_deliveries_s: float = Field(7 * DAY_S, gt=0)
-    """How long deliveries that are over are listed, and can be replayed."""
 
     @property
     def webhook_https_only(self) -> bool:
@@ -75,8 +39,6 @@ class WebhookSettings(ProducerSettings):
 
     @model_validator(mode="after")
     def _webhooks_are_safe(self) -> Self:
-        if self.webhook_lease_s <= self.webhook_total_timeout_s:
-            raise ValueError("WORKER_WEBHOOK_LEASE_S must be longer than WORKER_WEBHOOK_TOTAL_TIMEOUT_S")
         if any(len(key) < MIN_KEY for key in self.webhook_keys):
             raise ValueError(f"WORKER_WEBHOOK_SECRET_KEYS must be texts of {MIN_KEY} characters or more each")
         if self.webhook_allowed_networks and self.environment != "development":
