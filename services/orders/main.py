@@ -22,13 +22,17 @@ SERVICE = "orders"
 PANELS = Panels({"orders": panels.load_recent})
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+LOCK_TIMEOUT_S = 2.0
+"""How long a request waits for one that is changing the same order, or using the same idempotency key."""
+
+
+def create_app(settings: Settings | None = None, lock_timeout_s: float = LOCK_TIMEOUT_S) -> FastAPI:
     """The application; settings come from the environment unless given."""
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with producer.running(app, SERVICE, settings):
+        async with producer.running(app, SERVICE, settings, lock_timeout_s):
             app.state.exporter = Exporter(settings)
             yield
 

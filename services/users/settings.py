@@ -19,9 +19,9 @@ class Settings(ProducerSettings):
 
     signing_keys: SecretStr = SecretStr(f"{PLACEHOLDER}-signing-key")
     """Ed25519 seeds, 32 bytes each as base64url, separated by commas; the first signs, all are in the JWKS."""
-    access_token_ttl_s: int = Field(15 * MINUTE_S, gt=0)
+    access_token_ttl_s: int = Field(15 * MINUTE_S, gt=0, validation_alias="ACCESS_TOKEN_TTL_S")
     """How long an access token lives; not longer than `GATEWAY_ACCESS_TOKEN_TTL_S`."""
-    refresh_token_ttl_s: int = Field(30 * DAY_S, gt=0)
+    refresh_token_ttl_s: int = Field(30 * DAY_S, gt=0, validation_alias="REFRESH_TOKEN_TTL_S")
     """A session that is not refreshed for so long ends."""
     session_lifetime_s: int = Field(90 * DAY_S, gt=0)
     """However often it is refreshed, a session ends after this."""
@@ -33,21 +33,9 @@ class Settings(ProducerSettings):
 
     hash_threads: int = Field(2, gt=0, le=64)
     """Threads that hash passwords."""
-    hash_queue: int = Field(32, ge=0)
-    """Password checks that may wait for a thread; more are answered 503."""
-    argon2_time_cost: int = Field(2, gt=0)
-    """argon2id: passes."""
-    argon2_memory_kib: int = Field(19 * 1024, ge=8)
-    """argon2id: memory."""
-    argon2_parallelism: int = Field(1, gt=0)
-    """argon2id: lanes. The three together are what OWASP recommends at least: 20 ms of CPU; RFC 9106's second profile
-    (3, 65536, 4) takes 160, and a flood of logins takes them from everyone. A hash made with other parameters is
-    renewed at the next login."""
 
     picture_processes: int = Field(2, gt=0, le=64)
     """Pictures that are worked on at the same time, each by a process that may take 768 MiB."""
-    picture_queue: int = Field(16, ge=0)
-    """Pictures that may wait for that, or be on their way here; more are answered 503."""
 
     @property
     def signing_seeds(self) -> list[str]:

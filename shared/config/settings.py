@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from shared.config.removed import RenamedSource
 from shared.config.secret_files import FileSource, variable_of
 
 PLACEHOLDER = "development-only"
@@ -42,25 +43,21 @@ class ServiceSettings(BaseSettings):
     )
     """By which the services know each other, the same for all; 32 characters at least. Several, separated by commas:
     the first signs, all verify."""
-    secret_files_poll_s: float = Field(5, gt=0, validation_alias="SECRET_FILES_POLL_S")
-    """How often the files of keys are looked at for a change."""
 
     otel_exporter_otlp_endpoint: str = Field("", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     """Base URL of the collector that spans go to (OTLP/HTTP); without one nothing is recorded."""
     trace_sample: float = Field(0.01, ge=0, le=1, validation_alias="TRACE_SAMPLE")
     """Which part of the traces that begin here is recorded."""
 
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", validation_alias="LISTEN_HOST")
     """The address to listen on."""
     port: Port = 8000
     """The port to listen on; 0 chooses one."""
-    shutdown_grace_s: float = Field(10, gt=0)
+    shutdown_grace_s: float = Field(10, gt=0, validation_alias="SHUTDOWN_GRACE_S")
     """How long requests in hand may take to finish after SIGTERM."""
-    drain_s: float = Field(0.2, ge=0)
+    drain_s: float = Field(0.2, ge=0, validation_alias="DRAIN_S")
     """How long idle connections are still listened to after SIGTERM: longer than clients keep them idle, and none sends
     a request that nobody hears. It ends as soon as no connection is left, and comes before `shutdown_grace_s`."""
-    max_body_bytes: int = Field(1024 * 1024, gt=0)
-    """The largest request body of an ordinary route; a larger one is answered 413."""
 
     @model_validator(mode="after")
     def _refuse_placeholders(self) -> Self:
@@ -83,4 +80,4 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the framework's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, FileSource(settings_cls), env_settings
+        return init_settings, FileSource(settings_cls), env_settings, RenamedSource(settings_cls)

@@ -10,7 +10,6 @@ from uuid import UUID
 import asyncpg
 import sqlalchemy as sa
 from asyncpg.pool import PoolConnectionProxy
-from pydantic import Field
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
@@ -24,6 +23,12 @@ from shared.observability.tracing import Kind
 CONNECT_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
+STATEMENT_TIMEOUT_S = 60.0
+"""How long Postgres works on a statement, at most. A deadline ends one sooner, by a cancel request: this is for the
+request that does not arrive. Longer than our own timeouts, so that those are seen."""
+IDLE_TRANSACTION_TIMEOUT_S = 60.0
+"""How long a transaction may be idle before Postgres ends it. Its client may have disappeared, and its locks would stay
+for hours. Longer than any job's effect outside the database takes."""
 CLOSE_TIMEOUT_S = 3.0
 RELEASE_TIMEOUT_S = 5.0
 LISTENER_CLOSE_TIMEOUT_S = 1.0
@@ -73,14 +78,6 @@ class DatabaseSettings(ServiceSettings):
     pool_size: int = 10
     """Connections of each of the two pools, at most. A panel read takes about a millisecond, so ten serve thousands a
     second: more only queue for the same cores inside Postgres, and a hundred is all that it gives to all processes."""
-    lock_timeout_s: float = Field(0, ge=0)
-    """How long a statement waits for a lock, at most; 0 is without end."""
-    statement_timeout_s: float = Field(60, ge=0)
-    """How long Postgres works on a statement, at most; 0 is without end. A deadline ends one sooner, by a cancel
-    request: this is for the request that does not arrive. Longer than our own timeouts, so that those are seen."""
-    idle_transaction_timeout_s: float = Field(60, ge=0)
-    """How long a transaction may stand idle before Postgres ends it: its client may be gone without a word, and its
-    locks would stay for hours. Longer than any job's effect outside the database takes; 0 is without end."""
 
 
 class WatchedPool(AsyncAdaptedQueuePool):
@@ -108,11 +105,19 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: DatabaseSettings) -> AsyncIterator["Database"]:
+    async def open(
+        cls,
+        settings: DatabaseSettings,
+        *,
+        lock_timeout_s: float = 0,
+        statement_timeout_s: float = STATEMENT_TIMEOUT_S,
+        idle_transaction_timeout_s: float = IDLE_TRANSACTION_TIMEOUT_S,
+    ) -> AsyncIterator["Database"]:
+        """`lock_timeout_s`: how long a statement waits for a lock; 0 is without end, for all three."""
         session = {
-            "statement_timeout": f"{settings.statement_timeout_s * 1000:.0f}",
-            "lock_timeout": f"{settings.lock_timeout_s * 1000:.0f}",
-            "idle_in_transaction_session_timeout": f"{settings.idle_transaction_timeout_s * 1000:.0f}",
+            "statement_timeout": f"{statement_timeout_s * 1000:.0f}",
+            "lock_timeout": f"{lock_timeout_s * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{idle_transaction_timeout_s * 1000:.0f}",
         }
         engine = hosts.create_engine(
             settings.database_url,

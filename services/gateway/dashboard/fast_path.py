@@ -19,6 +19,7 @@ from services.gateway.limits.cors import security_headers
 from services.gateway.limits.limiter import COUNTED, HEADERS, Limits
 from services.gateway.limits.load_shedding import Overload
 from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from shared.clock import Stamps
 from shared.errors import InvalidInput
 from shared.http.application import BEGUN, MAX_QUERY_BYTES, STARTED, is_request_id
@@ -127,6 +128,7 @@ class DashboardFastPath:
     def __init__(
         self,
         settings: Settings,
+        tuning: Tuning,
         overload: Overload,
         authenticator: Authenticator,
         limits: Limits,
@@ -139,7 +141,7 @@ class DashboardFastPath:
         self._limits = limits
         self._cache = cache
         self._budget_ms = settings.budget_ms
-        self._recall_s = settings.redis_timeout_s
+        self._recall_s = tuning.redis_timeout_s
         self._trusts_traces = bool(settings.trace_trusted)
         always = b"".join([b"%s: %s\r\n" % each for each in security_headers(settings)])
         vary = b"vary: Origin\r\n" if settings.cors_origins else b""

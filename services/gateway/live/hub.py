@@ -22,6 +22,7 @@ from services.gateway.live.subscription import Stream, Times
 from services.gateway.panels import PANELS
 from services.gateway.proxy.transfers import Transfers
 from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from shared.http.identity import Caller
 from shared.observability import tracing
 from shared.observability.logs import get_logger
@@ -53,17 +54,22 @@ class Streams:
     """Listens to the live feed. Of one user's streams, all are told the same."""
 
     def __init__(
-        self, dashboards: DashboardService, revocations: Revocations, transfers: Transfers, settings: Settings
+        self,
+        dashboards: DashboardService,
+        revocations: Revocations,
+        transfers: Transfers,
+        settings: Settings,
+        tuning: Tuning,
     ) -> None:
         self._dashboards = dashboards
         self._revocations = revocations
         self._transfers = transfers
         self._budget_s = settings.budget_ms / 1000
-        self._most_per_user = settings.stream_most_per_user
-        self._check_s = settings.stream_session_check_s
-        self._times = Times(settings.stream_heartbeat_s, settings.stream_send_timeout_s)
-        pace = settings.stream_reads_per_s
-        self._rhythm = Rhythm(1 / pace, pace, settings.stream_retry_s, settings.stream_recheck_s)
+        self._most_per_user = tuning.stream_max_per_user
+        self._check_s = tuning.stream_session_check_s
+        self._times = Times(tuning.stream_heartbeat_s, tuning.stream_send_timeout_s)
+        pace = tuning.stream_reads_per_s
+        self._rhythm = Rhythm(1 / pace, pace, tuning.stream_retry_s, tuning.stream_recheck_s)
         self._audiences: dict[UUID, Audience] = {}
         self._numbers = count()
         self._feed = False

@@ -11,7 +11,6 @@ from starlette.types import Message, Receive, Send
 from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
 from services.gateway.proxy.headers import SMALL_BODY_BYTES, response_headers
 from services.gateway.proxy.responses import ServiceResponse
-from services.gateway.settings import Settings
 from services.gateway.upstream.client import Body, HeaderList, Upstream
 from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
 from shared.observability.logs import get_logger
@@ -113,16 +112,16 @@ class Effect:
     carried_through: bool
 
 
+UPLOAD_TIMEOUT_S = 900.0
+"""From the first byte of an upload to the head of its response."""
+
+
 @dataclass(frozen=True)
 class Patience:
     """`head_s`: until the service answers. `stall_s`: how long the client may take nothing of the answer."""
 
     head_s: float
     stall_s: float
-
-
-def patience_of(settings: Settings) -> Patience:
-    return Patience(settings.pass_through_timeout_s, settings.client_stall_s)
 
 
 async def forward(upstream: Upstream, request: Outgoing, send: Send, patience: Patience, effect: Effect | None) -> None:

@@ -60,6 +60,10 @@ def tuning_of(settings: Settings) -> Tuning:
     return Tuning(**tuning_in(settings))
 
 
+def app_of(settings: Settings) -> FastAPI:
+    return create_app(settings, tuning_of(settings))
+
+
 @cache
 def storage_url() -> str:
     """A folder of this process. One with a fixed name may belong to another user of the machine."""
