@@ -52,60 +52,62 @@ class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
     internal_port: Port = 9000
-    """Metrics and probes, for the cluster alone."""
+    """The port of metrics and probes, which is not published."""
 
     users_url: BaseUrls = "http://127.0.0.1:8001"
-    """The users service; several base URLs, separated by commas, are asked in turn."""
+    """The users service; several base URLs, separated by commas, are used in turn."""
     orders_url: BaseUrls = "http://127.0.0.1:8002"
-    """The orders service, likewise."""
+    """The orders service; several base URLs as for users."""
     worker_url: BaseUrls = "http://127.0.0.1:8003"
-    """The worker, likewise."""
+    """The worker; several base URLs as for users."""
     jwks_url: BaseUrls = "http://127.0.0.1:8001/.well-known/jwks.json"
-    """The keys that user tokens are verified with; of several URLs, the next is tried when one fails."""
+    """The keys that user tokens are verified with; if there are several URLs, the next is tried when one fails."""
     redis_url: str = "redis://127.0.0.1:6379/0"
-    """Last known good panels, ended sessions and rate limits; without it the gateway works, and shows nothing stale."""
+    """Last known good panels, revoked sessions and rate limits. Without Redis the gateway works, but shows nothing
+    stale."""
     rabbitmq_url: str = "amqp://guest:guest@127.0.0.1:5672/"
-    """The live feed; without it the gateway works, and keeps no panels in memory."""
+    """The live feed. Without RabbitMQ the gateway works, but caches no panels."""
     cache_max_bytes: int = Field(64 * 1024 * 1024, ge=0)
-    """Memory for panels; 0 keeps none."""
+    """Memory for cached panels; 0 disables the cache."""
 
     budget_ms: int = Field(1000, ge=10, le=10_000)
-    """How long a dashboard may take when its caller does not say."""
+    """How long a dashboard may take if its caller does not say."""
     pass_through_timeout_s: float = Field(15, gt=0, le=30)
-    """From the first byte of a request to the head of its response, the upload included."""
+    """The time from the first byte of a passed-through request to the head of its response, the upload included."""
     upload_max_bytes: int = Field(1024**3 + 1024**2, gt=0)
-    """The largest request body of a route that takes uploads; the service behind it may take less."""
+    """The largest request body of an upload; the service behind the gateway may accept less."""
 
     bulkhead_calls: int = Field(32, ge=1)
-    """Calls for panels to one service at the same time; more are `overloaded`."""
+    """Concurrent panel calls to one service; further panels are `overloaded`."""
 
     secure_cookies: bool = False
-    """Whether the page's cookie goes over HTTPS alone; needs HTTPS in front of the gateway."""
+    """Whether the page's cookie is sent over HTTPS only; needs HTTPS in front of the gateway."""
     session_cookie_ttl_s: int = Field(2_592_000, gt=0, validation_alias="REFRESH_TOKEN_TTL_S")
-    """How long a browser keeps the page's cookie; after so long without use, the session behind it has ended, too."""
+    """A session that is not refreshed for this long ends; browsers keep the page's cookie as long."""
 
     access_token_ttl_s: int = Field(900, gt=0, validation_alias="ACCESS_TOKEN_TTL_S")
-    """How long access tokens live at most: that long a revocation is remembered."""
+    """How long an access token is valid, and so how long gateways remember its revocation."""
 
     last_known_good_max_age_s: int = Field(86_400, gt=0)
     """Older panels are not shown, not even as stale."""
 
     trusted_proxies: Networks = ""
-    """Networks (CIDR) of the proxies in front, separated by commas: only behind these counts `X-Forwarded-For`."""
+    """Networks (CIDR) of the proxies in front, separated by commas. `X-Forwarded-For` counts only from these."""
     trace_trusted: Networks = ""
-    """Networks (CIDR) of clients, separated by commas, whose `traceparent` decides whether a trace is recorded."""
+    """Networks (CIDR) of clients, separated by commas, whose `traceparent` decides whether a trace is recorded; for
+    all others `TRACE_SAMPLE` decides."""
     limit_read: Rate = "12000/minute"
-    """Reads of one user. `10/minute`, `20 per 5 minutes` ...; empty is without limit, here and below."""
+    """Reads by one user."""
     limit_write: Rate = "3000/minute"
     """Changes by one user."""
     limit_upload: Rate = "120/minute"
-    """Uploads of one user."""
+    """Uploads by one user."""
     limit_batch: Rate = "600/minute"
-    """Requests for many dashboards by one user."""
+    """Requests for several dashboards by one user."""
     limit_stream: Rate = "600/minute"
     """Downloads and live streams begun by one user."""
     limit_anonymous: Rate = "6000/minute"
-    """Requests from one address whose user is not known, those with a bad token included."""
+    """Requests from one address without a valid token."""
     limit_login_address: Rate = "120/minute"
     """Logins from one address."""
     limit_login_account: Rate = "10 per 5 minutes"
@@ -113,13 +115,14 @@ class Settings(ServiceSettings):
     limit_registration: Rate = "120/minute"
     """Registrations from one address."""
     shed_most_in_hand: int = Field(4096, ge=0)
-    """Requests at once, at most; 0 sheds none."""
+    """Concurrent requests, at most; 0 disables load shedding."""
     hsts_max_age_s: int = Field(0, ge=0)
-    """Above 0: browsers are told to use HTTPS alone for so long. Only with HTTPS in front of the gateway."""
+    """Above 0, browsers are told to use only HTTPS for this long; needs HTTPS in front of the gateway."""
     cors_origins: Origins = ""
-    """Other sites whose scripts may call the API, separated by commas, such as `https://app.example.com`; or `*`."""
+    """Other sites whose scripts may call the API, separated by commas, such as `https://app.example.com`; or
+    `*`."""
     cors_credentials: bool = False
-    """Whether these may send cookies; never with `*`."""
+    """Whether those sites may send cookies; not allowed with `*`."""
 
     @model_validator(mode="after")
     def _no_credentials_for_all(self) -> Self:

@@ -20,22 +20,22 @@ class Settings(ProducerSettings):
     signing_keys: SecretStr = SecretStr(f"{PLACEHOLDER}-signing-key")
     """Ed25519 seeds, 32 bytes each as base64url, separated by commas; the first signs, all are in the JWKS."""
     access_token_ttl_s: int = Field(15 * MINUTE_S, gt=0, validation_alias="ACCESS_TOKEN_TTL_S")
-    """How long an access token lives; not longer than `GATEWAY_ACCESS_TOKEN_TTL_S`."""
+    """How long an access token is valid, and so how long gateways remember its revocation."""
     refresh_token_ttl_s: int = Field(30 * DAY_S, gt=0, validation_alias="REFRESH_TOKEN_TTL_S")
-    """A session that is not refreshed for so long ends."""
+    """A session that is not refreshed for this long ends; browsers keep the page's cookie as long."""
     session_lifetime_s: int = Field(90 * DAY_S, gt=0)
-    """However often it is refreshed, a session ends after this."""
+    """A session ends after this, however often it is refreshed."""
     mail_smtputf8: bool = False
-    """Whether the worker's mail server offers SMTPUTF8 (RFC 6531). Without it, an address whose part before the @ has
-    letters beyond ASCII is answered 422 when an account is to have it: no mail could reach it."""
+    """Whether the worker's mail server offers SMTPUTF8 (RFC 6531). If not, registration answers 422 for an address
+    with non-ASCII letters before the @, because no mail could reach it."""
     audit_keep_s: int = Field(400 * DAY_S, gt=0)
-    """How long the audit is kept."""
+    """How long the audit log is kept."""
 
     hash_threads: int = Field(2, gt=0, le=64)
     """Threads that hash passwords."""
 
     picture_processes: int = Field(2, gt=0, le=64)
-    """Pictures that are worked on at the same time, each by a process that may take 768 MiB."""
+    """Pictures that are processed concurrently, each by a process that may take 768 MiB."""
 
     @property
     def signing_seeds(self) -> list[str]:

@@ -19,25 +19,29 @@ class Settings(WebhookSettings, ExportSettings):
     model_config = SettingsConfigDict(env_prefix="WORKER_")
 
     pool_size: int = 22
-    """Above the sum of what the jobs hold at once, so that panels still get a connection."""
+    """Connections of each of the two pools, at most: more than the jobs use at once, so that panels still get a
+    connection."""
 
     smtp_url: str = "smtp://localhost:25"
-    """`smtp://[user:password@]host:port` with STARTTLS when offered (with a password: only then), or `smtps://...`"""
+    """`smtp://[user:password@]host:port`, with STARTTLS if offered (with a password: always), or `smtps://…`."""
     smtp_connections: int = Field(4, ge=1)
-    """Mails sent at once, each over a connection that is kept for the next."""
+    """Mails sent at once, each over a connection that is reused."""
     mail_from: Annotated[str, AfterValidator(_with_address)] = "Dashboard <no-reply@dashboard.example>"
-    """The sender of the mails."""
+    """The sender of all mails."""
 
     orders_url: str = "http://127.0.0.1:8002"
-    """The orders service, which places the orders of an import; several base URLs, separated by commas, in turn."""
+    """The orders service, which places the orders of an import; several base URLs, separated by commas, are used in
+    turn."""
     storage_url: str = "file:///var/lib/dashboard/uploads"
-    """Where uploaded files are kept: `file:///folder`, or `s3://bucket/prefix?endpoint=http://host:port&region=name`."""
+    """Where uploaded files are kept: `file:///folder`, or
+    `s3://bucket/prefix?endpoint=http://host:port&region=name`."""
     import_max_bytes: int = Field(1024**3, gt=0)
-    """The largest file; a larger one is answered 413."""
+    """The largest file to import; a larger one is answered 413."""
     import_concurrency: int = Field(2, ge=1)
-    """Imports that this process carries out at once."""
+    """Imports that one process runs at once."""
     import_keep_s: float = Field(7 * 24 * 3600, gt=0)
-    """How long an import that has ended is kept, with its file and its errors."""
+    """How long a finished import is kept, with its file and errors."""
 
     keep_done_s: float = Field(7 * 24 * 3600, gt=0)
-    """How long the ledger remembers what is done. An older event of which it knows nothing is dead, not done."""
+    """How long the ledger remembers finished jobs. An older event that is delivered again becomes a dead letter,
+    because nobody knows whether it was processed."""

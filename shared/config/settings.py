@@ -33,31 +33,33 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", use_attribute_docstrings=True)
 
     environment: Literal["development", "production"] = Field("production", validation_alias="ENVIRONMENT")
-    """Production refuses placeholder secrets, and settings that are for trying things out."""
+    """Production refuses placeholder secrets and settings that are only for trying things out."""
     log_level: str = Field("INFO", validation_alias="LOG_LEVEL")
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
     log_format: Literal["json", "console"] = Field("json", validation_alias="LOG_FORMAT")
-    """`json`, or `console` for people."""
+    """`json`, or `console` for reading in a terminal."""
     internal_token_secret: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(
         SecretStr(f"{PLACEHOLDER}-internal-token-secret"), validation_alias="INTERNAL_TOKEN_SECRET"
     )
-    """By which the services know each other, the same for all; 32 characters at least. Several, separated by commas:
-    the first signs, all verify."""
+    """The secret by which the services authenticate each other, the same for all; at least 32 characters. Several,
+    separated by commas: the first signs, all verify."""
 
     otel_exporter_otlp_endpoint: str = Field("", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
-    """Base URL of the collector that spans go to (OTLP/HTTP); without one nothing is recorded."""
+    """Base URL of the collector that traces are sent to (OTLP over HTTP), such as `http://tempo:4318`. If empty,
+    nothing is recorded."""
     trace_sample: float = Field(0.01, ge=0, le=1, validation_alias="TRACE_SAMPLE")
-    """Which part of the traces that begin here is recorded."""
+    """The share of traces beginning here that is recorded, from 0 to 1."""
 
     host: str = Field("127.0.0.1", validation_alias="LISTEN_HOST")
     """The address to listen on."""
     port: Port = 8000
-    """The port to listen on; 0 chooses one."""
+    """The port to listen on; 0 chooses a free one."""
     shutdown_grace_s: float = Field(10, gt=0, validation_alias="SHUTDOWN_GRACE_S")
-    """How long requests in hand may take to finish after SIGTERM."""
+    """How long requests and jobs in flight may take to finish after SIGTERM."""
     drain_s: float = Field(0.2, ge=0, validation_alias="DRAIN_S")
-    """How long idle connections are still listened to after SIGTERM: longer than clients keep them idle, and none sends
-    a request that nobody hears. It ends as soon as no connection is left, and comes before `shutdown_grace_s`."""
+    """How long idle connections are kept open after SIGTERM, before the grace period: longer than clients keep them
+    idle, so that no request is lost. It ends as soon as no connection is left. Behind a proxy, or with replicas:
+    2."""
 
     @model_validator(mode="after")
     def _refuse_placeholders(self) -> Self:

@@ -54,4 +54,4 @@ MAX_PICTURE_BYTES = 10 * 1024 * 1024
 
 IDLE_S = 1.0
 """A connection to a service that was idle for longer is not used again: less than a service that ends still listens
-(`*_DRAIN_S`), so that no request is on its way to a connection that is just being closed."""
+(`DRAIN_S`), so that no request is on its way to a connection that is just being closed."""

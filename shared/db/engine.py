@@ -73,11 +73,11 @@ class DatabaseSettings(ServiceSettings):
     database_url: str
     """`postgresql://user:password@host:port/name`; of several hosts, `host:port,host:port`, the primary is used."""
     listen_database_url: str = ""
-    """The same database past a pooler such as PgBouncer, for notifications, which need a session of one's own. Empty is
-    the same address."""
+    """The same database without a pooler such as PgBouncer, for notifications, which need their own session. If
+    empty, the same URL is used."""
     pool_size: int = 10
-    """Connections of each of the two pools, at most. A panel read takes about a millisecond, so ten serve thousands a
-    second: more only queue for the same cores inside Postgres, and a hundred is all that it gives to all processes."""
+    """Connections of each of the two pools, at most. A panel read takes about a millisecond, so ten serve thousands
+    a second: more only queue for the same cores inside Postgres, which allows 100 connections for all processes."""
 
 
 class WatchedPool(AsyncAdaptedQueuePool):

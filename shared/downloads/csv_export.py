@@ -51,8 +51,8 @@ class ExportSettings(DatabaseSettings):
     """The settings of a service that has reports."""
 
     downloads: int = Field(4, ge=1)
-    """Reports on their way at the same time. One more gets the place of an account that holds more, or whose client
-    reads slowly; where there is none, it is answered 503."""
+    """Concurrent report downloads. One more takes the slot of a user who holds several or whose client reads
+    slowly; if there is none, it is answered 503."""
 
 
 class TooManyDownloads(DashboardError):

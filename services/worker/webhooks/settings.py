@@ -13,17 +13,18 @@ MIN_KEY = 32
 
 class WebhookSettings(ProducerSettings):
     webhook_secret_keys: SecretStr = SecretStr(f"{PLACEHOLDER}-webhook-secret-key")
-    """Encrypt the secrets in the database: long random texts, separated by commas; the first encrypts, all decrypt."""
+    """Encrypt webhook secrets in the database: random texts of at least 32 characters, separated by commas; the
+    first encrypts, all decrypt."""
     webhook_allow_http: bool = False
-    """Whether plain http may be called too; in development it may."""
+    """Whether plain http may be called in production too; in development it may."""
     webhook_ports: str = "80,443,8080,8443"
     """Ports of public addresses that may be called, separated by commas."""
     webhook_allowed_networks: str = ""
-    """Networks that are not public and may be called nevertheless, on any port: `127.0.0.0/8,::1/128` for a receiver on
-    this machine. In development only: anybody who may register could reach what is in there."""
+    """Private networks that may be called on any port, such as `127.0.0.0/8,::1/128` for a receiver on this
+    machine. Only for development: anyone who may register could reach what is in there."""
 
     webhook_calls: int = Field(32, ge=1)
-    """Calls of one worker under way at once."""
+    """Concurrent calls of one worker."""
 
     @property
     def webhook_https_only(self) -> bool:

@@ -31,7 +31,7 @@ class WorkerProcess:
             "ENVIRONMENT": "development",
             "INTERNAL_TOKEN_SECRET": SECRET.get_secret_value(),
             "WORKER_PORT": str(self.port),
-            "WORKER_SHUTDOWN_GRACE_S": str(settings.shutdown_grace_s),
+            "SHUTDOWN_GRACE_S": str(settings.shutdown_grace_s),
         }
         self._environment = os.environ | fixed | given
         self._log = log
