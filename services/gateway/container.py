@@ -16,20 +16,20 @@ from services.gateway import metrics
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.auth.jwks import KeySet
 from services.gateway.auth.revocations import EndedSessions, Revocations
-from services.gateway.dashboard.batch_reader import Many
+from services.gateway.dashboard.batch_reader import BatchReader
 from services.gateway.dashboard.cache import PanelCache
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.service import DashboardService
 from services.gateway.dashboard.stale_store import StaleStore
 from services.gateway.limits.client_ip import ClientAddresses
-from services.gateway.limits.limiter import Limits
+from services.gateway.limits.limiter import Limiter
 from services.gateway.limits.password_attempts import PasswordAttempts
 from services.gateway.live.feed import LiveFeed
-from services.gateway.live.hub import Streams
+from services.gateway.live.hub import StreamHub
 from services.gateway.live.invalidation import Invalidation
-from services.gateway.openapi.documents import Descriptions
+from services.gateway.openapi.documents import Documents
 from services.gateway.panels import Service
-from services.gateway.proxy.audit_log import Trail
+from services.gateway.proxy.audit_log import AuditLog
 from services.gateway.proxy.forward import UPLOAD_TIMEOUT_S
 from services.gateway.proxy.transfers import Transfers
 from services.gateway.settings import Settings
@@ -53,7 +53,7 @@ class Gateway:
     keys: KeySet
     revocations: Revocations
     ended: EndedSessions
-    limits: Limits
+    limits: Limiter
     passwords: PasswordAttempts
     addresses: ClientAddresses
     authenticator: Authenticator
@@ -63,12 +63,12 @@ class Gateway:
     invalidation: Invalidation
     reader: PanelReader
     dashboards: DashboardService
-    many: Many
-    streams: Streams
+    batch_reader: BatchReader
+    streams: StreamHub
     transfers: Transfers
     system: SystemLook
-    descriptions: Descriptions
-    trail: Trail
+    descriptions: Documents
+    trail: AuditLog
 
 
 def gateway_of(scope: Scope) -> Gateway:
@@ -102,7 +102,7 @@ def build(
     stale_store = StaleStore(redis, settings.last_known_good_max_age_s, tuning, revocations.knows_user)
     revocations.on_user_gone(stale_store.forget)
     addresses = ClientAddresses(settings.trusted_proxies)
-    limits = Limits(redis, addresses, settings, tuning)
+    limits = Limiter(redis, addresses, settings, tuning)
     cache = PanelCache(settings.cache_max_bytes, tuning.cache_max_age_s)
     reader = PanelReader(upstreams, cache, stale_store, settings, tuning)
     invalidation = Invalidation(cache, reader)
@@ -110,7 +110,7 @@ def build(
     feed.subscribe(invalidation)
     dashboards = DashboardService(reader, stale_store, tuning)
     transfers = Transfers()
-    streams = Streams(dashboards, revocations, transfers, settings, tuning)
+    streams = StreamHub(dashboards, revocations, transfers, settings, tuning)
     feed.subscribe(streams)  # after the cache, so that what it reads is not the old
     return Gateway(
         settings=settings,
@@ -131,12 +131,12 @@ def build(
         invalidation=invalidation,
         reader=reader,
         dashboards=dashboards,
-        many=Many(dashboards),
+        batch_reader=BatchReader(dashboards),
         streams=streams,
         transfers=transfers,
         system=SystemLook(transport, urls),
-        descriptions=Descriptions(upstreams, tuning),
-        trail=Trail(upstreams["users"]),
+        descriptions=Documents(upstreams, tuning),
+        trail=AuditLog(upstreams["users"]),
     )
 
 

@@ -13,8 +13,8 @@ from services.gateway.api import page as page
 from services.gateway.container import client_of, running
 from services.gateway.dashboard.fast_path import DashboardFastPath
 from services.gateway.limits.client_ip import is_in, networks
-from services.gateway.limits.load_shedding import Overload
-from services.gateway.limits.middleware import Door
+from services.gateway.limits.load_shedding import LoadShedder
+from services.gateway.limits.middleware import AdmissionMiddleware
 from services.gateway.openapi import dashboard_schema
 from services.gateway.openapi.merge import merge
 from services.gateway.panels import Service
@@ -30,13 +30,13 @@ from shared.server import serve
 def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> application.Application:
     """The public application."""
     used = settings or Settings()
-    overload = Overload(used.shed_most_in_hand, tuning)
+    overload = LoadShedder(used.shed_most_in_hand, tuning)
     trusted = networks(used.trace_trusted)
 
     def heeds(scope: Scope) -> bool:
         return bool(trusted) and is_in(client_of(scope) or "", trusted)
 
-    door = Door(used, overload)
+    door = AdmissionMiddleware(used, overload)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

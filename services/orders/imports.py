@@ -22,7 +22,7 @@ from shared.errors import Unauthenticated
 from shared.http.application import AsgiRoute
 from shared.http.identity import WORKER, require_service
 from shared.ids import new_id
-from shared.observability.pools import POOLS, Line
+from shared.observability.pools import POOLS, WaitQueue
 from shared.outbox import outbox
 
 BATCHES_AT_ONCE = 4
@@ -134,7 +134,7 @@ class Turns:
     def __init__(self, places: int) -> None:
         self.places = places
         self.taken = 0
-        self.line = Line()
+        self.line = WaitQueue()
         self._waiting: dict[UUID, deque[asyncio.Future[None]]] = {}
         """By user; the user whose turn is next is first."""
 

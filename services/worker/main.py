@@ -21,7 +21,7 @@ from services.worker.ledger.admin.routes import router as admin
 from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Ledger
 from services.worker.ledger.pruner import purge
-from services.worker.ledger.retries import Sweeper
+from services.worker.ledger.retries import Retries
 from services.worker.live_hints import Hints
 from services.worker.notifications.routes import router
 from services.worker.registry import every_job
@@ -78,7 +78,7 @@ async def working(app: FastAPI, settings: Settings, tuning: Tuning, internet: In
             importer = Importer(db, storage, orders, hints, settings, tuning)
             jobs = every_job(settings, tuning, mailer, importer.wake)
             consumers = Consumers(settings, tuning, ledger, jobs, hints, app.state.checks.say_stuck)
-            sweeper = Sweeper(db, ledger, jobs, settings.shutdown_grace_s)
+            sweeper = Retries(db, ledger, jobs, settings.shutdown_grace_s)
             relay = Relay(db, settings.rabbitmq_url, SERVICE)
             background.start("relay", relay.run)
             background.every(relay.MEASURE_S, "outbox gauges", relay.measure)

@@ -17,7 +17,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from shared.config.settings import ServiceSettings
 from shared.db import hosts
 from shared.observability import tracing
-from shared.observability.pools import POOLS, Line
+from shared.observability.pools import POOLS, WaitQueue
 from shared.observability.tracing import Kind
 
 CONNECT_TIMEOUT_S = 5.0
@@ -85,7 +85,7 @@ class WatchedPool(AsyncAdaptedQueuePool):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.line = Line((exc.TimeoutError,))
+        self.line = WaitQueue((exc.TimeoutError,))
 
     def _do_get(self) -> ConnectionPoolEntry:
         with self.line:
@@ -100,7 +100,7 @@ class Database:
         self.pool = pool
         self._listen_url = listen_url
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
-        self._line = Line()
+        self._line = WaitQueue()
         self._releases: set[asyncio.Task[None]] = set()
 
     @classmethod

@@ -24,7 +24,7 @@ from shared.contracts.reports import Form
 from shared.db import hosts
 from shared.db.engine import CONNECT_TIMEOUT_S, DatabaseSettings
 from shared.downloads.csv_body import Body, Start
-from shared.downloads.slots import Place, Places
+from shared.downloads.slots import DownloadSlot, DownloadSlots
 from shared.errors import DashboardError, Unavailable
 from shared.http.negotiation import accepts_gzip, asked_method
 from shared.server.background import until
@@ -90,12 +90,12 @@ class Exporter:
         self._database_url = settings.database_url
         self._timeout_s = timeout_s
         self.stall_s = stall_s
-        self._places = Places(settings.downloads, per_user, own_full=TooManyDownloads, all_full=DownloadsBusy)
+        self._places = DownloadSlots(settings.downloads, per_user, own_full=TooManyDownloads, all_full=DownloadsBusy)
 
     def response(self, request: Request, user_id: UUID, export: Export) -> "CsvResponse":
         return CsvResponse(self, user_id, export, gzip=accepts_gzip(request.scope["headers"]))
 
-    def place(self, user_id: UUID) -> AbstractAsyncContextManager[Place]:
+    def place(self, user_id: UUID) -> AbstractAsyncContextManager[DownloadSlot]:
         """Raises `TooManyDownloads`, `DownloadsBusy`."""
         return self._places.place(user_id)
 
@@ -169,7 +169,7 @@ class CsvResponse(Response):
                 await until(_gone(receive), self._send(place.watched(send)))
 
     @contextmanager
-    def _counted(self, place: Place) -> Iterator[None]:
+    def _counted(self, place: DownloadSlot) -> Iterator[None]:
         self._outcome = "left"
         try:
             yield

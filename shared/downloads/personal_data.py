@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from shared.contracts.internal_api import PERSONAL_DATA_PATH
 from shared.db.engine import Connection, Database
-from shared.downloads.slots import Place, Places
+from shared.downloads.slots import DownloadSlot, DownloadSlots
 from shared.errors import Unavailable
 from shared.http.identity import CallerDep
 from shared.outbox.service import DatabaseDep
@@ -53,9 +53,9 @@ class Exports:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = parts
-        self._places = Places(MOST_AT_ONCE, 1, own_full=ExportsBusy, all_full=ExportsBusy)
+        self._places = DownloadSlots(MOST_AT_ONCE, 1, own_full=ExportsBusy, all_full=ExportsBusy)
 
-    def place(self, user_id: UUID) -> AbstractAsyncContextManager[Place]:
+    def place(self, user_id: UUID) -> AbstractAsyncContextManager[DownloadSlot]:
         """Raises `ExportsBusy`."""
         return self._places.place(user_id)
 

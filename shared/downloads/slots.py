@@ -22,7 +22,7 @@ PATIENCE_S = 3.0
 LOOK_AGAIN_S = 0.05
 
 
-class Place:
+class DownloadSlot:
     """One transfer's. Its block is left when another account gets the place."""
 
     def __init__(self, user_id: UUID) -> None:
@@ -76,7 +76,7 @@ class Place:
         return hear
 
 
-class Places:
+class DownloadSlots:
     """Of one process. Who has `per_user` already is answered `own_full`, who gets none `all_full`, and who loses one to
     another account `lost`."""
 
@@ -98,7 +98,7 @@ class Places:
         self._lost = lost
         self._slow_s = slow_s
         self._patience_s = patience_s
-        self._held: list[Place] = []
+        self._held: list[DownloadSlot] = []
         self._wanted: Counter[UUID] = Counter()
         """Places that users hold or wait for."""
 
@@ -107,7 +107,7 @@ class Places:
         return len(self._held)
 
     @asynccontextmanager
-    async def place(self, user_id: UUID) -> AsyncIterator[Place]:
+    async def place(self, user_id: UUID) -> AsyncIterator[DownloadSlot]:
         """Raises `own_full`, `all_full`, `lost`."""
         if self._wanted[user_id] >= self._per_user:
             raise self._own_full()
@@ -126,7 +126,7 @@ class Places:
         finally:
             self._wanted -= Counter({user_id: 1})  # which also forgets a user who wants none any more
 
-    async def _taken(self, user_id: UUID) -> Place:
+    async def _taken(self, user_id: UUID) -> DownloadSlot:
         deadline = _now() + self._patience_s
         while self.taken >= self._places:
             is_last_look = _now() >= deadline
@@ -137,15 +137,15 @@ class Places:
                 raise self._all_full()
             else:
                 await asyncio.sleep(LOOK_AGAIN_S)
-        place = Place(user_id)
+        place = DownloadSlot(user_id)
         self._held.append(place)
         return place
 
-    def _victim(self, user_id: UUID, *, even_fast: bool) -> Place | None:
+    def _victim(self, user_id: UUID, *, even_fast: bool) -> DownloadSlot | None:
         """Of the accounts that hold more than this one: the slowest transfer of the one that holds the most."""
         held = Counter(place.user_id for place in self._held)
 
-        def may_lose(place: Place) -> bool:
+        def may_lose(place: DownloadSlot) -> bool:
             more = held[place.user_id] - held[user_id]
             return (more > 0 and self._is_slow(place)) or (even_fast and more > 1)
 
@@ -153,10 +153,10 @@ class Places:
         rank = lambda place: (self._is_slow(place), held[place.user_id], place.kept_waiting_s)  # noqa: E731
         return max(losers, key=rank, default=None)
 
-    def _is_slow(self, place: Place) -> bool:
+    def _is_slow(self, place: DownloadSlot) -> bool:
         return place.kept_waiting_s > self._slow_s
 
-    def _give_back(self, place: Place) -> None:
+    def _give_back(self, place: DownloadSlot) -> None:
         if place in self._held:
             self._held.remove(place)
 

@@ -54,7 +54,7 @@ def is_request_id(given: bytes) -> bool:
     return _REQUEST_ID.fullmatch(given.decode("latin-1")) is not None
 
 
-class Door(Gate, Protocol):
+class Admission(Gate, Protocol):
     """What a service has requests pass by before its routes."""
 
     def before(self, app: ASGIApp) -> ASGIApp:
@@ -84,7 +84,7 @@ def create_app(
     routes: Iterable[APIRouter | BaseRoute],
     is_outage: Callable[[Exception], bool] = lambda _: False,
     body_limits: Mapping[str, int] | None = None,
-    door: Door | None = None,
+    door: Admission | None = None,
     heeds: Heeds = lambda _: True,
     max_body_bytes: int = MAX_BODY_BYTES,
 ) -> "Application":
@@ -149,7 +149,7 @@ class Application(FastAPI):
     endpoint. What it meets is `RequestContext` alone.
     """
 
-    def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext", door: Door | None) -> None:
+    def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext", door: Admission | None) -> None:
         self._context = context
         self.gate: Gate | None = door
         self.fast_path: FastPath | None = None
@@ -211,7 +211,7 @@ class RequestContext:
         app: ASGIApp,
         is_outage: Callable[[Exception], bool],
         limits: BodyLimits,
-        door: Door | None = None,
+        door: Admission | None = None,
         heeds: Heeds = lambda _: True,
     ) -> None:
         self._app = app

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 LABELS = ("pool",)
 
 
-class Line:
+class WaitQueue:
     """Those who stand in line for a place: `with line: take()`. An error of `refusals` is one who got none."""
 
     def __init__(self, refusals: tuple[type[Exception], ...] = (TimeoutError,)) -> None:
@@ -49,14 +49,14 @@ class Line:
         self.waiting += change
 
 
-class Slots(asyncio.Semaphore):
+class CountedSemaphore(asyncio.Semaphore):
     """A semaphore that knows how many of its places are taken."""
 
     def __init__(self, places: int) -> None:
         super().__init__(places)
         self.places = places
         self.taken = 0
-        self.line = Line()
+        self.line = WaitQueue()
 
     async def acquire(self) -> Literal[True]:
         with self.line:
@@ -74,7 +74,7 @@ class Pool(NamedTuple):
 
     in_use: Callable[[], float]
     limit: Callable[[], float | None]
-    line: Line | None = None
+    line: WaitQueue | None = None
 
 
 class Pools(Collector):
@@ -85,11 +85,11 @@ class Pools(Collector):
         REGISTRY.register(self)
 
     def watch(
-        self, name: str, in_use: Callable[[], float], limit: Callable[[], float | None], line: Line | None = None
+        self, name: str, in_use: Callable[[], float], limit: Callable[[], float | None], line: WaitQueue | None = None
     ) -> None:
         self._pools[name] = Pool(in_use, limit, line)
 
-    def watch_slots(self, name: str, slots: Slots) -> None:
+    def watch_slots(self, name: str, slots: CountedSemaphore) -> None:
         self.watch(name, lambda: slots.taken, lambda: slots.places, slots.line)
 
     def describe(self) -> Iterable[Metric]:

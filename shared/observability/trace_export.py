@@ -42,7 +42,7 @@ log = get_logger(__name__)
 _SAMPLED = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
 
-class Outgoing:
+class QueuedSpan:
     """As the SDK's queue wants to see a span."""
 
     __slots__ = ("span",)
@@ -65,7 +65,7 @@ class Exporter(OTLPSpanExporter):
         if self._shutdown:
             LOST.inc(len(spans))
             return SpanExportResult.FAILURE
-        body = encode(self._resource, (outgoing.span for outgoing in cast("Sequence[Outgoing]", spans)))
+        body = encode(self._resource, (outgoing.span for outgoing in cast("Sequence[QueuedSpan]", spans)))
         taken = self._client.export(body)
         (SENT if taken.success else LOST).inc(len(spans))
         if taken.success != self._well:
@@ -74,7 +74,7 @@ class Exporter(OTLPSpanExporter):
         return SpanExportResult.SUCCESS if taken.success else SpanExportResult.FAILURE
 
 
-class Outbox:
+class SpanQueue:
     """The spans on their way to the collector."""
 
     def __init__(self, service: str, endpoint: str) -> None:
@@ -94,7 +94,7 @@ class Outbox:
         """Never waits."""
         if len(self._queue) == QUEUE:  # the oldest falls out
             LOST.inc()
-        self._processor.on_end(cast("ReadableSpan", Outgoing(span)))
+        self._processor.on_end(cast("ReadableSpan", QueuedSpan(span)))
 
     @property
     def waiting(self) -> int:

@@ -15,7 +15,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from shared import errors
-from shared.server.exchange import Flow, Line
+from shared.server.exchange import ExchangeTransport, Flow
 
 LINGER_S = 10.0
 LINGER_BYTES = 64 * 1024 * 1024
@@ -32,7 +32,7 @@ class ClosingProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.flow: Flow = Flow(transport, self.pipeline)
-        self._line = Line(transport, self._close_after_answer)
+        self._line = ExchangeTransport(transport, self._close_after_answer)
         self._running: RequestResponseCycle | None = None
         """The exchange whose turn it is."""
         self._awaits_head = True

@@ -49,7 +49,7 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
-class Line(asyncio.Transport):
+class ExchangeTransport(asyncio.Transport):
     """The part of a transport that an exchange uses. The connection decides how it is closed."""
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from services.gateway.api.access import access_to
 from services.gateway.auth.authenticator import require
 from services.gateway.container import client_of, gateway_of
-from services.gateway.dashboard.query import Wish, parse, wants_anew
+from services.gateway.dashboard.query import DashboardQuery, parse, wants_no_cache
 from services.gateway.openapi.dashboard_schema import QUERY
 from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
 from services.gateway.proxy.audit_log import entry_of
@@ -49,7 +49,7 @@ ANSWER = {
 router = APIRouter(tags=["dashboard"])
 
 
-async def _asked(request: Request) -> tuple[Caller, Wish]:
+async def _asked(request: Request) -> tuple[Caller, DashboardQuery]:
     gateway = gateway_of(request.scope)
     caller = await gateway.authenticator.caller(request.headers)
     require(access_to("POST", PATH), caller)
@@ -63,14 +63,14 @@ async def _asked(request: Request) -> tuple[Caller, Wish]:
     openapi_extra={"security": FOR_USERS, "parameters": QUERY},
 )
 async def read_dashboards(
-    batch: Batch, asked: Annotated[tuple[Caller, Wish], Depends(_asked)], request: Request
+    batch: Batch, asked: Annotated[tuple[Caller, DashboardQuery], Depends(_asked)], request: Request
 ) -> Response:
     """Administrators: the dashboards of up to 100 users at once. What fails for one costs the others nothing."""
-    anew = wants_anew(request.headers.get("Cache-Control", "").encode("latin-1"))
+    no_cache = wants_no_cache(request.headers.get("Cache-Control", "").encode("latin-1"))
     user_ids = list(dict.fromkeys(batch.user_ids))
-    gateway, (caller, wish) = gateway_of(request.scope), asked
+    gateway, (caller, query) = gateway_of(request.scope), asked
     entry = entry_of("POST", PATH, {"user_ids": ",".join(map(str, user_ids))})
     await gateway.trail.note(caller, client_of(request.scope), entry)
-    found = await gateway.many.read(user_ids, wish.panels, wish.budget_ms / 1000, anew=anew)
+    found = await gateway.batch_reader.read(user_ids, query.panels, query.budget_ms / 1000, no_cache=no_cache)
     headers = {"Cache-Control": "private, no-store"}
     return Response(_encoder.encode(found), media_type="application/json", headers=headers)

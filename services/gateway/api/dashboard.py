@@ -9,8 +9,8 @@ from starlette.types import Receive, Scope, Send
 from services.gateway.container import client_of, gateway_of
 from services.gateway.dashboard.fast_path import WAIT
 from services.gateway.dashboard.models import Dashboard
-from services.gateway.dashboard.query import parse, wants_anew
-from services.gateway.dashboard.wait import ClientGone, Departure
+from services.gateway.dashboard.query import parse, wants_no_cache
+from services.gateway.dashboard.wait import ClientDisconnected, DisconnectWatcher
 from services.gateway.errors import UserNotFound
 from services.gateway.proxy.audit_log import entry_of
 from shared.http.application import AsgiRoute
@@ -33,19 +33,19 @@ class DashboardEndpoint:
         headers = dict(scope["headers"])
         caller = await gateway.authenticator.bearer(headers.get(b"authorization", b""))
         user_id = whose(scope["path_params"].get("id"), caller)
-        wish = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
+        query = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
         if user_id != caller.user_id:
             await gateway.trail.note(caller, client_of(scope), entry_of("GET", OF_ANOTHER, {}, subject=user_id))
         try:
             dashboard, seconds = await gateway.dashboards.read(
                 user_id,
-                wish.panels,
-                wish.budget_ms / 1000,
-                anew=wants_anew(headers.get(b"cache-control")),
-                departure=Departure(receive),
+                query.panels,
+                query.budget_ms / 1000,
+                no_cache=wants_no_cache(headers.get(b"cache-control")),
+                departure=DisconnectWatcher(receive),
                 answered=scope.get(WAIT),
             )
-        except ClientGone:
+        except ClientDisconnected:
             log.info("the client went away")
             return
         await _respond(send, dashboard, seconds)

@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 from services.gateway import metrics
 from services.gateway.container import gateway_of
 from services.gateway.dashboard.query import parse
-from services.gateway.dashboard.wait import Departure
+from services.gateway.dashboard.wait import DisconnectWatcher
 from services.gateway.live import sse
 from services.gateway.live.subscription import SlowClient
 from shared.http.application import AsgiRoute
@@ -32,10 +32,10 @@ class EventsEndpoint:
         admitted = await gateway.authenticator.admit(headers.get(b"authorization", b""))
         caller = admitted.caller
         PARAMETERS.check(scope["query_string"])
-        wish = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
+        query = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
         known = sse.read_id(headers.get(b"last-event-id", b"").decode("latin-1"))
-        stream = gateway.streams.open(caller, admitted.expires, [panel.name for panel in wish.panels], known)
-        departure = Departure(receive)
+        stream = gateway.streams.open(caller, admitted.expires, [panel.name for panel in query.panels], known)
+        departure = DisconnectWatcher(receive)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             if scope["method"] == "HEAD":

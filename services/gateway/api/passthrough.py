@@ -15,8 +15,8 @@ from services.gateway.proxy.forward import (
     UPLOAD_TIMEOUT_S,
     ClientBody,
     Effect,
+    ForwardTimeouts,
     Outgoing,
-    Patience,
     forward,
 )
 from services.gateway.proxy.headers import has_body, has_small_body, request_headers
@@ -48,7 +48,7 @@ class PassThrough:
         request = _outgoing(operation, scope, receive, caller, idle_s)
         effect = _effect(gateway, operation, caller)
         upstream = (gateway.uploads if operation.upload else gateway.upstreams)[operation.service]
-        await forward(upstream, request, send, Patience(head_s, tuning.client_stall_s), effect)
+        await forward(upstream, request, send, ForwardTimeouts(head_s, tuning.client_stall_s), effect)
 
 
 def routes() -> list[AsgiRoute]:

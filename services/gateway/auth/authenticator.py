@@ -11,7 +11,7 @@ from starlette.types import Scope
 from services.gateway.auth.jwks import KeySet
 from services.gateway.auth.revocations import Revocations
 from services.gateway.errors import InvalidAccessToken
-from services.gateway.limits.limiter import Limits
+from services.gateway.limits.limiter import Limiter
 from shared.errors import Forbidden, Unauthenticated
 from shared.http.identity import Caller
 from shared.http.tokens import CLOCK_SKEW_S, InvalidToken, expires_at, key_id, verify_user_token
@@ -53,7 +53,7 @@ class Authenticator:
     """Verifies access tokens, and has each request counted against its caller. A token that has been verified is known
     by its hash until it expires or the keys change."""
 
-    def __init__(self, keys: KeySet, revocations: Revocations, limits: Limits) -> None:
+    def __init__(self, keys: KeySet, revocations: Revocations, limits: Limiter) -> None:
         self._keys = keys
         self._revocations = revocations
         self._limits = limits

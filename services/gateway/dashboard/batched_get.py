@@ -9,7 +9,7 @@ Value = bytes | str | None
 Wanted = tuple[Sequence[str], asyncio.Future[Sequence[Value]]]
 
 
-class GatheredKeys:
+class BatchedGet:
     """Each caller waits for `timeout_s` at most, the time in which their keys wait for company included."""
 
     def __init__(self, redis: Redis, timeout_s: float) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from services.gateway import metrics
 from services.gateway.panels import PANELS
-from services.gateway.upstream.single_flight import Fill
+from services.gateway.upstream.single_flight import ReadMark
 
 STAMPS = 4096
 ENTRY_OVERHEAD_BYTES = 600
@@ -101,15 +101,15 @@ class PanelCache:
         self._users.move_to_end(user_id)
         return found
 
-    def begin(self, user_id: str) -> Fill:
+    def begin(self, user_id: str) -> ReadMark:
         """Note that panels are about to be read. Needs no end."""
-        return Fill(user_id, self._clock(), self._changes)
+        return ReadMark(user_id, self._clock(), self._changes)
 
-    def age_s(self, fill: Fill) -> float:
+    def age_s(self, fill: ReadMark) -> float:
         """How long ago its questions were asked."""
         return self._clock() - fill.at
 
-    def put(self, fill: Fill, panels: Mapping[str, bytes]) -> int:
+    def put(self, fill: ReadMark, panels: Mapping[str, bytes]) -> int:
         """Keep what was read; how many are kept: not what may be out of date already, or is too large."""
         if self._trusted_since is None or fill.at < self._trusted_since:
             return 0

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from services.gateway import metrics
 from services.gateway.auth.authenticator import Authenticator, Verified
 from services.gateway.dashboard.cache import Cached, PanelCache
-from services.gateway.dashboard.query import Wish, parse, wants_anew
+from services.gateway.dashboard.query import DashboardQuery, parse, wants_no_cache
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.service import recall_time
-from services.gateway.dashboard.wait import Wait
+from services.gateway.dashboard.wait import PanelWait
 from services.gateway.limits.cors import security_headers
-from services.gateway.limits.limiter import COUNTED, HEADERS, Limits
-from services.gateway.limits.load_shedding import Overload
+from services.gateway.limits.limiter import COUNTED, HEADERS, Limiter
+from services.gateway.limits.load_shedding import LoadShedder
 from services.gateway.settings import Settings
 from services.gateway.tuning import Tuning
 from shared.clock import Stamps
@@ -57,13 +57,13 @@ _HEAD = (
 
 
 class Form:
-    """What answers to a wish have in common."""
+    """What answers to a query have in common."""
 
-    def __init__(self, wish: Wish, longest_recall_s: float) -> None:
-        budget_s = wish.budget_ms / 1000
-        names = [panel.name for panel in wish.panels]
+    def __init__(self, query: DashboardQuery, longest_recall_s: float) -> None:
+        budget_s = query.budget_ms / 1000
+        names = [panel.name for panel in query.panels]
         openings = [b'"%s":{"status":"fresh","age_ms":%%d,"data":' % name.encode() for name in names]
-        self.panels = wish.panels
+        self.panels = query.panels
         self.names = names
         self.budget_s = budget_s - recall_time(budget_s, longest_recall_s)
         self.openings = [b'","complete":true,"panels":{' + openings[0], *[b"}," + each for each in openings[1:]]]
@@ -73,7 +73,7 @@ class Form:
         self.hits = metrics.CACHE_LOOKUPS.group(*[(name, "hit") for name in names])
 
 
-class Pending(Exchange, Wait):
+class Pending(Exchange, PanelWait):
     """One dashboard under way: to its connection an exchange, and to the services a wait."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Pending(Exchange, Wait):
         started: float,
     ) -> None:
         Exchange.__init__(self, protocol)
-        Wait.__init__(self, fast_path.reader.timers, form.budget_s)
+        PanelWait.__init__(self, fast_path.reader.timers, form.budget_s)
         self._fast_path = fast_path
         self.form = form
         self.known = known
@@ -129,9 +129,9 @@ class DashboardFastPath:
         self,
         settings: Settings,
         tuning: Tuning,
-        overload: Overload,
+        overload: LoadShedder,
         authenticator: Authenticator,
-        limits: Limits,
+        limits: Limiter,
         cache: PanelCache,
         reader: PanelReader,
     ) -> None:
@@ -170,10 +170,10 @@ class DashboardFastPath:
         limits = self._limits.take_read(known.caller)
         if limits is None:
             return None
-        anew = wants_anew(headers.get(b"cache-control"))
-        found = None if anew else self._cache.get_all(form.names, known.user_id)
+        no_cache = wants_no_cache(headers.get(b"cache-control"))
+        found = None if no_cache else self._cache.get_all(form.names, known.user_id)
         if found is None:
-            return self._ask(Pending(self, protocol, form, known, _origin(*ids), limits, started), anew=anew)
+            return self._ask(Pending(self, protocol, form, known, _origin(*ids), limits, started), no_cache=no_cache)
         form.hits.times += 1
         self._overload.passed()
         answer = self._answer(protocol, form, known, ids[0], limits, found, form.from_cache)
@@ -197,9 +197,9 @@ class DashboardFastPath:
             request_id = given.decode("ascii")
         return request_id, trace_id
 
-    def _ask(self, pending: Pending, *, anew: bool) -> Pending:
+    def _ask(self, pending: Pending, *, no_cache: bool) -> Pending:
         self._overload.enter()
-        if not self.reader.read(pending, pending.form.panels, pending.known.user_id, pending.origin, anew=anew):
+        if not self.reader.read(pending, pending.form.panels, pending.known.user_id, pending.origin, no_cache=no_cache):
             pending.done()  # all were in memory after all
         return pending
 
@@ -231,7 +231,7 @@ class DashboardFastPath:
         pending.respond(whole)
 
     def _form(self, query: bytes, known: Verified) -> Form | None:
-        """None for a wish that cannot be granted."""
+        """None for a query that cannot be granted."""
         key = query, known.caller.role
         if key not in self._forms:
             if len(query) > MAX_QUERY_BYTES:
@@ -239,10 +239,10 @@ class DashboardFastPath:
             if len(self._forms) >= MOST_FORMS:
                 self._forms.clear()
             try:
-                wish = parse(query, known.caller.role, self._budget_ms)
+                asked = parse(query, known.caller.role, self._budget_ms)
             except InvalidInput:
                 return None
-            self._forms[key] = Form(wish, self._recall_s) if wish.panels else None
+            self._forms[key] = Form(asked, self._recall_s) if asked.panels else None
         return self._forms[key]
 
     def _answer(

@@ -16,7 +16,7 @@ MIN_BUDGET_MS, MAX_BUDGET_MS = 10, 10_000
 
 
 @dataclass(frozen=True)
-class Wish:
+class DashboardQuery:
     """What a caller asked for."""
 
     panels: tuple[Panel, ...]
@@ -24,19 +24,19 @@ class Wish:
 
 
 @lru_cache(maxsize=256)
-def parse(query: bytes, role: Role, default_budget_ms: int) -> Wish:
-    """The wish in `?panels=user,orders&budget_ms=300`. Raises `InvalidInput`."""
+def parse(query: bytes, role: Role, default_budget_ms: int) -> DashboardQuery:
+    """The query in `?panels=user,orders&budget_ms=300`. Raises `InvalidInput`."""
     PARAMETERS.check(query)
     told = QueryParams(query)
     names = ",".join(told.getlist("panels")).split(",") if "panels" in told else None
-    return Wish(select(names, role), _budget(told.get("budget_ms"), default_budget_ms))
+    return DashboardQuery(select(names, role), _budget(told.get("budget_ms"), default_budget_ms))
 
 
 _ANEW = re.compile(rb"(?:^|[\s,])(?:no-cache|max-age\s*=\s*\"?0+\"?)(?:$|[\s,])", re.IGNORECASE)
 
 
 @lru_cache(maxsize=256)
-def wants_anew(cache_control: bytes | None) -> bool:
+def wants_no_cache(cache_control: bytes | None) -> bool:
     """Whether `Cache-Control` says `no-cache` or `max-age=0`."""
     return cache_control is not None and _ANEW.search(cache_control) is not None
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from services.gateway.dashboard.cache import PanelCache
 from services.gateway.dashboard.stale_store import StaleStore
-from services.gateway.dashboard.wait import Wait
+from services.gateway.dashboard.wait import PanelWait
 from services.gateway.panels import Panel, Service
 from services.gateway.settings import Settings
 from services.gateway.tuning import Tuning
@@ -14,7 +14,7 @@ from services.gateway.upstream.batching import Batcher
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.resilience import ServiceCalls
-from services.gateway.upstream.single_flight import Read, SingleFlight
+from services.gateway.upstream.single_flight import InFlightRead, SingleFlight
 from services.gateway.upstream.timers import Timers
 from shared.observability.telemetry import Origin
 
@@ -47,17 +47,17 @@ class PanelReader:
         return not self._flights and all(batcher.is_idle for batcher in self._batchers.values())
 
     def read(
-        self, wait: Wait, panels: tuple[Panel, ...], user_id: str, origin: Origin, *, anew: bool = False
-    ) -> Mapping[str, Read]:
+        self, wait: PanelWait, panels: tuple[Panel, ...], user_id: str, origin: Origin, *, no_cache: bool = False
+    ) -> Mapping[str, InFlightRead]:
         """Have `wait` told a user's panels: those in memory at once, others when they arrive. Returns the reads that
         it waits for, by panel; empty when all are known.
 
-        `anew` takes no answer to a question that was asked before this call.
+        `no_cache` takes no answer to a question that was asked before this call.
         """
-        asked = panels if anew else self._unknown(wait, panels, user_id)
+        asked = panels if no_cache else self._unknown(wait, panels, user_id)
         if not asked:
             return {}
-        reads = self._flights.reads(asked, self._cache.begin(user_id), wait.budget_s, origin, anew=anew)
+        reads = self._flights.reads(asked, self._cache.begin(user_id), wait.budget_s, origin, no_cache=no_cache)
         wait.expect(asked, reads)
         return reads
 
@@ -74,7 +74,7 @@ class PanelReader:
         """Anything may have changed: what is under way is joined no more."""
         self._flights.drop_all()
 
-    def _unknown(self, wait: Wait, panels: tuple[Panel, ...], user_id: str) -> tuple[Panel, ...]:
+    def _unknown(self, wait: PanelWait, panels: tuple[Panel, ...], user_id: str) -> tuple[Panel, ...]:
         """Puts what is known and unchanged; returns the panels that must be asked for."""
         asked = []
         for panel in panels:
@@ -85,7 +85,7 @@ class PanelReader:
                 asked.append(panel)
         return panels if len(asked) == len(panels) else tuple(asked)
 
-    def _keep(self, read: Read) -> None:
+    def _keep(self, read: InFlightRead) -> None:
         found = {panel: answer.data for panel, answer in read.answers.items() if answer.data is not None}
         if found:
             self._cache.put(read.fill, found)

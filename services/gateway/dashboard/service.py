@@ -8,7 +8,7 @@ from services.gateway.dashboard.models import Dashboard, Remembered, assemble
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.spans import PanelSpans
 from services.gateway.dashboard.stale_store import StaleStore
-from services.gateway.dashboard.wait import AwaitedWait, ClientGone, Departure, Wait
+from services.gateway.dashboard.wait import AwaitedPanelWait, ClientDisconnected, DisconnectWatcher, PanelWait
 from services.gateway.errors import NoPanelAvailable, UserNotFound
 from services.gateway.panels import Panel
 from services.gateway.tuning import Tuning
@@ -35,22 +35,22 @@ class DashboardService:
         panels: tuple[Panel, ...],
         budget_s: float,
         *,
-        anew: bool = False,
-        departure: Departure | None = None,
-        answered: Wait | None = None,
+        no_cache: bool = False,
+        departure: DisconnectWatcher | None = None,
+        answered: PanelWait | None = None,
     ) -> tuple[Dashboard, Mapping[str, float]]:
         """The dashboard within the budget, and how many seconds each panel took.
 
-        `anew` takes no answer to a question that was asked before; `answered` is a wait that has all answers already.
-        Raises `UserNotFound`, `NoPanelAvailable`, or `ClientGone` when the client departs meanwhile.
+        `no_cache` takes no answer to a question that was asked before; `answered` is a wait that has all answers already.
+        Raises `UserNotFound`, `NoPanelAvailable`, or `ClientDisconnected` when the client departs meanwhile.
         """
         recall_s = recall_time(budget_s, self._recall_s)
         spans = PanelSpans(trace) if (trace := tracing.recorded()) else None
-        wait = answered or AwaitedWait(self._reader.timers, budget_s - recall_s, departure, self._watch_after_s)
+        wait = answered or AwaitedPanelWait(self._reader.timers, budget_s - recall_s, departure, self._watch_after_s)
         dashboard = None
         try:
-            if isinstance(wait, AwaitedWait):
-                await self._wait_for(wait, panels, user_id, spans, anew=anew)
+            if isinstance(wait, AwaitedPanelWait):
+                await self._wait_for(wait, panels, user_id, spans, no_cache=no_cache)
             dashboard = await self._assembled(user_id, panels, wait, recall_s)
             return dashboard, wait.seconds
         finally:
@@ -58,16 +58,22 @@ class DashboardService:
                 spans.send(wait, dashboard)
 
     async def _wait_for(
-        self, wait: AwaitedWait, panels: tuple[Panel, ...], user_id: UUID, spans: PanelSpans | None, *, anew: bool
+        self,
+        wait: AwaitedPanelWait,
+        panels: tuple[Panel, ...],
+        user_id: UUID,
+        spans: PanelSpans | None,
+        *,
+        no_cache: bool,
     ) -> None:
-        reads = self._reader.read(wait, panels, str(user_id), telemetry.origin(), anew=anew)
+        reads = self._reader.read(wait, panels, str(user_id), telemetry.origin(), no_cache=no_cache)
         if spans:
             spans.asked(reads)
         await wait.wait()
         if wait.is_given_up:
-            raise ClientGone
+            raise ClientDisconnected
 
-    async def _assembled(self, user_id: UUID, panels: Sequence[Panel], wait: Wait, recall_s: float) -> Dashboard:
+    async def _assembled(self, user_id: UUID, panels: Sequence[Panel], wait: PanelWait, recall_s: float) -> Dashboard:
         answers = {panel.name: wait.answers[panel.name] for panel in panels}
         failed = [name for name, answer in answers.items() if answer.data is None]
         if any(answers[name].user_missing for name in failed):

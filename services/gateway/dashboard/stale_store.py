@@ -16,9 +16,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.gateway import metrics
-from services.gateway.dashboard.batched_get import GatheredKeys
+from services.gateway.dashboard.batched_get import BatchedGet
 from services.gateway.dashboard.models import Remembered
-from services.gateway.dashboard.write_behind import Key, Read, Unwritten
+from services.gateway.dashboard.write_behind import Key, PanelRead, WriteBehindQueue
 from services.gateway.panels import PANELS
 from services.gateway.tuning import Tuning
 from shared.observability.logs import get_logger
@@ -106,8 +106,8 @@ class StaleStore:
         self._max_age_s = max_age_s
         self._tuning = tuning
         self._is_gone = is_gone
-        self._reads = GatheredKeys(redis, tuning.redis_timeout_s)
-        self._queue = Unwritten(max(1, MAX_QUEUED // len(PANELS)))
+        self._reads = BatchedGet(redis, tuning.redis_timeout_s)
+        self._queue = WriteBehindQueue(max(1, MAX_QUEUED // len(PANELS)))
         self._written = Written(MAX_NOTED, tuning.last_known_good_rewrite_s * 1000)
         metrics.WRITE_BEHIND_QUEUE.set_function(lambda: len(self._queue))
 
@@ -161,9 +161,9 @@ class StaleStore:
             finally:
                 self._queue.written()
 
-    async def _write_all(self, queued: Iterator[tuple[Key, Read]]) -> None:
+    async def _write_all(self, queued: Iterator[tuple[Key, PanelRead]]) -> None:
         """In parts, with turns of the event loop in between: none holds it up for longer than `SLICE_S`."""
-        batch: dict[Key, Read] = {}
+        batch: dict[Key, PanelRead] = {}
         began = time.perf_counter()
         for key, read in queued:
             if self._is_due(key, read):
@@ -178,12 +178,12 @@ class StaleStore:
         if batch:
             await self._write(batch)
 
-    def _is_due(self, key: Key, read: Read) -> bool:
+    def _is_due(self, key: Key, read: PanelRead) -> bool:
         """Most panels are as they were written last. A dashboard that was under way while its user was deleted must
         not bring them back."""
         return self._written.is_due(key, read.data, read.at) and not self._is_gone(UUID(key[1]))
 
-    async def _write(self, batch: dict[Key, Read]) -> None:
+    async def _write(self, batch: dict[Key, PanelRead]) -> None:
         told: list[bytes | int] = [self._max_age_s]
         now = time.monotonic()
         for read in batch.values():
@@ -195,7 +195,7 @@ class StaleStore:
             self._written.forget(key)
 
 
-def _newest(written: bytes | str | None, unwritten: Read | None) -> Entry | None:
+def _newest(written: bytes | str | None, unwritten: PanelRead | None) -> Entry | None:
     entry = None if written is None else _entries.decode(written)
     if unwritten and (entry is None or entry.at <= unwritten.at):
         return Entry(unwritten.at, msgspec.Raw(unwritten.data))

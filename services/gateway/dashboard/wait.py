@@ -8,15 +8,15 @@ from starlette.types import Receive
 
 from services.gateway.panels import Panel
 from services.gateway.upstream.panel_protocol import Answer
-from services.gateway.upstream.single_flight import Read
+from services.gateway.upstream.single_flight import InFlightRead
 from services.gateway.upstream.timers import Timers
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """Nobody waits for the answer any more."""
 
 
-class Departure:
+class DisconnectWatcher:
     """Listens to one client, from `watch` to `end`. A task of its own, so meant for answers that take long."""
 
     def __init__(self, receive: Receive) -> None:
@@ -42,12 +42,12 @@ class Departure:
 TIMED_OUT = Answer(error="timeout")
 
 
-class Wait:
+class PanelWait:
     """Collects an answer for every panel, each within its own deadline, and then calls `done`."""
 
     def __init__(self, timers: Timers, budget_s: float) -> None:
         self._timers = timers
-        self._awaited: dict[str, Read] = {}
+        self._awaited: dict[str, InFlightRead] = {}
         self._panels: tuple[Panel, ...] = ()
         self.began = timers.clock()
         self.ends = self.due = self.began + budget_s
@@ -72,11 +72,11 @@ class Wait:
         self.answers[panel] = answer
         self.seconds[panel] = 0.0
 
-    def expect(self, panels: tuple[Panel, ...], reads: Mapping[str, Read]) -> None:
+    def expect(self, panels: tuple[Panel, ...], reads: Mapping[str, InFlightRead]) -> None:
         """Wait for these panels, each for its own timeout at most. A part of a read may have arrived already."""
         self._panels = panels
         self._awaited.update(reads)
-        joined: Read | None = None
+        joined: InFlightRead | None = None
         for read in reads.values():
             if read is not joined:
                 read.join(self)
@@ -122,14 +122,14 @@ class Wait:
         self.done()
 
 
-class AwaitedWait(Wait):
+class AwaitedPanelWait(PanelWait):
     """A wait for a coroutine. From `watch_after_s` on it listens for the client's departure, which ends it."""
 
     def __init__(
         self,
         timers: Timers,
         budget_s: float,
-        departure: Departure | None = None,
+        departure: DisconnectWatcher | None = None,
         watch_after_s: float = inf,
     ) -> None:
         super().__init__(timers, budget_s)

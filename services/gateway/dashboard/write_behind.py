@@ -9,7 +9,7 @@ Key = tuple[str, str]
 """Panel and user id."""
 
 
-class Read(NamedTuple):
+class PanelRead(NamedTuple):
     """A panel as it was read: `asked` is when its question was asked (monotonic seconds), `at` the same as Unix
     milliseconds."""
 
@@ -18,13 +18,13 @@ class Read(NamedTuple):
     data: bytes
 
 
-Reads = tuple[float, int, Mapping[str, bytes]]
-"""Panels that were asked for together: `asked` and `at` of `Read`, and their JSON."""
+PanelReads = tuple[float, int, Mapping[str, bytes]]
+"""Panels that were asked for together: `asked` and `at` of `PanelRead`, and their JSON."""
 MOST_READS = 8
 """Of one user, before only the newest of each panel are kept."""
 
 
-class Unwritten:
+class WriteBehindQueue:
     """The newest of each user's panels, whatever order they come in; those of the user who has waited longest are
     dropped when too many users wait."""
 
@@ -34,15 +34,15 @@ class Unwritten:
     def __init__(self, most_users: int) -> None:
         self._most = most_users
         self._pressing_at = max(1, int(most_users * self.PRESSING_SHARE))
-        self._queue: dict[str, list[Reads]] = {}
-        self._taken: dict[str, list[Reads]] = {}
+        self._queue: dict[str, list[PanelReads]] = {}
+        self._taken: dict[str, list[PanelReads]] = {}
         self._filled, self._pressing = asyncio.Event(), asyncio.Event()
 
     def __len__(self) -> int:
         """Panels."""
         return sum(len(panels) for reads in self._queue.values() for _, _, panels in reads)
 
-    def get(self, key: Key) -> Read | None:
+    def get(self, key: Key) -> PanelRead | None:
         """What waits, or is being written."""
         panel, user_id = key
         known = _newest(self._queue.get(user_id, ())).get(panel), _newest(self._taken.get(user_id, ())).get(panel)
@@ -67,7 +67,7 @@ class Unwritten:
         self._queue.pop(user_id, None)
         self._taken.pop(user_id, None)
 
-    async def take(self, pause_s: float) -> Iterator[tuple[Key, Read]]:
+    async def take(self, pause_s: float) -> Iterator[tuple[Key, PanelRead]]:
         """All of them, once there is something and it has had that time to become much; then call `written`."""
         await self._filled.wait()
         with suppress(TimeoutError):
@@ -94,12 +94,12 @@ class Unwritten:
         return 0
 
 
-def _newest(reads: Iterable[Reads]) -> dict[str, Read]:
+def _newest(reads: Iterable[PanelReads]) -> dict[str, PanelRead]:
     """By panel, what was asked for last."""
-    newest: dict[str, Read] = {}
+    newest: dict[str, PanelRead] = {}
     for asked, at, panels in reads:
         for panel, data in panels.items():
             known = newest.get(panel)
             if known is None or known.asked <= asked:
-                newest[panel] = Read(asked, at, data)
+                newest[panel] = PanelRead(asked, at, data)
     return newest

@@ -16,10 +16,10 @@ from starlette.types import Receive, Scope
 from services.gateway import metrics
 from services.gateway.errors import RateLimited
 from services.gateway.limits.client_ip import ClientAddresses
-from services.gateway.limits.local_counter import LocalWindow, Report
+from services.gateway.limits.local_counter import CounterReport, LocalWindow
 from services.gateway.limits.login_identity import ReadBody, account_in, digest, read_body
 from services.gateway.limits.redis_counter import AWAY, SharedCounts
-from services.gateway.limits.route_class import Kind
+from services.gateway.limits.route_class import RouteClass
 from services.gateway.limits.windows import Policy
 from services.gateway.settings import Settings
 from services.gateway.tuning import Tuning
@@ -43,7 +43,7 @@ SUCCESS = 2
 PROBE, PROBE_KEPT_S = "limits-probe", 60
 
 
-class Limits:
+class Limiter:
     """`counts` says whether Redis takes part."""
 
     REPORTS_AT_ONCE = 50
@@ -69,7 +69,7 @@ class Limits:
         `knows` tells whether a request carries a token that has been verified before: such are not refused for what
         strangers at the same address do.
         """
-        kind: Kind = scope[KIND]
+        kind: RouteClass = scope[KIND]
         if kind == "login":
             return self._login(scope, receive)
         if kind == "registration":
@@ -97,7 +97,7 @@ class Limits:
         if scope is None or COUNTED in scope:
             return None
         scope[COUNTED] = True
-        kind: Kind = scope[KIND]
+        kind: RouteClass = scope[KIND]
         window = self._local.get(kind)
         if window is None:
             return self._count_shared(scope, kind, str(caller.user_id)) if kind in self._shared else None
@@ -159,7 +159,7 @@ class Limits:
         async with asyncio.timeout(self._tuning.redis_write_timeout_s):
             await self._redis.set(PROBE, b"", ex=PROBE_KEPT_S)  # PING is answered by a Redis that is full, too
 
-    async def _exchange(self, window: LocalWindow, reports: list[Report]) -> None:
+    async def _exchange(self, window: LocalWindow, reports: list[CounterReport]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
         for report in reports:
             pipeline.incrby(report.key, report.more)
@@ -186,7 +186,7 @@ class Limits:
         if window.is_spent(self._addresses.party(scope), now):
             _refuse(scope, window.policy, now)
 
-    async def _count_shared(self, scope: Scope, name: Kind, who: str) -> None:
+    async def _count_shared(self, scope: Scope, name: RouteClass, who: str) -> None:
         scope[COUNTED] = True
         if (policy := self._shared.get(name)) is not None:
             await self._add(scope, policy, who)
@@ -209,8 +209,8 @@ def _windows(settings: Settings) -> dict[str, LocalWindow]:
     return {policy.name: LocalWindow(policy) for policy in policies if policy}
 
 
-def _policies(settings: Settings) -> dict[Kind, Policy]:
-    told: dict[Kind, str] = {
+def _policies(settings: Settings) -> dict[RouteClass, Policy]:
+    told: dict[RouteClass, str] = {
         "write": settings.limit_write,
         "upload": settings.limit_upload,
         "batch": settings.limit_batch,

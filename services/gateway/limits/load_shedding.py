@@ -11,7 +11,7 @@ import asyncio
 import time
 
 from services.gateway import metrics
-from services.gateway.limits.route_class import LATER, Kind
+from services.gateway.limits.route_class import LATER, RouteClass
 from services.gateway.tuning import Tuning
 from shared.observability.pools import POOLS
 
@@ -31,7 +31,7 @@ STILL_ELSEWHERE = 0.9
 """Of those that waited for something else, so many still do at the next look."""
 
 
-class Overload:
+class LoadShedder:
     """`in_hand` is counted by whoever lets requests in, from when they have come, not from when they are begun. Those
     of `LASTING` kinds are looked at when they come, and not counted. Below `watched_from` nothing is refused."""
 
@@ -47,7 +47,7 @@ class Overload:
         self._allow(self._most)
         POOLS.watch("requests", lambda: self.in_hand, lambda: None if self._off else self.limit)
 
-    def is_full(self, kind: Kind) -> bool:
+    def is_full(self, kind: RouteClass) -> bool:
         """Whether a request of that kind is refused now."""
         return self.in_hand >= (self.watched_from if kind in LATER else self.limit)
 

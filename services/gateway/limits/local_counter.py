@@ -20,7 +20,7 @@ class Cell:
         self.told = 0
 
 
-class Report(NamedTuple):
+class CounterReport(NamedTuple):
     """What Redis has not heard yet of one caller."""
 
     who: Hashable
@@ -58,18 +58,18 @@ class LocalWindow:
         """Whether the next one would be too many."""
         return who in self.spent and now < self.ends
 
-    def reports(self, now: float) -> list[Report]:
+    def reports(self, now: float) -> list[CounterReport]:
         """Of everybody who is worth a word."""
         if now >= self.ends:
             return []
         prefix = f"limits:{self.policy.name}:{self._number}"
         return [
-            Report(who, f"{prefix}:{who}", cell, cell.used - cell.told)
+            CounterReport(who, f"{prefix}:{who}", cell, cell.used - cell.told)
             for who, cell in self._cells.items()
             if cell.used > cell.told and cell.used >= self._report_from
         ]
 
-    def hear(self, report: Report, everywhere: int) -> None:
+    def hear(self, report: CounterReport, everywhere: int) -> None:
         """What all replicas together have counted. A Redis that has been emptied meanwhile makes no count smaller."""
         cell, more = report.cell, report.more
         since = cell.used - cell.told - more

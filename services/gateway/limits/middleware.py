@@ -10,8 +10,8 @@ from services.gateway import metrics
 from services.gateway.container import gateway_of
 from services.gateway.limits.cors import cors, security_headers
 from services.gateway.limits.limiter import COUNTED, HEADERS, KIND, REFUND, current_scope
-from services.gateway.limits.load_shedding import Overload
-from services.gateway.limits.route_class import LASTING, PROBES, kind_of
+from services.gateway.limits.load_shedding import LoadShedder
+from services.gateway.limits.route_class import LASTING, PROBES, route_class_of
 from services.gateway.settings import Settings
 from shared import errors
 from shared.server.connection import LET_IN
@@ -22,10 +22,10 @@ RETRY_AFTER_S = 2
 Headers = list[tuple[bytes, bytes]]
 
 
-class Door:
+class AdmissionMiddleware:
     """Made with the application; the limits come with the gateway, which is built when the application starts."""
 
-    def __init__(self, settings: Settings, overload: Overload) -> None:
+    def __init__(self, settings: Settings, overload: LoadShedder) -> None:
         self._settings = settings
         self._overload = overload
         self._always = security_headers(settings)
@@ -47,11 +47,11 @@ class Door:
         if overload.in_hand < overload.watched_from:
             return False
         path = _path(url)
-        return overload.is_full(kind_of(method.decode("latin-1"), path)) and path not in PROBES
+        return overload.is_full(route_class_of(method.decode("latin-1"), path)) and path not in PROBES
 
     def refusal(self, method: bytes, url: bytes) -> bytes:
         """The whole answer to a request that is refused, and counted as such."""
-        metrics.SHED.counts[(kind_of(method.decode("latin-1"), _path(url)),)] += 1
+        metrics.SHED.counts[(route_class_of(method.decode("latin-1"), _path(url)),)] += 1
         return self._raw_refusal
 
     def let_in(self) -> None:
@@ -67,7 +67,7 @@ class Door:
                 overload.leave()
             await self._app(scope, receive, send)
             return
-        kind = scope[KIND] = kind_of(scope["method"], path)
+        kind = scope[KIND] = route_class_of(scope["method"], path)
         if not counted:
             if overload.in_hand >= overload.watched_from and overload.is_full(kind):
                 await self._refuse(scope, receive, send)

@@ -5,7 +5,7 @@ import msgspec
 from starlette.types import Receive, Scope
 
 from services.gateway.errors import ServiceUnavailable
-from services.gateway.limits.limiter import Limits
+from services.gateway.limits.limiter import Limiter
 from services.gateway.limits.login_identity import ReadBody, named_in_json, read_body
 from services.gateway.proxy.headers import identity_headers
 from services.gateway.proxy.responses import read_limited
@@ -31,7 +31,7 @@ _decode = msgspec.json.Decoder(_Profile).decode
 class PasswordAttempts:
     """Asks the users service for the caller's address: an account's attempts count together, by whatever route."""
 
-    def __init__(self, users: Upstream, limits: Limits, timeout_s: float) -> None:
+    def __init__(self, users: Upstream, limits: Limiter, timeout_s: float) -> None:
         self._users = users
         self._limits = limits
         self._timeout_s = timeout_s

@@ -1,7 +1,7 @@
 """So many a second, and no more than a few at once."""
 
 
-class Pace:
+class TokenBucket:
     """Gives out turns in their order: `burst` at once, then one every `every_s`."""
 
     def __init__(self, every_s: float, burst: int) -> None:

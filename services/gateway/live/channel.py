@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from services.gateway.errors import UserNotFound
-from services.gateway.limits.token_bucket import Pace
+from services.gateway.limits.token_bucket import TokenBucket
 from services.gateway.live.sse import PanelNews
-from services.gateway.live.subscription import Stream
+from services.gateway.live.subscription import Subscription
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -20,7 +20,7 @@ ReadPanel = Callable[[UUID, str], Awaitable[PanelNews]]
 
 
 @dataclass(frozen=True)
-class Rhythm:
+class ChannelTiming:
     """`every_s`: the pace of a user's readings, after a burst. What is not fresh is read again after `retry_s`, and
     everything after about `recheck_s`: a change of which nobody spoke shows no later."""
 
@@ -30,15 +30,15 @@ class Rhythm:
     recheck_s: float
 
 
-class Audience:
+class Channel:
     """Reads panels and tells the streams; `close` ends that."""
 
-    def __init__(self, user_id: UUID, read: ReadPanel, rhythm: Rhythm) -> None:
+    def __init__(self, user_id: UUID, read: ReadPanel, rhythm: ChannelTiming) -> None:
         self._user_id = user_id
         self._read = read
         self._rhythm = rhythm
-        self._pace = Pace(rhythm.every_s, rhythm.burst)
-        self._streams: set[Stream] = set()
+        self._pace = TokenBucket(rhythm.every_s, rhythm.burst)
+        self._streams: set[Subscription] = set()
         self._due: dict[str, bool] = {}
         """Panels to be read, and whether they are told of even if they look the same."""
         self._following: set[str] = set()
@@ -50,15 +50,15 @@ class Audience:
     def __len__(self) -> int:
         return len(self._streams)
 
-    def __iter__(self) -> Iterator[Stream]:
+    def __iter__(self) -> Iterator[Subscription]:
         return iter(tuple(self._streams))
 
-    def join(self, stream: Stream) -> None:
+    def join(self, stream: Subscription) -> None:
         """Have it told every panel, as each arrives, and from then on what changes."""
         self._streams.add(stream)
         self._start(self._welcome(stream))
 
-    def leave(self, stream: Stream) -> None:
+    def leave(self, stream: Subscription) -> None:
         self._streams.discard(stream)
 
     def close(self) -> None:
@@ -93,11 +93,11 @@ class Audience:
         finally:
             self._following.discard(panel)
 
-    async def _welcome(self, stream: Stream) -> None:
+    async def _welcome(self, stream: Subscription) -> None:
         await asyncio.gather(*(self._introduce(stream, panel) for panel in stream.panels))
         stream.tell_ready()
 
-    async def _introduce(self, stream: Stream, panel: str) -> None:
+    async def _introduce(self, stream: Subscription, panel: str) -> None:
         stream.tell_panel(await self._look(panel), even_if_known=False)
 
     async def _look(self, panel: str) -> PanelNews:

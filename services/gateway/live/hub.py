@@ -15,10 +15,10 @@ from services.gateway.auth.revocations import Revocations
 from services.gateway.dashboard.service import DashboardService
 from services.gateway.errors import NoPanelAvailable, TooManyStreams
 from services.gateway.live import sse
-from services.gateway.live.channel import Audience, Rhythm
+from services.gateway.live.channel import Channel, ChannelTiming
 from services.gateway.live.feed import Change
 from services.gateway.live.sse import PanelNews
-from services.gateway.live.subscription import Stream, Times
+from services.gateway.live.subscription import Subscription, SubscriptionTiming
 from services.gateway.panels import PANELS
 from services.gateway.proxy.transfers import Transfers
 from services.gateway.settings import Settings
@@ -50,7 +50,7 @@ _import_hint = msgspec.json.Decoder(_ImportHint)
 _id = msgspec.json.Decoder(_Id)
 
 
-class Streams:
+class StreamHub:
     """Listens to the live feed. Of one user's streams, all are told the same."""
 
     def __init__(
@@ -67,10 +67,10 @@ class Streams:
         self._budget_s = settings.budget_ms / 1000
         self._most_per_user = tuning.stream_max_per_user
         self._check_s = tuning.stream_session_check_s
-        self._times = Times(tuning.stream_heartbeat_s, tuning.stream_send_timeout_s)
+        self._times = SubscriptionTiming(tuning.stream_heartbeat_s, tuning.stream_send_timeout_s)
         pace = tuning.stream_reads_per_s
-        self._rhythm = Rhythm(1 / pace, pace, tuning.stream_retry_s, tuning.stream_recheck_s)
-        self._audiences: dict[UUID, Audience] = {}
+        self._rhythm = ChannelTiming(1 / pace, pace, tuning.stream_retry_s, tuning.stream_recheck_s)
+        self._audiences: dict[UUID, Channel] = {}
         self._numbers = count()
         self._feed = False
         self._stopping = False
@@ -78,7 +78,7 @@ class Streams:
     def __len__(self) -> int:
         return sum(map(len, self._audiences.values()))
 
-    def open(self, caller: Caller, expires: float, panels: Collection[str], known: Mapping[str, str]) -> Stream:
+    def open(self, caller: Caller, expires: float, panels: Collection[str], known: Mapping[str, str]) -> Subscription:
         """A stream that has joined its user's, to be closed. Raises `TooManyStreams`.
 
         While this process is about to end the stream ends at once: its client comes back, to another one.
@@ -87,8 +87,8 @@ class Streams:
         if audience and len(audience) >= self._most_per_user:
             raise TooManyStreams(f"at most {self._most_per_user} at a time")
         if audience is None:
-            audience = self._audiences[caller.user_id] = Audience(caller.user_id, self._read, self._rhythm)
-        stream = Stream(caller, expires, panels, known, self._times)
+            audience = self._audiences[caller.user_id] = Channel(caller.user_id, self._read, self._rhythm)
+        stream = Subscription(caller, expires, panels, known, self._times)
         if not self._feed:
             stream.tell_feed(live=False)
         if self._stopping:
@@ -97,7 +97,7 @@ class Streams:
         metrics.STREAMS.inc()
         return stream
 
-    def close(self, stream: Stream) -> None:
+    def close(self, stream: Subscription) -> None:
         audience = self._audiences[stream.caller.user_id]
         audience.leave(stream)
         metrics.STREAMS.dec()
@@ -155,7 +155,7 @@ class Streams:
                 elif stream.expires <= now:
                     stream.end("token_expired")
 
-    def _each(self) -> Iterable[Stream]:
+    def _each(self) -> Iterable[Subscription]:
         return (stream for audience in list(self._audiences.values()) for stream in audience)
 
     def _tell_feed(self) -> None:
@@ -179,7 +179,7 @@ class Streams:
         return sse.panel_news(panel, number, view)
 
 
-def _tell_import(audience: Audience, body: bytes) -> None:
+def _tell_import(audience: Channel, body: bytes) -> None:
     try:
         progress = _import_hint.decode(body).progress
         import_id = _id.decode(progress).id

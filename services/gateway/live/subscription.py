@@ -22,18 +22,23 @@ class SlowClient(Exception):
 
 
 @dataclass(frozen=True)
-class Times:
+class SubscriptionTiming:
     """How often something is sent at least, and how long a client may take to receive."""
 
     heartbeat_s: float
     send_timeout_s: float
 
 
-class Stream:
+class Subscription:
     """`known`: the digests of the panels that the client has from an earlier stream."""
 
     def __init__(
-        self, caller: Caller, expires: float, panels: Collection[str], known: Mapping[str, str], times: Times
+        self,
+        caller: Caller,
+        expires: float,
+        panels: Collection[str],
+        known: Mapping[str, str],
+        times: SubscriptionTiming,
     ) -> None:
         self.caller = caller
         self.expires = expires

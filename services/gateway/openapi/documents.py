@@ -20,7 +20,7 @@ MAX_BYTES = 4 * 1024 * 1024
 """A larger document is refused."""
 
 
-class Descriptions:
+class Documents:
     """What each service says of itself; those that have not been reached are absent."""
 
     def __init__(self, upstreams: Mapping[Service, Upstream], tuning: Tuning) -> None:

@@ -23,7 +23,7 @@ log = get_logger(__name__)
 TIMEOUT_S = 1.0
 
 
-class Trail:
+class AuditLog:
     def __init__(self, users: Upstream) -> None:
         self._users = users
 

@@ -117,16 +117,18 @@ UPLOAD_TIMEOUT_S = 900.0
 
 
 @dataclass(frozen=True)
-class Patience:
+class ForwardTimeouts:
     """`head_s`: until the service answers. `stall_s`: how long the client may take nothing of the answer."""
 
     head_s: float
     stall_s: float
 
 
-async def forward(upstream: Upstream, request: Outgoing, send: Send, patience: Patience, effect: Effect | None) -> None:
+async def forward(
+    upstream: Upstream, request: Outgoing, send: Send, timeouts: ForwardTimeouts, effect: Effect | None
+) -> None:
     """Pass the request on, and the response back; give up when the client does, unless the effect must come about."""
-    exchange = _exchange(upstream, request, send, patience, effect)
+    exchange = _exchange(upstream, request, send, timeouts, effect)
     try:
         await (exchange if effect and effect.carried_through else _while_client_waits(request.body, exchange))
     except ClientDisconnect:
@@ -162,13 +164,13 @@ async def _while_client_waits(body: ClientBody, exchange: Coroutine[Any, Any, No
 
 
 async def _exchange(
-    upstream: Upstream, request: Outgoing, send: Send, patience: Patience, effect: Effect | None
+    upstream: Upstream, request: Outgoing, send: Send, timeouts: ForwardTimeouts, effect: Effect | None
 ) -> None:
-    response = await ask(upstream, request, patience.head_s)
+    response = await ask(upstream, request, timeouts.head_s)
     try:
         if effect and response.is_success:
             await effect.run()
-        await relay(response, send, patience.stall_s)
+        await relay(response, send, timeouts.stall_s)
     finally:
         await response.aclose()
 

@@ -15,7 +15,7 @@ from services.gateway.panels import Panels
 from services.gateway.upstream.errors import ErrorCode, TooLate, UpstreamFailed
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.resilience import Answers, Call, ServiceCalls, timeout_s
-from services.gateway.upstream.single_flight import Read, largest_deadline
+from services.gateway.upstream.single_flight import InFlightRead, largest_deadline
 from services.gateway.upstream.timers import GRAIN_S
 from shared.contracts.panels import MAX_IDS
 from shared.observability.logs import get_logger
@@ -36,8 +36,8 @@ class Batcher:
     def __init__(self, service: ServiceCalls, in_flight: int) -> None:
         self._service = service
         self._in_flight = in_flight
-        self._waiting: dict[Panels, dict[Read, None]] = {}
-        self._calls: dict[Call, list[Read]] = {}
+        self._waiting: dict[Panels, dict[InFlightRead, None]] = {}
+        self._calls: dict[Call, list[InFlightRead]] = {}
         self._holding = 0
         self._departing = False
 
@@ -45,7 +45,7 @@ class Batcher:
     def is_idle(self) -> bool:
         return not self._waiting and not self._calls
 
-    def add(self, read: Read, panels: Panels) -> None:
+    def add(self, read: InFlightRead, panels: Panels) -> None:
         """Let these panels of a user leave with the next call."""
         group = self._waiting.get(panels)
         if group is None:
@@ -55,7 +55,7 @@ class Batcher:
             self._departing = True
             asyncio.get_running_loop().call_soon(self._depart)
 
-    def abandon(self, read: Read) -> None:
+    def abandon(self, read: InFlightRead) -> None:
         """Nobody waits for it any more. A call that brings nothing else is broken off."""
         for panels, group in list(self._waiting.items()):
             if read in group:
@@ -101,7 +101,7 @@ class Batcher:
             self._start(call.panels, again)
         self.let_pass(call)
 
-    def _was_cut_short(self, call: Call, read: Read, row: dict[str, Answer]) -> bool:
+    def _was_cut_short(self, call: Call, read: InFlightRead, row: dict[str, Answer]) -> bool:
         """Whether the service gave up at its deadline, though somebody waits for longer."""
         longest = timeout_s(call.panels)
         waits_on = read.waiters and read.deadline(longest) > max(self._service.clock(), call.told) + GRAIN_S
@@ -120,7 +120,7 @@ class Batcher:
                     del group[read]
             self._start(panels, reads)
 
-    def _start(self, panels: Panels, reads: list[Read]) -> None:
+    def _start(self, panels: Panels, reads: list[InFlightRead]) -> None:
         longest, now = timeout_s(panels), self._service.clock()
         told = now + min(longest, max([read.budget_s for read in reads]))
         call = Call(self._service, panels, [read.user_id for read in reads], told, _origin(panels, reads), self)
@@ -149,7 +149,7 @@ def _rows(names: Sequence[str], answers: Answers) -> list[dict[str, Answer]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*[answers[name] for name in names], strict=True)]
 
 
-def _origin(panels: Panels, reads: Sequence[Read]) -> Origin:
+def _origin(panels: Panels, reads: Sequence[InFlightRead]) -> Origin:
     """That of the first; in the trace of the first that is recorded, if there is one."""
     carrier = next((read.askers[panel.name] for read in reads for panel in panels if panel.name in read.askers), None)
     if carrier is None:

@@ -18,7 +18,7 @@ from services.gateway.upstream.timers import GRAIN_S
 from shared.observability.telemetry import Origin, Trace
 
 
-class Fill(msgspec.Struct, frozen=True, gc=False):
+class ReadMark(msgspec.Struct, frozen=True, gc=False):
     """A read of a user's panels under way; `at` is when its questions were asked (monotonic seconds), and `changes` how
     many changes of any panels the cache had heard of by then."""
 
@@ -37,7 +37,7 @@ class Waiter(Protocol):
         """Answers by panel, each told once. It ignores those that it does not wait for."""
 
 
-class Read:
+class InFlightRead:
     """Panels of one user on their way, and those who wait for them, each within their own deadline.
 
     `fill` says when the read began: what changed after that may be missing from its answers. `origin` is the first who
@@ -61,7 +61,7 @@ class Read:
         "waiters",
     )
 
-    def __init__(self, flight: "SingleFlight", panels: tuple[Panel, ...], fill: Fill, origin: Origin) -> None:
+    def __init__(self, flight: "SingleFlight", panels: tuple[Panel, ...], fill: ReadMark, origin: Origin) -> None:
         self.user_id = fill.user_id
         self.fill = fill
         self.origin = origin
@@ -118,10 +118,10 @@ class Read:
 class Runner(Protocol):
     """Has the panels of one service read."""
 
-    def add(self, read: Read, panels: tuple[Panel, ...]) -> None:
+    def add(self, read: InFlightRead, panels: tuple[Panel, ...]) -> None:
         """Let them leave with the next call."""
 
-    def abandon(self, read: Read) -> None:
+    def abandon(self, read: InFlightRead) -> None:
         """Nobody waits for it any more."""
 
 
@@ -132,35 +132,38 @@ class SingleFlight:
     """
 
     def __init__(
-        self, runners: Mapping[str, Runner], keep: Callable[[Read], None], clock: Callable[[], float] = time.monotonic
+        self,
+        runners: Mapping[str, Runner],
+        keep: Callable[[InFlightRead], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runners = runners
         self._keep = keep
         self._clock = clock
-        self._open: dict[str, dict[str, Read]] = {}
+        self._open: dict[str, dict[str, InFlightRead]] = {}
 
     def __len__(self) -> int:
         """Panels that are on their way, and may be joined."""
         return sum(map(len, self._open.values()))
 
     def reads(
-        self, panels: tuple[Panel, ...], fill: Fill, budget_s: float, origin: Origin, *, anew: bool = False
-    ) -> dict[str, Read]:
-        """By panel, a read for a caller with that budget: one under way or a new one; with `anew`, one that asks after
+        self, panels: tuple[Panel, ...], fill: ReadMark, budget_s: float, origin: Origin, *, no_cache: bool = False
+    ) -> dict[str, InFlightRead]:
+        """By panel, a read for a caller with that budget: one under way or a new one; with `no_cache`, one that asks after
         this call in any case."""
         known = self._open.get(fill.user_id)
         if known is None:
             return self._begin(panels, fill, origin)
-        found: dict[str, Read] = {}
+        found: dict[str, InFlightRead] = {}
         now = self._clock()
         for panel in panels:
             read = known.get(panel.name)
             if read is None or ((answer := read.answers.get(panel.name)) is not None and answer.is_failure):
                 continue
             has_left = panel.service in read.calls
-            if not has_left or (not anew and read.serves(panel, now, budget_s)):
+            if not has_left or (not no_cache and read.serves(panel, now, budget_s)):
                 found[panel.name] = read
-                metrics.FLIGHTS_JOINED.counts[panel.name,] += not anew
+                metrics.FLIGHTS_JOINED.counts[panel.name,] += not no_cache
         if len(found) == len(panels):
             return found
         return found | self._begin(tuple([panel for panel in panels if panel.name not in found]), fill, origin)
@@ -182,12 +185,12 @@ class SingleFlight:
         """Anything may have changed: from now on nobody joins a read that began before."""
         self._open.clear()
 
-    def landed(self, read: Read) -> None:
+    def landed(self, read: InFlightRead) -> None:
         """All of it has arrived."""
         self._close(read)
         self._keep(read)
 
-    def abandoned(self, read: Read) -> None:
+    def abandoned(self, read: InFlightRead) -> None:
         """Nobody waits for it any more. What has arrived is kept."""
         self._close(read)
         for service, _ in by_service(read.panels):
@@ -196,8 +199,8 @@ class SingleFlight:
             self._keep(read)
             read.answers = {}
 
-    def _begin(self, panels: tuple[Panel, ...], fill: Fill, origin: Origin) -> dict[str, Read]:
-        read = Read(self, panels, fill, origin)
+    def _begin(self, panels: tuple[Panel, ...], fill: ReadMark, origin: Origin) -> dict[str, InFlightRead]:
+        read = InFlightRead(self, panels, fill, origin)
         new = dict.fromkeys([panel.name for panel in panels], read)
         known = self._open.get(fill.user_id)
         self._open[fill.user_id] = new.copy() if known is None else known | new
@@ -205,7 +208,7 @@ class SingleFlight:
             self._runners[service].add(read, group)
         return new
 
-    def _close(self, read: Read) -> None:
+    def _close(self, read: InFlightRead) -> None:
         known = self._open.get(read.user_id)
         if known is None:
             return
@@ -216,6 +219,6 @@ class SingleFlight:
             del self._open[read.user_id]
 
 
-def largest_deadline(reads: Sequence[Read], timeout_s: float) -> float:
+def largest_deadline(reads: Sequence[InFlightRead], timeout_s: float) -> float:
     """Until when anybody waits for any of these."""
     return max([read.deadline(timeout_s) for read in reads])

@@ -12,7 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.users.avatars import thumbnails
 from services.users.errors import TooManyPictures, UnusablePicture
-from shared.downloads.slots import Place, Places
+from shared.downloads.slots import DownloadSlot, DownloadSlots
 from shared.observability.logs import get_logger
 from shared.observability.pools import POOLS
 
@@ -37,11 +37,11 @@ class Pictures:
     def __init__(self, processes: int, queue: int) -> None:
         most = processes + queue
         self._working = asyncio.Semaphore(processes)
-        self._places = Places(most, 1, TooManyPictures, TooManyPictures, lost=TooManyPictures, patience_s=0)
+        self._places = DownloadSlots(most, 1, TooManyPictures, TooManyPictures, lost=TooManyPictures, patience_s=0)
         POOLS.watch("pictures", lambda: self._places.taken, lambda: most)
 
     @asynccontextmanager
-    async def place(self, user_id: UUID) -> AsyncIterator[Place]:
+    async def place(self, user_id: UUID) -> AsyncIterator[DownloadSlot]:
         """Held from before the upload is read, so that waiting pictures have a bound. Raises `TooManyPictures`, also
         when another user gets the place."""
         try:

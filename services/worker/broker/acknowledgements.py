@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 from aiormq.abc import AbstractChannel
 
-from services.worker.broker.inbound_message import Delivery
+from services.worker.broker.job_message import JobMessage
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -22,12 +22,12 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class InboundMessage:
     """`channel` is the one it came by: a message no longer tells once that is closed."""
 
     message: AbstractIncomingMessage
     channel: AbstractChannel
-    delivery: Delivery
+    delivery: JobMessage
 
 
 class Watermark(Generic[T]):
@@ -56,12 +56,12 @@ class Watermark(Generic[T]):
 class Acknowledger:
     """Settles each message alone. Where its channel has gone meanwhile, the broker delivers it again."""
 
-    async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
+    async def acknowledge(self, arrivals: Sequence[InboundMessage]) -> None:
         """The message of each is done."""
         for arrival in arrivals:
             await _tell(arrival.message.ack())
 
-    async def give_back(self, arrivals: Sequence[Arrival]) -> None:
+    async def give_back(self, arrivals: Sequence[InboundMessage]) -> None:
         """Each returns to the queue. By reject: from RabbitMQ 4.3 on, a nack does not count towards the limit."""
         for arrival in arrivals:
             await _tell(arrival.message.reject(requeue=True))
@@ -73,14 +73,16 @@ class BatchAcknowledger(Acknowledger):
     def __init__(self) -> None:
         self._marks: WeakKeyDictionary[AbstractChannel, Watermark[AbstractIncomingMessage]] = WeakKeyDictionary()
 
-    async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
+    async def acknowledge(self, arrivals: Sequence[InboundMessage]) -> None:
         await self._advance({self._settle(arrival, arrival.message) for arrival in arrivals})
 
-    async def give_back(self, arrivals: Sequence[Arrival]) -> None:
+    async def give_back(self, arrivals: Sequence[InboundMessage]) -> None:
         await super().give_back(arrivals)
         await self._advance({self._settle(arrival, None) for arrival in arrivals})
 
-    def _settle(self, arrival: Arrival, outcome: AbstractIncomingMessage | None) -> Watermark[AbstractIncomingMessage]:
+    def _settle(
+        self, arrival: InboundMessage, outcome: AbstractIncomingMessage | None
+    ) -> Watermark[AbstractIncomingMessage]:
         mark = self._marks.setdefault(arrival.channel, Watermark())
         mark.settle(arrival.message.delivery_tag or 0, outcome)
         return mark

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Collector(Generic[T]):
+class BatchCollector(Generic[T]):
     """Hands over what was put in, in order. What comes after a quiet while is handed over at once, with what came in
     the same moment; what comes while or soon after a batch is handled waits for company: until a batch is full, or for
     some time after its first.

@@ -12,11 +12,11 @@ from services.worker import metrics
 from services.worker.broker import rabbitmq
 from services.worker.broker.acknowledgements import Acknowledger, BatchAcknowledger
 from services.worker.broker.batch_consumer import BatchConsumer
-from services.worker.broker.message_processor import Intake
-from services.worker.broker.queue_stats import Flow
+from services.worker.broker.message_processor import MessageProcessor
+from services.worker.broker.queue_stats import QueueStats
 from services.worker.broker.rabbitmq import Source
-from services.worker.broker.stall_detector import Look, Patience, QueueWatch
-from services.worker.ledger.backpressure import Hold
+from services.worker.broker.stall_detector import Grace, Sample, StallDetector
+from services.worker.ledger.backpressure import Backpressure
 from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Ledger
 from services.worker.live_hints import Hints
@@ -51,8 +51,8 @@ DOWN = (*LOST, ConsumerMissing)
 class Consumer:
     queue: str
     source: Source
-    flow: Flow
-    watch: QueueWatch
+    flow: QueueStats
+    watch: StallDetector
 
     async def look(self) -> bool:
         """Whether it consumes; remembers what it saw."""
@@ -61,7 +61,7 @@ class Consumer:
         if consumed is None:
             return False
         channel, ready = consumed
-        self.watch.look(Look(time.monotonic(), ready, self.flow.delivered, self.flow.unsettled(channel)))
+        self.watch.look(Sample(time.monotonic(), ready, self.flow.delivered, self.flow.unsettled(channel)))
         return True
 
 
@@ -86,7 +86,7 @@ class Consumers:
         self._jobs = {job.name: job for job in jobs}
         self._hints = hints
         self._on_stuck = on_stuck
-        self._patience = Patience(tuning.stuck_after_s)
+        self._patience = Grace(tuning.stuck_after_s)
         self._consumers: list[Consumer] = []
         self._missing = NOT_CONNECTED
         metrics.CONSUMERS_EXPECTED.set(len(self._jobs) + 1)
@@ -136,7 +136,7 @@ class Consumers:
                 self._missing = NOT_CONNECTED
                 return
 
-    async def _keep_watch(self, hold: Hold, intake: Intake) -> None:
+    async def _keep_watch(self, hold: Backpressure, intake: MessageProcessor) -> None:
         """Returns never. Raises `LedgerAway`, `IntakeFailed`, `ConsumerStalled`, or when consumers have been missing
         for longer than aio-pika should need to bring them back."""
         complete_at = time.monotonic()
@@ -179,14 +179,14 @@ class Consumers:
         self._on_stuck(None)
 
     @asynccontextmanager
-    async def _consuming(self) -> AsyncIterator[tuple[Hold, Intake]]:
+    async def _consuming(self) -> AsyncIterator[tuple[Backpressure, MessageProcessor]]:
         tuning = self._tuning
-        hold = Hold(self._ledger.probe, tuning.requeue_pause_s, tuning.hold_s)
+        hold = Backpressure(self._ledger.probe, tuning.requeue_pause_s, tuning.hold_s)
         async with (
             rabbitmq.connected(self._nodes, tuning.reconnect_s) as connection,
             rabbitmq.publishing(self._nodes, tuning.reconnect_s) as publishing,
             self._hints.sent_by(publishing),
-            Intake(self._ledger, hold, self._grace_s) as intake,
+            MessageProcessor(self._ledger, hold, self._grace_s) as intake,
         ):
             consumers = [
                 *(self._consumer(connection, intake, job) for job in self._jobs.values()),
@@ -203,20 +203,20 @@ class Consumers:
                 metrics.CONSUMERS.set(0)
                 await rabbitmq.stop(sources)
 
-    def _consumer(self, connection: RabbitBroker, intake: Intake, job: Job) -> Consumer:
+    def _consumer(self, connection: RabbitBroker, intake: MessageProcessor, job: Job) -> Consumer:
         queue, prefetch = topology.QUEUES[job.name].name, job.policy.prefetch
-        flow = Flow(BatchAcknowledger() if job.batching else Acknowledger())
+        flow = QueueStats(BatchAcknowledger() if job.batching else Acknowledger())
         consume = BatchConsumer if job.batching else rabbitmq.subscriber
         source = consume(connection, queue, prefetch, intake.handler(job, flow))
         return _watched(queue, source, flow, prefetch)
 
-    def _undertaker(self, connection: RabbitBroker, intake: Intake) -> Consumer:
-        flow = Flow(Acknowledger())
+    def _undertaker(self, connection: RabbitBroker, intake: MessageProcessor) -> Consumer:
+        flow = QueueStats(Acknowledger())
         source = rabbitmq.subscriber(connection, topology.DEAD_QUEUE, DEAD_PREFETCH, intake.burial(self._jobs, flow))
         return _watched(topology.DEAD_QUEUE, source, flow, DEAD_PREFETCH)
 
 
-def _watched(queue: str, source: Source, flow: Flow, prefetch: int) -> Consumer:
+def _watched(queue: str, source: Source, flow: QueueStats, prefetch: int) -> Consumer:
     metrics.IN_HAND.labels(queue).set_function(lambda: flow.in_hand)
     metrics.IN_HAND_LIMIT.labels(queue).set(prefetch)
-    return Consumer(queue, source, flow, QueueWatch(prefetch))
+    return Consumer(queue, source, flow, StallDetector(prefetch))

@@ -12,7 +12,7 @@ QUEUE_PREFIX = "worker."
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
+class DeadLetter:
     """`job` is the one whose queue the message died in, or `unknown`: so are reasons that we do not know."""
 
     job: str
@@ -20,7 +20,7 @@ class Death:
     ends_with_user: bool
 
     @classmethod
-    def read(cls, headers: Mapping[str, Any], jobs: Mapping[str, Job]) -> "Death":
+    def read(cls, headers: Mapping[str, Any], jobs: Mapping[str, Job]) -> "DeadLetter":
         """From `x-death`, newest first, else from the headers that keep the first death."""
         deaths = headers.get("x-death")
         newest = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}

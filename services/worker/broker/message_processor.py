@@ -13,13 +13,13 @@ from typing import Any, Self, TypeVar
 from aio_pika.abc import AbstractIncomingMessage
 
 from services.worker import metrics
-from services.worker.broker.acknowledgements import Arrival
-from services.worker.broker.batch_collector import Collector
+from services.worker.broker.acknowledgements import InboundMessage
+from services.worker.broker.batch_collector import BatchCollector
 from services.worker.broker.batch_consumer import Handler
-from services.worker.broker.dead_letter import Death
-from services.worker.broker.inbound_message import Delivery
-from services.worker.broker.queue_stats import Flow
-from services.worker.ledger.backpressure import Hold, always
+from services.worker.broker.dead_letter import DeadLetter
+from services.worker.broker.job_message import JobMessage
+from services.worker.broker.queue_stats import QueueStats
+from services.worker.ledger.backpressure import Backpressure, always
 from services.worker.ledger.job import Batching, Job
 from services.worker.ledger.ledger import Ledger
 from shared.db.engine import is_outage
@@ -31,31 +31,31 @@ log = get_logger(__name__)
 CANCEL_S = 2.0
 """How long what has been cancelled may take to end: a database that does not answer can hold it for longer."""
 
-Take = Callable[[Arrival], None]
-Work = Callable[[Arrival], Coroutine[Any, Any, None]]
+Take = Callable[[InboundMessage], None]
+Work = Callable[[InboundMessage], Coroutine[Any, Any, None]]
 
 T = TypeVar("T")
 
 
-class IntakeFailed(Exception):
+class ProcessorFailed(Exception):
     """What is in hand will not be acknowledged, nor given back: only a new connection brings it again."""
 
 
-class Intake:
+class MessageProcessor:
     """Leaving the block finishes what is in hand; what takes longer than the grace period is undone and comes again."""
 
-    def __init__(self, ledger: Ledger, hold: Hold, grace_s: float) -> None:
+    def __init__(self, ledger: Ledger, hold: Backpressure, grace_s: float) -> None:
         self._ledger = ledger
         self._hold = hold
         self._grace_s = grace_s
         self._working: set[asyncio.Task[None]] = set()
-        self._collecting: dict[asyncio.Task[None], Collector[Arrival]] = {}
+        self._collecting: dict[asyncio.Task[None], BatchCollector[InboundMessage]] = {}
         self._failure: BaseException | None = None
 
     def check(self) -> None:
-        """Raises `IntakeFailed` when work has ended by an error that it should have dealt with."""
+        """Raises `ProcessorFailed` when work has ended by an error that it should have dealt with."""
         if self._failure:
-            raise IntakeFailed(repr(self._failure)) from self._failure
+            raise ProcessorFailed(repr(self._failure)) from self._failure
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,21 +78,21 @@ class Intake:
         if tasks:
             await asyncio.wait(tasks, timeout=CANCEL_S)
 
-    def handler(self, job: Job, flow: Flow) -> Handler:
+    def handler(self, job: Job, flow: QueueStats) -> Handler:
         """What to do with a message of this job's queue: take it in hand, and be ready for the next."""
         if job.batching:
             return _handler(flow, self._in_batches(job, job.batching, flow))
 
-        async def run(arrival: Arrival) -> None:
+        async def run(arrival: InboundMessage) -> None:
             await self._one(job, arrival, flow)
 
         return _handler(flow, self._each(run))
 
-    def burial(self, jobs: Mapping[str, Job], flow: Flow) -> Handler:
+    def burial(self, jobs: Mapping[str, Job], flow: QueueStats) -> Handler:
         """What to do with a message that RabbitMQ has given up: keep it as dead."""
 
-        async def bury(arrival: Arrival) -> None:
-            death = Death.read(arrival.delivery.headers, jobs)
+        async def bury(arrival: InboundMessage) -> None:
+            death = DeadLetter.read(arrival.delivery.headers, jobs)
             await self._held(death.job, [arrival], flow, lambda: self._ledger.bury(death, arrival.delivery))
 
         return _handler(flow, self._each(bury))
@@ -100,7 +100,7 @@ class Intake:
     def _each(self, work: Work) -> Take:
         """Each message in a task of its own."""
 
-        def take(arrival: Arrival) -> None:
+        def take(arrival: InboundMessage) -> None:
             task = asyncio.create_task(work(arrival))
             self._working.add(task)
             task.add_done_callback(self._ended)
@@ -113,24 +113,24 @@ class Intake:
             log.error("messages in hand were left", error=repr(error), exc_info=error)
             self._failure = self._failure or error
 
-    def _in_batches(self, job: Job, batching: Batching, flow: Flow) -> Take:
-        async def work(batch: list[Arrival]) -> None:
+    def _in_batches(self, job: Job, batching: Batching, flow: QueueStats) -> Take:
+        async def work(batch: list[InboundMessage]) -> None:
             readable = [arrival for arrival in batch if arrival.delivery.is_readable]
             await self._together(job, batching, readable, flow)
             for arrival in batch:
                 if not arrival.delivery.is_readable:
                     await self._one(job, arrival, flow)
 
-        collector = Collector(batching.size, batching.wait_s, work)
+        collector = BatchCollector(batching.size, batching.wait_s, work)
         collecting = asyncio.create_task(collector.run())
         collecting.add_done_callback(self._ended)
         self._collecting[collecting] = collector
         return collector.put
 
-    async def _one(self, job: Job, arrival: Arrival, flow: Flow) -> None:
+    async def _one(self, job: Job, arrival: InboundMessage, flow: QueueStats) -> None:
         await self._held(job.name, [arrival], flow, lambda: self._ledger.run(job, arrival.delivery))
 
-    async def _together(self, job: Job, batching: Batching, batch: Sequence[Arrival], flow: Flow) -> None:
+    async def _together(self, job: Job, batching: Batching, batch: Sequence[InboundMessage], flow: QueueStats) -> None:
         """In one transaction. A batch that fails is halved until what is bad is alone, and fails by itself."""
         if not batch:
             return
@@ -150,8 +150,8 @@ class Intake:
     async def _held(
         self,
         job: str,
-        arrivals: Sequence[Arrival],
-        flow: Flow,
+        arrivals: Sequence[InboundMessage],
+        flow: QueueStats,
         work: Callable[[], Awaitable[object]],
         holds: Callable[[Exception], bool] = always,
     ) -> None:
@@ -168,9 +168,11 @@ def halves(batch: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     return batch[:middle], batch[middle:]
 
 
-def _handler(flow: Flow, take: Take) -> Handler:
+def _handler(flow: QueueStats, take: Take) -> Handler:
     async def handle(message: AbstractIncomingMessage) -> None:
-        arrival = Arrival(message, message.channel, Delivery.read(message.headers, message.body, message.message_id))
+        arrival = InboundMessage(
+            message, message.channel, JobMessage.read(message.headers, message.body, message.message_id)
+        )
         flow.arrived(arrival)
         take(arrival)
 

@@ -12,14 +12,14 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq.abc import AbstractChannel
 
 from services.worker import metrics
-from services.worker.broker.acknowledgements import Acknowledger, Arrival
+from services.worker.broker.acknowledgements import Acknowledger, InboundMessage
 from shared.contracts import topology
 from shared.db.engine import Database
 from shared.observability.logs import get_logger
 from shared.rabbitmq import LOST, Nodes
 
 
-class Flow:
+class QueueStats:
     def __init__(self, acknowledger: Acknowledger) -> None:
         self._acknowledger = acknowledger
         self._unsettled: WeakKeyDictionary[AbstractChannel, int] = WeakKeyDictionary()
@@ -27,7 +27,7 @@ class Flow:
         self.last_delivery = time.monotonic()
         """Or the start."""
 
-    def arrived(self, arrival: Arrival) -> None:
+    def arrived(self, arrival: InboundMessage) -> None:
         self.delivered += 1
         self.last_delivery = time.monotonic()
         self._unsettled[arrival.channel] = self.unsettled(arrival.channel) + 1
@@ -39,15 +39,15 @@ class Flow:
     def unsettled(self, channel: AbstractChannel) -> int:
         return self._unsettled.get(channel, 0)
 
-    async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
+    async def acknowledge(self, arrivals: Sequence[InboundMessage]) -> None:
         await self._acknowledger.acknowledge(arrivals)
         self._settled(arrivals)
 
-    async def give_back(self, arrivals: Sequence[Arrival]) -> None:
+    async def give_back(self, arrivals: Sequence[InboundMessage]) -> None:
         await self._acknowledger.give_back(arrivals)
         self._settled(arrivals)
 
-    def _settled(self, arrivals: Sequence[Arrival]) -> None:
+    def _settled(self, arrivals: Sequence[InboundMessage]) -> None:
         for channel, count in Counter(arrival.channel for arrival in arrivals).items():
             self._unsettled[channel] = self.unsettled(channel) - count
 

@@ -3,19 +3,19 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from services.worker.broker.inbound_message import Delivery
+from services.worker.broker.job_message import JobMessage
 from shared.observability import tracing
 from shared.observability.telemetry import Trace
 from shared.observability.tracing import Kind, Position
 
 
-def of(job: str, delivery: Delivery, attempt: int = 1) -> Position:
+def of(job: str, delivery: JobMessage, attempt: int = 1) -> Position:
     """One attempt at a job for one event."""
     return _follow(job, delivery, Trace.parse(delivery.traceparent), {"dashboard.job.attempt": attempt})
 
 
 @contextmanager
-def of_many(job: str, deliveries: Sequence[Delivery]) -> Iterator[None]:
+def of_many(job: str, deliveries: Sequence[JobMessage]) -> Iterator[None]:
     """One span for each event whose trace is recorded. The work itself belongs to the first; the others name that."""
     spans = list(_recorded(job, deliveries)) if tracing.is_on() else []
     if not spans:
@@ -35,14 +35,14 @@ def of_many(job: str, deliveries: Sequence[Delivery]) -> Iterator[None]:
             other.end()
 
 
-def _recorded(job: str, deliveries: Sequence[Delivery]) -> Iterator[Position]:
+def _recorded(job: str, deliveries: Sequence[JobMessage]) -> Iterator[Position]:
     for delivery in deliveries:
         cause = Trace.parse(delivery.traceparent)
         if cause and cause.sampled:
             yield _follow(job, delivery, cause, {"messaging.batch.message_count": len(deliveries)})
 
 
-def _follow(job: str, delivery: Delivery, cause: Trace | None, more: tracing.Attributes) -> Position:
+def _follow(job: str, delivery: JobMessage, cause: Trace | None, more: tracing.Attributes) -> Position:
     queue = f"worker.{job}"
     span = tracing.follow(cause, f"process {queue}", Kind.CONSUMER)
     if span.recorded:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Sample:
     """`ready` is what the broker could deliver, `delivered` all that has ever come, `unsettled` what is in hand."""
 
     at: float
@@ -13,17 +13,17 @@ class Look:
     unsettled: int
 
 
-class QueueWatch:
+class StallDetector:
     """A queue that has messages, delivers none, and could, has stalled: its consumer is one in name only."""
 
     def __init__(self, prefetch: int) -> None:
         self._prefetch = prefetch
-        self._last: Look | None = None
+        self._last: Sample | None = None
         self._waiting_since: float | None = None
         self.gets_on = False
         """As far as can be told, which takes two looks."""
 
-    def look(self, look: Look) -> None:
+    def look(self, look: Sample) -> None:
         last, self._last = self._last, look
         idle = last is not None and last.delivered == look.delivered
         if not (look.ready and idle and look.unsettled < self._prefetch):
@@ -36,7 +36,7 @@ class QueueWatch:
         return 0.0 if self._waiting_since is None else now - self._waiting_since
 
 
-class Patience:
+class Grace:
     """Runs out when things have been wrong for long without once being well."""
 
     def __init__(self, limit_s: float) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from services.worker import metrics
 from services.worker.email import send_log
 from services.worker.email.messages import MAILED, Addressee, OutgoingMail, compose
-from services.worker.email.send_log import Claim, MailState
+from services.worker.email.send_log import MailState, SendClaim
 from services.worker.email.smtp import Mailer
 from services.worker.email.smtp_protocol import Phase, Progress, Verdict
 from services.worker.errors import JobError, Permanent, Transient
@@ -72,7 +72,7 @@ class Sending:
 
     mailer: Mailer
     mail: OutgoingMail
-    claim: Claim
+    claim: SendClaim
     lease_s: float
     progress: Progress = field(default_factory=Progress)
     withdrawn: bool = False

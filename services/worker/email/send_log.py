@@ -62,7 +62,7 @@ class MailInHand(Transient):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class SendClaim:
     """The right to send a mail; `attempt` tells it from earlier ones that may have outlived their lease."""
 
     user_id: UUID
@@ -84,10 +84,10 @@ def next_step(state: MailState, leased: bool | None) -> Step:
 
 async def claim(
     connection: Connection, user_id: UUID, event_id: UUID, message_id: str, recipient: str, lease_s: float
-) -> Claim | None:
+) -> SendClaim | None:
     """None when there is nothing left to send. Raises `MailInHand`."""
     if await connection.fetchval(RESERVE, user_id, event_id, message_id, recipient, lease_s):
-        return Claim(user_id, event_id, 1, 0)
+        return SendClaim(user_id, event_id, 1, 0)
     [row] = await connection.fetch(FIND, user_id, event_id)
     step = next_step(MailState(row["state"]), row["leased"])
     if step is Step.NOTHING:
@@ -97,16 +97,16 @@ async def claim(
     if step is Step.SEND_IN_DOUBT:
         metrics.MAILS.labels(MailState.UNCERTAIN).inc()
     doubts = row["uncertain_attempts"] + (step is Step.SEND_IN_DOUBT)
-    again = Claim(user_id, event_id, row["attempts"] + 1, doubts)
+    again = SendClaim(user_id, event_id, row["attempts"] + 1, doubts)
     await connection.execute(RESERVE_AGAIN, user_id, event_id, recipient, again.attempt, doubts, lease_s)
     return again
 
 
-async def has_recipient(connection: Connection, claim: Claim) -> bool:
+async def has_recipient(connection: Connection, claim: SendClaim) -> bool:
     return bool(await connection.fetchval(HAS_RECIPIENT, claim.user_id, claim.event_id))
 
 
-async def settle(connection: Connection, claim: Claim, state: MailState, server_reply: str | None) -> None:
+async def settle(connection: Connection, claim: SendClaim, state: MailState, server_reply: str | None) -> None:
     """That a mail was sent is true whoever has claimed it since; anything else, only the last claim can tell."""
     await connection.execute(SETTLE, claim.user_id, claim.event_id, claim.attempt, state, server_reply)
 

@@ -12,7 +12,7 @@ from typing import cast
 
 import aiosmtplib
 
-from services.worker.broker.inbound_message import storable
+from services.worker.broker.job_message import storable
 from services.worker.email.messages import OutgoingMail
 from services.worker.errors import Permanent
 from shared.observability.logs import get_logger

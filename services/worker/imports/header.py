@@ -3,7 +3,7 @@
 import codecs
 import csv
 
-from services.worker.imports.records import MAX_RECORD, Place, without_blanks_at_the_end
+from services.worker.imports.records import MAX_RECORD, Offset, without_blanks_at_the_end
 from shared.contracts.imports import BLANKS, COLUMNS
 from shared.errors import InvalidInput
 
@@ -22,7 +22,7 @@ class Head:
         self._in_quotes = False
         self._in_line = False
         self.bytes = 0
-        self.start: Place | None = None
+        self.start: Offset | None = None
         """Where the first row begins; None until the header has been seen."""
 
     @property
@@ -37,18 +37,18 @@ class Head:
             piece = self._find_start(self._first + piece)
         self._count(piece)
 
-    def end(self) -> Place:
+    def end(self) -> Offset:
         """Where the first row begins, of a file that has ended. Raises `InvalidInput`."""
         if self.start is None:
             self._read_header(self._first)
-            self.start = Place(len(self._first), 2)
+            self.start = Offset(len(self._first), 2)
         return self.start
 
     def _find_start(self, first: bytes) -> bytes:
         header, line_end, rest = first.partition(b"\n")
         if line_end or len(first) > MAX_RECORD:
             self._read_header(header[:MAX_RECORD])
-            self.start = Place(len(header) + 1, 2)
+            self.start = Offset(len(header) + 1, 2)
             return rest
         self._first = first
         return b""

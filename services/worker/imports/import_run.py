@@ -13,10 +13,10 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from services.worker import metrics
-from services.worker.broker.inbound_message import storable
-from services.worker.imports.leases import Lease, LineError, Step, file_key, place_of
+from services.worker.broker.job_message import storable
+from services.worker.imports.leases import Lease, LineError, Step, file_key, offset_of
 from services.worker.imports.orders import Orders
-from services.worker.imports.progress import Teller
+from services.worker.imports.progress import ProgressPublisher
 from services.worker.imports.storage import Chunk, Storage, chunks
 from services.worker.tuning import Tuning
 from shared.contracts.imports import CsvRow
@@ -24,7 +24,7 @@ from shared.contracts.imports import CsvRow
 MAX_REFERENCE = 200
 
 
-class Carrying:
+class ImportRun:
     """`on_turn_over` is called as soon as another import may be taken up in place of this one."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Carrying:
         orders: Orders,
         keep_s: float,
         tuning: Tuning,
-        teller: Teller,
+        teller: ProgressPublisher,
         on_turn_over: Callable[[], None],
     ) -> None:
         self._lease = lease
@@ -74,7 +74,7 @@ class Carrying:
         row = self._lease.row
         steps: deque[asyncio.Task[Step]] = deque()
         try:
-            async with aclosing(chunks(self._storage, file_key(row["id"]), row["bytes"], place_of(row))) as found:
+            async with aclosing(chunks(self._storage, file_key(row["id"]), row["bytes"], offset_of(row))) as found:
                 async for chunk in found:
                     steps.append(asyncio.create_task(self._place(chunk)))
                     if len(steps) >= self._tuning.import_window:

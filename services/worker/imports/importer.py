@@ -14,10 +14,10 @@ import structlog
 from services.worker import metrics
 from services.worker.broker.message_processor import CANCEL_S
 from services.worker.errors import Permanent, Transient
-from services.worker.imports.import_run import Carrying
+from services.worker.imports.import_run import ImportRun
 from services.worker.imports.leases import Lease, LeaseLost
 from services.worker.imports.orders import Orders
-from services.worker.imports.progress import Teller
+from services.worker.imports.progress import ProgressPublisher
 from services.worker.imports.storage import FileGone, Storage, StorageUnavailable
 from services.worker.live_hints import Hints
 from services.worker.settings import Settings
@@ -98,9 +98,9 @@ class Importer:
         with structlog.contextvars.bound_contextvars(import_id=str(row["id"])):
             first_turn = row["taken_at"] == row["started_at"]
             log.log(INFO if first_turn else DEBUG, "import taken up", line=row["next_line"])
-            teller = Teller(self._hints)
+            teller = ProgressPublisher(self._hints)
             try:
-                carrying = Carrying(
+                carrying = ImportRun(
                     lease, self._storage, self._orders, self._settings.import_keep_s, self._tuning, teller, self.wake
                 )
                 await carrying.run(self._stopping)
@@ -112,7 +112,7 @@ class Importer:
                 level = DEBUG if lease.is_over else INFO
                 log.log(level, "import left", state=lease.row["state"], line=lease.row["next_line"])
 
-    async def _fail(self, lease: Lease, error: Exception, teller: Teller) -> None:
+    async def _fail(self, lease: Lease, error: Exception, teller: ProgressPublisher) -> None:
         """Ended, or let go for a while. If not even that can be written, the lease runs out."""
         failures = lease.row["failures"] + 1
         metrics.IMPORT_INTERRUPTIONS.inc()

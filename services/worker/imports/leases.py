@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from services.worker.imports.records import Place
+from services.worker.imports.records import Offset
 from shared.clock import now
 from shared.contracts import events
 from shared.db.engine import Database
@@ -91,7 +91,7 @@ class LineError:
 class Step:
     """What a chunk of a file has come to; `end` is where the next begins."""
 
-    end: Place
+    end: Offset
     done: int
     repeated: int
     failed: int
@@ -162,8 +162,8 @@ def completed(row: asyncpg.Record) -> events.ImportCompleted:
     )
 
 
-def place_of(row: asyncpg.Record) -> Place:
-    return Place(row["next_offset"], row["next_line"], row["skipping"])
+def offset_of(row: asyncpg.Record) -> Offset:
+    return Offset(row["next_offset"], row["next_line"], row["skipping"])
 
 
 def file_key(import_id: UUID) -> str:

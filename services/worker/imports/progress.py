@@ -14,7 +14,7 @@ PAUSE_S = 0.5
 """Between two messages about one import."""
 
 
-class Progress(msgspec.Struct, frozen=True):
+class ImportProgress(msgspec.Struct, frozen=True):
     id: UUID
     state: str
     rows_total: int
@@ -29,7 +29,7 @@ class ImportHint(msgspec.Struct, frozen=True, rename={"progress": "import"}):
 
     user_id: UUID
     panels: list[str]
-    progress: Progress
+    progress: ImportProgress
 
 
 def eta_s(state: str, total: int, done: int, failed: int, rows_per_s: float | None) -> int | None:
@@ -39,9 +39,9 @@ def eta_s(state: str, total: int, done: int, failed: int, rows_per_s: float | No
     return max(0, round((total - done - failed) / rows_per_s))
 
 
-def progress_of(row: asyncpg.Record) -> Progress:
+def progress_of(row: asyncpg.Record) -> ImportProgress:
     total, done, failed, rate = row["rows_total"], row["rows_done"], row["rows_failed"], row["rows_per_s"]
-    return Progress(
+    return ImportProgress(
         id=row["id"],
         state=row["state"],
         rows_total=total,
@@ -52,7 +52,7 @@ def progress_of(row: asyncpg.Record) -> Progress:
     )
 
 
-class Teller:
+class ProgressPublisher:
     """Tells of one import while it runs: at once, and then not more often than every `PAUSE_S`."""
 
     def __init__(self, hints: Hints) -> None:

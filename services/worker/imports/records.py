@@ -25,7 +25,7 @@ _UNDECODED = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Offset:
     """Where a record begins: its offset in the file, in bytes, and its line, from 1. `skipping`: within a line that is
     passed over."""
 
@@ -44,7 +44,7 @@ class Record(NamedTuple):
 
 class Cut(NamedTuple):
     records: list[Record]
-    end: Place
+    end: Offset
 
 
 class _Raw(NamedTuple):
@@ -54,7 +54,7 @@ class _Raw(NamedTuple):
     lines: int
 
 
-def cut(data: bytes, place: Place, most: int, *, at_end: bool) -> Cut:
+def cut(data: bytes, place: Offset, most: int, *, at_end: bool) -> Cut:
     """At most so many records, of the file's bytes from `place` on; `at_end` when the file ends with them.
 
     A record that is not whole yet is left for the next time. Blank lines are no records.
@@ -62,7 +62,7 @@ def cut(data: bytes, place: Place, most: int, *, at_end: bool) -> Cut:
     reading = _Reading(data, at_end, place.line, place.skipping)
     while len(reading.records) < most and reading.go_on(most):
         pass
-    return Cut(reading.records, Place(place.offset + reading.at, reading.line, reading.skipping))
+    return Cut(reading.records, Offset(place.offset + reading.at, reading.line, reading.skipping))
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
-from services.worker.imports.records import Place, Record, cut
+from services.worker.imports.records import Offset, Record, cut
 from shared.contracts.imports import MAX_ROWS
 from shared.errors import Unavailable
 from shared.observability.logs import get_logger
@@ -106,10 +106,10 @@ def _translated() -> Iterator[None]:
 
 class Chunk(NamedTuple):
     records: list[Record]
-    end: Place
+    end: Offset
 
 
-async def chunks(storage: Storage, key: str, size: int, place: Place) -> AsyncGenerator[Chunk]:
+async def chunks(storage: Storage, key: str, size: int, place: Offset) -> AsyncGenerator[Chunk]:
     """From `place` on, at most `MAX_ROWS` records at a time, parsed in a thread; a chunk may hold none.
 
     Raises `FileGone` or `StorageUnavailable`.

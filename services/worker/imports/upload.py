@@ -10,7 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from services.worker.broker.inbound_message import storable
+from services.worker.broker.job_message import storable
 from services.worker.imports import repository
 from services.worker.imports.header import Head
 from services.worker.imports.leases import file_key
@@ -18,7 +18,7 @@ from services.worker.imports.repository import ImportNotFound
 from services.worker.imports.storage import Storage
 from services.worker.models import Import
 from shared.db.engine import Database
-from shared.downloads.slots import Places
+from shared.downloads.slots import DownloadSlots
 from shared.errors import DashboardError, InvalidInput, Unavailable
 from shared.ids import new_id
 from shared.observability.logs import get_logger
@@ -147,7 +147,7 @@ class Uploads:
         self._db = db
         self._storage = storage
         self._max_bytes = max_bytes
-        self._places = Places(
+        self._places = DownloadSlots(
             MOST_AT_ONCE, PER_USER, own_full=TooManyUploads, all_full=UploadsBusy, lost=partial(UploadsBusy, SLOW)
         )
         POOLS.watch("import_uploads", lambda: self._places.taken, lambda: MOST_AT_ONCE)

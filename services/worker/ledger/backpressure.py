@@ -18,7 +18,7 @@ def always(_: Exception) -> bool:
     return True
 
 
-class Hold:
+class Backpressure:
     """Any number of messages wait; one at a time of them asks whether the ledger can be written again."""
 
     def __init__(self, probe: Work, pause_s: float, limit_s: float) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import stamina
 
-from services.worker.broker.inbound_message import Delivery
+from services.worker.broker.job_message import JobMessage
 from services.worker.errors import Transient
 from services.worker.ledger.job import ExternalEffect, Job
 from shared.db.engine import Connection, Database, is_outage
@@ -42,7 +42,7 @@ class Leased:
     """An attempt that is under way outside the database."""
 
     job: Job
-    delivery: Delivery
+    delivery: JobMessage
     attempt: int
     effect: ExternalEffect
 

@@ -5,7 +5,7 @@ from types import CodeType, TracebackType
 
 import asyncpg
 
-from services.worker.broker.inbound_message import storable
+from services.worker.broker.job_message import storable
 from services.worker.errors import JobError, Permanent
 from shared.contracts.events import UnreadableEvent
 

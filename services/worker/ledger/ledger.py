@@ -21,8 +21,8 @@ import structlog
 
 from services.worker import metrics
 from services.worker.broker import spans
-from services.worker.broker.dead_letter import Death
-from services.worker.broker.inbound_message import Delivery
+from services.worker.broker.dead_letter import DeadLetter
+from services.worker.broker.job_message import JobMessage
 from services.worker.ledger import erasure, external_effects, failures
 from services.worker.ledger import job as lateness
 from services.worker.ledger.external_effects import Leased
@@ -32,7 +32,7 @@ from shared.contracts.events import Envelope
 from shared.db.engine import Connection, Database
 from shared.observability import tracing
 from shared.observability.logs import get_logger
-from shared.observability.pools import POOLS, Slots
+from shared.observability.pools import POOLS, CountedSemaphore
 from shared.observability.telemetry import Trace
 
 log = get_logger(__name__)
@@ -58,7 +58,7 @@ Refuse = Callable[[Job, Envelope], object]
 class _Taken(NamedTuple):
     """A job that was due, and how far it has come: done, failed, or to be finished outside the database."""
 
-    delivery: Delivery
+    delivery: JobMessage
     step: Outcome | Leased
     attempt: int
     began: float
@@ -72,9 +72,9 @@ class Ledger:
         self._db = db
         self._on_done = on_done
         self._keep_done_s = keep_done_s
-        self._slots: dict[str, Slots] = {}
+        self._slots: dict[str, CountedSemaphore] = {}
 
-    async def run(self, job: Job, delivery: Delivery) -> Outcome:
+    async def run(self, job: Job, delivery: JobMessage) -> Outcome:
         """Do a job for a message that has arrived."""
         async with self._slot(job):
             began = time.perf_counter()
@@ -87,7 +87,7 @@ class Ledger:
         self._tell(job, outcome, delivery)
         return outcome
 
-    async def run_many(self, job: Job, effect: BatchEffect, deliveries: Sequence[Delivery]) -> None:
+    async def run_many(self, job: Job, effect: BatchEffect, deliveries: Sequence[JobMessage]) -> None:
         """Do a job for many readable messages in one transaction. When it raises, none of them has been done."""
         async with self._slot(job):
             began = time.perf_counter()
@@ -124,7 +124,7 @@ class Ledger:
             if row is None:
                 return None
             attempt: int = row["attempts"] + 1
-            delivery = Delivery.kept(row["event_id"], row["headers"], row["payload"])
+            delivery = JobMessage.kept(row["event_id"], row["headers"], row["payload"])
             # Without attempts it has been replayed: whoever did that knew how old it is.
             refuse = _refuse_expired if row["attempts"] else _refuse_nothing
             with spans.of(job.name, delivery, attempt) as span:
@@ -142,7 +142,7 @@ class Ledger:
         self._tell(job, outcome, taken.delivery)
         return outcome
 
-    async def bury(self, death: Death, delivery: Delivery) -> None:
+    async def bury(self, death: DeadLetter, delivery: JobMessage) -> None:
         """Keep as dead what the broker has given up, unless the ledger knows of this job already."""
         async with self._transaction() as connection:
             if death.ends_with_user and await _is_erased(connection, delivery):
@@ -166,18 +166,18 @@ class Ledger:
 
     def _slot(self, job: Job) -> AbstractAsyncContextManager[object]:
         if job.name not in self._slots:
-            slots = self._slots[job.name] = Slots(job.policy.concurrency)
+            slots = self._slots[job.name] = CountedSemaphore(job.policy.concurrency)
             POOLS.watch_slots(f"job_{job.name}", slots)
         return self._slots[job.name]
 
-    async def _first_attempt(self, connection: Connection, job: Job, delivery: Delivery) -> Outcome | Leased:
+    async def _first_attempt(self, connection: Connection, job: Job, delivery: JobMessage) -> Outcome | Leased:
         row = (job.name, delivery.event_id, delivery.user_id, delivery.event_type)
         at = await connection.fetchval(CLAIM, *row)
         if at is None:
             return Outcome.DUPLICATE
         return await self._attempt(connection, job, delivery, 1, partial(self._refuse_new, at=at))
 
-    async def _claim_many(self, connection: Connection, job: Job, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    async def _claim_many(self, connection: Connection, job: Job, deliveries: Sequence[JobMessage]) -> list[JobMessage]:
         """Those of the deliveries that are new. In the order of their ids, so that two workers cannot deadlock."""
         unique = {delivery.event_id: delivery for delivery in deliveries}
         ordered = [unique[event_id] for event_id in sorted(unique)]
@@ -185,7 +185,7 @@ class Ledger:
         claimed = await connection.fetch(CLAIM_MANY, job.name, *map(list, zip(*columns, strict=True)))
         return [unique[row["event_id"]] for row in claimed]
 
-    async def _wanted(self, connection: Connection, job: Job, new: Sequence[Delivery]) -> list[Envelope]:
+    async def _wanted(self, connection: Connection, job: Job, new: Sequence[JobMessage]) -> list[Envelope]:
         """The events without those of deleted users. Raises when one has come too late."""
         envelopes = [delivery.envelope for delivery in new]
         at = await connection.fetchval("SELECT now()")
@@ -197,7 +197,7 @@ class Ledger:
         return [envelope for envelope in envelopes if envelope.event.user_id not in gone]
 
     async def _attempt(
-        self, connection: Connection, job: Job, delivery: Delivery, attempt: int, refuse: Refuse
+        self, connection: Connection, job: Job, delivery: JobMessage, attempt: int, refuse: Refuse
     ) -> Outcome | Leased:
         with structlog.contextvars.bound_contextvars(job=job.name, event_id=str(delivery.event_id)):
             if job.policy.ends_with_user and await _is_erased(connection, delivery):
@@ -229,7 +229,7 @@ class Ledger:
         return await self._fail(connection, job, delivery, attempt, failure)
 
     async def _fail(
-        self, connection: Connection, job: Job, delivery: Delivery, attempt: int, error: Exception
+        self, connection: Connection, job: Job, delivery: JobMessage, attempt: int, error: Exception
     ) -> Outcome:
         dead = failures.is_permanent(error) or attempt >= job.policy.attempts
         outcome = Outcome.DEAD if dead else Outcome.RETRYING
@@ -254,7 +254,7 @@ class Ledger:
         _refuse_expired(job, envelope, at)
         lateness.refuse_unremembered(self._keep_done_s, envelope, at)
 
-    def _tell(self, job: Job, outcome: Outcome, delivery: Delivery) -> None:
+    def _tell(self, job: Job, outcome: Outcome, delivery: JobMessage) -> None:
         if outcome is Outcome.DONE and delivery.user_id:
             self._on_done(job, delivery.user_id)
 
@@ -273,5 +273,5 @@ def _refuse_nothing(_job: Job, _envelope: Envelope, at: datetime) -> None:
     pass
 
 
-async def _is_erased(connection: Connection, delivery: Delivery) -> bool:
+async def _is_erased(connection: Connection, delivery: JobMessage) -> bool:
     return delivery.user_id is not None and bool(await erasure.erased(connection, [delivery.user_id]))

@@ -29,7 +29,7 @@ def bounded(counts: Iterable[tuple[str, str, int]], limit: int = MAX_GROUPS) -> 
     return dict(sums)
 
 
-class Sweeper:
+class Retries:
     def __init__(self, db: Database, ledger: Ledger, jobs: Iterable[Job], grace_s: float) -> None:
         self._db = db
         self._ledger = ledger

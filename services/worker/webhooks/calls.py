@@ -25,8 +25,8 @@ from services.worker.ledger.job import Effect, Job, Policy
 from services.worker.tuning import Tuning
 from services.worker.webhooks import deliveries, health, signing
 from services.worker.webhooks.client import CallFailed, Client
-from services.worker.webhooks.deliveries import JOB, Claim
-from services.worker.webhooks.secret_box import Vault
+from services.worker.webhooks.deliveries import JOB, DeliveryClaim
+from services.worker.webhooks.secret_box import SecretBox
 from services.worker.webhooks.settings import WebhookSettings
 from services.worker.webhooks.target import BadTarget, Target
 from shared.clock import now
@@ -84,11 +84,11 @@ class Call:
     """One attempt at one delivery."""
 
     client: Client
-    vault: Vault
+    vault: SecretBox
     settings: WebhookSettings
     tuning: Tuning
     listener: Listener
-    claim: Claim
+    claim: DeliveryClaim
     ended: Ended | None = None
 
     @property
@@ -177,7 +177,9 @@ def retry_after_s(value: str | None, at: datetime) -> float:
         return 0.0
 
 
-def call_with(client: Client, vault: Vault, settings: WebhookSettings, tuning: Tuning, listener: Listener) -> Effect:
+def call_with(
+    client: Client, vault: SecretBox, settings: WebhookSettings, tuning: Tuning, listener: Listener
+) -> Effect:
     async def take_up(connection: Connection, envelope: Envelope) -> Call | None:
         """The event has the delivery's id."""
         user_id = envelope.event.user_id
@@ -187,7 +189,7 @@ def call_with(client: Client, vault: Vault, settings: WebhookSettings, tuning: T
     return take_up
 
 
-def job(client: Client, vault: Vault, settings: WebhookSettings, tuning: Tuning, listener: Listener) -> Job:
+def job(client: Client, vault: SecretBox, settings: WebhookSettings, tuning: Tuning, listener: Listener) -> Job:
     """The second half of the job `webhooks`: what its first half, for each event, has put into lanes."""
     policy = Policy(
         attempts=tuning.webhook_attempts + SPARE_ATTEMPTS,

@@ -23,7 +23,7 @@ class Bounds:
     per_user: int = 8
 
 
-class Slots:
+class CallSlots:
     """Of one process. A host is known by its lane."""
 
     def __init__(self, bounds: Bounds) -> None:

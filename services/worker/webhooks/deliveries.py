@@ -80,7 +80,7 @@ class New:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class DeliveryClaim:
     """The right to make one call. `lease_until` tells it from later ones; `attempt` counts from 1."""
 
     user_id: UUID
@@ -129,7 +129,7 @@ def _message_of(one: New) -> tuple[bytes, str]:
     return msgspec.json.encode(body["data"]), msgspec.json.encode(headers).decode()
 
 
-async def claim(connection: Connection, user_id: UUID, delivery_id: UUID, lease_s: float) -> Claim | None:
+async def claim(connection: Connection, user_id: UUID, delivery_id: UUID, lease_s: float) -> DeliveryClaim | None:
     """None when there is nothing left to call. Raises `CallInHand`."""
     row = await connection.fetchrow(TAKE, user_id, delivery_id)
     if row is None or row["state"] != "pending":
@@ -141,7 +141,7 @@ async def claim(connection: Connection, user_id: UUID, delivery_id: UUID, lease_
         return None
     lease_until = await connection.fetchval(LEASE, user_id, delivery_id, lease_s)
     secrets = tuple(secret for secret in (row["secret"], row["old_secret"]) if secret)
-    return Claim(
+    return DeliveryClaim(
         user_id,
         delivery_id,
         row["webhook_id"],
@@ -156,7 +156,12 @@ async def claim(connection: Connection, user_id: UUID, delivery_id: UUID, lease_
 
 
 async def settle(
-    connection: Connection, claim: Claim, state: str, status: int | None, error: str | None, duration_ms: int | None
+    connection: Connection,
+    claim: DeliveryClaim,
+    state: str,
+    status: int | None,
+    error: str | None,
+    duration_ms: int | None,
 ) -> bool:
     """Whether it was still this call's to tell; that it was delivered is true whoever has claimed it since."""
     at = (claim.user_id, claim.id, claim.lease_until)

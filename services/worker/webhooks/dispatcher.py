@@ -14,7 +14,7 @@ from services.worker import metrics
 from services.worker.broker.message_processor import CANCEL_S
 from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Ledger
-from services.worker.webhooks.concurrency import Slots
+from services.worker.webhooks.concurrency import CallSlots
 from shared.db.engine import Database
 from shared.observability.logs import get_logger
 from shared.observability.pools import POOLS
@@ -57,7 +57,7 @@ class Dispatcher:
         db: Database,
         ledger: Ledger,
         job: Job,
-        slots: Slots,
+        slots: CallSlots,
         after_call: Callable[[], None],
         interval_s: float,
         grace_s: float,

@@ -11,7 +11,7 @@ class SecretUnreadable(Exception):
     """None of the keys decrypts it: a key is missing from `WORKER_WEBHOOK_SECRET_KEYS`."""
 
 
-class Vault:
+class SecretBox:
     """The first key encrypts; the others are still tried when decrypting."""
 
     def __init__(self, keys: Sequence[str]) -> None:

@@ -20,9 +20,9 @@ from services.worker.webhooks.errors import (
     WebhookTurnedOff,
 )
 from services.worker.webhooks.schemas import Delivery, NewWebhook, Webhook, WebhookChange, WebhookWithSecret
-from services.worker.webhooks.secret_box import Vault
+from services.worker.webhooks.secret_box import SecretBox
 from services.worker.webhooks.target import BadTarget, Target
-from services.worker.webhooks.url_check import Guard
+from services.worker.webhooks.url_check import UrlCheck
 from shared.clock import now
 from shared.contracts.events import Envelope, WebhookPing
 from shared.db.engine import Database
@@ -79,8 +79,8 @@ class Webhooks:
     """`wake` says that a delivery is due."""
 
     db: Database
-    guard: Guard
-    vault: Vault
+    guard: UrlCheck
+    vault: SecretBox
     wake: Callable[[], None]
 
     async def create(self, user_id: UUID, body: NewWebhook) -> WebhookWithSecret:
@@ -147,7 +147,7 @@ class Webhooks:
         event = WebhookPing(user_id=user_id, webhook_id=webhook_id)
         async with self.db.connection() as connection, connection.transaction():
             webhook = await connection.fetchrow(FIND, user_id, webhook_id)
-            lane = _lane_of(webhook)
+            lane = _host_key_of(webhook)
             if await connection.fetchval(COUNT_PINGS, user_id, webhook_id, event.type) >= MAX_PINGS:
                 raise PingsWaiting
             new = deliveries.of_event(Envelope(id=new_id(), time=now(), event=event), webhook_id, lane)
@@ -164,7 +164,7 @@ class Webhooks:
             await connection.execute(LOCK_JOB, JOB, delivery_id)
             row = await connection.fetchrow(FIND_DELIVERY, user_id, webhook_id, delivery_id)
             webhook = await connection.fetchrow(FIND, user_id, webhook_id)
-            lane = _lane_of(webhook)
+            lane = _host_key_of(webhook)
             if row is None:
                 raise DeliveryNotFound
             if row["under_way"]:
@@ -217,7 +217,7 @@ def _change(row: models.Webhook, body: WebhookChange, target: Target | None) -> 
     row.updated_at = now()
 
 
-def _lane_of(webhook: asyncpg.Record | None) -> str:
+def _host_key_of(webhook: asyncpg.Record | None) -> str:
     """Of a webhook that is turned on. Raises `WebhookNotFound`, `WebhookTurnedOff`."""
     if webhook is None:
         raise WebhookNotFound

@@ -10,7 +10,7 @@ from services.worker.webhooks.target import BadTarget, Target
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class UrlCheck:
     network: CheckedNetwork
     policy: AddressPolicy
     https_only: bool

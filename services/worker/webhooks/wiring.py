@@ -12,12 +12,12 @@ from services.worker.tuning import Tuning
 from services.worker.webhooks import calls
 from services.worker.webhooks.calls import Listener
 from services.worker.webhooks.client import CheckedNetwork, Client, Limits
-from services.worker.webhooks.concurrency import Bounds, Slots
+from services.worker.webhooks.concurrency import Bounds, CallSlots
 from services.worker.webhooks.dispatcher import Dispatcher
 from services.worker.webhooks.resolver import Resolve, resolving
-from services.worker.webhooks.secret_box import Vault
+from services.worker.webhooks.secret_box import SecretBox
 from services.worker.webhooks.service import Webhooks
-from services.worker.webhooks.url_check import Guard
+from services.worker.webhooks.url_check import UrlCheck
 from shared.db.engine import Database
 
 
@@ -51,14 +51,14 @@ async def webhooks(
         while turned_off:
             on_turned_off(turned_off.pop())
 
-    policy, vault = settings.webhook_addresses, Vault(settings.webhook_keys)
+    policy, vault = settings.webhook_addresses, SecretBox(settings.webhook_keys)
     checked = CheckedNetwork(network.resolve, policy)
     async with Client.open(checked, _limits(tuning), network.tls) as client:
-        slots = Slots(_bounds(settings.webhook_calls, tuning))
+        slots = CallSlots(_bounds(settings.webhook_calls, tuning))
         job = calls.job(client, vault, settings, tuning, Listener(slots.called, turned_off.add))
         times = (tuning.sweep_interval_s, settings.shutdown_grace_s)
         dispatcher = Dispatcher(db, ledger, job, slots, after_call, *times)
-        guard = Guard(checked, policy, settings.webhook_https_only, tuning.webhook_connect_timeout_s)
+        guard = UrlCheck(checked, policy, settings.webhook_https_only, tuning.webhook_connect_timeout_s)
         yield Webhooks(db, guard, vault, dispatcher.wake), dispatcher
 
 

@@ -23,7 +23,7 @@ async def test_all_unread_ones_are_counted_and_marked(browser: Browser, stack: S
     """Also those that the page does not show. The title has the number, but not after signing out."""
     person.panel("notifications")
     await asyncio.to_thread(query, stack, "worker", MANY, UUID(person.id))
-    person.dashboard("?panels=notifications", anew=True)
+    person.dashboard("?panels=notifications", no_cache=True)
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
         count = page.locator('[data-panel="notifications"] .count')

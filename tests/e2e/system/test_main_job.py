@@ -77,7 +77,7 @@ def test_with_the_orders_service_hanging_the_dashboard_shows_what_it_knew(stack:
     person.complete_dashboard()
     with stack.frozen("orders"):
         # It is answered while the service still stands still, for it goes on only after the block.
-        shown = person.dashboard_when(costs_the_orders_only, anew=True)
+        shown = person.dashboard_when(costs_the_orders_only, no_cache=True)
     orders = shown["panels"]["orders"]
     assert orders["error"] == {"code": "timeout", "retryable": True}
     assert orders["age_ms"] > 0

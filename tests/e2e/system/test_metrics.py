@@ -37,7 +37,7 @@ def families(stack: Stack) -> Mapping[str, Metric]:
     """By the names that stand in expressions, of all four processes, after some work."""
     person = Person(stack)
     person.order()
-    person.dashboard(anew=True)
+    person.dashboard(no_cache=True)
     wait_until(lambda: person.panel("notifications"), PATIENCE_S)
     person.http.close()
     wait_until(lambda: samples(stack, "worker_queue_messages"), PATIENCE_S)

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from services.gateway.dashboard.wait import ClientGone, Departure, Wait
+from services.gateway.dashboard.wait import ClientDisconnected, DisconnectWatcher, PanelWait
 from shared.ids import new_id
 from tests.support.backends import RabbitBackend
 from tests.support.gateway.stub import answer_late, replies
@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 
 MANY = 1000
 OURS = ("shared.", "services.", "uvicorn.", "starlette.", "fastapi.")
-OF_A_REQUEST = (ClientGone, Departure, Wait, RequestResponseCycle)
+OF_A_REQUEST = (ClientDisconnected, DisconnectWatcher, PanelWait, RequestResponseCycle)
 SOME = 100
 AT_ONCE = 10
 

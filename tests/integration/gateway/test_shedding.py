@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.gateway import metrics
-from services.gateway.limits.load_shedding import Overload
+from services.gateway.limits.load_shedding import LoadShedder
 from tests.support.gateway.patience import PATIENCE_S
 from tests.support.gateway.stub import Exchange
 from tests.support.gateway.world import Start, World
@@ -75,14 +75,14 @@ async def test_what_can_wait_is_refused_first(start: Start) -> None:
 async def test_a_slow_service_is_no_reason_to_refuse(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests that wait for it are many, but the event loop is on time."""
     looks = 0
-    look = Overload.look
+    look = LoadShedder.look
 
-    def counting(overload: Overload, *seen: float) -> None:
+    def counting(overload: LoadShedder, *seen: float) -> None:
         nonlocal looks
         looks += 1
         look(overload, *seen)
 
-    monkeypatch.setattr(Overload, "look", counting)
+    monkeypatch.setattr(LoadShedder, "look", counting)
     lasting = {"shed_most_in_hand": 1000, "shed_min_in_flight": 1, "shed_lag_s": PATIENCE_S}
     async with start(**lasting) as world, in_hand(world, 50):
         looks = 0

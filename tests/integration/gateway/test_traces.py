@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.gateway.upstream.single_flight import Read
+from services.gateway.upstream.single_flight import InFlightRead
 from shared.ids import new_id
 from shared.observability.telemetry import Trace
 from shared.observability.tracing import Recorded
@@ -104,7 +104,7 @@ async def test_who_joins_a_question_links_to_its_call(world: World, spans: Spans
     assert joined.links == [carrier.trace]
 
 
-def _reads(world: World) -> list[Read]:
+def _reads(world: World) -> list[InFlightRead]:
     return [read for reads in world.gateway.reader._flights._open.values() for read in reads.values()]
 
 

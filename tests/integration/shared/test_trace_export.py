@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from shared.config.settings import ServiceSettings
 from shared.observability import trace_export, tracing
 from shared.observability.telemetry import Trace, current_trace
-from shared.observability.trace_export import QUEUE, Outbox
+from shared.observability.trace_export import QUEUE, SpanQueue
 from tests.support.waiting import wait_until
 from tools.devstack.spancatcher import Catcher
 from tools.devstack.traces import Traces
@@ -83,7 +83,7 @@ def test_a_collector_that_is_away_costs_spans_alone(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(trace_export, "EVERY_MS", 50)
     monkeypatch.setattr(trace_export, "TIMEOUT_S", 0.2)
     before = count("trace_spans_lost_total")
-    outbox = Outbox("orders", "http://127.0.0.1:1")
+    outbox = SpanQueue("orders", "http://127.0.0.1:1")
     with tracing.recording(outbox.add, share=1):
         work(100)
         wait_until(lambda: count("trace_spans_lost_total") == before + 100)
@@ -96,7 +96,7 @@ def test_a_collector_that_hangs_costs_what_does_not_fit_into_the_queue(
     """However much is recorded meanwhile, the queue stays as long as it may be, and the process ends."""
     monkeypatch.setattr(trace_export, "TIMEOUT_S", 0.5)
     monkeypatch.setattr(trace_export, "LAST_WORDS_S", 0.1)
-    outbox = Outbox("orders", silent)
+    outbox = SpanQueue("orders", silent)
     with tracing.recording(outbox.add, share=1):
         work(3 * QUEUE)
     assert outbox.waiting <= QUEUE

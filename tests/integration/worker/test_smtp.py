@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.worker.email.job import RecipientUnchecked, Sending
-from services.worker.email.send_log import Claim
+from services.worker.email.send_log import SendClaim
 from services.worker.email.smtp_protocol import Progress, Verdict
 from shared.clock import now
 from shared.db.engine import Database
@@ -204,7 +204,7 @@ async def test_a_last_check_that_hangs_is_not_the_mail_servers(smtp: SmtpServer)
 async def test_a_database_outage_in_the_last_check_is_called_one(smtp: SmtpServer) -> None:
     """And not an outage of the mail server; the job is tried again."""
     settings = settings_for(smtp.url).model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"})
-    claim = Claim(uuid4(), uuid4(), 1, 0)
+    claim = SendClaim(uuid4(), uuid4(), 1, 0)
     async with mailing(settings) as mailer, Database.open(settings) as db:
         with pytest.raises(RecipientUnchecked, match="database"):
             await Sending(mailer, letter(), claim, 30).run(db)

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.worker.broker.acknowledgements import Acknowledger
-from services.worker.ledger.retries import Sweeper
+from services.worker.ledger.retries import Retries
 from services.worker.live_hints import Hints
 from services.worker.settings import Settings
 from tests.support.waiting import eventually
@@ -51,7 +51,7 @@ def restarts(task: str) -> float:
     return REGISTRY.get_sample_value("background_restarts_total", {"task": task}) or 0
 
 
-@pytest.mark.parametrize(("owner", "name"), [(Sweeper, "_sweep"), (Hints, "send")])
+@pytest.mark.parametrize(("owner", "name"), [(Retries, "_sweep"), (Hints, "send")])
 async def test_a_task_that_fails_is_begun_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
 ) -> None:

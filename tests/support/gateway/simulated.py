@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from services.gateway.limits.load_shedding import Overload
-from services.gateway.limits.route_class import Kind
+from services.gateway.limits.load_shedding import LoadShedder
+from services.gateway.limits.route_class import RouteClass
 
 STEPS = 3
 """A request is worked on so often, and waits for a service in between."""
@@ -31,14 +31,16 @@ class Seen:
     """`accepted`: when each came, and how long it took."""
 
     accepted: list[tuple[float, float]] = field(default_factory=list)
-    refused: list[tuple[float, Kind]] = field(default_factory=list)
+    refused: list[tuple[float, RouteClass]] = field(default_factory=list)
 
     def latency(self, share: float, since: float = 0) -> float:
         ranked = sorted(took for came, took in self.accepted if came >= since)
         return ranked[int(share * len(ranked))]
 
 
-def arrivals(rate: float, seconds: float, since: float = 0, kind: Kind = "read") -> Iterator[tuple[float, Kind]]:
+def arrivals(
+    rate: float, seconds: float, since: float = 0, kind: RouteClass = "read"
+) -> Iterator[tuple[float, RouteClass]]:
     """At a fixed rate, whatever becomes of those before."""
     return ((since + number / rate, kind) for number in range(int(rate * seconds)))
 
@@ -49,8 +51,8 @@ def stalls(every_s: float, length_s: float, seconds: float) -> Iterator[tuple[fl
 
 
 def simulate(
-    overload: Overload,
-    coming: Iterable[tuple[float, Kind]],
+    overload: LoadShedder,
+    coming: Iterable[tuple[float, RouteClass]],
     costs: Costs | None = None,
     stalled: Iterable[tuple[float, float]] = (),
     tick_s: float = 0.01,
@@ -102,6 +104,6 @@ def _back(away: list[tuple[float, int, float, int]], now: float) -> Iterator[tup
         yield heapq.heappop(away)[2:]
 
 
-def _next(queue: deque[tuple[float, Kind]], away: list[tuple[float, int, float, int]], tick: float) -> float:
+def _next(queue: deque[tuple[float, RouteClass]], away: list[tuple[float, int, float, int]], tick: float) -> float:
     """When there is something to do again."""
     return min(tick, queue[0][0] if queue else tick, away[0][0] if away else tick)

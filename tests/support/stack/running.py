@@ -112,9 +112,9 @@ class Person:
         placed: dict[str, Any] = answer.raise_for_status().json()
         return placed
 
-    def dashboard(self, query: str = "", *, anew: bool = False) -> dict[str, Any]:
+    def dashboard(self, query: str = "", *, no_cache: bool = False) -> dict[str, Any]:
         """As it is shown now: a panel of it may be stale or unavailable. Tries again after 503, as the API says."""
-        headers = {"Cache-Control": "no-cache"} if anew else {}
+        headers = {"Cache-Control": "no-cache"} if no_cache else {}
         answers: list[httpx.Response] = []
 
         def shown() -> bool:
@@ -125,12 +125,14 @@ class Person:
         found: dict[str, Any] = answers[-1].raise_for_status().json()
         return found
 
-    def dashboard_when(self, condition: Callable[[dict[str, Any]], object], *, anew: bool = False) -> dict[str, Any]:
+    def dashboard_when(
+        self, condition: Callable[[dict[str, Any]], object], *, no_cache: bool = False
+    ) -> dict[str, Any]:
         """The first for which the condition holds."""
         found: list[dict[str, Any]] = []
 
         def holds() -> object:
-            found.append(self.dashboard(anew=anew))
+            found.append(self.dashboard(no_cache=no_cache))
             return condition(found[-1])
 
         wait_until(holds, PATIENCE_S)

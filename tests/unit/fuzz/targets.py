@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from services.gateway.dashboard.query import parse, wants_anew
+from services.gateway.dashboard.query import parse, wants_no_cache
 from services.gateway.live.feed import UnreadableChange, read_change
 from services.gateway.live.sse import read_id
 from services.gateway.panels import PANELS
@@ -22,9 +22,9 @@ from services.gateway.upstream.panel_protocol import MalformedAnswer, read_answe
 from services.orders import import_rows
 from services.users.avatars.routes import from_form, knows_etag
 from services.users.errors import UnusablePicture
-from services.worker.broker.inbound_message import Delivery
+from services.worker.broker.job_message import JobMessage
 from services.worker.imports.header import Head
-from services.worker.imports.records import MAX_RECORD, Place, cut
+from services.worker.imports.records import MAX_RECORD, Offset, cut
 from services.worker.imports.upload import FormFile
 from services.worker.ledger.admin import cursor as job_cursor
 from services.worker.webhooks.address import AddressPolicy, AddressRefused
@@ -89,10 +89,10 @@ MESSAGES = st.tuples(HEADERS, bodies(SOUND.map(events.encode)), st.none() | st.t
 def event(message: tuple[Mapping[str, Any], bytes, str | None]) -> None:
     """Read or unreadable; either way the ledger gets an id, a type it can store, and headers that are JSON."""
     headers, body, message_id = message
-    delivery = Delivery.read(headers, body, message_id)
+    delivery = JobMessage.read(headers, body, message_id)
     assert "\0" not in delivery.event_type
     assert json.loads(delivery.headers_json).keys() == dict(headers).keys()
-    assert Delivery.read(headers, body, message_id).event_id == delivery.event_id, "the same id the second time"
+    assert JobMessage.read(headers, body, message_id).event_id == delivery.event_id, "the same id the second time"
     if delivery.is_readable:
         assert delivery.user_id == delivery.envelope.event.user_id
 
@@ -176,7 +176,7 @@ def query(told: bytes) -> None:
 def header(told: str) -> None:
     """A value of any header is read as one, or passed over."""
     accepts_gzip([(b"accept-encoding", told.encode("latin-1", "replace"))])
-    wants_anew.__wrapped__(told.encode("latin-1"))
+    wants_no_cache.__wrapped__(told.encode("latin-1"))
     assert all(panel and digest for panel, digest in read_id(told).items())
     trace = Trace.parse(told)
     assert trace is None or str(trace) == told
@@ -223,7 +223,7 @@ def picture(form: tuple[str, bytes]) -> None:
 
 def csv_file(data: bytes) -> None:
     """Any bytes are rows and problems, and reading them comes to an end."""
-    place = Place(0, 1)
+    place = Offset(0, 1)
     while place.offset < len(data):
         records, end = cut(data[place.offset :], place, 10, at_end=True)
         assert end.offset > place.offset or end.line > place.line or records, "goes on"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.broker.acknowledgements import Watermark
-from services.worker.broker.inbound_message import Delivery, storable
+from services.worker.broker.job_message import JobMessage, storable
 from services.worker.email.smtp import Mailer, options_of
 from services.worker.errors import Permanent, Transient
 from services.worker.ledger import failures
@@ -84,18 +84,18 @@ def test_stored_text_is_what_postgres_takes(text: str) -> None:
 )
 def test_every_message_can_be_read_or_kept(headers: dict[str, object], body: bytes) -> None:
     """Whatever comes is an event, or an unreadable one that survives the ledger under its id."""
-    delivery = Delivery.read(headers, body, None)
-    kept = Delivery.kept(delivery.event_id, delivery.headers_json, body)
+    delivery = JobMessage.read(headers, body, None)
+    kept = JobMessage.kept(delivery.event_id, delivery.headers_json, body)
     assert not delivery.is_readable
-    assert kept.event_id == delivery.event_id == Delivery.read(headers, body, None).event_id
+    assert kept.event_id == delivery.event_id == JobMessage.read(headers, body, None).event_id
     assert json.loads(delivery.headers_json).keys() == headers.keys()
 
 
 def test_an_unreadable_message_has_an_id() -> None:
     """Its message id where that is one, else one made from its body."""
     given_id = uuid4()
-    assert Delivery.read({}, b"x", str(given_id)).event_id == given_id
-    made = [Delivery.read({}, body, None).event_id for body in (b"x", b"x", b"y")]
+    assert JobMessage.read({}, b"x", str(given_id)).event_id == given_id
+    made = [JobMessage.read({}, body, None).event_id for body in (b"x", b"x", b"y")]
     assert made[0] == made[1] != made[2]
     assert {event_id.version for event_id in made} == {5}
 
@@ -137,5 +137,5 @@ def test_the_id_of_an_event_is_its_header() -> None:
     """A readable message is known by the id in its headers."""
     body = json.dumps({"user_id": str(uuid4()), "revision": 1, "deleted_at": "2026-01-01T00:00:00Z"}).encode()
     headers = {"id": str(UUID(int=7)), "type": "user.deleted", "time": "2026-01-01T00:00:00Z", "traceparent": b"odd"}
-    assert Delivery.read(headers, body, None).event_id == UUID(int=7)
-    assert Delivery.read(headers, body, None).envelope.traceparent is None
+    assert JobMessage.read(headers, body, None).event_id == UUID(int=7)
+    assert JobMessage.read(headers, body, None).envelope.traceparent is None

@@ -12,7 +12,7 @@ from pyqwest import HTTPTransport
 from services.gateway.auth.jwks import parse_key_set
 from services.gateway.container import Gateway, build, redis_client
 from services.gateway.dashboard.fast_path import DashboardFastPath
-from services.gateway.limits.load_shedding import Overload
+from services.gateway.limits.load_shedding import LoadShedder
 from services.gateway.main import create_app
 from services.gateway.settings import Settings
 from services.gateway.tuning import DEFAULTS
@@ -122,7 +122,7 @@ class InnerGateway:
         self._fast_path = DashboardFastPath(
             settings,
             DEFAULTS,
-            Overload(settings.shed_most_in_hand, DEFAULTS),
+            LoadShedder(settings.shed_most_in_hand, DEFAULTS),
             self.gateway.authenticator,
             self.gateway.limits,
             self.gateway.cache,

@@ -24,7 +24,7 @@ from starlette.types import Message, Scope
 from services.gateway.main import create_app
 from services.gateway.settings import Settings
 from shared.observability import logs, tracing
-from shared.observability.trace_export import BATCH, Outbox
+from shared.observability.trace_export import BATCH, SpanQueue
 from tests.support.waiting import eventually
 
 SHARES = {"off": None, "1 %": 0.01, "100 %": 1.0}
@@ -40,7 +40,7 @@ async def main(collector: str, tokens: Sequence[str], rounds: int, count: int) -
     settings = Settings()
     logs.configure("gateway", settings)
     app = create_app(settings)
-    outbox = Outbox("gateway", collector)
+    outbox = SpanQueue("gateway", collector)
     found: dict[str, list[float]] = defaultdict(list)
     async with app.router.lifespan_context(app):
         await eventually(lambda: app.state.gateway.keys.keys)
@@ -59,7 +59,7 @@ def _callers(tokens: Sequence[str], more: Headers) -> Iterator[Headers]:
     return cycle([[(b"authorization", f"Bearer {token}".encode()), *more] for token in tokens])
 
 
-async def _burst(app: FastAPI, callers: Iterator[Headers], share: float | None, outbox: Outbox, count: int) -> float:
+async def _burst(app: FastAPI, callers: Iterator[Headers], share: float | None, outbox: SpanQueue, count: int) -> float:
     began = time.process_time()
     with nullcontext() if share is None else tracing.recording(outbox.add, share):
         for _ in range(0, count, CALLERS):

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from redis.asyncio import Redis
 
-from services.gateway.dashboard.batched_get import GatheredKeys
+from services.gateway.dashboard.batched_get import BatchedGet
 from tests.support.virtual import Clock, run_virtually
 
 TIMEOUT_S = 0.05
@@ -30,7 +30,7 @@ def read(store: Store, *arrivals: float) -> list[Sequence[str] | BaseException]:
     """What becomes of callers who come at these times."""
 
     async def run(clock: Clock) -> list[Sequence[str] | BaseException]:
-        reads, began = GatheredKeys(cast("Redis", store), TIMEOUT_S), clock()
+        reads, began = BatchedGet(cast("Redis", store), TIMEOUT_S), clock()
 
         async def caller(number: int, at: float) -> Sequence[str]:
             await asyncio.sleep(at)

@@ -19,7 +19,7 @@ from services.gateway.dashboard.models import Remembered
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.service import DashboardService, recall_time
 from services.gateway.dashboard.stale_store import StaleStore
-from services.gateway.dashboard.write_behind import Unwritten
+from services.gateway.dashboard.write_behind import WriteBehindQueue
 from services.gateway.errors import NoPanelAvailable
 from services.gateway.live.feed import Change
 from services.gateway.live.invalidation import Invalidation
@@ -61,7 +61,7 @@ class KnownGood:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._kept = Unwritten(100)
+        self._kept = WriteBehindQueue(100)
         self.history: dict[tuple[str, str], list[int]] = {}
 
     def remember(self, user_id: str, panels: Mapping[str, bytes], age_s: float) -> None:
@@ -82,7 +82,7 @@ class Caller:
     after_s: float
     budget_s: float
     user: UUID = USERS[0]
-    anew: bool = False
+    no_cache: bool = False
     panels: tuple[Panel, ...] = ORDERS
 
     def patience_s(self, panel: Panel) -> float:
@@ -124,7 +124,7 @@ class Scene:
         began, least = self.clock(), self.services.version
         versions = {}
         try:
-            read = self.dashboards.read(caller.user, caller.panels, caller.budget_s, anew=caller.anew)
+            read = self.dashboards.read(caller.user, caller.panels, caller.budget_s, no_cache=caller.no_cache)
             views = (await read)[0].panels
             versions = {name: version_of(bytes(view.data)) for name, view in views.items() if view.data}
         except NoPanelAvailable:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.api.dashboard import whose
-from services.gateway.dashboard.query import MAX_BUDGET_MS, MIN_BUDGET_MS, parse, wants_anew
+from services.gateway.dashboard.query import MAX_BUDGET_MS, MIN_BUDGET_MS, parse, wants_no_cache
 from services.gateway.errors import UserNotFound
 from services.gateway.panels import PANELS
 from services.gateway.settings import Settings
@@ -70,6 +70,6 @@ def test_base_urls_must_be_urls(urls: str) -> None:
         (b"max-age = 0", True),
     ],
 )
-def test_who_wants_it_anew_says_so(told: bytes | None, anew: bool) -> None:
+def test_who_wants_it_anew_says_so(told: bytes | None, no_cache: bool) -> None:
     """By `no-cache` or `max-age=0`, and by nothing else."""
-    assert wants_anew(told) is anew
+    assert wants_no_cache(told) is anew

@@ -7,10 +7,10 @@ from math import inf
 import pytest
 from starlette.types import Message
 
-from services.gateway.dashboard.wait import TIMED_OUT, AwaitedWait, Departure, Wait
+from services.gateway.dashboard.wait import TIMED_OUT, AwaitedPanelWait, DisconnectWatcher, PanelWait
 from services.gateway.panels import PANELS, Panel
 from services.gateway.upstream.panel_protocol import Answer
-from services.gateway.upstream.single_flight import Fill, Read, SingleFlight
+from services.gateway.upstream.single_flight import InFlightRead, ReadMark, SingleFlight
 from services.gateway.upstream.timers import GRAIN_S, Timers
 from shared.observability.telemetry import Origin, Trace
 from tests.support.virtual import Clock, pass_time, run_virtually
@@ -25,25 +25,25 @@ class Services:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.timers = Timers(clock)
-        self.abandoned: list[Read] = []
+        self.abandoned: list[InFlightRead] = []
         self._flights = SingleFlight(dict.fromkeys(("users", "orders", "worker"), self), lambda _: None, clock)
 
-    def add(self, read: Read, panels: tuple[Panel, ...]) -> None:
+    def add(self, read: InFlightRead, panels: tuple[Panel, ...]) -> None:
         """It is for the test to let it land."""
 
-    def abandon(self, read: Read) -> None:
+    def abandon(self, read: InFlightRead) -> None:
         if read not in self.abandoned:
             self.abandoned.append(read)
 
-    def expect(self, wait: Wait, *panels: Panel) -> Read:
+    def expect(self, wait: PanelWait, *panels: Panel) -> InFlightRead:
         """Let these be waited for."""
         origin = Origin("request", Trace.start())
-        reads = self._flights.reads(panels, Fill("1", self.clock(), 0), wait.budget_s, origin)
+        reads = self._flights.reads(panels, ReadMark("1", self.clock(), 0), wait.budget_s, origin)
         wait.expect(panels, reads)
         return reads[panels[0].name]
 
 
-class Told(Wait):
+class Told(PanelWait):
     """Keeps when it was done."""
 
     def __init__(self, timers: Timers, budget_s: float) -> None:
@@ -170,7 +170,7 @@ def test_one_that_is_given_up_leaves_its_reads() -> None:
 # For coroutines.
 
 
-def disconnecting_after(seconds: float) -> Departure:
+def disconnecting_after(seconds: float) -> DisconnectWatcher:
     """A client that has sent all of its request, and leaves then."""
 
     async def receive() -> Message:
@@ -181,21 +181,21 @@ def disconnecting_after(seconds: float) -> Departure:
         return {"type": "http.disconnect"}
 
     messages: list[str] = []
-    return Departure(receive)
+    return DisconnectWatcher(receive)
 
 
 def listeners() -> list[str]:
-    return [name for task in asyncio.all_tasks() if "Departure" in (name := str(task.get_coro()))]
+    return [name for task in asyncio.all_tasks() if "DisconnectWatcher" in (name := str(task.get_coro()))]
 
 
 def test_a_coroutine_goes_on_when_all_have_arrived() -> None:
     """At once where all is known."""
 
     async def work(services: Services) -> None:
-        known = AwaitedWait(services.timers, 60)
+        known = AwaitedPanelWait(services.timers, 60)
         known.put("user", GOOD)
         await known.wait()
-        wait, began = AwaitedWait(services.timers, 60), services.clock()
+        wait, began = AwaitedPanelWait(services.timers, 60), services.clock()
         read = services.expect(wait, ORDERS)
         asyncio.get_running_loop().call_later(0.3, read.land, {"orders": GOOD})
         await wait.wait()
@@ -210,7 +210,7 @@ def test_a_coroutine_goes_on_when_its_time_is_over() -> None:
     """With a timeout for what is missing."""
 
     async def work(services: Services) -> None:
-        wait, began = AwaitedWait(services.timers, 0.2), services.clock()
+        wait, began = AwaitedPanelWait(services.timers, 0.2), services.clock()
         services.expect(wait, ORDERS)
         await wait.wait()
         assert services.clock() == pytest.approx(began + 0.2, abs=2 * GRAIN_S)
@@ -224,7 +224,7 @@ def test_a_coroutine_that_is_cancelled_leaves_its_reads() -> None:
     """So that nothing goes on for nobody."""
 
     async def work(services: Services) -> None:
-        wait = AwaitedWait(services.timers, 60, disconnecting_after(inf), 0.05)
+        wait = AwaitedPanelWait(services.timers, 60, disconnecting_after(inf), 0.05)
         read = services.expect(wait, USER, ORDERS)
         waiting = asyncio.create_task(wait.wait())
         await pass_time(0.1)
@@ -243,7 +243,7 @@ def test_a_client_that_leaves_ends_the_wait() -> None:
     """Whoever waits for a while is watched."""
 
     async def work(services: Services) -> None:
-        wait, began = AwaitedWait(services.timers, 60, disconnecting_after(0.1), 0.05), services.clock()
+        wait, began = AwaitedPanelWait(services.timers, 60, disconnecting_after(0.1), 0.05), services.clock()
         read = services.expect(wait, ORDERS)
         await wait.wait()
         assert services.clock() == pytest.approx(began + 0.15, abs=2 * GRAIN_S)
@@ -259,7 +259,7 @@ def test_a_client_who_does_not_wait_long_is_not_watched() -> None:
     """That would take a task for each."""
 
     async def work(services: Services) -> None:
-        wait = AwaitedWait(services.timers, 60, disconnecting_after(0), 0.05)
+        wait = AwaitedPanelWait(services.timers, 60, disconnecting_after(0), 0.05)
         read = services.expect(wait, ORDERS)
         waiting = asyncio.create_task(wait.wait())
         await pass_time(0.04)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.dashboard.write_behind import Key, Read, Unwritten
+from services.gateway.dashboard.write_behind import Key, PanelRead, WriteBehindQueue
 from services.gateway.panels import PANELS
 from tests.support.virtual import Clock, run_virtually
 
@@ -16,11 +16,11 @@ PUTS = st.tuples(st.sampled_from(["1", "2"]), st.integers(0, 50), st.sets(st.sam
 STEPS = st.lists(PUTS | PUTS | PUTS | st.sampled_from(["take", "written"]), max_size=60)
 
 
-def read(asked: float) -> Read:
-    return Read(asked, int(asked * 1000), b"%d" % asked)
+def read(asked: float) -> PanelRead:
+    return PanelRead(asked, int(asked * 1000), b"%d" % asked)
 
 
-def put(unwritten: Unwritten, user_id: str, asked: float, panels: Sequence[str] = ("orders",)) -> int:
+def put(unwritten: WriteBehindQueue, user_id: str, asked: float, panels: Sequence[str] = ("orders",)) -> int:
     return unwritten.put(user_id, asked, int(asked * 1000), dict.fromkeys(panels, b"%d" % asked))
 
 
@@ -30,7 +30,7 @@ def test_it_never_goes_back(steps: list[tuple[str, int, set[str]] | str]) -> Non
     written, is what was asked for last."""
 
     async def run(_: Clock) -> None:
-        unwritten = Unwritten(10)
+        unwritten = WriteBehindQueue(10)
         waiting: dict[Key, int] = {}
         taken: dict[Key, int] = {}
         for step in steps:
@@ -56,7 +56,7 @@ def test_it_never_goes_back(steps: list[tuple[str, int, set[str]] | str]) -> Non
 
 def test_too_many_users_cost_those_who_waited_longest() -> None:
     """It is said how many panels that were."""
-    unwritten = Unwritten(3)
+    unwritten = WriteBehindQueue(3)
     lost = [put(unwritten, str(number), number, NAMES[: number + 1]) for number in range(4)]
     assert lost == [0, 0, 0, 1]
     assert put(unwritten, "4", 4) == 2
@@ -68,7 +68,7 @@ def test_too_many_users_cost_those_who_waited_longest() -> None:
 def test_one_user_whose_panels_are_read_again_and_again_takes_no_more_room() -> None:
     """Together or one at a time."""
     for panels in ([NAMES], [[name] for name in NAMES]):
-        unwritten = Unwritten(3)
+        unwritten = WriteBehindQueue(3)
         for asked in range(1000):
             put(unwritten, "1", asked, panels[asked % len(panels)])
             assert len(unwritten) <= 3 * len(NAMES)
@@ -78,7 +78,7 @@ def test_what_is_being_written_is_still_known() -> None:
     """Until it is written; and it can be forgotten at any time."""
 
     async def run(_: Clock) -> None:
-        unwritten = Unwritten(3)
+        unwritten = WriteBehindQueue(3)
         put(unwritten, "1", 1)
         assert list(await unwritten.take(0.5)) == [(KEY, read(1))]
         assert unwritten.get(KEY) == read(1)
@@ -96,7 +96,7 @@ def test_writes_gather_for_a_while(users: int, seconds: float) -> None:
     """Unless the queue is half full."""
 
     async def run(clock: Clock) -> None:
-        unwritten, began = Unwritten(10), clock()
+        unwritten, began = WriteBehindQueue(10), clock()
         for number in range(users):
             put(unwritten, str(number), 1)
         assert len(list(await unwritten.take(0.5))) == users

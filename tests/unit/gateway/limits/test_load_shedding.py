@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.limits.load_shedding import FIRST_COST_S, Overload
+from services.gateway.limits.load_shedding import FIRST_COST_S, LoadShedder
 from services.gateway.tuning import Tuning
 from tests.support.gateway.simulated import Costs, arrivals, simulate, stalls
 
@@ -19,8 +19,8 @@ FIRST = DELAY_S / FIRST_COST_S
 LATE_S, ON_TIME_S = 0.02, 0.0
 
 
-def overload(shed_most_in_hand: int = MOST, **tuning: Any) -> Overload:
-    return Overload(shed_most_in_hand, Tuning(**tuning))
+def overload(shed_most_in_hand: int = MOST, **tuning: Any) -> LoadShedder:
+    return LoadShedder(shed_most_in_hand, Tuning(**tuning))
 
 
 class Watched:

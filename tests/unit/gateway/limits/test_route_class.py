@@ -3,7 +3,7 @@
 import pytest
 
 from services.gateway.limits.login_identity import digest
-from services.gateway.limits.route_class import Kind, kind_of
+from services.gateway.limits.route_class import RouteClass, route_class_of
 from services.gateway.limits.windows import Policy
 
 
@@ -25,9 +25,9 @@ from services.gateway.limits.windows import Policy
         ("BREW", "/v1/me", "write"),
     ],
 )
-def test_classes(method: str, path: str, kind: Kind) -> None:
+def test_classes(method: str, path: str, kind: RouteClass) -> None:
     """By method and path alone."""
-    assert kind_of(method, path) == kind
+    assert route_class_of(method, path) == kind
 
 
 def test_an_account_is_the_same_however_it_is_written() -> None:

@@ -11,7 +11,7 @@ from starlette.types import Message
 from services.gateway.dashboard.models import PanelView
 from services.gateway.live import sse
 from services.gateway.live.sse import PanelNews
-from services.gateway.live.subscription import MOST_IMPORTS, SlowClient, Stream, Times
+from services.gateway.live.subscription import MOST_IMPORTS, SlowClient, Subscription, SubscriptionTiming
 from shared.http.identity import Caller
 from shared.ids import new_id
 from tests.support.waiting import eventually
@@ -38,12 +38,14 @@ class Client:
         self.closed = not message.get("more_body", False)
 
 
-def stream(known: dict[str, str] | None = None, send_timeout_s: float = 60) -> Stream:
-    return Stream(Caller(new_id(), "user", new_id()), 0, PANELS, known or {}, Times(30, send_timeout_s))
+def stream(known: dict[str, str] | None = None, send_timeout_s: float = 60) -> Subscription:
+    return Subscription(
+        Caller(new_id(), "user", new_id()), 0, PANELS, known or {}, SubscriptionTiming(30, send_timeout_s)
+    )
 
 
 @asynccontextmanager
-async def running(one: Stream, client: Client) -> AsyncIterator[None]:
+async def running(one: Subscription, client: Client) -> AsyncIterator[None]:
     task = asyncio.create_task(one.run(client.send, 1000))
     yield
     one.leave()

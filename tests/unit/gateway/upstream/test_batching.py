@@ -10,7 +10,7 @@ from services.gateway.panels import PANELS, Panel
 from services.gateway.upstream.batching import Batcher
 from services.gateway.upstream.errors import BadAnswer, ErrorCode, Refused, UpstreamFailed
 from services.gateway.upstream.panel_protocol import Answer
-from services.gateway.upstream.single_flight import Fill, Read, SingleFlight
+from services.gateway.upstream.single_flight import InFlightRead, ReadMark, SingleFlight
 from shared.contracts.panels import MAX_IDS
 from shared.observability.telemetry import SAMPLED, Origin, Trace
 from tests.support.gateway.simulated_service import SimulatedUpstream, calls_to
@@ -64,16 +64,16 @@ class World:
 
     def begin(
         self, user_id: str, seconds: float = WAIT_S, panels: tuple[Panel, ...] = LIST, trace: Trace | None = None
-    ) -> tuple[Read, Passenger]:
+    ) -> tuple[InFlightRead, Passenger]:
         """A read that nobody else has begun, and who waits for it."""
         self._flights.drop_all()
         origin = Origin(f"request of {user_id}", Trace.start())
-        [read] = {*self._flights.reads(panels, Fill(user_id, 0, 0), seconds, origin).values()}
+        [read] = {*self._flights.reads(panels, ReadMark(user_id, 0, 0), seconds, origin).values()}
         if trace:
             read.askers.update({panel.name: trace for panel in panels})
         return read, self.join(read, seconds)
 
-    def join(self, read: Read, seconds: float) -> Passenger:
+    def join(self, read: InFlightRead, seconds: float) -> Passenger:
         passenger = Passenger(self.clock, seconds)
         read.join(passenger)
         return passenger

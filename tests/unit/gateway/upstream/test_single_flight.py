@@ -8,7 +8,7 @@ import pytest
 from services.gateway.panels import PANELS, Panel
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.resilience import Call
-from services.gateway.upstream.single_flight import Fill, Read, SingleFlight, largest_deadline
+from services.gateway.upstream.single_flight import InFlightRead, ReadMark, SingleFlight, largest_deadline
 from shared.observability.telemetry import Origin, Trace
 
 FOUR = USER, ORDERS, NOTIFICATIONS, ANALYTICS = PANELS[:4]
@@ -40,16 +40,16 @@ class Service:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self.added: list[tuple[Read, tuple[Panel, ...]]] = []
-        self.abandoned: list[Read] = []
+        self.added: list[tuple[InFlightRead, tuple[Panel, ...]]] = []
+        self.abandoned: list[InFlightRead] = []
 
-    def add(self, read: Read, panels: tuple[Panel, ...]) -> None:
+    def add(self, read: InFlightRead, panels: tuple[Panel, ...]) -> None:
         self.added.append((read, panels))
 
-    def abandon(self, read: Read) -> None:
+    def abandon(self, read: InFlightRead) -> None:
         self.abandoned.append(read)
 
-    def leaves(self, read: Read, budget_s: float, began: float = NOW) -> None:
+    def leaves(self, read: InFlightRead, budget_s: float, began: float = NOW) -> None:
         """A call is under way, for which the service was given so much time."""
         read.calls[self._name] = cast("Call", Called(began, began + budget_s))
 
@@ -63,11 +63,13 @@ class Airport:
         self.services = {name: Service(name) for name in ("users", "orders", "worker")}
         self.flights = SingleFlight(self.services, lambda read: self.kept.append(dict(read.answers)), lambda: self.now)
 
-    def reads(self, user_id: str, *panels: Panel, budget_s: float = 1.0, anew: bool = False) -> dict[str, Read]:
-        return self.flights.reads(panels, Fill(user_id, self.now, 0), budget_s, ORIGIN, anew=anew)
+    def reads(
+        self, user_id: str, *panels: Panel, budget_s: float = 1.0, no_cache: bool = False
+    ) -> dict[str, InFlightRead]:
+        return self.flights.reads(panels, ReadMark(user_id, self.now, 0), budget_s, ORIGIN, no_cache=no_cache)
 
-    def read(self, user_id: str, panel: Panel, *, budget_s: float = 1.0, anew: bool = False) -> Read:
-        return self.reads(user_id, panel, budget_s=budget_s, anew=anew)[panel.name]
+    def read(self, user_id: str, panel: Panel, *, budget_s: float = 1.0, no_cache: bool = False) -> InFlightRead:
+        return self.reads(user_id, panel, budget_s=budget_s, no_cache=no_cache)[panel.name]
 
 
 @pytest.fixture
@@ -160,7 +162,7 @@ def test_who_wants_it_anew_joins_nothing_that_has_left(airport: Airport) -> None
     """Others may join the newer read."""
     old = airport.read("1", ORDERS)
     airport.services["orders"].leaves(old, 1.0)
-    new = airport.read("1", ORDERS, anew=True)
+    new = airport.read("1", ORDERS, no_cache=True)
     assert new is not old
     assert airport.read("1", ORDERS) is new
 
@@ -168,14 +170,14 @@ def test_who_wants_it_anew_joins_nothing_that_has_left(airport: Airport) -> None
 def test_who_wants_it_anew_joins_what_has_not_left(airport: Airport) -> None:
     """It asks after this call in any case."""
     waiting = airport.read("1", ORDERS)
-    assert airport.read("1", ORDERS, anew=True) is waiting
+    assert airport.read("1", ORDERS, no_cache=True) is waiting
 
 
 def test_what_lands_late_closes_no_newer_read(airport: Airport) -> None:
     """And is kept all the same: whether it is out of date is for others to say."""
     old = airport.read("1", USER)
     airport.services["users"].leaves(old, 1.0)
-    new = airport.read("1", USER, anew=True)
+    new = airport.read("1", USER, no_cache=True)
     old.land({"user": GOOD})
     assert airport.read("1", USER) is new
     assert len(airport.kept) == 1

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from starlette.types import Message
 
-from shared.downloads.slots import PIECE_BYTES, Place, Places
+from shared.downloads.slots import PIECE_BYTES, DownloadSlot, DownloadSlots
 from tests.support.virtual import Clock, run_virtually
 
 ANN, BOB, CARL, DORA = (uuid4() for _ in range(4))
@@ -24,7 +24,7 @@ class Busy(Exception):
 class Client:
     """One that takes its piece only when it is let."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DownloadSlot) -> None:
         self.place = place
         self.takes = asyncio.Event()
         self._send = place.watched(self._take)
@@ -40,7 +40,7 @@ class Downloads:
     """As many as a test begins; `lost` are those whose place another account got."""
 
     def __init__(self, places: int, per_user: int = 4, *, slow_s: float = 3600) -> None:
-        self.places = Places(places, per_user, Own, Busy, slow_s=slow_s, patience_s=0)
+        self.places = DownloadSlots(places, per_user, Own, Busy, slow_s=slow_s, patience_s=0)
         self.lost: list[UUID] = []
         self.clients: list[Client] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -143,7 +143,7 @@ class Sender:
     def __init__(self, *messages: tuple[float, int]) -> None:
         self._messages = iter(messages)
         self.left = len(messages)
-        self.place = Place(ANN)
+        self.place = DownloadSlot(ANN)
         self.hear = self.place.heard(self._receive)
 
     async def _receive(self) -> Message:

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from shared.observability import pools
-from shared.observability.pools import POOLS, Line, Slots
+from shared.observability.pools import POOLS, CountedSemaphore, WaitQueue
 from tests.support.waiting import eventually
 
 
@@ -32,7 +32,7 @@ def told(metric: str, pool: str) -> float | None:
 
 def test_waiting_is_added_up_also_while_it_lasts(clock: Clock) -> None:
     """Two who wait for three seconds have waited for six, whether they are done or not."""
-    line = Line()
+    line = WaitQueue()
     with line, line:
         clock.now += 3
         assert (line.waiting, line.waited_s) == (2, 6)
@@ -42,7 +42,7 @@ def test_waiting_is_added_up_also_while_it_lasts(clock: Clock) -> None:
 
 def test_only_who_got_no_place_is_refused() -> None:
     """Whoever left, or failed otherwise, is not."""
-    line = Line((TimeoutError,))
+    line = WaitQueue((TimeoutError,))
     for failure in (TimeoutError(), ValueError(), asyncio.CancelledError()):
         with suppress(TimeoutError, ValueError, asyncio.CancelledError), line:
             raise failure
@@ -51,7 +51,7 @@ def test_only_who_got_no_place_is_refused() -> None:
 
 async def test_slots_know_how_many_are_taken() -> None:
     """One works, one waits and gives up, and in the end all are free."""
-    slots = Slots(1)
+    slots = CountedSemaphore(1)
     POOLS.watch_slots("of_a_test", slots)
     async with slots:
         waits = asyncio.create_task(slots.acquire())

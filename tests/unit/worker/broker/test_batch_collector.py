@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from services.worker.analytics import job as analytics
-from services.worker.broker.batch_collector import Collector
+from services.worker.broker.batch_collector import BatchCollector
 from services.worker.live_hints import Hint, Hints
 from services.worker.notifications import job as notifications
 from services.worker.recipients import job as recipients
@@ -22,7 +22,7 @@ async def gathered(size: int, wait_s: float, count: int) -> list[list[int]]:
     async def handle(batch: list[int]) -> None:
         batches.append(batch)
 
-    collector = Collector(size, wait_s, handle)
+    collector = BatchCollector(size, wait_s, handle)
     running = asyncio.create_task(collector.run())
     for item in range(count):
         collector.put(item)
@@ -40,7 +40,7 @@ async def test_a_full_batch_does_not_wait() -> None:
 async def test_the_first_after_a_quiet_while_does_not_wait() -> None:
     """However long a batch may wait, one item alone is handed over at once, and what follows soon gathers."""
     handled: asyncio.Queue[list[int]] = asyncio.Queue()
-    collector = Collector[int](3, 10 * LONG_S, handled.put)
+    collector = BatchCollector[int](3, 10 * LONG_S, handled.put)
     running = asyncio.create_task(collector.run())
     async with asyncio.timeout(LONG_S):
         collector.put(1)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.analytics import job as analytics
-from services.worker.broker.dead_letter import Death
+from services.worker.broker.dead_letter import DeadLetter
 from services.worker.broker.message_processor import halves
-from services.worker.broker.stall_detector import Look, Patience, QueueWatch
+from services.worker.broker.stall_detector import Grace, Sample, StallDetector
 from services.worker.email import job as email
 from services.worker.email.smtp import Mailer
 from services.worker.errors import Expired, Unremembered
@@ -34,9 +34,9 @@ def envelope(age: timedelta) -> Envelope:
 
 def stalled_s(*looks: tuple[int, int, int]) -> float:
     """Of looks at ready, delivered and unsettled, ten seconds apart."""
-    watch = QueueWatch(PREFETCH)
+    watch = StallDetector(PREFETCH)
     for place, look in enumerate(looks):
-        watch.look(Look(10.0 * place, *look))
+        watch.look(Sample(10.0 * place, *look))
     return watch.stalled_s(10.0 * (len(looks) - 1))
 
 
@@ -61,17 +61,17 @@ def test_when_a_queue_has_stalled(looks: list[tuple[int, int, int]], seconds: fl
 
 def test_one_look_proves_nothing() -> None:
     """Only the second can tell whether a queue gets on."""
-    watch = QueueWatch(PREFETCH)
+    watch = StallDetector(PREFETCH)
     told = []
     for delivered in (0, 1, 1, 2):
-        watch.look(Look(0, 5, delivered, 0))
+        watch.look(Sample(0, 5, delivered, 0))
         told.append(watch.gets_on)
     assert told == [False, True, False, True]
 
 
 def test_patience_runs_out_of_what_is_never_well() -> None:
     """One good moment starts the time anew."""
-    patience = Patience(60)
+    patience = Grace(60)
     assert not patience.is_out(1000)
     patience.wrong(0)
     patience.wrong(50)
@@ -101,7 +101,7 @@ def jobs() -> dict[str, Any]:
 )
 def test_where_a_message_died(headers: dict[str, Any], job: str, reason: str) -> None:
     """The newest death counts; only jobs and reasons that exist are named."""
-    death = Death.read(headers, jobs())
+    death = DeadLetter.read(headers, jobs())
     assert (death.job, death.reason) == (job, reason)
 
 
@@ -116,7 +116,7 @@ anything = st.recursive(
 @given(st.dictionaries(st.sampled_from(HEADERS), anything))
 def test_any_headers_name_a_death(headers: dict[str, Any]) -> None:
     """Whatever somebody put there."""
-    assert Death.read(headers, jobs()).error_group.startswith("broker: ")
+    assert DeadLetter.read(headers, jobs()).error_group.startswith("broker: ")
 
 
 def test_a_deadline_is_the_age_of_the_event() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.worker.imports.header import Head
-from services.worker.imports.records import MAX_RECORD, Place, Record, cut
+from services.worker.imports.records import MAX_RECORD, Offset, Record, cut
 from shared.contracts.imports import COLUMNS, is_blank
 from shared.errors import InvalidInput
 
@@ -21,7 +21,7 @@ ODDITIES = (b'"', b"\n", b"\r\n", b",", b"\xff", b"\0", b'""', b"x" * (MAX_RECOR
 
 def read(data: bytes, most: int = 1000, size: int | None = None) -> list[Record]:
     """All records, from pieces of `size` bytes, so many at a time."""
-    place, held, found = Place(0, 1), b"", []
+    place, held, found = Offset(0, 1), b"", []
     size = size or max(1, len(data))
     for start in range(0, len(data), size):
         held += data[start : start + size]
@@ -112,7 +112,7 @@ def test_rows_are_counted_outside_quotes() -> None:
         head = Head()
         for start in range(0, len(data), size):
             head.see(data[start : start + size])
-        assert (head.rows, head.bytes, head.end()) == (3, len(data), Place(len(HEADER), 2))
+        assert (head.rows, head.bytes, head.end()) == (3, len(data), Offset(len(HEADER), 2))
 
 
 @pytest.mark.parametrize("header", [b"", b"reference", HEADER.upper(), HEADER.replace(b",", b";"), b"\xff" + HEADER])

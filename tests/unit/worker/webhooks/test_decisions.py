@@ -13,7 +13,7 @@ from services.worker.settings import Settings
 from services.worker.tuning import DEFAULTS
 from services.worker.webhooks import calls, signing
 from services.worker.webhooks.schemas import EventName
-from services.worker.webhooks.secret_box import SecretUnreadable, Vault
+from services.worker.webhooks.secret_box import SecretBox, SecretUnreadable
 from shared.contracts import topology
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -45,11 +45,11 @@ def test_two_secrets_sign_while_one_is_replaced() -> None:
 
 def test_secrets_survive_a_change_of_keys() -> None:
     """What an old key encrypted is read as long as that is listed; nothing is kept in the clear."""
-    kept = Vault(KEYS[:1]).encrypt("whsec_x")
+    kept = SecretBox(KEYS[:1]).encrypt("whsec_x")
     assert "whsec" not in kept
-    assert Vault([KEYS[1], KEYS[0]]).decrypt(kept) == "whsec_x"
+    assert SecretBox([KEYS[1], KEYS[0]]).decrypt(kept) == "whsec_x"
     with pytest.raises(SecretUnreadable):
-        Vault(KEYS[1:]).decrypt(kept)
+        SecretBox(KEYS[1:]).decrypt(kept)
 
 
 @pytest.mark.parametrize(

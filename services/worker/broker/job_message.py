@@ -12,7 +12,7 @@ MAX_TYPE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class JobMessage:
     """`content` is the event, or why there is none."""
 
     event_id: UUID
@@ -21,7 +21,7 @@ class Delivery:
     content: events.Envelope | events.UnreadableEvent
 
     @classmethod
-    def read(cls, headers: Mapping[str, Any], body: bytes, message_id: str | None) -> "Delivery":
+    def read(cls, headers: Mapping[str, Any], body: bytes, message_id: str | None) -> "JobMessage":
         try:
             envelope = events.decode(headers, body)
         except events.UnreadableEvent as unreadable:
@@ -29,7 +29,7 @@ class Delivery:
         return cls(envelope.id, headers, body, envelope)
 
     @classmethod
-    def kept(cls, event_id: UUID, headers_json: str | None, body: bytes | None) -> "Delivery":
+    def kept(cls, event_id: UUID, headers_json: str | None, body: bytes | None) -> "JobMessage":
         """A message out of the ledger; what is left of one that is no longer whole is unreadable."""
         if headers_json is None or body is None:
             return cls(event_id, {}, body or b"", events.UnreadableEvent("the ledger has lost the message"))
