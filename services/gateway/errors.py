@@ -20,10 +20,8 @@ DashboardError
     └── OutcomeUnknown   504
 """
 
-from collections.abc import Mapping
 from typing import ClassVar
 
-from services.gateway.dashboard.models import PanelView
 from shared.errors import DashboardError, Forbidden, NotFound, Unauthenticated, Unavailable
 
 
@@ -61,16 +59,6 @@ class TooManyStreams(DashboardError):
 
 class RateLimited(DashboardError):
     status, code, title = 429, "rate_limited", "Too many requests"
-
-
-class NoPanelAvailable(Unavailable):
-    """`panels` says of each why."""
-
-    code, title = "no_panel_available", "None of the panels can be shown now; try again"
-
-    def __init__(self, panels: Mapping[str, PanelView]) -> None:
-        super().__init__()
-        self.panels = panels
 
 
 class KeysUnavailable(Unavailable):

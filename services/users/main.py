@@ -6,17 +6,17 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from services.users import panels, personal_data
+from services.users import panels, personal_data, revocations
 from services.users.accounts import operator_routes
 from services.users.accounts import routes as accounts
-from services.users.accounts.passwords import Passwords
 from services.users.accounts.service import Accounts
 from services.users.audit import repository as audit
 from services.users.audit import routes as audit_routes
 from services.users.avatars import routes as avatars
 from services.users.avatars.service import Avatars
 from services.users.avatars.thumbnailer import Pictures
-from services.users.sessions import jwks, revocations
+from services.users.passwords import Passwords
+from services.users.sessions import jwks
 from services.users.sessions import revocation_routes as revocation_routes
 from services.users.sessions import routes as token_routes
 from services.users.sessions.repository import Lifetimes

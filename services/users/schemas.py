@@ -8,8 +8,8 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from services.users.accounts.names import visible
-from services.users.accounts.passwords import MAX_GIVEN, MAX_LENGTH, MIN_LENGTH, has_length
+from services.users.names import visible
+from services.users.passwords import MAX_GIVEN, MAX_LENGTH, MIN_LENGTH, has_length
 from shared.http.tokens import Role
 
 MAX_EMAIL = 254

@@ -1,6 +1,6 @@
 """Settings that are read from files: `USERS_DATABASE_URL_FILE=/run/secrets/users` in place of `USERS_DATABASE_URL=…`.
 
-So it is with every setting that is text. Files of keys may change while the process runs: `shared.config.rotation`.
+So it is with every setting that is text. Files of keys may change while the process runs: `shared.server.rotation`.
 """
 
 import os

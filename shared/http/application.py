@@ -17,7 +17,6 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import errors
-from shared.config.rotation import SecretFiles
 from shared.config.settings import ServiceSettings
 from shared.http import negotiation, problems, strict_parameters
 from shared.http.tokens import ServiceTokens
@@ -27,6 +26,7 @@ from shared.observability.probes import Checks, probes
 from shared.observability.tracing import NOT_RECORDED, Recorded, Span
 from shared.server.connection import Gate
 from shared.server.fast_path import FastPath
+from shared.server.rotation import SecretFiles
 
 log = get_logger(__name__)
 

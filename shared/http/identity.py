@@ -44,6 +44,13 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
         return self.role in ("admin", "support")
 
 
+def identity_headers(caller: Caller | None) -> list[tuple[str, str]]:
+    if caller is None:
+        return []
+    named = [(USER_ID_HEADER, str(caller.user_id)), (USER_ROLE_HEADER, caller.role)]
+    return [*named, (SESSION_ID_HEADER, str(caller.session_id))] if caller.session_id else named
+
+
 def require_service(request: Request) -> str:
     """The calling service, from its token. Raises `Unauthenticated`."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")

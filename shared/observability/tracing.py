@@ -15,7 +15,6 @@ from enum import IntEnum
 from types import TracebackType
 from typing import Any, Self
 
-from shared.config.settings import ServiceSettings
 from shared.observability.telemetry import Sampling, Trace, current_trace
 
 Value = str | int | float | bool
@@ -211,19 +210,3 @@ def recording(sink: Sink, share: float) -> Iterator[None]:
         yield
     finally:
         Sampling.share, _Out.sink = before
-
-
-@contextmanager
-def exporting(service: str, settings: ServiceSettings) -> Iterator[None]:
-    """Within the block, spans of the process go to the collector, if there is one."""
-    if not settings.otel_exporter_otlp_endpoint:
-        yield
-        return
-    from shared.observability.trace_export import SpanQueue  # what it imports takes 0.1 s and 10 MB
-
-    outbox = SpanQueue(service, settings.otel_exporter_otlp_endpoint)
-    try:
-        with recording(outbox.add, settings.trace_sample):
-            yield
-    finally:
-        outbox.close()

@@ -17,8 +17,8 @@ from tests.support.stack.browser import executable, launched, shows, visiting
 from tests.support.stack.operators import bury, query
 from tests.support.stack.running import Person, Stack
 from tests.support.waiting import wait_until
-from tools.cli import demo
-from tools.devstack.ports import free_port
+from tools import demo
+from tools.devstack.system.ports import free_port
 
 FOLDER = Path("docs/images")
 FAILED = (

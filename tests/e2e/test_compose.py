@@ -13,7 +13,7 @@ import pytest
 from tests.support.stack.readme import run_example
 from tests.support.stack.running import PATIENCE_S
 from tests.support.waiting import wait_until
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 
 pytestmark = pytest.mark.docker
 

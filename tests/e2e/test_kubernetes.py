@@ -19,7 +19,7 @@ import pytest
 from tests.support.backends import Backends
 from tests.support.backends.smtp import SmtpServer
 from tests.support.waiting import wait_until
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 from tools.lab.kubernetes.build import Manifest, of_kind, overlay
 from tools.lab.kubernetes.environment import Data, mounted
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.stack.production import REPLICATED, WITHIN_S, Client, Production, requests
 from tests.support.waiting import eventually
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.long]
 

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from tests.support.backends import PostgresBackend, RabbitBackend, RedisBackend
 from tests.support.backends.smtp import SmtpServer
 from tests.support.waiting import eventually, wait_until
-from tools.devstack.databases import execute, fetch
+from tools.devstack.system.databases import execute, fetch
 
 PATIENCE_S = 240.0
 WRITE_DOWN = "catch mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()], ok."

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.backends.containers import ContainerBackends
-from tools.devstack.databases import execute, fetch
 from tools.devstack.servers.rabbitmq import answers_amqp
 from tools.devstack.servers.valkey import answers_ping
+from tools.devstack.system.databases import execute, fetch
 
 pytestmark = pytest.mark.docker
 

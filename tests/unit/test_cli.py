@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tools.cli.main import app
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 
 PERIOD = ("--from", "2026-01-01", "--to", "2026-01-31")
 

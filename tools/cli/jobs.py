@@ -33,7 +33,7 @@ class Access:
 
     def resolved(self, *, demo_user: bool = False) -> tuple[str, "Credentials"]:
         """The gateway's address, and who signs in there: on the one-machine stack the demo administrator, or user."""
-        from tools.cli import demo
+        from tools import demo
         from tools.cli.addresses import gateway_url, local_stack
         from tools.cli.api import Credentials
 

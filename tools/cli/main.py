@@ -174,9 +174,9 @@ def roll(
 ) -> None:
     """Restart every process of `dashboard up`, one after the other, on the code as it is now."""
     _need_local_stack()
-    from tools.devstack.errors import StackError
     from tools.devstack.roll import databases
     from tools.devstack.roll import roll as roll_all
+    from tools.devstack.system.errors import StackError
 
     try:
         for name, url in databases(data_dir).items() if migrated else ():

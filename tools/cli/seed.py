@@ -18,14 +18,14 @@ from services.orders.schemas import Item, NewOrder
 from services.orders.settings import Settings as OrderSettings
 from services.orders.states import Status
 from services.users.accounts import service as users
-from services.users.accounts.passwords import Passwords
-from services.users.accounts.repository import UserRepository
+from services.users.passwords import Passwords
+from services.users.repository import UserRepository
 from services.users.settings import Settings as UserSettings
 from services.users.tuning import DEFAULTS
 from shared.clock import now
 from shared.db.engine import Database
 from shared.http.tokens import Role
-from tools.cli import demo
+from tools import demo
 
 DAYS = 30
 

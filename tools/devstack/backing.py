@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 from shared.db.hosts import each_host
 from shared.rabbitmq import BETWEEN_URLS
 from tools.devstack.datadir import DataDir
-from tools.devstack.errors import StartError
-from tools.devstack.ports import accepts
-from tools.devstack.processes import Processes
 from tools.devstack.servers.base import Server
 from tools.devstack.servers.catchers import MailCatcher, SpanCatcher
 from tools.devstack.servers.postgres import Postgres
 from tools.devstack.servers.rabbitmq import RabbitMQ
 from tools.devstack.servers.valkey import Valkey
+from tools.devstack.system.errors import StartError
+from tools.devstack.system.ports import accepts
+from tools.devstack.system.processes import Processes
 
 _PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
 _PORTS |= {"smtp": 25, "smtps": 465}

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-from tools.devstack.files import opened
+from tools.devstack.system.files import opened
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS mails (

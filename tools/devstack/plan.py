@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tools.devstack.errors import PortTaken, StackError
-from tools.devstack.ports import free_port, is_free, next_free, reserve
+from tools.devstack.system.errors import PortTaken, StackError
+from tools.devstack.system.ports import free_port, is_free, next_free, reserve
 
 DATA_SERVICES = ("users", "orders", "worker")
 SERVICES = (*DATA_SERVICES, "gateway")

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from tools.devstack.errors import StackError
+from tools.devstack.system.errors import StackError
 
 ORDER = ("worker", "users", "orders", "gateway")
 """Who reads events comes before who sends them, and who is asked before who asks."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.devstack.plan import DRAIN_S
-from tools.devstack.processes import Processes
 from tools.devstack.servers.base import Server
+from tools.devstack.system.processes import Processes
 
 
 class Service(Server):

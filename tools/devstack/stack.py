@@ -10,18 +10,18 @@ from functools import partial
 from pathlib import Path
 
 from tools.devstack.backing import Backing, External, backing
-from tools.devstack.databases import create_databases
 from tools.devstack.datadir import DataDir
 from tools.devstack.environment import Addresses, own_environment, shared_environment
-from tools.devstack.errors import StartError
-from tools.devstack.files import tail
 from tools.devstack.plan import DATA_SERVICES, Planned
-from tools.devstack.processes import Processes, end_leftovers
 from tools.devstack.servers.base import Server
 from tools.devstack.servers.catchers import MailCatcher
 from tools.devstack.service import Commands, Service
 from tools.devstack.statefile import state, targets, write_state
 from tools.devstack.supervisor import Supervisor
+from tools.devstack.system.databases import create_databases
+from tools.devstack.system.errors import StartError
+from tools.devstack.system.files import tail
+from tools.devstack.system.processes import Processes, end_leftovers
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tools.devstack.backing import Backing
-from tools.devstack.files import write_atomically
 from tools.devstack.plan import Planned
 from tools.devstack.service import Service
+from tools.devstack.system.files import write_atomically
 
 
 def state(

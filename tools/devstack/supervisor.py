@@ -5,8 +5,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from tools.devstack.errors import StackError
 from tools.devstack.servers.base import Server
+from tools.devstack.system.errors import StackError
 
 FIRST = 0.2
 LONGEST = 15.0

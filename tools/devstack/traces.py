@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools.devstack.files import opened
+from tools.devstack.system.files import opened
 
 KEPT = 50_000
 """Spans; the oldest go first."""

@@ -12,12 +12,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
 
-from tools.cli import demo
+from tools import demo
 from tools.devstack.datadir import DataDir
-from tools.devstack.errors import StackError
 from tools.devstack.plan import DEFAULT_PORT, choose_port, parse_replicas, plan
 from tools.devstack.service import Commands
 from tools.devstack.stack import Settings, Stack
+from tools.devstack.system.errors import StackError
 
 LOOK_UP_S = 0.5
 

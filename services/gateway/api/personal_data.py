@@ -21,14 +21,14 @@ from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
 from services.gateway.proxy.audit_log import entry_of
 from services.gateway.proxy.forward import ClientBody, Outgoing, ResponseCutOff, ask, relay
-from services.gateway.proxy.headers import has_body, identity_headers, request_headers
-from services.gateway.proxy.responses import ServiceResponse
+from services.gateway.proxy.headers import has_body, request_headers
 from services.gateway.upstream.errors import UpstreamFailed
+from services.gateway.upstream.responses import ServiceResponse
 from shared.clock import now, rfc3339
 from shared.contracts.internal_api import CONFIRM, CURRENT_PASSWORD, EXPORT
 from shared.contracts.internal_api import PERSONAL_DATA_PATH as SOURCE
 from shared.http.application import AsgiRoute
-from shared.http.identity import Caller
+from shared.http.identity import Caller, identity_headers
 from shared.http.strict_parameters import NO_QUERY
 from shared.observability.logs import get_logger
 from shared.server.background import until

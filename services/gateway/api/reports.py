@@ -12,13 +12,13 @@ from services.gateway.errors import ReportNotFound, ServiceUnavailable
 from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
 from services.gateway.proxy.forward import ClientBody, ForwardTimeouts, Outgoing, ask, forward
-from services.gateway.proxy.headers import has_body, identity_headers, request_headers
-from services.gateway.proxy.responses import read_limited
+from services.gateway.proxy.headers import has_body, request_headers
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
+from services.gateway.upstream.responses import read_limited
 from shared.contracts.reports import CSV, Form, Kind, Report
 from shared.errors import InvalidInput
 from shared.http.application import AsgiRoute
-from shared.http.identity import Caller
+from shared.http.identity import Caller, identity_headers
 from shared.http.strict_parameters import Query
 
 OWNERS: dict[Kind, Service] = {"orders": "orders", "analytics": "worker"}

@@ -13,8 +13,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from services.gateway.container import Gateway
 from services.gateway.errors import ForeignPage, OutcomeUnknown, ServiceUnavailable
 from services.gateway.proxy.headers import request_headers, response_headers
-from services.gateway.proxy.responses import ServiceResponse, read_limited
 from services.gateway.upstream.errors import NotTrusted, Unreachable, UpstreamFailed
+from services.gateway.upstream.responses import ServiceResponse, read_limited
 from shared.contracts.internal_api import SIGN_OUT
 from shared.errors import InvalidInput
 

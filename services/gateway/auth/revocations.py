@@ -16,11 +16,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.gateway import metrics
-from services.gateway.proxy.responses import read_limited
 from services.gateway.settings import Settings
 from services.gateway.tuning import Tuning
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
+from services.gateway.upstream.responses import read_limited
 from shared.contracts import internal_api
 from shared.http.identity import Caller
 from shared.http.tokens import CLOCK_SKEW_S

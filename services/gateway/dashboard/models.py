@@ -11,6 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from services.gateway.upstream.errors import ErrorCode
 from services.gateway.upstream.panel_protocol import Answer
+from shared.errors import Unavailable
 
 Status = Literal["fresh", "stale", "unavailable"]
 
@@ -29,6 +30,16 @@ class PanelView(msgspec.Struct, frozen=True):
     age_ms: int | UnsetType = UNSET
     data: Raw | None = None
     error: PanelError | UnsetType = UNSET
+
+
+class NoPanelAvailable(Unavailable):
+    """`panels` says of each why."""
+
+    code, title = "no_panel_available", "None of the panels can be shown now; try again"
+
+    def __init__(self, panels: Mapping[str, PanelView]) -> None:
+        super().__init__()
+        self.panels = panels
 
 
 class Dashboard(msgspec.Struct, frozen=True):

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from services.gateway import metrics
-from services.gateway.dashboard.models import Dashboard, Remembered, assemble
+from services.gateway.dashboard.models import Dashboard, NoPanelAvailable, Remembered, assemble
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.spans import PanelSpans
 from services.gateway.dashboard.stale_store import StaleStore
 from services.gateway.dashboard.wait import AwaitedPanelWait, ClientDisconnected, DisconnectWatcher, PanelWait
-from services.gateway.errors import NoPanelAvailable, UserNotFound
+from services.gateway.errors import UserNotFound
 from services.gateway.panels import Panel
 from services.gateway.tuning import Tuning
 from shared import clock
@@ -41,8 +41,8 @@ class DashboardService:
     ) -> tuple[Dashboard, Mapping[str, float]]:
         """The dashboard within the budget, and how many seconds each panel took.
 
-        `no_cache` takes no answer to a question that was asked before; `answered` is a wait that has all answers already.
-        Raises `UserNotFound`, `NoPanelAvailable`, or `ClientDisconnected` when the client departs meanwhile.
+        `no_cache` asks the services again; `answered` is a wait that has all answers already. Raises `UserNotFound`,
+        `NoPanelAvailable`, or `ClientDisconnected` if the client leaves.
         """
         recall_s = recall_time(budget_s, self._recall_s)
         spans = PanelSpans(trace) if (trace := tracing.recorded()) else None

@@ -7,12 +7,11 @@ from starlette.types import Receive, Scope
 from services.gateway.errors import ServiceUnavailable
 from services.gateway.limits.limiter import Limiter
 from services.gateway.limits.login_identity import ReadBody, named_in_json, read_body
-from services.gateway.proxy.headers import identity_headers
-from services.gateway.proxy.responses import read_limited
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
+from services.gateway.upstream.responses import read_limited
 from shared.contracts.internal_api import CURRENT_PASSWORD
-from shared.http.identity import Caller
+from shared.http.identity import Caller, identity_headers
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)

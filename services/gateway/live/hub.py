@@ -12,8 +12,9 @@ import msgspec
 
 from services.gateway import metrics
 from services.gateway.auth.revocations import Revocations
+from services.gateway.dashboard.models import NoPanelAvailable
 from services.gateway.dashboard.service import DashboardService
-from services.gateway.errors import NoPanelAvailable, TooManyStreams
+from services.gateway.errors import TooManyStreams
 from services.gateway.live import sse
 from services.gateway.live.channel import Channel, ChannelTiming
 from services.gateway.live.feed import Change

@@ -11,11 +11,10 @@ import httpx
 
 from services.gateway import metrics
 from services.gateway.errors import AuditUnavailable
-from services.gateway.proxy.headers import identity_headers
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from shared.contracts.internal_api import AUDIT_PATH, Entry
-from shared.http.identity import CLIENT_ADDRESS_HEADER, Caller
+from shared.http.identity import CLIENT_ADDRESS_HEADER, Caller, identity_headers
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)

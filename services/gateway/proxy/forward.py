@@ -10,9 +10,9 @@ from starlette.types import Message, Receive, Send
 
 from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
 from services.gateway.proxy.headers import SMALL_BODY_BYTES, response_headers
-from services.gateway.proxy.responses import ServiceResponse
 from services.gateway.upstream.client import Body, HeaderList, Upstream
 from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
+from services.gateway.upstream.responses import ServiceResponse
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)

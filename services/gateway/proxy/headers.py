@@ -5,7 +5,11 @@ from collections.abc import Iterable
 from shared.contracts.panels import DEADLINE_HEADER
 from shared.errors import InvalidInput
 from shared.http.application import REQUEST_ID_HEADER
-from shared.http.identity import IDENTITY_HEADERS, SESSION_ID_HEADER, USER_ID_HEADER, USER_ROLE_HEADER, Caller
+from shared.http.identity import (
+    IDENTITY_HEADERS,
+    Caller,
+    identity_headers,
+)
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -66,13 +70,6 @@ def _passed_on(name: bytes, value: bytes) -> tuple[str, str]:
     if not value.isascii():
         raise InvalidInput.of(name.decode().title(), "must be ASCII")
     return name.decode(), value.decode()
-
-
-def identity_headers(caller: Caller | None) -> list[tuple[str, str]]:
-    if caller is None:
-        return []
-    named = [(USER_ID_HEADER, str(caller.user_id)), (USER_ROLE_HEADER, caller.role)]
-    return [*named, (SESSION_ID_HEADER, str(caller.session_id))] if caller.session_id else named
 
 
 def response_headers(service: RawHeaders) -> list[tuple[bytes, bytes]]:

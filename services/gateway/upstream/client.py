@@ -9,12 +9,12 @@ from copy import copy
 from pyqwest import HTTPTransport, Transport
 
 from services.gateway import metrics
-from services.gateway.proxy import responses
-from services.gateway.proxy.responses import ServiceResponse, fetch, own_refusals
 from services.gateway.tuning import Tuning
+from services.gateway.upstream import responses
 from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
 from services.gateway.upstream.http1 import ConnectionPool, Receiver, Request
 from services.gateway.upstream.replicas import Replicas
+from services.gateway.upstream.responses import ServiceResponse, fetch, own_refusals
 from shared.contracts.internal_api import IDLE_S
 from shared.contracts.panels import DEADLINE_HEADER, PATH
 from shared.http.application import REQUEST_ID_HEADER

@@ -149,8 +149,7 @@ class SingleFlight:
     def reads(
         self, panels: tuple[Panel, ...], fill: ReadMark, budget_s: float, origin: Origin, *, no_cache: bool = False
     ) -> dict[str, InFlightRead]:
-        """By panel, a read for a caller with that budget: one under way or a new one; with `no_cache`, one that asks after
-        this call in any case."""
+        """Return a read for each panel: one in flight that suits the budget, else, or with `no_cache`, a new one."""
         known = self._open.get(fill.user_id)
         if known is None:
             return self._begin(panels, fill, origin)

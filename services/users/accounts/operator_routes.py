@@ -8,10 +8,10 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 
-from services.users.accounts.repository import UserRepository
-from services.users.dependencies import AccountsDep
+from services.users.accounts.service import AccountsDep
 from services.users.errors import UserNotFound
 from services.users.models import User
+from services.users.repository import UserRepository
 from services.users.schemas import Count, Email, Profile
 from shared.db.engine import Database
 from shared.http.identity import CallerDep, OperatorDep

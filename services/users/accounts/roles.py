@@ -10,10 +10,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.users.accounts.repository import UserRepository
 from services.users.audit import repository as audit
 from services.users.errors import UserNotFound
 from services.users.models import User
+from services.users.repository import UserRepository
 from services.users.sessions import repository as sessions
 from shared.db.engine import CONNECT_TIMEOUT_S
 from shared.db.hosts import create_engine

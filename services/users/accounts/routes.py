@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, Response
 
-from services.users.dependencies import AccountsDep
+from services.users.accounts.service import AccountsDep
 from services.users.models import User
 from services.users.schemas import UNCONFIRMED, Confirmation, Profile, ProfileChange, Registration
 from shared.contracts.internal_api import CONFIRM

@@ -1,16 +1,18 @@
 """Accounts: registered, changed, deleted; each change with its event in the same transaction."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import sqlalchemy as sa
+from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.users.accounts.passwords import TOO_EASY, Passwords, is_easy_to_guess
-from services.users.accounts.repository import UserRepository
 from services.users.audit import repository as audit
 from services.users.errors import UnmailableAddress, UserNotFound, WeakPassword, WrongPassword
 from services.users.models import User, outbox
+from services.users.passwords import TOO_EASY, Passwords, is_easy_to_guess
+from services.users.repository import UserRepository
 from services.users.schemas import ProfileChange, Registration
 from services.users.sessions import repository as sessions
 from shared.clock import now
@@ -192,3 +194,12 @@ def _refuse_weak(password: str, *personal: str) -> None:
 
 def _wrong_password() -> WrongPassword:
     return WrongPassword.of(CURRENT_PASSWORD, "is needed for this, and must be right")
+
+
+async def _accounts(request: Request) -> Accounts:
+    accounts: Accounts = request.app.state.accounts
+    return accounts
+
+
+AccountsDep = Annotated[Accounts, Depends(_accounts)]
+"""The one that the lifespan has made."""

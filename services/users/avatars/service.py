@@ -2,16 +2,17 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
+from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.users.accounts.repository import UserRepository
 from services.users.accounts.service import updated
 from services.users.errors import AvatarNotFound, UserNotFound
 from services.users.models import Avatar, User
+from services.users.repository import UserRepository
 from shared.db.engine import Database
 from shared.outbox.outbox import add
 
@@ -80,3 +81,12 @@ async def _point(session: AsyncSession, user: User, url: str | None) -> User:
     await UserRepository(session).update(user, avatar_url=url)
     await add(session, updated(user))
     return user
+
+
+async def _avatars(request: Request) -> Avatars:
+    avatars: Avatars = request.app.state.avatars
+    return avatars
+
+
+AvatarsDep = Annotated[Avatars, Depends(_avatars)]
+"""The one that the lifespan has made."""

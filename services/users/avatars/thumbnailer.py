@@ -6,8 +6,10 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import Annotated
 from uuid import UUID
 
+from fastapi import Depends, Request
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.users.avatars import thumbnails
@@ -94,3 +96,12 @@ def _unpacked(output: bytes) -> list[bytes]:
         pictures.append(output[4 : 4 + length])
         output = output[4 + length :]
     return pictures
+
+
+async def _pictures(request: Request) -> Pictures:
+    pictures: Pictures = request.app.state.pictures
+    return pictures
+
+
+PicturesDep = Annotated[Pictures, Depends(_pictures)]
+"""The one that the lifespan has made."""

@@ -11,9 +11,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.users import revocations
 from services.users.audit import repository as audit
 from services.users.models import LoginSession, RefreshToken
-from services.users.sessions import revocations
 from services.users.settings import Settings
 from shared.http.tokens import b64url, b64url_decode
 from shared.ids import new_id

@@ -7,9 +7,9 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from services.users.dependencies import LoginsDep
+from services.users import revocations
 from services.users.schemas import RefreshGrant
-from services.users.sessions import revocations
+from services.users.sessions.service import LoginsDep
 from shared.contracts.internal_api import REVOCATIONS_PATH, SIGN_OUT
 from shared.http.identity import GatewayOnly
 from shared.http.tokens import UserTokens

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from services.users.dependencies import LoginsDep
 from services.users.schemas import PasswordGrant, RefreshGrant, TokenPair
+from services.users.sessions.service import LoginsDep
 from shared.http.identity import CallerDep, GatewayOnly
 
 JSON = "application/json"

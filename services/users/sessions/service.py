@@ -1,12 +1,15 @@
 """Logging in, staying logged in, logging out."""
 
+from typing import Annotated
 from uuid import UUID
 
-from services.users.accounts.passwords import Passwords
-from services.users.accounts.repository import UserRepository
+from fastapi import Depends, Request
+
 from services.users.audit import repository as audit
 from services.users.errors import InvalidCredentials, InvalidRefreshToken
 from services.users.models import User
+from services.users.passwords import Passwords
+from services.users.repository import UserRepository
 from services.users.schemas import PasswordGrant, TokenPair
 from services.users.sessions import repository as sessions
 from services.users.sessions.repository import Lifetimes, Refresh
@@ -78,3 +81,12 @@ class Logins:
     def _pair(self, user: User, refresh: Refresh) -> TokenPair:
         access_token = self._tokens.issue(user.id, refresh.session_id, user.role)
         return TokenPair(access_token=access_token, expires_in=self._tokens.ttl_s, refresh_token=str(refresh))
+
+
+async def _logins(request: Request) -> Logins:
+    logins: Logins = request.app.state.logins
+    return logins
+
+
+LoginsDep = Annotated[Logins, Depends(_logins)]
+"""The one that the lifespan has made."""

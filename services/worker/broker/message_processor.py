@@ -16,11 +16,11 @@ from services.worker import metrics
 from services.worker.broker.acknowledgements import InboundMessage
 from services.worker.broker.batch_collector import BatchCollector
 from services.worker.broker.batch_consumer import Handler
-from services.worker.broker.dead_letter import DeadLetter
-from services.worker.broker.job_message import JobMessage
 from services.worker.broker.queue_stats import QueueStats
 from services.worker.ledger.backpressure import Backpressure, always
-from services.worker.ledger.job import Batching, Job
+from services.worker.ledger.dead_letter import DeadLetter
+from services.worker.ledger.job import CANCEL_S, Batching, Job
+from services.worker.ledger.job_message import JobMessage
 from services.worker.ledger.ledger import Ledger
 from shared.db.engine import is_outage
 from shared.observability.logs import get_logger
@@ -28,8 +28,6 @@ from shared.server.background import to_the_end
 
 log = get_logger(__name__)
 
-CANCEL_S = 2.0
-"""How long what has been cancelled may take to end: a database that does not answer can hold it for longer."""
 
 Take = Callable[[InboundMessage], None]
 Work = Callable[[InboundMessage], Coroutine[Any, Any, None]]

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from services.worker import metrics
-from services.worker.broker.job_message import storable
 from services.worker.imports.leases import Lease, LineError, Step, file_key, offset_of
 from services.worker.imports.orders import Orders
 from services.worker.imports.progress import ProgressPublisher
 from services.worker.imports.storage import Chunk, Storage, chunks
+from services.worker.ledger.job_message import storable
 from services.worker.tuning import Tuning
 from shared.contracts.imports import CsvRow
 

@@ -12,13 +12,13 @@ from logging import DEBUG, INFO
 import structlog
 
 from services.worker import metrics
-from services.worker.broker.message_processor import CANCEL_S
 from services.worker.errors import Permanent, Transient
 from services.worker.imports.import_run import ImportRun
 from services.worker.imports.leases import Lease, LeaseLost
 from services.worker.imports.orders import Orders
 from services.worker.imports.progress import ProgressPublisher
 from services.worker.imports.storage import FileGone, Storage, StorageUnavailable
+from services.worker.ledger.job import CANCEL_S
 from services.worker.live_hints import Hints
 from services.worker.settings import Settings
 from services.worker.tuning import Tuning

@@ -5,8 +5,8 @@ from types import CodeType, TracebackType
 
 import asyncpg
 
-from services.worker.broker.job_message import storable
 from services.worker.errors import JobError, Permanent
+from services.worker.ledger.job_message import storable
 from shared.contracts.events import UnreadableEvent
 
 OUR_PACKAGES = ("services.", "shared.")

@@ -10,6 +10,9 @@ from services.worker.errors import Expired, Unremembered
 from shared.contracts.events import Envelope
 from shared.db.engine import Connection, Database
 
+CANCEL_S = 2.0
+"""How long what has been cancelled may take to end: a database that does not answer can hold it for longer."""
+
 
 class ExternalEffect(Protocol):
     """What an effect leaves to be done outside the database, once its transaction is committed.

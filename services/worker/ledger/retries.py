@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from services.worker import metrics
-from services.worker.broker.message_processor import CANCEL_S
-from services.worker.ledger.job import Job
+from services.worker.ledger.job import CANCEL_S, Job
 from services.worker.ledger.ledger import Ledger
 from services.worker.ledger.sql import COUNT_DEAD, FIND_DUE
 from shared.db.engine import Database

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from services.worker.broker.dead_letter import UNKNOWN
-from services.worker.ledger.erasure import erase, erased
+from services.worker.ledger.dead_letter import UNKNOWN
+from services.worker.ledger.erasure import erased
 from services.worker.ledger.job import Effect, Job, Policy
+from services.worker.recipients.erasure import erase
 from shared.contracts.events import Envelope, UserDeleted, UserRegistered, UserUpdated
 from shared.db.engine import Connection
 

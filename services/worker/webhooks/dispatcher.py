@@ -11,8 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from services.worker import metrics
-from services.worker.broker.message_processor import CANCEL_S
-from services.worker.ledger.job import Job
+from services.worker.ledger.job import CANCEL_S, Job
 from services.worker.ledger.ledger import Ledger
 from services.worker.webhooks.concurrency import CallSlots
 from shared.db.engine import Database

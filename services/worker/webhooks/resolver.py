@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import aiodns
 
-from services.worker.broker.job_message import storable
+from services.worker.ledger.job_message import storable
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 """All addresses of a name. Raises `Unresolved`."""

@@ -12,7 +12,7 @@ import pytest
 from tests.support.clocks import needs_faketime, shifted
 from tests.support.stack.running import NO_TLS, PASSWORD, PATIENCE_S, Person, Stack
 from tests.support.waiting import wait_until
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 
 DAY_S = 86_400
 ORDER = {"currency": "EUR", "items": [{"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}]}

@@ -14,8 +14,8 @@ from tests.support.http_sockets import heard
 from tests.support.served import listening
 from tests.support.waiting import eventually
 from tests.support.wire import statuses
-from tools.devstack.ports import accepts, free_port
-from tools.devstack.processes import Processes
+from tools.devstack.system.ports import accepts, free_port
+from tools.devstack.system.processes import Processes
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "compose" / "front" / "nginx.conf"

@@ -13,7 +13,7 @@ from shared.outbox.service import ProducerSettings
 from tests.support.backends import RabbitBackend
 from tests.support.backends.databases import NewDatabase
 from tests.support.patience import patient
-from tools.devstack.databases import execute
+from tools.devstack.system.databases import execute
 
 
 @pytest.fixture(autouse=True)

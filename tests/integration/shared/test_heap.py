@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.support.waiting import wait_until
-from tools.devstack.ports import accepts, free_port
+from tools.devstack.system.ports import accepts, free_port
 
 
 @pytest.fixture(scope="module")

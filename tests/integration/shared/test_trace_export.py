@@ -12,6 +12,7 @@ from shared.config.settings import ServiceSettings
 from shared.observability import trace_export, tracing
 from shared.observability.telemetry import Trace, current_trace
 from shared.observability.trace_export import QUEUE, SpanQueue
+from shared.server.serve import exporting_spans
 from tests.support.waiting import wait_until
 from tools.devstack.spancatcher import Catcher
 from tools.devstack.traces import Traces
@@ -64,7 +65,7 @@ def test_spans_arrive(collector: str, traces: Traces, monkeypatch: pytest.Monkey
     """In batches while the process lives, and what is left when it ends."""
     monkeypatch.setattr(trace_export, "TIMEOUT_S", 60.0)  # the machine may be busy
     monkeypatch.setattr(trace_export, "LAST_WORDS_S", 60.0)
-    with tracing.exporting("orders", exporting(collector)):
+    with exporting_spans("orders", exporting(collector)):
         work(600)
         wait_until(lambda: len(traces.get(HERE.trace_id)) >= 512)
     found = traces.get(HERE.trace_id)
@@ -74,7 +75,7 @@ def test_spans_arrive(collector: str, traces: Traces, monkeypatch: pytest.Monkey
 
 def test_without_a_collector_nothing_is_recorded() -> None:
     """The setting is empty by default."""
-    with tracing.exporting("orders", exporting("")):
+    with exporting_spans("orders", exporting("")):
         assert not tracing.is_on()
 
 

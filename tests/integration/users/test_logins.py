@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pydantic import SecretStr
 
-from services.users.accounts.passwords import Passwords
 from services.users.errors import InvalidCredentials
+from services.users.passwords import Passwords
 from services.users.schemas import PasswordGrant
 from services.users.sessions.repository import GRACE, Lifetimes
 from services.users.sessions.service import Logins

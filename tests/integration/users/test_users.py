@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from services.users.accounts import service as accounts
-from services.users.accounts.repository import UserRepository
+from services.users.repository import UserRepository
 from shared.clock import now
 from shared.db.engine import Database
 from shared.http.tokens import Role

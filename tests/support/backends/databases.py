@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from shared.db.migrations import migrate
 from tests.support.backends.interface import PostgresBackend
-from tools.devstack.databases import execute, with_database
+from tools.devstack.system.databases import execute, with_database
 
 
 class NewDatabase:

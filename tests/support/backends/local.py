@@ -6,10 +6,10 @@ from pathlib import Path
 from tests.support.backends.databases import create_database, drop_database
 from tests.support.backends.lazy import LazyBackends
 from tests.support.backends.rabbit import RabbitControl
-from tools.devstack.processes import Processes
 from tools.devstack.servers.postgres import Postgres
 from tools.devstack.servers.rabbitmq import RabbitMQ
 from tools.devstack.servers.valkey import Valkey
+from tools.devstack.system.processes import Processes
 
 
 class LocalPostgres(Postgres):

@@ -11,7 +11,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tests.support.waiting import eventually
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 
 PATIENCE_S = 600.0
 """Longer than any test lasts."""

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from shared.config.secret_files import variable_of
 from tests.support.services.description import Service
 from tests.support.waiting import eventually
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 
 PASSED_ON = (
     "environment",

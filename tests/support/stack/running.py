@@ -17,7 +17,7 @@ import httpx
 from tests.support.backends import Backends
 from tests.support.waiting import wait_until
 from tools.devstack.mailbox import Mail, Mailbox
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 
 SERVICES = ("gateway", "users", "orders", "worker")
 PASSWORD = "correct horse battery"

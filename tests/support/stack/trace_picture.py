@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.support.stack.browser import visiting
 from tests.support.stack.running import Stack
 from tests.support.waiting import eventually
-from tools.cli import demo
+from tools import demo
 from tools.devstack.show_trace import waterfall
 from tools.devstack.traces import Span, Traces
 

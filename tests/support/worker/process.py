@@ -13,7 +13,7 @@ from services.worker.settings import Settings
 from tests.support.tuned_service import command, tuning_in
 from tests.support.waiting import eventually
 from tests.support.worker.world import LONG_S, SECRET
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 
 PASSED_ON = (
     *("smtp_url", "rabbitmq_url", "database_url", "orders_url", "storage_url"),

@@ -18,7 +18,7 @@ EACH = pytest.mark.parametrize(("name", "service"), [(name, service) for name in
 PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 LISTENING_S = 5.0
 """Longer than any process goes on listening after SIGTERM to those who have just connected."""
-CANCEL_S = import_module("services.worker.broker.message_processor").CANCEL_S
+CANCEL_S = import_module("services.worker.ledger.job").CANCEL_S
 
 
 def deployment(name: str, service: str) -> Manifest:

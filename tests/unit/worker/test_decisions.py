@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.broker.acknowledgements import Watermark
-from services.worker.broker.job_message import JobMessage, storable
 from services.worker.email.smtp import Mailer, options_of
 from services.worker.errors import Permanent, Transient
 from services.worker.ledger import failures
 from services.worker.ledger.job import Policy
+from services.worker.ledger.job_message import JobMessage, storable
 from services.worker.registry import every_job
 from services.worker.settings import Settings
 from services.worker.tuning import DEFAULTS

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.devstack.errors import StartError
-from tools.devstack.files import tail
-from tools.devstack.processes import Child, Processes
+from tools.devstack.system.errors import StartError
+from tools.devstack.system.files import tail
+from tools.devstack.system.processes import Child, Processes
 
 START_TIMEOUT_S = 180.0
 """For a machine that is busy with other things. One that ends while it starts is noticed at once."""

@@ -4,9 +4,9 @@ import smtplib
 import sys
 from pathlib import Path
 
-from tools.devstack.ports import accepts, free_port
-from tools.devstack.processes import Processes
 from tools.devstack.servers.base import Server
+from tools.devstack.system.ports import accepts, free_port
+from tools.devstack.system.processes import Processes
 
 
 class MailCatcher(Server):

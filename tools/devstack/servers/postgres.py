@@ -12,14 +12,14 @@ from pathlib import Path
 
 import psutil
 
-from tools.devstack.databases import can_connect
-from tools.devstack.errors import StartError
-from tools.devstack.files import write_atomically
-from tools.devstack.identity import Identity, end_all
-from tools.devstack.ports import free_port
-from tools.devstack.processes import Processes, group_of
 from tools.devstack.servers.base import Server
 from tools.devstack.servers.unprivileged import open_binaries, open_the_way, unprivileged_user
+from tools.devstack.system.databases import can_connect
+from tools.devstack.system.errors import StartError
+from tools.devstack.system.files import write_atomically
+from tools.devstack.system.identity import Identity, end_all
+from tools.devstack.system.ports import free_port
+from tools.devstack.system.processes import Processes, group_of
 
 _MAX_CONNECTIONS = 200
 _ORPHANS_END_S = 2.0

@@ -8,12 +8,12 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from tools.devstack.errors import StartError
-from tools.devstack.files import write_atomically
-from tools.devstack.ports import accepts, free_port
-from tools.devstack.processes import Child, Processes
 from tools.devstack.servers.base import Server
 from tools.devstack.servers.rabbitmq_files import config_text, definitions_text, find_epmd, find_scripts
+from tools.devstack.system.errors import StartError
+from tools.devstack.system.files import write_atomically
+from tools.devstack.system.ports import accepts, free_port
+from tools.devstack.system.processes import Child, Processes
 
 _CTL_TIMEOUT = 180
 

@@ -5,8 +5,8 @@ import stat
 import subprocess
 from pathlib import Path
 
-from tools.devstack.errors import StartError
-from tools.devstack.processes import group_of, running_as_root
+from tools.devstack.system.errors import StartError
+from tools.devstack.system.processes import group_of, running_as_root
 
 OS_USER = "pgserver"  # the name that the Postgres wheel uses itself
 

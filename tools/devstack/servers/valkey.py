@@ -3,9 +3,9 @@
 import socket
 from pathlib import Path
 
-from tools.devstack.ports import free_port
-from tools.devstack.processes import Processes
 from tools.devstack.servers.base import Server
+from tools.devstack.system.ports import free_port
+from tools.devstack.system.processes import Processes
 
 
 class Valkey(Server):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.support.backends import Backends, choose
 from tests.support.waiting import wait_until
-from tools.devstack.ports import accepts
-from tools.devstack.processes import Child, Processes
+from tools.devstack.system.ports import accepts
+from tools.devstack.system.processes import Child, Processes
 from tools.lab.bench.cpu import SERVER_CORE, pinned
 
 START_S, GRACE_S = 240.0, 2.0

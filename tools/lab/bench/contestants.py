@@ -10,8 +10,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from shared.http.tokens import UserTokens, b64url
-from tools.devstack.ports import free_port
-from tools.devstack.processes import Child
+from tools.devstack.system.ports import free_port
+from tools.devstack.system.processes import Child
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.cpu import OTHER_CORE
 from tools.lab.bench.wrk import Request

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 
-from tools.devstack.ports import free_port
-from tools.devstack.processes import Child
+from tools.devstack.system.ports import free_port
+from tools.devstack.system.processes import Child
 from tools.lab.bench import contestants, cpu, wrk
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.conditions import Conditions, Scale, versions

@@ -28,7 +28,7 @@ from shared.http.panel_fast_path import PanelsFastPath
 from shared.http.panel_route import Panels
 from shared.http.tokens import ServiceTokens
 from shared.server import serve
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.conditions import Conditions, Scale, versions
 from tools.lab.bench.population import Databases, populate

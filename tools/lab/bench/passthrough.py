@@ -8,7 +8,7 @@ from json import dumps
 from pathlib import Path
 from uuid import uuid4
 
-from tools.devstack.processes import Child
+from tools.devstack.system.processes import Child
 from tools.lab.bench import contestants, cpu, wrk
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.conditions import Conditions, Scale, version_of, versions

@@ -29,7 +29,7 @@ from services.gateway.main import create_app
 from services.gateway.settings import Settings
 from shared.observability.probes import internal_app
 from shared.server import serve
-from tools.devstack.files import write_atomically
+from tools.devstack.system.files import write_atomically
 from tools.lab.bench.pauses import COLLECTION, OFF_CPU, SCRAPE, Cause
 
 CONTROL_STEPS, CONTROL_EVERY_S = 10_000, 0.01

@@ -11,8 +11,8 @@ from math import ceil
 from pathlib import Path
 
 from tests.support.waiting import wait_until
-from tools.devstack.ports import free_port
-from tools.devstack.processes import Child
+from tools.devstack.system.ports import free_port
+from tools.devstack.system.processes import Child
 from tools.lab.bench import contestants, wrk
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.conditions import Conditions, Scale, versions

@@ -13,8 +13,8 @@ from shared.contracts import events, topology
 from shared.db.migrations import migrate
 from shared.ids import new_id
 from tests.support.backends.vhosts import empty_vhost
-from tools.devstack.ports import free_port
-from tools.devstack.processes import Child
+from tools.devstack.system.ports import free_port
+from tools.devstack.system.processes import Child
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.contestants import SECRET
 from tools.lab.bench.peers.effect import USERS

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from shared.outbox import outbox
-from tools.devstack.processes import Child
+from tools.devstack.system.processes import Child
 from tools.lab.bench import cpu, queueing
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.conditions import Conditions, Scale, versions

@@ -20,9 +20,9 @@ import asyncpg
 
 from services.orders.reports import ORDERS
 from shared.db.migrations import migrate
-from tools.devstack.ports import free_port
-from tools.devstack.processes import Child
 from tools.devstack.servers.postgres import binary
+from tools.devstack.system.ports import free_port
+from tools.devstack.system.processes import Child
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.conditions import Conditions, Scale, version_of, versions
 from tools.lab.bench.contestants import SECRET, Audience, all_at, gateway_environment, stub

@@ -17,7 +17,7 @@ import asyncpg
 from shared.http.tokens import UserTokens
 from tests.support.stack.running import Person, Stack
 from tests.support.waiting import wait_until
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 from tools.lab.bench import cpu, wrk
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.conditions import Conditions, Scale, versions

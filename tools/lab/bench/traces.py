@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from tests.support.waiting import wait_until
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 from tools.lab.bench import contestants
 from tools.lab.bench.bed import Bed, DidNotStart
 from tools.lab.bench.conditions import Conditions, Scale, versions

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 import asyncpg
 
-from tools.devstack.processes import Child
+from tools.devstack.system.processes import Child
 from tools.lab.bench import cpu, queueing
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.conditions import Conditions, Scale, versions

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tools.devstack.databases import fetch
+from tools.devstack.system.databases import fetch
 from tools.lab.chaos.injected import Injected
 from tools.lab.chaos.journal import Journal
 from tools.lab.chaos.mails import sort, unexplained

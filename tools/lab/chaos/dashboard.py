@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.waiting import eventually
-from tools.devstack.databases import with_database
-from tools.devstack.identity import Identity
-from tools.devstack.ports import free_port
-from tools.devstack.processes import Child, Processes
+from tools.devstack.system.databases import with_database
+from tools.devstack.system.identity import Identity
+from tools.devstack.system.ports import free_port
+from tools.devstack.system.processes import Child, Processes
 from tools.lab.chaos import checks
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.faults import Fault

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from tests.support.link import CHUNK, Link
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 
 
 class ChaosLink(Link):

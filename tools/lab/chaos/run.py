@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.waiting import eventually
-from tools.devstack.processes import Processes
+from tools.devstack.system.processes import Processes
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.faults import plan
 from tools.lab.chaos.injected import Injected

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.waiting import wait_until
-from tools.devstack.databases import execute, fetch
-from tools.devstack.processes import Processes
 from tools.devstack.servers.postgres import Postgres, binary
+from tools.devstack.system.databases import execute, fetch
+from tools.devstack.system.processes import Processes
 
 REPLICATION = "host replication postgres 127.0.0.1/32 trust\n"
 ANY_STANDBY = "ALTER SYSTEM SET synchronous_standby_names = '*'"

@@ -10,9 +10,9 @@ from typing import Any
 from shared.contracts.topology import QUEUES
 from tests.support.backends.local import LocalRabbit
 from tests.support.backends.rabbit import RabbitControl
-from tools.devstack.ports import free_port
-from tools.devstack.processes import Processes
 from tools.devstack.servers.base import Server
+from tools.devstack.system.ports import free_port
+from tools.devstack.system.processes import Processes
 
 NODES = 3
 PEER = """\

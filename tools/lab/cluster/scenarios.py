@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tests.support.backends.local import LocalRabbit
 from tests.support.waiting import eventually
-from tools.devstack.processes import Processes
 from tools.devstack.servers.catchers import MailCatcher
 from tools.devstack.servers.postgres import Postgres
 from tools.devstack.servers.valkey import Valkey
+from tools.devstack.system.processes import Processes
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.faults import Fault
 from tools.lab.chaos.injected import NOT_YET, Injected

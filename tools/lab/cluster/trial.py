@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.support.waiting import eventually
-from tools.devstack.processes import Processes
+from tools.devstack.system.processes import Processes
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.dashboard import Dashboard, running_dashboard
 from tools.lab.chaos.injected import Injected

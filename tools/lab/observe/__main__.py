@@ -23,7 +23,7 @@ from tests.e2e.screenshots import COLOURS
 from tests.support.stack.browser import executable, launched
 from tests.support.stack.running import SERVICES, Stack
 from tests.support.waiting import wait_until
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 from tools.lab.observe.draw import WIDTH_PX, Line, named, page
 from tools.lab.observe.expressions import DASHBOARDS, board, panels
 from tools.lab.observe.load import load

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from tests.support.waiting import wait_until
-from tools.devstack.ports import free_port
+from tools.devstack.system.ports import free_port
 from tools.lab.observe.expressions import ALERTS, ROOT, with_window
 
 LOCAL = ROOT / "deploy/prometheus/local.yml"

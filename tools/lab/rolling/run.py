@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tests.support.waiting import eventually
 from tools.devstack.plan import DRAIN_S
-from tools.devstack.processes import Processes
 from tools.devstack.roll import ORDER, Rolling, databases
+from tools.devstack.system.processes import Processes
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.dashboard import Dashboard, running_dashboard
 from tools.lab.chaos.journal import Journal

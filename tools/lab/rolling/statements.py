@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.devstack.databases import execute
+from tools.devstack.system.databases import execute
 
 FOLDER = Path(__file__).parents[3] / "tests/golden/statements"
 DATABASES = ("users", "orders", "worker")

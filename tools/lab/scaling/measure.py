@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from tests.support.stack.running import Person
 from tests.support.waiting import wait_until
-from tools.devstack.databases import execute, fetch
+from tools.devstack.system.databases import execute, fetch
 from tools.lab.bench import cpu
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.conditions import Conditions, Scale, versions

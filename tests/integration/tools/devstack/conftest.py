@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.devstack.processes import Processes
 from tools.devstack.servers.postgres import Postgres
 from tools.devstack.servers.rabbitmq_files import find_scripts
+from tools.devstack.system.processes import Processes
 
 
 @pytest.fixture(scope="module")

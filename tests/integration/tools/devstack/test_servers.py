@@ -10,15 +10,15 @@ import psutil
 import pytest
 from redis import Redis
 
-from tools.devstack.databases import create_databases, execute, fetch, with_database
-from tools.devstack.errors import StartError
 from tools.devstack.mailbox import Mailbox
-from tools.devstack.ports import accepts
-from tools.devstack.processes import Processes
 from tools.devstack.servers.catchers import MailCatcher
 from tools.devstack.servers.postgres import Postgres
 from tools.devstack.servers.rabbitmq import RabbitMQ
 from tools.devstack.servers.valkey import Valkey
+from tools.devstack.system.databases import create_databases, execute, fetch, with_database
+from tools.devstack.system.errors import StartError
+from tools.devstack.system.ports import accepts
+from tools.devstack.system.processes import Processes
 
 _PASSWORDS = {"users": "u1", "orders": "o1"}
 

@@ -20,9 +20,9 @@ import pytest
 from tests.support.backends import RabbitBackend
 from tests.support.local import fake_up
 from tests.support.waiting import wait_until
-from tools.devstack.databases import can_connect, fetch, with_database
-from tools.devstack.identity import Identity
-from tools.devstack.ports import accepts, free_port
+from tools.devstack.system.databases import can_connect, fetch, with_database
+from tools.devstack.system.identity import Identity
+from tools.devstack.system.ports import accepts, free_port
 
 PATIENCE_S = 240.0
 _UP = str(Path(fake_up.__file__))
@@ -178,7 +178,7 @@ def test_nothing_outlives_a_killed_supervisor(run: Run, rabbitmq: RabbitBackend)
     second = _begin(run.folder, env={"RABBITMQ_URL": rabbitmq.url})
     second.ready()
     family = second.family()
-    guard = next(one for one in family if "tools.devstack.guard" in psutil.Process(one.pid).cmdline())
+    guard = next(one for one in family if "tools.devstack.system.guard" in psutil.Process(one.pid).cmdline())
     guard.signal(signal.SIGKILL)
     second.popen.kill()
     second.popen.wait()

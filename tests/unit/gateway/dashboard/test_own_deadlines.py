@@ -15,12 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gateway.dashboard.cache import PanelCache
-from services.gateway.dashboard.models import Remembered
+from services.gateway.dashboard.models import NoPanelAvailable, Remembered
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.service import DashboardService, recall_time
 from services.gateway.dashboard.stale_store import StaleStore
 from services.gateway.dashboard.write_behind import WriteBehindQueue
-from services.gateway.errors import NoPanelAvailable
 from services.gateway.live.feed import Change
 from services.gateway.live.invalidation import Invalidation
 from services.gateway.panels import PANELS, Panel

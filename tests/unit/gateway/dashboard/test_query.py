@@ -58,7 +58,7 @@ def test_base_urls_must_be_urls(urls: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "anew"),
+    ("told", "no_cache"),
     [
         (None, False),
         (b"", False),
@@ -70,6 +70,6 @@ def test_base_urls_must_be_urls(urls: str) -> None:
         (b"max-age = 0", True),
     ],
 )
-def test_who_wants_it_anew_says_so(told: bytes | None, no_cache: bool) -> None:
+def test_who_wants_no_cache_says_so(told: bytes | None, no_cache: bool) -> None:
     """By `no-cache` or `max-age=0`, and by nothing else."""
-    assert wants_no_cache(told) is anew
+    assert wants_no_cache(told) is no_cache

@@ -6,7 +6,7 @@ from starlette.types import Message
 
 from services.gateway.proxy.forward import relay
 from services.gateway.proxy.headers import SMALL_BODY_BYTES
-from services.gateway.proxy.responses import ServiceResponse, read_limited
+from services.gateway.upstream.responses import ServiceResponse, read_limited
 
 
 @pytest.mark.parametrize("read_before", [False, True])

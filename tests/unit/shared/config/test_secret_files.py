@@ -10,11 +10,11 @@ from pydantic import SecretStr
 
 from services.users.settings import Settings as UserSettings
 from services.users.settings import seeds_of
-from shared.config.rotation import SecretFiles
 from shared.config.secret_files import environment
 from shared.config.settings import ServiceSettings
 from shared.http.tokens import InvalidToken, ServiceTokens, UserTokens, b64url, key_id
 from shared.ids import new_id
+from shared.server.rotation import SecretFiles
 from tests.support.waiting import eventually
 
 FIRST, SECOND = "f" * 32, "s" * 32

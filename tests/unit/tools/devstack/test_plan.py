@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from tools.devstack import ports
 from tools.devstack.environment import Addresses, own_environment, shared_environment
-from tools.devstack.errors import PortTaken, StackError
 from tools.devstack.plan import choose_port, parse_replicas, plan
-from tools.devstack.ports import free_port
+from tools.devstack.system import ports
+from tools.devstack.system.errors import PortTaken, StackError
+from tools.devstack.system.ports import free_port
 
 _DATABASES = {"users": "u", "orders": "o", "worker": "w"}
 _ADDRESSES = Addresses(_DATABASES, "redis", "amqp", "smtp", "file:///uploads", "http://traces")

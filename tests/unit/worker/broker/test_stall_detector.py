@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.analytics import job as analytics
-from services.worker.broker.dead_letter import DeadLetter
 from services.worker.broker.message_processor import halves
 from services.worker.broker.stall_detector import Grace, Sample, StallDetector
 from services.worker.email import job as email
 from services.worker.email.smtp import Mailer
 from services.worker.errors import Expired, Unremembered
+from services.worker.ledger.dead_letter import DeadLetter
 from services.worker.ledger.failures import error_group, is_permanent
 from services.worker.ledger.job import Policy, age_s, refuse_expired, refuse_unremembered
 from services.worker.ledger.retries import bounded

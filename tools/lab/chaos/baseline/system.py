@@ -10,12 +10,12 @@ from pathlib import Path
 
 import httpx
 
-from tools.devstack.databases import execute, with_database
-from tools.devstack.identity import Identity
-from tools.devstack.ports import free_port
-from tools.devstack.processes import Processes
 from tools.devstack.service import Service
 from tools.devstack.supervisor import Supervisor
+from tools.devstack.system.databases import execute, with_database
+from tools.devstack.system.identity import Identity
+from tools.devstack.system.ports import free_port
+from tools.devstack.system.processes import Processes
 from tools.lab.chaos import checks
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.faults import Fault

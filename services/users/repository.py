@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
+from services.users import revocations
 from services.users.errors import EmailAlreadyUsed
 from services.users.models import User
-from services.users.sessions import revocations
 from shared.clock import now
 from shared.db.engine import Database
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.devstack.errors import StartError
-from tools.devstack.files import write_atomically
-from tools.devstack.identity import Identity, end_all
+from tools.devstack.system.errors import StartError
+from tools.devstack.system.files import write_atomically
+from tools.devstack.system.identity import Identity, end_all
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Processes:
 
     def _start_guard(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "tools.devstack.guard"],
+            [sys.executable, "-m", "tools.devstack.system.guard"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 import socket
 
-from tools.devstack.ports import free_port, is_free, next_free
+from tools.devstack.system.ports import free_port, is_free, next_free
 
 
 def test_a_port_is_handed_out_once() -> None:

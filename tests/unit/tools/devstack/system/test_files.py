@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from tools.devstack.datadir import DataDir
-from tools.devstack.errors import DataDirError
-from tools.devstack.files import tail, write_atomically
+from tools.devstack.system.errors import DataDirError
+from tools.devstack.system.files import tail, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import psutil
 import pytest
 
 from tests.support.waiting import wait_until
-from tools.devstack.errors import StartError
-from tools.devstack.guard import follow
-from tools.devstack.identity import Identity
-from tools.devstack.processes import Processes, end_leftovers
+from tools.devstack.system.errors import StartError
+from tools.devstack.system.guard import follow
+from tools.devstack.system.identity import Identity
+from tools.devstack.system.processes import Processes, end_leftovers
 
 _SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -82,7 +82,7 @@ def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from pathlib import Path
-from tools.devstack.processes import Processes
+from tools.devstack.system.processes import Processes
 processes = Processes()
 processes.remove_at_end(Path({str(folder)!r}))
 child = processes.spawn("sleep", {_SLEEP!r}, log=Path({str(tmp_path / "log")!r}))
