@@ -3,12 +3,13 @@
 Both are named in a warning when a process starts with one.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
+
+from shared.config.secret_files import SUFFIX, environment
 
 _SERVICES = ("GATEWAY", "USERS", "ORDERS", "WORKER")
 
@@ -150,15 +151,17 @@ class RenamedSource(PydanticBaseSettingsSource):
         alias = str(field.validation_alias or field_name)
         prefix = self.settings_cls.model_config.get("env_prefix", "")
         old = (name for name, new in RENAMED.items() if new == alias and prefix and name.startswith(prefix))
-        return next((os.environ[name] for name in old if name in os.environ), None), alias, False
+        return next((value for name in old if (value := environment(name)) is not None), None), alias, False
 
     def __call__(self) -> dict[str, Any]:
         found = (self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items())
         return {key: value for value, key, _ in found if value is not None}
 
 
-def set_in(environment: Mapping[str, str], service: str) -> Iterator[str]:
-    """The variables of earlier versions that are set for this service, or for all of them."""
+def set_in(variables: Mapping[str, str], service: str) -> Iterator[str]:
+    """The variables of earlier versions, or of their files, that are set for this service or for all of them."""
     others = tuple(f"{name}_" for name in _SERVICES if name != service.upper())
-    known = (name for name in environment if name in REMOVED or name in RENAMED)
-    yield from sorted(name for name in known if not name.startswith(others))
+    for name in sorted(variables):
+        known = name.removesuffix(SUFFIX)
+        if (known in REMOVED or known in RENAMED) and not name.startswith(others):
+            yield name

@@ -16,10 +16,10 @@ from services.gateway.dashboard.models import NoPanelAvailable
 from services.gateway.dashboard.service import DashboardService
 from services.gateway.errors import TooManyStreams
 from services.gateway.live import sse
-from services.gateway.live.channel import Channel, ChannelTiming
+from services.gateway.live.channel import Channel
 from services.gateway.live.feed import Change
 from services.gateway.live.sse import PanelNews
-from services.gateway.live.subscription import Subscription, SubscriptionTiming
+from services.gateway.live.subscription import Subscription
 from services.gateway.panels import PANELS
 from services.gateway.proxy.transfers import Transfers
 from services.gateway.settings import Settings
@@ -66,11 +66,7 @@ class StreamHub:
         self._revocations = revocations
         self._transfers = transfers
         self._budget_s = settings.budget_ms / 1000
-        self._most_per_user = tuning.stream_max_per_user
-        self._check_s = tuning.stream_session_check_s
-        self._times = SubscriptionTiming(tuning.stream_heartbeat_s, tuning.stream_send_timeout_s)
-        pace = tuning.stream_reads_per_s
-        self._rhythm = ChannelTiming(1 / pace, pace, tuning.stream_retry_s, tuning.stream_recheck_s)
+        self._tuning = tuning
         self._audiences: dict[UUID, Channel] = {}
         self._numbers = count()
         self._feed = False
@@ -85,11 +81,11 @@ class StreamHub:
         While this process is about to end the stream ends at once: its client comes back, to another one.
         """
         audience = self._audiences.get(caller.user_id)
-        if audience and len(audience) >= self._most_per_user:
-            raise TooManyStreams(f"at most {self._most_per_user} at a time")
+        if audience and len(audience) >= self._tuning.stream_max_per_user:
+            raise TooManyStreams(f"at most {self._tuning.stream_max_per_user} at a time")
         if audience is None:
-            audience = self._audiences[caller.user_id] = Channel(caller.user_id, self._read, self._rhythm)
-        stream = Subscription(caller, expires, panels, known, self._times)
+            audience = self._audiences[caller.user_id] = Channel(caller.user_id, self._read, self._tuning)
+        stream = Subscription(caller, expires, panels, known, self._tuning)
         if not self._feed:
             stream.tell_feed(live=False)
         if self._stopping:
@@ -146,7 +142,7 @@ class StreamHub:
         their downloads when their session has ended."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._check_s):
+                async with asyncio.timeout(self._tuning.stream_session_check_s):
                     await self._revocations.more()
             self._transfers.end(self._revocations.knows)
             now = time.time()

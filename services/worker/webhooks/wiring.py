@@ -11,8 +11,8 @@ from services.worker.settings import Settings
 from services.worker.tuning import Tuning
 from services.worker.webhooks import calls
 from services.worker.webhooks.calls import Listener
-from services.worker.webhooks.client import CheckedNetwork, Client, Limits
-from services.worker.webhooks.concurrency import Bounds, CallSlots
+from services.worker.webhooks.client import CheckedNetwork, Client
+from services.worker.webhooks.concurrency import CallSlots
 from services.worker.webhooks.dispatcher import Dispatcher
 from services.worker.webhooks.resolver import Resolve, resolving
 from services.worker.webhooks.secret_box import SecretBox
@@ -53,26 +53,14 @@ async def webhooks(
 
     policy, vault = settings.webhook_addresses, SecretBox(settings.webhook_keys)
     checked = CheckedNetwork(network.resolve, policy)
-    async with Client.open(checked, _limits(tuning), network.tls) as client:
-        slots = CallSlots(_bounds(settings.webhook_calls, tuning))
+    async with Client.open(checked, tuning, network.tls) as client:
+        slots = CallSlots(
+            calls=settings.webhook_calls,
+            per_host=tuning.webhook_calls_per_host,
+            per_host_per_s=tuning.webhook_rate_per_host,
+        )
         job = calls.job(client, vault, settings, tuning, Listener(slots.called, turned_off.add))
         times = (tuning.sweep_interval_s, settings.shutdown_grace_s)
         dispatcher = Dispatcher(db, ledger, job, slots, after_call, *times)
         guard = UrlCheck(checked, policy, settings.webhook_https_only, tuning.webhook_connect_timeout_s)
         yield Webhooks(db, guard, vault, dispatcher.wake), dispatcher
-
-
-def _limits(tuning: Tuning) -> Limits:
-    return Limits(
-        connect_s=tuning.webhook_connect_timeout_s,
-        read_s=tuning.webhook_read_timeout_s,
-        total_s=tuning.webhook_total_timeout_s,
-    )
-
-
-def _bounds(calls_at_once: int, tuning: Tuning) -> Bounds:
-    return Bounds(
-        calls=calls_at_once,
-        per_host=tuning.webhook_calls_per_host,
-        per_host_per_s=tuning.webhook_rate_per_host,
-    )

@@ -1,5 +1,7 @@
 """Environment variables of earlier versions."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -55,6 +57,17 @@ def test_a_renamed_variable_still_works(monkeypatch: pytest.MonkeyPatch) -> None
     assert Gateway(internal_token_secret=SECRET, drain_s=7).drain_s == 7
     monkeypatch.setenv("DRAIN_S", "5")
     assert Gateway(internal_token_secret=SECRET).drain_s == 5
+
+
+def test_a_renamed_variable_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As every setting may, and is named then, too."""
+    (tmp_path / "drain").write_text("6\n")
+    monkeypatch.setenv("GATEWAY_DRAIN_S_FILE", str(tmp_path / "drain"))
+    assert Gateway(internal_token_secret=SECRET).drain_s == 6
+    assert list(set_in({"GATEWAY_DRAIN_S_FILE": "", "GATEWAY_HEDGE_MIN_S_FILE": ""}, "gateway")) == [
+        "GATEWAY_DRAIN_S_FILE",
+        "GATEWAY_HEDGE_MIN_S_FILE",
+    ]
 
 
 def test_two_services_share_the_lifetimes_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
