@@ -1,7 +1,12 @@
-"""How tests are put together: no test module is a library, and no test waits for a time."""
+"""How the code is put together: no import cycles, no crowded folders.
+
+And how tests are: no test module is a library, and no test waits for a time.
+"""
 
 import ast
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -105,3 +110,64 @@ def test_no_test_sleeps() -> None:
     busy one."""
     wrong = [f"{_name(path)}:{line}" for path in WAITING for line in sleeps(_tree(path))]
     assert not wrong
+
+
+ROOT = TESTS.parent
+PACKAGES = ("services", "shared", "tools")
+MOST_MODULES = 20
+SCRIPT_IMPORT = re.compile(r'^(?:import|export)\b[^;]*?"\./([\w-]+)\.js"', re.MULTILINE)
+Graph = dict[str, set[str]]
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the project, by its dotted name."""
+    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+def python_imports() -> Graph:
+    """Which module imports which, also inside functions and under `TYPE_CHECKING`."""
+    known = modules()
+    return {name: {each for each in imported(_tree(path)) if each in known} - {name} for name, path in known.items()}
+
+
+def script_imports() -> Graph:
+    """The same of the page's scripts."""
+    scripts = (ROOT / "services/gateway/web/js").glob("*.js")
+    return {path.stem: set(SCRIPT_IMPORT.findall(path.read_text())) for path in scripts}
+
+
+def cycles(graph: Graph) -> list[list[str]]:
+    """The groups of modules of which each imports all others, directly or not."""
+
+    def reached(start: str) -> set[str]:
+        found, left = set[str](), [start]
+        while left:
+            for name in graph.get(left.pop(), ()):
+                if name not in found:
+                    found.add(name)
+                    left.append(name)
+        return found
+
+    reach = {name: reached(name) for name in graph}
+    groups = {frozenset(other for other in reach[name] if name in reach.get(other, ())) for name in graph}
+    return sorted(sorted(group) for group in groups if group)
+
+
+def test_a_cycle_is_seen() -> None:
+    """Also one that leads through several modules."""
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set(), "e": {"d"}}) == [["a", "b", "c"]]
+
+
+@pytest.mark.parametrize("imports", [python_imports, script_imports])
+def test_no_module_is_part_of_an_import_cycle(imports: Callable[[], Graph]) -> None:
+    """In Python, and in the page's scripts."""
+    graph = imports()
+    assert any(graph.values())
+    assert cycles(graph) == []
+
+
+def test_no_folder_has_more_modules_than_a_reader_can_scan() -> None:
+    """Except the laboratory's, which hold one contestant or one fault a file."""
+    counts = Counter(path.parent for path in modules().values() if path.stat().st_size and "lab" not in path.parts)
+    assert {str(folder.relative_to(ROOT)): count for folder, count in counts.items() if count > MOST_MODULES} == {}

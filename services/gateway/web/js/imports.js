@@ -2,7 +2,7 @@
 import { call, get } from "./api.js";
 import { busy, complain, el, toast } from "./dom.js";
 import { count, plural } from "./format.js";
-import { listCard, save } from "./sections.js";
+import { listCard, save } from "./list-card.js";
 import { since } from "./times.js";
 
 const LOOK = { queued: "info", running: "info", completed: "good", failed: "bad", cancelled: "" };

@@ -3,7 +3,7 @@ import { call, get } from "./api.js";
 import { busy, complain, el, toast } from "./dom.js";
 import { field, form } from "./forms.js";
 import { onDay } from "./format.js";
-import { listCard, save } from "./sections.js";
+import { listCard, save } from "./list-card.js";
 import { since } from "./times.js";
 
 const KINDS = { orders: "Orders", analytics: "Daily sums" };

@@ -1,6 +1,5 @@
-// The parts of the page that not every server has: each is there when its API answers.
-import { isMissing } from "./api.js";
-import { el, replace } from "./dom.js";
+// The parts of the page that not every server has: each is shown once its API answers.
+import { el } from "./dom.js";
 import { importsSection } from "./imports.js";
 import { reportsSection } from "./reports.js";
 import { webhooksSection } from "./webhooks.js";
@@ -9,34 +8,4 @@ export function sections(live) {
   const place = el("div", { class: "sections" });
   for (const section of [importsSection, reportsSection, webhooksSection]) place.append(section(live));
   return place;
-}
-
-/**
- * A card that shows itself once `load` has an answer, and stays away when there is no such thing here. `fill(answer)`
- * gives the list; `above` stands over it. Returns the card and a function that loads again.
- */
-export function listCard(title, load, fill, above) {
-  const list = el("div");
-  const card = el("section", { class: "card", "aria-label": title, hidden: true },
-    el("div", { class: "card-head" }, el("h2", {}, title)), above, list);
-  const reload = async () => {
-    try {
-      replace(list, fill(await load()));
-      card.hidden = false;
-    } catch (problem) {
-      if (isMissing(problem)) return;
-      card.hidden = false;
-      replace(list, el("div", { class: "away" }, el("p", {}, `${title} cannot be shown now: ${problem.message}`),
-        el("button", { class: "button small", type: "button", "data-key": "retry", onclick: reload }, "Try again")));
-    }
-  };
-  reload();
-  return { card, reload };
-}
-
-/** Has the browser save what an authenticated call brings. */
-export async function save(response, name) {
-  const address = URL.createObjectURL(await response.blob());
-  el("a", { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }

@@ -3,7 +3,7 @@ import { call, get } from "./api.js";
 import { busy, complain, confirmed, el, openDialog, replace, toast } from "./dom.js";
 import { field, form } from "./forms.js";
 import { plural } from "./format.js";
-import { listCard } from "./sections.js";
+import { listCard } from "./list-card.js";
 import { since } from "./times.js";
 
 const EVENTS = ["order.created", "order.paid", "order.shipped", "order.cancelled", "import.completed", "user.updated"];
