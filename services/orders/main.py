@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from services.orders import imports, panels, personal_data, reports, routes
 from services.orders.settings import Settings
+from services.orders.tuning import DEFAULTS, Tuning
 from shared.contracts.imports import BATCH_PATH, MAX_BATCH_BYTES
 from shared.db.engine import is_outage
 from shared.downloads.csv_export import Exporter
@@ -22,17 +23,13 @@ SERVICE = "orders"
 PANELS = Panels({"orders": panels.load_recent})
 
 
-LOCK_TIMEOUT_S = 2.0
-"""How long a request waits for one that is changing the same order, or using the same idempotency key."""
-
-
-def create_app(settings: Settings | None = None, lock_timeout_s: float = LOCK_TIMEOUT_S) -> FastAPI:
+def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> FastAPI:
     """The application; settings come from the environment unless given."""
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with producer.running(app, SERVICE, settings, lock_timeout_s):
+        async with producer.running(app, SERVICE, settings, tuning.lock_timeout_s):
             app.state.exporter = Exporter(settings)
             yield
 
@@ -55,7 +52,7 @@ def create_app(settings: Settings | None = None, lock_timeout_s: float = LOCK_TI
     return app
 
 
-def run() -> None:
+def run(tuning: Tuning = DEFAULTS) -> None:
     """Serve until SIGTERM."""
     settings = Settings()
-    serve.run(SERVICE, create_app(settings), settings)
+    serve.run(SERVICE, create_app(settings, tuning), settings)

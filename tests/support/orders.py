@@ -11,6 +11,7 @@ from pydantic_settings import SettingsConfigDict
 
 from services.orders.main import create_app
 from services.orders.settings import Settings
+from services.orders.tuning import Tuning
 from shared.http.identity import GATEWAY
 from shared.http.tokens import Role, ServiceTokens
 from shared.ids import new_id
@@ -23,13 +24,13 @@ BODY: dict[str, Any] = {"currency": "EUR", "items": [ITEM, ITEM | {"sku": "B-2",
 
 
 class Tuned(Settings):
-    """Settings and tuning in one, as tests name them: what is no setting is an argument of `create_app`."""
+    """Settings and tuning in one, as tests name them: what is no setting is a field of `Tuning`."""
 
     model_config = SettingsConfigDict(extra="allow")
 
 
 def app_of(settings: Settings) -> FastAPI:
-    return create_app(settings, **tuning_in(settings))
+    return create_app(settings, Tuning(**tuning_in(settings)))
 
 
 def settings_of(database_url: str, rabbitmq_url: str = NO_BROKER, **more: Any) -> Settings:

@@ -36,6 +36,7 @@ TUNING: Mapping[str, Mapping[str, Any]] = {
         "write_behind_pause_s": 0.05,
     },
     "users": {"hash_queue": 1000, "argon2_time_cost": 1, "argon2_memory_kib": 1024},
+    "orders": {},
     "worker": {
         "smtp_connect_timeout_s": 60,
         "smtp_command_timeout_s": 60,

@@ -15,7 +15,7 @@ COMMAND = (sys.executable, "-m", "tests.support.stack.tuned_up")
 
 def serve(name: str) -> list[str]:
     """The command of one service."""
-    return tuned_service.command(name, TUNING[name]) if name in TUNING else Commands().serve(name)
+    return tuned_service.command(name, TUNING[name])
 
 
 if __name__ == "__main__":
