@@ -44,4 +44,4 @@ class Settings(WebhookSettings, ExportSettings):
 
     keep_done_s: float = Field(7 * 24 * 3600, gt=0)
     """How long the ledger remembers finished jobs. An older event that is delivered again becomes a dead letter,
-    because nobody knows whether it was processed."""
+    because it is unknown whether it was processed."""

@@ -20,8 +20,10 @@ ReadPanel = Callable[[UUID, str], Awaitable[PanelNews]]
 
 
 class Channel:
-    """Reads panels and tells the streams; `close` ends that. A change that nobody announced shows after about
-    `stream_recheck_s`."""
+    """Reads panels and sends them to the streams; `close` ends that.
+
+    Every panel is read again after about `stream_recheck_s`, which covers changes without an event.
+    """
 
     def __init__(self, user_id: UUID, read: ReadPanel, tuning: Tuning) -> None:
         self._user_id = user_id
