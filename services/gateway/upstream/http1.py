@@ -36,10 +36,10 @@ class Receiver(Protocol):
 
 
 class Cancellable(Protocol):
-    """A request that is under way, as whoever sent it sees it."""
+    """A request in flight, as its sender sees it."""
 
     def cancel(self) -> None:
-        """Tell the receiver nothing more."""
+        """Notify the receiver of nothing more."""
 
 
 class Request:

@@ -41,7 +41,7 @@ class Orders:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings, tokens: ServiceTokens) -> AsyncIterator["Orders"]:
-        """A client that keeps its connections, until the block is left."""
+        """A client that keeps its connections until the block is left."""
         timeout_s = settings.import_orders_timeout_s
         urls = [url.strip().rstrip("/") for url in settings.orders_url.split(",")]
         async with httpx.AsyncClient(
