@@ -1,4 +1,4 @@
-// What people are told when something is refused or fails: selected by the problem's code, never by the API's own text.
+// User-facing messages for errors: selected by the problem's code, never the API's own text.
 
 const AGAIN = "Try again in a moment.";
 const GONE = "It no longer exists. Reload the page.";
@@ -68,7 +68,7 @@ const BY_CODE = {
   unreachable: "The server cannot be reached. Check your connection, then try again.",
 };
 
-/** What a field takes, by the last part of its name. */
+/** What a field accepts, by the last part of its name. */
 const BY_FIELD = {
   name: "Enter a name with visible characters.",
   email: "Enter an address such as name@example.com.",
@@ -87,7 +87,7 @@ const BY_FIELD = {
 };
 const OF_ITS_FIELD = new Set(["wrong_password", "weak_password", "unmailable_address", "unusable_picture"]);
 
-/** A sentence for `code`, or for the status where the code is unknown. `againInS`: when to try again, if that is known. */
+/** A sentence for `code`, or for the status if the code is unknown. `againInS`: when to retry, if known. */
 export function wordsFor(code, status = 0, againInS = null) {
   const said = BY_CODE[code] ?? byStatus(status);
   return status === 429 && againInS ? `${said} Try again ${inTime(againInS)}.` : said;
@@ -95,10 +95,10 @@ export function wordsFor(code, status = 0, againInS = null) {
 
 export const hasWordsFor = (code) => code in BY_CODE;
 
-/** Why a field of a refused request cannot be accepted. */
+/** Why a field of a rejected request is invalid. */
 export const wordsForField = (code, field) => (OF_ITS_FIELD.has(code) ? BY_CODE[code] : BY_FIELD[field.split(".").at(-1)] ?? "This cannot be accepted.");
 
-/** Why an input does not hold what it must. */
+/** Why the value of an input is invalid. */
 export function wordsForInput({ validity, validationMessage, type, name, minLength, maxLength, min, max }) {
   if (validity.valueMissing) return type === "date" ? "Choose a day." : "Fill in this field.";
   if (validity.customError) return validationMessage;
