@@ -18,7 +18,7 @@ TESTS := tests/unit/gateway tests/integration/gateway
 unit test: compiled
 endif
 
-help: ## Show what can be made
+help: ## List all targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 install: ## Install what is missing: Python packages into .venv, RabbitMQ
@@ -43,7 +43,7 @@ compiled: ## Write build/compiled: the services, with the gateway's hot path com
 	@rm -rf build/compiled && mkdir -p build/compiled && cp -Rp deploy services shared tools build/compiled
 	.venv/bin/python deploy/compile.py build/compiled
 
-full: ## Run the full form of what `make test` runs in short: chaos, rolling, benchmarks, clocks, tutorials
+full: ## Run the full-length versions of tests that `make test` runs in short form: chaos, rolling, benchmarks, clocks, tutorials
 	$(INSTALL) python servers browser bench
 	.venv/bin/pytest -m "full and not long and not docker" $(ARGS)
 
@@ -64,21 +64,21 @@ types: ## Check types
 	$(INSTALL) python
 	.venv/bin/mypy
 
-env: ## Write a .env with fresh secrets for docker compose, where there is none
+env: ## Write a .env with new secrets for docker compose, unless there is one
 	@python3 deploy/compose/env.py
 
-secrets: ## Write ./secrets for deploy/compose/production.yml, where there is none
+secrets: ## Write ./secrets for deploy/compose/production.yml, unless they exist
 	@python3 deploy/compose/secret_files.py
 
-docs: ## Write docs/reference anew: API, events, configuration
+docs: ## Generate docs/reference: API, events, configuration
 	$(INSTALL) python
 	@.venv/bin/python -m tools.docs
 
-screenshots: ## Take the README's pictures anew
+screenshots: ## Update the README's screenshots
 	$(INSTALL) python rabbitmq browser
 	.venv/bin/python -m tests.e2e.screenshots
 
-observe: ## Picture the Grafana dashboards from a real Prometheus, with everything under load (OBSERVE_SECONDS=240)
+observe: ## Draw the Grafana dashboards from a real Prometheus, with the system under load (OBSERVE_SECONDS=240)
 	$(INSTALL) python rabbitmq browser prometheus
 	.venv/bin/python -m tools.lab.observe $(ARGS)
 
@@ -90,37 +90,37 @@ containers: ## Run the tests that need Docker
 	$(INSTALL) python
 	TEST_BACKENDS=docker .venv/bin/pytest -m "docker and not long" $(ARGS)
 
-production: ## Upgrade, back up, destroy and restore the production shape of docker compose, under requests
+production: ## Upgrade, back up, destroy and restore the production compose setup under load
 	$(INSTALL) python
 	TEST_BACKENDS=docker .venv/bin/pytest -m "docker and long" $(ARGS)
 
-manifests: ## Hold what is for Kubernetes to the API's schemas, and start its processes as it says
+manifests: ## Validate the Kubernetes manifests against the API's schemas, and start their processes
 	$(INSTALL) python servers
 	.venv/bin/python -m tools.lab.kubernetes
 	.venv/bin/pytest -m long tests/e2e/test_kubernetes.py $(ARGS)
 
-fuzz: ## Try parsers and every operation of the API with much more input (FUZZ_EXAMPLES=1000)
+fuzz: ## Fuzz parsers and every operation of the API (FUZZ_EXAMPLES=1000)
 	$(INSTALL) python servers
 	.venv/bin/pytest -m long tests/unit/fuzz tests/e2e/openapi $(ARGS)
 
-sbom: ## Write dist/sbom.cdx.json: what the image holds, as CycloneDX
+sbom: ## Write dist/sbom.cdx.json: the contents of the image, as CycloneDX
 	$(INSTALL) python
 	@mkdir -p dist
 	PATH=.venv/bin:$$PATH uv export --quiet --locked --no-dev --format cyclonedx1.5 --output-file dist/sbom.cdx.json
 
-chaos: ## Kill, freeze and cut off under load, and count what was lost (CHAOS_SECONDS=180, CHAOS_SEED)
+chaos: ## Kill and freeze processes and cut connections under load, and count lost work (CHAOS_SECONDS=180, CHAOS_SEED)
 	$(INSTALL) python servers
 	.venv/bin/python -m tools.lab.chaos $(ARGS)
 
-rolling: ## Restart every process under load, and count what failed or was lost (ARGS="--rounds 3 --rate 20")
+rolling: ## Restart every process under load, and count failures and lost work (ARGS="--rounds 3 --rate 20")
 	$(INSTALL) python servers
 	.venv/bin/python -m tools.lab.rolling $(ARGS)
 
-cluster: ## Lose a node of a RabbitMQ cluster, then the primary of a Postgres pair, under load, and count (ARGS="node --seed 8")
+cluster: ## Kill a RabbitMQ node, then a Postgres primary, under load, and count lost work (ARGS="node --seed 8")
 	$(INSTALL) python servers
 	.venv/bin/python -m tools.lab.cluster $(ARGS)
 
-scaling: ## Compute and simulate how far it grows, and write docs/scaling.md (ARGS=measure takes its own figures anew)
+scaling: ## Compute and simulate the limits of scaling, and write docs/scaling.md (ARGS=measure repeats its measurements)
 	$(INSTALL) python servers
 	.venv/bin/python -m tools.lab.scaling $(ARGS)
 

@@ -30,7 +30,7 @@ class Panel:
     changed_by: tuple[type[events.Event], ...] = ()
     timeout_s: float = field(init=False)
     opening: bytes = field(init=False)
-    """How the panel's JSON begins."""
+    """Return the first character of the panel's JSON."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timeout_s", self.timeout_ms / 1000)

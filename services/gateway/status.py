@@ -22,7 +22,7 @@ from shared.observability.prometheus_text import Samples, read_samples
 
 TIMEOUT_S = 3.0
 AT_ONCE = 16
-"""Requests at a time: each process gets two."""
+"""Concurrent requests: each process gets two."""
 MAX_BYTES = 8 * 1024 * 1024
 KEEP_S = 1.0
 """The processes are queried at most once a second, however many operators are watching."""
@@ -182,7 +182,7 @@ class SystemLook:
 
 
 def _seen(name: str, probe: Fetched | UpstreamFailed, counted: Fetched | UpstreamFailed) -> Seen:
-    """What a process says of itself, and its figures; one that did not answer both is unreachable."""
+    """Return a process's report and its metrics; one that does not answer both is unreachable."""
     if isinstance(probe, UpstreamFailed):
         return _unreachable(name, str(probe))
     if isinstance(counted, UpstreamFailed):
@@ -192,7 +192,7 @@ def _seen(name: str, probe: Fetched | UpstreamFailed, counted: Fetched | Upstrea
         status = ProcessStatus(name=name, status=told["status"], checks=told["checks"])
         return status, read_samples(counted.body.decode(), LABELS)
     except (ValueError, KeyError, TypeError) as odd:
-        return _unreachable(name, f"an odd answer: {odd!r}")
+        return _unreachable(name, f"unexpected response: {odd!r}")
 
 
 def _unreachable(name: str, error: str) -> Seen:

@@ -1,4 +1,4 @@
-"""Placing an order: what it consists of, and the event that tells of it."""
+"""Placing an order: its parts, and its event."""
 
 from datetime import datetime
 from uuid import UUID
@@ -27,7 +27,7 @@ def draft(user_id: UUID, body: NewOrder, created_at: datetime | None = None) -> 
 
 
 def event_of(order: Order, mail: bool) -> events.OrderCreated:
-    """The event of a new order; with `mail` the user is sent a confirmation."""
+    """Return the event of a new order; with `mail` the user receives a confirmation."""
     lines = (
         events.OrderLine(sku=item.sku, name=item.name, quantity=item.quantity, unit_price=item.unit_price)
         for item in order.items

@@ -17,8 +17,8 @@ from shared.contracts import events
 from shared.db.engine import Connection
 from shared.outbox import outbox
 
-# One statement writes the order, its items, its event and the idempotency key. It is a hot path, so it uses
-# asyncpg, which keeps it prepared on each connection. `tools/lab/bench/orders.py` compares it with the ORM.
+# One statement writes the order, its items, its event and the idempotency key. It is a hot path, so it uses asyncpg,
+# which keeps it prepared on each connection. `tools/lab/bench/orders.py` compares it with the ORM.
 _WRITE = f"""
     placed AS (
         INSERT INTO orders (user_id, id, status, currency, total, item_count, mail, created_at, updated_at)
@@ -39,19 +39,15 @@ CREATE_ONCE = f"WITH {idempotency.CLAIM}, {_WRITE}"
 
 
 class OrderRepository:
-    """Works in the transaction of its session and never commits it.
-
-    `owner` limits a query to the orders of one user. It is None for operators, who may know an order by its id alone.
-    """
+    """Works in the transaction of its session and never commits it. `owner` limits a query to the orders of one
+    user. It is None for operators, who may look up an order by its id alone."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def get(self, order_id: UUID, owner: UUID | None, *options: ORMOption, lock: bool = False) -> Order:
-        """An order without its items. With `lock`, no other transaction can change it before this one ends.
-
-        Raises `OrderNotFound`.
-        """
+        """Return an order without its items. With `lock`, no other transaction can change it before this one ends.
+        Raises `OrderNotFound`."""
         query = sa.select(Order).where(Order.id == order_id).options(*options)
         if owner is not None:
             query = query.where(Order.user_id == owner)
@@ -63,11 +59,11 @@ class OrderRepository:
         return order
 
     async def get_with_items(self, order_id: UUID, owner: UUID | None, *, lock: bool = False) -> Order:
-        """An order with `items` loaded, by a second query. Raises `OrderNotFound`."""
+        """Return an order with `items` loaded, by a second query. Raises `OrderNotFound`."""
         return await self.get(order_id, owner, selectinload(Order.items), lock=lock)
 
     async def page(self, owner: UUID, status: Status | None, after: UUID | None, limit: int) -> Sequence[Order]:
-        """At most `limit` orders of a user without their items, newest first, beginning behind the one `after`."""
+        """Return at most `limit` orders of a user without their items, newest first, starting after `after`."""
         query = sa.select(Order).where(Order.user_id == owner).order_by(Order.id.desc()).limit(limit)
         if status is not None:
             query = query.where(Order.status == status)
@@ -88,7 +84,8 @@ class OrderRepository:
         event: events.OrderCreated,
         claim: idempotency.Claim | None = None,
     ) -> bool:
-        """Store a new order with its items and its event. False, and nothing stored, when the claim's key is taken."""
+        """Store a new order with its items and its event. Returns False, and stores nothing, if the claim's key is
+        taken."""
         values = (
             order.user_id,
             order.id,

@@ -59,7 +59,7 @@ async def _run_migrations(metadata: sa.MetaData, url: str) -> None:
 
 
 def _pause_for_lock(error: Exception) -> float | bool:
-    """The pause before the next attempt where a statement did not get its lock; False for any other error."""
+    """Return the pause before the next attempt if a statement did not get its lock; False for any other error."""
     is_lock_timeout = isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE
     return LOCK_PAUSE_S if is_lock_timeout else False
 

@@ -27,7 +27,7 @@ app = typer.Typer(
 NAMES = ("gateway", "users", "orders", "worker")
 WITH_DATABASE = ("users", "orders", "worker")
 
-NOTHING_RUNS = "no data in {}: start the stack with `dashboard up`"
+NOTHING_RUNS = "no data in {}: start it with `dashboard up`"
 
 DataDirOption = Annotated[Path, typer.Option(help="Data folder of the servers.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

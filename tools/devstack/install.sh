@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs what is missing, and is done in a moment when nothing is.
+# Installs what is missing; fast if nothing is.
 #
-#   install.sh python      .venv with everything of uv.lock
-#   install.sh rabbitmq    rabbitmq-server, which no Python package brings
-#   install.sh servers     the same for tests, which can do without it where Docker answers
-#   install.sh browser     Chromium without windows, in which the tests look at the page; they do without where it cannot be had
-#   install.sh prometheus  Prometheus with promtool, which tests the alerts; the tests do without where it cannot be had
-#   install.sh bench       the load, and what the benchmarks compare with
+#   install.sh python      .venv with all packages of uv.lock
+#   install.sh rabbitmq    rabbitmq-server, which is not available as a Python package
+#   install.sh servers     the same for tests, which do not need it if Docker is available
+#   install.sh browser     headless Chromium for the tests of the page, which are skipped without it
+#   install.sh prometheus  Prometheus with promtool for the tests of the alerts, which are skipped without it
+#   install.sh bench       the load generator, and the benchmarks' peers
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -14,7 +14,7 @@ say() { printf '%s\n' "$*"; }
 fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" > /dev/null 2>&1; }
 
-# ---------------------------------------------------------------- becoming root, only where it is needed
+# ---------------------------------------------------------------- becoming root, only if needed
 may_be_root() {
   [ "$(id -u)" = 0 ] || { have sudo && { sudo -n true 2> /dev/null || [ -t 0 ]; }; }
 }
@@ -51,7 +51,7 @@ make_venv() {
   if "$python" -c 'import ensurepip' 2> /dev/null; then
     "$python" -m venv .venv
   elif ! "$python" -m venv --without-pip .venv 2> /dev/null || ! fetch_uv; then
-    have apt-get && may_be_root || fail "this Python cannot make a virtual environment: install python3-venv"
+    have apt-get && may_be_root || fail "this Python cannot create a virtual environment: install python3-venv"
     apt_install python3-venv
     rm -rf .venv
     "$python" -m venv .venv
@@ -62,7 +62,7 @@ find_uv() {
   if [ -x .venv/bin/uv ]; then echo .venv/bin/uv; elif have uv; then echo uv; fi
 }
 
-# The system's certificates are those of public authorities and whatever this network needs besides.
+# The system's certificates include those of this network, in addition to public authorities.
 if [ -e /etc/ssl/certs/ca-certificates.crt ]; then export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"; fi
 
 install_python() {
@@ -99,7 +99,7 @@ install_rabbitmq() {
     if have systemctl; then as_root systemctl disable --quiet rabbitmq-server 2> /dev/null || true; fi
   else
     fail "RabbitMQ is missing, and installing it needs root. Either install it (Debian, Ubuntu:
-    sudo apt-get install rabbitmq-server), or say where one runs (RABBITMQ_URL=amqp://user:password@host/),
+    sudo apt-get install rabbitmq-server), or use an existing one (RABBITMQ_URL=amqp://user:password@host/),
     or run everything in containers (docker compose up --build)."
   fi
 }

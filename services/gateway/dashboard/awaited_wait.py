@@ -68,8 +68,8 @@ class AwaitedPanelWait(PanelWait):
         self.due = min(self.due, self._watch_at)
 
     async def wait(self) -> None:
-        """Return when every panel has its answer, be it that it is late, or when the client has gone. Cancelled, it
-        leaves all reads."""
+        """Return when every panel has its result, even if it timed out, or when the client has disconnected. If
+        cancelled, it leaves all reads."""
         try:
             if self._awaited:
                 await self._done

@@ -42,12 +42,12 @@ class Form:
 
 
 class Answers(Protocol):
-    """What a pending dashboard needs of the fast path."""
+    """The part of the fast path that a pending dashboard needs."""
 
     reader: PanelReader
 
     def finish(self, pending: "Pending") -> None:
-        """Send the answer, now that every panel has one."""
+        """Send the response, now that every panel has a result."""
 
 
 class Pending(Exchange, PanelWait):

@@ -149,4 +149,4 @@ log = get_logger(__name__)
 Probed = Callable[[UpstreamFailed | None], None]
 """Called once with the outcome of a probe: None if it succeeded."""
 Probe = Callable[[Panels, Sequence[str], Probed], None]
-"""Asks once, and records the outcome with the breaker."""
+"""Sends one probe, and records its outcome with the breaker."""

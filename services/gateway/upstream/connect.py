@@ -29,7 +29,7 @@ class Opening(Protocol[SentT]):
 
 
 class Address(NamedTuple):
-    """Where a service is, and how long connecting may take. `name` is what metrics call it."""
+    """The address of a service, and the connect timeout. `name` is its label in metrics."""
 
     name: str
     host: str

@@ -1,4 +1,4 @@
-"""GETs several addresses of the services at once, but never more than a fixed number of them."""
+"""GETs several URLs of the services concurrently, up to a maximum number at a time."""
 
 import asyncio
 from collections.abc import Iterable
@@ -25,10 +25,8 @@ class Fetcher:
         self._places = asyncio.Semaphore(at_once)
 
     async def fetch(self, url: str, timeout_s: float) -> Fetched:
-        """GET an address, whatever the status of the answer. Raises `UpstreamFailed`.
-
-        It is `TooLate` after `timeout_s`; the time that this call waits for its turn does not count.
-        """
+        """GET a URL, whatever the status of the response. Raises `UpstreamFailed`: `TooLate` after `timeout_s`, not
+        counting the time that this call waits for its turn."""
         async with self._places:
             try:
                 async with asyncio.timeout(timeout_s):
@@ -41,7 +39,7 @@ class Fetcher:
                 raise TooLate(f"no answer within {timeout_s:g} s") from late
 
     async def fetch_many(self, urls: Iterable[str], timeout_s: float) -> dict[str, Fetched | UpstreamFailed]:
-        """GET every address, each within `timeout_s`. A failure takes the place of its answer and affects no other."""
+        """GET every URL, each within `timeout_s`. A failure replaces its response and affects no other."""
         every = list(urls)
         found = await asyncio.gather(*(self._outcome(url, timeout_s) for url in every))
         return dict(zip(every, found, strict=True))

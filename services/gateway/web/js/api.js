@@ -1,4 +1,4 @@
-// Calls the gateway. Whatever goes wrong is a `Problem` that can be shown.
+// Calls the gateway. Every failure is a `Problem` that can be shown.
 import { parse } from "./json.js";
 import { wordsFor, wordsForField } from "./messages.js";
 import * as session from "./session.js";
@@ -11,11 +11,11 @@ export class Problem extends Error {
     this.status = status;
     this.code = code;
     this.againInS = againInS;
-    /** What is wrong with which field: `{"items.0.quantity": "…"}`. */
+    /** The error of each invalid field: `{"items.0.quantity": "…"}`. */
     this.fields = Object.fromEntries((body.errors ?? []).map(({ field }) => [field, wordsForField(code, field)]));
   }
 
-  /** Whether the same request may succeed soon. It may also have been carried out. */
+  /** Whether the same request may succeed soon. It may also have been executed. */
   get isTemporary() {
     return [0, 502, 503, 504].includes(this.status) || this.code === "request_in_flight";
   }
@@ -30,7 +30,7 @@ export class Problem extends Error {
 
 const AWAY = new Problem(0);
 
-/** The response of an authenticated call; raises a `Problem`. A token that does not count is renewed once. */
+/** The response of an authenticated call; raises a `Problem`. A rejected token is renewed once. */
 export async function call(method, path, { json, body, headers = {}, signal } = {}) {
   const used = session.accessToken();
   headers = { ...headers, traceparent: newTrace() };
@@ -77,8 +77,8 @@ export async function post(path, json, headers) {
 const ATTEMPTS = 6;
 
 /**
- * The answer of a POST that is done once for one key, however often it is sent: it is sent again while the server gives
- * no answer. `isWanted` says whether to go on; `waiting` is called before each repetition.
+ * The response of a POST that takes effect once per key, however often it is sent: it is repeated until the server
+ * responds. `isWanted` says whether to continue; `waiting` is called before each repetition.
  */
 export async function postOnce(path, json, key, { isWanted = () => true, waiting = () => {} } = {}) {
   for (let attempt = 1; ; attempt++) {
@@ -93,13 +93,13 @@ export async function postOnce(path, json, key, { isWanted = () => true, waiting
   }
 }
 
-/** An answer that means: this gateway has no such thing. */
+/** A response that means: this gateway does not have the feature. */
 export const isMissing = (problem) => problem instanceof Problem && [404, 405].includes(problem.status);
 
 /** For headers and keys; `crypto.randomUUID` is missing on plain HTTP. */
 export const newKey = () => randomHex(16);
 
-/** A trace that begins here (W3C): whether it is recorded, the gateway decides. A call that is repeated stays in it. */
+/** A trace that begins here (W3C): the gateway decides whether it is recorded. A repeated call stays in it. */
 const newTrace = () => `00-${randomHex(16)}-${randomHex(8)}-00`;
 
 function randomHex(bytes) {

@@ -1,7 +1,7 @@
-// A canvas knows neither custom properties nor `light-dark()`.
+// A canvas supports neither custom properties nor `light-dark()`.
 import { el } from "./dom.js";
 
-/** A function that gives a colour of the theme (`--accent`) as the browser has worked it out near an element. */
+/** Returns a function that returns a colour of the theme (`--accent`) as the browser has computed it near an element. */
 export function colorsOf(near) {
   const style = getComputedStyle(near);
   return (name) => {

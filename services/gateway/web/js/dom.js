@@ -1,4 +1,4 @@
-// Makes elements. Text always becomes a text node: nothing that anybody typed is ever read as HTML.
+// Creates elements. Text always becomes a text node: user input is never parsed as HTML.
 
 import { Problem } from "./api.js";
 
@@ -11,7 +11,7 @@ const PATHS = {
   plus: "M12 5v14M5 12h14",
 };
 
-/** An element: attributes by name, `on…` for listeners, a property where the value is no text (`disabled: true`). */
+/** Creates an element: attributes by name, `on…` for listeners, a property if the value is not text (`disabled: true`). */
 export function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -40,8 +40,8 @@ const FOCUSABLE = "a[href], button:not([disabled]), input:not([disabled]), selec
 const ROW = "tr, li, .row, .entry";
 
 /**
- * Replaces what is in `place`. Details that were open stay open. The focus stays on the element with the same `data-key`;
- * where that is gone, it moves to the nearest one, first within its row, or else to the heading of its card.
+ * Replaces the content of `place`. Open details stay open. The focus stays on the element with the same `data-key`;
+ * if that is gone, it moves to the nearest one, first within its row, or else to the heading of its card.
  */
 export function replace(place, ...children) {
   const open = [...place.querySelectorAll("details[open][data-key]")].map(({ dataset }) => dataset.key);
@@ -54,7 +54,7 @@ export function replace(place, ...children) {
 
 const withKey = (key, place = document) => place.querySelector(`[data-key="${CSS.escape(key)}"]`);
 
-/** The keys of what can have the focus: its own, those of its row, what follows, what is before. */
+/** The keys of the focus candidates: the element's own, those of its row, the following ones, the preceding ones. */
 function nearestKeys(place, focused) {
   const all = [...place.querySelectorAll(FOCUSABLE)];
   const at = all.indexOf(focused);
@@ -80,15 +80,15 @@ export function focusHeading(place) {
   heading.focus();
 }
 
-/** What had the focus may have been drawn anew meanwhile, or be gone. */
+/** The element that had the focus may have been replaced or removed meanwhile. */
 function focusAgain(before, card) {
   const again = before.isConnected ? before : before.dataset?.key && withKey(before.dataset.key);
   focusFirst([again], card?.isConnected ? card : document.body);
 }
 
 /**
- * Runs `work` for a click on `button`, which keeps the focus and does nothing more until that is done. Says so where it
- * is refused.
+ * Runs `work` for a click on `button`, which keeps the focus and ignores further clicks until that is done. Shows an
+ * error if it fails.
  */
 export async function busy(button, work) {
   if (button.ariaDisabled === "true") return;
@@ -105,7 +105,7 @@ export async function busy(button, work) {
 const MOST_TOASTS = 3;
 const TOAST_MS = 6000;
 
-/** Says something in passing; screen readers hear it, also while a dialog is open. `stays`: until it is dismissed. */
+/** Shows a notice; screen readers announce it, also while a dialog is open. `stays`: until it is dismissed. */
 export function toast(text, { stays = false } = {}) {
   const place = toastPlace();
   const dismiss = el("button", { class: "icon-button", type: "button", "aria-label": "Dismiss" }, icon("close"));
@@ -125,18 +125,18 @@ export function toast(text, { stays = false } = {}) {
   if (place.childElementCount > MOST_TOASTS) place.firstElementChild.remove();
 }
 
-/** Says why something failed; raises what is no `Problem`. */
+/** Shows why something failed; raises anything that is not a `Problem`. */
 export function complain(problem) {
   if (!(problem instanceof Problem)) throw problem;
   toast(problem.message, { stays: true });
 }
 
-/** Within the open dialog, since everything outside it is inert. */
+/** Inside the open dialog, because everything outside it is inert. */
 const toastPlace = () => [...document.querySelectorAll("dialog[open] > .toasts")].at(-1) ?? document.getElementById("toasts");
 
 let dialogs = 0;
 
-/** A modal dialog, gone when it is closed. `fill` gets a function that closes it. */
+/** A modal dialog, removed when it is closed. `fill` receives a function that closes it. */
 export function openDialog(title, fill, { wide = false } = {}) {
   const heading = el("h2", { id: `dialog-title-${++dialogs}`, class: "grow" }, title);
   const close = () => dialog.close();
@@ -163,7 +163,7 @@ export function openDialog(title, fill, { wide = false } = {}) {
   return dialog;
 }
 
-/** Asks before something that cannot be taken back. */
+/** Asks for confirmation before an irreversible action. */
 export function confirmed(title, text, action, otherwise = "Keep it") {
   return new Promise((decide) => {
     const dialog = openDialog(title, (close) => [

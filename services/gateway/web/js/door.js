@@ -1,4 +1,4 @@
-// Sign in, or register.
+// Sign-in and registration.
 import { Problem } from "./api.js";
 import { el, replace } from "./dom.js";
 import { field, form } from "./forms.js";
@@ -6,7 +6,7 @@ import * as session from "./session.js";
 
 const TITLES = { "sign-in": "Sign in", register: "Create account" };
 
-/** The form; `message` says why somebody who was signed in is not any more. */
+/** The form; `message` says why a user was signed out. */
 export function door(message) {
   const body = el("div");
   const tabs = el("div", { class: "segments", role: "group", "aria-label": "What to do" });

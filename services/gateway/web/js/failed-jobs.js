@@ -1,4 +1,4 @@
-// Jobs that are not done, by cause; what they say, and what an administrator does with them.
+// Jobs that are not done, by cause, with their messages and the administrators' actions.
 import { get, post } from "./api.js";
 import { busy, complain, confirmed, el, openDialog, replace, toast } from "./dom.js";
 import { field, form } from "./forms.js";
@@ -75,7 +75,7 @@ function row(group, isAdmin, ask) {
       group.state === "dead" && el("button", { class: "button small", type: "button", "data-key": `discard-${key}`, "aria-label": `Discard ${group.job}: ${cause}`, onclick: () => discard(group, ask) }, "Discard"))));
 }
 
-/** What a request to replay or discard is about. */
+/** The selection of a replay or discard request. */
 const selection = ({ job, error_group: cause, state }) => ({ job, ...(cause === null ? {} : { error_group: cause }), state, limit: 10000 });
 
 async function replay(group, ask) {
@@ -157,7 +157,7 @@ const DONE = { replay: "Replayed", discard: "Discarded" };
 const auditLine = (each, names) => el("p", { class: "muted small" },
   `${DONE[each.action] ?? each.action} by ${names[each.actor]}, `, since(each.at), ` (${whenExactly(each.at)})`, each.reason && `: ${each.reason}`);
 
-/** The name of each operator; the id of one that cannot be read. */
+/** The name of each operator; the id if the name cannot be read. */
 async function namesOf(ids) {
   const name = async (id) => (id === claims().sub ? "you" : get(`/v1/users/${id}`).then((user) => user.name, () => id));
   return Object.fromEntries(await Promise.all([...new Set(ids)].map(async (id) => [id, await name(id)])));
@@ -165,7 +165,7 @@ async function namesOf(ids) {
 
 const INEXACT = /\d{16}/;
 
-/** JSON with one value a line; as it is where it is other text, or has numbers that JavaScript would round. */
+/** Formats JSON with one value per line; returns other text, and JSON with numbers that JavaScript would round, unchanged. */
 function pretty(text) {
   try {
     return INEXACT.test(text) ? text : JSON.stringify(JSON.parse(text), null, 2);

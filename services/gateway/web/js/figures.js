@@ -1,4 +1,4 @@
-// The analytics: key figures, and what was spent each day.
+// The analytics: key figures, and the amounts of each day.
 import { colorsOf } from "./colors.js";
 import { el, replace } from "./dom.js";
 import { count, day, money, plural, roundMoney, whenExactly } from "./format.js";
@@ -21,7 +21,7 @@ function figure(label, value, ...notes) {
   return el("div", { class: "figure" }, el("dt", {}, label), el("dd", {}, value, notes.filter(Boolean).map((note) => el("small", {}, note))));
 }
 
-/** The amount in the currency of the most orders, and the others below it. */
+/** The amount in the currency of the most orders, with the others below it. */
 function amounts(byCurrency, orders) {
   const currencies = byOrders(Object.keys(byCurrency ?? {}), orders);
   if (!currencies.length) return ["–"];
@@ -54,7 +54,7 @@ export function chartCard(panels) {
   }, { head: [choice], flush: true });
 }
 
-/** The currency that a person has chosen for the chart, also after a reload. */
+/** The currency that the user has selected for the chart, also after a reload. */
 const chosen = {
   key: "chart-currency",
   last: "",
@@ -92,7 +92,7 @@ function table(daily, values, currency) {
       el("tbody", {}, rows.reverse())));
 }
 
-/** Draws into `plot`, and again when its size or the theme changes, until it has left the page. */
+/** Draws into `plot`, and again when its size or the theme changes, until it is removed from the page. */
 function draw(plot, tip, daily, values, currency) {
   let drawn = null;
   const paint = () => {

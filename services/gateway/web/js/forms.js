@@ -1,11 +1,11 @@
-// Forms that say which field was refused, and why.
+// Forms that show which field is invalid, and why.
 import { el } from "./dom.js";
 import { Problem } from "./api.js";
 import { wordsForInput } from "./messages.js";
 
 let made = 0;
 
-/** A labelled input. `name` is what the server calls the field. */
+/** A labelled input. `name` is the server's name of the field. */
 export function field(label, name, attributes = {}, hint = null) {
   const id = `field-${++made}`;
   const described = hint ? `${id}-hint` : null;
@@ -16,7 +16,7 @@ export function field(label, name, attributes = {}, hint = null) {
     hint && el("span", { class: "hint", id: described }, hint));
 }
 
-/** Runs `submit(data)` when the form is sent; shows its `Problem` at the fields, or above the buttons. */
+/** Runs `submit(data)` when the form is submitted; shows its `Problem` at the fields, or above the buttons. */
 export function form(children, buttons, submit, attributes = {}) {
   const error = el("p", { class: "form-error", role: "alert", hidden: true });
   const node = el("form", { class: "form", novalidate: true, ...attributes }, children, error, buttons);
@@ -65,7 +65,7 @@ function show(node, error, problem) {
   error.hidden = false;
 }
 
-/** The input of a field such as `email`, or such as `items.1.quantity`: the second of its name. */
+/** The input of a field such as `email`, or such as `items.1.quantity`: the second with its name. */
 function inputOf(node, field) {
   const [, number, name] = /^(?:\w+\.(\d+)\.)?(\w+)$/.exec(field) ?? [];
   return name && node.querySelectorAll(`[name="${name}"]`)[number ?? 0];

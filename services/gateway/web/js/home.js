@@ -1,4 +1,4 @@
-// The dashboard of who is signed in: the panels side by side, fed by the stream.
+// The dashboard of the signed-in user: the panels side by side, updated by the stream.
 import { el } from "./dom.js";
 import { atClock } from "./format.js";
 import { chartCard, figuresCard } from "./figures.js";

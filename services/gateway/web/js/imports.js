@@ -1,4 +1,4 @@
-// Orders from a file: sent, followed live while it is worked on, cancelled, and what was wrong with it.
+// Orders from a file: uploaded, followed live, cancelled, with their errors.
 import { call, get } from "./api.js";
 import { busy, complain, el, toast } from "./dom.js";
 import { count, plural } from "./format.js";
@@ -11,7 +11,7 @@ const EXAMPLE = `${COLUMNS}\nspring-001,EUR,tea-100,"Green tea, 100 g",2,1250,20
 const SHOWN = 5;
 
 export function importsSection(live) {
-  /** The newest progress of each import, by id; it may be newer than the list. */
+  /** The latest progress of each import, by id; it may be newer than the list. */
   const told = new Map();
   const { card, reload } = listCard("Imports", () => get(`/v1/imports?limit=${SHOWN}`), ({ items }) => {
     if (!items.length) return el("p", { class: "empty" }, "No file has been imported yet.");
@@ -29,7 +29,7 @@ export function importsSection(live) {
   return card;
 }
 
-/** What was told of it live, unless the list is further on. */
+/** The live progress, unless the list is newer. */
 const fresher = (progress, listed) => (progress && progress.rows_done + progress.rows_failed >= listed.rows_done + listed.rows_failed && !["completed", "failed", "cancelled"].includes(listed.state) ? progress : {});
 
 function upload(reload) {

@@ -1,6 +1,6 @@
-// Reads JSON whose numbers may be larger than a JavaScript number can hold exactly, as sums of money may.
+// Parses JSON with numbers that exceed JavaScript's exact range, as amounts of money may.
 
 const exact = (value, source) => (typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source) ? BigInt(source) : value);
 
-/** A whole number beyond 2⁵³ becomes a BigInt; in a browser that does not tell a number's digits it is rounded. */
+/** An integer beyond 2⁵³ becomes a BigInt; in a browser without access to the source text it is rounded. */
 export const parse = (text) => JSON.parse(text, (_, value, context) => exact(value, context?.source ?? ""));

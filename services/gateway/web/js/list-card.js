@@ -1,10 +1,10 @@
-// Cards that load a list, and downloads of what an authenticated call returns.
+// Cards that load a list, and downloads of authenticated calls.
 import { isMissing } from "./api.js";
 import { el, replace } from "./dom.js";
 
 /**
- * A card that shows itself once `load` has an answer, and stays away when there is no such thing here. `fill(answer)`
- * gives the list; `above` stands over it. Returns the card and a function that loads again.
+ * A card that appears once `load` has a response, and stays hidden if the server lacks the feature. `fill(answer)`
+ * returns the list; `above` is shown above it. Returns the card and a function that loads again.
  */
 export function listCard(title, load, fill, above) {
   const list = el("div");
@@ -25,7 +25,7 @@ export function listCard(title, load, fill, above) {
   return { card, reload };
 }
 
-/** Has the browser save what an authenticated call brings. */
+/** Lets the browser save the response of an authenticated call. */
 export async function save(response, name) {
   const address = URL.createObjectURL(await response.blob());
   el("a", { href: address, download: name }).click();

@@ -1,2 +1,2 @@
-/** The page speaks English, also in dates: in the variant that the person prefers. */
+/** The page is in English, also in dates: in the user's preferred variant. */
 export const LOCALE = navigator.languages.find((tag) => /^en\b/i.test(tag)) ?? "en-GB";

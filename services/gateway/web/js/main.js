@@ -1,4 +1,4 @@
-// Where the page begins: goes on with the session there is, or shows the door.
+// The entry point of the page: continues the existing session, or shows the sign-in form.
 import { door } from "./door.js";
 import { Home } from "./home.js";
 import * as session from "./session.js";

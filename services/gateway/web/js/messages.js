@@ -1,7 +1,7 @@
-// What people are told when something is refused or fails: selected by the problem's code, never by the API's own text.
+// User-facing messages for errors: selected by the problem's code, never the API's own text.
 
 const AGAIN = "Try again in a moment.";
-const GONE = "It is not there any more. Reload the page.";
+const GONE = "It no longer exists. Reload the page.";
 
 const BY_CODE = {
   invalid_input: "Something here cannot be accepted. Check what you have entered.",
@@ -21,8 +21,8 @@ const BY_CODE = {
   report_not_found: "This report does not exist any more. Make a new one.",
   import_not_found: "This import does not exist any more. Reload the page.",
   webhook_not_found: "This webhook does not exist any more. Reload the page.",
-  delivery_not_found: "This call is not kept any more. Reload the page.",
-  job_not_found: "This job is not kept any more. Reload the page.",
+  delivery_not_found: "This delivery is no longer stored. Reload the page.",
+  job_not_found: "This job is no longer stored. Reload the page.",
 
   conflict: "It has changed meanwhile. Reload the page, then try again.",
   email_already_used: "An account with this e-mail address exists already.",
@@ -30,10 +30,10 @@ const BY_CODE = {
   request_in_flight: "Your order is still being placed. Wait a moment.",
   idempotency_key_reused: "This order has changed while it was being placed. Place it again.",
   import_ended: "This import has ended already.",
-  too_many_imports: "Too many of your imports are waiting. Wait until one has ended.",
-  too_many_webhooks: "You have as many webhooks as you may have. Remove one first.",
-  webhook_turned_off: "This webhook is off.",
-  call_under_way: "This call is being made right now.",
+  too_many_imports: "Too many of your imports are pending. Wait until one has ended.",
+  too_many_webhooks: "You have reached the maximum number of webhooks. Remove one first.",
+  webhook_turned_off: "This webhook is disabled.",
+  call_under_way: "This delivery is in progress.",
   pings_waiting: "An earlier test of this webhook has not been sent yet.",
 
   wrong_password: "This is not your current password.",
@@ -48,29 +48,29 @@ const BY_CODE = {
   rate_limited: "Too many attempts.",
   too_many_logins: "Too many people are signing in right now.",
   too_many_streams: "This page is open in too many tabs. Close some of them.",
-  too_many_downloads: "Your other downloads are still under way. Wait until one has ended.",
-  too_many_uploads: "Your other files are still on their way. Wait until one has arrived.",
-  too_many_pictures: "Your last picture is still being worked on.",
+  too_many_downloads: "Your other downloads are still running. Wait until one has finished.",
+  too_many_uploads: "Your other files are still being uploaded. Wait until one has finished.",
+  too_many_pictures: "Your last picture is still being processed.",
   uploads_busy: `Too many files are on their way. ${AGAIN}`,
-  downloads_busy: `Too many downloads are under way. ${AGAIN}`,
-  exports_busy: `Too many downloads are under way. ${AGAIN}`,
+  downloads_busy: `Too many downloads are running. ${AGAIN}`,
+  exports_busy: `Too many downloads are running. ${AGAIN}`,
 
   unavailable: `This is not available right now. ${AGAIN}`,
   service_unavailable: `This is not available right now. Nothing has been changed. ${AGAIN}`,
   keys_unavailable: `This is not available right now. ${AGAIN}`,
   storage_unavailable: `Files cannot be stored or read right now. ${AGAIN}`,
-  audit_unavailable: "What operators do is recorded, and that is not possible right now. Nothing has been changed.",
+  audit_unavailable: "Operator actions must be recorded, which is not possible right now. Nothing has been changed.",
   no_panel_available: `Nothing can be shown right now. ${AGAIN}`,
   overloaded: `Too many people are using this right now. ${AGAIN}`,
   method_not_allowed: "This is not possible here. Reload the page.",
-  outcome_unknown: "The server did not answer in time. It may have been done: look before you try again.",
+  outcome_unknown: "The server did not respond in time. The request may have been executed: check before you try again.",
   internal: "Something went wrong on our side.",
   unreachable: "The server cannot be reached. Check your connection, then try again.",
 };
 
-/** What a field takes, by the last part of its name. */
+/** What a field accepts, by the last part of its name. */
 const BY_FIELD = {
-  name: "Enter a name that can be seen.",
+  name: "Enter a name with visible characters.",
   email: "Enter an address such as name@example.com.",
   password: "Use 8 to 128 characters.",
   current_password: "Enter your current password.",
@@ -87,7 +87,7 @@ const BY_FIELD = {
 };
 const OF_ITS_FIELD = new Set(["wrong_password", "weak_password", "unmailable_address", "unusable_picture"]);
 
-/** A sentence for `code`, or for the status where the code is unknown. `againInS`: when to try again, if that is known. */
+/** A sentence for `code`, or for the status if the code is unknown. `againInS`: when to retry, if known. */
 export function wordsFor(code, status = 0, againInS = null) {
   const said = BY_CODE[code] ?? byStatus(status);
   return status === 429 && againInS ? `${said} Try again ${inTime(againInS)}.` : said;
@@ -95,10 +95,10 @@ export function wordsFor(code, status = 0, againInS = null) {
 
 export const hasWordsFor = (code) => code in BY_CODE;
 
-/** Why a field of a refused request cannot be accepted. */
+/** Why a field of a rejected request is invalid. */
 export const wordsForField = (code, field) => (OF_ITS_FIELD.has(code) ? BY_CODE[code] : BY_FIELD[field.split(".").at(-1)] ?? "This cannot be accepted.");
 
-/** Why an input does not hold what it must. */
+/** Why the value of an input is invalid. */
 export function wordsForInput({ validity, validationMessage, type, name, minLength, maxLength, min, max }) {
   if (validity.valueMissing) return type === "date" ? "Choose a day." : "Fill in this field.";
   if (validity.customError) return validationMessage;

@@ -1,4 +1,4 @@
-// What has happened, and what of it is new.
+// Notifications, and which of them are unread.
 import { call, get, post, Problem } from "./api.js";
 import { busy, el } from "./dom.js";
 import { count } from "./format.js";
@@ -18,7 +18,7 @@ export function notificationsCard(panels) {
     panels.dispatchEvent(new CustomEvent("notifications"));
   };
 
-  /** All that are unread, of which the panel may show a part. */
+  /** All unread notifications, of which the panel may show only some. */
   let unread = 0;
   const tell = (number) => {
     unread = number;
@@ -26,7 +26,7 @@ export function notificationsCard(panels) {
     badge.textContent = `${count(unread)} new`;
     if (badge.isConnected) document.title = unread ? `(${count(unread)}) Dashboard` : "Dashboard";
   };
-  /** A full panel may not be all there is. */
+  /** A full panel may not contain all of them. */
   const countAll = latest(() => get("/v1/notifications/count"), (answer) => {
     if (answer.unread !== unread) {
       tell(answer.unread);
@@ -60,7 +60,7 @@ export function notificationsCard(panels) {
   }, { head: [badge], flush: true });
 }
 
-/** A function that calls `ask`, and `take` with the answer to the latest call. */
+/** Returns a function that calls `ask`, and `take` with the response to the latest call. */
 function latest(ask, take) {
   let asked = 0;
   return async () => {
@@ -69,7 +69,7 @@ function latest(ask, take) {
       const answer = await ask();
       if (number === asked) take(answer);
     } catch (problem) {
-      if (!(problem instanceof Problem)) throw problem; // what is shown stays
+      if (!(problem instanceof Problem)) throw problem; // keep the current content
     }
   };
 }

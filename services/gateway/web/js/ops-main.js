@@ -1,4 +1,4 @@
-// Where the operators' page begins.
+// The entry point of the operators' page.
 import { door } from "./door.js";
 import { el } from "./dom.js";
 import { Operations } from "./ops.js";

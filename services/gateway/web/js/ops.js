@@ -1,4 +1,4 @@
-// How the system is doing, asked every two seconds while somebody looks.
+// The status of the system, read every two seconds while the page is visible.
 import { get } from "./api.js";
 import { el, replace } from "./dom.js";
 import { failedJobs } from "./failed-jobs.js";
@@ -117,7 +117,7 @@ function tiles(seen, rate) {
 
 const tile = (label, value, note) => el("div", { class: "tile" }, el("dt", {}, label), el("dd", {}, value, note && el("small", {}, note)));
 
-/** A table; columns but the first are right-aligned where `row` says so. */
+/** A table; columns except the first are right-aligned if `row` says so. */
 function fill(place, titles, items, row, empty = "Nothing.") {
   if (!items.length) {
     replace(place, el("p", { class: "empty" }, empty));

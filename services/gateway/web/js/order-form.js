@@ -1,4 +1,4 @@
-// A new order, of one or several lines.
+// A new order with one or several lines.
 import { newKey, postOnce } from "./api.js";
 import { el, icon, openDialog, toast } from "./dom.js";
 import { field, form } from "./forms.js";
@@ -12,7 +12,7 @@ export function openOrderForm(panels) {
 }
 
 function orderForm(panels, close) {
-  /** The same order sent twice is one order: a key stands for what is in the form, and for nothing else. */
+  /** The same order sent twice is one order: a key belongs to the content of the form. */
   let sent = { key: newKey(), body: "" };
   const lines = el("div", { class: "lines" });
   const total = el("strong", {}, "–");
@@ -63,7 +63,7 @@ function orderForm(panels, close) {
   return node;
 }
 
-/** Sends it again with the same key while there is no answer: the order is placed once. */
+/** Repeats the request with the same key until there is a response: the order is placed once. */
 async function place(order, key, waiting) {
   try {
     return await postOnce("/v1/orders", order, key, { isWanted: () => waiting.isConnected, waiting: () => { waiting.hidden = false; } });
@@ -96,7 +96,7 @@ const amount = (line, currency) => Number(part(line, "quantity").value) * toMino
 /** An amount with as many decimals as its currency has. */
 const example = (digits) => (1250 / 10 ** digits).toFixed(digits);
 
-/** The order in the form, once all of it is valid. */
+/** The order in the form, once all fields are valid. */
 function read(node, lines) {
   const currency = node.elements.currency.value;
   const items = [...lines.children].map((each) => ({

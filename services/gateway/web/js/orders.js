@@ -1,4 +1,4 @@
-// The recent orders, what can be done with each, and the older ones on request.
+// The recent orders, their actions, and older ones on request.
 import { call, get } from "./api.js";
 import { busy, complain, confirmed, el, openDialog, toast } from "./dom.js";
 import { money, plural, shortId, when, whenExactly } from "./format.js";
@@ -13,7 +13,7 @@ const A_PAGE = 50;
 export const statusChip = (status) => el("span", { class: `chip ${LOOK[status]?.[0] ?? ""}` }, LOOK[status]?.[1] ?? status);
 
 export function ordersCard(panels) {
-  /** Orders that were loaded beyond the panel's, and where to go on, by status; "" is all of them. */
+  /** Orders that were loaded in addition to the panel's, and the next cursor, by status; "" is all of them. */
   const views = {};
   const seen = new Set();
   let wanted = "";
@@ -78,7 +78,7 @@ export function ordersCard(panels) {
   }, { head: [choice], flush: true });
 }
 
-/** The panel's orders and the older ones of that status, each once, the newest first; what the panel says of one counts. */
+/** The panel's orders and the older ones of that status, each once, newest first; the panel's version of an order wins. */
 function all(panels, { status, orders }) {
   const byId = new Map([...orders, ...(panels.of("orders")?.data ?? []).map((order) => [order.id, order])]);
   return [...byId.values()].filter((order) => !status || order.status === status).sort((a, b) => (a.created_at < b.created_at ? 1 : -1));

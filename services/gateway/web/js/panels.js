@@ -1,14 +1,14 @@
-// What is known of each panel, and the card that shows it: its content, and honestly how fresh that is.
+// The state of each panel, and the card that shows it: its content, and how fresh that is.
 import { get } from "./api.js";
 import { busy, el, replace } from "./dom.js";
 import { atClock, REASONS } from "./format.js";
 
-/** Panels by name: `{status, data, error, at}`; `at` is when what is shown was true. */
+/** Panels by name: `{status, data, error, at}`; `at` is the time of the data. */
 export class Panels extends EventTarget {
   #known = new Map();
   #live = false;
 
-  /** Whether changes arrive: only then is what was fresh once still so. */
+  /** Whether changes arrive: only then does a fresh panel stay fresh. */
   get live() {
     return this.#live;
   }
@@ -28,7 +28,7 @@ export class Panels extends EventTarget {
     this.dispatchEvent(new CustomEvent(panel));
   }
 
-  /** Shows a change before the server has spoken of it. */
+  /** Shows a change before the server has confirmed it. */
   patch(name, change) {
     const known = this.#known.get(name);
     if (!known?.data) return;
@@ -36,7 +36,7 @@ export class Panels extends EventTarget {
     this.dispatchEvent(new CustomEvent(name));
   }
 
-  /** Has one panel read anew; raises a `Problem`. */
+  /** Reads one panel again; raises a `Problem`. */
   async reload(name) {
     const { panels } = await get(`/v1/dashboard?panels=${name}`, { headers: { "Cache-Control": "no-cache" } });
     this.take({ panel: name, ...panels[name] });
@@ -45,7 +45,7 @@ export class Panels extends EventTarget {
 
 let cards = 0;
 
-/** A card for one panel. `fill(data)` gives its content; `head` stands beside the title. */
+/** A card for one panel. `fill(data)` returns its content; `head` is next to the title. */
 export function panelCard(panels, name, title, fill, { head = [], flush = false } = {}) {
   const freshness = el("span", { class: "freshness" });
   const note = el("div", { class: "stale-note", hidden: true });

@@ -1,4 +1,4 @@
-// Who somebody is: the card, the picture, and the menu in the corner.
+// The profile: the card, the picture, and the menu in the corner.
 import { call, get, Problem } from "./api.js";
 import { busy, complain, el, openDialog, replace, toast } from "./dom.js";
 import { field, form } from "./forms.js";
@@ -8,7 +8,7 @@ import * as session from "./session.js";
 
 const pictures = new Map();
 
-/** A picture as an object URL, fetched once: the address needs the token, which an `<img>` cannot send. */
+/** A picture as an object URL, fetched once: the request needs the token, which an `<img>` cannot send. */
 function picture(url, size) {
   const at = new URL(url, location.origin);
   at.searchParams.set("size", String(size));
@@ -25,7 +25,7 @@ export function avatar(user, size) {
   if (user.avatar_url) {
     picture(user.avatar_url, size > 40 ? 256 : 64)
       .then((src) => place.replaceChildren(el("img", { src, alt: "" })))
-      .catch(() => {}); // the initials stay
+      .catch(() => {}); // keep the initials
   }
   return place;
 }
@@ -79,12 +79,12 @@ function edit(panels, user) {
       const change = Object.fromEntries([...data].filter(([key, value]) => value !== "" && value !== user[key]));
       if (Object.keys(change).length) await call("PATCH", "/v1/me", { json: change });
       close();
-      await panels.reload("user").catch(() => {}); // the stream brings it
+      await panels.reload("user").catch(() => {}); // the stream will update it
       toast("Your profile has been saved.");
     }));
 }
 
-/** The button in the corner, and what hangs off it. */
+/** The button in the corner, and its menu. */
 export function accountMenu(panels) {
   const button = el("button", { class: "who-button", type: "button", popovertarget: "account-menu", "aria-label": "Account" },
     el("span", { class: "avatar", "aria-hidden": "true" }, "…"));

@@ -1,4 +1,4 @@
-// Files to download: one's orders, or the sums of each day.
+// Report downloads: orders, or daily totals.
 import { call, get } from "./api.js";
 import { busy, complain, el, toast } from "./dom.js";
 import { field, form } from "./forms.js";

@@ -1,4 +1,4 @@
-// The parts of the page that not every server has: each is shown once its API answers.
+// Optional parts of the page: each is shown once its API responds.
 import { el } from "./dom.js";
 import { importsSection } from "./imports.js";
 import { reportsSection } from "./reports.js";

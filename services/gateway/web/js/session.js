@@ -1,4 +1,4 @@
-// Who is signed in. The access token lives in this tab's memory; what renews it is a cookie that no script can read.
+// The session. The access token is in this tab's memory; a cookie that scripts cannot read renews it.
 
 const PATH = "/web/session";
 const EARLY_MS = 60_000;
@@ -8,19 +8,19 @@ let token = null;
 let expires = 0;
 let timer = 0;
 
-/** `signed-out` (detail: a message for the person, or null), `signed-in`, and `ending` (detail: why a sign-out waits, or null). */
+/** `signed-out` (detail: a message for the user, or null), `signed-in`, and `ending` (detail: why a sign-out waits, or null). */
 export const changes = new EventTarget();
 export const isSignedIn = () => token !== null;
 export const accessToken = () => token;
 
-/** What the token says of its owner: `{sub, role}`. Only the gateway verifies it; this is for what to show. */
+/** The token's claims: `{sub, role}`. Only the gateway verifies them; here they decide what to show. */
 export const claims = () => claimsOf(token);
 const claimsOf = (jwt) => JSON.parse(atob(jwt.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
 
 async function exchange(path, body) {
   return fetch(PATH + path, {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body ?? {}),
-    keepalive: true, // a reload meanwhile must not lose the new cookie: the old one counts no longer
+    keepalive: true, // a reload meanwhile must not lose the new cookie: the old one is no longer valid
   });
 }
 
@@ -33,7 +33,7 @@ function take(answer, { tell = true } = {}) {
   if (tell) channel.postMessage({ access_token: token, expires_at: expires });
 }
 
-/** Raises the response when it is refused. */
+/** Raises the response if the request is rejected. */
 export async function signIn(email, password) {
   if (isEnding() && !(await endSession())) throw new TypeError("the last session has not ended yet");
   const response = await exchange("", { email, password });
@@ -42,15 +42,15 @@ export async function signIn(email, password) {
   changes.dispatchEvent(new Event("signed-in"));
 }
 
-/** Goes on with the session that the browser still has; false when there is none. */
+/** Continues the session that the browser still has; false if there is none. */
 export async function resume() {
   if (isEnding()) await endSession();
   return renew(null);
 }
 
 /**
- * A new token in the place of `old`; one tab at a time, and the others take what it got. False when the session has
- * ended; raises when nobody can say.
+ * A new token that replaces `old`; one tab renews at a time, and the others take its token. False if the session has
+ * ended; raises if that is unknown.
  */
 export async function renew(old) {
   const locked = navigator.locks ? (work) => navigator.locks.request("session", work) : (work) => work();
@@ -76,12 +76,12 @@ export async function renew(old) {
   });
 }
 
-// Signed out here, but the server does not know it yet. Kept for other tabs and for a reload.
+// Signed out here, but the server does not know yet. Stored for other tabs and for a reload.
 const ENDING = "sign-out";
 const ENDING_TEXT = "The server cannot be reached. You are signed out here; your session ends as soon as the connection is back.";
 const AGAIN_MS = 5000;
 let again = 0;
-let endingHere = false; // where storage is blocked
+let endingHere = false; // if storage is blocked
 
 function isEnding() {
   try {
@@ -96,10 +96,10 @@ function setEnding(value) {
   try {
     if (value) localStorage.setItem(ENDING, "1");
     else localStorage.removeItem(ENDING);
-  } catch {} // this tab alone knows
+  } catch {} // only this tab knows
 }
 
-/** Why the person is signed out here and not at the server; null when they are signed out. */
+/** Why the user is signed out here but not at the server; null after the sign-out is complete. */
 export const unfinished = () => (isEnding() ? ENDING_TEXT : null);
 
 export async function signOut() {
@@ -109,7 +109,7 @@ export async function signOut() {
   await endSession();
 }
 
-/** Ends the session by its cookie, and tries again until that is done. False while it is not; says so by `ending`. */
+/** Ends the session by its cookie, and retries until that succeeds. Returns false until then, and dispatches `ending`. */
 async function endSession() {
   clearTimeout(again);
   const response = await fetch(PATH, { method: "DELETE", keepalive: true }).catch(() => null);

@@ -4,10 +4,10 @@ import { parse } from "./json.js";
 import * as session from "./session.js";
 
 const PATH = "/v1/dashboard/events";
-const SILENCE_MS = 45_000; // the gateway says something every 15 s
+const SILENCE_MS = 45_000; // the gateway sends something every 15 s
 const LONGEST_WAIT_MS = 20_000;
 
-/** Takes text as it comes, and gives `{event, data, id, retry}` for each that is whole. */
+/** Takes text as it arrives, and yields `{event, data, id, retry}` for each complete event. */
 export class Parser {
   #rest = "";
 
@@ -27,7 +27,7 @@ export class Parser {
 }
 
 /**
- * One stream, for as long as somebody is signed in; it finds its way back by itself. Dispatches what comes (`panel`,
+ * One stream, as long as the user is signed in; it reconnects by itself. Dispatches the received events (`panel`,
  * `import`, `ready`; `detail` is the data) and `state` (`connecting`, `live`, `paused`, `away`; with `again_at`).
  */
 export class Live extends EventTarget {

@@ -1,4 +1,4 @@
-// The theme: what the system says, until somebody chooses.
+// The theme: that of the system, until the user selects one.
 import { icon } from "./dom.js";
 
 const ICONS = { system: "contrast", light: "sun", dark: "moon" };

@@ -1,13 +1,13 @@
-// How many jobs are done a second, worked out between one look and the next, as numbers and as a line.
+// Jobs per second, computed from consecutive samples, as numbers and as a line.
 import { colorsOf } from "./colors.js";
 import { el } from "./dom.js";
 import { atMinute } from "./format.js";
 
-const KEEP = 150; // five minutes of looks
+const KEEP = 150; // five minutes of samples
 
 export class Throughput {
   plot = el("div", { class: "plot", role: "img", "aria-label": "Jobs per second, since this page was opened" });
-  /** Of all jobs together; null until there is something to compare with. */
+  /** The rate of all jobs together; null until there are two samples. */
   rate = null;
   #before = null;
   #times = [];
@@ -58,7 +58,7 @@ export class Throughput {
   }
 }
 
-/** A worker that was started anew counts from zero: its rate is taken from there. */
+/** A restarted worker counts from zero: its rate is computed from there. */
 function difference(before, now) {
   const seconds = now.at - before.at;
   return Object.fromEntries(Object.entries(now.attempts).map(([job, attempts]) => {

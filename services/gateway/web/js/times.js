@@ -1,10 +1,10 @@
-// Moments as distances from now, which age while they are shown.
+// Times relative to now, which are updated while they are shown.
 import { el } from "./dom.js";
 import { ago, whenExactly } from "./format.js";
 
 const EVERY_MS = 10_000;
 
-/** "3 minutes ago"; in full when pointed at. */
+/** "3 minutes ago"; the full time as a tooltip. */
 export const since = (iso) => el("time", { datetime: iso, title: whenExactly(iso), "data-ages": true }, ago(iso));
 
 setInterval(() => {

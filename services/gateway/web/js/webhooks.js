@@ -1,4 +1,4 @@
-// Calls to one's own server when something happens: where to, which, and how each went.
+// Webhooks: their URLs, events and deliveries.
 import { call, get } from "./api.js";
 import { busy, complain, confirmed, el, openDialog, replace, toast } from "./dom.js";
 import { field, form } from "./forms.js";
