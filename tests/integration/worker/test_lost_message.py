@@ -13,4 +13,4 @@ async def test_a_row_without_its_message_is_dead_and_in_nobodys_way(alone: World
     lost = uuid4()
     await alone.fetch(LOSE, lost)
     await alone.until(lost, notifications="dead")
-    assert "lost the message" in (await alone.job("notifications", lost))["last_error"]
+    assert "the ledger has no message" in (await alone.job("notifications", lost))["last_error"]
