@@ -30,9 +30,11 @@ from services.gateway.live.invalidation import Invalidation
 from services.gateway.openapi.documents import Documents
 from services.gateway.panels import Service
 from services.gateway.proxy.audit_log import AuditLog
+from services.gateway.proxy.forward import UPLOAD_TIMEOUT_S
 from services.gateway.proxy.transfers import Transfers
 from services.gateway.settings import Settings
 from services.gateway.status import SystemLook
+from services.gateway.tuning import Tuning
 from services.gateway.upstream.client import Upstream, http_transport
 from shared.http.tokens import ServiceTokens
 from shared.server.background import Background
@@ -43,6 +45,7 @@ PROBE, PROBE_KEPT_S = "readiness", 60
 @dataclass(frozen=True)
 class Gateway:
     settings: Settings
+    tuning: Tuning
     upstreams: Mapping[Service, Upstream]
     uploads: Mapping[Service, Upstream]
     """The same transport for requests that may take long to send."""
@@ -80,7 +83,12 @@ def client_of(scope: Scope) -> str | None:
 
 
 def build(
-    settings: Settings, tokens: ServiceTokens, transport: Transport, upload_transport: Transport, redis: Redis
+    settings: Settings,
+    tuning: Tuning,
+    tokens: ServiceTokens,
+    transport: Transport,
+    upload_transport: Transport,
+    redis: Redis,
 ) -> Gateway:
     """Wire the parts together; connects to nothing."""
     urls: dict[Service, str] = {
@@ -88,24 +96,25 @@ def build(
         "orders": settings.orders_url,
         "worker": settings.worker_url,
     }
-    upstreams = {name: Upstream(name, url, transport, tokens, settings) for name, url in urls.items()}
-    keys = KeySet(transport, settings)
-    revocations = Revocations(redis, settings)
-    stale_store = StaleStore(redis, settings, revocations.knows_user)
+    upstreams = {name: Upstream(name, url, transport, tokens, tuning) for name, url in urls.items()}
+    keys = KeySet(transport, settings, tuning)
+    revocations = Revocations(redis, settings, tuning)
+    stale_store = StaleStore(redis, settings.last_known_good_max_age_s, tuning, revocations.knows_user)
     revocations.on_user_gone(stale_store.forget)
     addresses = ClientAddresses(settings.trusted_proxies)
-    limits = Limiter(redis, addresses, settings)
-    cache = PanelCache(settings.cache_max_bytes, settings.cache_max_age_s)
-    reader = PanelReader(upstreams, cache, stale_store, settings)
+    limits = Limiter(redis, addresses, settings, tuning)
+    cache = PanelCache(settings.cache_max_bytes, tuning.cache_max_age_s)
+    reader = PanelReader(upstreams, cache, stale_store, settings, tuning)
     invalidation = Invalidation(cache, reader)
-    feed = LiveFeed(settings.rabbitmq_url, settings.feed_reconnect_s)
+    feed = LiveFeed(settings.rabbitmq_url, tuning.feed_reconnect_s)
     feed.subscribe(invalidation)
-    dashboards = DashboardService(reader, stale_store, settings)
+    dashboards = DashboardService(reader, stale_store, tuning)
     transfers = Transfers()
-    streams = StreamHub(dashboards, revocations, transfers, settings)
-    feed.subscribe(streams)  # after the cache, so that it does not read old data
+    streams = StreamHub(dashboards, revocations, transfers, settings, tuning)
+    feed.subscribe(streams)  # after the cache, so that what it reads is not the old
     return Gateway(
         settings=settings,
+        tuning=tuning,
         upstreams=upstreams,
         uploads={name: upstream.by(upload_transport) for name, upstream in upstreams.items()},
         redis=redis,
@@ -115,7 +124,7 @@ def build(
         limits=limits,
         passwords=PasswordAttempts(upstreams["users"], limits, settings.pass_through_timeout_s),
         addresses=addresses,
-        authenticator=Authenticator(keys, revocations, limits, settings),
+        authenticator=Authenticator(keys, revocations, limits),
         stale_store=stale_store,
         cache=cache,
         feed=feed,
@@ -126,19 +135,19 @@ def build(
         streams=streams,
         transfers=transfers,
         system=SystemLook(transport, urls),
-        descriptions=Documents(upstreams, settings),
+        descriptions=Documents(upstreams, tuning),
         trail=AuditLog(upstreams["users"]),
     )
 
 
 @asynccontextmanager
-async def running(app: FastAPI, settings: Settings) -> AsyncIterator[Gateway]:
-    """Run the gateway with its background tasks, as `app.state`; closes what it opened."""
+async def running(app: FastAPI, settings: Settings, tuning: Tuning) -> AsyncIterator[Gateway]:
+    """The gateway with its background tasks, on `app.state`; closes what it opened."""
     async with AsyncExitStack() as stack:
-        transport = await stack.enter_async_context(http_transport(settings, settings.read_timeout_s))
-        upload_transport = await stack.enter_async_context(http_transport(settings, settings.upload_timeout_s))
-        redis = await stack.enter_async_context(redis_client(settings))
-        gateway = build(settings, app.state.service_tokens, transport, upload_transport, redis)
+        transport = await stack.enter_async_context(http_transport(tuning.connect_timeout_s, tuning.read_timeout_s))
+        upload_transport = await stack.enter_async_context(http_transport(tuning.connect_timeout_s, UPLOAD_TIMEOUT_S))
+        redis = await stack.enter_async_context(redis_client(settings.redis_url, tuning))
+        gateway = build(settings, tuning, app.state.service_tokens, transport, upload_transport, redis)
         for upstream in gateway.upstreams.values():
             stack.callback(upstream.close)
         stack.callback(gateway.reader.close)
@@ -176,15 +185,15 @@ async def check_writable(redis: Redis) -> None:
     await redis.set(PROBE, b"", ex=PROBE_KEPT_S)
 
 
-def redis_client(settings: Settings) -> Redis:
-    """One attempt each: the gateway works without anything that Redis does not return at once.
+def redis_client(url: str, tuning: Tuning) -> Redis:
+    """One attempt each: what Redis does not tell at once, the gateway does without.
 
     No `socket_timeout`: redis-py implements it with `asyncio.wait_for`, which on Python 3.11 loses a cancellation that
     arrives as the write ends. Every caller here has its own timeout.
     """
     return Redis.from_url(
-        settings.redis_url,
-        socket_connect_timeout=settings.redis_write_timeout_s,
+        url,
+        socket_connect_timeout=tuning.redis_write_timeout_s,
         socket_timeout=None,
         retry=Retry(NoBackoff(), 0),
     )

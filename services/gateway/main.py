@@ -21,15 +21,16 @@ from services.gateway.panels import Service
 from services.gateway.proxy.forward import ResponseCutOff
 from services.gateway.proxy.operations import OPERATIONS, body_limits
 from services.gateway.settings import Settings
+from services.gateway.tuning import DEFAULTS, Tuning
 from shared.http import application
 from shared.observability.probes import internal_app
 from shared.server import serve
 
 
-def create_app(settings: Settings | None = None) -> application.Application:
-    """Create the public application."""
+def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> application.Application:
+    """The public application."""
     used = settings or Settings()
-    overload = LoadShedder(used)
+    overload = LoadShedder(used.shed_most_in_hand, tuning)
     trusted = networks(used.trace_trusted)
 
     def heeds(scope: Scope) -> bool:
@@ -39,9 +40,9 @@ def create_app(settings: Settings | None = None) -> application.Application:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running(app, used) as gateway:
+        async with running(app, used, tuning) as gateway:
             app.fast_path = DashboardFastPath(
-                used, overload, gateway.authenticator, gateway.limits, gateway.cache, gateway.reader
+                used, tuning, overload, gateway.authenticator, gateway.limits, gateway.cache, gateway.reader
             )
             app.state.background.start("load", overload.watch)
             yield
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None) -> application.Application:
         body_limits=body_limits(used.upload_max_bytes),
         door=door,
         heeds=heeds,
+        max_body_bytes=tuning.max_body_bytes,
     )
     app.router.default = page.or_page(app.router.default)
     _describe_whole_api(app)
@@ -90,7 +92,7 @@ def whole_api(own: dict[str, Any], documents: Mapping[Service, dict[str, Any]]) 
     return merge(own, OPERATIONS, documents)
 
 
-def run() -> None:
+def run(tuning: Tuning = DEFAULTS) -> None:
     settings = Settings()
-    app = create_app(settings)
+    app = create_app(settings, tuning)
     serve.run("gateway", app, settings, internal=(internal_app(app), settings.internal_port))

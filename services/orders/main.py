@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from services.orders import imports, panels, personal_data, reports, routes
 from services.orders.settings import Settings
+from services.orders.tuning import DEFAULTS, Tuning
 from shared.contracts.imports import BATCH_PATH, MAX_BATCH_BYTES
 from shared.db.engine import is_outage
 from shared.downloads.csv_export import Exporter
@@ -22,13 +23,13 @@ SERVICE = "orders"
 PANELS = Panels({"orders": panels.load_recent})
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """Create the application; settings come from the environment unless given."""
+def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> FastAPI:
+    """The application; settings come from the environment unless given."""
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with producer.running(app, SERVICE, settings):
+        async with producer.running(app, SERVICE, settings, tuning.lock_timeout_s):
             app.state.exporter = Exporter(settings)
             yield
 
@@ -51,7 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def run() -> None:
+def run(tuning: Tuning = DEFAULTS) -> None:
     """Serve until SIGTERM."""
     settings = Settings()
-    serve.run(SERVICE, create_app(settings), settings)
+    serve.run(SERVICE, create_app(settings, tuning), settings)

@@ -22,6 +22,7 @@ from services.users.sessions import routes as token_routes
 from services.users.sessions.repository import Lifetimes
 from services.users.sessions.service import Logins
 from services.users.settings import Settings, seeds_of
+from services.users.tuning import DEFAULTS, Tuning
 from shared.contracts.internal_api import MAX_PICTURE_BYTES
 from shared.db.engine import is_outage
 from shared.downloads.personal_data import export_route
@@ -37,19 +38,19 @@ SERVICE = "users"
 PANELS = Panels({"user": panels.load})
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> FastAPI:
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running(app, SERVICE, settings) as db:
-            with Passwords.running(settings) as passwords:
+            with Passwords.running(settings.hash_threads, tuning) as passwords:
                 tokens = UserTokens(settings.signing_seeds, settings.access_token_ttl_s)
                 app.state.secret_files.follow("signing_keys", lambda keys: tokens.rotate(seeds_of(keys)))
                 app.state.user_tokens = tokens
                 app.state.accounts = Accounts(db, passwords, smtputf8=settings.mail_smtputf8)
                 app.state.avatars = Avatars(db)
-                app.state.pictures = Pictures(settings)
+                app.state.pictures = Pictures(settings.picture_processes, tuning.picture_queue)
                 app.state.logins = Logins(db, passwords, tokens, Lifetimes.of(settings))
                 app.state.background.every(
                     audit.EXPIRY_EVERY_S, "audit expiry", partial(audit.expire, db, settings.audit_keep_s)
@@ -82,6 +83,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def run() -> None:
+def run(tuning: Tuning = DEFAULTS) -> None:
     settings = Settings()
-    serve.run(SERVICE, create_app(settings), settings)
+    serve.run(SERVICE, create_app(settings, tuning), settings)

@@ -16,7 +16,7 @@ from zxcvbn import zxcvbn
 
 from services.users.errors import TooManyLogins
 from services.users.fair_queue import Asker, FairQueue, QueueFull
-from services.users.settings import Settings
+from services.users.tuning import Tuning
 from shared.http.identity import client_address
 from shared.observability.pools import POOLS
 
@@ -49,11 +49,10 @@ class Passwords:
 
     @classmethod
     @contextmanager
-    def running(cls, settings: Settings) -> Iterator["Passwords"]:
-        hasher = Argon2Hasher(settings.argon2_time_cost, settings.argon2_memory_kib, settings.argon2_parallelism)
-        threads = settings.hash_threads
+    def running(cls, threads: int, tuning: Tuning) -> Iterator["Passwords"]:
+        hasher = Argon2Hasher(tuning.argon2_time_cost, tuning.argon2_memory_kib, tuning.argon2_parallelism)
         with ThreadPoolExecutor(threads, "password") as pool:
-            yield cls(hasher, pool, threads + settings.hash_queue, threads)
+            yield cls(hasher, pool, threads + tuning.hash_queue, threads)
 
     async def hash(self, password: str, account: str = "") -> str:
         """Return the hash of the password's normalised form. Raises `TooManyLogins` if the queue is full."""

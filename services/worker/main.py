@@ -27,7 +27,8 @@ from services.worker.notifications.routes import router
 from services.worker.registry import every_job
 from services.worker.reports import routes as report_routes
 from services.worker.settings import Settings
-from services.worker.webhooks.deliveries import JOB as WEBHOOKS
+from services.worker.tuning import DEFAULTS, Tuning
+from services.worker.webhooks import deliveries
 from services.worker.webhooks.routes import router as webhook_routes
 from services.worker.webhooks.wiring import Network, internet, webhooks
 from shared.db.engine import Database, is_outage
@@ -44,52 +45,55 @@ from shared.server.background import Background
 SERVICE = "worker"
 PANELS = Panels({"analytics": panels.analytics, "notifications": panels.notifications})
 
-Internet = Callable[[Settings], AbstractAsyncContextManager[Network]]
+Internet = Callable[[Tuning], AbstractAsyncContextManager[Network]]
 
 
 @asynccontextmanager
-async def working(app: FastAPI, settings: Settings, internet: Internet) -> AsyncIterator[None]:
-    """All background tasks. In-flight work is finished before the database closes."""
+async def working(app: FastAPI, settings: Settings, tuning: Tuning, internet: Internet) -> AsyncIterator[None]:
+    """Everything beside the requests. What is in hand at the end is finished before the database closes."""
     hints = Hints()
-    keep = (settings.keep_done_s, settings.webhook_keep_deliveries_s)
+    keep = (settings.keep_done_s, deliveries.KEEP_S)
 
     def on_done(job: Job, user_id: UUID) -> None:
         hints.on_done(job, user_id)
-        if job.name == WEBHOOKS:
+        if job.name == deliveries.JOB:
             dispatcher.wake()
 
     def on_turned_off(user_id: UUID) -> None:
         hints.changed(user_id, ["notifications"])
 
     async with (
-        Mailer.open(settings) as mailer,
-        Orders.open(settings, app.state.service_tokens) as orders,
-        internet(settings) as network,
+        Mailer.open(settings, tuning) as mailer,
+        Orders.open(settings.orders_url, app.state.service_tokens, tuning.import_orders_timeout_s) as orders,
+        internet(tuning) as network,
         Database.open(settings) as db,
     ):
         ledger = Ledger(db, on_done, settings.keep_done_s)
-        async with webhooks(settings, db, ledger, network, on_turned_off) as running, Background() as background:
+        async with (
+            webhooks(settings, tuning, db, ledger, network, on_turned_off) as running,
+            Background() as background,
+        ):
             app.state.webhooks, dispatcher = running
             storage = Storage(settings.storage_url)
-            importer = Importer(db, storage, orders, hints, settings)
-            jobs = every_job(settings, mailer, importer.wake)
-            consumers = Consumers(settings, ledger, jobs, hints, app.state.checks.say_stuck)
+            importer = Importer(db, storage, orders, hints, settings, tuning)
+            jobs = every_job(settings, tuning, mailer, importer.wake)
+            consumers = Consumers(settings, tuning, ledger, jobs, hints, app.state.checks.say_stuck)
             sweeper = Retries(db, ledger, jobs, settings.shutdown_grace_s)
             relay = Relay(db, settings.rabbitmq_url, SERVICE)
             background.start("relay", relay.run)
             background.every(relay.MEASURE_S, "outbox gauges", relay.measure)
             background.start("hints", hints.run)
             background.start("consumers", consumers.run)
-            background.every(settings.sweep_interval_s, "sweeper", sweeper.sweep)
+            background.every(tuning.sweep_interval_s, "sweeper", sweeper.sweep)
             background.start("webhooks", dispatcher.run)
             background.start("queue gauges", partial(queue_stats.measure_queues, settings.rabbitmq_url))
             background.every(queue_stats.EVERY_S, "ledger gauges", partial(queue_stats.measure_ledger, db))
-            background.every(settings.purge_interval_s, "purge", partial(purge, db, *keep))
-            background.every(settings.purge_interval_s, "expired imports", partial(delete_all_expired, db, storage))
+            background.every(tuning.purge_interval_s, "purge", partial(purge, db, *keep))
+            background.every(tuning.purge_interval_s, "expired imports", partial(delete_all_expired, db, storage))
             background.start("mailer", mailer.run)
             background.start("importer", importer.run)
             app.state.db, app.state.background, app.state.hints = db, background, hints
-            app.state.uploads = Uploads(db, storage, settings.import_max_bytes, settings.import_per_user_limit)
+            app.state.uploads = Uploads(db, storage, settings.import_max_bytes)
             app.state.exporter = Exporter(settings)
             app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
             app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check}
@@ -97,14 +101,13 @@ async def working(app: FastAPI, settings: Settings, internet: Internet) -> Async
             yield
 
 
-def create_app(settings: Settings | None = None, internet: Internet = internet) -> FastAPI:
-    """Create the application; settings come from the environment unless given. `internet` is the network for
-    webhooks."""
+def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS, internet: Internet = internet) -> FastAPI:
+    """The application; settings come from the environment unless given. `internet` is where webhooks are called."""
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with working(app, settings, internet):
+        async with working(app, settings, tuning, internet):
             yield
 
     app = application.create_app(
@@ -129,7 +132,7 @@ def create_app(settings: Settings | None = None, internet: Internet = internet) 
     return app
 
 
-def run() -> None:
+def run(tuning: Tuning = DEFAULTS) -> None:
     """Serve and work until SIGTERM."""
     settings = Settings()
-    serve.run(SERVICE, create_app(settings), settings)
+    serve.run(SERVICE, create_app(settings, tuning), settings)

@@ -10,12 +10,13 @@ from services.worker.ledger.job import Job
 from services.worker.notifications import job as notifications
 from services.worker.recipients import job as recipients
 from services.worker.settings import Settings
+from services.worker.tuning import Tuning
 from services.worker.webhooks import job as webhooks
 
 
-def every_job(settings: Settings, mailer: Mailer, wake_importer: Callable[[], None]) -> tuple[Job, ...]:
+def every_job(settings: Settings, tuning: Tuning, mailer: Mailer, wake_importer: Callable[[], None]) -> tuple[Job, ...]:
     others = (
-        email.job(settings, mailer),
+        email.job(settings, tuning, mailer),
         analytics.job(),
         notifications.job(),
         imports.job(wake_importer),

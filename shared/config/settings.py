@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from shared.config.removed import RenamedSource
 from shared.config.secret_files import FileSource, variable_of
 
 PLACEHOLDER = "development-only"
@@ -32,35 +33,33 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", use_attribute_docstrings=True)
 
     environment: Literal["development", "production"] = Field("production", validation_alias="ENVIRONMENT")
-    """Refuse placeholder secrets and development-only settings in production."""
+    """Production refuses placeholder secrets and settings that are only for trying things out."""
     log_level: str = Field("INFO", validation_alias="LOG_LEVEL")
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
     log_format: Literal["json", "console"] = Field("json", validation_alias="LOG_FORMAT")
-    """`json`, or `console` for a readable format."""
+    """`json`, or `console` for reading in a terminal."""
     internal_token_secret: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(
         SecretStr(f"{PLACEHOLDER}-internal-token-secret"), validation_alias="INTERNAL_TOKEN_SECRET"
     )
-    """The secret with which services authenticate to each other, the same for all; at least 32 characters. May be a
-    comma-separated list: the first signs, all verify."""
-    secret_files_poll_s: float = Field(5, gt=0, validation_alias="SECRET_FILES_POLL_S")
-    """How often the files of keys are checked for changes."""
+    """The secret by which the services authenticate each other, the same for all; at least 32 characters. Several,
+    separated by commas: the first signs, all verify."""
 
     otel_exporter_otlp_endpoint: str = Field("", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
-    """Base URL of the collector that receives spans (OTLP/HTTP); if empty, nothing is recorded."""
+    """Base URL of the collector that traces are sent to (OTLP over HTTP), such as `http://tempo:4318`. If empty,
+    nothing is recorded."""
     trace_sample: float = Field(0.01, ge=0, le=1, validation_alias="TRACE_SAMPLE")
-    """The share of the traces starting here that is recorded."""
+    """The share of traces beginning here that is recorded, from 0 to 1."""
 
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", validation_alias="LISTEN_HOST")
     """The address to listen on."""
     port: Port = 8000
-    """The port to listen on; 0 chooses one."""
-    shutdown_grace_s: float = Field(10, gt=0)
-    """How long in-flight requests may take to finish after SIGTERM."""
-    drain_s: float = Field(0.2, ge=0)
-    """How long the process keeps reading idle connections after SIGTERM. Set it longer than clients keep them idle, so
-    that no request is lost. The wait ends as soon as no connection is left, and comes before `shutdown_grace_s`."""
-    max_body_bytes: int = Field(1024 * 1024, gt=0)
-    """The largest request body of an ordinary route; larger ones are answered 413."""
+    """The port to listen on; 0 chooses a free one."""
+    shutdown_grace_s: float = Field(10, gt=0, validation_alias="SHUTDOWN_GRACE_S")
+    """How long requests and jobs in flight may take to finish after SIGTERM."""
+    drain_s: float = Field(0.2, ge=0, validation_alias="DRAIN_S")
+    """How long idle connections are kept open after SIGTERM, before the grace period: longer than clients keep them
+    idle, so that no request is lost. It ends as soon as no connection is left. Behind a proxy, or with replicas:
+    2."""
 
     @model_validator(mode="after")
     def _refuse_placeholders(self) -> Self:
@@ -83,4 +82,4 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the framework's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, FileSource(settings_cls), env_settings
+        return init_settings, FileSource(settings_cls), env_settings, RenamedSource(settings_cls)

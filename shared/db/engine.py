@@ -10,7 +10,6 @@ from uuid import UUID
 import asyncpg
 import sqlalchemy as sa
 from asyncpg.pool import PoolConnectionProxy
-from pydantic import Field
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
@@ -24,6 +23,12 @@ from shared.observability.tracing import Kind
 CONNECT_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
+STATEMENT_TIMEOUT_S = 60.0
+"""How long Postgres works on a statement, at most. A deadline ends one sooner, by a cancel request: this is for the
+request that does not arrive. Longer than our own timeouts, so that those are seen."""
+IDLE_TRANSACTION_TIMEOUT_S = 60.0
+"""How long a transaction may be idle before Postgres ends it. Its client may have disappeared, and its locks would stay
+for hours. Longer than any job's effect outside the database takes."""
 CLOSE_TIMEOUT_S = 3.0
 RELEASE_TIMEOUT_S = 5.0
 LISTENER_CLOSE_TIMEOUT_S = 1.0
@@ -68,21 +73,11 @@ class DatabaseSettings(ServiceSettings):
     database_url: str
     """`postgresql://user:password@host:port/name`; of several hosts, `host:port,host:port`, the primary is used."""
     listen_database_url: str = ""
-    """The same database, bypassing a pooler such as PgBouncer, for notifications, which need their own session.
-    Defaults to the database URL."""
+    """The same database without a pooler such as PgBouncer, for notifications, which need their own session. If
+    empty, the same URL is used."""
     pool_size: int = 10
-    """The maximum number of connections of each of the two pools. A panel read takes about a millisecond, so ten
-    connections serve thousands a second. More would only compete for the same cores inside Postgres, whose default
-    limit is a hundred for all processes."""
-    lock_timeout_s: float = Field(0, ge=0)
-    """The maximum time that a statement waits for a lock; 0 disables the limit."""
-    statement_timeout_s: float = Field(60, ge=0)
-    """The maximum time that Postgres works on a statement; 0 disables the limit. Deadlines end a statement sooner, by a
-    cancel request; this limit covers a cancel request that is lost. It is longer than our own timeouts, so that those
-    take effect first."""
-    idle_transaction_timeout_s: float = Field(60, ge=0)
-    """How long a transaction may be idle before Postgres ends it. If its client disappeared silently, its locks would
-    otherwise be held for hours. Longer than the external effect of any job; 0 disables the limit."""
+    """Connections of each of the two pools, at most. A panel read takes about a millisecond, so ten serve thousands
+    a second: more only queue for the same cores inside Postgres, which allows 100 connections for all processes."""
 
 
 class WatchedPool(AsyncAdaptedQueuePool):
@@ -110,11 +105,19 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: DatabaseSettings) -> AsyncIterator["Database"]:
+    async def open(
+        cls,
+        settings: DatabaseSettings,
+        *,
+        lock_timeout_s: float = 0,
+        statement_timeout_s: float = STATEMENT_TIMEOUT_S,
+        idle_transaction_timeout_s: float = IDLE_TRANSACTION_TIMEOUT_S,
+    ) -> AsyncIterator["Database"]:
+        """`lock_timeout_s`: how long a statement waits for a lock; 0 is without end, for all three."""
         session = {
-            "statement_timeout": f"{settings.statement_timeout_s * 1000:.0f}",
-            "lock_timeout": f"{settings.lock_timeout_s * 1000:.0f}",
-            "idle_in_transaction_session_timeout": f"{settings.idle_transaction_timeout_s * 1000:.0f}",
+            "statement_timeout": f"{statement_timeout_s * 1000:.0f}",
+            "lock_timeout": f"{lock_timeout_s * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{idle_transaction_timeout_s * 1000:.0f}",
         }
         engine = hosts.create_engine(
             settings.database_url,

@@ -31,6 +31,12 @@ from shared.server.background import until
 
 Write = Callable[[bytes], Coroutine[Any, Any, None]]
 
+PER_USER = 2
+"""Reports of one user on their way at the same time; more are answered 429."""
+TIMEOUT_S = 900.0
+"""One complete report, and how long Postgres works on it."""
+STALL_S = 30.0
+"""How long a client may take for the next piece of a report (up to 256 KB) before it is cut off."""
 LOOK_FOR_US_EVERY = "1s"
 """How soon Postgres notices that the connection was closed while it has nothing to write. A cancel request would not
 reach a query that waits for its client to read."""
@@ -45,14 +51,8 @@ class ExportSettings(DatabaseSettings):
     """The settings of a service that has reports."""
 
     downloads: int = Field(4, ge=1)
-    """Concurrent report downloads. One more takes the place of an account that holds more, or whose client reads
+    """Concurrent report downloads. One more takes the slot of a user who holds several or whose client reads
     slowly; if there is none, it is answered 503."""
-    downloads_per_user: int = Field(2, ge=1)
-    """Concurrent report downloads of one user; more are answered 429."""
-    download_timeout_s: float = Field(900, gt=0)
-    """The maximum duration of one report, and of its Postgres query."""
-    download_stall_s: float = Field(30, gt=0)
-    """How long a client may take to read the next piece of a report (up to 256 KB) before it is cut off."""
 
 
 class TooManyDownloads(DashboardError):
@@ -79,18 +79,21 @@ class Export:
 class Exporter:
     """Sends exports, up to a maximum number at a time; accounts share the places."""
 
-    def __init__(self, settings: ExportSettings) -> None:
-        self._settings = settings
-        self._places = DownloadSlots(
-            settings.downloads, settings.downloads_per_user, own_full=TooManyDownloads, all_full=DownloadsBusy
-        )
+    def __init__(
+        self,
+        settings: ExportSettings,
+        *,
+        per_user: int = PER_USER,
+        timeout_s: float = TIMEOUT_S,
+        stall_s: float = STALL_S,
+    ) -> None:
+        self._database_url = settings.database_url
+        self._timeout_s = timeout_s
+        self.stall_s = stall_s
+        self._places = DownloadSlots(settings.downloads, per_user, own_full=TooManyDownloads, all_full=DownloadsBusy)
 
     def response(self, request: Request, user_id: UUID, export: Export) -> "CsvResponse":
         return CsvResponse(self, user_id, export, gzip=accepts_gzip(request.scope["headers"]))
-
-    @property
-    def stall_s(self) -> float:
-        return self._settings.download_stall_s
 
     def place(self, user_id: UUID) -> AbstractAsyncContextManager[DownloadSlot]:
         """Raises `TooManyDownloads`, `DownloadsBusy`."""
@@ -99,16 +102,16 @@ class Exporter:
     async def copy(self, export: Export, body: Body) -> None:
         """Write the export, its header included."""
         write = _after_mark(body.write) if export.form == "spreadsheet" else body.write
-        async with asyncio.timeout(self._settings.download_timeout_s), self._connection() as connection:
+        async with asyncio.timeout(self._timeout_s), self._connection() as connection:
             await connection.copy_from_query(export.query, *export.arguments, output=write, format="csv", header=True)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
         connection = await hosts.connect(
-            self._settings.database_url,
+            self._database_url,
             timeout=CONNECT_TIMEOUT_S,
             server_settings={
-                "statement_timeout": f"{self._settings.download_timeout_s * 1000:.0f}",
+                "statement_timeout": f"{self._timeout_s * 1000:.0f}",
                 "client_connection_check_interval": LOOK_FOR_US_EVERY,
             },
         )

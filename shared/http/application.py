@@ -31,6 +31,8 @@ from shared.server.rotation import SecretFiles
 log = get_logger(__name__)
 
 MAX_QUERY_BYTES = 8192
+MAX_BODY_BYTES = 1024 * 1024
+"""The largest request body of an ordinary route; a larger one is answered 413."""
 
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -85,6 +87,7 @@ def create_app(
     body_limits: Mapping[str, int] | None = None,
     door: Admission | None = None,
     heeds: Heeds = lambda _: True,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> "Application":
     """Create the application of one service.
 
@@ -101,7 +104,7 @@ def create_app(
         redirect_slashes=False,
         responses={"4XX": {"model": errors.Problem}, "5XX": {"model": errors.Problem}},
     )
-    limits = BodyLimits(settings.max_body_bytes, body_limits or {})
+    limits = BodyLimits(max_body_bytes, body_limits or {})
     context = {"is_outage": is_outage, "limits": limits, "door": door, "heeds": heeds}
     app.add_middleware(RequestContext, **context)  # type: ignore[arg-type]
     problems.install(app)

@@ -11,7 +11,7 @@ from starlette.datastructures import State
 from shared.contracts.panels import DEADLINE_HEADER, PATH, PanelsQuery, deadline_s
 from shared.db.engine import Database
 from shared.errors import InvalidInput
-from shared.http.application import BEGUN, STARTED, is_request_id
+from shared.http.application import BEGUN, MAX_BODY_BYTES, STARTED, is_request_id
 from shared.http.identity import GATEWAY
 from shared.http.panel_route import FAILED, Panels
 from shared.http.tokens import InvalidToken, ServiceTokens
@@ -67,7 +67,7 @@ class PanelsFastPath:
     def take(self, protocol: FastPathProtocol) -> Exchange | None:
         """Start to read the panels; None leaves the request to the application."""
         headers, body = dict(protocol.headers), protocol.held_body
-        if len(headers) != len(protocol.headers) or len(body) > self._state.settings.max_body_bytes:
+        if len(headers) != len(protocol.headers) or len(body) > MAX_BODY_BYTES:
             return None
         if not self._is_gateway(headers.get(b"authorization", b"")) or (origin := _origin(protocol, headers)) is None:
             return None

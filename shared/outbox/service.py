@@ -17,12 +17,16 @@ class ProducerSettings(DatabaseSettings):
 
 
 @asynccontextmanager
-async def running(app: FastAPI, service: str, settings: ProducerSettings) -> AsyncIterator[Database]:
-    """Provide the database as `app.state.db` and run the relay in the background, within the block.
+async def running(
+    app: FastAPI, service: str, settings: ProducerSettings, lock_timeout_s: float = 0
+) -> AsyncIterator[Database]:
+    """The database on `app.state.db` and the relay in the background, for as long as the block runs.
 
-    Without RabbitMQ such a service is only degraded: it accepts requests, and events wait in the outbox.
+    `lock_timeout_s` is how long a statement waits for a lock; 0 is without end.
+
+    Without RabbitMQ such a service is only degraded: it accepts what it is sent, and events wait in the outbox.
     """
-    async with Database.open(settings) as db, Background() as background:
+    async with Database.open(settings, lock_timeout_s=lock_timeout_s) as db, Background() as background:
         relay = Relay(db, settings.rabbitmq_url, service)
         background.start("relay", relay.run)
         background.every(relay.MEASURE_S, "outbox gauges", relay.measure)

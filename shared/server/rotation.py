@@ -28,11 +28,16 @@ class _Followed:
     known: str
 
 
+POLL_S = 5.0
+"""How often the files are looked at."""
+
+
 class SecretFiles:
     """The files of the settings that may change while the process runs."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, poll_s: float = POLL_S) -> None:
         self._settings = settings
+        self._poll_s = poll_s
         self._followed: list[_Followed] = []
 
     def follow(self, name: str, take: Callable[[str], None]) -> None:
@@ -50,7 +55,7 @@ class SecretFiles:
         while self._followed:
             for one in self._followed:
                 await self._look(one)
-            await asyncio.sleep(self._settings.secret_files_poll_s)
+            await asyncio.sleep(self._poll_s)
 
     async def _look(self, one: _Followed) -> None:
         try:

@@ -15,12 +15,17 @@ import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from shared.config import removed
+from shared.config.secret_files import SUFFIX
 from shared.config.settings import ServiceSettings
 from shared.observability import logs, telemetry, tracing
+from shared.observability.logs import get_logger
 from shared.server.background import Background
 from shared.server.connection import Ending, GuardedProtocol, sweep
 from shared.server.fast_path import FastPathProtocol
 from shared.server.garbage import IdleCollector, freeze_heap
+
+log = get_logger(__name__)
 
 KEEP_ALIVE_S = 75
 """Longer than clients keep an idle connection, so that they close it first."""
@@ -122,6 +127,7 @@ def run(
     Exits with status 1 and one line when a background task of `app.state.background` has failed permanently.
     """
     logs.configure(service, settings)
+    _warn_of_removed_settings(service)
     servers = [_server(app, settings, settings.port, lifespan="on")]
     if internal:
         servers.append(_server(internal[0], settings, internal[1], lifespan="off"))
@@ -133,6 +139,14 @@ def run(
         sys.exit(f"{service}: {background.failure}")
     if not servers[0].started:
         sys.exit(f"{service}: failed to start; see the log")
+
+
+def _warn_of_removed_settings(service: str) -> None:
+    for name in removed.set_in(os.environ, service):
+        if new_name := removed.RENAMED.get(name.removesuffix(SUFFIX)):
+            log.warning("this setting has a new name", setting=name, new_name=new_name)
+        else:
+            log.warning("this setting no longer exists and is ignored", setting=name)
 
 
 def config_of(app: ASGIApp, protocol: type[FastPathProtocol] = FastPathProtocol, **more: Any) -> uvicorn.Config:

@@ -12,7 +12,8 @@ import pytest
 from tests.support.backends import Backends
 from tests.support.backends.smtp import SmtpServer
 from tests.support.backends.vhosts import empty_vhost
-from tests.support.stack.budgets import PROMPT, UNHURRIED
+from tests.support.stack import tuned_up
+from tests.support.stack.budgets import UNHURRIED
 from tests.support.stack.running import PATIENCE_S, Person, Stack, started
 from tests.support.waiting import wait_until
 
@@ -62,8 +63,8 @@ def _running(folder: Path, backends: Backends, smtp: SmtpServer, vhost_url: str)
         "SMTP_URL": f"smtp://127.0.0.1:{smtp.port}",
     }
     log = folder.with_suffix(".log")
-    command = [*_on(folder, f"size={ROOM},mode=755"), *_up(folder)]
-    with started(command, given | UNHURRIED | PROMPT, log) as process:
+    command = [*_on(folder, f"size={ROOM},mode=755"), *tuned_up.COMMAND, "--data-dir", str(folder / "data")]
+    with started(command, given | UNHURRIED, log) as process:
         stack = Stack(Path(f"/proc/{process.pid}/root{folder}/data"), log, process.pid)
         wait_until(lambda: stack.up() or process.poll() is not None, PATIENCE_S)
         assert process.poll() is None, log.read_text()

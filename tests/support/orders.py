@@ -7,12 +7,15 @@ from uuid import UUID
 
 import httpx
 from fastapi import FastAPI
+from pydantic_settings import SettingsConfigDict
 
 from services.orders.main import create_app
 from services.orders.settings import Settings
+from services.orders.tuning import Tuning
 from shared.http.identity import GATEWAY
 from shared.http.tokens import Role, ServiceTokens
 from shared.ids import new_id
+from tests.support.tuned_service import tuning_in
 
 NO_BROKER = "amqp://127.0.0.1:1/"
 """Nothing listens there: what is published stays in the outbox, where a test can look at it."""
@@ -20,15 +23,25 @@ ITEM: dict[str, Any] = {"sku": "A-1", "name": "Lamp", "quantity": 2, "unit_price
 BODY: dict[str, Any] = {"currency": "EUR", "items": [ITEM, ITEM | {"sku": "B-2", "quantity": 1, "unit_price": 99}]}
 
 
+class Tuned(Settings):
+    """Settings and tuning in one, as tests name them: what is no setting is a field of `Tuning`."""
+
+    model_config = SettingsConfigDict(extra="allow")
+
+
+def app_of(settings: Settings) -> FastAPI:
+    return create_app(settings, Tuning(**tuning_in(settings)))
+
+
 def settings_of(database_url: str, rabbitmq_url: str = NO_BROKER, **more: Any) -> Settings:
     """It waits long for a lock: the machine may be busy."""
     patient: dict[str, Any] = {"lock_timeout_s": 60}
-    return Settings(environment="development", database_url=database_url, rabbitmq_url=rabbitmq_url, **(patient | more))
+    return Tuned(environment="development", database_url=database_url, rabbitmq_url=rabbitmq_url, **(patient | more))
 
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[FastAPI]:
-    app = create_app(settings)
+    app = app_of(settings)
     async with app.router.lifespan_context(app):
         yield app
 

@@ -10,11 +10,14 @@ import httpx
 import jwt
 from fastapi import FastAPI
 from pydantic import SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from services.users.main import create_app
 from services.users.settings import Settings
+from services.users.tuning import Tuning
 from shared.http.identity import SESSION_ID_HEADER, USER_ID_HEADER, USER_ROLE_HEADER
 from shared.http.tokens import Role, ServiceTokens
+from tests.support.tuned_service import tuning_in
 
 NO_BROKER = "amqp://guest:guest@127.0.0.1:1/"
 """Nobody listens there: events stay in the outbox, where a test can see them."""
@@ -74,9 +77,19 @@ class Gateway:
         return await self.http.request(method, path, headers=headers, **request)
 
 
+class Tuned(Settings):
+    """Settings and tuning in one, as tests name them: what is no setting is a field of `Tuning`."""
+
+    model_config = SettingsConfigDict(extra="allow")
+
+
+def app_of(settings: Settings) -> FastAPI:
+    return create_app(settings, Tuning(**tuning_in(settings)))
+
+
 def settings_for(database_url: str, rabbitmq_url: str = NO_BROKER, **more: Any) -> Settings:
     """Hashing costs next to nothing here."""
-    return Settings(
+    return Tuned(
         environment="development",
         internal_token_secret=SECRET,
         database_url=database_url,
@@ -90,7 +103,7 @@ def settings_for(database_url: str, rabbitmq_url: str = NO_BROKER, **more: Any) 
 
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[tuple[FastAPI, Gateway]]:
-    app = create_app(settings)
+    app = app_of(settings)
     tokens = ServiceTokens(SECRET.get_secret_value(), "gateway")
 
     def sign(request: httpx.Request) -> httpx.Request:

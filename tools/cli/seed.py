@@ -21,6 +21,7 @@ from services.users.accounts import service as users
 from services.users.passwords import Passwords
 from services.users.repository import UserRepository
 from services.users.settings import Settings as UserSettings
+from services.users.tuning import DEFAULTS
 from shared.clock import now
 from shared.db.engine import Database
 from shared.http.tokens import Role
@@ -91,7 +92,7 @@ async def seed() -> int:
     """Write missing data; return the number of orders written."""
     user_settings, order_settings = UserSettings(), OrderSettings()
     async with Database.open(user_settings) as users_db, Database.open(order_settings) as orders_db:
-        with Passwords.running(user_settings) as passwords:
+        with Passwords.running(user_settings.hash_threads, DEFAULTS) as passwords:
             password_hash = await passwords.hash(demo.PASSWORD)
         until = now()
         written = 0

@@ -44,19 +44,13 @@ def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets
         "OTEL_EXPORTER_OTLP_ENDPOINT": addresses.traces,
         "TRACE_SAMPLE": os.environ.get("TRACE_SAMPLE", "1"),  # in development, people look at single requests
         "WORKER_STORAGE_URL": addresses.storage,
-        **_patience(planned),
         "PYTHONUNBUFFERED": "1",
     }
 
 
-def _patience(planned: Sequence[Planned]) -> dict[str, str]:
-    """Waiting for clients is useful only if another process takes over."""
-    names = [one.name for one in planned]
-    return {f"{name.upper()}_DRAIN_S": str(DRAIN_S) for name in dict.fromkeys(names) if names.count(name) > 1}
-
-
-def own_environment(one: Planned) -> dict[str, str]:
-    """The address of one process."""
-    prefix = one.name.upper()
-    own = {f"{prefix}_HOST": "127.0.0.1", f"{prefix}_PORT": str(one.port)}
+def own_environment(one: Planned, planned: Sequence[Planned]) -> dict[str, str]:
+    """For one process: where it listens. Only one that has a replica drains, since another takes over from it."""
+    own = {"LISTEN_HOST": "127.0.0.1", f"{one.name.upper()}_PORT": str(one.port)}
+    if sum(other.name == one.name for other in planned) > 1:
+        own["DRAIN_S"] = str(DRAIN_S)
     return own | ({"GATEWAY_INTERNAL_PORT": str(one.internal_port)} if one.name == "gateway" else {})

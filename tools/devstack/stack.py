@@ -120,7 +120,7 @@ class Stack:
                 self._processes,
                 planned.label,
                 self._settings.commands.serve(planned.name),
-                env=env | own_environment(planned),
+                env=env | own_environment(planned, self._settings.planned),
                 port=planned.port,
                 log=self._folder.logs / f"{planned.label}.log",
             )

@@ -1,4 +1,4 @@
-"""The pages that are made from the code, and how each is made."""
+"""The pages that are generated from the code, and how each is made; `.env.example` is one of them."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +12,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "asyncapi.yaml": events.as_yaml,
     "events.md": events.as_page,
     "configuration.md": configuration.as_page,
+    "../../.env.example": configuration.as_example,
 }
 
 

@@ -10,7 +10,15 @@ from starlette.types import Receive, Scope, Send
 from services.gateway.auth.authenticator import require
 from services.gateway.container import Gateway, client_of, gateway_of
 from services.gateway.proxy.audit_log import entry_of
-from services.gateway.proxy.forward import SAFE_METHODS, ClientBody, Effect, ForwardTimeouts, Outgoing, forward
+from services.gateway.proxy.forward import (
+    SAFE_METHODS,
+    UPLOAD_TIMEOUT_S,
+    ClientBody,
+    Effect,
+    ForwardTimeouts,
+    Outgoing,
+    forward,
+)
 from services.gateway.proxy.headers import has_body, has_small_body, request_headers
 from services.gateway.proxy.operations import OPERATIONS, Operation
 from shared.errors import InvalidInput
@@ -34,13 +42,13 @@ class PassThrough:
         await _write_down(gateway, operation, scope, caller)
         if operation.takes_password and caller is not None:
             receive = await gateway.passwords.count(scope, receive, caller)
-        settings = gateway.settings
-        idle_s = settings.upload_idle_s if operation.upload else None
-        head_s = settings.upload_timeout_s if operation.upload else settings.pass_through_timeout_s
+        settings, tuning = gateway.settings, gateway.tuning
+        idle_s = tuning.upload_idle_s if operation.upload else None
+        head_s = UPLOAD_TIMEOUT_S if operation.upload else settings.pass_through_timeout_s
         request = _outgoing(operation, scope, receive, caller, idle_s)
         effect = _effect(gateway, operation, caller)
         upstream = (gateway.uploads if operation.upload else gateway.upstreams)[operation.service]
-        await forward(upstream, request, send, ForwardTimeouts(head_s, settings.client_stall_s), effect)
+        await forward(upstream, request, send, ForwardTimeouts(head_s, tuning.client_stall_s), effect)
 
 
 def routes() -> list[AsgiRoute]:

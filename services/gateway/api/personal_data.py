@@ -66,7 +66,7 @@ async def _confirmed(gateway: Gateway, scope: Scope, body: ClientBody, caller: C
     try:
         if response.is_success:
             return True
-        await relay(response, send, gateway.settings.client_stall_s)
+        await relay(response, send, gateway.tuning.client_stall_s)
     finally:
         await response.aclose()
     return False
@@ -76,7 +76,7 @@ async def _send(gateway: Gateway, caller: Caller, send: Send) -> None:
     async with AsyncExitStack() as stack:
         sources = await _every_source(gateway, stack, caller)
         await _start(send)
-        stall_s = gateway.settings.client_stall_s
+        stall_s = gateway.tuning.client_stall_s
         try:
             async for chunk in _object(caller, sources):
                 async with asyncio.timeout(stall_s):

@@ -11,7 +11,7 @@ from services.gateway.container import Gateway, gateway_of
 from services.gateway.errors import ReportNotFound, ServiceUnavailable
 from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
-from services.gateway.proxy.forward import ClientBody, Outgoing, ask, forward, timeouts_of
+from services.gateway.proxy.forward import ClientBody, ForwardTimeouts, Outgoing, ask, forward
 from services.gateway.proxy.headers import has_body, request_headers
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from services.gateway.upstream.responses import read_limited
@@ -47,7 +47,8 @@ class Download:
         request = Outgoing(scope["method"], report.target(form), headers, body)
         upstream = gateway.upstreams[OWNERS[report.kind]]
         async with gateway.transfers.of(caller):
-            await forward(upstream, request, send, timeouts_of(gateway.settings), None)
+            timeouts = ForwardTimeouts(gateway.settings.pass_through_timeout_s, gateway.tuning.client_stall_s)
+            await forward(upstream, request, send, timeouts, None)
 
 
 def _form(query: bytes) -> Form:

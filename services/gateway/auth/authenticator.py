@@ -12,13 +12,15 @@ from services.gateway.auth.jwks import KeySet
 from services.gateway.auth.revocations import Revocations
 from services.gateway.errors import InvalidAccessToken
 from services.gateway.limits.limiter import Limiter
-from services.gateway.settings import Settings
 from shared.errors import Forbidden, Unauthenticated
 from shared.http.identity import Caller
-from shared.http.tokens import InvalidToken, expires_at, key_id, verify_user_token
+from shared.http.tokens import CLOCK_SKEW_S, InvalidToken, expires_at, key_id, verify_user_token
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
+
+REMEMBERED_TOKENS = 10_000
+"""Verified tokens that are not verified again."""
 
 Access = Literal["anonymous", "user", "operator", "admin"]
 """Who may call a route; `operator` means administrators and support."""
@@ -51,12 +53,12 @@ class Authenticator:
     """Verifies access tokens, and counts each request against its caller. A verified token is remembered by its hash
     until it expires or the keys change."""
 
-    def __init__(self, keys: KeySet, revocations: Revocations, limits: Limiter, settings: Settings) -> None:
+    def __init__(self, keys: KeySet, revocations: Revocations, limits: Limiter) -> None:
         self._keys = keys
         self._revocations = revocations
         self._limits = limits
-        self._leeway_s = settings.token_leeway_s
-        self._most = settings.remembered_tokens
+        self._leeway_s = CLOCK_SKEW_S
+        self._most = REMEMBERED_TOKENS
         self._verified: dict[bytes, Verified] = {}
         self._generation = 0
 

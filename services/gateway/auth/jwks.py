@@ -11,6 +11,7 @@ from pyqwest import Transport
 from services.gateway import metrics
 from services.gateway.errors import KeysUnavailable
 from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from services.gateway.upstream.errors import UpstreamFailed
 from services.gateway.upstream.responses import fetch
 from shared.http.tokens import InvalidToken, public_keys
@@ -41,9 +42,9 @@ def parse_key_set(body: bytes) -> Keys:
 class KeySet:
     """The most recently fetched keys. A failed fetch changes nothing."""
 
-    def __init__(self, transport: Transport, settings: Settings) -> None:
+    def __init__(self, transport: Transport, settings: Settings, tuning: Tuning) -> None:
         self._transport = transport
-        self._settings = settings
+        self._tuning = tuning
         self._urls = cycle(settings.jwks_url.split(","))
         self._url = next(self._urls)
         self._fetching = asyncio.Lock()
@@ -53,7 +54,7 @@ class KeySet:
         """Increases with every change of the keys."""
 
     async def key(self, kid: str) -> Ed25519PublicKey:
-        """Return the key with that id; an unknown one is fetched again, but not more often than the settings allow."""
+        """The key of that id; an unknown one causes a fetch, at most one every `jwks_unknown_key_pause_s`."""
         if kid not in self.keys:
             async with self._fetching:
                 if kid not in self.keys and self._may_ask():
@@ -75,15 +76,15 @@ class KeySet:
         while True:
             async with self._fetching:
                 fetched = await self._fetch()
-            await asyncio.sleep(self._settings.jwks_refresh_s if fetched else self._settings.jwks_retry_s)
+            await asyncio.sleep(self._tuning.jwks_refresh_s if fetched else self._tuning.jwks_retry_s)
 
     def _may_ask(self) -> bool:
-        return time.monotonic() >= self._asked_at + self._settings.jwks_unknown_key_pause_s
+        return time.monotonic() >= self._asked_at + self._tuning.jwks_unknown_key_pause_s
 
     async def _fetch(self) -> bool:
         self._asked_at = time.monotonic()
         try:
-            async with asyncio.timeout(self._settings.jwks_timeout_s):
+            async with asyncio.timeout(self._tuning.jwks_timeout_s):
                 found = parse_key_set(await fetch(self._transport, self._url, MAX_JWKS_BYTES))
         except (UpstreamFailed, UnusableKeySet, TimeoutError) as failure:
             metrics.JWKS_FAILURES.inc()

@@ -17,11 +17,13 @@ from redis.exceptions import RedisError
 
 from services.gateway import metrics
 from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from services.gateway.upstream.responses import read_limited
 from shared.contracts import internal_api
 from shared.http.identity import Caller
+from shared.http.tokens import CLOCK_SKEW_S
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -46,11 +48,11 @@ class NotHeard(Exception):
 class Revocations:
     """Kept here as long as a revoked token could still be valid; sent to all other gateways through Redis."""
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: Redis, settings: Settings, tuning: Tuning) -> None:
         self._redis = redis
-        self._write_timeout_s = settings.redis_write_timeout_s
-        self._block_s = settings.revocation_block_s
-        self._ttl_s = settings.access_token_ttl_s + int(settings.token_leeway_s) + 1
+        self._write_timeout_s = tuning.redis_write_timeout_s
+        self._block_s = tuning.revocation_block_s
+        self._ttl_s = settings.access_token_ttl_s + int(CLOCK_SKEW_S) + 1
         self._revoked: dict[UUID | None, float] = {}
         """Ids of sessions and users, and when each can be forgotten."""
         self._on_user_gone: list[OnUserGone] = []

@@ -17,6 +17,7 @@ from services.gateway.limits.cors import security_headers
 from services.gateway.limits.limiter import Limiter
 from services.gateway.limits.load_shedding import LoadShedder
 from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from shared.clock import Stamps
 from shared.errors import InvalidInput
 from shared.http.application import BEGUN, MAX_QUERY_BYTES, is_request_id
@@ -56,6 +57,7 @@ class DashboardFastPath:
     def __init__(
         self,
         settings: Settings,
+        tuning: Tuning,
         overload: LoadShedder,
         authenticator: Authenticator,
         limits: Limiter,
@@ -68,7 +70,7 @@ class DashboardFastPath:
         self._limits = limits
         self._cache = cache
         self._budget_ms = settings.budget_ms
-        self._recall_s = settings.redis_timeout_s
+        self._recall_s = tuning.redis_timeout_s
         self._trusts_traces = bool(settings.trace_trusted)
         always = b"".join([b"%s: %s\r\n" % each for each in security_headers(settings)])
         vary = b"vary: Origin\r\n" if settings.cors_origins else b""

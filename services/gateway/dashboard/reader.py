@@ -9,6 +9,7 @@ from services.gateway.dashboard.stale_store import StaleStore
 from services.gateway.dashboard.wait import PanelWait
 from services.gateway.panels import Panel, Service
 from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from services.gateway.upstream.batching import Batcher
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.panel_protocol import Answer
@@ -27,15 +28,17 @@ class PanelReader:
         cache: PanelCache,
         stale: StaleStore,
         settings: Settings,
+        tuning: Tuning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cache = cache
         self._stale = stale
         self.timers = Timers(clock)
         self._calls = {
-            name: ServiceCalls(name, upstream, settings, self.timers, clock) for name, upstream in upstreams.items()
+            name: ServiceCalls(name, upstream, settings.bulkhead_calls, tuning, self.timers, clock)
+            for name, upstream in upstreams.items()
         }
-        self._batchers = {name: Batcher(calls, settings.batch_calls) for name, calls in self._calls.items()}
+        self._batchers = {name: Batcher(calls, tuning.batch_calls) for name, calls in self._calls.items()}
         self._flights = SingleFlight(self._batchers, self._keep, clock)
 
     @property

@@ -12,7 +12,7 @@ from services.gateway.dashboard.stale_store import StaleStore
 from services.gateway.dashboard.wait import PanelWait
 from services.gateway.errors import UserNotFound
 from services.gateway.panels import Panel
-from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from shared import clock
 from shared.observability import telemetry, tracing
 from shared.observability.tracing import Kind
@@ -24,11 +24,11 @@ RECALL_SHARE = 0.2
 class DashboardService:
     """Reads dashboards: fresh if the services respond in time, otherwise last known good."""
 
-    def __init__(self, reader: PanelReader, stale: StaleStore, settings: Settings) -> None:
+    def __init__(self, reader: PanelReader, stale: StaleStore, tuning: Tuning) -> None:
         self._reader = reader
         self._stale = stale
-        self._recall_s = settings.redis_timeout_s
-        self._watch_after_s = settings.watch_client_after_s
+        self._recall_s = tuning.redis_timeout_s
+        self._watch_after_s = tuning.watch_client_after_s
 
     async def read(
         self,

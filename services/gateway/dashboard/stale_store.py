@@ -20,7 +20,7 @@ from services.gateway.dashboard.batched_get import BatchedGet
 from services.gateway.dashboard.models import Remembered
 from services.gateway.dashboard.write_behind import Key, PanelRead, WriteBehindQueue
 from services.gateway.panels import PANELS
-from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -42,8 +42,13 @@ for number, key in ipairs(KEYS) do
 end
 return refused
 """
-"""For each key, how long ago it was requested (milliseconds), and its entry after the brace. Returns which ones are
-older than the stored values; the first is 1."""
+"""For each key how long ago it was asked for (milliseconds), and its entry after the brace. Returns which are older
+than what is kept; the first is 1."""
+MAX_QUEUED = 10_000
+"""Panels that may wait to be written to Redis; the oldest are dropped."""
+WRITTEN_AT_ONCE = 20
+MAX_NOTED = 50_000
+"""Panels of which it is noted what was written last."""
 SLICE_S = 0.001
 """How long it may process the queue before other tasks run."""
 IsGone = Callable[[UUID], bool]
@@ -97,13 +102,14 @@ class Written:
 class StaleStore:
     """Writes behind in batches, off the request path; reads only panels that failed, for many requests at a time."""
 
-    def __init__(self, redis: Redis, settings: Settings, is_gone: IsGone) -> None:
+    def __init__(self, redis: Redis, max_age_s: int, tuning: Tuning, is_gone: IsGone) -> None:
         self._redis = redis
-        self._settings = settings
+        self._max_age_s = max_age_s
+        self._tuning = tuning
         self._is_gone = is_gone
-        self._reads = BatchedGet(redis, settings.redis_timeout_s)
-        self._queue = WriteBehindQueue(max(1, settings.write_behind_queue // len(PANELS)))
-        self._written = Written(settings.last_known_good_noted, settings.last_known_good_rewrite_s * 1000)
+        self._reads = BatchedGet(redis, tuning.redis_timeout_s)
+        self._queue = WriteBehindQueue(max(1, MAX_QUEUED // len(PANELS)))
+        self._written = Written(MAX_NOTED, tuning.last_known_good_rewrite_s * 1000)
         metrics.WRITE_BEHIND_QUEUE.set_function(lambda: len(self._queue))
 
     def remember(self, user_id: str, panels: Mapping[str, bytes], age_s: float = 0.0) -> None:
@@ -122,7 +128,7 @@ class StaleStore:
                 for panel, value in zip(panels, found, strict=True)
                 if (entry := _newest(value, self._queue.get((panel, str(user_id))))) is not None
             }
-            oldest_ms = self._settings.last_known_good_max_age_s * 1000
+            oldest_ms = self._max_age_s * 1000
             return {panel: known for panel, known in recalled.items() if known.age_ms <= oldest_ms}
         except (RedisError, OSError, TimeoutError, msgspec.DecodeError) as failure:
             metrics.RECALL_FAILURES.inc()
@@ -136,7 +142,7 @@ class StaleStore:
         for panel in PANELS:
             self._written.forget((panel.name, user))
         try:
-            async with asyncio.timeout(self._settings.redis_write_timeout_s):
+            async with asyncio.timeout(self._tuning.redis_write_timeout_s):
                 await self._redis.delete(*(_key(panel.name, user) for panel in PANELS))
         except (RedisError, OSError, TimeoutError) as failure:
             log.warning(
@@ -146,15 +152,15 @@ class StaleStore:
     async def write_behind(self) -> None:
         """Write the queue. Runs until cancelled."""
         while True:
-            queued = await self._queue.take(self._settings.write_behind_pause_s)
+            queued = await self._queue.take(self._tuning.write_behind_pause_s)
             try:
                 await self._write_all(queued)
             except (RedisError, OSError, TimeoutError) as failure:
                 self._written.clear()  # Redis may have restarted empty
                 lost = sum(1 for _ in queued) + 1
                 metrics.WRITE_BEHIND_LOST.labels("redis").inc(lost)
-                log.warning("last known good panels cannot be written", panels=lost, reason=repr(failure))
-                await asyncio.sleep(self._settings.redis_write_timeout_s)
+                log.warning("last known panels cannot be written", panels=lost, reason=repr(failure))
+                await asyncio.sleep(self._tuning.redis_write_timeout_s)
             finally:
                 self._queue.written()
 
@@ -165,7 +171,7 @@ class StaleStore:
         for key, read in queued:
             if self._is_due(key, read):
                 batch[key] = read
-            if len(batch) >= self._settings.write_behind_batch:
+            if len(batch) >= WRITTEN_AT_ONCE:
                 await self._write(batch)
                 batch = {}
                 began = time.perf_counter()
@@ -181,12 +187,12 @@ class StaleStore:
         return self._written.is_due(key, read.data, read.at) and not self._is_gone(UUID(key[1]))
 
     async def _write(self, batch: dict[Key, PanelRead]) -> None:
-        told: list[bytes | int] = [self._settings.last_known_good_max_age_s]
+        told: list[bytes | int] = [self._max_age_s]
         now = time.monotonic()
         for read in batch.values():
             told += [int((now - read.asked) * 1000), msgspec.json.encode(Entry(read.at, msgspec.Raw(read.data)))[1:]]
         keys = [_key(panel, user_id) for panel, user_id in batch]
-        async with asyncio.timeout(self._settings.redis_write_timeout_s):
+        async with asyncio.timeout(self._tuning.redis_write_timeout_s):
             refused = await cast("Awaitable[list[int]]", self._redis.eval(WRITE, len(keys), *keys, *told))
         for key in (list(batch)[number - 1] for number in refused):
             self._written.forget(key)

@@ -22,6 +22,8 @@ READABLE = (
     "X-Request-Id",
     "traceresponse",
 )
+MAX_AGE_S = 600
+"""How long a browser remembers what it was allowed."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ASKED = (
     "Authorization",
@@ -67,5 +69,5 @@ def cors(app: ASGIApp, settings: Settings) -> ASGIApp:
         allow_headers=ASKED,
         expose_headers=READABLE,
         allow_credentials=settings.cors_credentials,
-        max_age=settings.cors_max_age_s,
+        max_age=MAX_AGE_S,
     )

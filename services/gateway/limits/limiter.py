@@ -22,6 +22,7 @@ from services.gateway.limits.redis_counter import AWAY, SharedCounts
 from services.gateway.limits.route_class import RouteClass
 from services.gateway.limits.windows import Policy
 from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from shared.http.identity import Caller
 
 KIND = "limits.kind"
@@ -47,11 +48,12 @@ class Limiter:
 
     REPORTS_AT_ONCE = 50
 
-    def __init__(self, redis: Redis, addresses: ClientAddresses, settings: Settings) -> None:
+    def __init__(self, redis: Redis, addresses: ClientAddresses, settings: Settings, tuning: Tuning) -> None:
         self._addresses = addresses
         self._redis = redis
-        self._settings = settings
-        self.counts = SharedCounts(redis, settings.redis_url, settings.redis_timeout_s, settings.limits_redis_pause_s)
+        self._tuning = tuning
+        self._body_timeout_s = settings.pass_through_timeout_s
+        self.counts = SharedCounts(redis, settings.redis_url, tuning.redis_timeout_s, tuning.limits_redis_pause_s)
         self._local = _windows(settings)
         self._shared = _policies(settings)
         self._anonymous = self._local.get(ANONYMOUS)
@@ -138,7 +140,7 @@ class Limiter:
     async def reconcile(self) -> None:
         """Report local counts to Redis, and read the counts of other gateways. Runs until cancelled."""
         while True:
-            await asyncio.sleep(self._settings.limits_report_s)
+            await asyncio.sleep(self._tuning.limits_report_s)
             try:
                 await self._report()
             except AWAY as failure:
@@ -154,15 +156,15 @@ class Limiter:
             reports = window.reports(time.time())
             for start in range(0, len(reports), self.REPORTS_AT_ONCE):
                 await self._exchange(window, reports[start : start + self.REPORTS_AT_ONCE])
-        async with asyncio.timeout(self._settings.redis_write_timeout_s):
-            await self._redis.set(PROBE, b"", ex=PROBE_KEPT_S)  # a Redis that is full also answers PING
+        async with asyncio.timeout(self._tuning.redis_write_timeout_s):
+            await self._redis.set(PROBE, b"", ex=PROBE_KEPT_S)  # PING is answered by a Redis that is full, too
 
     async def _exchange(self, window: LocalWindow, reports: list[CounterReport]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
         for report in reports:
             pipeline.incrby(report.key, report.more)
             pipeline.expire(report.key, window.policy.seconds)
-        async with asyncio.timeout(self._settings.redis_write_timeout_s):
+        async with asyncio.timeout(self._tuning.redis_write_timeout_s):
             answers = await pipeline.execute()
         for report, everywhere in zip(reports, answers[::2], strict=True):
             window.hear(report, everywhere)
@@ -175,7 +177,7 @@ class Limiter:
         await self._count_shared(scope, "login", self._addresses.party(scope))
         if self._account is None:
             return receive
-        messages = await read_body(receive, self._settings.pass_through_timeout_s)
+        messages = await read_body(receive, self._body_timeout_s)
         await self.attempt(scope, await account_in(scope, ReadBody(messages, receive)))
         return ReadBody(messages, receive)
 

@@ -13,9 +13,17 @@ import time
 
 from services.gateway import metrics
 from services.gateway.limits.route_class import LATER, RouteClass
-from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from shared.observability.pools import POOLS
 
+DELAY_S = 0.25
+"""While the loop is late, no more is admitted than can be worked off in this time, a part of `GATEWAY_BUDGET_MS`."""
+TICK_S = 0.01
+"""How often the lag is looked at."""
+WINDOW_S = 0.2
+"""How often the cost of a request is estimated again."""
+LATER_SHARE = 0.5
+"""Batches, uploads and downloads are refused from this share of the limit on."""
 FIRST_COST_S, NEW_COST_SHARE = 0.0005, 0.3
 """The assumed cost of a request before any was answered, and the weight of a window."""
 TELLING = 10
@@ -28,15 +36,11 @@ class LoadShedder:
     """`in_hand` is counted by the admission code, from the arrival of requests, not from when they are started.
     Those of `LASTING` classes are checked on arrival, and not counted. Below `watched_from` nothing is refused."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._most = float(settings.shed_most_in_hand) or float("inf")
-        self._off = not settings.shed_most_in_hand
-        self._least = settings.shed_least_in_hand
-        self._delay_s = settings.shed_delay_s
-        self._lag_s = settings.shed_lag_s
-        self._share = settings.shed_later_share
-        self._tick_s = settings.shed_tick_s
-        self._window_s = settings.shed_window_s
+    def __init__(self, max_in_flight: int, tuning: Tuning) -> None:
+        self._most = float(max_in_flight) or float("inf")
+        self._off = not max_in_flight
+        self._least = tuning.shed_min_in_flight
+        self._lag_s = tuning.shed_lag_s
         self._cost_s = FIRST_COST_S
         self._began = self._used_s = self._elsewhere = 0.0
         self._done = 0
@@ -65,11 +69,11 @@ class LoadShedder:
         """Record a sample: the loop's lag at that moment, and the CPU time that the process has used since the last
         sample; all in seconds. Time in which the process waited for a CPU is not its own work."""
         self._used_s += used_s
-        if now - self._began >= self._window_s:
+        if now - self._began >= WINDOW_S:
             self._learn(now)
         if min(lag_s, used_s) > self._lag_s:
             self._elsewhere *= STILL_ELSEWHERE
-            self._allow(min(self._most, self._elsewhere + max(self._least, self._delay_s / self._cost_s)))
+            self._allow(min(self._most, self._elsewhere + max(self._least, DELAY_S / self._cost_s)))
         else:
             self._elsewhere = float(self.in_hand)
             self._allow(self._most)
@@ -82,7 +86,7 @@ class LoadShedder:
 
     def _allow(self, limit: float) -> None:
         self.limit = limit
-        self.watched_from = limit * self._share
+        self.watched_from = limit * LATER_SHARE
 
     async def watch(self) -> None:
         """Sample the loop's lag. Runs until cancelled."""
@@ -90,7 +94,7 @@ class LoadShedder:
         metrics.IN_HAND_LIMIT.set_function(lambda: self.limit)
         began, used = time.perf_counter(), time.process_time()
         while not self._off:
-            await asyncio.sleep(self._tick_s)
+            await asyncio.sleep(TICK_S)
             now, now_used = time.perf_counter(), time.process_time()  # the loop's own clock stands still while it works
-            self.look(max(0.0, now - began - self._tick_s), now_used - used, now)
+            self.look(max(0.0, now - began - TICK_S), now_used - used, now)
             began, used = now, now_used

@@ -16,6 +16,9 @@ from services.gateway.settings import Settings
 from shared import errors
 from shared.server.connection import LET_IN
 
+RETRY_AFTER_S = 2
+"""What shed requests are answered."""
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -28,7 +31,7 @@ class AdmissionMiddleware:
         self._overload = overload
         self._always = security_headers(settings)
         self._always_names = frozenset(name for name, _ in self._always)
-        self._overloaded = overloaded(settings.shed_retry_after_s, self._always)
+        self._overloaded = overloaded(RETRY_AFTER_S, self._always)
         self._raw_refusal = _raw(*self._overloaded)
 
     def before(self, app: ASGIApp) -> ASGIApp:

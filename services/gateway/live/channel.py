@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass
 from random import uniform
 from typing import Any
 from uuid import UUID
@@ -11,6 +10,7 @@ from services.gateway.errors import UserNotFound
 from services.gateway.limits.token_bucket import TokenBucket
 from services.gateway.live.sse import PanelNews
 from services.gateway.live.subscription import Subscription
+from services.gateway.tuning import Tuning
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -19,25 +19,17 @@ ReadPanel = Callable[[UUID, str], Awaitable[PanelNews]]
 """Raises `UserNotFound`."""
 
 
-@dataclass(frozen=True)
-class ChannelTiming:
-    """`every_s`: the minimum interval of a user's reads, after a burst. A panel that is not fresh is read again
-    after `retry_s`, and everything after about `recheck_s`, which covers changes without an event."""
-
-    every_s: float
-    burst: int
-    retry_s: float
-    recheck_s: float
-
-
 class Channel:
-    """Reads panels and sends them to the streams; `close` ends that."""
+    """Reads panels and sends them to the streams; `close` ends that.
 
-    def __init__(self, user_id: UUID, read: ReadPanel, rhythm: ChannelTiming) -> None:
+    Every panel is read again after about `stream_recheck_s`, which covers changes without an event.
+    """
+
+    def __init__(self, user_id: UUID, read: ReadPanel, tuning: Tuning) -> None:
         self._user_id = user_id
         self._read = read
-        self._rhythm = rhythm
-        self._pace = TokenBucket(rhythm.every_s, rhythm.burst)
+        self._tuning = tuning
+        self._pace = TokenBucket(1 / tuning.stream_reads_per_s, tuning.stream_reads_per_s)
         self._streams: set[Subscription] = set()
         self._due: dict[str, bool] = {}
         """Panels to be read, and whether they are sent even if they are unchanged."""
@@ -103,7 +95,7 @@ class Channel:
     async def _look(self, panel: str) -> PanelNews:
         news = await self._read(self._user_id, panel)
         if not news.fresh and panel not in self._retries:
-            self._retries[panel] = self._loop.call_later(self._rhythm.retry_s, self._retry, panel)
+            self._retries[panel] = self._loop.call_later(self._tuning.stream_retry_s, self._retry, panel)
         return news
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -126,7 +118,7 @@ class Channel:
         self._want(panel, even_if_known=False)
 
     def _recheck_later(self) -> asyncio.TimerHandle:
-        return self._loop.call_later(self._rhythm.recheck_s * uniform(0.8, 1.2), self._recheck)
+        return self._loop.call_later(self._tuning.stream_recheck_s * uniform(0.8, 1.2), self._recheck)
 
     def _recheck(self) -> None:
         for panel in {panel for stream in self._streams for panel in stream.panels}:

@@ -16,13 +16,14 @@ from services.gateway.dashboard.models import NoPanelAvailable
 from services.gateway.dashboard.service import DashboardService
 from services.gateway.errors import TooManyStreams
 from services.gateway.live import sse
-from services.gateway.live.channel import Channel, ChannelTiming
+from services.gateway.live.channel import Channel
 from services.gateway.live.feed import Change
 from services.gateway.live.sse import PanelNews
-from services.gateway.live.subscription import Subscription, SubscriptionTiming
+from services.gateway.live.subscription import Subscription
 from services.gateway.panels import PANELS
 from services.gateway.proxy.transfers import Transfers
 from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from shared.http.identity import Caller
 from shared.observability import tracing
 from shared.observability.logs import get_logger
@@ -54,17 +55,18 @@ class StreamHub:
     """Listens to the live feed. All streams of one user receive the same changes."""
 
     def __init__(
-        self, dashboards: DashboardService, revocations: Revocations, transfers: Transfers, settings: Settings
+        self,
+        dashboards: DashboardService,
+        revocations: Revocations,
+        transfers: Transfers,
+        settings: Settings,
+        tuning: Tuning,
     ) -> None:
         self._dashboards = dashboards
         self._revocations = revocations
         self._transfers = transfers
         self._budget_s = settings.budget_ms / 1000
-        self._most_per_user = settings.stream_most_per_user
-        self._check_s = settings.stream_session_check_s
-        self._times = SubscriptionTiming(settings.stream_heartbeat_s, settings.stream_send_timeout_s)
-        pace = settings.stream_reads_per_s
-        self._rhythm = ChannelTiming(1 / pace, pace, settings.stream_retry_s, settings.stream_recheck_s)
+        self._tuning = tuning
         self._audiences: dict[UUID, Channel] = {}
         self._numbers = count()
         self._feed = False
@@ -79,11 +81,11 @@ class StreamHub:
         While this process is shutting down the stream ends at once, and its client reconnects to another gateway.
         """
         audience = self._audiences.get(caller.user_id)
-        if audience and len(audience) >= self._most_per_user:
-            raise TooManyStreams(f"at most {self._most_per_user} at a time")
+        if audience and len(audience) >= self._tuning.stream_max_per_user:
+            raise TooManyStreams(f"at most {self._tuning.stream_max_per_user} at a time")
         if audience is None:
-            audience = self._audiences[caller.user_id] = Channel(caller.user_id, self._read, self._rhythm)
-        stream = Subscription(caller, expires, panels, known, self._times)
+            audience = self._audiences[caller.user_id] = Channel(caller.user_id, self._read, self._tuning)
+        stream = Subscription(caller, expires, panels, known, self._tuning)
         if not self._feed:
             stream.tell_feed(live=False)
         if self._stopping:
@@ -141,7 +143,7 @@ class StreamHub:
         ended. Runs until cancelled."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._check_s):
+                async with asyncio.timeout(self._tuning.stream_session_check_s):
                     await self._revocations.more()
             self._transfers.end(self._revocations.knows)
             now = time.time()

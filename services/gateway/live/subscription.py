@@ -6,13 +6,13 @@ imports.
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from starlette.types import Send
 
 from services.gateway import metrics
 from services.gateway.live import sse
 from services.gateway.live.sse import PanelNews
+from services.gateway.tuning import Tuning
 from shared.http.identity import Caller
 
 MOST_IMPORTS = 16
@@ -20,14 +20,6 @@ MOST_IMPORTS = 16
 
 class SlowClient(Exception):
     """The client has read nothing for too long."""
-
-
-@dataclass(frozen=True)
-class SubscriptionTiming:
-    """How often something is sent at least, and how long a client may take to receive."""
-
-    heartbeat_s: float
-    send_timeout_s: float
 
 
 class Subscription:
@@ -39,12 +31,12 @@ class Subscription:
         expires: float,
         panels: Collection[str],
         known: Mapping[str, str],
-        times: SubscriptionTiming,
+        tuning: Tuning,
     ) -> None:
         self.caller = caller
         self.expires = expires
         self.panels = frozenset(panels)
-        self._times = times
+        self._tuning = tuning
         self._digests = {panel: digest for panel, digest in known.items() if panel in self.panels}
         self._numbers: dict[str, int] = {}
         self._panels: dict[str, PanelNews] = {}
@@ -104,7 +96,7 @@ class Subscription:
 
     async def _next(self) -> bytes:
         try:
-            async with asyncio.timeout(self._times.heartbeat_s):
+            async with asyncio.timeout(self._tuning.stream_heartbeat_s):
                 await self._wake.wait()
         except TimeoutError:
             return sse.HEARTBEAT
@@ -130,7 +122,7 @@ class Subscription:
 
     async def _write(self, send: Send, chunk: bytes, *, more: bool = True) -> None:
         try:
-            async with asyncio.timeout(self._times.send_timeout_s):
+            async with asyncio.timeout(self._tuning.stream_send_timeout_s):
                 await send({"type": "http.response.body", "body": chunk, "more_body": more})
         except TimeoutError:
             raise SlowClient from None

@@ -9,20 +9,23 @@ import msgspec
 from services.gateway.openapi.merge import merge
 from services.gateway.panels import Service
 from services.gateway.proxy.operations import OPERATIONS
-from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import UpstreamFailed
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
 
+MAX_BYTES = 4 * 1024 * 1024
+"""A larger document is refused."""
+
 
 class Documents:
     """The document of each service; services that have not been reached are absent."""
 
-    def __init__(self, upstreams: Mapping[Service, Upstream], settings: Settings) -> None:
+    def __init__(self, upstreams: Mapping[Service, Upstream], tuning: Tuning) -> None:
         self._upstreams = upstreams
-        self._settings = settings
+        self._tuning = tuning
         self.documents: dict[Service, dict[str, Any]] = {}
         self.version = 0
         """Increases with every fetch."""
@@ -34,12 +37,12 @@ class Documents:
                 for service in self._upstreams:
                     tasks.create_task(self._fetch(service))
             complete = self.documents.keys() == self._upstreams.keys()
-            await asyncio.sleep(self._settings.openapi_refresh_s if complete else self._settings.openapi_retry_s)
+            await asyncio.sleep(self._tuning.openapi_refresh_s if complete else self._tuning.openapi_retry_s)
 
     async def _fetch(self, service: Service) -> None:
         try:
-            async with asyncio.timeout(self._settings.openapi_timeout_s):
-                body = await self._upstreams[service].openapi(self._settings.openapi_max_bytes)
+            async with asyncio.timeout(self._tuning.openapi_timeout_s):
+                body = await self._upstreams[service].openapi(MAX_BYTES)
         except (UpstreamFailed, TimeoutError) as failure:
             log.debug("OpenAPI document cannot be fetched", service=service, reason=repr(failure))
             return

@@ -10,7 +10,6 @@ from starlette.types import Message, Receive, Send
 
 from services.gateway.errors import BodyTooSlow, OutcomeUnknown, ServiceUnavailable
 from services.gateway.proxy.headers import SMALL_BODY_BYTES, response_headers
-from services.gateway.settings import Settings
 from services.gateway.upstream.client import Body, HeaderList, Upstream
 from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
 from services.gateway.upstream.responses import ServiceResponse
@@ -114,16 +113,16 @@ class Effect:
     carried_through: bool
 
 
+UPLOAD_TIMEOUT_S = 900.0
+"""From the first byte of an upload to the head of its response."""
+
+
 @dataclass(frozen=True)
 class ForwardTimeouts:
     """`head_s`: until the service responds. `stall_s`: how long the client may stop reading the response."""
 
     head_s: float
     stall_s: float
-
-
-def timeouts_of(settings: Settings) -> ForwardTimeouts:
-    return ForwardTimeouts(settings.pass_through_timeout_s, settings.client_stall_s)
 
 
 async def forward(

@@ -9,7 +9,7 @@ from copy import copy
 from pyqwest import HTTPTransport, Transport
 
 from services.gateway import metrics
-from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from services.gateway.upstream import responses
 from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
 from services.gateway.upstream.http1 import Cancellable, ConnectionPool, Receiver
@@ -29,22 +29,24 @@ log = get_logger(__name__)
 
 HeaderList = list[tuple[str, str]]
 
+IDLE_CONNECTIONS = 100
+"""Connections kept open to each service."""
 ALIVE_WITHIN_S = 2.0
 """A replica that does not answer `/livez` within this time counts as dead."""
 
 
 @asynccontextmanager
-async def http_transport(settings: Settings, read_timeout_s: float) -> AsyncIterator[Transport]:
+async def http_transport(connect_timeout_s: float, read_timeout_s: float) -> AsyncIterator[Transport]:
     """Connections to the services.
 
     A cancelled request closes its connection at once; data is streamed in both directions. For the read timeout, a
     service also counts as silent while a request is being sent to it.
     """
     transport = HTTPTransport(
-        connect_timeout=settings.connect_timeout_s,
+        connect_timeout=connect_timeout_s,
         read_timeout=read_timeout_s,
         pool_idle_timeout=IDLE_S,
-        pool_max_idle_per_host=settings.idle_connections,
+        pool_max_idle_per_host=IDLE_CONNECTIONS,
         follow_redirects=False,
         enable_gzip=False,
         enable_brotli=False,
@@ -71,16 +73,14 @@ class Upstream:
     """One service, reached by one base URL or by several in turn."""
 
     def __init__(
-        self, service: str, base_urls: str, transport: Transport, tokens: ServiceTokens, settings: Settings
+        self, service: str, base_urls: str, transport: Transport, tokens: ServiceTokens, tuning: Tuning
     ) -> None:
         self._service = service
         self._base_urls = [url.rstrip("/") for url in base_urls.split(",")]
         self.replicas = Replicas(service, len(self._base_urls), self._is_alive)
         self._transport = transport
         self._tokens = tokens
-        self._pools = [
-            ConnectionPool(url, settings.connect_timeout_s, settings.idle_connections) for url in base_urls.split(",")
-        ]
+        self._pools = [ConnectionPool(url, tuning.connect_timeout_s, IDLE_CONNECTIONS) for url in base_urls.split(",")]
 
     def by(self, transport: Transport) -> "Upstream":
         """Return the same service with another transport; both share what they learn about its replicas."""

@@ -39,7 +39,7 @@ class Cancellable(Protocol):
     """A request in flight, as its sender sees it."""
 
     def cancel(self) -> None:
-        """Notify the receiver of nothing more."""
+        """Deliver nothing more to the receiver."""
 
 
 class Request:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from services.gateway import metrics
 from services.gateway.panels import Panels
-from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from services.gateway.upstream import panel_protocol
 from services.gateway.upstream.bulkhead import Bulkhead
 from services.gateway.upstream.circuit_breaker import CircuitBreaker, Probed
@@ -54,6 +54,14 @@ class Deadline:
         return timeout_s(panels) * self.slow_share
 
 
+BREAKER_WINDOW_S, BREAKER_ERROR_RATE = 10.0, 0.5
+"""The circuit opens when this share of the calls in the window failed."""
+SLOW_SHARE = 0.75
+"""A call that takes more than this share of its panel's timeout counts as failed."""
+MAX_PANEL_BYTES = 1024 * 1024
+"""A larger panel of one user counts as a bad answer."""
+
+
 @dataclass(frozen=True)
 class Policies:
     """The policies for calls to one service, in the order in which they apply."""
@@ -70,22 +78,24 @@ class Policies:
     """Whether a second attempt is affordable."""
 
     @classmethod
-    def of(cls, service: str, settings: Settings, clock: Callable[[], float] = time.monotonic) -> "Policies":
+    def of(
+        cls, service: str, bulkhead_calls: int, tuning: Tuning, clock: Callable[[], float] = time.monotonic
+    ) -> "Policies":
         breaker = CircuitBreaker(
             service,
-            window_s=settings.breaker_window_s,
-            min_calls=settings.breaker_min_calls,
-            error_rate=settings.breaker_error_rate,
-            open_s=settings.breaker_open_s,
-            probes=settings.breaker_probes,
+            window_s=BREAKER_WINDOW_S,
+            min_calls=tuning.breaker_min_calls,
+            error_rate=BREAKER_ERROR_RATE,
+            open_s=tuning.breaker_open_s,
+            probes=tuning.breaker_probes,
             clock=clock,
         )
         return cls(
-            deadline=Deadline(settings.breaker_slow_share),
+            deadline=Deadline(SLOW_SHARE),
             breaker=breaker,
-            bulkhead=Bulkhead(service, settings.bulkhead_calls),
-            hedge=cache(lambda _panels: Hedge(settings.hedge_min_s)),
-            retries=RetryBudget(settings.retry_share),
+            bulkhead=Bulkhead(service, bulkhead_calls),
+            hedge=cache(lambda _panels: Hedge(tuning.hedge_min_s)),
+            retries=RetryBudget(tuning.retry_share),
         )
 
     def may_repeat(self, failure: UpstreamFailed | None) -> bool:
@@ -115,7 +125,8 @@ class ServiceCalls:
         self,
         service: str,
         upstream: Upstream,
-        settings: Settings,
+        bulkhead_calls: int,
+        tuning: Tuning,
         timers: Timers,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -123,9 +134,9 @@ class ServiceCalls:
         self.upstream = upstream
         self.timers = timers
         self.clock = clock
-        self.policies = Policies.of(service, settings, clock)
-        self.patience_s = settings.batch_patience_s
-        self.max_panel_bytes = settings.max_panel_bytes
+        self.policies = Policies.of(service, bulkhead_calls, tuning, clock)
+        self.patience_s = tuning.batch_patience_s
+        self.max_panel_bytes = MAX_PANEL_BYTES
         self.probing = Probing(service, self.policies.breaker, self._probe)
         self._probed: Probed | None = None
 

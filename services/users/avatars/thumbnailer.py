@@ -14,7 +14,6 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.users.avatars import thumbnails
 from services.users.errors import TooManyPictures, UnusablePicture
-from services.users.settings import Settings
 from shared.downloads.slots import DownloadSlot, DownloadSlots
 from shared.observability.logs import get_logger
 from shared.observability.pools import POOLS
@@ -31,15 +30,15 @@ log = get_logger(__name__)
 
 
 class Pictures:
-    """Accepts up to `picture_processes + picture_queue` pictures at a time, one per user; more are refused. A slow
-    upload is displaced by another user's."""
+    """Takes up to `processes + queue` pictures at a time, one of each user; more are refused. One that
+    is sent slowly makes room for another user's."""
 
     TIMEOUT_S = 12.0
     """The time for waiting and processing: the gateway waits 15 s, upload included."""
 
-    def __init__(self, settings: Settings) -> None:
-        most = settings.picture_processes + settings.picture_queue
-        self._working = asyncio.Semaphore(settings.picture_processes)
+    def __init__(self, processes: int, queue: int) -> None:
+        most = processes + queue
+        self._working = asyncio.Semaphore(processes)
         self._places = DownloadSlots(most, 1, TooManyPictures, TooManyPictures, lost=TooManyPictures, patience_s=0)
         POOLS.watch("pictures", lambda: self._places.taken, lambda: most)
 

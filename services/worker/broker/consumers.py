@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import stamina
 from faststream.rabbit import RabbitBroker
 
 from services.worker import metrics
@@ -22,6 +21,7 @@ from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Ledger
 from services.worker.live_hints import Hints
 from services.worker.settings import Settings
+from services.worker.tuning import Tuning
 from shared.contracts import topology
 from shared.observability.logs import get_logger
 from shared.rabbitmq import LOST, Nodes
@@ -73,18 +73,20 @@ class Consumers:
     def __init__(
         self,
         settings: Settings,
+        tuning: Tuning,
         ledger: Ledger,
         jobs: Iterable[Job],
         hints: Hints,
         on_stuck: Callable[[str | None], None],
     ) -> None:
-        self._settings = settings
+        self._tuning = tuning
+        self._grace_s = settings.shutdown_grace_s
         self._nodes = Nodes(settings.rabbitmq_url)
         self._ledger = ledger
         self._jobs = {job.name: job for job in jobs}
         self._hints = hints
         self._on_stuck = on_stuck
-        self._patience = Grace(settings.stuck_after_s)
+        self._patience = Grace(tuning.stuck_after_s)
         self._consumers: list[Consumer] = []
         self._missing = NOT_CONNECTED
         metrics.CONSUMERS_EXPECTED.set(len(self._jobs) + 1)
@@ -104,7 +106,7 @@ class Consumers:
             except DOWN as down:
                 log.warning("worker waiting for RabbitMQ", error=repr(down))
                 await self._judge(down)
-            await asyncio.sleep(self._settings.reconnect_s)
+            await asyncio.sleep(self._tuning.reconnect_s)
 
     async def check(self) -> None:
         """For readiness: raises, and names the queues, unless each has a consumer of this process."""
@@ -122,28 +124,26 @@ class Consumers:
 
     async def _until_ledger_is_writable(self) -> None:
         """Messages wait in the queues: there, unlike here, an outage of any length costs them no delivery."""
-        pause_s = self._settings.requeue_pause_s
-        async for attempt in stamina.retry_context(
-            on=Exception, attempts=None, timeout=None, wait_initial=pause_s, wait_max=pause_s, wait_jitter=0
-        ):
-            with attempt:
-                try:
-                    await self._ledger.probe()
-                except Exception as error:
-                    self._missing = WAITING
-                    self._be_well()
-                    log.warning("the ledger cannot be written", error=repr(error))
-                    raise
-        self._missing = NOT_CONNECTED
+        while True:
+            try:
+                await self._ledger.probe()
+            except Exception as error:
+                self._missing = WAITING
+                self._be_well()
+                log.warning("the ledger cannot be written", error=repr(error))
+                await asyncio.sleep(self._tuning.requeue_pause_s)
+            else:
+                self._missing = NOT_CONNECTED
+                return
 
     async def _keep_watch(self, hold: Backpressure, intake: MessageProcessor) -> None:
         """Never returns. Raises `LedgerAway`, `ProcessorFailed`, `ConsumerStalled`, or if consumers have been
         missing for longer than aio-pika should need to restore them."""
         complete_at = time.monotonic()
         while True:
-            await asyncio.sleep(self._settings.watch_interval_s)
+            await asyncio.sleep(self._tuning.watch_interval_s)
             intake.check()
-            if hold.failing_s > self._settings.hold_s:
+            if hold.failing_s > self._tuning.hold_s:
                 raise LedgerAway(f"the ledger could not be written for {hold.failing_s:.0f} s")
             try:
                 await self.check()
@@ -157,7 +157,7 @@ class Consumers:
 
     def _refuse_stalled(self) -> None:
         now = time.monotonic()
-        stalled = [one.queue for one in self._consumers if one.watch.stalled_s(now) > self._settings.stall_s]
+        stalled = [one.queue for one in self._consumers if one.watch.stalled_s(now) > self._tuning.stall_s]
         if stalled:
             raise ConsumerStalled(f"no deliveries from {', '.join(stalled)}")
         if all(one.watch.gets_on for one in self._consumers):
@@ -180,13 +180,13 @@ class Consumers:
 
     @asynccontextmanager
     async def _consuming(self) -> AsyncIterator[tuple[Backpressure, MessageProcessor]]:
-        settings = self._settings
-        hold = Backpressure(self._ledger.probe, settings.requeue_pause_s, settings.hold_s)
+        tuning = self._tuning
+        hold = Backpressure(self._ledger.probe, tuning.requeue_pause_s, tuning.hold_s)
         async with (
-            rabbitmq.connected(self._nodes, settings.reconnect_s) as connection,
-            rabbitmq.publishing(self._nodes, settings.reconnect_s) as publishing,
+            rabbitmq.connected(self._nodes, tuning.reconnect_s) as connection,
+            rabbitmq.publishing(self._nodes, tuning.reconnect_s) as publishing,
             self._hints.sent_by(publishing),
-            MessageProcessor(self._ledger, hold, settings.shutdown_grace_s) as intake,
+            MessageProcessor(self._ledger, hold, self._grace_s) as intake,
         ):
             consumers = [
                 *(self._consumer(connection, intake, job) for job in self._jobs.values()),

@@ -12,6 +12,7 @@ from services.worker.email.smtp_protocol import Phase, Progress, Verdict
 from services.worker.errors import JobError, Permanent, Transient
 from services.worker.ledger.job import Effect, Job, Policy
 from services.worker.settings import Settings
+from services.worker.tuning import Tuning
 from shared.contracts.events import Envelope, OrderCreated, OrderShipped
 from shared.db.engine import Connection, Database, is_outage
 
@@ -127,7 +128,7 @@ def state_of(verdict: Verdict, failure: Exception | None) -> MailState:
     return MailState.REJECTED if isinstance(failure, Permanent) else MailState.SENDING
 
 
-def send_with(mailer: Mailer, settings: Settings) -> Effect:
+def send_with(mailer: Mailer, sender: str, lease_s: float) -> Effect:
     async def send(connection: Connection, envelope: Envelope) -> Sending | None:
         match envelope.event:
             case OrderCreated(mail=True) | OrderShipped(mail=True) as order:
@@ -140,14 +141,14 @@ def send_with(mailer: Mailer, settings: Settings) -> Effect:
             raise RecipientUnknown(str(order.user_id))
         if row["email"] is None:  # deleted meanwhile
             return None
-        mail = compose(envelope, order, Addressee(row["email"], row["name"]), settings.mail_from)
+        mail = compose(envelope, order, Addressee(row["email"], row["name"]), sender)
         ids = (order.user_id, envelope.id, mail.message_id)
-        claim = await send_log.claim(connection, *ids, row["email"], settings.mail_lease_s)
-        return Sending(mailer, mail, claim, settings.mail_lease_s) if claim else None
+        claim = await send_log.claim(connection, *ids, row["email"], lease_s)
+        return Sending(mailer, mail, claim, lease_s) if claim else None
 
     return send
 
 
-def job(settings: Settings, mailer: Mailer) -> Job:
+def job(settings: Settings, tuning: Tuning, mailer: Mailer) -> Job:
     policy = replace(POLICY, concurrency=settings.smtp_connections)
-    return Job(name="email", policy=policy, effect=send_with(mailer, settings))
+    return Job(name="email", policy=policy, effect=send_with(mailer, settings.mail_from, tuning.mail_lease_s))

@@ -13,6 +13,7 @@ from services.worker import metrics
 from services.worker.email.messages import OutgoingMail
 from services.worker.email.smtp_protocol import Phase, Progress, SmtpMeter, transmit
 from services.worker.settings import Settings
+from services.worker.tuning import DEFAULTS, Tuning
 from shared.observability import tracing
 from shared.observability.tracing import Kind
 
@@ -38,21 +39,21 @@ class Kept(NamedTuple):
 class Mailer:
     """Any number of mails may be sent at once; at most `smtp_connections` connections are kept between them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tuning: Tuning = DEFAULTS) -> None:
         self._options = options_of(settings.smtp_url)
-        self._connect_timeout_s = settings.smtp_connect_timeout_s
-        self._command_timeout_s = settings.smtp_command_timeout_s
-        self._answer_timeout_s = settings.smtp_answer_timeout_s
-        self._send_timeout_s = settings.smtp_send_timeout_s
-        self._idle_s = settings.smtp_idle_s
+        self._connect_timeout_s = tuning.smtp_connect_timeout_s
+        self._command_timeout_s = tuning.smtp_command_timeout_s
+        self._answer_timeout_s = tuning.smtp_answer_timeout_s
+        self._send_timeout_s = tuning.smtp_send_timeout_s
+        self._idle_s = tuning.smtp_idle_s
         self._size = settings.smtp_connections
         self._kept: list[Kept] = []
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator["Mailer"]:
-        """Connects on first use; says goodbye on all connections at the end."""
-        mailer = cls(settings)
+    async def open(cls, settings: Settings, tuning: Tuning = DEFAULTS) -> AsyncIterator["Mailer"]:
+        """Connects when first used; says goodbye on all connections at the end."""
+        mailer = cls(settings, tuning)
         try:
             yield mailer
         finally:

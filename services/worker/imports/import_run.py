@@ -18,7 +18,7 @@ from services.worker.imports.orders import Orders
 from services.worker.imports.progress import ProgressPublisher
 from services.worker.imports.storage import Chunk, Storage, chunks
 from services.worker.ledger.job_message import storable
-from services.worker.settings import Settings
+from services.worker.tuning import Tuning
 from shared.contracts.imports import CsvRow
 
 MAX_REFERENCE = 200
@@ -32,14 +32,16 @@ class ImportRun:
         lease: Lease,
         storage: Storage,
         orders: Orders,
-        settings: Settings,
+        keep_s: float,
+        tuning: Tuning,
         teller: ProgressPublisher,
         on_turn_over: Callable[[], None],
     ) -> None:
         self._lease = lease
         self._storage = storage
         self._orders = orders
-        self._settings = settings
+        self._keep_s = keep_s
+        self._tuning = tuning
         self._teller = teller
         self._on_turn_over = on_turn_over
         self._began = time.monotonic()
@@ -64,7 +66,7 @@ class ImportRun:
         return bool(self._lease.row["cancel_requested"])
 
     async def _finish(self, state: str) -> None:
-        await self._lease.finish(state, None, self._settings.import_keep_s)
+        await self._lease.finish(state, None, self._keep_s)
         metrics.IMPORTS.labels(state).inc()
         await self._teller.tell(self._lease.row)
 
@@ -76,7 +78,7 @@ class ImportRun:
             async with aclosing(chunks(self._storage, file_key(row["id"]), row["bytes"], offset_of(row))) as found:
                 async for chunk in found:
                     steps.append(asyncio.create_task(self._place(chunk)))
-                    if len(steps) >= self._settings.import_window:
+                    if len(steps) >= self._tuning.import_window:
                         await self._record(await steps.popleft())
                     if stopping.is_set() or self._cancelled or self._lease.is_over:
                         break
@@ -111,7 +113,7 @@ class ImportRun:
     async def _record(self, step: Step) -> None:
         self._rows += step.done + step.failed
         rows_per_s = self._rows / max(time.monotonic() - self._began, 0.001)
-        await self._lease.record(step, rows_per_s, self._settings.import_max_errors)
+        await self._lease.record(step, rows_per_s, self._tuning.import_max_errors)
         metrics.IMPORT_ROWS.labels("created").inc(step.done - step.repeated)
         metrics.IMPORT_ROWS.labels("repeated").inc(step.repeated)
         metrics.IMPORT_ROWS.labels("failed").inc(step.failed)

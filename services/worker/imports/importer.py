@@ -21,6 +21,7 @@ from services.worker.imports.storage import FileGone, Storage, StorageUnavailabl
 from services.worker.ledger.job import CANCEL_S
 from services.worker.live_hints import Hints
 from services.worker.settings import Settings
+from services.worker.tuning import Tuning
 from shared.db.engine import Database, is_outage
 from shared.observability.logs import get_logger
 from shared.server.background import to_the_end
@@ -33,12 +34,15 @@ PAUSE_BASE_S, PAUSE_CAP_S = 1.0, 30.0
 
 
 class Importer:
-    def __init__(self, db: Database, storage: Storage, orders: Orders, hints: Hints, settings: Settings) -> None:
+    def __init__(
+        self, db: Database, storage: Storage, orders: Orders, hints: Hints, settings: Settings, tuning: Tuning
+    ) -> None:
         self._db = db
         self._storage = storage
         self._orders = orders
         self._hints = hints
         self._settings = settings
+        self._tuning = tuning
         self._wakeup = asyncio.Event()
         self._stopping = asyncio.Event()
         self._under_way: dict[asyncio.Task[None], Lease] = {}
@@ -55,7 +59,7 @@ class Importer:
                 self._wakeup.clear()
                 await self._take_all()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._settings.sweep_interval_s):
+                    async with asyncio.timeout(self._tuning.sweep_interval_s):
                         await self._wakeup.wait()
         except asyncio.CancelledError:
             self._stopping.set()
@@ -69,7 +73,7 @@ class Importer:
 
     async def _take_all(self) -> None:
         while self._busy < self._settings.import_concurrency:
-            lease = await Lease.take(self._db, self._settings.import_lease_s)
+            lease = await Lease.take(self._db, self._tuning.import_lease_s)
             if lease is None:
                 return
             task = asyncio.create_task(self._carry_out(lease))
@@ -96,7 +100,9 @@ class Importer:
             log.log(INFO if first_turn else DEBUG, "import started", line=row["next_line"])
             teller = ProgressPublisher(self._hints)
             try:
-                carrying = ImportRun(lease, self._storage, self._orders, self._settings, teller, self.wake)
+                carrying = ImportRun(
+                    lease, self._storage, self._orders, self._settings.import_keep_s, self._tuning, teller, self.wake
+                )
                 await carrying.run(self._stopping)
             except LeaseLost:
                 log.info("import dropped: another worker has it, or it was deleted")

@@ -10,7 +10,6 @@ import httpx
 import msgspec
 
 from services.worker.errors import Permanent, Transient
-from services.worker.settings import Settings
 from shared.contracts.imports import BATCH_PATH, BatchOutcome, CsvRow, OrderBatch
 from shared.contracts.internal_api import IDLE_S
 from shared.http.tokens import ServiceTokens
@@ -40,10 +39,9 @@ class Orders:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, tokens: ServiceTokens) -> AsyncIterator["Orders"]:
-        """A client that keeps its connections until the block is left."""
-        timeout_s = settings.import_orders_timeout_s
-        urls = [url.strip().rstrip("/") for url in settings.orders_url.split(",")]
+    async def open(cls, base_urls: str, tokens: ServiceTokens, timeout_s: float) -> AsyncIterator["Orders"]:
+        """A client that keeps its connections, until the block is left."""
+        urls = [url.strip().rstrip("/") for url in base_urls.split(",")]
         async with httpx.AsyncClient(
             timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
             limits=httpx.Limits(keepalive_expiry=IDLE_S),

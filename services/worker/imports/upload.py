@@ -124,7 +124,10 @@ FORM_BYTES = 64 * 1024
 MOST_AT_ONCE = 16
 """Concurrent uploads of one process. Each holds up to three parts of the storage, 15 MiB."""
 PER_USER = 4
-SLOW = "the upload was slow, and another user needed the place"
+"""Of these for one user."""
+MAX_OPEN_IMPORTS = 100
+"""Imports of one user that wait or are running. One more is answered 409."""
+SLOW = "the file came slowly, and another user needed the place"
 
 
 class TooManyUploads(DashboardError):
@@ -140,11 +143,10 @@ class UploadsBusy(Unavailable):
 class Uploads:
     """A maximum number of uploads at a time; accounts share the places."""
 
-    def __init__(self, db: Database, storage: Storage, max_bytes: int, most_per_user: int) -> None:
+    def __init__(self, db: Database, storage: Storage, max_bytes: int) -> None:
         self._db = db
         self._storage = storage
         self._max_bytes = max_bytes
-        self._most = most_per_user
         self._places = DownloadSlots(
             MOST_AT_ONCE, PER_USER, own_full=TooManyUploads, all_full=UploadsBusy, lost=partial(UploadsBusy, SLOW)
         )
@@ -163,7 +165,7 @@ class Uploads:
         import_id = new_id()
         form, head = FormFile(request, FIELD), Head()
         async with self._db.begin() as session:
-            await repository.begin(session, user_id, import_id, self._most)
+            await repository.begin(session, user_id, import_id, MAX_OPEN_IMPORTS)
         try:
             await self._storage.write(file_key(import_id), self._checked(form, head))
         except ClientDisconnect as gone:

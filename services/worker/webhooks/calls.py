@@ -22,6 +22,7 @@ from services.worker import metrics
 from services.worker.errors import Transient
 from services.worker.ledger import erasure
 from services.worker.ledger.job import Effect, Job, Policy
+from services.worker.tuning import Tuning
 from services.worker.webhooks import deliveries, health, signing
 from services.worker.webhooks.client import CallFailed, Client
 from services.worker.webhooks.deliveries import JOB, DeliveryClaim
@@ -39,7 +40,11 @@ CONCURRENCY = 3
 SPARE_ATTEMPTS = 5
 """Ledger attempts beyond those of the delivery: for failures on our side before a call was made."""
 AGENT = "Dashboard-Webhooks/1"
-INTERRUPTED = "interrupted on our side; it will be repeated"
+INTERRUPTED = "interrupted on our side; made again"
+RETRY_AFTER_MAX_S = 3600.0
+"""The longest `Retry-After` of a 429 or 503 that is waited for."""
+DISABLE_AFTER_DAYS = 5.0
+"""A webhook that has failed for so long without a success is disabled."""
 GONE = 410
 TOO_MANY = 429
 PATIENT = (TOO_MANY, 503)
@@ -81,18 +86,19 @@ class Call:
     client: Client
     vault: SecretBox
     settings: WebhookSettings
+    tuning: Tuning
     listener: Listener
     claim: DeliveryClaim
     ended: Ended | None = None
 
     @property
     def lease_s(self) -> float:
-        return self.settings.webhook_lease_s
+        return self.tuning.webhook_lease_s
 
     @property
     def is_last(self) -> bool:
         gone = self.ended is not None and self.ended.status == GONE
-        return gone or self.claim.attempt >= self.settings.webhook_attempts
+        return gone or self.claim.attempt >= self.tuning.webhook_attempts
 
     async def run(self, _: Database) -> None:
         began = time.monotonic()
@@ -123,8 +129,7 @@ class Call:
         if ended.error is None:
             await health.well(connection, *webhook)
             return
-        days = self.settings.webhook_disable_after_days
-        if await health.failed(connection, *webhook, gone=ended.status == GONE, after_days=days):
+        if await health.failed(connection, *webhook, gone=ended.status == GONE, after_days=DISABLE_AFTER_DAYS):
             self.listener.turned_off(self.claim.user_id)
 
     async def _call(self, began: float) -> Ended:
@@ -147,7 +152,7 @@ class Call:
             return Ended(_ms_since(began), error=str(failed))
         wait_s = 0.0
         if answer.status in PATIENT:
-            wait_s = min(retry_after_s(answer.retry_after, now()), self.settings.webhook_retry_after_max_s)
+            wait_s = min(retry_after_s(answer.retry_after, now()), RETRY_AFTER_MAX_S)
         return Ended(_ms_since(began), answer.status, complaint(answer.status), wait_s)
 
 
@@ -172,27 +177,29 @@ def retry_after_s(value: str | None, at: datetime) -> float:
         return 0.0
 
 
-def call_with(client: Client, vault: SecretBox, settings: WebhookSettings, listener: Listener) -> Effect:
+def call_with(
+    client: Client, vault: SecretBox, settings: WebhookSettings, tuning: Tuning, listener: Listener
+) -> Effect:
     async def take_up(connection: Connection, envelope: Envelope) -> Call | None:
         """The event has the delivery's id."""
         user_id = envelope.event.user_id
-        claim = await deliveries.claim(connection, user_id, envelope.id, settings.webhook_lease_s)
-        return Call(client, vault, settings, listener, claim) if claim else None
+        claim = await deliveries.claim(connection, user_id, envelope.id, tuning.webhook_lease_s)
+        return Call(client, vault, settings, tuning, listener, claim) if claim else None
 
     return take_up
 
 
-def job(client: Client, vault: SecretBox, settings: WebhookSettings, listener: Listener) -> Job:
-    """The second half of the job `webhooks`: makes the calls that its first half has queued, by event."""
+def job(client: Client, vault: SecretBox, settings: WebhookSettings, tuning: Tuning, listener: Listener) -> Job:
+    """The second half of the job `webhooks`: what its first half, for each event, has put into lanes."""
     policy = Policy(
-        attempts=settings.webhook_attempts + SPARE_ATTEMPTS,
-        backoff_base_s=settings.webhook_backoff_base_s,
-        backoff_cap_s=settings.webhook_backoff_cap_s,
+        attempts=tuning.webhook_attempts + SPARE_ATTEMPTS,
+        backoff_base_s=tuning.webhook_backoff_base_s,
+        backoff_cap_s=tuning.webhook_backoff_cap_s,
         prefetch=0,
         concurrency=CONCURRENCY,
         ends_with_user=True,
     )
-    return Job(name=JOB, policy=policy, effect=call_with(client, vault, settings, listener))
+    return Job(name=JOB, policy=policy, effect=call_with(client, vault, settings, tuning, listener))
 
 
 def _ms_since(began: float) -> int:

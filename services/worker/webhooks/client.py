@@ -15,6 +15,7 @@ from typing import Any
 import httpcore
 from httpcore import SOCKET_OPTION, AsyncNetworkBackend, AsyncNetworkStream
 
+from services.worker.tuning import Tuning
 from services.worker.webhooks.address import AddressPolicy, AddressRefused
 from services.worker.webhooks.resolver import Resolve, Unresolved
 from services.worker.webhooks.target import Target
@@ -81,6 +82,8 @@ class MeteredNetwork(AsyncNetworkBackend):
 
 
 MAX_ADDRESSES = 4
+ANSWER_BYTES = 4096
+"""What is read of an answer's body, and discarded, before the connection is closed."""
 HEAD_BYTES = 16 * 1024
 """The limit on everything before the body of a response: interim responses, the final head, the framing."""
 DISCARD_S = 2.0
@@ -98,16 +101,6 @@ class Answer:
 
     status: int
     retry_after: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Seconds, and bytes of a response body that are read before the connection is closed."""
-
-    connect_s: float
-    read_s: float
-    total_s: float
-    answer_bytes: int
 
 
 class CheckedNetwork(AsyncNetworkBackend):
@@ -145,26 +138,26 @@ class CheckedNetwork(AsyncNetworkBackend):
 
 
 class Client:
-    def __init__(self, pool: httpcore.AsyncConnectionPool, limits: Limits) -> None:
+    def __init__(self, pool: httpcore.AsyncConnectionPool, tuning: Tuning) -> None:
         self._pool = pool
-        self._limits = limits
+        self._tuning = tuning
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, network: AsyncNetworkBackend, limits: Limits, tls: ssl.SSLContext | None = None
+        cls, network: AsyncNetworkBackend, tuning: Tuning, tls: ssl.SSLContext | None = None
     ) -> AsyncIterator["Client"]:
         async with httpcore.AsyncConnectionPool(
             ssl_context=tls or ssl.create_default_context(),
             max_connections=None,
             max_keepalive_connections=0,
-            network_backend=MeteredNetwork(network, HEAD_BYTES + limits.answer_bytes),
+            network_backend=MeteredNetwork(network, HEAD_BYTES + ANSWER_BYTES),
         ) as pool:
-            yield cls(pool, limits)
+            yield cls(pool, tuning)
 
     async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Raises `CallFailed` if no final status arrives."""
-        deadline = asyncio.get_running_loop().time() + self._limits.total_s
+        """Raises `CallFailed` when no final status comes."""
+        deadline = asyncio.get_running_loop().time() + self._tuning.webhook_total_timeout_s
         async with AsyncExitStack() as stack:
             response = await self._head(stack, self._request(target, headers, body), deadline)
             await self._discard(response, deadline)
@@ -176,7 +169,8 @@ class Client:
         url = httpcore.URL(
             scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
         )
-        patience = {"connect": self._limits.connect_s, "read": self._limits.read_s, "write": self._limits.read_s}
+        connect_s, read_s = self._tuning.webhook_connect_timeout_s, self._tuning.webhook_read_timeout_s
+        patience = {"connect": connect_s, "read": read_s, "write": read_s}
         sent = {"Host": target.authority, "Content-Length": str(len(body)), "Connection": "close"} | dict(headers)
         return httpcore.Request("POST", url, headers=list(sent.items()), content=body, extensions={"timeout": patience})
 
@@ -198,8 +192,8 @@ class Client:
         return response
 
     async def _discard(self, response: httpcore.Response, deadline: float) -> None:
-        """Reads a little, so that the receiver is not cut off. The end of the body is irrelevant."""
-        left = self._limits.answer_bytes
+        """So that a receiver that writes a little is not cut off. How the body ends does not matter."""
+        left = ANSWER_BYTES
         with suppress(TimeoutError, httpcore.TimeoutException, *FAILED):
             async with asyncio.timeout_at(min(deadline, asyncio.get_running_loop().time() + DISCARD_S)):
                 async for chunk in response.aiter_stream():

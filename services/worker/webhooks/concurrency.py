@@ -5,29 +5,25 @@ last call failed is unhealthy: it gets one place until a call succeeds, and all 
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from uuid import UUID
 
+PER_USER = 8
+"""Concurrent calls for one user."""
 MAX_AILING = 10_000
 """The number of unhealthy hosts that are remembered."""
 CLOCK_S = 1e-6
 """Smaller differences between two times are ignored."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    calls: int
-    per_host: int
-    per_user: int
-    per_host_per_s: float
-    """Calls started per second, on average; as many as `per_host` at once."""
-
-
 class CallSlots:
-    """The limits of one process. A host is identified by its lane."""
+    """Of one process. A host is known by its lane. `per_host_per_s` are calls begun, on average; as many as `per_host`
+    at once."""
 
-    def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
+    def __init__(self, *, calls: int, per_host: int, per_host_per_s: float, per_user: int = PER_USER) -> None:
+        self.calls = calls
+        self.per_host = per_host
+        self._per_host_per_s = per_host_per_s
+        self._per_user = per_user
         self._hosts: Counter[str] = Counter()
         self._users: Counter[UUID] = Counter()
         self._ailing: dict[str, None] = {}
@@ -35,16 +31,8 @@ class CallSlots:
         """When the calls started so far would have been started at the allowed rate; forgotten once past."""
 
     @property
-    def calls(self) -> int:
-        return self._bounds.calls
-
-    @property
-    def per_host(self) -> int:
-        return self._bounds.per_host
-
-    @property
     def free(self) -> int:
-        return self._bounds.calls - self._hosts.total()
+        return self.calls - self._hosts.total()
 
     def full_hosts(self, now: float) -> list[str]:
         """Return the hosts that may not be called now."""
@@ -53,7 +41,7 @@ class CallSlots:
         return [lane for lane in known if not self._host_may(lane, now)]
 
     def full_users(self) -> list[UUID]:
-        return [user_id for user_id, calls in self._users.items() if calls >= self._bounds.per_user]
+        return [user_id for user_id, calls in self._users.items() if calls >= self._per_user]
 
     def crowded(self, now: float) -> bool:
         """Return whether a host only has to wait for the rate limit."""
@@ -61,12 +49,12 @@ class CallSlots:
         return any(self._hosts[lane] < self.per_host and not self._paced(lane, now) for lane in self._due)
 
     def take(self, lane: str, user_id: UUID, now: float) -> bool:
-        """Return whether there was a place; it must then be released."""
-        if self.free < 1 or self._users[user_id] >= self._bounds.per_user or not self._host_may(lane, now):
+        """Whether there was a place; then it must be given back."""
+        if self.free < 1 or self._users[user_id] >= self._per_user or not self._host_may(lane, now):
             return False
         self._hosts[lane] += 1
         self._users[user_id] += 1
-        self._due[lane] = max(self._due.get(lane, now), now) + 1 / self._bounds.per_host_per_s
+        self._due[lane] = max(self._due.get(lane, now), now) + 1 / self._per_host_per_s
         return True
 
     def give_back(self, lane: str, user_id: UUID) -> None:
@@ -82,15 +70,15 @@ class CallSlots:
                 del self._ailing[next(iter(self._ailing))]
 
     def _host_may(self, lane: str, now: float) -> bool:
-        if lane in self._ailing and (self._hosts[lane] or self._ailing_calls() >= max(1, self._bounds.calls // 2)):
+        if lane in self._ailing and (self._hosts[lane] or self._ailing_calls() >= max(1, self.calls // 2)):
             return False
-        return self._hosts[lane] < self._bounds.per_host and self._paced(lane, now)
+        return self._hosts[lane] < self.per_host and self._paced(lane, now)
 
     def _ailing_calls(self) -> int:
         return sum(calls for lane, calls in self._hosts.items() if lane in self._ailing)
 
     def _paced(self, lane: str, now: float) -> bool:
-        ahead_s = (self._bounds.per_host - 1) / self._bounds.per_host_per_s
+        ahead_s = (self.per_host - 1) / self._per_host_per_s
         return self._due.get(lane, now) - now <= ahead_s + CLOCK_S
 
     def _forget_paced(self, now: float) -> None:

@@ -21,7 +21,6 @@ from services.worker.webhooks.errors import (
 )
 from services.worker.webhooks.schemas import Delivery, NewWebhook, Webhook, WebhookChange, WebhookWithSecret
 from services.worker.webhooks.secret_box import SecretBox
-from services.worker.webhooks.settings import WebhookSettings
 from services.worker.webhooks.target import BadTarget, Target
 from services.worker.webhooks.url_check import UrlCheck
 from shared.clock import now
@@ -31,6 +30,10 @@ from shared.errors import InvalidInput
 from shared.http import pagination
 from shared.ids import new_id
 
+MAX_PER_USER = 10
+"""Webhooks that a user may have."""
+OLD_SECRET_S = 24 * 3600.0
+"""How long a replaced secret still signs, beside the new one."""
 MAX_PINGS = 5
 """The maximum number of waiting pings."""
 
@@ -78,7 +81,6 @@ class Webhooks:
     db: Database
     guard: UrlCheck
     vault: SecretBox
-    settings: WebhookSettings
     wake: Callable[[], None]
 
     async def create(self, user_id: UUID, body: NewWebhook) -> WebhookWithSecret:
@@ -89,8 +91,8 @@ class Webhooks:
             if await erasure.erased(connection, [user_id]):
                 raise WebhookNotFound("this account is deleted")
             await connection.execute(ONE_AT_A_TIME, str(user_id))
-            if await connection.fetchval(COUNT, user_id) >= self.settings.webhook_per_user_limit:
-                raise TooManyWebhooks(f"at most {self.settings.webhook_per_user_limit}")
+            if await connection.fetchval(COUNT, user_id) >= MAX_PER_USER:
+                raise TooManyWebhooks(f"at most {MAX_PER_USER}")
             told = (body.url, target.lane, body.description, body.events, self.vault.encrypt(secret))
             row = await connection.fetchrow(ADD, user_id, new_id(), *told)
         return WebhookWithSecret.model_validate(dict(row or {}) | {"secret": secret})
@@ -127,7 +129,7 @@ class Webhooks:
             row = await repository.get(session, user_id, webhook_id, lock=True)
             row.old_secret, row.secret = row.secret, self.vault.encrypt(secret)
             row.updated_at = now()
-            row.old_secret_until = row.updated_at + timedelta(seconds=self.settings.webhook_old_secret_s)
+            row.old_secret_until = row.updated_at + timedelta(seconds=OLD_SECRET_S)
             told = Webhook.model_validate(row).model_dump()
         return WebhookWithSecret(**told, secret=secret)
 

@@ -8,10 +8,11 @@ from uuid import UUID
 
 from services.worker.ledger.ledger import Ledger
 from services.worker.settings import Settings
+from services.worker.tuning import Tuning
 from services.worker.webhooks import calls
 from services.worker.webhooks.calls import Listener
-from services.worker.webhooks.client import CheckedNetwork, Client, Limits
-from services.worker.webhooks.concurrency import Bounds, CallSlots
+from services.worker.webhooks.client import CheckedNetwork, Client
+from services.worker.webhooks.concurrency import CallSlots
 from services.worker.webhooks.dispatcher import Dispatcher
 from services.worker.webhooks.resolver import Resolve, resolving
 from services.worker.webhooks.secret_box import SecretBox
@@ -29,14 +30,19 @@ class Network:
 
 
 @asynccontextmanager
-async def internet(settings: Settings) -> AsyncIterator[Network]:
-    async with resolving(settings.webhook_connect_timeout_s / 2) as resolve:
+async def internet(tuning: Tuning) -> AsyncIterator[Network]:
+    async with resolving(tuning.webhook_connect_timeout_s / 2) as resolve:
         yield Network(resolve, ssl.create_default_context())
 
 
 @asynccontextmanager
 async def webhooks(
-    settings: Settings, db: Database, ledger: Ledger, network: Network, on_turned_off: Callable[[UUID], None]
+    settings: Settings,
+    tuning: Tuning,
+    db: Database,
+    ledger: Ledger,
+    network: Network,
+    on_turned_off: Callable[[UUID], None],
 ) -> AsyncIterator[tuple[Webhooks, Dispatcher]]:
     """`on_turned_off` is called, after the commit, with the user whose webhook was disabled."""
     turned_off: set[UUID] = set()
@@ -47,28 +53,14 @@ async def webhooks(
 
     policy, vault = settings.webhook_addresses, SecretBox(settings.webhook_keys)
     checked = CheckedNetwork(network.resolve, policy)
-    async with Client.open(checked, _limits(settings), network.tls) as client:
-        slots = CallSlots(_bounds(settings))
-        job = calls.job(client, vault, settings, Listener(slots.called, turned_off.add))
-        times = (settings.sweep_interval_s, settings.shutdown_grace_s)
+    async with Client.open(checked, tuning, network.tls) as client:
+        slots = CallSlots(
+            calls=settings.webhook_calls,
+            per_host=tuning.webhook_calls_per_host,
+            per_host_per_s=tuning.webhook_rate_per_host,
+        )
+        job = calls.job(client, vault, settings, tuning, Listener(slots.called, turned_off.add))
+        times = (tuning.sweep_interval_s, settings.shutdown_grace_s)
         dispatcher = Dispatcher(db, ledger, job, slots, after_call, *times)
-        guard = UrlCheck(checked, policy, settings.webhook_https_only, settings.webhook_connect_timeout_s)
-        yield Webhooks(db, guard, vault, settings, dispatcher.wake), dispatcher
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        connect_s=settings.webhook_connect_timeout_s,
-        read_s=settings.webhook_read_timeout_s,
-        total_s=settings.webhook_total_timeout_s,
-        answer_bytes=settings.webhook_answer_bytes,
-    )
-
-
-def _bounds(settings: Settings) -> Bounds:
-    return Bounds(
-        calls=settings.webhook_calls,
-        per_host=settings.webhook_calls_per_host,
-        per_user=settings.webhook_calls_per_user,
-        per_host_per_s=settings.webhook_rate_per_host,
-    )
+        guard = UrlCheck(checked, policy, settings.webhook_https_only, tuning.webhook_connect_timeout_s)
+        yield Webhooks(db, guard, vault, dispatcher.wake), dispatcher

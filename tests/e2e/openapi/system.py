@@ -14,19 +14,22 @@ from pydantic import SecretStr
 
 from services.gateway.main import create_app as gateway_app
 from services.gateway.settings import Settings as GatewaySettings
+from services.gateway.tuning import Tuning as GatewayTuning
 from services.orders.main import create_app as orders_app
 from services.orders.settings import Settings as OrdersSettings
 from services.users.main import create_app as users_app
 from services.users.settings import Settings as UsersSettings
+from services.users.tuning import Tuning as UsersTuning
 from services.worker.main import create_app as worker_app
 from services.worker.settings import Settings as WorkerSettings
+from services.worker.tuning import Tuning as WorkerTuning
 from shared.db.migrations import migrate
 from shared.http.tokens import Role, ServiceTokens
 from shared.ids import new_id
 from tests.support.backends import Backends
 from tests.support.backends.vhosts import empty_vhost
 from tests.support.served import listening
-from tests.support.stack.budgets import settings_of
+from tests.support.stack.budgets import TUNING, settings_of
 from tests.support.waiting import eventually
 
 SECRET = SecretStr("a secret that only these tests know")
@@ -110,17 +113,18 @@ async def running(backends: Backends, uploads: Path) -> AsyncIterator[System]:
 async def _start(stack: AsyncExitStack, places: Places) -> tuple[dict[Name, FastAPI], dict[Name, str]]:
     """All four, and where they listen."""
     unhurried: dict[str, dict[str, Any]] = {name: settings_of(name) | places.common for name in NAMES}
-    quick: dict[str, Any] = {"argon2_time_cost": 1, "argon2_memory_kib": 8, "argon2_parallelism": 1}
+    cheap: dict[str, Any] = {**TUNING["users"], "argon2_memory_kib": 8}
     lasting: dict[str, Any] = {"access_token_ttl_s": 7200, "database_url": places.databases["users"]}
-    users = users_app(UsersSettings(**unhurried["users"] | quick | lasting))
+    users = users_app(UsersSettings(**unhurried["users"] | lasting), UsersTuning(**cheap))
     orders = orders_app(OrdersSettings(**unhurried["orders"], database_url=places.databases["orders"]))
     urls: dict[Name, str] = {"users": await _serve(stack, users), "orders": await _serve(stack, orders)}
     own: dict[str, Any] = {"orders_url": urls["orders"], "storage_url": places.uploads, "smtp_url": NOBODY}
-    worker = worker_app(WorkerSettings(**unhurried["worker"], **own, database_url=places.databases["worker"]))
+    worker_settings = WorkerSettings(**unhurried["worker"], **own, database_url=places.databases["worker"])
+    worker = worker_app(worker_settings, WorkerTuning(**TUNING["worker"]))
     urls["worker"] = await _serve(stack, worker)
     behind: dict[str, Any] = {f"{name}_url": url for name, url in urls.items()}
     behind |= {"redis_url": places.redis, "jwks_url": f"{urls['users']}/.well-known/jwks.json"}
-    gateway = gateway_app(GatewaySettings(**unhurried["gateway"], **behind))
+    gateway = gateway_app(GatewaySettings(**unhurried["gateway"], **behind), GatewayTuning(**TUNING["gateway"]))
     urls["gateway"] = await _serve(stack, gateway)
     return {"gateway": gateway, "users": users, "orders": orders, "worker": worker}, urls
 

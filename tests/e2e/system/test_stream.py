@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
-GRACE_S = float(UNHURRIED["GATEWAY_SHUTDOWN_GRACE_S"])
+GRACE_S = float(UNHURRIED["SHUTDOWN_GRACE_S"])
 
 
 def _gone(pid: int) -> bool:

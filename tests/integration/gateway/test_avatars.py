@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from services.users.main import create_app
 from services.users.settings import Settings
+from services.users.tuning import Tuning
 from shared.contracts.internal_api import MAX_PICTURE_BYTES
 from shared.ids import new_id
 from tests.support.backends import RabbitBackend
@@ -36,11 +37,8 @@ async def world(start: Start, users_database: str, rabbitmq: RabbitBackend) -> A
         internal_token_secret=SecretStr(SECRET),
         database_url=users_database,
         rabbitmq_url="amqp://127.0.0.1:1/",
-        argon2_time_cost=1,
-        argon2_memory_kib=8,
-        argon2_parallelism=1,
     )
-    app = create_app(settings)
+    app = create_app(settings, Tuning(argon2_time_cost=1, argon2_memory_kib=8, argon2_parallelism=1))
     async with (
         app.router.lifespan_context(app),
         listening(app) as port,

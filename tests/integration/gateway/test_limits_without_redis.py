@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -19,10 +20,12 @@ SOON_S = 0.1
 @contextmanager
 def hasty(world: World) -> Iterator[None]:
     """Within the block, the gateway gives Redis up soon. Outside it, a Redis that is only slow is waited for."""
-    counts, settings = world.gateway.limits.counts, world.gateway.settings
+    gateway = world.gateway
+    hurried = replace(gateway.tuning, redis_write_timeout_s=SOON_S)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(counts, "_timeout_s", SOON_S)
-        patched.setattr(settings, "redis_write_timeout_s", SOON_S)
+        patched.setattr(gateway.limits.counts, "_timeout_s", SOON_S)
+        for part in (gateway.limits, gateway.stale_store):
+            patched.setattr(part, "_tuning", hurried)
         patched.setattr(probes, "CHECK_TIMEOUT_S", SOON_S)
         yield
 

@@ -14,8 +14,10 @@ from fastapi import FastAPI
 
 from services.gateway.main import create_app as create_gateway
 from services.gateway.settings import Settings as GatewaySettings
+from services.gateway.tuning import Tuning as GatewayTuning
 from services.users.main import create_app as create_users
 from services.users.settings import Settings as UserSettings
+from services.users.tuning import Tuning as UserTuning
 from shared.http.tokens import b64url
 from tests.support.backends import RedisBackend
 from tests.support.backends.databases import NewDatabase
@@ -56,16 +58,16 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
 @asynccontextmanager
 async def system(database_url: str, redis_url: str) -> AsyncIterator[tuple[FastAPI, FastAPI, httpx.AsyncClient]]:
     """A users service that listens, and a gateway before it."""
-    quick: dict[str, Any] = {"environment": "development", "secret_files_poll_s": 0.05, "rabbitmq_url": NOWHERE}
+    quick: dict[str, Any] = {"environment": "development", "rabbitmq_url": NOWHERE}
     hashing: dict[str, Any] = {"argon2_time_cost": 1, "argon2_memory_kib": 8, "argon2_parallelism": 1}
-    users = create_users(UserSettings(database_url=database_url, **quick, **hashing))
+    users = create_users(UserSettings(database_url=database_url, **quick), UserTuning(**hashing))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(users.router.lifespan_context(users))
         url = f"http://127.0.0.1:{await stack.enter_async_context(listening(users))}"
         told: dict[str, Any] = {"users_url": url, "jwks_url": f"{url}/.well-known/jwks.json", "redis_url": redis_url}
         patient = PATIENT | {"jwks_unknown_key_pause_s": 0}
-        settings = GatewaySettings(**quick, **told, **patient, jwks_retry_s=0.05)
-        gateway = create_gateway(settings.model_copy(update=MORE_PATIENT))
+        settings = GatewaySettings(**quick, **told).model_copy(update=MORE_PATIENT)
+        gateway = create_gateway(settings, GatewayTuning(**patient, jwks_retry_s=0.05))
         await stack.enter_async_context(gateway.router.lifespan_context(gateway))
         transport = httpx.ASGITransport(gateway, raise_app_exceptions=False)
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://gateway"))

@@ -83,7 +83,7 @@ async def test_a_slow_service_is_no_reason_to_refuse(start: Start, monkeypatch: 
         look(overload, *seen)
 
     monkeypatch.setattr(LoadShedder, "look", counting)
-    lasting = {"shed_most_in_hand": 1000, "shed_least_in_hand": 1, "shed_lag_s": PATIENCE_S}
+    lasting = {"shed_most_in_hand": 1000, "shed_min_in_flight": 1, "shed_lag_s": PATIENCE_S}
     async with start(**lasting) as world, in_hand(world, 50):
         looks = 0
         await eventually(lambda: looks >= 10)
@@ -152,7 +152,7 @@ async def test_whatever_is_more_than_a_head_is_refused_in_order(start: Start) ->
 async def test_what_is_counted_in_is_counted_out(start: Start) -> None:
     """Probes, streams, bad paths, preflights, what is pipelined, and clients that leave: nothing stays in hand."""
     async with (
-        start(shed_most_in_hand=1000, shed_least_in_hand=1000, cors_origins=SITE) as world,
+        start(shed_most_in_hand=1000, shed_min_in_flight=1000, cors_origins=SITE) as world,
         listening(world.app) as port,
     ):
         preflight = (f"Origin: {SITE}", "Access-Control-Request-Method: GET")

@@ -235,7 +235,7 @@ async def test_heartbeats_fill_silence(start: Start) -> None:
 
 async def test_so_many_streams_a_user(start: Start) -> None:
     """One more is refused with 429 until one is closed; others are not concerned."""
-    async with start(stream_most_per_user=2) as world, listening(world.app) as port:
+    async with start(stream_max_per_user=2) as world, listening(world.app) as port:
         user_id = new_id()
         async with _open(world, port, user_id), _open(world, port, user_id), _open(world, port, new_id()):
             with pytest.raises(httpx.HTTPStatusError) as refused:

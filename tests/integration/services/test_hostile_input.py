@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from shared.http.application import MAX_BODY_BYTES
 from shared.http.identity import SESSION_ID_HEADER, USER_ID_HEADER, USER_ROLE_HEADER
 from tests.support import hostile
 from tests.support.services.description import Call, Service, Somebody
@@ -83,11 +84,10 @@ async def test_an_identity_that_cannot_be_read(service: Service, somebody: Someb
 
 
 @each
-async def test_a_body_without_end(service: Service, app: FastAPI, admin: Somebody) -> None:
+async def test_a_body_without_end(service: Service, admin: Somebody) -> None:
     """413 as soon as it is too large; what follows is not even taken."""
-    most = app.state.settings.max_body_bytes
     for method, path in service.taking_json:
-        await hostile.refuses_endless_body(admin.request, method, path, most)
+        await hostile.refuses_endless_body(admin.request, method, path, MAX_BODY_BYTES)
 
 
 @each

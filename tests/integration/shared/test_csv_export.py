@@ -45,14 +45,14 @@ def database_url(new_database: NewDatabase) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def serving(database_url: str, query: str, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(database_url: str, query: str, downloads: int = 4, **limits: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A service that exports this query to whoever asks; `/{user_id}` for another user."""
-    patient = {"download_stall_s": 60}  # the machine may be busy
-    used = ExportSettings(environment="development", database_url=database_url, **(patient | settings))
+    patient = {"stall_s": 60}  # the machine may be busy
+    used = ExportSettings(environment="development", database_url=database_url, downloads=downloads)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.exporter = Exporter(used)
+        app.state.exporter = Exporter(used, **(patient | limits))
         yield
 
     app = application.create_app("export", used, lifespan=lifespan, routes=(), is_outage=is_outage)
@@ -142,7 +142,7 @@ async def test_when_the_client_leaves_the_query_stops(database_url: str, query: 
 
 async def test_a_client_that_stalls_is_cut_off(database_url: str) -> None:
     """Its query does not run for as long as it pleases."""
-    async with serving(database_url, ENDLESS, download_stall_s=0.3) as http, http.stream("GET", f"/{USER}") as answer:
+    async with serving(database_url, ENDLESS, stall_s=0.3) as http, http.stream("GET", f"/{USER}") as answer:
         assert answer.status_code == 200
         await until_no_query_runs(database_url)
         with pytest.raises(httpx.TransportError):
@@ -151,7 +151,7 @@ async def test_a_client_that_stalls_is_cut_off(database_url: str) -> None:
 
 async def test_a_download_has_an_end(database_url: str) -> None:
     """However fast its client reads."""
-    async with serving(database_url, ENDLESS, download_timeout_s=0.5) as http:
+    async with serving(database_url, ENDLESS, timeout_s=0.5) as http:
         async with http.stream("GET", f"/{USER}") as answer:
             with pytest.raises(httpx.TransportError):
                 await to_its_end(answer)
@@ -163,7 +163,7 @@ async def test_a_download_has_an_end(database_url: str) -> None:
 )
 async def test_slow_clients_keep_nobody_from_a_download(database_url: str, accounts: list[UUID]) -> None:
     """Whether one account, two or four of them hold all places: one of theirs is broken off for each that comes."""
-    async with serving(database_url, ENDLESS, downloads=4, downloads_per_user=4) as http, AsyncExitStack() as stack:
+    async with serving(database_url, ENDLESS, downloads=4, per_user=4) as http, AsyncExitStack() as stack:
         http.headers["Accept-Encoding"] = "identity"  # compressed it takes long until the client's buffers are full
         theirs = [await stack.enter_async_context(http.stream("GET", f"/{account}")) for account in accounts]
         assert [answer.status_code for answer in theirs] == [200] * 4
@@ -179,7 +179,7 @@ async def test_slow_clients_keep_nobody_from_a_download(database_url: str, accou
 async def test_downloads_are_limited_for_all_and_for_each(database_url: str) -> None:
     """429 for one user's third, 503 when all places are of accounts that hold no more, both with Retry-After; then they
     go on."""
-    async with serving(database_url, ENDLESS, downloads=2, downloads_per_user=2) as http:
+    async with serving(database_url, ENDLESS, downloads=2, per_user=2) as http:
         async with http.stream("GET", f"/{USER}"), http.stream("GET", f"/{OTHER}"):
             busy = await http.get(f"/{USER}")
         await until_no_query_runs(database_url)

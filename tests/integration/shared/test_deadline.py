@@ -43,7 +43,7 @@ async def test_a_deadline_cancels_the_statement_in_the_server(postgres: Postgres
 
 async def test_postgres_ends_what_nobody_cancels(postgres: PostgresBackend) -> None:
     """However long its client is willing to wait, a statement ends at the limit of the session."""
-    settings = DatabaseSettings(environment="development", database_url=postgres.url, statement_timeout_s=0.2)
-    async with Database.open(settings) as db, db.connection() as connection:
+    settings = DatabaseSettings(environment="development", database_url=postgres.url)
+    async with Database.open(settings, statement_timeout_s=0.2) as db, db.connection() as connection:
         with pytest.raises(asyncpg.QueryCanceledError):
             await connection.fetch("SELECT pg_sleep(600)")

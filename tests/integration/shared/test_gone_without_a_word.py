@@ -34,14 +34,12 @@ class Patient(Relay):
 async def test_its_locks_are_let_go(database_url: str, db: Database) -> None:
     """Rows that a relay had taken are there for another relay, long before TCP gives the connection up."""
     await db.pool.execute(outbox.INSERT, *outbox.row(EVENT))
-    settings = ProducerSettings(
-        environment="development", database_url=database_url, rabbitmq_url="", idle_transaction_timeout_s=0.2
-    )
+    settings = ProducerSettings(environment="development", database_url=database_url, rabbitmq_url="")
     are_let_go = False
     async with db.connection() as gate:
         await gate.execute("SELECT pg_advisory_lock($1)", GATE)
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
-            async with Database.open(settings) as gone, gone.connection() as connection:
+            async with Database.open(settings, idle_transaction_timeout_s=0.2) as gone, gone.connection() as connection:
                 take = connection.execute(f"BEGIN; {TAKE}; SELECT pg_advisory_xact_lock({GATE})")
                 working = asyncio.create_task(take)
                 await eventually(lambda: gate.fetchval(AT_WORK))

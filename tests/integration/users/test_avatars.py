@@ -13,7 +13,6 @@ from fastapi import FastAPI
 from services.users.avatars import thumbnailer
 from services.users.avatars.thumbnailer import Pictures
 from services.users.errors import TooManyPictures
-from services.users.settings import Settings
 from shared.contracts.internal_api import MAX_PICTURE_BYTES
 from shared.db.engine import Database
 from shared.ids import new_id
@@ -240,13 +239,12 @@ async def test_a_decoder_that_dies(gateway: Gateway, monkeypatch: pytest.MonkeyP
 async def test_a_decoder_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Is killed when the time is up, or when nobody waits for it any more."""
     monkeypatch.setattr(thumbnailer, "PROGRAM", doing("time.sleep(98765)"))
-    settings = Settings(environment="development", database_url="", rabbitmq_url="")
     monkeypatch.setattr(Pictures, "TIMEOUT_S", 0.5)
     with pytest.raises(TooManyPictures):
-        await Pictures(settings).thumbnails(picture())
+        await Pictures(processes=2, queue=16).thumbnails(picture())
     assert not hanging()
     monkeypatch.setattr(Pictures, "TIMEOUT_S", PATIENCE_S)
-    given_up = asyncio.create_task(Pictures(settings).thumbnails(picture()))
+    given_up = asyncio.create_task(Pictures(processes=2, queue=16).thumbnails(picture()))
     await eventually(hanging)
     given_up.cancel()
     await asyncio.gather(given_up, return_exceptions=True)

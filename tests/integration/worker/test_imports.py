@@ -9,7 +9,7 @@ from typing import Any
 import aio_pika
 import pytest
 
-from services.worker.imports.upload import MOST_AT_ONCE, PER_USER
+from services.worker.imports.upload import MAX_OPEN_IMPORTS, MOST_AT_ONCE, PER_USER
 from services.worker.settings import Settings
 from shared.contracts import topology
 from tests.support.waiting import eventually
@@ -181,7 +181,7 @@ async def test_so_many_imports_a_user(owner: Owner, importer: World) -> None:
         INSERT INTO imports (user_id, id, state, lease_id, lease_until)
         SELECT $1, gen_random_uuid(), 'running', gen_random_uuid(), now() + interval '1 day' FROM generate_series(1, $2)
     """
-    await importer.fetch(add, owner.user_id, importer.settings.import_per_user_limit)
+    await importer.fetch(add, owner.user_id, MAX_OPEN_IMPORTS)
     answer = await owner.upload(many(1))
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_imports")
     assert (await Owner(owner.http).upload(many(1))).status_code == 202

@@ -26,7 +26,7 @@ from shared.http.tokens import ServiceTokens
 from tests.support.waiting import eventually
 from tests.support.worker.imports import Gate, Orders, Owner, csv_of, line, many, stored
 from tests.support.worker.process import worker_process
-from tests.support.worker.world import LONG_S, SECRET, World, end_leases, working
+from tests.support.worker.world import LONG_S, SECRET, World, end_leases, tuning_of, working
 
 BATCH = 100
 """Rows of a batch, where a test sends small ones."""
@@ -62,7 +62,7 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_kill_nine_in_the_middle(importing: Settings, orders: Orders, gate: Gate, tmp_path: Path) -> None:
     """Killed twice: each time another process goes on at the checkpoint. Every row is one order, counted once."""
-    count, window = 8 * MAX_ROWS, importing.import_window
+    count, window = 8 * MAX_ROWS, tuning_of(importing).import_window
     gate.let_through(window)
     async with worker_process(importing, tmp_path / "worker.log") as worker, gateway(worker.port) as http:
         await worker.until_ready()
@@ -108,7 +108,7 @@ async def test_a_stop_waits_for_no_import(
     assert time.monotonic() - began < unhurried.shutdown_grace_s
     row = await row_of(world, import_id)
     assert (row["state"], row["lease_id"], row["failures"]) == ("running", None, 0)
-    assert row["rows_done"] <= (2 + importing.import_window + 1) * BATCH
+    assert row["rows_done"] <= (2 + tuning_of(importing).import_window + 1) * BATCH
     async with working(importing) as world:
         await world.until_ready()
         owner.http = world.http

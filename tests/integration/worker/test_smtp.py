@@ -16,20 +16,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.worker.email.job import RecipientUnchecked, Sending
 from services.worker.email.send_log import SendClaim
-from services.worker.email.smtp import Mailer
 from services.worker.email.smtp_protocol import Progress, Verdict
 from shared.clock import now
 from shared.db.engine import Database
 from tests.support.backends.smtp import SmtpServer
 from tests.support.waiting import eventually
-from tests.support.worker.letters import letter, send, settings_for
+from tests.support.worker.letters import letter, mailing, send, settings_for
 
 LOGIN = ("dashboard", "p:w@/")
 
 
 async def test_many_mails_over_one_connection(smtp: SmtpServer) -> None:
     """50 mails, one after the other, need one connection."""
-    async with Mailer.open(settings_for(smtp.url, smtp_connections=1)) as mailer:
+    async with mailing(settings_for(smtp.url, smtp_connections=1)) as mailer:
         for _ in range(50):
             assert (await send(mailer)).verdict is Verdict.SENT
     assert (len(smtp.messages), smtp.connections) == (50, 1)
@@ -37,7 +36,7 @@ async def test_many_mails_over_one_connection(smtp: SmtpServer) -> None:
 
 async def test_as_many_connections_as_mails_at_once(smtp: SmtpServer) -> None:
     """Mails that are sent at once have a connection each; those are kept up to the limit, and left at the end."""
-    async with Mailer.open(settings_for(smtp.url, smtp_connections=2)) as mailer:
+    async with mailing(settings_for(smtp.url, smtp_connections=2)) as mailer:
         for _ in range(5):
             await asyncio.gather(send(mailer), send(mailer))
         await mailer.ping()
@@ -51,7 +50,7 @@ async def test_as_many_connections_as_mails_at_once(smtp: SmtpServer) -> None:
 
 async def test_an_idle_connection_is_left(smtp: SmtpServer) -> None:
     """A connection that nobody uses is closed in good order, and the next mail opens another."""
-    async with Mailer.open(settings_for(smtp.url, smtp_idle_s=0.2)) as mailer:
+    async with mailing(settings_for(smtp.url, smtp_idle_s=0.2)) as mailer:
         running = asyncio.create_task(mailer.run())
         await send(mailer)
 
@@ -67,7 +66,7 @@ async def test_an_idle_connection_is_left(smtp: SmtpServer) -> None:
 async def test_lines_of_dots_arrive_as_they_were(smtp: SmtpServer) -> None:
     """A line that begins with a dot, or is one, neither ends the mail nor loses its dot."""
     text = ".\n..two\n.hidden\nend\n"
-    async with Mailer.open(settings_for(smtp.url)) as mailer:
+    async with mailing(settings_for(smtp.url)) as mailer:
         await send(mailer, letter(text))
     assert smtp.messages[0].message.get_content().replace("\r\n", "\n") == text
 
@@ -111,7 +110,7 @@ async def test_starttls_and_login(guarded: SmtpServer, certificate: Path, monkey
     """STARTTLS is used because it is offered, then the credentials of the URL."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     url = f"smtp://dashboard:p%3Aw%40%2F@127.0.0.1:{guarded.port}"
-    async with Mailer.open(settings_for(url)) as mailer:
+    async with mailing(settings_for(url)) as mailer:
         assert (await send(mailer)).verdict is Verdict.SENT
         assert (await send(mailer)).verdict is Verdict.SENT
     assert guarded.connections == 1
@@ -120,7 +119,7 @@ async def test_starttls_and_login(guarded: SmtpServer, certificate: Path, monkey
 async def test_a_login_refused(guarded: SmtpServer, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wrong credentials are nothing that is wrong with the mail: it is not sent, and may be later."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    async with Mailer.open(settings_for(f"smtp://dashboard:wrong@127.0.0.1:{guarded.port}")) as mailer:
+    async with mailing(settings_for(f"smtp://dashboard:wrong@127.0.0.1:{guarded.port}")) as mailer:
         progress = await send(mailer)
     assert (progress.verdict, guarded.messages) == (Verdict.NOT_SENT, [])
     assert "535" in progress.trouble
@@ -129,7 +128,7 @@ async def test_a_login_refused(guarded: SmtpServer, certificate: Path, monkeypat
 async def test_a_certificate_that_nobody_vouches_for(guarded: SmtpServer) -> None:
     """A server that cannot prove who it is gets neither mail nor credentials."""
     url = f"smtp://dashboard:p%3Aw%40%2F@127.0.0.1:{guarded.port}"
-    async with Mailer.open(settings_for(url)) as mailer:
+    async with mailing(settings_for(url)) as mailer:
         progress = await send(mailer)
     assert (progress.verdict, guarded.messages) == (Verdict.NOT_SENT, [])
     assert "CERTIFICATE_VERIFY_FAILED" in progress.trouble
@@ -163,7 +162,7 @@ async def test_a_password_goes_over_tls_only(replies: dict[bytes, bytes]) -> Non
 
     async with await asyncio.start_server(converse, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with Mailer.open(settings_for(f"smtp://dashboard:secret@127.0.0.1:{port}")) as mailer:
+        async with mailing(settings_for(f"smtp://dashboard:secret@127.0.0.1:{port}")) as mailer:
             progress = await send(mailer)
     assert progress.verdict is Verdict.NOT_SENT
     assert set(heard) <= {b"EHLO", b"HELO", b"STARTTLS", b"QUIT"}
@@ -180,7 +179,7 @@ async def test_what_the_last_check_raises_is_not_the_mail_servers(smtp: SmtpServ
     async def confirm() -> None:
         raise error
 
-    async with Mailer.open(settings_for(smtp.url, smtp_connections=1)) as mailer:
+    async with mailing(settings_for(smtp.url, smtp_connections=1)) as mailer:
         for _ in range(2):
             progress = Progress()
             with pytest.raises(type(error)):
@@ -197,7 +196,7 @@ async def test_a_last_check_that_hangs_is_not_the_mail_servers(smtp: SmtpServer)
         await asyncio.Event().wait()
 
     settings = settings_for(smtp.url).model_copy(update={"smtp_send_timeout_s": 1})
-    async with Mailer.open(settings) as mailer:
+    async with mailing(settings) as mailer:
         with pytest.raises(TimeoutError, match="last check"):
             await mailer.send(letter(), Progress(), confirm)
 
@@ -206,7 +205,7 @@ async def test_a_database_outage_in_the_last_check_is_called_one(smtp: SmtpServe
     """And not an outage of the mail server; the job is tried again."""
     settings = settings_for(smtp.url).model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"})
     claim = SendClaim(uuid4(), uuid4(), 1, 0)
-    async with Mailer.open(settings) as mailer, Database.open(settings) as db:
+    async with mailing(settings) as mailer, Database.open(settings) as db:
         with pytest.raises(RecipientUnchecked, match="database"):
             await Sending(mailer, letter(), claim, 30).run(db)
     assert smtp.messages == []

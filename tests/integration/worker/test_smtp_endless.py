@@ -6,10 +6,10 @@ import ssl
 import pytest
 import trustme
 
-from services.worker.email.smtp import Mailer, options_of
+from services.worker.email.smtp import options_of
 from services.worker.email.smtp_protocol import Verdict
 from tests.support.worker.endless_mail import EndlessMailServer
-from tests.support.worker.letters import send, settings_for
+from tests.support.worker.letters import mailing, send, settings_for
 
 SOCKET_BUFFERS = 32 * 1024 * 1024
 """What the kernel takes for a client that reads nothing."""
@@ -35,7 +35,7 @@ async def test_a_reply_without_end_is_left(command: str, replies: bool, again: b
     """The mail is not rejected on account of it; the next is sent."""
     async with EndlessMailServer(command.encode(), replies, again).listening() as server:
         server.go_on.set()
-        async with Mailer.open(settings_for(f"smtp://127.0.0.1:{server.port}", smtp_idle_s=600)) as mailer:
+        async with mailing(settings_for(f"smtp://127.0.0.1:{server.port}", smtp_idle_s=600)) as mailer:
             assert (await send(mailer)).verdict is not Verdict.REJECTED
             await assert_left(server)
             assert (await send(mailer)).verdict is Verdict.SENT
@@ -51,7 +51,7 @@ async def test_a_server_that_goes_on_after_its_last_reply_is_left(
     tls = trusted(monkeypatch) if secure else None
     async with EndlessMailServer(b".", replies, again).listening(tls) as server:
         url = f"{'smtps' if secure else 'smtp'}://127.0.0.1:{server.port}"
-        async with Mailer.open(settings_for(url, smtp_idle_s=600)) as mailer:
+        async with mailing(settings_for(url, smtp_idle_s=600)) as mailer:
             assert (await send(mailer)).verdict is (Verdict.SENT if replies else Verdict.UNCERTAIN)
             server.go_on.set()
             await assert_left(server)
@@ -63,7 +63,7 @@ async def test_a_server_that_goes_on_after_its_last_reply_is_left(
 async def test_a_goodbye_without_end_is_left(replies: bool, again: bytes) -> None:
     async with EndlessMailServer(b"QUIT", replies, again).listening() as server:
         server.go_on.set()
-        async with Mailer.open(settings_for(f"smtp://127.0.0.1:{server.port}", smtp_idle_s=600)) as mailer:
+        async with mailing(settings_for(f"smtp://127.0.0.1:{server.port}", smtp_idle_s=600)) as mailer:
             assert (await send(mailer)).verdict is Verdict.SENT
         await assert_left(server)
 

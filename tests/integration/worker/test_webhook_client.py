@@ -10,15 +10,16 @@ from dataclasses import replace
 import pytest
 import trustme
 
+from services.worker.tuning import Tuning
 from services.worker.webhooks.address import AddressPolicy
-from services.worker.webhooks.client import Answer, CallFailed, CheckedNetwork, Client, Limits
+from services.worker.webhooks.client import Answer, CallFailed, CheckedNetwork, Client
 from services.worker.webhooks.resolver import Unresolved, resolving
 from services.worker.webhooks.target import Target
 from tests.support.worker.names import Names
 from tests.support.worker.receiver import Receiver, answer, receiving
 
-LIMITS = Limits(connect_s=60, read_s=60, total_s=90, answer_bytes=4096)
-HASTY = replace(LIMITS, connect_s=0.5, read_s=0.5)
+PATIENT = Tuning(webhook_connect_timeout_s=60, webhook_read_timeout_s=60, webhook_total_timeout_s=90)
+HASTY = replace(PATIENT, webhook_connect_timeout_s=0.5, webhook_read_timeout_s=0.5)
 LOOPBACK = AddressPolicy.of([443], ["127.0.0.0/8"])
 PUBLIC = AddressPolicy.of([80, 443], [])
 TRICKLE_PAUSE_S = 0.05
@@ -30,9 +31,9 @@ async def client_of(
     names: Names,
     policy: AddressPolicy = LOOPBACK,
     tls: ssl.SSLContext | None = None,
-    limits: Limits = LIMITS,
+    tuning: Tuning = PATIENT,
 ) -> AsyncIterator[Client]:
-    async with Client.open(CheckedNetwork(names, policy), limits, tls) as client:
+    async with Client.open(CheckedNetwork(names, policy), tuning, tls) as client:
         yield client
 
 
@@ -168,10 +169,10 @@ async def test_a_receiver_that_hangs(receiver: Receiver) -> None:
     """The longest silence is the read timeout."""
     receiver.answers.clear()
     began = time.monotonic()
-    async with client_of(Names(), limits=HASTY) as client:
+    async with client_of(Names(), tuning=HASTY) as client:
         with pytest.raises(CallFailed, match="no answer after"):
             await client.post(target(receiver.url()), {}, b"")
-    assert time.monotonic() - began < LIMITS.total_s
+    assert time.monotonic() - began < PATIENT.webhook_total_timeout_s
 
 
 async def test_a_receiver_that_trickles() -> None:
@@ -189,11 +190,11 @@ async def test_a_receiver_that_trickles() -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     began = time.monotonic()
-    async with client_of(Names(), limits=replace(LIMITS, total_s=1)) as client:
+    async with client_of(Names(), tuning=replace(PATIENT, webhook_total_timeout_s=1)) as client:
         with pytest.raises(CallFailed, match="no answer after"):
             await client.post(target(f"http://127.0.0.1:{port}/"), {}, b"")
     server.close()
-    assert 1 <= time.monotonic() - began < LIMITS.total_s
+    assert 1 <= time.monotonic() - began < PATIENT.webhook_total_timeout_s
 
 
 async def test_a_name_server_that_hangs() -> None:
@@ -207,7 +208,7 @@ async def test_a_name_server_that_hangs() -> None:
     async with Client.open(CheckedNetwork(never, PUBLIC), HASTY) as client:
         with pytest.raises(CallFailed, match="no answer after"):
             await client.post(target("https://hooks.example/"), {}, b"")
-    assert time.monotonic() - began < LIMITS.total_s
+    assert time.monotonic() - began < PATIENT.webhook_total_timeout_s
 
 
 async def test_the_real_resolver_knows_this_machine() -> None:

@@ -10,8 +10,9 @@ import pytest
 import trustme
 
 from services.worker.settings import Settings
+from services.worker.tuning import Tuning
 from services.worker.webhooks.address import AddressPolicy
-from services.worker.webhooks.client import PIECE_BYTES, Answer, CallFailed, CheckedNetwork, Client, Limits
+from services.worker.webhooks.client import ANSWER_BYTES, PIECE_BYTES, Answer, CallFailed, CheckedNetwork, Client
 from services.worker.webhooks.target import Target
 from tests.support.worker.endless import endless
 from tests.support.worker.hooks import QUICK, Hooks
@@ -19,7 +20,7 @@ from tests.support.worker.names import Names
 from tests.support.worker.receiver import Receiver, receiving
 from tests.support.worker.world import created, working
 
-LIMITS = Limits(connect_s=60, read_s=60, total_s=90, answer_bytes=4096)
+PATIENT = Tuning(webhook_connect_timeout_s=60, webhook_read_timeout_s=60, webhook_total_timeout_s=90)
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 HINTS = b"HTTP/1.1 103 Early Hints\r\n\r\n"
@@ -51,7 +52,7 @@ AFTER_THE_STATUS = {
 async def calling(port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Callable[[], asyncio.Task[Answer]]]:
     network = CheckedNetwork(Names(hooks_example=[["127.0.0.1"]]), AddressPolicy.of([443], ["127.0.0.0/8"]))
     target = Target("https" if tls else "http", "hooks.example", port, "/")
-    async with Client.open(network, LIMITS, tls) as client:
+    async with Client.open(network, PATIENT, tls) as client:
         yield lambda: asyncio.create_task(client.post(target, {}, b"{}"))
 
 
@@ -82,7 +83,7 @@ async def test_no_status_is_waited_for_without_end(sent: tuple[bytes, bytes], se
         turns = await turns_during(task)
         with pytest.raises(CallFailed, match=r"too much data before the status|was not HTTP"):
             task.result()
-    assert turns > LIMITS.answer_bytes / PIECE_BYTES
+    assert turns > ANSWER_BYTES / PIECE_BYTES
 
 
 @pytest.mark.parametrize("sent", AFTER_THE_STATUS.values(), ids=AFTER_THE_STATUS.keys())

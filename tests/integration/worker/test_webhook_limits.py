@@ -15,7 +15,7 @@ from tests.support.worker.hooks import QUICK, Hooks
 from tests.support.worker.names import Names
 from tests.support.worker.process import worker_process
 from tests.support.worker.receiver import Received, Receiver, receiving
-from tests.support.worker.world import LONG_S, World, created, end_leases, working
+from tests.support.worker.world import LONG_S, World, created, end_leases, tuning_of, working
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ async def test_kill_nine_with_calls_in_hand(quick: Settings, tmp_path: Path) -> 
         async with worker_process(quick, tmp_path / "worker.log") as process:
             ids = await world.publish(*(created(hooks.user_id) for _ in range(40)))
             await until_received([receiver], 10)
-            await eventually(lambda: receiver.here == quick.webhook_calls_per_host, LONG_S)
+            await eventually(lambda: receiver.here == tuning_of(quick).webhook_calls_per_host, LONG_S)
             await process.end(signal.SIGKILL)
         receiver.on_request = None
         receiver.answers.set()
@@ -131,7 +131,7 @@ async def test_kill_nine_with_calls_in_hand(quick: Settings, tmp_path: Path) -> 
             hooks.world = world
             await hooks.until(webhook_id, "delivered", 40)
     assert set(receiver.ids) == set(map(str, ids))
-    assert len(receiver.ids) - 40 <= quick.webhook_calls_per_host
+    assert len(receiver.ids) - 40 <= tuning_of(quick).webhook_calls_per_host
 
 
 async def test_a_worker_told_to_stop(quick: Settings) -> None:

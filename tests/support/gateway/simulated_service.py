@@ -8,7 +8,7 @@ from typing import Any, cast
 from pyqwest import Transport
 
 from services.gateway.panels import PANELS
-from services.gateway.settings import Settings
+from services.gateway.tuning import DEFAULTS, Tuning
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import UpstreamFailed
 from services.gateway.upstream.http1 import Cancellable, Receiver
@@ -83,8 +83,7 @@ class SimulatedUpstream(Upstream):
 
     def __init__(self, behaviour: Behaviour = hang, service: str = "example", replicas: int = 1) -> None:
         urls = ",".join([f"http://replica-{number}" for number in range(replicas)])
-        settings = Settings(environment="development")
-        super().__init__(service, urls, cast("Transport", None), ServiceTokens(SECRET, "gateway"), settings)
+        super().__init__(service, urls, cast("Transport", None), ServiceTokens(SECRET, "gateway"), DEFAULTS)
         self.behaviour = behaviour
         self.exchanges: list[Exchange] = []
         self.dead: set[int] = set()
@@ -106,7 +105,6 @@ class SimulatedUpstream(Upstream):
         return replica not in self.dead
 
 
-def calls_to(upstream: SimulatedUpstream, clock: Clock, **settings: Any) -> ServiceCalls:
-    """Calls to that service with these settings."""
-    told = Settings(environment="development", **settings)
-    return ServiceCalls(upstream._service, upstream, told, Timers(clock), clock)
+def calls_to(upstream: SimulatedUpstream, clock: Clock, bulkhead_calls: int = 32, **tuning: Any) -> ServiceCalls:
+    """Calls to that service with this tuning."""
+    return ServiceCalls(upstream._service, upstream, bulkhead_calls, Tuning(**tuning), Timers(clock), clock)

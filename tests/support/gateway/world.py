@@ -10,11 +10,13 @@ from uuid import UUID
 import httpx
 import msgspec
 from fastapi import FastAPI
+from pydantic_settings import SettingsConfigDict
 from redis.asyncio import Redis
 
 from services.gateway.container import Gateway
 from services.gateway.main import create_app
 from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from shared.contracts.internal_api import AUDIT_PATH as AUDIT_PATH
 from shared.contracts.internal_api import REVOCATIONS_PATH as REVOCATIONS
 from shared.http.tokens import Role, UserTokens, b64url
@@ -22,6 +24,7 @@ from shared.ids import new_id
 from tests.support.backends import RedisBackend
 from tests.support.gateway.patience import PATIENCE_S, panel_timeouts
 from tests.support.gateway.stub import Behaviour, StubService, replies
+from tests.support.tuned_service import tuning_in
 from tests.support.waiting import eventually
 
 SEED = b64url(bytes(range(32)))
@@ -47,6 +50,16 @@ PATIENT: dict[str, Any] = {
 """Deadlines that nothing misses because the machine is busy. What is to time out has a short one of its own."""
 MORE_PATIENT: dict[str, Any] = {"budget_ms": int(PATIENCE_S * 1000), "pass_through_timeout_s": PATIENCE_S}
 """Longer than the settings allow: set after they were checked."""
+
+
+class Tuned(Settings):
+    """Settings and tuning in one, as tests name them: what is no setting is a field of `Tuning`."""
+
+    model_config = SettingsConfigDict(extra="allow")
+
+
+def tuning_of(settings: Settings) -> Tuning:
+    return Tuning(**tuning_in(settings))
 
 
 def users_behaviours(tokens: UserTokens) -> dict[str, Behaviour]:
@@ -108,7 +121,8 @@ def starter(redis: RedisBackend) -> Start:
                 "shed_most_in_hand": 0,  # the loop is the tests', too
             }
             longer = {name: value for name, value in MORE_PATIENT.items() if name not in settings}
-            app = create_app(Settings(**{**told, **settings}).model_copy(update=longer))
+            used = Tuned(**{**told, **settings}).model_copy(update=longer)
+            app = create_app(used, tuning_of(used))
             await stack.enter_async_context(app.router.lifespan_context(app))
             direct = await stack.enter_async_context(Redis.from_url(redis.url))
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)

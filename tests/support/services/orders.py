@@ -5,12 +5,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from services.orders.main import create_app
 from services.orders.models import Order
 from shared.contracts.internal_api import PERSONAL_DATA_PATH as EXPORT
 from shared.ids import new_id
 from tests.support import hostile
-from tests.support.orders import BODY, ITEM, settings_of
+from tests.support.orders import BODY, ITEM, app_of, settings_of
 from tests.support.services.description import Call, Service, Somebody, Thing
 
 PLACE = Call("POST", "/v1/orders", {"json": BODY})
@@ -54,7 +53,7 @@ def calls(somebody: Somebody, panel_headers: Mapping[str, str]) -> list[Call]:
 ORDERS = Service(
     name="orders",
     metadata=Order.metadata,
-    create_app=create_app,
+    create_app=app_of,
     settings=settings_of,
     settle=settle,
     calls=calls,

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx
 from pydantic import SecretStr
 
 from shared.config.secret_files import variable_of
+from tests.support import tuned_service
 from tests.support.services.description import Service
 from tests.support.waiting import eventually
 from tools.devstack.system.ports import free_port
@@ -23,7 +23,6 @@ PASSED_ON = (
     "rabbitmq_url",
     "smtp_url",
     "storage_url",
-    "sweep_interval_s",
 )
 END_WITHIN_S = 60
 
@@ -39,7 +38,7 @@ async def service_process(
         if (value := getattr(settings, name, None)) is not None:
             text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             given[variable_of(type(settings), name)] = text
-    command = [*wrapper, sys.executable, "-m", "tools.cli.main", "serve", service.name]
+    command = [*wrapper, *tuned_service.command(service.name, tuned_service.tuning_in(settings))]
     with log.open("a") as out:
         process = await asyncio.create_subprocess_exec(*command, env=os.environ | given, stdout=out, stderr=out)
     try:

@@ -5,11 +5,10 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 
-from services.users.main import create_app
 from services.users.models import User
 from shared.contracts.internal_api import PERSONAL_DATA_PATH as EXPORT
 from tests.support.services.description import Call, Service, Somebody, Thing
-from tests.support.users import PASSWORD, settings_for
+from tests.support.users import PASSWORD, app_of, settings_for
 
 AUDIT = "/v1/admin/audit"
 ENTRY = {"action": "POST /v1/orders/{id}/ship", "subject_id": str(uuid4()), "detail": "id=1"}
@@ -52,7 +51,7 @@ def calls(somebody: Somebody, panel_headers: Mapping[str, str]) -> list[Call]:
 USERS = Service(
     name="users",
     metadata=User.metadata,
-    create_app=create_app,
+    create_app=app_of,
     settings=settings_for,
     settle=settle,
     calls=calls,

@@ -5,12 +5,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from services.worker.main import create_app
 from services.worker.models import Base
 from shared.contracts.internal_api import PERSONAL_DATA_PATH as EXPORT
 from tests.support import hostile
 from tests.support.services.description import Call, Service, Somebody, Thing
-from tests.support.worker.world import settings_for
+from tests.support.worker.world import app_of, settings_for
 
 ANY = "00000000-0000-7000-8000-000000000000"
 REPORT: dict[str, Any] = {"kind": "orders", "from": "2026-01-01", "to": "2026-01-31"}
@@ -69,7 +68,7 @@ def owned(table: str, insert: str, *rest: Call) -> Thing:
 WORKER = Service(
     name="worker",
     metadata=Base.metadata,
-    create_app=create_app,
+    create_app=app_of,
     settings=settings_for,
     settle=settle,
     calls=calls,

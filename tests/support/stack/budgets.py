@@ -1,60 +1,65 @@
-"""Settings for a stack whose tests are not about time limits: nothing expires or is refused on a busy machine."""
+"""Settings and tuning for a stack whose tests are not about time limits: nothing expires or is refused on a busy
+machine, pauses between attempts are short, and passwords are cheap."""
 
+from collections.abc import Mapping
 from typing import Any
 
 UNHURRIED = {
     "GATEWAY_BUDGET_MS": "10000",
-    "GATEWAY_CONNECT_TIMEOUT_S": "20",
     "GATEWAY_PASS_THROUGH_TIMEOUT_S": "30",
-    "GATEWAY_READ_TIMEOUT_S": "120",
-    "GATEWAY_UPLOAD_IDLE_S": "120",
-    "GATEWAY_CLIENT_STALL_S": "120",
-    "GATEWAY_REDIS_TIMEOUT_S": "5",
-    "GATEWAY_REDIS_WRITE_TIMEOUT_S": "30",
-    "GATEWAY_JWKS_TIMEOUT_S": "30",
-    "GATEWAY_OPENAPI_TIMEOUT_S": "60",
-    "GATEWAY_OPENAPI_RETRY_S": "0.5",
     "GATEWAY_BULKHEAD_CALLS": "1000",
-    "GATEWAY_BREAKER_MIN_CALLS": "1000000",
     "GATEWAY_SHED_MOST_IN_HAND": "0",
     "GATEWAY_LIMIT_ANONYMOUS": "",
     "GATEWAY_LIMIT_LOGIN_ADDRESS": "",
     "GATEWAY_LIMIT_LOGIN_ACCOUNT": "",
     "GATEWAY_LIMIT_REGISTRATION": "",
-    "GATEWAY_STREAM_SEND_TIMEOUT_S": "120",
-    "USERS_HASH_QUEUE": "1000",
-    "WORKER_SMTP_CONNECT_TIMEOUT_S": "60",
-    "WORKER_SMTP_COMMAND_TIMEOUT_S": "60",
-    "WORKER_SMTP_ANSWER_TIMEOUT_S": "120",
-    "WORKER_SMTP_SEND_TIMEOUT_S": "180",
-    "WORKER_MAIL_LEASE_S": "300",
-    "WORKER_IMPORT_ORDERS_TIMEOUT_S": "120",
-    "WORKER_IMPORT_LEASE_S": "300",
-    "WORKER_WEBHOOK_CONNECT_TIMEOUT_S": "60",
-    "WORKER_WEBHOOK_READ_TIMEOUT_S": "60",
-    "WORKER_WEBHOOK_TOTAL_TIMEOUT_S": "120",
-    "WORKER_WEBHOOK_LEASE_S": "300",
-    **{f"{service}_SHUTDOWN_GRACE_S": "300" for service in ("GATEWAY", "USERS", "ORDERS", "WORKER")},
+    "SHUTDOWN_GRACE_S": "300",
 }
-"""A request in hand is never cut off by a stop: the grace is far longer than any request."""
+"""The environment. A request in hand is never cut off by a stop: the grace is far longer than any request."""
 
-PROMPT = {
-    "GATEWAY_FEED_RECONNECT_S": "0.2",
-    "GATEWAY_JWKS_RETRY_S": "0.1",
-    "GATEWAY_STREAM_RETRY_S": "0.5",
-    "GATEWAY_WRITE_BEHIND_PAUSE_S": "0.05",
-    "USERS_ARGON2_TIME_COST": "1",
-    "USERS_ARGON2_MEMORY_KIB": "1024",
-    "WORKER_RECONNECT_S": "0.2",
-    "WORKER_REQUEUE_PAUSE_S": "0.2",
-    "WORKER_SWEEP_INTERVAL_S": "0.2",
-    "WORKER_WATCH_INTERVAL_S": "0.5",
+TUNING: Mapping[str, Mapping[str, Any]] = {
+    "gateway": {
+        "connect_timeout_s": 20,
+        "read_timeout_s": 120,
+        "upload_idle_s": 120,
+        "client_stall_s": 120,
+        "redis_timeout_s": 5,
+        "redis_write_timeout_s": 30,
+        "jwks_timeout_s": 30,
+        "openapi_timeout_s": 60,
+        "openapi_retry_s": 0.5,
+        "breaker_min_calls": 1_000_000,
+        "stream_send_timeout_s": 120,
+        "feed_reconnect_s": 0.2,
+        "jwks_retry_s": 0.1,
+        "stream_retry_s": 0.5,
+        "write_behind_pause_s": 0.05,
+    },
+    "users": {"hash_queue": 1000, "argon2_time_cost": 1, "argon2_memory_kib": 1024},
+    "orders": {},
+    "worker": {
+        "smtp_connect_timeout_s": 60,
+        "smtp_command_timeout_s": 60,
+        "smtp_answer_timeout_s": 120,
+        "smtp_send_timeout_s": 180,
+        "mail_lease_s": 300,
+        "import_orders_timeout_s": 120,
+        "import_lease_s": 300,
+        "webhook_connect_timeout_s": 60,
+        "webhook_read_timeout_s": 60,
+        "webhook_total_timeout_s": 120,
+        "webhook_lease_s": 300,
+        "reconnect_s": 0.2,
+        "requeue_pause_s": 0.2,
+        "sweep_interval_s": 0.2,
+        "watch_interval_s": 0.5,
+    },
 }
-"""Short pauses between attempts, and cheap passwords."""
+"""By service, what its `Tuning` is made with."""
 
 
 def settings_of(service: str) -> dict[str, Any]:
-    """What all this is for one service, by the names of its fields."""
+    """The settings of one service, by the names of its fields."""
     prefix = f"{service.upper()}_"
-    named = UNHURRIED | PROMPT
-    return {name.removeprefix(prefix).lower(): value for name, value in named.items() if name.startswith(prefix)}
+    own = {name.removeprefix(prefix).lower(): value for name, value in UNHURRIED.items() if name.startswith(prefix)}
+    return own | {"shutdown_grace_s": UNHURRIED["SHUTDOWN_GRACE_S"]}

@@ -21,6 +21,7 @@ from tools.devstack.system.ports import free_port
 
 SERVICES = ("gateway", "users", "orders", "worker")
 PASSWORD = "correct horse battery"
+UP = (sys.executable, "-m", "tools.cli.main", "up", "--no-demo")
 PATIENCE_S = 240.0
 """For what takes seconds on a quiet machine, and may take a minute or two on a busy one."""
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -147,8 +148,10 @@ class Person:
 
 
 @contextmanager
-def running_stack(folder: Path, backends: Backends, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """On the backends of the tests, with a mail catcher and services of its own."""
+def running_stack(
+    folder: Path, backends: Backends, settings: Mapping[str, str] | None = None, up: Sequence[str] = UP
+) -> Iterator[Stack]:
+    """On the backends of the tests, with a mail catcher and services of its own. `up` begins the command line."""
     given = {
         "DATABASE_URL": backends.postgres.url,
         "REDIS_URL": backends.redis.url,
@@ -156,8 +159,8 @@ def running_stack(folder: Path, backends: Backends, settings: Mapping[str, str] 
         "WORKER_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         **(settings or {}),
     }
-    command = [sys.executable, "-m", "tools.cli.main", "up", "--no-demo", "--port", str(free_port())]
-    with started([*command, "--data-dir", str(folder / "data")], given, folder / "up.log") as process:
+    command = [*up, "--port", str(free_port()), "--data-dir", str(folder / "data")]
+    with started(command, given, folder / "up.log") as process:
         stack = Stack(folder / "data", folder / "up.log", process.pid)
         wait_until(lambda: stack.up() or process.poll() is not None, within=PATIENCE_S)
         if process.poll() is not None:

@@ -1,5 +1,6 @@
 """Mails to send without a worker."""
 
+from contextlib import AbstractAsyncContextManager
 from email.message import EmailMessage
 from email.policy import SMTP
 from typing import Any
@@ -10,10 +11,15 @@ from services.worker.email.smtp import Mailer
 from services.worker.email.smtp_protocol import Progress
 from services.worker.settings import Settings
 from tests.support.worker.world import settings_for as worker_settings
+from tests.support.worker.world import tuning_of
 
 
 def settings_for(url: str, **more: Any) -> Settings:
     return worker_settings("", "", smtp_url=url, **more)
+
+
+def mailing(settings: Settings) -> AbstractAsyncContextManager[Mailer]:
+    return Mailer.open(settings, tuning_of(settings))
 
 
 def letter(text: str = "Hello.") -> OutgoingMail:

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from services.worker.settings import Settings
+from services.worker.tuning import Tuning
 from services.worker.webhooks.resolver import Unresolved
 from services.worker.webhooks.wiring import Network
 
@@ -24,6 +24,6 @@ class Names:
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
     @asynccontextmanager
-    async def internet(self, _: Settings) -> AsyncIterator[Network]:
+    async def internet(self, _: Tuning) -> AsyncIterator[Network]:
         """For a worker that asks here."""
         yield Network(self, ssl.create_default_context())

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,15 +10,14 @@ from pathlib import Path
 import httpx
 
 from services.worker.settings import Settings
+from tests.support.tuned_service import command, tuning_in
 from tests.support.waiting import eventually
-from tests.support.worker.world import LEASES, LONG_S, PATIENT, SECRET
+from tests.support.worker.world import LONG_S, SECRET
 from tools.devstack.system.ports import free_port
 
 PASSED_ON = (
     *("smtp_url", "rabbitmq_url", "database_url", "orders_url", "storage_url"),
-    *("reconnect_s", "requeue_pause_s", "sweep_interval_s", "shutdown_grace_s"),
-    *("webhook_allowed_networks", "webhook_backoff_base_s", "webhook_backoff_cap_s", "webhook_rate_per_host"),
-    *(*PATIENT, *LEASES),
+    "webhook_allowed_networks",
 )
 
 
@@ -33,10 +31,11 @@ class WorkerProcess:
             "ENVIRONMENT": "development",
             "INTERNAL_TOKEN_SECRET": SECRET.get_secret_value(),
             "WORKER_PORT": str(self.port),
+            "SHUTDOWN_GRACE_S": str(settings.shutdown_grace_s),
         }
         self._environment = os.environ | fixed | given
         self._log = log
-        self._command = [*wrapper, sys.executable, "-m", "tools.cli.main", "serve", "worker"]
+        self._command = [*wrapper, *command("worker", tuning_in(settings))]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:

@@ -16,9 +16,11 @@ import asyncpg
 import httpx
 from fastapi import FastAPI
 from pydantic import SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from services.worker.main import Internet, create_app
 from services.worker.settings import Settings
+from services.worker.tuning import Tuning
 from services.worker.webhooks.wiring import internet
 from shared.clock import now, rfc3339
 from shared.contracts import events, topology
@@ -26,6 +28,7 @@ from shared.http.identity import USER_ID_HEADER, USER_ROLE_HEADER
 from shared.http.tokens import ServiceTokens
 from shared.ids import new_id
 from shared.observability.probes import readiness
+from tests.support.tuned_service import tuning_in
 from tests.support.waiting import eventually
 
 SECRET = SecretStr("a secret that only these tests know")
@@ -47,6 +50,20 @@ END_LEASES = (
 COUNT = "SELECT job, state, count(*) AS events FROM jobs WHERE event_id = ANY($1) GROUP BY job, state"
 
 
+class Tuned(Settings):
+    """Settings and tuning in one, as tests name them: what is no setting is a field of `Tuning`."""
+
+    model_config = SettingsConfigDict(extra="allow")
+
+
+def tuning_of(settings: Settings) -> Tuning:
+    return Tuning(**tuning_in(settings))
+
+
+def app_of(settings: Settings) -> FastAPI:
+    return create_app(settings, tuning_of(settings))
+
+
 @cache
 def storage_url() -> str:
     """A folder of this process. One with a fixed name may belong to another user of the machine."""
@@ -60,7 +77,7 @@ def settings_for(database_url: str, rabbitmq_url: str, **more: Any) -> Settings:
     quick: dict[str, Any] = {"reconnect_s": 0.2, "requeue_pause_s": 0.1, "sweep_interval_s": 0.1, "smtp_url": NOBODY}
     quick["storage_url"] = storage_url()
     patient: dict[str, Any] = dict.fromkeys(PATIENT, LONG_S) | dict.fromkeys(LEASES, 2 * LONG_S)
-    return Settings(
+    return Tuned(
         environment="development",
         internal_token_secret=SECRET,
         database_url=database_url,
@@ -209,7 +226,7 @@ async def end_leases(settings: Settings) -> None:
 
 @asynccontextmanager
 async def working(settings: Settings, internet: Internet = internet) -> AsyncIterator[World]:
-    app = create_app(settings, internet)
+    app = create_app(settings, tuning_of(settings), internet)
     tokens = ServiceTokens(SECRET.get_secret_value(), "gateway")
 
     def as_gateway(request: httpx.Request) -> httpx.Request:

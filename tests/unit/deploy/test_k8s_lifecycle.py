@@ -66,7 +66,7 @@ def test_the_public_port_has_no_metrics_in_any_manifest() -> None:
 def test_a_pod_has_the_time_that_its_end_takes(name: str, service: str) -> None:
     """`preStop`; the last words; the requests; then what is in hand in the background, and closing the database."""
     told = environment(name, container(name, service))
-    grace = float(told[f"{service.upper()}_SHUTDOWN_GRACE_S"])
+    grace = float(told["SHUTDOWN_GRACE_S"])
     pre_stop = container(name, service)["lifecycle"]["preStop"]["sleep"]["seconds"]
     closing = CANCEL_S + Background.CANCEL_AGAIN_S + engine.CLOSE_TIMEOUT_S
     longest = pre_stop + LISTENING_S + grace + grace + closing

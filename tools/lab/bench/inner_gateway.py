@@ -15,6 +15,7 @@ from services.gateway.dashboard.fast_path import DashboardFastPath
 from services.gateway.limits.load_shedding import LoadShedder
 from services.gateway.main import create_app
 from services.gateway.settings import Settings
+from services.gateway.tuning import DEFAULTS
 from shared.http.tokens import ServiceTokens
 from shared.server.connection import Ending
 from shared.server.fast_path import Exchange, FastPathProtocol
@@ -120,7 +121,8 @@ class InnerGateway:
         self.app.state.gateway = self.gateway
         self._fast_path = DashboardFastPath(
             settings,
-            LoadShedder(settings),
+            DEFAULTS,
+            LoadShedder(settings.shed_most_in_hand, DEFAULTS),
             self.gateway.authenticator,
             self.gateway.limits,
             self.gateway.cache,
@@ -159,7 +161,7 @@ def request_heads(audience: Audience, more: str = "") -> list[bytes]:
 def _built(audience: Audience, settings: Settings) -> Gateway:
     transport = HTTPTransport()
     tokens = ServiceTokens(SECRET, "gateway")
-    gateway = build(settings, tokens, transport, transport, redis_client(settings))
+    gateway = build(settings, DEFAULTS, tokens, transport, transport, redis_client(settings.redis_url, DEFAULTS))
     gateway.keys.keys = parse_key_set(audience.jwks.encode())
     gateway.cache.trust()
     return gateway

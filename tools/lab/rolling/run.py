@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.waiting import eventually
+from tools.devstack.plan import DRAIN_S
 from tools.devstack.roll import ORDER, Rolling, databases
 from tools.devstack.system.processes import Processes
 from tools.lab.chaos.checks import Check
@@ -25,9 +26,12 @@ FOLLOWERS = 4
 PATIENT = {
     "GATEWAY_PASS_THROUGH_TIMEOUT_S": "30",
     "GATEWAY_SHED_MOST_IN_HAND": "0",
+    "SHUTDOWN_GRACE_S": "60",
     **{f"{name}_SHUTDOWN_GRACE_S": "60" for name in ("GATEWAY", "USERS", "ORDERS", "WORKER")},
+    **{f"{name}_DRAIN_S": str(DRAIN_S) for name in ("GATEWAY", "USERS", "ORDERS", "WORKER")},
 }
-"""A busy machine is slow to hash a password and to finish requests and jobs. That must not count as a failure."""
+"""A busy machine is slow to hash a password and to finish requests and jobs. That must not count as a failure.
+The names with a prefix are those of earlier versions."""
 
 Say = Callable[[str], None]
 

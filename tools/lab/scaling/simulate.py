@@ -24,7 +24,7 @@ ZONES = 3
 REPLICAS_OF_LOST_ZONE = 6
 GATEWAYS, PANELS = 12, 4
 MOST_IN_HAND = 256
-"""GATEWAY_SHED_LEAST_IN_HAND."""
+"""The gateway's `shed_min_in_flight`."""
 BEFORE_S, AFTER_S = 0.5, 4.0
 
 

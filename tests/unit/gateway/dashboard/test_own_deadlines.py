@@ -24,6 +24,7 @@ from services.gateway.live.feed import Change
 from services.gateway.live.invalidation import Invalidation
 from services.gateway.panels import PANELS, Panel
 from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from services.gateway.upstream.errors import BadAnswer
 from tests.support.gateway.simulated_service import Exchange, SimulatedUpstream
 from tests.support.virtual import Clock, pass_time, run_virtually
@@ -33,7 +34,7 @@ ORDERS = (next(panel for panel in FOUR if panel.name == "orders"),)
 USERS = (UUID(int=1), UUID(int=2))
 GRAIN_S = 0.005
 """Timers may come a little early, and what falls together with a deadline may go either way."""
-ALONE: dict[str, Any] = {"bulkhead_calls": 1000, "breaker_min_calls": 10**6, "retry_share": 0}
+ALONE: dict[str, Any] = {"breaker_min_calls": 10**6, "retry_share": 0}
 
 
 @dataclass
@@ -107,15 +108,16 @@ class Scene:
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        told = Settings(environment="development", batch_calls=self.batch_calls, **ALONE)
+        settings = Settings(environment="development", bulkhead_calls=1000)
+        tuning = Tuning(batch_calls=self.batch_calls, **ALONE)
         self.known_good = KnownGood(self.clock)
         known_good = cast("StaleStore", self.known_good)
         cache = PanelCache(10**6, 30, self.clock)
         upstreams = {name: SimulatedUpstream(self.services.behave, name) for name in ("users", "orders", "worker")}
-        self.reader = PanelReader(upstreams, cache, known_good, told, self.clock)
+        self.reader = PanelReader(upstreams, cache, known_good, settings, tuning, self.clock)
         self.invalidation = Invalidation(cache, self.reader)
         self.invalidation.feed_came()
-        self.dashboards = DashboardService(self.reader, known_good, told)
+        self.dashboards = DashboardService(self.reader, known_good, tuning)
 
     async def read(self, caller: Caller) -> None:
         began, least = self.clock(), self.services.version

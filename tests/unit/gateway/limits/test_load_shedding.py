@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.gateway.limits.load_shedding import FIRST_COST_S, LoadShedder
-from services.gateway.settings import Settings
+from services.gateway.tuning import Tuning
 from tests.support.gateway.simulated import Costs, arrivals, simulate, stalls
 
 SECONDS = 3.0
@@ -19,8 +19,8 @@ FIRST = DELAY_S / FIRST_COST_S
 LATE_S, ON_TIME_S = 0.02, 0.0
 
 
-def overload(**settings: Any) -> LoadShedder:
-    return LoadShedder(Settings(environment="development", **settings))
+def overload(shed_most_in_hand: int = MOST, **tuning: Any) -> LoadShedder:
+    return LoadShedder(shed_most_in_hand, Tuning(**tuning))
 
 
 class Watched:
@@ -89,7 +89,7 @@ def test_what_can_wait_is_refused_first() -> None:
 
 def test_nothing_is_shed_where_shedding_is_off() -> None:
     """However late the loop."""
-    watched = Watched(shed_most_in_hand=0, shed_least_in_hand=1)
+    watched = Watched(shed_most_in_hand=0, shed_min_in_flight=1)
     watched.load.in_hand = 10**9
     assert watched.load.is_full("batch") is False
 

@@ -11,7 +11,8 @@ from starlette.types import Message
 from services.gateway.dashboard.models import PanelView
 from services.gateway.live import sse
 from services.gateway.live.sse import PanelNews
-from services.gateway.live.subscription import MOST_IMPORTS, SlowClient, Subscription, SubscriptionTiming
+from services.gateway.live.subscription import MOST_IMPORTS, SlowClient, Subscription
+from services.gateway.tuning import Tuning
 from shared.http.identity import Caller
 from shared.ids import new_id
 from tests.support.waiting import eventually
@@ -40,7 +41,7 @@ class Client:
 
 def stream(known: dict[str, str] | None = None, send_timeout_s: float = 60) -> Subscription:
     return Subscription(
-        Caller(new_id(), "user", new_id()), 0, PANELS, known or {}, SubscriptionTiming(30, send_timeout_s)
+        Caller(new_id(), "user", new_id()), 0, PANELS, known or {}, Tuning(stream_send_timeout_s=send_timeout_s)
     )
 
 

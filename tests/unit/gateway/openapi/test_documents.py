@@ -6,7 +6,7 @@ import pytest
 
 from services.gateway.openapi import documents
 from services.gateway.openapi.documents import Documents
-from services.gateway.settings import Settings
+from services.gateway.tuning import DEFAULTS
 
 DEEP = 100_000
 
@@ -41,7 +41,7 @@ class Upstream:
 async def test_a_document_that_cannot_be_used_is_left_out(body: bytes) -> None:
     """It ends neither the round of fetches nor the description of the whole API."""
     upstreams: Any = {"orders": Upstream(body), "users": Upstream(b"{}")}
-    found = Documents(upstreams, Settings(environment="development"))
+    found = Documents(upstreams, DEFAULTS)
     for service in upstreams:
         await found._fetch(service)
     assert found.documents == {"users": {}}

@@ -94,9 +94,9 @@ def test_the_first_signing_key_signs_and_all_are_published() -> None:
 
 async def test_a_changed_file_is_taken_over(file: Path) -> None:
     """Without a restart; what it may not be, is not, nor is a file that has gone; then the old one stays."""
-    settings = ServiceSettings(secret_files_poll_s=0.01)
+    settings = ServiceSettings()
     taken: list[str] = []
-    files = SecretFiles(settings)
+    files = SecretFiles(settings, poll_s=0.01)
     files.follow("internal_token_secret", taken.append)
     watching = asyncio.create_task(files.watch())
     try:

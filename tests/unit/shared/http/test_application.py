@@ -70,10 +70,11 @@ async def _nothing(_: FastAPI) -> AsyncIterator[None]:
 async def app() -> AsyncIterator[FastAPI]:
     made = create_app(
         "example",
-        ServiceSettings(environment="development", max_body_bytes=LIMIT),
+        ServiceSettings(environment="development"),
         lifespan=_nothing,
         routes=[router],
         is_outage=lambda error: isinstance(error, ConnectionError),
+        max_body_bytes=LIMIT,
     )
     async with made.router.lifespan_context(made):
         yield made

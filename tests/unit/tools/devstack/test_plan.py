@@ -56,9 +56,17 @@ def test_registration_knows_what_the_mail_catcher_takes() -> None:
 
 def test_only_a_gateway_has_an_internal_port() -> None:
     """Each process is told its own address, and the gateway a second port for metrics."""
-    orders, gateway = (one for one in plan(19_100, {}) if one.name in ("orders", "gateway"))
-    assert own_environment(orders) == {"ORDERS_HOST": "127.0.0.1", "ORDERS_PORT": str(orders.port)}
-    assert own_environment(gateway)["GATEWAY_INTERNAL_PORT"] == str(gateway.internal_port)
+    planned = plan(19_100, {})
+    orders, gateway = (one for one in planned if one.name in ("orders", "gateway"))
+    assert own_environment(orders, planned) == {"LISTEN_HOST": "127.0.0.1", "ORDERS_PORT": str(orders.port)}
+    assert own_environment(gateway, planned)["GATEWAY_INTERNAL_PORT"] == str(gateway.internal_port)
+
+
+def test_only_a_process_with_a_replica_drains() -> None:
+    """Where nobody takes over, there is nothing to wait for."""
+    planned = plan(19_300, {"users": 2})
+    draining = [one.label for one in planned if "DRAIN_S" in own_environment(one, planned)]
+    assert draining == ["users", "users-2"]
 
 
 def test_nobody_is_given_a_gateways_port(monkeypatch: pytest.MonkeyPatch) -> None:

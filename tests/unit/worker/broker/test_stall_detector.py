@@ -21,6 +21,7 @@ from services.worker.ledger.job import Policy, age_s, refuse_expired, refuse_unr
 from services.worker.ledger.retries import bounded
 from services.worker.registry import every_job
 from services.worker.settings import Settings
+from services.worker.tuning import DEFAULTS
 from shared.contracts.events import Envelope, UserDeleted
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -85,7 +86,7 @@ def test_patience_runs_out_of_what_is_never_well() -> None:
 def jobs() -> dict[str, Any]:
     """Made once: hypothesis asks for them a hundred times."""
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    return {job.name: job for job in every_job(settings, Mailer(settings), lambda: None)}
+    return {job.name: job for job in every_job(settings, DEFAULTS, Mailer(settings), lambda: None)}
 
 
 @pytest.mark.parametrize(

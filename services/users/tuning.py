@@ -1,0 +1,22 @@
+"""Amounts of the users service that no deployment changes. Tests pass others to `create_app`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    argon2_time_cost: int = 2
+    """argon2id: passes."""
+    argon2_memory_kib: int = 19 * 1024
+    """argon2id: memory."""
+    argon2_parallelism: int = 1
+    """argon2id: lanes. The three together are what OWASP recommends at least: 20 ms of CPU; RFC 9106's second profile
+    (3, 65536, 4) takes 160, and a flood of logins takes them from everyone. A hash made with other parameters is
+    renewed at the next login."""
+    hash_queue: int = 32
+    """Password checks that may wait for a thread; more are answered 503."""
+    picture_queue: int = 16
+    """Pictures that may wait for a process, or be on their way here; more are answered 503."""
+
+
+DEFAULTS = Tuning()
