@@ -40,7 +40,7 @@ class Orders:
     @classmethod
     @asynccontextmanager
     async def open(cls, base_urls: str, tokens: ServiceTokens, timeout_s: float) -> AsyncIterator["Orders"]:
-        """A client that keeps its connections, until the block is left."""
+        """A client that keeps its connections until the block is left."""
         urls = [url.strip().rstrip("/") for url in base_urls.split(",")]
         async with httpx.AsyncClient(
             timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
