@@ -17,8 +17,8 @@ from shared.contracts import events
 from shared.db.engine import Connection
 from shared.outbox import outbox
 
-# One statement writes the order, its items, its event and the idempotency key. It is a hot path, so it uses
-# asyncpg, which keeps it prepared on each connection. `tools/lab/bench/orders.py` compares it with the ORM.
+# One statement writes the order, its items, its event and the idempotency key. It is a hot path, so it uses asyncpg,
+# which keeps it prepared on each connection. `tools/lab/bench/orders.py` compares it with the ORM.
 _WRITE = f"""
     placed AS (
         INSERT INTO orders (user_id, id, status, currency, total, item_count, mail, created_at, updated_at)
