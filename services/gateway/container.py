@@ -111,7 +111,7 @@ def build(
     dashboards = DashboardService(reader, stale_store, tuning)
     transfers = Transfers()
     streams = StreamHub(dashboards, revocations, transfers, settings, tuning)
-    feed.subscribe(streams)  # after the cache, so that what it reads is not the old
+    feed.subscribe(streams)  # after the cache, so that it does not read old data
     return Gateway(
         settings=settings,
         tuning=tuning,
@@ -142,7 +142,7 @@ def build(
 
 @asynccontextmanager
 async def running(app: FastAPI, settings: Settings, tuning: Tuning) -> AsyncIterator[Gateway]:
-    """The gateway with its background tasks, on `app.state`; closes what it opened."""
+    """Run the gateway with its background tasks, as `app.state`; closes what it opened."""
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(http_transport(tuning.connect_timeout_s, tuning.read_timeout_s))
         upload_transport = await stack.enter_async_context(http_transport(tuning.connect_timeout_s, UPLOAD_TIMEOUT_S))
@@ -186,7 +186,7 @@ async def check_writable(redis: Redis) -> None:
 
 
 def redis_client(url: str, tuning: Tuning) -> Redis:
-    """One attempt each: what Redis does not tell at once, the gateway does without.
+    """One attempt each: the gateway works without anything that Redis does not return at once.
 
     No `socket_timeout`: redis-py implements it with `asyncio.wait_for`, which on Python 3.11 loses a cancellation that
     arrives as the write ends. Every caller here has its own timeout.

@@ -28,7 +28,7 @@ from shared.server import serve
 
 
 def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> application.Application:
-    """The public application."""
+    """Create the public application."""
     used = settings or Settings()
     overload = LoadShedder(used.shed_most_in_hand, tuning)
     trusted = networks(used.trace_trusted)

@@ -61,7 +61,7 @@ class Settings(ServiceSettings):
     worker_url: BaseUrls = "http://127.0.0.1:8003"
     """The worker; several base URLs as for users."""
     jwks_url: BaseUrls = "http://127.0.0.1:8001/.well-known/jwks.json"
-    """The keys that user tokens are verified with; if there are several URLs, the next is tried when one fails."""
+    """The keys for verifying user tokens; of several URLs, the next is tried if one fails."""
     redis_url: str = "redis://127.0.0.1:6379/0"
     """Last known good panels, revoked sessions and rate limits. Without Redis the gateway works, but shows nothing
     stale."""
@@ -71,7 +71,7 @@ class Settings(ServiceSettings):
     """Memory for cached panels; 0 disables the cache."""
 
     budget_ms: int = Field(1000, ge=10, le=10_000)
-    """How long a dashboard may take if its caller does not say."""
+    """The default time budget of a dashboard."""
     pass_through_timeout_s: float = Field(15, gt=0, le=30)
     """The time from the first byte of a passed-through request to the head of its response, the upload included."""
     upload_max_bytes: int = Field(1024**3 + 1024**2, gt=0)
@@ -117,7 +117,7 @@ class Settings(ServiceSettings):
     shed_most_in_hand: int = Field(4096, ge=0)
     """Concurrent requests, at most; 0 disables load shedding."""
     hsts_max_age_s: int = Field(0, ge=0)
-    """Above 0, browsers are told to use only HTTPS for this long; needs HTTPS in front of the gateway."""
+    """Above 0, browsers are told to use only HTTPS for this long; requires HTTPS in front of the gateway."""
     cors_origins: Origins = ""
     """Other sites whose scripts may call the API, separated by commas, such as `https://app.example.com`; or
     `*`."""

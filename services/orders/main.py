@@ -24,7 +24,7 @@ PANELS = Panels({"orders": panels.load_recent})
 
 
 def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> FastAPI:
-    """The application; settings come from the environment unless given."""
+    """Create the application; settings come from the environment unless given."""
     settings = settings or Settings()
 
     @asynccontextmanager

@@ -10,13 +10,13 @@ class Tuning:
     argon2_memory_kib: int = 19 * 1024
     """argon2id: memory."""
     argon2_parallelism: int = 1
-    """argon2id: lanes. The three together are what OWASP recommends at least: 20 ms of CPU; RFC 9106's second profile
-    (3, 65536, 4) takes 160, and a flood of logins takes them from everyone. A hash made with other parameters is
-    renewed at the next login."""
+    """argon2id: lanes. The three values are OWASP's minimum recommendation: 20 ms of CPU. RFC 9106's second profile
+    (3, 65536, 4) takes 160 ms, and a flood of sign-ins would take that time from all users. A hash with other
+    parameters is renewed at the next sign-in."""
     hash_queue: int = 32
     """Password checks that may wait for a thread; more are answered 503."""
     picture_queue: int = 16
-    """Pictures that may wait for a process, or be on their way here; more are answered 503."""
+    """Pictures that may wait for a process, or be uploading; more are answered 503."""
 
 
 DEFAULTS = Tuning()

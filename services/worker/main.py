@@ -50,7 +50,7 @@ Internet = Callable[[Tuning], AbstractAsyncContextManager[Network]]
 
 @asynccontextmanager
 async def working(app: FastAPI, settings: Settings, tuning: Tuning, internet: Internet) -> AsyncIterator[None]:
-    """Everything beside the requests. What is in hand at the end is finished before the database closes."""
+    """All background tasks. In-flight work is finished before the database closes."""
     hints = Hints()
     keep = (settings.keep_done_s, deliveries.KEEP_S)
 
@@ -102,7 +102,8 @@ async def working(app: FastAPI, settings: Settings, tuning: Tuning, internet: In
 
 
 def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS, internet: Internet = internet) -> FastAPI:
-    """The application; settings come from the environment unless given. `internet` is where webhooks are called."""
+    """Create the application; settings come from the environment unless given. `internet` is the network for
+    webhooks."""
     settings = settings or Settings()
 
     @asynccontextmanager

@@ -6,24 +6,25 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Tuning:
     smtp_connect_timeout_s: float = 5
-    """Connecting to the mail server."""
+    """The timeout for connecting to the mail server."""
     smtp_command_timeout_s: float = 10
-    """One reply of the mail server."""
+    """The timeout of one reply of the mail server."""
     smtp_answer_timeout_s: float = 20
-    """The reply to a mail's content. If this is too short, mails are sent twice, because the outcome is unknown."""
+    """The timeout of the reply to a mail's content. If it is too short, mails are sent twice, because the outcome is
+    unknown."""
     smtp_send_timeout_s: float = 25
-    """One mail, from connecting to the server's last reply."""
+    """The timeout of one mail, from connecting to the server's last reply."""
     smtp_idle_s: float = 30
-    """How long a connection is kept without a mail."""
+    """How long an idle connection is kept."""
     mail_lease_s: float = 30
-    """When a mail is taken up again whose worker has died; longer than one may take to send."""
+    """When a mail is taken over from a worker that was killed; longer than sending one may take."""
 
     import_window: int = 3
     """Batches of one import that are at the orders service at once."""
     import_lease_s: float = 30
-    """When an import is taken up again whose worker has died; longer than one batch may take."""
+    """When an import is taken over from a worker that was killed; longer than one batch may take."""
     import_orders_timeout_s: float = 15
-    """One batch of orders."""
+    """The timeout of one batch of orders."""
     import_max_errors: int = 100_000
     """Row errors kept for an import; further errors are only counted."""
 
@@ -31,21 +32,22 @@ class Tuning:
     """Concurrent calls to one host and port. A host whose last call had no answer, a 429 or a 5xx gets one, and all
     such hosts together half of the slots."""
     webhook_rate_per_host: float = 20
-    """Calls to one host and port that one worker begins in a second."""
+    """Calls to one host and port that one worker starts per second."""
     webhook_connect_timeout_s: float = 5
-    """Resolving the name and connecting."""
+    """The timeout for resolving the name and connecting."""
     webhook_read_timeout_s: float = 10
-    """The longest silence of the receiver."""
+    """The longest time without data from the receiver."""
     webhook_total_timeout_s: float = 15
-    """One complete call."""
+    """The timeout of the whole call."""
     webhook_lease_s: float = 30
-    """When a call is made again whose worker has died; longer than one may take."""
+    """When a call is repeated whose worker was killed; longer than one may take."""
     webhook_attempts: int = 16
-    """Calls for one delivery, at most."""
+    """The maximum number of calls for one delivery."""
     webhook_backoff_base_s: float = 20
-    """The longest pause after the first attempt. It doubles with each attempt, and a random part of it is waited."""
+    """The maximum pause after the first attempt. It doubles with each attempt, and a random part of it is waited."""
     webhook_backoff_cap_s: float = 6 * 3600
-    """The longest pause. With 16 attempts the last comes 18 hours after the event on average, and 35 at most."""
+    """The maximum of all pauses. With 16 attempts the last comes 18 hours after the event on average, and 35 at
+    most."""
 
     reconnect_s: float = 1
     """The pause between two attempts to reach RabbitMQ."""
@@ -54,13 +56,14 @@ class Tuning:
     stall_s: float = 30
     """How long a queue may have messages ready and deliver none before its connection is replaced."""
     stuck_after_s: float = 300
-    """How long consumers may be missing or stalled, though RabbitMQ answers, before `/livez` asks for a restart."""
+    """How long consumers may be missing or stalled, although RabbitMQ responds, before `/livez` requests a restart."""
     requeue_pause_s: float = 1
     """The pause between two attempts to write the ledger while it cannot be written."""
     hold_s: float = 120
-    """How long messages are held meanwhile. Then they are requeued, and none are taken until the ledger is writable."""
+    """How long messages are held meanwhile. Then they are returned, and none are taken until the ledger can be
+    written again."""
     sweep_interval_s: float = 1
-    """How often the ledger is searched for jobs that are due."""
+    """How often the ledger is searched for due jobs."""
     purge_interval_s: float = 60
     """How often expired rows are deleted."""
 

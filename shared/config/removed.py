@@ -20,7 +20,7 @@ RENAMED: Mapping[str, str] = {
     "USERS_REFRESH_TOKEN_TTL_S": "REFRESH_TOKEN_TTL_S",
     "GATEWAY_SESSION_COOKIE_TTL_S": "REFRESH_TOKEN_TTL_S",
 }
-"""The present name of each. The old names work until the release after 0.2."""
+"""The current name of each. The old names work until the release after 0.2."""
 
 REMOVED: frozenset[str] = frozenset(
     {
@@ -141,11 +141,11 @@ REMOVED: frozenset[str] = frozenset(
         "WORKER_WEBHOOK_TOTAL_TIMEOUT_S",
     }
 )
-"""What they set is a constant now."""
+"""Their values are constants now."""
 
 
 class RenamedSource(PydanticBaseSettingsSource):
-    """Reads a setting from the variable that one service had for it in earlier versions."""
+    """Read a setting from the variable that one service used for it in earlier versions."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         alias = str(field.validation_alias or field_name)
@@ -159,7 +159,7 @@ class RenamedSource(PydanticBaseSettingsSource):
 
 
 def set_in(variables: Mapping[str, str], service: str) -> Iterator[str]:
-    """The variables of earlier versions, or of their files, that are set for this service or for all of them."""
+    """Return the variables of earlier versions, or of their files, that are set for this service or for all of them."""
     others = tuple(f"{name}_" for name in _SERVICES if name != service.upper())
     for name in sorted(variables):
         known = name.removesuffix(SUFFIX)

@@ -24,8 +24,8 @@ CONNECT_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
 STATEMENT_TIMEOUT_S = 60.0
-"""How long Postgres works on a statement, at most. A deadline ends one sooner, by a cancel request: this is for the
-request that does not arrive. Longer than our own timeouts, so that those are seen."""
+"""The maximum time that Postgres works on a statement. Deadlines end a statement sooner, by a cancel request; this
+limit covers a cancel request that is lost. It is longer than our own timeouts, so that those take effect first."""
 IDLE_TRANSACTION_TIMEOUT_S = 60.0
 """How long a transaction may be idle before Postgres ends it. Its client may have disappeared, and its locks would stay
 for hours. Longer than any job's effect outside the database takes."""
@@ -113,7 +113,7 @@ class Database:
         statement_timeout_s: float = STATEMENT_TIMEOUT_S,
         idle_transaction_timeout_s: float = IDLE_TRANSACTION_TIMEOUT_S,
     ) -> AsyncIterator["Database"]:
-        """`lock_timeout_s`: how long a statement waits for a lock; 0 is without end, for all three."""
+        """`lock_timeout_s`: how long a statement waits for a lock; 0 disables the limit, for all three."""
         session = {
             "statement_timeout": f"{statement_timeout_s * 1000:.0f}",
             "lock_timeout": f"{lock_timeout_s * 1000:.0f}",

@@ -32,11 +32,11 @@ from shared.server.background import until
 Write = Callable[[bytes], Coroutine[Any, Any, None]]
 
 PER_USER = 2
-"""Reports of one user on their way at the same time; more are answered 429."""
+"""Concurrent report downloads of one user; more are answered 429."""
 TIMEOUT_S = 900.0
-"""One complete report, and how long Postgres works on it."""
+"""The maximum duration of one report, and of its Postgres query."""
 STALL_S = 30.0
-"""How long a client may take for the next piece of a report (up to 256 KB) before it is cut off."""
+"""How long a client may take to read the next piece of a report (up to 256 KB) before it is cut off."""
 LOOK_FOR_US_EVERY = "1s"
 """How soon Postgres notices that the connection was closed while it has nothing to write. A cancel request would not
 reach a query that waits for its client to read."""

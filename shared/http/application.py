@@ -32,7 +32,7 @@ log = get_logger(__name__)
 
 MAX_QUERY_BYTES = 8192
 MAX_BODY_BYTES = 1024 * 1024
-"""The largest request body of an ordinary route; a larger one is answered 413."""
+"""The largest request body of an ordinary route; larger ones are answered 413."""
 
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")

@@ -20,11 +20,10 @@ class ProducerSettings(DatabaseSettings):
 async def running(
     app: FastAPI, service: str, settings: ProducerSettings, lock_timeout_s: float = 0
 ) -> AsyncIterator[Database]:
-    """The database on `app.state.db` and the relay in the background, for as long as the block runs.
+    """Provide the database as `app.state.db` and run the relay in the background, within the block. `lock_timeout_s` is
+    how long a statement waits for a lock; 0 disables the limit.
 
-    `lock_timeout_s` is how long a statement waits for a lock; 0 is without end.
-
-    Without RabbitMQ such a service is only degraded: it accepts what it is sent, and events wait in the outbox.
+    Without RabbitMQ such a service is only degraded: it accepts requests, and events wait in the outbox.
     """
     async with Database.open(settings, lock_timeout_s=lock_timeout_s) as db, Background() as background:
         relay = Relay(db, settings.rabbitmq_url, service)

@@ -29,7 +29,7 @@ class _Followed:
 
 
 POLL_S = 5.0
-"""How often the files are looked at."""
+"""How often the files are checked."""
 
 
 class SecretFiles:

@@ -49,7 +49,7 @@ def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets
 
 
 def own_environment(one: Planned, planned: Sequence[Planned]) -> dict[str, str]:
-    """For one process: where it listens. Only one that has a replica drains, since another takes over from it."""
+    """The address of one process. Only a process with a replica drains, since another takes over from it."""
     own = {"LISTEN_HOST": "127.0.0.1", f"{one.name.upper()}_PORT": str(one.port)}
     if sum(other.name == one.name for other in planned) > 1:
         own["DRAIN_S"] = str(DRAIN_S)

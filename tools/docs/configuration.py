@@ -152,7 +152,7 @@ EXAMPLE_HEAD = """\
 
 
 class Row(NamedTuple):
-    """A setting; `default` is as one writes it in an environment, None when the setting is required."""
+    """A setting; `default` is in the notation of an environment variable, None if the setting is required."""
 
     variable: str
     kind: str
@@ -168,7 +168,7 @@ def as_page() -> str:
 
 
 def as_example() -> str:
-    """The text of `.env.example`."""
+    """Return the text of `.env.example`."""
     parts = [EXAMPLE_HEAD]
     for title, _, rows in sections():
         parts += [f"\n# {title}\n", *(f"# {row.variable}={row.default or ''}  # {row.meaning}\n" for row in rows)]
@@ -176,7 +176,7 @@ def as_example() -> str:
 
 
 def sections() -> Iterator[tuple[str, str, list[Row]]]:
-    """Each group with its settings. Raises `ValueError` unless every setting is in exactly one group."""
+    """Return each group with its settings. Raises `ValueError` unless every setting is in exactly one group."""
     known = all_rows()
     named = [variable for group in GROUPS for variable in group.variables.split()]
     if sorted(named) != sorted(known):
@@ -187,7 +187,8 @@ def sections() -> Iterator[tuple[str, str, list[Row]]]:
 
 
 def all_rows() -> dict[str, Row]:
-    """Every setting of every process by its variable; of one that several processes read, as the first says it."""
+    """Return every setting of every process by its variable; if several processes read one, the first description is
+    used."""
     found: dict[str, Row] = {}
     for settings in SETTINGS.values():
         for _, row in rows(settings):

@@ -20,7 +20,7 @@ from shared.observability.logs import get_logger
 log = get_logger(__name__)
 
 REMEMBERED_TOKENS = 10_000
-"""Verified tokens that are not verified again."""
+"""The number of verified tokens that are remembered."""
 
 Access = Literal["anonymous", "user", "operator", "admin"]
 """Who may call a route; `operator` means administrators and support."""

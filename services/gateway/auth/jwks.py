@@ -54,7 +54,7 @@ class KeySet:
         """Increases with every change of the keys."""
 
     async def key(self, kid: str) -> Ed25519PublicKey:
-        """The key of that id; an unknown one causes a fetch, at most one every `jwks_unknown_key_pause_s`."""
+        """Return the key with that id; an unknown one causes a fetch, at most one every `jwks_unknown_key_pause_s`."""
         if kid not in self.keys:
             async with self._fetching:
                 if kid not in self.keys and self._may_ask():

@@ -42,13 +42,13 @@ for number, key in ipairs(KEYS) do
 end
 return refused
 """
-"""For each key how long ago it was asked for (milliseconds), and its entry after the brace. Returns which are older
-than what is kept; the first is 1."""
+"""For each key, how long ago it was requested (milliseconds), and its entry after the brace. Returns which ones are
+older than the stored values; the first is 1."""
 MAX_QUEUED = 10_000
 """Panels that may wait to be written to Redis; the oldest are dropped."""
 WRITTEN_AT_ONCE = 20
 MAX_NOTED = 50_000
-"""Panels of which it is noted what was written last."""
+"""The number of panels whose last written version is remembered."""
 SLICE_S = 0.001
 """How long it may process the queue before other tasks run."""
 IsGone = Callable[[UUID], bool]
@@ -159,7 +159,7 @@ class StaleStore:
                 self._written.clear()  # Redis may have restarted empty
                 lost = sum(1 for _ in queued) + 1
                 metrics.WRITE_BEHIND_LOST.labels("redis").inc(lost)
-                log.warning("last known panels cannot be written", panels=lost, reason=repr(failure))
+                log.warning("last known good panels cannot be written", panels=lost, reason=repr(failure))
                 await asyncio.sleep(self._tuning.redis_write_timeout_s)
             finally:
                 self._queue.written()

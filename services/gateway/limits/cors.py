@@ -23,7 +23,7 @@ READABLE = (
     "traceresponse",
 )
 MAX_AGE_S = 600
-"""How long a browser remembers what it was allowed."""
+"""How long a browser caches the permissions."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ASKED = (
     "Authorization",

@@ -157,7 +157,7 @@ class Limiter:
             for start in range(0, len(reports), self.REPORTS_AT_ONCE):
                 await self._exchange(window, reports[start : start + self.REPORTS_AT_ONCE])
         async with asyncio.timeout(self._tuning.redis_write_timeout_s):
-            await self._redis.set(PROBE, b"", ex=PROBE_KEPT_S)  # PING is answered by a Redis that is full, too
+            await self._redis.set(PROBE, b"", ex=PROBE_KEPT_S)  # a Redis that is full also answers PING
 
     async def _exchange(self, window: LocalWindow, reports: list[CounterReport]) -> None:
         pipeline = self._redis.pipeline(transaction=False)

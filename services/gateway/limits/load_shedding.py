@@ -17,11 +17,12 @@ from services.gateway.tuning import Tuning
 from shared.observability.pools import POOLS
 
 DELAY_S = 0.25
-"""While the loop is late, no more is admitted than can be worked off in this time, a part of `GATEWAY_BUDGET_MS`."""
+"""While the loop is late, only as many requests are admitted as can be completed in this time, a part of
+`GATEWAY_BUDGET_MS`."""
 TICK_S = 0.01
-"""How often the lag is looked at."""
+"""How often the lag is sampled."""
 WINDOW_S = 0.2
-"""How often the cost of a request is estimated again."""
+"""How often the cost of a request is recomputed."""
 LATER_SHARE = 0.5
 """Batches, uploads and downloads are refused from this share of the limit on."""
 FIRST_COST_S, NEW_COST_SHARE = 0.0005, 0.3

@@ -17,7 +17,7 @@ from shared import errors
 from shared.server.connection import LET_IN
 
 RETRY_AFTER_S = 2
-"""What shed requests are answered."""
+"""`Retry-After` of shed requests."""
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -31,8 +31,8 @@ GIVES_UP_EARLY = 0.1
 
 
 class Batcher:
-    """Gathers the questions for one service. `in_flight` calls at a time hold back the next; one that takes longer than
-    `batch_patience_s` does not."""
+    """Collects the reads for one service. `in_flight` calls at a time delay the next; one that takes longer than
+    `batch_patience_s` no longer does."""
 
     def __init__(self, service: ServiceCalls, in_flight: int) -> None:
         self._service = service

@@ -59,7 +59,7 @@ BREAKER_WINDOW_S, BREAKER_ERROR_RATE = 10.0, 0.5
 SLOW_SHARE = 0.75
 """A call that takes more than this share of its panel's timeout counts as failed."""
 MAX_PANEL_BYTES = 1024 * 1024
-"""A larger panel of one user counts as a bad answer."""
+"""A larger panel of one user counts as an invalid response."""
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ log = get_logger(__name__)
 
 
 class Pictures:
-    """Takes up to `processes + queue` pictures at a time, one of each user; more are refused. One that
-    is sent slowly makes room for another user's."""
+    """Accepts up to `processes + queue` pictures at a time, one per user; more are refused. A slow upload is
+    displaced by another user's."""
 
     TIMEOUT_S = 12.0
     """The time for waiting and processing: the gateway waits 15 s, upload included."""

@@ -52,7 +52,7 @@ class Mailer:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings, tuning: Tuning = DEFAULTS) -> AsyncIterator["Mailer"]:
-        """Connects when first used; says goodbye on all connections at the end."""
+        """Connects on first use; says goodbye on all connections at the end."""
         mailer = cls(settings, tuning)
         try:
             yield mailer

@@ -124,10 +124,10 @@ FORM_BYTES = 64 * 1024
 MOST_AT_ONCE = 16
 """Concurrent uploads of one process. Each holds up to three parts of the storage, 15 MiB."""
 PER_USER = 4
-"""Of these for one user."""
+"""Concurrent uploads of one user."""
 MAX_OPEN_IMPORTS = 100
-"""Imports of one user that wait or are running. One more is answered 409."""
-SLOW = "the file came slowly, and another user needed the place"
+"""Pending and running imports of one user; one more is answered 409."""
+SLOW = "the upload was slow, and another user needed the place"
 
 
 class TooManyUploads(DashboardError):

@@ -40,11 +40,11 @@ CONCURRENCY = 3
 SPARE_ATTEMPTS = 5
 """Ledger attempts beyond those of the delivery: for failures on our side before a call was made."""
 AGENT = "Dashboard-Webhooks/1"
-INTERRUPTED = "interrupted on our side; made again"
+INTERRUPTED = "interrupted on our side; it will be repeated"
 RETRY_AFTER_MAX_S = 3600.0
-"""The longest `Retry-After` of a 429 or 503 that is waited for."""
+"""The maximum `Retry-After` of a 429 or 503 that is honoured."""
 DISABLE_AFTER_DAYS = 5.0
-"""A webhook that has failed for so long without a success is disabled."""
+"""A webhook that has failed for this long without a success is disabled."""
 GONE = 410
 TOO_MANY = 429
 PATIENT = (TOO_MANY, 503)
@@ -190,7 +190,7 @@ def call_with(
 
 
 def job(client: Client, vault: SecretBox, settings: WebhookSettings, tuning: Tuning, listener: Listener) -> Job:
-    """The second half of the job `webhooks`: what its first half, for each event, has put into lanes."""
+    """The second half of the job `webhooks`: makes the calls that its first half has queued, by event."""
     policy = Policy(
         attempts=tuning.webhook_attempts + SPARE_ATTEMPTS,
         backoff_base_s=tuning.webhook_backoff_base_s,

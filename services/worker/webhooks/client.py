@@ -83,7 +83,7 @@ class MeteredNetwork(AsyncNetworkBackend):
 
 MAX_ADDRESSES = 4
 ANSWER_BYTES = 4096
-"""What is read of an answer's body, and discarded, before the connection is closed."""
+"""The part of a response body that is read and discarded before the connection is closed."""
 HEAD_BYTES = 16 * 1024
 """The limit on everything before the body of a response: interim responses, the final head, the framing."""
 DISCARD_S = 2.0
@@ -156,7 +156,7 @@ class Client:
             yield cls(pool, tuning)
 
     async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Raises `CallFailed` when no final status comes."""
+        """Raises `CallFailed` if no final status arrives."""
         deadline = asyncio.get_running_loop().time() + self._tuning.webhook_total_timeout_s
         async with AsyncExitStack() as stack:
             response = await self._head(stack, self._request(target, headers, body), deadline)
@@ -192,7 +192,7 @@ class Client:
         return response
 
     async def _discard(self, response: httpcore.Response, deadline: float) -> None:
-        """So that a receiver that writes a little is not cut off. How the body ends does not matter."""
+        """Reads a little, so that the receiver is not cut off. The end of the body is irrelevant."""
         left = ANSWER_BYTES
         with suppress(TimeoutError, httpcore.TimeoutException, *FAILED):
             async with asyncio.timeout_at(min(deadline, asyncio.get_running_loop().time() + DISCARD_S)):

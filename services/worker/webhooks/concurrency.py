@@ -16,8 +16,8 @@ CLOCK_S = 1e-6
 
 
 class CallSlots:
-    """Of one process. A host is known by its lane. `per_host_per_s` are calls begun, on average; as many as `per_host`
-    at once."""
+    """The limits of one process. A host is identified by its lane. `per_host_per_s` are calls started, on average;
+    as many as `per_host` at once."""
 
     def __init__(self, *, calls: int, per_host: int, per_host_per_s: float, per_user: int = PER_USER) -> None:
         self.calls = calls
@@ -49,7 +49,7 @@ class CallSlots:
         return any(self._hosts[lane] < self.per_host and not self._paced(lane, now) for lane in self._due)
 
     def take(self, lane: str, user_id: UUID, now: float) -> bool:
-        """Whether there was a place; then it must be given back."""
+        """Return whether there was a place; it must then be released."""
         if self.free < 1 or self._users[user_id] >= self._per_user or not self._host_may(lane, now):
             return False
         self._hosts[lane] += 1

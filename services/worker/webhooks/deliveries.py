@@ -20,7 +20,7 @@ from shared.ids import new_id
 
 JOB = "webhooks"
 KEEP_S = 7 * 24 * 3600.0
-"""How long deliveries that are over are listed, and can be replayed."""
+"""How long completed deliveries are listed, and can be replayed."""
 NOT_TOLD = ("mail",)
 """Internal fields of events."""
 

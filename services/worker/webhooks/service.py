@@ -31,9 +31,9 @@ from shared.http import pagination
 from shared.ids import new_id
 
 MAX_PER_USER = 10
-"""Webhooks that a user may have."""
+"""The maximum number of webhooks per user."""
 OLD_SECRET_S = 24 * 3600.0
-"""How long a replaced secret still signs, beside the new one."""
+"""How long a replaced secret still signs, next to the new one."""
 MAX_PINGS = 5
 """The maximum number of waiting pings."""
 

@@ -20,8 +20,8 @@ class WebhookSettings(ProducerSettings):
     webhook_ports: str = "80,443,8080,8443"
     """Ports of public addresses that may be called, separated by commas."""
     webhook_allowed_networks: str = ""
-    """Private networks that may be called on any port, such as `127.0.0.0/8,::1/128` for a receiver on this
-    machine. Only for development: anyone who may register could reach what is in there."""
+    """Private networks that may be called on any port, such as `127.0.0.0/8,::1/128` for a receiver on this machine.
+    Only for development: any user who can register could reach them."""
 
     webhook_calls: int = Field(32, ge=1)
     """Concurrent calls of one worker."""

@@ -52,7 +52,7 @@ def test_a_mail_that_is_not_there(data_dir: Path) -> None:
     """An unknown id is an error, and so is a folder in which nothing has run."""
     assert _dashboard("mail", "7", "--data-dir", str(data_dir))[0] == 1
     code, said = _dashboard("mail", "--data-dir", str(data_dir / "none"), "--json")
-    assert (code, "start the stack with `dashboard up`" in said) == (1, True)
+    assert (code, "start it with `dashboard up`" in said) == (1, True)
 
 
 def test_an_unknown_service_is_refused() -> None:
