@@ -52,7 +52,7 @@ def test_logs_hold_no_personal_data(stack: Stack, busy: Person) -> None:
     tokens = busy.http.post("/v1/tokens/refresh", json={"refresh_token": refresh}).raise_for_status().json()
     busy.http.post("/v1/tokens/refresh", json={"refresh_token": tokens["refresh_token"]}).raise_for_status()
     busy.http.post("/v1/tokens/refresh", json={"refresh_token": refresh})
-    wait_until(lambda: "refresh token came back" in _logs(stack), PATIENCE_S)
+    wait_until(lambda: "refresh token reused" in _logs(stack), PATIENCE_S)
     logs = _logs(stack)
     assert busy.id in logs
     for secret in (busy.email, NAME, PASSWORD, token, token.split(".")[2], refresh):
