@@ -95,7 +95,7 @@ async def test_what_cannot_be_asked_delays_and_hides_nothing(world: World, monke
         assert found["users"]["status"] == "unreachable"
         assert (told["queues"], told["jobs"]) == ([], [])
         assert {"service": "users", "rows": None, "oldest_s": None} in told["outboxes"]
-        return "odd answer" in found["users"]["error"] and found["orders"]["status"] == "ready"
+        return "unexpected response" in found["users"]["error"] and found["orders"]["status"] == "ready"
 
     await eventually(others_are_told)
 
