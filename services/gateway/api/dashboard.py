@@ -42,7 +42,7 @@ class DashboardEndpoint:
                 query.panels,
                 query.budget_ms / 1000,
                 no_cache=wants_no_cache(headers.get(b"cache-control")),
-                departure=DisconnectWatcher(receive),
+                watcher=DisconnectWatcher(receive),
                 answered=scope.get(WAIT),
             )
         except ClientDisconnected:

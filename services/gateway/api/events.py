@@ -35,19 +35,19 @@ class EventsEndpoint:
         query = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
         known = sse.read_id(headers.get(b"last-event-id", b"").decode("latin-1"))
         stream = gateway.streams.open(caller, admitted.expires, [panel.name for panel in query.panels], known)
-        departure = DisconnectWatcher(receive)
+        watcher = DisconnectWatcher(receive)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             if scope["method"] == "HEAD":
                 await send({"type": "http.response.body"})
                 return
-            departure.watch(stream.leave)
+            watcher.watch(stream.leave)
             await stream.run(send, gateway.streams.retry_ms())
         except SlowClient:
             metrics.STREAMS_TOO_SLOW.inc()
             log.info("live stream client reads too slowly")
         finally:
-            departure.end()
+            watcher.end()
             gateway.streams.close(stream)
 
 

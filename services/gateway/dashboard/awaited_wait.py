@@ -47,12 +47,12 @@ class AwaitedPanelWait(PanelWait):
         self,
         timers: Timers,
         budget_s: float,
-        departure: DisconnectWatcher | None = None,
+        watcher: DisconnectWatcher | None = None,
         watch_after_s: float = inf,
     ) -> None:
         super().__init__(timers, budget_s)
-        self._departure = departure
-        self._watch_at = self.began + watch_after_s if departure else inf
+        self._watcher = watcher
+        self._watch_at = self.began + watch_after_s if watcher else inf
         self.due = min(self.due, self._watch_at)
         self._done = asyncio.get_running_loop().create_future()
 
@@ -61,9 +61,9 @@ class AwaitedPanelWait(PanelWait):
             self._done.set_result(None)
 
     def look(self, now: float) -> None:
-        if self._departure is not None and self._watch_at <= now:
+        if self._watcher is not None and self._watch_at <= now:
             self._watch_at = inf
-            self._departure.watch(self.give_up)
+            self._watcher.watch(self.give_up)
         super().look(now)
         self.due = min(self.due, self._watch_at)
 
@@ -76,5 +76,5 @@ class AwaitedPanelWait(PanelWait):
         finally:
             if self._awaited:
                 self.give_up()
-            if self._departure is not None:
-                self._departure.end()
+            if self._watcher is not None:
+                self._watcher.end()

@@ -37,7 +37,7 @@ class DashboardService:
         budget_s: float,
         *,
         no_cache: bool = False,
-        departure: DisconnectWatcher | None = None,
+        watcher: DisconnectWatcher | None = None,
         answered: PanelWait | None = None,
     ) -> tuple[Dashboard, Mapping[str, float]]:
         """Return the dashboard within the budget, and how many seconds each panel took.
@@ -47,7 +47,7 @@ class DashboardService:
         """
         recall_s = recall_time(budget_s, self._recall_s)
         spans = PanelSpans(trace) if (trace := tracing.recorded()) else None
-        wait = answered or AwaitedPanelWait(self._reader.timers, budget_s - recall_s, departure, self._watch_after_s)
+        wait = answered or AwaitedPanelWait(self._reader.timers, budget_s - recall_s, watcher, self._watch_after_s)
         dashboard = None
         try:
             if isinstance(wait, AwaitedPanelWait):

@@ -67,40 +67,40 @@ class StreamHub:
         self._transfers = transfers
         self._budget_s = settings.budget_ms / 1000
         self._tuning = tuning
-        self._audiences: dict[UUID, Channel] = {}
+        self._channels: dict[UUID, Channel] = {}
         self._numbers = count()
         self._feed = False
         self._stopping = False
 
     def __len__(self) -> int:
-        return sum(map(len, self._audiences.values()))
+        return sum(map(len, self._channels.values()))
 
     def open(self, caller: Caller, expires: float, panels: Collection[str], known: Mapping[str, str]) -> Subscription:
         """Open a stream of a user, to be closed by the caller. Raises `TooManyStreams`.
 
         While this process is shutting down the stream ends at once, and its client reconnects to another gateway.
         """
-        audience = self._audiences.get(caller.user_id)
-        if audience and len(audience) >= self._tuning.stream_max_per_user:
+        channel = self._channels.get(caller.user_id)
+        if channel and len(channel) >= self._tuning.stream_max_per_user:
             raise TooManyStreams(f"at most {self._tuning.stream_max_per_user} at a time")
-        if audience is None:
-            audience = self._audiences[caller.user_id] = Channel(caller.user_id, self._read, self._tuning)
+        if channel is None:
+            channel = self._channels[caller.user_id] = Channel(caller.user_id, self._read, self._tuning)
         stream = Subscription(caller, expires, panels, known, self._tuning)
         if not self._feed:
             stream.tell_feed(live=False)
         if self._stopping:
             stream.end("shutting_down")
-        audience.join(stream)
+        channel.join(stream)
         metrics.STREAMS.inc()
         return stream
 
     def close(self, stream: Subscription) -> None:
-        audience = self._audiences[stream.caller.user_id]
-        audience.leave(stream)
+        channel = self._channels[stream.caller.user_id]
+        channel.leave(stream)
         metrics.STREAMS.dec()
-        if not audience:
-            audience.close()
-            del self._audiences[stream.caller.user_id]
+        if not channel:
+            channel.close()
+            del self._channels[stream.caller.user_id]
 
     def retry_ms(self) -> int:
         """When a client should reconnect, with jitter."""
@@ -116,18 +116,18 @@ class StreamHub:
         self._tell_feed()
 
     def changed(self, change: Change) -> None:
-        audience = self._audiences.get(change.user_id)
-        if audience is None:
+        channel = self._channels.get(change.user_id)
+        if channel is None:
             return
-        audience.changed(_PANELS if change.panels is None else [name for name in change.panels if name in _PANELS])
+        channel.changed(_PANELS if change.panels is None else [name for name in change.panels if name in _PANELS])
         if change.kind == IMPORT:
-            _tell_import(audience, change.body)
+            _tell_import(channel, change.body)
 
     def touched(self, user_id: UUID, panels: Collection[str]) -> None:
         """A write of the user has passed through this gateway: notify the streams even while the feed is
         disconnected."""
-        if audience := self._audiences.get(user_id):
-            audience.changed(panels)
+        if channel := self._channels.get(user_id):
+            channel.changed(panels)
 
     def changed_unreadably(self) -> None:
         self._everything_changed()
@@ -154,7 +154,7 @@ class StreamHub:
                     stream.end("token_expired")
 
     def _each(self) -> Iterable[Subscription]:
-        return (stream for audience in list(self._audiences.values()) for stream in audience)
+        return (stream for channel in list(self._channels.values()) for stream in channel)
 
     def _tell_feed(self) -> None:
         for stream in self._each():
@@ -162,8 +162,8 @@ class StreamHub:
 
     def _everything_changed(self) -> None:
         loop = asyncio.get_running_loop()
-        for audience in self._audiences.values():
-            loop.call_later(uniform(0, SPREAD_S), audience.changed, _PANELS)
+        for channel in self._channels.values():
+            loop.call_later(uniform(0, SPREAD_S), channel.changed, _PANELS)
 
     async def _read(self, user_id: UUID, panel: str) -> PanelNews:
         number = next(self._numbers)
@@ -177,12 +177,12 @@ class StreamHub:
         return sse.panel_news(panel, number, view)
 
 
-def _tell_import(audience: Channel, body: bytes) -> None:
+def _tell_import(channel: Channel, body: bytes) -> None:
     try:
         progress = _import_hint.decode(body).progress
         import_id = _id.decode(progress).id
     except msgspec.DecodeError as broken:
         log.warning("progress of an import cannot be read", reason=str(broken))
         return
-    for stream in audience:
+    for stream in channel:
         stream.tell_import(import_id, sse.frame("import", bytes(progress)))

@@ -212,7 +212,9 @@ class Consumers:
 
     def _undertaker(self, connection: RabbitBroker, intake: MessageProcessor) -> Consumer:
         flow = QueueStats(Acknowledger())
-        source = rabbitmq.subscriber(connection, topology.DEAD_QUEUE, DEAD_PREFETCH, intake.burial(self._jobs, flow))
+        source = rabbitmq.subscriber(
+            connection, topology.DEAD_QUEUE, DEAD_PREFETCH, intake.dead_letter_handler(self._jobs, flow)
+        )
         return _watched(topology.DEAD_QUEUE, source, flow, DEAD_PREFETCH)
 
 

@@ -87,14 +87,16 @@ class MessageProcessor:
 
         return _handler(flow, self._each(run))
 
-    def burial(self, jobs: Mapping[str, Job], flow: QueueStats) -> Handler:
+    def dead_letter_handler(self, jobs: Mapping[str, Job], flow: QueueStats) -> Handler:
         """Return the handler for dead letters: store them as dead jobs."""
 
-        async def bury(arrival: InboundMessage) -> None:
-            death = DeadLetter.read(arrival.delivery.headers, jobs)
-            await self._held(death.job, [arrival], flow, lambda: self._ledger.bury(death, arrival.delivery))
+        async def record(arrival: InboundMessage) -> None:
+            dead_letter = DeadLetter.read(arrival.delivery.headers, jobs)
+            await self._held(
+                dead_letter.job, [arrival], flow, lambda: self._ledger.record_dead_letter(dead_letter, arrival.delivery)
+            )
 
-        return _handler(flow, self._each(bury))
+        return _handler(flow, self._each(record))
 
     def _each(self, work: Work) -> Take:
         """Process each message in its own task."""

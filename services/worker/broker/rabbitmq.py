@@ -95,7 +95,7 @@ async def _closing() -> AsyncIterator[type[RobustConnection]]:
 
 
 def _turn(nodes: Nodes, connection: Any, *_: object) -> None:
-    """The URL that aio-pika will try next."""
+    """Point aio-pika to the URL that it tries next."""
     connection.url = nodes.next()
 
 

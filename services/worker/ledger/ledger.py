@@ -141,17 +141,19 @@ class Ledger:
         self._tell(job, outcome, taken.delivery)
         return outcome
 
-    async def bury(self, death: DeadLetter, delivery: JobMessage) -> None:
+    async def record_dead_letter(self, dead_letter: DeadLetter, delivery: JobMessage) -> None:
         """Store a dead letter as a dead job, unless the ledger has a row for it already."""
         async with self._transaction() as connection:
-            if death.ends_with_user and await _is_erased(connection, delivery):
+            if dead_letter.ends_with_user and await _is_erased(connection, delivery):
                 return
-            row = (death.job, delivery.event_id, delivery.user_id, delivery.event_type)
-            kept = (death.description, death.error_group, delivery.body, delivery.headers_json)
-            buried = await connection.fetchval(BURY, *row, *kept)
-        if buried:
-            metrics.BURIED.labels(death.job, death.reason).inc()
-            log.error("given up by RabbitMQ", job=death.job, event_id=str(delivery.event_id), reason=death.reason)
+            row = (dead_letter.job, delivery.event_id, delivery.user_id, delivery.event_type)
+            kept = (dead_letter.description, dead_letter.error_group, delivery.body, delivery.headers_json)
+            is_new = await connection.fetchval(BURY, *row, *kept)
+        if is_new:
+            metrics.BURIED.labels(dead_letter.job, dead_letter.reason).inc()
+            log.error(
+                "given up by RabbitMQ", job=dead_letter.job, event_id=str(delivery.event_id), reason=dead_letter.reason
+            )
 
     async def probe(self) -> None:
         """Raises unless rows can be written, which is more than being reachable; leaves none behind."""
