@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs `make test` on bare machines, as root and as a user who cannot become root.
 #
-#   tools/lab/bare/run.sh [IMAGE...]     (default: python:3.13-slim and debian:12-slim)
+#   [ARGS="…"] tools/lab/bare/run.sh [IMAGE...]     (default: python:3.13-slim and debian:12-slim; ARGS go to pytest)
 #
 # Each machine is a container with a shell as process 1 and no XDG_RUNTIME_DIR. It gets make, git, curl and Python, and a
 # clean clone of HEAD. `make test` installs the rest. The user's run comes second: by then RabbitMQ and Chromium are there.
@@ -23,10 +23,10 @@ prepare='
 
 run_as() { # CONTAINER USER HOME LOG: prints the last line of pytest and the time it took
   local began=$SECONDS code=0
-  docker exec --user "$2" --env "HOME=$3" --workdir "$3" "$1" sh -euc '
+  docker exec --user "$2" --env "HOME=$3" --env "ARGS=${ARGS:-}" --workdir "$3" "$1" sh -euc '
     git clone --quiet /tmp/source dashboard
     cd dashboard
-    make test' > "$4" 2>&1 || code=$?
+    make test ARGS="$ARGS"' > "$4" 2>&1 || code=$?
   printf '%-5s %s (%d s)\n' "$([ $code = 0 ] && echo OK || echo FAIL)" "$(grep -E '^=+ .* =+$' "$4" | tail -1)" $((SECONDS - began))
   return $code
 }
