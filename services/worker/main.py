@@ -8,9 +8,12 @@ from uuid import UUID
 from fastapi import FastAPI
 
 from services.worker import panels, personal_data
+from services.worker.analytics import job as analytics
 from services.worker.broker import queue_stats
 from services.worker.broker.consumers import Consumers
+from services.worker.email import job as email
 from services.worker.email.smtp import Mailer
+from services.worker.imports import job as import_job
 from services.worker.imports.importer import Importer
 from services.worker.imports.orders import Orders
 from services.worker.imports.repository import delete_all_expired
@@ -23,12 +26,13 @@ from services.worker.ledger.ledger import Ledger
 from services.worker.ledger.pruner import purge
 from services.worker.ledger.retries import Retries
 from services.worker.live_hints import Hints
+from services.worker.notifications import job as notifications
 from services.worker.notifications.routes import router
-from services.worker.registry import every_job
+from services.worker.recipients import job as recipients
 from services.worker.reports import routes as report_routes
-from services.worker.settings import Settings
-from services.worker.tuning import DEFAULTS, Tuning
+from services.worker.settings import DEFAULTS, Settings, Tuning
 from services.worker.webhooks import deliveries
+from services.worker.webhooks import job as webhook_job
 from services.worker.webhooks.routes import router as webhook_routes
 from services.worker.webhooks.wiring import Network, internet, webhooks
 from shared.db.engine import Database, is_outage
@@ -41,6 +45,18 @@ from shared.observability.probes import metrics
 from shared.outbox.relay import Relay
 from shared.server import serve
 from shared.server.background import Background
+
+
+def every_job(settings: Settings, tuning: Tuning, mailer: Mailer, wake_importer: Callable[[], None]) -> tuple[Job, ...]:
+    others = (
+        email.job(settings, tuning, mailer),
+        analytics.job(),
+        notifications.job(),
+        import_job.job(wake_importer),
+        webhook_job.job(),
+    )
+    return recipients.job(others), *others
+
 
 SERVICE = "worker"
 PANELS = Panels({"analytics": panels.analytics, "notifications": panels.notifications})

@@ -1,5 +1,6 @@
-"""The settings of the worker."""
+"""The settings of the worker, which deployments choose, and its tuning, which only tests change."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -45,3 +46,73 @@ class Settings(WebhookSettings, ExportSettings):
     keep_done_s: float = Field(7 * 24 * 3600, gt=0)
     """How long the ledger remembers finished jobs. An older event that is delivered again becomes a dead letter,
     because it is unknown whether it was processed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Times and amounts that no deployment changes. Tests pass others to `create_app`."""
+
+    smtp_connect_timeout_s: float = 5
+    """The timeout for connecting to the mail server."""
+    smtp_command_timeout_s: float = 10
+    """The timeout of one reply of the mail server."""
+    smtp_answer_timeout_s: float = 20
+    """The timeout of the reply to a mail's content. If it is too short, mails are sent twice, because the outcome is
+    unknown."""
+    smtp_send_timeout_s: float = 25
+    """The timeout of one mail, from connecting to the server's last reply."""
+    smtp_idle_s: float = 30
+    """How long an idle connection is kept."""
+    mail_lease_s: float = 30
+    """When a mail is taken over from a worker that was killed; longer than sending one may take."""
+
+    import_window: int = 3
+    """Batches of one import that are at the orders service at once."""
+    import_lease_s: float = 30
+    """When an import is taken over from a worker that was killed; longer than one batch may take."""
+    import_orders_timeout_s: float = 15
+    """The timeout of one batch of orders."""
+    import_max_errors: int = 100_000
+    """Row errors kept for an import; further errors are only counted."""
+
+    webhook_calls_per_host: int = 4
+    """Concurrent calls to one host and port. A host whose last call had no answer, a 429 or a 5xx gets one, and all
+    such hosts together half of the slots."""
+    webhook_rate_per_host: float = 20
+    """Calls to one host and port that one worker starts per second."""
+    webhook_connect_timeout_s: float = 5
+    """The timeout for resolving the name and connecting."""
+    webhook_read_timeout_s: float = 10
+    """The longest time without data from the receiver."""
+    webhook_total_timeout_s: float = 15
+    """The timeout of the whole call."""
+    webhook_lease_s: float = 30
+    """When a call is repeated whose worker was killed; longer than one may take."""
+    webhook_attempts: int = 16
+    """The maximum number of calls for one delivery."""
+    webhook_backoff_base_s: float = 20
+    """The maximum pause after the first attempt. It doubles with each attempt, and a random part of it is waited."""
+    webhook_backoff_cap_s: float = 6 * 3600
+    """The maximum of all pauses. With 16 attempts the last comes 18 hours after the event on average, and 35 at
+    most."""
+
+    reconnect_s: float = 1
+    """The pause between two attempts to reach RabbitMQ."""
+    watch_interval_s: float = 2
+    """How often the consumers of all queues are checked."""
+    stall_s: float = 30
+    """How long a queue may have messages ready and deliver none before its connection is replaced."""
+    stuck_after_s: float = 300
+    """How long consumers may be missing or stalled, although RabbitMQ responds, before `/livez` requests a restart."""
+    requeue_pause_s: float = 1
+    """The pause between two attempts to write the ledger while it cannot be written."""
+    hold_s: float = 120
+    """How long messages are held meanwhile. Then they are returned, and none are taken until the ledger can be
+    written again."""
+    sweep_interval_s: float = 1
+    """How often the ledger is searched for due jobs."""
+    purge_interval_s: float = 60
+    """How often expired rows are deleted."""
+
+
+DEFAULTS = Tuning()

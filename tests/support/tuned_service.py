@@ -24,5 +24,5 @@ def tuning_in(settings: BaseSettings) -> dict[str, Any]:
 
 if __name__ == "__main__":
     name, values = sys.argv[1:]
-    tuning = importlib.import_module(f"services.{name}.tuning").Tuning(**json.loads(values))
-    importlib.import_module(f"services.{name}.main").run(tuning)
+    main = importlib.import_module(f"services.{name}.main")
+    main.run(main.Tuning(**json.loads(values)))

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from services.worker.imports.progress import KEY as IMPORT
-from services.worker.imports.progress import ImportHint
+from services.worker.imports.repository import KEY as IMPORT
+from services.worker.imports.repository import ImportHint
 from services.worker.live_hints import KEY as HINT
 from services.worker.live_hints import Hint
 from shared.contracts import topology

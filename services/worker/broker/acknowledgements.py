@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 from aiormq.abc import AbstractChannel
 
-from services.worker.ledger.job_message import JobMessage
+from services.worker.ledger.job import JobMessage
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)

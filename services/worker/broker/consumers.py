@@ -1,4 +1,7 @@
-"""The consumers: one for each job's queue and one for dead letters, kept running as long as the process."""
+"""The consumers: one for each job's queue and one for dead letters, kept running as long as the process.
+
+Repeated samples show whether they make progress, and when only a restart may help.
+"""
 
 import asyncio
 import time
@@ -11,25 +14,73 @@ from faststream.rabbit import RabbitBroker
 from services.worker import metrics
 from services.worker.broker import rabbitmq
 from services.worker.broker.acknowledgements import Acknowledger, BatchAcknowledger
-from services.worker.broker.batch_consumer import BatchConsumer
+from services.worker.broker.batch_collector import BatchConsumer
 from services.worker.broker.message_processor import MessageProcessor
 from services.worker.broker.queue_stats import QueueStats
 from services.worker.broker.rabbitmq import Source
-from services.worker.broker.stall_detector import Grace, Sample, StallDetector
 from services.worker.ledger.backpressure import Backpressure
 from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Ledger
 from services.worker.live_hints import Hints
-from services.worker.settings import Settings
-from services.worker.tuning import Tuning
+from services.worker.settings import Settings, Tuning
 from shared.contracts import topology
 from shared.observability.logs import get_logger
 from shared.rabbitmq import LOST, Nodes
 
 log = get_logger(__name__)
-
 DEAD_PREFETCH = 10
 NOT_CONNECTED, WAITING = "not connected", "waiting for the ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`ready` is what the broker could deliver, `delivered` the total so far, `unsettled` the messages in flight."""
+
+    at: float
+    ready: int
+    delivered: int
+    unsettled: int
+
+
+class StallDetector:
+    """A queue that has messages, could deliver them and does not has stalled: its consumer is not working."""
+
+    def __init__(self, prefetch: int) -> None:
+        self._prefetch = prefetch
+        self._last: Sample | None = None
+        self._waiting_since: float | None = None
+        self.gets_on = False
+        """Return whether it makes progress, as far as two samples can show."""
+
+    def look(self, look: Sample) -> None:
+        last, self._last = self._last, look
+        idle = last is not None and last.delivered == look.delivered
+        if not (look.ready and idle and look.unsettled < self._prefetch):
+            self._waiting_since = None
+        elif self._waiting_since is None:
+            self._waiting_since = look.at
+        self.gets_on = last is not None and self._waiting_since is None
+
+    def stalled_s(self, now: float) -> float:
+        return 0.0 if self._waiting_since is None else now - self._waiting_since
+
+
+class Grace:
+    """Expires when the consumers have been unhealthy for long without recovering once."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._wrong_since: float | None = None
+
+    def well(self) -> None:
+        self._wrong_since = None
+
+    def wrong(self, now: float) -> None:
+        if self._wrong_since is None:
+            self._wrong_since = now
+
+    def is_out(self, now: float) -> bool:
+        return self._wrong_since is not None and now - self._wrong_since > self._limit_s
 
 
 class ConsumerMissing(Exception):

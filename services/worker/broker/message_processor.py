@@ -14,13 +14,11 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from services.worker import metrics
 from services.worker.broker.acknowledgements import InboundMessage
-from services.worker.broker.batch_collector import BatchCollector
-from services.worker.broker.batch_consumer import Handler
+from services.worker.broker.batch_collector import BatchCollector, Handler
 from services.worker.broker.queue_stats import QueueStats
 from services.worker.ledger.backpressure import Backpressure, always
-from services.worker.ledger.dead_letter import DeadLetter
-from services.worker.ledger.job import CANCEL_S, Batching, Job
-from services.worker.ledger.job_message import JobMessage
+from services.worker.ledger.failures import DeadLetter
+from services.worker.ledger.job import CANCEL_S, Batching, Job, JobMessage
 from services.worker.ledger.ledger import Ledger
 from shared.db.engine import is_outage
 from shared.observability.logs import get_logger

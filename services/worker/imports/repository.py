@@ -1,17 +1,21 @@
-"""Imports as their users read and change them."""
+"""Imports as their users read and change them, and their progress."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
+import asyncpg
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.worker.imports.header import Head
 from services.worker.imports.leases import file_key
+from services.worker.imports.records import Head
 from services.worker.imports.storage import Storage
 from services.worker.ledger import erasure
+from services.worker.live_hints import Hints
 from services.worker.models import Import, ImportRowError
 from shared.clock import now
 from shared.contracts import events
@@ -26,6 +30,13 @@ PAGE = 1000
 UPLOADING, QUEUED, CANCELLED = "uploading", "queued", "cancelled"
 WAITING = (QUEUED, "running")
 ENDED = ("completed", "failed")
+BATCH = 100
+FIND = "SELECT user_id, id FROM imports WHERE expires_at <= now() ORDER BY expires_at LIMIT $1"
+FORGET = "DELETE FROM imports WHERE user_id = $1 AND id = $2"
+KEY = "import"
+"""The routing key of the live messages."""
+PAUSE_S = 0.5
+"""The interval between two messages about one import."""
 
 
 class ImportNotFound(NotFound):
@@ -133,11 +144,6 @@ async def errors(db: Database, user_id: UUID, import_id: UUID) -> AsyncIterator[
         after = (rows[-1].line, rows[-1].field)
 
 
-BATCH = 100
-FIND = "SELECT user_id, id FROM imports WHERE expires_at <= now() ORDER BY expires_at LIMIT $1"
-FORGET = "DELETE FROM imports WHERE user_id = $1 AND id = $2"
-
-
 async def delete_expired(db: Database, storage: Storage, limit: int = BATCH) -> int:
     """Delete the oldest; return how many. The file is deleted first: as long as the row exists, it can be found."""
     async with db.connection() as connection:
@@ -152,3 +158,56 @@ async def delete_expired(db: Database, storage: Storage, limit: int = BATCH) -> 
 async def delete_all_expired(db: Database, storage: Storage) -> None:
     """Delete batch by batch."""
     await sweep(db, "imports", partial(delete_expired, db, storage), BATCH)
+
+
+class ImportProgress(msgspec.Struct, frozen=True):
+    id: UUID
+    state: str
+    rows_total: int
+    rows_done: int
+    rows_failed: int
+    rows_per_s: float | None
+    eta_s: int | None
+
+
+class ImportHint(msgspec.Struct, frozen=True, rename={"progress": "import"}):
+    """The message changes no panel."""
+
+    user_id: UUID
+    panels: list[str]
+    progress: ImportProgress
+
+
+def eta_s(state: str, total: int, done: int, failed: int, rows_per_s: float | None) -> int | None:
+    """Return the remaining seconds; None if unknown."""
+    if state != "running" or not rows_per_s:
+        return None
+    return max(0, round((total - done - failed) / rows_per_s))
+
+
+def progress_of(row: asyncpg.Record) -> ImportProgress:
+    total, done, failed, rate = row["rows_total"], row["rows_done"], row["rows_failed"], row["rows_per_s"]
+    return ImportProgress(
+        id=row["id"],
+        state=row["state"],
+        rows_total=total,
+        rows_done=done,
+        rows_failed=failed,
+        rows_per_s=None if rate is None else round(rate, 1),
+        eta_s=eta_s(row["state"], total, done, failed, rate),
+    )
+
+
+class ProgressPublisher:
+    """Publish the progress of an import while it runs: at once, and then at most every `PAUSE_S`."""
+
+    def __init__(self, hints: Hints) -> None:
+        self._hints = hints
+        self._told_at = -PAUSE_S
+
+    async def tell(self, row: asyncpg.Record) -> None:
+        """Publish the end of an import, in any case."""
+        if row["state"] == "running" and time.monotonic() - self._told_at < PAUSE_S:
+            return
+        self._told_at = time.monotonic()
+        await self._hints.send(KEY, ImportHint(row["user_id"], [], progress_of(row)))

@@ -13,8 +13,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from services.worker.imports import repository
-from services.worker.imports.header import HEADER
-from services.worker.imports.progress import eta_s
+from services.worker.imports.records import HEADER
+from services.worker.imports.repository import eta_s
 from services.worker.imports.upload import Uploads
 from services.worker.models import Import, ImportRowError
 from shared.downloads.csv_export import BYTE_ORDER_MARK, formula_safe

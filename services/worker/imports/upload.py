@@ -11,11 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from services.worker.imports import repository
-from services.worker.imports.header import Head
 from services.worker.imports.leases import file_key
+from services.worker.imports.records import Head
 from services.worker.imports.repository import ImportNotFound
 from services.worker.imports.storage import Storage
-from services.worker.ledger.job_message import storable
+from services.worker.ledger.job import storable
 from services.worker.models import Import
 from shared.db.engine import Database
 from shared.downloads.slots import DownloadSlots

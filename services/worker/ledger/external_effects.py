@@ -12,9 +12,7 @@ from typing import TypeVar
 
 import stamina
 
-from services.worker.errors import Transient
-from services.worker.ledger.job import ExternalEffect, Job
-from services.worker.ledger.job_message import JobMessage
+from services.worker.ledger.job import ExternalEffect, Job, JobMessage, Transient
 from shared.db.engine import Connection, Database, is_outage
 from shared.observability.logs import get_logger
 

@@ -22,10 +22,9 @@ import structlog
 from services.worker import metrics
 from services.worker.ledger import erasure, external_effects, failures, spans
 from services.worker.ledger import job as lateness
-from services.worker.ledger.dead_letter import DeadLetter
 from services.worker.ledger.external_effects import Leased
-from services.worker.ledger.job import BatchEffect, Job
-from services.worker.ledger.job_message import JobMessage
+from services.worker.ledger.failures import DeadLetter
+from services.worker.ledger.job import BatchEffect, Job, JobMessage
 from services.worker.ledger.sql import BURY, CLAIM, CLAIM_MANY, FAIL, PROBE, SUCCEED, TAKE_DUE, TAKE_ONE
 from shared.contracts.events import Envelope
 from shared.db.engine import Connection, Database

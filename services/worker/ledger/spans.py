@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from services.worker.ledger.job_message import JobMessage
+from services.worker.ledger.job import JobMessage
 from shared.observability import tracing
 from shared.observability.telemetry import Trace
 from shared.observability.tracing import Kind, Position

@@ -15,10 +15,8 @@ from typing import Any
 import httpcore
 from httpcore import SOCKET_OPTION, AsyncNetworkBackend, AsyncNetworkStream
 
-from services.worker.tuning import Tuning
-from services.worker.webhooks.address import AddressPolicy, AddressRefused
-from services.worker.webhooks.resolver import Resolve, Unresolved
-from services.worker.webhooks.target import Target
+from services.worker.settings import Tuning
+from services.worker.webhooks.address import AddressPolicy, AddressRefused, Resolve, Target, Unresolved
 
 PIECE_BYTES = 4096
 """The size of a piece. The parser takes up to 10 ms for that many bytes of interim responses."""

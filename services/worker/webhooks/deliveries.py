@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.worker.errors import Transient
+from services.worker.ledger.job import Transient
 from shared.clock import rfc3339
 from shared.contracts.events import Envelope
 from shared.db.engine import Connection

@@ -1,5 +1,6 @@
-"""The operations on webhooks."""
+"""The operations on webhooks. A URL is checked when a user registers it, and again with each call."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,8 +11,10 @@ import asyncpg
 from services.worker import models
 from services.worker.ledger import erasure
 from services.worker.webhooks import deliveries, repository, signing
+from services.worker.webhooks.address import AddressPolicy, AddressRefused, BadTarget, Target, Unresolved
+from services.worker.webhooks.client import CheckedNetwork
 from services.worker.webhooks.deliveries import JOB, New
-from services.worker.webhooks.errors import (
+from services.worker.webhooks.repository import (
     CallUnderWay,
     DeliveryNotFound,
     PingsWaiting,
@@ -20,9 +23,7 @@ from services.worker.webhooks.errors import (
     WebhookTurnedOff,
 )
 from services.worker.webhooks.schemas import Delivery, NewWebhook, Webhook, WebhookChange, WebhookWithSecret
-from services.worker.webhooks.secret_box import SecretBox
-from services.worker.webhooks.target import BadTarget, Target
-from services.worker.webhooks.url_check import UrlCheck
+from services.worker.webhooks.signing import SecretBox
 from shared.clock import now
 from shared.contracts.events import Envelope, WebhookPing
 from shared.db.engine import Database
@@ -72,6 +73,39 @@ BEGIN_AGAIN = """
     UPDATE webhook_deliveries SET state = 'pending', attempts = 0, lease_until = NULL, updated_at = now()
     WHERE user_id = $1 AND id = $2
 """
+
+
+@dataclass(frozen=True, slots=True)
+class UrlCheck:
+    network: CheckedNetwork
+    policy: AddressPolicy
+    https_only: bool
+    timeout_s: float
+
+    def parse(self, url: str) -> Target:
+        """Raises `BadTarget`."""
+        return Target.parse(url, https_only=self.https_only, local_names=bool(self.policy.allowed))
+
+    async def check(self, url: str) -> Target:
+        """Raises `BadTarget`. A name that cannot be resolved now is accepted: it may be resolvable by the time of a
+        call."""
+        target = self.parse(url)
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                await self.network.addresses(target.host, target.port)
+        except AddressRefused as refused:
+            raise BadTarget(f"cannot be called: {refused}") from None
+        except (Unresolved, TimeoutError):
+            self._check_port(target)
+        return target
+
+    def _check_port(self, target: Target) -> None:
+        if self.policy.allowed:
+            return
+        try:
+            self.policy.check_port(target.port)
+        except AddressRefused as refused:
+            raise BadTarget(f"cannot be called: {refused}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from services.worker.ledger.ledger import Ledger
-from services.worker.settings import Settings
-from services.worker.tuning import Tuning
+from services.worker.settings import Settings, Tuning
 from services.worker.webhooks import calls
+from services.worker.webhooks.address import Resolve, resolving
 from services.worker.webhooks.calls import Listener
 from services.worker.webhooks.client import CheckedNetwork, Client
-from services.worker.webhooks.concurrency import CallSlots
-from services.worker.webhooks.dispatcher import Dispatcher
-from services.worker.webhooks.resolver import Resolve, resolving
-from services.worker.webhooks.secret_box import SecretBox
-from services.worker.webhooks.service import Webhooks
-from services.worker.webhooks.url_check import UrlCheck
+from services.worker.webhooks.dispatcher import CallSlots, Dispatcher
+from services.worker.webhooks.service import UrlCheck, Webhooks
+from services.worker.webhooks.signing import SecretBox
 from shared.db.engine import Database
 
 

@@ -22,7 +22,7 @@ from services.users.settings import Settings as UsersSettings
 from services.users.tuning import Tuning as UsersTuning
 from services.worker.main import create_app as worker_app
 from services.worker.settings import Settings as WorkerSettings
-from services.worker.tuning import Tuning as WorkerTuning
+from services.worker.settings import Tuning as WorkerTuning
 from shared.db.migrations import migrate
 from shared.http.tokens import Role, ServiceTokens
 from shared.ids import new_id

@@ -10,11 +10,9 @@ from dataclasses import replace
 import pytest
 import trustme
 
-from services.worker.tuning import Tuning
-from services.worker.webhooks.address import AddressPolicy
+from services.worker.settings import Tuning
+from services.worker.webhooks.address import AddressPolicy, Target, Unresolved, resolving
 from services.worker.webhooks.client import Answer, CallFailed, CheckedNetwork, Client
-from services.worker.webhooks.resolver import Unresolved, resolving
-from services.worker.webhooks.target import Target
 from tests.support.worker.names import Names
 from tests.support.worker.receiver import Receiver, answer, receiving
 

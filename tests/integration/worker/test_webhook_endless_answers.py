@@ -9,11 +9,9 @@ from uuid import uuid4
 import pytest
 import trustme
 
-from services.worker.settings import Settings
-from services.worker.tuning import Tuning
-from services.worker.webhooks.address import AddressPolicy
+from services.worker.settings import Settings, Tuning
+from services.worker.webhooks.address import AddressPolicy, Target
 from services.worker.webhooks.client import ANSWER_BYTES, PIECE_BYTES, Answer, CallFailed, CheckedNetwork, Client
-from services.worker.webhooks.target import Target
 from tests.support.worker.endless import endless
 from tests.support.worker.hooks import QUICK, Hooks
 from tests.support.worker.names import Names

@@ -4,8 +4,8 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from services.worker.tuning import Tuning
-from services.worker.webhooks.resolver import Unresolved
+from services.worker.settings import Tuning
+from services.worker.webhooks.address import Unresolved
 from services.worker.webhooks.wiring import Network
 
 

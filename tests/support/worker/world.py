@@ -19,8 +19,7 @@ from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from services.worker.main import Internet, create_app
-from services.worker.settings import Settings
-from services.worker.tuning import Tuning
+from services.worker.settings import Settings, Tuning
 from services.worker.webhooks.wiring import internet
 from shared.clock import now, rfc3339
 from shared.contracts import events, topology

@@ -10,13 +10,10 @@ from hypothesis import strategies as st
 
 from services.worker.broker.acknowledgements import Watermark
 from services.worker.email.smtp import Mailer, options_of
-from services.worker.errors import Permanent, Transient
 from services.worker.ledger import failures
-from services.worker.ledger.job import Policy
-from services.worker.ledger.job_message import JobMessage, storable
-from services.worker.registry import every_job
-from services.worker.settings import Settings
-from services.worker.tuning import DEFAULTS
+from services.worker.ledger.job import JobMessage, Permanent, Policy, Transient, storable
+from services.worker.main import every_job
+from services.worker.settings import DEFAULTS, Settings
 from shared.contracts import topology
 from shared.contracts.events import UnreadableEvent
 

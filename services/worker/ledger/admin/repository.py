@@ -1,5 +1,6 @@
-"""The ledger as operators read it."""
+"""The ledger as operators read it: pages of jobs, groups of failures, and the audit of one job."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -7,7 +8,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.worker.ledger.admin.schemas import JOB_NAME
 from services.worker.models import JobAudit, JobRow
+from shared.errors import InvalidInput
+from shared.http.tokens import b64url, b64url_decode
 
 MAX_GROUPS = 500
 UNFINISHED = ("dead", "retrying")
@@ -67,3 +71,22 @@ async def audit(session: AsyncSession, job: str, event_id: UUID) -> Sequence[Job
     """Return the oldest first."""
     query = sa.select(JobAudit).where(JobAudit.job == job, JobAudit.event_id == event_id).order_by(JobAudit.id)
     return (await session.scalars(query)).all()
+
+
+def encode_cursor(last: Key) -> str:
+    event_id, job = last
+    return b64url(event_id.bytes + job.encode())
+
+
+def decode_cursor(cursor: str | None) -> Key | None:
+    """Raises `InvalidInput` for anything that `encode_cursor` does not produce."""
+    if cursor is None:
+        return None
+    try:
+        decoded = b64url_decode(cursor)
+        key = UUID(bytes=decoded[:16]), decoded[16:].decode()
+    except ValueError:
+        key = None
+    if key is None or not re.fullmatch(JOB_NAME, key[1]) or encode_cursor(key) != cursor:
+        raise InvalidInput.of("cursor", "is not a cursor of this list")
+    return key

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from services.worker.ledger.admin import replay as ledger_replay
 from services.worker.ledger.admin import repository
-from services.worker.ledger.admin.cursor import decode_cursor, encode_cursor
+from services.worker.ledger.admin.repository import decode_cursor, encode_cursor
 from services.worker.ledger.admin.schemas import (
     AuditEntry,
     Discard,

@@ -5,7 +5,7 @@ import pytest
 
 from services.worker.imports.importer import MAX_FAILURES, PAUSE_CAP_S, is_hopeless, pause_s, told
 from services.worker.imports.orders import BatchRefused, OrdersAway
-from services.worker.imports.progress import eta_s
+from services.worker.imports.repository import eta_s
 from services.worker.imports.storage import FileGone, StorageUnavailable
 
 

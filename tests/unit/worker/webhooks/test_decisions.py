@@ -9,11 +9,10 @@ from pydantic import SecretStr, ValidationError
 from standardwebhooks import Webhook as Verifier
 
 from services.worker.ledger.job import Policy
-from services.worker.settings import Settings
-from services.worker.tuning import DEFAULTS
+from services.worker.settings import DEFAULTS, Settings
 from services.worker.webhooks import calls, signing
 from services.worker.webhooks.schemas import EventName
-from services.worker.webhooks.secret_box import SecretBox, SecretUnreadable
+from services.worker.webhooks.signing import SecretBox, SecretUnreadable
 from shared.contracts import topology
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

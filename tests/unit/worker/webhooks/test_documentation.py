@@ -8,7 +8,7 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from services.worker.tuning import DEFAULTS
+from services.worker.settings import DEFAULTS
 from services.worker.webhooks import signing
 from services.worker.webhooks.schemas import EventName
 from services.worker.webhooks.settings import WebhookSettings

@@ -1,6 +1,6 @@
 """What the worker's constants must have to do with each other."""
 
-from services.worker.tuning import DEFAULTS
+from services.worker.settings import DEFAULTS
 
 
 def test_leases_outlast_their_work() -> None:

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.webhooks.concurrency import CallSlots
+from services.worker.webhooks.dispatcher import CallSlots
 
 ME = uuid4()
 

@@ -10,18 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.analytics import job as analytics
+from services.worker.broker.consumers import Grace, Sample, StallDetector
 from services.worker.broker.message_processor import halves
-from services.worker.broker.stall_detector import Grace, Sample, StallDetector
 from services.worker.email import job as email
 from services.worker.email.smtp import Mailer
-from services.worker.errors import Expired, Unremembered
-from services.worker.ledger.dead_letter import DeadLetter
-from services.worker.ledger.failures import error_group, is_permanent
-from services.worker.ledger.job import Policy, age_s, refuse_expired, refuse_unremembered
+from services.worker.ledger.failures import DeadLetter, error_group, is_permanent
+from services.worker.ledger.job import Expired, Policy, Unremembered, age_s, refuse_expired, refuse_unremembered
 from services.worker.ledger.retries import bounded
-from services.worker.registry import every_job
-from services.worker.settings import Settings
-from services.worker.tuning import DEFAULTS
+from services.worker.main import every_job
+from services.worker.settings import DEFAULTS, Settings
 from shared.contracts.events import Envelope, UserDeleted
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
