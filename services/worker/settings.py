@@ -7,8 +7,9 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from services.worker.email.messages import Mailbox
-from services.worker.webhooks.settings import WebhookSettings
 from shared.downloads.csv_export import ExportSettings
+from shared.feature import ServiceTuning
+from shared.outbox.service import ProducerSettings
 
 
 def _with_address(sender: str) -> str:
@@ -16,7 +17,7 @@ def _with_address(sender: str) -> str:
     return sender
 
 
-class Settings(WebhookSettings, ExportSettings):
+class Settings(ProducerSettings, ExportSettings):
     model_config = SettingsConfigDict(env_prefix="WORKER_")
 
     pool_size: int = 22
@@ -30,26 +31,13 @@ class Settings(WebhookSettings, ExportSettings):
     mail_from: Annotated[str, AfterValidator(_with_address)] = "Dashboard <no-reply@dashboard.example>"
     """The sender of all mails."""
 
-    orders_url: str = "http://127.0.0.1:8002"
-    """The orders service, which places the orders of an import; several base URLs, separated by commas, are used in
-    turn."""
-    storage_url: str = "file:///var/lib/dashboard/uploads"
-    """Where uploaded files are kept: `file:///folder`, or
-    `s3://bucket/prefix?endpoint=http://host:port&region=name`."""
-    import_max_bytes: int = Field(1024**3, gt=0)
-    """The largest file to import; a larger one is answered 413."""
-    import_concurrency: int = Field(2, ge=1)
-    """Imports that one process runs at once."""
-    import_keep_s: float = Field(7 * 24 * 3600, gt=0)
-    """How long a finished import is kept, with its file and errors."""
-
     keep_done_s: float = Field(7 * 24 * 3600, gt=0)
     """How long the ledger remembers finished jobs. An older event that is delivered again becomes a dead letter,
     because it is unknown whether it was processed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class Tuning(ServiceTuning):
     """Times and amounts that no deployment changes. Tests pass others to `create_app`."""
 
     smtp_connect_timeout_s: float = 5
@@ -66,36 +54,6 @@ class Tuning:
     mail_lease_s: float = 30
     """When a mail is taken over from a worker that was killed; longer than sending one may take."""
 
-    import_window: int = 3
-    """Batches of one import that are at the orders service at once."""
-    import_lease_s: float = 30
-    """When an import is taken over from a worker that was killed; longer than one batch may take."""
-    import_orders_timeout_s: float = 15
-    """The timeout of one batch of orders."""
-    import_max_errors: int = 100_000
-    """Row errors kept for an import; further errors are only counted."""
-
-    webhook_calls_per_host: int = 4
-    """Concurrent calls to one host and port. A host whose last call had no answer, a 429 or a 5xx gets one, and all
-    such hosts together half of the slots."""
-    webhook_rate_per_host: float = 20
-    """Calls to one host and port that one worker starts per second."""
-    webhook_connect_timeout_s: float = 5
-    """The timeout for resolving the name and connecting."""
-    webhook_read_timeout_s: float = 10
-    """The longest time without data from the receiver."""
-    webhook_total_timeout_s: float = 15
-    """The timeout of the whole call."""
-    webhook_lease_s: float = 30
-    """When a call is repeated whose worker was killed; longer than one may take."""
-    webhook_attempts: int = 16
-    """The maximum number of calls for one delivery."""
-    webhook_backoff_base_s: float = 20
-    """The maximum pause after the first attempt. It doubles with each attempt, and a random part of it is waited."""
-    webhook_backoff_cap_s: float = 6 * 3600
-    """The maximum of all pauses. With 16 attempts the last comes 18 hours after the event on average, and 35 at
-    most."""
-
     reconnect_s: float = 1
     """The pause between two attempts to reach RabbitMQ."""
     watch_interval_s: float = 2
@@ -107,7 +65,7 @@ class Tuning:
     requeue_pause_s: float = 1
     """The pause between two attempts to write the ledger while it cannot be written."""
     hold_s: float = 120
-    """How long messages are held meanwhile. Then they are returned, and none are taken until the ledger can be
+    """How long messages are held in that case. Then they are returned, and none are taken until the ledger can be
     written again."""
     sweep_interval_s: float = 1
     """How often the ledger is searched for due jobs."""

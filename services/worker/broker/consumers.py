@@ -102,17 +102,17 @@ DOWN = (*LOST, ConsumerMissing)
 class Consumer:
     queue: str
     source: Source
-    flow: QueueStats
-    watch: StallDetector
+    stats: QueueStats
+    stall_detector: StallDetector
 
     async def look(self) -> bool:
         """Checks whether it consumes, and remembers the result."""
         consumed = await rabbitmq.consumed(self.source)
-        metrics.LAST_DELIVERY.labels(self.queue).set(time.monotonic() - self.flow.last_delivery)
+        metrics.LAST_DELIVERY.labels(self.queue).set(time.monotonic() - self.stats.last_delivery)
         if consumed is None:
             return False
         channel, ready = consumed
-        self.watch.look(Sample(time.monotonic(), ready, self.flow.delivered, self.flow.unsettled(channel)))
+        self.stall_detector.look(Sample(time.monotonic(), ready, self.stats.delivered, self.stats.unsettled(channel)))
         return True
 
 
@@ -137,7 +137,7 @@ class Consumers:
         self._jobs = {job.name: job for job in jobs}
         self._hints = hints
         self._on_stuck = on_stuck
-        self._patience = Grace(tuning.stuck_after_s)
+        self._grace = Grace(tuning.stuck_after_s)
         self._consumers: list[Consumer] = []
         self._missing = NOT_CONNECTED
         metrics.CONSUMERS_EXPECTED.set(len(self._jobs) + 1)
@@ -149,8 +149,8 @@ class Consumers:
         while True:
             await self._until_ledger_is_writable()
             try:
-                async with self._consuming() as (hold, intake):
-                    await self._keep_watch(hold, intake)
+                async with self._consuming() as (backpressure, processor):
+                    await self._keep_watch(backpressure, processor)
             except LedgerAway as away:
                 log.warning("worker stopped taking messages", error=str(away))
                 self._missing = WAITING
@@ -180,22 +180,22 @@ class Consumers:
                 await self._ledger.probe()
             except Exception as error:
                 self._missing = WAITING
-                self._be_well()
+                self._recovered()
                 log.warning("the ledger cannot be written", error=repr(error))
                 await asyncio.sleep(self._tuning.requeue_pause_s)
             else:
                 self._missing = NOT_CONNECTED
                 return
 
-    async def _keep_watch(self, hold: Backpressure, intake: MessageProcessor) -> None:
+    async def _keep_watch(self, backpressure: Backpressure, processor: MessageProcessor) -> None:
         """Never returns. Raises `LedgerAway`, `ProcessorFailed`, `ConsumerStalled`, or if consumers have been
         missing for longer than aio-pika should need to restore them."""
         complete_at = time.monotonic()
         while True:
             await asyncio.sleep(self._tuning.watch_interval_s)
-            intake.check()
-            if hold.failing_s > self._tuning.hold_s:
-                raise LedgerAway(f"the ledger could not be written for {hold.failing_s:.0f} s")
+            processor.check()
+            if backpressure.failing_s > self._tuning.hold_s:
+                raise LedgerAway(f"the ledger could not be written for {backpressure.failing_s:.0f} s")
             try:
                 await self.check()
                 complete_at = time.monotonic()
@@ -208,68 +208,68 @@ class Consumers:
 
     def _refuse_stalled(self) -> None:
         now = time.monotonic()
-        stalled = [one.queue for one in self._consumers if one.watch.stalled_s(now) > self._tuning.stall_s]
+        stalled = [one.queue for one in self._consumers if one.stall_detector.stalled_s(now) > self._tuning.stall_s]
         if stalled:
             raise ConsumerStalled(f"no deliveries from {', '.join(stalled)}")
-        if all(one.watch.gets_on for one in self._consumers):
-            self._be_well()
+        if all(one.stall_detector.gets_on for one in self._consumers):
+            self._recovered()
 
     async def _judge(self, down: Exception) -> None:
         """Only while RabbitMQ is healthy can the fault be in this process, so that a restart may help."""
         if not await rabbitmq.answers(self._nodes):
-            self._be_well()
+            self._recovered()
             return
-        self._patience.wrong(time.monotonic())
-        if self._patience.is_out(time.monotonic()):
+        self._grace.wrong(time.monotonic())
+        if self._grace.is_out(time.monotonic()):
             log.error("worker is stuck", error=repr(down))
             self._on_stuck(repr(down))
 
-    def _be_well(self) -> None:
+    def _recovered(self) -> None:
         """Return whether the consumers work, as far as a restart could help."""
-        self._patience.well()
+        self._grace.well()
         self._on_stuck(None)
 
     @asynccontextmanager
     async def _consuming(self) -> AsyncIterator[tuple[Backpressure, MessageProcessor]]:
         tuning = self._tuning
-        hold = Backpressure(self._ledger.probe, tuning.requeue_pause_s, tuning.hold_s)
+        backpressure = Backpressure(self._ledger.probe, tuning.requeue_pause_s, tuning.hold_s)
         async with (
             rabbitmq.connected(self._nodes, tuning.reconnect_s) as connection,
             rabbitmq.publishing(self._nodes, tuning.reconnect_s) as publishing,
             self._hints.sent_by(publishing),
-            MessageProcessor(self._ledger, hold, self._grace_s) as intake,
+            MessageProcessor(self._ledger, backpressure, self._grace_s) as processor,
         ):
             consumers = [
-                *(self._consumer(connection, intake, job) for job in self._jobs.values()),
-                self._undertaker(connection, intake),
+                *(self._consumer(connection, processor, job) for job in self._jobs.values()),
+                self._dead_letter_consumer(connection, processor),
             ]
             sources = [one.source for one in consumers]
             try:
                 await rabbitmq.start(connection, sources)
                 self._consumers = consumers
                 log.info("consuming", queues=[one.queue for one in consumers])
-                yield hold, intake
+                yield backpressure, processor
             finally:
                 self._consumers = []
                 metrics.CONSUMERS.set(0)
                 await rabbitmq.stop(sources)
 
-    def _consumer(self, connection: RabbitBroker, intake: MessageProcessor, job: Job) -> Consumer:
+    def _consumer(self, connection: RabbitBroker, processor: MessageProcessor, job: Job) -> Consumer:
         queue, prefetch = topology.QUEUES[job.name].name, job.policy.prefetch
-        flow = QueueStats(BatchAcknowledger() if job.batching else Acknowledger())
+        stats = QueueStats(BatchAcknowledger() if job.batching else Acknowledger())
         consume = BatchConsumer if job.batching else rabbitmq.subscriber
-        source = consume(connection, queue, prefetch, intake.handler(job, flow))
-        return _watched(queue, source, flow, prefetch)
+        source = consume(connection, queue, prefetch, processor.handler(job, stats))
+        return _watched(queue, source, stats, prefetch)
 
-    def _undertaker(self, connection: RabbitBroker, intake: MessageProcessor) -> Consumer:
-        flow = QueueStats(Acknowledger())
+    def _dead_letter_consumer(self, connection: RabbitBroker, processor: MessageProcessor) -> Consumer:
+        stats = QueueStats(Acknowledger())
         source = rabbitmq.subscriber(
-            connection, topology.DEAD_QUEUE, DEAD_PREFETCH, intake.dead_letter_handler(self._jobs, flow)
+            connection, topology.DEAD_QUEUE, DEAD_PREFETCH, processor.dead_letter_handler(self._jobs, stats)
         )
-        return _watched(topology.DEAD_QUEUE, source, flow, DEAD_PREFETCH)
+        return _watched(topology.DEAD_QUEUE, source, stats, DEAD_PREFETCH)
 
 
-def _watched(queue: str, source: Source, flow: QueueStats, prefetch: int) -> Consumer:
-    metrics.IN_HAND.labels(queue).set_function(lambda: flow.in_hand)
+def _watched(queue: str, source: Source, stats: QueueStats, prefetch: int) -> Consumer:
+    metrics.IN_HAND.labels(queue).set_function(lambda: stats.in_hand)
     metrics.IN_HAND_LIMIT.labels(queue).set(prefetch)
-    return Consumer(queue, source, flow, StallDetector(prefetch))
+    return Consumer(queue, source, stats, StallDetector(prefetch))

@@ -137,7 +137,7 @@ def send_with(mailer: Mailer, sender: str, lease_s: float) -> Effect:
         row = await connection.fetchrow(FIND, order.user_id)
         if row is None:
             raise RecipientUnknown(str(order.user_id))
-        if row["email"] is None:  # deleted meanwhile
+        if row["email"] is None:  # deleted in the meantime
             return None
         mail = compose(envelope, order, Addressee(row["email"], row["name"]), sender)
         ids = (order.user_id, envelope.id, mail.message_id)

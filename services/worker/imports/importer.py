@@ -24,10 +24,10 @@ from services.worker import metrics
 from services.worker.imports.leases import Lease, LeaseLost, LineError, Step, file_key, offset_of
 from services.worker.imports.orders import Orders
 from services.worker.imports.repository import ProgressPublisher
+from services.worker.imports.settings import ImportSettings, ImportTuning
 from services.worker.imports.storage import Chunk, FileGone, Storage, StorageUnavailable, chunks
 from services.worker.ledger.job import CANCEL_S, Permanent, Transient, storable
 from services.worker.live_hints import Hints
-from services.worker.settings import Settings, Tuning
 from shared.contracts.imports import CsvRow
 from shared.db.engine import Database, is_outage
 from shared.observability.logs import get_logger
@@ -50,8 +50,8 @@ class ImportRun:
         storage: Storage,
         orders: Orders,
         keep_s: float,
-        tuning: Tuning,
-        teller: ProgressPublisher,
+        tuning: ImportTuning,
+        publisher: ProgressPublisher,
         on_turn_over: Callable[[], None],
     ) -> None:
         self._lease = lease
@@ -59,7 +59,7 @@ class ImportRun:
         self._orders = orders
         self._keep_s = keep_s
         self._tuning = tuning
-        self._teller = teller
+        self._publisher = publisher
         self._on_turn_over = on_turn_over
         self._began = time.monotonic()
         self._rows = 0
@@ -85,7 +85,7 @@ class ImportRun:
     async def _finish(self, state: str) -> None:
         await self._lease.finish(state, None, self._keep_s)
         metrics.IMPORTS.labels(state).inc()
-        await self._teller.tell(self._lease.row)
+        await self._publisher.tell(self._lease.row)
 
     async def _all_chunks(self, stopping: asyncio.Event) -> bool:
         """Whether the end of the file was reached."""
@@ -134,25 +134,34 @@ class ImportRun:
         metrics.IMPORT_ROWS.labels("created").inc(step.done - step.repeated)
         metrics.IMPORT_ROWS.labels("repeated").inc(step.repeated)
         metrics.IMPORT_ROWS.labels("failed").inc(step.failed)
-        await self._teller.tell(self._lease.row)
+        await self._publisher.tell(self._lease.row)
 
 
 class Importer:
     def __init__(
-        self, db: Database, storage: Storage, orders: Orders, hints: Hints, settings: Settings, tuning: Tuning
+        self,
+        db: Database,
+        storage: Storage,
+        orders: Orders,
+        hints: Hints,
+        settings: ImportSettings,
+        tuning: ImportTuning,
+        interval_s: float,
     ) -> None:
+        """`interval_s` is the interval of polling."""
         self._db = db
         self._storage = storage
         self._orders = orders
         self._hints = hints
         self._settings = settings
         self._tuning = tuning
+        self._interval_s = interval_s
         self._wakeup = asyncio.Event()
         self._stopping = asyncio.Event()
         self._under_way: dict[asyncio.Task[None], Lease] = {}
 
     def wake(self) -> None:
-        """Signal that there is something to import; otherwise it is found by polling, every `sweep_interval_s`."""
+        """Signal that there is something to import; otherwise it is found by polling."""
         self._wakeup.set()
 
     async def run(self) -> None:
@@ -163,7 +172,7 @@ class Importer:
                 self._wakeup.clear()
                 await self._take_all()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._tuning.sweep_interval_s):
+                    async with asyncio.timeout(self._interval_s):
                         await self._wakeup.wait()
         except asyncio.CancelledError:
             self._stopping.set()
@@ -202,32 +211,32 @@ class Importer:
         with structlog.contextvars.bound_contextvars(import_id=str(row["id"])):
             first_turn = row["taken_at"] == row["started_at"]
             log.log(INFO if first_turn else DEBUG, "import started", line=row["next_line"])
-            teller = ProgressPublisher(self._hints)
+            publisher = ProgressPublisher(self._hints)
             try:
-                carrying = ImportRun(
-                    lease, self._storage, self._orders, self._settings.import_keep_s, self._tuning, teller, self.wake
+                import_run = ImportRun(
+                    lease, self._storage, self._orders, self._settings.import_keep_s, self._tuning, publisher, self.wake
                 )
-                await carrying.run(self._stopping)
+                await import_run.run(self._stopping)
             except LeaseLost:
                 log.info("import dropped: another worker has it, or it was deleted")
             except Exception as error:
-                await self._fail(lease, error, teller)
+                await self._fail(lease, error, publisher)
             else:
                 level = DEBUG if lease.is_over else INFO
                 log.log(level, "import released", state=lease.row["state"], line=lease.row["next_line"])
 
-    async def _fail(self, lease: Lease, error: Exception, teller: ProgressPublisher) -> None:
+    async def _fail(self, lease: Lease, error: Exception, publisher: ProgressPublisher) -> None:
         """End or release the import. If that cannot be written, the lease expires."""
         failures = lease.row["failures"] + 1
         metrics.IMPORT_INTERRUPTIONS.inc()
         log.warning("import interrupted", error=repr(error), failures=failures, exc_info=_defect(error))
         try:
             if is_hopeless(error, failures):
-                await lease.finish("failed", told(error), self._settings.import_keep_s)
+                await lease.finish("failed", explanation(error), self._settings.import_keep_s)
                 metrics.IMPORTS.labels("failed").inc()
-                await teller.tell(lease.row)
+                await publisher.tell(lease.row)
             else:
-                await lease.let_go(pause_s(failures), told(error))
+                await lease.let_go(pause_s(failures), explanation(error))
         except LeaseLost:
             pass
         except Exception as outage:
@@ -237,7 +246,7 @@ class Importer:
 
 
 def is_hopeless(error: Exception, failures: int) -> bool:
-    """Outages are waited for without a limit; the user may cancel meanwhile."""
+    """Outages are waited for without a limit; the user may cancel."""
     if isinstance(error, Permanent | FileGone):
         return True
     return _defect(error) and failures >= MAX_FAILURES
@@ -247,7 +256,7 @@ def _defect(error: Exception) -> bool:
     return not (isinstance(error, Transient | Permanent | FileGone | StorageUnavailable) or is_outage(error))
 
 
-def told(error: Exception) -> str:
+def explanation(error: Exception) -> str:
     """Return the user-facing reason."""
     match error:
         case FileGone():

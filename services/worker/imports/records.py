@@ -59,14 +59,14 @@ class _Raw(NamedTuple):
     lines: int
 
 
-def cut(data: bytes, place: Offset, most: int, *, at_end: bool) -> Cut:
+def cut(data: bytes, place: Offset, limit: int, *, at_end: bool) -> Cut:
     """Return up to a maximum number of records from the file's bytes, starting at `place`; `at_end` if the file ends
     with them.
 
     An incomplete record is left for the next call. Blank lines are not records.
     """
     reading = _Reading(data, at_end, place.line, place.skipping)
-    while len(reading.records) < most and reading.go_on(most):
+    while len(reading.records) < limit and reading.go_on(limit):
         pass
     return Cut(reading.records, Offset(place.offset + reading.at, reading.line, reading.skipping))
 
@@ -82,14 +82,14 @@ class _Reading:
     """The number of records that are read together; few if stray quotation marks make it restart."""
     records: list[Record] = field(default_factory=list)
 
-    def go_on(self, most: int) -> bool:
+    def go_on(self, limit: int) -> bool:
         """Returns False if nothing more can be read here."""
         if self.skipping:
             return self._skip_line()
         if blank := BLANK_LINES.match(self.data, self.at):
             self.at, self.line = blank.end(), self.line + blank[0].count(b"\n")
             return True
-        if raws := self._whole(min(self.at_once, most - len(self.records))):
+        if raws := self._whole(min(self.at_once, limit - len(self.records))):
             self._read(raws)
             return True
         if len(self.data) - self.at <= MAX_RECORD:
@@ -109,11 +109,11 @@ class _Reading:
         self.line += not self.skipping
         return not self.skipping
 
-    def _whole(self, most: int) -> list[_Raw]:
+    def _whole(self, limit: int) -> list[_Raw]:
         """Return the next records that end in the data and are not too long."""
         raws: list[_Raw] = []
         at, line = self.at, self.line
-        while len(raws) < most and at < len(self.data):
+        while len(raws) < limit and at < len(self.data):
             end, lines = _end(self.data, at, at_end=self.at_end)
             if end < 0 or self.data.startswith((b"\n", b"\r\n"), at):
                 break

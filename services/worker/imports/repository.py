@@ -7,18 +7,18 @@ from functools import partial
 from uuid import UUID
 
 import asyncpg
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.worker.imports.leases import file_key
+from services.worker.imports.models import Import, ImportRowError
 from services.worker.imports.records import Head
 from services.worker.imports.storage import Storage
 from services.worker.ledger import erasure
 from services.worker.live_hints import Hints
-from services.worker.models import Import, ImportRowError
 from shared.clock import now
 from shared.contracts import events
+from shared.contracts.imports import LIVE_KEY, ImportHint, ImportProgress
 from shared.db.engine import Database, clock
 from shared.db.retention import sweep
 from shared.errors import Conflict, NotFound
@@ -33,8 +33,6 @@ ENDED = ("completed", "failed")
 BATCH = 100
 FIND = "SELECT user_id, id FROM imports WHERE expires_at <= now() ORDER BY expires_at LIMIT $1"
 FORGET = "DELETE FROM imports WHERE user_id = $1 AND id = $2"
-KEY = "import"
-"""The routing key of the live messages."""
 PAUSE_S = 0.5
 """The interval between two messages about one import."""
 
@@ -51,20 +49,20 @@ class TooManyImports(Conflict):
     code, title = "too_many_imports", "Too many imports are pending"
 
 
-async def begin(session: AsyncSession, user_id: UUID, import_id: UUID, most: int) -> None:
+async def begin(session: AsyncSession, user_id: UUID, import_id: UUID, limit: int) -> None:
     """Created before the file is stored, so that an unfinished file can be found and deleted. Raises
     `TooManyImports`; concurrent uploads are not counted."""
     mine = sa.select(sa.func.count()).where(Import.user_id == user_id, Import.state.in_(WAITING))
-    if (await session.scalar(mine) or 0) >= most:
-        raise TooManyImports(f"at most {most}: wait until one has ended, or cancel one")
+    if (await session.scalar(mine) or 0) >= limit:
+        raise TooManyImports(f"at most {limit}: wait until one has ended, or cancel one")
     session.add(
         Import(user_id=user_id, id=import_id, state=UPLOADING, expires_at=await clock(session) + UPLOAD_EXPIRES)
     )
 
 
 async def enqueue(session: AsyncSession, user_id: UUID, import_id: UUID, name: str | None, head: Head) -> Import:
-    """Mark the file as stored: the event notifies the workers. Raises `ImportNotFound` if its user was deleted
-    meanwhile."""
+    """Mark the file as stored: the event notifies the workers. Raises `ImportNotFound` if its user has been
+    deleted."""
     start = head.end()
     if await erasure.is_erased(session, user_id):
         raise ImportNotFound
@@ -160,24 +158,6 @@ async def delete_all_expired(db: Database, storage: Storage) -> None:
     await sweep(db, "imports", partial(delete_expired, db, storage), BATCH)
 
 
-class ImportProgress(msgspec.Struct, frozen=True):
-    id: UUID
-    state: str
-    rows_total: int
-    rows_done: int
-    rows_failed: int
-    rows_per_s: float | None
-    eta_s: int | None
-
-
-class ImportHint(msgspec.Struct, frozen=True, rename={"progress": "import"}):
-    """The message changes no panel."""
-
-    user_id: UUID
-    panels: list[str]
-    progress: ImportProgress
-
-
 def eta_s(state: str, total: int, done: int, failed: int, rows_per_s: float | None) -> int | None:
     """Return the remaining seconds; None if unknown."""
     if state != "running" or not rows_per_s:
@@ -210,4 +190,4 @@ class ProgressPublisher:
         if row["state"] == "running" and time.monotonic() - self._told_at < PAUSE_S:
             return
         self._told_at = time.monotonic()
-        await self._hints.send(KEY, ImportHint(row["user_id"], [], progress_of(row)))
+        await self._hints.send(LIVE_KEY, ImportHint(row["user_id"], [], progress_of(row)))

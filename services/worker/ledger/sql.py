@@ -49,15 +49,6 @@ PURGE_MAILS = """
         ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ))
 """
-PURGE_WEBHOOK_DELIVERIES = """
-    DELETE FROM webhook_deliveries WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM webhook_deliveries WHERE updated_at < now() - $1 * interval '1 second' AND NOT EXISTS (
-            SELECT FROM jobs WHERE job = 'webhooks' AND jobs.event_id = webhook_deliveries.id
-                AND jobs.state IN ('retrying', 'dead')
-        )
-        ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED
-    ))
-"""
 PROBE = """
     BEGIN;
     INSERT INTO jobs (job, event_id, event_type, state) VALUES ('', gen_random_uuid(), '', 'done');

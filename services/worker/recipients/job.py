@@ -29,20 +29,6 @@ BURY_RECIPIENT = """
     ON CONFLICT (user_id) DO UPDATE
     SET revision = greatest(kept.revision, excluded.revision), email = NULL, name = NULL
 """
-# A worker that runs one finds at its next checkpoint that it has lost the lease. The pruner deletes file and row.
-END_IMPORTS = """
-    UPDATE imports SET state = CASE WHEN state IN ('queued', 'running') THEN 'cancelled' ELSE state END,
-        lease_id = NULL, filename = NULL, expires_at = now()
-    WHERE user_id = $1 AND state <> 'uploading'
-"""
-FORGOTTEN = (
-    "notifications",
-    "reports",
-    "import_errors",
-    "webhook_deliveries",
-    "webhooks",
-)
-"""Tables in which a deleted user's rows are deleted; other data is handled below."""
 FORGET_ERRORS = "UPDATE job_audit SET previous_error = NULL WHERE user_id = $1"
 NAME = "recipients"
 POLICY = Policy(attempts=12, backoff_base_s=0.5, backoff_cap_s=300, prefetch=20, concurrency=2)
@@ -53,20 +39,22 @@ KEEP = """
 """
 
 
-async def erase(connection: Connection, user_id: UUID, revision: int, jobs: Sequence[str]) -> None:
-    """Erase once the user's running jobs have ended. `jobs` are those that end with a user."""
+async def erase(
+    connection: Connection, user_id: UUID, revision: int, jobs: Sequence[str], statements: Sequence[str]
+) -> None:
+    """Erase once the user's running jobs have ended. `jobs` are those that end with a user; the statements erase the
+    data of features."""
     await connection.execute(LOCK, lock_key(user_id))
     await connection.execute(END_JOBS, user_id, jobs)
     await connection.execute(BURY_RECIPIENT, user_id, revision)
     await send_log.forget(connection, user_id)
-    await connection.execute(END_IMPORTS, user_id)
-    for table in FORGOTTEN:
-        await connection.execute(f"DELETE FROM {table} WHERE user_id = $1", user_id)  # noqa: S608  constants
     await connection.execute(FORGET_ERRORS, user_id)
+    for statement in statements:
+        await connection.execute(statement, user_id)
 
 
-def keep_with(jobs: Sequence[str]) -> Effect:
-    """`jobs` are those that end with a user."""
+def keep_with(jobs: Sequence[str], statements: Sequence[str]) -> Effect:
+    """The arguments are those of `erase`."""
 
     async def keep(connection: Connection, envelope: Envelope) -> None:
         """Only a higher revision replaces the stored one. A deleted user stays deleted."""
@@ -75,11 +63,12 @@ def keep_with(jobs: Sequence[str]) -> Effect:
                 if not await erased(connection, [user.user_id]):
                     await connection.execute(KEEP, user.user_id, user.revision, user.email, user.name)
             case UserDeleted() as user:
-                await erase(connection, user.user_id, user.revision, [NAME, *jobs])
+                await erase(connection, user.user_id, user.revision, [NAME, *jobs], statements)
 
     return keep
 
 
-def job(others: Sequence[Job] = ()) -> Job:
+def job(others: Sequence[Job], erasure: Sequence[str]) -> Job:
+    """`erasure`: SQL statements that erase the data of a deleted user, whose id is their argument."""
     ending = [other.name for other in others if other.policy.ends_with_user]
-    return Job(name=NAME, policy=POLICY, effect=keep_with([*ending, UNKNOWN]))
+    return Job(name=NAME, policy=POLICY, effect=keep_with([*ending, UNKNOWN], erasure))

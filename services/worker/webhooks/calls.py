@@ -22,12 +22,11 @@ from uuid import UUID
 from services.worker import metrics
 from services.worker.ledger import erasure
 from services.worker.ledger.job import Effect, Job, Policy, Transient
-from services.worker.settings import Tuning
 from services.worker.webhooks import deliveries, signing
 from services.worker.webhooks.address import BadTarget, Target
 from services.worker.webhooks.client import CallFailed, Client
 from services.worker.webhooks.deliveries import JOB, DeliveryClaim
-from services.worker.webhooks.settings import WebhookSettings
+from services.worker.webhooks.settings import WebhookSettings, WebhookTuning
 from services.worker.webhooks.signing import SecretBox
 from shared.clock import now
 from shared.contracts.events import Envelope
@@ -136,9 +135,9 @@ class Call:
     """One attempt at one delivery."""
 
     client: Client
-    vault: SecretBox
+    secret_box: SecretBox
     settings: WebhookSettings
-    tuning: Tuning
+    tuning: WebhookTuning
     listener: Listener
     claim: DeliveryClaim
     ended: Ended | None = None
@@ -186,7 +185,7 @@ class Call:
 
     async def _call(self, began: float) -> Ended:
         claim = self.claim
-        keys = [self.vault.decrypt(secret) for secret in claim.secrets]
+        keys = [self.secret_box.decrypt(secret) for secret in claim.secrets]
         headers = {"content-type": "application/json", "user-agent": AGENT}
         headers |= signing.headers(keys, str(claim.event_id), int(time.time()), claim.body)
         try:
@@ -230,18 +229,20 @@ def retry_after_s(value: str | None, at: datetime) -> float:
 
 
 def call_with(
-    client: Client, vault: SecretBox, settings: WebhookSettings, tuning: Tuning, listener: Listener
+    client: Client, secret_box: SecretBox, settings: WebhookSettings, tuning: WebhookTuning, listener: Listener
 ) -> Effect:
     async def take_up(connection: Connection, envelope: Envelope) -> Call | None:
         """The event has the delivery's id."""
         user_id = envelope.event.user_id
         claim = await deliveries.claim(connection, user_id, envelope.id, tuning.webhook_lease_s)
-        return Call(client, vault, settings, tuning, listener, claim) if claim else None
+        return Call(client, secret_box, settings, tuning, listener, claim) if claim else None
 
     return take_up
 
 
-def job(client: Client, vault: SecretBox, settings: WebhookSettings, tuning: Tuning, listener: Listener) -> Job:
+def job(
+    client: Client, secret_box: SecretBox, settings: WebhookSettings, tuning: WebhookTuning, listener: Listener
+) -> Job:
     """The second half of the job `webhooks`: makes the calls that its first half has queued, by event."""
     policy = Policy(
         attempts=tuning.webhook_attempts + SPARE_ATTEMPTS,
@@ -251,7 +252,7 @@ def job(client: Client, vault: SecretBox, settings: WebhookSettings, tuning: Tun
         concurrency=CONCURRENCY,
         ends_with_user=True,
     )
-    return Job(name=JOB, policy=policy, effect=call_with(client, vault, settings, tuning, listener))
+    return Job(name=JOB, policy=policy, effect=call_with(client, secret_box, settings, tuning, listener))
 
 
 def _ms_since(began: float) -> int:

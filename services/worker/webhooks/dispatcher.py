@@ -72,7 +72,7 @@ class CallSlots:
         self._per_user = per_user
         self._hosts: Counter[str] = Counter()
         self._users: Counter[UUID] = Counter()
-        self._ailing: dict[str, None] = {}
+        self._unhealthy: dict[str, None] = {}
         self._due: dict[str, float] = {}
         """When the calls started so far would have been started at the allowed rate; forgotten once past."""
 
@@ -83,7 +83,7 @@ class CallSlots:
     def full_hosts(self, now: float) -> list[str]:
         """Return the hosts that may not be called now."""
         self._forget_paced(now)
-        known = self._hosts.keys() | self._due.keys() | self._ailing.keys()
+        known = self._hosts.keys() | self._due.keys() | self._unhealthy.keys()
         return [lane for lane in known if not self._host_may(lane, now)]
 
     def full_users(self) -> list[UUID]:
@@ -109,19 +109,19 @@ class CallSlots:
 
     def called(self, lane: str, well: bool) -> None:
         """Record the outcome of a call to this host."""
-        self._ailing.pop(lane, None)
+        self._unhealthy.pop(lane, None)
         if not well:
-            self._ailing[lane] = None
-            if len(self._ailing) > MAX_AILING:
-                del self._ailing[next(iter(self._ailing))]
+            self._unhealthy[lane] = None
+            if len(self._unhealthy) > MAX_AILING:
+                del self._unhealthy[next(iter(self._unhealthy))]
 
     def _host_may(self, lane: str, now: float) -> bool:
-        if lane in self._ailing and (self._hosts[lane] or self._ailing_calls() >= max(1, self.calls // 2)):
+        if lane in self._unhealthy and (self._hosts[lane] or self._ailing_calls() >= max(1, self.calls // 2)):
             return False
         return self._hosts[lane] < self.per_host and self._paced(lane, now)
 
     def _ailing_calls(self) -> int:
-        return sum(calls for lane, calls in self._hosts.items() if lane in self._ailing)
+        return sum(calls for lane, calls in self._hosts.items() if lane in self._unhealthy)
 
     def _paced(self, lane: str, now: float) -> bool:
         ahead_s = (self.per_host - 1) / self._per_host_per_s

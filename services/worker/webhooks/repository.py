@@ -18,8 +18,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.worker.models import JobRow, Webhook, WebhookDelivery
+from services.worker.models import JobRow
 from services.worker.webhooks.deliveries import JOB
+from services.worker.webhooks.models import Webhook, WebhookDelivery
 from shared.errors import Conflict, NotFound
 
 LISTED = (

@@ -8,9 +8,8 @@ from uuid import UUID
 
 import asyncpg
 
-from services.worker import models
 from services.worker.ledger import erasure
-from services.worker.webhooks import deliveries, repository, signing
+from services.worker.webhooks import deliveries, models, repository, signing
 from services.worker.webhooks.address import AddressPolicy, AddressRefused, BadTarget, Target, Unresolved
 from services.worker.webhooks.client import CheckedNetwork
 from services.worker.webhooks.deliveries import JOB, New
@@ -113,8 +112,8 @@ class Webhooks:
     """`wake` signals that a delivery is due."""
 
     db: Database
-    guard: UrlCheck
-    vault: SecretBox
+    url_check: UrlCheck
+    secret_box: SecretBox
     wake: Callable[[], None]
 
     async def create(self, user_id: UUID, body: NewWebhook) -> WebhookWithSecret:
@@ -127,8 +126,8 @@ class Webhooks:
             await connection.execute(ONE_AT_A_TIME, str(user_id))
             if await connection.fetchval(COUNT, user_id) >= MAX_PER_USER:
                 raise TooManyWebhooks(f"at most {MAX_PER_USER}")
-            told = (body.url, target.lane, body.description, body.events, self.vault.encrypt(secret))
-            row = await connection.fetchrow(ADD, user_id, new_id(), *told)
+            values = (body.url, target.lane, body.description, body.events, self.secret_box.encrypt(secret))
+            row = await connection.fetchrow(ADD, user_id, new_id(), *values)
         return WebhookWithSecret.model_validate(dict(row or {}) | {"secret": secret})
 
     async def read(self, user_id: UUID, webhook_id: UUID) -> Webhook:
@@ -161,11 +160,11 @@ class Webhooks:
         secret = signing.new_secret()
         async with self.db.begin() as session:
             row = await repository.get(session, user_id, webhook_id, lock=True)
-            row.old_secret, row.secret = row.secret, self.vault.encrypt(secret)
+            row.old_secret, row.secret = row.secret, self.secret_box.encrypt(secret)
             row.updated_at = now()
             row.old_secret_until = row.updated_at + timedelta(seconds=OLD_SECRET_S)
-            told = Webhook.model_validate(row).model_dump()
-        return WebhookWithSecret(**told, secret=secret)
+            shown = Webhook.model_validate(row).model_dump()
+        return WebhookWithSecret(**shown, secret=secret)
 
     async def delete(self, user_id: UUID, webhook_id: UUID) -> None:
         """Delete it with its deliveries; waiting ones are not made. Raises `WebhookNotFound`."""
@@ -231,7 +230,7 @@ class Webhooks:
 
     async def _target(self, url: str) -> Target:
         try:
-            return await self.guard.check(url)
+            return await self.url_check.check(url)
         except BadTarget as refused:
             raise InvalidInput.of("url", str(refused)) from None
 

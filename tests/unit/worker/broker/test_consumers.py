@@ -15,11 +15,12 @@ from services.worker.broker.message_processor import halves
 from services.worker.email import job as email
 from services.worker.email.smtp import Mailer
 from services.worker.ledger.failures import DeadLetter, error_group, is_permanent
-from services.worker.ledger.job import Expired, Policy, Unremembered, age_s, refuse_expired, refuse_unremembered
+from services.worker.ledger.job import Expired, Unremembered, age_s, refuse_expired, refuse_unremembered
 from services.worker.ledger.retries import bounded
-from services.worker.main import every_job
+from services.worker.main import jobs_of
 from services.worker.settings import DEFAULTS, Settings
 from shared.contracts.events import Envelope, UserDeleted
+from tests.support.worker.jobs import policies
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 PREFETCH = 10
@@ -83,7 +84,7 @@ def test_patience_runs_out_of_what_is_never_well() -> None:
 def jobs() -> dict[str, Any]:
     """Made once: hypothesis asks for them a hundred times."""
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    return {job.name: job for job in every_job(settings, DEFAULTS, Mailer(settings), lambda: None)}
+    return {job.name: job for job in jobs_of(settings, DEFAULTS, Mailer(settings))}
 
 
 @pytest.mark.parametrize(
@@ -138,13 +139,13 @@ def test_what_may_have_been_forgotten() -> None:
 def test_deadlines_lie_within_what_is_remembered() -> None:
     """Else a job would be refused as forgotten before it has expired."""
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    policies: list[Policy] = [job.policy for job in jobs().values()]
-    assert all((policy.deadline_s or 0) < settings.keep_done_s for policy in policies)
+    assert all((policy.deadline_s or 0) < settings.keep_done_s for policy in policies(settings).values())
 
 
 def test_which_jobs_end_with_their_user() -> None:
     """Those whose effect is personal, which is all but two; the sums of the analytics go on, as the orders do."""
-    going_on = {name for name, job in jobs().items() if not job.policy.ends_with_user}
+    settings = Settings(environment="development", database_url="", rabbitmq_url="")
+    going_on = {name for name, policy in policies(settings).items() if not policy.ends_with_user}
     assert going_on == {"analytics", "recipients"}
 
 

@@ -16,6 +16,7 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from services.worker.imports import storage
 from services.worker.imports.importer import Importer
+from services.worker.imports.settings import ImportTuning
 from services.worker.imports.storage import FileGone, Storage, StorageUnavailable
 from services.worker.settings import Settings
 from shared.clock import now
@@ -24,7 +25,7 @@ from shared.contracts.imports import MAX_ROWS
 from shared.http.identity import GATEWAY
 from shared.http.tokens import ServiceTokens
 from tests.support.waiting import eventually
-from tests.support.worker.imports import Gate, Orders, Owner, csv_of, line, many, stored
+from tests.support.worker.imports import Gate, Orders, Owner, csv_of, folder_of, line, many, stored
 from tests.support.worker.process import worker_process
 from tests.support.worker.world import LONG_S, SECRET, World, end_leases, tuning_of, working
 
@@ -62,7 +63,7 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_kill_nine_in_the_middle(importing: Settings, orders: Orders, gate: Gate, tmp_path: Path) -> None:
     """Killed twice: each time another process goes on at the checkpoint. Every row is one order, counted once."""
-    count, window = 8 * MAX_ROWS, tuning_of(importing).import_window
+    count, window = 8 * MAX_ROWS, tuning_of(importing).of(ImportTuning).import_window
     gate.let_through(window)
     async with worker_process(importing, tmp_path / "worker.log") as worker, gateway(worker.port) as http:
         await worker.until_ready()
@@ -108,7 +109,7 @@ async def test_a_stop_waits_for_no_import(
     assert time.monotonic() - began < unhurried.shutdown_grace_s
     row = await row_of(world, import_id)
     assert (row["state"], row["lease_id"], row["failures"]) == ("running", None, 0)
-    assert row["rows_done"] <= (2 + tuning_of(importing).import_window + 1) * BATCH
+    assert row["rows_done"] <= (2 + tuning_of(importing).of(ImportTuning).import_window + 1) * BATCH
     async with working(importing) as world:
         await world.until_ready()
         owner.http = world.http
@@ -208,7 +209,7 @@ async def test_a_storage_that_is_away(importing: Settings, url: str, monkeypatch
 @pytest.fixture
 def small_disk(importing: Settings) -> list[str]:
     """The beginning of a command line: the storage's folder is then a file system of 8 MB, for that command alone."""
-    folder = Path(importing.storage_url.removeprefix("file://"))
+    folder = folder_of(importing)
     folder.mkdir()
     command = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=8m none "$0" && exec "$@"', str(folder)]
     if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:

@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 import trustme
 
-from services.worker.settings import Tuning
 from services.worker.webhooks.address import AddressPolicy, Target, Unresolved, resolving
 from services.worker.webhooks.client import Answer, CallFailed, CheckedNetwork, Client
+from services.worker.webhooks.settings import WebhookTuning
 from tests.support.worker.names import Names
 from tests.support.worker.receiver import Receiver, answer, receiving
 
-PATIENT = Tuning(webhook_connect_timeout_s=60, webhook_read_timeout_s=60, webhook_total_timeout_s=90)
+PATIENT = WebhookTuning(webhook_connect_timeout_s=60, webhook_read_timeout_s=60, webhook_total_timeout_s=90)
 HASTY = replace(PATIENT, webhook_connect_timeout_s=0.5, webhook_read_timeout_s=0.5)
 LOOPBACK = AddressPolicy.of([443], ["127.0.0.0/8"])
 PUBLIC = AddressPolicy.of([80, 443], [])
@@ -29,7 +29,7 @@ async def client_of(
     names: Names,
     policy: AddressPolicy = LOOPBACK,
     tls: ssl.SSLContext | None = None,
-    tuning: Tuning = PATIENT,
+    tuning: WebhookTuning = PATIENT,
 ) -> AsyncIterator[Client]:
     async with Client.open(CheckedNetwork(names, policy), tuning, tls) as client:
         yield client

@@ -23,7 +23,7 @@ def strict(settings: Settings) -> Settings:
 async def test_a_name_that_leads_inside_is_refused_at_once(strict: Settings) -> None:
     """Also when only one of its addresses does; one that leads nowhere today may lead somewhere tomorrow."""
     names = Names(inside_example=[["10.0.0.1"]], half_example=[[*ELSEWHERE, "127.0.0.1"]], out_example=[ELSEWHERE])
-    async with working(strict, names.internet) as world:
+    async with working(strict.model_copy(update={"network": names.network})) as world:
         hooks = Hooks(world, uuid4())
         for host in ("inside.example", "half.example"):
             refused = await hooks.ask("POST", json={"url": f"https://{host}/", "events": ["order.paid"]})
@@ -41,7 +41,7 @@ async def test_a_name_that_is_rebound_later_is_refused_with_each_call(strict: Se
             rebound_example=[ELSEWHERE, ["127.0.0.1"], ["169.254.169.254"], [*ELSEWHERE, "10.0.0.1"], ["127.0.0.1"]]
         )
         ports = {"webhook_ports": f"443,{receiver.port}", "webhook_attempts": 4}
-        async with working(strict.model_copy(update=ports), names.internet) as world:
+        async with working(strict.model_copy(update=ports | {"network": names.network})) as world:
             hooks = Hooks(world, uuid4())
             webhook = await hooks.create(receiver.url(host="rebound.example"))
             await world.publish(created(hooks.user_id))

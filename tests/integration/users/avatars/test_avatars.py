@@ -11,8 +11,8 @@ import pytest
 from fastapi import FastAPI
 
 from services.users.avatars import thumbnailer
+from services.users.avatars.errors import TooManyPictures
 from services.users.avatars.thumbnailer import Pictures
-from services.users.errors import TooManyPictures
 from shared.contracts.internal_api import MAX_PICTURE_BYTES
 from shared.db.engine import Database
 from shared.ids import new_id

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from services.worker.settings import Settings
+from services.worker.webhooks.settings import WebhookTuning
 from tests.support.waiting import eventually
 from tests.support.worker.hooks import QUICK, Hooks
 from tests.support.worker.names import Names
@@ -92,7 +93,7 @@ async def test_name_servers_that_hang_delay_nobody_else(quick: Settings) -> None
 
     names = Hanging(hooks_example=[["127.0.0.1"]])
     bounds = {"webhook_calls": 8, "webhook_calls_per_host": 2, "webhook_connect_timeout_s": 1}
-    async with receiving() as receiver, working(quick.model_copy(update=bounds), names.internet) as world:
+    async with receiving() as receiver, working(quick.model_copy(update=bounds | {"network": names.network})) as world:
         stuck, hooks = Hooks(world, uuid4()), Hooks(world, uuid4())
         await asyncio.gather(*(stuck.create(f"http://hangs{number}.example/") for number in range(6)))
         webhook = await hooks.create(receiver.url(host="hooks.example"))
@@ -122,7 +123,7 @@ async def test_kill_nine_with_calls_in_hand(quick: Settings, tmp_path: Path) -> 
         async with worker_process(quick, tmp_path / "worker.log") as process:
             ids = await world.publish(*(created(hooks.user_id) for _ in range(40)))
             await until_received([receiver], 10)
-            await eventually(lambda: receiver.here == tuning_of(quick).webhook_calls_per_host, LONG_S)
+            await eventually(lambda: receiver.here == tuning_of(quick).of(WebhookTuning).webhook_calls_per_host, LONG_S)
             await process.end(signal.SIGKILL)
         receiver.on_request = None
         receiver.answers.set()
@@ -131,7 +132,7 @@ async def test_kill_nine_with_calls_in_hand(quick: Settings, tmp_path: Path) -> 
             hooks.world = world
             await hooks.until(webhook_id, "delivered", 40)
     assert set(receiver.ids) == set(map(str, ids))
-    assert len(receiver.ids) - 40 <= tuning_of(quick).webhook_calls_per_host
+    assert len(receiver.ids) - 40 <= tuning_of(quick).of(WebhookTuning).webhook_calls_per_host
 
 
 async def test_a_worker_told_to_stop(quick: Settings) -> None:

@@ -9,16 +9,17 @@ from uuid import uuid4
 import pytest
 import trustme
 
-from services.worker.settings import Settings, Tuning
+from services.worker.settings import Settings
 from services.worker.webhooks.address import AddressPolicy, Target
 from services.worker.webhooks.client import ANSWER_BYTES, PIECE_BYTES, Answer, CallFailed, CheckedNetwork, Client
+from services.worker.webhooks.settings import WebhookTuning
 from tests.support.worker.endless import endless
 from tests.support.worker.hooks import QUICK, Hooks
 from tests.support.worker.names import Names
 from tests.support.worker.receiver import Receiver, receiving
 from tests.support.worker.world import created, working
 
-PATIENT = Tuning(webhook_connect_timeout_s=60, webhook_read_timeout_s=60, webhook_total_timeout_s=90)
+PATIENT = WebhookTuning(webhook_connect_timeout_s=60, webhook_read_timeout_s=60, webhook_total_timeout_s=90)
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 HINTS = b"HTTP/1.1 103 Early Hints\r\n\r\n"
