@@ -32,7 +32,7 @@ from shared.outbox.service import running
 from shared.server import serve
 
 SERVICE = "users"
-FEATURES = [
+FEATURES: list[str] = [
     "avatars",
 ]
 """The feature slices: folders of the users service that can be removed."""

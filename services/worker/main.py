@@ -38,7 +38,7 @@ from shared.server import serve
 from shared.server.background import Background
 
 SERVICE = "worker"
-FEATURES = [
+FEATURES: list[str] = [
     "imports",
     "reports",
     "webhooks",

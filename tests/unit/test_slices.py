@@ -5,6 +5,7 @@ docs/architecture.md describes the same steps. `make full` also runs linters, ty
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -127,7 +128,15 @@ def imported(tree: ast.Module) -> list[str]:
 
 def run(tree: Path, *command: str) -> str:
     """Its output; fails with it."""
-    done = subprocess.run([sys.executable, "-B", *command], cwd=tree, capture_output=True, text=True, check=False)
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        [sys.executable, "-B", *command],
+        cwd=tree,
+        env=outside | {"PYTHONPATH": str(tree)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     return done.stdout
 

@@ -3,8 +3,8 @@
 python -m tools.lab.bench.peers.dramatiq_tasks publish COUNT · dramatiq tools.lab.bench.peers.dramatiq_tasks
 
 Tuned: one process with four threads, none of the middleware but retries, a quorum queue (which Dramatiq has no option
-for), one prepared statement an event. Publishing waits for confirms, which costs the consumer nothing: a quorum queue may
-drop what an unconfirmed publisher sent just before it closed its channel.
+for), one prepared statement an event. Publishing waits for confirms, which costs the consumer nothing: a quorum queue
+may drop what an unconfirmed publisher sent just before it closed its channel.
 """
 
 from typing import Any
