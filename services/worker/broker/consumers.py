@@ -49,17 +49,17 @@ class StallDetector:
         self._prefetch = prefetch
         self._last: Sample | None = None
         self._waiting_since: float | None = None
-        self.gets_on = False
-        """Return whether it makes progress, as far as two samples can show."""
+        self.progresses = False
+        """Whether it makes progress, as far as two samples can show."""
 
-    def look(self, look: Sample) -> None:
-        last, self._last = self._last, look
-        idle = last is not None and last.delivered == look.delivered
-        if not (look.ready and idle and look.unsettled < self._prefetch):
+    def observe(self, sample: Sample) -> None:
+        last, self._last = self._last, sample
+        idle = last is not None and last.delivered == sample.delivered
+        if not (sample.ready and idle and sample.unsettled < self._prefetch):
             self._waiting_since = None
         elif self._waiting_since is None:
-            self._waiting_since = look.at
-        self.gets_on = last is not None and self._waiting_since is None
+            self._waiting_since = sample.at
+        self.progresses = last is not None and self._waiting_since is None
 
     def stalled_s(self, now: float) -> float:
         return 0.0 if self._waiting_since is None else now - self._waiting_since
@@ -70,17 +70,17 @@ class Grace:
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
-        self._wrong_since: float | None = None
+        self._failing_since: float | None = None
 
-    def well(self) -> None:
-        self._wrong_since = None
+    def recovered(self) -> None:
+        self._failing_since = None
 
-    def wrong(self, now: float) -> None:
-        if self._wrong_since is None:
-            self._wrong_since = now
+    def failed(self, now: float) -> None:
+        if self._failing_since is None:
+            self._failing_since = now
 
-    def is_out(self, now: float) -> bool:
-        return self._wrong_since is not None and now - self._wrong_since > self._limit_s
+    def has_expired(self, now: float) -> bool:
+        return self._failing_since is not None and now - self._failing_since > self._limit_s
 
 
 class ConsumerMissing(Exception):
@@ -105,14 +105,16 @@ class Consumer:
     stats: QueueStats
     stall_detector: StallDetector
 
-    async def look(self) -> bool:
+    async def check(self) -> bool:
         """Checks whether it consumes, and remembers the result."""
         consumed = await rabbitmq.consumed(self.source)
         metrics.LAST_DELIVERY.labels(self.queue).set(time.monotonic() - self.stats.last_delivery)
         if consumed is None:
             return False
         channel, ready = consumed
-        self.stall_detector.look(Sample(time.monotonic(), ready, self.stats.delivered, self.stats.unsettled(channel)))
+        self.stall_detector.observe(
+            Sample(time.monotonic(), ready, self.stats.delivered, self.stats.unsettled(channel))
+        )
         return True
 
 
@@ -165,7 +167,7 @@ class Consumers:
             raise ConsumerMissing(f"{self._missing}; no queue has a consumer")
         try:
             async with asyncio.timeout(self.LOOK_TIMEOUT_S):
-                missing = [one.queue for one in self._consumers if not await one.look()]
+                missing = [one.queue for one in self._consumers if not await one.check()]
         except TimeoutError:
             metrics.CONSUMERS.set(0)
             raise ConsumerMissing("RabbitMQ does not respond; no queue has a consumer") from None
@@ -211,7 +213,7 @@ class Consumers:
         stalled = [one.queue for one in self._consumers if one.stall_detector.stalled_s(now) > self._tuning.stall_s]
         if stalled:
             raise ConsumerStalled(f"no deliveries from {', '.join(stalled)}")
-        if all(one.stall_detector.gets_on for one in self._consumers):
+        if all(one.stall_detector.progresses for one in self._consumers):
             self._recovered()
 
     async def _judge(self, down: Exception) -> None:
@@ -219,14 +221,14 @@ class Consumers:
         if not await rabbitmq.answers(self._nodes):
             self._recovered()
             return
-        self._grace.wrong(time.monotonic())
-        if self._grace.is_out(time.monotonic()):
+        self._grace.failed(time.monotonic())
+        if self._grace.has_expired(time.monotonic()):
             log.error("worker is stuck", error=repr(down))
             self._on_stuck(repr(down))
 
     def _recovered(self) -> None:
         """Return whether the consumers work, as far as a restart could help."""
-        self._grace.well()
+        self._grace.recovered()
         self._on_stuck(None)
 
     @asynccontextmanager

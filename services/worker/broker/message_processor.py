@@ -160,7 +160,7 @@ class MessageProcessor:
     ) -> None:
         """Acknowledge messages after `work` has succeeded, or return them if it will not. Raises errors that are not
         `holds`."""
-        if await self._backpressure.until_done(job, work, holds):
+        if await self._backpressure.run_when_writable(job, work, holds):
             await stats.acknowledge(received)
         else:
             metrics.REQUEUED.labels(job).inc(len(received))

@@ -25,7 +25,7 @@ from services.worker.ledger import job as lateness
 from services.worker.ledger.external_effects import Leased
 from services.worker.ledger.failures import DeadLetter
 from services.worker.ledger.job import BatchEffect, Job, JobMessage
-from services.worker.ledger.sql import BURY, CLAIM, CLAIM_MANY, FAIL, PROBE, SUCCEED, TAKE_DUE, TAKE_ONE
+from services.worker.ledger.sql import CLAIM, CLAIM_MANY, FAIL, PROBE, RECORD_DEAD_LETTER, SUCCEED, TAKE_DUE, TAKE_ONE
 from shared.contracts.events import Envelope
 from shared.db.engine import Connection, Database
 from shared.observability import tracing
@@ -147,9 +147,9 @@ class Ledger:
                 return
             row = (dead_letter.job, message.event_id, message.user_id, message.event_type)
             kept = (dead_letter.description, dead_letter.error_group, message.body, message.headers_json)
-            is_new = await connection.fetchval(BURY, *row, *kept)
+            is_new = await connection.fetchval(RECORD_DEAD_LETTER, *row, *kept)
         if is_new:
-            metrics.BURIED.labels(dead_letter.job, dead_letter.reason).inc()
+            metrics.DEAD_LETTERS.labels(dead_letter.job, dead_letter.reason).inc()
             log.error(
                 "given up by RabbitMQ", job=dead_letter.job, event_id=str(message.event_id), reason=dead_letter.reason
             )

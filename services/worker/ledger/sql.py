@@ -30,7 +30,7 @@ FAIL = """
         last_error = $6, error_group = $7, payload = $8, headers = $9, updated_at = now()
     WHERE job = $1 AND event_id = $2
 """
-BURY = """
+RECORD_DEAD_LETTER = """
     INSERT INTO jobs (job, event_id, user_id, event_type, state, attempts, last_error, error_group, payload, headers)
     VALUES ($1, $2, $3, $4, 'dead', 0, $5, $6, $7, $8)
     ON CONFLICT DO NOTHING RETURNING true

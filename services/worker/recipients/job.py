@@ -24,7 +24,7 @@ END_JOBS = """
         SELECT job, event_id FROM jobs WHERE user_id = $1 AND state <> 'done' AND job = ANY($2) FOR UPDATE SKIP LOCKED
     )
 """
-BURY_RECIPIENT = """
+ERASE_RECIPIENT = """
     INSERT INTO recipients AS kept (user_id, revision, email, name) VALUES ($1, $2, NULL, NULL)
     ON CONFLICT (user_id) DO UPDATE
     SET revision = greatest(kept.revision, excluded.revision), email = NULL, name = NULL
@@ -46,7 +46,7 @@ async def erase(
     data of features."""
     await connection.execute(LOCK, lock_key(user_id))
     await connection.execute(END_JOBS, user_id, jobs)
-    await connection.execute(BURY_RECIPIENT, user_id, revision)
+    await connection.execute(ERASE_RECIPIENT, user_id, revision)
     await send_log.forget(connection, user_id)
     await connection.execute(FORGET_ERRORS, user_id)
     for statement in statements:

@@ -34,7 +34,7 @@ def stalled_s(*looks: tuple[int, int, int]) -> float:
     """Of looks at ready, delivered and unsettled, ten seconds apart."""
     watch = StallDetector(PREFETCH)
     for place, look in enumerate(looks):
-        watch.look(Sample(10.0 * place, *look))
+        watch.observe(Sample(10.0 * place, *look))
     return watch.stalled_s(10.0 * (len(looks) - 1))
 
 
@@ -62,22 +62,22 @@ def test_one_look_proves_nothing() -> None:
     watch = StallDetector(PREFETCH)
     told = []
     for delivered in (0, 1, 1, 2):
-        watch.look(Sample(0, 5, delivered, 0))
-        told.append(watch.gets_on)
+        watch.observe(Sample(0, 5, delivered, 0))
+        told.append(watch.progresses)
     assert told == [False, True, False, True]
 
 
 def test_patience_runs_out_of_what_is_never_well() -> None:
     """One good moment starts the time anew."""
     patience = Grace(60)
-    assert not patience.is_out(1000)
-    patience.wrong(0)
-    patience.wrong(50)
-    assert not patience.is_out(60)
-    assert patience.is_out(61)
-    patience.well()
-    patience.wrong(100)
-    assert not patience.is_out(160)
+    assert not patience.has_expired(1000)
+    patience.failed(0)
+    patience.failed(50)
+    assert not patience.has_expired(60)
+    assert patience.has_expired(61)
+    patience.recovered()
+    patience.failed(100)
+    assert not patience.has_expired(160)
 
 
 @cache
