@@ -64,7 +64,7 @@ SLICES = {
 OUTSIDE = (
     *("tests/unit/deploy", "tests/unit/tools/docs", "tests/unit/test_env_example.py"),
     *("tests/unit/test_documents.py", "tests/unit/test_async_patterns.py", "tests/unit/test_security_page.py"),
-    *("tests/unit/gateway/api/test_access.py", "tests/unit/test_slices.py"),
+    *("tests/unit/gateway/api/test_access.py", "tests/unit/test_growing.py", "tests/unit/test_slices.py"),
 )
 """What is written by hand, or generated, from the code: manifests and documents must be changed with it."""
 
