@@ -2,8 +2,7 @@
 
 DashboardError
 ├── NotFound
-│   ├── UserNotFound
-│   └── AvatarNotFound
+│   └── UserNotFound
 ├── Conflict
 │   └── EmailAlreadyUsed
 ├── Unauthenticated
@@ -12,25 +11,18 @@ DashboardError
 ├── InvalidInput
 │   ├── WrongPassword
 │   ├── WeakPassword
-│   ├── UnmailableAddress
-│   └── UnusablePicture
-├── UnsupportedUpload   415
+│   └── UnmailableAddress
 └── Unavailable
-    ├── TooManyLogins
-    └── TooManyPictures
+    └── TooManyLogins
 """
 
 from typing import ClassVar
 
-from shared.errors import Conflict, DashboardError, InvalidInput, NotFound, Unauthenticated, Unavailable
+from shared.errors import Conflict, InvalidInput, NotFound, Unauthenticated, Unavailable
 
 
 class UserNotFound(NotFound):
     code, title = "user_not_found", "No such user"
-
-
-class AvatarNotFound(NotFound):
-    code, title = "avatar_not_found", "This user has no picture"
 
 
 class EmailAlreadyUsed(Conflict):
@@ -64,16 +56,3 @@ class UnmailableAddress(InvalidInput):
 class TooManyLogins(Unavailable):
     code, title = "too_many_logins", "Too many passwords are being checked; try again"
     headers: ClassVar = {"Retry-After": "1"}
-
-
-class UnusablePicture(InvalidInput):
-    code, title = "unusable_picture", "The picture cannot be used"
-
-
-class UnsupportedUpload(DashboardError):
-    status, code, title = 415, "unsupported_media_type", "Send a picture as PNG, JPEG or WebP, or in a form"
-
-
-class TooManyPictures(Unavailable):
-    code, title = "too_many_pictures", "Too many pictures, or another one of yours, are being processed; try again"
-    headers: ClassVar = {"Retry-After": "2"}

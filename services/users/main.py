@@ -1,7 +1,7 @@
 """The users service: accounts, sessions, and the panel `user`."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
@@ -12,9 +12,6 @@ from services.users.accounts import routes as accounts
 from services.users.accounts.service import Accounts
 from services.users.audit import repository as audit
 from services.users.audit import routes as audit_routes
-from services.users.avatars import routes as avatars
-from services.users.avatars.service import Avatars
-from services.users.avatars.thumbnailer import Pictures
 from services.users.passwords import Passwords
 from services.users.sessions import jwks
 from services.users.sessions import revocation_routes as revocation_routes
@@ -23,7 +20,7 @@ from services.users.sessions.repository import Lifetimes
 from services.users.sessions.service import Logins
 from services.users.settings import Settings, seeds_of
 from services.users.tuning import DEFAULTS, Tuning
-from shared.contracts.internal_api import MAX_PICTURE_BYTES
+from shared import feature
 from shared.db.engine import is_outage
 from shared.downloads.personal_data import export_route
 from shared.http import application
@@ -35,22 +32,28 @@ from shared.outbox.service import running
 from shared.server import serve
 
 SERVICE = "users"
+FEATURES: list[str] = [
+    "avatars",
+]
+"""The feature slices: folders of the users service that can be removed."""
 PANELS = Panels({"user": panels.load})
 
 
 def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> FastAPI:
     settings = settings or Settings()
+    features = feature.load("services.users", FEATURES, settings, tuning)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(app, SERVICE, settings) as db:
+        async with running(app, SERVICE, settings) as db, AsyncExitStack() as opened:
+            for each in features:
+                if each.open:
+                    await opened.enter_async_context(each.open(app))
             with Passwords.running(settings.hash_threads, tuning) as passwords:
                 tokens = UserTokens(settings.signing_seeds, settings.access_token_ttl_s)
                 app.state.secret_files.follow("signing_keys", lambda keys: tokens.rotate(seeds_of(keys)))
                 app.state.user_tokens = tokens
                 app.state.accounts = Accounts(db, passwords, smtputf8=settings.mail_smtputf8)
-                app.state.avatars = Avatars(db)
-                app.state.pictures = Pictures(settings.picture_processes, tuning.picture_queue)
                 app.state.logins = Logins(db, passwords, tokens, Lifetimes.of(settings))
                 app.state.background.every(
                     audit.EXPIRY_EVERY_S, "audit expiry", partial(audit.expire, db, settings.audit_keep_s)
@@ -66,18 +69,18 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
         lifespan=lifespan,
         routes=[
             accounts.router,
-            avatars.router,
+            *(router for each in features for router in each.routes),
             token_routes.router,
             audit_routes.router,
             revocation_routes.router,
             operator_routes.router,
             jwks.router,
-            export_route(personal_data.PARTS),
+            export_route([*personal_data.PARTS, *(part for each in features for part in each.personal_data)]),
             *PANELS.routes(),
             metrics,
         ],
         is_outage=is_outage,
-        body_limits={"/v1/me/avatar": MAX_PICTURE_BYTES},
+        body_limits={path: limit for each in features for path, limit in each.body_limits.items()},
     )
     app.fast_path = PanelsFastPath(app.state, PANELS)
     return app

@@ -1,4 +1,4 @@
-"""The tables of the users database."""
+"""The tables of the users database. A feature slice has its tables in its own `models.py`."""
 
 from datetime import datetime
 from uuid import UUID
@@ -75,17 +75,6 @@ class Revocation(Base):
     ended_id: Mapped[UUID] = mapped_column(primary_key=True)
     ended_at: Mapped[datetime] = mapped_column(server_default=sa.func.now())
     xact: Mapped[int] = mapped_column(sa.BigInteger, server_default=sa.text("(pg_current_xact_id()::text::bigint)"))
-
-
-class Avatar(Base):
-    """A user's picture in one size (pixels of a side), as WebP; `digest` identifies the version."""
-
-    __tablename__ = "avatars"
-
-    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
-    size: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True)
-    digest: Mapped[str]
-    content: Mapped[bytes]
 
 
 class AuditRow(Base):

@@ -9,11 +9,6 @@ PARTS = (
         "SELECT id, email, name, role, avatar_url, created_at, updated_at FROM users WHERE id = $1",
         many=False,
     ),
-    Part(
-        "avatars",
-        "SELECT size, 'image/webp' AS media_type, translate(encode(content, 'base64'), E'\\n', '') AS base64 "
-        "FROM avatars WHERE user_id = $1 ORDER BY size",
-    ),
     Part("sessions", "SELECT id, created_at, expires_at FROM sessions WHERE user_id = $1 ORDER BY id"),
     Part(
         "audit",

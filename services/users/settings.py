@@ -34,9 +34,6 @@ class Settings(ProducerSettings):
     hash_threads: int = Field(2, gt=0, le=64)
     """Threads that hash passwords."""
 
-    picture_processes: int = Field(2, gt=0, le=64)
-    """Pictures that are processed concurrently, each by a process that may take 768 MiB."""
-
     @property
     def signing_seeds(self) -> list[str]:
         """Validate the setting like `seeds_of`."""

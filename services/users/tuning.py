@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from shared.feature import ServiceTuning
+
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class Tuning(ServiceTuning):
     argon2_time_cost: int = 2
     """argon2id: passes."""
     argon2_memory_kib: int = 19 * 1024
@@ -15,8 +17,6 @@ class Tuning:
     parameters is renewed at the next sign-in."""
     hash_queue: int = 32
     """Password checks that may wait for a thread; more are answered 503."""
-    picture_queue: int = 16
-    """Pictures that may wait for a process, or be uploading; more are answered 503."""
 
 
 DEFAULTS = Tuning()

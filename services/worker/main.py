@@ -1,39 +1,34 @@
 """The worker: processes events, and serves the results. The HTTP side works while RabbitMQ is down."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from uuid import UUID
 
 from fastapi import FastAPI
 
 from services.worker import panels, personal_data
+from services.worker.analytics import job as analytics
 from services.worker.broker import queue_stats
 from services.worker.broker.consumers import Consumers
+from services.worker.email import job as email
 from services.worker.email.smtp import Mailer
-from services.worker.imports.importer import Importer
-from services.worker.imports.orders import Orders
-from services.worker.imports.repository import delete_all_expired
-from services.worker.imports.routes import router as imports
-from services.worker.imports.storage import Storage
-from services.worker.imports.upload import FORM_BYTES, Uploads
+from services.worker.host import Host
 from services.worker.ledger.admin.routes import router as admin
 from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Ledger
-from services.worker.ledger.pruner import purge
+from services.worker.ledger.pruner import purge_all
 from services.worker.ledger.retries import Retries
 from services.worker.live_hints import Hints
-from services.worker.notifications.routes import router
-from services.worker.registry import every_job
-from services.worker.reports import routes as report_routes
-from services.worker.settings import Settings
-from services.worker.tuning import DEFAULTS, Tuning
-from services.worker.webhooks import deliveries
-from services.worker.webhooks.routes import router as webhook_routes
-from services.worker.webhooks.wiring import Network, internet, webhooks
+from services.worker.notifications import job as notifications
+from services.worker.notifications.routes import router as notification_routes
+from services.worker.recipients import job as recipients
+from services.worker.settings import DEFAULTS, Settings, Tuning
+from shared import feature
 from shared.db.engine import Database, is_outage
 from shared.downloads.csv_export import Exporter
 from shared.downloads.personal_data import export_route
+from shared.feature import Feature
 from shared.http import application
 from shared.http.panel_fast_path import PanelsFastPath
 from shared.http.panel_route import Panels
@@ -43,72 +38,77 @@ from shared.server import serve
 from shared.server.background import Background
 
 SERVICE = "worker"
+FEATURES: list[str] = [
+    "imports",
+    "reports",
+    "webhooks",
+]
+"""The feature slices: folders of the worker that can be removed."""
 PANELS = Panels({"analytics": panels.analytics, "notifications": panels.notifications})
 
-Internet = Callable[[Tuning], AbstractAsyncContextManager[Network]]
+
+def jobs_of(settings: Settings, tuning: Tuning, mailer: Mailer) -> list[Job]:
+    """Return the jobs that every worker has, apart from `recipients`."""
+    return [
+        email.job(settings, tuning, mailer),
+        analytics.job(),
+        notifications.job(),
+    ]
 
 
 @asynccontextmanager
-async def working(app: FastAPI, settings: Settings, tuning: Tuning, internet: Internet) -> AsyncIterator[None]:
+async def working(
+    app: FastAPI, settings: Settings, tuning: Tuning, features: Sequence[Feature[Host]]
+) -> AsyncIterator[None]:
     """All background tasks. In-flight work is finished before the database closes."""
     hints = Hints()
-    keep = (settings.keep_done_s, deliveries.KEEP_S)
+    on_done: list[Callable[[Job, UUID], None]] = [hints.on_done]
 
-    def on_done(job: Job, user_id: UUID) -> None:
-        hints.on_done(job, user_id)
-        if job.name == deliveries.JOB:
-            dispatcher.wake()
-
-    def on_turned_off(user_id: UUID) -> None:
-        hints.changed(user_id, ["notifications"])
+    def job_done(job: Job, user_id: UUID) -> None:
+        for listener in on_done:
+            listener(job, user_id)
 
     async with (
         Mailer.open(settings, tuning) as mailer,
-        Orders.open(settings.orders_url, app.state.service_tokens, tuning.import_orders_timeout_s) as orders,
-        internet(tuning) as network,
         Database.open(settings) as db,
+        AsyncExitStack() as opened,
+        Background() as background,
     ):
-        ledger = Ledger(db, on_done, settings.keep_done_s)
-        async with (
-            webhooks(settings, tuning, db, ledger, network, on_turned_off) as running,
-            Background() as background,
-        ):
-            app.state.webhooks, dispatcher = running
-            storage = Storage(settings.storage_url)
-            importer = Importer(db, storage, orders, hints, settings, tuning)
-            jobs = every_job(settings, tuning, mailer, importer.wake)
-            consumers = Consumers(settings, tuning, ledger, jobs, hints, app.state.checks.say_stuck)
-            sweeper = Retries(db, ledger, jobs, settings.shutdown_grace_s)
-            relay = Relay(db, settings.rabbitmq_url, SERVICE)
-            background.start("relay", relay.run)
-            background.every(relay.MEASURE_S, "outbox gauges", relay.measure)
-            background.start("hints", hints.run)
-            background.start("consumers", consumers.run)
-            background.every(tuning.sweep_interval_s, "sweeper", sweeper.sweep)
-            background.start("webhooks", dispatcher.run)
-            background.start("queue gauges", partial(queue_stats.measure_queues, settings.rabbitmq_url))
-            background.every(queue_stats.EVERY_S, "ledger gauges", partial(queue_stats.measure_ledger, db))
-            background.every(tuning.purge_interval_s, "purge", partial(purge, db, *keep))
-            background.every(tuning.purge_interval_s, "expired imports", partial(delete_all_expired, db, storage))
-            background.start("mailer", mailer.run)
-            background.start("importer", importer.run)
-            app.state.db, app.state.background, app.state.hints = db, background, hints
-            app.state.uploads = Uploads(db, storage, settings.import_max_bytes)
-            app.state.exporter = Exporter(settings)
-            app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
-            app.state.checks.useful |= {"smtp": mailer.ping, "storage": storage.check}
-            app.state.checks.useful |= {"outbox": relay.check, "background": background.check}
-            yield
+        ledger = Ledger(db, job_done, settings.keep_done_s)
+        jobs = jobs_of(settings, tuning, mailer)
+        host = Host(app=app, db=db, ledger=ledger, hints=hints, background=background, jobs=jobs, on_done=on_done)
+        app.state.db, app.state.background, app.state.hints = db, background, hints
+        app.state.exporter = Exporter(settings)
+        for each in features:
+            if each.open:
+                await opened.enter_async_context(each.open(host))
+        erasure = [*personal_data.ERASURE, *(statement for each in features for statement in each.erasure)]
+        jobs.insert(0, recipients.job(jobs, erasure))
+        consumers = Consumers(settings, tuning, ledger, jobs, hints, app.state.checks.say_stuck)
+        retries = Retries(db, ledger, jobs, settings.shutdown_grace_s)
+        relay = Relay(db, settings.rabbitmq_url, SERVICE)
+        background.start("relay", relay.run)
+        background.every(relay.MEASURE_S, "outbox gauges", relay.measure)
+        background.start("hints", hints.run)
+        background.start("consumers", consumers.run)
+        background.every(tuning.sweep_interval_s, "sweeper", retries.sweep)
+        background.start("queue gauges", partial(queue_stats.measure_queues, settings.rabbitmq_url))
+        background.every(queue_stats.EVERY_S, "ledger gauges", partial(queue_stats.measure_ledger, db))
+        background.every(tuning.purge_interval_s, "purge", partial(purge_all, db, settings.keep_done_s))
+        background.start("mailer", mailer.run)
+        app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
+        app.state.checks.useful |= {"smtp": mailer.ping, "outbox": relay.check, "background": background.check}
+        yield
 
 
-def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS, internet: Internet = internet) -> FastAPI:
-    """Create the application; settings come from the environment unless given. `internet` is the network for
-    webhooks."""
+def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> FastAPI:
+    """Create the application; settings come from the environment unless given."""
     settings = settings or Settings()
+    features = feature.load("services.worker", FEATURES, settings, tuning)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with working(app, settings, tuning, internet):
+        async with working(app, settings, tuning, features):
             yield
 
     app = application.create_app(
@@ -116,18 +116,15 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS, inte
         settings,
         lifespan=lifespan,
         routes=[
-            router,
-            webhook_routes,
+            notification_routes,
             admin,
-            imports,
-            report_routes.router,
-            report_routes.internal,
-            export_route(personal_data.PARTS),
+            *(router for each in features for router in each.routes),
+            export_route([*personal_data.PARTS, *(part for each in features for part in each.personal_data)]),
             metrics,
             *PANELS.routes(),
         ],
         is_outage=is_outage,
-        body_limits={imports.prefix: settings.import_max_bytes + FORM_BYTES},
+        body_limits={path: limit for each in features for path, limit in each.body_limits.items()},
     )
     app.fast_path = PanelsFastPath(app.state, PANELS)
     return app

@@ -29,7 +29,9 @@ AGE = Histogram(
 ATTEMPTS = Histogram(
     "worker_job_attempts", "Attempts until a job was done or dead.", ["job"], buckets=(1, 2, 3, 5, 8, 12, 20)
 )
-BURIED = Counter("worker_buried_total", "Messages that RabbitMQ gave up, now dead in the ledger.", ["job", "reason"])
+DEAD_LETTERS = Counter(
+    "worker_buried_total", "Messages that RabbitMQ gave up, now dead in the ledger.", ["job", "reason"]
+)
 PURGED = Counter("worker_purged_total", "Rows deleted because of their age: from the ledger, mails and webhooks.")
 HELD = Counter("worker_held_total", "Messages that waited because the ledger could not be written.", ["job"])
 CONSUMERS_EXPECTED = Gauge("worker_consumers_expected", "Queues that this process should consume.")

@@ -1,4 +1,5 @@
-"""The worker's tables: the ledger of its jobs, and what the jobs produce."""
+"""The worker's tables: the ledger of its jobs, and what the jobs produce. A feature slice has its tables in its own
+`models.py`."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -147,82 +148,6 @@ class Notification(Base):
     )
 
 
-class Report(Base):
-    """A report definition: UTC days, both included. The rows are read during the download."""
-
-    __tablename__ = "reports"
-
-    user_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    kind: Mapped[str]
-    first_day: Mapped[date]
-    last_day: Mapped[date]
-    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
-
-    __table_args__ = (sa.CheckConstraint("kind IN ('orders', 'analytics')", name="reports_kind"),)
-
-
-class Webhook(Base):
-    """A URL that a user has registered for events. `lane` is its host and port.
-
-    `secret` is encrypted, and so is `old_secret`, which also signs until `old_secret_until`. `failing_since` is the
-    first failure after the last success.
-    """
-
-    __tablename__ = "webhooks"
-
-    user_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    url: Mapped[str]
-    lane: Mapped[str]
-    description: Mapped[str | None]
-    events: Mapped[list[str]] = mapped_column(sa.ARRAY(sa.Text))
-    enabled: Mapped[bool] = mapped_column(server_default=sa.true())
-    disabled_reason: Mapped[str | None]
-    disabled_at: Mapped[datetime | None]
-    secret: Mapped[str]
-    old_secret: Mapped[str | None]
-    old_secret_until: Mapped[datetime | None]
-    failing_since: Mapped[datetime | None]
-    last_success_at: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
-    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
-
-    __table_args__ = (
-        sa.CheckConstraint("disabled_reason IN ('owner', 'failing', 'gone')", name="webhooks_disabled_reason"),
-    )
-
-
-class WebhookDelivery(Base):
-    """One event for one webhook. `body` is what is sent, the same with each attempt; `lease_until` is set while one
-    is in flight. The ledger's row of job `webhooks` and this id contains the time of the next attempt."""
-
-    __tablename__ = "webhook_deliveries"
-
-    user_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    webhook_id: Mapped[UUID]
-    event_id: Mapped[UUID]
-    event_type: Mapped[str]
-    body: Mapped[str]
-    state: Mapped[str] = mapped_column(server_default="pending")
-    attempts: Mapped[int] = mapped_column(server_default=sa.text("0"))
-    lease_until: Mapped[datetime | None]
-    response_status: Mapped[int | None]
-    error: Mapped[str | None]
-    duration_ms: Mapped[int | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
-    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
-
-    __table_args__ = (
-        sa.CheckConstraint("state IN ('pending', 'delivered', 'failed', 'cancelled')", name="webhook_deliveries_state"),
-        sa.ForeignKeyConstraint(["user_id", "webhook_id"], ["webhooks.user_id", "webhooks.id"], ondelete="CASCADE"),
-        sa.UniqueConstraint("user_id", "webhook_id", "event_id"),
-        sa.Index("webhook_deliveries_page", "user_id", "webhook_id", "id"),
-        sa.Index("webhook_deliveries_age", "updated_at"),
-    )
-
-
 class UserRollup(Base):
     __tablename__ = "user_rollups"
 
@@ -275,68 +200,6 @@ class DailyRollup(Base):
             "currency",
             postgresql_include=["orders", "revenue", "revenue_beyond"],
         ),
-    )
-
-
-class Import(Base):
-    """A file of orders, and its progress: `next_offset`, `next_line` and `skipping` are where the import continues.
-
-    uploading: not stored yet, and not listed. While it is running, `lease_id` identifies the worker that runs it; when
-    `lease_until` has passed, any worker may take it. `taken_at` is when that last happened: it determines the turns of
-    users. From `expires_at` on, file, errors and row are deleted.
-    """
-
-    __tablename__ = "imports"
-
-    user_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    state: Mapped[str]
-    filename: Mapped[str | None]
-    bytes: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
-    rows_total: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
-    rows_done: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
-    rows_repeated: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
-    rows_failed: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
-    errors_kept: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
-    rows_per_s: Mapped[float | None]
-    error: Mapped[str | None]
-    cancel_requested: Mapped[bool] = mapped_column(server_default=sa.false())
-    next_offset: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
-    next_line: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
-    skipping: Mapped[bool] = mapped_column(server_default=sa.false())
-    failures: Mapped[int] = mapped_column(server_default=ZERO)
-    lease_id: Mapped[UUID | None]
-    lease_until: Mapped[datetime] = mapped_column(server_default=NOW)
-    taken_at: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
-    started_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]
-    expires_at: Mapped[datetime | None]
-
-    __table_args__ = (
-        sa.CheckConstraint(
-            "state IN ('uploading', 'queued', 'running', 'completed', 'failed', 'cancelled')", name="imports_state"
-        ),
-        sa.Index("imports_due", "lease_until", postgresql_where=sa.text("state IN ('queued', 'running')")),
-        sa.Index("imports_turns", "user_id", "taken_at"),
-        sa.Index("imports_expired", "expires_at"),
-    )
-
-
-class ImportRowError(Base):
-    """An error of a row of an import; `line` is where the row begins in the file."""
-
-    __tablename__ = "import_errors"
-
-    user_id: Mapped[UUID] = mapped_column(primary_key=True)
-    import_id: Mapped[UUID] = mapped_column(primary_key=True)
-    line: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
-    field: Mapped[str] = mapped_column(primary_key=True)
-    reference: Mapped[str]
-    message: Mapped[str]
-
-    __table_args__ = (
-        sa.ForeignKeyConstraint(["user_id", "import_id"], ["imports.user_id", "imports.id"], ondelete="CASCADE"),
     )
 
 

@@ -1,13 +1,15 @@
-"""The settings of the worker."""
+"""The settings of the worker, which deployments choose, and its tuning, which only tests change."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from services.worker.email.messages import Mailbox
-from services.worker.webhooks.settings import WebhookSettings
 from shared.downloads.csv_export import ExportSettings
+from shared.feature import ServiceTuning
+from shared.outbox.service import ProducerSettings
 
 
 def _with_address(sender: str) -> str:
@@ -15,7 +17,7 @@ def _with_address(sender: str) -> str:
     return sender
 
 
-class Settings(WebhookSettings, ExportSettings):
+class Settings(ProducerSettings, ExportSettings):
     model_config = SettingsConfigDict(env_prefix="WORKER_")
 
     pool_size: int = 22
@@ -29,19 +31,46 @@ class Settings(WebhookSettings, ExportSettings):
     mail_from: Annotated[str, AfterValidator(_with_address)] = "Dashboard <no-reply@dashboard.example>"
     """The sender of all mails."""
 
-    orders_url: str = "http://127.0.0.1:8002"
-    """The orders service, which places the orders of an import; several base URLs, separated by commas, are used in
-    turn."""
-    storage_url: str = "file:///var/lib/dashboard/uploads"
-    """Where uploaded files are kept: `file:///folder`, or
-    `s3://bucket/prefix?endpoint=http://host:port&region=name`."""
-    import_max_bytes: int = Field(1024**3, gt=0)
-    """The largest file to import; a larger one is answered 413."""
-    import_concurrency: int = Field(2, ge=1)
-    """Imports that one process runs at once."""
-    import_keep_s: float = Field(7 * 24 * 3600, gt=0)
-    """How long a finished import is kept, with its file and errors."""
-
     keep_done_s: float = Field(7 * 24 * 3600, gt=0)
     """How long the ledger remembers finished jobs. An older event that is delivered again becomes a dead letter,
     because it is unknown whether it was processed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning(ServiceTuning):
+    """Times and amounts that no deployment changes. Tests pass others to `create_app`."""
+
+    smtp_connect_timeout_s: float = 5
+    """The timeout for connecting to the mail server."""
+    smtp_command_timeout_s: float = 10
+    """The timeout of one reply of the mail server."""
+    smtp_answer_timeout_s: float = 20
+    """The timeout of the reply to a mail's content. If it is too short, mails are sent twice, because the outcome is
+    unknown."""
+    smtp_send_timeout_s: float = 25
+    """The timeout of one mail, from connecting to the server's last reply."""
+    smtp_idle_s: float = 30
+    """How long an idle connection is kept."""
+    mail_lease_s: float = 30
+    """When a mail is taken over from a worker that was killed; longer than sending one may take."""
+
+    reconnect_s: float = 1
+    """The pause between two attempts to reach RabbitMQ."""
+    watch_interval_s: float = 2
+    """How often the consumers of all queues are checked."""
+    stall_s: float = 30
+    """How long a queue may have messages ready and deliver none before its connection is replaced."""
+    stuck_after_s: float = 300
+    """How long consumers may be missing or stalled, although RabbitMQ responds, before `/livez` requests a restart."""
+    requeue_pause_s: float = 1
+    """The pause between two attempts to write the ledger while it cannot be written."""
+    hold_s: float = 120
+    """How long messages are held in that case. Then they are returned, and none are taken until the ledger can be
+    written again."""
+    sweep_interval_s: float = 1
+    """How often the ledger is searched for due jobs."""
+    purge_interval_s: float = 60
+    """How often expired rows are deleted."""
+
+
+DEFAULTS = Tuning()

@@ -16,6 +16,8 @@ COLUMNS = ("reference", "currency", "sku", "name", "quantity", "unit_price", "or
 BATCH_PATH = "/internal/orders/batch"
 MAX_ROWS = 1000
 MAX_BATCH_BYTES = 8 * 1024 * 1024
+LIVE_KEY = "import"
+"""The routing key of live messages about the progress of an import."""
 
 CsvRow = tuple[str, ...]
 """One text per column."""
@@ -49,3 +51,21 @@ class BatchOutcome(msgspec.Struct, frozen=True):
     created: int
     repeated: int
     errors: list[RowError] = []
+
+
+class ImportProgress(msgspec.Struct, frozen=True):
+    id: UUID
+    state: str
+    rows_total: int
+    rows_done: int
+    rows_failed: int
+    rows_per_s: float | None
+    eta_s: int | None
+
+
+class ImportHint(msgspec.Struct, frozen=True, rename={"progress": "import"}):
+    """The message changes no panel."""
+
+    user_id: UUID
+    panels: list[str]
+    progress: ImportProgress

@@ -1,7 +1,9 @@
 """Alembic migrations of a service's database. Separate from `shared.db.engine`, which starts without Alembic."""
 
 import asyncio
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,6 +39,16 @@ def upgrade(folder: Path, url: str, to: str = "head") -> None:
     config.set_main_option("script_location", str(folder))
     config.attributes["url"] = url
     command.upgrade(config, to)
+
+
+def metadata_of(service: str) -> sa.MetaData:
+    """Return the tables of a service, such as `services.users`: those of every module `models` in its folder."""
+    base = import_module(f"{service}.models").Base
+    for module in walk_packages(import_module(service).__path__, f"{service}."):
+        if module.name.endswith(".models"):
+            import_module(module.name)
+    metadata: sa.MetaData = base.metadata
+    return metadata
 
 
 def run_migrations(metadata: sa.MetaData) -> None:

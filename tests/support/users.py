@@ -14,10 +14,9 @@ from pydantic_settings import SettingsConfigDict
 
 from services.users.main import create_app
 from services.users.settings import Settings
-from services.users.tuning import Tuning
 from shared.http.identity import SESSION_ID_HEADER, USER_ID_HEADER, USER_ROLE_HEADER
 from shared.http.tokens import Role, ServiceTokens
-from tests.support.tuned_service import tuning_in
+from tests.support.tuned_service import tuning_from, tuning_in
 
 NO_BROKER = "amqp://guest:guest@127.0.0.1:1/"
 """Nobody listens there: events stay in the outbox, where a test can see them."""
@@ -84,7 +83,7 @@ class Tuned(Settings):
 
 
 def app_of(settings: Settings) -> FastAPI:
-    return create_app(settings, Tuning(**tuning_in(settings)))
+    return create_app(settings, tuning_from("users", tuning_in(settings)))
 
 
 def settings_for(database_url: str, rabbitmq_url: str = NO_BROKER, **more: Any) -> Settings:

@@ -1,12 +1,12 @@
 """`.env.example` has every setting, and there are few."""
 
-import importlib
 import re
 from pathlib import Path
 
 import pytest
 
 from shared.config.settings import ServiceSettings
+from shared.feature import settings_of
 
 SERVICES = ("gateway", "users", "orders", "worker")
 LINE = re.compile(r"# ([A-Z][A-Z0-9_]+)=.*  # \S.*")
@@ -24,7 +24,7 @@ def variables(settings: type[ServiceSettings]) -> set[str]:
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_setting_has_its_line(service: str) -> None:
     """Each setting of a service stands in `.env.example` with what it means, and no other with its prefix."""
-    known = variables(importlib.import_module(f"services.{service}.settings").Settings)
+    known = set().union(*map(variables, settings_of(f"services.{service}")))
     assert known <= DESCRIBED
     compose_only = {f"{service.upper()}_DB_PASSWORD"}
     assert {name for name in DESCRIBED if name.startswith(f"{service.upper()}_")} - known <= compose_only

@@ -42,6 +42,14 @@ def _load(module: str) -> ModuleType:
         gc.enable()
 
 
+def _has_feature(name: str) -> bool:
+    """Return whether the worker has this feature slice: it may have been removed."""
+    try:
+        return find_spec(f"services.worker.{name}.feature") is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
@@ -189,8 +197,10 @@ def roll(
 
 
 app.command()(status)
-app.command("import")(import_orders)
-app.command()(report)
+if _has_feature("imports"):
+    app.command("import")(import_orders)
+if _has_feature("reports"):
+    app.command()(report)
 app.add_typer(jobs, name="jobs")
 app.add_typer(users, name="users")
 

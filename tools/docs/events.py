@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import yaml
 
-from services.worker.imports.progress import KEY as IMPORT
-from services.worker.imports.progress import ImportHint
 from services.worker.live_hints import KEY as HINT
 from services.worker.live_hints import Hint
 from shared.contracts import topology
 from shared.contracts.events import EVENTS, Event, WebhookPing, schema_of
+from shared.contracts.imports import LIVE_KEY as IMPORT
+from shared.contracts.imports import ImportHint
 from tools.docs.schemas import fields_table, one_line, table
 
 SCHEMAS = "#/components/schemas/"

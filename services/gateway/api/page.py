@@ -1,5 +1,6 @@
-"""The page at `/`, and the operators' page at `/ops`: files of `services/gateway/web`, unchanged, and one module with
-the table of currencies that all services share.
+"""The page at `/`, and the operators' page at `/ops`: files of `services/gateway/web`, unchanged, and two modules that
+are made here: the table of currencies that all services share, and the passed-through operations, so that the page
+offers only features that exist.
 
 A browser that requests an unknown path gets an HTML page; other clients get a problem.
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.gateway.proxy.operations import OPERATIONS
 from shared.http.application import AsgiRoute
 from shared.http.negotiation import accepts_gzip, prefers_html
 from shared.money import MINOR_DIGITS, OTHER_DIGITS
@@ -30,6 +32,9 @@ NOT_FOUND = "not-found.html"
 ICON_PATH, ICON = "/favicon.ico", "icon.svg"
 """Browsers request this path if a page names no icon."""
 CURRENCIES = f"export const MINOR_DIGITS = {json.dumps(MINOR_DIGITS)};\nexport const OTHER_DIGITS = {OTHER_DIGITS};\n"
+OFFERED = (
+    f"export const OPERATIONS = new Set({json.dumps([f'{each.method} {each.template}' for each in OPERATIONS])});\n"
+)
 
 REVALIDATE, FOR_GOOD, NEVER = b"no-cache", b"public, max-age=31536000, immutable", b"no-store"
 POLICY = (
@@ -67,6 +72,7 @@ def site() -> Site:
     """All files, read once."""
     bodies = {str(path.relative_to(FOLDER)): path.read_bytes() for path in sorted(FOLDER.rglob("*")) if path.is_file()}
     bodies["js/currencies.js"] = CURRENCIES.encode()
+    bodies["js/operations.js"] = OFFERED.encode()
     everything = hashlib.sha256(b"".join(name.encode() + body for name, body in bodies.items()))
     version = everything.hexdigest()[:12]
     html = {

@@ -13,6 +13,7 @@ from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
 from services.gateway.proxy.forward import ClientBody, ForwardTimeouts, Outgoing, ask, forward
 from services.gateway.proxy.headers import has_body, request_headers
+from services.gateway.proxy.operations import OPERATIONS
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from services.gateway.upstream.responses import read_limited
 from shared.contracts.reports import CSV, Form, Kind, Report
@@ -80,12 +81,19 @@ async def _nothing() -> Any:
     return {"type": "http.request", "body": b""}
 
 
+def offered() -> bool:
+    """Return whether the worker has reports, which are a feature that can be removed."""
+    return any(operation.path == "/v1/reports" for operation in OPERATIONS)
+
+
 def routes() -> list[AsgiRoute]:
-    return [AsgiRoute("/v1/reports/{id:uuid}/download", Download(), methods=["GET"])]
+    return [AsgiRoute("/v1/reports/{id:uuid}/download", Download(), methods=["GET"])] if offered() else []
 
 
 def describe(document: dict[str, Any]) -> None:
     """Add the operation to the gateway's own document."""
+    if not offered():
+        return
     problem = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
     described = {
         "operationId": "download_report",

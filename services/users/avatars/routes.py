@@ -9,9 +9,9 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
+from services.users.avatars.errors import UnsupportedUpload, UnusablePicture
 from services.users.avatars.service import AvatarsDep
 from services.users.avatars.thumbnailer import PicturesDep
-from services.users.errors import UnsupportedUpload, UnusablePicture
 from services.users.models import User
 from services.users.schemas import Profile
 from shared.contracts.internal_api import MAX_PICTURE_BYTES

@@ -10,8 +10,10 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.users.accounts.service import updated
-from services.users.errors import AvatarNotFound, UserNotFound
-from services.users.models import Avatar, User
+from services.users.avatars.errors import AvatarNotFound
+from services.users.avatars.models import Avatar
+from services.users.errors import UserNotFound
+from services.users.models import User
 from services.users.repository import UserRepository
 from shared.db.engine import Database
 from shared.outbox.outbox import add

@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.users.avatars import thumbnails
-from services.users.errors import TooManyPictures, UnusablePicture
+from services.users.avatars.errors import TooManyPictures, UnusablePicture
 from shared.downloads.slots import DownloadSlot, DownloadSlots
 from shared.observability.logs import get_logger
 from shared.observability.pools import POOLS

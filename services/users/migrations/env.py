@@ -1,6 +1,5 @@
 """Alembic's entry point for the migrations of the users database."""
 
-from services.users.models import User
-from shared.db.migrations import run_migrations
+from shared.db.migrations import metadata_of, run_migrations
 
-run_migrations(User.metadata)
+run_migrations(metadata_of("services.users"))

@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 from aiormq.abc import AbstractChannel
 
-from services.worker.ledger.job_message import JobMessage
+from services.worker.ledger.job import JobMessage
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -27,7 +27,7 @@ class InboundMessage:
 
     message: AbstractIncomingMessage
     channel: AbstractChannel
-    delivery: JobMessage
+    job_message: JobMessage
 
 
 class Watermark(Generic[T]):
@@ -54,18 +54,18 @@ class Watermark(Generic[T]):
 
 
 class Acknowledger:
-    """Settles each message individually. If its channel has closed meanwhile, the broker delivers it again."""
+    """Settles each message individually. If its channel has closed, the broker delivers it again."""
 
-    async def acknowledge(self, arrivals: Sequence[InboundMessage]) -> None:
+    async def acknowledge(self, received: Sequence[InboundMessage]) -> None:
         """Acknowledge each message."""
-        for arrival in arrivals:
-            await _tell(arrival.message.ack())
+        for inbound in received:
+            await _tell(inbound.message.ack())
 
-    async def give_back(self, arrivals: Sequence[InboundMessage]) -> None:
+    async def give_back(self, received: Sequence[InboundMessage]) -> None:
         """Return each message to the queue. Uses reject: from RabbitMQ 4.3 on, a nack does not count towards the
         limit."""
-        for arrival in arrivals:
-            await _tell(arrival.message.reject(requeue=True))
+        for inbound in received:
+            await _tell(inbound.message.reject(requeue=True))
 
 
 class BatchAcknowledger(Acknowledger):
@@ -74,18 +74,18 @@ class BatchAcknowledger(Acknowledger):
     def __init__(self) -> None:
         self._marks: WeakKeyDictionary[AbstractChannel, Watermark[AbstractIncomingMessage]] = WeakKeyDictionary()
 
-    async def acknowledge(self, arrivals: Sequence[InboundMessage]) -> None:
-        await self._advance({self._settle(arrival, arrival.message) for arrival in arrivals})
+    async def acknowledge(self, received: Sequence[InboundMessage]) -> None:
+        await self._advance({self._settle(inbound, inbound.message) for inbound in received})
 
-    async def give_back(self, arrivals: Sequence[InboundMessage]) -> None:
-        await super().give_back(arrivals)
-        await self._advance({self._settle(arrival, None) for arrival in arrivals})
+    async def give_back(self, received: Sequence[InboundMessage]) -> None:
+        await super().give_back(received)
+        await self._advance({self._settle(inbound, None) for inbound in received})
 
     def _settle(
-        self, arrival: InboundMessage, outcome: AbstractIncomingMessage | None
+        self, inbound: InboundMessage, outcome: AbstractIncomingMessage | None
     ) -> Watermark[AbstractIncomingMessage]:
-        mark = self._marks.setdefault(arrival.channel, Watermark())
-        mark.settle(arrival.message.delivery_tag or 0, outcome)
+        mark = self._marks.setdefault(inbound.channel, Watermark())
+        mark.settle(inbound.message.delivery_tag or 0, outcome)
         return mark
 
     async def _advance(self, marks: set[Watermark[AbstractIncomingMessage]]) -> None:

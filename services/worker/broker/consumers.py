@@ -1,4 +1,7 @@
-"""The consumers: one for each job's queue and one for dead letters, kept running as long as the process."""
+"""The consumers: one for each job's queue and one for dead letters, kept running as long as the process.
+
+Repeated samples show whether they make progress, and when only a restart may help.
+"""
 
 import asyncio
 import time
@@ -11,25 +14,73 @@ from faststream.rabbit import RabbitBroker
 from services.worker import metrics
 from services.worker.broker import rabbitmq
 from services.worker.broker.acknowledgements import Acknowledger, BatchAcknowledger
-from services.worker.broker.batch_consumer import BatchConsumer
+from services.worker.broker.batch_collector import BatchConsumer
 from services.worker.broker.message_processor import MessageProcessor
 from services.worker.broker.queue_stats import QueueStats
 from services.worker.broker.rabbitmq import Source
-from services.worker.broker.stall_detector import Grace, Sample, StallDetector
 from services.worker.ledger.backpressure import Backpressure
 from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Ledger
 from services.worker.live_hints import Hints
-from services.worker.settings import Settings
-from services.worker.tuning import Tuning
+from services.worker.settings import Settings, Tuning
 from shared.contracts import topology
 from shared.observability.logs import get_logger
 from shared.rabbitmq import LOST, Nodes
 
 log = get_logger(__name__)
-
 DEAD_PREFETCH = 10
 NOT_CONNECTED, WAITING = "not connected", "waiting for the ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`ready` is what the broker could deliver, `delivered` the total so far, `unsettled` the messages in flight."""
+
+    at: float
+    ready: int
+    delivered: int
+    unsettled: int
+
+
+class StallDetector:
+    """A queue that has messages, could deliver them and does not has stalled: its consumer is not working."""
+
+    def __init__(self, prefetch: int) -> None:
+        self._prefetch = prefetch
+        self._last: Sample | None = None
+        self._waiting_since: float | None = None
+        self.progresses = False
+        """Whether it makes progress, as far as two samples can show."""
+
+    def observe(self, sample: Sample) -> None:
+        last, self._last = self._last, sample
+        idle = last is not None and last.delivered == sample.delivered
+        if not (sample.ready and idle and sample.unsettled < self._prefetch):
+            self._waiting_since = None
+        elif self._waiting_since is None:
+            self._waiting_since = sample.at
+        self.progresses = last is not None and self._waiting_since is None
+
+    def stalled_s(self, now: float) -> float:
+        return 0.0 if self._waiting_since is None else now - self._waiting_since
+
+
+class Grace:
+    """Expires when the consumers have been unhealthy for long without recovering once."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._failing_since: float | None = None
+
+    def recovered(self) -> None:
+        self._failing_since = None
+
+    def failed(self, now: float) -> None:
+        if self._failing_since is None:
+            self._failing_since = now
+
+    def has_expired(self, now: float) -> bool:
+        return self._failing_since is not None and now - self._failing_since > self._limit_s
 
 
 class ConsumerMissing(Exception):
@@ -51,17 +102,19 @@ DOWN = (*LOST, ConsumerMissing)
 class Consumer:
     queue: str
     source: Source
-    flow: QueueStats
-    watch: StallDetector
+    stats: QueueStats
+    stall_detector: StallDetector
 
-    async def look(self) -> bool:
+    async def check(self) -> bool:
         """Checks whether it consumes, and remembers the result."""
         consumed = await rabbitmq.consumed(self.source)
-        metrics.LAST_DELIVERY.labels(self.queue).set(time.monotonic() - self.flow.last_delivery)
+        metrics.LAST_DELIVERY.labels(self.queue).set(time.monotonic() - self.stats.last_delivery)
         if consumed is None:
             return False
         channel, ready = consumed
-        self.watch.look(Sample(time.monotonic(), ready, self.flow.delivered, self.flow.unsettled(channel)))
+        self.stall_detector.observe(
+            Sample(time.monotonic(), ready, self.stats.delivered, self.stats.unsettled(channel))
+        )
         return True
 
 
@@ -86,7 +139,7 @@ class Consumers:
         self._jobs = {job.name: job for job in jobs}
         self._hints = hints
         self._on_stuck = on_stuck
-        self._patience = Grace(tuning.stuck_after_s)
+        self._grace = Grace(tuning.stuck_after_s)
         self._consumers: list[Consumer] = []
         self._missing = NOT_CONNECTED
         metrics.CONSUMERS_EXPECTED.set(len(self._jobs) + 1)
@@ -98,8 +151,8 @@ class Consumers:
         while True:
             await self._until_ledger_is_writable()
             try:
-                async with self._consuming() as (hold, intake):
-                    await self._keep_watch(hold, intake)
+                async with self._consuming() as (backpressure, processor):
+                    await self._keep_watch(backpressure, processor)
             except LedgerAway as away:
                 log.warning("worker stopped taking messages", error=str(away))
                 self._missing = WAITING
@@ -114,7 +167,7 @@ class Consumers:
             raise ConsumerMissing(f"{self._missing}; no queue has a consumer")
         try:
             async with asyncio.timeout(self.LOOK_TIMEOUT_S):
-                missing = [one.queue for one in self._consumers if not await one.look()]
+                missing = [one.queue for one in self._consumers if not await one.check()]
         except TimeoutError:
             metrics.CONSUMERS.set(0)
             raise ConsumerMissing("RabbitMQ does not respond; no queue has a consumer") from None
@@ -129,22 +182,22 @@ class Consumers:
                 await self._ledger.probe()
             except Exception as error:
                 self._missing = WAITING
-                self._be_well()
+                self._recovered()
                 log.warning("the ledger cannot be written", error=repr(error))
                 await asyncio.sleep(self._tuning.requeue_pause_s)
             else:
                 self._missing = NOT_CONNECTED
                 return
 
-    async def _keep_watch(self, hold: Backpressure, intake: MessageProcessor) -> None:
+    async def _keep_watch(self, backpressure: Backpressure, processor: MessageProcessor) -> None:
         """Never returns. Raises `LedgerAway`, `ProcessorFailed`, `ConsumerStalled`, or if consumers have been
         missing for longer than aio-pika should need to restore them."""
         complete_at = time.monotonic()
         while True:
             await asyncio.sleep(self._tuning.watch_interval_s)
-            intake.check()
-            if hold.failing_s > self._tuning.hold_s:
-                raise LedgerAway(f"the ledger could not be written for {hold.failing_s:.0f} s")
+            processor.check()
+            if backpressure.failing_s > self._tuning.hold_s:
+                raise LedgerAway(f"the ledger could not be written for {backpressure.failing_s:.0f} s")
             try:
                 await self.check()
                 complete_at = time.monotonic()
@@ -157,68 +210,68 @@ class Consumers:
 
     def _refuse_stalled(self) -> None:
         now = time.monotonic()
-        stalled = [one.queue for one in self._consumers if one.watch.stalled_s(now) > self._tuning.stall_s]
+        stalled = [one.queue for one in self._consumers if one.stall_detector.stalled_s(now) > self._tuning.stall_s]
         if stalled:
             raise ConsumerStalled(f"no deliveries from {', '.join(stalled)}")
-        if all(one.watch.gets_on for one in self._consumers):
-            self._be_well()
+        if all(one.stall_detector.progresses for one in self._consumers):
+            self._recovered()
 
     async def _judge(self, down: Exception) -> None:
         """Only while RabbitMQ is healthy can the fault be in this process, so that a restart may help."""
         if not await rabbitmq.answers(self._nodes):
-            self._be_well()
+            self._recovered()
             return
-        self._patience.wrong(time.monotonic())
-        if self._patience.is_out(time.monotonic()):
+        self._grace.failed(time.monotonic())
+        if self._grace.has_expired(time.monotonic()):
             log.error("worker is stuck", error=repr(down))
             self._on_stuck(repr(down))
 
-    def _be_well(self) -> None:
+    def _recovered(self) -> None:
         """Return whether the consumers work, as far as a restart could help."""
-        self._patience.well()
+        self._grace.recovered()
         self._on_stuck(None)
 
     @asynccontextmanager
     async def _consuming(self) -> AsyncIterator[tuple[Backpressure, MessageProcessor]]:
         tuning = self._tuning
-        hold = Backpressure(self._ledger.probe, tuning.requeue_pause_s, tuning.hold_s)
+        backpressure = Backpressure(self._ledger.probe, tuning.requeue_pause_s, tuning.hold_s)
         async with (
             rabbitmq.connected(self._nodes, tuning.reconnect_s) as connection,
             rabbitmq.publishing(self._nodes, tuning.reconnect_s) as publishing,
             self._hints.sent_by(publishing),
-            MessageProcessor(self._ledger, hold, self._grace_s) as intake,
+            MessageProcessor(self._ledger, backpressure, self._grace_s) as processor,
         ):
             consumers = [
-                *(self._consumer(connection, intake, job) for job in self._jobs.values()),
-                self._undertaker(connection, intake),
+                *(self._consumer(connection, processor, job) for job in self._jobs.values()),
+                self._dead_letter_consumer(connection, processor),
             ]
             sources = [one.source for one in consumers]
             try:
                 await rabbitmq.start(connection, sources)
                 self._consumers = consumers
                 log.info("consuming", queues=[one.queue for one in consumers])
-                yield hold, intake
+                yield backpressure, processor
             finally:
                 self._consumers = []
                 metrics.CONSUMERS.set(0)
                 await rabbitmq.stop(sources)
 
-    def _consumer(self, connection: RabbitBroker, intake: MessageProcessor, job: Job) -> Consumer:
+    def _consumer(self, connection: RabbitBroker, processor: MessageProcessor, job: Job) -> Consumer:
         queue, prefetch = topology.QUEUES[job.name].name, job.policy.prefetch
-        flow = QueueStats(BatchAcknowledger() if job.batching else Acknowledger())
+        stats = QueueStats(BatchAcknowledger() if job.batching else Acknowledger())
         consume = BatchConsumer if job.batching else rabbitmq.subscriber
-        source = consume(connection, queue, prefetch, intake.handler(job, flow))
-        return _watched(queue, source, flow, prefetch)
+        source = consume(connection, queue, prefetch, processor.handler(job, stats))
+        return _watched(queue, source, stats, prefetch)
 
-    def _undertaker(self, connection: RabbitBroker, intake: MessageProcessor) -> Consumer:
-        flow = QueueStats(Acknowledger())
+    def _dead_letter_consumer(self, connection: RabbitBroker, processor: MessageProcessor) -> Consumer:
+        stats = QueueStats(Acknowledger())
         source = rabbitmq.subscriber(
-            connection, topology.DEAD_QUEUE, DEAD_PREFETCH, intake.dead_letter_handler(self._jobs, flow)
+            connection, topology.DEAD_QUEUE, DEAD_PREFETCH, processor.dead_letter_handler(self._jobs, stats)
         )
-        return _watched(topology.DEAD_QUEUE, source, flow, DEAD_PREFETCH)
+        return _watched(topology.DEAD_QUEUE, source, stats, DEAD_PREFETCH)
 
 
-def _watched(queue: str, source: Source, flow: QueueStats, prefetch: int) -> Consumer:
-    metrics.IN_HAND.labels(queue).set_function(lambda: flow.in_hand)
+def _watched(queue: str, source: Source, stats: QueueStats, prefetch: int) -> Consumer:
+    metrics.IN_HAND.labels(queue).set_function(lambda: stats.in_hand)
     metrics.IN_HAND_LIMIT.labels(queue).set(prefetch)
-    return Consumer(queue, source, flow, StallDetector(prefetch))
+    return Consumer(queue, source, stats, StallDetector(prefetch))

@@ -14,13 +14,11 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from services.worker import metrics
 from services.worker.broker.acknowledgements import InboundMessage
-from services.worker.broker.batch_collector import BatchCollector
-from services.worker.broker.batch_consumer import Handler
+from services.worker.broker.batch_collector import BatchCollector, Handler
 from services.worker.broker.queue_stats import QueueStats
 from services.worker.ledger.backpressure import Backpressure, always
-from services.worker.ledger.dead_letter import DeadLetter
-from services.worker.ledger.job import CANCEL_S, Batching, Job
-from services.worker.ledger.job_message import JobMessage
+from services.worker.ledger.failures import DeadLetter
+from services.worker.ledger.job import CANCEL_S, Batching, Job, JobMessage
 from services.worker.ledger.ledger import Ledger
 from shared.db.engine import is_outage
 from shared.observability.logs import get_logger
@@ -43,9 +41,9 @@ class MessageProcessor:
     """Leaving the block finishes in-flight messages; work that takes longer than the grace period is rolled back and
     redelivered."""
 
-    def __init__(self, ledger: Ledger, hold: Backpressure, grace_s: float) -> None:
+    def __init__(self, ledger: Ledger, backpressure: Backpressure, grace_s: float) -> None:
         self._ledger = ledger
-        self._hold = hold
+        self._backpressure = backpressure
         self._grace_s = grace_s
         self._working: set[asyncio.Task[None]] = set()
         self._collecting: dict[asyncio.Task[None], BatchCollector[InboundMessage]] = {}
@@ -62,7 +60,7 @@ class MessageProcessor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._hold.stop()
+        self._backpressure.stop()
         await to_the_end(self._finish())
 
     async def _finish(self) -> None:
@@ -77,32 +75,35 @@ class MessageProcessor:
         if tasks:
             await asyncio.wait(tasks, timeout=CANCEL_S)
 
-    def handler(self, job: Job, flow: QueueStats) -> Handler:
+    def handler(self, job: Job, stats: QueueStats) -> Handler:
         """Return the handler for messages of this job's queue: start to process one, and be ready for the next."""
         if job.batching:
-            return _handler(flow, self._in_batches(job, job.batching, flow))
+            return _handler(stats, self._in_batches(job, job.batching, stats))
 
-        async def run(arrival: InboundMessage) -> None:
-            await self._one(job, arrival, flow)
+        async def run(inbound: InboundMessage) -> None:
+            await self._one(job, inbound, stats)
 
-        return _handler(flow, self._each(run))
+        return _handler(stats, self._each(run))
 
-    def dead_letter_handler(self, jobs: Mapping[str, Job], flow: QueueStats) -> Handler:
+    def dead_letter_handler(self, jobs: Mapping[str, Job], stats: QueueStats) -> Handler:
         """Return the handler for dead letters: store them as dead jobs."""
 
-        async def record(arrival: InboundMessage) -> None:
-            dead_letter = DeadLetter.read(arrival.delivery.headers, jobs)
+        async def record(inbound: InboundMessage) -> None:
+            dead_letter = DeadLetter.read(inbound.job_message.headers, jobs)
             await self._held(
-                dead_letter.job, [arrival], flow, lambda: self._ledger.record_dead_letter(dead_letter, arrival.delivery)
+                dead_letter.job,
+                [inbound],
+                stats,
+                lambda: self._ledger.record_dead_letter(dead_letter, inbound.job_message),
             )
 
-        return _handler(flow, self._each(record))
+        return _handler(stats, self._each(record))
 
     def _each(self, work: Work) -> Take:
         """Process each message in its own task."""
 
-        def take(arrival: InboundMessage) -> None:
-            task = asyncio.create_task(work(arrival))
+        def take(inbound: InboundMessage) -> None:
+            task = asyncio.create_task(work(inbound))
             self._working.add(task)
             task.add_done_callback(self._ended)
 
@@ -114,13 +115,13 @@ class MessageProcessor:
             log.error("messages left in flight", error=repr(error), exc_info=error)
             self._failure = self._failure or error
 
-    def _in_batches(self, job: Job, batching: Batching, flow: QueueStats) -> Take:
+    def _in_batches(self, job: Job, batching: Batching, stats: QueueStats) -> Take:
         async def work(batch: list[InboundMessage]) -> None:
-            readable = [arrival for arrival in batch if arrival.delivery.is_readable]
-            await self._together(job, batching, readable, flow)
-            for arrival in batch:
-                if not arrival.delivery.is_readable:
-                    await self._one(job, arrival, flow)
+            readable = [inbound for inbound in batch if inbound.job_message.is_readable]
+            await self._together(job, batching, readable, stats)
+            for inbound in batch:
+                if not inbound.job_message.is_readable:
+                    await self._one(job, inbound, stats)
 
         collector = BatchCollector(batching.size, batching.wait_s, work)
         collecting = asyncio.create_task(collector.run())
@@ -128,42 +129,42 @@ class MessageProcessor:
         self._collecting[collecting] = collector
         return collector.put
 
-    async def _one(self, job: Job, arrival: InboundMessage, flow: QueueStats) -> None:
-        await self._held(job.name, [arrival], flow, lambda: self._ledger.run(job, arrival.delivery))
+    async def _one(self, job: Job, inbound: InboundMessage, stats: QueueStats) -> None:
+        await self._held(job.name, [inbound], stats, lambda: self._ledger.run(job, inbound.job_message))
 
-    async def _together(self, job: Job, batching: Batching, batch: Sequence[InboundMessage], flow: QueueStats) -> None:
+    async def _together(self, job: Job, batching: Batching, batch: Sequence[InboundMessage], stats: QueueStats) -> None:
         """Process a batch in one transaction. A batch that fails is halved until the bad event is alone and fails by
         itself."""
         if not batch:
             return
-        deliveries = [arrival.delivery for arrival in batch]
+        job_messages = [inbound.job_message for inbound in batch]
         try:
             await self._held(
-                job.name, batch, flow, lambda: self._ledger.run_many(job, batching.effect, deliveries), is_outage
+                job.name, batch, stats, lambda: self._ledger.run_many(job, batching.effect, job_messages), is_outage
             )
         except Exception as error:
             log.warning("batch failed", job=job.name, size=len(batch), error=repr(error))
             if len(batch) == 1:
-                await self._one(job, batch[0], flow)
+                await self._one(job, batch[0], stats)
                 return
             for half in halves(batch):
-                await self._together(job, batching, half, flow)
+                await self._together(job, batching, half, stats)
 
     async def _held(
         self,
         job: str,
-        arrivals: Sequence[InboundMessage],
-        flow: QueueStats,
+        received: Sequence[InboundMessage],
+        stats: QueueStats,
         work: Callable[[], Awaitable[object]],
         holds: Callable[[Exception], bool] = always,
     ) -> None:
         """Acknowledge messages after `work` has succeeded, or return them if it will not. Raises errors that are not
         `holds`."""
-        if await self._hold.until_done(job, work, holds):
-            await flow.acknowledge(arrivals)
+        if await self._backpressure.run_when_writable(job, work, holds):
+            await stats.acknowledge(received)
         else:
-            metrics.REQUEUED.labels(job).inc(len(arrivals))
-            await flow.give_back(arrivals)
+            metrics.REQUEUED.labels(job).inc(len(received))
+            await stats.give_back(received)
 
 
 def halves(batch: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
@@ -171,12 +172,12 @@ def halves(batch: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     return batch[:middle], batch[middle:]
 
 
-def _handler(flow: QueueStats, take: Take) -> Handler:
+def _handler(stats: QueueStats, take: Take) -> Handler:
     async def handle(message: AbstractIncomingMessage) -> None:
-        arrival = InboundMessage(
+        inbound = InboundMessage(
             message, message.channel, JobMessage.read(message.headers, message.body, message.message_id)
         )
-        flow.arrived(arrival)
-        take(arrival)
+        stats.arrived(inbound)
+        take(inbound)
 
     return handle

@@ -27,10 +27,10 @@ class QueueStats:
         self.last_delivery = time.monotonic()
         """Or the start."""
 
-    def arrived(self, arrival: InboundMessage) -> None:
+    def arrived(self, inbound: InboundMessage) -> None:
         self.delivered += 1
         self.last_delivery = time.monotonic()
-        self._unsettled[arrival.channel] = self.unsettled(arrival.channel) + 1
+        self._unsettled[inbound.channel] = self.unsettled(inbound.channel) + 1
 
     @property
     def in_hand(self) -> int:
@@ -39,16 +39,16 @@ class QueueStats:
     def unsettled(self, channel: AbstractChannel) -> int:
         return self._unsettled.get(channel, 0)
 
-    async def acknowledge(self, arrivals: Sequence[InboundMessage]) -> None:
-        await self._acknowledger.acknowledge(arrivals)
-        self._settled(arrivals)
+    async def acknowledge(self, received: Sequence[InboundMessage]) -> None:
+        await self._acknowledger.acknowledge(received)
+        self._settled(received)
 
-    async def give_back(self, arrivals: Sequence[InboundMessage]) -> None:
-        await self._acknowledger.give_back(arrivals)
-        self._settled(arrivals)
+    async def give_back(self, received: Sequence[InboundMessage]) -> None:
+        await self._acknowledger.give_back(received)
+        self._settled(received)
 
-    def _settled(self, arrivals: Sequence[InboundMessage]) -> None:
-        for channel, count in Counter(arrival.channel for arrival in arrivals).items():
+    def _settled(self, received: Sequence[InboundMessage]) -> None:
+        for channel, count in Counter(inbound.channel for inbound in received).items():
             self._unsettled[channel] = self.unsettled(channel) - count
 
 

@@ -16,7 +16,7 @@ from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 from faststream.rabbit.subscriber import RabbitSubscriber
 from yarl import URL
 
-from services.worker.broker.batch_consumer import BatchConsumer, Handler
+from services.worker.broker.batch_collector import BatchConsumer, Handler
 from shared.contracts import topology
 from shared.observability.logs import get_logger
 from shared.outbox.receivers import DECLARE_TIMEOUT_S

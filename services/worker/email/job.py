@@ -9,10 +9,8 @@ from services.worker.email.messages import MAILED, Addressee, OutgoingMail, comp
 from services.worker.email.send_log import MailState, SendClaim
 from services.worker.email.smtp import Mailer
 from services.worker.email.smtp_protocol import Phase, Progress, Verdict
-from services.worker.errors import JobError, Permanent, Transient
-from services.worker.ledger.job import Effect, Job, Policy
-from services.worker.settings import Settings
-from services.worker.tuning import Tuning
+from services.worker.ledger.job import Effect, Job, JobError, Permanent, Policy, Transient
+from services.worker.settings import Settings, Tuning
 from shared.contracts.events import Envelope, OrderCreated, OrderShipped
 from shared.db.engine import Connection, Database, is_outage
 
@@ -139,7 +137,7 @@ def send_with(mailer: Mailer, sender: str, lease_s: float) -> Effect:
         row = await connection.fetchrow(FIND, order.user_id)
         if row is None:
             raise RecipientUnknown(str(order.user_id))
-        if row["email"] is None:  # deleted meanwhile
+        if row["email"] is None:  # deleted in the meantime
             return None
         mail = compose(envelope, order, Addressee(row["email"], row["name"]), sender)
         ids = (order.user_id, envelope.id, mail.message_id)

@@ -11,7 +11,7 @@ from typing import Self
 import idna
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from services.worker.errors import Permanent
+from services.worker.ledger.job import Permanent
 from shared.contracts.events import Envelope, OrderCreated, OrderShipped
 from shared.money import format_money
 

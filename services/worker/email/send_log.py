@@ -10,7 +10,7 @@ from enum import Enum, StrEnum, auto
 from uuid import UUID
 
 from services.worker import metrics
-from services.worker.errors import Transient
+from services.worker.ledger.job import Transient
 from shared.db.engine import Connection
 
 RESERVE = """

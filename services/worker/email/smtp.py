@@ -12,8 +12,7 @@ import aiosmtplib
 from services.worker import metrics
 from services.worker.email.messages import OutgoingMail
 from services.worker.email.smtp_protocol import Phase, Progress, SmtpMeter, transmit
-from services.worker.settings import Settings
-from services.worker.tuning import DEFAULTS, Tuning
+from services.worker.settings import DEFAULTS, Settings, Tuning
 from shared.observability import tracing
 from shared.observability.tracing import Kind
 

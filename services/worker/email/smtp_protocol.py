@@ -13,8 +13,7 @@ from typing import cast
 import aiosmtplib
 
 from services.worker.email.messages import OutgoingMail
-from services.worker.errors import Permanent
-from services.worker.ledger.job_message import storable
+from services.worker.ledger.job import Permanent, storable
 from shared.observability.logs import get_logger
 
 START_INPUT = 354

@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 import msgspec
 
-from services.worker.errors import Permanent, Transient
+from services.worker.ledger.job import Permanent, Transient
 from shared.contracts.imports import BATCH_PATH, BatchOutcome, CsvRow, OrderBatch
 from shared.contracts.internal_api import IDLE_S
 from shared.http.tokens import ServiceTokens

@@ -1,16 +1,19 @@
-"""The records of a CSV file, split by bytes so that reading can resume at any of them.
+"""The records of a CSV file, and the check of its header.
 
-A record that cannot be read loses only its first line: reading continues at the next one. So a quote that is never
-closed does not swallow the file, and no record needs more memory than `MAX_RECORD`.
+Records are split by bytes, so that reading can resume at any of them. A record that cannot be read loses only its first
+line: reading continues at the next one. So a quote that is never closed does not swallow the file, and no record needs
+more memory than `MAX_RECORD`.
 """
 
+import codecs
 import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from shared.contracts.imports import COLUMNS, CsvRow, is_blank
+from shared.contracts.imports import BLANKS, COLUMNS, CsvRow, is_blank
+from shared.errors import InvalidInput
 
 MAX_RECORD = 16 * 1024
 """The limit in bytes. A valid row is smaller."""
@@ -20,6 +23,10 @@ NOT_UTF_8 = "is not in UTF-8: save the file as CSV in UTF-8"
 STRAY_QUOTE = 'has a misplaced quotation mark: put the cell in quotation marks, and double each one inside ("")'
 STRAY_RETURN = "has a carriage return in a cell without quotation marks"
 _UNDECODED = re.compile("[\ud800-\udfff]")
+HEADER = ",".join(COLUMNS)
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+BEGINNINGS = {b"PK\x03\x04": "is a workbook, not CSV.", b"\xd0\xcf\x11\xe0": "is a workbook, not CSV."}
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +59,14 @@ class _Raw(NamedTuple):
     lines: int
 
 
-def cut(data: bytes, place: Offset, most: int, *, at_end: bool) -> Cut:
+def cut(data: bytes, place: Offset, limit: int, *, at_end: bool) -> Cut:
     """Return up to a maximum number of records from the file's bytes, starting at `place`; `at_end` if the file ends
     with them.
 
     An incomplete record is left for the next call. Blank lines are not records.
     """
     reading = _Reading(data, at_end, place.line, place.skipping)
-    while len(reading.records) < most and reading.go_on(most):
+    while len(reading.records) < limit and reading.go_on(limit):
         pass
     return Cut(reading.records, Offset(place.offset + reading.at, reading.line, reading.skipping))
 
@@ -75,14 +82,14 @@ class _Reading:
     """The number of records that are read together; few if stray quotation marks make it restart."""
     records: list[Record] = field(default_factory=list)
 
-    def go_on(self, most: int) -> bool:
+    def go_on(self, limit: int) -> bool:
         """Returns False if nothing more can be read here."""
         if self.skipping:
             return self._skip_line()
         if blank := BLANK_LINES.match(self.data, self.at):
             self.at, self.line = blank.end(), self.line + blank[0].count(b"\n")
             return True
-        if raws := self._whole(min(self.at_once, most - len(self.records))):
+        if raws := self._whole(min(self.at_once, limit - len(self.records))):
             self._read(raws)
             return True
         if len(self.data) - self.at <= MAX_RECORD:
@@ -102,11 +109,11 @@ class _Reading:
         self.line += not self.skipping
         return not self.skipping
 
-    def _whole(self, most: int) -> list[_Raw]:
+    def _whole(self, limit: int) -> list[_Raw]:
         """Return the next records that end in the data and are not too long."""
         raws: list[_Raw] = []
         at, line = self.at, self.line
-        while len(raws) < most and at < len(self.data):
+        while len(raws) < limit and at < len(self.data):
             end, lines = _end(self.data, at, at_end=self.at_end)
             if end < 0 or self.data.startswith((b"\n", b"\r\n"), at):
                 break
@@ -189,3 +196,102 @@ def _end(data: bytes, start: int, *, at_end: bool) -> tuple[int, int]:
         if end == len(data):
             return -1, lines
         at = end
+
+
+class Head:
+    """Processes a file piece by piece."""
+
+    def __init__(self) -> None:
+        self._first = b""
+        self._line_ends = 0
+        self._in_quotes = False
+        self._in_line = False
+        self.bytes = 0
+        self.start: Offset | None = None
+        """The offset of the first row; None until the header has been read."""
+
+    @property
+    def rows(self) -> int:
+        """Line ends outside quotes, after the header, including those of blank lines."""
+        return self._line_ends + self._in_line
+
+    def see(self, piece: bytes) -> None:
+        """Raises `InvalidInput` for a wrong header."""
+        self.bytes += len(piece)
+        if self.start is None:
+            piece = self._find_start(self._first + piece)
+        self._count(piece)
+
+    def end(self) -> Offset:
+        """Return the offset of the first row, at the end of the file. Raises `InvalidInput`."""
+        if self.start is None:
+            self._read_header(self._first)
+            self.start = Offset(len(self._first), 2)
+        return self.start
+
+    def _find_start(self, first: bytes) -> bytes:
+        header, line_end, rest = first.partition(b"\n")
+        if line_end or len(first) > MAX_RECORD:
+            self._read_header(header[:MAX_RECORD])
+            self.start = Offset(len(header) + 1, 2)
+            return rest
+        self._first = first
+        return b""
+
+    def _read_header(self, line: bytes) -> None:
+        if problem := header_problem(line):
+            raise InvalidInput.of("file", f"{problem} It must begin with the header {HEADER}")
+
+    def _count(self, piece: bytes) -> None:
+        if not piece:
+            return
+        if b'"' in piece:
+            parts = piece.split(b'"')
+            outside = parts[1::2] if self._in_quotes else parts[::2]
+            self._line_ends += sum(part.count(b"\n") for part in outside)
+            self._in_quotes ^= len(parts) % 2 == 0
+        elif not self._in_quotes:
+            self._line_ends += piece.count(b"\n")
+        self._in_line = self._in_quotes or not piece.endswith(b"\n")
+
+
+def header_problem(line: bytes) -> str | None:
+    """Return what is wrong with the header, as a user-facing sentence; None if it is correct."""
+    for beginning, problem in BEGINNINGS.items():
+        if line.startswith(beginning):
+            return problem
+    if line.startswith(UTF_16) or b"\0" in line:
+        return "is not in UTF-8, perhaps in UTF-16: save it as CSV in UTF-8."
+    try:
+        text = line.removeprefix(codecs.BOM_UTF8).decode()
+    except UnicodeDecodeError:
+        return "is not in UTF-8: save it as CSV in UTF-8."
+    if "\r" in text.rstrip():
+        return "ends its lines with CR, not with LF or CR LF."
+    for separator, name in SEPARATORS.items():
+        if _columns(text, separator) == list(COLUMNS):
+            return f"separates its columns by {name}, not by commas."
+    return _columns_problem(_columns(text, ","))
+
+
+def _columns_problem(found: list[str]) -> str | None:
+    if found == list(COLUMNS):
+        return None
+    for column in COLUMNS:
+        if found.count(column) > 1:
+            return f"has the column {column} twice."
+    missing = [column for column in COLUMNS if column not in found]
+    if len(missing) == len(COLUMNS):
+        return "has another header, or none."
+    if missing:
+        return f"lacks the column {missing[0]}."
+    more = [column for column in found if column not in COLUMNS]
+    return "has an unknown column." if more else "has its columns in another order."
+
+
+def _columns(text: str, separator: str) -> list[str]:
+    try:
+        cells = next(csv.reader([text], delimiter=separator), [])
+    except csv.Error:
+        return []
+    return without_blanks_at_the_end([cell.strip(BLANKS) for cell in cells])

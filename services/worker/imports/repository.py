@@ -1,20 +1,24 @@
-"""Imports as their users read and change them."""
+"""Imports as their users read and change them, and their progress."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.worker.imports.header import Head
 from services.worker.imports.leases import file_key
+from services.worker.imports.models import Import, ImportRowError
+from services.worker.imports.records import Head
 from services.worker.imports.storage import Storage
 from services.worker.ledger import erasure
-from services.worker.models import Import, ImportRowError
+from services.worker.live_hints import Hints
 from shared.clock import now
 from shared.contracts import events
+from shared.contracts.imports import LIVE_KEY, ImportHint, ImportProgress
 from shared.db.engine import Database, clock
 from shared.db.retention import sweep
 from shared.errors import Conflict, NotFound
@@ -26,6 +30,11 @@ PAGE = 1000
 UPLOADING, QUEUED, CANCELLED = "uploading", "queued", "cancelled"
 WAITING = (QUEUED, "running")
 ENDED = ("completed", "failed")
+BATCH = 100
+FIND = "SELECT user_id, id FROM imports WHERE expires_at <= now() ORDER BY expires_at LIMIT $1"
+FORGET = "DELETE FROM imports WHERE user_id = $1 AND id = $2"
+PAUSE_S = 0.5
+"""The interval between two messages about one import."""
 
 
 class ImportNotFound(NotFound):
@@ -40,20 +49,20 @@ class TooManyImports(Conflict):
     code, title = "too_many_imports", "Too many imports are pending"
 
 
-async def begin(session: AsyncSession, user_id: UUID, import_id: UUID, most: int) -> None:
+async def begin(session: AsyncSession, user_id: UUID, import_id: UUID, limit: int) -> None:
     """Created before the file is stored, so that an unfinished file can be found and deleted. Raises
     `TooManyImports`; concurrent uploads are not counted."""
     mine = sa.select(sa.func.count()).where(Import.user_id == user_id, Import.state.in_(WAITING))
-    if (await session.scalar(mine) or 0) >= most:
-        raise TooManyImports(f"at most {most}: wait until one has ended, or cancel one")
+    if (await session.scalar(mine) or 0) >= limit:
+        raise TooManyImports(f"at most {limit}: wait until one has ended, or cancel one")
     session.add(
         Import(user_id=user_id, id=import_id, state=UPLOADING, expires_at=await clock(session) + UPLOAD_EXPIRES)
     )
 
 
 async def enqueue(session: AsyncSession, user_id: UUID, import_id: UUID, name: str | None, head: Head) -> Import:
-    """Mark the file as stored: the event notifies the workers. Raises `ImportNotFound` if its user was deleted
-    meanwhile."""
+    """Mark the file as stored: the event notifies the workers. Raises `ImportNotFound` if its user has been
+    deleted."""
     start = head.end()
     if await erasure.is_erased(session, user_id):
         raise ImportNotFound
@@ -133,11 +142,6 @@ async def errors(db: Database, user_id: UUID, import_id: UUID) -> AsyncIterator[
         after = (rows[-1].line, rows[-1].field)
 
 
-BATCH = 100
-FIND = "SELECT user_id, id FROM imports WHERE expires_at <= now() ORDER BY expires_at LIMIT $1"
-FORGET = "DELETE FROM imports WHERE user_id = $1 AND id = $2"
-
-
 async def delete_expired(db: Database, storage: Storage, limit: int = BATCH) -> int:
     """Delete the oldest; return how many. The file is deleted first: as long as the row exists, it can be found."""
     async with db.connection() as connection:
@@ -152,3 +156,38 @@ async def delete_expired(db: Database, storage: Storage, limit: int = BATCH) -> 
 async def delete_all_expired(db: Database, storage: Storage) -> None:
     """Delete batch by batch."""
     await sweep(db, "imports", partial(delete_expired, db, storage), BATCH)
+
+
+def eta_s(state: str, total: int, done: int, failed: int, rows_per_s: float | None) -> int | None:
+    """Return the remaining seconds; None if unknown."""
+    if state != "running" or not rows_per_s:
+        return None
+    return max(0, round((total - done - failed) / rows_per_s))
+
+
+def progress_of(row: asyncpg.Record) -> ImportProgress:
+    total, done, failed, rate = row["rows_total"], row["rows_done"], row["rows_failed"], row["rows_per_s"]
+    return ImportProgress(
+        id=row["id"],
+        state=row["state"],
+        rows_total=total,
+        rows_done=done,
+        rows_failed=failed,
+        rows_per_s=None if rate is None else round(rate, 1),
+        eta_s=eta_s(row["state"], total, done, failed, rate),
+    )
+
+
+class ProgressPublisher:
+    """Publish the progress of an import while it runs: at once, and then at most every `PAUSE_S`."""
+
+    def __init__(self, hints: Hints) -> None:
+        self._hints = hints
+        self._told_at = -PAUSE_S
+
+    async def tell(self, row: asyncpg.Record) -> None:
+        """Publish the end of an import, in any case."""
+        if row["state"] == "running" and time.monotonic() - self._told_at < PAUSE_S:
+            return
+        self._told_at = time.monotonic()
+        await self._hints.send(LIVE_KEY, ImportHint(row["user_id"], [], progress_of(row)))

@@ -13,10 +13,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from services.worker.imports import repository
-from services.worker.imports.header import HEADER
-from services.worker.imports.progress import eta_s
+from services.worker.imports.models import Import, ImportRowError
+from services.worker.imports.records import HEADER
+from services.worker.imports.repository import eta_s
 from services.worker.imports.upload import Uploads
-from services.worker.models import Import, ImportRowError
 from shared.downloads.csv_export import BYTE_ORDER_MARK, formula_safe
 from shared.http.identity import CallerDep
 from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
@@ -113,7 +113,7 @@ async def read_import(import_id: UUID, caller: CallerDep, db: DatabaseDep) -> Im
 async def cancel_import(import_id: UUID, caller: CallerDep, db: DatabaseDep, request: Request) -> ImportStatus:
     """Cancel an own import. A running one stops after the current rows; imported orders stay."""
     async with db.begin() as session:
-        keep_s = request.app.state.settings.import_keep_s
+        keep_s = request.app.state.import_keep_s
         return ImportStatus.of(await repository.cancel(session, caller.user_id, import_id, keep_s))
 
 

@@ -83,12 +83,12 @@ class Storage:
 
 def _open(url: str) -> ObjectStore:
     parts = urlsplit(url)
-    told = dict(parse_qsl(parts.query))
+    parameters = dict(parse_qsl(parts.query))
     plain = urlunsplit(parts._replace(query=""))
     if parts.scheme != "s3":
         return from_url(plain, mkdir=True)
-    config: Any = {name: told[name] for name in ("endpoint", "region") if name in told}
-    client: Any = {"timeout": TIMEOUT, "allow_http": told.get("endpoint", "").startswith("http://")}
+    config: Any = {name: parameters[name] for name in ("endpoint", "region") if name in parameters}
+    client: Any = {"timeout": TIMEOUT, "allow_http": parameters.get("endpoint", "").startswith("http://")}
     retries: Any = {"max_retries": 3, "retry_timeout": TIMEOUT}
     return from_url(plain, config=config, client_options=client, retry_config=retries)
 

@@ -11,12 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from services.worker.imports import repository
-from services.worker.imports.header import Head
 from services.worker.imports.leases import file_key
+from services.worker.imports.models import Import
+from services.worker.imports.records import Head
 from services.worker.imports.repository import ImportNotFound
 from services.worker.imports.storage import Storage
-from services.worker.ledger.job_message import storable
-from services.worker.models import Import
+from services.worker.ledger.job import storable
 from shared.db.engine import Database
 from shared.downloads.slots import DownloadSlots
 from shared.errors import DashboardError, InvalidInput, Unavailable
@@ -112,8 +112,8 @@ class FormFile:
 
 
 def _name(options: Mapping[bytes, bytes]) -> str | None:
-    told = options.get(b"filename", b"").decode("utf-8", "replace")
-    return storable(told, MAX_NAME) or None
+    name = options.get(b"filename", b"").decode("utf-8", "replace")
+    return storable(name, MAX_NAME) or None
 
 
 log = get_logger(__name__)
@@ -156,7 +156,7 @@ class Uploads:
         """Store the file in the request's form, and queue its import.
 
         Raises `TooManyUploads`, `UploadsBusy`, `TooManyImports`, `InvalidInput`, `StorageUnavailable`, 413, or
-        `ImportNotFound` if the user was deleted meanwhile.
+        `ImportNotFound` if the user was deleted during the upload.
         """
         async with self._places.place(user_id) as place:
             return await self._receive(user_id, Request(request.scope, place.heard(request.receive)))

@@ -39,7 +39,7 @@ class Backpressure:
         """For how long the ledger has not been writable, according to the last attempts."""
         return 0.0 if self._failing_since is None else _now() - self._failing_since
 
-    async def until_done(self, job: str, work: Work, holds: Holds) -> bool:
+    async def run_when_writable(self, job: str, work: Work, holds: Holds) -> bool:
         """Return whether `work` succeeded in the end: not if the process stops, or if it keeps failing although the
         ledger can be written. Errors that are not `holds` are raised."""
         began = _now()

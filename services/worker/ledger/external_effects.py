@@ -2,7 +2,7 @@
 
 The ledger's row is committed as due again at the end of the lease before anything is done, and settled afterwards. If
 the process is killed in between, the lease expires and another process takes the job; the effect's own record tells
-what has been done. No database connection is held meanwhile.
+what has been done. No database connection is held during that time.
 """
 
 import asyncio
@@ -12,9 +12,7 @@ from typing import TypeVar
 
 import stamina
 
-from services.worker.errors import Transient
-from services.worker.ledger.job import ExternalEffect, Job
-from services.worker.ledger.job_message import JobMessage
+from services.worker.ledger.job import ExternalEffect, Job, JobMessage, Transient
 from shared.db.engine import Connection, Database, is_outage
 from shared.observability.logs import get_logger
 
@@ -42,7 +40,7 @@ class Leased:
     """An attempt that is in flight outside the database."""
 
     job: Job
-    delivery: JobMessage
+    message: JobMessage
     attempt: int
     effect: ExternalEffect
 
@@ -52,15 +50,15 @@ Record = Callable[[Connection, Leased, Exception | None], Awaitable[T]]
 
 
 async def lease(connection: Connection, leased: Leased) -> Leased:
-    delivery = leased.delivery
-    kept = (delivery.body, delivery.headers_json)
-    await connection.execute(LEASE, leased.job.name, delivery.event_id, leased.attempt, leased.effect.lease_s, *kept)
+    message = leased.message
+    kept = (message.body, message.headers_json)
+    await connection.execute(LEASE, leased.job.name, message.event_id, leased.attempt, leased.effect.lease_s, *kept)
     return leased
 
 
 async def is_held(connection: Connection, leased: Leased) -> bool:
     """Return whether the row still belongs to this attempt; then it stays so until the transaction ends."""
-    return bool(await connection.fetchval(HELD, leased.job.name, leased.delivery.event_id, leased.attempt))
+    return bool(await connection.fetchval(HELD, leased.job.name, leased.message.event_id, leased.attempt))
 
 
 async def conclude(db: Database, leased: Leased, record: Record[T]) -> T:

@@ -1,12 +1,13 @@
-"""The stored description of a failure."""
+"""Failures as the ledger stores them: of a job, and of a message that RabbitMQ gave up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from types import CodeType, TracebackType
+from typing import Any
 
 import asyncpg
 
-from services.worker.errors import JobError, Permanent
-from services.worker.ledger.job_message import storable
+from services.worker.ledger.job import Job, JobError, Permanent, storable
 from shared.contracts.events import UnreadableEvent
 
 OUR_PACKAGES = ("services.", "shared.")
@@ -14,6 +15,9 @@ MAX_MESSAGE = 2000
 
 PERMANENT: tuple[type[Exception], ...] = (Permanent, UnreadableEvent, asyncpg.DataError)
 """Failures that depend only on the event itself."""
+UNKNOWN = "unknown"
+REASONS = ("delivery_limit", "rejected", "expired", "maxlen")
+QUEUE_PREFIX = "worker."
 
 
 def is_permanent(error: Exception) -> bool:
@@ -42,3 +46,34 @@ def _frames(error: Exception) -> Iterator[tuple[str, CodeType]]:
     while trace:
         yield trace.tb_frame.f_globals.get("__name__", ""), trace.tb_frame.f_code
         trace = trace.tb_next
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """`job` is the one in whose queue the message died, or `unknown`; unknown reasons are mapped to that, too."""
+
+    job: str
+    reason: str
+    ends_with_user: bool
+
+    @classmethod
+    def read(cls, headers: Mapping[str, Any], jobs: Mapping[str, Job]) -> "DeadLetter":
+        """Read from `x-death`, newest first, or from the headers that keep the first death."""
+        deaths = headers.get("x-death")
+        newest = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
+        queue = newest.get("queue", headers.get("x-first-death-queue"))
+        reason = newest.get("reason", headers.get("x-first-death-reason"))
+        job = jobs.get(str(queue).removeprefix(QUEUE_PREFIX))
+        return cls(
+            job.name if job else UNKNOWN,
+            str(reason) if reason in REASONS else UNKNOWN,
+            job.policy.ends_with_user if job else True,
+        )
+
+    @property
+    def error_group(self) -> str:
+        return f"broker: {self.reason}"
+
+    @property
+    def description(self) -> str:
+        return f"RabbitMQ gave the message up: {self.reason.replace('_', ' ')}"

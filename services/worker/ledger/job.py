@@ -1,17 +1,59 @@
-"""Definition of a job: an effect on the database for each event of its queue, and the policy for its attempts."""
+"""Definition of a job: an effect on the database for each event of its queue, and the policy for its attempts.
 
+A job fails with a `JobError`; any other exception counts as transient.
+
+JobError
+├── Transient   may succeed later: tried again with backoff
+└── Permanent   never will: dead at once
+    ├── Expired       no longer worth doing
+    └── Unremembered  perhaps done before, longer ago than the ledger remembers
+"""
+
+import json
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
+from uuid import NAMESPACE_OID, UUID, uuid5
 
-from services.worker.errors import Expired, Unremembered
+from shared.contracts import events
 from shared.contracts.events import Envelope
 from shared.db.engine import Connection, Database
 
 CANCEL_S = 2.0
 """How long cancelled work may take to end: a database that does not respond can delay it."""
+BatchEffect = Callable[[Connection, Sequence[Envelope]], Awaitable[object]]
+MAX_TYPE = 100
+
+
+class JobError(Exception):
+    """The root; jobs raise subclasses named for what went wrong."""
+
+    group: ClassVar[str | None] = None
+    """The error group, if it is not derived from the type and the place."""
+    wait_s: float = 0.0
+    """The minimum time until the next attempt, if the other side has requested one."""
+
+
+class Transient(JobError):
+    pass
+
+
+class Permanent(JobError):
+    pass
+
+
+class Expired(Permanent):
+    """The event is older than its job's deadline."""
+
+    group = "expired"
+
+
+class Unremembered(Permanent):
+    """The event is older than the ledger's retention and has no row: it may or may not have been processed."""
+
+    group = "unremembered"
 
 
 class ExternalEffect(Protocol):
@@ -32,7 +74,6 @@ class ExternalEffect(Protocol):
 
 Effect = Callable[[Connection, Envelope], Awaitable[ExternalEffect | None]]
 """Runs in the transaction that also marks the event as done, or as started if there is an external effect."""
-BatchEffect = Callable[[Connection, Sequence[Envelope]], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,3 +141,73 @@ def refuse_unremembered(keep_done_s: float, envelope: Envelope, now: datetime) -
 
 def _said(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
+
+
+@dataclass(frozen=True, slots=True)
+class JobMessage:
+    """`content` is the event, or why there is none."""
+
+    event_id: UUID
+    headers: Mapping[str, Any]
+    body: bytes
+    content: events.Envelope | events.UnreadableEvent
+
+    @classmethod
+    def read(cls, headers: Mapping[str, Any], body: bytes, message_id: str | None) -> "JobMessage":
+        try:
+            envelope = events.decode(headers, body)
+        except events.UnreadableEvent as unreadable:
+            return cls(_id_of_unreadable(message_id, body), headers, body, unreadable)
+        return cls(envelope.id, headers, body, envelope)
+
+    @classmethod
+    def kept(cls, event_id: UUID, headers_json: str | None, body: bytes | None) -> "JobMessage":
+        """Restore a message from the ledger; an incomplete one is unreadable."""
+        if headers_json is None or body is None:
+            return cls(event_id, {}, body or b"", events.UnreadableEvent("the ledger has no message"))
+        return cls.read(json.loads(headers_json), body, str(event_id))
+
+    @property
+    def envelope(self) -> events.Envelope:
+        """Raises `UnreadableEvent`."""
+        if isinstance(self.content, events.UnreadableEvent):
+            raise self.content
+        return self.content
+
+    @property
+    def is_readable(self) -> bool:
+        return isinstance(self.content, events.Envelope)
+
+    @property
+    def user_id(self) -> UUID | None:
+        """Return the user that an unreadable message's headers name."""
+        if isinstance(self.content, events.Envelope):
+            return self.content.event.user_id
+        try:
+            return UUID(str(self.headers.get("subject")))
+        except ValueError:
+            return None
+
+    @property
+    def traceparent(self) -> str | None:
+        return self.content.traceparent if isinstance(self.content, events.Envelope) else None
+
+    @property
+    def event_type(self) -> str:
+        return storable(str(self.headers.get("type", "")), MAX_TYPE)
+
+    @property
+    def headers_json(self) -> str:
+        return json.dumps(dict(self.headers), default=str)
+
+
+def _id_of_unreadable(message_id: str | None, body: bytes) -> UUID:
+    try:
+        return UUID(message_id or "")
+    except ValueError:
+        return uuid5(NAMESPACE_OID, f"{message_id}\n{body.hex()}")
+
+
+def storable(text: str, limit: int) -> str:
+    """Remove NUL and lone surrogates, which Postgres rejects, and truncate to `limit`."""
+    return text[:limit].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

@@ -1,6 +1,6 @@
 """The ledger: every job takes effect once for each event, however often the event arrives.
 
-The row of (job, event) is written before the effect and in the same transaction: a duplicate that arrives meanwhile
+The row of (job, event) is written before the effect and in the same transaction: a duplicate that arrives then
 waits on the row, then finds it and does nothing. A failing effect is rolled back, and the same transaction records the
 failure; the message is acknowledged either way. An exception of these methods means that the ledger could not be
 written: nothing has happened, and the message must be returned to the queue.
@@ -22,11 +22,10 @@ import structlog
 from services.worker import metrics
 from services.worker.ledger import erasure, external_effects, failures, spans
 from services.worker.ledger import job as lateness
-from services.worker.ledger.dead_letter import DeadLetter
 from services.worker.ledger.external_effects import Leased
-from services.worker.ledger.job import BatchEffect, Job
-from services.worker.ledger.job_message import JobMessage
-from services.worker.ledger.sql import BURY, CLAIM, CLAIM_MANY, FAIL, PROBE, SUCCEED, TAKE_DUE, TAKE_ONE
+from services.worker.ledger.failures import DeadLetter
+from services.worker.ledger.job import BatchEffect, Job, JobMessage
+from services.worker.ledger.sql import CLAIM, CLAIM_MANY, FAIL, PROBE, RECORD_DEAD_LETTER, SUCCEED, TAKE_DUE, TAKE_ONE
 from shared.contracts.events import Envelope
 from shared.db.engine import Connection, Database
 from shared.observability import tracing
@@ -57,7 +56,7 @@ Refuse = Callable[[Job, Envelope], object]
 class _Taken(NamedTuple):
     """A due job, and its progress: done, failed, or to be finished outside the database."""
 
-    delivery: JobMessage
+    message: JobMessage
     step: Outcome | Leased
     attempt: int
     began: float
@@ -73,34 +72,34 @@ class Ledger:
         self._keep_done_s = keep_done_s
         self._slots: dict[str, CountedSemaphore] = {}
 
-    async def run(self, job: Job, delivery: JobMessage) -> Outcome:
+    async def run(self, job: Job, message: JobMessage) -> Outcome:
         """Run a job for a message that has arrived."""
         async with self._slot(job):
             began = time.perf_counter()
-            with spans.of(job.name, delivery) as span:
+            with spans.of(job.name, message) as span:
                 async with self._transaction() as connection:
-                    step = await self._first_attempt(connection, job, delivery)
+                    step = await self._first_attempt(connection, job, message)
                 outcome = await self._conclude(step)
                 span.set({"dashboard.job.outcome": outcome})
                 self._count(job, outcome, began)
-        self._tell(job, outcome, delivery)
+        self._tell(job, outcome, message)
         return outcome
 
-    async def run_many(self, job: Job, effect: BatchEffect, deliveries: Sequence[JobMessage]) -> None:
+    async def run_many(self, job: Job, effect: BatchEffect, messages: Sequence[JobMessage]) -> None:
         """Run a job for many readable messages in one transaction. If it raises, none of them has been processed."""
         async with self._slot(job):
             began = time.perf_counter()
-            with spans.of_many(job.name, deliveries):
+            with spans.of_many(job.name, messages):
                 async with self._transaction() as connection:
-                    new = await self._claim_many(connection, job, deliveries)
+                    new = await self._claim_many(connection, job, messages)
                     await effect(connection, await self._wanted(connection, job, new))
                 metrics.DURATION.labels(job.name).observe(time.perf_counter() - began, tracing.exemplar())
-        metrics.BATCH_SIZE.labels(job.name).observe(len(deliveries))
+        metrics.BATCH_SIZE.labels(job.name).observe(len(messages))
         metrics.JOBS.labels(job.name, Outcome.DONE).inc(len(new))
-        metrics.JOBS.labels(job.name, Outcome.DUPLICATE).inc(len(deliveries) - len(new))
+        metrics.JOBS.labels(job.name, Outcome.DUPLICATE).inc(len(messages) - len(new))
         for _ in new:
             metrics.ATTEMPTS.labels(job.name).observe(1)
-        for user_id in {delivery.envelope.event.user_id for delivery in new}:
+        for user_id in {message.envelope.event.user_id for message in new}:
             self._on_done(job, user_id)
 
     async def run_due(self, job: Job) -> Outcome | None:
@@ -123,36 +122,36 @@ class Ledger:
             if row is None:
                 return None
             attempt: int = row["attempts"] + 1
-            delivery = JobMessage.kept(row["event_id"], row["headers"], row["payload"])
+            message = JobMessage.kept(row["event_id"], row["headers"], row["payload"])
             # Without attempts it has been replayed: the operator knew how old it is.
             refuse = _refuse_expired if row["attempts"] else _refuse_nothing
-            with spans.of(job.name, delivery, attempt) as span:
-                step = await self._attempt(connection, job, delivery, attempt, partial(refuse, at=row["at"]))
+            with spans.of(job.name, message, attempt) as span:
+                step = await self._attempt(connection, job, message, attempt, partial(refuse, at=row["at"]))
                 if isinstance(step, Outcome):
                     span.set({"dashboard.job.outcome": step})
             if step is Outcome.DONE:
-                await connection.execute(SUCCEED, job.name, delivery.event_id, attempt)
-        return _Taken(delivery, step, attempt, began, span.trace)
+                await connection.execute(SUCCEED, job.name, message.event_id, attempt)
+        return _Taken(message, step, attempt, began, span.trace)
 
     async def _finish(self, job: Job, taken: _Taken) -> Outcome:
         with tracing.Position(taken.trace):
             outcome = await self._conclude(taken.step)
             self._count(job, outcome, taken.began, taken.attempt)
-        self._tell(job, outcome, taken.delivery)
+        self._tell(job, outcome, taken.message)
         return outcome
 
-    async def record_dead_letter(self, dead_letter: DeadLetter, delivery: JobMessage) -> None:
+    async def record_dead_letter(self, dead_letter: DeadLetter, message: JobMessage) -> None:
         """Store a dead letter as a dead job, unless the ledger has a row for it already."""
         async with self._transaction() as connection:
-            if dead_letter.ends_with_user and await _is_erased(connection, delivery):
+            if dead_letter.ends_with_user and await _is_erased(connection, message):
                 return
-            row = (dead_letter.job, delivery.event_id, delivery.user_id, delivery.event_type)
-            kept = (dead_letter.description, dead_letter.error_group, delivery.body, delivery.headers_json)
-            is_new = await connection.fetchval(BURY, *row, *kept)
+            row = (dead_letter.job, message.event_id, message.user_id, message.event_type)
+            kept = (dead_letter.description, dead_letter.error_group, message.body, message.headers_json)
+            is_new = await connection.fetchval(RECORD_DEAD_LETTER, *row, *kept)
         if is_new:
-            metrics.BURIED.labels(dead_letter.job, dead_letter.reason).inc()
+            metrics.DEAD_LETTERS.labels(dead_letter.job, dead_letter.reason).inc()
             log.error(
-                "given up by RabbitMQ", job=dead_letter.job, event_id=str(delivery.event_id), reason=dead_letter.reason
+                "given up by RabbitMQ", job=dead_letter.job, event_id=str(message.event_id), reason=dead_letter.reason
             )
 
     async def probe(self) -> None:
@@ -171,24 +170,24 @@ class Ledger:
             POOLS.watch_slots(f"job_{job.name}", slots)
         return self._slots[job.name]
 
-    async def _first_attempt(self, connection: Connection, job: Job, delivery: JobMessage) -> Outcome | Leased:
-        row = (job.name, delivery.event_id, delivery.user_id, delivery.event_type)
+    async def _first_attempt(self, connection: Connection, job: Job, message: JobMessage) -> Outcome | Leased:
+        row = (job.name, message.event_id, message.user_id, message.event_type)
         at = await connection.fetchval(CLAIM, *row)
         if at is None:
             return Outcome.DUPLICATE
-        return await self._attempt(connection, job, delivery, 1, partial(self._refuse_new, at=at))
+        return await self._attempt(connection, job, message, 1, partial(self._refuse_new, at=at))
 
-    async def _claim_many(self, connection: Connection, job: Job, deliveries: Sequence[JobMessage]) -> list[JobMessage]:
+    async def _claim_many(self, connection: Connection, job: Job, messages: Sequence[JobMessage]) -> list[JobMessage]:
         """Return the new deliveries, in the order of their ids, so that two workers cannot deadlock."""
-        unique = {delivery.event_id: delivery for delivery in deliveries}
+        unique = {message.event_id: message for message in messages}
         ordered = [unique[event_id] for event_id in sorted(unique)]
-        columns = [(delivery.event_id, delivery.user_id, delivery.event_type) for delivery in ordered]
+        columns = [(message.event_id, message.user_id, message.event_type) for message in ordered]
         claimed = await connection.fetch(CLAIM_MANY, job.name, *map(list, zip(*columns, strict=True)))
         return [unique[row["event_id"]] for row in claimed]
 
     async def _wanted(self, connection: Connection, job: Job, new: Sequence[JobMessage]) -> list[Envelope]:
         """Return the events without those of deleted users. Raises if one is too old."""
-        envelopes = [delivery.envelope for delivery in new]
+        envelopes = [message.envelope for message in new]
         at = await connection.fetchval("SELECT now()")
         for envelope in envelopes:
             self._refuse_new(job, envelope, at)
@@ -198,53 +197,53 @@ class Ledger:
         return [envelope for envelope in envelopes if envelope.event.user_id not in gone]
 
     async def _attempt(
-        self, connection: Connection, job: Job, delivery: JobMessage, attempt: int, refuse: Refuse
+        self, connection: Connection, job: Job, message: JobMessage, attempt: int, refuse: Refuse
     ) -> Outcome | Leased:
-        with structlog.contextvars.bound_contextvars(job=job.name, event_id=str(delivery.event_id)):
-            if job.policy.ends_with_user and await _is_erased(connection, delivery):
+        with structlog.contextvars.bound_contextvars(job=job.name, event_id=str(message.event_id)):
+            if job.policy.ends_with_user and await _is_erased(connection, message):
                 return Outcome.DONE
             try:
-                envelope = delivery.envelope
+                envelope = message.envelope
                 refuse(job, envelope)
                 async with connection.transaction():
                     left = await job.effect(connection, envelope)
             except Exception as error:
-                return await self._fail(connection, job, delivery, attempt, error)
+                return await self._fail(connection, job, message, attempt, error)
             if left is not None:
-                return await external_effects.lease(connection, Leased(job, delivery, attempt, left))
+                return await external_effects.lease(connection, Leased(job, message, attempt, left))
             return Outcome.DONE
 
     async def _conclude(self, step: Outcome | Leased) -> Outcome:
         if isinstance(step, Outcome):
             return step
-        with structlog.contextvars.bound_contextvars(job=step.job.name, event_id=str(step.delivery.event_id)):
+        with structlog.contextvars.bound_contextvars(job=step.job.name, event_id=str(step.message.event_id)):
             return await external_effects.conclude(self._db, step, self._record)
 
     async def _record(self, connection: Connection, leased: Leased, failure: Exception | None) -> Outcome:
-        job, delivery, attempt = leased.job, leased.delivery, leased.attempt
-        if failure is None or (job.policy.ends_with_user and await _is_erased(connection, delivery)):
-            await connection.execute(SUCCEED, job.name, delivery.event_id, attempt)
+        job, message, attempt = leased.job, leased.message, leased.attempt
+        if failure is None or (job.policy.ends_with_user and await _is_erased(connection, message)):
+            await connection.execute(SUCCEED, job.name, message.event_id, attempt)
             return Outcome.DONE
         if not await external_effects.is_held(connection, leased):
             return Outcome.DUPLICATE
-        return await self._fail(connection, job, delivery, attempt, failure)
+        return await self._fail(connection, job, message, attempt, failure)
 
     async def _fail(
-        self, connection: Connection, job: Job, delivery: JobMessage, attempt: int, error: Exception
+        self, connection: Connection, job: Job, message: JobMessage, attempt: int, error: Exception
     ) -> Outcome:
         dead = failures.is_permanent(error) or attempt >= job.policy.attempts
         outcome = Outcome.DEAD if dead else Outcome.RETRYING
         await connection.execute(
             FAIL,
             job.name,
-            delivery.event_id,
+            message.event_id,
             outcome,
             attempt,
             None if dead else max(job.policy.backoff_s(attempt), failures.asked_to_wait_s(error)),
             failures.describe(error),
             failures.error_group(error),
-            delivery.body,
-            delivery.headers_json,
+            message.body,
+            message.headers_json,
         )
         write = log.error if dead else log.warning
         write("job failed", outcome=outcome, attempt=attempt, error=failures.describe(error))
@@ -255,9 +254,9 @@ class Ledger:
         _refuse_expired(job, envelope, at)
         lateness.refuse_unremembered(self._keep_done_s, envelope, at)
 
-    def _tell(self, job: Job, outcome: Outcome, delivery: JobMessage) -> None:
-        if outcome is Outcome.DONE and delivery.user_id:
-            self._on_done(job, delivery.user_id)
+    def _tell(self, job: Job, outcome: Outcome, message: JobMessage) -> None:
+        if outcome is Outcome.DONE and message.user_id:
+            self._on_done(job, message.user_id)
 
     def _count(self, job: Job, outcome: Outcome, began: float, attempt: int = 1) -> None:
         metrics.JOBS.labels(job.name, outcome).inc()
@@ -274,5 +273,5 @@ def _refuse_nothing(_job: Job, _envelope: Envelope, at: datetime) -> None:
     pass
 
 
-async def _is_erased(connection: Connection, delivery: JobMessage) -> bool:
-    return delivery.user_id is not None and bool(await erasure.erased(connection, [delivery.user_id]))
+async def _is_erased(connection: Connection, message: JobMessage) -> bool:
+    return message.user_id is not None and bool(await erasure.erased(connection, [message.user_id]))

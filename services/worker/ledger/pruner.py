@@ -3,7 +3,7 @@
 from functools import partial
 
 from services.worker import metrics
-from services.worker.ledger.sql import PURGE, PURGE_MAILS, PURGE_WEBHOOK_DELIVERIES
+from services.worker.ledger.sql import PURGE, PURGE_MAILS
 from shared.db.engine import Database
 from shared.db.retention import BATCH, sweep
 
@@ -20,12 +20,12 @@ async def purge_batch(db: Database, keep_done_s: float, limit: int = BATCH, *, s
     return deleted
 
 
-async def purge(db: Database, keep_done_s: float, keep_deliveries_s: float) -> None:
-    """Delete everything that is old enough: batch by batch, each in its own transaction."""
-    kept = (
-        ("jobs", PURGE, keep_done_s),
-        ("mails", PURGE_MAILS, keep_done_s),
-        ("webhook_deliveries", PURGE_WEBHOOK_DELIVERIES, keep_deliveries_s),
-    )
-    for table, statement, keep_s in kept:
-        await sweep(db, table, partial(purge_batch, db, keep_s, statement=statement))
+async def purge(db: Database, table: str, statement: str, keep_s: float) -> None:
+    """Delete all that is old enough from a table: batch by batch, each in its own transaction."""
+    await sweep(db, table, partial(purge_batch, db, keep_s, statement=statement))
+
+
+async def purge_all(db: Database, keep_done_s: float) -> None:
+    """Purge the ledger, and the mails of its jobs."""
+    await purge(db, "jobs", PURGE, keep_done_s)
+    await purge(db, "mails", PURGE_MAILS, keep_done_s)

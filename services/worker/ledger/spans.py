@@ -3,21 +3,21 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from services.worker.ledger.job_message import JobMessage
+from services.worker.ledger.job import JobMessage
 from shared.observability import tracing
 from shared.observability.telemetry import Trace
 from shared.observability.tracing import Kind, Position
 
 
-def of(job: str, delivery: JobMessage, attempt: int = 1) -> Position:
+def of(job: str, message: JobMessage, attempt: int = 1) -> Position:
     """One attempt at a job for one event."""
-    return _follow(job, delivery, Trace.parse(delivery.traceparent), {"dashboard.job.attempt": attempt})
+    return _follow(job, message, Trace.parse(message.traceparent), {"dashboard.job.attempt": attempt})
 
 
 @contextmanager
-def of_many(job: str, deliveries: Sequence[JobMessage]) -> Iterator[None]:
+def of_many(job: str, messages: Sequence[JobMessage]) -> Iterator[None]:
     """One span for each event whose trace is recorded. The work itself belongs to the first; the others link to it."""
-    spans = list(_recorded(job, deliveries)) if tracing.is_on() else []
+    spans = list(_recorded(job, messages)) if tracing.is_on() else []
     if not spans:
         yield
         return
@@ -35,14 +35,14 @@ def of_many(job: str, deliveries: Sequence[JobMessage]) -> Iterator[None]:
             other.end()
 
 
-def _recorded(job: str, deliveries: Sequence[JobMessage]) -> Iterator[Position]:
-    for delivery in deliveries:
-        cause = Trace.parse(delivery.traceparent)
+def _recorded(job: str, messages: Sequence[JobMessage]) -> Iterator[Position]:
+    for message in messages:
+        cause = Trace.parse(message.traceparent)
         if cause and cause.sampled:
-            yield _follow(job, delivery, cause, {"messaging.batch.message_count": len(deliveries)})
+            yield _follow(job, message, cause, {"messaging.batch.message_count": len(messages)})
 
 
-def _follow(job: str, delivery: JobMessage, cause: Trace | None, more: tracing.Attributes) -> Position:
+def _follow(job: str, message: JobMessage, cause: Trace | None, more: tracing.Attributes) -> Position:
     queue = f"worker.{job}"
     span = tracing.follow(cause, f"process {queue}", Kind.CONSUMER)
     if span.recorded:
@@ -52,8 +52,8 @@ def _follow(job: str, delivery: JobMessage, cause: Trace | None, more: tracing.A
                 "messaging.operation.name": "process",
                 "messaging.operation.type": "process",
                 "messaging.destination.name": queue,
-                "messaging.rabbitmq.destination.routing_key": delivery.event_type,
-                "messaging.message.id": str(delivery.event_id),
+                "messaging.rabbitmq.destination.routing_key": message.event_type,
+                "messaging.message.id": str(message.event_id),
                 **more,
             }
         )

@@ -30,7 +30,7 @@ FAIL = """
         last_error = $6, error_group = $7, payload = $8, headers = $9, updated_at = now()
     WHERE job = $1 AND event_id = $2
 """
-BURY = """
+RECORD_DEAD_LETTER = """
     INSERT INTO jobs (job, event_id, user_id, event_type, state, attempts, last_error, error_group, payload, headers)
     VALUES ($1, $2, $3, $4, 'dead', 0, $5, $6, $7, $8)
     ON CONFLICT DO NOTHING RETURNING true
@@ -45,15 +45,6 @@ PURGE_MAILS = """
     DELETE FROM mails WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM mails WHERE updated_at < now() - $1 * interval '1 second' AND NOT EXISTS (
             SELECT FROM jobs WHERE job = 'email' AND jobs.event_id = mails.event_id AND jobs.state <> 'done'
-        )
-        ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED
-    ))
-"""
-PURGE_WEBHOOK_DELIVERIES = """
-    DELETE FROM webhook_deliveries WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM webhook_deliveries WHERE updated_at < now() - $1 * interval '1 second' AND NOT EXISTS (
-            SELECT FROM jobs WHERE job = 'webhooks' AND jobs.event_id = webhook_deliveries.id
-                AND jobs.state IN ('retrying', 'dead')
         )
         ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ))

@@ -1,4 +1,3 @@
-from services.worker.models import Base
-from shared.db.migrations import run_migrations
+from shared.db.migrations import metadata_of, run_migrations
 
-run_migrations(Base.metadata)
+run_migrations(metadata_of("services.worker"))

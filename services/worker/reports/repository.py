@@ -18,8 +18,8 @@ from pydantic import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.worker import models
 from services.worker.analytics.rollups import REVENUE
+from services.worker.reports import models
 from shared.clock import now
 from shared.contracts.reports import Day, Form, Kind
 from shared.errors import NotFound
@@ -47,14 +47,14 @@ _BEGINS_WITH_A_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:$|T)")  # pydant
 _date, _moment = TypeAdapter[date](date), TypeAdapter[datetime](AwareDatetime)
 
 
-def _day(told: object) -> date:
+def _day(value: object) -> date:
     """Parse a date, or take the UTC day of a timestamp (RFC 3339)."""
     try:
-        if not isinstance(told, str) or not _BEGINS_WITH_A_DATE.match(told):
+        if not isinstance(value, str) or not _BEGINS_WITH_A_DATE.match(value):
             raise TypeError
-        if len(told) == len("2026-01-31"):
-            return _date.validate_strings(told, strict=True)
-        return _moment.validate_strings(told, strict=True).astimezone(UTC).date()
+        if len(value) == len("2026-01-31"):
+            return _date.validate_strings(value, strict=True)
+        return _moment.validate_strings(value, strict=True).astimezone(UTC).date()
     except (TypeError, ValueError, OverflowError) as wrong:
         raise ValueError("must be a date, such as 2026-01-31, or a timestamp with its offset") from wrong
 

@@ -1,14 +1,15 @@
-"""One call of one webhook: the external effect of a delivery, and what its end means.
+"""One call of one webhook: the external effect of a delivery, and its consequences.
 
 | the receiver | the delivery |
 |---|---|
 | answers 2xx | delivered |
-| answers 410 | failed, and its webhook is turned off |
+| answers 410 | failed, and its webhook is disabled |
 | answers 429 or 503 with `Retry-After` | tried again, not before that |
 | answers anything else, redirects too, or not at all, or has no address that may be called | tried again |
 | the last attempt did not succeed | failed: its owner may replay it |
 
-What is failed for good is the owner's affair, not the operator's: in the ledger it is done.
+A failed delivery concerns its owner, not the operator: in the ledger it is done. A webhook that has failed for too long
+is disabled, with a notification to its owner.
 """
 
 import time
@@ -19,22 +20,51 @@ from email.utils import parsedate_to_datetime
 from uuid import UUID
 
 from services.worker import metrics
-from services.worker.errors import Transient
 from services.worker.ledger import erasure
-from services.worker.ledger.job import Effect, Job, Policy
-from services.worker.tuning import Tuning
-from services.worker.webhooks import deliveries, health, signing
+from services.worker.ledger.job import Effect, Job, Policy, Transient
+from services.worker.webhooks import deliveries, signing
+from services.worker.webhooks.address import BadTarget, Target
 from services.worker.webhooks.client import CallFailed, Client
 from services.worker.webhooks.deliveries import JOB, DeliveryClaim
-from services.worker.webhooks.secret_box import SecretBox
-from services.worker.webhooks.settings import WebhookSettings
-from services.worker.webhooks.target import BadTarget, Target
+from services.worker.webhooks.settings import WebhookSettings, WebhookTuning
+from services.worker.webhooks.signing import SecretBox
 from shared.clock import now
 from shared.contracts.events import Envelope
 from shared.db.engine import Connection, Database
+from shared.ids import new_id
 from shared.observability import tracing
+from shared.observability.logs import get_logger
 from shared.observability.tracing import Kind
 
+log = get_logger(__name__)
+
+NOTIFICATION_KIND = "webhook.disabled"
+REASON_FAILING, REASON_GONE = "failing", "gone"
+NOTIFICATION_TITLE = "Webhook disabled"
+EXPLANATIONS = {
+    REASON_FAILING: (
+        "All calls to {host} have failed for {days:g} days. Enable the webhook again once its receiver works."
+    ),
+    REASON_GONE: "{host} has answered that it is permanently gone (410).",
+}
+
+RECORD_SUCCESS = """
+    UPDATE webhooks SET failing_since = NULL, last_success_at = now() WHERE user_id = $1 AND id = $2 AND (
+        failing_since IS NOT NULL OR last_success_at IS NULL OR last_success_at < now() - interval '1 minute'
+    )
+"""
+RECORD_FAILURE = """
+    UPDATE webhooks SET failing_since = now() WHERE user_id = $1 AND id = $2 AND enabled AND failing_since IS NULL
+"""
+DISABLE = """
+    UPDATE webhooks SET enabled = false, disabled_reason = $3, disabled_at = now(), updated_at = now()
+    WHERE user_id = $1 AND id = $2 AND enabled
+        AND ($3 = 'gone' OR failing_since <= now() - $4 * interval '1 day')
+    RETURNING lane
+"""
+NOTIFY = """
+    INSERT INTO notifications (user_id, id, kind, title, body, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+"""
 CONCURRENCY = 3
 """Concurrent transactions that claim events or deliveries."""
 SPARE_ATTEMPTS = 5
@@ -48,6 +78,27 @@ DISABLE_AFTER_DAYS = 5.0
 GONE = 410
 TOO_MANY = 429
 PATIENT = (TOO_MANY, 503)
+
+
+async def record_success(connection: Connection, user_id: UUID, webhook_id: UUID) -> None:
+    """Written once a minute, not with every call."""
+    await connection.execute(RECORD_SUCCESS, user_id, webhook_id)
+
+
+async def record_failure(
+    connection: Connection, user_id: UUID, webhook_id: UUID, *, gone: bool, after_days: float
+) -> bool:
+    """Returns whether this disabled it."""
+    await connection.execute(RECORD_FAILURE, user_id, webhook_id)
+    reason = REASON_GONE if gone else REASON_FAILING
+    lane = await connection.fetchval(DISABLE, user_id, webhook_id, reason, after_days)
+    if lane is None:
+        return False
+    body = EXPLANATIONS[reason].format(host=lane, days=after_days)
+    await connection.execute(NOTIFY, user_id, new_id(), NOTIFICATION_KIND, NOTIFICATION_TITLE, body, now())
+    metrics.WEBHOOKS_TURNED_OFF.labels(reason).inc()
+    log.info("webhook disabled", webhook_id=str(webhook_id), reason=reason)
+    return True
 
 
 class ReceiverFailed(Transient):
@@ -84,9 +135,9 @@ class Call:
     """One attempt at one delivery."""
 
     client: Client
-    vault: SecretBox
+    secret_box: SecretBox
     settings: WebhookSettings
-    tuning: Tuning
+    tuning: WebhookTuning
     listener: Listener
     claim: DeliveryClaim
     ended: Ended | None = None
@@ -127,14 +178,14 @@ class Call:
     async def _judge(self, connection: Connection, ended: Ended) -> None:
         webhook = (self.claim.user_id, self.claim.webhook_id)
         if ended.error is None:
-            await health.well(connection, *webhook)
+            await record_success(connection, *webhook)
             return
-        if await health.failed(connection, *webhook, gone=ended.status == GONE, after_days=DISABLE_AFTER_DAYS):
+        if await record_failure(connection, *webhook, gone=ended.status == GONE, after_days=DISABLE_AFTER_DAYS):
             self.listener.turned_off(self.claim.user_id)
 
     async def _call(self, began: float) -> Ended:
         claim = self.claim
-        keys = [self.vault.decrypt(secret) for secret in claim.secrets]
+        keys = [self.secret_box.decrypt(secret) for secret in claim.secrets]
         headers = {"content-type": "application/json", "user-agent": AGENT}
         headers |= signing.headers(keys, str(claim.event_id), int(time.time()), claim.body)
         try:
@@ -178,18 +229,20 @@ def retry_after_s(value: str | None, at: datetime) -> float:
 
 
 def call_with(
-    client: Client, vault: SecretBox, settings: WebhookSettings, tuning: Tuning, listener: Listener
+    client: Client, secret_box: SecretBox, settings: WebhookSettings, tuning: WebhookTuning, listener: Listener
 ) -> Effect:
     async def take_up(connection: Connection, envelope: Envelope) -> Call | None:
         """The event has the delivery's id."""
         user_id = envelope.event.user_id
         claim = await deliveries.claim(connection, user_id, envelope.id, tuning.webhook_lease_s)
-        return Call(client, vault, settings, tuning, listener, claim) if claim else None
+        return Call(client, secret_box, settings, tuning, listener, claim) if claim else None
 
     return take_up
 
 
-def job(client: Client, vault: SecretBox, settings: WebhookSettings, tuning: Tuning, listener: Listener) -> Job:
+def job(
+    client: Client, secret_box: SecretBox, settings: WebhookSettings, tuning: WebhookTuning, listener: Listener
+) -> Job:
     """The second half of the job `webhooks`: makes the calls that its first half has queued, by event."""
     policy = Policy(
         attempts=tuning.webhook_attempts + SPARE_ATTEMPTS,
@@ -199,7 +252,7 @@ def job(client: Client, vault: SecretBox, settings: WebhookSettings, tuning: Tun
         concurrency=CONCURRENCY,
         ends_with_user=True,
     )
-    return Job(name=JOB, policy=policy, effect=call_with(client, vault, settings, tuning, listener))
+    return Job(name=JOB, policy=policy, effect=call_with(client, secret_box, settings, tuning, listener))
 
 
 def _ms_since(began: float) -> int:

@@ -15,10 +15,8 @@ from typing import Any
 import httpcore
 from httpcore import SOCKET_OPTION, AsyncNetworkBackend, AsyncNetworkStream
 
-from services.worker.tuning import Tuning
-from services.worker.webhooks.address import AddressPolicy, AddressRefused
-from services.worker.webhooks.resolver import Resolve, Unresolved
-from services.worker.webhooks.target import Target
+from services.worker.webhooks.address import AddressPolicy, AddressRefused, Resolve, Target, Unresolved
+from services.worker.webhooks.settings import WebhookTuning
 
 PIECE_BYTES = 4096
 """The size of a piece. The parser takes up to 10 ms for that many bytes of interim responses."""
@@ -138,14 +136,14 @@ class CheckedNetwork(AsyncNetworkBackend):
 
 
 class Client:
-    def __init__(self, pool: httpcore.AsyncConnectionPool, tuning: Tuning) -> None:
+    def __init__(self, pool: httpcore.AsyncConnectionPool, tuning: WebhookTuning) -> None:
         self._pool = pool
         self._tuning = tuning
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, network: AsyncNetworkBackend, tuning: Tuning, tls: ssl.SSLContext | None = None
+        cls, network: AsyncNetworkBackend, tuning: WebhookTuning, tls: ssl.SSLContext | None = None
     ) -> AsyncIterator["Client"]:
         async with httpcore.AsyncConnectionPool(
             ssl_context=tls or ssl.create_default_context(),

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.worker.errors import Transient
+from services.worker.ledger.job import Transient
 from shared.clock import rfc3339
 from shared.contracts.events import Envelope
 from shared.db.engine import Connection
@@ -60,6 +60,15 @@ SETTLE = """
     WHERE user_id = $1 AND id = $2 AND state = 'pending' AND (lease_until = $3 OR $4 = 'delivered')
     RETURNING true
 """
+PURGE = """
+    DELETE FROM webhook_deliveries WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM webhook_deliveries WHERE updated_at < now() - $1 * interval '1 second' AND NOT EXISTS (
+            SELECT FROM jobs WHERE job = 'webhooks' AND jobs.event_id = webhook_deliveries.id
+                AND jobs.state IN ('retrying', 'dead')
+        )
+        ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    ))
+"""
 
 
 class CallInHand(Transient):
@@ -103,8 +112,8 @@ def of_event(envelope: Envelope, webhook_id: UUID, lane: str) -> New:
 
 def body_of(envelope: Envelope) -> bytes:
     """Return the body as Standard Webhooks suggests: `{"type", "timestamp", "data"}`."""
-    told: dict[str, Any] = msgspec.to_builtins(envelope.event)
-    data = {name: value for name, value in told.items() if name not in NOT_TOLD}
+    event_fields: dict[str, Any] = msgspec.to_builtins(envelope.event)
+    data = {name: value for name, value in event_fields.items() if name not in NOT_TOLD}
     return msgspec.json.encode({"type": envelope.event.type, "timestamp": rfc3339(envelope.time), "data": data})
 
 

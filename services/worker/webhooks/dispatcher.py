@@ -2,9 +2,14 @@
 
 Due deliveries are looked up without a lock; each call then takes its own row in the ledger, and skips it if another
 worker was faster.
+
+Calls are limited in total, per host and per user, and so is how often one host is called. A host that hangs holds some
+of the slots, never all, and neither does one user with many of them. A host whose last call failed is unhealthy: it
+gets one slot until a call succeeds, and all such hosts share half of the slots.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from uuid import UUID
 
@@ -13,14 +18,20 @@ import asyncpg
 from services.worker import metrics
 from services.worker.ledger.job import CANCEL_S, Job
 from services.worker.ledger.ledger import Ledger
-from services.worker.webhooks.concurrency import CallSlots
 from shared.db.engine import Database
 from shared.observability.logs import get_logger
 from shared.observability.pools import POOLS
 from shared.server.background import to_the_end
 
-log = get_logger(__name__)
+PER_USER = 8
+"""Concurrent calls for one user."""
+MAX_AILING = 10_000
+"""The number of unhealthy hosts that are remembered."""
+CLOCK_S = 1e-6
+"""Smaller differences between two times are ignored."""
 
+
+log = get_logger(__name__)
 CROWDED_PAUSE_S = 0.05
 """How soon to look again while a due call waits for its host's rate limit."""
 MAX_REST_S = 0.5
@@ -48,6 +59,76 @@ FIND_DUE = """
     WHERE lanes.lane <> ALL($2)
     ORDER BY due.next_attempt_at LIMIT $6
 """
+
+
+class CallSlots:
+    """The limits of one process. A host is identified by its lane. `per_host_per_s` are calls started, on average;
+    as many as `per_host` at once."""
+
+    def __init__(self, *, calls: int, per_host: int, per_host_per_s: float, per_user: int = PER_USER) -> None:
+        self.calls = calls
+        self.per_host = per_host
+        self._per_host_per_s = per_host_per_s
+        self._per_user = per_user
+        self._hosts: Counter[str] = Counter()
+        self._users: Counter[UUID] = Counter()
+        self._unhealthy: dict[str, None] = {}
+        self._due: dict[str, float] = {}
+        """When the calls started so far would have been started at the allowed rate; forgotten once past."""
+
+    @property
+    def free(self) -> int:
+        return self.calls - self._hosts.total()
+
+    def full_hosts(self, now: float) -> list[str]:
+        """Return the hosts that may not be called now."""
+        self._forget_paced(now)
+        known = self._hosts.keys() | self._due.keys() | self._unhealthy.keys()
+        return [lane for lane in known if not self._host_may(lane, now)]
+
+    def full_users(self) -> list[UUID]:
+        return [user_id for user_id, calls in self._users.items() if calls >= self._per_user]
+
+    def crowded(self, now: float) -> bool:
+        """Return whether a host only has to wait for the rate limit."""
+        self._forget_paced(now)
+        return any(self._hosts[lane] < self.per_host and not self._paced(lane, now) for lane in self._due)
+
+    def take(self, lane: str, user_id: UUID, now: float) -> bool:
+        """Return whether there was a place; it must then be released."""
+        if self.free < 1 or self._users[user_id] >= self._per_user or not self._host_may(lane, now):
+            return False
+        self._hosts[lane] += 1
+        self._users[user_id] += 1
+        self._due[lane] = max(self._due.get(lane, now), now) + 1 / self._per_host_per_s
+        return True
+
+    def give_back(self, lane: str, user_id: UUID) -> None:
+        self._hosts -= Counter([lane])  # removes zero counts
+        self._users -= Counter([user_id])
+
+    def called(self, lane: str, well: bool) -> None:
+        """Record the outcome of a call to this host."""
+        self._unhealthy.pop(lane, None)
+        if not well:
+            self._unhealthy[lane] = None
+            if len(self._unhealthy) > MAX_AILING:
+                del self._unhealthy[next(iter(self._unhealthy))]
+
+    def _host_may(self, lane: str, now: float) -> bool:
+        if lane in self._unhealthy and (self._hosts[lane] or self._ailing_calls() >= max(1, self.calls // 2)):
+            return False
+        return self._hosts[lane] < self.per_host and self._paced(lane, now)
+
+    def _ailing_calls(self) -> int:
+        return sum(calls for lane, calls in self._hosts.items() if lane in self._unhealthy)
+
+    def _paced(self, lane: str, now: float) -> bool:
+        ahead_s = (self.per_host - 1) / self._per_host_per_s
+        return self._due.get(lane, now) - now <= ahead_s + CLOCK_S
+
+    def _forget_paced(self, now: float) -> None:
+        self._due = {lane: due for lane, due in self._due.items() if due > now}
 
 
 class Dispatcher:

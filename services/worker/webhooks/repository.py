@@ -1,4 +1,15 @@
-"""A user's webhooks and their deliveries in the database. Each query starts with the user."""
+"""A user's webhooks and their deliveries in the database. Each query starts with the user.
+
+DashboardError
+├── NotFound
+│   ├── WebhookNotFound      404
+│   └── DeliveryNotFound     404
+└── Conflict
+    ├── TooManyWebhooks      409
+    ├── WebhookTurnedOff     409
+    ├── CallUnderWay         409
+    └── PingsWaiting         409
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +18,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.worker.models import JobRow, Webhook, WebhookDelivery
+from services.worker.models import JobRow
 from services.worker.webhooks.deliveries import JOB
-from services.worker.webhooks.errors import WebhookNotFound
+from services.worker.webhooks.models import Webhook, WebhookDelivery
+from shared.errors import Conflict, NotFound
 
 LISTED = (
     WebhookDelivery.id,
@@ -25,6 +37,30 @@ LISTED = (
     WebhookDelivery.updated_at,
 )
 Rows = Sequence[sa.Row[*tuple[Any, ...]]]
+
+
+class WebhookNotFound(NotFound):
+    code, title = "webhook_not_found", "No such webhook"
+
+
+class DeliveryNotFound(NotFound):
+    code, title = "delivery_not_found", "No such delivery"
+
+
+class TooManyWebhooks(Conflict):
+    code, title = "too_many_webhooks", "The maximum number of webhooks is reached"
+
+
+class WebhookTurnedOff(Conflict):
+    code, title = "webhook_turned_off", "This webhook is disabled"
+
+
+class CallUnderWay(Conflict):
+    code, title = "call_under_way", "This delivery is in flight"
+
+
+class PingsWaiting(Conflict):
+    code, title = "pings_waiting", "Earlier pings of this webhook are still waiting"
 
 
 async def get(session: AsyncSession, user_id: UUID, webhook_id: UUID, *, lock: bool = False) -> Webhook:

@@ -8,7 +8,7 @@ from fastapi import Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
-from services.worker.webhooks.target import MAX_URL
+from services.worker.webhooks.address import MAX_URL
 
 EventName = Literal[
     "order.created", "order.paid", "order.shipped", "order.cancelled", "import.completed", "user.updated"

@@ -1,5 +1,6 @@
-"""The operations on webhooks."""
+"""The operations on webhooks. A URL is checked when a user registers it, and again with each call."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,11 +8,12 @@ from uuid import UUID
 
 import asyncpg
 
-from services.worker import models
 from services.worker.ledger import erasure
-from services.worker.webhooks import deliveries, repository, signing
+from services.worker.webhooks import deliveries, models, repository, signing
+from services.worker.webhooks.address import AddressPolicy, AddressRefused, BadTarget, Target, Unresolved
+from services.worker.webhooks.client import CheckedNetwork
 from services.worker.webhooks.deliveries import JOB, New
-from services.worker.webhooks.errors import (
+from services.worker.webhooks.repository import (
     CallUnderWay,
     DeliveryNotFound,
     PingsWaiting,
@@ -20,9 +22,7 @@ from services.worker.webhooks.errors import (
     WebhookTurnedOff,
 )
 from services.worker.webhooks.schemas import Delivery, NewWebhook, Webhook, WebhookChange, WebhookWithSecret
-from services.worker.webhooks.secret_box import SecretBox
-from services.worker.webhooks.target import BadTarget, Target
-from services.worker.webhooks.url_check import UrlCheck
+from services.worker.webhooks.signing import SecretBox
 from shared.clock import now
 from shared.contracts.events import Envelope, WebhookPing
 from shared.db.engine import Database
@@ -75,12 +75,45 @@ BEGIN_AGAIN = """
 
 
 @dataclass(frozen=True, slots=True)
+class UrlCheck:
+    network: CheckedNetwork
+    policy: AddressPolicy
+    https_only: bool
+    timeout_s: float
+
+    def parse(self, url: str) -> Target:
+        """Raises `BadTarget`."""
+        return Target.parse(url, https_only=self.https_only, local_names=bool(self.policy.allowed))
+
+    async def check(self, url: str) -> Target:
+        """Raises `BadTarget`. A name that cannot be resolved now is accepted: it may be resolvable by the time of a
+        call."""
+        target = self.parse(url)
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                await self.network.addresses(target.host, target.port)
+        except AddressRefused as refused:
+            raise BadTarget(f"cannot be called: {refused}") from None
+        except (Unresolved, TimeoutError):
+            self._check_port(target)
+        return target
+
+    def _check_port(self, target: Target) -> None:
+        if self.policy.allowed:
+            return
+        try:
+            self.policy.check_port(target.port)
+        except AddressRefused as refused:
+            raise BadTarget(f"cannot be called: {refused}") from None
+
+
+@dataclass(frozen=True, slots=True)
 class Webhooks:
     """`wake` signals that a delivery is due."""
 
     db: Database
-    guard: UrlCheck
-    vault: SecretBox
+    url_check: UrlCheck
+    secret_box: SecretBox
     wake: Callable[[], None]
 
     async def create(self, user_id: UUID, body: NewWebhook) -> WebhookWithSecret:
@@ -93,8 +126,8 @@ class Webhooks:
             await connection.execute(ONE_AT_A_TIME, str(user_id))
             if await connection.fetchval(COUNT, user_id) >= MAX_PER_USER:
                 raise TooManyWebhooks(f"at most {MAX_PER_USER}")
-            told = (body.url, target.lane, body.description, body.events, self.vault.encrypt(secret))
-            row = await connection.fetchrow(ADD, user_id, new_id(), *told)
+            values = (body.url, target.lane, body.description, body.events, self.secret_box.encrypt(secret))
+            row = await connection.fetchrow(ADD, user_id, new_id(), *values)
         return WebhookWithSecret.model_validate(dict(row or {}) | {"secret": secret})
 
     async def read(self, user_id: UUID, webhook_id: UUID) -> Webhook:
@@ -127,11 +160,11 @@ class Webhooks:
         secret = signing.new_secret()
         async with self.db.begin() as session:
             row = await repository.get(session, user_id, webhook_id, lock=True)
-            row.old_secret, row.secret = row.secret, self.vault.encrypt(secret)
+            row.old_secret, row.secret = row.secret, self.secret_box.encrypt(secret)
             row.updated_at = now()
             row.old_secret_until = row.updated_at + timedelta(seconds=OLD_SECRET_S)
-            told = Webhook.model_validate(row).model_dump()
-        return WebhookWithSecret(**told, secret=secret)
+            shown = Webhook.model_validate(row).model_dump()
+        return WebhookWithSecret(**shown, secret=secret)
 
     async def delete(self, user_id: UUID, webhook_id: UUID) -> None:
         """Delete it with its deliveries; waiting ones are not made. Raises `WebhookNotFound`."""
@@ -197,7 +230,7 @@ class Webhooks:
 
     async def _target(self, url: str) -> Target:
         try:
-            return await self.guard.check(url)
+            return await self.url_check.check(url)
         except BadTarget as refused:
             raise InvalidInput.of("url", str(refused)) from None
 

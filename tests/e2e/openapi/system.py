@@ -20,9 +20,6 @@ from services.orders.settings import Settings as OrdersSettings
 from services.users.main import create_app as users_app
 from services.users.settings import Settings as UsersSettings
 from services.users.tuning import Tuning as UsersTuning
-from services.worker.main import create_app as worker_app
-from services.worker.settings import Settings as WorkerSettings
-from services.worker.tuning import Tuning as WorkerTuning
 from shared.db.migrations import migrate
 from shared.http.tokens import Role, ServiceTokens
 from shared.ids import new_id
@@ -31,6 +28,8 @@ from tests.support.backends.vhosts import empty_vhost
 from tests.support.served import listening
 from tests.support.stack.budgets import TUNING, settings_of
 from tests.support.waiting import eventually
+from tests.support.worker.world import Tuned as WorkerSettings
+from tests.support.worker.world import app_of as worker_app
 
 SECRET = SecretStr("a secret that only these tests know")
 NOBODY = "smtp://127.0.0.1:1"
@@ -119,8 +118,10 @@ async def _start(stack: AsyncExitStack, places: Places) -> tuple[dict[Name, Fast
     orders = orders_app(OrdersSettings(**unhurried["orders"], database_url=places.databases["orders"]))
     urls: dict[Name, str] = {"users": await _serve(stack, users), "orders": await _serve(stack, orders)}
     own: dict[str, Any] = {"orders_url": urls["orders"], "storage_url": places.uploads, "smtp_url": NOBODY}
-    worker_settings = WorkerSettings(**unhurried["worker"], **own, database_url=places.databases["worker"])
-    worker = worker_app(worker_settings, WorkerTuning(**TUNING["worker"]))
+    worker_settings = WorkerSettings(
+        **unhurried["worker"], **own, **TUNING["worker"], database_url=places.databases["worker"]
+    )
+    worker = worker_app(worker_settings)
     urls["worker"] = await _serve(stack, worker)
     behind: dict[str, Any] = {f"{name}_url": url for name, url in urls.items()}
     behind |= {"redis_url": places.redis, "jwks_url": f"{urls['users']}/.well-known/jwks.json"}

@@ -11,6 +11,7 @@ import httpx
 from pydantic import SecretStr
 
 from shared.config.secret_files import variable_of
+from shared.feature import settings_of
 from tests.support import tuned_service
 from tests.support.services.description import Service
 from tests.support.waiting import eventually
@@ -34,10 +35,11 @@ async def service_process(
     """Its address, once it is ready. `wrapper` is the beginning of its command line."""
     settings, port = service.settings(database_url, rabbitmq_url), free_port()
     given = {variable_of(type(settings), "port"): str(port)}
-    for name in PASSED_ON:
-        if (value := getattr(settings, name, None)) is not None:
+    kinds = {name: kind for kind in settings_of(f"services.{service.name}") for name in kind.model_fields}
+    for name, value in settings:
+        if name in PASSED_ON:
             text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-            given[variable_of(type(settings), name)] = text
+            given[variable_of(kinds[name], name)] = text
     command = [*wrapper, *tuned_service.command(service.name, tuned_service.tuning_in(settings))]
     with log.open("a") as out:
         process = await asyncio.create_subprocess_exec(*command, env=os.environ | given, stdout=out, stderr=out)

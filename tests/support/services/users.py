@@ -5,8 +5,8 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 
-from services.users.models import User
 from shared.contracts.internal_api import PERSONAL_DATA_PATH as EXPORT
+from shared.db.migrations import metadata_of
 from tests.support.services.description import Call, Service, Somebody, Thing
 from tests.support.users import PASSWORD, app_of, settings_for
 
@@ -50,7 +50,7 @@ def calls(somebody: Somebody, panel_headers: Mapping[str, str]) -> list[Call]:
 
 USERS = Service(
     name="users",
-    metadata=User.metadata,
+    metadata=metadata_of("services.users"),
     create_app=app_of,
     settings=settings_for,
     settle=settle,

@@ -5,8 +5,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from services.worker.models import Base
 from shared.contracts.internal_api import PERSONAL_DATA_PATH as EXPORT
+from shared.db.migrations import metadata_of
 from tests.support import hostile
 from tests.support.services.description import Call, Service, Somebody, Thing
 from tests.support.worker.world import app_of, settings_for
@@ -67,7 +67,7 @@ def owned(table: str, insert: str, *rest: Call) -> Thing:
 
 WORKER = Service(
     name="worker",
-    metadata=Base.metadata,
+    metadata=metadata_of("services.worker"),
     create_app=app_of,
     settings=settings_for,
     settle=settle,

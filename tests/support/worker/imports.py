@@ -49,8 +49,13 @@ def pieces(data: bytes, size: int = 65536) -> Iterator[bytes]:
     return (data[at : at + size] for at in range(0, len(data), size))
 
 
+def folder_of(settings: Settings) -> Path:
+    """Where the worker keeps its files."""
+    return Path(dict(settings)["storage_url"].removeprefix("file://"))
+
+
 def stored(settings: Settings) -> list[Path]:
-    return [path for path in Path(settings.storage_url.removeprefix("file://")).rglob("*") if path.is_file()]
+    return [path for path in folder_of(settings).rglob("*") if path.is_file()]
 
 
 class Gate:

@@ -4,9 +4,8 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from services.worker.tuning import Tuning
-from services.worker.webhooks.resolver import Unresolved
-from services.worker.webhooks.wiring import Network
+from services.worker.webhooks.address import Unresolved
+from services.worker.webhooks.settings import Network
 
 
 class Names:
@@ -24,6 +23,6 @@ class Names:
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
     @asynccontextmanager
-    async def internet(self, _: Tuning) -> AsyncIterator[Network]:
+    async def network(self, _: float) -> AsyncIterator[Network]:
         """For a worker that asks here."""
         yield Network(self, ssl.create_default_context())

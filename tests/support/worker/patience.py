@@ -4,23 +4,29 @@ A test of a timeout sets the one that it is about to a short time of its own.
 """
 
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 
 from services.worker.broker import message_processor, rabbitmq
 from services.worker.broker.consumers import Consumers
 from services.worker.email import job as email
-from services.worker.imports import importer
 from services.worker.ledger import external_effects, retries
-from services.worker.webhooks import dispatcher
+from services.worker.main import FEATURES
 from shared.db import engine
 from shared.observability import probes
 from tests.support.worker.world import LONG_S
 
+CANCELLING = {"imports": "importer", "webhooks": "dispatcher"}
+"""Modules of feature slices that cancel work in flight."""
+
 
 def be_patient(patch: pytest.MonkeyPatch) -> None:
-    for module in (message_processor, retries, importer, dispatcher):
-        patch.setattr(module, "CANCEL_S", LONG_S)
+    slices = [
+        import_module(f"services.worker.{name}.{module}") for name, module in CANCELLING.items() if name in FEATURES
+    ]
+    for each in (message_processor, retries, *slices):
+        patch.setattr(each, "CANCEL_S", LONG_S)
     for module, name in (
         (rabbitmq, "CONNECT_TIMEOUT_S"),
         (rabbitmq, "DECLARE_TIMEOUT_S"),

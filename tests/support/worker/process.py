@@ -26,7 +26,7 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, log: Path, wrapper: Sequence[str] = ()) -> None:
         self.port = free_port()
-        given = {f"WORKER_{name.upper()}": str(getattr(settings, name)) for name in PASSED_ON}
+        given = {f"WORKER_{name.upper()}": str(value) for name, value in settings if name in PASSED_ON}
         fixed = {
             "ENVIRONMENT": "development",
             "INTERNAL_TOKEN_SECRET": SECRET.get_secret_value(),

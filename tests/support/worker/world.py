@@ -18,17 +18,15 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from services.worker.main import Internet, create_app
-from services.worker.settings import Settings
-from services.worker.tuning import Tuning
-from services.worker.webhooks.wiring import internet
+from services.worker.main import create_app
+from services.worker.settings import Settings, Tuning
 from shared.clock import now, rfc3339
 from shared.contracts import events, topology
 from shared.http.identity import USER_ID_HEADER, USER_ROLE_HEADER
 from shared.http.tokens import ServiceTokens
 from shared.ids import new_id
 from shared.observability.probes import readiness
-from tests.support.tuned_service import tuning_in
+from tests.support.tuned_service import tuning_from, tuning_in
 from tests.support.waiting import eventually
 
 SECRET = SecretStr("a secret that only these tests know")
@@ -57,7 +55,8 @@ class Tuned(Settings):
 
 
 def tuning_of(settings: Settings) -> Tuning:
-    return Tuning(**tuning_in(settings))
+    tuning: Tuning = tuning_from("worker", tuning_in(settings))
+    return tuning
 
 
 def app_of(settings: Settings) -> FastAPI:
@@ -225,8 +224,8 @@ async def end_leases(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def working(settings: Settings, internet: Internet = internet) -> AsyncIterator[World]:
-    app = create_app(settings, tuning_of(settings), internet)
+async def working(settings: Settings) -> AsyncIterator[World]:
+    app = app_of(settings)
     tokens = ServiceTokens(SECRET.get_secret_value(), "gateway")
 
     def as_gateway(request: httpx.Request) -> httpx.Request:

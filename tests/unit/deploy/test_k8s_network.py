@@ -91,9 +91,9 @@ def test_without_a_policy_everything_would_be_let_through() -> None:
 
 def test_the_ports_of_webhooks_are_those_of_the_setting() -> None:
     """What the worker may call, the network lets through, and no private address."""
-    from services.worker.settings import Settings
+    from services.worker.webhooks.settings import WebhookSettings
 
-    ports = {int(port) for port in str(Settings.model_fields["webhook_ports"].default).split(",")}
+    ports = {int(port) for port in str(WebhookSettings.model_fields["webhook_ports"].default).split(",")}
     edges = allowed(overlay("dev"))
     assert {port for who, to, port in edges if (who, to) == ("worker", "internet")} == ports
     assert not [edge for edge in edges if edge[:2] == ("worker", "private")]

@@ -1,6 +1,5 @@
 """Each process is told what its settings ask for, in names that they know."""
 
-import importlib
 import os
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from shared.config.secret_files import SUFFIX, variable_of
 from shared.config.settings import ServiceSettings
+from shared.feature import settings_of
 from tools.cli.main import WITH_DATABASE
 from tools.lab.kubernetes.build import OVERLAYS, Manifest, of_kind, overlay
 from tools.lab.kubernetes.environment import Data, environment, mounted
@@ -18,9 +18,8 @@ NOT_SETTINGS = {"RABBITMQ_USER", "RABBITMQ_PASSWORD", "REDIS_PASSWORD", "AWS_ACC
 """Parts of addresses, and what the S3 client reads itself."""
 
 
-def settings_type(service: str) -> type[ServiceSettings]:
-    kind: type[ServiceSettings] = importlib.import_module(f"services.{service}.settings").Settings
-    return kind
+def settings_types(service: str) -> list[type[ServiceSettings]]:
+    return settings_of(f"services.{service}")
 
 
 def template_of(name: str, service: str) -> Manifest:
@@ -36,8 +35,7 @@ def told(name: str, service: str) -> Data:
 @EACH
 def test_no_variable_is_unknown(name: str, service: str) -> None:
     """Each is a setting of that service, or one's file, or a part of an address in another."""
-    kind = settings_type(service)
-    known = {variable_of(kind, field) for field in kind.model_fields}
+    known = {variable_of(kind, field) for kind in settings_types(service) for field in kind.model_fields}
     known |= {variable + SUFFIX for variable in known} | NOT_SETTINGS | {f"{service.upper()}_DATABASE_PASSWORD"}
     assert set(told(name, service)) <= known
 
@@ -53,7 +51,7 @@ def test_the_process_starts_with_what_it_is_told(
         monkeypatch.delenv(variable)
     for variable, value in mounted(name, template, container, tmp_path).items():
         monkeypatch.setenv(variable, value)
-    settings = settings_type(service)()
+    settings, *_ = [kind() for kind in settings_types(service)]
     assert settings.environment == {"dev": "development", "prod": "production"}[name]
     assert container["args"] == ["serve", service]
     assert settings.host == "0.0.0.0"  # noqa: S104  in the pod's own network
@@ -62,9 +60,9 @@ def test_the_process_starts_with_what_it_is_told(
 @EACH
 def test_nothing_points_at_this_machine(name: str, service: str) -> None:
     """Every setting whose default is a server on the same machine is set to one of the cluster."""
-    kind = settings_type(service)
     local = {
         variable_of(kind, field)
+        for kind in settings_types(service)
         for field, info in kind.model_fields.items()
         if isinstance(info.default, str) and ("127.0.0.1:" in info.default or "localhost:" in info.default)
     }

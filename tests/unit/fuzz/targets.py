@@ -20,13 +20,12 @@ from services.gateway.live.sse import read_id
 from services.gateway.panels import PANELS
 from services.gateway.upstream.panel_protocol import MalformedAnswer, read_answers
 from services.orders import import_rows
+from services.users.avatars.errors import UnusablePicture
 from services.users.avatars.routes import from_form, knows_etag
-from services.users.errors import UnusablePicture
-from services.worker.imports.header import Head
-from services.worker.imports.records import MAX_RECORD, Offset, cut
+from services.worker.imports.records import MAX_RECORD, Head, Offset, cut
 from services.worker.imports.upload import FormFile
-from services.worker.ledger.admin import cursor as job_cursor
-from services.worker.ledger.job_message import JobMessage
+from services.worker.ledger.admin import repository as job_cursor
+from services.worker.ledger.job import JobMessage
 from services.worker.webhooks.address import AddressPolicy, AddressRefused
 from shared.contracts import events, topology
 from shared.contracts.imports import COLUMNS

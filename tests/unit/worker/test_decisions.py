@@ -9,16 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.broker.acknowledgements import Watermark
-from services.worker.email.smtp import Mailer, options_of
-from services.worker.errors import Permanent, Transient
+from services.worker.email.smtp import options_of
 from services.worker.ledger import failures
-from services.worker.ledger.job import Policy
-from services.worker.ledger.job_message import JobMessage, storable
-from services.worker.registry import every_job
+from services.worker.ledger.job import JobMessage, Permanent, Policy, Transient, storable
 from services.worker.settings import Settings
-from services.worker.tuning import DEFAULTS
 from shared.contracts import topology
 from shared.contracts.events import UnreadableEvent
+from tests.support.worker.jobs import policies
 
 POLICY = Policy(attempts=5, backoff_base_s=2, backoff_cap_s=60, prefetch=1, concurrency=1)
 
@@ -40,13 +37,13 @@ def test_backoff_doubles_up_to_its_cap(attempt: int, longest: float) -> None:
 def test_every_queue_has_its_job() -> None:
     """The jobs are those of the topology."""
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    assert {job.name for job in every_job(settings, DEFAULTS, Mailer(settings), lambda: None)} == set(topology.JOBS)
+    assert set(policies(settings)) == set(topology.JOBS)
 
 
 def test_the_jobs_together_leave_connections_for_the_panels() -> None:
     """All effects at once hold no more than three quarters of the pool."""
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    held = sum(job.policy.concurrency for job in every_job(settings, DEFAULTS, Mailer(settings), lambda: None))
+    held = sum(policy.concurrency for policy in policies(settings).values())
     assert held <= settings.pool_size * 3 / 4
 
 

@@ -3,6 +3,7 @@ import { call, get, Problem } from "./api.js";
 import { busy, complain, el, openDialog, replace, toast } from "./dom.js";
 import { field, form } from "./forms.js";
 import { initials, onDate } from "./format.js";
+import { OPERATIONS } from "./operations.js";
 import { panelCard } from "./panels.js";
 import * as session from "./session.js";
 
@@ -39,9 +40,9 @@ export function profileCard(panels) {
         el("p", { class: "muted small" }, `Member since ${onDate(user.created_at)}`))),
     el("div", { class: "profile-actions" },
       el("button", { class: "button small", type: "button", "data-key": "edit", onclick: () => edit(panels, user) }, "Edit profile"),
-      el("span", { class: "button small file-button" }, "Change picture",
+      OPERATIONS.has("PUT /v1/me/avatar") && el("span", { class: "button small file-button" }, "Change picture",
         el("input", { type: "file", accept: "image/png,image/jpeg,image/webp", "aria-label": "Change picture", "data-key": "picture", onchange: (event) => upload(panels, event.target) })),
-      user.avatar_url && el("button", { class: "button small", type: "button", "data-key": "no-picture", onclick: (event) => busy(event.currentTarget, () => remove(panels)) }, "Remove picture")),
+      user.avatar_url && OPERATIONS.has("DELETE /v1/me/avatar") && el("button", { class: "button small", type: "button", "data-key": "no-picture", onclick: (event) => busy(event.currentTarget, () => remove(panels)) }, "Remove picture")),
   ]);
 }
 

@@ -1,11 +1,20 @@
-// Optional parts of the page: each is shown once its API responds.
+// Optional parts of the page: each is shown if the gateway offers its operation, once that responds.
 import { el } from "./dom.js";
 import { importsSection } from "./imports.js";
+import { OPERATIONS } from "./operations.js";
 import { reportsSection } from "./reports.js";
 import { webhooksSection } from "./webhooks.js";
 
+const SECTIONS = {
+  "GET /v1/imports": importsSection,
+  "GET /v1/reports": reportsSection,
+  "GET /v1/webhooks": webhooksSection,
+};
+
 export function sections(live) {
   const place = el("div", { class: "sections" });
-  for (const section of [importsSection, reportsSection, webhooksSection]) place.append(section(live));
+  for (const [operation, section] of Object.entries(SECTIONS)) {
+    if (OPERATIONS.has(operation)) place.append(section(live));
+  }
   return place;
 }

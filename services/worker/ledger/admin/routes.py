@@ -4,9 +4,8 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from services.worker.ledger.admin import replay as ledger_replay
 from services.worker.ledger.admin import repository
-from services.worker.ledger.admin.cursor import decode_cursor, encode_cursor
+from services.worker.ledger.admin.repository import decode_cursor, encode_cursor
 from services.worker.ledger.admin.schemas import (
     AuditEntry,
     Discard,
@@ -80,10 +79,10 @@ async def read_job(job: JobName, event_id: UUID, caller: OperatorDep, db: Databa
 @router.post("/replay")
 async def replay(order: Replay, caller: AdminDep, db: DatabaseDep) -> Replayed:
     """Retry jobs, with a full set of attempts. Replaying twice changes nothing more."""
-    return await ledger_replay.replay(db, order, caller.user_id)
+    return await repository.replay(db, order, caller.user_id)
 
 
 @router.post("/discard")
 async def discard(order: Discard, caller: AdminDep, db: DatabaseDep) -> Discarded:
     """Close jobs without retrying them; they are kept, and can be replayed as `discarded`."""
-    return await ledger_replay.discard(db, order, caller.user_id)
+    return await repository.discard(db, order, caller.user_id)

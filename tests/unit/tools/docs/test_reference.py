@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from services.gateway.api.access import rules
+from shared.config.settings import ServiceSettings
 from tools.docs import events
 from tools.docs.configuration import EXAMPLE, LINE, SETTINGS, value_text
 from tools.docs.pages import FOLDER, PAGES
@@ -37,19 +38,18 @@ def test_every_route_of_the_api_is_in_the_reference() -> None:
     assert described == public
 
 
-@pytest.mark.parametrize("service", SETTINGS)
-def test_every_setting_says_what_it_means(service: str) -> None:
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_every_setting_says_what_it_means(settings: type[ServiceSettings]) -> None:
     """By what is written under it: a sentence that stands alone."""
-    for name, field in SETTINGS[service].model_fields.items():
+    for name, field in settings.model_fields.items():
         assert field.description, f"{name} has nothing written under it"
         assert field.description[0] not in ".…", f"{name} goes on from another setting"
 
 
-@pytest.mark.parametrize("service", SETTINGS)
-def test_the_example_names_the_defaults(service: str) -> None:
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_the_example_names_the_defaults(settings: type[ServiceSettings]) -> None:
     """A line of `.env.example` that is made active changes nothing."""
     told = {found[1]: found[2] for found in map(LINE.fullmatch, EXAMPLE.read_text().splitlines()) if found}
-    settings = SETTINGS[service]
     for name, field in settings.model_fields.items():
         variable = str(field.validation_alias or f"{settings.model_config['env_prefix']}{name}".upper())
         if not field.is_required():

@@ -13,7 +13,7 @@ from services.worker.email.job import (
 )
 from services.worker.email.send_log import MailState, Step, next_step
 from services.worker.email.smtp_protocol import Phase, Progress, Reply, Verdict, judge, readable
-from services.worker.errors import Permanent, Transient
+from services.worker.ledger.job import Permanent, Transient
 
 ACCESS, ENVELOPE, CONTENT = Phase.ACCESS, Phase.ENVELOPE, Phase.CONTENT
 SENT, NOT_SENT, REJECTED, UNCERTAIN = Verdict.SENT, Verdict.NOT_SENT, Verdict.REJECTED, Verdict.UNCERTAIN

@@ -7,8 +7,7 @@ import msgspec
 import pytest
 
 from services.orders import import_rows
-from services.worker.imports.header import Head
-from services.worker.imports.records import Record, cut
+from services.worker.imports.records import Head, Record, cut
 from shared.contracts.imports import OrderBatch
 from shared.errors import InvalidInput
 from tests.support.csv_corpus import SAMPLES, Sample

@@ -3,9 +3,9 @@
 import asyncpg
 import pytest
 
-from services.worker.imports.importer import MAX_FAILURES, PAUSE_CAP_S, is_hopeless, pause_s, told
+from services.worker.imports.importer import MAX_FAILURES, PAUSE_CAP_S, explanation, is_hopeless, pause_s
 from services.worker.imports.orders import BatchRefused, OrdersAway
-from services.worker.imports.progress import eta_s
+from services.worker.imports.repository import eta_s
 from services.worker.imports.storage import FileGone, StorageUnavailable
 
 
@@ -24,7 +24,7 @@ def test_a_defect_is_tried_again_some_times() -> None:
     """It may be of the moment; its words are for the log, not for the user."""
     assert not is_hopeless(KeyError("secret"), MAX_FAILURES - 1)
     assert is_hopeless(KeyError("secret"), MAX_FAILURES)
-    assert "secret" not in told(KeyError("secret"))
+    assert "secret" not in explanation(KeyError("secret"))
 
 
 def test_pauses_grow_to_a_limit() -> None:

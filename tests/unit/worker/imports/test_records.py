@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.worker.imports.header import Head
-from services.worker.imports.records import MAX_RECORD, Offset, Record, cut
+from services.worker.imports.records import MAX_RECORD, Head, Offset, Record, cut
 from shared.contracts.imports import COLUMNS, is_blank
 from shared.errors import InvalidInput
 

@@ -9,21 +9,20 @@ from pydantic import SecretStr, ValidationError
 from standardwebhooks import Webhook as Verifier
 
 from services.worker.ledger.job import Policy
-from services.worker.settings import Settings
-from services.worker.tuning import DEFAULTS
 from services.worker.webhooks import calls, signing
 from services.worker.webhooks.schemas import EventName
-from services.worker.webhooks.secret_box import SecretBox, SecretUnreadable
+from services.worker.webhooks.settings import WebhookSettings, WebhookTuning
+from services.worker.webhooks.signing import SecretBox, SecretUnreadable
 from shared.contracts import topology
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 KEYS = ("a" * 32, "b" * 32)
 
 
-def settings(**more: Any) -> Settings:
+def settings(**more: Any) -> WebhookSettings:
     given: dict[str, Any] = {"environment": "production", "webhook_secret_keys": SecretStr(KEYS[0])} | more
     secret = SecretStr("a secret that only these tests know")
-    return Settings(database_url="", rabbitmq_url="", internal_token_secret=secret, **given)
+    return WebhookSettings(internal_token_secret=secret, **given)
 
 
 def test_the_specifications_own_example() -> None:
@@ -79,7 +78,7 @@ def test_retry_after(value: str | None, seconds: float) -> None:
 
 def test_attempts_go_on_for_about_a_day() -> None:
     """With the defaults, the longest pauses add up to 35 hours, and on average it is half of that."""
-    told = DEFAULTS
+    told = WebhookTuning()
     policy = Policy(
         attempts=told.webhook_attempts,
         backoff_base_s=told.webhook_backoff_base_s,

@@ -8,10 +8,9 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from services.worker.tuning import DEFAULTS
 from services.worker.webhooks import signing
 from services.worker.webhooks.schemas import EventName
-from services.worker.webhooks.settings import WebhookSettings
+from services.worker.webhooks.settings import WebhookSettings, WebhookTuning
 
 PAGE = Path("docs/webhooks.md").read_text()
 SECRET = signing.new_secret()
@@ -52,6 +51,6 @@ def test_without_a_library() -> None:
 def test_what_the_page_says_of_events_and_limits() -> None:
     """As the code has it."""
     assert all(f"`{name}`" in PAGE for name in get_args(EventName))
-    assert f"up to {DEFAULTS.webhook_attempts} times" in PAGE
+    assert f"up to {WebhookTuning().webhook_attempts} times" in PAGE
     assert f"| {WebhookSettings.model_fields['webhook_calls'].default} |" in PAGE
-    assert f"| {DEFAULTS.webhook_calls_per_host}, and" in PAGE
+    assert f"| {WebhookTuning().webhook_calls_per_host}, and" in PAGE

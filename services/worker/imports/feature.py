@@ -1,0 +1,74 @@
+"""Imports as a feature of the worker."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from services.worker.host import Host
+from services.worker.imports import job
+from services.worker.imports.importer import Importer
+from services.worker.imports.orders import Orders
+from services.worker.imports.repository import delete_all_expired
+from services.worker.imports.routes import router
+from services.worker.imports.settings import ImportSettings, ImportTuning
+from services.worker.imports.storage import Storage
+from services.worker.imports.upload import FORM_BYTES, Uploads
+from services.worker.settings import Settings, Tuning
+from shared.downloads.personal_data import Part
+from shared.feature import Feature
+
+PERSONAL_DATA = (
+    Part(
+        "imports",
+        """
+        SELECT id, state, filename, bytes, rows_total, rows_done, rows_repeated, rows_failed, error,
+            created_at, started_at, finished_at
+        FROM imports WHERE user_id = $1 ORDER BY id
+        """,
+    ),
+    Part(
+        "import_errors",
+        """
+        SELECT import_id, line, field, reference, message
+        FROM import_errors WHERE user_id = $1 ORDER BY import_id, line, field
+        """,
+    ),
+)
+ERASURE = (
+    # A worker that runs one finds at its next checkpoint that it has lost the lease. File and row then expire.
+    """
+    UPDATE imports SET state = CASE WHEN state IN ('queued', 'running') THEN 'cancelled' ELSE state END,
+        lease_id = NULL, filename = NULL, expires_at = now()
+    WHERE user_id = $1 AND state <> 'uploading'
+    """,
+    "DELETE FROM import_errors WHERE user_id = $1",
+)
+
+
+def feature(settings: Settings, tuning: Tuning) -> Feature[Host]:
+    own = ImportSettings(**dict(settings))
+
+    @asynccontextmanager
+    async def opened(host: Host) -> AsyncIterator[None]:
+        limits = tuning.of(ImportTuning)
+        tokens = host.app.state.service_tokens
+        async with Orders.open(own.orders_url, tokens, limits.import_orders_timeout_s) as orders:
+            storage = Storage(own.storage_url)
+            importer = Importer(host.db, storage, orders, host.hints, own, limits, tuning.sweep_interval_s)
+            host.jobs.append(job.job(importer.wake))
+            host.background.start("importer", importer.run)
+            host.background.every(
+                tuning.purge_interval_s, "expired imports", partial(delete_all_expired, host.db, storage)
+            )
+            host.app.state.uploads = Uploads(host.db, storage, own.import_max_bytes)
+            host.app.state.import_keep_s = own.import_keep_s
+            host.app.state.checks.useful["storage"] = storage.check
+            yield
+
+    return Feature(
+        routes=(router,),
+        body_limits={router.prefix: own.import_max_bytes + FORM_BYTES},
+        personal_data=PERSONAL_DATA,
+        erasure=ERASURE,
+        open=opened,
+    )
