@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from tools.cli import batches
+from tools.cli.api import Progress as BatchProgress
 
 Json = Mapping[str, Any]
 
@@ -59,10 +59,10 @@ def show_one(job: Json) -> None:
         console.print(f"\n{escape(line)}\n  was {entry['previous_state']} after {entry['previous_attempts']} attempts")
 
 
-def show_progress(steps: Iterable[batches.Progress], action: str) -> batches.Progress:
+def show_progress(steps: Iterable[BatchProgress], action: str) -> BatchProgress:
     """Return the last of the steps; each moves a progress bar on the terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    last = batches.Progress(0, 0, 0)
+    last = BatchProgress(0, 0, 0)
     terminal = Console(stderr=True)
     with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task(action)

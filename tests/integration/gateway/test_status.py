@@ -78,6 +78,9 @@ async def test_everything_on_one_screen(world: World) -> None:
     assert orders["calls"] >= FEWEST
     assert orders["p50_ms"] > 0
     assert not told["gateway"]["feed_connected"]
+    assert "4 dead jobs of email" in told["problems"]
+    assert "outbox of worker unknown" in told["problems"]
+    assert any(problem.startswith("gateway is degraded: ") for problem in told["problems"])
 
 
 async def test_what_cannot_be_asked_delays_and_hides_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

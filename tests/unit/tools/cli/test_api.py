@@ -1,11 +1,36 @@
-"""A large order in small ones."""
+"""The gateway's address, and commands that are sent in batches."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tools.cli.batches import BATCH, Progress, in_batches
+from tools.cli.api import MAX_BATCH, Progress, gateway_url, in_batches, local_stack
+
+STACK = {"gateway": {"url": "http://g:1", "urls": ["http://g:1"], "internal_urls": ["http://g:2"]}}
+
+
+def test_the_address_of_the_gateway() -> None:
+    """A given address takes precedence over the stack's, and the stack's over the default."""
+    assert gateway_url("http://x:1/", STACK) == "http://x:1"
+    assert gateway_url(None, STACK) == "http://g:1"
+    assert gateway_url(None, {}) == "http://127.0.0.1:8000"
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]"])
+def test_no_stack(tmp_path: Path, content: str | None) -> None:
+    """Without a stack, or with an unreadable state file, nothing is known and nothing fails."""
+    if content is not None:
+        (tmp_path / "stack.json").write_text(content)
+    assert local_stack(tmp_path) == {}
+
+
+def test_a_stack_is_read(tmp_path: Path) -> None:
+    """The state file is stack.json in the data folder."""
+    (tmp_path / "stack.json").write_text(json.dumps(STACK))
+    assert local_stack(tmp_path) == STACK
 
 
 def ledger(dead: int, sent: list[dict[str, Any]]) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -41,8 +66,8 @@ def test_a_rate_goes_on_across_batches() -> None:
     """A later batch begins where the earlier ones end, less the time that has passed."""
     sent: list[dict[str, Any]] = []
     times = iter([0.0, 0.0, 10.0])
-    list(in_batches(ledger(2 * BATCH, sent), {"rate_per_s": 10.0}, "replayed", clock=lambda: next(times)))
-    assert [order["delay_s"] for order in sent[1:]] == [0, BATCH / 10 - 10]
+    list(in_batches(ledger(2 * MAX_BATCH, sent), {"rate_per_s": 10.0}, "replayed", clock=lambda: next(times)))
+    assert [order["delay_s"] for order in sent[1:]] == [0, MAX_BATCH / 10 - 10]
 
 
 def test_somebody_else_was_faster() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tools.cli.download import Downloaded, keep
+from tools.cli.report import Downloaded, keep
 
 CHUNKS = [b"id\n", b"1\n2\n"]
 DIGEST = hashlib.sha256(b"".join(CHUNKS)).hexdigest()
