@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.devstack.servers.rabbitmq_files import find_scripts
+from tools.devstack.servers.rabbitmq import find_scripts
 from tools.devstack.system.processes import Processes
 from tools.lab.chaos.dashboard import running_dashboard
 from tools.lab.chaos.report import report

@@ -133,8 +133,7 @@ def mail(
 ) -> None:
     """List the mails that `dashboard up` caught, or show one."""
     _need_local_stack()
-    from tools.devstack.mailbox import Mailbox
-    from tools.devstack.show_mail import show_list, show_one
+    from tools.devstack.mailbox import Mailbox, show_list, show_one
 
     mailbox = Mailbox(_of_stack(data_dir, "mail.sqlite"))
     if mail_id is None:
@@ -156,8 +155,7 @@ def trace(
 ) -> None:
     """List the newest traces of `dashboard up`, or show one as a waterfall."""
     _need_local_stack()
-    from tools.devstack.show_trace import show_newest, show_one
-    from tools.devstack.traces import Traces
+    from tools.devstack.traces import Traces, show_newest, show_one
 
     traces = Traces(_of_stack(data_dir, "traces.sqlite"))
     if trace_id is None:

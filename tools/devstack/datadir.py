@@ -14,7 +14,7 @@ from pathlib import Path
 from tools.devstack.plan import DATA_SERVICES
 from tools.devstack.system.errors import AlreadyRunning, DataDirError
 from tools.devstack.system.files import write_atomically
-from tools.devstack.system.identity import Identity
+from tools.devstack.system.processes import Identity
 
 _NEEDED_NEW = 400 * 1024**2
 _NEEDED = 150 * 1024**2

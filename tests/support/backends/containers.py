@@ -11,8 +11,7 @@ from tests.support.backends.databases import create_database, drop_database
 from tests.support.backends.lazy import LazyBackends
 from tests.support.backends.rabbit import RabbitControl
 from tests.support.waiting import wait_until
-from tools.devstack.servers.rabbitmq import answers_amqp
-from tools.devstack.servers.rabbitmq_files import definitions_text
+from tools.devstack.servers.rabbitmq import answers_amqp, definitions_text
 from tools.devstack.servers.valkey import answers_ping
 from tools.devstack.system.databases import can_connect
 from tools.devstack.system.ports import free_port

@@ -11,8 +11,7 @@ from tests.support.stack.browser import visiting
 from tests.support.stack.running import Stack
 from tests.support.waiting import eventually
 from tools import demo
-from tools.devstack.show_trace import waterfall
-from tools.devstack.traces import Span, Traces
+from tools.devstack.traces import Span, Traces, waterfall
 
 COLUMNS = 158
 LAST = {"send mail", *(f"process worker.{job}" for job in ("email", "analytics", "notifications", "webhooks"))}

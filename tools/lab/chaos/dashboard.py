@@ -12,9 +12,8 @@ from typing import Any
 
 from tests.support.waiting import eventually
 from tools.devstack.system.databases import with_database
-from tools.devstack.system.identity import Identity
 from tools.devstack.system.ports import free_port
-from tools.devstack.system.processes import Child, Processes
+from tools.devstack.system.processes import Child, Identity, Processes
 from tools.lab.chaos import checks
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.faults import Fault

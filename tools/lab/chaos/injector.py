@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from tests.support.waiting import eventually
-from tools.devstack.system.identity import Identity
+from tools.devstack.system.processes import Identity
 from tools.lab.chaos.faults import Fault
 from tools.lab.chaos.injected import NOT_YET, Injected
 from tools.lab.chaos.servers import Servers

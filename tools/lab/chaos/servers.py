@@ -9,8 +9,8 @@ from typing import Protocol
 
 from tests.support.backends.local import LocalRabbit
 from tools.devstack.mailbox import Mailbox
+from tools.devstack.mailcatcher import MailCatcher
 from tools.devstack.servers.base import Server
-from tools.devstack.servers.catchers import MailCatcher
 from tools.devstack.servers.postgres import Postgres
 from tools.devstack.servers.valkey import Valkey
 from tools.devstack.system.processes import Processes

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from tools.devstack.system.identity import Identity
+from tools.devstack.system.processes import Identity
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.faults import Fault
 from tools.lab.chaos.injected import Injected

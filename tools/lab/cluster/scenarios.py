@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.support.backends.local import LocalRabbit
 from tests.support.waiting import eventually
-from tools.devstack.servers.catchers import MailCatcher
+from tools.devstack.mailcatcher import MailCatcher
 from tools.devstack.servers.postgres import Postgres
 from tools.devstack.servers.valkey import Valkey
 from tools.devstack.system.processes import Processes

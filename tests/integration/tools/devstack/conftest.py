@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools.devstack.servers.postgres import Postgres
-from tools.devstack.servers.rabbitmq_files import find_scripts
+from tools.devstack.servers.rabbitmq import find_scripts
 from tools.devstack.system.processes import Processes
 
 

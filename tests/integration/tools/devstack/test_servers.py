@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from tools.devstack.mailbox import Mailbox
-from tools.devstack.servers.catchers import MailCatcher
+from tools.devstack.mailcatcher import MailCatcher
 from tools.devstack.servers.postgres import Postgres
 from tools.devstack.servers.rabbitmq import RabbitMQ
 from tools.devstack.servers.valkey import Valkey

@@ -21,8 +21,8 @@ from tests.support.backends import RabbitBackend
 from tests.support.local import fake_up
 from tests.support.waiting import wait_until
 from tools.devstack.system.databases import can_connect, fetch, with_database
-from tools.devstack.system.identity import Identity
 from tools.devstack.system.ports import accepts, free_port
+from tools.devstack.system.processes import Identity
 
 PATIENCE_S = 240.0
 _UP = str(Path(fake_up.__file__))

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from tools.devstack.mailbox import Mail
-from tools.devstack.servers.rabbitmq_files import find_scripts
+from tools.devstack.servers.rabbitmq import find_scripts
 from tools.lab.chaos.journal import Journal, PlacedOrder
 from tools.lab.cluster.delays import mail_delays
 from tools.lab.cluster.report import report

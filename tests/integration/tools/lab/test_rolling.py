@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.devstack.servers.rabbitmq_files import find_scripts
+from tools.devstack.servers.rabbitmq import find_scripts
 from tools.lab.rolling.run import Conditions, run
 
 WHOLE = Conditions(rest_s=600, empty_share=0.1)

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tools.devstack.environment import Addresses, own_environment, shared_environment
-from tools.devstack.plan import choose_port, parse_replicas, plan
+from tools.devstack.plan import Addresses, choose_port, own_environment, parse_replicas, plan, shared_environment
 from tools.devstack.system import ports
 from tools.devstack.system.errors import PortTaken, StackError
 from tools.devstack.system.ports import free_port

@@ -8,9 +8,8 @@ from google.protobuf.message import DecodeError
 from rich.console import Console
 
 from tools.devstack import traces as kept
-from tools.devstack.show_trace import show_newest, show_one, waterfall
 from tools.devstack.spancatcher import read
-from tools.devstack.traces import Span, Traces
+from tools.devstack.traces import Span, Traces, show_newest, show_one, waterfall
 
 MS = 1_000_000
 

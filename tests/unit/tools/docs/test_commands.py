@@ -10,8 +10,8 @@ import typer
 from typer._click.exceptions import BadParameter, UsageError
 from typer.core import TyperGroup
 
+from tests.support.links import ROOT, pages
 from tools.cli.main import app
-from tools.docs.links import ROOT, pages
 
 FENCED_SH = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^(?:\S*/|docker compose exec gateway )?dashboard (?P<arguments>.+?)(?:\s+#.*)?$", re.MULTILINE)

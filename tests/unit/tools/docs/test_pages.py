@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.docs.links import ROOT, anchors, leads_somewhere, links, pages
+from tests.support.links import ROOT, anchors, leads_somewhere, links, pages
 
 PAGES = pages()
 DOCS = ROOT / "docs"

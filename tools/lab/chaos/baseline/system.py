@@ -10,12 +10,10 @@ from pathlib import Path
 
 import httpx
 
-from tools.devstack.service import Service
-from tools.devstack.supervisor import Supervisor
+from tools.devstack.service import Service, Supervisor
 from tools.devstack.system.databases import execute, with_database
-from tools.devstack.system.identity import Identity
 from tools.devstack.system.ports import free_port
-from tools.devstack.system.processes import Processes
+from tools.devstack.system.processes import Identity, Processes
 from tools.lab.chaos import checks
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.faults import Fault

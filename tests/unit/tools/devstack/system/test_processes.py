@@ -12,8 +12,7 @@ import pytest
 from tests.support.waiting import wait_until
 from tools.devstack.system.errors import StartError
 from tools.devstack.system.guard import follow
-from tools.devstack.system.identity import Identity
-from tools.devstack.system.processes import Processes, end_leftovers
+from tools.devstack.system.processes import Identity, Processes, end_leftovers
 
 _SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 

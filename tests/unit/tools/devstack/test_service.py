@@ -1,4 +1,4 @@
-from tools.devstack.supervisor import FIRST, LONGEST, STABLE, Backoff
+from tools.devstack.service import FIRST, LONGEST, STABLE, Backoff
 
 
 def test_waits_double_up_to_a_limit() -> None:

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from tools.devstack.servers.rabbitmq_files import DEFINITIONS, config_text, definitions_text
+from tools.devstack.servers.rabbitmq import DEFINITIONS, config_text, definitions_text
 
 
 def test_the_policies_of_the_deployment_are_used() -> None:
