@@ -1,8 +1,8 @@
-"""What a service and its Postgres pay for panels: a call a panel, and all panels in one call, in both of its ways.
+"""The cost of panels in a service and its Postgres: one call per panel, and all panels in one call, in two ways.
 
     python -m tools.lab.bench.panels SERVICE PORT DATABASE_URL
 
-serves the panels of one service, and nothing else of it.
+serves only the panels of one service.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ SIZES, SMALL_SIZES = (1_000, 1_000_000), (200, 400)
 ORDERS_EACH = 20
 BATCHES = (1, 8, 32)
 USERS, SMALL_USERS = 1280, 64
-"""Panels of so many users are read in each window."""
+"""The number of users whose panels are read in each window."""
 CONNECTIONS = 4
 SECRET = "an internal secret that is long enough"
 OLD, ROUTE, FAST = "a call a panel", "one call, FastAPI", "one call, fast path"
@@ -54,7 +54,7 @@ POSTGRES_CPU = """
 
 @dataclass(frozen=True)
 class Case:
-    """Panels of a service that are read, from a database with so many orders, of so many users a call."""
+    """A service, the number of orders in its database, and the number of users per call."""
 
     service: str
     orders: int
@@ -63,7 +63,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU µs a user."""
+    """CPU µs per user."""
 
     service: float
     postgres: float
@@ -71,7 +71,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Served:
-    """A service that runs on a database of a size."""
+    """A running service with its database."""
 
     pid: int
     port: int
@@ -80,7 +80,7 @@ class Served:
 
 
 def request(way: str, panel: str | None, panels: Sequence[str], ids: Sequence[UUID]) -> bytes:
-    """As the gateway makes it. FastAPI answers where the scheme is not spelled as the gateway spells it."""
+    """Return a request like the gateway's. FastAPI handles it if the scheme is spelled differently."""
     scheme = "bearer" if way == ROUTE else "Bearer"
     body = encode({"ids": ids} if panel else {"panels": panels, "ids": ids})
     head = (
@@ -99,7 +99,7 @@ def requests(way: str, case: Case, ids: Sequence[UUID], users: int) -> list[byte
 
 
 async def send(port: int, waiting: Iterator[bytes]) -> None:
-    """Requests of these on one connection, as long as there are any."""
+    """Send the remaining requests on one connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
     for each in waiting:
         writer.write(each)
@@ -211,7 +211,7 @@ def _rounds(found: Mapping[Case, Mapping[str, Sequence[Cost]]]) -> range:
 
 
 def _whole(found: Mapping[Case, Mapping[str, Sequence[Cost]]], orders: int, batch: int, number: int) -> float:
-    """Of all services in one round."""
+    """Return the cost of all services in one round."""
     costs = [found[Case(service, orders, batch)][FAST][number] for service in PANELS]
     return sum(cost.service + cost.postgres for cost in costs)
 

@@ -1,4 +1,4 @@
-"""What came of the runs, as Markdown."""
+"""The results of the runs, as Markdown."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The plain way as a system under test: one process, supervised like the others, on the same Postgres and SMTP."""
+"""The baseline as a system under test: one supervised process, on the same Postgres and SMTP server."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from tools.lab.chaos.journal import Journal
 from tools.lab.chaos.servers import Servers
 
 STANDS_FOR = ("orders", "worker")
-"""The one process takes orders and does the work: what is done to the first process of each is done to it."""
+"""The one process does the work of all. Faults of the first process of each of these services affect it."""
 USES = ("postgres", "smtp")
 DATABASE = "baseline"
 
