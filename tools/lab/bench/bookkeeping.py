@@ -77,7 +77,7 @@ def run(bed: Bed, scale: Scale) -> Report:
 
 
 def _tables(findings: Findings) -> Iterator[str]:
-    yield "µs of CPU an operation:"
+    yield "µs of CPU per operation:"
     yield table(
         [
             "what",
@@ -86,8 +86,8 @@ def _tables(findings: Findings) -> Iterator[str]:
             "ours",
             "µs",
             "saved, µs",
-            "a dashboard: uncached / cached",
-            "saved a dashboard, µs",
+            "per dashboard: uncached / cached",
+            "saved per dashboard, µs",
         ],
         [_part(one) for one in findings.parts],
     )

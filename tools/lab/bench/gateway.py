@@ -142,17 +142,17 @@ def _tables(measured: Windows) -> Iterator[str]:
     def rows(figure: str, digits: int) -> list[list[str]]:
         return [[name, *(show(measured[name, number], figure, digits) for number in callers)] for name in names]
 
-    yield "Targets, as ratios of CPU a dashboard, round by round:"
+    yield "Targets, as ratios of CPU per dashboard, round by round:"
     yield table(["", "callers", "measured", "target"], list(_target_rows(measured)))
-    yield "CPU of the gateway process, µs a dashboard:"
+    yield "CPU of the gateway process, µs per dashboard:"
     yield table(head, rows("cpu_us", 0))
-    yield "Dashboards a second:"
+    yield "Dashboards per second:"
     yield table(head, rows("rate", 0))
     yield "p50, ms:"
     yield table(head, rows("p50", 1))
     yield "p99, ms:"
     yield table(head, rows("p99", 1))
-    yield "Ratios of CPU a dashboard, round by round:"
+    yield "Ratios of CPU per dashboard, round by round:"
     yield table(head, list(_ratio_rows(measured, callers, names)))
     yield failures({name: [w for n in callers for w in measured[name, n]] for name in names})
 

@@ -118,7 +118,7 @@ def run(bed: Bed, scale: Scale) -> Report:
     finally:
         bed.backends.postgres.drop_database(name)
     report = Report(NAME)
-    report.add(conditions.tell(), "CPU µs an order with three items and its outbox row:", _table(bench))
+    report.add(conditions.tell(), "CPU µs per order with three items and its outbox row:", _table(bench))
     return report
 
 

@@ -65,7 +65,8 @@ def run(bed: Bed, scale: Scale) -> Report:
             bed.end(child)
     report = Report(NAME)
     report.add(
-        conditions.tell(), f"Capacity, {CALLERS} callers in a closed loop: {spread(capacity).show()} requests a second."
+        conditions.tell(),
+        f"Capacity, {CALLERS} callers in a closed loop: {spread(capacity).show()} requests per second.",
     )
     report.add(*_tables(found))
     return report

@@ -43,7 +43,7 @@ USERS, SMALL_USERS = 1280, 64
 """The number of users whose panels are read in each window."""
 CONNECTIONS = 4
 SECRET = "an internal secret that is long enough"
-OLD, ROUTE, FAST = "a call a panel", "one call, FastAPI", "one call, fast path"
+OLD, ROUTE, FAST = "one call per panel", "one call, FastAPI", "one call, fast path"
 WAYS = (OLD, ROUTE, FAST)
 POSTGRES_CPU = """
     SELECT coalesce(sum(split_part(pg_read_file('/proc/' || pid || '/schedstat'), ' ', 1)::bigint), 0)::bigint
@@ -180,9 +180,9 @@ def run(bed: Bed, scale: Scale) -> Report:
 
 def _tables(found: Mapping[Case, Mapping[str, Sequence[Cost]]], sizes: Sequence[int]) -> Iterator[str]:
     for process, field in (("the service process", "service"), ("Postgres", "postgres")):
-        yield f"CPU µs of {process}, a user with all panels of the service:"
+        yield f"CPU µs of {process}, per user with all panels of the service:"
         yield table(
-            ["service", "orders", "users a call", *WAYS, "ratio of the last to the first"],
+            ["service", "orders", "users per call", *WAYS, "ratio of the last to the first"],
             [
                 _row(case, {way: [getattr(cost, field) for cost in costs[way]] for way in WAYS})
                 for case, costs in found.items()
@@ -190,7 +190,7 @@ def _tables(found: Mapping[Case, Mapping[str, Sequence[Cost]]], sizes: Sequence[
         )
     yield f"Both together by the fast path, {sizes[1]:,} orders against {sizes[0]:,}, all services; target ≤ 1.2:"
     yield table(
-        ["users a call", *(f"{size:,} orders" for size in sizes), "ratio"],
+        ["users per call", *(f"{size:,} orders" for size in sizes), "ratio"],
         [_growth(found, sizes, batch) for batch in BATCHES],
     )
 

@@ -112,12 +112,12 @@ def _tables(measured: Windows) -> Iterator[str]:
             for name in names
         ]
 
-    yield "CPU of the proxy process, µs a request:"
+    yield "CPU of the proxy process, µs per request:"
     yield table(head, rows(lambda window: window.cpu_us))
-    yield "Requests a second:"
+    yield "Requests per second:"
     yield table(head, rows(lambda window: window.load.rate))
     if len(names) > 1:
-        yield "Ratios of CPU a request, round by round:"
+        yield "Ratios of CPU per request, round by round:"
         yield table(head, [_ratio_row(measured, name, columns) for name in names[1:]])
     failed = {
         name: sum(w.load.failures for shape in SHAPES for n in _callers(measured) for w in measured[name, shape, n])

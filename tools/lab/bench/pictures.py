@@ -52,7 +52,7 @@ def run(bed: Bed, scale: Scale) -> Report:
         scale,
         versions("pillow"),
         f"{UPLOADS} JPEGs of {width * height / 1e6:.1f} megapixels, {len(photo) / 1e6:.1f} MB each;"
-        f" {PER_S} uncached dashboards a second, at that rate; nothing pinned",
+        f" {PER_S} uncached dashboards per second, at that rate; nothing pinned",
     )
     reads: dict[str, list[Read]] = {QUIET: [], BUSY: []}
     sent: list[Sent] = []
@@ -154,5 +154,5 @@ def _sent(sent: Sequence[Sent]) -> str:
     cpu = spread([one.cpu_s / max(1, len(one.each_s)) for one in sent])
     return (
         f"Pictures: all {UPLOADS} in {all_s.show(2)} s, each after {each.show(2)} s, the wait for its turn included;"
-        f" {cpu.show(2)} s of CPU a picture. Refused: {sum(one.refused for one in sent)}."
+        f" {cpu.show(2)} s of CPU per picture. Refused: {sum(one.refused for one in sent)}."
     )

@@ -66,4 +66,4 @@ def _table(costs: Sequence[Cost]) -> str:
         spread([cost.python for cost in costs]).show(),
         spread([cost.postgres for cost in costs]).show(),
     ]
-    return table(["rows/s", "Python, µs a row", "Postgres, µs a row"], [row])
+    return table(["rows/s", "Python, µs per row", "Postgres, µs per row"], [row])

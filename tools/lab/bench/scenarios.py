@@ -172,13 +172,13 @@ def _tables(found: Found) -> Iterator[str]:
             for scenario, windows in found.items()
         ]
 
-    yield "CPU of the gateway process, µs a dashboard; with TLS that of the front, too:"
+    yield "CPU of the gateway process, µs per dashboard; with TLS that of the front, too:"
     yield table(["", *names], rows("cpu_us", 0))
-    yield "Dashboards a second:"
+    yield "Dashboards per second:"
     yield table(["", *names], rows("rate", 0))
     pairs = [(ours, theirs) for ours, theirs in RATIOS if theirs in names]
     if pairs:
-        yield "Ratios of CPU a dashboard, round by round:"
+        yield "Ratios of CPU per dashboard, round by round:"
         yield table(["", *(f"{ours} / {theirs}" for ours, theirs in pairs)], list(_ratio_rows(found, pairs)))
     yield failures({f"{name} ({scenario})": w for scenario, windows in found.items() for name, w in windows.items()})
 

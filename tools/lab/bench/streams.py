@@ -167,10 +167,10 @@ def _tables(streams: int, memory: tuple[int, int], windows: dict[int, list[Windo
     before, after = memory
     yield (
         f"{streams:,} streams, of as many users, with four panels of 1.2 KB each: {after / 2**20:.0f} MiB of memory"
-        f" instead of {before / 2**20:.0f} before, {(after - before) / streams / 1024:.0f} KiB a stream; what the"
+        f" instead of {before / 2**20:.0f} before, {(after - before) / streams / 1024:.0f} KiB per stream; what the"
         " cache keeps of their panels is in it."
     )
-    head = ["changes a second", "CPU, % of a core", "told, ms p50", "told, ms p99", "events"]
+    head = ["changes per second", "CPU, % of a core", "delay, ms p50", "delay, ms p99", "events"]
     yield table(head, [_row(rate, found) for rate, found in windows.items()])
 
 

@@ -174,7 +174,7 @@ async def _started(connection: asyncpg.Connection, user_id: UUID, orders: int) -
 
 
 def _size_tables(sizes: Mapping[int, Sequence[Window]]) -> Iterator[str]:
-    yield f"Uncached dashboards at so many orders in all, {ORDERS_EACH} a user; CPU µs a dashboard by process:"
+    yield f"Uncached dashboards by total number of orders, {ORDERS_EACH} per user; CPU µs per dashboard by process:"
     head = ["orders", "dashboards/s", "p50 ms", "p99 ms", *PROCESSES, "all", "failed"]
     yield table(head, [_row(f"{size:,}", windows) for size, windows in sizes.items()])
 
@@ -183,7 +183,7 @@ def _rich_table(rich: Mapping[int, Sequence[Window]]) -> str:
     head = ["orders of the user", "dashboards/s", "p50 ms", "p99 ms", *PROCESSES, "all", "failed"]
     ratio = ratios([window.whole for window in rich[MANY]], [window.whole for window in rich[FEW]])
     return (
-        "Users with many orders against users with few, taking turns; CPU µs a dashboard by process:\n\n"
+        "Users with many orders against users with few, taking turns; CPU µs per dashboard by process:\n\n"
         + table(head, [_row(f"{orders:,}", windows) for orders, windows in rich.items()])
         + f"\n\nRatio of all CPU: {ratio.show(2)}, target ≤ 1.3."
     )

@@ -26,7 +26,7 @@ def run(bed: Bed, scale: Scale) -> Report:
     conditions = Conditions(Scale(1, rounds), told, versions("uvloop", "opentelemetry-sdk", "protobuf"))
     found = _measure(bed, rounds, count)
     failed = len(found.pop("failed"))
-    report.add(conditions.tell(), "CPU of the gateway, µs a dashboard, and its ratio to `off`, round by round:")
+    report.add(conditions.tell(), "CPU of the gateway, µs per dashboard, and its ratio to `off`, round by round:")
     report.add(_table(found), f"Failed requests: {failed}.")
     return report
 

@@ -25,7 +25,7 @@ EVENTS, FEW = 12_000, 200
 STARTED = 0.25
 """The share of the events after which counting begins; by then every process has started."""
 WITHIN_S = 240
-OURS, PLAIN, ONE = "ours", "FastStream, a transaction an event", "FastStream, a statement an event"
+OURS, PLAIN, ONE = "ours", "FastStream, one transaction per event", "FastStream, one statement per event"
 TABLES = ("jobs", "user_rollups", "user_status_rollups", "user_currency_rollups", "daily_rollups")
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
@@ -168,7 +168,7 @@ def _table(costs: dict[str, list[Cost]]) -> str:
         ]
         for name, found in costs.items()
     ]
-    return table(["", "Python, µs an event", "Postgres, µs an event", "events/s"], rows)
+    return table(["", "Python, µs per event", "Postgres, µs per event", "events/s"], rows)
 
 
 def _ratios(costs: dict[str, list[Cost]]) -> str:

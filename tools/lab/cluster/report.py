@@ -24,7 +24,7 @@ def report(outcomes: Sequence[Outcome]) -> str:
 def _told(outcomes: Sequence[Outcome]) -> Iterator[str]:
     for one in outcomes:
         conditions = one.conditions
-        yield f"{one.scenario}: seed {conditions.seed}, up to {conditions.rate:g} actions a second."
+        yield f"{one.scenario}: seed {conditions.seed}, up to {conditions.rate:g} actions per second."
         yield from (f"- {text}" for text in one.said)
 
 

@@ -96,7 +96,7 @@ def limits(measured: Measured) -> str:
         ("RabbitMQ, 4 cores", "orders with all their jobs", 4e6 / order.rabbitmq, per_person.orders),
     ]
     return table(
-        ["one piece", "of", "at most, a second or at once", f"people a day, at {habits.UTILISATION:.0%} of that"],
+        ["one piece", "of", "at most, per second or at once", f"people per day, at {habits.UTILISATION:.0%} of that"],
         [[what, of, f"{most:,.0f}", f"{most * habits.UTILISATION / each:,.0f}"] for what, of, most, each in rows],
     )
 

@@ -30,7 +30,7 @@ def run(bed: Bed, scale: Scale) -> Report:
             stays[load].append([took for _, took in answered])
     bed.end(child)
     service = 1 / spread(capacity).median
-    found = f"Capacity in a closed loop: {spread(capacity).show()} requests a second, {service * 1000:.2f} ms each."
+    found = f"Capacity in a closed loop: {spread(capacity).show()} requests per second, {service * 1000:.2f} ms each."
     return Report("check", [conditions.tell(), found, _table(stays, service)])
 
 
