@@ -34,7 +34,7 @@ def test_a_stack_is_read(tmp_path: Path) -> None:
 
 
 def ledger(dead: int, sent: list[dict[str, Any]]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Answers as the worker does, while there are dead jobs."""
+    """Return responses like the worker's, while there are dead jobs."""
     left = dead
 
     def answer(order: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def ledger(dead: int, sent: list[dict[str, Any]]) -> Callable[[dict[str, Any]], 
     [(0, None, []), (3, None, [3]), (2200, None, [1000, 1000, 200]), (2200, 1100, [1000, 100]), (3, 600, [3])],
 )
 def test_an_order_is_sent_until_all_is_done(dead: int, limit: int | None, sizes: list[int]) -> None:
-    """Every batch is for what has not changed since the first look, and no more than the limit is asked for."""
+    """Every batch applies to jobs that have not changed since the first request, up to the limit."""
     sent: list[dict[str, Any]] = []
     *_, last = in_batches(ledger(dead, sent), {"job": "email"}, "replayed", limit)
     assert last == Progress(dead, sum(sizes), sum(sizes))
@@ -63,7 +63,7 @@ def test_an_order_is_sent_until_all_is_done(dead: int, limit: int | None, sizes:
 
 
 def test_a_rate_goes_on_across_batches() -> None:
-    """A later batch begins where the earlier ones end, less the time that has passed."""
+    """A later batch starts where the earlier ones end, minus the elapsed time."""
     sent: list[dict[str, Any]] = []
     times = iter([0.0, 0.0, 10.0])
     list(in_batches(ledger(2 * MAX_BATCH, sent), {"rate_per_s": 10.0}, "replayed", clock=lambda: next(times)))
@@ -71,13 +71,13 @@ def test_a_rate_goes_on_across_batches() -> None:
 
 
 def test_somebody_else_was_faster() -> None:
-    """When nothing is left to change, it ends."""
+    """It ends when no jobs are left to change."""
     answers = iter([{"matched": 3, "replayed": 0, "as_of": "then"}] * 2)
     assert list(in_batches(lambda _: next(answers), {}, "replayed")) == [Progress(3, 3, 0)]
 
 
 def test_a_dry_run_only_counts() -> None:
-    """Nothing but the first look is sent."""
+    """Only the first request is sent."""
     sent: list[dict[str, Any]] = []
     assert list(in_batches(ledger(3, sent), {"dry_run": True}, "replayed")) == [Progress(3, 3, 0)]
     assert len(sent) == 1
