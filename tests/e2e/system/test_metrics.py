@@ -79,7 +79,7 @@ def test_every_label_that_is_asked_for_is_there(families: Mapping[str, Metric]) 
 
 
 def test_no_metric_has_a_label_of_who_scrapes(families: Mapping[str, Metric]) -> None:
-    """No metric has the labels `process` and `instance`, because Prometheus adds them and one of the two would be lost."""
+    """No metric has the labels `process` and `instance`: Prometheus adds them, and one of the two would be lost."""
     labels = {label for family in families.values() for sample in family.samples for label in sample.labels}
     assert labels.isdisjoint({"process", "instance"})
 
