@@ -80,7 +80,7 @@ class JobStatus(BaseModel):
 
 
 class Health(BaseModel):
-    """What the processes report, and the problems that follow from it."""
+    """The reports of the processes, and the resulting problems."""
 
     processes: list[ProcessStatus]
     queues: list[QueueStatus] = Field(description="empty if no worker knows them")

@@ -77,7 +77,7 @@ class Api:
                         http.delete("/v1/tokens")
 
     def jobs(self, most: int, **filters: str | None) -> list[Json]:
-        """Return the newest, page by page, at most `most`."""
+        """Return the newest jobs, page by page, at most `most`."""
         query: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
         found: list[Json] = []
         while len(found) < most:

@@ -34,7 +34,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _load(module: str) -> ModuleType:
-    """Import without the garbage collector, which would scan all new objects and find nothing."""
+    """Import a module without the garbage collector, which would scan all new objects without finding any garbage."""
     gc.disable()
     try:
         return importlib.import_module(module)

@@ -31,7 +31,7 @@ def show_list(jobs: Sequence[Json]) -> None:
 
 
 def show_groups(groups: Sequence[Json]) -> None:
-    """Print several lines each, so that the cause and the example's id can be copied."""
+    """Print several lines per group, so that the cause and the example's id can be copied."""
     for group in groups:
         head = Text.assemble((f"{group['count']} ", "bold"), f"{group['job']} ", _state(group["state"]))
         console.print(head, Text(f"from {_time(group['first_seen'])} to {_time(group['last_seen'])}", "dim"))
@@ -60,7 +60,7 @@ def show_one(job: Json) -> None:
 
 
 def show_progress(steps: Iterable[BatchProgress], action: str) -> BatchProgress:
-    """Return the last of the steps; each moves a progress bar on the terminal."""
+    """Show a progress bar on the terminal, and return the last step."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     last = BatchProgress(0, 0, 0)
     terminal = Console(stderr=True)

@@ -49,7 +49,7 @@ class DataDir:
             self.lock = -1
 
     def secrets(self) -> dict[str, str]:
-        """Created once per data folder, and the same from then on."""
+        """Return the secrets, which are created once per data folder."""
         path = self.path / "secrets.env"
         known = _parse(path.read_text()) if path.exists() else {}
         complete = _fresh_secrets() | known

@@ -51,7 +51,7 @@ class Mailbox:
         self._path = path
 
     def add(self, sender: str, recipients: Sequence[str], content: bytes) -> None:
-        """The mail is on disk when this returns."""
+        """Store a mail; it is on disk when this returns."""
         row = (datetime.now(UTC).isoformat(), sender, json.dumps(list(recipients)), content)
         with opened(self._path) as connection:
             connection.execute("PRAGMA synchronous=FULL")

@@ -91,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's signature
-        """Successful requests are not logged."""
+        """Do not log requests."""
 
 
 def read(body: bytes) -> Iterator[Span]:

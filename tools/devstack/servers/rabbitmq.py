@@ -89,7 +89,7 @@ class RabbitMQ(Server):
         return done.stdout
 
     def _reason(self) -> str:
-        """Return the first errors since this start: what follows them is Erlang's own view of the same."""
+        """Return the first errors since this start; later ones are Erlang's reports of the same errors."""
         text = self.log.read_bytes()[self._log_start :].decode(errors="replace")
         said = (line.partition("> ")[2].strip() for line in text.splitlines() if "[error]" in line)
         errors = list(dict.fromkeys(error for error in said if error))
@@ -108,7 +108,7 @@ class RabbitMQ(Server):
     def _write_files(self) -> None:
         home = self.folder / "home"
         home.mkdir(parents=True, exist_ok=True)
-        # Erlang would create one itself, and on a full disk an empty one that it never replaces.
+        # Erlang would create one itself, which on a full disk is empty and never replaced.
         if not (home / ".erlang.cookie").exists():
             write_atomically(home / ".erlang.cookie", secrets.token_hex(16), mode=0o400)
         (self.folder / "definitions.json").write_text(definitions_text("guest", "guest"))
@@ -116,7 +116,7 @@ class RabbitMQ(Server):
         (self.folder / "enabled_plugins").write_text("[].\n")
 
     def _start_epmd(self) -> None:
-        """Start it in the foreground as our child: a detached node would stay behind."""
+        """Start epmd in the foreground as our child; a detached one would keep running."""
         epmd = find_epmd()
         if epmd is None or accepts(self._epmd_port):
             return

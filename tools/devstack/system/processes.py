@@ -43,7 +43,7 @@ class Identity:
             return False
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal its whole group if it leads one, as every process of the stack does."""
+        """Send a signal to its whole process group if it leads one, as every process of the stack does."""
         if not self.alive():
             return
         try:
@@ -56,7 +56,8 @@ class Identity:
 
 
 def _started(pid: int) -> float:
-    """On Linux in ticks since boot (field 22 of proc(5)'s stat): the kernel's wall-clock time of boot fluctuates."""
+    """Return the start of a process. On Linux in ticks since boot (field 22 of proc(5)'s stat), because the kernel's
+    wall-clock time of boot fluctuates."""
     stat = Path(f"/proc/{pid}/stat")
     if sys.platform == "linux":
         return float(stat.read_text().rpartition(")")[2].split()[19])
@@ -149,7 +150,7 @@ class Processes:
     def run(
         self, name: str, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, **more: Any
     ) -> int:
-        """Start it, wait for its end, return its exit code."""
+        """Start a process, wait for its end, and return its exit code."""
         child = self.spawn(name, argv, log=log, env=env, **more)
         code = child.wait()
         self.forget(child)
@@ -227,7 +228,7 @@ class Processes:
 
 
 def end_leftovers(record: Path, grace: float = 8.0) -> list[str]:
-    """End what an earlier supervisor recorded and is still running; return the names."""
+    """End the processes that an earlier supervisor recorded and that are still running; return their names."""
     try:
         rows = json.loads(record.read_text())
     except (OSError, ValueError):
