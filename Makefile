@@ -72,7 +72,7 @@ secrets: ## Write ./secrets for deploy/compose/production.yml, unless they exist
 
 docs: ## Generate docs/reference: API, events, configuration
 	$(INSTALL) python
-	@.venv/bin/python -m tools.docs
+	@.venv/bin/python -m tools.docs.pages
 
 screenshots: ## Update the README's screenshots
 	$(INSTALL) python rabbitmq browser

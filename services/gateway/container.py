@@ -33,7 +33,7 @@ from services.gateway.proxy.audit_log import AuditLog
 from services.gateway.proxy.forward import UPLOAD_TIMEOUT_S
 from services.gateway.proxy.transfers import Transfers
 from services.gateway.settings import Settings
-from services.gateway.status import SystemLook
+from services.gateway.status import SystemProbe
 from services.gateway.tuning import Tuning
 from services.gateway.upstream.client import Upstream, http_transport
 from shared.http.tokens import ServiceTokens
@@ -66,7 +66,7 @@ class Gateway:
     batch_reader: BatchReader
     streams: StreamHub
     transfers: Transfers
-    system: SystemLook
+    system: SystemProbe
     descriptions: Documents
     trail: AuditLog
 
@@ -134,7 +134,7 @@ def build(
         batch_reader=BatchReader(dashboards),
         streams=streams,
         transfers=transfers,
-        system=SystemLook(transport, urls),
+        system=SystemProbe(transport, urls, reader.calls),
         descriptions=Documents(upstreams, tuning),
         trail=AuditLog(upstreams["users"]),
     )

@@ -10,7 +10,7 @@ from tests.support.stack.running import Person, Stack, running_stack
 
 @pytest.fixture(scope="package")
 def stack(backends: Backends, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Gone before other tests use the broker: its worker would take their events."""
+    """Stopped before other tests use the broker, because its worker would consume their events."""
     with running_stack(tmp_path_factory.mktemp("stack"), backends, UNHURRIED, tuned_up.COMMAND) as stack:
         yield stack
 

@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.screenshots [FOLDER]`: the README's pictures, of the one-machine stack with demo data."""
+"""`python -m tests.e2e.screenshots [FOLDER]`: takes the README's pictures of the one-machine stack with demo data."""
 
 import asyncio
 import subprocess
@@ -32,7 +32,7 @@ SPREAD = """
     WHERE notifications.user_id = ranked.user_id AND notifications.id = ranked.id
 """
 COLOURS = 256
-"""Of the palette: flat surfaces and text need no more, and a picture is a third of the size."""
+"""The number of colours in the palette: enough for flat surfaces and text, and a picture has a third of the size."""
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _prepare(stack: Stack) -> None:
-    """Some orders in another currency, and jobs for operators to look at."""
+    """Create some orders in another currency, and jobs for operators to look at."""
     for job, cause, error, count in FAILED:
         bury(stack, cause, count)
         query(stack, "worker", "UPDATE jobs SET job = $1, last_error = $2 WHERE error_group = $3", job, error, cause)
@@ -77,7 +77,7 @@ def _prepare(stack: Stack) -> None:
             order = http.post("/v1/orders", json={"currency": "USD", "items": [item]}).raise_for_status().json()
         http.post(f"/v1/orders/{order['id']}/pay").raise_for_status()
         wait_until(lambda: len(_panel(http, "notifications")) >= 20)
-        # The demo's events of 30 days have all just been told of: as if that had been all along.
+        # The notifications of the demo's 30 days have all just been created: give them the times of their events.
         query(stack, "worker", SPREAD)
         http.get("/v1/dashboard", headers={"Cache-Control": "no-cache"}).raise_for_status()
 
@@ -125,7 +125,7 @@ async def _operations(browser: Browser, stack: Stack, path: Path) -> None:
         await expect(page.locator("[data-group]")).to_have_count(2)
         await expect(page.locator("canvas")).to_have_count(1)
         somebody = await asyncio.to_thread(Person, stack)
-        for number in range(60):  # a line needs some points
+        for number in range(60):  # a line needs several points
             await asyncio.to_thread(somebody.order, number % 7 + 1)
             await page.wait_for_timeout(20 + number % 20 * 20)
         await _save(page, path)

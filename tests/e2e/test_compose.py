@@ -48,14 +48,14 @@ def compose() -> Iterator[Compose]:
 
 
 def test_the_examples_of_the_readme_work_and_the_mail_arrives(compose: Compose) -> None:
-    """Register, sign in, order, dashboard: as on one machine; the confirmation is in the mail catcher, once."""
+    """Register, sign in, order and read the dashboard, as on one machine; the mail catcher has one confirmation."""
     run_example(compose.url)
     wait_until(compose.mails, PATIENCE_S)
     assert len(compose.mails()) == 1
 
 
 def test_demo_data_is_made_once(compose: Compose) -> None:
-    """`docker compose run --rm seed` can be run again without making anything twice."""
+    """`docker compose run --rm seed` can be repeated without creating anything twice."""
     for _ in range(2):
         compose("run", "--rm", "seed")
     form = {"username": "demo@example.com", "password": "dashboard-demo"}
@@ -71,7 +71,7 @@ def test_demo_data_is_made_once(compose: Compose) -> None:
 
 
 def test_only_the_public_port_is_published_and_it_has_no_metrics(compose: Compose) -> None:
-    """Nothing but the gateway is reachable, and neither metrics nor internal paths are on its public port."""
+    """Only the gateway is reachable, and its public port has neither metrics nor internal paths."""
     published = [
         (service["Service"], port["TargetPort"])
         for service in map(json.loads, compose("ps", "--format", "json").splitlines())
@@ -91,7 +91,8 @@ def test_a_container_runs_without_root_and_cannot_write(compose: Compose) -> Non
 
 
 def test_no_container_has_root_or_capabilities(compose: Compose) -> None:
-    """As the kernel sees the first process of each: an ordinary user, no capabilities, and none to be gained."""
+    """The kernel reports the first process of each container as an ordinary user without capabilities, and without a
+    way to gain any."""
     running = [json.loads(line)["Service"] for line in compose("ps", "--format", "json").splitlines()]
     assert {"gateway", "users", "orders", "worker", "postgres", "redis", "rabbitmq"} <= set(running)
     for service in running:

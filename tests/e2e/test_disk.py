@@ -1,4 +1,4 @@
-"""A disk that cannot be written: the one-machine stack on a small file system of its own."""
+"""A full or read-only disk: the one-machine stack on a small file system of its own."""
 
 import subprocess
 import sys
@@ -20,11 +20,11 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.e2e
 
 ROOM = 450 * 1024**2
-"""More than a new data folder asks for."""
+"""More space than a new data folder requires."""
 
 
 def _on(folder: Path, options: str) -> list[str]:
-    """The beginning of a command line: `folder` is then a file system in memory, for that command alone."""
+    """Return the start of a command line that mounts a file system in memory at `folder`, for that command alone."""
     mount = 'mount -t tmpfs -o "$1" none "$2" && shift 2 && exec "$@"'
     return ["unshare", "--mount", "sh", "-c", mount, "sh", options, str(folder)]
 
@@ -45,7 +45,7 @@ def _up(folder: Path) -> list[str]:
     ids=["read-only", "too small"],
 )
 def test_a_disk_that_will_not_do_is_one_clear_line(tmp_path: Path, options: str, reason: str) -> None:
-    """It ends at once, and says which folder and why."""
+    """It exits at once, and names the folder and the reason."""
     ended = subprocess.run([*_on(tmp_path, options), *_up(tmp_path)], capture_output=True, text=True)
     assert ended.returncode == 1
     [line] = ended.stderr.splitlines()
@@ -56,7 +56,8 @@ def test_a_disk_that_will_not_do_is_one_clear_line(tmp_path: Path, options: str,
 
 @contextmanager
 def _running(folder: Path, backends: Backends, smtp: SmtpServer, vhost_url: str) -> Iterator[Stack]:
-    """Its databases are on the small file system. Its messages are its own: other stacks of the tests may be up."""
+    """Run a stack with its databases on the small file system. Its messages are separate, because other stacks of the
+    tests may be running."""
     given = {
         "REDIS_URL": backends.redis.url,
         "RABBITMQ_URL": vhost_url,
@@ -73,7 +74,7 @@ def _running(folder: Path, backends: Backends, smtp: SmtpServer, vhost_url: str)
 
 @contextmanager
 def _full(folder: Path) -> Iterator[None]:
-    """Not a byte is left."""
+    """Fill the file system completely."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
         size = 1024**2
@@ -89,7 +90,8 @@ def _full(folder: Path) -> Iterator[None]:
 
 
 def _refused(person: Person, accepted: list[str]) -> httpx.Response:
-    """The first answer that is no 201, within some hundred orders; `accepted` has the ids of those before."""
+    """Return the first response other than 201, within some hundred orders; `accepted` collects the ids of those
+    before."""
     item = {"sku": "tea", "name": "t" * 200, "quantity": 1, "unit_price": 1250}
     for _ in range(500):
         answer = person.http.post("/v1/orders", json={"currency": "EUR", "items": [item] * 50})
@@ -101,7 +103,8 @@ def _refused(person: Person, accepted: list[str]) -> httpx.Response:
 
 @pytest.mark.full
 def test_a_disk_that_fills_up_loses_nothing(backends: Backends, smtp: SmtpServer, tmp_path: Path) -> None:
-    """While there is no room orders are refused with 503; then all goes on, and what was accepted is there."""
+    """While the disk is full, orders are refused with 503. Afterwards, everything works, and accepted orders are
+    stored."""
     with (
         empty_vhost(backends.rabbitmq) as vhost_url,
         _running(tmp_path, backends, smtp, vhost_url) as stack,

@@ -1,10 +1,10 @@
-"""Processes that are rolled, then killed, frozen and cut off, under load: in short what `make full` does at length."""
+"""Processes are restarted, then killed, frozen and disconnected, under load: a short version of `make full`."""
 
 from pathlib import Path
 
 import pytest
 
-from tools.devstack.servers.rabbitmq_files import find_scripts
+from tools.devstack.servers.rabbitmq import find_scripts
 from tools.devstack.system.processes import Processes
 from tools.lab.chaos.dashboard import running_dashboard
 from tools.lab.chaos.report import report
@@ -16,13 +16,14 @@ from tools.lab.rolling.run import Conditions as Rolling
 
 ROLLING = Rolling(who=(("orders", 0), ("gateway", 1)), rest_s=600, empty_share=0.5)
 FAULTS = Faults(seed=2355, seconds=8, in_burst=5, rest_s=600)
-"""A seed that begins with kills of every service and crashes of Postgres, RabbitMQ and Redis."""
+"""A seed that starts with kills of every service and crashes of Postgres, RabbitMQ and Redis."""
 
 
 @pytest.mark.e2e
 @pytest.mark.skipif(find_scripts() is None, reason="starts servers of its own: needs an installed RabbitMQ")
 async def test_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
-    """While processes are rolled, no request fails; whatever happens, each accepted order has its effects, once."""
+    """While processes are restarted, no request fails. After any fault, each accepted order takes effect exactly
+    once."""
     processes = Processes()
     try:
         async with (

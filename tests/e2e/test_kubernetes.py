@@ -1,6 +1,6 @@
-"""The processes of the production overlay, started as its manifests say: their commands, variables and mounted secrets.
+"""The processes of the production overlay, started as in its manifests: commands, variables and mounted secrets.
 
-Private servers stand for those of the cluster, and free ports for the pods' own; the files of uploads are in a folder.
+Private servers replace those of the cluster, free ports those of the pods, and a folder the storage of uploads.
 """
 
 import os
@@ -32,7 +32,7 @@ PASSWORD = "correct horse battery"
 
 
 class Cluster:
-    """Where everything is that the manifests name."""
+    """The addresses of everything that the manifests name."""
 
     def __init__(self, servers: Data, folder: Path) -> None:
         self._servers = servers
@@ -94,8 +94,8 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
 
 
 def test_they_wait_for_their_schema_serve_and_end_in_time(cluster: Cluster, smtp: SmtpServer) -> None:
-    """Init containers wait for the migration Jobs; every probe succeeds where the manifest asks; an order makes its
-    mail; and after SIGTERM each process ends by itself, with status 0, before the kubelet would kill it."""
+    """Init containers wait for the migration Jobs; every probe succeeds; an order causes its mail; and after SIGTERM
+    each process exits with status 0 before the kubelet would kill it."""
     with ExitStack() as stack:
         waiting = [
             stack.enter_context(
@@ -134,7 +134,7 @@ def succeeds(url: str) -> bool:
 
 
 def order(gateway: str) -> None:
-    """Register, sign in, and order something."""
+    """Register, sign in, and place an order."""
     email = f"ann-{uuid4().hex}@example.com"
     with httpx.Client(base_url=gateway, timeout=60) as client:
         client.post("/v1/users", json={"email": email, "name": "Ann", "password": PASSWORD}).raise_for_status()

@@ -1,4 +1,4 @@
-"""The production shape of docker compose: a front, two of each service, secrets in files, upgrades, backups."""
+"""The production setup of docker compose: a front, two of each service, secrets in files, upgrades, backups."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ async def client(production: Production) -> AsyncIterator[Client]:
 
 
 async def test_the_front_alone_is_published_and_tells_who_the_client_is(production: Production, client: Client) -> None:
-    """Neither metrics nor internal paths are behind it, and the audit has an address that is not the front's."""
+    """The front forwards neither metrics nor internal paths, and the audit log has the client's address."""
     assert production.published() == {("front", 8000)}
     async with httpx.AsyncClient(base_url=production.url, timeout=60) as http:
         assert (await http.get("/metrics")).status_code == 404
@@ -46,7 +46,7 @@ async def test_the_front_alone_is_published_and_tells_who_the_client_is(producti
 
 
 async def test_an_upgrade_fails_no_request(production: Production, client: Client) -> None:
-    """Every process is replaced, one after the other, while orders, dashboards and a live stream go on."""
+    """Every process is replaced, one after the other, while orders, dashboards and a live stream continue."""
     before = production.containers()
     async with requests(client) as follower:
         await asyncio.to_thread(production.run, "deploy/compose/upgrade.sh")
@@ -63,7 +63,7 @@ async def _says_all(client: Client) -> bool:
 
 
 async def test_what_was_backed_up_is_there_again(production: Production, client: Client) -> None:
-    """The volumes are destroyed, the dump is restored into new ones, and everybody finds their orders again."""
+    """The volumes are deleted, the dump is restored into new ones, and all users have their orders again."""
     for _ in range(5):
         await client.place()
     await eventually(lambda: _says_all(client), WITHIN_S)
@@ -78,7 +78,7 @@ async def test_what_was_backed_up_is_there_again(production: Production, client:
 
 
 def _destroy(production: Production) -> None:
-    """All but the backups."""
+    """Delete everything except the backups."""
     production("down", "--timeout", "5")
     production.run(
         "docker", "volume", "rm", *(f"{production.project}_{name}" for name in ("postgres", "rabbitmq", "uploads"))
@@ -86,7 +86,7 @@ def _destroy(production: Production) -> None:
 
 
 def test_only_the_newest_backups_are_kept(production: Production) -> None:
-    """And one that was broken off has no name."""
+    """An incomplete backup does not get its final name."""
     for _ in range(3):
         production("exec", "-T", "-e", "BACKUP_KEEP=2", "backup", "sh", "/backup.sh", "once")
     assert len(production("exec", "-T", "backup", "sh", "/backup.sh", "list").split()) == 2

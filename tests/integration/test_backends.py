@@ -1,4 +1,4 @@
-"""The servers that all other tests stand on: faults on purpose, the same address and data afterwards."""
+"""The servers of all other tests: deliberate faults, and the same address and data afterwards."""
 
 import asyncio
 import smtplib
@@ -24,7 +24,7 @@ def _name() -> str:
 
 
 def test_a_database_is_made_from_a_template(postgres: PostgresBackend) -> None:
-    """A copy has the template's rows, and changes to it stay its own."""
+    """A copy has the template's rows, and changes of the copy do not affect the template."""
     template, copy = _name(), _name()
     source = postgres.create_database(template)
     execute(source, "CREATE TABLE t (n int)", "INSERT INTO t VALUES (1)")
@@ -37,7 +37,7 @@ def test_a_database_is_made_from_a_template(postgres: PostgresBackend) -> None:
 
 @pytest.mark.parametrize("fault", ["kill", "stop"])
 def test_postgres_comes_back_with_its_data(postgres: PostgresBackend, fault: str) -> None:
-    """What was committed before a kill or a stop is there at the same URL."""
+    """Data that was committed before a kill or a stop is available at the same URL."""
     name = _name()
     url = postgres.create_database(name)
     execute(url, "CREATE TABLE t (n int)", "INSERT INTO t VALUES (1)")
@@ -50,7 +50,7 @@ def test_postgres_comes_back_with_its_data(postgres: PostgresBackend, fault: str
 
 
 async def test_redis_comes_back_at_the_same_url(redis: RedisBackend) -> None:
-    """A stopped Redis refuses connections; started again, it answers where it was."""
+    """A stopped Redis refuses connections; after the restart it has the same address."""
     async with Redis.from_url(redis.url) as client:
         await client.set("key", "value")
     await asyncio.to_thread(redis.restart)
@@ -76,11 +76,11 @@ async def _take(url: str, queue_name: str) -> bytes:
 
 
 async def test_a_killed_rabbitmq_keeps_confirmed_messages(rabbitmq: RabbitBackend) -> None:
-    """A message confirmed by a quorum queue that has been written down outlives a SIGKILL of the node."""
+    """A message confirmed by a quorum queue that has been written to disk survives a SIGKILL of the node."""
     name = _name()
     await _publish_durable(rabbitmq.url, name)
-    # RabbitMQ writes down that a quorum queue exists with a delay (3.10 and 4.0 alike): killed before
-    # that, the queue is listed but answers nothing.
+    # RabbitMQ writes the metadata of a quorum queue with a delay (3.10 and 4.0 alike): killed before
+    # that, the queue is listed but does not respond.
     await asyncio.to_thread(rabbitmq.rabbitmqctl, "eval", WRITE_DOWN)
     await asyncio.to_thread(rabbitmq.kill)
     await asyncio.to_thread(rabbitmq.start)
@@ -88,7 +88,7 @@ async def test_a_killed_rabbitmq_keeps_confirmed_messages(rabbitmq: RabbitBacken
 
 
 async def test_job_queues_get_the_delivery_limit(rabbitmq: RabbitBackend) -> None:
-    """The policy holds for every job's queue and not for the dead ones."""
+    """The policy applies to every job's queue and not to dead letters."""
     await asyncio.to_thread(rabbitmq.reset)
     async with await aio_pika.connect(rabbitmq.url) as connection:
         channel = await connection.channel()
@@ -102,7 +102,7 @@ async def test_job_queues_get_the_delivery_limit(rabbitmq: RabbitBackend) -> Non
 
 
 async def test_connections_can_be_listed_and_closed(rabbitmq: RabbitBackend) -> None:
-    """A test can cut every client off, as a network fault would."""
+    """A test can disconnect every client, like a network fault."""
     connection = await aio_pika.connect(rabbitmq.url)
     closed = asyncio.Event()
     connection.close_callbacks.add(lambda *_: closed.set())
@@ -124,7 +124,7 @@ def _send(smtp: SmtpServer) -> None:
 
 
 def _give_up_on_data(smtp: SmtpServer) -> None:
-    """A client that waits long for all answers but the last."""
+    """Send mail with a client that waits long for all responses except the last."""
     with smtplib.SMTP("127.0.0.1", smtp.port, timeout=PATIENCE_S) as client:
         client.ehlo()
         client.mail("shop@example.com")
@@ -135,7 +135,7 @@ def _give_up_on_data(smtp: SmtpServer) -> None:
 
 
 def test_the_mail_server_keeps_what_it_accepts(smtp: SmtpServer) -> None:
-    """An accepted mail is readable with its envelope."""
+    """An accepted mail can be read with its envelope."""
     _send(smtp)
     [received] = smtp.messages
     assert received.recipients == ("ada@example.com",)
@@ -144,7 +144,7 @@ def test_the_mail_server_keeps_what_it_accepts(smtp: SmtpServer) -> None:
 
 @pytest.mark.parametrize(("manner", "code"), [("defer", 451), ("reject", 550)])
 def test_the_mail_server_can_say_no(smtp: SmtpServer, manner: str, code: int) -> None:
-    """Deferred and rejected mails are answered with their code and not kept."""
+    """Deferred and rejected mails are answered with their code and not stored."""
     setattr(smtp, "manner", manner)  # noqa: B010
     with pytest.raises(smtplib.SMTPDataError) as caught:
         _send(smtp)
@@ -153,7 +153,7 @@ def test_the_mail_server_can_say_no(smtp: SmtpServer, manner: str, code: int) ->
 
 
 def test_the_mail_server_can_hang_and_refuse(smtp: SmtpServer) -> None:
-    """A hanging server runs into the client's timeout, a refusing one takes no connection; both recover."""
+    """A hanging server causes the client's timeout, and a refusing one accepts no connections; both recover."""
     smtp.manner = "hang"
     with pytest.raises(smtplib.SMTPServerDisconnected, match="timed out"):
         _give_up_on_data(smtp)

@@ -1,4 +1,4 @@
-"""The container backends, whatever TEST_BACKENDS says for the other tests."""
+"""The container backends, regardless of TEST_BACKENDS for the other tests."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def containers() -> Iterator[ContainerBackends]:
 
 
 def test_a_killed_postgres_container_keeps_address_and_data(containers: ContainerBackends) -> None:
-    """The same port and the same rows after a kill of the container."""
+    """The port and the rows are the same after a kill of the container."""
     execute(containers.postgres.url, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (1)")
     containers.postgres.kill()
     containers.postgres.start()
@@ -31,7 +31,7 @@ def test_a_killed_postgres_container_keeps_address_and_data(containers: Containe
 
 
 def test_a_stopped_redis_container_comes_back(containers: ContainerBackends) -> None:
-    """Gone while stopped, and at the same port afterwards."""
+    """It is unreachable while stopped, and has the same port afterwards."""
     port = containers.redis.port
     containers.redis.stop()
     assert not answers_ping(port)
@@ -40,7 +40,7 @@ def test_a_stopped_redis_container_comes_back(containers: ContainerBackends) -> 
 
 
 def test_a_restarted_rabbitmq_container_keeps_the_policy(containers: ContainerBackends) -> None:
-    """The policy of the deployment holds after a restart, too."""
+    """The policy of the deployment also applies after a restart."""
     containers.rabbitmq.restart()
     assert answers_amqp(containers.rabbitmq.port)
     assert "delivery-limit" in containers.rabbitmq.rabbitmqctl("list_policies")

@@ -1,4 +1,4 @@
-"""A RabbitMQ that has too little memory, and takes no message."""
+"""A RabbitMQ with a memory alarm, which accepts no messages."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Processes whose clock is wrong, by libfaketime (Debian: faketime). Their monotonic clock is right."""
+"""Processes with a wrong clock, by libfaketime (Debian: faketime). Their monotonic clock is right."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ needs_faketime = pytest.mark.skipif(not _LIBRARIES, reason="libfaketime is not i
 
 
 def shifted(seconds: int) -> tuple[str, ...]:
-    """The beginning of a command line whose process is ahead by so much, or behind."""
+    """Return the start of a command line whose process has a clock with this offset."""
     return (
         "env",
         f"LD_PRELOAD={_LIBRARIES[0]}",

@@ -1,4 +1,4 @@
-"""Files of orders as spreadsheets, shops and editors write them, each with what becomes of it."""
+"""CSV files of orders as spreadsheets, shops and editors write them, each with the expected result."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ ROW = "{reference},EUR,tea,{name},1,1250,2026-01-31T12:00:00Z"
 
 @dataclass(frozen=True)
 class Sample:
-    """Either `refused`, with these words, or `orders` (reference and name), and `problems` with the lines of rows that
-    are none."""
+    """Either `refused` with this text, or `orders` (reference and name) and `problems` with the lines of invalid
+    rows."""
 
     name: str
     content: bytes
@@ -22,7 +22,7 @@ class Sample:
 
 
 def row(reference: str = "a", name: str = "Tea", **more: str) -> str:
-    """A row that is an order, unless `more` replaces a cell."""
+    """Return a row with an order, with cells replaced by `more`."""
     cells = {
         "reference": reference,
         "currency": "EUR",

@@ -1,4 +1,4 @@
-"""Pictures made up for tests."""
+"""Pictures that tests draw."""
 
 import io
 import struct
@@ -23,14 +23,14 @@ def encoded(image: Image.Image, kind: str, **saved: Any) -> bytes:
 
 
 def half_and_half() -> Image.Image:
-    """Red on the left, blue on the right."""
+    """Return a picture that is red on the left and blue on the right."""
     image = Image.new("RGB", (200, 200), RED)
     image.paste(BLUE, (100, 0, 200, 200))
     return image
 
 
 def bomb(width: int = 60_000, height: int = 60_000) -> bytes:
-    """A PNG of a few bytes whose header promises billions of pixels."""
+    """Return a PNG of a few bytes whose header declares billions of pixels."""
     header = struct.pack("!IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 100_000)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(

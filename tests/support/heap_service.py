@@ -1,7 +1,7 @@
-"""A service that tells what the garbage collector of its process sees: `python -m tests.support.heap_service PORT`.
+"""A service that reports the state of its garbage collector: `python -m tests.support.heap_service PORT`.
 
-GET /built: whether the collector looks at what was made while the application started · POST /garbage: make a cycle,
-which is garbage once it has become old · GET /garbage: whether it is still there
+GET /built: whether the collector examines objects that were created while the application started · POST /garbage:
+create a cycle, which is garbage once it has become old · GET /garbage: whether it still exists
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""Request bodies that stop on their way until a test lets them go on."""
+"""Request bodies that pause until a test lets them continue."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -22,7 +22,7 @@ class HeldBody:
         yield self._rest
 
     async def under_way(self, request: Coroutine[Any, Any, httpx.Response]) -> asyncio.Task[httpx.Response]:
-        """The request with this body, once the server reads it or has answered."""
+        """Start a request with this body, and return once the server reads the body or has answered."""
         answer, begun = asyncio.create_task(request), asyncio.create_task(self.begun.wait())
         await asyncio.wait((answer, begun), return_when=asyncio.FIRST_COMPLETED)
         begun.cancel()

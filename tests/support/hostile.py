@@ -1,4 +1,4 @@
-"""Input that nobody should send, and what every service must say to it: that it is the client's fault."""
+"""Invalid input, and the expected response of every service: a client error."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -30,7 +30,7 @@ BODIES = [
     b'{"a":' * DEEP,
     b'{"name": "a", "name": "\\u0000"}',
 ]
-"""None is what any route takes."""
+"""Bodies that no route accepts."""
 
 INT64 = 2**63
 PAGES = [
@@ -49,7 +49,7 @@ PAGES = [
     "cursor=" + "A" * 5000,
     "cursor=AAAAAAAAAAAAAAAAAAAAA%2B",
 ]
-"""Pages that no list has: too large, or behind a row that cannot be."""
+"""Pages that no list has: too large, or after a row that cannot exist."""
 
 PIECE = b"x" * 65_536
 
@@ -61,7 +61,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page[:30])
 
 
 def assert_refused(answer: httpx.Response, *statuses: int) -> None:
-    """4xx, or one of these, as a problem."""
+    """Assert that the response is a problem with a 4xx status, or one of these."""
     wanted = statuses or range(400, 500)
     assert answer.status_code in wanted, f"{answer.request.url}: {answer.status_code} {answer.text[:200]}"
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -69,19 +69,19 @@ def assert_refused(answer: httpx.Response, *statuses: int) -> None:
 
 
 async def refuses_body(ask: Ask, body: bytes, routes: Iterable[tuple[str, str]]) -> None:
-    """On each of these routes."""
+    """Assert that each of these routes refuses the bodies."""
     for method, path in routes:
         assert_refused(await ask(method, path, content=body, headers=JSON))
 
 
 async def refuses_page(ask: Ask, page: str, paths: Iterable[str]) -> None:
-    """422 on each of these lists."""
+    """Assert that each of these lists answers 422."""
     for path in paths:
         assert_refused(await ask("GET", f"{path}?{page}"), 422)
 
 
 async def refuses_endless_body(ask: Ask, method: str, path: str, most: int, **request: Any) -> None:
-    """413, whether its length was announced or not, when no more than that has been taken of it."""
+    """Assert that the response is 413, with and without an announced length, before more than the limit was read."""
     taken = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -98,7 +98,7 @@ async def refuses_endless_body(ask: Ask, method: str, path: str, most: int, **re
 
 
 def forged_service_tokens(secret: str) -> dict[str, str]:
-    """By what is wrong with each."""
+    """Return forged tokens, by their defect."""
     now = int(time.time())
     claims = {"iss": GATEWAY, "aud": SERVICE_AUDIENCE, "iat": now, "exp": now + 60}
 
@@ -119,7 +119,7 @@ def forged_service_tokens(secret: str) -> dict[str, str]:
 
 
 async def refuses_forged_tokens(app: FastAPI, routes: Iterable[tuple[str, str]]) -> None:
-    """401 on each of these routes, though the headers say that an administrator is calling."""
+    """Assert that each of these routes answers 401, although the headers name an administrator."""
     secret = app.state.settings.internal_token_secret.get_secret_value()
     identity = {USER_ID_HEADER: str(new_id()), USER_ROLE_HEADER: "admin"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as stranger:

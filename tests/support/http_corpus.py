@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 INNER = b"GET /livez?smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
-"""A body that would be a request, if it were read as one."""
+"""A body that would be a request if it were read as one."""
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(INNER), INNER)
 LAST = b"GET /livez?last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 @dataclass(frozen=True)
 class Case:
-    """`answers`: the statuses. `closes`: the server ends the connection after them."""
+    """`answers` has the statuses; `closes` is whether the server then closes the connection."""
 
     name: str
     raw: bytes
@@ -22,21 +22,21 @@ class Case:
     closes: bool = False
 
     def then(self, other: "Case") -> "Case":
-        """Both on one connection. What follows the end is not answered."""
+        """Return both cases on one connection. Requests after its end are not answered."""
         name, raw = f"{self.name} | {other.name}", self.raw + other.raw
         if self.closes:
             return Case(name, raw, self.answers, closes=True)
         return Case(name, raw, self.answers + other.answers, other.closes)
 
     def aimed(self, target: bytes, fields: bytes, statuses: Mapping[int, int]) -> "Case":
-        """The same for another target, with more fields, where these statuses stand for those of `/livez`."""
+        """Return the case for another target, with more fields, where these statuses replace those of `/livez`."""
         raw = self.raw.replace(b"/livez HTTP/1.1\r\n", b"%s HTTP/1.1\r\n%s" % (target, fields))
         raw = raw.replace(b"/livez HTTP/1.0\r\n", b"%s HTTP/1.0\r\n%s" % (target, fields))
         return replace(self, raw=raw, answers=tuple(statuses.get(status, status) for status in self.answers))
 
     @property
     def border(self) -> int:
-        """Where the first head ends."""
+        """Return the position of the end of the first head."""
         return self.raw.find(b"\r\n\r\n") + 4
 
 
@@ -45,7 +45,7 @@ def _message(first: bytes, fields: bytes = b"", body: bytes = b"") -> bytes:
 
 
 def _bodies(method: str) -> Iterator[tuple[str, bytes, bytes]]:
-    """A method's ways to have a body: their name, fields and bytes."""
+    """Yield the kinds of bodies of a method: name, fields and bytes."""
     length = b"Content-Length: %d\r\n" % len(INNER)
     yield f"{method} with length", length, INNER
     yield f"{method} in chunks", b"Transfer-Encoding: chunked\r\n", CHUNKED
@@ -65,7 +65,7 @@ OFFERS = {
 
 
 def offers() -> Iterator[Case]:
-    """Offers to upgrade, which are ignored."""
+    """Yield offers to upgrade, which are ignored."""
     for offer, fields in OFFERS.items():
         for method in ("GET", "HEAD", "POST", "PUT", "DELETE"):
             for name, framing, body in _bodies(method):
@@ -221,7 +221,8 @@ def refused() -> Iterator[Case]:
 
 
 def broken_bodies() -> Iterator[Case]:
-    """Found broken after the head: 405 where the application was quicker, else 400. One answer, then the end."""
+    """Yield bodies that are invalid after the head: 405 if the application was faster, otherwise 400. There is one
+    response, then the end."""
     for name, body in BROKEN_CHUNKS.items():
         raw = _message(b"POST /livez HTTP/1.1", b"Transfer-Encoding: chunked\r\n", body)
         yield Case(f"broken chunks: {name}", raw, (400,), closes=True)
@@ -232,7 +233,7 @@ def singles() -> list[Case]:
 
 
 def few() -> list[Case]:
-    """One of each sort, for pipelines of each after each."""
+    """Return one case of each kind, for pipelines of all pairs."""
     named = {case.name: case for case in singles()}
     wanted = [
         *("GET", "HEAD", "POST with length", "POST in chunks", "GET with length", "absolute URI", "close", "1.0"),

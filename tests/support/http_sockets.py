@@ -1,4 +1,4 @@
-"""The corpus over real sockets."""
+"""The HTTP corpus over real sockets."""
 
 import asyncio
 import contextlib
@@ -11,17 +11,18 @@ from tests.support.http_corpus import LAST, Case
 from tests.support.wire import statuses
 
 how_often = pytest.mark.parametrize("random_cuts", [2, pytest.param(10, marks=pytest.mark.full)])
-"""At how many random points each request is cut: few in `make test`, many in `make full`."""
+"""The number of random points at which each request is split: few in `make test`, many in `make full`."""
 
 
 async def heard(port: int, raw: bytes, cut: int = 0) -> bytes:
-    """All that the server says to it, which must end the connection. Cut, it goes out in two pieces."""
+    """Return everything that the server sends until it closes the connection. With a split, the request is sent in two
+    parts."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     with contextlib.suppress(ConnectionError):
         for piece in (raw[:cut], raw[cut:]):
             writer.write(piece)
             await writer.drain()
-            for _ in range(5):  # turns of the loop, in which the server reads
+            for _ in range(5):  # iterations of the loop, in which the server reads
                 await asyncio.sleep(0)
     answer = await reader.read()
     writer.close()
@@ -29,15 +30,15 @@ async def heard(port: int, raw: bytes, cut: int = 0) -> bytes:
 
 
 def cuts(case: Case, random_cuts: int) -> Iterator[int]:
-    """At the border of head and body, and at random points, the same ones each time."""
+    """Yield the end of the head, and random positions, the same each time."""
     yield case.border if case.border < len(case.raw) else 0
     drawn = random.Random(case.name)
     yield from (drawn.randrange(1, len(case.raw)) for _ in range(random_cuts))
 
 
 async def wrong(port: int, cases: list[Case], random_cuts: int) -> list[str]:
-    """What is answered otherwise than the corpus says. A connection that stays open is shown to do so by a last
-    request."""
+    """Return the cases whose response differs from the corpus. A last request shows whether the connection is still
+    open."""
     found = []
     for case in cases:
         expected = case.answers if case.closes else (*case.answers, 200)

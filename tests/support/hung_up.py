@@ -1,4 +1,4 @@
-"""A broker that hangs up before it has greeted, as a proxy does while the broker behind it restarts."""
+"""A broker that closes the connection before its greeting, like a proxy while the broker behind it restarts."""
 
 import aio_pika
 
@@ -8,4 +8,4 @@ class HungUp(aio_pika.Connection):
 
     async def connect(self, timeout: object = None) -> None:  # noqa: ASYNC109, ARG002  aio-pika's signature
         type(self).attempts += 1
-        raise StopAsyncIteration  # what aiormq makes of it, when the end has arrived by the time it reads
+        raise StopAsyncIteration  # the error of aiormq if the end has arrived before it reads

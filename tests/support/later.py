@@ -1,4 +1,4 @@
-"""A later time of day, without waiting for it."""
+"""A later time of day without waiting."""
 
 import time
 from datetime import datetime, timedelta, tzinfo
@@ -9,7 +9,7 @@ import pytest
 
 
 def move_clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Until the end of the test, tokens are looked at as they will be after so many seconds."""
+    """Verify tokens this many seconds later until the end of the test."""
     now = time.time
 
     class Later(datetime):

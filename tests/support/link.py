@@ -1,4 +1,5 @@
-"""A TCP link to a server that a test can cut, mend and silence: an outage for one client, the server runs on."""
+"""A TCP link to a server that a test can cut, restore and silence: an outage for one client, while the server runs
+on."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +21,7 @@ class Link:
         self._silent = False
         self._nonsense = False
         self.accepted = 0
-        """The connections so far."""
+        """The number of connections so far."""
 
     @classmethod
     @asynccontextmanager
@@ -38,7 +39,7 @@ class Link:
         return self._parts._replace(netloc=f"{credentials}{at}127.0.0.1:{self._port}").geturl()
 
     async def mend(self) -> None:
-        """Connections are accepted from now on, at the address from before, and lead to the server."""
+        """Accept connections from now on, at the same address, and forward them to the server."""
         if self._server is not None:
             await self.cut()
         self._silent = self._nonsense = False
@@ -46,7 +47,7 @@ class Link:
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        """All connections are closed, and new ones refused."""
+        """Close all connections, and refuse new ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -56,17 +57,17 @@ class Link:
         await asyncio.gather(*pipes, return_exceptions=True)
 
     def silence(self) -> None:
-        """On the connections of now, the server hears the client, but what it says is lost."""
+        """On the current connections, forward data to the server, and drop its responses."""
         for heard in self._pipes.values():
             heard.clear()
 
     def black_hole(self) -> None:
-        """As `silence`, and on every connection to come, until the link is cut and mended."""
+        """Do the same as `silence`, and on every new connection, until the link is cut and restored."""
         self._silent = True
         self.silence()
 
     async def talk_nonsense(self) -> None:
-        """Every connection of now is closed; each to come gets bytes of no protocol, until the link is mended."""
+        """Close the current connections. Send random bytes on every new one, until the link is restored."""
         await self.cut()
         await self.mend()
         self._nonsense = True

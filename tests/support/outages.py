@@ -1,4 +1,4 @@
-"""Ways in which something that a process needs can be away, and what is asked of its background tasks meanwhile."""
+"""Outages of a dependency, and checks of a process's background tasks during them."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,7 +9,7 @@ from shared.server.background import RestartPolicy, TaskFailing
 from tests.support.link import Link
 
 OFTEN = 8
-"""A task that fails so often in a row was given up once."""
+"""After this number of failures in a row, tasks used to give up."""
 SOON = RestartPolicy(first_pause_s=0.01, longest_pause_s=0.01, settled_s=0.5)
 
 Outage = Callable[[Link], Awaitable[None]]
@@ -31,7 +31,7 @@ outages = pytest.mark.parametrize("outage", [refuse, hang, talk_nonsense])
 
 
 def running_tasks(app: FastAPI) -> set[str]:
-    """All but the one that ends at once where no secret is a file."""
+    """Return the running tasks without the one that ends at once if no secret is a file."""
     return {task.get_name() for task in app.state.background._tasks} - {"secret files"}
 
 

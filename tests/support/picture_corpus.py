@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 from tests.support.drawn import SCRIPT, bomb, encoded
 
 Colour = tuple[int, ...]
-"""Red, green, blue, and alpha where it is not 255."""
+"""Red, green, blue, and alpha if it is not 255."""
 Quarters = tuple[Colour, Colour, Colour, Colour]
 """Top left, top right, bottom left, bottom right."""
 
@@ -37,7 +37,7 @@ TURNED: dict[int, Quarters] = {
     7: (YELLOW, GREEN, BLUE, RED),
     8: (GREEN, YELLOW, RED, BLUE),
 }
-"""How the quarters look once a picture of this orientation stands upright."""
+"""The quarters after a picture with this orientation has been rotated upright."""
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NO_PICTURE = "is not a PNG, JPEG or WebP picture"
@@ -47,7 +47,7 @@ TOO_LARGE = "has more than 50 megapixels"
 
 @dataclass(frozen=True)
 class Sample:
-    """`looks` when it is accepted, else the `reason`."""
+    """`looks` has the colours of an accepted picture, `reason` why it is refused."""
 
     name: str
     content: bytes
@@ -71,20 +71,20 @@ def chunk(kind: bytes, data: bytes, crc: int | None = None) -> bytes:
 
 
 def png(depth: int, colour: int, rows: bytes, *before: bytes, side: int = 2, lace: int = 0) -> bytes:
-    """A PNG written by hand; `before` are chunks before the pixels."""
+    """Return a PNG that is built from its parts; `before` has chunks before the pixels."""
     header = struct.pack("!IIBBBBB", side, side, depth, colour, 0, 0, lace)
     ends = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return PNG + chunk(b"IHDR", header) + b"".join(before) + ends
 
 
 def with_chunks(content: bytes, *chunks: bytes, at_the_end: bool = False) -> bytes:
-    """A PNG with chunks after its header, or before its end."""
+    """Return a PNG with additional chunks after its header, or before its end."""
     at = len(content) - 12 if at_the_end else len(PNG) + 25
     return content[:at] + b"".join(chunks) + content[at:]
 
 
 def with_segment(content: bytes, marker: int, data: bytes) -> bytes:
-    """A JPEG with one more segment at its beginning."""
+    """Return a JPEG with an additional segment at its start."""
     return content[:2] + bytes((0xFF, marker)) + struct.pack("!H", len(data) + 2) + data + content[2:]
 
 
@@ -156,7 +156,7 @@ def _rgba_16() -> bytes:
 
 
 def _interlaced() -> bytes:
-    """Two by two pixels, in the three passes of Adam7 that have any."""
+    """Return two by two pixels, in the three passes of Adam7 that are not empty."""
     return bytes((0, 0, 0, 1, 0, 2, 3))
 
 
@@ -323,7 +323,7 @@ SAMPLES = list(samples())
 
 
 def opened_quarters(content: bytes) -> list[Colour]:
-    """The colours in the middle of the four quarters."""
+    """Return the colours in the middle of the four quarters."""
     image = Image.open(io.BytesIO(content)).convert("RGBA")
     near, far = image.width // 4, image.width - image.width // 4
     found = [image.getpixel(place) for place in ((near, near), (far, near), (near, far), (far, far))]

@@ -1,4 +1,4 @@
-"""The codes of all problems that a client of the gateway can meet."""
+"""The codes of all problems that a client of the gateway can receive."""
 
 import re
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from shared.http.problems import of_status
 FOLDERS = ("services/gateway", "services/users", "services/orders", "services/worker", "shared")
 IN_A_CLASS = re.compile(r'^ +(?:status, )?code, title = (?:\d+, )?"(\w+)"', re.MULTILINE)
 WITHOUT_A_CLASS = {"overloaded"}
-"""What the gateway answers before a route is reached."""
+"""Problems from the gateway before a route is matched."""
 
 
 def every_code() -> set[str]:
-    """Read off the sources: importing every service would take seconds."""
+    """Return the codes in the sources, because importing every service would take seconds."""
     sources = (path.read_text() for folder in FOLDERS for path in Path(folder).rglob("*.py"))
     written = {code for source in sources for code in IN_A_CLASS.findall(source)}
     return written | {error.code for error in _family(DashboardError)} | WITHOUT_A_CLASS
@@ -29,7 +29,7 @@ def _family(error: type[DashboardError]) -> Iterator[type[DashboardError]]:
 
 
 def every_status() -> list[tuple[str, int]]:
-    """The code and status of problems that say no more than the status."""
+    """Return the code and status of problems without further information."""
     return [(_code(status), int(status)) for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST]
 
 

@@ -1,4 +1,5 @@
-"""The gateway behind a real listener, for what an in-process client cannot do: leave, trickle, or write odd paths."""
+"""The gateway with a real listener, for what an in-process client cannot do: disconnect, send slowly, or use odd
+paths."""
 
 import asyncio
 import contextlib
@@ -13,13 +14,13 @@ from shared.server.serve import Server, config_of
 from tests.support.waiting import eventually
 
 CLIENT_TIMEOUT_S = 120.0
-"""httpx gives up after 5 s, which a busy machine may take for a step."""
+"""The default of httpx is 5 s, which one step may take on a busy machine."""
 S = TypeVar("S", bound=Server)
 
 
 @contextlib.asynccontextmanager
 async def served(app: ASGIApp, kind: type[S], protocol: type[FastPathProtocol] = FastPathProtocol) -> AsyncIterator[S]:
-    """A server of this kind that runs, with connections of this kind. Nothing is closed for being idle."""
+    """Run a server of this kind, with connections of this kind. Nothing is closed for being idle."""
     config = config_of(app, protocol, port=0, lifespan="off", timeout_keep_alive=10**9)
     server = kind(config)
     task = asyncio.create_task(server.serve())
@@ -32,14 +33,14 @@ async def served(app: ASGIApp, kind: type[S], protocol: type[FastPathProtocol] =
 
 
 def port_of(server: Server) -> int:
-    """The port on which it listens."""
+    """Return the port of the server."""
     port: int = server.servers[0].sockets[0].getsockname()[1]
     return port
 
 
 @contextlib.asynccontextmanager
 async def listening(app: ASGIApp) -> AsyncIterator[int]:
-    """The port on which the application (its lifespan already running) is served."""
+    """Serve the application (its lifespan is already running), and yield the port."""
     config = config_of(app, port=0, lifespan="off")
     config.load()
     server = Server(config)
@@ -55,7 +56,7 @@ async def listening(app: ASGIApp) -> AsyncIterator[int]:
 
 
 async def _closed(server: Server) -> None:
-    """As the server's own shutdown, without its pauses: here nobody connects at the last moment."""
+    """Shut down like the server itself, without its pauses, because no one connects at the last moment."""
     for listener in server.servers:
         listener.close()
     for connection in list(server.server_state.connections):
@@ -64,12 +65,12 @@ async def _closed(server: Server) -> None:
 
 
 def client(**settings: Any) -> httpx.AsyncClient:
-    """Waits longer than any step takes on a busy machine."""
+    """Provide a client with timeouts longer than any step on a busy machine."""
     return httpx.AsyncClient(timeout=CLIENT_TIMEOUT_S, **settings)
 
 
 async def exchange(port: int, request: bytes) -> bytes:
-    """Send bytes, and read until the gateway closes."""
+    """Send bytes, and read until the gateway closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     await writer.drain()

@@ -1,4 +1,4 @@
-"""A client that reads of its answer only what a test reads."""
+"""A client that reads only as much of its response as a test wants."""
 
 import asyncio
 import socket
@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 KEPT_BYTES = 4096
-"""What may be on its way to the client beyond what it has read."""
+"""The number of bytes that may be in transit beyond those that the client has read."""
 
 
 @asynccontextmanager
 async def asking(port: int, path: str, headers: Mapping[str, str]) -> AsyncIterator[asyncio.StreamReader]:
-    """The answer to a GET."""
+    """Send a GET, and yield the response."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KEPT_BYTES)
     connection.setblocking(False)
@@ -26,7 +26,7 @@ async def asking(port: int, path: str, headers: Mapping[str, str]) -> AsyncItera
 
 
 async def rest_of(reader: asyncio.StreamReader) -> bytes:
-    """What is still to come, until the server closes the connection or breaks it off."""
+    """Return the rest of the response, until the server closes or aborts the connection."""
     rest = bytearray()
     try:
         while piece := await reader.read(65536):

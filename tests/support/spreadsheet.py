@@ -1,4 +1,4 @@
-"""Opens a CSV file in LibreOffice, as its import dialogue proposes, and says which cells it became."""
+"""Opens a CSV file in LibreOffice with the defaults of its import dialogue, and returns the cells."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ needs_libreoffice = pytest.mark.skipif(shutil.which("soffice") is None, reason="
 
 
 def cells(content: bytes, folder: Path, separator: str = ",") -> list[list[str | float | None]]:
-    """By row: text, numbers, and None for a formula."""
+    """Return the cells by row: text, numbers, and None for a formula."""
     (folder / "report.csv").write_bytes(content)
     profile = f"-env:UserInstallation=file://{folder}/profile"
     filtered = f"--infilter=CSV:{ord(separator)},34,{UTF_8}"

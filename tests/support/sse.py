@@ -1,4 +1,4 @@
-"""A reader of server-sent events that keeps what it was told."""
+"""A reader of server-sent events that stores them."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ class Told:
 
 @dataclass
 class Reader:
-    """What came on one stream; `comments` are its heartbeats."""
+    """The events of one stream; `comments` has its heartbeats."""
 
     events: list[Told] = field(default_factory=list)
     comments: int = 0
@@ -63,7 +63,7 @@ class Reader:
 
 @contextlib.asynccontextmanager
 async def reading(url: str, headers: Mapping[str, str]) -> AsyncIterator[Reader]:
-    """A stream that is open within the block. Raises `httpx.HTTPStatusError` when it is refused."""
+    """Open a stream for the block. Raises `httpx.HTTPStatusError` if it is refused."""
     async with client() as http, http.stream("GET", url, headers=dict(headers)) as response:
         if response.status_code != 200:
             await response.aread()

@@ -1,4 +1,4 @@
-"""What a request asks of its service's database: to compare the work of two requests, instead of their times."""
+"""The statements of a request, to compare the work of two requests instead of their durations."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from shared.db.engine import Database
 
 _observed: ContextVar[bool] = ContextVar("observed", default=False)
-"""In requests of the test, and not in what the service does meanwhile for itself."""
+"""Set in requests of the test, and not in the service's background work."""
 
 
 @asynccontextmanager
 async def statements(db: Database) -> AsyncIterator[list[str]]:
-    """Every statement of the requests in this block, by both ways to the database."""
+    """Collect every statement of the requests in this block, with both database clients."""
     seen: list[str] = []
 
     def by_sqlalchemy(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -29,7 +29,7 @@ async def statements(db: Database) -> AsyncIterator[list[str]]:
             seen.append(record.query)
 
     async with db.connection():
-        pass  # so that there is one to be listened to
+        pass  # so that a connection to listen to exists
     holders: list[Any] = db.pool._holders  # type: ignore[attr-defined]  # asyncpg has no other way to all of them
     connections = [holder._con for holder in holders if holder._con]
     sa.event.listen(db.engine.sync_engine, "before_cursor_execute", by_sqlalchemy)
@@ -38,7 +38,7 @@ async def statements(db: Database) -> AsyncIterator[list[str]]:
     mark = _observed.set(True)
     try:
         yield seen
-        await asyncio.sleep(0)  # asyncpg tells its loggers in the next turn of the loop
+        await asyncio.sleep(0)  # asyncpg calls its loggers in the next iteration of the loop
     finally:
         _observed.reset(mark)
         sa.event.remove(db.engine.sync_engine, "before_cursor_execute", by_sqlalchemy)
@@ -49,9 +49,10 @@ async def statements(db: Database) -> AsyncIterator[list[str]]:
 async def assert_hidden(
     db: Database, ask: Callable[[str], Awaitable[httpx.Response]], theirs: str, missing: str, *, looks: bool = True
 ) -> None:
-    """What is another's is answered as what never was: 404, with the same body and by the same statements.
+    """Assert that another user's data is answered like data that does not exist: 404, with the same body and the same
+    statements.
 
-    There are some, unless the service does not look: then it runs none.
+    There are some statements, unless the service does not look; then it runs none.
     """
     found = []
     for thing in (theirs, missing):

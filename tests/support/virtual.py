@@ -1,4 +1,4 @@
-"""An event loop with a clock of its own: no time passes but what is waited for, and that passes at once."""
+"""An event loop with a virtual clock: only waiting takes time, and it passes at once."""
 
 import asyncio
 import selectors
@@ -10,7 +10,7 @@ BEGINNING_S = 1000.0
 
 
 class _Skipping(selectors.DefaultSelector):
-    """Moves the clock on by as long as it is to wait."""
+    """Advances the clock by the time that the loop would wait."""
 
     now = BEGINNING_S
 
@@ -34,13 +34,13 @@ Clock = Callable[[], float]
 
 
 def run_virtually(work: Callable[[Clock], Coroutine[Any, Any, T]]) -> T:
-    """Run it from beginning to end; `work` is given the loop's clock."""
+    """Run the work to its end; it receives the loop's clock."""
     loop = VirtualLoop()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(work(loop.time))
 
 
 async def pass_time(seconds: float) -> None:
-    """Let the clock of a virtual loop move on by so much."""
+    """Advance the clock of a virtual loop by this time."""
     assert isinstance(asyncio.get_running_loop(), VirtualLoop)
     await asyncio.sleep(seconds)

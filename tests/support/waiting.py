@@ -22,7 +22,7 @@ def wait_until(condition: Callable[[], object], within: float = 45.0) -> None:
 
 
 async def eventually(condition: Callable[[], object], within: float = 45.0) -> None:
-    """The condition may be a coroutine function."""
+    """Wait until the condition holds; it may be a coroutine function."""
     began = time.monotonic()
     while not await _outcome(condition):
         waited_s = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""A connection without a socket: the protocol object, and all that it writes."""
+"""A connection without a socket: the protocol object, and everything that it writes."""
 
 import asyncio
 import re
@@ -14,19 +14,19 @@ _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 
 def statuses(written: bytes) -> tuple[int, ...]:
-    """The statuses of the answers in it, whose bodies must not look like status lines."""
+    """Return the statuses of the responses, whose bodies must not look like status lines."""
     return tuple(int(found) for found in _STATUS.findall(written))
 
 
 async def livez(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001  as ASGI has it
-    """Answers as the probes do, without a body."""
+    """Answer like the probes, without a body."""
     status = _status(scope["method"].encode())
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body"})
 
 
 class Transport(asyncio.Transport):
-    """Keeps what is written. It is `over` when the client sees no more."""
+    """Stores everything that is written. It is `over` when the client sees no more."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Wire:
         self.protocol.connection_made(self.transport)
 
     async def send(self, data: bytes) -> None:
-        """One read of the server, and all that it does then."""
+        """Let the server read once, and do everything that follows."""
         self.receive(data)
         await self.settle()
 
@@ -91,7 +91,7 @@ class Wire:
 
     @property
     def answered_by(self) -> list[tuple[str, str]]:
-        """Of each answer of `Quick`, by which way it came, and its target."""
+        """Return the path through which each response of `Quick` came, and its target."""
         written = self.transport.written.decode()
         return re.findall(r"way: (.*)\r\ntarget: (.*)\r\n", written)
 
@@ -101,7 +101,7 @@ class Wire:
 
 
 class TakenLater(Exchange):
-    """A request that was taken, and is answered when a test says so."""
+    """A request that was accepted, and is answered when a test says so."""
 
     def __init__(self, protocol: FastPathProtocol) -> None:
         super().__init__(protocol)
@@ -161,7 +161,7 @@ class Quick:
 
 
 def answer_to(method: bytes, target: bytes, *, keep_alive: bool = True) -> bytes:
-    """As the application's own, by the other way."""
+    """Answer like the application, through the other path."""
     close = b"" if keep_alive else b"connection: close\r\n"
     status_line = b"HTTP/1.1 %d X\r\n" % _status(method)
     return status_line + b"content-length: 0\r\nway: fast\r\ntarget: %s\r\n%s\r\n" % (target, close)

@@ -28,7 +28,7 @@ PATTERNS = (
     "Iteration over all pages",
     "executor",
 )
-"""Those of the style guide, each the beginning or a part of a row's first cell."""
+"""The patterns of the style guide, each the beginning or a part of a row's first cell."""
 
 
 @cache
@@ -37,7 +37,7 @@ def tree(path: str) -> ast.Module:
 
 
 def named(node: ast.stmt) -> set[str]:
-    """The names that a statement defines."""
+    """Return the names that a statement defines."""
     if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         return {node.name}
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
@@ -45,7 +45,7 @@ def named(node: ast.stmt) -> set[str]:
 
 
 def exists(path: str, name: str) -> bool:
-    """Whether a module defines that name; `Class.method` is looked for in the class."""
+    """Return whether a module defines the name. `Class.method` is looked up in the class."""
     body: list[ast.stmt] = tree(path).body
     for part in name.split("."):
         found = next((node for node in body if part in named(node)), None)
@@ -69,7 +69,7 @@ def test_each_pattern_of_the_guide_has_a_row_with_a_place(pattern: str) -> None:
 
 
 def test_a_name_that_is_absent_is_noticed() -> None:
-    """Of a module, and of a class."""
+    """Absent names of a module and of a class are found."""
     path = "services/orders/repository.py"
     assert exists(path, "OrderRepository.get_with_items")
     assert not exists(path, "OrderRepository.get_with_everything")

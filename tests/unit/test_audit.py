@@ -1,4 +1,4 @@
-"""What is made of an answer about vulnerabilities."""
+"""The handling of a vulnerability report."""
 
 import importlib.util
 from pathlib import Path
@@ -24,7 +24,7 @@ def audit() -> ModuleType:
 
 
 def answering(audit: ModuleType, *packages: dict[str, Any], known: bool = True) -> None:
-    """The index says this of the lock; `known`: it has vulnerability data at all."""
+    """The index returns this for the lock file; `known` is whether it has vulnerability data at all."""
 
     def ask(requirements: str) -> dict[str, Any]:
         canary = [BROKEN if known else CLEAN]
@@ -34,14 +34,14 @@ def answering(audit: ModuleType, *packages: dict[str, Any], known: bool = True) 
 
 
 def test_findings_fail(audit: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each is named with the version that mends it."""
+    """Each finding is reported with the version that fixes it."""
     answering(audit, CLEAN, BROKEN)
     assert audit.main() == 1
     assert capsys.readouterr().out == "audit: b 2: PYSEC-1, fixed in 3\n"
 
 
 def test_nothing_found(audit: ModuleType) -> None:
-    """Is said only where it was asked."""
+    """ "No findings" is reported only if the index was queried."""
     answering(audit, CLEAN)
     assert audit.main() == 0
 
@@ -55,7 +55,7 @@ def test_what_could_not_be_asked_is_not_called_clean(
     required: bool,
     case: str,
 ) -> None:
-    """One line says so; where the audit is required, it fails."""
+    """One line reports it. If the audit is required, it fails."""
     monkeypatch.setenv("AUDIT", "required" if required else "")
     answering(audit, CLEAN, *([UNKNOWN] if case == "unknown package" else []), known=case != "mirror without data")
     assert audit.main() == int(required)
@@ -63,7 +63,7 @@ def test_what_could_not_be_asked_is_not_called_clean(
 
 
 def test_without_pip_audit_nothing_is_asked(audit: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And that is said, as any other reason is."""
+    """Without pip-audit the reason is reported like any other."""
     monkeypatch.setattr(audit.sys, "executable", "/nowhere/python")
     with pytest.raises(audit.NoData, match="not installed"):
         audit.ask("a==1\n")

@@ -1,4 +1,4 @@
-"""Which servers the tests run against."""
+"""The choice of the servers for the tests."""
 
 import gc
 import socket
@@ -13,7 +13,7 @@ from tests.support.backends.local import LocalBackends
 
 
 def test_a_socket_that_nobody_listens_on_means_local_servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A Docker engine that is gone but left its socket is not chosen, and no open socket is left behind."""
+    """A stopped Docker engine whose socket still exists is not chosen, and no socket stays open."""
     path = tmp_path / "docker.sock"
     with socket.socket(socket.AF_UNIX) as gone:
         gone.bind(str(path))

@@ -20,7 +20,7 @@ def test_actions_are_pinned_to_commits() -> None:
 
 
 def test_it_runs_what_a_person_can_type() -> None:
-    """Nothing but targets of the Makefile, and all that `.ci/run` makes."""
+    """The workflow runs only targets of the Makefile, and all that `.ci/run` runs."""
     typed = [step["run"] for step in STEPS if "run" in step]
     assert all(command.startswith("make ") for command in typed)
     words = {word for command in typed for word in command.split()[1:]}
@@ -31,7 +31,7 @@ def test_it_runs_what_a_person_can_type() -> None:
 
 
 def test_it_may_read_the_repository_and_nothing_else() -> None:
-    """And keeps no credentials for the steps that follow."""
+    """The workflow also keeps no credentials for later steps."""
     assert WORKFLOW["permissions"] == {}
     assert all(job["permissions"] == {"contents": "read"} for job in WORKFLOW["jobs"].values())
     assert all(step["with"] == {"persist-credentials": False} for step in STEPS if "uses" in step)

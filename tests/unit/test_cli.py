@@ -1,4 +1,4 @@
-"""`dashboard` where nothing runs, and what it says of itself. No servers."""
+"""The `dashboard` command without a running stack, and its help. No servers."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ OF_FEATURES = (("import", "orders.csv"), ("report", "orders", "--from", "2026-01
 
 @pytest.fixture
 def nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder without a stack, and addresses at which nothing listens."""
+    """Provide a folder without a stack, and addresses without a listener."""
     url = f"http://127.0.0.1:{free_port()}"
     for name in list(os.environ):
         if name.startswith(("DASHBOARD_", "GATEWAY_", "USERS_", "ORDERS_", "WORKER_", "DATABASE_URL", "RABBITMQ_URL")):
@@ -57,7 +57,7 @@ def nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ids=" ".join,
 )
 def test_where_nothing_runs_a_command_says_what_to_do(nothing: Path, command: tuple[str, ...]) -> None:
-    """In one short sentence, with the exit status 1, and leaves nothing behind."""
+    """Each command prints one short sentence, exits with status 1, and creates no files."""
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 1
     assert done.stdout == ""
@@ -71,7 +71,7 @@ def test_where_nothing_runs_a_command_says_what_to_do(nothing: Path, command: tu
 @pytest.mark.parametrize("command", [("seed",), ("serve", "orders")], ids=" ".join)
 @pytest.mark.usefixtures("nothing")
 def test_missing_settings_are_named(command: tuple[str, ...]) -> None:
-    """In one line, without a traceback."""
+    """The missing settings are printed on one line, without a traceback."""
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 1
     [line] = done.stderr.splitlines()
@@ -84,5 +84,5 @@ def test_its_version() -> None:
 
 
 def test_a_shell_can_complete_it() -> None:
-    """As typer's commands do."""
+    """The command has typer's options for shell completion."""
     assert "--install-completion" in CliRunner().invoke(app, ["--help"]).stdout

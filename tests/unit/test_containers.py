@@ -1,4 +1,4 @@
-"""What the image and compose promise, read off their files: without root, capabilities, or anything to write to."""
+"""The guarantees of the image and compose, read from their files: no root, no capabilities, nothing writable."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ def user_of(service: dict[str, Any]) -> str:
 
 
 def test_the_image_runs_as_an_ordinary_user() -> None:
-    """By number, so that Kubernetes can tell that it is not root."""
+    """The user is a number, so that Kubernetes can verify that it is not root."""
     [user] = re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE)
     assert user == "10001:10001"
     assert DOCKERFILE.index("USER ") > DOCKERFILE.rindex("RUN ")
@@ -41,7 +41,7 @@ def test_every_base_has_a_patch_version_and_can_be_given_by_digest() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_our_processes_can_write_nothing_but_tmp(name: str) -> None:
-    """Nor what is not a volume; they gain no privileges, and never run as another user than the image's."""
+    """Only `/tmp` and volumes are writable. Processes gain no privileges, and run only as the image's user."""
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["tmpfs"] == ["/tmp"]
@@ -52,7 +52,8 @@ def test_our_processes_can_write_nothing_but_tmp(name: str) -> None:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_servers_run_as_users_of_their_own(name: str) -> None:
-    """On a read-only root where their image can, and with a version that does not move from one major to the next."""
+    """The root file system is read-only if the image supports it, and the version does not change to the next major
+    one."""
     service = SERVICES[name]
     assert user_of(service) not in ROOT_USERS
     assert service.get("read_only", False) is (name not in WRITES_ITS_ROOT)
@@ -61,7 +62,7 @@ def test_the_servers_run_as_users_of_their_own(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_no_container_has_capabilities(name: str) -> None:
-    """All are dropped and none is added; neither can one be gained, nor may the machine's own things be reached."""
+    """All capabilities are dropped, none can be added or gained, and the host's resources are not accessible."""
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -72,7 +73,8 @@ def test_no_container_has_capabilities(name: str) -> None:
 
 
 def test_only_the_gateway_is_published_and_on_its_public_port_alone() -> None:
-    """Metrics and internal paths are on its other port, which nobody outside reaches. Grafana is for this machine."""
+    """Metrics and internal paths are on the other port, which is not published. Grafana is published only on this
+    machine."""
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published == {
         "gateway": ["${BIND:-127.0.0.1}:${PORT:-8000}:8000"],

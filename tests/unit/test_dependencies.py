@@ -1,4 +1,4 @@
-"""What the project declares of its dependencies. Unused and missing ones are found by deptry, in `make lint`."""
+"""The declared dependencies of the project. `make lint` finds unused and missing ones with deptry."""
 
 import re
 import tomllib
@@ -25,7 +25,7 @@ LOCKED = locked()
 
 @pytest.mark.parametrize("requirement", declared())
 def test_a_zero_version_has_an_upper_bound(requirement: str) -> None:
-    """A minor version of a package below 1.0 may break what we use: it is taken on purpose, not by `uv lock`."""
+    """A minor version of a package below 1.0 may break our code, so it is upgraded on purpose and not by `uv lock`."""
     name, version_bounds = re.match(r"([\w.-]+)(?:\[.*\])?(.*)", requirement).groups()  # type: ignore[union-attr]
     version = LOCKED[name.lower()]
     if version.startswith("0."):

@@ -1,4 +1,4 @@
-"""Every service can say what it does: its OpenAPI document is made from its routes alone."""
+"""Every service generates its OpenAPI document from its routes alone."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ APPS = {
 
 @pytest.mark.parametrize("app", APPS.values(), ids=APPS)
 def test_a_service_describes_all_that_it_answers(app: FastAPI) -> None:
-    """A route that cannot be described would leave the whole document a 500."""
+    """A route that cannot be described would make the whole document fail with a 500."""
     described = app.openapi()["paths"]
     public = {path for path in described if path.startswith("/v1/")}
     assert public

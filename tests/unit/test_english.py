@@ -61,13 +61,13 @@ CODE = re.compile(r"^```.*?^```$|`[^`\n]*`|\]\([^)]*\)", re.MULTILINE | re.DOTAL
 
 
 def prose_of_page(text: str) -> str:
-    """The text without code and links, on as many lines as before."""
+    """Return the text without code and links, with the same number of lines."""
     return CODE.sub(lambda found: "\n" * found[0].count("\n"), text)
 
 
 @cache
 def prose_of_source(path: Path) -> tuple[tuple[int, str], ...]:
-    """Line numbers and texts of comments, docstrings and all other strings of more than one word."""
+    """Yield line numbers and texts of comments, docstrings and all other strings of more than one word."""
     return tuple(_prose(path.read_text()))
 
 
@@ -92,12 +92,12 @@ def test_a_page_uses_plain_english(page: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])
 def test_a_module_uses_plain_english(path: Path) -> None:
-    """So do docstrings, comments, log lines and messages."""
+    """Docstrings, comments, log lines and messages contain none of the phrases."""
     assert [f"{line}: {hit}" for line, text in prose_of_source(path) for hit in found_in(text)] == []
 
 
 def test_a_phrase_is_found() -> None:
-    """In prose, with any capitals, and not in code or in a longer word."""
+    """A phrase is found in prose, regardless of case, and not in code or in a longer word."""
     assert len(found_in("Whoever asks is told. It is told to stop.")) == 2
     assert found_in(prose_of_page("`whoever` and welfare, hearsay")) == []
     assert list(_prose('"""Read it anew."""  # whoever asks')) == [(1, "Read it anew."), (1, "# whoever asks")]

@@ -1,4 +1,4 @@
-"""`.env.example` has every setting, and there are few."""
+"""`.env.example` has every setting, and their number is limited."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from shared.feature import settings_of
 SERVICES = ("gateway", "users", "orders", "worker")
 LINE = re.compile(r"# ([A-Z][A-Z0-9_]+)=.*  # \S.*")
 MOST = 90
-"""More than an operator can read through is configuration that nobody knows."""
+"""The maximum number of settings, so that an operator can read all of them."""
 DESCRIBED = {m[1] for m in map(LINE.fullmatch, Path(".env.example").read_text().splitlines()) if m}
 
 
@@ -23,7 +23,7 @@ def variables(settings: type[ServiceSettings]) -> set[str]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_setting_has_its_line(service: str) -> None:
-    """Each setting of a service stands in `.env.example` with what it means, and no other with its prefix."""
+    """`.env.example` has each setting of a service with its meaning, and no other variable with its prefix."""
     known = set().union(*map(variables, settings_of(f"services.{service}")))
     assert known <= DESCRIBED
     compose_only = {f"{service.upper()}_DB_PASSWORD"}
@@ -31,7 +31,7 @@ def test_every_setting_has_its_line(service: str) -> None:
 
 
 def test_there_are_few_settings() -> None:
-    """Each variable counts, those that several services read by one name once, and those of Docker Compose, too."""
+    """Each variable counts. A name that several services read counts once, and those of Docker Compose count, too."""
     page = Path("docs/reference/configuration.md").read_text()
     documented = set(re.findall(r"^\| `([A-Z][A-Z0-9_]*)` \|", page, re.MULTILINE))
     assert documented == DESCRIBED

@@ -1,4 +1,4 @@
-"""What docs/scaling.md says of distributing the tables is about the tables that there are."""
+"""docs/scaling.md describes the distribution of all tables, and of no others."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ SERVICES = ("users", "orders", "worker")
 DISTRIBUTED = set(re.findall(r"create_distributed_table\('(\w+)', '(?:user_id|id)'", PAGE))
 LOCAL = set(re.findall(r"^\| `(\w+)` \| stays", PAGE, re.MULTILINE))
 OWN_ROW = "users"
-"""Distributed by `id`, which is the user's."""
+"""The table that is distributed by `id`, which is the user's id."""
 
 
 def tables() -> list[sa.Table]:
@@ -21,7 +21,7 @@ def tables() -> list[sa.Table]:
 
 
 def test_every_table_is_distributed_or_said_to_stay() -> None:
-    """No table is forgotten, and none is named that is not there."""
+    """Every table is mentioned, and every mentioned table exists."""
     names = {table.name for table in tables()}
     assert names == DISTRIBUTED | LOCAL
     assert not DISTRIBUTED & LOCAL
@@ -29,14 +29,15 @@ def test_every_table_is_distributed_or_said_to_stay() -> None:
 
 @pytest.mark.parametrize("table", [one for one in tables() if one.name in DISTRIBUTED], ids=lambda table: table.name)
 def test_the_key_of_a_distributed_table_begins_with_the_user(table: sa.Table) -> None:
-    """So it can be distributed without a change of shape."""
+    """The table can then be distributed without a change of its schema."""
     first = next(iter(table.primary_key.columns)).name
     assert first == ("id" if table.name == OWN_ROW else "user_id")
 
 
 @pytest.mark.parametrize("table", [one for one in tables() if one.name in DISTRIBUTED], ids=lambda table: table.name)
 def test_what_is_unique_names_the_user(table: sa.Table) -> None:
-    """A distributed table cannot hold anything unique across users; what is so today the page has a change for."""
+    """A distributed table cannot have values that are unique across users. The page describes a change for each that
+    is."""
     unique = [index.columns.keys() for index in table.indexes if index.unique]
     unique += [one.columns.keys() for one in table.constraints if isinstance(one, sa.UniqueConstraint)]
     across = {(table.name, *columns) for columns in unique if "user_id" not in columns}

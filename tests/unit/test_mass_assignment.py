@@ -1,4 +1,4 @@
-"""No request sets what is not its to set: every body that the API takes refuses fields it does not know."""
+"""No request can set protected fields: every body that the API accepts rejects unknown fields."""
 
 import importlib
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SHOWN_ONCE = {
     "TokenPair.token_type",
     "WebhookWithSecret.secret",
 }
-"""What is made to be given out, to whom it belongs, in the moment when it is made."""
+"""Secrets that are returned once, to their owner, when they are created."""
 
 
 def application(service: str) -> FastAPI:
@@ -55,7 +55,7 @@ def bodies(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("service", ["gateway", "users", "orders", "worker"])
 def test_every_body_refuses_unknown_fields(service: str) -> None:
-    """By its schema: `role`, `id`, `user_id` and `total` are fields of none, so each is answered 422."""
+    """By its schema, each body rejects unknown fields with 422. None has `role`, `id`, `user_id` or `total`."""
     document = description(service)
     found = dict(bodies(document))
     internal = {name for name in found if "/internal/" in name}
@@ -66,7 +66,7 @@ def test_every_body_refuses_unknown_fields(service: str) -> None:
 
 @pytest.mark.parametrize("service", ["users", "orders", "worker"])
 def test_no_answer_has_a_field_for_a_secret(service: str) -> None:
-    """Neither a hash nor a password, and a token or secret only where it is made."""
+    """No response has a hash or a password, and only the response that creates a token or secret contains it."""
     schemas = description(service)["components"]["schemas"]
     fields = {f"{name}.{field}" for name, schema in schemas.items() for field in schema.get("properties", {})}
     taken = {f"{name}.{field}" for name, schema in _taken(service).items() for field in schema}

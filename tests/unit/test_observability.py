@@ -1,4 +1,4 @@
-"""The dashboards and alerts, read off their files."""
+"""The files of the dashboards and alerts."""
 
 import re
 import shutil
@@ -30,7 +30,7 @@ ALERTING = [rule for rule in RULES if "alert" in rule]
 
 
 def sections() -> dict[str, str]:
-    """The texts of operations.md by their anchors, as a forge makes them of the headings."""
+    """Return the texts of operations.md by the anchors that a forge generates from the headings."""
     parts = re.split(r"^#+ (.*)$", OPERATIONS, flags=re.MULTILINE)[1:]
     anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in parts[::2]]
     return dict(zip(anchors, parts[1::2], strict=True))
@@ -41,7 +41,7 @@ SECTIONS = sections()
 
 @pytest.mark.parametrize("expression", [pytest.param(told, id=place) for place, told in every_expression()])
 def test_every_expression_is_promql_over_named_metrics(expression: str) -> None:
-    """And what is recorded under a name of our own is recorded."""
+    """Every metric with a name of our own recording rules is also recorded."""
     names = {selector.metric for selector in selectors(expression)}
     assert names
     assert all(names)
@@ -50,7 +50,7 @@ def test_every_expression_is_promql_over_named_metrics(expression: str) -> None:
 
 @pytest.mark.parametrize("rule", ALERTING, ids=lambda rule: rule["alert"])
 def test_every_alert_has_a_runbook(rule: dict[str, Any]) -> None:
-    """A section that says what it means, where to look and what to do; and the alert says for when it is."""
+    """Each alert has a section with its meaning, where to look and what to do; and the alert links to it."""
     assert rule["labels"]["severity"] in ("page", "ticket")
     assert rule["annotations"]["summary"]
     link = rule["annotations"]["runbook_url"]
@@ -61,7 +61,7 @@ def test_every_alert_has_a_runbook(rule: dict[str, Any]) -> None:
 
 
 def test_every_alert_has_a_test() -> None:
-    """Each is shown to fire in `alerts_test.yml`."""
+    """`alerts_test.yml` has a test for each alert."""
     tested = (ALERTS.parent / "alerts_test.yml").read_text()
     assert [rule["alert"] for rule in ALERTING if f'alertname="{rule["alert"]}"' not in tested] == []
 
@@ -70,7 +70,7 @@ def test_every_alert_has_a_test() -> None:
     "command", sorted(set(re.findall(r"`(dashboard [a-z][^`]*)`|^(dashboard .*)$", OPERATIONS, re.MULTILINE)))
 )
 def test_the_runbooks_commands_exist(command: tuple[str, str]) -> None:
-    """Every `dashboard …` of operations.md is a command that there is, with options that it has."""
+    """Every `dashboard …` in operations.md is an existing command with existing options."""
     words = "".join(command).partition("#")[0].split()[1:]
     found: Any = get_command(app)
     options: set[str] = set()
@@ -87,7 +87,7 @@ def test_the_runbooks_commands_exist(command: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_dashboards_are_complete(path: Path) -> None:
-    """Grafana finds each by its own id; every panel has a title, its place for itself, and our data source."""
+    """Each dashboard has a unique id. Every panel has a title, a position of its own, and our data source."""
     told = board(path)
     assert told["uid"] == f"dashboard-{path.stem}"
     assert len({panel["id"] for panel in told["panels"]}) == len(told["panels"])
@@ -104,7 +104,7 @@ def test_dashboards_are_complete(path: Path) -> None:
 
 
 def test_the_data_source_is_provisioned() -> None:
-    """Under the id that the dashboards name."""
+    """The data source has the id that the dashboards use."""
     folder = ROOT / "deploy/grafana/provisioning"
     [source] = yaml.safe_load((folder / "datasources/prometheus.yml").read_text())["datasources"]
     assert source["uid"] == "prometheus"
@@ -116,7 +116,7 @@ def test_the_data_source_is_provisioned() -> None:
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is missing: tools/devstack/install.sh prometheus")
 @pytest.mark.parametrize("arguments", [("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")])
 def test_promtool_is_content(arguments: tuple[str, ...]) -> None:
-    """The configuration is one, and each alert is told when it should be, and not otherwise."""
+    """The configuration is valid, and each alert fires exactly when it should."""
     assert PROMTOOL is not None
     done = subprocess.run([PROMTOOL, *arguments], cwd=ALERTS.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""What the production shape of compose promises, read off its file: it is laid over docker-compose.yml."""
+"""The guarantees of the production setup of compose, read from its file, which extends docker-compose.yml."""
 
 import re
 import stat
@@ -15,7 +15,7 @@ TEXT = (ROOT / "deploy/compose/production.yml").read_text()
 
 
 class Loader(yaml.SafeLoader):
-    """Knows compose's `!reset`: what the first file says is taken away."""
+    """A loader that supports compose's `!reset`, which removes a value of the first file."""
 
 
 Loader.add_constructor("!reset", lambda _loader, _node: None)
@@ -25,7 +25,7 @@ SERVICES: dict[str, dict[str, Any]] = PRODUCTION["services"]
 ADDED = [name for name, service in SERVICES.items() if name not in BASE["services"] and "extends" not in service]
 PROCESSES = ("gateway", "users", "orders", "worker")
 OTHERS = ("AWS_", "RABBITMQ_MANAGEMENT")
-"""Which are no secrets of ours: docs/security.md."""
+"""Variables that are not secrets of ours: docs/security.md."""
 SECRET = re.compile(r"PASSWORD|SECRET|KEYS|DATABASE_URL|RABBITMQ_URL|PASS\b")
 
 
@@ -37,7 +37,7 @@ def test_only_the_front_is_published() -> None:
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_there_are_two_of_each(name: str) -> None:
-    """The second is as the first, and everybody who asks knows both."""
+    """The second process is configured like the first, and every client knows both."""
     second = SERVICES[f"{name}-2"]
     assert second["extends"] == {"file": "docker-compose.yml", "service": name}
     assert {key: second[key] for key in SERVICES[name]} == SERVICES[name]
@@ -67,7 +67,7 @@ def test_what_is_added_is_as_confined_as_the_rest(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_no_secret_is_in_an_environment(name: str) -> None:
-    """Where the first file has one, it is taken away here, and a file is named in its place."""
+    """A secret of the first file is removed here, and replaced by the name of a file."""
     here = SERVICES[name].get("environment") or {}
     for variable in {*here, *(BASE["services"].get(name, {}).get("environment") or {})}:
         if SECRET.search(variable) and not variable.endswith("_FILE") and not variable.startswith(OTHERS):
@@ -77,7 +77,7 @@ def test_no_secret_is_in_an_environment(name: str) -> None:
 
 
 def test_every_secret_has_its_file(tmp_path: Path) -> None:
-    """`make secrets` writes exactly those that compose reads, in a folder that only its owner can enter."""
+    """`make secrets` writes exactly the files that compose reads, in a folder that only its owner can enter."""
     command = [sys.executable, str(ROOT / "deploy/compose/secret_files.py")]
     (tmp_path / ".env").write_text("# kept\nRABBITMQ_PASSWORD=of-before\n")
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""What docs/security.md says is shown by tests is shown by tests that exist."""
+"""The tests that docs/security.md names exist."""
 
 import ast
 import re
@@ -10,14 +10,14 @@ NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", Path("docs/securit
 
 
 def test_the_page_names_tests() -> None:
-    """One for each threat."""
+    """The page names a test for each threat."""
     rows = re.findall(r"^\| .*\| `tests/.*\|$", Path("docs/security.md").read_text(), re.MULTILINE)
     assert len(NAMED) >= len(rows) > 25
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
 def test_a_named_test_exists(file: str, name: str) -> None:
-    """In the file and by the name that the page gives."""
+    """Each named test exists in the named file."""
     tree = ast.parse(Path(file).read_text())
     found = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     assert name in found

@@ -1,6 +1,6 @@
-"""How the code is put together: no import cycles, no crowded folders.
+"""The structure of the code has no import cycles and no crowded folders.
 
-And how tests are: no test module is a library, and no test waits for a time.
+No test module is a library, and no test waits for a fixed time.
 """
 
 import ast
@@ -28,7 +28,7 @@ def _tree(path: Path) -> ast.Module:
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
-    """Every module that is imported, or may be one: of `from a import b`, both `a` and `a.b`."""
+    """Return every module that is or may be imported: of `from a import b`, both `a` and `a.b`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -38,13 +38,13 @@ def imported(tree: ast.Module) -> Iterator[str]:
 
 
 def belongs_to_pytest(module: str) -> bool:
-    """Whether pytest alone imports it."""
+    """Return whether only pytest imports the module."""
     package, _, name = module.rpartition(".")
     return f"{package}.".startswith("tests.") and (name.startswith("test_") or name == "conftest")
 
 
 def sleeps(tree: ast.Module) -> Iterator[int]:
-    """The lines that call a sleep with a number above zero."""
+    """Return the lines that call a sleep with a number above zero."""
     names = {
         alias.asname or alias.name: f"{node.module}.{alias.name}"
         for node in ast.walk(tree)
@@ -74,7 +74,7 @@ def sleeps(tree: ast.Module) -> Iterator[int]:
     ],
 )
 def test_an_import_of_a_test_module_is_seen(code: str, *, found: bool) -> None:
-    """In each form that an import can have."""
+    """Every form of import is detected."""
     assert any(map(belongs_to_pytest, imported(ast.parse(code)))) is found
 
 
@@ -90,12 +90,12 @@ def test_an_import_of_a_test_module_is_seen(code: str, *, found: bool) -> None:
     ],
 )
 def test_a_sleep_is_seen(code: str, lines: list[int]) -> None:
-    """Under whatever name; giving others a turn is none."""
+    """A sleep is detected under any name. Yielding to other tasks is not a sleep."""
     assert list(sleeps(ast.parse(code))) == lines
 
 
 def test_no_module_imports_a_test() -> None:
-    """What several of them need is in `tests/support`."""
+    """Code that several tests need is in `tests/support`."""
     wrong = {
         f"{_name(path)} imports {module}"
         for path in MODULES
@@ -106,8 +106,8 @@ def test_no_module_imports_a_test() -> None:
 
 
 def test_no_test_sleeps() -> None:
-    """It waits for a condition (`tests/support/waiting.py`): a time is too long on most machines, and too short on a
-    busy one."""
+    """A test waits for a condition (`tests/support/waiting.py`): a fixed time is too long on most machines, and too
+    short on a busy one."""
     wrong = [f"{_name(path)}:{line}" for path in WAITING for line in sleeps(_tree(path))]
     assert not wrong
 
@@ -120,25 +120,25 @@ Graph = dict[str, set[str]]
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the project, by its dotted name."""
+    """Return every module of the project by its dotted name."""
     paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 
 def python_imports() -> Graph:
-    """Which module imports which, also inside functions and under `TYPE_CHECKING`."""
+    """Return the imports of each module, including those in functions and under `TYPE_CHECKING`."""
     known = modules()
     return {name: {each for each in imported(_tree(path)) if each in known} - {name} for name, path in known.items()}
 
 
 def script_imports() -> Graph:
-    """The same of the page's scripts."""
+    """Return the imports of each script of the page."""
     scripts = (ROOT / "services/gateway/web/js").glob("*.js")
     return {path.stem: set(SCRIPT_IMPORT.findall(path.read_text())) for path in scripts}
 
 
 def cycles(graph: Graph) -> list[list[str]]:
-    """The groups of modules of which each imports all others, directly or not."""
+    """Return the groups of modules of which each imports all others, directly or indirectly."""
 
     def reached(start: str) -> set[str]:
         found, left = set[str](), [start]
@@ -155,19 +155,19 @@ def cycles(graph: Graph) -> list[list[str]]:
 
 
 def test_a_cycle_is_seen() -> None:
-    """Also one that leads through several modules."""
+    """A cycle through several modules is detected as well."""
     assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set(), "e": {"d"}}) == [["a", "b", "c"]]
 
 
 @pytest.mark.parametrize("imports", [python_imports, script_imports])
 def test_no_module_is_part_of_an_import_cycle(imports: Callable[[], Graph]) -> None:
-    """In Python, and in the page's scripts."""
+    """Neither the Python modules nor the scripts of the page have import cycles."""
     graph = imports()
     assert any(graph.values())
     assert cycles(graph) == []
 
 
 def test_no_folder_has_more_modules_than_a_reader_can_scan() -> None:
-    """Except the laboratory's, which hold one contestant or one fault a file."""
+    """Folders of the lab are exempt, because they have one file per contestant or fault."""
     counts = Counter(path.parent for path in modules().values() if path.stat().st_size and "lab" not in path.parts)
     assert {str(folder.relative_to(ROOT)): count for folder, count in counts.items() if count > MOST_MODULES} == {}

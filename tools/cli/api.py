@@ -1,4 +1,4 @@
-"""A client of the gateway's API for operators.
+"""The gateway's API for operators: its address, and a client.
 
 OperatorError
 ├── Unreachable   the gateway does not respond
@@ -7,19 +7,24 @@ OperatorError
 └── NotSignedIn   no credentials were given
 """
 
-from collections.abc import Iterator, Mapping
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import httpx
 
+GATEWAY = "http://127.0.0.1:8000"
 TIMEOUT_S = 30.0
 UPLOAD_TIMEOUT_S = 900.0
 JOBS = "/v1/admin/jobs"
 IMPORTS = "/v1/imports"
 REPORTS = "/v1/reports"
 MAX_PAGE = 100
+MAX_BATCH = 1000
 
 Json = dict[str, Any]
 
@@ -72,7 +77,7 @@ class Api:
                         http.delete("/v1/tokens")
 
     def jobs(self, most: int, **filters: str | None) -> list[Json]:
-        """Return the newest, page by page, at most `most`."""
+        """Return the newest jobs, page by page, at most `most`."""
         query: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
         found: list[Json] = []
         while len(found) < most:
@@ -132,13 +137,13 @@ class Api:
 
     def _sign_in(self, credentials: Credentials) -> str:
         if not credentials.email or not credentials.password:
-            self._look()
+            self._check_reachable()
             raise NotSignedIn("no credentials: pass --email and --password, or set DASHBOARD_TOKEN")
         form = {"username": credentials.email, "password": credentials.password}
         return str(self._ask("POST", "/v1/tokens", data=form)["access_token"])
 
-    def _look(self) -> None:
-        """Raises `Unreachable`."""
+    def _check_reachable(self) -> None:
+        """Check that the gateway responds. Raises `Unreachable`."""
         try:
             self._http.get("/livez")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -166,9 +171,61 @@ def _refused(answer: httpx.Response) -> Refused:
 
 
 def _read(answer: httpx.Response) -> Json:
-    """Raises `Refused`."""
+    """Return the JSON body. Raises `Refused`."""
     try:
         body: Json = answer.json()
     except ValueError as error:
         raise Refused(f"{answer.url} answered {answer.status_code}, but not in JSON") from error
     return body
+
+
+def local_stack(data_dir: Path) -> Mapping[str, Any]:
+    """Return the state file of the stack on this machine; empty if none runs."""
+    try:
+        told = json.loads((data_dir / "stack.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def gateway_url(given: str | None, stack: Mapping[str, Any]) -> str:
+    """Return the public address."""
+    return (given or stack.get("gateway", {}).get("url") or GATEWAY).rstrip("/")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`expected` is the number of jobs that will be changed, unless another operator changes them meanwhile."""
+
+    matched: int
+    expected: int
+    done: int
+
+
+def in_batches(
+    send: Callable[[dict[str, Any]], Mapping[str, Any]],
+    order: Mapping[str, Any],
+    counted: str,
+    limit: int | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Progress]:
+    """Replay or discard many jobs in small batches, to show the progress.
+
+    It ends when all jobs that matched at the beginning, or `limit` of them, are changed. `counted` is the field of a
+    response with the number of changed jobs. A job that dies again meanwhile is not changed twice: the command applies
+    to jobs that have not changed since the beginning.
+    """
+    found = send({**order, "dry_run": True})
+    expected = found["matched"] if limit is None else min(limit, found["matched"])
+    progress = Progress(found["matched"], expected, 0)
+    yield progress
+    began = clock()
+    while progress.done < expected and not order.get("dry_run"):
+        batch = {**order, "as_of": found["as_of"], "limit": min(MAX_BATCH, expected - progress.done)}
+        if rate := order.get("rate_per_s"):
+            batch["delay_s"] = max(0.0, progress.done / rate - (clock() - began))
+        changed = send(batch)[counted]
+        if not changed:
+            break
+        progress = Progress(found["matched"], expected, progress.done + changed)
+        yield progress

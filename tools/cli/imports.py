@@ -3,29 +3,26 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    wrap_file,
-)
 
-from tools.cli.api import Api
 from tools.cli.jobs import Access, DataDir, Email, Json, Password, Token, Url
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tools.cli.api import Api
+
+POLL_S = 0.5
+UNDER_WAY = ("queued", "running")
 
 
 def import_orders(
     file: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="A CSV file with one order per row.")
     ],
-    wait: Annotated[bool, typer.Option(help="How long to wait for the import to end.")] = True,
+    wait: Annotated[bool, typer.Option(help="Wait for the import to end.")] = True,
     errors: Annotated[Path | None, typer.Option(help="Where to write the rows that could not be imported.")] = None,
     as_json: Json = False,
     url: Url = None,
@@ -37,7 +34,6 @@ def import_orders(
     """Import a file of orders. The exit status is 1 if some rows could not be imported. You can import a file again:
     each reference becomes one order."""
     from tools.cli.api import Api, OperatorError
-    from tools.cli.imports import follow, send
 
     access = Access(url, token, email, password, data_dir)
     try:
@@ -68,11 +64,10 @@ def _say(status: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(status["error"])
 
 
-POLL_S = 0.5
-UNDER_WAY = ("queued", "running")
+def send(api: "Api", file: Path) -> dict[str, Any]:
+    """Upload the file with a progress bar, and return the import's status."""
+    from rich.progress import wrap_file
 
-
-def send(api: Api, file: Path) -> dict[str, Any]:
     with (
         file.open("rb") as source,
         wrap_file(source, file.stat().st_size, description="upload", console=_console(), transient=True) as shown,
@@ -80,8 +75,17 @@ def send(api: Api, file: Path) -> dict[str, Any]:
         return api.upload(file.name, shown)
 
 
-def follow(api: Api, status: dict[str, Any]) -> dict[str, Any]:
-    """Wait until it has ended, and return its final status."""
+def follow(api: "Api", status: dict[str, Any]) -> dict[str, Any]:
+    """Wait until the import has ended, and return its final status."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     rows = TextColumn("{task.fields[rows_per_s]} rows/s, {task.fields[rows_failed]} failed")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(), rows)
     with Progress(*columns, TimeRemainingColumn(), console=_console(), transient=True) as progress:
@@ -101,6 +105,8 @@ def follow(api: Api, status: dict[str, Any]) -> dict[str, Any]:
             status = api.imported(status["id"])
 
 
-def _console() -> Console:
-    """Progress output, separate from the result on standard output."""
+def _console() -> "Console":
+    """Return the console for progress, which is separate from the result on standard output."""
+    from rich.console import Console
+
     return Console(stderr=True)

@@ -34,8 +34,7 @@ class Access:
     def resolved(self, *, demo_user: bool = False) -> tuple[str, "Credentials"]:
         """Return the gateway's address and the account: on the one-machine stack the demo administrator, or user."""
         from tools import demo
-        from tools.cli.addresses import gateway_url, local_stack
-        from tools.cli.api import Credentials
+        from tools.cli.api import Credentials, gateway_url, local_stack
 
         stack = {} if self.url else local_stack(self.data_dir)
         url = gateway_url(self.url, stack)
@@ -161,7 +160,7 @@ def _signed_in(context: typer.Context) -> Iterator["Api"]:
 
 
 def _carry_out(context: typer.Context, action: str, order: dict[str, Any], limit: int | None, *, as_json: bool) -> None:
-    from tools.cli.batches import in_batches
+    from tools.cli.api import in_batches
     from tools.cli.show_jobs import show_progress
 
     with _signed_in(context) as api:

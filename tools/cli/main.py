@@ -34,7 +34,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _load(module: str) -> ModuleType:
-    """Import without the garbage collector, which would scan all new objects and find nothing."""
+    """Import a module without the garbage collector, which would scan all new objects without finding any garbage."""
     gc.disable()
     try:
         return importlib.import_module(module)
@@ -141,8 +141,7 @@ def mail(
 ) -> None:
     """List the mails that `dashboard up` caught, or show one."""
     _need_local_stack()
-    from tools.devstack.mailbox import Mailbox
-    from tools.devstack.show_mail import show_list, show_one
+    from tools.devstack.mailbox import Mailbox, show_list, show_one
 
     mailbox = Mailbox(_of_stack(data_dir, "mail.sqlite"))
     if mail_id is None:
@@ -164,8 +163,7 @@ def trace(
 ) -> None:
     """List the newest traces of `dashboard up`, or show one as a waterfall."""
     _need_local_stack()
-    from tools.devstack.show_trace import show_newest, show_one
-    from tools.devstack.traces import Traces
+    from tools.devstack.traces import Traces, show_newest, show_one
 
     traces = Traces(_of_stack(data_dir, "traces.sqlite"))
     if trace_id is None:

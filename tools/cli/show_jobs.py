@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from tools.cli import batches
+from tools.cli.api import Progress as BatchProgress
 
 Json = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ def show_list(jobs: Sequence[Json]) -> None:
 
 
 def show_groups(groups: Sequence[Json]) -> None:
-    """Print several lines each, so that the cause and the example's id can be copied."""
+    """Print several lines per group, so that the cause and the example's id can be copied."""
     for group in groups:
         head = Text.assemble((f"{group['count']} ", "bold"), f"{group['job']} ", _state(group["state"]))
         console.print(head, Text(f"from {_time(group['first_seen'])} to {_time(group['last_seen'])}", "dim"))
@@ -59,10 +59,10 @@ def show_one(job: Json) -> None:
         console.print(f"\n{escape(line)}\n  was {entry['previous_state']} after {entry['previous_attempts']} attempts")
 
 
-def show_progress(steps: Iterable[batches.Progress], action: str) -> batches.Progress:
-    """Return the last of the steps; each moves a progress bar on the terminal."""
+def show_progress(steps: Iterable[BatchProgress], action: str) -> BatchProgress:
+    """Show a progress bar on the terminal, and return the last step."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    last = batches.Progress(0, 0, 0)
+    last = BatchProgress(0, 0, 0)
     terminal = Console(stderr=True)
     with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task(action)

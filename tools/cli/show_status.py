@@ -1,35 +1,45 @@
 """Output of the system's health on one screen."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tools.cli.health import OUTBOX_PATIENCE_S, Health, Seen
+from shared.observability.system_status import Health, Process, ProcessStatus
 
 STYLES = {"ready": "green", "degraded": "yellow"}
 BAD = "bold red"
 
 
-def screen(health: Health) -> RenderableType:
+def screen(processes: Sequence[Process], health: Health) -> RenderableType:
     return Group(
-        _processes(health), "", _queues(health), "", _outboxes(health), "", _jobs(health), "", _verdict(health)
+        _processes(processes, health),
+        "",
+        _queues(health),
+        "",
+        _outboxes(health),
+        "",
+        _jobs(health),
+        "",
+        _verdict(health),
     )
 
 
-def _processes(health: Health) -> Table:
+def _processes(processes: Sequence[Process], health: Health) -> Table:
     table = _table("process", "address", "status", "checks")
-    for seen in health.processes:
-        status = Text(seen.status, STYLES.get(seen.status, BAD))
-        table.add_row(seen.process.name, seen.process.url, status, _checks(seen))
+    for process, found in zip(processes, health.processes, strict=True):
+        status = Text(found.status, STYLES.get(found.status, BAD))
+        table.add_row(process.name, process.url, status, _checks(found))
     return table
 
 
-def _checks(seen: Seen) -> Text:
-    if seen.checks is None:
-        return Text(seen.error or "", BAD)
+def _checks(process: ProcessStatus) -> Text:
+    if process.error is not None:
+        return Text(process.error, BAD)
     parts = [
         Text(name, "green") if outcome == "ok" else Text(f"{name} ({outcome})", "yellow")
-        for name, outcome in seen.checks.items()
+        for name, outcome in process.checks.items()
     ]
     return Text("  ").join(parts)
 
@@ -46,11 +56,11 @@ def _queues(health: Health) -> RenderableType:
 def _outboxes(health: Health) -> Table:
     table = _table("outbox", "rows", "oldest")
     for outbox in health.outboxes:
-        if outbox.rows is None or outbox.oldest_s is None:
+        if outbox.rows is None:
             table.add_row(outbox.service, Text("unknown", BAD), "")
         else:
-            late = outbox.oldest_s > OUTBOX_PATIENCE_S
-            table.add_row(outbox.service, str(outbox.rows), Text(f"{outbox.oldest_s:.0f} s", BAD if late else ""))
+            oldest = Text(f"{outbox.oldest_s:.0f} s", BAD if outbox.is_late else "")
+            table.add_row(outbox.service, str(outbox.rows), oldest)
     return table
 
 
@@ -64,7 +74,7 @@ def _jobs(health: Health) -> RenderableType:
 
 
 def _verdict(health: Health) -> RenderableType:
-    if health.well:
+    if not health.problems:
         return Text("OK", "green")
     return Group(Text("Problems:", BAD), *(Text(f"  {problem}") for problem in health.problems))
 

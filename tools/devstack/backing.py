@@ -7,11 +7,12 @@ from urllib.parse import urlsplit
 from shared.db.hosts import each_host
 from shared.rabbitmq import BETWEEN_URLS
 from tools.devstack.datadir import DataDir
+from tools.devstack.mailcatcher import MailCatcher
 from tools.devstack.servers.base import Server
-from tools.devstack.servers.catchers import MailCatcher, SpanCatcher
 from tools.devstack.servers.postgres import Postgres
 from tools.devstack.servers.rabbitmq import RabbitMQ
 from tools.devstack.servers.valkey import Valkey
+from tools.devstack.spancatcher import SpanCatcher
 from tools.devstack.system.errors import StartError
 from tools.devstack.system.ports import accepts
 from tools.devstack.system.processes import Processes

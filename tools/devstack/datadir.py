@@ -14,7 +14,7 @@ from pathlib import Path
 from tools.devstack.plan import DATA_SERVICES
 from tools.devstack.system.errors import AlreadyRunning, DataDirError
 from tools.devstack.system.files import write_atomically
-from tools.devstack.system.identity import Identity
+from tools.devstack.system.processes import Identity
 
 _NEEDED_NEW = 400 * 1024**2
 _NEEDED = 150 * 1024**2
@@ -49,7 +49,7 @@ class DataDir:
             self.lock = -1
 
     def secrets(self) -> dict[str, str]:
-        """Created once per data folder, and the same from then on."""
+        """Return the secrets, which are created once per data folder."""
         path = self.path / "secrets.env"
         known = _parse(path.read_text()) if path.exists() else {}
         complete = _fresh_secrets() | known

@@ -1,4 +1,4 @@
-"""The caught mails, in one SQLite file that survives restarts."""
+"""The caught mails, in one SQLite file that survives restarts, and their output for `dashboard mail`."""
 
 import json
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Mailbox:
         self._path = path
 
     def add(self, sender: str, recipients: Sequence[str], content: bytes) -> None:
-        """The mail is on disk when this returns."""
+        """Store a mail; it is on disk when this returns."""
         row = (datetime.now(UTC).isoformat(), sender, json.dumps(list(recipients)), content)
         with opened(self._path) as connection:
             connection.execute("PRAGMA synchronous=FULL")
@@ -74,3 +74,28 @@ class Mailbox:
             connection.execute(_TABLE)
             rows = connection.execute(query, values).fetchall()
         return [Mail(row[0], row[1], row[2], json.loads(row[3]), row[4]) for row in rows]
+
+
+def show_list(mailbox: Mailbox, to: str | None, *, as_json: bool) -> None:
+    mails = mailbox.mails(to)
+    if as_json:
+        print(json.dumps([mail.summary() for mail in mails], indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("id", "received", "to", "subject", box=None, header_style="bold")
+    for mail in mails:
+        table.add_row(str(mail.id), mail.received_at[:19], ", ".join(mail.recipients), mail.subject)
+    Console().print(table if mails else "No mail yet.")
+
+
+def show_one(mail: Mail, *, as_json: bool) -> None:
+    headers = [(name, str(value)) for name, value in mail.message.items()]
+    if as_json:
+        content = mail.summary() | {"headers": headers, "text": mail.text()}
+        print(json.dumps(content, indent=2, ensure_ascii=False))
+        return
+    for name, value in headers:
+        print(f"{name}: {value}")
+    print(f"\n{mail.text()}")

@@ -3,15 +3,50 @@
 import argparse
 import asyncio
 import signal
+import smtplib
 import sqlite3
+import sys
 from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tools.devstack.mailbox import Mailbox
+from tools.devstack.servers.base import Server
+from tools.devstack.system.ports import free_port
+from tools.devstack.system.processes import Processes
 
 
-class Catcher:
+class MailCatcher(Server):
+    """The mail catcher as a server of the stack, in its own process."""
+
+    name = "smtp"
+
+    def __init__(self, processes: Processes, mailbox: Path, log: Path) -> None:
+        super().__init__(processes, log)
+        self.mailbox = mailbox
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        argv = [sys.executable, "-m", "tools.devstack.mailcatcher"]
+        argv += ["--port", str(self.port), "--mailbox", str(self.mailbox)]
+        self._replace(self.processes.spawn(self.name, argv, log=self.log))
+        self._until(self._greets)
+
+    def _greets(self) -> bool:
+        try:
+            with smtplib.SMTP("127.0.0.1", self.port, timeout=10):
+                return True
+        except OSError:
+            return False
+
+
+class Handler:
+    """Stores each mail before it is confirmed."""
+
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
 
@@ -29,7 +64,7 @@ async def serve(port: int, mailbox: Mailbox) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    handler = Catcher(mailbox)
+    handler = Handler(mailbox)
     server = await loop.create_server(
         lambda: SMTP(handler, hostname="localhost", enable_SMTPUTF8=True, ident="Dashboard mail catcher"),
         host="127.0.0.1",

@@ -37,13 +37,13 @@ class Rolling:
         return self.name if self.number == 0 else f"{self.name}-{self.number + 1}"
 
     def pid(self) -> int | None:
-        """None while one of the service's processes is missing."""
+        """Return the pid; None while one of the service's processes is missing."""
         told = _state(self.folder)[self.name]
         pids: list[int] = told["pids"]
         return pids[self.number] if len(pids) == len(told["urls"]) else None
 
     def health(self) -> str:
-        """`ready`, `degraded`, or anything else."""
+        """Return `ready`, `degraded`, or a description of the error."""
         url = _state(self.folder)[self.name]["urls"][self.number]
         try:
             with urlopen(f"{url}/readyz", timeout=5) as answer:  # noqa: S310  of our own stack
@@ -54,8 +54,7 @@ class Rolling:
             return repr(error)
 
     def roll(self) -> float:
-        """End it, and return when its successor is as healthy as it was, with the seconds that took. Raises
-        `StackError`."""
+        """Restart the process. Return the seconds until its successor is as healthy as it was. Raises `StackError`."""
         before, began = self.pid(), time.monotonic()
         if before is None:
             raise StackError(f"{self.label} is not running")
@@ -82,7 +81,7 @@ def roll(folder: Path, say: Say) -> None:
 
 
 def databases(folder: Path) -> Mapping[str, str]:
-    """Return their addresses, by service."""
+    """Return the URLs of the databases, by service."""
     told: Mapping[str, str] = _state(folder)["postgres"]["databases"]
     return told
 

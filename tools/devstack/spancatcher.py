@@ -3,6 +3,7 @@
 import argparse
 import gzip
 import signal
+import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -20,12 +21,38 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
+from tools.devstack.servers.base import Server
+from tools.devstack.system.ports import accepts, free_port
+from tools.devstack.system.processes import Processes
 from tools.devstack.traces import Span, Traces
 
 PATH = "/v1/traces"
 
 
+class SpanCatcher(Server):
+    """The collector as a server of the stack, in its own process."""
+
+    name = "traces"
+
+    def __init__(self, processes: Processes, traces: Path, log: Path) -> None:
+        super().__init__(processes, log)
+        self.traces = traces
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        argv = [sys.executable, "-m", "tools.devstack.spancatcher"]
+        argv += ["--port", str(self.port), "--traces", str(self.traces)]
+        self._replace(self.processes.spawn(self.name, argv, log=self.log))
+        self._until(lambda: accepts(self.port))
+
+
 class Catcher(ThreadingHTTPServer):
+    """Stores the spans of each request."""
+
     daemon_threads = True
 
     def __init__(self, port: int, traces: Traces) -> None:
@@ -34,7 +61,7 @@ class Catcher(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
 
     def take(self, body: bytes) -> None:
-        """Raises `DecodeError`."""
+        """Store the spans of a request. Raises `DecodeError`."""
         spans = list(read(body))
         with self._one_at_a_time:
             self._traces.add(spans)
@@ -64,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's signature
-        """Successful requests are not logged."""
+        """Do not log requests."""
 
 
 def read(body: bytes) -> Iterator[Span]:

@@ -1,26 +1,26 @@
 """The one-machine stack: starts everything in order, keeps it running, and stops it in reverse order."""
 
+import json
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from tools.devstack.backing import Backing, External, backing
 from tools.devstack.datadir import DataDir
-from tools.devstack.environment import Addresses, own_environment, shared_environment
-from tools.devstack.plan import DATA_SERVICES, Planned
+from tools.devstack.mailcatcher import MailCatcher
+from tools.devstack.plan import DATA_SERVICES, Addresses, Planned, own_environment, shared_environment
 from tools.devstack.servers.base import Server
-from tools.devstack.servers.catchers import MailCatcher
-from tools.devstack.service import Commands, Service
-from tools.devstack.statefile import state, targets, write_state
-from tools.devstack.supervisor import Supervisor
+from tools.devstack.service import Commands, Service, Supervisor
 from tools.devstack.system.databases import create_databases
 from tools.devstack.system.errors import StartError
-from tools.devstack.system.files import tail
+from tools.devstack.system.files import tail, write_atomically
 from tools.devstack.system.processes import Processes, end_leftovers
 
 
@@ -58,7 +58,7 @@ class Stack:
         if self.backing.private:
             self._say(f"starting {', '.join(server.name for server in self.backing.private)}")
         in_parallel([lambda: self._start_databases(postgres), *(server.start for server in others)])
-        self._say_what_is_not_ours()
+        self._say_external()
         self._say(f"starting {', '.join(planned.label for planned in self._settings.planned)}")
         self._start_services()
         for server in (*self.backing.private, *(service for _, service in self.services)):
@@ -151,8 +151,12 @@ class Stack:
 
     def _write_state(self) -> None:
         with self._state_lock:
-            write_state(self._targets_path, targets(self.services))
-            write_state(self._state_path, state(self.backing, self.databases, self.services))
+            files = {
+                self._targets_path: targets(self.services),
+                self._state_path: state(self.backing, self.databases, self.services),
+            }
+            for path, content in files.items():
+                write_atomically(path, json.dumps(content, indent=2) + "\n")
 
     def _refresh_state(self) -> None:
         try:
@@ -160,10 +164,47 @@ class Stack:
         except OSError as error:
             self._say(f"{self._state_path} could not be updated: {error.strerror}")
 
-    def _say_what_is_not_ours(self) -> None:
+    def _say_external(self) -> None:
         for server in self.backing.all:
             if isinstance(server, External):
                 self._say(f"using the {server.name} of {server.variable}")
+
+
+def state(
+    backing: Backing, databases: Mapping[str, str], services: Sequence[tuple[Planned, Service]]
+) -> dict[str, Any]:
+    """Return the content of `stack.json`: the addresses and processes of the stack, for tools and tests."""
+    servers: dict[str, dict[str, Any]] = {
+        server.name: {"url": server.url, "pids": list(server.pids)} for server in backing.all
+    }
+    servers["postgres"]["databases"] = dict(databases)
+    names = dict.fromkeys(planned.name for planned, _ in services)
+    return {name: _state_of(name, services) for name in names} | servers
+
+
+def targets(services: Sequence[tuple[Planned, Service]]) -> list[dict[str, Any]]:
+    """Return the content of `prometheus-targets.json`: the metrics endpoints, in the format of `file_sd_configs`, for a
+    Prometheus on this machine (`deploy/prometheus/local.yml`)."""
+    return [
+        {"targets": [urlsplit(_metrics_url(planned)).netloc], "labels": {"process": planned.name}}
+        for planned, _ in services
+    ]
+
+
+def _metrics_url(planned: Planned) -> str:
+    return planned.internal_url if planned.name == "gateway" else planned.url
+
+
+def _state_of(name: str, services: Sequence[tuple[Planned, Service]]) -> dict[str, Any]:
+    mine = [(planned, service) for planned, service in services if planned.name == name]
+    first = mine[0][0]
+    entry: dict[str, Any] = {
+        "url": first.url,
+        "urls": [planned.url for planned, _ in mine],
+        "pids": [pid for _, service in mine for pid in service.pids],
+    }
+    internal = [planned.internal_url for planned, _ in mine]
+    return entry | ({"internal_url": internal[0], "internal_urls": internal} if name == "gateway" else {})
 
 
 def in_parallel(calls: Iterable[Callable[[], object]]) -> None:

@@ -33,7 +33,7 @@ class Options:
 
 
 def up(options: Options, commands: Commands | None = None) -> int:
-    """Return the exit code."""
+    """Run the stack until it is stopped; return the exit code."""
     os.umask(0o077)  # files of the servers are private to their user
     try:
         settings = _settings(options, commands or Commands())
@@ -83,8 +83,8 @@ def _run(settings: Settings) -> int:
 
 
 def _next(news: SimpleQueue[str]) -> str:
-    """Wakes up periodically: of two simultaneous signals the kernel may deliver both to another thread, which wakes
-    none."""
+    """Return the next message. Wakes up periodically, because the kernel may deliver two simultaneous signals to
+    another thread, which wakes none."""
     while True:
         with suppress(Empty):
             return news.get(timeout=LOOK_UP_S)

@@ -1,4 +1,4 @@
-"""docs/reference/api.md and openapi.json, from the OpenAPI document."""
+"""docs/reference/api.md and openapi.json, from the OpenAPI document of the code. No process has to run."""
 
 import json
 import re
@@ -7,9 +7,41 @@ from functools import cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from fastapi import FastAPI
+
+from services.gateway import main as gateway
 from services.gateway.api.access import Rule, rules
+from services.gateway.panels import Service
+from services.gateway.settings import Settings as GatewaySettings
+from services.orders import main as orders
+from services.orders.settings import Settings as OrdersSettings
+from services.users import main as users
+from services.users.settings import Settings as UsersSettings
+from services.worker import main as worker
+from services.worker.settings import Settings as WorkerSettings
 from tools.docs.schemas import escaped, fields_table, notes_of, one_line, table, type_of
-from tools.docs.system import openapi
+
+NOWHERE: dict[str, Any] = {
+    "environment": "development",
+    "database_url": "postgresql://nobody@127.0.0.1:1/none",
+    "rabbitmq_url": "amqp://127.0.0.1:1/",
+}
+
+
+def services() -> dict[Service, FastAPI]:
+    return {
+        "users": users.create_app(UsersSettings(**NOWHERE)),
+        "orders": orders.create_app(OrdersSettings(**NOWHERE)),
+        "worker": worker.create_app(WorkerSettings(**NOWHERE)),
+    }
+
+
+def openapi() -> dict[str, Any]:
+    """Return the document as a gateway serves it while it reaches all services."""
+    documents = {name: app.openapi() for name, app in services().items()}
+    own = FastAPI.openapi(gateway.create_app(GatewaySettings(environment="development")))
+    return gateway.whole_api(own, documents)
+
 
 TAGS = (
     "tokens",
@@ -72,7 +104,7 @@ class Operation(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """What was written for it; FastAPI's own, which is the function's name, says less than the first sentence."""
+        """The written summary. FastAPI's default is the function's name, which says less than the first sentence."""
         told = str(self.described.get("summary", ""))
         is_name = str(self.described.get("operationId", "")).startswith(told.lower().replace(" ", "_"))
         return SENTENCE.split(one_line(self.description))[0] if is_name and self.description else told
@@ -110,7 +142,7 @@ def _overview(operations: list[Operation]) -> str:
 
 
 def anchor(title: str) -> str:
-    """As GitHub makes it of a heading."""
+    """Return the anchor that GitHub generates from a heading."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
@@ -148,7 +180,7 @@ def _operation(operation: Operation) -> str:
 
 
 def _inline(body: Mapping[str, Any]) -> list[str]:
-    """The fields of a body that has no schema of its own."""
+    """Return the fields of a body without a named schema."""
     tables = (
         fields_table(how["schema"]) for how in body["content"].values() if how.get("schema", {}).get("properties")
     )

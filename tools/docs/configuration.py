@@ -199,7 +199,7 @@ def rows(settings: type[ServiceSettings]) -> Iterator[tuple[str, Row]]:
 
 
 def kind_of(name: str, field: FieldInfo) -> str:
-    """`seconds, above 0`, `text, secret`."""
+    """Return the kind of a setting, such as `seconds, above 0` or `text, secret`."""
     kind: Any = field.annotation
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
@@ -229,7 +229,7 @@ def _default(field: FieldInfo) -> str | None:
 
 
 def value_text(value: object) -> str:
-    """As one writes it in an environment."""
+    """Return the value in the notation of an environment variable."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -69,7 +69,7 @@ def schemas() -> dict[str, Any]:
 
 
 def _described(schema: dict[str, Any]) -> dict[str, Any]:
-    """With what msgspec leaves out: that times are always written with their offset."""
+    """Return the schema with the format of times, which msgspec omits: they always have their offset."""
     for name, field in schema.get("properties", {}).items():
         if name.endswith("_at"):
             field["format"] = "date-time"
@@ -87,7 +87,7 @@ def consumers(event: type[Event]) -> list[str]:
 
 
 def document() -> dict[str, Any]:
-    """AsyncAPI 3.0."""
+    """Return the AsyncAPI 3.0 document."""
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Dashboard: events", "version": version("dashboard"), "description": INTRODUCTION},
@@ -111,7 +111,7 @@ def as_yaml() -> str:
 
 
 class _Plain(yaml.SafeDumper):
-    """Writes what is there twice twice, and text of several lines as such."""
+    """A dumper without aliases, which writes multi-line text as a block."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True

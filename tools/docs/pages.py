@@ -1,4 +1,4 @@
-"""The pages that are generated from the code, and how each is made; `.env.example` is one of them."""
+"""`make docs`: writes the pages that are generated from the code, and `.env.example`."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,10 +17,15 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def write() -> Iterator[Path]:
-    """The pages that were not current."""
+    """Write the pages that are not current, and return their paths."""
     FOLDER.mkdir(exist_ok=True)
     for name, make in PAGES.items():
         path, text = FOLDER / name, make()
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
             yield path
+
+
+if __name__ == "__main__":
+    for page in write():
+        print(page)  # noqa: T201  the command's output

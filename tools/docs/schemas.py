@@ -1,4 +1,4 @@
-"""JSON Schema as short words for a reader."""
+"""JSON Schema as short descriptions for readers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,8 +34,8 @@ NAMES = {
 
 
 def type_of(schema: Schema, link: str = "#{}") -> str:
-    """What a value may be: `list of [Order](#order)`, `text or null`. `link` leads to a schema, by its name in lower
-    case."""
+    """Return the type of a value: `list of [Order](#order)`, `text or null`. `link` is the target of a schema's link,
+    with its name in lower case."""
     if ref := schema.get("$ref"):
         name = str(ref).rsplit("/", 1)[-1]
         return f"[{name}]({link.format(name.lower())})"
@@ -59,7 +59,7 @@ def type_of(schema: Schema, link: str = "#{}") -> str:
 
 
 def bounds_of(schema: Schema) -> list[str]:
-    """`from 1`, `up to 100`; of the one alternative that has any."""
+    """Return the bounds of a value: `from 1`, `up to 100`; of an alternative, if it has any."""
     found = [text.format(schema[key]) for key, text in BOUNDS.items() if key in schema]
     for each in schema.get("anyOf", ()):
         found += bounds_of(each)
@@ -69,7 +69,7 @@ def bounds_of(schema: Schema) -> list[str]:
 
 
 def notes_of(schema: Schema, *more: str) -> str:
-    """What else there is to say of a value, on one line."""
+    """Return the description and the bounds of a value on one line."""
     said = schema.get("description", "")
     parts = [*more, one_line(said) if said else "", *bounds_of(schema)]
     return escaped("; ".join(part for part in parts if part))
@@ -81,7 +81,7 @@ def table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def fields_table(schema: Schema, link: str = "#{}") -> str:
-    """The fields of an object."""
+    """Return the fields of an object as a table."""
     required = schema.get("required", ())
     rows = [
         (f"`{name}`", escaped(type_of(field, link)), notes_of(field, "" if name in required else "optional"))
@@ -95,7 +95,7 @@ def one_line(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """For a cell of a table."""
+    """Escape text for a cell of a table."""
     return text.replace("|", "\\|")
 
 

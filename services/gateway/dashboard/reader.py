@@ -34,11 +34,11 @@ class PanelReader:
         self._cache = cache
         self._stale = stale
         self.timers = Timers(clock)
-        self._calls = {
+        self.calls = {
             name: ServiceCalls(name, upstream, settings.bulkhead_calls, tuning, self.timers, clock)
             for name, upstream in upstreams.items()
         }
-        self._batchers = {name: Batcher(calls, tuning.batch_calls) for name, calls in self._calls.items()}
+        self._batchers = {name: Batcher(calls, tuning.batch_calls) for name, calls in self.calls.items()}
         self._flights = SingleFlight(self._batchers, self._keep, clock)
 
     @property
@@ -63,7 +63,7 @@ class PanelReader:
 
     def close(self) -> None:
         """Stop the background work."""
-        for calls in self._calls.values():
+        for calls in self.calls.values():
             calls.close()
 
     def drop(self, user_id: UUID, panels: Collection[str] | None = None) -> None:

@@ -16,6 +16,10 @@ class Bulkhead:
         POOLS.watch(f"panel_calls_{service}", lambda: self._held, lambda: most)
 
     @property
+    def in_flight(self) -> int:
+        return self._held
+
+    @property
     def is_full(self) -> bool:
         return self._held >= self._most
 

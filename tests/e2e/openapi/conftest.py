@@ -1,4 +1,4 @@
-"""One system for all tests here, and one process that explores it."""
+"""One system for all tests in this folder, and one process that explores it."""
 
 import multiprocessing
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""Has schemathesis call every operation of an OpenAPI document, as every role, with good and with bad input."""
+"""Lets schemathesis call every operation of an OpenAPI document, as every role, with valid and invalid input."""
 
 import random
 import re
@@ -33,7 +33,7 @@ Operation: TypeAlias = "schemathesis.APIOperation[Any, Any, Any, Any]"
 SEED = 20260131
 TIMEOUT_S = 240
 RETRY_S = 60.0
-"""How long a refusal with `Retry-After` is no failure: a busy machine may ask to come back, but not without end."""
+"""How long a response with `Retry-After` is not a failure: a busy machine may send some, but not without end."""
 LEAST_TRIES = 10
 LATER = (429, 503, 504)
 CHECKS: list[CheckFunction] = [
@@ -44,14 +44,14 @@ CHECKS: list[CheckFunction] = [
     response_schema_conformance,
 ]
 LAST = ("DELETE /v1/tokens", "DELETE /v1/me")
-"""What they end, nothing can be tried with afterwards."""
+"""Called last, because nothing can be tested after them."""
 PUBLIC_KEYS = "/.well-known/jwks.json"
 _COLLECTION = re.compile(r"/(\w+)/\{(\w+)\}")
 
 
 @dataclass
 class Found:
-    """What was tried, and what came of it. `broken`: by operation and what is wrong with it, the first example."""
+    """The tried operations and the failures. `broken` has the first example by operation and kind of failure."""
 
     operations: int = 0
     answers: Counter[int] = field(default_factory=Counter)
@@ -67,12 +67,12 @@ class Found:
 
 
 def explore(service: Service, things: Mapping[str, str], examples: int, retry_s: float = RETRY_S) -> Found:
-    """For a process of its own: Hypothesis wants `random` for itself, and the services use it, too."""
+    """Runs in its own process, because Hypothesis controls `random`, which the services use, too."""
     return Explorer(service, things, examples, retry_s).run()
 
 
 class Explorer:
-    """Tries one service. All that it does follows from the seed and the document."""
+    """Explores one service, deterministically by the seed and the document."""
 
     def __init__(self, service: Service, things: Mapping[str, str], examples: int, retry_s: float) -> None:
         self._service = service
@@ -91,7 +91,7 @@ class Explorer:
         return self._found
 
     def _operations(self) -> Iterator[Operation]:
-        # Identity comes from the roles, not from what could be generated.
+        # Identity comes from the roles and is not generated.
         generation = GenerationConfig(with_security_parameters=False)
         project = ProjectConfig(generation=generation, max_stream_events=2)
         config = schemathesis.Config(projects=ProjectsConfig(default=project))
@@ -119,7 +119,7 @@ class Explorer:
 
             try:
                 each()
-            except (SkipTest, Unsatisfiable):  # an operation without input has no bad input
+            except (SkipTest, Unsatisfiable):  # an operation without input has no invalid input
                 continue
 
     def _call(self, case: Case, who: Who, chance: random.Random) -> None:
@@ -136,7 +136,7 @@ class Explorer:
                 self._found.broken.setdefault(wrong.partition("\n")[0], example)
 
     def _answer(self, case: Case, who: Who) -> schemathesis.Response:
-        """Tries again as long as the answer says to, as a client does. Of each operation, waits in vain only once."""
+        """Repeat the request while the response says so, as a client does. Give up only once per operation."""
         ends = time.monotonic() + self._retry_s
         tries = 0
         while True:
@@ -155,7 +155,7 @@ class Explorer:
             time.sleep(0.05)
 
     def _name_what_exists(self, case: Case, chance: random.Random) -> None:
-        """Half of the time, the id in the path is one of a thing that is there."""
+        """Use the id of an existing thing in half of the paths."""
         for collection, parameter in _COLLECTION.findall(case.path):
             if collection in self._things and chance.random() < 0.5:
                 case.path_parameters[parameter] = self._things[collection]
@@ -166,7 +166,7 @@ def _asks_to_come_back(answer: schemathesis.Response) -> bool:
 
 
 def errors_are_problems(_: schemathesis.CheckContext, answer: schemathesis.Response, case: Case) -> None:
-    """Whatever is refused is `application/problem+json`, with the status that was sent, and has a request id."""
+    """Every error is `application/problem+json` with the status that was sent, and has a request id."""
     assert "x-request-id" in answer.headers, "no X-Request-Id"
     if answer.status_code >= 400 and case.method.upper() != "HEAD":
         assert answer.headers["content-type"] == ["application/problem+json"], "not problem+json"
@@ -174,6 +174,6 @@ def errors_are_problems(_: schemathesis.CheckContext, answer: schemathesis.Respo
 
 
 def nobody_gets_in(_: schemathesis.CheckContext, answer: schemathesis.Response, case: Case) -> None:
-    """Without credentials nothing is to be had, but what the document says is for everybody."""
+    """Without credentials, only operations are accessible that the document declares as public."""
     is_open = case.operation.definition.raw.get("security") == [] or case.path == PUBLIC_KEYS
     assert is_open or answer.status_code >= 400, "to be had without credentials"

@@ -1,4 +1,4 @@
-"""All four services in this process, each behind a real listener, with people of every role and things of theirs."""
+"""All four services in this process, each with a real listener, with users of every role and their data."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -46,7 +46,8 @@ EVERYBODY: tuple[Who, ...] = ("user", "support", "admin", "nobody")
 
 @dataclass(frozen=True)
 class Credentials:
-    """What somebody sends along to be known: to the gateway a token, to a service what the gateway would send."""
+    """The credentials of a request: a token for the gateway, or for a service the headers that the gateway would
+    send."""
 
     fixed: Mapping[str, str]
     gateway: ServiceTokens | None = None
@@ -57,7 +58,7 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Service:
-    """One service: where it is, what it says of itself, and how everybody calls it."""
+    """One service: its address, its document, and the credentials of each role."""
 
     url: str
     document: dict[str, Any]
@@ -66,7 +67,7 @@ class Service:
 
 @dataclass(frozen=True)
 class System:
-    """`things`: ids that exist, and mostly belong to the user, by the last fixed part of the path before them."""
+    """`things` has existing ids, most of which belong to the user, by the last fixed part of the path before them."""
 
     services: Mapping[Name, Service]
     things: Mapping[str, str]
@@ -74,7 +75,7 @@ class System:
 
 @dataclass(frozen=True)
 class Places:
-    """What the services need around them."""
+    """The servers that the services need."""
 
     databases: Mapping[str, str]
     broker: str
@@ -88,7 +89,7 @@ class Places:
 
 @asynccontextmanager
 async def running(backends: Backends, uploads: Path) -> AsyncIterator[System]:
-    """The system on fresh databases and a virtual host of its own."""
+    """Run the system on new databases and a virtual host of its own."""
     databases = await asyncio.to_thread(_databases, backends)
     async with AsyncExitStack() as stack:
         broker = stack.enter_context(empty_vhost(backends.rabbitmq))
@@ -110,7 +111,7 @@ async def running(backends: Backends, uploads: Path) -> AsyncIterator[System]:
 
 
 async def _start(stack: AsyncExitStack, places: Places) -> tuple[dict[Name, FastAPI], dict[Name, str]]:
-    """All four, and where they listen."""
+    """Start all four services, and return them with their addresses."""
     unhurried: dict[str, dict[str, Any]] = {name: settings_of(name) | places.common for name in NAMES}
     cheap: dict[str, Any] = {**TUNING["users"], "argon2_memory_kib": 8}
     lasting: dict[str, Any] = {"access_token_ttl_s": 7200, "database_url": places.databases["users"]}
@@ -144,7 +145,7 @@ def _databases(backends: Backends) -> dict[str, str]:
 
 
 async def _people(url: str) -> dict[Role, UUID]:
-    """Somebody registered for each role; the roles are what their tokens will say."""
+    """Register a user for each role. The roles are those of their tokens."""
     roles: tuple[Role, ...] = ("user", "support", "admin")
     async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as http:
         found = {}

@@ -1,4 +1,4 @@
-"""The explorer sees what it is there to see."""
+"""The explorer finds every kind of failure."""
 
 import asyncio
 import itertools
@@ -60,7 +60,7 @@ async def _unguarded() -> Response:
 
 @app.get("/overloaded", response_model=Number, responses={503: {}})
 async def _overloaded() -> Response:
-    """For good."""
+    """Always overloaded."""
     return JSONResponse({"status": 503}, 503, REQUEST_ID | {"Retry-After": "1"}, "application/problem+json")
 
 
@@ -69,7 +69,7 @@ refusals = itertools.count()
 
 @app.get("/busy", response_model=Number, openapi_extra={"security": []})
 async def _busy() -> Response:
-    """Every second time, without saying so in the document."""
+    """Overloaded every second time, which the document does not declare."""
     if next(refusals) % 2:
         return JSONResponse({"number": 1}, headers=REQUEST_ID)
     return JSONResponse({"status": 503}, 503, REQUEST_ID | {"Retry-After": "1"}, "application/problem+json")
@@ -77,7 +77,7 @@ async def _busy() -> Response:
 
 @app.post("/rare", response_model=Number)
 async def _rare(body: Number) -> Response:
-    """Breaks on what only few bodies have."""
+    """Fails for a rare kind of body."""
     status = 500 if body.number < -(2**31) else 200
     return JSONResponse({"number": 1}, status, REQUEST_ID)
 
@@ -91,8 +91,8 @@ async def found(explorer: ProcessPoolExecutor) -> AsyncIterator[Found]:
 
 
 async def test_whatever_is_wrong_is_found(found: Found) -> None:
-    """A 5xx, also a rare one, or a 503 that stays; another body, type or status than described; an error that is no
-    problem; no guard."""
+    """It finds a 5xx, including a rare one, a permanent 503, another body, type or status than described, an error that
+    is not a problem, and a missing guard."""
     broken = {wrong.partition(",")[0].partition(" ")[2] for wrong in found.broken}
     assert broken >= {
         "/crash",
@@ -107,12 +107,12 @@ async def test_whatever_is_wrong_is_found(found: Found) -> None:
 
 
 async def test_what_is_sound_is_not_found(found: Found) -> None:
-    """And it was tried."""
+    """A correct service has no findings, and was explored."""
     assert found.operations == 10
     assert not any("/sound" in wrong for wrong in found.broken)
 
 
 async def test_who_is_asked_to_come_back_does(found: Found) -> None:
-    """A refusal with `Retry-After` that is over soon is no failure."""
+    """A temporary response with `Retry-After` is not a failure."""
     assert next(refusals) > 1
     assert not any("/busy" in wrong for wrong in found.broken)

@@ -1,4 +1,4 @@
-"""What the services do is what their OpenAPI documents say, whatever is sent, and whoever sends it."""
+"""The services conform to their OpenAPI documents, for any input and any role."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from tests.e2e.openapi.explore import explore
 from tests.e2e.openapi.system import NAMES, PATIENCE_S, Name, System
 
 FEW, MANY = 3, int(os.environ.get("FUZZ_EXAMPLES", "300"))
-"""Examples of good input for each operation, and as many of bad input."""
+"""The number of examples of valid input for each operation, and of invalid input."""
 
 
 INSIDE = ("/metrics", "/internal/", "/internal/panels/user", "/internal/reports/orders", BATCH_PATH)
@@ -26,7 +26,8 @@ ODD_WAYS = ("//internal/panels/user", "/v1/%2e%2e/internal/panels/user", "/v1/us
 async def test_a_service_keeps_to_its_document(
     system: System, explorer: ProcessPoolExecutor, name: Name, examples: int
 ) -> None:
-    """No 5xx; status, content type, headers and body of every answer are as described; errors are problems."""
+    """There is no 5xx. Status, content type, headers and body of every response are as described. Errors are
+    problems."""
     loop = asyncio.get_running_loop()
     found = await loop.run_in_executor(explorer, explore, system.services[name], system.things, examples)
     print(f"\n{name}: {found}")  # noqa: T201  `pytest -s` shows what was tried
@@ -35,7 +36,7 @@ async def test_a_service_keeps_to_its_document(
 
 @pytest.mark.parametrize("path", [*INSIDE, *ODD_WAYS])
 async def test_what_is_internal_is_not_to_be_had_through_the_gateway(system: System, path: str) -> None:
-    """Not even by an administrator, however the path is written: there is no such path."""
+    """Not even an administrator can reach internal paths, however they are spelled: there is no such route."""
     gateway = system.services["gateway"]
     async with httpx.AsyncClient(
         base_url=gateway.url, headers=gateway.credentials["admin"].headers(), timeout=PATIENCE_S

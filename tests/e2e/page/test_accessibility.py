@@ -1,4 +1,4 @@
-"""The page for screen readers, and on a narrow screen."""
+"""The page with screen readers, and on a narrow screen."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.e2e, needs_browser]
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_nothing_stands_in_anybodys_way(browser: Browser, stack: Stack, person: Person, scheme: Scheme) -> None:
-    """axe finds nothing to object to: at the door, on the dashboard, in dialogs, in either theme."""
+    """axe finds no violations: before signing in, on the dashboard, in dialogs, in both themes."""
     person.order()
     async with visiting(browser, stack, scheme=scheme) as visitor:
         await is_accessible(await visitor.opens())
@@ -26,7 +26,7 @@ async def test_nothing_stands_in_anybodys_way(browser: Browser, stack: Stack, pe
 
 
 async def test_a_narrow_screen_scrolls_in_one_direction(browser: Browser, stack: Stack) -> None:
-    """At 360 pixels nothing sticks out, not even names and addresses without a space in them."""
+    """At 360 pixels nothing overflows, not even names and addresses without a space."""
     person = await asyncio.to_thread(Person, stack, "Maximiliane-" * 8)
     person.order()
     person.http.close()

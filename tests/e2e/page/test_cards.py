@@ -14,14 +14,15 @@ pytestmark = [pytest.mark.e2e, needs_browser]
 
 
 async def test_a_picture_takes_the_place_of_the_initials(browser: Browser, stack: Stack, person: Person) -> None:
-    """It is sent as it is and shown in the profile and the corner; a text that calls itself one is refused."""
+    """The picture is uploaded unchanged and shown in the profile and the corner. A text file that claims to be one is
+    refused."""
     picture = BytesIO()
     Image.new("RGB", (300, 200), "teal").save(picture, "PNG")
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
         chooser = page.get_by_label("Change picture")
         no_picture: FilePayload = {"name": "a.png", "mimeType": "image/png", "buffer": b"not a picture"}
-        # A toast goes by itself: the wait for it begins before it can come.
+        # A toast disappears by itself: start to wait for it before it can appear.
         await asyncio.gather(page.locator(".toast").wait_for(), chooser.set_input_files(no_picture))
         await expect(page.locator(".avatar.large img")).to_have_count(0)
         await chooser.set_input_files({"name": "b.png", "mimeType": "image/png", "buffer": picture.getvalue()})
@@ -32,7 +33,7 @@ async def test_a_picture_takes_the_place_of_the_initials(browser: Browser, stack
 
 
 async def test_a_file_is_imported_before_ones_eyes(browser: Browser, stack: Stack, person: Person) -> None:
-    """Its progress and its errors appear by themselves, and its orders among the others."""
+    """Its progress, its errors and its orders appear without a reload."""
     head = "reference,currency,sku,name,quantity,unit_price,ordered_at"
     rows = [f"a-{number},EUR,tea,Green tea,1,{100 + number},2026-01-31T12:00:00Z" for number in range(40)]
     file = "\n".join([head, *rows, "a-40,EUR,tea,Green tea,none,1,2026-01-31T12:00:00Z", ""]).encode()
@@ -52,7 +53,8 @@ async def test_a_file_is_imported_before_ones_eyes(browser: Browser, stack: Stac
 
 
 async def test_a_report_is_downloaded(browser: Browser, stack: Stack, person: Person) -> None:
-    """The chosen days come as a CSV file, with the order of today; they are the same days west of Greenwich."""
+    """The chosen days are downloaded as a CSV file, with the order of today. They are the same days west of
+    Greenwich."""
     order = person.order()
     async with visiting(browser, stack, timezone_id="America/New_York") as visitor:
         page = await visitor.at_home(person)
@@ -65,7 +67,7 @@ async def test_a_report_is_downloaded(browser: Browser, stack: Stack, person: Pe
 
 
 async def test_a_webhook_is_added_and_removed(browser: Browser, stack: Stack, person: Person) -> None:
-    """Its secret is shown once; a wrong address is said at the field; each call is listed."""
+    """Its secret is shown once, a wrong address is reported at the field, and each call is listed."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
         await page.get_by_role("button", name="Add a webhook").click()

@@ -1,4 +1,4 @@
-"""The way in and out of the page: accounts, sessions, and what is kept in the browser."""
+"""Sign-in and sign-out on the page: accounts, sessions, and the data in the browser."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, needs_browser]
 
 
 async def test_somebody_registers_and_looks_around(browser: Browser, stack: Stack) -> None:
-    """An account is made, its empty dashboard shown and its name changed; a reload keeps the session."""
+    """An account is created, its empty dashboard shown and its name changed. A reload keeps the session."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.opens()
         await page.get_by_role("button", name="Create account").first.click()
@@ -38,7 +38,7 @@ async def test_somebody_registers_and_looks_around(browser: Browser, stack: Stac
 
 
 async def test_what_is_refused_is_said_at_its_field(browser: Browser, stack: Stack, person: Person) -> None:
-    """A wrong password, a taken address and an odd price each get their message."""
+    """A wrong password, a taken address and an invalid price each have their message."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.opens()
         await page.get_by_label("E-mail").fill(person.email)
@@ -59,7 +59,7 @@ async def test_what_is_refused_is_said_at_its_field(browser: Browser, stack: Sta
 
 
 async def test_signing_out_closes_every_tab(browser: Browser, stack: Stack, person: Person) -> None:
-    """All tabs are back at the door, the other says why, and a reload stays there."""
+    """All tabs show the sign-in form, the other tab says why, and it stays after a reload."""
     async with visiting(browser, stack) as visitor:
         here = await visitor.at_home(person)
         there = await visitor.opens()
@@ -73,7 +73,7 @@ async def test_signing_out_closes_every_tab(browser: Browser, stack: Stack, pers
 
 
 async def test_an_ended_session_asks_to_sign_in_again(browser: Browser, stack: Stack, person: Person) -> None:
-    """When the account is gone, the page is back at the door by itself, and says so."""
+    """If the account has been deleted, the page returns to the sign-in form by itself, and says so."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
         assert person.http.request("DELETE", "/v1/me", json={"current_password": PASSWORD}).status_code == 204
@@ -81,7 +81,7 @@ async def test_an_ended_session_asks_to_sign_in_again(browser: Browser, stack: S
 
 
 async def test_the_theme_is_kept(browser: Browser, stack: Stack) -> None:
-    """What the button chooses is there after a reload, from the first frame."""
+    """The chosen theme is active after a reload, from the first frame."""
     async with visiting(browser, stack, scheme="light") as visitor:
         page = await visitor.opens()
         await page.get_by_role("button", name="Theme: system").click()
@@ -92,7 +92,7 @@ async def test_the_theme_is_kept(browser: Browser, stack: Stack) -> None:
 
 
 async def cookie_of(visitor: Visitor) -> dict[str, str]:
-    """The page's cookie, by name."""
+    """Return the page's cookie by name."""
     cookies: Any = await visitor.context.cookies(f"{visitor.stack.url}/web/session")
     return {cookie["name"]: cookie["value"] for cookie in cookies}
 
@@ -109,7 +109,7 @@ async def signs_out(page: Page) -> None:
 
 
 async def test_a_sign_out_without_a_connection_is_made_up_for(browser: Browser, stack: Stack, person: Person) -> None:
-    """The page says so; the session ends once the connection is back."""
+    """The page reports it, and the session ends once the connection is back."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
         cookie = await cookie_of(visitor)
@@ -126,7 +126,7 @@ async def test_a_sign_out_without_a_connection_is_made_up_for(browser: Browser, 
 async def test_a_sign_out_that_the_server_did_not_hear_survives_a_reload(
     browser: Browser, stack: Stack, person: Person
 ) -> None:
-    """A reload does not sign in again by the cookie that is still there."""
+    """A reload does not sign in again with the remaining cookie."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
         cookie = await cookie_of(visitor)
@@ -156,7 +156,7 @@ RENEW = """async () => {
 
 
 async def test_tabs_without_locks_stay_signed_in(browser: Browser, stack: Stack, person: Person) -> None:
-    """On plain HTTP browsers have no Web Locks: tabs that renew at the same moment all go on."""
+    """On plain HTTP browsers have no Web Locks. Tabs that renew their session at the same moment all stay signed in."""
     async with visiting(browser, stack) as visitor:
         await visitor.context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
         tabs = [await visitor.at_home(person), await visitor.opens(), await visitor.opens()]

@@ -1,4 +1,4 @@
-"""The page while a service or the connection is away."""
+"""The page without a service or without a connection."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, needs_browser]
 
 
 async def _hint(stack: Stack, person: Person, *panels: str) -> None:
-    """Tell the gateways that these panels have changed."""
+    """Notify the gateways that these panels have changed."""
     async with await aio_pika.connect(stack.info["rabbitmq"]["url"]) as connection:
         exchange = await (await connection.channel()).get_exchange(topology.LIVE)
         body = json.dumps({"user_id": person.id, "panels": panels}).encode()
@@ -23,8 +23,8 @@ async def _hint(stack: Stack, person: Person, *panels: str) -> None:
 
 
 async def test_a_stopped_service_costs_its_panel_only(browser: Browser, stack: Stack, person: Person) -> None:
-    """While it stands still, its panel shows what was known, says since when and why, and the rest goes on; it is
-    fresh again by itself."""
+    """While the service is frozen, its panel shows the last known data with its age and the reason, and the other
+    panels work. Afterwards, it becomes fresh by itself."""
     person.order()
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
@@ -41,7 +41,7 @@ async def test_a_stopped_service_costs_its_panel_only(browser: Browser, stack: S
 async def test_without_a_connection_nothing_is_called_up_to_date(
     browser: Browser, stack: Stack, person: Person
 ) -> None:
-    """Every card says as of when it is; once the connection is back, so is all the rest."""
+    """Every card shows the age of its data. Once the connection is back, all of it is updated."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
         await expect(page.locator(".freshness")).to_have_text(["Up to date"] * 5)

@@ -1,4 +1,4 @@
-"""Both pages by keyboard alone: every action, and where the focus is after it."""
+"""Both pages with the keyboard only: every action, and the focus after it."""
 
 import asyncio
 from io import BytesIO
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.e2e, needs_browser]
 
 
 async def test_the_dashboard(browser: Browser, stack: Stack, person: Person) -> None:
-    """Each action leaves the focus where it was, or at the next sensible place; it is never lost."""
+    """After each action the focus is where it was, or at the next sensible element; it is never lost."""
     item = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
     person.http.post("/v1/orders", json={"currency": "USD", "items": [item]}).raise_for_status()
     for number in range(9):
@@ -149,7 +149,7 @@ async def _chart(page: Page, person: Person) -> None:
 
 async def _notifications(page: Page) -> None:
     card = page.locator('[data-panel="notifications"]')
-    await expect(card.locator(".count")).to_have_text("16 new")  # all have come
+    await expect(card.locator(".count")).to_have_text("16 new")  # all have arrived
     marks = card.get_by_role("button", name="Mark as read")
     name = await marks.nth(1).get_attribute("data-key")
     await moves_focus(marks.first, card.locator(f'[data-key="{name}"]'))
@@ -216,7 +216,7 @@ async def _webhooks(page: Page) -> None:
 
 
 async def test_the_operators_page(browser: Browser, stack: Stack) -> None:
-    """Likewise. Where a group of jobs goes, the focus moves to the next."""
+    """The same for operators. If a group of jobs disappears, the focus moves to the next."""
     admin = await asyncio.to_thread(Operator, stack, "admin")
     names = sorted(f"keyboard-{uuid4().hex[:12]}" for _ in range(3))
     try:

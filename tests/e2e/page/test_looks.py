@@ -1,4 +1,4 @@
-"""How the pages look where space, colours or motion are restricted."""
+"""The appearance of the pages with restricted space, colours or motion."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ async def fits(page: Page, width: int) -> None:
 
 
 async def test_the_account_menu_fits_a_narrow_screen(browser: Browser, stack: Stack) -> None:
-    """With the longest name that has no space in it, and the number of each figure on one line."""
+    """The menu fits even with a long name without spaces, and the number of each figure stays on one line."""
     person = await asyncio.to_thread(Person, stack, "Maximiliane-" * 8)
     await asyncio.to_thread(person.order, 1, 99_999_999)
     person.http.close()
@@ -49,7 +49,8 @@ async def test_the_account_menu_fits_a_narrow_screen(browser: Browser, stack: St
 
 
 async def test_operations_fit_a_narrow_screen(browser: Browser, stack: Stack) -> None:
-    """With a long cause: each action is in view. A job shows its times, its payload, and who did what."""
+    """Even with a long cause, each action is visible. A job shows its times, its payload, and the actions of
+    operators."""
     admin = await asyncio.to_thread(Operator, stack, "admin")
     cause = f"{LONG} {uuid4().hex[:12]}"
     (user,) = await asyncio.to_thread(bury, stack, cause)
@@ -91,7 +92,8 @@ RETRY = """
 
 
 async def test_colours_motion_and_paper(browser: Browser, stack: Stack, person: Person) -> None:
-    """The chosen segment differs in forced colours; nothing moves where people ask for that; paper has no buttons."""
+    """The chosen segment is visible in forced colours, nothing moves with reduced motion, and prints have no
+    buttons."""
     item = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
     person.order()
     person.http.post("/v1/orders", json={"currency": "USD", "items": [item]}).raise_for_status()
@@ -112,7 +114,8 @@ WHITE = "rgb(255, 255, 255)"
 
 
 async def test_messages_are_within_the_open_dialog(browser: Browser, stack: Stack, person: Person) -> None:
-    """Outside of it they could be neither heard nor dismissed. They outlive the dialog."""
+    """Messages outside of it could be neither read by screen readers nor dismissed. They stay when the dialog
+    closes."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
         await page.get_by_role("button", name="New order").click()
@@ -129,7 +132,7 @@ async def test_messages_are_within_the_open_dialog(browser: Browser, stack: Stac
 
 
 async def test_an_unknown_address_shows_a_page(browser: Browser, stack: Stack) -> None:
-    """It leads to the dashboard. With a slash, the operators' page is the same."""
+    """The page links to the dashboard. With a trailing slash, the operators' page is the same."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.opens("/orders")
         await expect(page.get_by_role("heading", name="Page not found")).to_be_visible()

@@ -1,4 +1,4 @@
-"""What the page says when something is refused: words for people, by the code of the problem."""
+"""The page's error messages, written for people and selected by the code of the problem."""
 
 import json
 import re
@@ -22,7 +22,7 @@ MACHINE_WORDS = re.compile(r"_|Value error|items\.\d|Idempotency|login-account|\
 
 
 async def test_every_code_has_words(browser: Browser, stack: Stack) -> None:
-    """Each code of the API has its own sentence, and each status has one; none names a code, a field or a status."""
+    """Each code of the API and each status has its own sentence; none contains a code, a field or a status."""
     codes = sorted(every_code())
     assert len(codes) > 40
     async with visiting(browser, stack) as visitor:
@@ -36,7 +36,7 @@ async def test_every_code_has_words(browser: Browser, stack: Stack) -> None:
 
 
 def problem(status: int, code: str, *fields: str, **headers: str) -> dict[str, Any]:
-    """An answer as the API gives it, in words for programs."""
+    """Return a response of the API, with its technical texts."""
     errors = [{"field": field, "message": "Value error, not this"} for field in fields]
     body = {"status": status, "code": code, "title": "Machine", "detail": "login-account: at most 10 in 300 s"}
     return {
@@ -47,7 +47,7 @@ def problem(status: int, code: str, *fields: str, **headers: str) -> dict[str, A
 
 
 async def _answered(page: Page, path: str, method: str, *answers: dict[str, Any]) -> list[str | None]:
-    """These come in place of the first answers of the server. The idempotency keys of all such requests."""
+    """Replace the first responses of the server by these, and collect the idempotency keys of all such requests."""
     waiting = list(answers)
     keys: list[str | None] = []
 
@@ -71,7 +71,7 @@ NO_ANSWER: dict[str, Any] = {}
 
 
 async def test_what_is_refused_is_said_for_people(browser: Browser, stack: Stack, person: Person) -> None:
-    """When to try again, which field of which line, and what to do; nothing of the API's own texts."""
+    """The page says when to try again, which field of which line is wrong, and what to do, without texts of the API."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.opens()
         await _answered(page, "**/web/session", "POST", problem(429, "rate_limited", **{"Retry-After": "290"}))
@@ -114,7 +114,7 @@ async def test_what_is_refused_is_said_for_people(browser: Browser, stack: Stack
 
 
 async def test_an_order_without_an_answer_is_sent_again(browser: Browser, stack: Stack, person: Person) -> None:
-    """With the same key, so that it is placed once, until there is an answer."""
+    """The order is sent again with the same key until there is a response, so that it is placed once."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
         soon = {"Retry-After": "0"}

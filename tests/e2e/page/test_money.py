@@ -27,12 +27,12 @@ FORMATTED = """async ([text, mostTyped]) => {
 
 
 def number(text: str) -> str:
-    """Without currency and separators."""
+    """Return the digits without currency and separators."""
     return re.sub(r"[^0-9.]", "", text)
 
 
 def reported(person: Person, unit_price: int) -> dict[str, str]:
-    """The totals that a report has of an order in each currency, by currency."""
+    """Return the totals of an order in a report, by currency."""
     header = "reference,currency,sku,name,quantity,unit_price,ordered_at\n"
     lines = (f"{code},{code},tea,Tea,1,{unit_price},2026-01-01T12:00:00Z\n" for code in MINOR_DIGITS)
     answer = person.http.post("/v1/imports", files={"file": ("orders.csv", header + "".join(lines))})
@@ -45,7 +45,7 @@ def reported(person: Person, unit_price: int) -> dict[str, str]:
 
 
 async def test_an_amount_is_the_same_in_a_report(browser: Browser, stack: Stack, person: Person) -> None:
-    """In each currency, the page writes the digits that a report writes."""
+    """In each currency, the page shows the digits of the report."""
     totals = await asyncio.to_thread(reported, person, 123456)
     assert totals.keys() == MINOR_DIGITS.keys()
     text = json.dumps([(123456, currency, total) for currency, total in totals.items()])
@@ -79,7 +79,8 @@ async def test_an_amount_is_the_same_on_the_page_and_in_a_mail(browser: Browser,
 
 
 async def test_the_currency_of_the_most_orders_comes_first(browser: Browser, stack: Stack, person: Person) -> None:
-    """In the figures and in the chart, whatever the amounts; a choice outlasts new orders and a reload."""
+    """It comes first in the figures and in the chart, whatever the amounts. A choice is kept after new orders and a
+    reload."""
     for currency, unit_price in (("EUR", 99_999), ("HUF", 100), ("HUF", 100)):
         await asyncio.to_thread(person.order, unit_price=unit_price, currency=currency)
     await eventually(lambda: person.panel("analytics")["orders"] == 3, PATIENCE_S)

@@ -1,4 +1,4 @@
-"""Notifications on the page: how many are unread, and how long ago they came."""
+"""Notifications on the page: the number of unread ones, and their age."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ MANY = """
 
 
 async def test_all_unread_ones_are_counted_and_marked(browser: Browser, stack: Stack, person: Person) -> None:
-    """Also those that the page does not show. The title has the number, but not after signing out."""
+    """Those that the page does not show count, too. The title has the number, but not after signing out."""
     person.panel("notifications")
     await asyncio.to_thread(query, stack, "worker", MANY, UUID(person.id))
     person.dashboard("?panels=notifications", no_cache=True)
@@ -43,7 +43,7 @@ async def test_all_unread_ones_are_counted_and_marked(browser: Browser, stack: S
 
 
 async def test_times_age_while_they_are_shown(browser: Browser, stack: Stack, person: Person) -> None:
-    """Without any news from the server."""
+    """The shown ages change without any message from the server."""
     person.order()
     async with visiting(browser, stack) as visitor:
         await visitor.context.clock.install()

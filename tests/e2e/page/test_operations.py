@@ -22,14 +22,14 @@ async def admin(stack: Stack) -> Operator:
 
 @pytest.fixture
 async def group(stack: Stack) -> AsyncIterator[str]:
-    """An error group for one test; nothing of it is left for others to wonder at."""
+    """Provide an error group for one test, and delete it afterwards."""
     name = f"broken-{uuid4().hex[:12]}"
     yield name
     await asyncio.to_thread(query, stack, "worker", "DELETE FROM jobs WHERE error_group = $1", name)
 
 
 async def test_an_administrator_ships_an_order(browser: Browser, stack: Stack, admin: Operator) -> None:
-    """A paid one; after that nothing more can be done with it."""
+    """An administrator ships a paid order; afterwards there are no actions left."""
     async with httpx.AsyncClient(base_url=stack.url, headers=admin.person.http.headers, timeout=PATIENCE_S) as http:
         item = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
         placed = await http.post("/v1/orders", json={"currency": "EUR", "items": [item]})
@@ -45,7 +45,7 @@ async def test_an_administrator_ships_an_order(browser: Browser, stack: Stack, a
 
 
 async def test_an_operator_replays_dead_jobs(browser: Browser, stack: Stack, admin: Operator, group: str) -> None:
-    """The page names what failed and why, shows each job, has the group replayed, and is well again."""
+    """The page shows the failures with their causes and each job, replays the group, and then has no problems."""
     users = await asyncio.to_thread(bury, stack, group, 3)
     async with visiting(browser, stack) as visitor:
         page = await visitor.signs_in(admin.person.email, "/ops")
@@ -65,7 +65,7 @@ async def test_an_operator_replays_dead_jobs(browser: Browser, stack: Stack, adm
 
 
 async def test_an_operator_sees_what_stands_still(browser: Browser, stack: Stack) -> None:
-    """Support sees a process that answers nothing, and may change nothing."""
+    """Support sees a process that does not respond, and cannot change anything."""
     support = await asyncio.to_thread(Operator, stack, "support")
     async with visiting(browser, stack) as visitor:
         page = await visitor.signs_in(support.person.email, "/ops")
@@ -77,7 +77,7 @@ async def test_an_operator_sees_what_stands_still(browser: Browser, stack: Stack
 
 
 async def test_operations_are_for_operators(browser: Browser, stack: Stack, person: Person) -> None:
-    """Anybody else is told so, and shown the way."""
+    """Other users see a message with a link to the dashboard."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.signs_in(person.email, "/ops")
         await expect(page.get_by_role("heading", name="For operators only")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Orders on the page: placed, listed, and in every tab."""
+"""Orders on the page: placed, listed, and synchronised between tabs."""
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -10,8 +10,8 @@ pytestmark = [pytest.mark.e2e, needs_browser]
 
 
 async def test_an_order_appears_in_the_other_tab(browser: Browser, stack: Stack, person: Person) -> None:
-    """Placed in one tab, it is in the other by itself, with its notification and its place in the figures; so is
-    what becomes of it."""
+    """An order that is placed in one tab appears in the other by itself, with its notification and in the figures, and
+    so do its changes."""
     async with visiting(browser, stack) as visitor:
         here = await visitor.at_home(person)
         there = await visitor.opens()
@@ -30,7 +30,7 @@ async def test_an_order_appears_in_the_other_tab(browser: Browser, stack: Stack,
 
 
 async def test_older_orders_come_on_request(browser: Browser, stack: Stack, person: Person) -> None:
-    """The first few are shown, then all there are, each once; what becomes of an old one shows, too."""
+    """The first few orders are shown, then all, each once. Changes of an old one are shown, too."""
     for number in range(22):
         person.order(unit_price=1000 + number)
     async with visiting(browser, stack) as visitor:
@@ -47,7 +47,7 @@ async def test_older_orders_come_on_request(browser: Browser, stack: Stack, pers
 
 
 async def test_orders_of_one_status(browser: Browser, stack: Stack, person: Person) -> None:
-    """Also those that are older than what the panel has; what becomes of one takes it out of the list."""
+    """The list includes orders that are older than those of the panel. A change of status removes an order from it."""
     paid = [person.order()["id"] for _ in range(3)]
     for order_id in paid:
         person.http.post(f"/v1/orders/{order_id}/pay").raise_for_status()

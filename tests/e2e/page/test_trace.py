@@ -31,7 +31,7 @@ PATH_TO_MAIL = [
 
 
 def placed(stack: Stack, person: Person) -> list[Span]:
-    """The spans of an order, once all have come."""
+    """Place an order, and return its spans once all have arrived."""
     begun, traces = uuid4().hex, Traces(stack.folder / "traces.sqlite")
     item = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
     headers = {"traceparent": f"00-{begun}-{BEFORE}-00"}
@@ -50,7 +50,8 @@ def placed(stack: Stack, person: Person) -> list[Span]:
 
 
 def test_an_order_is_one_trace_from_its_request_to_its_mail(stack: Stack, person: Person) -> None:
-    """In the trace that the client began, each span under the one that caused it, in the order of time."""
+    """The order is in the trace that the client started, with each span below the one that caused it, in the order of
+    time."""
     spans = placed(stack, person)
     by_id = {span.span_id: span for span in spans}
     [mail] = [span for span in spans if span.name == "send mail"]
@@ -66,14 +67,14 @@ def test_an_order_is_one_trace_from_its_request_to_its_mail(stack: Stack, person
 
 
 def test_nobody_can_be_told_from_a_trace(stack: Stack, person: Person) -> None:
-    """No id of a user, no address, nothing of what was ordered."""
+    """A trace contains no user id, no address, and no ordered items."""
     said = json.dumps([span.attributes | {"name": span.name} for span in placed(stack, person)])
     for personal in (person.id, person.email, "Ann", "tea", "127.0.0.1"):
         assert personal not in said
 
 
 def test_the_command_shows_it(stack: Stack, person: Person) -> None:
-    """By the beginning of its id, as a waterfall or as JSON; and in the list of the newest."""
+    """The command shows it by the prefix of its id, as a waterfall or as JSON, and in the list of the newest traces."""
     trace_id = placed(stack, person)[0].trace_id
     shown = _trace(stack, trace_id[:12])
     assert trace_id in shown
@@ -84,7 +85,7 @@ def test_the_command_shows_it(stack: Stack, person: Person) -> None:
 
 @needs_browser
 async def test_a_click_in_the_page_begins_the_trace(browser: Browser, stack: Stack, person: Person) -> None:
-    """The page names the trace, the gateway records it, and it reaches the mail; the page's policy allows it all."""
+    """The page starts the trace, the gateway records it, and it includes the mail; the page's policy allows this."""
     async with visiting(browser, stack) as visitor:
         trace_id = await order_in_page(await visitor.at_home(person))
     traces = Traces(stack.folder / "traces.sqlite")

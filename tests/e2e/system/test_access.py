@@ -1,4 +1,4 @@
-"""Nobody gets in who does not belong: every route of the gateway, called by every kind of visitor."""
+"""Access control: every route of the gateway, called by every kind of visitor."""
 
 import io
 import itertools
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.e2e
 CSV = b"reference,currency,sku,name,quantity,unit_price,ordered_at\nr1,EUR,tea,Tea,1,100,2026-01-01T00:00:00Z\n"
 HOOK = {"url": "http://127.0.0.1:9/hook", "events": ["order.paid"]}
 LAST = ("DELETE /v1/tokens", "DELETE /v1/me")
-"""They end the visitor's session: called after all others."""
+"""Called after all others, because they end the visitor's session."""
 
 
 OWNER: list[Visitor] = ["user"]
@@ -36,14 +36,14 @@ AT_ONCE = 4
 
 @dataclass
 class Scene:
-    """An owner with something of everything, and a token for each kind of visitor."""
+    """An owner with one of everything, and a token for each kind of visitor."""
 
     http: httpx.Client
     tokens: dict[Visitor, str | None]
     spare_tokens: dict[Visitor, str]
-    """Of other sessions of the same, to be ended."""
+    """Tokens of other sessions of the same visitors, which may be ended."""
     paths: dict[str, dict[str, str]]
-    """What stands in a path's braces, by its beginning."""
+    """The values for the variables of a path, by its prefix."""
 
     def call(self, rule: Rule, visitor: Visitor) -> httpx.Response:
         ending = f"{rule.method} {rule.path}" == "DELETE /v1/tokens"
@@ -57,7 +57,7 @@ class Scene:
             return got
 
     def outcome(self, rule: Rule, visitor: Visitor) -> str:
-        """Of the first answer that does not ask to try again later."""
+        """Return the outcome of the first response that does not ask for a retry."""
         found: list[int] = []
 
         def is_final() -> bool:
@@ -157,7 +157,7 @@ def _revoked(stack: Stack) -> str:
 
 
 def _expired(stack: Stack, owner: Person) -> str:
-    """By the right key, an hour too late."""
+    """Return a token with a valid signature that expired an hour ago."""
     keys = DataDir(stack.folder).secrets()["USERS_SIGNING_KEYS"].split(",")
     token = UserTokens(keys, ttl_s=-3600).issue(UUID(owner.id), new_id(), "user")
     assert jwt.decode(token, options={"verify_signature": False})["exp"] < time.time()
@@ -169,7 +169,8 @@ def _name(rule: Rule) -> str:
 
 
 def _in_stages() -> Iterator[list[Rule]]:
-    """Deletions of things after all that names them, the visitor's own end last."""
+    """Yield the routes in order: deletions after everything that uses the things, the end of the visitor's session
+    last."""
     late = {name: place for place, name in enumerate(LAST, 1)}
 
     def stage(rule: Rule) -> tuple[int, bool]:
@@ -184,8 +185,8 @@ def _outcome(status: int) -> str:
 
 
 def test_every_route_for_every_visitor(scene: Scene) -> None:
-    """What the table says is what happens: let in (which may end in 409 or 422, as most bodies here are empty), or 401,
-    403, 404. Of each stage the owner comes last, so that what the others try is there."""
+    """The outcome is that of the table: admitted (possibly 409 or 422, since most bodies here are empty), 401, 403 or
+    404. In each stage the owner comes last, so that the things exist when the others try."""
     others: list[Visitor] = [visitor for visitor in VISITORS if visitor not in OWNER]
     found: dict[tuple[str, Visitor], str] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -213,7 +214,7 @@ BODIES: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("field", ["role", "id", "user_id", "total", "status"])
 def test_what_is_not_for_the_client_to_set_is_refused(person: Person, field: str) -> None:
-    """422 naming the field, and nothing is made of the rest."""
+    """The response is 422 and names the field, and nothing is stored."""
     for method, path, body in BODIES:
         answer = person.http.request(method, path, json=body | {field: "admin"})
         assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, [field]), path

@@ -1,4 +1,4 @@
-"""A gateway of another host, whose clock is wrong, beside one whose clock is right."""
+"""A gateway on another host with a wrong clock, next to one with the right time."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.full, needs_faketime]
 
 @contextmanager
 def gateway(stack: Stack, offset_s: int, log: Path) -> Iterator[httpx.Client]:
-    """One more, with the settings of the stack's own."""
+    """Run another gateway with the settings of the stack."""
     settings = Path(f"/proc/{stack.pids('gateway')[0]}/environ").read_bytes().decode().split("\0")
     port = free_port()
     ports = {"GATEWAY_PORT": str(port), "GATEWAY_INTERNAL_PORT": str(free_port())}
@@ -54,7 +54,7 @@ def sign_in(http: httpx.Client, person: Person) -> None:
 
 @pytest.mark.parametrize("offset_s", [30, -30])
 def test_half_a_minute_is_no_matter(stack: Stack, person: Person, offset_s: int, tmp_path: Path) -> None:
-    """Its callers and all services trust it: every panel is read, and orders are placed."""
+    """Clients and services accept its tokens: every panel is read, and orders are placed."""
     with gateway(stack, offset_s, tmp_path / "log") as http:
         sign_in(http, person)
         assert http.post("/v1/orders", json=ORDER).status_code == 201
@@ -68,7 +68,7 @@ def test_half_a_minute_is_no_matter(stack: Stack, person: Person, offset_s: int,
 
 @pytest.mark.parametrize("offset_s", [400 * DAY_S, -400 * DAY_S])
 def test_a_year_is_refused_and_harms_nobody(stack: Stack, person: Person, offset_s: int, tmp_path: Path) -> None:
-    """It places no order and ends no session; at the other gateway the same person goes on."""
+    """It places no order and ends no session. At the other gateway the same person can continue."""
     with gateway(stack, offset_s, tmp_path / "log") as http:
         http.headers["Authorization"] = person.http.headers["Authorization"]
         assert http.post("/v1/orders", json=ORDER).status_code in (401, 503)

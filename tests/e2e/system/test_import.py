@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 
 def upload(person: Person, data: bytes) -> str:
-    """The path of the import."""
+    """Upload a file, and return the path of the import."""
     answer = person.http.post("/v1/imports", files={"file": ("orders.csv", data, "text/csv")})
     assert answer.status_code == 202, answer.text
     return answer.headers["Location"]
@@ -33,7 +33,7 @@ def ended(person: Person, path: str) -> dict[str, Any]:
 
 
 def test_imported_orders_are_counted_and_told_of_once(stack: Stack, person: Person) -> None:
-    """They are in the orders, in the analytics, in one notification, and in no mail."""
+    """The orders are in the list, in the analytics and in one notification, and cause no mail."""
     status = ended(person, upload(person, many(1500)))
     assert (status["state"], status["rows_done"], status["rows_failed"]) == ("completed", 1500, 0)
     wait_until(lambda: person.panel("analytics")["orders"] == 1500, PATIENCE_S)
@@ -46,14 +46,14 @@ def test_imported_orders_are_counted_and_told_of_once(stack: Stack, person: Pers
 
 
 def test_a_file_that_is_no_import_is_refused_at_once(person: Person) -> None:
-    """With the reason, also when most of it is still to come."""
+    """It is refused with the reason, even before most of it has been sent."""
     for data in (b"a,b\n" * 5_000_000, b"", b"\xff\xfe" * 1000, many(1).replace(b"reference", b"Reference")):
         answer = person.http.post("/v1/imports", files={"file": ("x.csv", data)})
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "file")
 
 
 def test_others_imports_do_not_exist(stack: Stack, person: Person) -> None:
-    """Reading, listing, cancelling and the errors of another's import: 404."""
+    """Reading, listing, cancelling and the errors of another user's import are 404."""
     path = upload(person, csv_of(line("mine")))
     other = Person(stack, "Eve")
     assert other.http.get("/v1/imports").json()["items"] == []
@@ -64,7 +64,7 @@ def test_others_imports_do_not_exist(stack: Stack, person: Person) -> None:
 
 
 def test_the_command_imports_a_file(stack: Stack, person: Person, tmp_path: Path) -> None:
-    """It waits for the end, writes what could not be imported, and says by its exit status that there was such."""
+    """It waits for the end, writes the rows that could not be imported, and has the exit status 1 if there are any."""
     file, errors = tmp_path / "orders.csv", tmp_path / "errors.csv"
     command = [sys.executable, "-m", "tools.cli.main", "import", str(file), "--errors", str(errors), "--json"]
     account = {"DASHBOARD_EMAIL": person.email, "DASHBOARD_PASSWORD": PASSWORD, "DASHBOARD_URL": stack.url}

@@ -1,4 +1,4 @@
-"""Across all services: what a person does, and what must come of it."""
+"""The main user journeys through all services."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ ITEM = '{"sku": "a", "name": "a", "quantity": %s, "unit_price": 1}'
 
 
 def recount(stack: Stack, user_id: str) -> dict[str, Any]:
-    """The analytics, counted anew from the orders table."""
+    """Return the analytics, counted again from the orders table."""
 
     async def query() -> list[asyncpg.Record]:
         connection = await asyncpg.connect(stack.info["postgres"]["databases"]["orders"])
@@ -44,7 +44,7 @@ def counted(person: Person) -> dict[str, Any]:
 
 
 def test_an_order_becomes_one_mail_a_notification_and_its_analytics(stack: Stack, person: Person) -> None:
-    """A person registers, signs in and orders: one dashboard call shows all of it, and one mail arrives."""
+    """A person registers, signs in and orders: one dashboard request shows all of it, and one mail arrives."""
     order = person.order(quantity=2)
     wait_until(lambda: person.panel("analytics")["orders"] == 1 and stack.mails(person.email), PATIENCE_S)
     wait_until(lambda: "order.created" in [one["kind"] for one in person.panel("notifications")], PATIENCE_S)
@@ -59,7 +59,7 @@ def test_an_order_becomes_one_mail_a_notification_and_its_analytics(stack: Stack
 
 
 def test_the_analytics_equal_a_recount_of_the_orders_table(stack: Stack, person: Person) -> None:
-    """Whatever becomes of the orders, the rollups end up equal to a recount of the orders themselves."""
+    """After any changes of the orders, the rollups equal a recount of the orders."""
     orders = [person.order(quantity=number, unit_price=100 * number) for number in range(1, 9)]
     for order in orders[:5]:
         person.http.post(f"/v1/orders/{order['id']}/pay").raise_for_status()
@@ -72,11 +72,12 @@ def test_the_analytics_equal_a_recount_of_the_orders_table(stack: Stack, person:
 
 
 def test_with_the_orders_service_hanging_the_dashboard_shows_what_it_knew(stack: Stack, person: Person) -> None:
-    """A hung service costs only its panel: 200 while it hangs, the last known good with its reason and age."""
+    """A hanging service affects only its panel: the response is 200 with the last known good value, its reason and its
+    age."""
     order = person.order()
     person.complete_dashboard()
     with stack.frozen("orders"):
-        # It is answered while the service still stands still, for it goes on only after the block.
+        # The response arrives while the service is frozen, because it continues only after the block.
         shown = person.dashboard_when(costs_the_orders_only, no_cache=True)
     orders = shown["panels"]["orders"]
     assert orders["error"] == {"code": "timeout", "retryable": True}
@@ -92,7 +93,7 @@ def costs_the_orders_only(shown: dict[str, Any]) -> bool:
 
 
 def test_a_killed_service_comes_back_by_itself(stack: Stack, person: Person) -> None:
-    """What dies is started again, and the dashboard is complete again."""
+    """A killed service is restarted, and the dashboard is complete again."""
     before = stack.pids("orders")
     os.kill(before[0], signal.SIGKILL)
     assert person.dashboard()["panels"]["orders"]
@@ -101,7 +102,8 @@ def test_a_killed_service_comes_back_by_itself(stack: Stack, person: Person) -> 
 
 
 def test_nobody_sees_what_is_anothers(stack: Stack, person: Person) -> None:
-    """Another's order and dashboard are not found; what is for operators is forbidden; without a token, 401."""
+    """Another user's order and dashboard are not found. Routes for operators are forbidden. Without a token the
+    response is 401."""
     order = person.order()
     with closing(Person(stack).http) as stranger:
         assert stranger.get(f"/v1/orders/{order['id']}").status_code == 404
@@ -113,7 +115,7 @@ def test_nobody_sees_what_is_anothers(stack: Stack, person: Person) -> None:
 
 
 def test_a_signed_out_token_is_refused(person: Person) -> None:
-    """After signing out, the access token is of no use any more."""
+    """After signing out, the access token is no longer valid."""
     assert person.http.delete("/v1/tokens").status_code == 204
     assert person.http.get("/v1/dashboard").status_code == 401
 
@@ -131,7 +133,7 @@ def test_a_signed_out_token_is_refused(person: Person) -> None:
     ids=["cut off", "unknown field", "unknown currency", "negative", "huge", "text"],
 )
 def test_bad_input_is_refused_naming_the_field(person: Person, body: str, field: str) -> None:
-    """What cannot be accepted is answered with problem+json that names the field, and nothing is written."""
+    """Invalid input is answered with problem+json that names the field, and nothing is written."""
     answer = person.http.post("/v1/orders", content=body, headers={"Content-Type": "application/json"})
     assert 400 <= answer.status_code < 500
     assert answer.headers["content-type"] == "application/problem+json"
@@ -140,7 +142,7 @@ def test_bad_input_is_refused_naming_the_field(person: Person, body: str, field:
 
 
 def test_a_bad_cursor_is_refused(person: Person) -> None:
-    """A cursor that no list has given is 422 and names the parameter."""
+    """An invalid cursor is 422 and names the parameter."""
     answer = person.http.get("/v1/orders?cursor=nonsense!")
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "cursor"

@@ -1,4 +1,4 @@
-"""What the dashboards and alerts name is what the running processes tell."""
+"""The running processes expose every metric that the dashboards and alerts use."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ FROM_PROMETHEUS = {"up", "ALERTS"} | RECORDED
 GIVEN_BY_WHO_SCRAPES = {"process", "instance", "alertname", "alertstate"}
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "summary": ("_count", "_sum")}
 RABBITMQ = Path(__file__).parents[3] / "tools/lab/observe/rabbitmq_metrics.txt"
-"""The names that RabbitMQ's own plugin tells, as 3.10 and 4 do: it is not part of the one-machine stack."""
+"""The metrics of RabbitMQ's plugin, as in 3.10 and 4: it is not part of the one-machine stack."""
 
 
 def told(stack: Stack, name: str) -> list[Metric]:
@@ -28,13 +28,13 @@ def told(stack: Stack, name: str) -> list[Metric]:
 
 
 def samples(stack: Stack, metric: str) -> list[float]:
-    """Of a worker's metric."""
+    """Return the samples of a worker's metric."""
     return [sample.value for family in told(stack, "worker") if family.name == metric for sample in family.samples]
 
 
 @pytest.fixture(scope="module")
 def families(stack: Stack) -> Mapping[str, Metric]:
-    """By the names that stand in expressions, of all four processes, after some work."""
+    """Return the metric families of all four processes by the names used in expressions, after some work."""
     person = Person(stack)
     person.order()
     person.dashboard(no_cache=True)
@@ -42,7 +42,7 @@ def families(stack: Stack) -> Mapping[str, Metric]:
     person.http.close()
     wait_until(lambda: samples(stack, "worker_queue_messages"), PATIENCE_S)
     wait_until(lambda: stack.mails(person.email), PATIENCE_S)
-    wait_until(lambda: not any(samples(stack, "worker_jobs_retrying")), PATIENCE_S)  # nothing is left for other tests
+    wait_until(lambda: not any(samples(stack, "worker_jobs_retrying")), PATIENCE_S)  # leave nothing for other tests
     found: dict[str, Metric] = {}
     for family in (family for name in SERVICES for family in told(stack, name)):
         for suffix in SUFFIXES.get(family.type, ("",)):
@@ -53,7 +53,7 @@ def families(stack: Stack) -> Mapping[str, Metric]:
 
 
 def test_every_metric_that_is_named_is_told(families: Mapping[str, Metric]) -> None:
-    """By one of the four processes, by Prometheus itself, or by RabbitMQ."""
+    """Each metric is exposed by one of the four processes, by Prometheus itself, or by RabbitMQ."""
     known = families.keys() | FROM_PROMETHEUS | set(RABBITMQ.read_text().split())
     unknown = {
         (place, selector.metric)
@@ -65,7 +65,7 @@ def test_every_metric_that_is_named_is_told(families: Mapping[str, Metric]) -> N
 
 
 def test_every_label_that_is_asked_for_is_there(families: Mapping[str, Metric]) -> None:
-    """As far as something has been counted that could have it."""
+    """Each label exists if anything was counted that could have it."""
     unknown = set()
     for place, expression in every_expression():
         for selector in selectors(expression):
@@ -79,18 +79,18 @@ def test_every_label_that_is_asked_for_is_there(families: Mapping[str, Metric]) 
 
 
 def test_no_metric_has_a_label_of_who_scrapes(families: Mapping[str, Metric]) -> None:
-    """Or one of the two would be lost; and none is named for its process."""
+    """No metric has the labels `process` and `instance`: Prometheus adds them, and one of the two would be lost."""
     labels = {label for family in families.values() for sample in family.samples for label in sample.labels}
     assert labels.isdisjoint({"process", "instance"})
 
 
 def test_metrics_are_not_public(stack: Stack) -> None:
-    """They are on each process' internal port alone."""
+    """Metrics are available only on the internal port of each process."""
     assert httpx.get(f"{stack.url}/metrics", timeout=PATIENCE_S).status_code == 404
 
 
 def test_a_prometheus_on_this_machine_finds_the_processes(stack: Stack) -> None:
-    """The one-machine stack says where metrics are, by process, as `file_sd_configs` reads it."""
+    """The one-machine stack writes the metrics endpoints of each process in the format of `file_sd_configs`."""
     groups = httpx.Response(200, content=(stack.folder / "prometheus-targets.json").read_bytes()).json()
     assert {group["labels"]["process"] for group in groups} == set(SERVICES)
     for group in groups:

@@ -1,4 +1,4 @@
-"""One `Idempotency-Key`, however often it comes at once through the gateway."""
+"""Concurrent requests with one `Idempotency-Key` through the gateway."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +13,7 @@ ITEM = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
 
 
 def test_fifty_at_once_place_one_order(person: Person) -> None:
-    """Each is answered with that order, or told to try again: the first is still in flight, or the service is busy.
+    """Each response has that order, or asks for a retry because the first is still in flight or the service is busy.
     Another body is refused."""
 
     def place(_number: int, quantity: int = 1) -> httpx.Response:

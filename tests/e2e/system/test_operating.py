@@ -1,4 +1,4 @@
-"""What operators do at the command line, on a stack that runs."""
+"""The operators' commands on a running stack."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def admin(stack: Stack) -> Operator:
 
 @pytest.fixture
 def group(stack: Stack) -> Iterator[str]:
-    """An error group for one test; nothing of it is left for others to wonder at."""
+    """Provide an error group for one test, and delete it afterwards."""
     name = uuid4().hex
     yield name
     query(stack, "worker", "DELETE FROM jobs WHERE error_group = $1", name)
@@ -36,7 +36,7 @@ def notified(stack: Stack, users: list[UUID]) -> int:
 
 
 def well(stack: Stack) -> dict[str, Any]:
-    """What is told of a stack as soon as all is well."""
+    """Return the status of a stack as soon as it has no problems."""
     seen: list[tuple[int, dict[str, Any]]] = []
 
     def is_told() -> bool:
@@ -48,7 +48,7 @@ def well(stack: Stack) -> dict[str, Any]:
 
 
 def test_dead_jobs_are_listed_shown_and_replayed(stack: Stack, admin: Operator, group: str) -> None:
-    """An operator finds what died, sees why, tries without consequence, replays, and it is done, once."""
+    """An operator lists dead jobs, sees the cause, makes a dry run, and replays them; each then runs once."""
     users = bury(stack, group, 3)
     listed = admin.jobs("list", "--group", group, "--json").json
     assert [UUID(job["user_id"]) for job in listed] == users[::-1]
@@ -72,7 +72,7 @@ def test_dead_jobs_are_listed_shown_and_replayed(stack: Stack, admin: Operator, 
 
 
 def test_many_jobs_are_replayed_in_batches(stack: Stack, admin: Operator, group: str) -> None:
-    """More than one batch is replayed by one command, as far as its limit."""
+    """One command replays more than one batch, up to its limit."""
     bury(stack, group)
     query(stack, "worker", COPIES, group, 1199)
     assert (
@@ -84,7 +84,7 @@ def test_many_jobs_are_replayed_in_batches(stack: Stack, admin: Operator, group:
     )
     counts = dict(map(tuple, states))
     assert counts["dead"] == 100
-    assert counts["retrying"] in (1099, 1100)  # the first is due at once, and may be under way
+    assert counts["retrying"] in (1099, 1100)  # the first is due at once, and may be running
     [due] = query(stack, "worker", DUE, group)
     assert due["seconds"] == pytest.approx(1099 / 0.01, rel=0.01)
 
@@ -101,7 +101,7 @@ DUE = """
 
 
 def test_dead_jobs_are_discarded(stack: Stack, admin: Operator, group: str) -> None:
-    """What is not worth another try is discarded for a reason, and no longer listed unless asked for."""
+    """Dead jobs are discarded with a reason, and then listed only on request."""
     bury(stack, group, 2)
     assert admin.jobs("discard", "--group", group, "--reason", "a test").out == "2 of 2 jobs discarded.\n"
     assert admin.jobs("list", "--group", group, "--json").json == []
@@ -123,7 +123,7 @@ def test_dead_jobs_are_discarded(stack: Stack, admin: Operator, group: str) -> N
     ],
 )
 def test_what_is_refused_says_why(stack: Stack, role: str, arguments: tuple[str, ...], code: int) -> None:
-    """The exit status tells, and one line on standard error says what the gateway said."""
+    """The exit status is 1, and one line on standard error has the gateway's reason."""
     said = Operator(stack, role).jobs(*arguments)
     assert said.code == code
     assert len(said.err.splitlines()) == code
@@ -131,7 +131,7 @@ def test_what_is_refused_says_why(stack: Stack, role: str, arguments: tuple[str,
 
 
 def test_without_credentials_or_gateway(stack: Stack) -> None:
-    """A wrong password, no account at all, and an address where nobody listens: a line each, no traceback."""
+    """A wrong password, a missing account and an address without a listener are one line each, without a traceback."""
     for arguments, reason in (
         (("--url", stack.url), "no credentials"),
         (("--url", stack.url, "--email", "x@example.com", "--password", "wrong-password"), "(401)"),
@@ -146,7 +146,7 @@ def test_without_credentials_or_gateway(stack: Stack) -> None:
 
 
 def test_status_of_a_stack_that_is_well(stack: Stack) -> None:
-    """Every process is ready, every queue has a consumer, the outboxes are known; the exit status is 0."""
+    """Every process is ready, every queue has a consumer, the outboxes are known, and the exit status is 0."""
     told = well(stack)
     assert [process["name"] for process in told["processes"]] == ["gateway", "users", "orders", "worker"]
     assert {process["status"] for process in told["processes"]} == {"ready"}
@@ -162,7 +162,7 @@ def test_status_of_a_stack_that_is_well(stack: Stack) -> None:
 
 
 def test_status_names_dead_jobs(stack: Stack, group: str) -> None:
-    """Dead jobs are not well."""
+    """Dead jobs are problems."""
     wait_until(lambda: is_well(stack), PATIENCE_S)
     bury(stack, group, 2)
     wait_until(lambda: "2 dead jobs of notifications" in health(stack)[1]["problems"], PATIENCE_S)
@@ -171,7 +171,7 @@ def test_status_names_dead_jobs(stack: Stack, group: str) -> None:
 
 
 def test_status_shows_what_it_cannot_reach(stack: Stack) -> None:
-    """A service that hangs is named and its outbox unknown; all others are told as ever, and the exit status is 1."""
+    """A hanging service is named and its outbox unknown. All others are shown as usual, and the exit status is 1."""
     seen: list[tuple[int, dict[str, Any]]] = []
 
     def only_orders_is_away() -> bool:
@@ -189,12 +189,13 @@ def test_status_shows_what_it_cannot_reach(stack: Stack) -> None:
 
 
 def accept_ctrl_c() -> None:
-    """A shell without job control makes its background processes ignore it, and their children inherit that."""
+    """Restore SIGINT: a shell without job control lets its background processes ignore it, and their children inherit
+    that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_watching(stack: Stack) -> None:
-    """With --watch it is told again and again, until Ctrl-C."""
+    """With --watch the status is printed repeatedly until Ctrl-C."""
     command = [sys.executable, "-m", "tools.cli.main", "status", "--watch", "--json", "--data-dir", str(stack.folder)]
     wait_until(lambda: is_well(stack), PATIENCE_S)
     unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}

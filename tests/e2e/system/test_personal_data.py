@@ -1,4 +1,4 @@
-"""What is kept of a person, and where: not in the logs, whole in their export, gone when they are."""
+"""Personal data: not in the logs, complete in the export, deleted with the account."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ CSV = b"reference,currency,sku,name,quantity,unit_price,ordered_at\nr1,EUR,tea,T
 
 @pytest.fixture
 def busy(stack: Stack) -> Iterator[Person]:
-    """Somebody who has done a bit of everything, well and badly."""
+    """A user who has used every feature, successfully and not."""
     person = Person(stack, NAME)
     order = person.order()
     person.http.post(f"/v1/orders/{order['id']}/pay").raise_for_status()
@@ -43,7 +43,7 @@ def busy(stack: Stack) -> Iterator[Person]:
 
 
 def test_logs_hold_no_personal_data(stack: Stack, busy: Person) -> None:
-    """Neither the address nor the name, neither a token nor a password, in the log of any process."""
+    """No log of any process contains the address, the name, a token or a password."""
     token = busy.http.headers["Authorization"].removeprefix("Bearer ")
     refused = httpx.get(f"{stack.url}/v1/me", headers={"Authorization": f"Bearer {token}x"}, timeout=PATIENCE_S)
     assert refused.status_code == 401
@@ -62,7 +62,8 @@ def test_logs_hold_no_personal_data(stack: Stack, busy: Person) -> None:
 
 
 def test_the_export_is_whole(stack: Stack, busy: Person) -> None:
-    """Profile, orders, notifications, analytics, imports, reports, webhooks and sessions, without hash or secret."""
+    """The export has profile, orders, notifications, analytics, imports, reports, webhooks and sessions, without hashes
+    or secrets."""
     answer = busy.http.post("/v1/me/export", json=OWN).raise_for_status()
     found = answer.json()
     assert found["complete"] is True
@@ -79,7 +80,7 @@ def test_the_export_is_whole(stack: Stack, busy: Person) -> None:
 
 
 def test_the_export_is_of_one_person(stack: Stack, busy: Person, person: Person) -> None:
-    """Somebody else's holds nothing of theirs; while a service is away, there is none at all."""
+    """Another user's export has none of this user's data. While a service is down, there is no export."""
     other = person.http.post("/v1/me/export", json=OWN).raise_for_status().text
     assert busy.id not in other
     assert busy.email not in other
@@ -91,7 +92,7 @@ def test_the_export_is_of_one_person(stack: Stack, busy: Person, person: Person)
 
 
 def test_a_deleted_person_leaves_no_trace_of_who_they_were(stack: Stack, busy: Person) -> None:
-    """In no table of any service is their address, once the worker has heard of it."""
+    """No table of any service contains their address, once the worker has received the event."""
     busy.http.request("DELETE", "/v1/me", json=OWN).raise_for_status()
     find = "SELECT 1 FROM recipients WHERE user_id = $1 AND email IS NULL"
     wait_until(lambda: query(stack, "worker", find, UUID(busy.id)), PATIENCE_S)
@@ -99,7 +100,7 @@ def test_a_deleted_person_leaves_no_trace_of_who_they_were(stack: Stack, busy: P
 
 
 def test_an_account_becomes_an_operators(stack: Stack, person: Person) -> None:
-    """`dashboard users promote`, which the audit tells of; then they may look, and still not change."""
+    """`dashboard users promote` is recorded in the audit log. Afterwards they may read, and still not change."""
     folder = str(stack.folder)
     said = dashboard("users", "promote", person.email, "--role", "support", "--data-dir", folder)
     assert (said.code, "is support" in said.out) == (0, True)
@@ -116,7 +117,7 @@ def test_an_account_becomes_an_operators(stack: Stack, person: Person) -> None:
 
 
 def test_what_administrators_change_is_in_the_audit(stack: Stack, person: Person) -> None:
-    """Shipping an order: who, which, from where."""
+    """The audit log records who shipped which order, and from which address."""
     admin = Operator(stack, "admin").person
     form = {"username": admin.email, "password": PASSWORD}
     token = person.http.post("/v1/tokens", data=form).raise_for_status().json()["access_token"]
@@ -137,7 +138,7 @@ def _logs(stack: Stack) -> str:
 
 
 def _left(stack: Stack, text: str) -> list[str]:
-    """The tables in which it can be found."""
+    """Return the tables that contain the text."""
     tables = "SELECT table_name::text AS name FROM information_schema.tables WHERE table_schema = 'public'"
     found = []
     for service in ("users", "orders", "worker"):

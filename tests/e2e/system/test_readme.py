@@ -8,8 +8,8 @@ pytestmark = pytest.mark.e2e
 
 
 def test_the_examples_work_as_they_stand(stack: Stack) -> None:
-    """Every line of the README's example runs, and its dashboard shows the paid order. On a busy machine a panel may
-    be late: then the example is run again, as its reader would do."""
+    """Every line of the README's example runs, and its dashboard shows the paid order. On a busy machine a panel may be
+    late; then the example is run again, as its reader would do."""
     printed: list[str] = []
 
     def is_complete() -> bool:

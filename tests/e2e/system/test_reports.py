@@ -1,4 +1,4 @@
-"""Reports on a stack that runs: over the API, and at the command line."""
+"""Reports on a running stack: through the API, and at the command line."""
 
 import csv
 import hashlib
@@ -28,14 +28,14 @@ def today() -> dict[str, str]:
 
 
 def made(person: Person, kind: str) -> str:
-    """Where it is downloaded."""
+    """Order a report, and return the path of its download."""
     answer = person.http.post("/v1/reports", json={"kind": kind, **today()}).raise_for_status()
     return f"{answer.headers['Location']}/download"
 
 
 def rows(person: Person, path: str) -> list[dict[str, Any]]:
     answer = person.http.get(path).raise_for_status()
-    assert answer.headers["Content-Encoding"] == "gzip"  # httpx asks for it
+    assert answer.headers["Content-Encoding"] == "gzip"  # httpx accepts it
     return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
 
 
@@ -45,7 +45,7 @@ def at_the_command_line(stack: Stack, person: Person, *arguments: str) -> Said:
 
 
 def test_both_kinds_are_downloaded_through_the_gateway(person: Person) -> None:
-    """Orders from the orders service, analytics from the worker: one resource, one list."""
+    """Orders come from the orders service and analytics from the worker, as one resource and one list."""
     placed = [person.order(quantity)["id"] for quantity in (1, 2)]
     orders, analytics = made(person, "orders"), made(person, "analytics")
     assert [row["id"] for row in rows(person, orders)] == placed
@@ -56,7 +56,7 @@ def test_both_kinds_are_downloaded_through_the_gateway(person: Person) -> None:
 
 
 def test_nobody_downloads_anothers(stack: Stack, person: Person) -> None:
-    """404, as for one that never was."""
+    """Another user's report is 404, like one that does not exist."""
     stranger = Person(stack)
     path = made(person, "orders")
     assert stranger.http.get(path).status_code == 404
@@ -66,8 +66,8 @@ def test_nobody_downloads_anothers(stack: Stack, person: Person) -> None:
 
 @pytest.fixture(scope="module")
 def customer(stack: Stack) -> Iterator[Person]:
-    """With orders that make a far larger download than the sockets on its way hold, which may be 36 MB each: on disk
-    they are small."""
+    """A user with so many orders that the download is far larger than the sockets on its way can hold, which may be 36
+    MB each; on disk they are small."""
     person = Person(stack)
     query(stack, "orders", MANY_ORDERS, UUID(person.id))
     yield person
@@ -76,7 +76,7 @@ def customer(stack: Stack) -> Iterator[Person]:
 
 @pytest.fixture
 def large(customer: Person) -> str:
-    """The download of all of them."""
+    """Return the path of the download of all these orders."""
     year = {"from": f"{datetime.now(UTC) - timedelta(days=365):%Y-%m-%d}", "to": today()["to"]}
     answer = customer.http.post("/v1/reports", json={"kind": "orders", **year}).raise_for_status()
     return f"{answer.headers['Location']}/download"
@@ -91,17 +91,17 @@ UNDER_WAY = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() A
 
 
 def test_when_the_client_leaves_the_query_ends(stack: Stack, customer: Person, large: str) -> None:
-    """From the client through gateway and service to Postgres."""
+    """The cancellation passes from the client through gateway and service to Postgres."""
     with customer.http.stream("GET", large, headers={"Accept-Encoding": "identity"}) as answer:
         answer.raise_for_status()
-        chunks = answer.iter_raw()  # kept: the connection is closed with it
+        chunks = answer.iter_raw()  # keep it, because the connection is closed with it
         next(chunks)
         wait_until(lambda: query(stack, "orders", UNDER_WAY), PATIENCE_S)
     wait_until(lambda: not query(stack, "orders", UNDER_WAY), PATIENCE_S)
 
 
 def test_a_killed_service_cuts_the_download(stack: Stack, customer: Person, large: str) -> None:
-    """The client is told by the missing end; then it works again."""
+    """The client detects the missing end of the download; afterwards, downloads work again."""
     with customer.http.stream("GET", large, headers={"Accept-Encoding": "identity"}) as answer:
         chunks = answer.iter_raw()
         next(chunks)
@@ -113,7 +113,7 @@ def test_a_killed_service_cuts_the_download(stack: Stack, customer: Person, larg
 
 
 def test_the_command_keeps_a_whole_report(stack: Stack, person: Person, tmp_path: Path) -> None:
-    """And says how much it is."""
+    """The command saves a complete report and prints its size."""
     person.order()
     place = tmp_path / "orders.csv"
     said = at_the_command_line(stack, person, "orders", "--output", str(place), "--json")
@@ -123,7 +123,7 @@ def test_the_command_keeps_a_whole_report(stack: Stack, person: Person, tmp_path
 
 
 def test_the_command_says_what_is_wrong(stack: Stack, person: Person, tmp_path: Path) -> None:
-    """In one line, and leaves no file."""
+    """The command prints one line and leaves no file."""
     said = at_the_command_line(stack, person, "secrets", "--output", str(tmp_path / "x.csv"))
     assert said.code == 1
     assert "kind" in said.err

@@ -1,4 +1,4 @@
-"""Services that are told to stop in the midst of requests."""
+"""Services that receive SIGTERM during requests."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ NOT_SENT = "not sent"
 
 
 class Load:
-    """Callers that order and read, one connection a request; `outcomes` counts what they got."""
+    """Callers that order and read, with one connection per request; `outcomes` counts the responses."""
 
     def __init__(self, person: Person) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -46,7 +46,7 @@ class Load:
         while not self._over.is_set():
             outcome = self._outcome(next(self._numbers))
             self.outcomes[outcome] += 1
-            self._over.wait(0.05)  # or they would take the processor from what is starting
+            self._over.wait(0.05)  # or they would take CPU time from the process that starts
 
     def _outcome(self, number: int) -> str:
         item = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
@@ -69,15 +69,15 @@ def _said(answer: httpx.Response) -> str:
 
 
 def _stop(stack: Stack, name: str) -> None:
-    """SIGTERM, and wait for the process that comes after."""
+    """Send SIGTERM, and wait for the successor."""
     before = stack.pids(name)
     os.kill(before[0], signal.SIGTERM)
     wait_until(lambda: stack.pids(name) not in ([], before) and stack.recovered(), PATIENCE_S)
 
 
 def test_a_stop_cuts_no_request(stack: Stack, person: Person) -> None:
-    """What was sent is answered, stop after stop: done, or 503 with nothing done. Only a request that met the end of an
-    idle connection has an outcome that nobody knows, and says so."""
+    """Every request is answered over several stops: done, or 503 without effect. Only a request that was sent as an
+    idle connection closed has an unknown outcome, and the response says so."""
     load = Load(person)
     with load.running():
         for name in ("gateway", "orders", "users"):

@@ -1,4 +1,4 @@
-"""Live streams of a gateway that is told to stop."""
+"""Live streams of a gateway that receives SIGTERM."""
 
 import asyncio
 import os
@@ -25,9 +25,9 @@ def _gone(pid: int) -> bool:
 
 
 async def test_open_streams_do_not_hold_a_stop(stack: Stack, person: Person) -> None:
-    """SIGTERM ends them with a word, the process is gone long before its grace is over, and the next one serves who
-    comes back with what they have: nothing is told twice."""
-    await eventually(lambda: asyncio.to_thread(person.panel, "notifications"), PATIENCE_S)  # no news comes after that
+    """SIGTERM ends them with an event, and the process exits long before the end of its grace period. The next one
+    continues with the versions that the client has: nothing is sent twice."""
+    await eventually(lambda: asyncio.to_thread(person.panel, "notifications"), PATIENCE_S)  # no event follows
     bearer = {"Authorization": str(person.http.headers["Authorization"])}
     url = f"{stack.url}/v1/dashboard/events"
     async with reading(url, bearer) as first, reading(url, bearer) as second:
@@ -44,7 +44,7 @@ async def test_open_streams_do_not_hold_a_stop(stack: Stack, person: Person) -> 
 
 
 async def _tells_nothing(url: str, headers: dict[str, str]) -> bool:
-    """That a panel is late for once would be told, and is no news: then this is asked again."""
+    """Check that no change arrives. A late panel would be sent although nothing changed; then the check is repeated."""
     async with reading(url, headers) as again:
         await again.until("ready")
         return not again.of("panel")

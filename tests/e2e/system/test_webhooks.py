@@ -1,4 +1,4 @@
-"""A person names a URL, and hears of their orders there."""
+"""A user's webhook receives their orders."""
 
 import threading
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def server() -> Iterator[Server]:
 
 
 def test_an_order_is_heard_of(stack: Stack, person: Person, server: Server) -> None:
-    """Through the gateway: made, tried, called for an order, listed, and for nobody else there."""
+    """Through the gateway, a webhook is created, tested, called for an order and listed; other users cannot see it."""
     body = {"url": f"http://127.0.0.1:{server.server_port}/hook", "events": ["order.created"]}
     made = person.http.post("/v1/webhooks", json=body).raise_for_status().json()
     path = f"/v1/webhooks/{made['id']}"

@@ -1,4 +1,4 @@
-"""RabbitMQ is away for some time: nothing is lost, and the status says so. One outage serves all tests here."""
+"""RabbitMQ is down for some time: nothing is lost, and the status reports it. All tests here share one outage."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ ORDERS = 5
 
 @dataclass
 class Outage:
-    """What was seen during it. `statuses` and `problems` are those of `dashboard status`."""
+    """The observations during the outage. `statuses` and `problems` are those of `dashboard status`."""
 
     person: Person
     readiness: dict[str, Any] = field(default_factory=dict)
@@ -31,7 +31,8 @@ class Outage:
 
 @pytest.fixture(scope="module")
 def outage(stack: Stack, backends: Backends) -> Iterator[Outage]:
-    """Orders are placed without RabbitMQ, and the orders service is killed before it could publish. All is back."""
+    """Place orders without RabbitMQ, and kill the orders service before it can publish. At the end, everything runs
+    again."""
     seen = Outage(Person(stack))
     backends.rabbitmq.stop()
     try:
@@ -62,7 +63,7 @@ def _is_told(stack: Stack, seen: Outage) -> bool:
 
 
 def test_orders_are_accepted_and_their_mails_arrive_later(stack: Stack, outage: Outage) -> None:
-    """Orders are answered 201 all the same, and with both back each gets its mail and is counted, once."""
+    """Orders are answered 201 during the outage. Afterwards, each has its mail and is counted, once."""
     person = outage.person
     assert outage.readiness["status"] == "degraded"
     wait_until(lambda: len(stack.mails(person.email)) == ORDERS, PATIENCE_S)
@@ -71,7 +72,8 @@ def test_orders_are_accepted_and_their_mails_arrive_later(stack: Stack, outage: 
 
 
 def test_the_status_says_what_is_missing(stack: Stack, outage: Outage) -> None:
-    """The processes that miss it say so, and the queues are unknown, not empty; afterwards all is well."""
+    """The processes that need RabbitMQ report it, and the queues are unknown, not empty. Afterwards, there are no
+    problems."""
     assert outage.statuses == ["degraded", "degraded", "degraded", "unavailable"]
     assert "queues unknown: no worker can reach RabbitMQ" in outage.problems
     wait_until(lambda: is_well(stack), PATIENCE_S)

@@ -16,7 +16,7 @@ NUMBER = re.compile(r"services/\w+/migrations/versions/")
 
 @dataclass(frozen=True)
 class Block:
-    """`said` is the paragraph before it."""
+    """`said` is the paragraph before the block."""
 
     language: str
     file: str | None
@@ -35,7 +35,7 @@ def commands(page: str) -> list[str]:
 
 
 def apply(page: str, project: Path) -> None:
-    """Raises `AssertionError`, naming what does not fit."""
+    """Apply the blocks. Raises `AssertionError` with the part that does not match."""
     for block in blocks(page):
         if block.file is not None:
             _write(block, project)
@@ -53,7 +53,7 @@ def _write(block: Block, project: Path) -> None:
 
 
 def changed(before: str, diff: str, name: str) -> str:
-    """The file after the change."""
+    """Return the file after the change."""
     lines = diff.splitlines(keepends=True)
     old = "".join(line[1:] for line in lines if line[0] in " -")
     new = "".join(line[1:] for line in lines if line[0] in " +")
@@ -62,7 +62,7 @@ def changed(before: str, diff: str, name: str) -> str:
 
 
 def _numbered(block: Block, project: Path) -> tuple[str, str]:
-    """The block's file and text, with the numbers of migrations filled in."""
+    """Return the block's file and text, with the numbers of migrations filled in."""
     assert block.file is not None
     folder = NUMBER.match(block.file)
     if folder is None:

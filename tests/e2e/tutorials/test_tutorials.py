@@ -1,4 +1,4 @@
-"""The tutorials, followed to the letter in a copy of the project, with the tests that they say to run."""
+"""The tutorials, followed literally in a copy of the project, with their tests."""
 
 import os
 import shlex
@@ -23,12 +23,12 @@ RECOMMENDED = (
     ".venv/bin/mypy",
     ".venv/bin/pytest -q -n 2 -m 'not long' tests/unit",
 )
-"""What `make docs lint types` runs, and those tests of `make test` that need no server."""
+"""The commands of `make docs lint types`, and those tests of `make test` that need no server."""
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy that shares the environment with this one."""
+    """A copy of the project that shares the environment with this one."""
     copy = tmp_path / "dashboard"
     shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
     (copy / ".venv").symlink_to(sys.prefix)
@@ -37,7 +37,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=[path.stem for path in TUTORIALS])
 def test_a_tutorial_works_as_it_stands(tutorial: Path, project: Path, backends: Backends) -> None:
-    """Its changes fit the code of today, and its own commands succeed."""
+    """Its changes apply to the current code, and its commands succeed."""
     page = tutorial.read_text()
     apply(page, project)
     typed = commands(page)
@@ -49,7 +49,7 @@ def test_a_tutorial_works_as_it_stands(tutorial: Path, project: Path, backends: 
 @pytest.mark.full
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=[path.stem for path in TUTORIALS])
 def test_what_a_tutorial_recommends_succeeds(tutorial: Path, project: Path, backends: Backends) -> None:
-    """Documentation, style, types and tests of the changed project."""
+    """Documentation, style, types and tests of the changed project succeed."""
     apply(tutorial.read_text(), project)
     for command in RECOMMENDED:
         run(command, project, backends.kind)
@@ -70,7 +70,7 @@ def run(command: str, project: Path, backends: str) -> None:
 
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=[path.stem for path in TUTORIALS])
 def test_the_reader_is_told_which_file_it_is(tutorial: Path) -> None:
-    """A page that is shown does not show what stands behind the fence's language."""
+    """Each block's file name is in the text, because a rendered page does not show the info string of a fence."""
     page = tutorial.read_text()
     for block in blocks(page):
         if block.file is not None:

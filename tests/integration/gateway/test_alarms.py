@@ -1,4 +1,4 @@
-"""The gateway while RabbitMQ has a memory alarm: no change of a panel is told."""
+"""The gateway during a memory alarm of RabbitMQ: no change of a panel is announced."""
 
 from functools import partial
 
@@ -15,7 +15,8 @@ async def says(world: World, status: str, of_rabbitmq: str) -> bool:
 
 
 async def test_a_memory_alarm_degrades(start: Start, rabbitmq: RabbitBackend) -> None:
-    """One that begins while the gateway runs, and one that it starts with; afterwards it is ready by itself."""
+    """The gateway degrades for an alarm that starts while it runs, and for one that exists at its start; afterwards it
+    recovers by itself."""
     is_ready = partial(says, status="ready", of_rabbitmq="ok")
     is_blocked = partial(says, status="degraded", of_rabbitmq="accepts no messages")
     async with start(rabbitmq_url=rabbitmq.url) as world:

@@ -23,7 +23,7 @@ async def batch(
 
 
 def without(missing: UUID, panel: str) -> Any:
-    """Answers a panel query like a service that does not know this user."""
+    """Answer a panel query like a service that does not know this user."""
 
     async def answer(exchange: Exchange) -> None:
         found = {user_id: PANEL_DATA[panel] for user_id in exchange.request.ids if user_id != str(missing)}
@@ -37,7 +37,7 @@ def calls(service: StubService, panel: str) -> int:
 
 
 async def test_a_hundred_dashboards_are_a_handful_of_calls(world: World) -> None:
-    """Each whole, and for each panel the services are asked a few times, not a hundred."""
+    """Each dashboard is complete, and for each panel there are a few calls, not a hundred."""
     user_ids = [new_id() for _ in range(100)]
     answer = (await batch(world, user_ids)).raise_for_status()
     body = answer.json()
@@ -52,7 +52,7 @@ async def test_a_hundred_dashboards_are_a_handful_of_calls(world: World) -> None
 
 
 async def test_who_fails_fails_alone(world: World) -> None:
-    """A user whom nobody knows has a problem in place of a dashboard; the others have theirs."""
+    """An unknown user has a problem instead of a dashboard; the others have theirs."""
     known, unknown = new_id(), new_id()
     world.users.behaviours["user"] = without(unknown, "user")
     body = (await batch(world, [known, unknown])).raise_for_status().json()
@@ -63,7 +63,7 @@ async def test_who_fails_fails_alone(world: World) -> None:
 
 
 async def test_a_panel_that_fails_is_missing_in_each(world: World) -> None:
-    """Dashboards are partial, as one alone would be."""
+    """Dashboards are partial, like a single one."""
     world.orders.behaviours["orders"] = replies(b"", 500)
     body = (await batch(world, [new_id(), new_id()])).raise_for_status().json()
     for dashboard in body["items"].values():
@@ -73,7 +73,7 @@ async def test_a_panel_that_fails_is_missing_in_each(world: World) -> None:
 
 
 async def test_where_nothing_can_be_shown(world: World) -> None:
-    """200 all the same; each user's problem says to try again."""
+    """The response is 200 nevertheless; each user's problem says to try again."""
     for service in (world.users, world.orders, world.worker):
         service.behaviours |= dict.fromkeys(PANEL_DATA, replies(b"", 500))
     user_id = new_id()
@@ -83,7 +83,7 @@ async def test_where_nothing_can_be_shown(world: World) -> None:
 
 
 async def test_a_defect_of_ours_costs_one_user(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is raised for one, the others have their dashboards."""
+    """Any exception for one user does not affect the dashboards of the others."""
     good, bad = new_id(), new_id()
     read = world.gateway.dashboards.read
 
@@ -99,12 +99,12 @@ async def test_a_defect_of_ours_costs_one_user(world: World, monkeypatch: pytest
 
 
 async def test_panels_and_budget_as_for_one(world: World) -> None:
-    """Only those asked for, and no more patience than that, for all of them together."""
+    """Only the requested panels are read, within one budget for all users together."""
     world.users.behaviours["user"] = hang
     user_ids = [new_id() for _ in range(20)]
 
     async def orders_are_in_time() -> bool:
-        """On a busy machine they may be too late for once."""
+        """The panel may be late on a busy machine."""
         asked = calls(world.users, "user")
         body = (await batch(world, user_ids, "?panels=user,orders&budget_ms=200")).raise_for_status().json()
         assert calls(world.users, "user") <= asked + 3
@@ -120,7 +120,7 @@ async def test_panels_and_budget_as_for_one(world: World) -> None:
 
 
 async def test_the_same_user_twice(world: World) -> None:
-    """Is one, however the id is written; and nobody is a batch, too."""
+    """The same user counts once, however the id is written; an empty batch is valid, too."""
     user_id = new_id()
     body = (await batch(world, [user_id, str(user_id).upper(), user_id.hex])).raise_for_status().json()
     assert list(body["items"]) == [str(user_id)]
@@ -140,7 +140,7 @@ async def test_the_same_user_twice(world: World) -> None:
     ids=["no id", "null", "too many", "no list", "missing", "unknown field"],
 )
 async def test_what_is_no_batch(world: World, body: dict[str, Any], field: str) -> None:
-    """422, naming what is wrong; nobody is asked."""
+    """The response is 422 and names the error; no service is called."""
     answer = await world.client.post(PATH, json=body, headers=world.bearer(role="admin"))
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
     assert not world.users.asked
@@ -150,14 +150,15 @@ async def test_what_is_no_batch(world: World, body: dict[str, Any], field: str) 
     "content", [b"", b"{", b"[" * 50_000, b"\xff", b"null"], ids=lambda content: repr(content)[:12]
 )
 async def test_what_is_no_json(world: World, content: bytes) -> None:
-    """4xx as a problem."""
+    """The response is a 4xx problem."""
     headers = world.bearer(role="admin") | {"Content-Type": "application/json"}
     answer = await world.client.post(PATH, content=content, headers=headers)
     assert (answer.status_code // 100, answer.headers["Content-Type"]) == (4, "application/problem+json")
 
 
 async def test_only_administrators(world: World) -> None:
-    """403 for others, also for one's own dashboard and for support; 401 without a token. The services are not asked."""
+    """Others receive 403, also for their own dashboard and for support, and 401 without a token. No service is
+    called."""
     for role in ("user", "support"):
         user_id = new_id()
         answer = await world.client.post(PATH, json={"user_ids": [str(user_id)]}, headers=world.bearer(user_id, role))
@@ -167,7 +168,7 @@ async def test_only_administrators(world: World) -> None:
 
 
 async def test_what_was_known_last(start: Start) -> None:
-    """When a service fails, each user's panel is shown as it was."""
+    """If a service fails, each user's panel has its last known good value."""
     async with start() as world:
         user_ids = [new_id(), new_id()]
         await batch(world, user_ids)
@@ -182,7 +183,7 @@ async def test_what_was_known_last(start: Start) -> None:
 
 
 async def test_it_is_described(world: World) -> None:
-    """With its body, its query and both kinds of answer."""
+    """The document has its body, its query and both kinds of responses."""
     document = (await world.client.get("/openapi.json")).json()
     operation = document["paths"][PATH]["post"]
     assert {parameter["name"] for parameter in operation["parameters"]} == {"panels", "budget_ms"}

@@ -1,4 +1,4 @@
-"""The dashboard, with services that are well."""
+"""The dashboard, with healthy services."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from tests.support.gateway.world import World
 
 
 async def test_all_panels_are_fresh_and_in_order(world: World) -> None:
-    """Every service's panel is shown as it came, in the declared order, with what the headers promise."""
+    """Every service's panel is returned unchanged, in the declared order, with correct headers."""
     user_id = new_id()
     response = await world.client.get("/v1/dashboard", headers=world.bearer(user_id))
     assert response.status_code == 200
@@ -29,7 +29,7 @@ async def test_all_panels_are_fresh_and_in_order(world: World) -> None:
 
 
 async def test_services_are_told_who_asks_and_how_long(world: World) -> None:
-    """A panel query carries a service token, the milliseconds left, a trace and the request id."""
+    """A panel query has a service token, the remaining milliseconds, a trace and the request id."""
     headers = world.bearer() | {"X-Request-Id": "abc", "traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
     await world.client.get("/v1/dashboard?budget_ms=9000", headers=headers)
     query = world.orders.queries("orders")[-1]
@@ -40,7 +40,7 @@ async def test_services_are_told_who_asks_and_how_long(world: World) -> None:
 
 
 async def test_only_the_panels_asked_for(world: World) -> None:
-    """`panels` limits what is asked of the services, and the answer keeps the declared order."""
+    """`panels` limits the calls to the services, and the response keeps the declared order."""
     response = await world.client.get("/v1/dashboard?panels=orders,user", headers=world.bearer())
     assert list(response.json()["panels"]) == ["user", "orders"]
     assert not world.worker.asked
@@ -61,7 +61,7 @@ async def test_only_the_panels_asked_for(world: World) -> None:
     ],
 )
 async def test_a_bad_wish_is_refused_by_name(world: World, query: str, field: str) -> None:
-    """An unknown or empty panel and an impossible budget are 422, naming the field."""
+    """An unknown or empty panel and an invalid budget are 422 and name the field."""
     response = await world.client.get(f"/v1/dashboard?{query}", headers=world.bearer())
     assert response.status_code == 422
     assert response.headers["Content-Type"] == "application/problem+json"
@@ -69,7 +69,8 @@ async def test_a_bad_wish_is_refused_by_name(world: World, query: str, field: st
 
 
 async def test_a_foreign_dashboard_does_not_exist(world: World) -> None:
-    """For a user, somebody else's dashboard is answered exactly like one of nobody, and no service is asked."""
+    """For a user, another user's dashboard is answered exactly like one that does not exist, and no service is
+    called."""
     foreign = await world.client.get(f"/v1/users/{new_id()}/dashboard", headers=world.bearer())
     assert foreign.status_code == 404
     assert foreign.json()["code"] == "user_not_found"
@@ -85,21 +86,21 @@ async def test_operators_see_everyones(world: World, role: str) -> None:
 
 
 async def test_own_dashboard_by_id(world: World) -> None:
-    """One's own id is as good as none."""
+    """A request with one's own id is the same as one without an id."""
     user_id = new_id()
     assert (await world.client.get(f"/v1/users/{user_id}/dashboard", headers=world.bearer(user_id))).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["x", "%2e%2e", "0" * 31, f"{UUID(int=0)}%00", "%ff"])
 async def test_an_id_that_is_none_goes_nowhere(world: World, path: str) -> None:
-    """What is no UUID matches no route."""
+    """An id that is not a UUID matches no route."""
     response = await world.client.get(f"/v1/users/{path}/dashboard", headers=world.bearer(role="admin"))
     assert response.status_code == 404
     assert not world.orders.asked
 
 
 async def test_a_user_who_does_not_exist(world: World) -> None:
-    """When the users service knows no such user there is no dashboard, though other panels have data."""
+    """If the users service does not know the user, there is no dashboard, even if other panels have data."""
     user_id = new_id()
     world.users.behaviours["user"] = replies(b'{"items": {}, "missing": ["%s"]}' % str(user_id).encode())
     response = await world.client.get("/v1/dashboard", headers=world.bearer(user_id))

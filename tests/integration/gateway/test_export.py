@@ -1,4 +1,4 @@
-"""The export as the gateway puts it together: whole, or not at all."""
+"""The export, which the gateway assembles: complete, or not at all."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ def answer_all(world: World) -> None:
 
 
 async def test_it_is_everything_in_one_object(world: World) -> None:
-    """What each service has, spliced together; the end says that it is the end."""
+    """The parts of all services are spliced together; the end is marked."""
     answer_all(world)
     user_id = new_id()
     answer = await world.client.post(PATH, headers=world.bearer(user_id))
@@ -51,7 +51,7 @@ async def test_it_is_everything_in_one_object(world: World) -> None:
     "fault", [replies(b"{}", 503), replies(b"{}", 404), reset, hang], ids=["503", "404", "reset", "hang"]
 )
 async def test_a_part_that_cannot_be_had_makes_it_a_503(start: Start, service: str, fault: Behaviour) -> None:
-    """With Retry-After, and no connection left open: there is no partial export."""
+    """The response has Retry-After, and no connection stays open: there is no partial export."""
     patience = {"pass_through_timeout_s": 0.2} if fault is hang else {}
     async with start(**patience) as world:
         answer_all(world)
@@ -62,7 +62,7 @@ async def test_a_part_that_cannot_be_had_makes_it_a_503(start: Start, service: s
 
 
 async def test_a_part_that_cannot_be_had_ends_the_requests_for_the_others(start: Start) -> None:
-    """The answer does not wait for a service that hangs, and the connection to that service is closed."""
+    """The response does not wait for a hanging service, and the connection to that service is closed."""
     closed = asyncio.Event()
 
     async def hangs_until_closed(exchange: Exchange) -> None:
@@ -73,7 +73,7 @@ async def test_a_part_that_cannot_be_had_ends_the_requests_for_the_others(start:
         answer_all(world)
         world.users.behaviours[SOURCE] = hangs_until_closed
         world.orders.behaviours[SOURCE] = replies(b"{}", 503)
-        async with asyncio.timeout(20):  # less than the patience with the service that hangs
+        async with asyncio.timeout(20):  # less than the timeout for the hanging service
             answer = await world.client.post(PATH, headers=world.bearer())
             await closed.wait()
         assert answer.status_code == 503
@@ -88,7 +88,7 @@ async def broken_off(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize("fault", [broken_off, cut_off, replies(b'{"orders":[1')], ids=["aborted", "cut off", "no end"])
 async def test_what_breaks_off_is_broken_off(world: World, fault: Behaviour) -> None:
-    """The client's connection is reset, so that its response cannot be taken for a whole one."""
+    """The client's connection is reset, so that the response cannot be mistaken for a complete one."""
     answer_all(world)
     world.orders.behaviours[SOURCE] = fault
     head = "".join(f"{name}: {value}\r\n" for name, value in world.bearer().items())
@@ -98,13 +98,13 @@ async def test_what_breaks_off_is_broken_off(world: World, fault: Behaviour) -> 
 
 
 async def test_it_is_for_oneself_alone(world: World) -> None:
-    """401 without a token."""
+    """The response is 401 without a token."""
     answer_all(world)
     assert (await world.client.post(PATH)).status_code == 401
 
 
 async def test_it_asks_for_the_password(world: World) -> None:
-    """The users service decides; what it refuses is passed on, and no service is asked for its part."""
+    """The users service verifies it. A refusal is passed on, and no service is asked for its part."""
     answer_all(world)
     world.users.behaviours[CONFIRM] = replies(b'{"code": "wrong_password"}', 422)
     refused = await world.client.post(PATH, headers=world.bearer(), json={})
@@ -115,7 +115,7 @@ async def test_it_asks_for_the_password(world: World) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 async def test_another_method_is_told_what_to_send(world: World, method: str) -> None:
-    """Clients from before exports needed a password send GET. They get nothing without one."""
+    """Clients from before exports needed a password send GET, and receive no data."""
     answer_all(world)
     answer = await world.client.request(method, PATH, headers=world.bearer())
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")

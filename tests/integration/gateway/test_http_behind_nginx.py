@@ -1,4 +1,4 @@
-"""Raw requests, well formed and not, through nginx with the configuration of docker compose."""
+"""Raw requests, valid and invalid, through nginx with the configuration of docker compose."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.full, pytest.mark.skipif(NGINX is None, reason="nginx 
 
 @asynccontextmanager
 async def nginx(gateway: int, folder: Path) -> AsyncIterator[int]:
-    """The port of one that stands before the gateway on this port."""
+    """Run nginx in front of the gateway on this port, and yield its port."""
     port = free_port()
     text = CONFIGURATION.read_text()
     for there, here in {
@@ -48,8 +48,8 @@ async def nginx(gateway: int, folder: Path) -> AsyncIterator[int]:
 
 
 def contradiction(case: Case, said: bytes) -> str:
-    """What is wrong with the answers to it, if anything. nginx writes requests anew: it accepts some that the gateway
-    would refuse, refuses some that the gateway would accept, and keeps some connections that the gateway would end."""
+    """Return the error in the responses to it, if any. nginx rewrites requests: it accepts some that the gateway would
+    refuse, refuses some that the gateway would accept, and keeps some connections that the gateway would close."""
     answers, requests = statuses(said), len(case.name.split(" | ")) + 1
     if not said or len(answers) > requests:
         return f"{case.name}: {len(answers)} answers to {requests} requests"
@@ -60,7 +60,7 @@ def contradiction(case: Case, said: bytes) -> str:
 
 
 async def test_every_request_has_one_answer(world: World, tmp_path: Path) -> None:
-    """No body is read as a request, and nobody gets the answer to another's."""
+    """No body is read as a request, and no client receives the response to another request."""
     targets: list[bytes] = []
 
     async def seen(scope: Scope, receive: Receive, send: Send) -> None:

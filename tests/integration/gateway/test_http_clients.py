@@ -1,4 +1,4 @@
-"""Clients that offer to upgrade with their defaults: they sign in and place orders as without the offer."""
+"""Clients that offer to upgrade by default: they sign in and place orders as usual."""
 
 import asyncio
 import shutil
@@ -46,7 +46,7 @@ def bodies(world: World) -> list[bytes]:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_curl_with_http2(ordering: World) -> None:
-    """Over plain HTTP it offers h2c."""
+    """curl offers h2c over plain HTTP."""
     (token,) = ordering.bearer().values()
     headers = ("-H", f"Authorization: {token}", "-H", "Content-Type: application/json")
     async with listening(ordering.app) as port:
@@ -59,7 +59,7 @@ async def test_curl_with_http2(ordering: World) -> None:
 
 @pytest.mark.skipif(shutil.which("javac") is None, reason="no JDK is installed")
 async def test_java_with_its_defaults(ordering: World, tmp_path: Path) -> None:
-    """Its `HttpClient` offers h2c with the first request of each connection."""
+    """Java's `HttpClient` offers h2c with the first request of each connection."""
     source = tmp_path / "Client.java"
     source.write_text(JAVA)
     (token,) = ordering.bearer().values()

@@ -1,4 +1,4 @@
-"""Who asks too much is told so, and when to come again; nobody else notices."""
+"""Clients that exceed a limit are told when to retry, and others are not affected."""
 
 import httpx
 import pytest
@@ -14,7 +14,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def refused(answer: httpx.Response, policy: str) -> bool:
-    """A problem that names the policy, with the headers that say how much there is and when to come again."""
+    """Assert that it is a problem that names the policy, with the headers for limit and retry."""
     if answer.status_code != 429:
         return False
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -30,7 +30,7 @@ async def login(world: World, account: str, **more: str) -> httpx.Response:
 
 
 async def test_reads_are_counted_by_user(start: Start) -> None:
-    """After so many the next is refused, whichever token the user has; another user is not."""
+    """Once the limit is reached, the user's next request is refused with any token; other users are not affected."""
     async with start(limit_read="3/year") as world:
         user = new_id()
         left = []
@@ -44,7 +44,7 @@ async def test_reads_are_counted_by_user(start: Start) -> None:
 
 
 async def test_changes_are_counted_over_all_gateways(start: Start) -> None:
-    """What one gateway has let through, the next one knows."""
+    """The changes that one gateway admits count at the next one."""
     async with start(limit_write="3/year") as one, start(limit_write="3/year") as other:
         user = new_id()
         for world in (one, other, one):
@@ -55,7 +55,7 @@ async def test_changes_are_counted_over_all_gateways(start: Start) -> None:
 
 
 async def test_reads_come_to_be_counted_over_all_gateways(start: Start) -> None:
-    """A moment later, each knows what the others have let through."""
+    """A moment later, each gateway knows the reads that the others admitted."""
     settings = {"limit_read": "50/year", "limits_report_s": 0.02}
     async with start(**settings) as one, start(**settings) as other:
         user = new_id()
@@ -71,7 +71,8 @@ async def test_reads_come_to_be_counted_over_all_gateways(start: Start) -> None:
 
 
 async def test_guesses_at_one_account_are_limited(start: Start) -> None:
-    """However the address is written and the form is sent, and from wherever; other accounts go on."""
+    """This applies however the address is written and the form is sent, and from any client; other accounts are not
+    affected."""
     async with start(limit_login_account="3/year", trusted_proxies="127.0.0.0/8") as world:
         world.users.behaviours[TOKENS] = replies(b"{}", 401)
         assert (await login(world, "ann@example.com")).status_code == 401
@@ -84,7 +85,7 @@ async def test_guesses_at_one_account_are_limited(start: Start) -> None:
 
 
 async def test_right_passwords_are_no_guesses(start: Start) -> None:
-    """Who keeps logging in with the right password is not locked out."""
+    """Repeated logins with the right password are not limited."""
     async with start(limit_login_account="2/year", limits_report_s=0.02) as world:
         for _ in range(5):
 
@@ -96,7 +97,7 @@ async def test_right_passwords_are_no_guesses(start: Start) -> None:
 
 @pytest.mark.parametrize(("path", "policy"), [(TOKENS, "login"), ("/v1/users", "registration")])
 async def test_strangers_are_counted_by_address(start: Start, path: str, policy: str) -> None:
-    """What a client writes into X-Forwarded-For changes nothing."""
+    """A client's own X-Forwarded-For has no effect."""
     async with start(limit_login_address="2/year", limit_registration="2/year") as world:
         for number in range(3):
             headers = {"X-Forwarded-For": f"192.0.2.{number}", "Forwarded": f"for=192.0.2.{number}"}
@@ -105,7 +106,7 @@ async def test_strangers_are_counted_by_address(start: Start, path: str, policy:
 
 
 async def test_behind_a_named_proxy_its_clients_are_told_apart(start: Start) -> None:
-    """By the address that the proxy appended, not by what the client had written before it."""
+    """Clients are identified by the address that the proxy appended, not by the client's own header."""
     async with start(limit_registration="1/year", trusted_proxies="127.0.0.1/32") as world:
         codes = [
             (await world.client.post("/v1/users", headers={"X-Forwarded-For": f"192.0.2.99, {client}"})).status_code
@@ -116,7 +117,7 @@ async def test_behind_a_named_proxy_its_clients_are_told_apart(start: Start) -> 
 
 
 async def test_bad_tokens_are_counted_by_address(start: Start) -> None:
-    """Who tries tokens is soon refused without their being verified; who is known already goes on."""
+    """After several invalid tokens, further ones are refused without verification; known clients are not affected."""
     async with start(limit_anonymous="3/year") as world:
         ann = world.bearer()
         assert (await world.client.get("/v1/me", headers=ann)).status_code == 200
@@ -129,7 +130,7 @@ async def test_bad_tokens_are_counted_by_address(start: Start) -> None:
 
 
 async def test_every_limit_can_be_turned_off(start: Start) -> None:
-    """An empty setting is no limit, and no header."""
+    """An empty setting means no limit and no header."""
     names = [name for name in Settings.model_fields if name.startswith("limit_")]
     async with start(**dict.fromkeys(names, "")) as world:
         for method, path in (("GET", "/v1/me"), ("POST", "/v1/orders"), ("POST", TOKENS), ("POST", "/v1/imports")):

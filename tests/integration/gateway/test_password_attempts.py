@@ -1,4 +1,4 @@
-"""A password of somebody who is signed in counts as an attempt to sign in, on every route that takes one."""
+"""A password check of a signed-in user counts as a sign-in attempt, on every route with a password."""
 
 import json
 from collections.abc import Callable
@@ -25,12 +25,12 @@ ROUTES = [("PATCH", "/v1/me"), ("DELETE", "/v1/me"), ("POST", EXPORT)]
 
 @pytest.fixture
 def email() -> str:
-    """Of an account that no other test has tried."""
+    """The address of an account that no other test has used."""
     return f"{uuid4().hex}@example.com"
 
 
 def answering(email: str, status: int) -> Callable[[Exchange], Any]:
-    """The caller's profile to a GET; to all else that status."""
+    """Answer a GET with the caller's profile, and all else with this status."""
 
     async def answer(exchange: Exchange) -> None:
         if exchange.request.method == "GET":
@@ -53,7 +53,8 @@ async def attempt(world: World, user: UUID, method: str, path: str, **body: Any)
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_guesses_are_limited_like_sign_ins(start: Start, email: str, method: str, path: str) -> None:
-    """After so many the next is refused, and does not reach the service; another account goes on."""
+    """Once the limit is reached, the next attempt is refused without reaching the service; other accounts are not
+    affected."""
     async with start(limit_login_account="3/year") as world:
         refuse(world, email)
         user = new_id()
@@ -66,7 +67,7 @@ async def test_guesses_are_limited_like_sign_ins(start: Start, email: str, metho
 
 
 async def test_attempts_count_together(start: Start, email: str) -> None:
-    """By whatever route, from any session of the account, at any gateway, and those to sign in."""
+    """Attempts on any route, from any session of the account, at any gateway, and sign-ins count together."""
     async with start(limit_login_account="4/year") as one, start(limit_login_account="4/year") as other:
         user = new_id()
         for world, (method, path) in zip((one, other, one), ROUTES, strict=True):
@@ -80,7 +81,7 @@ async def test_attempts_count_together(start: Start, email: str) -> None:
 
 
 async def test_the_right_password_and_none_are_no_guesses(start: Start, email: str) -> None:
-    """Who changes a name again and again is not counted; nor is who gives the right password."""
+    """Repeated changes of a name do not count, and neither do right passwords."""
     async with start(limit_login_account="2/year", limits_report_s=0.02) as world:
         world.users.behaviours["/v1/me"] = answering(email, 200)
         user = new_id()
@@ -100,7 +101,7 @@ async def test_the_right_password_and_none_are_no_guesses(start: Start, email: s
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"current_password"', b"\xff\xfe{\x00}\x00", b"[" * 9000])
 async def test_a_body_that_cannot_be_read_is_refused(world: World, method: str, path: str, body: bytes) -> None:
-    """What cannot be counted does not reach the service."""
+    """A request that cannot be counted does not reach the service."""
     headers = {**world.bearer(), "Content-Type": "application/json"}
     answer = await world.client.request(method, path, headers=headers, content=body)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "body")
@@ -108,7 +109,7 @@ async def test_a_body_that_cannot_be_read_is_refused(world: World, method: str, 
 
 
 async def test_an_attempt_that_cannot_be_counted_is_refused(world: World) -> None:
-    """While the users service does not say whose account it is."""
+    """This applies while the users service cannot say whose account it is."""
     world.users.behaviours["/v1/me"] = replies(b"{}", 503)
     for method, path in ROUTES:
         answer = await attempt(world, new_id(), method, path)
@@ -128,14 +129,14 @@ async def test_an_attempt_that_cannot_be_counted_is_refused(world: World) -> Non
     ],
 )
 async def test_a_login_that_cannot_be_counted_is_refused(world: World, form: dict[str, Any]) -> None:
-    """422, whatever it holds: it does not reach the service."""
+    """The response is 422 for any content, and the request does not reach the service."""
     for _ in range(12):
         assert (await world.client.post("/v1/tokens", **form)).status_code == 422
     assert not world.users.asked
 
 
 def test_no_route_that_takes_a_password_is_forgotten() -> None:
-    """Each operation of the users service whose body has `current_password` is declared as one."""
+    """Each operation of the users service with `current_password` in its body is declared as one."""
     document = create_app(settings_for("postgresql://nobody@127.0.0.1:1/x")).openapi()
     schemas = document["components"]["schemas"]
     holding = {name for name, schema in schemas.items() if CURRENT_PASSWORD in schema.get("properties", {})}

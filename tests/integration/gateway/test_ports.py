@@ -1,4 +1,4 @@
-"""What is public and what is not."""
+"""The public port and the internal port."""
 
 import httpx
 
@@ -9,7 +9,7 @@ from tests.support.waiting import eventually
 
 
 async def test_metrics_are_on_the_internal_port_alone(world: World) -> None:
-    """/metrics is no public path; inside, it tells how panels were answered."""
+    """/metrics is not a public path; on the internal port it has the outcomes of panels."""
     await world.client.get("/v1/dashboard", headers=world.bearer())
     assert (await world.client.get("/metrics")).status_code == 404
     transport = httpx.ASGITransport(internal_app(world.app))
@@ -25,14 +25,14 @@ async def test_metrics_are_on_the_internal_port_alone(world: World) -> None:
 
 
 async def test_readiness_asks_no_service(start: Start, rabbitmq: RabbitBackend) -> None:
-    """Keys are needed, Redis and RabbitMQ are useful; services may be away."""
+    """Keys are needed, Redis and RabbitMQ are useful, and services may be down."""
     async with start(rabbitmq_url=rabbitmq.url) as world:
         await eventually(lambda: world.gateway.feed.connected)
         names = ("jwks", "redis", "revocations", "ended_sessions", "limits", "rabbitmq", "background")
         checks = dict.fromkeys(names, "ok")
 
         async def ready() -> bool:
-            """A check that is slow fails: on a busy machine, not the first time perhaps."""
+            """Return whether it is ready; a slow check may fail once on a busy machine."""
             answer = await world.client.get("/readyz")
             return (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": checks})
 

@@ -1,4 +1,4 @@
-"""A service that refuses the gateway, by its token or by its word: that is never the client's fault."""
+"""A service rejects the gateway's token or identity, which is never the client's fault."""
 
 from uuid import UUID
 
@@ -27,7 +27,7 @@ def refuses(code: str, status: int) -> bytes:
 @pytest.mark.parametrize("body", [b"", b"{}", b"[", b"rubbish", refuses("unauthenticated", 401)], ids=repr)
 @pytest.mark.parametrize("path", [ORDER, "/v1/me", "/v1/notifications", f"{ORDER}/{UUID(int=7)}"])
 async def test_a_refusal_of_the_gateway_is_a_503(world: World, path: str, body: bytes, status: int) -> None:
-    """The client's own token was good: it is to come again, and not to sign in again. It is counted."""
+    """The client's own token was valid: the response asks for a retry, not for a new sign-in. It is counted."""
     before = sum(counted(service) for service in ("users", "orders", "worker"))
     for service in (world.users, world.orders, world.worker):
         service.behaviours["*"] = replies(body, status)
@@ -40,7 +40,7 @@ async def test_a_refusal_of_the_gateway_is_a_503(world: World, path: str, body: 
 
 @pytest.mark.parametrize("path", ["/v1/tokens", "/v1/tokens/refresh", "/v1/users", "/web/session"])
 async def test_also_where_nobody_has_signed_in(world: World, path: str) -> None:
-    """Signing in is no place for "sign in again" either."""
+    """This also applies to sign-ins, which must not answer "sign in again"."""
     world.users.behaviours["*"] = replies(refuses("unauthenticated", 401), 401)
     answer = await world.client.post(path, json={"email": "a@example.com", "password": "b"})
     assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
@@ -48,7 +48,7 @@ async def test_also_where_nobody_has_signed_in(world: World, path: str) -> None:
 
 @pytest.mark.parametrize(("code", "status"), [("invalid_credentials", 401), ("some_rule", 403)])
 async def test_a_refusal_of_the_client_goes_through(world: World, code: str, status: int) -> None:
-    """As it came, with its body: wrong credentials, or what the service forbids for a reason of its own."""
+    """The response is passed on with its body: wrong credentials, or a service's own reason."""
     world.users.behaviours["*"] = replies(refuses(code, status), status)
     for answer in (
         await world.client.post("/v1/tokens", data={"username": "a", "password": "b"}),
@@ -58,7 +58,7 @@ async def test_a_refusal_of_the_client_goes_through(world: World, code: str, sta
 
 
 async def test_a_panel_that_is_refused_is_counted(world: World) -> None:
-    """It costs that panel, and says nothing against the service."""
+    """The panel is unavailable, and the service still counts as healthy."""
     before = counted("orders")
     world.orders.behaviours["orders"] = replies(refuses("unauthenticated", 401), 401)
     for _ in range(15):
@@ -69,7 +69,7 @@ async def test_a_panel_that_is_refused_is_counted(world: World) -> None:
 
 @pytest.mark.parametrize("ahead_s", [-30, -7, 7, 30])
 async def test_clocks_that_differ_cost_nothing(start: Start, monkeypatch: pytest.MonkeyPatch, ahead_s: int) -> None:
-    """A service whose clock differs from the gateway's checks its token: requests are answered as ever."""
+    """A service with a different clock verifies the gateway's token, and requests are answered as usual."""
     async with start() as world:
         headers = world.bearer()
         world.app.state.service_tokens.token()
@@ -90,7 +90,7 @@ async def test_clocks_that_differ_cost_nothing(start: Start, monkeypatch: pytest
 async def test_a_user_token_of_another_clock_is_taken(
     start: Start, monkeypatch: pytest.MonkeyPatch, ahead_s: int
 ) -> None:
-    """The users service's clock is ahead of the gateway's, or behind it."""
+    """The clock of the users service is ahead of the gateway's, or behind it."""
     async with start() as world:
         with monkeypatch.context() as later:
             move_clock(later, seconds=ahead_s)

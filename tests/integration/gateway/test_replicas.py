@@ -1,4 +1,4 @@
-"""A service of several replicas, one of which is frozen: it takes connections and says nothing."""
+"""A service with several replicas, one of which is frozen: it accepts connections and does not respond."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from tests.support.gateway.world import Start, World
 from tests.support.waiting import eventually
 
 WAIT_S = 1.0
-"""How long a request is waited for here. Who is frozen does not answer, who is well does so at once."""
+"""The maximum wait for a response here. A frozen replica does not respond; a healthy one does so at once."""
 
 
 @asynccontextmanager
@@ -25,7 +25,7 @@ async def two(start: Start, **settings: float) -> AsyncIterator[tuple[World, Stu
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_frozen_replica_is_left_out(start: Start, method: str) -> None:
-    """Once it has let a request wait, and until it is well again; it costs no further request."""
+    """It is skipped after one slow request until it recovers, and costs no further request."""
     async with two(start) as (world, frozen, _):
         world.gateway.settings.__dict__["pass_through_timeout_s"] = WAIT_S
         for path in ("*", "orders"):
@@ -52,7 +52,7 @@ async def test_a_frozen_replica_is_left_out(start: Start, method: str) -> None:
 
 
 async def test_who_is_left_out_is_asked_when_the_other_fails(start: Start) -> None:
-    """A connection that is refused is worse than a replica that was slow once."""
+    """A refused connection is worse than a replica that was slow once."""
     async with StubService().running() as slow, start(orders_url=f"{slow.url},http://127.0.0.1:1") as world:
         world.gateway.upstreams["orders"].replicas.failed(0)
         for _ in range(4):

@@ -1,4 +1,4 @@
-"""GET /v1/reports/{id}/download: found at the worker, read at the owner of the data, passed on as it comes."""
+"""GET /v1/reports/{id}/download: looked up at the worker, read from the owner of the data, and streamed."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ async def broken_off(exchange: Exchange) -> None:
 
 
 async def asked(world: World, port: int, version: str = "1.1") -> bytes:
-    """All that the gateway sends."""
+    """Return everything that the gateway sends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     token = world.bearer()["Authorization"]
     head = f"GET {DOWNLOAD} HTTP/{version}\r\nHost: gateway\r\nConnection: close\r\nAuthorization: {token}\r\n\r\n"
@@ -49,7 +49,7 @@ async def asked(world: World, port: int, version: str = "1.1") -> bytes:
 
 @pytest.mark.parametrize("kind", ["orders", "analytics"])
 async def test_the_owner_of_the_data_is_asked_for_the_period(reporting: World, kind: str) -> None:
-    """For the caller, who cannot say otherwise."""
+    """The owner is asked for the caller's data, which the caller cannot override."""
     reporting.worker.behaviours[f"/v1/reports/{REPORT_ID}"] = definition(kind)
     user_id = new_id()
     headers = reporting.bearer(user_id) | {"X-User-Id": str(new_id()), "Accept-Encoding": "gzip"}
@@ -69,7 +69,7 @@ async def test_the_owner_of_the_data_is_asked_for_the_period(reporting: World, k
 
 
 async def test_trailers_do_not_go_through(reporting: World) -> None:
-    """A whole download ends with its last chunk."""
+    """A complete download ends with its last chunk."""
     reporting.orders.behaviours["*"] = whole
     async with listening(reporting.app) as port:
         answer = await asked(reporting, port)
@@ -79,7 +79,7 @@ async def test_trailers_do_not_go_through(reporting: World) -> None:
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 async def test_a_cut_download_has_no_clean_end(reporting: World, version: str) -> None:
-    """The owner breaks it off, and the gateway resets the connection: HTTP/1.0 has no last chunk to miss."""
+    """If the owner aborts the download, the gateway resets the connection, because HTTP/1.0 has no last chunk."""
     reporting.orders.behaviours["*"] = broken_off
     async with listening(reporting.app) as port:
         with pytest.raises(ConnectionResetError):
@@ -87,7 +87,7 @@ async def test_a_cut_download_has_no_clean_end(reporting: World, version: str) -
 
 
 async def test_a_client_without_chunks_gets_the_rows_plain(reporting: World) -> None:
-    """They end with the connection."""
+    """The end of the connection is the end of the rows."""
     reporting.orders.behaviours["*"] = whole
     async with listening(reporting.app) as port:
         answer = await asked(reporting, port, "1.0")
@@ -112,7 +112,7 @@ async def test_when_the_client_leaves_so_does_the_gateway(reporting: World) -> N
 
 
 async def test_a_client_that_reads_nothing_is_given_up(start: Start) -> None:
-    """What waits for it in between is little, and after a while it is cut off."""
+    """Little data is buffered for it, and after a while its connection is closed."""
     sent = 0
 
     async def much(exchange: Exchange) -> None:
@@ -149,7 +149,7 @@ async def test_a_client_that_reads_nothing_is_given_up(start: Start) -> None:
 async def test_without_a_definition_there_is_nothing_to_download(
     reporting: World, behaviour: Behaviour, status: int, code: str
 ) -> None:
-    """Another's report is none; a worker that is not well is 503. Neither asks for data."""
+    """Another user's report does not exist; a failing worker is 503. Neither leads to a query."""
     reporting.worker.behaviours[f"/v1/reports/{REPORT_ID}"] = behaviour
     answer = await reporting.client.get(DOWNLOAD, headers=reporting.bearer())
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -157,7 +157,7 @@ async def test_without_a_definition_there_is_nothing_to_download(
 
 
 async def test_an_owner_that_does_not_answer_is_503(start: Start) -> None:
-    """In time."""
+    """The response arrives in time."""
     async with start(pass_through_timeout_s=0.3) as world:
         world.worker.behaviours[f"/v1/reports/{REPORT_ID}"] = definition()
         world.orders.behaviours["*"] = hang

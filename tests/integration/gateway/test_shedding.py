@@ -1,4 +1,4 @@
-"""A gateway with too much in hand says so at once."""
+"""A gateway with too many requests in flight sheds others at once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ SITE = "https://app.example.com"
 
 @asynccontextmanager
 async def in_hand(world: World, number: int) -> AsyncIterator[None]:
-    """So many requests are waiting for the users service."""
+    """Keep this many requests waiting for the users service."""
     go_on = asyncio.Event()
     waiting = 0
 
@@ -43,7 +43,7 @@ async def in_hand(world: World, number: int) -> AsyncIterator[None]:
 
 
 def shed(answer: httpx.Response) -> bool:
-    """503 as a problem that says when to come again."""
+    """Assert that it is a 503 problem with Retry-After."""
     if answer.status_code != 503 or answer.json()["code"] != "overloaded":
         return False
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -53,7 +53,7 @@ def shed(answer: httpx.Response) -> bool:
 
 
 async def test_what_is_too_much_is_refused_at_once(start: Start) -> None:
-    """Whatever is in hand is finished, probes are answered, and afterwards all is as before."""
+    """Requests in flight are finished, probes are answered, and afterwards everything works as before."""
     async with start(shed_most_in_hand=4) as world:
         async with in_hand(world, 4):
             assert shed(await world.client.get("/v1/dashboard", headers=world.bearer()))
@@ -64,7 +64,7 @@ async def test_what_is_too_much_is_refused_at_once(start: Start) -> None:
 
 
 async def test_what_can_wait_is_refused_first(start: Start) -> None:
-    """Batches and uploads at half of what is allowed, while dashboards are answered."""
+    """Batches and uploads are shed at half of the limit, while dashboards are answered."""
     async with start(shed_most_in_hand=8) as world, in_hand(world, 4):
         admin = world.bearer(role="admin")
         assert shed(await world.client.post("/v1/dashboards/batch", headers=admin, json={"user_ids": []}))
@@ -73,7 +73,7 @@ async def test_what_can_wait_is_refused_first(start: Start) -> None:
 
 
 async def test_a_slow_service_is_no_reason_to_refuse(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests that wait for it are many, but the event loop is on time."""
+    """Many requests wait for the service, but the event loop is on time."""
     looks = 0
     look = LoadShedder.look
 
@@ -100,7 +100,8 @@ def raw(world: World, method: str, path: str, *more: str, body: str = "") -> byt
 
 
 async def test_a_connection_outlives_a_refusal(start: Start) -> None:
-    """Refused as soon as the head is there, several in a row; then answered, all on one connection; and counted."""
+    """Requests are shed as soon as the head has arrived, several in a row; later ones are answered on the same
+    connection; all are counted."""
     async with start(shed_most_in_hand=2) as world, listening(world.app) as port:
         before = metrics.SHED.counts[("read",)]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -126,7 +127,7 @@ def length(head: bytes) -> int:
 
 
 async def test_whatever_is_more_than_a_head_is_refused_in_order(start: Start) -> None:
-    """A body, a HEAD, a last request on its connection, another site's script: none confuses what follows."""
+    """A body, a HEAD, a last request on its connection, and another site's script do not confuse what follows."""
     close = "Connection: close"
     asked = [
         ("POST", "/v1/orders", "Content-Length: 3", close),
@@ -150,7 +151,8 @@ async def test_whatever_is_more_than_a_head_is_refused_in_order(start: Start) ->
 
 
 async def test_what_is_counted_in_is_counted_out(start: Start) -> None:
-    """Probes, streams, bad paths, preflights, what is pipelined, and clients that leave: nothing stays in hand."""
+    """Probes, streams, invalid paths, preflights, pipelined requests, and clients that disconnect: none stays in the
+    count."""
     async with (
         start(shed_most_in_hand=1000, shed_min_in_flight=1000, cors_origins=SITE) as world,
         listening(world.app) as port,

@@ -1,4 +1,4 @@
-"""What operators are told of the whole system."""
+"""The status of the whole system for operators."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ outbox_oldest_age_seconds 1.26
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No process of the tests is too slow, and no look is so long ago that the next is another."""
+    """Set timeouts that no process of the tests exceeds, and keep the status for the whole test."""
     monkeypatch.setattr(status, "TIMEOUT_S", PATIENCE_S)
     monkeypatch.setattr(status, "KEEP_S", PATIENCE_S)
 
@@ -57,7 +57,7 @@ async def _status(world: World, role: Role = "admin") -> dict[str, Any]:
 
 
 async def test_everything_on_one_screen(world: World) -> None:
-    """Each process' health, queues, outboxes, jobs, breakers, and how panels were answered."""
+    """The status has each process's health, queues, outboxes, jobs, breakers, problems, and the outcomes of panels."""
     _says(world.users, ORDERS)
     _says(world.orders, ORDERS)
     _says(world.worker, WORKER)
@@ -78,17 +78,21 @@ async def test_everything_on_one_screen(world: World) -> None:
     assert orders["calls"] >= FEWEST
     assert orders["p50_ms"] > 0
     assert not told["gateway"]["feed_connected"]
+    assert "4 dead jobs of email" in told["problems"]
+    assert "outbox of worker unknown" in told["problems"]
+    assert any(problem.startswith("gateway is degraded: ") for problem in told["problems"])
 
 
 async def test_what_cannot_be_asked_delays_and_hides_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that hangs is unreachable, with the reason; one that answers oddly, too; the others are told."""
+    """A hanging process is unreachable, with the reason, and so is one with an invalid response; the others are
+    shown."""
     monkeypatch.setattr(status, "TIMEOUT_S", SOON_S)
     monkeypatch.setattr(status, "KEEP_S", 0)
     _says(world.orders, ORDERS)
     world.worker.behaviours |= {"/readyz": hang, "/metrics": hang}
 
     async def others_are_told() -> bool:
-        """On a busy machine they may be too slow for once."""
+        """The others may be too slow once on a busy machine."""
         told = await _status(world)
         found = {each["name"]: each for each in told["processes"]}
         assert found["worker"]["error"] == f"no answer within {SOON_S} s"
@@ -101,7 +105,7 @@ async def test_what_cannot_be_asked_delays_and_hides_nothing(world: World, monke
 
 
 async def test_many_operators_ask_once(world: World) -> None:
-    """As long as a look is kept, nobody is asked again."""
+    """While the status is kept, no process is queried again."""
     _says(world.orders, ORDERS)
     for _ in range(5):
         await _status(world)

@@ -1,4 +1,4 @@
-"""Uploads on their way through the gateway."""
+"""Uploads through the gateway."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ async def falling_silent() -> AsyncIterator[bytes]:
 
 
 async def test_an_upload_may_take_longer_than_an_answer(start: Start) -> None:
-    """Neither the timeout of other requests nor that of a silent service ends it, as long as it goes on."""
+    """Neither the timeout of other requests nor that of a silent service ends it while it continues."""
     async with start(pass_through_timeout_s=0.2, read_timeout_s=0.2) as world:
         world.worker.behaviours[PATH] = replies(b"{}")
         answer = await world.client.post(PATH, content=slowly(20, 0.03), headers=world.bearer())
@@ -30,7 +30,7 @@ async def test_an_upload_may_take_longer_than_an_answer(start: Start) -> None:
 
 
 async def test_an_upload_that_falls_silent_is_ended(start: Start) -> None:
-    """408, long before the whole upload would have been too slow."""
+    """The response is 408, long before the whole upload would have been too slow."""
     async with start(upload_idle_s=0.2) as world:
         world.worker.behaviours[PATH] = replies(b"{}")
         answer = await world.client.post(PATH, content=falling_silent(), headers=world.bearer())
@@ -38,7 +38,7 @@ async def test_an_upload_that_falls_silent_is_ended(start: Start) -> None:
 
 
 async def test_an_upload_has_a_limit_of_its_own(start: Start) -> None:
-    """Above that of other bodies; beyond it 413, told or not."""
+    """The limit is higher than that of other bodies; a larger upload is 413, with or without an announced length."""
     async with start(max_body_bytes=1000, upload_max_bytes=5000) as world:
         world.worker.behaviours[PATH] = replies(b"{}")
         headers = world.bearer()

@@ -1,4 +1,4 @@
-"""Services that are not well: the dashboard is partial, in time, and honest about it."""
+"""Failing services: the dashboard is partial, in time, and says so."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from tests.support.gateway.world import Start, World
 from tests.support.waiting import eventually
 
 IN_TIME_S = 45
-"""Much less than a gateway of these tests waits where it is not told to be quick."""
+"""Much less than the default timeouts of a gateway in these tests."""
 
 
 def _items(user_id: object, panel: bytes) -> bytes:
@@ -40,7 +40,7 @@ FAULTS: list[tuple[str, Behaviour, str]] = [
 
 @pytest.mark.parametrize(("behaviour", "code"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS])
 async def test_one_bad_service_costs_its_panel_only(start: Start, behaviour: Behaviour, code: str) -> None:
-    """All other panels are fresh and the bad one says what was wrong, when its own time is over if it never ends."""
+    """All other panels are fresh, and the bad one has its error, at its timeout if it never ends."""
     timeouts = {"orders": 0.2} if code == "timeout" else {}
     async with start(timeouts) as world:
         world.orders.behaviours["orders"] = behaviour
@@ -56,7 +56,7 @@ async def test_one_bad_service_costs_its_panel_only(start: Start, behaviour: Beh
 
 @pytest.mark.parametrize("panel", [b"{}", b"5", b"null", b'"[]"'])
 async def test_a_panel_of_the_wrong_type(world: World, panel: bytes) -> None:
-    """What is no list is no list of orders."""
+    """A value that is not a list is not a list of orders."""
     user_id = new_id()
     world.orders.behaviours["orders"] = replies(_items(user_id, panel))
     response = await world.client.get("/v1/dashboard", headers=world.bearer(user_id))
@@ -64,7 +64,7 @@ async def test_a_panel_of_the_wrong_type(world: World, panel: bytes) -> None:
 
 
 async def test_bytes_that_are_no_utf8_are_not_spliced_in(world: World) -> None:
-    """A panel with broken text cannot break the whole answer."""
+    """A panel with invalid text cannot make the whole response invalid."""
     user_id = new_id()
     world.orders.behaviours["orders"] = replies(_items(user_id, b'["\xff"]'))
     response = await world.client.get("/v1/dashboard", headers=world.bearer(user_id))
@@ -79,7 +79,7 @@ async def test_a_service_that_is_away(start: Start) -> None:
 
 
 async def test_the_next_replica_is_asked_when_one_is_away(start: Start) -> None:
-    """Of several base URLs, one that refuses connections costs nothing but the attempt."""
+    """With several base URLs, one that refuses connections costs only the attempt."""
     async with stub.StubService().running() as replica, start(orders_url=f"http://127.0.0.1:1,{replica.url}") as world:
         for _ in range(4):
             response = await world.client.get("/v1/dashboard", headers=world.bearer())
@@ -100,7 +100,7 @@ async def test_replicas_take_turns(start: Start) -> None:
 
 
 async def test_what_was_known_last_is_shown_as_stale(world: World) -> None:
-    """After a first success a failing panel is stale, with the age its data truly has."""
+    """After a first success a failing panel is stale, with the true age of its data."""
     user_id = new_id()
     headers = world.bearer(user_id)
     began = time.time()
@@ -124,7 +124,7 @@ async def _is_stored(world: World, key: str) -> bool:
 
 
 async def test_stale_is_found_even_when_the_whole_budget_was_spent(world: World) -> None:
-    """A service that hangs leaves enough of a short budget to look up what was known last."""
+    """A hanging service leaves enough of a short budget to read the last known good value."""
     user_id = new_id()
     headers = world.bearer(user_id)
     await world.client.get("/v1/dashboard", headers=headers)
@@ -132,7 +132,7 @@ async def test_stale_is_found_even_when_the_whole_budget_was_spent(world: World)
     world.orders.behaviours["orders"] = stub.hang
 
     async def stale() -> bool:
-        """On a busy machine there may be too little left for once."""
+        """Too little time may be left once on a busy machine."""
         answer = (await world.client.get("/v1/dashboard?budget_ms=500", headers=headers)).json()
         return "panels" in answer and answer["panels"]["orders"]["status"] == "stale"
 
@@ -140,7 +140,7 @@ async def test_stale_is_found_even_when_the_whole_budget_was_spent(world: World)
 
 
 async def test_nothing_to_show(world: World) -> None:
-    """When no panel has data the answer is 503 and says when to come back."""
+    """If no panel has data, the response is 503 with Retry-After."""
     for service in (world.users, world.orders, world.worker):
         service.behaviours |= dict.fromkeys(PANEL_DATA, replies(b"{}", 500))
     response = await world.client.get("/v1/dashboard", headers=world.bearer())
@@ -149,7 +149,7 @@ async def test_nothing_to_show(world: World) -> None:
 
 
 async def test_redis_away(start: Start) -> None:
-    """Without Redis dashboards work, only that nothing is stale: a failing panel is unavailable."""
+    """Without Redis dashboards work, but nothing is stale: a failing panel is unavailable."""
     async with start(redis_url="redis://127.0.0.1:1/0") as world:
         headers = world.bearer()
         assert (await world.client.get("/v1/dashboard", headers=headers)).json()["complete"]
@@ -161,7 +161,7 @@ async def test_redis_away(start: Start) -> None:
 
 
 async def test_redis_that_hangs(start: Start) -> None:
-    """A Redis that takes connections and says nothing costs each request its small timeout, not the dashboard."""
+    """A Redis that accepts connections without responding costs each request its small timeout, not the dashboard."""
     async with stub.StubService().running() as silent:
         silent.behaviours["*"] = stub.hang
         async with start(redis_url=f"redis://127.0.0.1:{silent.port}/0", redis_timeout_s=0.05) as world:
@@ -172,7 +172,7 @@ async def test_redis_that_hangs(start: Start) -> None:
 
 
 async def test_a_flushed_or_foreign_value_in_redis(world: World) -> None:
-    """A value that is not ours to read counts as none."""
+    """A foreign value counts as missing."""
     user_id = new_id()
     world.orders.behaviours["orders"] = replies(b"{}", 500)
     await world.redis.set(f"lkg:orders:{user_id}", b"garbage")
@@ -181,7 +181,7 @@ async def test_a_flushed_or_foreign_value_in_redis(world: World) -> None:
 
 
 async def test_redis_restarted(start: Start, redis: RedisBackend) -> None:
-    """After a restart of Redis the gateway finds its way back by itself."""
+    """After a restart of Redis the gateway reconnects by itself."""
     async with start(redis_write_timeout_s=0.3) as world:
         await asyncio.to_thread(redis.restart)
         user_id = new_id()

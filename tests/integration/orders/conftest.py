@@ -1,4 +1,4 @@
-"""The orders service in this process. Most tests share it: each has users of its own."""
+"""The orders service in this process. Most tests share it, each with users of its own."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -31,14 +31,14 @@ async def app(database_url: str) -> AsyncIterator[FastAPI]:
 
 @pytest.fixture(scope="package")
 async def impatient_app(database_url: str) -> AsyncIterator[FastAPI]:
-    """The same, hardly waiting for locks."""
+    """The service with a very short lock timeout."""
     async with patiently(running(settings_of(database_url, lock_timeout_s=0.2))) as app:
         yield app
 
 
 @pytest.fixture
 async def alone(new_database: NewDatabase) -> AsyncIterator[FastAPI]:
-    """A service on an empty database that no other test uses."""
+    """A service with an empty database that no other test uses."""
     url = new_database("orders")
     async with running(settings_of(url)) as app:
         yield app

@@ -1,4 +1,4 @@
-"""The orders of an import: placed many at once, each once."""
+"""Batches of imported orders, each of which is placed once."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ ROW = ("r-1", "EUR", "A-1", "Lamp", "2", "1050", "2026-01-31T23:30:00-01:00")
 
 
 class Importer(httpx.AsyncClient):
-    """The worker, importing for one user."""
+    """The worker, which imports for one user."""
 
     def __init__(self, app: FastAPI, service: str = WORKER) -> None:
         self.user_id = new_id()
@@ -52,7 +52,7 @@ async def events_of(db: Database, user_id: UUID) -> list[dict[str, Any]]:
 
 
 async def test_rows_become_orders_of_their_day(importer: Importer, app: FastAPI) -> None:
-    """An imported order reads like any other, and was created when its row says."""
+    """An imported order is like any other, and was created when its row says."""
     assert await importer.place(ROW) == {"created": 1, "repeated": 0, "errors": []}
     visitor = Visitor(app, user_id=importer.user_id)
     [summary] = (await visitor.get("/v1/orders")).json()["items"]
@@ -63,7 +63,7 @@ async def test_rows_become_orders_of_their_day(importer: Importer, app: FastAPI)
 
 
 async def test_one_event_tells_of_all_of_a_batch(importer: Importer, db: Database) -> None:
-    """Summed by currency and UTC day; orders that were there already are not in it."""
+    """The event has sums by currency and UTC day, without orders that existed before."""
     await importer.place(*rows_of(2))
     await importer.place(*rows_of(3), ("x", "JPY", *ROW[2:]))
     first, second = await events_of(db, importer.user_id)
@@ -75,7 +75,7 @@ async def test_one_event_tells_of_all_of_a_batch(importer: Importer, db: Databas
 
 
 async def test_a_batch_sent_again_changes_nothing(importer: Importer, db: Database) -> None:
-    """Ten times at once, in whatever order of rows: each order once, each counted once."""
+    """The batch is sent ten times at once, with its rows in different orders: each order is placed and counted once."""
     rows = rows_of(50)
     outcomes = await asyncio.gather(*(importer.place(*(rows if even else rows[::-1])) for even in (0, 1) * 5))
     assert sum(outcome["created"] for outcome in outcomes) == 50
@@ -85,7 +85,7 @@ async def test_a_batch_sent_again_changes_nothing(importer: Importer, db: Databa
 
 
 async def test_a_reference_that_stands_for_another_order_is_an_error(importer: Importer) -> None:
-    """In the same batch as well as later."""
+    """This applies within a batch and to later ones."""
     outcome = await importer.place(ROW, ROW, (*ROW[:4], "3", *ROW[5:]))
     assert (outcome["created"], outcome["repeated"]) == (1, 1)
     [error] = outcome["errors"]
@@ -119,7 +119,7 @@ async def test_a_reference_that_stands_for_another_order_is_an_error(importer: I
     ],
 )
 async def test_a_row_that_is_no_order_costs_only_itself(importer: Importer, column: str, value: str) -> None:
-    """It is told which field, and why; its neighbours are placed."""
+    """The result names the field and the reason, and the other rows are placed."""
     names = ("reference", "currency", "sku", "name", "quantity", "unit_price", "ordered_at")
     bad = tuple(value if name == column else text for name, text in zip(names, ROW, strict=True))
     outcome = await importer.place(("a", *ROW[1:]), bad, ("b", *ROW[1:]))
@@ -128,7 +128,7 @@ async def test_a_row_that_is_no_order_costs_only_itself(importer: Importer, colu
 
 
 async def test_only_the_worker_may_place_batches(app: FastAPI) -> None:
-    """Neither the gateway nor anybody without a token."""
+    """The gateway and requests without a token are refused."""
     gateway = Importer(app, GATEWAY)
     body = {"user_id": str(gateway.user_id), "import_id": str(new_id()), "rows": [ROW]}
     assert (await gateway.post(BATCH_PATH, json=body)).status_code == 401
@@ -136,7 +136,7 @@ async def test_only_the_worker_may_place_batches(app: FastAPI) -> None:
 
 
 async def test_what_is_no_batch_is_refused(importer: Importer) -> None:
-    """Too many rows, none, no JSON: the whole of it."""
+    """A batch with too many rows, without rows, or without valid JSON is refused as a whole."""
     for rows in ([], rows_of(1001), "rows"):
         body = {"user_id": str(importer.user_id), "import_id": str(new_id()), "rows": rows}
         assert (await importer.post(BATCH_PATH, json=body)).status_code == 422

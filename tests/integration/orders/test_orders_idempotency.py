@@ -15,13 +15,13 @@ async def _post(user: Visitor, key: str, currency: str = "EUR") -> httpx.Respons
 
 
 async def _count(user: Visitor, db: Database, table: str) -> int:
-    """This user's rows."""
+    """Return the number of this user's rows."""
     count: int = await db.pool.fetchval(f"SELECT count(*) FROM {table} WHERE user_id = $1", user.user_id)
     return count
 
 
 async def test_a_repetition_is_answered_with_the_first_order(user: Visitor, db: Database) -> None:
-    """The same 201, marked as a replay; one order and one event."""
+    """The response is the same 201, marked as a replay; there is one order and one event."""
     first, second = await _post(user, "k"), await _post(user, "k")
     assert (first.status_code, second.status_code) == (201, 201)
     assert first.json() == second.json()
@@ -32,7 +32,7 @@ async def test_a_repetition_is_answered_with_the_first_order(user: Visitor, db: 
 
 
 async def test_fifty_at_once_place_one_order(user: Visitor, db: Database) -> None:
-    """Whoever comes first places it; all others are given the same."""
+    """The first request places the order, and all others receive the same one."""
     responses = await asyncio.gather(*(_post(user, "k") for _ in range(50)))
     assert {response.status_code for response in responses} == {201}
     assert len({response.json()["id"] for response in responses}) == 1
@@ -41,7 +41,7 @@ async def test_fifty_at_once_place_one_order(user: Visitor, db: Database) -> Non
 
 
 async def test_another_body_under_the_key_is_refused(user: Visitor, db: Database) -> None:
-    """422 that names the header; nothing is placed."""
+    """The response is 422 and names the header; nothing is placed."""
     await _post(user, "k")
     response = await _post(user, "k", "USD")
     assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_reused")
@@ -50,7 +50,7 @@ async def test_another_body_under_the_key_is_refused(user: Visitor, db: Database
 
 
 async def test_keys_belong_to_their_user(app: FastAPI, user: Visitor, db: Database) -> None:
-    """Two users with the same key place an order each."""
+    """Two users with the same key each place an order."""
     other = Visitor(app)
     first, second = await _post(user, "k"), await _post(other, "k")
     assert first.json()["id"] != second.json()["id"]
@@ -58,7 +58,7 @@ async def test_keys_belong_to_their_user(app: FastAPI, user: Visitor, db: Databa
 
 
 async def test_a_refused_order_leaves_its_key_free(alone: FastAPI) -> None:
-    """The key is stored with the order or not at all."""
+    """The key is stored only with the order."""
     user, db = Visitor(alone), alone.state.db
     await db.pool.execute("ALTER TABLE outbox ADD CONSTRAINT refuse CHECK (false)")
     assert (await _post(user, "k")).status_code == 500
@@ -69,7 +69,7 @@ async def test_a_refused_order_leaves_its_key_free(alone: FastAPI) -> None:
 
 
 async def test_while_the_first_is_in_flight_the_second_waits_only_so_long(impatient_app: FastAPI) -> None:
-    """409 after the lock timeout; when the first has been given up, the order can be placed."""
+    """The response is 409 after the lock timeout. Once the first request has failed, the order can be placed."""
     user, db = Visitor(impatient_app), impatient_app.state.db
     async with db.connection() as connection:
         transaction = connection.transaction()
@@ -85,7 +85,7 @@ async def test_while_the_first_is_in_flight_the_second_waits_only_so_long(impati
 
 
 async def test_a_key_is_free_again_after_a_day(user: Visitor, db: Database) -> None:
-    """Used once more, even with another body, it places a second order and stands for that."""
+    """When it is used again, even with another body, it places a second order and belongs to that."""
     first = await _post(user, "k")
     expire = "UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE user_id = $1"
     await db.pool.execute(expire, user.user_id)
@@ -96,7 +96,7 @@ async def test_a_key_is_free_again_after_a_day(user: Visitor, db: Database) -> N
 
 
 async def test_expired_keys_are_taken_away_in_passing(alone: FastAPI) -> None:
-    """Each new key takes two expired ones with it, whosever they are, and none that still holds."""
+    """Each new key deletes two expired ones of any user, and none that is still valid."""
     user, db = Visitor(alone), alone.state.db
     for key in ("a", "b", "c"):
         await _post(Visitor(alone), key)
@@ -109,7 +109,7 @@ async def test_expired_keys_are_taken_away_in_passing(alone: FastAPI) -> None:
 
 @pytest.mark.parametrize("key", ["", " ", "two words", "x" * 256, "é"])
 async def test_a_key_is_visible_ascii(user: Visitor, key: str) -> None:
-    """1 to 255 characters without spaces, else 422."""
+    """A key has 1 to 255 characters without spaces; others are 422."""
     response = await user.post("/v1/orders", json=BODY, headers={b"Idempotency-Key": key.encode()})
     assert response.status_code == 422
     assert response.json()["errors"][0]["field"] == "Idempotency-Key"

@@ -14,7 +14,7 @@ from tests.support.orders import Visitor
 
 
 async def _changes(db: Database, user: Visitor) -> list[events.OrderChanged]:
-    """Of this user's orders."""
+    """Return the events about changes of this user's orders."""
     query = "SELECT type, payload FROM outbox WHERE type <> 'order.created' AND user_id = $1 ORDER BY id"
     rows = await db.pool.fetch(query, user.user_id)
     changes: list[Any] = [msgspec.json.decode(row["payload"], type=events.EVENTS[row["type"]]) for row in rows]
@@ -22,7 +22,7 @@ async def _changes(db: Database, user: Visitor) -> list[events.OrderChanged]:
 
 
 async def test_an_order_is_paid_and_shipped(user: Visitor, admin: Visitor, db: Database) -> None:
-    """Each step answers the order as it is now, and writes one event with what it left behind."""
+    """Each step returns the current order, and writes one event with the previous status."""
     placed = await user.place()
     paid = (await user.post(f"/v1/orders/{placed['id']}/pay")).json()
     shipped = (await admin.post(f"/v1/orders/{placed['id']}/ship")).json()
@@ -40,7 +40,7 @@ async def test_an_order_is_paid_and_shipped(user: Visitor, admin: Visitor, db: D
 
 @pytest.mark.parametrize("paid", [False, True])
 async def test_an_order_can_be_cancelled_until_it_ships(user: Visitor, db: Database, paid: bool) -> None:
-    """From `created` and from `paid`."""
+    """Orders in the states `created` and `paid` can be cancelled."""
     placed = await user.place()
     if paid:
         await user.post(f"/v1/orders/{placed['id']}/pay")
@@ -50,7 +50,7 @@ async def test_an_order_can_be_cancelled_until_it_ships(user: Visitor, db: Datab
 
 
 async def test_a_repeated_command_changes_nothing(user: Visitor, db: Database) -> None:
-    """200 with the same order, and no second event."""
+    """The response is 200 with the same order, and there is no second event."""
     placed = await user.place()
     first = await user.post(f"/v1/orders/{placed['id']}/pay")
     second = await user.post(f"/v1/orders/{placed['id']}/pay")
@@ -59,7 +59,7 @@ async def test_a_repeated_command_changes_nothing(user: Visitor, db: Database) -
 
 
 async def test_a_wrong_step_names_both_states(user: Visitor, admin: Visitor, db: Database) -> None:
-    """409, and the order stays as it is."""
+    """The response is 409, and the order does not change."""
     placed = await user.place()
     response = await admin.post(f"/v1/orders/{placed['id']}/ship")
     assert (response.status_code, response.json()["code"]) == (409, "wrong_state")
@@ -69,7 +69,7 @@ async def test_a_wrong_step_names_both_states(user: Visitor, admin: Visitor, db:
 
 
 async def test_twenty_payments_at_once_are_one(user: Visitor, db: Database) -> None:
-    """All succeed, one event is written."""
+    """All requests succeed, and one event is written."""
     placed = await user.place()
     responses = await asyncio.gather(*(user.post(f"/v1/orders/{placed['id']}/pay") for _ in range(20)))
     assert {response.status_code for response in responses} == {200}
@@ -79,7 +79,7 @@ async def test_twenty_payments_at_once_are_one(user: Visitor, db: Database) -> N
 async def test_contradicting_commands_at_once_leave_a_legal_history(
     user: Visitor, admin: Visitor, db: Database
 ) -> None:
-    """Whichever wins, the events are a path through the state machine that ends at the order's status."""
+    """Whichever command wins, the events are a path through the state machine that ends at the order's status."""
     placed = await user.place()
     path = f"/v1/orders/{placed['id']}"
     calls = [call for _ in range(5) for call in (user.post(f"{path}/pay"), user.post(f"{path}/cancel"))]
@@ -93,7 +93,7 @@ async def test_contradicting_commands_at_once_leave_a_legal_history(
 
 
 async def test_an_order_that_is_being_changed_is_waited_for_only_so_long(impatient_app: FastAPI) -> None:
-    """503 with Retry-After after the lock timeout, instead of a request that hangs."""
+    """The response is 503 with Retry-After after the lock timeout, so the request does not hang."""
     user, db = Visitor(impatient_app), impatient_app.state.db
     placed = await user.place()
     async with db.connection() as connection, connection.transaction():
@@ -105,7 +105,8 @@ async def test_an_order_that_is_being_changed_is_waited_for_only_so_long(impatie
 
 @pytest.mark.parametrize("command", ["pay", "cancel"])
 async def test_somebody_elses_order_does_not_exist(app: FastAPI, admin: Visitor, user: Visitor, command: str) -> None:
-    """404 exactly like one that never was, for administrators too: only its owner pays or cancels an order."""
+    """The response is exactly the 404 of an order that does not exist, also for administrators: only its owner pays or
+    cancels an order."""
     placed = await user.place()
     missing = str(uuid4())
     for other in (Visitor(app), admin):
@@ -118,7 +119,8 @@ async def test_somebody_elses_order_does_not_exist(app: FastAPI, admin: Visitor,
 
 
 async def test_only_administrators_ship(app: FastAPI, user: Visitor, admin: Visitor) -> None:
-    """403 for the owner and for support, whether the order exists or not; 404 for an administrator's typo."""
+    """The response is 403 for the owner and for support, whether the order exists or not, and 404 for an administrator
+    if it does not exist."""
     placed = await user.place()
     await user.post(f"/v1/orders/{placed['id']}/pay")
     for other in (user, Visitor(app, "support")):

@@ -20,7 +20,8 @@ async def _panels(gateway: Visitor, *user_ids: UUID, deadline_ms: int = 30_000) 
 
 
 async def test_each_user_has_their_own_orders(app: FastAPI, user: Visitor) -> None:
-    """Newest first, with the fields of the contract as the API writes them; `[]` for a user without orders."""
+    """Orders are newest first, with the fields of the contract in the format of the API; `[]` for a user without
+    orders."""
     other, nobody = Visitor(app), Visitor(app)
     mine, theirs = [await user.place() for _ in range(2)], await other.place()
     answer = (await _panels(user, user.user_id, other.user_id, nobody.user_id)).json()
@@ -34,15 +35,15 @@ async def test_each_user_has_their_own_orders(app: FastAPI, user: Visitor) -> No
 
 
 async def test_a_panel_has_the_twenty_most_recent(user: Visitor) -> None:
-    """The 21st is left out."""
+    """The panel omits the 21st order."""
     placed = [(await user.place())["id"] for _ in range(21)]
     answer = (await _panels(user, user.user_id)).json()
     assert [order["id"] for order in answer["items"][str(user.user_id)]] == placed[:0:-1]
 
 
 async def test_a_panel_reads_no_more_for_a_user_with_many_orders(alone: FastAPI) -> None:
-    """Of 2000 orders it reads twenty, from the index alone, in its order, without a sort: also where most users have so
-    few that Postgres expects no more."""
+    """It reads twenty of 2000 orders, only from the index, in its order, without a sort, even if most users have so few
+    that Postgres does not expect more."""
     user, db = Visitor(alone), alone.state.db
     add = (
         "INSERT INTO orders SELECT owner, gen_random_uuid(), 'created', 'EUR', 1, 1, true, now(), now() "
@@ -58,7 +59,7 @@ async def test_a_panel_reads_no_more_for_a_user_with_many_orders(alone: FastAPI)
 
 
 async def test_a_panel_ends_with_its_deadline(user: Visitor, db: Database) -> None:
-    """When the table is locked, the answer is 503 after the time that the caller gave, before the lock timeout."""
+    """While the table is locked, the response is 503 after the time that the caller gave, before the lock timeout."""
     async with db.connection() as connection, connection.transaction():
         await connection.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         began = time.monotonic()
@@ -70,7 +71,7 @@ async def test_a_panel_ends_with_its_deadline(user: Visitor, db: Database) -> No
 
 
 async def test_a_deadline_covers_the_wait_for_a_connection(app: FastAPI, user: Visitor, db: Database) -> None:
-    """When all connections are in use, a panel waits for one no longer than for the rest."""
+    """While all connections are in use, the wait for one counts towards the deadline."""
     async with asyncio.TaskGroup() as group:
         done = asyncio.Event()
         taken = asyncio.Semaphore(0)

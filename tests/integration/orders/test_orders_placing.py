@@ -31,7 +31,7 @@ UNREADABLE = (
 
 
 async def test_an_order_is_placed_and_found(user: Visitor) -> None:
-    """201 with the computed order and its address, under which it is read back the same."""
+    """The response is 201 with the computed order and its address, which returns the same order."""
     response = await user.post("/v1/orders", json=BODY)
     order = response.json()
     assert response.status_code == 201
@@ -45,7 +45,7 @@ async def test_an_order_is_placed_and_found(user: Visitor) -> None:
 
 
 async def test_the_event_is_written_with_the_order(user: Visitor, db: Database) -> None:
-    """One outbox row, with all that shared.contracts.events asks for, in the trace of the request."""
+    """There is one outbox row with all fields of shared.contracts.events, in the trace of the request."""
     trace = "0af7651916cd43dd8448eb211c80319c"
     response = await user.post("/v1/orders", json=BODY, headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
     order = response.json()
@@ -61,7 +61,7 @@ async def test_the_event_is_written_with_the_order(user: Visitor, db: Database) 
 
 @pytest.mark.parametrize("table", ["outbox", "order_items"])
 async def test_all_is_stored_or_nothing(alone: FastAPI, table: str) -> None:
-    """When one of the tables refuses its row, the client is told 500 and none of them has one."""
+    """If one of the tables rejects its row, the response is 500 and no table has one."""
     user, db = Visitor(alone), alone.state.db
     await db.pool.execute(f"ALTER TABLE {table} ADD CHECK (false)")
     assert (await user.post("/v1/orders", json=BODY)).status_code == 500
@@ -70,7 +70,7 @@ async def test_all_is_stored_or_nothing(alone: FastAPI, table: str) -> None:
 
 
 async def test_a_failing_commit_is_no_success(alone: FastAPI) -> None:
-    """What fails only at the commit is answered 5xx, and leaves nothing."""
+    """A failure at the commit is answered 5xx, and nothing is stored."""
     user, db = Visitor(alone), alone.state.db
     await db.pool.execute("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$")
     await db.pool.execute(
@@ -93,7 +93,7 @@ async def test_a_failing_commit_is_no_success(alone: FastAPI) -> None:
     ],
 )
 async def test_a_wrong_body_is_answered_with_its_field(user: Visitor, wrong: dict[str, Any], field: str) -> None:
-    """422 as a problem that names what is wrong."""
+    """The response is a 422 problem that names the field."""
     response = await user.post("/v1/orders", json=BODY | wrong)
     assert response.status_code == 422
     assert response.headers["content-type"] == "application/problem+json"
@@ -101,7 +101,7 @@ async def test_a_wrong_body_is_answered_with_its_field(user: Visitor, wrong: dic
 
 
 async def test_no_body_is_answered_500(user: Visitor) -> None:
-    """Whatever the bytes, it is the client's error."""
+    """Any bytes result in a client error."""
     for raw in UNREADABLE:
         response = await user.post("/v1/orders", content=raw, headers={"Content-Type": "application/json"})
         assert response.status_code in (400, 422), raw[:80]
@@ -109,7 +109,7 @@ async def test_no_body_is_answered_500(user: Visitor) -> None:
 
 
 async def test_only_the_gateway_may_call(app: FastAPI, user: Visitor) -> None:
-    """Without a service token, or with another service's, it is 401 on every route."""
+    """Without a service token, or with another service's, every route answers 401."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://orders") as stranger:
         calls = (
             stranger.post("/v1/orders", json=BODY),

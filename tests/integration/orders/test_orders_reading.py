@@ -9,7 +9,7 @@ from tests.support.orders import Visitor
 
 
 async def test_pages_are_newest_first_and_complete(app: FastAPI, user: Visitor) -> None:
-    """Page by page every own order comes once, newest first, and nobody else's."""
+    """The pages contain every order of the user once, newest first, and no others."""
     placed = [(await user.place())["id"] for _ in range(5)]
     await Visitor(app).place()
     found: list[str] = []
@@ -24,7 +24,7 @@ async def test_pages_are_newest_first_and_complete(app: FastAPI, user: Visitor) 
 
 
 async def test_an_order_that_comes_between_two_pages_moves_nothing(user: Visitor) -> None:
-    """The second page goes on where the first ended."""
+    """The second page continues where the first ended."""
     placed = [(await user.place())["id"] for _ in range(3)]
     first = (await user.get("/v1/orders?limit=1")).json()
     await user.place()
@@ -33,7 +33,7 @@ async def test_an_order_that_comes_between_two_pages_moves_nothing(user: Visitor
 
 
 async def test_a_list_can_be_of_one_status(user: Visitor) -> None:
-    """`?status=paid` has the paid ones only."""
+    """`?status=paid` returns only paid orders."""
     placed = [await user.place() for _ in range(3)]
     await user.post(f"/v1/orders/{placed[1]['id']}/pay")
     page = (await user.get("/v1/orders?status=paid")).json()
@@ -41,7 +41,7 @@ async def test_a_list_can_be_of_one_status(user: Visitor) -> None:
 
 
 async def test_a_user_without_orders_has_an_empty_page(user: Visitor) -> None:
-    """Not an error."""
+    """An empty page is not an error."""
     assert (await user.get("/v1/orders")).json() == {"items": [], "next_cursor": None}
 
 
@@ -59,14 +59,14 @@ async def test_a_user_without_orders_has_an_empty_page(user: Visitor) -> None:
     ],
 )
 async def test_a_wrong_query_is_refused_by_name(user: Visitor, query: str, field: str) -> None:
-    """422 that says which parameter."""
+    """The response is 422 and names the parameter."""
     response = await user.get(f"/v1/orders?{query}")
     assert response.status_code == 422
     assert response.json()["errors"][0]["field"] == field
 
 
 async def test_an_order_is_its_owners_and_the_operators(app: FastAPI, user: Visitor) -> None:
-    """Administrators and support read it too; for anybody else it does not exist."""
+    """Administrators and support can read it, too; for other users it does not exist."""
     placed = await user.place()
     path = f"/v1/orders/{placed['id']}"
     for reader in (user, Visitor(app, "admin"), Visitor(app, "support")):
@@ -77,5 +77,5 @@ async def test_an_order_is_its_owners_and_the_operators(app: FastAPI, user: Visi
 
 
 async def test_an_id_that_is_none_is_refused(user: Visitor) -> None:
-    """422, not 500 or 404."""
+    """The response is 422, not 500 or 404."""
     assert (await user.get("/v1/orders/none")).status_code == 422

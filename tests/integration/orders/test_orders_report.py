@@ -1,4 +1,4 @@
-"""GET /internal/reports/orders: own orders of a period as CSV."""
+"""GET /internal/reports/orders: a user's own orders of a period as CSV."""
 
 import csv
 import gzip
@@ -22,7 +22,7 @@ JANUARY = {"from": "2026-01-01", "to": "2026-01-31"}
 
 
 async def place_at(db: Database, user: Visitor, *moments: str, **more: object) -> list[str]:
-    """Their ids."""
+    """Place orders at these times, and return their ids."""
     async with db.connection() as connection:
         body = NewOrder.model_validate(BODY | more)
         return [
@@ -38,7 +38,7 @@ async def download(user: Visitor, **more: str) -> list[dict[str, str]]:
 
 
 async def test_a_report_has_a_row_for_each_order_of_the_period(app: FastAPI, db: Database, user: Visitor) -> None:
-    """Both days count whole, in UTC; the oldest is first; nothing of anybody else's is in it."""
+    """Both days are complete, in UTC; the oldest order is first; other users' orders are not included."""
     await place_at(db, user, "2025-12-31T23:59:59.999999+00:00", "2026-02-01T00:00:00+00:00")
     placed = await place_at(db, user, "2026-01-01T00:00:00+00:00", "2026-01-31T23:59:59.999999+00:00")
     await place_at(db, Visitor(app), "2026-01-15T00:00:00+00:00")
@@ -57,7 +57,7 @@ async def test_a_report_has_a_row_for_each_order_of_the_period(app: FastAPI, db:
 
 
 async def test_a_report_is_an_attachment_named_for_its_period(user: Visitor) -> None:
-    """A browser saves it under a name that tells what is in it; a period without orders has its header."""
+    """A browser saves it under a meaningful name; for a period without orders it has only its header."""
     answer = await user.get(PATH, params=JANUARY)
     assert answer.headers["Content-Disposition"] == 'attachment; filename="orders-2026-01-01-2026-01-31.csv"'
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
@@ -65,14 +65,14 @@ async def test_a_report_is_an_attachment_named_for_its_period(user: Visitor) -> 
 
 
 async def test_a_head_tells_the_name_and_runs_no_query(user: Visitor) -> None:
-    """The same head, without rows."""
+    """The response has the same headers, without rows."""
     answer = await user.head(PATH, params=JANUARY)
     assert answer.headers["Content-Disposition"] == 'attachment; filename="orders-2026-01-01-2026-01-31.csv"'
     assert answer.content == b""
 
 
 async def test_amounts_have_the_decimals_of_their_currency(db: Database, user: Visitor) -> None:
-    """For people; programs ask for minor units, and get no byte order mark."""
+    """Amounts for people have decimals. Programs request minor units, without a byte order mark."""
     for second, currency in enumerate(("EUR", "JPY", "HUF", "KWD")):
         await place_at(db, user, f"2026-01-15T00:00:{second:02}+00:00", currency=currency)
     assert [row["total"] for row in await download(user)] == ["21.99", "2199", "21.99", "2.199"]
@@ -82,7 +82,7 @@ async def test_amounts_have_the_decimals_of_their_currency(db: Database, user: V
 
 
 async def test_no_cell_starts_a_formula(db: Database, user: Visitor) -> None:
-    """What a spreadsheet would calculate is text, as the first item and the second."""
+    """Text that a spreadsheet would calculate stays text, in the first item and in the second."""
     names = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", '="a",\n"b"', "\uff1d1", "tea; =1"]
     for minute, name in enumerate(names):
         await place_at(db, user, f"2026-01-15T00:{minute:02}:00+00:00", items=[ITEM, ITEM | {"name": name}])
@@ -95,7 +95,8 @@ async def test_no_cell_starts_a_formula(db: Database, user: Visitor) -> None:
 
 @needs_libreoffice
 async def test_a_spreadsheet_shows_what_is_meant(db: Database, user: Visitor, tmp_path: Path) -> None:
-    """LibreOffice: text in any script, amounts as numbers, and no formula, also where semicolons separate cells."""
+    """LibreOffice shows text in any script, amounts as numbers, and no formula, even where semicolons separate
+    cells."""
     names = ("Grüner Tee", "=1+1", "\uff1d1+1", "tea; =1+1", "\t=1+1", "@x\n=1+1")
     await place_at(
         db, user, "2026-01-15T00:00:00+00:00", items=[ITEM | {"name": name, "unit_price": 1051} for name in names]
@@ -110,7 +111,7 @@ async def test_a_spreadsheet_shows_what_is_meant(db: Database, user: Visitor, tm
 
 
 async def test_a_report_is_compressed_when_asked(db: Database, user: Visitor) -> None:
-    """The same bytes, and said so."""
+    """The content is the same, and the header declares the encoding."""
     await place_at(db, user, *["2026-01-15T00:00:00+00:00"] * 50)
     plain = await user.get(PATH, params=JANUARY, headers={"Accept-Encoding": "identity"})
     async with user.stream("GET", PATH, params=JANUARY, headers={"Accept-Encoding": "gzip"}) as answer:
@@ -125,7 +126,7 @@ async def test_a_report_is_compressed_when_asked(db: Database, user: Visitor) ->
     ("query", "field"), [({"from": "2026-01-01"}, "to"), (JANUARY | {"to": "9999-12-31"}, "to"), ({"to": "x"}, "from")]
 )
 async def test_a_wrong_period_is_refused_by_name(user: Visitor, query: dict[str, str], field: str) -> None:
-    """422 that says which."""
+    """The response is 422 and names the parameter."""
     answer = await user.get(PATH, params=query)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == field

@@ -1,4 +1,4 @@
-"""Each service in this process, on a database of its own and without a broker."""
+"""Each service in this process, with a database of its own and without a broker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -43,7 +43,7 @@ async def apps(new_database: NewDatabase) -> AsyncIterator[Apps]:
 
 @pytest.fixture
 async def app(service: Service, apps: Apps) -> FastAPI:
-    """The service that the tests share: each with users of its own."""
+    """The service that the tests share; each test has users of its own."""
     return await apps.of(service)
 
 
@@ -54,7 +54,7 @@ async def somebody(service: Service, app: FastAPI) -> Somebody:
 
 @pytest.fixture
 async def vhost_url(rabbitmq: RabbitBackend) -> AsyncIterator[str]:
-    """An empty virtual host, for one test: no other process takes its messages."""
+    """An empty virtual host for one test, so that no other process consumes its messages."""
     with closing(Vhosts(rabbitmq)) as vhosts:
         yield await asyncio.to_thread(vhosts.take)
 

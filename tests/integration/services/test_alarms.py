@@ -1,4 +1,4 @@
-"""Each service while RabbitMQ has a memory alarm, and takes no message."""
+"""Each service during a memory alarm of RabbitMQ, which accepts no messages."""
 
 from functools import partial
 from typing import Any
@@ -38,7 +38,7 @@ async def is_empty(app: FastAPI) -> bool:
 async def test_a_memory_alarm_degrades_every_service(
     service: Service, database_url: str, rabbitmq: RabbitBackend
 ) -> None:
-    """Idle or not: it says that events wait, goes on serving, and is ready again by itself; no event is lost."""
+    """Idle or not, the service reports that events wait, keeps serving, and recovers by itself; no event is lost."""
     async with service.running(database_url, rabbitmq.url) as app:
         await eventually(partial(takes, app, service), 120)
         async with alarm(rabbitmq):

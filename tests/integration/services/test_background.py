@@ -1,4 +1,4 @@
-"""The background tasks of each service while something that they need is away, hangs, or answers nonsense."""
+"""The background tasks of each service while a dependency is down, hangs, or sends invalid responses."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -49,7 +49,7 @@ def has_failed(task: str, times: float) -> bool:
 
 
 async def assert_outlived(service: Service, app: FastAPI, end: Callable[[], Awaitable[None]]) -> None:
-    """Every repeated task fails often and is reported; at the end of the outage each is as before."""
+    """Assert that every repeated task fails repeatedly and is reported, and that it works after the outage."""
     tasks = running_tasks(app)
     before = {name: failures(name) for name in PERIODIC[service.name]}
     for name in PERIODIC[service.name]:
@@ -67,7 +67,7 @@ async def assert_outlived(service: Service, app: FastAPI, end: Callable[[], Awai
 async def test_every_task_outlives_its_database(
     service: Service, outage: Outage, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An outage that meets a running service, longer than any number of attempts."""
+    """A running service survives an outage that is longer than any number of attempts."""
     async with Link.to(database_url) as link:
         if outage is hang:
             for name in ("CONNECT_TIMEOUT_S", "ACQUIRE_TIMEOUT_S", "COMMAND_TIMEOUT_S"):
@@ -80,7 +80,7 @@ async def test_every_task_outlives_its_database(
 
 @each
 async def test_every_task_outlives_a_database_that_is_away_at_the_start(service: Service, database_url: str) -> None:
-    """For as long as it takes; then the tasks work without a restart."""
+    """The tasks retry without a limit, and then work without a restart."""
     async with Link.to(database_url) as link:
         await link.cut()
         async with service.running(link.url, **INTERVALS.get(service.name, {})) as app:
@@ -92,7 +92,7 @@ async def test_every_task_outlives_a_database_that_is_away_at_the_start(service:
 async def test_every_task_outlives_its_broker(
     service: Service, outage: Outage, database_url: str, rabbitmq: RabbitBackend
 ) -> None:
-    """What needs RabbitMQ connects again by itself: the service is ready afterwards."""
+    """The tasks reconnect to RabbitMQ by themselves, and the service is ready afterwards."""
     async with AsyncExitStack() as stack:
         link = await stack.enter_async_context(Link.to(rabbitmq.url))
         more = {"reconnect_s": 0.05} if service.needs_broker else {}

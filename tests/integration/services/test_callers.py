@@ -1,4 +1,4 @@
-"""Who may call a service: the gateway, and the worker where it places the orders of an import."""
+"""The callers of a service: the gateway, and the worker where it places the orders of an import."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ WORKERS = {BATCH_PATH}
 
 
 def routes_of(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str]]:
-    """Method and path of every route, those of included routers too."""
+    """Return method and path of every route, including those of included routers."""
     for route in routes:
         if included := getattr(route, "original_router", None):
             yield from routes_of(included.routes)
@@ -31,7 +31,7 @@ def routes_of(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("service", EVERY, ids=str)
 @pytest.mark.parametrize("calling", ["users", "orders", "worker", "gateway2", ""])
 async def test_no_other_service_is_answered(app: FastAPI, calling: str) -> None:
-    """Panels, internal routes and all others: 401 for a token of any other service, with whatever identity."""
+    """Panels, internal routes and all others answer 401 to a token of any other service, with any identity."""
     token = ServiceTokens(app.state.settings.internal_token_secret.get_secret_value(), calling).token()
     headers = {"Authorization": f"Bearer {token}", USER_ID_HEADER: str(uuid4()), USER_ROLE_HEADER: "admin"}
     asked = 0

@@ -1,4 +1,4 @@
-"""Each service with a wrong clock, while those of the databases, of RabbitMQ and of all others are right."""
+"""Each service with a wrong clock, while the clocks of databases, RabbitMQ and all others are right."""
 
 import time
 from datetime import timedelta
@@ -29,7 +29,7 @@ DAY_S = 86_400
 pytestmark = needs_faketime
 SECONDS, DAYS = (30, -30), (400 * DAY_S, -400 * DAY_S)
 SHORT = [(USERS, DAYS[1]), (WORKER, DAYS[0])]
-"""What `make test` tries; each other one costs some seconds, too, and is for `make full`."""
+"""The offsets in `make test`; each other one takes several seconds and is tested by `make full`."""
 
 AUDIT = "INSERT INTO audit (id, action, created_at) VALUES ($1, 'x', $2)"
 DONE = """
@@ -37,7 +37,7 @@ DONE = """
     VALUES ('analytics', $1, gen_random_uuid(), 'order.created', 'done', $2)
 """
 SWEPT = {"users": (AUDIT, "SELECT id FROM audit"), "worker": (DONE, "SELECT event_id FROM jobs WHERE job <> 'email'")}
-"""How a row gets into what a service sweeps, and what is left."""
+"""How a row is added to a table that a service sweeps, and how the remaining rows are read."""
 YOUNG, OLD = timedelta(hours=1), timedelta(days=500)
 
 
@@ -73,7 +73,8 @@ async def are_done(connection: asyncpg.Connection, event_id: object) -> bool:
 async def test_a_wrong_clock_deletes_nothing_and_loses_no_event(
     service: Service, offset_s: int, database_url: str, vhost_url: str, tmp_path: Path
 ) -> None:
-    """What is old by the database's clock goes, the rest stays; events go out, and their jobs are done."""
+    """Rows that are old by the database's clock are deleted, and the others stay. Events are published, and their jobs
+    run."""
     connection = await asyncpg.connect(database_url)
     insert, left = SWEPT.get(service.name, ("", ""))
     young, old = [new_id() for _ in range(20)], new_id(now() - OLD)
@@ -99,7 +100,7 @@ async def test_a_wrong_clock_deletes_nothing_and_loses_no_event(
 async def test_a_wrong_clock_ends_no_session(
     service: Service, offset_s: int, database_url: str, vhost_url: str, tmp_path: Path
 ) -> None:
-    """A refresh token of another process is good here, and its successor there."""
+    """A refresh token of another process is valid here, and its successor there."""
     async with service.running(database_url) as app:
         somebody = await service.settle(app)
         secret = app.state.settings.internal_token_secret.get_secret_value()

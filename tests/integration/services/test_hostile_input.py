@@ -1,4 +1,4 @@
-"""Whatever a service is sent, past the gateway: the answer is the client's fault and says so."""
+"""Hostile input for each service, without the gateway: the response is always a 4xx problem."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ UNREADABLE: list[dict[str, Any]] = [
 
 @pytest.fixture
 def admin(app: FastAPI, somebody: Somebody) -> Somebody:
-    """May call everything."""
+    """An administrator, who may call everything."""
     return Somebody(app, somebody.user_id, "admin")
 
 
@@ -36,14 +36,14 @@ async def assert_nothing_made(service: Service, somebody: Somebody) -> None:
 
 @pytest.fixture
 def newcomer(app: FastAPI) -> Somebody:
-    """An administrator who has nothing."""
+    """An administrator without any data."""
     return Somebody(app, role="admin")
 
 
 @each
 @hostile.bodies
 async def test_bodies_that_are_no_request(service: Service, admin: Somebody, newcomer: Somebody, body: bytes) -> None:
-    """4xx as a problem on every route that takes one, from those who have an account, and nothing is made of it."""
+    """Every route that has a body answers 4xx with a problem to users with an account, and nothing is stored."""
     await hostile.refuses_body(admin.request, body, service.taking_json)
     await hostile.refuses_body(newcomer.request, body, service.taking_json)
     await assert_nothing_made(service, newcomer)
@@ -52,13 +52,13 @@ async def test_bodies_that_are_no_request(service: Service, admin: Somebody, new
 @each
 @hostile.pages
 async def test_pages_that_no_list_has(service: Service, newcomer: Somebody, page: str) -> None:
-    """A billion rows, or behind a cursor that does not exist."""
+    """Pages of a billion rows, and cursors that do not exist, are refused."""
     await hostile.refuses_page(newcomer.request, page, service.lists)
 
 
 @pytest.mark.parametrize("service", [one for one in EVERY if list(one.wrong())], ids=str)
 async def test_values_that_are_no_value_for_the_field(service: Service, newcomer: Somebody) -> None:
-    """422 that names the field, and nothing is made of it."""
+    """The response is 422 and names the field, and nothing is stored."""
     for path, field, body in service.wrong():
         answer = await newcomer.post(path, json=body)
         hostile.assert_refused(answer, 422)
@@ -68,7 +68,7 @@ async def test_values_that_are_no_value_for_the_field(service: Service, newcomer
 
 @each
 async def test_paths_that_name_nothing(service: Service, newcomer: Somebody) -> None:
-    """404 or 422 as a problem."""
+    """The response is a 404 or 422 problem."""
     for method, path in service.naming:
         for name in NAMES:
             hostile.assert_refused(await newcomer.request(method, path.format(name)), 404, 422)
@@ -77,7 +77,7 @@ async def test_paths_that_name_nothing(service: Service, newcomer: Somebody) -> 
 @each
 @pytest.mark.parametrize("headers", UNREADABLE, ids=repr)
 async def test_an_identity_that_cannot_be_read(service: Service, somebody: Somebody, headers: dict[str, Any]) -> None:
-    """401: the gateway did not say who is calling."""
+    """The response is 401: the gateway did not send the caller's identity."""
     read = service.read
     assert (await read.by(somebody)).status_code == 200
     assert (await Call(read.method, read.path, {"headers": headers}).by(somebody)).status_code == 401
@@ -85,12 +85,13 @@ async def test_an_identity_that_cannot_be_read(service: Service, somebody: Someb
 
 @each
 async def test_a_body_without_end(service: Service, admin: Somebody) -> None:
-    """413 as soon as it is too large; what follows is not even taken."""
+    """The response is 413 as soon as the body is too large; the rest is not read."""
     for method, path in service.taking_json:
         await hostile.refuses_endless_body(admin.request, method, path, MAX_BODY_BYTES)
 
 
 @each
 async def test_only_the_gateways_own_token_opens(service: Service, app: FastAPI) -> None:
-    """Without a signature, by another key, expired, for another audience, a user's: 401, whoever the headers name."""
+    """Tokens without a signature, with another key, expired, for another audience, or of a user are 401, whatever
+    identity the headers have."""
     await hostile.refuses_forged_tokens(app, service.guarded)

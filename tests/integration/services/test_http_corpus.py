@@ -1,4 +1,4 @@
-"""Each service's answers to raw requests, well formed and not, past the gateway."""
+"""Each service's responses to raw requests, valid and invalid, without the gateway."""
 
 from fastapi import FastAPI
 
@@ -19,7 +19,7 @@ from tests.support.services.every import each
 @how_often
 @each
 async def test_every_request_has_one_answer(app: FastAPI, random_cuts: int) -> None:
-    """In order, and the connection ends where it must."""
+    """The responses are in order, and the connection closes where it must."""
     async with listening(app) as port:
         assert await wrong(port, [*singles(), *pipelines()[::61]], random_cuts) == []
 
@@ -27,7 +27,7 @@ async def test_every_request_has_one_answer(app: FastAPI, random_cuts: int) -> N
 @how_often
 @each
 async def test_every_panel_query_has_one_answer(app: FastAPI, service: Service, random_cuts: int) -> None:
-    """The same for requests that the protocol answers: queries, and whatever else has their target."""
+    """The same for requests that the protocol answers: queries, and all others to their target."""
     secret = app.state.settings.internal_token_secret.get_secret_value()
     fields = b"Authorization: Bearer %s\r\n" % ServiceTokens(secret, GATEWAY).token().encode()
     panel = next(panel.name for panel in PANELS if panel.service == str(service))
@@ -43,6 +43,7 @@ async def test_every_panel_query_has_one_answer(app: FastAPI, service: Service, 
 
 
 def at_panels(case: Case, fields: bytes) -> Case:
-    """The case, sent to the panels of a service, where only POST is allowed and its bodies are no queries."""
+    """Return the case with the panels of a service as its target, where only POST is allowed and its bodies are not
+    queries."""
     statuses = {405: 422} if case.raw.startswith(b"POST") else {200: 405}
     return case.aimed(PATH.encode(), fields, statuses)

@@ -25,7 +25,7 @@ OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[ProcessPoolExecutor]:
-    """Two: Alembic keeps what it is doing in its module, so one process migrates one database at a time."""
+    """Two processes, because Alembic has global state, so that one process migrates one database at a time."""
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         yield pool
 
@@ -41,13 +41,13 @@ def empty_database(new_database: NewDatabase) -> Iterator[str]:
 async def test_two_processes_may_migrate_at_once(
     service: Service, processes: ProcessPoolExecutor, empty_database: str
 ) -> None:
-    """Both succeed, on an empty database and on one that is up to date, and the schema is there once."""
+    """Both succeed, on an empty database and on one that is up to date, and the schema is created once."""
     connection = await asyncpg.connect(empty_database)
     revisions = []
     for _ in range(2):
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         both = [processes.submit(migrate, service.name, empty_database) for _ in range(2)]
-        await eventually(partial(_both_wait, connection), within=180)  # the first time they start, and import Alembic
+        await eventually(partial(_both_wait, connection), within=180)  # the first time, they start and import Alembic
         await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
         await asyncio.gather(*map(asyncio.wrap_future, both))
         revisions.append(await connection.fetch("SELECT version_num FROM alembic_version"))
@@ -62,7 +62,7 @@ async def _both_wait(connection: asyncpg.Connection) -> bool:
 
 @each
 async def test_the_models_are_what_the_migrations_make(service: Service, new_database: NewDatabase) -> None:
-    """Alembic finds no difference between the two."""
+    """Alembic finds no difference between models and migrations."""
 
     def differences(connection: sa.Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})

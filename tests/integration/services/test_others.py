@@ -1,4 +1,4 @@
-"""Another's things, directly at each service, with the gateway's own token."""
+"""Another user's data, read directly from each service with the gateway's token."""
 
 from collections.abc import Iterator
 from uuid import uuid4
@@ -22,7 +22,7 @@ def ways() -> Iterator[tuple[Service, Thing, Call]]:
     ("service", "thing", "call"), [pytest.param(*way, id=f"{way[0]}-{way[2].method}-{way[2].path}") for way in ways()]
 )
 async def test_anothers_is_as_one_that_never_was(app: FastAPI, somebody: Somebody, thing: Thing, call: Call) -> None:
-    """The same answer by the same statements, and it is still there afterwards, as it was."""
+    """The response and the statements are the same as for data that does not exist, and the data is unchanged."""
     db: Database = app.state.db
     theirs = new_id()
     async with db.connection() as connection:

@@ -1,4 +1,4 @@
-"""Each service while its database or its broker is away."""
+"""Each service while its database or its broker is down."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ async def link(database_url: str) -> AsyncIterator[Link]:
 
 
 async def ready(app: FastAPI) -> tuple[int, dict[str, Any]]:
-    """The status, and what the service says of itself."""
+    """Return the status of the readiness probe, and its report."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://probe") as probe:
         answer = await probe.get("/readyz")
         assert (await probe.get("/livez")).status_code == 200
@@ -38,7 +38,7 @@ async def ready(app: FastAPI) -> tuple[int, dict[str, Any]]:
 
 
 async def assert_says_postgres(app: FastAPI) -> None:
-    """Alive, and not ready; the probe names what is missing."""
+    """Assert that the service is alive and not ready, and that the probe names Postgres."""
     status, said = await ready(app)
     assert (status, said["status"]) == (503, "unavailable")
     assert said["checks"]["postgres"] != "ok"
@@ -47,11 +47,11 @@ async def assert_says_postgres(app: FastAPI) -> None:
 async def assert_recovered(service: Service, app: FastAPI) -> None:
     status, said = await ready(app)
     assert said["checks"]["postgres"] == "ok"
-    assert (status == 200) is not service.needs_broker  # there is none here
+    assert (status == 200) is not service.needs_broker  # there is no broker here
 
 
 async def waiting(app: FastAPI) -> int:
-    """The events in the outbox."""
+    """Return the events in the outbox."""
     return int(await app.state.db.pool.fetchval("SELECT count(*) FROM outbox"))
 
 
@@ -63,7 +63,7 @@ async def assert_unavailable(call: Call, somebody: Somebody) -> None:
 
 
 async def assert_served(call: Call, somebody: Somebody) -> None:
-    """Whatever there is to say, it is not that the caller or the database is unknown."""
+    """Assert that the response does not say that the caller or the database is unknown."""
     answer = await call.by(somebody)
     assert answer.status_code < 500, (call.method, call.path, answer.text)
     assert answer.status_code != 401, (call.method, call.path, answer.text)
@@ -77,8 +77,8 @@ async def succeeds(call: Call, somebody: Somebody) -> bool:
 
 @each
 async def test_without_its_database_every_route_is_503_until_that_is_back(service: Service, link: Link) -> None:
-    """Every route says when to come back, the probe names postgres, and nothing needs a restart. What was refused has
-    used up nothing: a refresh token is still good."""
+    """Every response has `Retry-After`, the probe names postgres, and no restart is needed. Refused requests have no
+    effect: a refresh token is still valid."""
     async with service.running(link.url) as app:
         somebody = await service.settle(app)
         await link.cut()
@@ -94,7 +94,7 @@ async def test_without_its_database_every_route_is_503_until_that_is_back(servic
 
 @each
 async def test_it_starts_before_its_database(service: Service, link: Link) -> None:
-    """Alive and not ready at first; it shows its metrics, and serves as soon as it can."""
+    """The service is alive and not ready at first; it exposes its metrics, and serves as soon as it can."""
     await link.cut()
     async with service.running(link.url) as app:
         somebody = Somebody(app)
@@ -110,9 +110,9 @@ async def test_it_starts_before_its_database(service: Service, link: Link) -> No
 async def test_a_database_that_says_nothing_keeps_a_panel_no_longer_than_its_deadline(
     service: Service, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that is up but dead costs the caller the time they gave, and not the next caller."""
+    """A dead connection costs the caller the time of their deadline, and does not affect the next caller."""
     for name in ("COMMAND_TIMEOUT_S", "ACQUIRE_TIMEOUT_S"):
-        monkeypatch.setattr(engine, name, 10 * BOUND_S)  # what ends the wait is the deadline alone
+        monkeypatch.setattr(engine, name, 10 * BOUND_S)  # only the deadline ends the wait
     async with service.running(link.url) as app:
         somebody = await service.settle(app)
         for panel, with_deadline in zip(service.panels_of(somebody), service.panels_of(somebody, SOON), strict=True):
@@ -130,7 +130,7 @@ async def test_a_database_that_says_nothing_keeps_a_panel_no_longer_than_its_dea
 async def test_with_every_connection_in_use_it_is_503_until_one_is_free(
     service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Callers do not wait for a connection for long: they are asked to come back. The service recovers by itself."""
+    """Callers do not wait long for a connection: the response has `Retry-After`. The service recovers by itself."""
     async with service.running(database_url) as other:
         settled = await service.settle(other)
         calls = service.calls(settled, SOON)
@@ -147,8 +147,8 @@ async def test_with_every_connection_in_use_it_is_503_until_one_is_free(
 
 @each
 async def test_without_a_broker_it_serves_and_says_what_is_missing(service: Service, app: FastAPI) -> None:
-    """It accepts what it is sent. A service that only publishes is ready, but degraded, and its event waits; the worker
-    is not ready."""
+    """It accepts requests. A service that only publishes is degraded but ready, and its event waits; the worker is not
+    ready."""
     somebody = await service.settle(app)
     before = await waiting(app)
     assert await succeeds(service.write(), somebody)
@@ -162,7 +162,7 @@ async def test_without_a_broker_it_serves_and_says_what_is_missing(service: Serv
 async def test_a_broker_that_goes_away_while_nothing_happens_is_noticed(
     service: Service, database_url: str, rabbitmq: RabbitBackend
 ) -> None:
-    """The probe says so without an event; an event of that time waits in the outbox, and goes out afterwards."""
+    """The probe reports it without an event. An event of that time waits in the outbox, and is published afterwards."""
     async with Link.to(rabbitmq.url) as broker, service.running(database_url, broker.url) as app:
 
         async def says(status: str) -> bool:
@@ -187,7 +187,7 @@ async def test_a_broker_that_goes_away_while_nothing_happens_is_noticed(
 async def test_every_service_outlives_a_postgres_that_is_killed(
     postgres: PostgresBackend, new_database: NewDatabase
 ) -> None:
-    """Killed in earnest and started again: each says that it is away, and serves again without a restart."""
+    """Postgres is killed and restarted: each service reports it, and serves again without a restart."""
     async with AsyncExitStack() as stack:
         settled = []
         for service in EVERY:

@@ -1,4 +1,4 @@
-"""Panels of each service, as the gateway asks for them."""
+"""Panels of each service, as the gateway requests them."""
 
 import asyncio
 from uuid import uuid4
@@ -14,7 +14,7 @@ from tests.support.services.worker import WORKER
 
 @each
 async def test_one_call_answers_what_a_call_for_each_panel_does(service: Service, somebody: Somebody) -> None:
-    """The release before asks for each."""
+    """The previous release requests each panel separately."""
     ids = [str(somebody.user_id), str(uuid4())]
     whole = await somebody.post(PATH, json={"panels": service.panels, "ids": ids})
     each_panel = {panel: await somebody.post(f"{PATH}/{panel}", json={"ids": ids}) for panel in service.panels}
@@ -24,7 +24,7 @@ async def test_one_call_answers_what_a_call_for_each_panel_does(service: Service
 
 @each
 async def test_a_panel_that_the_service_does_not_have(service: Service, somebody: Somebody) -> None:
-    """422 that names the field."""
+    """The response is 422 and names the field."""
     query = {"panels": [*service.panels, "x"], "ids": [str(somebody.user_id)]}
     answer = await somebody.post(PATH, json=query)
     assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json")
@@ -46,7 +46,7 @@ async def test_only_the_gateway_may_ask_for_panels(service: Service, somebody: S
 async def test_a_panel_that_is_late_does_not_cost_the_other(
     app: FastAPI, somebody: Somebody, table: str, late: str, well: str
 ) -> None:
-    """While a table is locked, the panel that reads it has an error, and the other one is there."""
+    """While a table is locked, the panel that reads it has an error, and the other panel has data."""
     query = {"panels": [late, well], "ids": [str(somebody.user_id)]}
     async with app.state.db.connection() as connection, connection.transaction():
         await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
@@ -59,7 +59,7 @@ async def test_a_panel_that_is_late_does_not_cost_the_other(
 
 @each
 async def test_panel_statements_are_planned_once(service: Service, database_url: str) -> None:
-    """Calls for one user and for many share one plan, since Postgres expects no gain from planning each."""
+    """Calls for one user and for many share one plan, because Postgres expects no gain from planning each."""
     plans = "SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE $1"
     async with service.running(database_url, pool_size=1) as app:
         somebody = Somebody(app)

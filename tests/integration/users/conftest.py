@@ -1,4 +1,4 @@
-"""The users service in this process, on databases of its own."""
+"""The users service in this process, with databases of its own."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -25,7 +25,7 @@ async def service(new_database: NewDatabase) -> AsyncIterator[tuple[FastAPI, Gat
 
 @pytest.fixture
 def gateway(service: tuple[FastAPI, Gateway]) -> Gateway:
-    """The service that most tests share: each with people of its own."""
+    """The service that most tests share, each with users of its own."""
     return service[1]
 
 
@@ -37,6 +37,6 @@ def db(service: tuple[FastAPI, Gateway]) -> Database:
 
 @pytest.fixture
 async def alone(new_database: NewDatabase) -> AsyncIterator[tuple[FastAPI, Gateway]]:
-    """A service on an empty database that nobody else uses."""
+    """A service with an empty database that no other test uses."""
     async with serving(settings_for(new_database("users"))) as running:
         yield running

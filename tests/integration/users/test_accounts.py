@@ -21,7 +21,7 @@ async def _events(db: Database, user_id: UUID) -> list[tuple[str, int]]:
 
 
 async def test_registration_answers_with_the_profile(gateway: Gateway) -> None:
-    """201, a Location that works, and neither password nor hash in the answer."""
+    """The response is 201 with a valid Location, and contains neither password nor hash."""
     body = {"email": "Ada@Example.com", "name": " Ada ", "password": PASSWORD}
     answer = await gateway.http.post("/v1/users", json=body)
     assert answer.status_code == 201
@@ -35,7 +35,7 @@ async def test_registration_answers_with_the_profile(gateway: Gateway) -> None:
 
 
 async def test_an_address_is_used_once_whatever_its_case(gateway: Gateway) -> None:
-    """The second registration is 409, and no account and no event of it remain."""
+    """The second registration is 409, and leaves no account and no event."""
     person = await gateway.register()
     body = {"email": person.email.upper(), "name": "Other", "password": PASSWORD}
     answer = await gateway.http.post("/v1/users", json=body)
@@ -52,7 +52,7 @@ async def test_concurrent_registrations_of_one_address(gateway: Gateway, db: Dat
 
 
 async def test_an_address_that_no_mail_would_reach_is_refused(service: tuple[FastAPI, Gateway]) -> None:
-    """Letters beyond ASCII before the @ need a mail server with SMTPUTF8; the setting says whether there is one. Behind
+    """Letters beyond ASCII before the @ need a mail server with SMTPUTF8; a setting says whether there is one. After
     the @ they need nothing. An account that has such an address keeps it."""
     app, gateway = service
     fields = {"name": "Jörg", "password": PASSWORD}
@@ -79,7 +79,7 @@ async def test_an_address_that_no_mail_would_reach_is_refused(service: tuple[Fas
 
 @pytest.mark.parametrize("extra", ["role", "id", "revision", "password_hash", "created_at"])
 async def test_nobody_makes_themselves_an_administrator(gateway: Gateway, extra: str) -> None:
-    """A field that is not the client's to set is refused by name, at registration and afterwards."""
+    """Protected fields are refused by name, at registration and afterwards."""
     body = {"email": f"{extra}@example.com", "name": "Eve", "password": PASSWORD, extra: "admin"}
     answer = await gateway.http.post("/v1/users", json=body)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, extra)
@@ -89,7 +89,8 @@ async def test_nobody_makes_themselves_an_administrator(gateway: Gateway, extra:
 
 
 async def test_each_change_is_a_revision_and_only_visible_ones_are_events(gateway: Gateway, db: Database) -> None:
-    """Name and address are told to others, a password is not; what changes nothing counts for nothing."""
+    """Changes of name and address are events, and those of the password are not; a request without a change is not a
+    revision."""
     person = await gateway.newcomer()
     email = f"new-{person.email}"
     for change in (
@@ -117,7 +118,7 @@ async def test_each_change_is_a_revision_and_only_visible_ones_are_events(gatewa
 async def test_address_and_password_change_only_with_the_password(
     gateway: Gateway, change: dict[str, str], current: dict[str, str]
 ) -> None:
-    """Without the current password, or with a wrong one: 422 that names it, and nothing has changed."""
+    """Without the current password, or with a wrong one, the response is 422 and names it, and nothing changes."""
     person = await gateway.register()
     answer = await gateway.call(person, "PATCH", "/v1/me", json=change | current)
     assert (answer.status_code, answer.json()["code"]) == (422, "wrong_password")
@@ -126,7 +127,7 @@ async def test_address_and_password_change_only_with_the_password(
 
 
 async def test_a_profile_cannot_take_the_address_of_another(gateway: Gateway) -> None:
-    """Changing to a used address is 409; changing the case of one's own is allowed."""
+    """A change to a used address is 409; a change of the case of one's own is allowed."""
     person, other = await gateway.register(), await gateway.register()
     change = {"email": other.email, "current_password": PASSWORD}
     assert (await gateway.call(person, "PATCH", "/v1/me", json=change)).status_code == 409
@@ -135,7 +136,7 @@ async def test_a_profile_cannot_take_the_address_of_another(gateway: Gateway) ->
 
 
 async def test_concurrent_changes_are_all_counted(gateway: Gateway, db: Database) -> None:
-    """Eight changes at once give eight revisions, each one event."""
+    """Eight concurrent changes result in eight revisions, each with one event."""
     person = await gateway.register()
     names = [f"Name {n}" for n in range(8)]
     answers = await asyncio.gather(*(gateway.call(person, "PATCH", "/v1/me", json={"name": name}) for name in names))
@@ -144,7 +145,8 @@ async def test_concurrent_changes_are_all_counted(gateway: Gateway, db: Database
 
 
 async def test_a_deleted_account_leaves_nothing_but_its_event(gateway: Gateway, db: Database) -> None:
-    """User, sessions and tokens are gone, events with personal data are withdrawn, `user.deleted` is newer than all."""
+    """User, sessions and tokens are deleted, events with personal data are withdrawn, and `user.deleted` is newer than
+    all."""
     person = await gateway.newcomer()
     await gateway.call(person, "PATCH", "/v1/me", json={"name": "Countess"})
     assert (await gateway.call(person, "DELETE", "/v1/me", json={"current_password": PASSWORD})).status_code == 204
@@ -162,7 +164,7 @@ async def test_a_deleted_account_leaves_nothing_but_its_event(gateway: Gateway, 
 
 
 async def test_a_foreign_profile_is_missing_like_one_that_never_was(gateway: Gateway) -> None:
-    """Someone else's id and an unknown one answer the same 404, but for the request's id."""
+    """Another user's id and an unknown one have the same 404, except for the request's id."""
     person, other = await gateway.register(), await gateway.register()
     answers = [await gateway.call(person, "GET", f"/v1/users/{user_id}") for user_id in (other.id, new_id(now()))]
     bodies = [answer.json() for answer in answers]
@@ -173,7 +175,7 @@ async def test_a_foreign_profile_is_missing_like_one_that_never_was(gateway: Gat
 
 
 async def test_only_the_gateway_may_speak_for_a_user(gateway: Gateway) -> None:
-    """Without the service token, or with another service's, every route is 401; without a user as well."""
+    """Without the service token, or with another service's, every route is 401, and without a user as well."""
     person = await gateway.register()
     for headers in ({"Authorization": ""}, {"Authorization": "Bearer nonsense"}):
         for method, path in (("GET", "/v1/me"), ("POST", "/v1/users"), ("POST", "/v1/tokens/refresh")):

@@ -1,4 +1,4 @@
-"""The audit: who did what to whom, and that nobody can take it back."""
+"""The audit log: who did what to whom; it cannot be changed."""
 
 from datetime import timedelta
 from typing import Any
@@ -30,7 +30,7 @@ async def entries(gateway: Gateway, role: Any = "support", **query: Any) -> list
 
 
 async def test_sign_ins_are_written_down(gateway: Gateway) -> None:
-    """With whom, when, from where and by which request: those that succeed, those that fail, and the sign-out."""
+    """The log has user, time, address and request of successful sign-ins, failed ones, and sign-outs."""
     person = await gateway.register()
     form = {"username": person.email, "password": "wrong password"}
     assert (await gateway.http.post("/v1/tokens", data=form, headers=FROM)).status_code == 401
@@ -43,7 +43,8 @@ async def test_sign_ins_are_written_down(gateway: Gateway) -> None:
 
 
 async def test_an_unknown_address_costs_the_same_statements(gateway: Gateway, db: Database) -> None:
-    """As a wrong password does: neither the answer nor the work says whether there is an account."""
+    """An unknown address costs the same as a wrong password: neither the response nor the work reveals whether an
+    account exists."""
     person = await gateway.register()
     asked, bodies = [], []
     for email in (person.email, f"{uuid4().hex}@example.com"):
@@ -56,7 +57,7 @@ async def test_an_unknown_address_costs_the_same_statements(gateway: Gateway, db
 
 
 async def test_what_ends_sessions_is_written_down(gateway: Gateway) -> None:
-    """A changed password or address, and a refresh token that comes back."""
+    """The log has changes of password and address, and the reuse of a refresh token."""
     person = await gateway.newcomer()
     change = {"email": f"{uuid4().hex}@example.com", "password": "another horse", "current_password": PASSWORD}
     assert (await gateway.call(person, "PATCH", "/v1/me", json=change)).status_code == 200
@@ -68,7 +69,7 @@ async def test_what_ends_sessions_is_written_down(gateway: Gateway) -> None:
 
 
 async def test_the_gateway_adds_what_operators_do_elsewhere(gateway: Gateway) -> None:
-    """As the caller it names; a service that is not the gateway adds nothing."""
+    """The gateway adds entries for the caller that it names; other services cannot add any."""
     admin, subject = Person(new_id(), "", "admin"), new_id()
     entry = {"action": "POST /v1/orders/{id}/ship", "subject_id": str(subject), "detail": "id=1"}
     assert (await gateway.call(admin, "POST", "/internal/audit", json=entry, headers=FROM)).status_code == 204
@@ -80,7 +81,7 @@ async def test_the_gateway_adds_what_operators_do_elsewhere(gateway: Gateway) ->
 
 
 async def test_only_operators_read_it(gateway: Gateway) -> None:
-    """403 for users; pages by a cursor, filters that match nothing, and 422 for what is no filter."""
+    """Users receive 403. There are pages with cursors, filters without matches, and 422 for invalid filters."""
     person = await gateway.newcomer()
     assert (await gateway.call(person, "GET", "/v1/admin/audit")).status_code == 403
     reader = Person(new_id(), "", "support")
@@ -94,7 +95,7 @@ async def test_only_operators_read_it(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("change", ["UPDATE audit SET action = 'x'", "DELETE FROM audit", "TRUNCATE audit"])
 async def test_it_is_only_added_to(gateway: Gateway, db: Database, change: str) -> None:
-    """The database refuses to change, delete or empty it."""
+    """The database refuses to change, delete or truncate the log."""
     await gateway.newcomer()
     async with db.connection() as connection:
         with pytest.raises(asyncpg.RaiseError, match="neither changed nor deleted"):
@@ -102,7 +103,7 @@ async def test_it_is_only_added_to(gateway: Gateway, db: Database, change: str) 
 
 
 async def test_a_deleted_user_leaves_no_address(gateway: Gateway) -> None:
-    """What they did stays, under an id that names nobody any more; where they were does not."""
+    """The user's actions stay, under an id that no longer belongs to a person; their addresses are removed."""
     person = await gateway.newcomer()
     assert (
         await gateway.call(person, "DELETE", "/v1/me", json={"current_password": PASSWORD}, headers=FROM)
@@ -113,10 +114,10 @@ async def test_a_deleted_user_leaves_no_address(gateway: Gateway) -> None:
 
 
 async def test_the_end_of_it_is_deleted(db: Database) -> None:
-    """What is older than the settings say, in good order; the rest stays."""
+    """Entries older than the setting are deleted, oldest first; the rest stays."""
     long_ago = now() - timedelta(days=500)
     old, young, slow, fast = new_id(long_ago), new_id(), new_id(long_ago), new_id(now() + timedelta(days=500))
-    """The last two are of processes whose clock is wrong: `created_at` is the database's."""
+    """The last two are entries of processes with a wrong clock: `created_at` is the database's."""
     insert = "INSERT INTO audit (id, action, created_at) VALUES ($1, 'x', coalesce($2, now()))"
     async with db.connection() as connection:
         await connection.executemany(insert, [(old, long_ago), (young, None), (slow, None), (fast, None)])
@@ -127,7 +128,7 @@ async def test_the_end_of_it_is_deleted(db: Database) -> None:
 
 
 async def test_a_sweep_deletes_a_tenth_at_most_and_says_so(new_database: NewDatabase) -> None:
-    """Whatever makes everything look old: there is time to see it."""
+    """If everything looks old by mistake, there is time to notice it."""
     settings = settings_for(new_database("users"))
     long_ago = now() - timedelta(days=500)
     async with Database.open(settings) as db:
@@ -141,7 +142,7 @@ async def test_a_sweep_deletes_a_tenth_at_most_and_says_so(new_database: NewData
 
 
 async def test_an_account_becomes_an_operators(new_database: NewDatabase) -> None:
-    """By a command beside the database: in force from the next sign-in, which it asks for, and written down."""
+    """The command works on the database. It takes effect at the next sign-in, which it requires, and is recorded."""
     url = new_database("users")
     async with serving(settings_for(url)) as (_app, gateway):
         person = await gateway.newcomer()

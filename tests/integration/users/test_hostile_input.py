@@ -1,4 +1,4 @@
-"""Whatever stands in a field of a person: the answer is the client's fault and says so."""
+"""Invalid values in the fields of a user: the response is a client error."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ VALUES: list[Any] = [
 
 @pytest.mark.parametrize("field", ["email", "name", "password", "current_password"])
 async def test_values_that_are_no_value_for_the_field(gateway: Gateway, field: str) -> None:
-    """200, 201 or 4xx, whatever stands in one field of an otherwise good body."""
+    """Any value of one field in an otherwise valid body results in 200, 201 or 4xx."""
     person = await gateway.register()
     for value in VALUES:
         body = {"email": f"h-{person.email}", "name": "Ada", "password": PASSWORD} | {field: value}

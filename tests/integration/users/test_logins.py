@@ -33,7 +33,7 @@ async def _count(db: Database, table: str, person: Person) -> int:
 
 
 async def test_a_login_gives_an_access_token_that_the_jwks_verifies(gateway: Gateway) -> None:
-    """The token names user, session and role; it may not be stored on the way, the keys may be."""
+    """The token names user, session and role. Its response must not be cached; that with the keys may be."""
     person = await gateway.register()
     answer = await gateway.login(person.email.upper())
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
@@ -47,7 +47,7 @@ async def test_a_login_gives_an_access_token_that_the_jwks_verifies(gateway: Gat
 
 
 async def test_unknown_address_and_wrong_password_answer_the_same(gateway: Gateway) -> None:
-    """401 with one and the same body, but for the request's id."""
+    """Both are 401 with the same body, except for the request's id."""
     person = await gateway.register()
     answers = [await gateway.login(person.email, "wrong password"), await gateway.login("nobody@example.com")]
     bodies = [answer.json() for answer in answers]
@@ -58,7 +58,7 @@ async def test_unknown_address_and_wrong_password_answer_the_same(gateway: Gatew
 
 
 class RecordingHasher(Argon2Hasher):
-    """Keeps the parameters of every hash that it is asked to verify."""
+    """Records the parameters of every hash that it verifies."""
 
     def __init__(self, time_cost: int = 1) -> None:
         super().__init__(time_cost, 8, 1)
@@ -77,7 +77,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def logins_with(service: tuple[FastAPI, Gateway], pool: ThreadPoolExecutor) -> Callable[[RecordingHasher], Logins]:
-    """Logins to the service's database with another hasher."""
+    """Return logins for the service's database with another hasher."""
     state = service[0].state
     lifetimes = Lifetimes.of(state.settings)
     return lambda hasher: Logins(state.db, Passwords(hasher, pool, 4), state.user_tokens, lifetimes)
@@ -86,7 +86,7 @@ def logins_with(service: tuple[FastAPI, Gateway], pool: ThreadPoolExecutor) -> C
 async def test_an_unknown_address_costs_a_verification_as_well(
     gateway: Gateway, logins_with: Callable[[RecordingHasher], Logins]
 ) -> None:
-    """It goes through the hasher once, with a hash of the same parameters as everyone's."""
+    """The hasher verifies once, with a hash of the usual parameters."""
     person = await gateway.register()
     hasher = RecordingHasher()
     logins = logins_with(hasher)
@@ -100,7 +100,8 @@ async def test_an_unknown_address_costs_a_verification_as_well(
 async def test_a_hash_by_old_parameters_is_renewed_at_login(
     gateway: Gateway, db: Database, logins_with: Callable[[RecordingHasher], Logins]
 ) -> None:
-    """The stored hash has the new parameters afterwards, and still takes the password; the revision stays."""
+    """The stored hash has the new parameters afterwards, and still matches the password; the revision does not
+    change."""
     person = await gateway.register()
     await logins_with(RecordingHasher(time_cost=2)).login(PasswordGrant(username=person.email, password=PASSWORD))
     async with db.connection() as connection:
@@ -113,7 +114,8 @@ async def test_a_hash_by_old_parameters_is_renewed_at_login(
 
 @pytest.mark.parametrize("request_of", [lambda body: {"json": body}, lambda body: {"data": body}], ids=["json", "form"])
 async def test_a_refresh_token_is_exchanged(gateway: Gateway, request_of: Callable[[Any], Any]) -> None:
-    """As JSON and as form: new tokens of the same session, the new refresh token works in its turn."""
+    """As JSON and as a form, the response has new tokens of the same session, and the new refresh token works in
+    turn."""
     person = await gateway.newcomer()
     body = {"grant_type": "refresh_token", "refresh_token": person.refresh_token}
     answer = await gateway.http.post("/v1/tokens/refresh", **request_of(body))
@@ -123,7 +125,7 @@ async def test_a_refresh_token_is_exchanged(gateway: Gateway, request_of: Callab
 
 
 async def test_a_refresh_whose_answer_was_lost_is_repeated(gateway: Gateway, db: Database) -> None:
-    """The same successor, as often as it takes; the session goes on, and nothing is said of theft."""
+    """The response is always the same successor. The session continues, and no theft is reported."""
     person = await gateway.newcomer()
     answers = [(await gateway.refresh(person.refresh_token)).json() for _ in range(3)]
     assert len({answer["refresh_token"] for answer in answers}) == 1
@@ -132,7 +134,7 @@ async def test_a_refresh_whose_answer_was_lost_is_repeated(gateway: Gateway, db:
 
 
 async def test_tabs_that_refresh_at_once_stay_in(gateway: Gateway) -> None:
-    """Eight concurrent exchanges are answered with one and the same successor, three times over."""
+    """Eight concurrent exchanges return the same successor, three times over."""
     token = (await gateway.newcomer()).refresh_token
     for _ in range(3):
         answers = await asyncio.gather(*(gateway.refresh(token) for _ in range(8)))
@@ -141,7 +143,8 @@ async def test_tabs_that_refresh_at_once_stay_in(gateway: Gateway) -> None:
 
 
 async def test_a_refresh_token_that_comes_back_ends_its_session(gateway: Gateway, db: Database) -> None:
-    """Once its successor was used, and always after the grace; the user's other session is untouched."""
+    """This applies once its successor was used, and always after the grace period; the user's other session is not
+    affected."""
     person = await gateway.newcomer()
     other = await gateway.logged_in(person)
     successor = (await gateway.refresh(person.refresh_token)).json()["refresh_token"]
@@ -154,7 +157,7 @@ async def test_a_refresh_token_that_comes_back_ends_its_session(gateway: Gateway
 
 
 async def test_a_refresh_token_that_comes_back_after_the_grace_ends_its_session(gateway: Gateway, db: Database) -> None:
-    """Though nobody has used the successor."""
+    """This applies even if the successor was never used."""
     person = await gateway.newcomer()
     successor = (await gateway.refresh(person.refresh_token)).json()["refresh_token"]
     async with db.connection() as connection:
@@ -165,7 +168,7 @@ async def test_a_refresh_token_that_comes_back_after_the_grace_ends_its_session(
 
 
 async def test_refresh_and_logout_at_once_do_not_deadlock(gateway: Gateway) -> None:
-    """Whichever comes first, both are answered, and nothing is left that could be refreshed."""
+    """Whichever is first, both are answered, and nothing remains that could be refreshed."""
     for _ in range(10):
         person = await gateway.newcomer()
         refreshed, left = await asyncio.gather(
@@ -179,7 +182,7 @@ async def test_refresh_and_logout_at_once_do_not_deadlock(gateway: Gateway) -> N
 
 @pytest.mark.parametrize("token", ["x", "é", "A" * 86, "A" * 255, "....", "====", "%00"])
 async def test_what_is_no_refresh_token_is_refused(gateway: Gateway, token: str) -> None:
-    """Never more than a 401."""
+    """The response is always 401."""
     assert (await gateway.refresh(token)).status_code == 401
 
 
@@ -201,13 +204,13 @@ async def test_what_is_no_refresh_token_is_refused(gateway: Gateway, token: str)
 async def test_a_refresh_that_cannot_be_read_is_explained(
     gateway: Gateway, request_: dict[str, Any], status: int
 ) -> None:
-    """422 for a body with faults, 415 for a type that is not offered, both as problems."""
+    """The response is 422 for an invalid body and 415 for an unsupported type, both as problems."""
     answer = await gateway.http.post("/v1/tokens/refresh", **request_)
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
 
 
 async def test_logout_ends_this_session_only(gateway: Gateway) -> None:
-    """204, also a second time; the refresh token is worthless, another login goes on."""
+    """The response is 204, also the second time. The refresh token is invalid, and another session continues."""
     person = await gateway.newcomer()
     other = await gateway.logged_in(person)
     for _ in range(2):
@@ -217,7 +220,7 @@ async def test_logout_ends_this_session_only(gateway: Gateway) -> None:
 
 
 async def test_a_new_password_ends_all_other_sessions(gateway: Gateway) -> None:
-    """The session that changed it goes on; the old password is worthless, the new one works."""
+    """The session that changed it continues. The old password is invalid, and the new one works."""
     person = await gateway.newcomer()
     other = await gateway.logged_in(person)
     change = {"password": "another password", "current_password": PASSWORD}
@@ -229,7 +232,7 @@ async def test_a_new_password_ends_all_other_sessions(gateway: Gateway) -> None:
 
 
 async def _let_time_pass(db: Database, person: Person, days: int) -> None:
-    """As if the person's sessions and tokens had been made so many days earlier."""
+    """Make the person's sessions and tokens this many days older."""
     async with db.connection() as connection:
         for table, columns in (("sessions", ("created_at", "expires_at")), ("refresh_tokens", ("created_at",))):
             shifts = ", ".join(f"{column} = {column} - $2::interval" for column in columns)
@@ -237,7 +240,7 @@ async def _let_time_pass(db: Database, person: Person, days: int) -> None:
 
 
 async def test_a_session_that_is_not_used_expires_and_is_cleared_away(gateway: Gateway, db: Database) -> None:
-    """After 31 days the token is 401, and the next login leaves only its own session and token."""
+    """After 31 days the token is 401, and after the next login only its own session and token exist."""
     person = await gateway.newcomer()
     await gateway.refresh(person.refresh_token)
     await _let_time_pass(db, person, days=31)
@@ -247,7 +250,7 @@ async def test_a_session_that_is_not_used_expires_and_is_cleared_away(gateway: G
 
 
 async def test_a_session_in_use_ends_after_its_lifetime(gateway: Gateway, db: Database) -> None:
-    """Refreshed every 20 days it lives 80, not 100; used tokens are forgotten once they could not be used anyway."""
+    """If refreshed every 20 days it lives for 80, not for 100; used tokens are deleted once they are invalid anyway."""
     person = await gateway.newcomer()
     token = person.refresh_token
     for _ in range(4):
@@ -259,7 +262,7 @@ async def test_a_session_in_use_ends_after_its_lifetime(gateway: Gateway, db: Da
 
 
 async def test_a_login_form_that_cannot_be_read_is_explained(gateway: Gateway) -> None:
-    """Bounds, NUL, unknown fields and a foreign grant type are 422 and name the field."""
+    """Bounds, NUL, unknown fields and an unsupported grant type are 422 and name the field."""
     good = {"username": "ada@example.com", "password": PASSWORD}
     for field, value in (
         ("username", "x" * 255),
@@ -278,8 +281,8 @@ async def test_a_login_form_that_cannot_be_read_is_explained(gateway: Gateway) -
 
 
 async def test_too_many_password_checks_are_refused(new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one thread and no queue, logins while one password is checked are 503 with Retry-After; the one that is
-    checked succeeds, and so does a later one."""
+    """With one thread and no queue, logins during a password check are 503 with Retry-After. The checked one succeeds,
+    and so does a later one."""
     settings = settings_for(new_database("users"), hash_threads=1, hash_queue=0)
     checking, may_go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
@@ -303,7 +306,7 @@ async def test_too_many_password_checks_are_refused(new_database: NewDatabase, m
 
 
 async def test_tokens_of_a_retired_key_are_still_verified(new_database: NewDatabase) -> None:
-    """The JWKS holds every configured key; new tokens are signed with the first."""
+    """The JWKS has every configured key; new tokens are signed with the first."""
     seeds = ["A" * 43, "B" * 42 + "A"]
     settings = settings_for(new_database("users")).model_copy(update={"signing_keys": SecretStr(",".join(seeds))})
     async with serving(settings) as (_, gateway):

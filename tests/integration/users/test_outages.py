@@ -1,4 +1,4 @@
-"""What is kept when a commit fails, and what reaches the broker."""
+"""Failing commits, and the events that reach the broker."""
 
 import aio_pika
 from fastapi import FastAPI
@@ -27,7 +27,7 @@ async def _rows(db: Database) -> tuple[int, int]:
 
 
 async def test_a_commit_that_fails_is_not_called_a_success(alone: tuple[FastAPI, Gateway]) -> None:
-    """500, neither user nor event; when commits work again, both are there."""
+    """The response is 500, without user or event. When commits work again, both are stored."""
     app, gateway = alone
     body = {"email": "ada@example.com", "name": "Ada", "password": PASSWORD}
     async with app.state.db.connection() as connection:
@@ -42,7 +42,7 @@ async def test_a_commit_that_fails_is_not_called_a_success(alone: tuple[FastAPI,
 
 
 async def test_a_registration_reaches_the_broker(backends: Backends, new_database: NewDatabase) -> None:
-    """The event arrives in the worker's queue as it was written, and the outbox is empty then."""
+    """The event arrives unchanged in the worker's queue, and the outbox is then empty."""
     async with (
         serving(settings_for(new_database("users"), backends.rabbitmq.url)) as (app, gateway),
         await aio_pika.connect(backends.rabbitmq.url) as connection,

@@ -1,4 +1,4 @@
-"""The panel `user`, as the gateway asks for it."""
+"""The panel `user`, as the gateway requests it."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ PANEL = "/internal/panels/user"
 
 
 async def test_panels_of_several_users(gateway: Gateway) -> None:
-    """Exactly the contract's fields, as the profile has them; ids without a user are missing."""
+    """Panels have exactly the contract's fields, with the values of the profile; ids without a user are missing."""
     people = [await gateway.register(name='Ada "the first" 🙂 \\'), await gateway.register()]
     unknown = str(new_id(now()))
     ids = [str(person.id) for person in people] + [unknown]
@@ -27,13 +27,13 @@ async def test_panels_of_several_users(gateway: Gateway) -> None:
 
 
 async def test_a_panel_needs_a_service_token(gateway: Gateway) -> None:
-    """401 without one."""
+    """The response is 401 without one."""
     answer = await gateway.http.post(PANEL, json={"ids": [str(new_id())]}, headers={"Authorization": ""})
     assert answer.status_code == 401
 
 
 async def test_a_panel_that_takes_too_long_is_given_up(service: tuple[FastAPI, Gateway], db: Database) -> None:
-    """With the table locked the answer is 503 at the deadline, and the statement no longer runs in the server."""
+    """While the table is locked the response is 503 at the deadline, and the statement no longer runs in the server."""
     gateway = service[1]
     running = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 

@@ -1,4 +1,4 @@
-"""Passwords as people type them, and what asks for one."""
+"""Passwords as people type them, and the actions that need one."""
 
 import asyncio
 import unicodedata
@@ -37,7 +37,7 @@ async def registered(gateway: Gateway, password: str, name: str = "Ada", email: 
 
 @pytest.mark.parametrize("chosen", FORMS)
 async def test_every_way_to_type_a_password_signs_in(gateway: Gateway, chosen: str) -> None:
-    """Composed or decomposed, with whichever blank (RFC 8265), at sign-in and as `current_password`."""
+    """Composed and decomposed forms and any kind of space (RFC 8265) work, at sign-in and as `current_password`."""
     email = (await registered(gateway, chosen)).raise_for_status().json()["email"]
     for typed in FORMS:
         assert (await gateway.login(email, typed)).status_code == 200
@@ -45,7 +45,7 @@ async def test_every_way_to_type_a_password_signs_in(gateway: Gateway, chosen: s
 
 
 async def test_a_hash_from_before_normalization_still_counts(gateway: Gateway, db: Database) -> None:
-    """The password as it was typed then signs in, and every form of it from then on."""
+    """The password as it was typed at that time works, and from then on every form of it."""
     raw = FORMS[1]
     person = await gateway.register()
     async with db.connection() as connection:
@@ -59,7 +59,7 @@ async def test_a_hash_from_before_normalization_still_counts(gateway: Gateway, d
 
 @pytest.mark.parametrize("password", COMMON)
 async def test_a_common_password_is_refused_as_a_new_one(gateway: Gateway, password: str) -> None:
-    """At registration and at a change, with words that help, at the field."""
+    """It is refused at registration and at a change, with a helpful message at the field."""
     person = await gateway.newcomer()
     change = {"password": password, "current_password": PASSWORD}
     for answer in (await registered(gateway, password), await gateway.call(person, "PATCH", "/v1/me", json=change)):
@@ -76,7 +76,7 @@ async def test_a_password_of_what_is_known_of_its_owner_is_refused(gateway: Gate
 
 
 async def test_a_common_password_that_somebody_has_still_signs_in(gateway: Gateway, db: Database) -> None:
-    """It is refused as a new one only."""
+    """It is refused only as a new one."""
     person = await gateway.register()
     async with db.connection() as connection:
         weak = Argon2Hasher(1, 8, 1).hash("password")
@@ -102,7 +102,7 @@ async def failures(gateway: Gateway, person: Person) -> int:
 async def test_a_wrong_password_is_written_down_like_a_failed_sign_in(
     gateway: Gateway, method: str, path: str, body: dict[str, str]
 ) -> None:
-    """A missing one is no attempt; both are 422 at the field, and nothing was done."""
+    """A missing password is not an attempt. Both are 422 at the field, and nothing changes."""
     person = await gateway.newcomer()
     for given, noted in ({}, 0), ({"current_password": "not this one"}, 1):
         answer = await gateway.call(person, method, path, json=body | given)
@@ -119,7 +119,7 @@ async def test_the_right_password_is_confirmed(gateway: Gateway) -> None:
 
 
 async def test_a_taken_address_violates_no_constraint(gateway: Gateway) -> None:
-    """Postgres writes the values of a violated constraint into its log: it would hold the addresses of people."""
+    """Postgres logs the values of a violated constraint, which would contain addresses of people."""
     violated: list[str] = []
 
     def note(context: sa.engine.ExceptionContext) -> None:

@@ -1,4 +1,4 @@
-"""What ends a session or a user is kept for gateways to read, whatever ended it."""
+"""Ended sessions and users, stored for gateways to read, whatever ended them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ Ending = Callable[[Gateway, Person, Database], Awaitable[object]]
 
 
 async def told(gateway: Gateway, after: int = 0) -> tuple[int, set[UUID], set[UUID]]:
-    """Cursor, sessions and users."""
+    """Return cursor, sessions and users."""
     answer = (await gateway.http.get(REVOCATIONS_PATH, params={"after": after})).raise_for_status().json()
     return answer["cursor"], set(map(UUID, answer["sessions"])), set(map(UUID, answer["users"]))
 
@@ -57,7 +57,7 @@ async def delete_account(gateway: Gateway, person: Person, _: Database) -> None:
 
 @pytest.mark.parametrize("end", [change_password, demote, steal, sign_out, sign_out_by_cookie, delete_account])
 async def test_an_ended_session_is_told(gateway: Gateway, db: Database, end: Ending) -> None:
-    """Once, to whoever reads from before it; sessions of others are not in it."""
+    """It is reported once, to readers with an earlier cursor; sessions of others are not included."""
     person, other = await gateway.newcomer(), await gateway.newcomer()
     before, sessions, _ = await told(gateway)
     assert person.session_id not in sessions
@@ -70,7 +70,7 @@ async def test_an_ended_session_is_told(gateway: Gateway, db: Database, end: End
 
 
 async def test_the_session_that_changes_the_password_goes_on(gateway: Gateway) -> None:
-    """The others are told, it is not."""
+    """The other sessions are reported, and this one is not."""
     person = await gateway.newcomer()
     other = await gateway.logged_in(person)
     change = {"password": "an other horse", "current_password": PASSWORD}
@@ -80,7 +80,7 @@ async def test_the_session_that_changes_the_password_goes_on(gateway: Gateway) -
 
 
 async def test_one_that_commits_later_is_not_missed(gateway: Gateway, db: Database) -> None:
-    """A transaction that began before others, and commits after they were read, is in the next answer."""
+    """A transaction that started before others, and commits after those were read, is in the next response."""
     slow, quick = await gateway.newcomer(), await gateway.newcomer()
     async with db.connection() as connection, connection.transaction():
         insert = "INSERT INTO revocations (user_id, ended_id) VALUES ($1, $2)"
@@ -93,7 +93,7 @@ async def test_one_that_commits_later_is_not_missed(gateway: Gateway, db: Databa
 
 
 async def test_a_cursor_of_another_database_reads_everything(gateway: Gateway) -> None:
-    """As after a restore; a cursor that is no number is refused."""
+    """This applies after a restore. A cursor that is not a number is refused."""
     person = await gateway.newcomer()
     (await gateway.call(person, "DELETE", "/v1/tokens")).raise_for_status()
     _, sessions, _ = await told(gateway, 2**62)
@@ -102,7 +102,7 @@ async def test_a_cursor_of_another_database_reads_everything(gateway: Gateway) -
 
 
 async def test_what_no_token_outlives_is_deleted(gateway: Gateway, db: Database) -> None:
-    """Rows are not told and then not kept any longer than that."""
+    """Rows are neither reported nor stored for longer than tokens are valid."""
     person = await gateway.newcomer()
     (await gateway.call(person, "DELETE", "/v1/tokens")).raise_for_status()
     async with db.connection() as connection:
@@ -122,7 +122,7 @@ async def test_what_no_token_outlives_is_deleted(gateway: Gateway, db: Database)
 
 
 async def test_a_token_that_belongs_to_nobody_ends_nothing(gateway: Gateway) -> None:
-    """No refresh token, one of a session that has ended, and one with another secret."""
+    """An invalid refresh token, one of an ended session, and one with another secret have no effect."""
     person = await gateway.newcomer()
     forged = person.refresh_token[:-4] + ("AAAA" if not person.refresh_token.endswith("AAAA") else "BBBB")
     for token in ("x", forged, str(uuid4())):

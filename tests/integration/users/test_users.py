@@ -1,4 +1,4 @@
-"""Users as operators see them, and the repository beneath."""
+"""Users as operators see them, and the repository."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ NDJSON = {"Accept": "application/x-ndjson"}
 
 
 async def _everyone(gateway: Gateway, reader: Person, limit: int) -> list[dict[str, Any]]:
-    """Follows `next_cursor` to the end."""
+    """Return all users by following `next_cursor` to the end."""
     users: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
     while True:
@@ -34,14 +34,14 @@ async def _everyone(gateway: Gateway, reader: Person, limit: int) -> list[dict[s
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 6])
 async def test_pages_together_are_the_list(alone: tuple[FastAPI, Gateway], limit: int) -> None:
-    """Each of five users once, newest first, whatever the page's size; the last page has no cursor."""
+    """Each of five users is listed once, newest first, with any page size; the last page has no cursor."""
     people = [await alone[1].register() for _ in range(5)]
     listed = await _everyone(alone[1], people[0].having("support"), limit)
     assert [user["id"] for user in listed] == [str(person.id) for person in reversed(people)]
 
 
 async def test_the_stream_is_the_whole_list(alone: tuple[FastAPI, Gateway]) -> None:
-    """As NDJSON every user is one line, the same as on the pages; the count says how many."""
+    """As NDJSON every user is one line, the same as on the pages; the count is their number."""
     gateway = alone[1]
     admin = (await gateway.register()).having("admin")
     await asyncio.gather(*(gateway.register() for _ in range(4)))
@@ -54,7 +54,7 @@ async def test_the_stream_is_the_whole_list(alone: tuple[FastAPI, Gateway]) -> N
 
 @pytest.mark.parametrize("page_size", [1, 2, 5, 6])
 async def test_the_repository_walks_over_all_pages(alone: tuple[FastAPI, Gateway], page_size: int) -> None:
-    """Every user once, in pages of at most the size asked for, and no connection is held in between."""
+    """Every user is read once, in pages of at most the requested size, without holding a connection in between."""
     app, gateway = alone
     people = [await gateway.register() for _ in range(5)]
     seen = []
@@ -66,7 +66,7 @@ async def test_the_repository_walks_over_all_pages(alone: tuple[FastAPI, Gateway
 
 
 async def test_an_empty_list(alone: tuple[FastAPI, Gateway], gateway: Gateway) -> None:
-    """No users: an empty page, an empty stream, a count of 0."""
+    """Without users there are an empty page, an empty stream and a count of 0."""
     admin = (await gateway.register()).having("admin")
     assert (await alone[1].call(admin, "GET", "/v1/users")).json() == {"items": [], "next_cursor": None}
     assert (await alone[1].call(admin, "GET", "/v1/users", headers=NDJSON)).text == ""
@@ -74,7 +74,7 @@ async def test_an_empty_list(alone: tuple[FastAPI, Gateway], gateway: Gateway) -
 
 
 async def test_a_user_is_found_by_address(gateway: Gateway) -> None:
-    """Exactly the one, in whatever case; an unknown address gives an empty page."""
+    """Exactly the matching user is found, in any case; an unknown address results in an empty page."""
     person = await gateway.register()
     admin = person.having("admin")
     for email, found in ((person.email.upper(), [str(person.id)]), ("nobody@example.com", [])):
@@ -84,7 +84,7 @@ async def test_a_user_is_found_by_address(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/users", "/v1/users/count"])
 async def test_lists_are_for_operators(gateway: Gateway, path: str) -> None:
-    """403 for a user; support and administrators may read, a single foreign profile as well."""
+    """Users receive 403. Support and administrators may read lists and other users' profiles."""
     person, other = await gateway.register(), await gateway.register()
     assert (await gateway.call(person, "GET", path)).status_code == 403
     operators: list[Role] = ["support", "admin"]
@@ -108,14 +108,14 @@ async def test_lists_are_for_operators(gateway: Gateway, path: str) -> None:
     ],
 )
 async def test_a_query_that_cannot_be_read_is_explained(gateway: Gateway, query: str) -> None:
-    """422, and the parameter is named."""
+    """The response is 422 and names the parameter."""
     admin = (await gateway.register()).having("admin")
     answer = await gateway.call(admin, "GET", f"/v1/users?{query}")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, query.partition("=")[0])
 
 
 async def test_demo_data_is_registered_in_the_past(db: Database, gateway: Gateway) -> None:
-    """Role and time are as given, and the id sorts among those of that time."""
+    """Role and time are as given, and the id is sorted by that time."""
     moment = now().replace(microsecond=0) - timedelta(days=400)
     async with db.begin() as session:
         user = await accounts.register(

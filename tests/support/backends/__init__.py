@@ -1,4 +1,4 @@
-"""Real Postgres, Redis and RabbitMQ for tests: in containers, or as private servers of this machine."""
+"""Real Postgres, Redis and RabbitMQ for tests: in containers, or as private servers on this machine."""
 
 from tests.support.backends.choice import choose
 from tests.support.backends.interface import Backend, Backends, PostgresBackend, RabbitBackend, RedisBackend

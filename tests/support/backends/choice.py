@@ -1,4 +1,5 @@
-"""TEST_BACKENDS=docker|local; unset, containers where an engine and the images are to be had."""
+"""The choice of the backends: TEST_BACKENDS=docker|local; by default containers, if Docker and the images are
+available."""
 
 import gc
 import os
@@ -36,9 +37,10 @@ def _docker_can() -> bool:
 
 
 def _client() -> docker.DockerClient | None:
-    """None where no engine answers.
+    """Return a client, or None if no engine responds.
 
-    docker-py leaves a refused socket to the garbage collector: collected here, it is not blamed on some later test.
+    docker-py leaves a refused socket to the garbage collector. It is collected here, so that no later test is blamed
+    for it.
     """
     try:
         return docker.from_env(timeout=10)

@@ -1,4 +1,4 @@
-"""The same servers from their official images, by testcontainers, on ports that survive a restart."""
+"""The same servers from their official images, with testcontainers, on ports that stay the same after a restart."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +11,7 @@ from tests.support.backends.databases import create_database, drop_database
 from tests.support.backends.lazy import LazyBackends
 from tests.support.backends.rabbit import RabbitControl
 from tests.support.waiting import wait_until
-from tools.devstack.servers.rabbitmq import answers_amqp
-from tools.devstack.servers.rabbitmq_files import definitions_text
+from tools.devstack.servers.rabbitmq import answers_amqp, definitions_text
 from tools.devstack.servers.valkey import answers_ping
 from tools.devstack.system.databases import can_connect
 from tools.devstack.system.ports import free_port
@@ -27,7 +26,7 @@ AnyContainer = TypeVar("AnyContainer", bound="ContainerBackend")
 
 
 class ContainerBackend:
-    """One container: made at the first start, stopped and started again after that."""
+    """One container: created at the first start, then stopped and started again."""
 
     def __init__(self, container: DockerContainer, port: int, ready: Callable[[], bool]) -> None:
         self.port = free_port()
@@ -117,7 +116,7 @@ class ContainerBackends(LazyBackends[ContainerPostgres, ContainerRedis, Containe
     def __init__(self) -> None:
         self._all: list[ContainerBackend] = []
         if not testcontainers_config.ryuk_disabled:
-            Reaper.get_instance()  # now: containers that start together would each make one
+            Reaper.get_instance()  # now, because containers that start together would each create one
         super().__init__(
             lambda: self._keep(ContainerPostgres()),
             lambda: self._keep(ContainerRedis()),

@@ -1,4 +1,4 @@
-"""Databases of a Postgres that tests share, and how every Postgres here makes them."""
+"""Databases on a Postgres that tests share, and how every Postgres creates them."""
 
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from tools.devstack.system.databases import execute, with_database
 
 
 class NewDatabase:
-    """Makes databases with random names. Each URL is the superuser's."""
+    """Creates databases with random names. Each URL is the superuser's."""
 
     def __init__(self, postgres: PostgresBackend) -> None:
         self._postgres = postgres
@@ -18,7 +18,7 @@ class NewDatabase:
         self._urls: list[str] = []
 
     def __call__(self, service: str | None = None) -> str:
-        """An empty database, or one with a service's tables and no rows (copied from a template)."""
+        """Create an empty database, or one with a service's tables and no rows (copied from a template)."""
         template = self._template(service) if service else None
         url = self._postgres.create_database(_random_name(service or "empty"), template)
         self._urls.append(url)
@@ -29,7 +29,7 @@ class NewDatabase:
         self._postgres.drop_database(urlsplit(url).path[1:])
 
     def close(self) -> None:
-        """Drop all that are left."""
+        """Drop all remaining databases."""
         for url in list(self._urls):
             self.drop(url)
         for name in self._templates.values():
@@ -39,7 +39,7 @@ class NewDatabase:
         if service not in self._templates:
             name = _random_name(service)
             url = self._postgres.create_database(name)
-            with ThreadPoolExecutor(1) as thread:  # the caller may be inside a running loop, and Alembic runs its own
+            with ThreadPoolExecutor(1) as thread:  # the caller may be in a running loop, and Alembic runs its own
                 thread.submit(migrate, service, url).result()
             self._templates[service] = name
         return self._templates[service]

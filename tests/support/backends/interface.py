@@ -1,10 +1,10 @@
-"""What a test may ask of its backends. Every call blocks: inside a running loop, `asyncio.to_thread` it."""
+"""The interface of the backends. Every call blocks: in a running loop, use `asyncio.to_thread`."""
 
 from typing import Protocol
 
 
 class Backend(Protocol):
-    """Reachable at the same address before and after stop, kill and start, with its data."""
+    """A server with the same address and data before and after stop, kill and start."""
 
     @property
     def url(self) -> str: ...
@@ -14,7 +14,7 @@ class Backend(Protocol):
     def stop(self) -> None: ...
 
     def kill(self) -> None:
-        """SIGKILL: no shutdown of its own."""
+        """Send SIGKILL, so that it cannot shut down."""
 
     def restart(self) -> None: ...
 
@@ -23,7 +23,7 @@ class PostgresBackend(Backend, Protocol):
     """`url` is the superuser's."""
 
     def create_database(self, name: str, template: str | None = None) -> str:
-        """Its URL, for the superuser. A template must have no connections."""
+        """Create a database, and return its URL for the superuser. A template must have no connections."""
 
     def drop_database(self, name: str) -> None: ...
 
@@ -32,24 +32,24 @@ class RedisBackend(Backend, Protocol): ...
 
 
 class RabbitBackend(Backend, Protocol):
-    """With the policy of deploy/rabbitmq/definitions.json on the vhost `/`."""
+    """A RabbitMQ with the policy of deploy/rabbitmq/definitions.json on the vhost `/`."""
 
     def rabbitmqctl(self, *arguments: str) -> str: ...
 
     def connections(self) -> list[str]:
-        """The Erlang pids of all client connections."""
+        """Return the Erlang pids of all client connections."""
 
     def close_connections(self, reason: str = "closed by a test") -> None: ...
 
     def delete_queues(self) -> None:
-        """All of the vhost `/`, under whoever consumes them."""
+        """Delete all queues of the vhost `/`, even if they have consumers."""
 
     def reset(self) -> None:
-        """Delete every queue and every exchange but the built-in ones."""
+        """Delete every queue, and every exchange except the built-in ones."""
 
 
 class Backends(Protocol):
-    """Each is started at its first use, and stays until the end of the session."""
+    """The backends. Each starts at its first use, and runs until the end of the session."""
 
     @property
     def kind(self) -> str: ...
@@ -64,6 +64,6 @@ class Backends(Protocol):
     def rabbitmq(self) -> RabbitBackend: ...
 
     def begin(self, *names: str) -> None:
-        """Start these at the same time, in the background."""
+        """Start these concurrently, in the background."""
 
     def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""Backends that are started when first asked for, or several at once ahead of that."""
+"""Backends that start at their first use, or several at once before."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Private servers of this machine in a temporary folder, without Docker."""
+"""Private servers on this machine in a temporary folder, without Docker."""
 
 import tempfile
 from pathlib import Path

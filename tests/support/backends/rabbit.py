@@ -1,8 +1,8 @@
-"""What tests do to a RabbitMQ through rabbitmqctl, wherever that runs."""
+"""Control of a RabbitMQ through rabbitmqctl, wherever that runs."""
 
 from typing import Protocol
 
-# One call for everything: each rabbitmqctl starts an Erlang of its own. 4.1 renamed the second function.
+# One call for everything, because each rabbitmqctl starts its own Erlang. 4.1 renamed the second function.
 _DELETE_QUEUES = """
 [rabbit_amqqueue:delete(Queue, false, false, <<"tests">>) || Queue <- rabbit_amqqueue:list(<<"/">>)]
 """
@@ -20,7 +20,7 @@ class _Ctl(Protocol):
 
 
 class RabbitControl:
-    """Mixed into a backend that has `rabbitmqctl`."""
+    """A mixin for a backend that has `rabbitmqctl`."""
 
     def connections(self: _Ctl) -> list[str]:
         listed = self.rabbitmqctl("list_connections", "pid", "--no-table-headers")

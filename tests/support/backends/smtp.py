@@ -1,4 +1,4 @@
-"""An SMTP server inside the test, whose manners can be changed while it runs."""
+"""An SMTP server in the test process, whose behaviour can be changed while it runs."""
 
 import asyncio
 import ssl
@@ -20,7 +20,8 @@ START_S = 60.0
 
 Manner = Literal["accept", "defer", "reject", "hang", "hang after data", "hold"]
 Point = Literal["greeting", "EHLO", "MAIL", "RCPT", "DATA", "content", "answer"]
-"""A command: before it is answered · content: when it begins to arrive · answer: the mail is kept, and not answered."""
+"""A command: before it is answered · content: when it begins to arrive · answer: the mail is stored, and not
+answered."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Received:
 
 
 class Conversation(SMTP):
-    """One connection, which may hang up at a point of the dialogue."""
+    """One connection, which may close at a point of the dialogue."""
 
     def __init__(self, owner: "SmtpServer", **options: Any) -> None:
         self.owner = owner
@@ -69,7 +70,7 @@ class Conversation(SMTP):
     def abort(self) -> None:
         for transport in (self._original_transport, self.transport):
             if isinstance(transport, asyncio.WriteTransport):
-                with suppress(AttributeError):  # of Python 3.11.2: TLS that has ended already
+                with suppress(AttributeError):  # of Python 3.11.2: TLS has already ended
                     transport.abort()
 
     async def _handle_client(self) -> None:
@@ -99,7 +100,7 @@ class Conversation(SMTP):
     async def push(self, status: AnyStr) -> None:
         await super().push(status)
         if str(status).startswith("354") and self.owner.hang_ups.get("content"):
-            await self._reader.readline()  # else the client may not have seen the 354
+            await self._reader.readline()  # otherwise the client may not have received the 354
             self.hangs_up("content")
 
 
@@ -147,7 +148,7 @@ class SmtpServer:
     def start(self) -> None:
         self._listener = Listener(self, self.port, **self._options)
         self._listener.start()
-        self.connections = 0  # the listener has tried itself
+        self.connections = 0  # the listener has tried it as well
 
     def stop(self) -> None:
         if self._listener is not None:
@@ -156,7 +157,7 @@ class SmtpServer:
             self._listener = None
 
     def hang_up(self) -> None:
-        """All connections are dropped; new ones are accepted."""
+        """Drop all connections; new ones are accepted."""
 
         async def abort() -> None:
             for conversation in list(self.conversations):
@@ -166,7 +167,7 @@ class SmtpServer:
             asyncio.run_coroutine_threadsafe(abort(), self._listener.loop).result(START_S)
 
     def refuse(self) -> None:
-        """Connections are refused from now on."""
+        """Refuse connections from now on."""
         self.stop()
 
     def accept_again(self) -> None:

@@ -1,4 +1,4 @@
-"""Virtual hosts of a broker that tests share, for those whose messages nobody else may take."""
+"""Virtual hosts on a shared broker, for tests whose messages no one else may consume."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from uuid import uuid4
 from tests.support.backends.interface import RabbitBackend
 
 _AT_ONCE = 8
-# One call for many: each rabbitmqctl starts an Erlang of its own.
+# One call for many, because each rabbitmqctl starts its own Erlang.
 _CHANGE = """
 [ok = rabbit_vhost:delete(Name, <<"tests">>) || Name <- [{old}]],
 [begin
@@ -19,7 +19,7 @@ _CHANGE = """
 
 
 class Vhosts:
-    """Empty ones without policies, made and deleted several at a time; each is taken once."""
+    """Empty virtual hosts without policies, created and deleted several at a time; each is used once."""
 
     def __init__(self, rabbitmq: RabbitBackend) -> None:
         self._rabbitmq = rabbitmq
@@ -27,14 +27,14 @@ class Vhosts:
         self._used: list[str] = []
 
     def take(self) -> str:
-        """The URL of one."""
+        """Return the URL of an unused one."""
         if not self._free:
             self._free = [f"tests_{uuid4().hex[:12]}" for _ in range(_AT_ONCE)]
             self._change(self._free)
         return urlsplit(self._rabbitmq.url)._replace(path=f"/{self._free.pop()}").geturl()
 
     def give_back(self, url: str) -> None:
-        """Nobody uses it any more."""
+        """Give a virtual host back that is no longer used."""
         self._used.append(urlsplit(url).path[1:])
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class Vhosts:
 
 @contextmanager
 def empty_vhost(rabbitmq: RabbitBackend, prefix: str = "tests") -> Iterator[str]:
-    """The URL of a single one."""
+    """Provide the URL of a single one."""
     name = f"{prefix}_{uuid4().hex[:12]}"
     parts = urlsplit(rabbitmq.url)
     rabbitmq.rabbitmqctl("add_vhost", name)

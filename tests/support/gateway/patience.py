@@ -1,4 +1,4 @@
-"""How long a gateway of the tests waits for panels: so long that only a test about a deadline meets one."""
+"""Timeouts of a gateway in tests, so long that only tests of a deadline exceed one."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from services.gateway.panels import PANELS
 
 PATIENCE_S = 300.0
-"""More than any step takes on a busy machine, and more than `eventually` waits: no deadline ends what it waits for."""
+"""More than any step takes on a busy machine, and more than `eventually` waits, so that no deadline affects it."""
 
 
 @contextmanager
 def panel_timeouts(seconds: Mapping[str, float]) -> Iterator[None]:
-    """Within the block, the panels in this process have these timeouts, and `PATIENCE_S` where none is named."""
+    """In this block, the panels in this process have these timeouts, and `PATIENCE_S` by default."""
     before = {panel.name: panel.timeout_s for panel in PANELS}
     _set(dict.fromkeys(before, PATIENCE_S) | dict(seconds))
     try:

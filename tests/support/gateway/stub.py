@@ -1,4 +1,4 @@
-"""A service as the gateway meets it: a real HTTP/1.1 server on a port of its own, which can be told to misbehave."""
+"""A stub of a service: a real HTTP/1.1 server on its own port, which can misbehave."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ GATEWAYS_OWN = ("/openapi.json", "/.well-known/jwks.json", REVOCATIONS)
 
 @dataclass
 class Received:
-    """A request as it arrived; of its body only the size is kept when it is large."""
+    """A received request; only the size of a large body is stored."""
 
     method: str
     target: str
@@ -41,13 +41,13 @@ class Received:
 
     @cached_property
     def ids(self) -> list[str]:
-        """The users whose panels are asked for."""
+        """The users whose panels are requested."""
         ids: list[str] = json.loads(self.body)["ids"]
         return ids
 
     @cached_property
     def panels(self) -> list[str]:
-        """The panels asked for: one by path, or several by body. Other requests ask for none."""
+        """The requested panels: one by path, or several by body; none for other requests."""
         if self.path == PANELS_PATH:
             panels: list[str] = json.loads(self.body)["panels"]
             return panels
@@ -56,7 +56,7 @@ class Received:
 
 @dataclass
 class Exchange:
-    """One request, and the means to answer it."""
+    """One request, and the methods to answer it."""
 
     request: Received
     reader: asyncio.StreamReader
@@ -74,13 +74,13 @@ class Exchange:
         await self.reply_panels({panel: self.panel(panel, items.get(panel)) for panel in self.request.panels})
 
     def panel(self, panel: str, items: Mapping[str, Any] | None = None) -> bytes:
-        """The answer for one panel as JSON."""
+        """Return the response for one panel as JSON."""
         ids = self.request.ids
         found = dict.fromkeys(ids, PANEL_DATA[panel]) if items is None else items
         return json.dumps({"items": found, "missing": [user_id for user_id in ids if user_id not in found]}).encode()
 
     async def reply_panels(self, panels: Mapping[str, bytes]) -> None:
-        """Answer with the JSON of each panel, in the form that the request asks for."""
+        """Answer with the JSON of each panel, in the form of the request."""
         if self.request.path != PANELS_PATH:
             (body,) = panels.values()
         else:
@@ -96,7 +96,7 @@ Behaviour = Callable[[Exchange], Awaitable[None]]
 
 
 async def answer_panel(exchange: Exchange) -> None:
-    """Answer all panels asked for."""
+    """Answer all requested panels."""
     await exchange.reply_items({})
 
 
@@ -132,8 +132,8 @@ async def not_http(exchange: Exchange) -> None:
 
 @dataclass(frozen=True)
 class Reply:
-    """Answers a request with this body. In a call for several panels it answers only its own: a status other than 200
-    is then the panel's error."""
+    """Answers a request with this body. In a call for several panels it answers only its own panel; a status other than
+    200 is then the panel's error."""
 
     body: bytes
     status: int = 200
@@ -151,7 +151,7 @@ def replies(body: bytes, status: int = 200) -> Reply:
 
 
 async def answer_each(exchange: Exchange, own: Mapping[str, Reply]) -> None:
-    """Answer the panels asked for, some of them by a `Reply`. When all of them fail, so does the call."""
+    """Answer the requested panels, some of them with a `Reply`. If all of them fail, so does the call."""
     panels = exchange.request.panels
     if all(panel in own and own[panel].status != 200 for panel in panels):
         await own[panels[0]](exchange)
@@ -162,7 +162,8 @@ async def answer_each(exchange: Exchange, own: Mapping[str, Reply]) -> None:
 
 @dataclass
 class StubService:
-    """Behaves by path (`*` for all others); keeps what it received, and counts its open connections."""
+    """A stub with a behaviour for each path (`*` for all others); stores its requests, and counts its open
+    connections."""
 
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     received: list[Received] = field(default_factory=list)
@@ -183,11 +184,11 @@ class StubService:
 
     @property
     def asked(self) -> list[Received]:
-        """What the gateway wanted for somebody, not for itself."""
+        """Return the requests for a user, without those of the gateway itself."""
         return [request for request in self.received if request.path not in GATEWAYS_OWN]
 
     def queries(self, panel: str) -> list[Received]:
-        """The calls that asked for this panel."""
+        """Return the calls for this panel."""
         return [request for request in self.received if panel in request.panels]
 
     def last(self, target: str) -> Received:

@@ -1,4 +1,4 @@
-"""A stand-in for a service: answers /readyz, says what it was given, and dies when asked to."""
+"""A stand-in for a service: answers /readyz, returns its environment, and exits on request."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The SQL of a migration, without a database."""
+"""The SQL of a migration, rendered without a database."""
 
 import importlib.util
 import io
@@ -16,7 +16,7 @@ SERVICES = ("users", "orders", "worker")
 
 @dataclass(frozen=True)
 class Revision:
-    """`contract`: why the code before this may be without what the revision takes away; None where it only expands."""
+    """`contract` says why earlier code can run without the objects that the revision removes; None if it only adds."""
 
     service: str
     id: str
@@ -28,7 +28,7 @@ class Revision:
 
 
 def revisions(service: str) -> list[Revision]:
-    """In their order."""
+    """Return the revisions in their order."""
     files = sorted((ROOT / "services" / service / "migrations/versions").glob("[0-9]*.py"))
     return [_revision(service, _loaded(path)) for path in files]
 
@@ -53,7 +53,7 @@ def _revision(service: str, module: ModuleType) -> Revision:
 
 
 def split(sql: str) -> tuple[str, ...]:
-    """The statements, each on one line; the bodies of functions stay whole."""
+    """Return the statements, each on one line; function bodies are kept together."""
     pieces = re.split(r"(\$\$.*?\$\$)", sql, flags=re.DOTALL)
     marked = "".join(piece.replace(";", "\0") if number % 2 else piece for number, piece in enumerate(pieces))
     flat = (re.sub(r"\s+", " ", statement).replace("\0", ";").strip() for statement in marked.split(";"))

@@ -1,4 +1,4 @@
-"""What a migration must not do to a table that code which runs is using."""
+"""Forbidden changes of tables that running code uses."""
 
 import re
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ BREAKS = {
     "drops a function": r"DROP FUNCTION (?P<table>)",
     "adds a trigger": r"CREATE (?:CONSTRAINT )?TRIGGER .*?\bON (?P<table>[\w.\"]+)",
 }
-"""By what old code would notice: its statements fail, or mean something else."""
+"""Changes that break old code: its statements fail, or have another meaning."""
 LOCKS = {
     "indexes without CONCURRENTLY": r"CREATE (?:UNIQUE )?INDEX (?!CONCURRENTLY).*?\bON (?:ONLY )?(?P<table>[\w.\"]+)",
     "drops an index without CONCURRENTLY": r"DROP INDEX (?!CONCURRENTLY)(?P<table>)",
@@ -25,21 +25,22 @@ LOCKS = {
     "rewrites the table": ALTER + r".*\bDEFAULT (?:gen_random_uuid|clock_timestamp|random|nextval)\b",
     "sets the lock timeout itself": r"SET (?:LOCAL )?lock_timeout(?P<table>)",
 }
-"""By what others wait for, however long the table is."""
+"""Changes that make others wait, depending on the size of the table."""
 
 
 def breaks(statements: Iterable[str]) -> list[str]:
-    """What code from before does not bear."""
+    """Return the changes that break earlier code."""
     return _found(statements, BREAKS)
 
 
 def locks(statements: Iterable[str]) -> list[str]:
-    """What keeps others waiting."""
+    """Return the changes that make others wait."""
     return _found(statements, LOCKS)
 
 
 def _found(statements: Iterable[str], rules: dict[str, str]) -> list[str]:
-    """Tables that the same revision has made are nobody's yet."""
+    """Return the changes that match, except those of tables that the same revision creates, which are not yet in
+    use."""
     statements = list(statements)
     made = {match[1] for each in statements if (match := re.match(r"CREATE TABLE (?:IF NOT EXISTS )?([\w.\"]+)", each))}
     return [

@@ -1,4 +1,4 @@
-"""The system's browser, and pages in it that keep what went wrong."""
+"""The system's browser, with pages that record errors."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from tests.support.stack.running import PASSWORD, PATIENCE_S, Person, Stack
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-"""A page costs the first, which has no windows, a third of the processor time that it costs the others."""
+"""The names of browsers. The first, which has no windows, needs a third of the CPU time of the others."""
 WATCH_POLICY = """
     window.violations = [];
     addEventListener("securitypolicyviolation", (event) => {
@@ -56,7 +56,7 @@ async def launched() -> AsyncIterator[Browser]:
 
 @dataclass
 class Visitor:
-    """Somebody with a browser of their own: its tabs share a session. `errors` is what scripts raised."""
+    """A user with a browser of their own; its tabs share a session. `errors` has the exceptions of scripts."""
 
     stack: Stack
     context: BrowserContext
@@ -77,14 +77,14 @@ class Visitor:
         return page
 
     async def at_home(self, person: Person) -> Page:
-        """The dashboard, every panel of it fresh."""
+        """Open the dashboard, and wait until every panel is fresh."""
         page = await self.signs_in(person.email)
         for panel in PANELS:
             await shows(page, panel, "fresh")
         return page
 
     async def violations(self) -> list[str]:
-        """What the Content-Security-Policy stopped, in any tab."""
+        """Return the violations of the Content-Security-Policy, in any tab."""
         found: list[str] = []
         for page in self.context.pages:
             found += await page.evaluate("window.violations")
@@ -110,7 +110,7 @@ async def visiting(
 
 
 async def shows(page: Page, panel: str, status: str) -> None:
-    """Wait until a card of that panel has that status."""
+    """Wait until a card of the panel has this status."""
     await page.locator(f'[data-panel="{panel}"][data-status="{status}"]').first.wait_for()
 
 
@@ -123,7 +123,7 @@ async def fill_order(page: Page, name: str, price: str) -> None:
 
 
 async def is_accessible(page: Page) -> None:
-    """axe has no objection to the finished page: everything is loaded, and nothing moves."""
+    """Assert that axe finds no violations on the finished page: everything is loaded, and nothing moves."""
     await expect(page.locator("h1")).to_have_count(1)
     await expect(page.locator(".skeleton")).to_have_count(0)
     await page.evaluate(ANIMATIONS_END)

@@ -15,7 +15,7 @@ UNHURRIED = {
     "GATEWAY_LIMIT_REGISTRATION": "",
     "SHUTDOWN_GRACE_S": "300",
 }
-"""The environment. A request in hand is never cut off by a stop: the grace is far longer than any request."""
+"""The environment. A stop never aborts a request in flight, because the grace period is longer than any request."""
 
 TUNING: Mapping[str, Mapping[str, Any]] = {
     "gateway": {
@@ -55,11 +55,11 @@ TUNING: Mapping[str, Mapping[str, Any]] = {
         "watch_interval_s": 0.5,
     },
 }
-"""By service, what its `Tuning` is made with."""
+"""The arguments of each service's `Tuning`."""
 
 
 def settings_of(service: str) -> dict[str, Any]:
-    """The settings of one service, by the names of its fields."""
+    """Return the settings of one service, by the names of its fields."""
     prefix = f"{service.upper()}_"
     own = {name.removeprefix(prefix).lower(): value for name, value in UNHURRIED.items() if name.startswith(prefix)}
     return own | {"shutdown_grace_s": UNHURRIED["SHUTDOWN_GRACE_S"]}

@@ -1,4 +1,4 @@
-"""The page without a pointer: where the focus is, and that it is never lost."""
+"""The page without a pointer: the position of the focus, which is never lost."""
 
 from playwright.async_api import Locator, Page, expect
 
@@ -13,7 +13,7 @@ WATCH = """
 
 
 async def watch_focus(page: Page) -> None:
-    """From now on each frame without a focus is recorded with the last action."""
+    """From now on, record each frame without a focus with the last action."""
     await page.evaluate(WATCH)
 
 
@@ -26,13 +26,13 @@ async def press(control: Locator, key: str = "Enter") -> None:
 
 
 async def moves_focus(control: Locator, to: Locator, key: str = "Enter") -> None:
-    """Press the key; the focus is then there."""
+    """Press the key, and assert that the focus is then there."""
     await press(control, key)
     await expect(to).to_be_focused()
 
 
 async def stays(control: Locator, key: str = "Enter") -> None:
-    """Press the key; the focus stays on the control, which is free for the next one."""
+    """Press the key, and assert that the focus stays on the control, which is enabled again."""
     await moves_focus(control, control, key)
     await expect(control).not_to_have_attribute("aria-disabled", "true")
 
@@ -47,7 +47,7 @@ async def never_lost_focus(page: Page) -> None:
 
 
 async def tab_reaches_everything(page: Page) -> None:
-    """Tab goes to every visible control, and round."""
+    """Assert that Tab reaches every visible control, and then the first again."""
     await page.evaluate(REMEMBER)
     for _ in range(await page.evaluate("window.controls.length") + PARTS_OF_DATES):
         await page.keyboard.press("Tab")
@@ -63,4 +63,4 @@ REMEMBER = f"""
 """
 NAME = "(each) => each.ariaLabel ?? each.textContent"
 PARTS_OF_DATES = 10
-"""Tab stops within date fields, besides one each."""
+"""Additional tab stops in date fields, besides one each."""

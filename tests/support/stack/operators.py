@@ -1,4 +1,4 @@
-"""The operator's commands, and something for them to do."""
+"""The operator's commands, and jobs to operate on."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ class Said:
 
 
 class Operator:
-    """Somebody with a role, at the command line."""
+    """A user with a role, at the command line."""
 
     def __init__(self, stack: Stack, role: str) -> None:
         self._stack = stack
@@ -58,7 +58,7 @@ def dashboard(*arguments: str, **env: str) -> Said:
 
 
 def health(stack: Stack) -> tuple[int, dict[str, Any]]:
-    """The exit status and the JSON of `dashboard status`."""
+    """Return the exit status and the JSON of `dashboard status`."""
     said = dashboard("status", "--data-dir", str(stack.folder), "--json")
     return said.code, said.json
 
@@ -79,7 +79,7 @@ def query(stack: Stack, service: str, statement: str, *arguments: object) -> lis
 
 
 def bury(stack: Stack, group: str, count: int = 1) -> list[UUID]:
-    """Dead jobs whose cause is gone: each tells a user of their registration. The users' ids."""
+    """Add dead jobs whose cause is fixed: each notifies a user of their registration. Return the users' ids."""
     users = [new_id() for _ in range(count)]
     for user_id in users:
         event = events.UserRegistered(user_id=user_id, email="", name="", revision=1, registered_at=now())

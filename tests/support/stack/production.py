@@ -1,4 +1,4 @@
-"""The production shape of docker compose, with a project, a port and secrets of its own, and clients of it."""
+"""The production setup of docker compose, with a project, a port and secrets of its own, and clients of it."""
 
 import asyncio
 import itertools
@@ -50,7 +50,7 @@ class Production:
         self("up", "--build", "--wait")
 
     def containers(self) -> dict[str, str]:
-        """The id of each service's container."""
+        """Return the id of each service's container."""
         running = map(json.loads, self("ps", "--format", "json").splitlines())
         return {container["Service"]: container["ID"] for container in running}
 
@@ -68,7 +68,7 @@ class Production:
 
 
 class Client:
-    """Somebody who orders and looks, request after request; `outcomes` counts what came of them."""
+    """A user who orders and reads the dashboard, request after request; `outcomes` counts the results."""
 
     def __init__(self, url: str) -> None:
         self.email = f"{uuid4().hex}@example.com"
@@ -80,7 +80,7 @@ class Client:
         self.headers: dict[str, str] = {}
 
     async def arrive(self) -> None:
-        """However long the machine takes for a password."""
+        """Register, however long the machine needs to hash a password."""
         await eventually(self._registered, WITHIN_S)
         await eventually(self._signed_in, WITHIN_S)
 
@@ -111,7 +111,7 @@ class Client:
         return None if answer is None else answer.json()
 
     async def analytics(self) -> int:
-        """How many orders they say there are."""
+        """Return the number of orders in the analytics."""
         data = (await self.dashboard())["panels"]["analytics"]["data"] or {}
         return int(data.get("orders", 0))
 
@@ -135,7 +135,7 @@ class Client:
 
 @asynccontextmanager
 async def requests(client: Client, callers: int = 4) -> AsyncIterator[Follower]:
-    """Orders and dashboards, and a live stream beside them, within the block."""
+    """Send requests for orders and dashboards, and keep a live stream open, during the block."""
     over = asyncio.Event()
     follower = Follower([client._url], client.headers)
 

@@ -1,4 +1,4 @@
-"""The example of the README, run as it stands there."""
+"""The example of the README, run unchanged."""
 
 import os
 import re
@@ -9,7 +9,7 @@ README = Path(__file__).parents[3] / "README.md"
 
 
 def run_example(url: str) -> str:
-    """What it prints; fails when one of its lines does."""
+    """Return its output; fails if one of its lines does."""
     [script] = re.findall(r"```sh\n(BASE=.*?)```", README.read_text(), re.DOTALL)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],

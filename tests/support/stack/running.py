@@ -1,4 +1,4 @@
-"""The whole stack as `dashboard up` starts it, and a client of it that behaves like a person's."""
+"""The whole stack as `dashboard up` starts it, and a client that behaves like a person's."""
 
 import json
 import os
@@ -23,13 +23,13 @@ SERVICES = ("gateway", "users", "orders", "worker")
 PASSWORD = "correct horse battery"
 UP = (sys.executable, "-m", "tools.cli.main", "up", "--no-demo")
 PATIENCE_S = 240.0
-"""For what takes seconds on a quiet machine, and may take a minute or two on a busy one."""
+"""For actions that take seconds on a quiet machine, and a minute or two on a busy one."""
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """The stack speaks plain HTTP. A client without this reads all certificates of the machine, which takes 20 ms."""
 
 
 class Stack:
-    """A running stack; `info` is what it says of itself in stack.json. `pid` is the supervisor's, where it is known."""
+    """A running stack; `info` is the content of stack.json. `pid` is the supervisor's, if it is known."""
 
     def __init__(self, folder: Path, log: Path, pid: int | None = None) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ class Stack:
             return False
 
     def recovered(self) -> bool:
-        """Every service is ready, and misses nothing that would be useful either."""
+        """Wait until every service is ready and not degraded."""
         try:
             urls = [f"{self.info[name]['url']}/readyz" for name in SERVICES]
             found = [httpx.get(url, timeout=30, verify=NO_TLS).json() for url in urls]
@@ -69,13 +69,13 @@ class Stack:
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:
-        """Its processes accept connections and answer nothing."""
+        """During the block, its processes accept connections and do not respond."""
         with _standing_still(self.pids(name)):
             yield
 
     @contextmanager
     def without(self, name: str) -> Iterator[None]:
-        """Its processes are killed, and are not started again within the block."""
+        """Kill its processes, and keep them from restarting during the block."""
         assert self.pid is not None
         with _standing_still([self.pid]):
             for pid in self.pids(name):
@@ -95,7 +95,7 @@ def _standing_still(pids: list[int]) -> Iterator[None]:
 
 
 class Person:
-    """Somebody who has registered and signed in."""
+    """A registered and signed-in user."""
 
     def __init__(self, stack: Stack, name: str = "Ann Tester") -> None:
         self.email = f"{uuid4().hex}@example.com"
@@ -113,7 +113,8 @@ class Person:
         return placed
 
     def dashboard(self, query: str = "", *, no_cache: bool = False) -> dict[str, Any]:
-        """As it is shown now: a panel of it may be stale or unavailable. Tries again after 503, as the API says."""
+        """Return the current dashboard, in which a panel may be stale or unavailable. Repeat the request after 503, as
+        the API says."""
         headers = {"Cache-Control": "no-cache"} if no_cache else {}
         answers: list[httpx.Response] = []
 
@@ -128,7 +129,7 @@ class Person:
     def dashboard_when(
         self, condition: Callable[[dict[str, Any]], object], *, no_cache: bool = False
     ) -> dict[str, Any]:
-        """The first for which the condition holds."""
+        """Return the first dashboard for which the condition holds."""
         found: list[dict[str, Any]] = []
 
         def holds() -> object:
@@ -139,11 +140,11 @@ class Person:
         return found[-1]
 
     def complete_dashboard(self) -> dict[str, Any]:
-        """As soon as every panel is fresh."""
+        """Return the dashboard as soon as every panel is fresh."""
         return self.dashboard_when(lambda shown: shown["complete"])
 
     def panel(self, name: str) -> Any:
-        """Its data, as soon as it is fresh."""
+        """Return the panel's data as soon as it is fresh."""
         return self.dashboard_when(lambda shown: shown["panels"][name]["status"] == "fresh")["panels"][name]["data"]
 
 
@@ -151,7 +152,8 @@ class Person:
 def running_stack(
     folder: Path, backends: Backends, settings: Mapping[str, str] | None = None, up: Sequence[str] = UP
 ) -> Iterator[Stack]:
-    """On the backends of the tests, with a mail catcher and services of its own. `up` begins the command line."""
+    """Run a stack on the backends of the tests, with its own mail catcher and services. `up` is the start of the
+    command line."""
     given = {
         "DATABASE_URL": backends.postgres.url,
         "REDIS_URL": backends.redis.url,
@@ -170,7 +172,7 @@ def running_stack(
 
 @contextmanager
 def started(command: Sequence[str], settings: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`dashboard up` with these settings, stopped after the block."""
+    """Run `dashboard up` with these settings, and stop it after the block."""
     with log.open("w") as output:
         process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=subprocess.STDOUT)
     try:

@@ -1,4 +1,4 @@
-"""The picture of one trace: an order is placed in the page, and drawn as `dashboard trace` prints it."""
+"""The picture of one trace: an order is placed on the page, and drawn as `dashboard trace` prints it."""
 
 import asyncio
 from functools import partial
@@ -11,15 +11,14 @@ from tests.support.stack.browser import visiting
 from tests.support.stack.running import Stack
 from tests.support.waiting import eventually
 from tools import demo
-from tools.devstack.show_trace import waterfall
-from tools.devstack.traces import Span, Traces
+from tools.devstack.traces import Span, Traces, waterfall
 
 COLUMNS = 158
 LAST = {"send mail", *(f"process worker.{job}" for job in ("email", "analytics", "notifications", "webhooks"))}
 
 
 async def order_in_page(page: Page) -> str:
-    """Place one, and the trace id that the page gave it; it is the gateway's too."""
+    """Place an order on the page, and return the trace id that the page gave it; it is also that of the gateway."""
     await page.get_by_role("button", name="New order").click()
     form = page.get_by_role("dialog", name="New order")
     for label, text in {"Item": "Green tea", "SKU": "tea-100", "Quantity": "2", "Price each": "12.50"}.items():
@@ -33,11 +32,11 @@ async def order_in_page(page: Page) -> str:
 
 
 async def take(browser: Browser, stack: Stack) -> bytes:
-    """A PNG."""
+    """Take the picture, and return it as a PNG."""
     traces = Traces(stack.folder / "traces.sqlite")
     async with visiting(browser, stack) as visitor:
         page = await visitor.signs_in(demo.USER, password=demo.PASSWORD)
-        for _ in range(3):  # as it is when connections stand, and everything was done once
+        for _ in range(3):  # the normal case: connections are open, and everything ran once before
             trace_id = await order_in_page(page)
             await eventually(partial(_is_whole, traces, trace_id))
     spans = await asyncio.to_thread(traces.get, trace_id)
@@ -51,7 +50,7 @@ def _is_whole(traces: Traces, trace_id: str) -> bool:
 
 
 def drawn(spans: list[Span]) -> str:
-    """A page with the waterfall in it."""
+    """Return a page with the waterfall."""
     console = Console(width=COLUMNS, record=True, file=StringIO())
     console.print(waterfall(spans, COLUMNS))
     return console.export_svg(title="dashboard trace")

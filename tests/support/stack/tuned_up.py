@@ -10,11 +10,11 @@ from tools.devstack.service import Commands
 from tools.devstack.up import Options, up
 
 COMMAND = (sys.executable, "-m", "tests.support.stack.tuned_up")
-"""The beginning of its command line."""
+"""The start of its command line."""
 
 
 def serve(name: str) -> list[str]:
-    """The command of one service."""
+    """Return the command of one service."""
     return tuned_service.command(name, TUNING[name])
 
 

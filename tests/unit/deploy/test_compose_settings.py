@@ -13,7 +13,7 @@ SERVICES = ("gateway", "users", "orders", "worker")
 COMPOSE: dict[str, Any] = yaml.safe_load(Path("docker-compose.yml").read_text())
 DOCUMENTED = re.findall(r"^# ([A-Z][A-Z0-9_]+)=", Path(".env.example").read_text(), re.MULTILINE)
 FIXED = re.compile(r"LISTEN_HOST|[A-Z]+_(PORT|INTERNAL_PORT)")
-"""What a container listens on: the composition publishes and asks that."""
+"""The ports and addresses of containers, which the compose file itself publishes and uses."""
 SHARED = tuple(
     str(field.validation_alias) for field in ServiceSettings.model_fields.values() if field.validation_alias is not None
 )
@@ -29,7 +29,7 @@ def environment(service: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_setting_reaches_its_service(service: str) -> None:
-    """Its value in `.env` does, too: it is passed on as it is, or stands in the value."""
+    """A value in `.env` reaches its service: it is passed on unchanged, or is a part of the value."""
     prefix = f"{service.upper()}_"
     wanted = {name for name in DOCUMENTED if name.startswith(prefix)} - {f"{prefix}DB_PASSWORD"}
     wanted |= {name for name in LIFETIMES if service in ("gateway", "users")}
@@ -42,12 +42,12 @@ def test_every_setting_reaches_its_service(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_service_is_told_what_is_anothers(service: str) -> None:
-    """Each has its own settings and secrets, and no others."""
+    """Each service receives only its own settings and secrets."""
     others = tuple(f"{name.upper()}_" for name in SERVICES if name != service)
     assert not [name for name in environment(service) if name.startswith(others)]
 
 
 def test_what_compose_itself_takes_is_documented() -> None:
-    """Every variable that stands in a value of docker-compose.yml has its line."""
+    """Every variable in a value of docker-compose.yml is documented."""
     used = re.findall(r"\${([A-Z][A-Z0-9_]*)", Path("docker-compose.yml").read_text())
     assert set(used) <= set(DOCUMENTED) | OLD

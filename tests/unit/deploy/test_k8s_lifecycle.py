@@ -1,4 +1,4 @@
-"""A pod comes when it can serve, goes without a failed request, and is probed where it really answers."""
+"""The life cycle of pods: they serve when ready, stop without failed requests, and are probed at the right address."""
 
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,7 @@ SERVICES = ("gateway", "users", "orders", "worker")
 EACH = pytest.mark.parametrize(("name", "service"), [(name, service) for name in OVERLAYS for service in SERVICES])
 PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 LISTENING_S = 5.0
-"""Longer than any process goes on listening after SIGTERM to those who have just connected."""
+"""Longer than any process accepts new connections after SIGTERM."""
 CANCEL_S = import_module("services.worker.ledger.job").CANCEL_S
 
 
@@ -37,7 +37,7 @@ def ports(name: str, service: str) -> dict[str, int]:
 
 @EACH
 def test_probes_ask_where_the_process_answers(name: str, service: str) -> None:
-    """Liveness and readiness, each at its own path, on the port that the settings give to them."""
+    """Liveness and readiness have their own paths, on the port in the settings."""
     told = environment(name, container(name, service))
     paths = {getattr(route, "path", "") for route in probes.routes}
     for probe, path in PROBES.items():
@@ -50,12 +50,12 @@ def test_probes_ask_where_the_process_answers(name: str, service: str) -> None:
 
 @EACH
 def test_probes_wait_longer_than_the_checks(name: str, service: str) -> None:
-    """Else a dependency that hangs would be a probe without an answer, which names nothing."""
+    """Otherwise a hanging dependency would cause a timeout of the probe, which does not name it."""
     assert container(name, service)["readinessProbe"]["timeoutSeconds"] > CHECK_TIMEOUT_S
 
 
 def test_the_public_port_has_no_metrics_in_any_manifest() -> None:
-    """The gateway's Service knows the public port alone; the internal one is the pods' own."""
+    """The gateway's Service has only the public port; the internal one is a port of the pods."""
     for name in OVERLAYS:
         [port] = of_kind(overlay(name), "Service")["gateway"]["spec"]["ports"]
         assert port["targetPort"] == "http"
@@ -64,7 +64,7 @@ def test_the_public_port_has_no_metrics_in_any_manifest() -> None:
 
 @EACH
 def test_a_pod_has_the_time_that_its_end_takes(name: str, service: str) -> None:
-    """`preStop`; the last words; the requests; then what is in hand in the background, and closing the database."""
+    """The grace period covers `preStop`, draining, requests, background work, and closing the database."""
     told = environment(name, container(name, service))
     grace = float(told["SHUTDOWN_GRACE_S"])
     pre_stop = container(name, service)["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -75,7 +75,7 @@ def test_a_pod_has_the_time_that_its_end_takes(name: str, service: str) -> None:
 
 @EACH
 def test_a_rollout_takes_nobody_away_first(name: str, service: str) -> None:
-    """The new pod is ready before the old one goes; development's worker has a volume that only one can have."""
+    """The new pod is ready before the old one stops; only development's worker has a volume for a single pod."""
     strategy = deployment(name, service)["strategy"]
     if (name, service) == ("dev", "worker"):
         assert strategy == {"type": "Recreate"}
@@ -85,7 +85,7 @@ def test_a_rollout_takes_nobody_away_first(name: str, service: str) -> None:
 
 @EACH
 def test_replicas_are_spread(name: str, service: str) -> None:
-    """Over zones and over nodes, each version on its own."""
+    """Replicas are spread over zones and nodes, separately for each version."""
     spread = deployment(name, service)["template"]["spec"]["topologySpreadConstraints"]
     assert {one["topologyKey"] for one in spread} == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
     assert all("pod-template-hash" in one["matchLabelKeys"] for one in spread)
@@ -93,7 +93,7 @@ def test_replicas_are_spread(name: str, service: str) -> None:
 
 
 def test_metrics_are_read_where_they_are() -> None:
-    """The monitor asks every process on its internal port, and says which process it was, as alerts ask for it."""
+    """The monitor scrapes every process on its internal port, and adds the process label that alerts need."""
     monitor = of_kind(overlay("prod"), "PodMonitor")["dashboard"]
     [endpoint] = monitor["spec"]["podMetricsEndpoints"]
     assert (endpoint["port"], endpoint["path"]) == ("internal", "/metrics")
@@ -104,14 +104,14 @@ def test_metrics_are_read_where_they_are() -> None:
 
 
 def test_the_alerts_can_be_a_resource_of_the_operator() -> None:
-    """As docs/kubernetes.md makes one of the file of rules."""
+    """docs/kubernetes.md creates the resource from the file of rules."""
     for file in (ROOT / "deploy/prometheus").glob("alerts.y*ml"):
         rule = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": {"name": "dashboard"}}
         assert problems(rule | {"spec": yaml.safe_load(file.read_text())}) == []
 
 
 def test_the_documentation_names_what_is_there() -> None:
-    """Commands of docs/kubernetes.md name folders that exist."""
+    """Commands in docs/kubernetes.md name existing folders."""
     text = (ROOT / "docs/kubernetes.md").read_text()
     for name in OVERLAYS:
         assert f"kubectl apply -k deploy/k8s/overlays/{name}" in text

@@ -1,4 +1,4 @@
-"""The NetworkPolicies let through the arrows of the map, and nothing else."""
+"""The NetworkPolicies allow the connections of the map, and no others."""
 
 from tools.lab.kubernetes.build import of_kind, overlay
 from tools.lab.kubernetes.network import HOME, Edge, allowed, peers
@@ -63,22 +63,23 @@ PROD: set[Edge] = {
 
 
 def names(name: str) -> set[Edge]:
-    """Every pod may ask for names."""
+    """Return the connections for DNS, which every pod may use."""
     return {(peer.name, "kube-dns", 53) for peer in peers(overlay(name)) if peer.namespace == HOME}
 
 
 def test_development_lets_through_the_map() -> None:
-    """The map, a mail catcher, what sets things up, and the gateway's public port from anywhere."""
+    """Development allows the map, a mail catcher, the setup jobs, and the gateway's public port from anywhere."""
     assert allowed(overlay("dev")) == MAP | DEV | names("dev")
 
 
 def test_production_lets_through_the_map() -> None:
-    """The map, the gateway's public port from the ingress alone, and what the clusters and their operators need."""
+    """Production allows the map, the gateway's public port from the ingress only, and the connections of clusters and
+    operators."""
     assert allowed(overlay("prod")) == MAP | PROD | names("prod")
 
 
 def test_without_a_policy_everything_would_be_let_through() -> None:
-    """So the model does not call closed what nobody closed; and the first policy closes all."""
+    """Without policies, the model allows everything; the first policy denies everything."""
     without = tuple(
         one for one in overlay("dev") if one["kind"] != "NetworkPolicy" or one["metadata"]["name"] == "gateway"
     )
@@ -90,7 +91,7 @@ def test_without_a_policy_everything_would_be_let_through() -> None:
 
 
 def test_the_ports_of_webhooks_are_those_of_the_setting() -> None:
-    """What the worker may call, the network lets through, and no private address."""
+    """The network allows the ports that the worker may call, and no private address."""
     from services.worker.webhooks.settings import WebhookSettings
 
     ports = {int(port) for port in str(WebhookSettings.model_fields["webhook_ports"].default).split(",")}

@@ -1,4 +1,4 @@
-"""Every pod keeps to Pod Security "restricted", and everything that a manifest names is there."""
+"""Every pod conforms to Pod Security "restricted", and everything that a manifest names exists."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ WRITES_ITS_ROOT = {"rabbitmq", "setup-container"}
 
 
 def pods(name: str) -> Iterator[tuple[str, Manifest]]:
-    """Templates of our own, and the parts of them that resources of operators state."""
+    """Return our templates, and the parts of templates in resources of operators."""
     yield from templates(overlay(name))
     for one in overlay(name):
         if one["kind"] == "RabbitmqCluster":
@@ -29,7 +29,8 @@ def pods(name: str) -> Iterator[tuple[str, Manifest]]:
 
 @EACH
 def test_every_pod_is_restricted(name: str) -> None:
-    """No root, no privileges to gain, no capabilities, the runtime's seccomp profile, nothing of the node."""
+    """Pods have no root, no privilege escalation, no capabilities, the runtime's seccomp profile, and no access to the
+    node."""
     for who, template in pods(name):
         spec = template["spec"]
         assert spec["securityContext"]["runAsNonRoot"] is True, who
@@ -47,7 +48,7 @@ def test_every_pod_is_restricted(name: str) -> None:
 
 @EACH
 def test_the_namespace_refuses_other_pods(name: str) -> None:
-    """By the labels that the admission of pods reads."""
+    """The namespace has the labels of pod admission."""
     [namespace] = of_kind(overlay(name), "Namespace").values()
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert {one["metadata"].get("namespace") for one in overlay(name)} <= {namespace["metadata"]["name"], None}
@@ -55,7 +56,7 @@ def test_the_namespace_refuses_other_pods(name: str) -> None:
 
 @EACH
 def test_our_pods_write_nothing_but_what_is_mounted(name: str) -> None:
-    """They run as the image's user, on a read-only root, with a /tmp that has an end."""
+    """Pods run as the image's user, on a read-only root, with a /tmp of limited size."""
     [user] = re.findall(r"^USER (\d+):\d+$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
     assert int(user) == OUR_UID
     for who, template in templates(overlay(name)):
@@ -70,7 +71,8 @@ def test_our_pods_write_nothing_but_what_is_mounted(name: str) -> None:
 
 @EACH
 def test_no_pod_has_what_it_does_not_need(name: str) -> None:
-    """No token for the API server, no variables of other Services: USERS_PORT=tcp://… would be taken for a setting."""
+    """Pods have no token for the API server and no variables of other Services: USERS_PORT=tcp://… would be read as a
+    setting."""
     for who, template in templates(overlay(name)):
         assert template["spec"]["automountServiceAccountToken"] is False, who
         assert template["spec"]["enableServiceLinks"] is False, who
@@ -78,7 +80,7 @@ def test_no_pod_has_what_it_does_not_need(name: str) -> None:
 
 @EACH
 def test_every_container_says_what_it_takes(name: str) -> None:
-    """CPU and memory that it asks for, and the memory at which it ends."""
+    """Every container has requests of CPU and memory, and a memory limit."""
     for who, template in templates(overlay(name)):
         for container in containers(template):
             assert container["resources"]["requests"].keys() == {"cpu", "memory"}, who
@@ -91,7 +93,7 @@ def is_ours(image: str) -> bool:
 
 @EACH
 def test_all_of_ours_is_one_version(name: str) -> None:
-    """One image with one tag everywhere; the migrations are named after it, and nobody's tag is `latest`."""
+    """One image with one tag is used everywhere, the migrations are named after it, and no tag is `latest`."""
     images = {container["image"] for _, template in templates(overlay(name)) for container in containers(template)}
     [ours] = {image for image in images if is_ours(image)}
     assert all(re.search(r":v?[\w.-]+$", image) and not image.endswith(":latest") for image in images)
@@ -105,7 +107,8 @@ def test_all_of_ours_is_one_version(name: str) -> None:
 
 @EACH
 def test_selectors_select(name: str) -> None:
-    """A workload its own pods; a Service and a disruption budget those of exactly one workload, by ports they have."""
+    """A workload selects its own pods. A Service and a disruption budget select those of exactly one workload, by
+    existing ports."""
     made = dict(templates(overlay(name)))
     labels = {who: template["metadata"]["labels"] for who, template in made.items()}
     for kind in ("Deployment", "StatefulSet"):
@@ -124,7 +127,7 @@ def test_selectors_select(name: str) -> None:
 
 @EACH
 def test_what_is_named_is_there(name: str) -> None:
-    """Service accounts, ConfigMaps, and secrets with their keys; claims of volumes."""
+    """Service accounts, ConfigMaps, secrets with their keys, and volume claims exist."""
     accounts = {"default", *of_kind(overlay(name), "ServiceAccount")}
     for who, template in templates(overlay(name)):
         assert template["spec"].get("serviceAccountName", "default") in accounts, who
@@ -141,7 +144,7 @@ def test_what_is_named_is_there(name: str) -> None:
 
 
 def references(part: Any) -> Iterator[tuple[str, Any]]:
-    """Every pair of a key and a mapping, however deep."""
+    """Yield every pair of a key and a mapping, at any depth."""
     pairs = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
     for key, value in pairs:
         if isinstance(value, dict):
@@ -150,7 +153,7 @@ def references(part: Any) -> Iterator[tuple[str, Any]]:
 
 
 def test_every_secret_of_the_operators_is_made() -> None:
-    """What Postgres, RabbitMQ, Redis, the backups and KEDA take their passwords from, the script has written."""
+    """The script creates the passwords of Postgres, RabbitMQ, Redis, the backups and KEDA."""
     kinds = {one["kind"] for one in overlay("prod")} - {*WORKLOADS, "Ingress", "Service"}
     named = {
         "passwordSecret",
@@ -173,7 +176,8 @@ def test_every_secret_of_the_operators_is_made() -> None:
 
 
 def test_no_secret_is_in_the_repository() -> None:
-    """The production overlay names secrets and holds none; development's are placeholders, which production refuses."""
+    """The production overlay names secrets without containing any; those of development are placeholders, which
+    production refuses."""
     assert not of_kind(overlay("prod"), "Secret")
     texts = [text for data in secrets("dev").values() for key, text in data.items() if key != "username"]
     assert all(text.startswith("development-only") for text in texts)

@@ -1,4 +1,4 @@
-"""The autoscalers ask about the right things, and what they may start finds room."""
+"""The autoscalers use the right metrics, and there are resources for all their pods."""
 
 import json
 from importlib import import_module
@@ -13,16 +13,17 @@ from tools.lab.kubernetes.environment import environment, secrets
 TRIGGERS: list[Manifest] = SCALED["spec"]["triggers"]
 PAGE = (ROOT / "docs/kubernetes.md").read_text()
 BESIDE_THE_POOLS = 7
-"""Connections of a process beside its two pools: the relay's, and those of downloads and exports, four and two."""
+"""Connections of a process besides its two pools: that of the relay, and four and two for downloads and exports."""
 
 
 def test_every_queue_of_a_job_has_a_trigger() -> None:
-    """One trigger a job, by the name of its queue, and none for a queue that is not there."""
+    """There is one trigger per job, with the name of its queue, and none for a queue that does not exist."""
     assert sorted(one["metadata"]["queueName"] for one in TRIGGERS) == sorted(queue.name for queue in QUEUES.values())
 
 
 def test_messages_in_hand_are_counted() -> None:
-    """Only the management API tells of them. Who has taken its prefetch must not look like one without work."""
+    """Only the management API reports unacknowledged messages. A worker that has all its messages prefetched must not
+    look idle."""
     for trigger in TRIGGERS:
         told = trigger["metadata"]
         assert (told["protocol"], told["mode"], told["excludeUnacknowledged"]) == ("http", "QueueLength", "false")
@@ -30,14 +31,14 @@ def test_messages_in_hand_are_counted() -> None:
 
 
 def test_a_worker_is_added_before_it_would_be_idle() -> None:
-    """What counts as one worker's share is no less than what one takes at a time."""
+    """The target per worker is at least the number of messages that one worker processes at a time."""
     shares = {one["metadata"]["queueName"]: float(one["metadata"]["value"]) for one in TRIGGERS}
     for job, queue in QUEUES.items():
         assert shares[queue.name] >= import_module(f"services.worker.{job}.job").POLICY.prefetch
 
 
 def test_keda_asks_with_an_account_of_its_own() -> None:
-    """Which may look and touch nothing; its password comes from a secret."""
+    """The account may only read; its password comes from a secret."""
     [authentication] = of_kind(overlay("prod"), "TriggerAuthentication").values()
     assert {one["authenticationRef"]["name"] for one in TRIGGERS} == {authentication["metadata"]["name"]}
     for one in authentication["spec"]["secretTargetRef"]:
@@ -50,7 +51,7 @@ def test_keda_asks_with_an_account_of_its_own() -> None:
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_what_is_scaled_is_there_and_nothing_is_scaled_twice(name: str) -> None:
-    """Each Deployment of ours has one autoscaler; two would pull in different directions."""
+    """Each of our Deployments has one autoscaler; two would conflict."""
     scalers = [
         *of_kind(overlay(name), "HorizontalPodAutoscaler").values(),
         *of_kind(overlay(name), "ScaledObject").values(),
@@ -64,7 +65,7 @@ def test_what_is_scaled_is_there_and_nothing_is_scaled_twice(name: str) -> None:
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_postgres_has_a_connection_for_everybody(name: str) -> None:
-    """Also when every service is as large as it may become, with one pod more while it is replaced."""
+    """There are enough connections even if every service has its maximum size and one more pod during a rollout."""
     autoscalers = of_kind(overlay(name), "HorizontalPodAutoscaler")
     most = {one: autoscalers[one]["spec"]["maxReplicas"] + 1 for one in ("users", "orders")}
     most["worker"] = SCALED["spec"]["maxReplicaCount"] + 1 if name == "prod" else 1
@@ -76,7 +77,7 @@ def test_postgres_has_a_connection_for_everybody(name: str) -> None:
 
 
 def test_the_page_says_how_many_there_may_be() -> None:
-    """Of each service, from the least to the most."""
+    """The page has the minimum and maximum of each service."""
     scaled = of_kind(overlay("prod"), "HorizontalPodAutoscaler")
     bounds = [
         (scaled[one]["spec"]["minReplicas"], scaled[one]["spec"]["maxReplicas"])
@@ -100,7 +101,7 @@ def max_connections(name: str) -> int:
 
 
 def test_the_brokers_policy_is_the_one_of_the_repository() -> None:
-    """The resources for the operator say what definitions.json says."""
+    """The operator's resources have the same policies as definitions.json."""
     told = json.loads((ROOT / "deploy/rabbitmq/definitions.json").read_text())["policies"]
     stated = [one["spec"] for one in of_kind(overlay("prod"), "Policy").values()]
     same = [{**one, "apply-to": one["applyTo"]} for one in stated]
@@ -109,7 +110,7 @@ def test_the_brokers_policy_is_the_one_of_the_repository() -> None:
 
 
 def test_the_clusters_outlive_one_of_their_nodes() -> None:
-    """Three nodes each, no two on one machine, and a commit is on two before it is answered."""
+    """Each cluster has three nodes on separate machines, and a commit is on two of them before it is confirmed."""
     postgres = of_kind(overlay("prod"), "Cluster")["postgres"]["spec"]
     assert (postgres["instances"], postgres["affinity"]["podAntiAffinityType"]) == (3, "required")
     assert postgres["postgresql"]["synchronous"] == {"method": "any", "number": 1, "dataDurability": "required"}
@@ -120,7 +121,7 @@ def test_the_clusters_outlive_one_of_their_nodes() -> None:
 
 
 def test_each_database_has_its_role_and_no_other_may_enter() -> None:
-    """A role, a secret and a database by one name, and a last rule that refuses them everywhere else."""
+    """Each database has a role and a secret of the same name, and a last rule rejects all other access."""
     spec = of_kind(overlay("prod"), "Cluster")["postgres"]["spec"]
     roles = {one["name"]: one["passwordSecret"]["name"] for one in spec["managed"]["roles"]}
     first = spec["bootstrap"]["initdb"]

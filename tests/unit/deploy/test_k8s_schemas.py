@@ -1,4 +1,4 @@
-"""Every manifest is what the API would take."""
+"""The API would accept every manifest."""
 
 import copy
 from typing import Any
@@ -12,14 +12,14 @@ from tools.lab.kubernetes.schemas import problems
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_the_api_would_take_it(name: str) -> None:
-    """Each manifest of each overlay keeps to the schema of its kind, operators' kinds included."""
+    """Each manifest of each overlay conforms to the schema of its kind, including operators' kinds."""
     assert {
         f"{one['kind']} {one['metadata']['name']}": found for one in overlay(name) if (found := problems(one))
     } == {}
 
 
 def test_the_base_alone_is_whole() -> None:
-    """It builds and keeps to the schemas without an overlay."""
+    """The base can be built and conforms to the schemas without an overlay."""
     assert [found for one in base() for found in problems(one)] == []
 
 
@@ -36,7 +36,7 @@ def test_the_base_alone_is_whole() -> None:
     ],
 )
 def test_a_mistake_is_found(kind: str, path: tuple[str | int, ...], value: object) -> None:
-    """A field that is misspelt, or of a wrong type, is a problem that says where it stands."""
+    """A misspelt field, or one of a wrong type, is a problem with its position."""
     wrong: Any = copy.deepcopy(next(one for one in overlay("prod") if one["kind"] == kind))
     inner = wrong
     for step in path[:-1]:
@@ -47,7 +47,7 @@ def test_a_mistake_is_found(kind: str, path: tuple[str | int, ...], value: objec
 
 
 def test_a_kind_that_nobody_described_is_a_problem() -> None:
-    """Nothing is taken as valid because its schema is not there."""
+    """A kind without a schema is never considered valid."""
     assert problems({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "one"}}) != []
 
 
@@ -59,7 +59,7 @@ def test_each_name_is_there_once() -> None:
 
 
 def test_the_page_shows_what_was_validated() -> None:
-    """What `make manifests` prints now."""
+    """The page has the current output of `make manifests`."""
     text = (ROOT / "docs/kubernetes.md").read_text()
     shown = text.partition("<!-- validated: begin -->\n```\n")[2].partition("```\n<!-- validated: end -->")[0]
     assert shown.splitlines() == [line for name in OVERLAYS for line in report(name)]

@@ -1,4 +1,4 @@
-"""Each process is told what its settings ask for, in names that they know."""
+"""Each process receives the settings that it needs, by their names."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ from tools.lab.kubernetes.environment import Data, environment, mounted
 SERVICES = ("gateway", "users", "orders", "worker")
 EACH = pytest.mark.parametrize(("name", "service"), [(name, service) for name in OVERLAYS for service in SERVICES])
 NOT_SETTINGS = {"RABBITMQ_USER", "RABBITMQ_PASSWORD", "REDIS_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-"""Parts of addresses, and what the S3 client reads itself."""
+"""Parts of addresses, and variables of the S3 client."""
 
 
 def settings_types(service: str) -> list[type[ServiceSettings]]:
@@ -34,7 +34,7 @@ def told(name: str, service: str) -> Data:
 
 @EACH
 def test_no_variable_is_unknown(name: str, service: str) -> None:
-    """Each is a setting of that service, or one's file, or a part of an address in another."""
+    """Each variable is a setting of that service, the file of one, or a part of an address in another."""
     known = {variable_of(kind, field) for kind in settings_types(service) for field in kind.model_fields}
     known |= {variable + SUFFIX for variable in known} | NOT_SETTINGS | {f"{service.upper()}_DATABASE_PASSWORD"}
     assert set(told(name, service)) <= known
@@ -44,7 +44,7 @@ def test_no_variable_is_unknown(name: str, service: str) -> None:
 def test_the_process_starts_with_what_it_is_told(
     name: str, service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its settings can be made of it: none is missing, and in production none is a placeholder."""
+    """The settings can be created from the environment: none is missing, and in production none is a placeholder."""
     template = template_of(name, service)
     [container] = template["spec"]["containers"]
     for variable in os.environ:
@@ -59,7 +59,7 @@ def test_the_process_starts_with_what_it_is_told(
 
 @EACH
 def test_nothing_points_at_this_machine(name: str, service: str) -> None:
-    """Every setting whose default is a server on the same machine is set to one of the cluster."""
+    """Every setting with a default server on the same machine is set to one in the cluster."""
     local = {
         variable_of(kind, field)
         for kind in settings_types(service)
@@ -72,7 +72,7 @@ def test_nothing_points_at_this_machine(name: str, service: str) -> None:
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_address_is_a_service_of_the_overlay(name: str) -> None:
-    """Hosts without a dot are Services: of the overlay, or made by an operator for one of its resources."""
+    """Hosts without a dot are Services: of the overlay, or created by an operator for one of its resources."""
     made = {"postgres": "postgres-rw", "rabbitmq": "rabbitmq", "redis": "redis-master"}
     operators = of_kind(overlay(name), "RabbitmqCluster") | of_kind(overlay(name), "RedisReplication")
     operators |= of_kind(overlay(name), "Cluster")
@@ -86,7 +86,7 @@ def test_every_address_is_a_service_of_the_overlay(name: str) -> None:
 @pytest.mark.parametrize("name", OVERLAYS)
 @pytest.mark.parametrize("service", WITH_DATABASE)
 def test_each_migration_is_of_its_own_database(name: str, service: str) -> None:
-    """As the service that will use it, which waits for it before it starts."""
+    """Each migration runs as the service that uses the database and waits for the migration before it starts."""
     database = f"{service.upper()}_DATABASE_URL"
     jobs = of_kind(overlay(name), "Job")
     [job] = [one for one in jobs if one.startswith(f"migrate-{service}-")]
@@ -99,7 +99,7 @@ def test_each_migration_is_of_its_own_database(name: str, service: str) -> None:
 
 
 def test_production_is_behind_tls() -> None:
-    """Cookies go over HTTPS alone, browsers remember it, and the ingress is believed when it says who calls."""
+    """Cookies are sent only over HTTPS, browsers remember this, and the ingress is trusted for client addresses."""
     settings = told("prod", "gateway")
     assert settings["GATEWAY_SECURE_COOKIES"] == "true"
     assert int(settings["GATEWAY_HSTS_MAX_AGE_S"]) > 0

@@ -1,6 +1,6 @@
-"""What is fuzzed: each target takes something drawn, and raises when the code under test does what it must not.
+"""The fuzz targets: each reads a drawn input, and raises an error if the code under test misbehaves.
 
-Every reader has one error of its own for what it cannot read. Any other is a defect.
+Every reader has one error of its own for unreadable input. Any other error is a defect.
 """
 
 import asyncio
@@ -47,11 +47,11 @@ JSON = st.recursive(
 )
 _OPENINGS = (b"[", b'{"a":', b'{"rows":[[')
 DEEP = st.builds(lambda opening, depth: opening * depth, st.sampled_from(_OPENINGS), st.integers(1, 20_000))
-"""Nested deeper than any reader follows."""
+"""Nested deeper than any reader supports."""
 
 
 def spoilt(sound: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-    """Sound bodies, and such with a few bytes in place of others."""
+    """Draw valid bodies, and bodies with a few bytes replaced."""
 
     def spoil(body: bytes, at: int, put: bytes, gone: int) -> bytes:
         at %= len(body) + 1
@@ -68,7 +68,7 @@ def bodies(sound: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
     return spoilt(sound) | JSON.map(as_json) | st.binary(max_size=200) | DEEP
 
 
-# Events, as they come out of a queue.
+# Events, as received from a queue.
 
 AMQP = st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.binary(max_size=20) | st.datetimes()
 SOUND = st.one_of([st.builds(kind) for kind in events.EVENTS.values()])
@@ -86,7 +86,8 @@ MESSAGES = st.tuples(HEADERS, bodies(SOUND.map(events.encode)), st.none() | st.t
 
 
 def event(message: tuple[Mapping[str, Any], bytes, str | None]) -> None:
-    """Read or unreadable; either way the ledger gets an id, a type it can store, and headers that are JSON."""
+    """Read an event. Even for an unreadable one, the ledger has an id, a type that it can store, and headers as
+    JSON."""
     headers, body, message_id = message
     delivery = JobMessage.read(headers, body, message_id)
     assert "\0" not in delivery.event_type
@@ -97,20 +98,20 @@ def event(message: tuple[Mapping[str, Any], bytes, str | None]) -> None:
 
 
 def event_there_and_back(sent: events.Event) -> None:
-    """What is written is read as it was."""
+    """Read an event that was written; it is unchanged."""
     headers = {"type": sent.type, "id": str(sent.user_id), "time": "2026-01-31T12:00:00Z"}
     assert events.decode(headers, events.encode(sent)).event == sent
 
 
 def change(message: tuple[Mapping[str, Any], bytes, str | None]) -> None:
-    """The gateway's live feed."""
+    """Read a message of the gateway's live feed."""
     headers, body, _ = message
     for exchange in (topology.LIVE, topology.EVENTS):
         with suppress(UnreadableChange):
             read_change(exchange, "order.created", headers, body)
 
 
-# The batch wire.
+# The batch protocol.
 
 CELL = st.text(max_size=12) | st.sampled_from(["EUR", "1", "-1", "9" * 25, "2026-01-31T12:00:00Z", "\0", "=1"])
 ROW = st.lists(CELL | JSON, max_size=9) | st.lists(CELL, min_size=len(COLUMNS), max_size=len(COLUMNS)) | JSON
@@ -122,7 +123,7 @@ BATCH = st.fixed_dictionaries(
 
 
 def batch(body: bytes) -> None:
-    """Every row of a batch is an order or has an error, never both; else the body is invalid input."""
+    """Read a batch. Every row is an order or has an error, never both; otherwise the body is invalid input."""
     with suppress(InvalidInput):
         read = import_rows.read(body)
         rows = range(len(json.loads(body)["rows"]))
@@ -149,13 +150,13 @@ def panel_query(body: bytes) -> None:
 
 
 def panel_answer(body: bytes) -> None:
-    """Whatever a service answers, each user has an answer of their own for each panel, or there is none at all."""
+    """Read a service's response. Each user has their own result for each panel, or there is none at all."""
     with suppress(MalformedAnswer):
         answers = read_answers(PANELS, ["a", "b"], body, 100)
         assert [len(answers[panel.name]) for panel in PANELS] == [2] * len(PANELS)
 
 
-# What clients write into queries and headers.
+# Queries and headers of clients.
 
 
 def job_page(told: str) -> None:
@@ -173,7 +174,7 @@ def query(told: bytes) -> None:
 
 
 def header(told: str) -> None:
-    """A value of any header is read as one, or passed over."""
+    """Read the value of a header, or ignore it."""
     accepts_gzip([(b"accept-encoding", told.encode("latin-1", "replace"))])
     wants_no_cache.__wrapped__(told.encode("latin-1"))
     assert all(panel and digest for panel, digest in read_id(told).items())
@@ -205,7 +206,7 @@ def _request(kind: str, body: bytes) -> Request:
 
 
 def upload(form: tuple[str, bytes]) -> None:
-    """A multipart body has the file, or is refused."""
+    """Read a multipart body: it has the file, or is refused."""
 
     async def read() -> None:
         async for _ in FormFile(_request(*form), "file").pieces():
@@ -221,7 +222,7 @@ def picture(form: tuple[str, bytes]) -> None:
 
 
 def csv_file(data: bytes) -> None:
-    """Any bytes are rows and problems, and reading them comes to an end."""
+    """Read a CSV file: any bytes result in rows and problems, and reading ends."""
     place = Offset(0, 1)
     while place.offset < len(data):
         records, end = cut(data[place.offset :], place, 10, at_end=True)
@@ -237,7 +238,7 @@ CSV = st.lists(st.sampled_from([b'"', b"\n", b"\r", b",", b"x" * MAX_RECORD]) | 
 
 
 def address(told: str) -> None:
-    """What a webhook may be sent to is public also by the standard library's word."""
+    """Check an address: one that a webhook may use is also public according to the standard library."""
     with suppress(AddressRefused):
         checked = AddressPolicy.of([443], []).check(told, 443)
         assert checked.is_global

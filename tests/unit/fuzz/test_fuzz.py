@@ -1,4 +1,4 @@
-"""Readers of what others write, with anything at all: a little of it in every run, much of it with `make fuzz`."""
+"""Fuzz tests of readers of external input: short in every run, long with `make fuzz`."""
 
 import os
 from typing import Any
@@ -30,12 +30,12 @@ def fuzz(name: str, examples: int, *, same_each_time: bool) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_anything_is_read_or_refused(name: str) -> None:
-    """Each reader has one error of its own for what it cannot read; there is no other. The same input each time."""
+    """Each reader raises only its own error for unreadable input. The input is the same each time."""
     fuzz(name, FEW, same_each_time=True)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", TARGETS)
 def test_much_more_of_it(name: str) -> None:
-    """The same with other input each time; what fails is shrunk, and printed as it can be repeated."""
+    """The same with different input each time. A failure is shrunk, and printed so that it can be repeated."""
     fuzz(name, MANY, same_each_time=False)

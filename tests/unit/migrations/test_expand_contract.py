@@ -9,13 +9,13 @@ from tests.support.migrations.rendering import SERVICES, Revision, revisions, sp
 from tests.support.migrations.rules import breaks, locks
 
 GROUND = {"users": "0003", "orders": "0002", "worker": "0007"}
-"""The newest revisions from before there was this rule, and any release."""
+"""The newest revisions from before this rule; they are older than any release."""
 EVERY = [revision for service in SERVICES for revision in revisions(service)]
 RULED = [revision for revision in EVERY if revision.id > GROUND[revision.service]]
 
 
 def test_every_revision_can_be_read() -> None:
-    """None hides from the checks below by doing what only a connection can."""
+    """No revision evades the checks below by using a connection."""
     assert {revision.service for revision in EVERY} == set(SERVICES)
     assert all(revision.statements for revision in EVERY)
 
@@ -34,7 +34,7 @@ def test_nobody_waits_for_it(revision: Revision) -> None:
 
 @pytest.mark.parametrize("revision", [revision for revision in RULED if revision.contract], ids=str)
 def test_a_contract_is_alone(revision: Revision) -> None:
-    """What expands goes into a revision of its own, which can be released first."""
+    """Additions are in a separate revision, which can be released first."""
     assert len(breaks(revision.statements)) == len(revision.statements)
 
 
@@ -72,7 +72,7 @@ def test_what_the_rules_see(statement: str, breaking: bool, locking: bool) -> No
 
 
 def test_a_new_table_is_nobodys_yet() -> None:
-    """Its indexes and constraints come with it."""
+    """Its indexes and constraints can be created with it."""
     statements = split(
         "CREATE TABLE notes (id uuid); CREATE UNIQUE INDEX i ON notes (id); ALTER TABLE notes ADD UNIQUE (id)"
     )

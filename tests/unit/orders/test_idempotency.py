@@ -1,4 +1,4 @@
-"""What makes two requests the same."""
+"""The fingerprint by which two requests are the same."""
 
 from services.orders.idempotency import claim_of
 from services.orders.schemas import NewOrder
@@ -13,7 +13,7 @@ def _fingerprint(body: str) -> bytes:
 
 
 def test_a_fingerprint_is_of_the_meaning() -> None:
-    """Spacing and the order of members do not matter, every value does."""
+    """Spacing and the order of members do not matter, but every value does."""
     assert _fingerprint(ONE) == _fingerprint(SAME)
     assert _fingerprint(ONE) != _fingerprint(OTHER)
     assert len(_fingerprint(ONE)) == 32

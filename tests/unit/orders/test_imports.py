@@ -1,4 +1,4 @@
-"""Places for which users take turns."""
+"""Slots for which users take turns."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -9,7 +9,7 @@ GREEDY, MODEST, THIRD = uuid4(), uuid4(), uuid4()
 
 
 class Work:
-    """Begins when it has its place, and ends when it is let go; `begun` is the order of that."""
+    """Work that starts when it has its slot, and ends when it is released; `begun` has the order of the starts."""
 
     def __init__(self, places: int) -> None:
         self.turns = Turns(places)
@@ -37,7 +37,7 @@ class Work:
 
 
 async def test_one_users_many_do_not_come_before_anothers_one() -> None:
-    """Whoever comes after a hundred of another waits for one of them."""
+    """After a hundred of another user, a user waits for only one of them."""
     work = Work(2)
     tasks = await work.ask(*[GREEDY] * 100, MODEST)
     assert work.begun == [GREEDY, GREEDY]
@@ -49,7 +49,7 @@ async def test_one_users_many_do_not_come_before_anothers_one() -> None:
 
 
 async def test_all_who_wait_take_turns() -> None:
-    """Each round every user has one, and nobody waits for more than a round."""
+    """In each round every user has one slot, and no user waits for longer than a round."""
     work = Work(1)
     tasks = await work.ask(*[GREEDY] * 7, *[MODEST] * 2, *[THIRD] * 2)
     for _ in range(10):
@@ -60,7 +60,7 @@ async def test_all_who_wait_take_turns() -> None:
 
 
 async def test_what_is_cancelled_takes_no_place() -> None:
-    """Neither while it waits nor at the moment in which it is given one."""
+    """A cancelled task takes no slot, neither while it waits nor at the moment in which it would receive one."""
     work = Work(1)
     _, waiting, given, last = await work.ask(GREEDY, MODEST, THIRD, MODEST)
     waiting.cancel()
@@ -77,7 +77,7 @@ async def test_what_is_cancelled_takes_no_place() -> None:
 
 
 async def test_a_failure_gives_its_place_back() -> None:
-    """To the next, or to nobody."""
+    """The slot goes to the next task, if there is one."""
     turns = Turns(1)
     for _ in range(3):
         try:

@@ -1,4 +1,4 @@
-"""What a new order may say."""
+"""The validation of a new order."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ items = st.builds(
     ],
 )
 def test_a_wrong_item_is_refused_by_field(wrong: dict[str, Any]) -> None:
-    """Negative, huge, coerced, empty, unstorable or unknown: each is refused where it stands."""
+    """Negative, huge, coerced, empty, unstorable and unknown values are refused at their position."""
     with pytest.raises(ValidationError) as refused:
         NewOrder.model_validate({"currency": "EUR", "items": [ITEM | wrong]})
     assert {error["loc"] for error in refused.value.errors()} == {("items", 0, *wrong)}
@@ -53,14 +53,14 @@ def test_a_wrong_item_is_refused_by_field(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("currency", ["", "EU", "EURO", "ABC", "XXX", "XAU", "\ud800UR", 978, None])
 def test_an_unknown_currency_is_refused(currency: object) -> None:
-    """Only ISO 4217 codes of money in use: no metals, no test codes."""
+    """Only ISO 4217 codes of current money are accepted: no metals, no test codes."""
     with pytest.raises(ValidationError):
         NewOrder.model_validate({"currency": currency, "items": [ITEM]})
 
 
 @pytest.mark.parametrize("count", [0, 101])
 def test_an_order_has_1_to_100_items(count: int) -> None:
-    """None and too many are refused."""
+    """Orders without items and with too many are refused."""
     with pytest.raises(ValidationError):
         NewOrder.model_validate({"currency": "EUR", "items": [ITEM] * count})
 
@@ -74,7 +74,7 @@ def test_a_client_cannot_set_what_the_service_decides(field: str) -> None:
 
 @given(st.lists(items, min_size=1, max_size=100))
 def test_totals_add_up(some: list[Item]) -> None:
-    """The total is the sum of quantity times price, the count that of quantities."""
+    """The total is the sum of quantity times price, and the count that of quantities."""
     order = NewOrder.model_validate({"currency": "EUR", "items": some})
     assert order.total == sum(item.quantity * item.unit_price for item in some)
     assert order.item_count == sum(item.quantity for item in some)

@@ -1,4 +1,4 @@
-"""How times are written."""
+"""The format of times."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -11,7 +11,7 @@ MOMENTS = st.integers(0, 4_102_444_800 * 1_000_000).map(lambda microseconds: mic
 
 
 def test_a_time_is_written_in_utc() -> None:
-    """Whatever zone it comes in."""
+    """This applies to times in any zone."""
     here = datetime(2026, 1, 31, 14, 30, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
     assert rfc3339(here) == "2026-01-31T12:30:00.123456Z"
 
@@ -21,7 +21,7 @@ def test_a_time_is_written_in_utc() -> None:
 @example(1_769_860_800.9999999)
 @example(1_769_860_799.9999998)
 def test_a_stamp_is_the_time(moment: float) -> None:
-    """To the microsecond, which is cut off or rounded; always with six digits."""
+    """A stamp has microseconds, truncated or rounded, and always six digits."""
     stamp = Stamps().of(moment)
     assert len(stamp) == len("2026-01-31T12:00:00.123456Z")
     written = datetime.fromisoformat(stamp.decode())
@@ -31,14 +31,14 @@ def test_a_stamp_is_the_time(moment: float) -> None:
 
 @given(st.lists(MOMENTS | st.floats(0, 3), min_size=1, max_size=20))
 def test_stamps_do_not_depend_on_those_before(moments: list[float]) -> None:
-    """Within a second, in the next, or back in time."""
+    """The next stamp may be in the same second, in the next, or earlier."""
     stamps = Stamps()
     assert [stamps.of(moment) for moment in moments] == [Stamps().of(moment) for moment in moments]
 
 
 @given(st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1)))  # noqa: DTZ001  made aware below
 def test_a_stamp_equals_rfc3339(when: datetime) -> None:
-    """Of every moment that both can say, but for the microsecond that a float may be short of."""
+    """They are equal for all times that both support, except for a microsecond of a float's precision."""
     moment = when.replace(tzinfo=UTC, microsecond=max(1, when.microsecond))
     close = {rfc3339(moment + timedelta(microseconds=off)) for off in (0, -1)}
     stamp = Stamps().of(moment.timestamp()).decode()

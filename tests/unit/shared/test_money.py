@@ -6,7 +6,7 @@ from pydantic_extra_types.currency_code import Currency
 from shared.money import MINOR_DIGITS, format_money, minor_digits
 
 UNITS_OF_ACCOUNT = {"XSU", "XUA"}
-"""Which ISO 4217 gives no minor unit."""
+"""The codes for which ISO 4217 has no minor unit."""
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,11 @@ UNITS_OF_ACCOUNT = {"XSU", "XUA"}
     ],
 )
 def test_an_amount_has_the_decimals_of_its_currency(minor: int, currency: str, text: str) -> None:
-    """Minor units become what people read, exactly."""
+    """Minor units are converted exactly."""
     assert format_money(minor, currency) == text
 
 
 def test_the_table_has_every_currency_that_an_order_may_have() -> None:
-    """A currency that it does not have any more keeps two decimals."""
+    """A currency that it no longer contains keeps two decimals."""
     assert set(Currency.allowed_currencies) - UNITS_OF_ACCOUNT == MINOR_DIGITS.keys()
     assert minor_digits("DEM") == 2

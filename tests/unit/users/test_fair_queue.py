@@ -1,4 +1,4 @@
-"""Who gets a thread next, and who is refused when too many wait."""
+"""The order in which work gets a thread, and which work is refused if too much waits."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ GREEDY = Asker("eve", "192.0.2.1")
 
 @dataclass
 class Work:
-    """What the queue runs: it stops at the gate, and says in which order it began."""
+    """Work of the queue, which stops at the gate and records the order of the starts."""
 
     gate: threading.Event = field(default_factory=threading.Event)
     begun: list[str] = field(default_factory=list)
@@ -36,7 +36,7 @@ def work() -> Iterator[Work]:
 
 
 class Pool(ThreadPoolExecutor):
-    """Keeps the names of the work that it is given, in order. In which order threads begin with it is chance."""
+    """Records the names of the work that it receives, in order. The order in which threads start with it is random."""
 
     def __init__(self) -> None:
         super().__init__(2)
@@ -78,7 +78,7 @@ FLOODS = {
 
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
 async def test_a_flood_costs_others_nothing(pool: Pool, queue: FairQueue, work: Work, flood: list[Asker]) -> None:
-    """Whatever the attempts have in common: 8 others, who come last, are all answered, before the rest of the flood."""
+    """Whatever the attempts have in common, 8 others, who come last, are all answered before the rest of the flood."""
     attempts = await waiting(queue, work, flood)
     others = await waiting(queue, work, [Asker(f"ann{number}", f"198.51.100.{number}") for number in range(8)])
     work.gate.set()
@@ -89,7 +89,7 @@ async def test_a_flood_costs_others_nothing(pool: Pool, queue: FairQueue, work: 
 
 
 async def test_others_behind_the_address_of_a_flood_are_answered(queue: FairQueue, work: Work) -> None:
-    """One account has filled the queue from an address; other accounts at that address take its places."""
+    """One account has filled the queue from an address; other accounts at that address replace its attempts."""
     attempts = await waiting(queue, work, [GREEDY] * 40)
     others = await waiting(queue, work, [Asker(f"ann{number}", GREEDY.address) for number in range(8)])
     work.gate.set()
@@ -99,7 +99,7 @@ async def test_others_behind_the_address_of_a_flood_are_answered(queue: FairQueu
 
 
 async def test_the_last_of_equals_is_refused(work: Work) -> None:
-    """Between strangers it is first come, first served; nothing that runs is given up."""
+    """Unrelated attempts are first come, first served; running work is never cancelled."""
     with ThreadPoolExecutor(1) as threads:
         queue = FairQueue(threads, threads=1, max_pending=2)
         tasks = await waiting(queue, work, [Asker(name, name) for name in "abc"])
@@ -111,7 +111,7 @@ async def test_the_last_of_equals_is_refused(work: Work) -> None:
 
 
 async def test_an_error_reaches_its_caller_alone(queue: FairQueue) -> None:
-    """And frees the thread."""
+    """The error also frees the thread."""
 
     def fail() -> None:
         raise ZeroDivisionError

@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 
 
 class GatedHasher(Argon2Hasher):
-    """Verifies only once the gate is open."""
+    """Verifies once the gate is open."""
 
     def __init__(self) -> None:
         super().__init__(1, 8, 1)
@@ -34,7 +34,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 async def test_a_password_is_verified_against_its_hash(pool: ThreadPoolExecutor) -> None:
-    """Right, wrong, and nobody's, which is never right."""
+    """A right password, a wrong one, and one without an account, which is never right."""
     passwords = Passwords(Argon2Hasher(1, 8, 1), pool, 1)
     stored = await passwords.hash("secret")
     assert await passwords.verify("secret", stored) == (True, None)
@@ -43,7 +43,7 @@ async def test_a_password_is_verified_against_its_hash(pool: ThreadPoolExecutor)
 
 
 async def test_beyond_the_queue_checks_are_refused(pool: ThreadPoolExecutor) -> None:
-    """Two may be pending, the third is refused at once; afterwards there is room again."""
+    """Two checks may be pending, and the third is refused at once; afterwards there is room again."""
     hasher = GatedHasher()
     passwords = Passwords(hasher, pool, 2)
     pending = [asyncio.create_task(passwords.verify("x", None)) for _ in range(2)]
@@ -56,7 +56,7 @@ async def test_beyond_the_queue_checks_are_refused(pool: ThreadPoolExecutor) -> 
 
 
 async def test_a_caller_that_leaves_does_not_make_room_before_the_thread_is_free(pool: ThreadPoolExecutor) -> None:
-    """Hanging up and asking again does not get around the bound; what had not begun is not done any more."""
+    """Disconnecting and retrying does not evade the limit; checks that have not started are dropped."""
     hasher = GatedHasher()
     passwords = Passwords(hasher, pool, 2)
     running, waiting = (asyncio.create_task(passwords.verify("x", None)) for _ in range(2))

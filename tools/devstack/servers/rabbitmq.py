@@ -1,21 +1,41 @@
 """A private RabbitMQ node from the system's installation, with all its files in one folder."""
 
+import base64
+import hashlib
+import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 
 from tools.devstack.servers.base import Server
-from tools.devstack.servers.rabbitmq_files import config_text, definitions_text, find_epmd, find_scripts
 from tools.devstack.system.errors import StartError
 from tools.devstack.system.files import write_atomically
 from tools.devstack.system.ports import accepts, free_port
 from tools.devstack.system.processes import Child, Processes
 
+DEFINITIONS = Path(__file__).parents[3] / "deploy" / "rabbitmq" / "definitions.json"
+
+_SCRIPT_FOLDERS = (
+    "/usr/lib/rabbitmq/bin",  # Debian, Fedora: the scripts that their wrappers in /usr/sbin call as another user
+    "/opt/homebrew/opt/rabbitmq/sbin",
+    "/usr/local/opt/rabbitmq/sbin",
+    "/opt/rabbitmq/sbin",
+)
+_ERLANG_ROOTS = (
+    "/usr/lib/erlang",
+    "/usr/lib64/erlang",
+    "/opt/homebrew/opt/erlang/lib/erlang",
+    "/opt/erlang/lib/erlang",
+)
+
+
 _CTL_TIMEOUT = 180
+_GREETING = b"AMQP\x00\x00\x09\x01"
+_METHOD_FRAME = 1
 
 
 class RabbitMQ(Server):
@@ -69,7 +89,7 @@ class RabbitMQ(Server):
         return done.stdout
 
     def _reason(self) -> str:
-        """Return the first errors since this start: what follows them is Erlang's own view of the same."""
+        """Return the first errors since this start; later ones are Erlang's reports of the same errors."""
         text = self.log.read_bytes()[self._log_start :].decode(errors="replace")
         said = (line.partition("> ")[2].strip() for line in text.splitlines() if "[error]" in line)
         errors = list(dict.fromkeys(error for error in said if error))
@@ -88,7 +108,7 @@ class RabbitMQ(Server):
     def _write_files(self) -> None:
         home = self.folder / "home"
         home.mkdir(parents=True, exist_ok=True)
-        # Erlang would create one itself, and on a full disk an empty one that it never replaces.
+        # Erlang would create one itself, which on a full disk is empty and never replaced.
         if not (home / ".erlang.cookie").exists():
             write_atomically(home / ".erlang.cookie", secrets.token_hex(16), mode=0o400)
         (self.folder / "definitions.json").write_text(definitions_text("guest", "guest"))
@@ -96,7 +116,7 @@ class RabbitMQ(Server):
         (self.folder / "enabled_plugins").write_text("[].\n")
 
     def _start_epmd(self) -> None:
-        """Start it in the foreground as our child: a detached node would stay behind."""
+        """Start epmd in the foreground as our child; a detached one would keep running."""
         epmd = find_epmd()
         if epmd is None or accepts(self._epmd_port):
             return
@@ -109,7 +129,7 @@ class RabbitMQ(Server):
     def _environment(self) -> dict[str, str]:
         folder = self.folder
         # Only one node per folder, and never the name of another node on this machine.
-        node = f"dashboard-{sha256(str(folder).encode()).hexdigest()[:12]}@localhost"
+        node = f"dashboard-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}@localhost"
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))}
         return inherited | {
             "HOME": str(folder / "home"),  # where Erlang keeps its cookie
@@ -134,10 +154,6 @@ class RabbitMQ(Server):
         }
 
 
-_GREETING = b"AMQP\x00\x00\x09\x01"
-_METHOD_FRAME = 1
-
-
 def answers_amqp(port: int, host: str = "127.0.0.1") -> bool:
     try:
         with socket.create_connection((host, port), 1) as connection:
@@ -146,3 +162,41 @@ def answers_amqp(port: int, host: str = "127.0.0.1") -> bool:
             return connection.recv(1)[:1] == bytes([_METHOD_FRAME])
     except OSError:
         return False
+
+
+def find_scripts() -> Path | None:
+    """Return the folder that contains rabbitmq-server and rabbitmqctl."""
+    on_path = shutil.which("rabbitmq-server")
+    folders = [Path(folder) for folder in _SCRIPT_FOLDERS]
+    folders += [Path(on_path).resolve().parent] if on_path else []
+    return next((folder for folder in folders if (folder / "rabbitmqctl").exists()), None)
+
+
+def find_epmd() -> Path | None:
+    on_path = shutil.which("epmd")
+    if on_path:
+        return Path(on_path)
+    return next((epmd for root in _ERLANG_ROOTS for epmd in Path(root).glob("erts-*/bin/epmd")), None)
+
+
+def config_text(port: int, definitions: Path) -> str:
+    return f"listeners.tcp.1 = 127.0.0.1:{port}\nload_definitions = {definitions}\n"
+
+
+def definitions_text(user: str, password: str) -> str:
+    """Return the project's policies, with the user and vhost that RabbitMQ omits if it is given definitions."""
+    account = {"name": user, "password_hash": _password_hash(password), "tags": "administrator"}
+    account["hashing_algorithm"] = "rabbit_password_hashing_sha256"
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    shared = json.loads(DEFINITIONS.read_text())
+    own = {
+        "users": [account],
+        "vhosts": [{"name": "/"}],
+        "permissions": [{"user": user, "vhost": "/", **everything}],
+    }
+    return json.dumps(own | shared, indent=2)
+
+
+def _password_hash(password: str) -> str:
+    salt = secrets.token_bytes(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()

@@ -1,4 +1,4 @@
-"""Atomic file writes, and the ends of logs."""
+"""Atomic file writes, the ends of logs, and SQLite files."""
 
 import os
 import sqlite3
@@ -36,7 +36,7 @@ def tail(path: Path, lines: int = 12) -> str:
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection with a transaction, committed at the end."""
+    """Open a connection with a transaction, which is committed at the end."""
     connection = sqlite3.connect(path, timeout=10)
     try:
         with connection:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from tools.devstack.system.identity import Identity, end_all
+from tools.devstack.system.processes import Identity, end_all
 
 _GRACE = 8.0
 

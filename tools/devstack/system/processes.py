@@ -6,15 +6,73 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tools.devstack.system.errors import StartError
 from tools.devstack.system.files import write_atomically
-from tools.devstack.system.identity import Identity, end_all
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A process by its pid, which the system may reuse, and its start.
+
+    `started` does not change with the wall clock, unlike the time of psutil: see `_started`.
+    """
+
+    pid: int
+    started: float
+
+    @classmethod
+    def of(cls, pid: int) -> "Identity | None":
+        try:
+            return cls(pid, _started(pid))
+        except (psutil.Error, OSError):
+            return None
+
+    def alive(self) -> bool:
+        try:
+            return _started(self.pid) == self.started and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        except (psutil.Error, OSError):
+            return False
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to its whole process group if it leads one, as every process of the stack does."""
+        if not self.alive():
+            return
+        try:
+            if os.getpgid(self.pid) == self.pid:
+                os.killpg(self.pid, number)
+            else:
+                os.kill(self.pid, number)
+        except ProcessLookupError:
+            pass
+
+
+def _started(pid: int) -> float:
+    """Return the start of a process. On Linux in ticks since boot (field 22 of proc(5)'s stat), because the kernel's
+    wall-clock time of boot fluctuates."""
+    stat = Path(f"/proc/{pid}/stat")
+    if sys.platform == "linux":
+        return float(stat.read_text().rpartition(")")[2].split()[19])
+    return psutil.Process(pid).create_time()
+
+
+def end_all(processes: Sequence[Identity], grace: float) -> None:
+    """Send SIGTERM, and SIGKILL to what is still running after `grace` seconds."""
+    for process in reversed(processes):
+        process.signal(signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while any(process.alive() for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for process in processes:
+        process.signal(signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -92,7 +150,7 @@ class Processes:
     def run(
         self, name: str, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, **more: Any
     ) -> int:
-        """Start it, wait for its end, return its exit code."""
+        """Start a process, wait for its end, and return its exit code."""
         child = self.spawn(name, argv, log=log, env=env, **more)
         code = child.wait()
         self.forget(child)
@@ -107,7 +165,7 @@ class Processes:
     def remove_at_end(self, folder: Path) -> None:
         with self._lock:
             self._folders.append(folder)
-            self._tell(_remove(folder))
+            self._tell(_remove_line(folder))
 
     def close(self, grace: float = 5.0) -> None:
         """End all running children, then the guard (which removes the folders that it was given)."""
@@ -125,7 +183,7 @@ class Processes:
         identity = Identity.of(popen.pid) or Identity(popen.pid, 0.0)
         child = Child(name, popen, log, identity)
         self._children[popen.pid] = child
-        self._tell(_started(child))
+        self._tell(_started_line(child))
         self._write_record()
         return child
 
@@ -137,7 +195,7 @@ class Processes:
             except BrokenPipeError:
                 self._drop_guard()
                 self._guard = self._start_guard()
-                _write(self._guard, *map(_remove, self._folders), *map(_started, self._children.values()))
+                _write(self._guard, *map(_remove_line, self._folders), *map(_started_line, self._children.values()))
 
     def _drop_guard(self) -> None:
         guard, self._guard = self._guard, None
@@ -170,7 +228,7 @@ class Processes:
 
 
 def end_leftovers(record: Path, grace: float = 8.0) -> list[str]:
-    """End what an earlier supervisor recorded and is still running; return the names."""
+    """End the processes that an earlier supervisor recorded and that are still running; return their names."""
     try:
         rows = json.loads(record.read_text())
     except (OSError, ValueError):
@@ -188,11 +246,11 @@ def _write(guard: subprocess.Popen[bytes] | None, *lines: str) -> None:
     guard.stdin.flush()
 
 
-def _remove(folder: Path) -> str:
+def _remove_line(folder: Path) -> str:
     return f"remove {folder}"
 
 
-def _started(child: Child) -> str:
+def _started_line(child: Child) -> str:
     return f"started {child.pid} {child.identity.started}"
 
 

@@ -34,12 +34,12 @@ NAMES = (
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.lab.bench", description=__doc__)
     chosen = [name for name in os.environ.get("BENCH", "").split(",") if name]
-    parser.add_argument("names", nargs="*", default=chosen, help=f"of {', '.join(NAMES)}; all when none is named")
-    parser.add_argument("--seconds", type=float, default=Scale.window_s, help="of a window")
+    parser.add_argument("names", nargs="*", default=chosen, help=f"benchmarks ({', '.join(NAMES)}); all by default")
+    parser.add_argument("--seconds", type=float, default=Scale.window_s, help="length of a window")
     parser.add_argument("--rounds", type=int, default=Scale.rounds)
     parser.add_argument("--compiled", type=Path, help="a checkout with compiled modules, measured as `ours, compiled`")
-    parser.add_argument("--small", action="store_true", help="only show that it works; measures nothing")
-    parser.add_argument("--no-write", action="store_true", help="leave docs/performance.md as it is")
+    parser.add_argument("--small", action="store_true", help="only check that it works, without a measurement")
+    parser.add_argument("--no-write", action="store_true", help="do not change docs/performance.md")
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")

@@ -1,4 +1,5 @@
-"""What a benchmark runs on: private servers, child processes with cores of their own, and a place for their logs."""
+"""The environment of a benchmark: private servers, child processes with cores of their own, and a folder for their
+logs."""
 
 import os
 import sys
@@ -43,14 +44,14 @@ class Bed:
         return self.start(name, sys.executable, *argv, core=core, env=env)
 
     def serving(self, child: Child, port: int) -> Child:
-        """Waits until it accepts connections. Raises `DidNotStart`."""
+        """Wait until the process accepts connections. Raises `DidNotStart`."""
         wait_until(lambda: accepts(port) or not child.alive(), within=START_S)
         if not child.alive():
             raise DidNotStart(f"{child.name}: {child.log.read_text()[-2000:]}")
         return child
 
     def ready(self, child: Child, url: str) -> Child:
-        """Waits until that URL answers 200. Raises `DidNotStart`."""
+        """Wait until the URL answers 200. Raises `DidNotStart`."""
         wait_until(lambda: answers(url) or not child.alive(), within=START_S)
         if not child.alive():
             raise DidNotStart(f"{child.name}: {child.log.read_text()[-2000:]}")
@@ -64,7 +65,7 @@ class Bed:
 
 @contextmanager
 def bed(backends: Backends | None = None) -> Iterator[Bed]:
-    """On servers of its own, unless it is given some."""
+    """Provide the environment of a benchmark: on the given servers, or on new private ones."""
     own = choose("local") if backends is None else None
     processes = Processes()
     try:

@@ -1,8 +1,8 @@
-"""What bookkeeping costs the gateway: the ordinary way and ours, in turns in one process.
+"""The cost of bookkeeping in the gateway: the ordinary way and ours, in turns in one process.
 
     python -m tools.lab.bench.bookkeeping FOUND WINDOW_S ROUNDS
 
-measures, and writes what it found into the file FOUND, as JSON.
+measures, and writes the results into the file FOUND, as JSON.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ from tools.lab.bench.report import Report, spread, table
 NAME = "bookkeeping"
 TURN_S = 0.002
 FIRST_TIMES = 64
-"""What the cost is guessed by, before a turn has its length."""
+"""The number of operations by which the cost is estimated, to choose the length of a turn."""
 USERS = 64
 MOST_S = 1800.0
 
 
 class Found(msgspec.Struct):
-    """µs of CPU an operation, one figure for each round, by way."""
+    """The CPU µs per operation by way, one figure for each round."""
 
     name: str
     uncached: int
@@ -53,7 +53,7 @@ class Findings(msgspec.Struct):
 
 
 class Contest(NamedTuple):
-    """An item, and how many operations of each way fill a turn."""
+    """An item, and the number of operations of each way in a turn."""
 
     item: Item
     times: dict[str, int]
@@ -77,7 +77,7 @@ def run(bed: Bed, scale: Scale) -> Report:
 
 
 def _tables(findings: Findings) -> Iterator[str]:
-    yield "µs of CPU an operation:"
+    yield "µs of CPU per operation:"
     yield table(
         [
             "what",
@@ -86,8 +86,8 @@ def _tables(findings: Findings) -> Iterator[str]:
             "ours",
             "µs",
             "saved, µs",
-            "a dashboard: uncached / cached",
-            "saved a dashboard, µs",
+            "per dashboard: uncached / cached",
+            "saved per dashboard, µs",
         ],
         [_part(one) for one in findings.parts],
     )
@@ -119,7 +119,7 @@ def _show(figures: Sequence[float]) -> str:
 
 
 async def measure(window_s: float, rounds: int) -> Findings:
-    """Take all figures in this process. Needs a `MemoryLoop`."""
+    """Measure everything in this process. Needs a `MemoryLoop`."""
     settings, audience = inner_settings(), Audience(USERS)
     logs.configure("gateway", settings)
     inner = InnerGateway(audience, settings)
@@ -154,7 +154,7 @@ async def _take_turns(contest: Contest, window_s: float) -> None:
 
 
 async def _cost_s(turn: Turn, times: int) -> float:
-    """CPU seconds an operation, with what it leaves to the loop."""
+    """Return the CPU seconds per operation, including the callbacks that it schedules."""
     began = time.thread_time()
     await turn(times)
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Each piece of bookkeeping in the ordinary way and in ours, as functions that do it a number of times."""
+"""Each piece of bookkeeping in the ordinary way and in ours, as functions that repeat it."""
 
 import asyncio
 import random
@@ -32,20 +32,21 @@ from tools.lab.bench.inner_gateway import DATE, END, InnerGateway, inner_setting
 from tools.lab.bench.stub import PANELS
 
 Turn = Callable[[int], Awaitable[None]]
-"""Does an operation so many times."""
+"""Does an operation a number of times."""
 NAMES = tuple(PANELS)
 LABELS = [(name, "fresh", "") for name in NAMES]
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SECONDS, MS, LATER_S = 0.004, 4.0, 0.5
-"""What is observed and logged, and when a timer would be due."""
+"""The values that are observed and logged, and the delay of a timer."""
 CALLERS = (1, 64)
 
 
 @dataclass(frozen=True)
 class Item:
-    """One operation: the ordinary way comes first, ours last, another one may stand between them.
+    """One operation. The ordinary way comes first and ours last; others may come between them.
 
-    `uncached` and `cached` are how often a dashboard of one caller needs it. It is done in multiples of `step`.
+    `uncached` and `cached` are how often a dashboard of one caller needs the operation. It is done in multiples of
+    `step`.
     """
 
     name: str
@@ -64,7 +65,7 @@ def repeated(operation: Callable[[], object]) -> Turn:
 
 
 def histogram() -> Item:
-    """Uncached: one for the request, and the duration and the size of the call for each panel."""
+    """An uncached dashboard observes the request, and for each panel the duration and the size of its call."""
     ordinary = prometheus_client.Histogram("bench_seconds", "Ordinary.", ["route"], buckets=BUCKETS).labels(ROUTE)
     ours = Histogram("bench_own_seconds", "Ours.", ["route"], BUCKETS).labels(ROUTE)
     ways = {
@@ -75,7 +76,7 @@ def histogram() -> Item:
 
 
 def counters() -> Item:
-    """Cached panels are also counted as found in memory."""
+    """Cached panels are also counted as cache hits."""
     ordinary = prometheus_client.Counter("bench_panels", "Ordinary.", ["panel", "status", "code"])
     kept = [ordinary.labels(*labels) for labels in LABELS]
     tally = Tally("bench_own_panels_total", "Ours.", ["panel", "status", "code"])
@@ -117,7 +118,7 @@ class Line(msgspec.Struct):
 
 
 def log_line() -> Item:
-    """All three write to the null device; the last two all lines of a turn at once."""
+    """All three ways write to the null device. The last two write all lines of a turn at once."""
     request_id, trace_id, _ = new_ids()
     logger = structlog.stdlib.get_logger("bench")
     ours = RequestLog("gateway", "bench")
@@ -177,7 +178,7 @@ def head() -> Item:
 
 
 def joined(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """As uvicorn writes a head."""
+    """Return the head as uvicorn writes it."""
     content, close = [STATUS_LINE[200]], False
     for name, value in headers:
         if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
@@ -206,7 +207,7 @@ def limit_headers() -> Item:
 
 
 def token(inner: InnerGateway, audience: Audience) -> Item:
-    """Of a caller whom the gateway knows."""
+    """The token is that of a caller whom the gateway knows."""
     authorization = audience.with_tokens({})[0].headers["Authorization"].encode()
     text = authorization[7:].decode()
     key = inner.gateway.keys.keys[key_id(text)]
@@ -238,7 +239,7 @@ def body() -> Item:
 
 
 class NeverDue:
-    """Waits for an answer that always comes in time."""
+    """A wait whose answer always arrives in time."""
 
     def __init__(self, due: float) -> None:
         self.due = due
@@ -248,7 +249,7 @@ class NeverDue:
 
 
 def timer() -> Item:
-    """Uncached: one for the dashboard and one for each of its three calls."""
+    """An uncached dashboard needs one timer for itself and one for each of its three calls."""
     timers = Timers()
 
     async def with_loop(times: int) -> None:
@@ -280,7 +281,7 @@ async def answer_of(future: asyncio.Future[bytes]) -> bytes:
 
 
 async def with_tasks(times: int) -> None:
-    """So many calls at once, which all wait before they are answered."""
+    """Make this many concurrent calls, all of which wait before they are answered."""
     loop = asyncio.get_running_loop()
     futures = [loop.create_future() for _ in range(times)]
     calls = [loop.create_task(answer_of(future)) for future in futures]
@@ -298,13 +299,13 @@ async def with_callbacks(times: int) -> None:
 
 
 def call() -> Item:
-    """Uncached: one for each of the three services."""
+    """An uncached dashboard makes one call to each of the three services."""
     ways = {"task and future": with_tasks, "callback": with_callbacks}
     return Item("answer of a call", ways, uncached=3, cached=0)
 
 
 async def whole(inner: InnerGateway, audience: Audience) -> list[Item]:
-    """A dashboard from the request's bytes to the answer's."""
+    """Return the operation of a whole dashboard, from the bytes of the request to the bytes of the answer."""
     items = []
     for kind, more in (("uncached", "Cache-Control: no-cache\r\n"), ("cached", "")):
         for count in CALLERS:
@@ -329,7 +330,7 @@ async def asked(inner: InnerGateway, heads: Sequence[bytes], *, fast: bool) -> T
 
 
 def parts(inner: InnerGateway, audience: Audience) -> list[Item]:
-    """Everything but the whole."""
+    """Return all operations except the whole dashboard."""
     return [
         histogram(),
         counters(),

@@ -1,4 +1,4 @@
-"""A collector that takes everything and keeps nothing: `python -m tools.lab.bench.collector PORT`."""
+"""A collector that accepts everything and stores nothing: `python -m tools.lab.bench.collector PORT`."""
 
 import sys
 from http import HTTPStatus

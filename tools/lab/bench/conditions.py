@@ -1,4 +1,4 @@
-"""Under which conditions something was measured."""
+"""The conditions of a measurement."""
 
 import importlib.metadata
 import os
@@ -13,8 +13,8 @@ import psutil
 
 @dataclass(frozen=True)
 class Scale:
-    """How long and how often. `small` shows that a benchmark still works and measures nothing; `peers` says whether the
-    products that we compare with run too; `compiled` is a checkout whose modules are compiled."""
+    """The length and the number of windows. `small` shows that a benchmark still works and measures nothing. `peers` is
+    whether the products that we compare with run too. `compiled` is a checkout whose modules are compiled."""
 
     window_s: float = 4
     rounds: int = 3
@@ -37,7 +37,7 @@ def load() -> str:
 
 
 def versions(*packages: str) -> str:
-    """Of Python and of these packages, those that are installed."""
+    """Return the versions of Python and of those of these packages that are installed."""
     found = [f"Python {platform.python_version()}"]
     for package in packages:
         try:
@@ -48,13 +48,13 @@ def versions(*packages: str) -> str:
 
 
 def version_of(*argv: str) -> str:
-    """What a program says of its version."""
+    """Return the version that a program prints."""
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     return (done.stdout or done.stderr).strip().splitlines()[0]
 
 
 class Conditions:
-    """Begun before measuring, told after it."""
+    """The conditions, recorded before and after a measurement."""
 
     def __init__(self, scale: Scale, *more: str) -> None:
         self._scale = scale

@@ -1,4 +1,4 @@
-"""Gateways in front of the same stub services: ours, and the ways to do without it."""
+"""Gateways in front of the same stub services: ours, and the alternatives."""
 
 import shutil
 import sys
@@ -28,8 +28,8 @@ Started = tuple[Child, str]
 
 @dataclass(frozen=True)
 class Served:
-    """A gateway that serves. `requests` are one for each user; `first` are those to warm up with, if they are others;
-    `front` is a process in front of it."""
+    """A running gateway. `requests` has one request per user; `first` has those for the warm-up, if they are different;
+    `front` is a process in front of the gateway."""
 
     name: str
     child: Child
@@ -60,7 +60,7 @@ class Audience:
 
 
 def stub(bed: Bed, jwks: str, name: str = "stub", panel_bytes: int | None = None) -> str:
-    """The URL of stub services, whose panels have about that size."""
+    """Start stub services whose panels have about this size, and return their URL."""
     port = free_port()
     keys = bed.folder / "jwks.json"
     keys.write_text(jwks)
@@ -71,7 +71,7 @@ def stub(bed: Bed, jwks: str, name: str = "stub", panel_bytes: int | None = None
 
 
 def gateway_environment(bed: Bed, port: int, backends: Mapping[str, str], jwks_url: str) -> dict[str, str]:
-    """Our gateway in its default configuration, in front of these services."""
+    """Return the settings of our gateway in its default configuration, in front of these services."""
     return {
         "ENVIRONMENT": "development",
         "INTERNAL_TOKEN_SECRET": SECRET,
@@ -85,7 +85,7 @@ def gateway_environment(bed: Bed, port: int, backends: Mapping[str, str], jwks_u
 
 
 def our_gateway(bed: Bed, backends: Mapping[str, str], jwks_url: str, tree: Path | None = None) -> Started:
-    """Our gateway, from this checkout or from another one."""
+    """Start our gateway, from this checkout or from another one."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     env = gateway_environment(bed, port, backends, jwks_url)
@@ -95,7 +95,7 @@ def our_gateway(bed: Bed, backends: Mapping[str, str], jwks_url: str, tree: Path
 
 
 def _python(tree: Path | None) -> str:
-    """The interpreter of that checkout's own environment, where it has one."""
+    """Return the interpreter of the checkout's own environment, if it has one."""
     own = tree.absolute() / ".venv/bin/python" if tree else None
     return str(own) if own and own.exists() else sys.executable
 
@@ -127,13 +127,13 @@ def nginx(bed: Bed, backend: str, conf: Path = NGINX_CONF) -> Started:
 
 
 def tls_nginx(bed: Bed, backend: str, certificate: Path) -> Started:
-    """The same with TLS; `certificate` holds the chain and the key."""
+    """Start the same with TLS; `certificate` has the chain and the key."""
     child, url = _nginx(bed, NGINX_CONF, {"BACKEND": _port_of(backend)}, certificate)
     return child, url.replace("http:", "https:")
 
 
 def tls_front(bed: Bed, url: str, certificate: Path) -> Started:
-    """An nginx that ends TLS in front of that gateway."""
+    """Start an nginx that terminates TLS in front of the gateway."""
     child, front = _nginx(bed, TLS_FRONT_CONF, {"BACKEND": _port_of(url)}, certificate)
     return child, front.replace("http:", "https:")
 

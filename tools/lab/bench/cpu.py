@@ -1,4 +1,4 @@
-"""CPU time of processes, their children included, and which core they may use."""
+"""CPU time of processes and their children, and the cores that they may use."""
 
 import time
 from collections.abc import Iterable
@@ -7,24 +7,24 @@ from contextlib import suppress
 import psutil
 
 SERVER_CORE, OTHER_CORE = 0, 1
-"""What is measured has a core of its own; load, stubs and servers behind it share the other."""
+"""The measured process has a core of its own. Load, stubs and servers behind it share the other."""
 
 IDLE_LOOK_S = 0.1
 
 
 def pinned(core: int, *argv: str) -> list[str]:
-    """The command on that core alone; on a machine with one core, where it is."""
+    """Return the command restricted to the core; unchanged on a machine with one core."""
     wanted = core % (psutil.cpu_count() or 1)
     return ["taskset", "-c", str(wanted), *argv]
 
 
 def seconds(pids: Iterable[int]) -> float:
-    """User and system time of these processes and of what they have started; a tick is 10 ms."""
+    """Return the user and system time of these processes and their descendants. A tick is 10 ms."""
     return sum(_times(process) for process in {each for pid in pids for each in _family(pid)})
 
 
 def until_idle(pid: int, within_s: float = 10) -> None:
-    """Waits until the process does next to nothing, or for that long."""
+    """Wait until the process is almost idle, or until the time is over."""
     ends = time.monotonic() + within_s
     used = seconds([pid])
     while time.monotonic() < ends:

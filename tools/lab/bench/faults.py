@@ -1,4 +1,4 @@
-"""One service hung, one that fails every fifth time: what of a dashboard still comes, and how late."""
+"""One service hangs, or fails every fifth call: the panels that dashboards still have, and their latency."""
 
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ SLACK_MS = 25
 
 @dataclass(frozen=True)
 class Fault:
-    """What one service does."""
+    """The behaviour of one service."""
 
     name: str
     service: str
@@ -36,7 +36,8 @@ FAULTS = (
 
 
 def run(bed: Bed, scale: Scale) -> Report:
-    """Each service is a stub of its own; the users have been asked for before, so that there is a last known good."""
+    """Measure dashboards under each fault. Each service is a separate stub. The warm-up has stored last known good
+    values."""
     audience = Audience()
     services = {name: contestants.stub(bed, audience.jwks, f"stub-{name}") for name in ("users", "orders", "worker")}
     child, url = contestants.our_gateway(bed, services, services["users"])
@@ -57,7 +58,8 @@ def run(bed: Bed, scale: Scale) -> Report:
 def _under(
     fault: Fault, services: Mapping[str, str], url: str, requests: Sequence[wrk.Request], scale: Scale
 ) -> wrk.Load:
-    """The load while the fault lasts, its beginning included; then everything is well and the breaker closed again."""
+    """Measure the load during the fault, from its beginning. Afterwards, the service works and the breaker is closed
+    again."""
     control(services[fault.service], fault.mode)
     callers = CALLERS if not scale.small else 4
     load = wrk.run(url, requests, callers, scale.window_s, count=[panel.name for panel in PANELS])
@@ -99,7 +101,7 @@ def _table(found: Mapping[str, Sequence[wrk.Load]]) -> str:
 
 
 def _share(loads: Sequence[wrk.Load], panel: str) -> str:
-    """Of all answers."""
+    """Return the share of all answers in which the panel is fresh."""
     fresh = sum(load.fresh.get(panel, 0) for load in loads)
     return f"{fresh / max(1, sum(load.requests for load in loads)):.1%}"
 

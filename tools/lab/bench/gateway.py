@@ -1,4 +1,4 @@
-"""The gateway against its peers: CPU a dashboard, dashboards a second, and how long one takes."""
+"""The gateway against its peers: CPU per dashboard, dashboards per second, and latency."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ FRESH = {"Cache-Control": "no-cache"}
 
 @dataclass(frozen=True)
 class Target:
-    """The ratio of two contestants' CPU a dashboard that we want to stay below, at so many callers."""
+    """An upper limit for the ratio of two contestants' CPU per dashboard, with this number of callers."""
 
     ours: str
     theirs: str
@@ -67,7 +67,7 @@ def run(bed: Bed, scale: Scale) -> Report:
 
 
 def absent_peers(scale: Scale) -> dict[str, str]:
-    """The peers that this run does without, each with the reason."""
+    """Return the peers that are missing in this run, each with the reason."""
     return {name: why for name, peer in PEERS.items() if (why := peer.missing() if scale.peers else LEFT_OUT)}
 
 
@@ -86,7 +86,7 @@ def not_measured(absent: Mapping[str, str]) -> Iterator[str]:
 
 
 def measure(served: Sequence[Served], scale: Scale, callers: Sequence[int]) -> Windows:
-    """Each of them at each number of callers, one window after the other, again and again."""
+    """Measure each contestant with each number of callers, window by window, in several rounds."""
     for one in served if scale.warm_up_s else ():
         warm_up(one, scale)
     windows: dict[tuple[str, int], list[Window]] = defaultdict(list)
@@ -96,7 +96,7 @@ def measure(served: Sequence[Served], scale: Scale, callers: Sequence[int]) -> W
 
 
 def warm_up(one: Served, scale: Scale) -> None:
-    """Until it has answered as many requests as V8 needs to compile what they run, or for so many windows."""
+    """Send requests until V8 has compiled the code that they run, or for at most `MOST_WARM_UPS` windows."""
     answered = 0
     for _ in range(MOST_WARM_UPS):
         answered += wrk.run(one.url, one.first or one.requests, 16, scale.warm_up_s, every=True).requests
@@ -105,7 +105,8 @@ def warm_up(one: Served, scale: Scale) -> None:
 
 
 def window(one: Served, callers: int, scale: Scale) -> Window:
-    """One window; then waits until the contestant is idle, else the next pays for what its callers left behind."""
+    """Measure one window. Then wait until the contestant is idle; otherwise the next window would include leftover
+    work."""
     before = cpu.seconds(one.pids)
     load = wrk.run(one.url, one.requests, callers, scale.window_s)
     used = cpu.seconds(one.pids) - before
@@ -125,7 +126,7 @@ def _start(bed: Bed, absent: Mapping[str, str], compiled: Path | None) -> Iterat
 
 
 def start_ours(bed: Bed, audience: Audience, backend: str, compiled: Path | None) -> Iterator[Served]:
-    """Our gateway, and the compiled one if there is one; each asked without cache and with it."""
+    """Start our gateway, and the compiled one if there is one, each with and without its cache."""
     trees = {(OURS, CACHED): None, **({(COMPILED, COMPILED_CACHED): compiled} if compiled else {})}
     for (fresh, cached), tree in trees.items():
         child, url = contestants.our_gateway(bed, contestants.all_at(backend), backend, tree)
@@ -141,17 +142,17 @@ def _tables(measured: Windows) -> Iterator[str]:
     def rows(figure: str, digits: int) -> list[list[str]]:
         return [[name, *(show(measured[name, number], figure, digits) for number in callers)] for name in names]
 
-    yield "Targets, as ratios of CPU a dashboard, round by round:"
+    yield "Targets, as ratios of CPU per dashboard, round by round:"
     yield table(["", "callers", "measured", "target"], list(_target_rows(measured)))
-    yield "CPU of the gateway process, µs a dashboard:"
+    yield "CPU of the gateway process, µs per dashboard:"
     yield table(head, rows("cpu_us", 0))
-    yield "Dashboards a second:"
+    yield "Dashboards per second:"
     yield table(head, rows("rate", 0))
     yield "p50, ms:"
     yield table(head, rows("p50", 1))
     yield "p99, ms:"
     yield table(head, rows("p99", 1))
-    yield "Ratios of CPU a dashboard, round by round:"
+    yield "Ratios of CPU per dashboard, round by round:"
     yield table(head, list(_ratio_rows(measured, callers, names)))
     yield failures({name: [w for n in callers for w in measured[name, n]] for name in names})
 
@@ -176,7 +177,7 @@ def _ratio_rows(measured: Windows, callers: Sequence[int], names: Sequence[str])
 
 
 def cpu_ratio(ours: Sequence[Window], theirs: Sequence[Window]) -> Spread:
-    """Of the CPU a dashboard, round by round."""
+    """Return the ratio of the CPU per dashboard, round by round."""
     return ratios([one.cpu_us for one in ours], [one.cpu_us for one in theirs])
 
 
@@ -186,7 +187,7 @@ def failures(measured: Mapping[str, Sequence[Window]]) -> str:
 
 
 def show(windows: Sequence[Window], figure: str, digits: int) -> str:
-    """The median and range of one figure of a window or of its load."""
+    """Return the median and range of one figure of a window or of its load."""
     if not any(window.load.requests for window in windows):
         return "none answered"
     values = [window.cpu_us if figure == "cpu_us" else getattr(window.load, figure) for window in windows]

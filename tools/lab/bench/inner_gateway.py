@@ -1,4 +1,4 @@
-"""A gateway in this process: protocols on transports that lead to memory, and stub services behind it. No kernel."""
+"""A gateway in this process, with transports in memory instead of sockets, and stub services behind it."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -24,15 +24,15 @@ from tools.lab.bench.stub import Connection, State
 
 DATE = b"Sun, 29 Nov 2026 12:00:00 GMT"
 END = b"}}}"
-"""How a dashboard ends."""
+"""The last bytes of a dashboard."""
 
 
 class WrongAnswer(Exception):
-    """A request was not answered by a dashboard, or not in the way that is measured."""
+    """A request was not answered with a dashboard, or took a different path than the measured one."""
 
 
 class MemoryTransport(asyncio.Transport):
-    """Leads to a protocol of the same process, which reads in the next turn of the loop."""
+    """A transport to a protocol of the same process, which reads in the next iteration of the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, own: asyncio.Protocol, peer: asyncio.Protocol) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class MemoryLoop(uvloop.Loop):
 
 
 class ClientTransport(asyncio.Transport):
-    """Leads to a client, and counts the dashboards that have come there."""
+    """A transport to a client, which counts the dashboards that arrive."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,14 +90,14 @@ class ClientTransport(asyncio.Transport):
 
 
 class Callers:
-    """Clients of one gateway, each with a connection of its own, who ask at the same time."""
+    """Concurrent clients of one gateway, each with its own connection."""
 
     def __init__(self, connections: Sequence[FastPathProtocol], transport: ClientTransport) -> None:
         self._connections = connections
         self._transport = transport
 
     async def ask(self, requests: Sequence[bytes]) -> None:
-        """One request from each caller; returns when all have their dashboards."""
+        """Send one request from each caller; return when all have their dashboards."""
         awaited = self._transport.answers + len(self._connections)
         for connection, request in zip(self._connections, requests, strict=False):
             connection.data_received(request)
@@ -105,7 +105,7 @@ class Callers:
             await asyncio.sleep(0)
 
     async def check(self, requests: Sequence[bytes], *, fast: bool) -> None:
-        """Ask twice, so that the callers are known. Raises `WrongAnswer` if then the other way was taken."""
+        """Ask twice, so that the callers are known. Raises `WrongAnswer` if the second request took the other path."""
         await self.ask(requests)
         await self.ask(requests)
         if any(isinstance(connection.cycle, Exchange) != fast for connection in self._connections):
@@ -113,7 +113,7 @@ class Callers:
 
 
 class InnerGateway:
-    """The gateway, built but not run: nothing in its background works. Needs a `MemoryLoop`."""
+    """The gateway without its background tasks. Needs a `MemoryLoop`."""
 
     def __init__(self, audience: Audience, settings: Settings) -> None:
         self.app: FastAPI = create_app(settings)
@@ -136,7 +136,7 @@ class InnerGateway:
         self._state.default_headers = [(b"date", DATE)]
 
     def callers(self, count: int, *, fast: bool) -> Callers:
-        """So many, who are answered in the protocol, or else by the application."""
+        """Return this many callers, whose requests are answered in the protocol or by the application."""
         self.app.fast_path = self._fast_path if fast else None  # type: ignore[attr-defined]  # read by each connection
         transport = ClientTransport()
         connections = [FastPathProtocol(self._config, self._state, {}) for _ in range(count)]
@@ -146,12 +146,12 @@ class InnerGateway:
 
 
 def inner_settings() -> Settings:
-    """Those of a gateway in development, with an unreachable limit."""
+    """Return the settings of a gateway in development, with a limit that is never reached."""
     return Settings(environment="development", internal_token_secret=SECRET, limit_read="1000000000/minute")
 
 
 def request_heads(audience: Audience, more: str = "") -> list[bytes]:
-    """A request for a dashboard from each user; `more` are further header lines."""
+    """Return a dashboard request from each user; `more` has further header lines."""
     return [
         f"GET {each.path} HTTP/1.1\r\nHost: x\r\nAuthorization: {each.headers['Authorization']}\r\n{more}\r\n".encode()
         for each in audience.with_tokens({})

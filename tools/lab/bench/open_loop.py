@@ -1,9 +1,9 @@
-"""Requests at a fixed rate, whether those before have been answered or not, over a bounded number of connections.
+"""Requests at a fixed rate, regardless of earlier responses, over a bounded number of connections.
 
     python -m tools.lab.bench.open_loop URL PATH TOKENS RATE SECONDS
 
-`TOKENS` is a file with one a line. Prints what came back as JSON. A latency begins when its request was due; one for
-which no connection was free is `unsent`.
+`TOKENS` is a file with one token per line. Prints the outcome as JSON. A latency starts when its request was due. A
+request without a free connection is `unsent`.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ TICK_S = 0.001
 PATIENCE_S = 5.0
 OK, SHED = 200, 503
 OVERLOADED = b'"overloaded"'
-"""What is refused says so; any other 503 has failed."""
+"""Part of a shed response; any other 503 is a failure."""
 
 
 @dataclass
 class Outcome:
-    """What came back, times in seconds: when it was due, since the beginning, and how long it took."""
+    """The responses, each with two times in seconds: when the request was due, since the beginning, and its latency."""
 
     sent: int = 0
     unsent: int = 0
@@ -36,11 +36,11 @@ class Outcome:
     accepted: list[tuple[float, float]] = field(default_factory=list)
     shed: list[tuple[float, float]] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
-    """How late each was sent: what the load itself was not quick enough for."""
+    """The delay with which each request was sent because the load generator itself was too slow."""
 
 
 class Client(asyncio.Protocol):
-    """One connection: a request at a time, with Content-Length in every answer."""
+    """One connection with one request at a time. Every response has a Content-Length."""
 
     began = 0.0
 

@@ -1,7 +1,7 @@
-"""What it costs to place an order: one statement through asyncpg, against the same through the ORM.
+"""The cost of placing an order: one statement through asyncpg, against the same through the ORM.
 
 Both ways take turns in one process, on one connection each, and write the same order with three items and its outbox
-row. CPU is counted: of this process, and of the Postgres backend (from its /proc/self/schedstat).
+row. The cost is the CPU of this process, and of the Postgres backend (from its /proc/self/schedstat).
 """
 
 import asyncio
@@ -40,7 +40,7 @@ CPU = "SELECT split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)::bigint"
 
 @dataclass
 class Cost:
-    """CPU µs an order, a value a round."""
+    """CPU µs per order, one value for each round."""
 
     python: list[float] = field(default_factory=list)
     postgres: list[float] = field(default_factory=list)
@@ -60,7 +60,7 @@ async def place_with_orm(session: AsyncSession, user_id: UUID) -> None:
 
 
 class Bench:
-    """Both ways, and what each has cost."""
+    """Both ways, and their costs."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -118,7 +118,7 @@ def run(bed: Bed, scale: Scale) -> Report:
     finally:
         bed.backends.postgres.drop_database(name)
     report = Report(NAME)
-    report.add(conditions.tell(), "CPU µs an order with three items and its outbox row:", _table(bench))
+    report.add(conditions.tell(), "CPU µs per order with three items and its outbox row:", _table(bench))
     return report
 
 

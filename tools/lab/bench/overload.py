@@ -1,4 +1,4 @@
-"""Three times what the gateway can do, at a fixed rate: what those notice whose requests are accepted."""
+"""Overload at a fixed rate, up to three times the gateway's capacity: the effect on accepted requests."""
 
 import json
 import subprocess
@@ -19,18 +19,18 @@ from tools.lab.bench.report import Report, spread, table
 
 NAME = "overload"
 PATH = "/v1/orders"
-"""Passed on to a service: work enough for a request to be worth refusing."""
+"""A route that is passed through to a service, so that shedding a request saves work."""
 CALLERS = 32
 LOADS = (0.5, 1.0, 2.0, 3.0)
 SETTLED_S = 1.0
-"""From then on nothing is left of the moment in which the load began."""
+"""After this time, the start of the load no longer affects the latencies."""
 SHEDDING, NOT = "shedding", "no shedding"
 VARIANTS: Mapping[str, Mapping[str, str]] = {SHEDDING: {}, NOT: {"GATEWAY_SHED_MOST_IN_HAND": "0"}}
 
 
 @dataclass(frozen=True)
 class Window:
-    """At that part of the capacity, in that many seconds."""
+    """The outcome at this share of the capacity, during this many seconds."""
 
     load: float
     seconds: float
@@ -65,7 +65,8 @@ def run(bed: Bed, scale: Scale) -> Report:
             bed.end(child)
     report = Report(NAME)
     report.add(
-        conditions.tell(), f"Capacity, {CALLERS} callers in a closed loop: {spread(capacity).show()} requests a second."
+        conditions.tell(),
+        f"Capacity, {CALLERS} callers in a closed loop: {spread(capacity).show()} requests per second.",
     )
     report.add(*_tables(found))
     return report
@@ -133,6 +134,6 @@ def _row(name: str, load: float, windows: list[Window]) -> list[str]:
 
 
 def _quantile(seconds: list[float], share: float) -> float:
-    """In ms."""
+    """Return the quantile in ms."""
     ranked = sorted(seconds)
     return ranked[min(len(ranked) - 1, int(share * len(ranked)))] * 1000 if ranked else nan

@@ -1,8 +1,8 @@
-"""What a service and its Postgres pay for panels: a call a panel, and all panels in one call, in both of its ways.
+"""The cost of panels in a service and its Postgres: one call per panel, and all panels in one call, in two ways.
 
     python -m tools.lab.bench.panels SERVICE PORT DATABASE_URL
 
-serves the panels of one service, and nothing else of it.
+serves only the panels of one service.
 """
 
 import asyncio
@@ -40,10 +40,10 @@ SIZES, SMALL_SIZES = (1_000, 1_000_000), (200, 400)
 ORDERS_EACH = 20
 BATCHES = (1, 8, 32)
 USERS, SMALL_USERS = 1280, 64
-"""Panels of so many users are read in each window."""
+"""The number of users whose panels are read in each window."""
 CONNECTIONS = 4
 SECRET = "an internal secret that is long enough"
-OLD, ROUTE, FAST = "a call a panel", "one call, FastAPI", "one call, fast path"
+OLD, ROUTE, FAST = "one call per panel", "one call, FastAPI", "one call, fast path"
 WAYS = (OLD, ROUTE, FAST)
 POSTGRES_CPU = """
     SELECT coalesce(sum(split_part(pg_read_file('/proc/' || pid || '/schedstat'), ' ', 1)::bigint), 0)::bigint
@@ -54,7 +54,7 @@ POSTGRES_CPU = """
 
 @dataclass(frozen=True)
 class Case:
-    """Panels of a service that are read, from a database with so many orders, of so many users a call."""
+    """A service, the number of orders in its database, and the number of users per call."""
 
     service: str
     orders: int
@@ -63,7 +63,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU µs a user."""
+    """CPU µs per user."""
 
     service: float
     postgres: float
@@ -71,7 +71,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Served:
-    """A service that runs on a database of a size."""
+    """A running service with its database."""
 
     pid: int
     port: int
@@ -80,7 +80,7 @@ class Served:
 
 
 def request(way: str, panel: str | None, panels: Sequence[str], ids: Sequence[UUID]) -> bytes:
-    """As the gateway makes it. FastAPI answers where the scheme is not spelled as the gateway spells it."""
+    """Return a request like the gateway's. FastAPI handles it if the scheme is spelled differently."""
     scheme = "bearer" if way == ROUTE else "Bearer"
     body = encode({"ids": ids} if panel else {"panels": panels, "ids": ids})
     head = (
@@ -99,7 +99,7 @@ def requests(way: str, case: Case, ids: Sequence[UUID], users: int) -> list[byte
 
 
 async def send(port: int, waiting: Iterator[bytes]) -> None:
-    """Requests of these on one connection, as long as there are any."""
+    """Send the remaining requests on one connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
     for each in waiting:
         writer.write(each)
@@ -180,9 +180,9 @@ def run(bed: Bed, scale: Scale) -> Report:
 
 def _tables(found: Mapping[Case, Mapping[str, Sequence[Cost]]], sizes: Sequence[int]) -> Iterator[str]:
     for process, field in (("the service process", "service"), ("Postgres", "postgres")):
-        yield f"CPU µs of {process}, a user with all panels of the service:"
+        yield f"CPU µs of {process}, per user with all panels of the service:"
         yield table(
-            ["service", "orders", "users a call", *WAYS, "ratio of the last to the first"],
+            ["service", "orders", "users per call", *WAYS, "ratio of the last to the first"],
             [
                 _row(case, {way: [getattr(cost, field) for cost in costs[way]] for way in WAYS})
                 for case, costs in found.items()
@@ -190,7 +190,7 @@ def _tables(found: Mapping[Case, Mapping[str, Sequence[Cost]]], sizes: Sequence[
         )
     yield f"Both together by the fast path, {sizes[1]:,} orders against {sizes[0]:,}, all services; target ≤ 1.2:"
     yield table(
-        ["users a call", *(f"{size:,} orders" for size in sizes), "ratio"],
+        ["users per call", *(f"{size:,} orders" for size in sizes), "ratio"],
         [_growth(found, sizes, batch) for batch in BATCHES],
     )
 
@@ -211,7 +211,7 @@ def _rounds(found: Mapping[Case, Mapping[str, Sequence[Cost]]]) -> range:
 
 
 def _whole(found: Mapping[Case, Mapping[str, Sequence[Cost]]], orders: int, batch: int, number: int) -> float:
-    """Of all services in one round."""
+    """Return the cost of all services in one round."""
     costs = [found[Case(service, orders, batch)][FAST][number] for service in PANELS]
     return sum(cost.service + cost.postgres for cost in costs)
 

@@ -1,4 +1,4 @@
-"""Requests that the gateway passes through, against reverse proxies: CPU a request, and requests a second."""
+"""Requests that the gateway passes through, against reverse proxies: CPU per request, and requests per second."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Proxy:
-    """A process that passes requests through."""
+    """A process that passes requests through to a service."""
 
     child: Child
     url: str
@@ -68,7 +68,7 @@ def run(bed: Bed, scale: Scale) -> Report:
 
 
 def measure(proxies: Mapping[str, Proxy], audience: Audience, scale: Scale) -> Windows:
-    """Every proxy with every shape and number of callers, one window after the other, round by round."""
+    """Measure every proxy with every shape of request and number of callers, window by window, in several rounds."""
     requests = {shape: of_all_users(audience, request) for shape, request in SHAPES.items()}
     windows: dict[tuple[str, str, int], list[Window]] = defaultdict(list)
     for proxy in proxies.values() if scale.warm_up_s else ():
@@ -80,7 +80,7 @@ def measure(proxies: Mapping[str, Proxy], audience: Audience, scale: Scale) -> W
 
 
 def of_all_users(audience: Audience, request: wrk.Request) -> list[wrk.Request]:
-    """The same request by each user; the peers do not look at the token."""
+    """Return the same request from each user; the peers ignore the token."""
     return [replace(request, headers={**request.headers, **each.headers}) for each in audience.with_tokens({})]
 
 
@@ -112,12 +112,12 @@ def _tables(measured: Windows) -> Iterator[str]:
             for name in names
         ]
 
-    yield "CPU of the proxy process, µs a request:"
+    yield "CPU of the proxy process, µs per request:"
     yield table(head, rows(lambda window: window.cpu_us))
-    yield "Requests a second:"
+    yield "Requests per second:"
     yield table(head, rows(lambda window: window.load.rate))
     if len(names) > 1:
-        yield "Ratios of CPU a request, round by round:"
+        yield "Ratios of CPU per request, round by round:"
         yield table(head, [_ratio_row(measured, name, columns) for name in names[1:]])
     failed = {
         name: sum(w.load.failures for shape in SHAPES for n in _callers(measured) for w in measured[name, shape, n])

@@ -1,11 +1,11 @@
-"""Our gateway on an event loop that records how long each callback kept it, and why.
+"""Our gateway on an event loop that records the duration and the cause of each callback.
 
     python -m tools.lab.bench.paused_gateway FOUND
 
-On SIGUSR1 it writes what it has recorded since the last time into the file FOUND, as JSON, and starts again. A duration
-is CPU time of the loop's thread, so that other processes on the machine do not count; `OFF_CPU` is what the clock says
-beyond that. Collections are causes of their own, and taken off the callback around them. `control` is always the same
-work.
+On SIGUSR1 it writes the durations since the last signal into the file FOUND, as JSON, and starts again. A duration is
+CPU time of the loop's thread, so that other processes on the machine do not count; `OFF_CPU` is the rest of the elapsed
+time. Garbage collections are separate causes, and subtracted from the callback around them. `control` is always the
+same work.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class Recorder:
         self._collecting = self._began = 0.0
 
     def run(self, callback: Run, *args: object) -> Any:
-        """Call it. Its CPU time, without that of collections, counts for what it is or belongs to."""
+        """Call the function, and record its CPU time without that of garbage collections."""
         self._collecting = 0.0
         wall, cpu = time.perf_counter(), time.thread_time()
         try:
@@ -59,7 +59,7 @@ class Recorder:
             self._took[cause_of(callback)].append(used - self._collecting)
 
     def collection(self, phase: str, told: Mapping[str, int]) -> None:
-        """For `gc.callbacks`."""
+        """Record a garbage collection; a callback of `gc.callbacks`."""
         if phase == "start":
             self._began = time.thread_time()
             return
@@ -68,7 +68,7 @@ class Recorder:
         self._took[COLLECTION.format(told["generation"])].append(used)
 
     def take(self) -> dict[str, Mapping[str, float]]:
-        """What was recorded since the last time."""
+        """Return the durations that were recorded since the last call."""
         took, self._took = self._took, defaultdict(_durations)
         return {cause: asdict(Cause.of(found)) for cause, found in took.items()}
 
@@ -77,13 +77,13 @@ RECORDER = Recorder()
 
 
 def control(loop: asyncio.AbstractEventLoop) -> None:
-    """The same work every time: what it takes at most is what the machine adds to any callback."""
+    """Do the same work every time: its longest duration is what the machine adds to any callback."""
     sum(range(CONTROL_STEPS))
     loop.call_later(CONTROL_EVERY_S, control, loop)
 
 
 class RecordedLoop(uvloop.Loop):
-    """Records what it calls, but for what libuv calls without a handle: those are protocols, which `recorded` wraps."""
+    """Records every callback that it calls. libuv calls protocols without a handle; `recorded` wraps those."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class RecordedLoop(uvloop.Loop):
 
 
 def recorded(protocol: Any) -> Any:
-    """The protocol, whose reading is recorded."""
+    """Return the protocol with recorded reads."""
     for name in ("data_received", "buffer_updated"):
         if hasattr(protocol, name):
             setattr(protocol, name, partial(RECORDER.run, getattr(protocol, name)))
@@ -117,7 +117,7 @@ def recorded(protocol: Any) -> Any:
 
 
 def cause_of(callback: Any) -> str:
-    """The task's name or coroutine, or the function's name."""
+    """Return the name of the task, its coroutine or the function."""
     while isinstance(callback, partial):
         callback = callback.func
     owner = getattr(callback, "__self__", None)
@@ -128,7 +128,7 @@ def cause_of(callback: Any) -> str:
 
 
 def named(name: str, app: ASGIApp) -> ASGIApp:
-    """The application, each request in a task of that name."""
+    """Return the application, which runs each request in a task with this name."""
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.create_task(app(scope, receive, send), name=name)  # type: ignore[arg-type]

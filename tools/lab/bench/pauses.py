@@ -1,4 +1,4 @@
-"""How long the gateway's event loop stands still, and for what."""
+"""Pauses of the gateway's event loop, by cause."""
 
 import json
 import signal
@@ -24,20 +24,20 @@ ONE_CALLER = "1 caller"
 MANY_USERS, SMALL_USERS = 10_000, 50
 COLLECTION, OFF_CPU, SCRAPE = "garbage collection, generation {}", "not on the CPU", "metrics scrape"
 ALWAYS = (*map(COLLECTION.format, range(3)), "write-behind", "RequestLog.write", "limits", SCRAPE)
-"""Causes that are shown however short they are: the names of the gateway's tasks, or of functions."""
+"""Causes that are always shown, however short: names of the gateway's tasks, or of functions."""
 CONTROL = "control"
-"""A callback of the benchmark's own."""
+"""A callback of the benchmark itself."""
 SHOWN = 5
-"""So many others, the longest."""
+"""The number of other causes that are shown, longest first."""
 SCRAPE_EVERY_S = 1.0
 MOST_MS = 5
 WINDOWS = 2.5
-"""Of the scale's: what pauses a loop is rare."""
+"""Windows per window of the scale, because pauses are rare."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """How often it occurred, and the times it took in ms."""
+    """How often a cause occurred, and its durations in ms."""
 
     count: int
     longest: float
@@ -49,7 +49,7 @@ class Cause:
         return cls(len(ranked), ranked[-1] * 1000, ranked[ceil(0.99 * len(ranked)) - 1] * 1000)
 
     def __add__(self, other: "Cause") -> "Cause":
-        """Of both windows; the higher p99."""
+        """Combine two windows; keep the higher p99."""
         return Cause(self.count + other.count, max(self.longest, other.longest), max(self.p99, other.p99))
 
 
@@ -79,7 +79,7 @@ class Gateway:
     found: Path
 
     def take(self) -> Causes:
-        """What it has recorded since the last time."""
+        """Return the durations recorded since the last call."""
         self.found.unlink(missing_ok=True)
         self.child.identity.signal(signal.SIGUSR1)
         wait_until(self.found.exists, within=60)
@@ -88,7 +88,7 @@ class Gateway:
 
 @dataclass
 class Situation:
-    """Who asks, and what that has shown so far; `slowest` is the longest answer in ms."""
+    """The load, and its results so far; `slowest` is the longest response time in ms."""
 
     name: str
     callers: int
@@ -113,7 +113,7 @@ def _situations(known: Audience, others: Audience, scale: Scale) -> list[Situati
 
 @contextmanager
 def _gateway(bed: Bed, audience: Audience) -> Iterator[Gateway]:
-    """One that records, and whose metrics are read now and then."""
+    """Run a gateway that records, and scrape its metrics regularly."""
     port, found = free_port(), bed.folder / "pauses.json"
     backend = contestants.stub(bed, audience.jwks)
     env = contestants.gateway_environment(bed, port, contestants.all_at(backend), backend)
@@ -128,7 +128,7 @@ def _gateway(bed: Bed, audience: Audience) -> Iterator[Gateway]:
 
 @contextmanager
 def _scraped(url: str) -> Iterator[None]:
-    """Reads the metrics at that URL now and then."""
+    """Scrape the metrics at the URL regularly."""
     ended = threading.Event()
 
     def scrape() -> None:
@@ -153,13 +153,14 @@ def _tables(situations: Sequence[Situation]) -> Iterator[str]:
         name, worst = longest(one.causes)
         target = f", target ≤ {MOST_MS} ms" if one.name == ONE_CALLER else ""
         yield (
-            f"Longest pause of its own: {worst.longest:.1f} ms ({name}){target}. Longest answer as the load saw it,"
+            f"Longest pause of the process itself: {worst.longest:.1f} ms ({name}){target}. "
+            "Longest response time for the load,"
             f" waiting and other processes included: {one.slowest:.1f} ms."
         )
 
 
 def longest(causes: Causes) -> tuple[str, Cause]:
-    """The cause of the longest pause that the process itself made."""
+    """Return the cause of the longest pause that the process itself caused."""
     own = [(name, one) for name, one in causes.items() if name not in (CONTROL, OFF_CPU)]
     return max(own, key=lambda found: found[1].longest)
 

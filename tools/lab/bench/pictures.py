@@ -21,13 +21,13 @@ NAME = "pictures"
 UPLOADS = 10
 SIZE, SMALL_SIZE = (5472, 3648), (800, 600)
 PER_S = 50
-"""Dashboards asked for, whether those before have been answered or not."""
+"""Dashboard requests per second, regardless of earlier responses."""
 QUIET, BUSY = "before", "during"
 
 
 @dataclass
 class Read:
-    """Milliseconds of each dashboard, and how many were not complete."""
+    """The latency of each dashboard in ms, and the number of incomplete ones."""
 
     ms: list[float] = field(default_factory=list)
     partial: int = 0
@@ -36,7 +36,8 @@ class Read:
 
 @dataclass
 class Sent:
-    """Seconds of each picture, of all of them together, CPU seconds of their processes, and how many were refused."""
+    """The seconds of each picture and of all together, the CPU seconds of their processes, and the number of refused
+    ones."""
 
     each_s: list[float]
     all_s: float
@@ -51,7 +52,7 @@ def run(bed: Bed, scale: Scale) -> Report:
         scale,
         versions("pillow"),
         f"{UPLOADS} JPEGs of {width * height / 1e6:.1f} megapixels, {len(photo) / 1e6:.1f} MB each;"
-        f" {PER_S} uncached dashboards a second, at that rate; nothing pinned",
+        f" {PER_S} uncached dashboards per second, at that rate; nothing pinned",
     )
     reads: dict[str, list[Read]] = {QUIET: [], BUSY: []}
     sent: list[Sent] = []
@@ -71,7 +72,7 @@ def run(bed: Bed, scale: Scale) -> Report:
 
 
 def drawn(width: int, height: int) -> bytes:
-    """A JPEG that is as large as a photo of that size."""
+    """Return a JPEG as large as a photo of this size."""
     grain = Image.effect_noise((width // 8, height // 8), 60).resize((width, height))
     written = io.BytesIO()
     Image.merge("RGB", (grain, grain.transpose(Image.Transpose.FLIP_LEFT_RIGHT), grain)).save(
@@ -81,7 +82,7 @@ def drawn(width: int, height: int) -> bytes:
 
 
 async def _read(stack: Stack, reader: Person, seconds: float, until: asyncio.Event | None = None) -> Read:
-    """Dashboards for so long; with `until`, as long as that is not set."""
+    """Request dashboards for this long, or until `until` is set."""
     found = Read()
     headers = {"Authorization": reader.http.headers["Authorization"], "Cache-Control": "no-cache"}
     async with httpx.AsyncClient(base_url=stack.url, headers=headers, timeout=15) as http, asyncio.TaskGroup() as tasks:
@@ -113,14 +114,14 @@ async def _read_while_sent(stack: Stack, reader: Person, senders: Sequence[Perso
 
 
 def _put(sender: Person, photo: bytes) -> tuple[float, bool]:
-    """In a thread: large bodies would hold up the loop that reads."""
+    """Send a picture, in a thread, because large bodies would block the loop that reads."""
     began = time.monotonic()
     answer = sender.http.put("/v1/me/avatar", content=photo, headers={"Content-Type": "image/jpeg"}, timeout=30)
     return time.monotonic() - began, answer.status_code == httpx.codes.OK
 
 
 def _children_s(stack: Stack) -> float:
-    """CPU seconds of what the users service has started and seen ending."""
+    """Return the CPU seconds of the children of the users service that have ended."""
     total = 0.0
     for pid in stack.pids("users"):
         with suppress(psutil.NoSuchProcess):
@@ -153,5 +154,5 @@ def _sent(sent: Sequence[Sent]) -> str:
     cpu = spread([one.cpu_s / max(1, len(one.each_s)) for one in sent])
     return (
         f"Pictures: all {UPLOADS} in {all_s.show(2)} s, each after {each.show(2)} s, the wait for its turn included;"
-        f" {cpu.show(2)} s of CPU a picture. Refused: {sum(one.refused for one in sent)}."
+        f" {cpu.show(2)} s of CPU per picture. Refused: {sum(one.refused for one in sent)}."
     )

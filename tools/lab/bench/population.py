@@ -1,4 +1,4 @@
-"""Users with orders, as the services would have made them, written straight into the three databases of a stack."""
+"""Users with orders, like those that the services create, written directly into the three databases of a stack."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ ADD_SUMS = (
 
 @dataclass(frozen=True)
 class Databases:
-    """Their URLs, with write access."""
+    """The URLs of the databases, with write access."""
 
     users: str
     orders: str

@@ -1,4 +1,4 @@
-"""A vhost and a migrated database of the worker for a benchmark, and how its events come to be there."""
+"""A vhost and a migrated worker database for a benchmark, and the events in its queues."""
 
 import asyncio
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def place(bed: Bed, service: str) -> Iterator[Place]:
 
 
 def serve(bed: Bed, service: str, place: Place) -> Child:
-    """Our process of that service, ready."""
+    """Start our process of the service, and wait until it is ready."""
     port = free_port()
     prefix = service.upper()
     env = {
@@ -71,7 +71,7 @@ def created(user_id: UUID) -> events.OrderCreated:
 
 
 def fill_analytics(rabbitmq_url: str, count: int) -> None:
-    """Put that many order events into the queue of the analytics job, and into no other."""
+    """Put this many order events into the queue of the analytics job, and into no other queue."""
     asyncio.run(_fill(rabbitmq_url, count))
 
 

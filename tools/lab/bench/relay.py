@@ -1,4 +1,4 @@
-"""How quickly the relay empties an outbox: rows a second, and CPU a row of the process and of Postgres."""
+"""The throughput of the outbox relay: rows per second, and CPU per row of the process and of Postgres."""
 
 import asyncio
 import time
@@ -44,7 +44,7 @@ async def _measure(url: str, child: Child, rows: int, rounds: int) -> list[Cost]
 
 
 async def _emptied(connection: asyncpg.Connection, rows: int, child: Child) -> Cost:
-    """From the commit of the rows until there is none."""
+    """Return the seconds from the commit of the rows until the outbox is empty."""
     users = [UUID(user) for user in USERS]
     values = [outbox.row(queueing.created(users[number % len(users)])) for number in range(rows)]
     backends = [row["pid"] for row in await connection.fetch(BACKENDS)]
@@ -66,4 +66,4 @@ def _table(costs: Sequence[Cost]) -> str:
         spread([cost.python for cost in costs]).show(),
         spread([cost.postgres for cost in costs]).show(),
     ]
-    return table(["rows/s", "Python, µs a row", "Postgres, µs a row"], [row])
+    return table(["rows/s", "Python, µs per row", "Postgres, µs per row"], [row])

@@ -1,4 +1,4 @@
-"""Tables in markdown, and the marked blocks of a page that they are written to."""
+"""Tables in Markdown, and the marked blocks of a page that contain them."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ PAGE = Path("docs/performance.md")
 
 @dataclass(frozen=True)
 class Spread:
-    """The repetitions of one figure."""
+    """The repeated measurements of one figure."""
 
     values: tuple[float, ...]
 
@@ -21,7 +21,7 @@ class Spread:
         return median(self.values)
 
     def show(self, digits: int = 0) -> str:
-        """The median, and the range."""
+        """Return the median and the range."""
         if not self.values:
             return "–"  # noqa: RUF001
         low, high = min(self.values), max(self.values)
@@ -29,12 +29,12 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Without those that are no numbers: a window in which nothing was answered."""
+    """Ignore NaN: a window without any response."""
     return Spread(tuple(value for value in values if isfinite(value)))
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
-    """Round by round, so that both saw the same machine."""
+    """Return the ratio round by round, so that both measurements have the same conditions."""
     return spread([a / b for a, b in zip(ours, theirs, strict=False) if b])
 
 
@@ -45,7 +45,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 @dataclass
 class Report:
-    """What one benchmark found: paragraphs and tables."""
+    """The results of one benchmark: paragraphs and tables."""
 
     name: str
     parts: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Report:
 
 
 def with_block(page: str, name: str, text: str) -> str:
-    """The page with that block's content replaced. Raises `LookupError` where it has no such block."""
+    """Return the page with the content of the block replaced. Raises `LookupError` if it has no such block."""
     block = re.compile(rf"(<!-- bench:{re.escape(name)} -->\n).*?(<!-- /bench -->)", re.DOTALL)
     changed, count = block.subn(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page)
     if not count:

@@ -1,6 +1,6 @@
-r"""Reports of a million orders: rows a second against `psql \copy` of the same query, and what memory they take.
+r"""Reports of a million orders: rows per second against `psql \copy` of the same query, and memory.
 
-The download goes through the gateway and the orders service to curl. They take turns with psql on the same tables.
+The download goes through the gateway and the orders service to curl. Downloads and psql take turns on the same tables.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ class Ground:
         accepted = "gzip" if gzip else "identity"
         url = f"{self.url}/v1/reports/{uuid4()}/download"
         headers = ("-H", f"Authorization: {token}", "-H", f"Accept-Encoding: {accepted}")
-        # curl fails when the answer is cut off: it has chunks.
+        # curl fails if a chunked response is truncated.
         subprocess.run(["curl", "-sf", "-o", "/dev/null", *headers, url], check=True)
 
     def psql(self, rows: int) -> None:
@@ -73,7 +73,7 @@ class Ground:
 
 
 def psql_binary() -> str:
-    """The machine's, else that of the private servers."""
+    """Return the psql of the machine, or that of the private servers."""
     if found := shutil.which("psql"):
         return found
     return str(binary("psql"))
@@ -96,7 +96,7 @@ def run(bed: Bed, scale: Scale) -> Report:
 
 
 def speeds(ground: Ground, rows: int, scale: Scale) -> dict[str, list[float]]:
-    """Seconds, by way."""
+    """Return the seconds of each way."""
     ways: dict[str, Callable[[], None]] = {
         PSQL: lambda: ground.psql(rows),
         PLAIN: lambda: ground.report(rows, gzip=False),
@@ -113,7 +113,8 @@ def speeds(ground: Ground, rows: int, scale: Scale) -> dict[str, list[float]]:
 
 
 def memory(ground: Ground, sizes: Sequence[int], scale: Scale) -> dict[tuple[str, int, str], list[float]]:
-    """Peak MiB of each process while it sends, by size and way; both sizes have been sent before."""
+    """Return the peak MiB of each process during the download, by size and way. Both sizes have been downloaded
+    before."""
     found: dict[tuple[str, int, str], list[float]] = defaultdict(list)
     for _ in range(scale.rounds):
         for gzip, way in ((False, PLAIN), (True, GZIP)):
@@ -137,7 +138,7 @@ def _peak_mib(pid: int) -> float:
 
 @contextmanager
 def grounds(bed: Bed, sizes: Sequence[int]) -> Iterator[Ground]:
-    """Users with so many orders, the orders service and the gateway; a stub knows the report."""
+    """Provide users with this many orders, the orders service and the gateway; a stub knows the report."""
     name = f"bench_{uuid4().hex[:12]}"
     url = bed.backends.postgres.create_database(name)
     audience = Audience(len(sizes))
@@ -169,7 +170,7 @@ def _orders_environment(bed: Bed, database: str) -> dict[str, str]:
 
 
 def _start(bed: Bed, service: str, environment: Mapping[str, str]) -> tuple[Child, str]:
-    """On whichever core is free."""
+    """Start a process on the core that is free."""
     port = free_port()
     env = {**environment, f"{service.upper()}_PORT": str(port)}
     command = [sys.executable, "-m", "tools.cli.main", "serve", service]

@@ -1,4 +1,4 @@
-"""The gateway and its peers where requests are less uniform: many users, large panels, request ids, TLS in front."""
+"""The gateway and its peers with less uniform requests: many users, large panels, request ids, and TLS."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ WITH = (MERGE, BATCHING, CAPTURE)
 RATIOS = ((OURS, CAPTURE), (CACHED, CAPTURE), (OURS, MERGE), (CACHED, MERGE))
 AS_EVER = "500 users, 1.2 KB"
 Found = dict[str, dict[str, list[Window]]]
-"""By scenario and contestant."""
+"""The windows by scenario and contestant."""
 
 
 def run(bed: Bed, scale: Scale) -> Report:
@@ -53,7 +53,7 @@ def run(bed: Bed, scale: Scale) -> Report:
 
 @contextmanager
 def _ended(bed: Bed, starting: Iterator[Served]) -> Iterator[list[Served]]:
-    """The contestants; ends their processes, however many have started."""
+    """Yield the contestants, and end their processes at the end, however many have started."""
     served: list[Served] = []
     try:
         served.extend(starting)
@@ -64,7 +64,7 @@ def _ended(bed: Bed, starting: Iterator[Served]) -> Iterator[list[Served]]:
 
 
 def _measure(served: Sequence[Served], scale: Scale) -> dict[str, list[Window]]:
-    """Of contestants with the same name, each takes one round."""
+    """Measure the contestants. Those with the same name take one round each."""
     found: dict[str, list[Window]] = defaultdict(list)
     turns: dict[str, list[Served]] = defaultdict(list)
     for one in served:
@@ -79,12 +79,12 @@ def _measure(served: Sequence[Served], scale: Scale) -> dict[str, list[Window]]:
 
 
 def _ordinary(bed: Bed, scale: Scale, absent: Mapping[str, str]) -> Iterator[Served]:
-    """As in the first table."""
+    """The conditions of the first table."""
     return _all(bed, scale, absent, Audience(), None)
 
 
 def _many_users(bed: Bed, scale: Scale, absent: Mapping[str, str]) -> Iterator[Served]:
-    """Each window asks for other users than those before, so that no token and no panel is known at its beginning."""
+    """Each window uses new users, so that no token and no panel is known at its beginning."""
     known = Audience()
     backend = contestants.stub(bed, known.jwks)
     ours = list(start_ours(bed, known, backend, scale.compiled))
@@ -103,14 +103,14 @@ def _large(panel_bytes: int) -> "Scenario":
 
 
 def _request_ids(bed: Bed, scale: Scale, absent: Mapping[str, str]) -> Iterator[Served]:
-    """Each request brings an id of its own."""
+    """Each request has its own id."""
     for one in _ordinary(bed, scale, absent):
         ids = {"X-Request-Id": f"018f3a5e-{wrk.NUMBER}"}
         yield replace(one, requests=[wrk.Request(each.path, {**each.headers, **ids}) for each in one.requests])
 
 
 def _tls(bed: Bed, scale: Scale, absent: Mapping[str, str]) -> Iterator[Served]:
-    """An nginx ends TLS in front of each gateway, but for nginx with Lua, which does it itself. The CPU is that of both
+    """An nginx terminates TLS in front of each gateway; nginx with Lua does so itself. The CPU is that of both
     processes."""
     if CAPTURE in absent:
         return
@@ -131,7 +131,7 @@ def _behind_tls(bed: Bed, one: Served, certificate: Path) -> Served:
 
 
 def _certificate(folder: Path) -> Path:
-    """A file with a certificate for this machine and its key."""
+    """Return a file with a certificate for this machine and its key."""
     path = folder / "tls.pem"
     trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)
     return path
@@ -172,13 +172,13 @@ def _tables(found: Found) -> Iterator[str]:
             for scenario, windows in found.items()
         ]
 
-    yield "CPU of the gateway process, µs a dashboard; with TLS that of the front, too:"
+    yield "CPU of the gateway process, µs per dashboard; with TLS that of the front, too:"
     yield table(["", *names], rows("cpu_us", 0))
-    yield "Dashboards a second:"
+    yield "Dashboards per second:"
     yield table(["", *names], rows("rate", 0))
     pairs = [(ours, theirs) for ours, theirs in RATIOS if theirs in names]
     if pairs:
-        yield "Ratios of CPU a dashboard, round by round:"
+        yield "Ratios of CPU per dashboard, round by round:"
         yield table(["", *(f"{ours} / {theirs}" for ours, theirs in pairs)], list(_ratio_rows(found, pairs)))
     yield failures({f"{name} ({scenario})": w for scenario, windows in found.items() for name, w in windows.items()})
 

@@ -1,5 +1,5 @@
-"""Open live streams at one gateway: memory each, CPU while nothing happens and while panels change, and how soon a
-change arrives."""
+"""Open live streams of one gateway: memory per stream, CPU when idle and when panels change, and the delay of a
+change."""
 
 import asyncio
 import json
@@ -27,13 +27,13 @@ from tools.lab.bench.report import Report, spread, table
 NAME = "streams"
 STREAMS = 1000
 RATES = (0, 100, 500)
-"""Changes a second, each of one panel of one user."""
+"""Changes per second, each of one panel of one user."""
 PATH = "/v1/dashboard/events"
 AT_ONCE = 50
 
 
 class Follower(asyncio.Protocol):
-    """One client, who takes what comes and notes when."""
+    """One client that records the arrival time of each event."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request
@@ -62,7 +62,7 @@ class Follower(asyncio.Protocol):
 
 @dataclass
 class Window:
-    """What one rate cost: `cores` of CPU, and the seconds from a change to its event."""
+    """The cost of one rate: `cores` of CPU, and the seconds from a change to its event."""
 
     cores: float
     told: int
@@ -131,7 +131,7 @@ async def _window(
     rate: int,
     seconds: float,
 ) -> Window:
-    """Each user's panel `orders` in turn, evenly over the window."""
+    """Change the `orders` panel of each user in turn, evenly over the window."""
     await _quiet(pairs)
     for _, follower in pairs:
         follower.asked_at = None
@@ -148,7 +148,7 @@ async def _window(
         await exchange.publish(aio_pika.Message(body), "hint")
     await asyncio.sleep(max(0, began + seconds - time.perf_counter()))
     cores = (cpu.seconds([pid]) - used_before) / (time.perf_counter() - began)
-    await asyncio.sleep(0.3)  # the last ones
+    await asyncio.sleep(0.3)  # the last events
     told = sum(follower.panels for _, follower in pairs) - told_before
     return Window(cores, told, [wait for _, follower in pairs for wait in follower.waits])
 
@@ -167,10 +167,10 @@ def _tables(streams: int, memory: tuple[int, int], windows: dict[int, list[Windo
     before, after = memory
     yield (
         f"{streams:,} streams, of as many users, with four panels of 1.2 KB each: {after / 2**20:.0f} MiB of memory"
-        f" instead of {before / 2**20:.0f} before, {(after - before) / streams / 1024:.0f} KiB a stream; what the"
+        f" instead of {before / 2**20:.0f} before, {(after - before) / streams / 1024:.0f} KiB per stream; what the"
         " cache keeps of their panels is in it."
     )
-    head = ["changes a second", "CPU, % of a core", "told, ms p50", "told, ms p99", "events"]
+    head = ["changes per second", "CPU, % of a core", "delay, ms p50", "delay, ms p99", "events"]
     yield table(head, [_row(rate, found) for rate, found in windows.items()])
 
 

@@ -1,4 +1,4 @@
-"""The services as stubs, quick enough not to be what is measured: panels of about 1.2 KB each, however they are asked.
+"""Stubs of the services, fast enough not to limit a measurement. Every panel has about 1.2 KB.
 
     python -m tools.lab.bench.stub PORT JWKS
 
@@ -21,13 +21,13 @@ import uvloop
 
 PANEL_BYTES = int(os.environ.get("STUB_PANEL_BYTES", "1200"))
 MOST_ITEMS = PANEL_BYTES // 60
-"""More than fit."""
+"""More items than fit into a panel."""
 ERROR_SHARE = 0.2
 _ID = "019b0000-0000-7000-8000-000000000000"
 
 
 def _of_size(make: list[dict[str, object]]) -> bytes:
-    """As many of these as fit."""
+    """Return as many of these items as fit."""
     chosen: list[dict[str, object]] = []
     for item in make:
         if len(json.dumps([*chosen, item], separators=(",", ":"))) > PANEL_BYTES:
@@ -84,7 +84,7 @@ class State:
 
 
 def panels(path: Sequence[bytes], body: bytes) -> bytes:
-    """The answer to a query whose path names one panel, or none where the body names several."""
+    """Return the response to a query whose path names one panel, or whose body names several."""
     query = msgspec.json.decode(body)
     ids = [user_id.encode() for user_id in query["ids"]]
     if path:
@@ -99,7 +99,7 @@ def items(panel: str, ids: Iterable[bytes]) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """HTTP/1.1 as far as these clients use it: Content-Length, keep-alive, pipelining."""
+    """The part of HTTP/1.1 that these clients use: Content-Length, keep-alive, pipelining."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -117,7 +117,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(found)
 
     def _next(self) -> tuple[bytes, bytes] | None:
-        """Target and body of the next whole request."""
+        """Return the target and body of the next complete request."""
         head, end, rest = self._got.partition(b"\r\n\r\n")
         if not end:
             return None

@@ -1,4 +1,4 @@
-"""The whole system on one machine: dashboards with growing tables, of users with many orders, and an event's way."""
+"""The whole system on one machine: dashboards with growing tables, users with many orders, and the path of an event."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ NAME = "system"
 ORDERS_EACH = 10
 SIZES, SMALL_SIZES = (1_000, 100_000, 1_000_000), (200,)
 ASKED = 1000
-"""Of so many users dashboards are asked for."""
+"""The number of users whose dashboards are requested."""
 CALLERS = 32
 MANY, FEW, RICH_USERS = 10_000, 10, 50
 ORDERS_PLACED = 60
@@ -44,7 +44,7 @@ STARTED = """
 
 @dataclass(frozen=True)
 class Window:
-    """CPU µs a dashboard, by process."""
+    """CPU µs per dashboard, by process."""
 
     cpu_us: Mapping[str, float]
     load: wrk.Load
@@ -63,7 +63,7 @@ class System:
     issued: dict[UUID, str] = field(default_factory=dict)
 
     def ask(self, ids: Sequence[UUID], seconds: float, callers: int = CALLERS) -> Window:
-        """Each user's own dashboard. Reading another user's as an operator would write an audit entry."""
+        """Request each user's own dashboard. An operator's request for it would write an audit entry."""
         requests = [wrk.Request("/v1/dashboard", self._headers(user_id)) for user_id in ids]
         before = self._cpu()
         load = wrk.run(self.stack.url, requests, callers, seconds)
@@ -92,11 +92,11 @@ def run(bed: Bed, scale: Scale) -> Report:
 
 @contextmanager
 def running(bed: Bed) -> Iterator[System]:
-    """A stack of its own, with its own servers, and a person who is signed in."""
+    """Run a separate stack, with its own servers and a signed-in person."""
     folder = bed.folder / "stack"
     stack = Stack(folder, bed.folder / "up.log")
     command = ["-m", "tools.cli.main", "up", "--no-demo", "--port", str(free_port()), "--data-dir", str(folder)]
-    env = {**os.environ, "TRACE_SAMPLE": "0.01"}  # as in production: on its own it would record everything
+    env = {**os.environ, "TRACE_SAMPLE": "0.01"}  # as in production; the default of the stack is to record everything
     child = bed.processes.spawn("up", [sys.executable, *command], log=stack.log, env=env)
     wait_until(lambda: stack.up() or not child.alive(), within=300)
     if not child.alive():
@@ -111,13 +111,13 @@ def running(bed: Bed) -> Iterator[System]:
 
 
 def _signing_key(folder: Path) -> str:
-    """That of the stack's users service."""
+    """Return the signing key of the stack's users service."""
     lines = (folder / "secrets.env").read_text().splitlines()
     return next(line.partition("=")[2] for line in lines if line.startswith("USERS_SIGNING_KEYS="))
 
 
 def by_size(system: System, scale: Scale) -> dict[int, list[Window]]:
-    """At so many orders in all, each user with ten."""
+    """Measure with this many orders in total, ten per user."""
     found: dict[int, list[Window]] = {}
     ids: list[UUID] = []
     for size in SMALL_SIZES if scale.small else SIZES:
@@ -132,7 +132,7 @@ def by_size(system: System, scale: Scale) -> dict[int, list[Window]]:
 
 
 def many_against_few(system: System, scale: Scale) -> dict[int, list[Window]]:
-    """Dashboards of users with many orders and of users with few, taking turns."""
+    """Compare dashboards of users with many orders and of users with few, in turns."""
     users = 2 if scale.small else RICH_USERS
     groups = {FEW: [uuid4() for _ in range(users)], MANY: [uuid4() for _ in range(users)]}
     for orders, ids in groups.items():
@@ -146,7 +146,7 @@ def many_against_few(system: System, scale: Scale) -> dict[int, list[Window]]:
 
 
 def job_starts(system: System, orders: int) -> dict[str, list[float]]:
-    """Milliseconds from an order's creation to the begin of each job's transaction, one order at a time."""
+    """Return the milliseconds from an order's creation to the start of each job's transaction, one order at a time."""
     return asyncio.run(_job_starts(system, orders))
 
 
@@ -166,7 +166,7 @@ async def _job_starts(system: System, orders: int) -> dict[str, list[float]]:
 
 
 async def _started(connection: asyncpg.Connection, user_id: UUID, orders: int) -> list[tuple[str, datetime]]:
-    """When each job of so many orders began, once all of them have."""
+    """Return when each job of this many orders started, once all have."""
     async with asyncio.timeout(WITHIN_S):
         while len(rows := await connection.fetch(STARTED, user_id, JOBS)) < orders * len(JOBS):  # noqa: ASYNC110  it is a table
             await asyncio.sleep(0.05)
@@ -174,7 +174,7 @@ async def _started(connection: asyncpg.Connection, user_id: UUID, orders: int) -
 
 
 def _size_tables(sizes: Mapping[int, Sequence[Window]]) -> Iterator[str]:
-    yield f"Uncached dashboards at so many orders in all, {ORDERS_EACH} a user; CPU µs a dashboard by process:"
+    yield f"Uncached dashboards by total number of orders, {ORDERS_EACH} per user; CPU µs per dashboard by process:"
     head = ["orders", "dashboards/s", "p50 ms", "p99 ms", *PROCESSES, "all", "failed"]
     yield table(head, [_row(f"{size:,}", windows) for size, windows in sizes.items()])
 
@@ -183,7 +183,7 @@ def _rich_table(rich: Mapping[int, Sequence[Window]]) -> str:
     head = ["orders of the user", "dashboards/s", "p50 ms", "p99 ms", *PROCESSES, "all", "failed"]
     ratio = ratios([window.whole for window in rich[MANY]], [window.whole for window in rich[FEW]])
     return (
-        "Users with many orders against users with few, taking turns; CPU µs a dashboard by process:\n\n"
+        "Users with many orders against users with few, taking turns; CPU µs per dashboard by process:\n\n"
         + table(head, [_row(f"{orders:,}", windows) for orders, windows in rich.items()])
         + f"\n\nRatio of all CPU: {ratio.show(2)}, target ≤ 1.3."
     )
@@ -214,5 +214,5 @@ def _start_table(starts: Mapping[str, Sequence[float]]) -> str:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least that share of them does not exceed."""
+    """Return the smallest value that at least this share of the values does not exceed."""
     return sorted(values)[max(0, ceil(share * len(values)) - 1)]

@@ -1,9 +1,9 @@
-"""One gateway in this process, asked for dashboards without any HTTP in front, as traces are recorded or not.
+"""Dashboards of one gateway in this process, without HTTP in front of it, with and without recorded traces.
 
-`python -m tools.lab.bench.traced_gateway COLLECTOR TOKENS ROUNDS COUNT FOUND` writes into the file FOUND, as JSON, by
-what is recorded, the CPU time a dashboard (µs) of all threads, and so of the sending of spans, too; and as `failed` the
-statuses of what failed. What is recorded changes every COUNT dashboards: so often that whatever else the machine does
-falls on all alike.
+`python -m tools.lab.bench.traced_gateway COLLECTOR TOKENS ROUNDS COUNT FOUND` writes JSON into the file FOUND: for each
+share of recorded traces the CPU time per dashboard (µs) of all threads, which includes sending the spans, and as
+`failed` the statuses of failed requests. The share changes every COUNT dashboards, so often that other load on the
+machine affects all of them equally.
 """
 
 import asyncio

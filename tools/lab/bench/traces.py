@@ -1,4 +1,4 @@
-"""What traces cost: CPU of the gateway a dashboard without them, with one in a hundred recorded, and with all."""
+"""The cost of traces: CPU per dashboard of the gateway without traces, with one in a hundred recorded, and with all."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,9 @@ from tools.lab.bench.report import Report, ratios, spread, table
 
 NAME = "traces"
 COUNT = 2560
-"""Dashboards in a row: about a second's, which is how often spans are sent."""
+"""Consecutive dashboards: about one second's worth, which is the interval in which spans are sent."""
 ROUNDS = 3
-"""For each of the scale's: they are short."""
+"""Rounds per round of the scale, because they are short."""
 
 
 def run(bed: Bed, scale: Scale) -> Report:
@@ -26,7 +26,7 @@ def run(bed: Bed, scale: Scale) -> Report:
     conditions = Conditions(Scale(1, rounds), told, versions("uvloop", "opentelemetry-sdk", "protobuf"))
     found = _measure(bed, rounds, count)
     failed = len(found.pop("failed"))
-    report.add(conditions.tell(), "CPU of the gateway, µs a dashboard, and its ratio to `off`, round by round:")
+    report.add(conditions.tell(), "CPU of the gateway, µs per dashboard, and its ratio to `off`, round by round:")
     report.add(_table(found), f"Failed requests: {failed}.")
     return report
 

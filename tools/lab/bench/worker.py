@@ -23,20 +23,20 @@ from tools.lab.bench.report import Report, ratios, spread, table
 NAME = "worker"
 EVENTS, FEW = 12_000, 200
 STARTED = 0.25
-"""The share of the events after which counting begins: by then a process has long started."""
+"""The share of the events after which counting begins; by then every process has started."""
 WITHIN_S = 240
-OURS, PLAIN, ONE = "ours", "FastStream, a transaction an event", "FastStream, a statement an event"
+OURS, PLAIN, ONE = "ours", "FastStream, one transaction per event", "FastStream, one statement per event"
 TABLES = ("jobs", "user_rollups", "user_status_rollups", "user_currency_rollups", "daily_rollups")
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
 class ConsumerStopped(Exception):
-    """A consumer ended, or got nowhere; the message has the end of its log."""
+    """A consumer ended or made no progress; the message has the end of its log."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU µs an event, and events a second."""
+    """CPU µs per event, and events per second."""
 
     python: float
     postgres: float
@@ -45,7 +45,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Consumer:
-    """How events are put into its queue, and the process that takes them out."""
+    """How a queue is filled, and the process that consumes it."""
 
     name: str
     fill: Callable[[Place, int], None]
@@ -72,7 +72,7 @@ def run(bed: Bed, scale: Scale) -> Report:
 
 
 def measure(bed: Bed, place: Place, one: Consumer, count: int) -> Cost:
-    """Fill the queue, start the consumer, and count from when it is well under way until all is done."""
+    """Fill the queue, start the consumer, and count from `STARTED` until everything is done."""
     one.fill(place, count)
     child = one.start(bed, place)
     try:
@@ -95,7 +95,8 @@ async def _measured(place: Place, child: Child, count: int) -> Cost:
 
 
 async def _sample(connection: asyncpg.Connection, child: Child, least: int) -> tuple[int, float, float, float]:
-    """As soon as that many events are done: how many, when, and the CPU of the consumer and of its backends."""
+    """Return a sample as soon as this many events are done: their number, the time, and the CPU of the consumer and of
+    its backends."""
     ends = time.monotonic() + WITHIN_S
     while (done := await connection.fetchval("SELECT count(*) FROM jobs WHERE state = 'done'")) < least:
         if not child.alive() or time.monotonic() > ends:
@@ -167,7 +168,7 @@ def _table(costs: dict[str, list[Cost]]) -> str:
         ]
         for name, found in costs.items()
     ]
-    return table(["", "Python, µs an event", "Postgres, µs an event", "events/s"], rows)
+    return table(["", "Python, µs per event", "Postgres, µs per event", "events/s"], rows)
 
 
 def _ratios(costs: dict[str, list[Cost]]) -> str:

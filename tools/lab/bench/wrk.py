@@ -12,7 +12,7 @@ from tools.lab.bench.cpu import OTHER_CORE, pinned
 
 SCRIPT = Path(__file__).with_name("load.lua")
 NUMBER = "{number}"
-"""In a header's value: replaced by another number in each request."""
+"""A placeholder in the value of a header: replaced by a different number in each request."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Load:
-    """What came back. Times in ms. `failures` are all requests without a good answer, `refused` those of them that were
-    answered with an error; `fresh` counts panels by name."""
+    """The responses. Times are in ms. `failures` are all requests without a good response, and `refused` are those with
+    an error response. `fresh` has the number of fresh panels by name."""
 
     requests: int
     seconds: float
@@ -45,7 +45,7 @@ class Load:
 
 
 def missing() -> str | None:
-    """What keeps wrk from being run."""
+    """Return the reason why wrk cannot run, if there is one."""
     return next((f"{name} is not installed" for name in ("wrk", "taskset") if not shutil.which(name)), None)
 
 
@@ -58,9 +58,9 @@ def run(
     count: Sequence[str] = (),
     every: bool = False,
 ) -> Load:
-    """Ask for one of the requests after the other at random; with `every`, for each in turn.
+    """Send the requests in random order, or with `every` in turn.
 
-    `count` names panels whose `fresh` is counted in every answer, at the load's own cost.
+    `count` names panels whose `fresh` is counted in every response, at the cost of the load generator.
     """
     with tempfile.TemporaryDirectory() as folder:
         given = Path(folder, "requests")

@@ -1,4 +1,4 @@
-"""`python -m tools.lab.chaos`: kill, cut and freeze under load, and count what was lost. CHAOS_SECONDS, CHAOS_SEED."""
+"""`python -m tools.lab.chaos`: inject faults under load, and count what was lost. CHAOS_SECONDS, CHAOS_SEED."""
 
 import argparse
 import asyncio
@@ -19,9 +19,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.lab.chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("CHAOS_SECONDS", "180")))
     parser.add_argument("--seed", type=int, default=_seed(os.environ.get("CHAOS_SEED")))
-    parser.add_argument("--rate", type=float, default=Conditions.rate, help="actions of clients a second, at most")
-    parser.add_argument("--only", nargs="+", default=(), help="kill, freeze, hold, ...: these faults, not all")
-    parser.add_argument("--baseline", action="store_true", help="then the same to the plain way, side by side")
+    parser.add_argument(
+        "--rate", type=float, default=Conditions.rate, help="maximum number of client actions per second"
+    )
+    parser.add_argument("--only", nargs="+", default=(), help="only these faults: kill, freeze, hold, …")
+    parser.add_argument(
+        "--baseline", action="store_true", help="repeat the run with the baseline, and print both results"
+    )
     options = parser.parse_args()
     conditions = Conditions(options.seed, options.seconds, options.rate, frozenset(options.only))
     starts: list[Start] = [running_dashboard, running_baseline] if options.baseline else [running_dashboard]
@@ -31,7 +35,7 @@ def main() -> int:
 
 
 def _run(start: Start, conditions: Conditions) -> Outcome:
-    """The folder, with all logs, is kept when something failed."""
+    """Run it. The folder with all logs is kept if something failed."""
     folder = Path(tempfile.mkdtemp(prefix="dashboard-chaos-"))
     say(f"seed {conditions.seed}, {conditions.seconds:.0f} s, logs in {folder}")
     outcome = asyncio.run(run(start, conditions, folder, say))

@@ -1,4 +1,4 @@
-"""What must hold after a run: each check counts what contradicts it."""
+"""The conditions after a run. Each check counts the violations."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -30,13 +30,13 @@ ROLLUPS = {
         "SELECT user_id, day, currency, orders, revenue FROM daily_rollups",
     ),
 }
-"""A recount of the orders, and what the analytics have: the same rows."""
+"""The rollups counted again from the orders, and those of the analytics; the rows must be the same."""
 COUNTED = "SELECT coalesce(sum(orders), 0)::bigint FROM user_rollups"
 
 
 @dataclass(frozen=True)
 class Check:
-    """`found` is what contradicts; with `fails` false it is only told."""
+    """`found` has the violations. With `fails` false, they are only reported."""
 
     name: str
     found: Sequence[object]
@@ -45,8 +45,8 @@ class Check:
 
 def requests(journal: Journal) -> list[Check]:
     return [
-        Check("requests without a definite answer", journal.unanswered),
-        Check("answers that must not be", journal.wrong),
+        Check("requests without a definite response", journal.unanswered),
+        Check("wrong responses", journal.wrong),
     ]
 
 
@@ -62,7 +62,7 @@ def orders(journal: Journal, url: str) -> list[Check]:
     return [
         Check("orders lost", [order_id for order_id in told if order_id not in stored]),
         Check("orders without a response", [order_id for order_id in stored if order_id not in told]),
-        Check("orders other than answered", different),
+        Check("orders that differ from their response", different),
     ]
 
 
@@ -71,9 +71,9 @@ def mails(journal: Journal, servers: Servers, injected: Sequence[Injected]) -> l
     twice = [one for one in found.copies if one.same_id]
     return [
         Check("confirmation mails missing", found.missing),
-        Check("mails for no order", found.strays),
+        Check("mails without an order", found.strays),
         Check("mails sent again, same Message-ID", twice, fails=False),
-        Check("mails sent again, not as documented", unexplained(found.copies, injected)),
+        Check("mails sent again, not documented", unexplained(found.copies, injected)),
     ]
 
 
@@ -92,7 +92,7 @@ def notifications(journal: Journal, url: str) -> list[Check]:
     expected = journal.expected_notifications()
     return [
         Check("notifications missing", list((expected - told).elements())),
-        Check("notifications too many", list((told - expected).elements())),
+        Check("extra notifications", list((told - expected).elements())),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The system under test, as `dashboard up` runs it on the linked servers: two processes of each service."""
+"""The system under test, as `dashboard up` runs it, on the linked servers, with two processes of each service."""
 
 import asyncio
 import json
@@ -12,9 +12,8 @@ from typing import Any
 
 from tests.support.waiting import eventually
 from tools.devstack.system.databases import with_database
-from tools.devstack.system.identity import Identity
 from tools.devstack.system.ports import free_port
-from tools.devstack.system.processes import Child, Processes
+from tools.devstack.system.processes import Child, Identity, Processes
 from tools.lab.chaos import checks
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.faults import Fault
@@ -72,12 +71,12 @@ class Dashboard:
         return [outboxes, *checks.ledger(self._database("worker")), *checks.queues(self.servers)]
 
     def _work_left(self) -> list[str]:
-        """Dead jobs and messages are no work: nothing will become of them by waiting."""
+        """Return the remaining work. Dead jobs and messages do not count, because waiting does not change them."""
         left = [check for check in self._left() if "dead" not in check.name]
         return [f"{check.name}: {len(check.found)}" for check in left if check.found]
 
     def _database(self, name: str) -> str:
-        """Straight to the server, as its superuser."""
+        """Return the URL for a direct connection as the superuser."""
         return with_database(self.servers.postgres.url, name)
 
     @property
@@ -90,7 +89,8 @@ class Dashboard:
 async def running_dashboard(
     folder: Path, processes: Processes, servers: Servers, code: Path | None = None, **more: str
 ) -> AsyncIterator[Dashboard]:
-    """`code`: where services and shared are, when not here; looked at whenever a process starts. `more`: settings."""
+    """Run the system. `code` is the folder with services and shared, if it is not this checkout; it is read whenever a
+    process starts. `more` has further settings."""
     env = _environment(servers) | more | ({"PYTHONPATH": str(code)} if code else {})
     cwd = folder if code else None
     child = processes.spawn("dashboard", _command(folder), log=folder / "up.log", env=env, cwd=cwd)

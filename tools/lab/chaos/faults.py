@@ -1,4 +1,4 @@
-"""The faults of a run: which, to what, when and for how long, all from the seed."""
+"""The faults of a run: kind, target, time and duration, all derived from the seed."""
 
 import random
 from collections.abc import Collection, Iterator
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 PROCESSES = ("worker", "worker-2", "orders", "orders-2", "users", "users-2", "gateway", "gateway-2")
 SERVERS = ("postgres", "rabbitmq", "redis", "smtp")
 PAUSE_S = 2.5
-"""The mean time between the beginnings of two faults, which may overlap."""
+"""The mean time between the starts of two faults, which may overlap."""
 
 LEAD_S = 0.8
 
 
 @dataclass(frozen=True)
 class Kind:
-    """`verb` is a method of the injector; `lasts` the bounds of how long, in seconds."""
+    """`verb` is a method of the injector; `lasts` has the bounds of the duration in seconds."""
 
     verb: str
     targets: tuple[str, ...]
@@ -39,7 +39,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Fault:
-    """`lead` is how long after a burst of orders it begins."""
+    """`lead` is the time between a burst of orders and the fault."""
 
     at: float
     verb: str
@@ -52,7 +52,8 @@ class Fault:
 
 
 def plan(seed: int, seconds: float, only: Collection[str] = ()) -> list[Fault]:
-    """The same for the same seed; a longer plan begins as a shorter one. `only` names the verbs, if not all."""
+    """Return the faults, which are the same for the same seed. A longer plan starts like a shorter one. `only` selects
+    verbs."""
     chance = random.Random(seed)
     faults, at = [], 1.0
     for kind, target in _dealt(chance, only):
@@ -66,7 +67,7 @@ def plan(seed: int, seconds: float, only: Collection[str] = ()) -> list[Fault]:
 
 
 def _dealt(chance: random.Random, only: Collection[str]) -> Iterator[tuple[Kind, str]]:
-    """From a shuffled deck, again and again: every fault gets its turn before one is repeated too often."""
+    """Yield faults from a reshuffled deck, so that every fault occurs before one is repeated too often."""
     while True:
         kinds = [kind for kind in KINDS if not only or kind.verb in only]
         deck = [(kind, target) for kind in kinds for target in kind.targets for _ in range(kind.cards)]

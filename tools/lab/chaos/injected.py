@@ -1,4 +1,4 @@
-"""What took place."""
+"""The record of an injected fault."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ NOT_YET = float("inf")
 
 @dataclass
 class Injected:
-    """A fault, and from when to when it lasted in seconds since the epoch."""
+    """A fault with its start and end in seconds since the epoch."""
 
     fault: Fault
     began: float

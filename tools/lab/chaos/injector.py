@@ -1,4 +1,4 @@
-"""Does the faults, and undoes them."""
+"""Injects the faults, and removes them."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from tests.support.waiting import eventually
-from tools.devstack.system.identity import Identity
+from tools.devstack.system.processes import Identity
 from tools.lab.chaos.faults import Fault
 from tools.lab.chaos.injected import NOT_YET, Injected
 from tools.lab.chaos.servers import Servers
@@ -25,7 +25,7 @@ RESPAWN_S = 15.0
 
 @dataclass
 class Injector:
-    """One fault at a time to one target; another to the same waits for it."""
+    """Injects one fault at a time into each target; a second fault for the same target waits."""
 
     system: System
     servers: Servers
@@ -39,7 +39,7 @@ class Injector:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def run(self, faults: Sequence[Fault]) -> None:
-        """Return when all have been done and undone."""
+        """Inject the faults; return when all have been removed."""
         began = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             for fault in faults:
@@ -70,7 +70,7 @@ class Injector:
             self.skipped += 1
 
     async def kill(self, fault: Fault) -> bool:
-        """The supervisor starts it again."""
+        """Kill the process; the supervisor restarts it."""
         return await self._signal(fault.target, signal.SIGKILL)
 
     async def roll(self, fault: Fault) -> bool:
@@ -109,7 +109,7 @@ class Injector:
         return True
 
     async def silence(self, fault: Fault) -> bool:
-        """What the server says is lost: it has executed its commands, and the client does not know."""
+        """Lose the server's responses: it has executed its commands, and the client does not know."""
         link = self.servers.links[fault.target]
         link.answers.clear()
         try:
@@ -119,7 +119,7 @@ class Injector:
         return True
 
     async def hold(self, fault: Fault) -> bool:
-        """Nothing passes, new connections neither; then all of it arrives late."""
+        """Hold back all data, also of new connections; later it arrives all at once."""
         link = self.servers.links[fault.target]
         link.requests.clear()
         link.answers.clear()
@@ -139,12 +139,12 @@ class Injector:
         return True
 
     async def forget(self, fault: Fault) -> bool:
-        """Never undone: each side has to find out by itself."""
+        """Forget connections; this is never removed, and each side has to detect it."""
         self.servers.links[fault.target].forget()
         return True
 
     async def disconnect(self, _fault: Fault) -> bool:
-        """The broker itself closes every connection."""
+        """Let the broker close every connection."""
         await asyncio.to_thread(self.servers.rabbitmq.close_connections)
         return True
 
@@ -156,7 +156,7 @@ class Injector:
         return True
 
     async def _process(self, label: str) -> Identity | None:
-        """It may be on its way back from an earlier fault."""
+        """Return the process; it may still be restarting after an earlier fault."""
         with suppress(AssertionError):
             await eventually(lambda: self._is_there(label), within=RESPAWN_S)
         return self.system.process(label)
@@ -173,7 +173,7 @@ class Injector:
 
 
 def _place(fault: Fault) -> str:
-    """Servers and the links to them are different places: both may fail at once."""
+    """Return the target of a fault. A server and the link to it are separate targets, and may fail at the same time."""
     return f"link to {fault.target}" if fault.verb in LINK_VERBS else fault.target
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 @dataclass
 class PlacedOrder:
-    """An order that was answered 201; `status` is the last one that a client received."""
+    """An order with the response 201; `status` is the last one that a client received."""
 
     id: UUID
     user_id: UUID
@@ -22,21 +22,21 @@ class PlacedOrder:
 
     @property
     def number(self) -> str:
-        """As the mails call it."""
+        """The order's number in mails."""
         return self.id.hex[-8:].upper()
 
 
 @dataclass
 class Journal:
     persons: dict[UUID, str] = field(default_factory=dict)
-    """The address of everybody whose registration was confirmed."""
+    """The addresses of all persons whose registration was confirmed."""
     orders: dict[UUID, PlacedOrder] = field(default_factory=dict)
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """How often a request (place, pay, ...) had which outcome, repetitions included."""
+    """The number of requests (place, pay, …) by outcome, repetitions included."""
     unanswered: list[str] = field(default_factory=list)
-    """Requests that had no definite answer even long after the last fault."""
+    """Requests without a definite response, even long after the last fault."""
     wrong: list[str] = field(default_factory=list)
-    """Definite answers that must not be."""
+    """Definite responses that are wrong."""
 
     def expected_notifications(self) -> Counter[tuple[UUID, str]]:
         expected = Counter((user_id, "user.registered") for user_id in self.persons)

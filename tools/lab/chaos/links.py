@@ -1,4 +1,4 @@
-"""Links that fail in more ways: silent, holding everything back for a while, slow, or forgetting connections."""
+"""Links with more kinds of faults: silent, holding data back, slow, or forgetting connections."""
 
 import asyncio
 from contextlib import suppress
@@ -8,7 +8,8 @@ from tools.devstack.system.ports import free_port
 
 
 class ChaosLink(Link):
-    """Its port lies outside the range of outgoing connections, so that no client takes it while the link is cut."""
+    """A link with a port outside the range of outgoing connections, so that no client takes the port while the link is
+    cut."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -19,17 +20,18 @@ class ChaosLink(Link):
         self.flow()
 
     def flow(self) -> None:
-        """What was held back arrives now."""
+        """Deliver the data that was held back."""
         self.delay_s = 0.0
         self.requests.set()
         self.answers.set()
 
     def forget(self) -> None:
-        """The connections of now carry nothing more and are never closed: as when a firewall or a machine dies."""
+        """Forget the current connections: they transfer nothing more and are never closed, as when a firewall or a
+        machine fails."""
         self._era += 1
 
     async def reset(self) -> None:
-        """Connections are closed, with whatever was held back in them; new ones work."""
+        """Close the connections, with the data that was held back; new connections work."""
         await self.cut()
         self.flow()
         await self.mend()

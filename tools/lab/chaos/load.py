@@ -1,4 +1,4 @@
-"""The load of a run: persons who come one after the other and keep ordering, at a bounded rate."""
+"""The load of a run: persons arrive one after the other and keep ordering, at a bounded rate."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ from tools.lab.chaos.person import Person
 from tools.lab.chaos.requests import NoAnswer, Requests
 
 FIRST = 8
-"""How many persons are there from the beginning, before the first fault."""
+"""The number of persons before the first fault."""
 NEWCOMER_EVERY_S = 5.0
 MOST = 40
 MOST_IN_BURSTS = 150
@@ -19,15 +19,15 @@ MOST_IN_BURSTS = 150
 
 @dataclass
 class Load:
-    """`rate` is how many actions a second all persons together take at most, bursts apart; one in five is a look at the
-    dashboard."""
+    """`rate` is the maximum number of actions per second of all persons, without bursts. One in five is a dashboard
+    request."""
 
     urls: list[str]
     seed: int
     rate: float
     kind: type[Requests] = Requests
     in_burst: int = 25
-    """Orders at once, before each fault."""
+    """The number of concurrent orders before each fault."""
     journal: Journal = field(default_factory=Journal)
     persons: list[Person] = field(default_factory=list)
 
@@ -39,19 +39,20 @@ class Load:
         self._bursts: set[asyncio.Task[None]] = set()
 
     async def begin(self) -> None:
-        """Return when the first persons have arrived."""
+        """Start; return when the first persons have arrived."""
         await asyncio.gather(*(self._newcomer().arrive() for _ in range(FIRST)))
         self._tasks += [asyncio.create_task(self._live(person)) for person in self.persons]
         self._tasks.append(asyncio.create_task(self._newcomers()))
 
     async def end(self, patience_s: float) -> None:
-        """No new actions; those under way are carried through."""
+        """Start no new actions, and finish those in progress."""
         self._stopped.set()
         self.requests.give_up_at = time.monotonic() + patience_s
         await asyncio.gather(*self._tasks, *self._bursts)
 
     def burst(self) -> None:
-        """Many orders at once, so that what happens next finds all hands full; unless most of the last still wait."""
+        """Send many concurrent orders, so that the next fault finds the system busy. Skip it if most of the previous
+        burst is still waiting."""
         if len(self._bursts) > MOST_IN_BURSTS:
             return
         here = [person for person in self.persons if person.has_arrived]

@@ -1,4 +1,4 @@
-"""Which mails are missing, and which were sent twice: honestly, as the documentation says, or not."""
+"""Missing mails, and mails that were sent twice: explained by the documentation, or not."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -23,16 +23,16 @@ WINDOW_VERBS = {
     "slow": ("postgres", "smtp"),
     "forget": ("postgres", "smtp"),
 }
-"""Faults that can come between the mail server's 250 and the worker's commit."""
+"""Faults that can occur between the mail server's 250 and the worker's commit."""
 IN_FLIGHT = 8
-"""Mails between the two at once, at most: four in each of two workers."""
+"""The maximum number of mails between the two: four in each of two workers."""
 WINDOW_S = 40.0
-"""How long a mail may be between them: the worker's time for sending (30 s), and then for its commit."""
+"""The maximum time between them: the worker's timeout for sending (30 s), and then for its commit."""
 
 
 @dataclass(frozen=True)
 class Copies:
-    """The same letter, received more than once."""
+    """A letter that was received more than once."""
 
     letter: Letter
     message_ids: tuple[str, ...]
@@ -63,8 +63,8 @@ def sort(mails: Iterable[Mail], orders: Iterable[PlacedOrder]) -> Sorted:
 
 
 def unexplained(copies: Sequence[Copies], injected: Sequence[Injected]) -> list[Copies]:
-    """Those that no fault explains. A fault explains a second copy when it took place while the first could be between
-    the 250 and the commit, and no more copies than can have been there at once."""
+    """Return the copies that no fault explains. A fault explains a second copy if it occurred while the first could be
+    between the 250 and the commit. It explains no more copies than could be there at that time."""
     room = {index: IN_FLIGHT for index, one in enumerate(injected) if _can_double(one)}
     left = []
     for one in copies:

@@ -1,4 +1,4 @@
-"""A simulated user who orders, pays, cancels and looks at the dashboard, and writes down what was answered."""
+"""A simulated user, who orders, pays, cancels and reads the dashboard, and records the responses."""
 
 import random
 from http import HTTPStatus
@@ -28,7 +28,7 @@ class Person:
     async def arrive(self) -> None:
         body = {"email": self.email, "name": self.name, "password": PASSWORD}
         answer = await self._requests.until_definite("register", "POST", "/v1/users", json=body)
-        # A repeated registration finds the address taken: by its own first attempt.
+        # A repeated registration may find the address taken by its own first attempt.
         self._expect("register", answer, HTTPStatus.CREATED, HTTPStatus.CONFLICT)
         await self._sign_in()
         me = await self._ask("profile", "GET", "/v1/me")
@@ -48,7 +48,7 @@ class Person:
         return self._id in self._journal.persons
 
     async def act(self) -> None:
-        """One order and what becomes of it, or a look at the dashboard."""
+        """Place one order and continue it, or read the dashboard."""
         if self._chance.random() < 0.2:
             await self._requests.once("dashboard", "GET", "/v1/dashboard", headers=self._headers)
             return
@@ -100,7 +100,7 @@ class Person:
     async def _ask(
         self, what: str, method: str, path: str, more: dict[str, str] | None = None, **options: Any
     ) -> httpx.Response:
-        """As the signed-in person; signs in again when the token has expired."""
+        """Send a request as the signed-in person; sign in again if the token has expired."""
         while True:
             headers = self._headers | (more or {})
             answer = await self._requests.until_definite(what, method, path, headers=headers, **options)

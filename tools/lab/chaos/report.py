@@ -1,4 +1,4 @@
-"""What came of the runs, as Markdown."""
+"""The results of the runs, as Markdown."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ def report(outcomes: Sequence[Outcome]) -> str:
 
 def _table(outcomes: Sequence[Outcome]) -> Iterator[str]:
     conditions = outcomes[0].conditions
-    yield f"Seed {conditions.seed}, {conditions.seconds:.0f} s of faults, up to {conditions.rate:g} actions a second."
+    yield f"Seed {conditions.seed}, {conditions.seconds:.0f} s of faults, up to {conditions.rate:g} actions per second."
     yield ""
     yield row("", *(outcome.system for outcome in outcomes))
     yield row("---", *("---:" for _ in outcomes))

@@ -1,4 +1,4 @@
-"""Requests of impatient clients: what failed or took too long is repeated until the answer is definite."""
+"""Requests of impatient clients: a request that failed or timed out is repeated until the response is definite."""
 
 import asyncio
 import random
@@ -12,12 +12,12 @@ import httpx
 from tools.lab.chaos.journal import Journal
 
 PATIENCE_S = 5.0
-"""Less than the system's own timeouts, so that repetitions meet the first attempt still under way."""
+"""Less than the system's own timeouts, so that repetitions overlap with the first attempt."""
 AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class NoAnswer(Exception):
-    """Not even after the faults were over."""
+    """There was no definite response, even after the last fault."""
 
 
 class Requests:
@@ -31,7 +31,7 @@ class Requests:
         await self._http.aclose()
 
     async def once(self, what: str, method: str, path: str, **more: Any) -> httpx.Response | None:
-        """None when there was no answer at all."""
+        """Send the request once; return None if there was no response."""
         try:
             answer = await self._http.request(method, next(self._urls) + path, **more)
         except httpx.HTTPError as error:
@@ -41,7 +41,7 @@ class Requests:
         return answer
 
     async def until_definite(self, what: str, method: str, path: str, **more: Any) -> httpx.Response:
-        """Raises `NoAnswer`."""
+        """Repeat the request until the response is definite. Raises `NoAnswer`."""
         while True:
             answer = await self.once(what, method, path, **more)
             if answer is not None and is_definite(answer):

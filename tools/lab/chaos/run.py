@@ -1,4 +1,4 @@
-"""One run: start, load, torment, heal, wait for rest, check."""
+"""One run: start, load, inject faults, remove them, wait for rest, check."""
 
 import asyncio
 import time
@@ -27,13 +27,13 @@ class Conditions:
     seed: int
     seconds: float = 180.0
     rate: float = 8.0
-    """Actions of clients a second."""
+    """Actions of clients per second."""
     only: frozenset[str] = frozenset()
-    """The faults to do; all when empty."""
+    """The faults to inject; all if empty."""
     in_burst: int = 25
-    """Orders at once, before each fault."""
+    """The number of concurrent orders before each fault."""
     rest_s: float = 120.0
-    """How long it may take after the last fault until all work is done."""
+    """The maximum time from the last fault until all work is done."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Outcome:
     skipped: int
     recovery: Recovery
     rest_s: float
-    """From the last fault until all work was done."""
+    """The time from the last fault until all work was done."""
     checks: list[Check] = field(default_factory=list)
 
     @property
@@ -65,7 +65,7 @@ async def run(start: Start, conditions: Conditions, folder: Path, say: Callable[
 async def torment(
     system: System, servers: Servers, conditions: Conditions, say: Callable[[str], None], journal: Journal
 ) -> Outcome:
-    """`journal` has the responses that clients received before this."""
+    """Inject the faults under load. `journal` has the responses that clients received before."""
     load = Load(system.urls, conditions.seed, conditions.rate, journal=journal, in_burst=conditions.in_burst)
     injector = Injector(system, servers, say, load.burst)
     watch = Watch(system, injector)
@@ -92,7 +92,7 @@ async def torment(
 
 
 async def _rest(system: System, within: float) -> list[str]:
-    """What is still to be done then."""
+    """Wait until all work is done, and return the remaining work."""
     with suppress(AssertionError):
         await eventually(lambda: _is_at_rest(system), within)
         return []

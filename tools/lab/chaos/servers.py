@@ -1,4 +1,4 @@
-"""The backing servers of a run: private, and each behind a link."""
+"""The backing servers of a run: private servers, each behind a link."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -9,8 +9,8 @@ from typing import Protocol
 
 from tests.support.backends.local import LocalRabbit
 from tools.devstack.mailbox import Mailbox
+from tools.devstack.mailcatcher import MailCatcher
 from tools.devstack.servers.base import Server
-from tools.devstack.servers.catchers import MailCatcher
 from tools.devstack.servers.postgres import Postgres
 from tools.devstack.servers.valkey import Valkey
 from tools.devstack.system.processes import Processes
@@ -20,7 +20,7 @@ from tools.lab.chaos.links import ChaosLink
 class Database(Protocol):
     @property
     def url(self) -> str:
-        """The superuser's, straight to the server."""
+        """The URL for a direct connection as the superuser."""
 
 
 class Broker(Protocol):
@@ -34,7 +34,7 @@ class Broker(Protocol):
 
 @dataclass(frozen=True)
 class Servers:
-    """`urls` are the addresses that the system under test uses."""
+    """`urls` has the addresses that the system under test uses."""
 
     postgres: Database
     rabbitmq: Broker

@@ -1,9 +1,9 @@
-"""What a run needs to know of that which it torments."""
+"""The interface of a system under test."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from tools.devstack.system.identity import Identity
+from tools.devstack.system.processes import Identity
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.faults import Fault
 from tools.lab.chaos.injected import Injected
@@ -16,19 +16,19 @@ class System(Protocol):
 
     @property
     def urls(self) -> list[str]:
-        """Where clients send their requests."""
+        """The addresses for clients."""
 
     def process(self, label: str) -> Identity | None:
-        """The process of that label while it is alive."""
+        """Return the process with this label while it is alive."""
 
     def suffers(self, fault: Fault) -> bool:
-        """Whether there is something in this system that the fault is done to."""
+        """Return whether the system has the target of the fault."""
 
     async def missing(self) -> list[str]:
-        """What keeps it from being whole: processes that are not ready, queues without their consumers."""
+        """Return the missing parts: processes that are not ready, queues without consumers."""
 
     async def unfinished(self) -> list[str]:
-        """What keeps it from being at rest: work that is still to be done."""
+        """Return the unfinished work."""
 
     def checks(self, journal: Journal, injected: Sequence[Injected]) -> list[Check]:
-        """Of what it has come to rest at."""
+        """Return the checks of the final state."""

@@ -1,4 +1,4 @@
-"""What the checks of a run found, as parts of a Markdown report."""
+"""The results of a run's checks, as parts of a Markdown report."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,12 +12,12 @@ def row(*cells: object) -> str:
 
 
 def number(checks: Sequence[Check], name: str) -> str:
-    """How many the check of that name found; a dash where it was not made."""
+    """Return the number of violations of the check with this name; a dash if it was not made."""
     return next((_number(check) for check in checks if check.name == name), "-")
 
 
 def examples(what: str, checks: Sequence[Check]) -> Iterator[str]:
-    """Some of what each check found; `what` was run."""
+    """Return examples of the violations of each check; `what` was run."""
     for check in checks:
         if check.found and not isinstance(check.found, range):
             yield f"\n{what}: {check.name}\n"

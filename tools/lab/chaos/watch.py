@@ -1,4 +1,4 @@
-"""Watches how long the system takes to be whole again."""
+"""Measures how long the system takes to recover."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class Recovery:
-    """From the end of the last of the faults until nothing was missing."""
+    """The time from the end of the last fault until nothing was missing."""
 
     seconds: float
     after: str
@@ -20,7 +20,7 @@ class Recovery:
 
 @dataclass
 class Watch:
-    """When a fault comes before the system is whole, the recovery is measured from the end of that one."""
+    """If a fault occurs before the system has recovered, the recovery is measured from the end of that fault."""
 
     system: System
     injector: Injector
@@ -28,7 +28,7 @@ class Watch:
     _seen: int = 0
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until cancelled."""
         while True:
             await self._look()
             await asyncio.sleep(EVERY_S)

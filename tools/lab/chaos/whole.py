@@ -1,4 +1,4 @@
-"""Whether every process is ready and every queue has its consumers, asked past the links."""
+"""Whether every process is ready and every queue has its consumers, read directly and not through the links."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ QUEUE_NAMES = [queue.name for queue in QUEUES.values()]
 
 
 async def unready(urls: Sequence[str]) -> list[str]:
-    """The processes that are not ready, and why."""
+    """Return the processes that are not ready, with the reasons."""
     async with httpx.AsyncClient(timeout=3) as http:
         found = await asyncio.gather(*(_unready(http, url) for url in urls))
     return [text for text in found if text]
 
 
 async def without_consumers(rabbitmq_url: str) -> list[str]:
-    """The queues that do not have one consumer of each worker."""
+    """Return the queues that do not have one consumer of each worker."""
     try:
         async with asyncio.timeout(5), await aio_pika.connect(rabbitmq_url) as connection:
             channel = await connection.channel()

@@ -1,5 +1,5 @@
 """`python -m tools.lab.cluster node|failover`: lose a node of a RabbitMQ cluster, or the primary of a Postgres pair,
-under load, and count what was lost. Ends with 1 when something was."""
+under load, and count what was lost. The exit status is 1 if anything was."""
 
 import argparse
 import asyncio
@@ -17,9 +17,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.lab.cluster", description=__doc__)
     parser.add_argument("what", nargs="*", choices=["node", "failover"], default=["node", "failover"])
     parser.add_argument("--seed", type=int, default=8)
-    parser.add_argument("--rate", type=float, default=Conditions.rate, help="actions of clients a second, at most")
-    parser.add_argument("--away", type=float, default=Conditions.away_s, help="seconds until what was lost comes back")
-    parser.add_argument("--asynchronous", action="store_true", help="a standby that commits do not wait for")
+    parser.add_argument(
+        "--rate", type=float, default=Conditions.rate, help="maximum number of client actions per second"
+    )
+    parser.add_argument("--away", type=float, default=Conditions.away_s, help="seconds until the lost server returns")
+    parser.add_argument("--asynchronous", action="store_true", help="use a standby that commits do not wait for")
     options = parser.parse_args()
     conditions = Conditions(options.seed, options.rate, away_s=options.away)
     starts: dict[str, Start] = {"node": lost_node, "failover": fail_over(synchronous=not options.asynchronous)}
@@ -29,7 +31,7 @@ def main() -> int:
 
 
 def _run(start: Start, conditions: Conditions) -> Outcome:
-    """The folder, with all logs, is kept when something failed."""
+    """Run it. The folder with all logs is kept if something failed."""
     folder = Path(tempfile.mkdtemp(prefix="dashboard-cluster-"))
     say(f"logs in {folder}")
     outcome = asyncio.run(run(start, conditions, folder, say))

@@ -1,4 +1,4 @@
-"""How long mails took."""
+"""The delays of mails."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -8,8 +8,8 @@ from tools.lab.chaos.journal import Journal
 
 
 def mail_delays(journal: Journal, mails: Iterable[Mail]) -> list[tuple[float, float]]:
-    """When an order was answered (seconds since the epoch), and how many seconds later its first mail was there. It may
-    have been there before a client heard of the order: that is 0."""
+    """Return the time of each order's response (seconds since the epoch), and the delay of its first mail in seconds.
+    The delay is 0 if the mail arrived before the response."""
     first: dict[str, float] = {}
     for mail in mails:
         received = datetime.fromisoformat(mail.received_at).timestamp()

@@ -17,14 +17,14 @@ RELOAD = "SELECT pg_reload_conf()"
 
 
 class Replicated(Postgres):
-    """May be a primary, or made a standby of one."""
+    """A server that is a primary or a standby."""
 
     def __init__(self, processes: Processes, folder: Path) -> None:
         super().__init__(processes, folder, folder.with_suffix(".log"))
         self.name = folder.name
 
     def clone(self, primary: "Replicated") -> None:
-        """From now on a standby of it; what was here is gone."""
+        """Make this server a standby of the primary; its own data is deleted."""
         self._prepare()
         shutil.rmtree(self.data)
         argv = [str(binary("pg_basebackup")), "-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
@@ -36,16 +36,17 @@ class Replicated(Postgres):
         assert code == 0, self.log.read_text()
 
     def promote(self) -> None:
-        """Now the primary, on its own."""
+        """Make this server the primary, without a standby."""
         execute(self.url, "SELECT pg_promote(true, 60)", NO_STANDBY, RELOAD)
 
     def standbys(self) -> list[str]:
-        """How each of its standbys follows: `sync` or `async`."""
+        """Return how each of its standbys follows: `sync` or `async`."""
         rows = fetch(self.url, "SELECT sync_state FROM pg_stat_replication WHERE state = 'streaming'")
         return [row["sync_state"] for row in rows]
 
     def wait_for_standbys(self, *, synchronous: bool) -> None:
-        """From when this returns on, a commit is answered when a standby has it on disk, if `synchronous`."""
+        """Wait for the standbys. With `synchronous`, a later commit is confirmed when a standby has written it to
+        disk."""
         wait_until(self.standbys)
         if synchronous:
             execute(self.url, ANY_STANDBY, RELOAD)
@@ -68,7 +69,7 @@ class Pair:
 
     @property
     def url(self) -> str:
-        """Of the primary of now."""
+        """The URL of the current primary."""
         return self.primary.url
 
     @property
@@ -78,12 +79,12 @@ class Pair:
         return f"postgresql://postgres@{','.join(f'127.0.0.1:{port}' for port in ports)}/postgres"
 
     def fail_over(self) -> None:
-        """To the standby, when the primary is dead."""
+        """Promote the standby after the primary has failed."""
         self.standby.promote()
         self.primary, self.standby = self.standby, self.primary
 
     def rejoin(self, *, synchronous: bool) -> None:
-        """The one that was lost comes back, as the standby."""
+        """Start the lost server again, as the standby."""
         self.standby.clone(self.primary)
         self.standby.start()
         self.primary.wait_for_standbys(synchronous=synchronous)

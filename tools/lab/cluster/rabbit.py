@@ -1,4 +1,4 @@
-"""Three nodes of RabbitMQ on this machine that are one cluster."""
+"""A cluster of three RabbitMQ nodes on this machine."""
 
 import json
 import secrets
@@ -19,11 +19,11 @@ PEER = """\
 cluster_formation.peer_discovery_backend = classic_config
 cluster_formation.classic_config.nodes.1 = {node}
 """
-"""A node that has never been started joins the cluster of this one."""
+"""A node that starts for the first time joins the cluster of this node."""
 
 
 class ClusterNode(LocalRabbit):
-    """With a cookie and an epmd that all nodes share; joins `peer` at its first start."""
+    """A node with the shared cookie and epmd; joins `peer` at its first start."""
 
     def __init__(
         self, processes: Processes, folder: Path, cookie: str, epmd_port: int, peer: "ClusterNode | None"
@@ -39,7 +39,7 @@ class ClusterNode(LocalRabbit):
 
     @property
     def node(self) -> str:
-        """Its name within the cluster."""
+        """The node's name in the cluster."""
         return self._environment["RABBITMQ_NODENAME"]
 
     def _write_files(self) -> None:
@@ -50,7 +50,7 @@ class ClusterNode(LocalRabbit):
 
 
 class Cluster(RabbitControl):
-    """What may be asked of any node is asked of one that is alive."""
+    """The cluster; sends queries to a node that is alive."""
 
     def __init__(self, nodes: list[ClusterNode]) -> None:
         self.nodes = nodes
@@ -71,7 +71,7 @@ class Cluster(RabbitControl):
         return self.alive.rabbitmqctl(*arguments)
 
     def queues(self) -> dict[str, dict[str, Any]]:
-        """Of each job's queue: `leader`, `members` and `online`, by the names of nodes."""
+        """Return `leader`, `members` and `online` of each job's queue, as names of nodes."""
         listed = json.loads(
             self.rabbitmqctl("list_queues", "name", "leader", "members", "online", "--formatter", "json")
         )
@@ -83,13 +83,13 @@ class Cluster(RabbitControl):
         return next(node for node in self.nodes if node.node == name)
 
     def incomplete(self) -> list[str]:
-        """The queues that do not have a replica on every node."""
+        """Return the queues that do not have a replica on every node."""
         return [name for name, queue in self.queues().items() if len(queue["online"]) != NODES]
 
 
 @contextmanager
 def running_cluster(folder: Path, processes: Processes) -> Iterator[Cluster]:
-    """Started one after the other: each finds the first."""
+    """Run the nodes. They start one after the other, so that each finds the first."""
     folder.mkdir(parents=True)
     cookie, epmd_port = secrets.token_hex(16), free_port()
     nodes: list[ClusterNode] = []

@@ -1,4 +1,4 @@
-"""What came of the trials, as Markdown."""
+"""The results of the trials, as Markdown."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -7,7 +7,7 @@ from tools.lab.cluster.trial import Outcome
 
 ROWS: dict[str, Callable[[Outcome], object]] = {
     "orders answered 201": lambda one: len(one.journal.orders),
-    "- of these while it was away": lambda one: one.while_away,
+    "- of these during the outage": lambda one: one.while_away,
     "requests repeated: 5xx, no connection, too slow": lambda one: _repeated(one),
     "longest pause between two accepted orders, before": lambda one: f"{one.usual.pause_s:.1f} s",
     "longest pause between two accepted orders, from the loss on": lambda one: f"{one.worst.pause_s:.1f} s",
@@ -24,7 +24,7 @@ def report(outcomes: Sequence[Outcome]) -> str:
 def _told(outcomes: Sequence[Outcome]) -> Iterator[str]:
     for one in outcomes:
         conditions = one.conditions
-        yield f"{one.scenario}: seed {conditions.seed}, up to {conditions.rate:g} actions a second."
+        yield f"{one.scenario}: seed {conditions.seed}, up to {conditions.rate:g} actions per second."
         yield from (f"- {text}" for text in one.said)
 
 

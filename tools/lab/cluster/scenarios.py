@@ -1,4 +1,4 @@
-"""What is lost: a node of RabbitMQ, or the primary of Postgres."""
+"""The servers that are lost: a node of RabbitMQ, or the primary of Postgres."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.support.backends.local import LocalRabbit
 from tests.support.waiting import eventually
-from tools.devstack.servers.catchers import MailCatcher
+from tools.devstack.mailcatcher import MailCatcher
 from tools.devstack.servers.postgres import Postgres
 from tools.devstack.servers.valkey import Valkey
 from tools.devstack.system.processes import Processes
@@ -24,7 +24,7 @@ from tools.lab.cluster.rabbit import Cluster, ClusterNode, running_cluster
 from tools.lab.cluster.trial import Scenario, Start
 
 QUEUE = "worker.email"
-"""Of which the leader is killed."""
+"""The queue whose leader is killed."""
 
 
 @dataclass
@@ -65,7 +65,7 @@ class LostNode:
 
 @dataclass
 class FailOver:
-    """`pause_s` is how long an operator takes to notice that the primary is dead and promote the standby."""
+    """`pause_s` is the time that an operator needs to notice that the primary has failed and to promote the standby."""
 
     pair: Pair
     synchronous: bool

@@ -1,4 +1,4 @@
-"""One trial: load, a server is lost and later comes back, and at the end a count of what was lost."""
+"""One trial: a server is lost under load and later returns; finally, the losses are counted."""
 
 import asyncio
 import time
@@ -24,11 +24,11 @@ REST_S = 180.0
 
 @dataclass(frozen=True)
 class Conditions:
-    """Seconds of load before the loss, while the server is away, and after it has come back."""
+    """Seconds of load before the loss, during it, and after the server has returned."""
 
     seed: int
     rate: float = 12.0
-    """Actions of clients a second."""
+    """Actions of clients per second."""
     before_s: float = 20.0
     away_s: float = 30.0
     after_s: float = 20.0
@@ -39,10 +39,10 @@ class Scenario(Protocol):
 
     @property
     def injected(self) -> Sequence[Injected]:
-        """What may explain that a mail was sent twice."""
+        """Return the faults that may explain mails that were sent twice."""
 
     async def lose(self) -> str:
-        """What was lost."""
+        """Lose the server, and return a description of the loss."""
 
     async def bring_back(self) -> str: ...
 
@@ -54,7 +54,7 @@ Start = Callable[[Path, Processes], AbstractAsyncContextManager[tuple[Scenario, 
 
 @dataclass(frozen=True)
 class Times:
-    """In seconds: the longest between two accepted orders, and from an order's answer to its mail."""
+    """In seconds: the longest time between two accepted orders, and the time from an order's response to its mail."""
 
     pause_s: float
     mail_s: float
@@ -131,7 +131,7 @@ async def _try(
 
 
 def _longest(times: Sequence[float], first: float, last: float) -> float:
-    """Pause that ends within."""
+    """Return the longest pause that ends in this period."""
     return max((after - before for before, after in pairwise(times) if first <= after < last), default=0.0)
 
 

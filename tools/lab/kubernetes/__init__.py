@@ -1,4 +1,4 @@
-"""The manifests of `deploy/k8s` without a cluster: built as `kubectl apply -k` builds them, held to the API's schemas.
+"""The manifests of `deploy/k8s` without a cluster: built like `kubectl apply -k`, and validated against API schemas.
 
-`python -m tools.lab.kubernetes` (`make manifests`) says what was validated, against what.
+`python -m tools.lab.kubernetes` (`make manifests`) prints what was validated, and against what.
 """

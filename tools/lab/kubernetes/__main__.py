@@ -1,4 +1,4 @@
-"""Says what was validated, against what; ends with 1 where something would be refused."""
+"""Print what was validated, and against what; exit with status 1 if something would be refused."""
 
 import sys
 from collections import Counter
@@ -9,7 +9,7 @@ from tools.lab.kubernetes.schemas import VERSION, is_operators, problems
 
 
 def report(name: str) -> Iterator[str]:
-    """One line for each kind, and one for each problem."""
+    """Return one line for each kind, and one for each problem."""
     counts = Counter((is_operators(one), one["apiVersion"], one["kind"]) for one in overlay(name))
     wrong = [f"{one['kind']} {one['metadata']['name']}: {each}" for one in overlay(name) for each in problems(one)]
     yield f"{name}: {counts.total()} manifests, {len(wrong)} problems"

@@ -1,4 +1,4 @@
-"""An overlay, as `kubectl apply -k` would send it."""
+"""An overlay, as `kubectl apply -k` sends it."""
 
 import shutil
 import subprocess
@@ -16,12 +16,12 @@ OVERLAYS = ("dev", "prod")
 
 Manifest = dict[str, Any]
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The one in C takes a tenth of the time."""
+"""The loader in C needs a tenth of the time."""
 
 
 @cache
 def overlay(name: str) -> tuple[Manifest, ...]:
-    """Everything of it, in the order in which it is applied."""
+    """Return all resources of the overlay, in the order in which they are applied."""
     return _build(K8S / "overlays" / name)
 
 
@@ -36,13 +36,13 @@ def _build(folder: Path) -> tuple[Manifest, ...]:
 
 
 def _kubectl() -> str:
-    """The one of the virtual environment, which has the version of `uv.lock`."""
+    """Return kubectl of the virtual environment, which has the version of `uv.lock`."""
     beside = Path(sys.executable).with_name("kubectl")
     return str(beside) if beside.exists() else str(shutil.which("kubectl"))
 
 
 def of_kind(manifests: tuple[Manifest, ...], *kinds: str) -> dict[str, Manifest]:
-    """Those of some kinds, by name; a name that two of them share is refused."""
+    """Return the resources of these kinds, by name. Two with the same name are an error."""
     found = [one for one in manifests if one["kind"] in kinds]
     by_name = {one["metadata"]["name"]: one for one in found}
     assert len(by_name) == len(found)
@@ -53,13 +53,13 @@ WORKLOADS = ("Deployment", "StatefulSet", "Job")
 
 
 def templates(manifests: tuple[Manifest, ...]) -> Iterator[tuple[str, Manifest]]:
-    """Each template of a pod, with the name of what makes pods of it."""
+    """Return each pod template, with the name of the resource that creates its pods."""
     for one in manifests:
         if one["kind"] in WORKLOADS:
             yield f"{one['kind']} {one['metadata']['name']}", one["spec"]["template"]
 
 
 def containers(template: Manifest) -> list[Manifest]:
-    """All of a pod, those that run first included."""
+    """Return all containers of a pod, including init containers."""
     spec = template["spec"]
     return [*spec.get("initContainers", []), *spec["containers"]]

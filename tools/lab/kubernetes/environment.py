@@ -1,4 +1,4 @@
-"""The configuration of a process of a manifest: its environment, and the files that are mounted for it."""
+"""The configuration of a process in a manifest: its environment, and its mounted files."""
 
 import json
 import os
@@ -22,7 +22,7 @@ TOLD = {
 
 @cache
 def secrets(name: str) -> dict[str, Data]:
-    """The secrets of an overlay: in `dev` its own, in `prod` those that the script makes."""
+    """Return the secrets of an overlay: those in `dev`, and those that the script creates for `prod`."""
     made = of_kind(overlay(name), "Secret")
     if made:
         return {
@@ -38,7 +38,8 @@ def configs(name: str) -> dict[str, Data]:
 
 
 def environment(overlay_name: str, container: Manifest) -> Data:
-    """As the kubelet makes it: the ConfigMaps, then `env` in its order, `$(NAME)` being what stands before it there."""
+    """Return the environment as the kubelet builds it: the ConfigMaps, then `env` in its order, where `$(NAME)` is an
+    earlier value."""
     told: Data = {}
     for source in container.get("envFrom", []):
         told |= configs(overlay_name)[source["configMapRef"]["name"]]
@@ -56,7 +57,7 @@ def _value(overlay_name: str, variable: Manifest, before: Data) -> str:
 
 
 def mounted(overlay_name: str, template: Manifest, container: Manifest, folder: Path) -> Data:
-    """The environment with the files that it names written into `folder`, and named there."""
+    """Write the mounted files into `folder`, and return the environment with their paths there."""
     volumes = {volume["name"]: volume for volume in template["spec"].get("volumes", [])}
     told = environment(overlay_name, container)
     for mount in container.get("volumeMounts", []):

@@ -1,7 +1,7 @@
-"""Which connections the NetworkPolicies of an overlay let through: those that both ends allow.
+"""The connections that the NetworkPolicies of an overlay allow: both ends must allow them.
 
-Everybody is known by a short name: a pod by its label `part`, others by their namespace, and `internet` and `private`
-for addresses outside of the cluster.
+Every endpoint has a short name: a pod its label `part`, others their namespace, and addresses outside the cluster
+`internet` and `private`.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from typing import Any
 from tools.lab.kubernetes.build import Manifest, of_kind, templates
 
 Edge = tuple[str, str, int]
-"""Who, to whom, at which port."""
+"""The source, the destination and the port of a connection."""
 
 Labels = dict[str, str]
 
@@ -23,7 +23,7 @@ ADDRESSES = {"internet": ("93.184.215.14", "2606:2800:21f:cb07::1"), "private": 
 
 @dataclass(frozen=True)
 class Peer:
-    """An endpoint of connections. `addresses` of those who are no pods."""
+    """An endpoint of connections; `addresses` has those of endpoints that are not pods."""
 
     name: str
     namespace: str
@@ -33,7 +33,8 @@ class Peer:
 
 
 def peers(manifests: tuple[Manifest, ...]) -> list[Peer]:
-    """The pods of an overlay, also those that operators make of its resources, and the world around them."""
+    """Return the pods of an overlay, including those that operators create from its resources, and endpoints
+    outside."""
     ours = {labels["part"]: Peer(labels["part"], HOME, labels, ports) for labels, ports in _pods(manifests)}
     names = {term for rule in _namespaces(manifests) for term in rule}
     dns = Peer("kube-dns", "kube-system", {"k8s-app": "kube-dns"})
@@ -71,7 +72,8 @@ def _namespaces(manifests: tuple[Manifest, ...]) -> Iterator[set[str]]:
 
 
 def allowed(manifests: tuple[Manifest, ...]) -> set[Edge]:
-    """Every connection that is let through, at any port that a policy names; to itself included."""
+    """Return every connection that is allowed, at any port that a policy names, including connections of a pod to
+    itself."""
     policies = [one["spec"] for one in of_kind(manifests, "NetworkPolicy").values()]
     known = peers(manifests)
     everybody = {peer.name: peer for peer in known}
@@ -95,7 +97,8 @@ def _ports(policies: list[Manifest], everybody: dict[str, Peer]) -> set[int]:
 
 
 def _lets(policies: list[Manifest], direction: str, owner: Peer, other: Peer, target: Peer, port: int) -> bool:
-    """Whether the policies about `owner` let it talk with `other`; who has none may talk with everybody."""
+    """Return whether the policies for `owner` allow connections with `other`. Without a policy, all connections are
+    allowed."""
     if owner.namespace != HOME:
         return True
     about = [p for p in policies if direction in p["policyTypes"] and selects(p["podSelector"], owner.labels)]
@@ -129,7 +132,7 @@ def _holds(block: Manifest, address: str) -> bool:
 
 
 def selects(selector: Manifest, labels: Labels) -> bool:
-    """A label selector, of which these use equality and `In`."""
+    """Return whether a label selector matches; supports equality and `In`."""
     exact = all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
     expressions = selector.get("matchExpressions", [])
     assert all(one["operator"] == "In" for one in expressions)

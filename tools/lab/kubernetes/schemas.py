@@ -1,4 +1,5 @@
-"""Manifests against the schemas of the Kubernetes API, and of operators as `deploy/k8s/schemas` describes them."""
+"""Validates manifests against the schemas of the Kubernetes API, and of operators as described in
+`deploy/k8s/schemas`."""
 
 import json
 from collections.abc import Iterator
@@ -13,14 +14,15 @@ from referencing import Registry, Resource
 from tools.lab.kubernetes.build import K8S, Manifest
 
 VERSION = "1.37.0"
-"""Of Kubernetes. The oldest version that has all that is used is 1.30, by the sleep of `preStop`."""
+"""The version of Kubernetes. The oldest with everything that is used is 1.30, because of the `sleep` action of
+`preStop`."""
 
 BUNDLED = resources.files("kubernetes_validate") / f"kubernetes-json-schema/v{VERSION}-local-strict"
 Schema = dict[str, Any]
 
 
 def problems(manifest: Manifest) -> list[str]:
-    """What the API would refuse, each with where it stands; a kind without a schema is refused, too."""
+    """Return what the API would refuse, each with its position. A kind without a schema is refused, too."""
     validator = _validator(manifest["apiVersion"], manifest["kind"])
     if validator is None:
         return [f"no schema for {manifest['apiVersion']} {manifest['kind']}"]
@@ -28,7 +30,7 @@ def problems(manifest: Manifest) -> list[str]:
 
 
 def is_operators(manifest: Manifest) -> bool:
-    """Whether the kind is an operator's, so that its schema is one of ours."""
+    """Return whether an operator defines the kind, so that its schema is in this repository."""
     return (manifest["apiVersion"], manifest["kind"]) in _of_operators()
 
 
@@ -63,7 +65,7 @@ def _told() -> Iterator[Schema]:
 
 
 def _whole(told: Schema) -> Schema:
-    """With what every resource has; closed."""
+    """Return the schema with the fields of every resource, closed."""
     whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"https://kubernetes.io/api/{told['kind'].lower()}/{told['apiVersion']}",
@@ -81,7 +83,7 @@ def _whole(told: Schema) -> Schema:
 
 
 def _closed(schema: Any) -> Any:
-    """An object whose fields are said has no others."""
+    """Return the schema without additional properties, where its properties are listed."""
     if isinstance(schema, list):
         return [_closed(one) for one in schema]
     if not isinstance(schema, dict):

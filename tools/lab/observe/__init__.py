@@ -1,1 +1,1 @@
-"""Prometheus and Grafana: what their files ask for, and a picture of it under load."""
+"""The queries of the Prometheus and Grafana files, and a picture of the dashboards under load."""

@@ -1,8 +1,7 @@
-"""`python -m tools.lab.observe [FOLDER]`: the one-machine stack under load, its dashboards
-drawn from a real Prometheus.
+"""`python -m tools.lab.observe [FOLDER]`: the one-machine stack under load, with its dashboards drawn from Prometheus.
 
-`OBSERVE_SECONDS` (240) and `OBSERVE_PEOPLE` (16) say how long and how many. Exits with status 1 when a panel shows
-nothing that should.
+`OBSERVE_SECONDS` (240) and `OBSERVE_PEOPLE` (16) are the duration and the number of people. The exit status is 1 if a
+panel without data should have some.
 """
 
 import asyncio
@@ -41,7 +40,7 @@ MAY_BE_EMPTY = {
     "pools: RabbitMQ: memory",
     "pools: RabbitMQ: messages",
 }
-"""What need not happen, and what the broker of one machine does not tell."""
+"""Panels of events that may not occur, and of values that a single broker does not report."""
 
 
 def main() -> None:
@@ -56,7 +55,7 @@ def main() -> None:
             wait_until(lambda: watcher.sees(len(SERVICES)), within=60)
             began = time.time()
             load(stack, people, seconds)
-            time.sleep(2 * STEP_S)  # the last of it is seen, too
+            time.sleep(2 * STEP_S)  # includes the last samples
             shown = {path: _shown(path, watcher, began, time.time()) for path in DASHBOARDS}
             asyncio.run(_draw(shown, folder, began, time.time()))
     sys.exit(_report(shown))
@@ -106,7 +105,7 @@ async def _draw(shown: Mapping[Path, Shown], folder: Path, start: float, end: fl
 
 
 def _report(shown: Mapping[Path, Shown]) -> int:
-    """The exit status."""
+    """Print the panels without data; return the exit status."""
     empty = [
         f"{path.stem}: {panel['title']}"
         for path, lines in shown.items()

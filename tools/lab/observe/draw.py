@@ -1,6 +1,6 @@
-"""Draws a Grafana dashboard: the panels of its file, where they stand there, as SVG in a page for a browser.
+"""Draws a Grafana dashboard: the panels of its file, at their positions, as SVG in an HTML page.
 
-It is no Grafana: enough of one to see what each panel shows, and that it shows something.
+It imitates Grafana only enough to show the data of each panel.
 """
 
 import html
@@ -42,7 +42,7 @@ class Line:
 
 
 def named(pattern: str, series: Sequence[Series]) -> list[Line]:
-    """With the names that the panel's legend gives them."""
+    """Return the series with the names that the panel's legend defines."""
     return [
         Line(re.sub(r"{{\s*(\w+)\s*}}", lambda m, one=one: one.labels.get(m[1], ""), pattern).strip(), one.points)  # type: ignore[misc]
         for one in series
@@ -50,7 +50,7 @@ def named(pattern: str, series: Sequence[Series]) -> list[Line]:
 
 
 def page(board: Mapping[str, Any], lines: Mapping[int, Sequence[Line]], start: float, end: float) -> str:
-    """The dashboard with what its panels, by id, show between two moments."""
+    """Return the dashboard with the series of its panels, by id, between two times."""
     panels = "".join(_panel(panel, lines.get(panel["id"], ()), start, end) for panel in board["panels"])
     height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in board["panels"]) * ROW_PX + GAP_PX
     head = f"<h1>{html.escape(board['title'])}</h1><p>{html.escape(board['description'])}</p>"
@@ -162,7 +162,7 @@ def _round_up(value: float) -> float:
 
 
 def said(value: float, unit: str) -> str:
-    """A value as Grafana would write it, about."""
+    """Format a value roughly as Grafana does."""
     if unit == "percentunit":
         return f"{value * 100:.3g} %"
     if unit == "s":

@@ -1,4 +1,4 @@
-"""The PromQL of the dashboards and alerts, and what it names."""
+"""The PromQL expressions of the dashboards and alerts, and the metrics that they name."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 
 @dataclass(frozen=True)
 class Selector:
-    """A metric by the name that stands in an expression, and the labels that are asked of it."""
+    """A metric by its name in an expression, and the labels that the expression needs."""
 
     metric: str
     labels: frozenset[str]
@@ -33,12 +33,12 @@ def board(path: Path) -> dict[str, Any]:
 
 
 def panels(path: Path) -> list[dict[str, Any]]:
-    """Those that show something."""
+    """Return the panels that show data."""
     return [panel for panel in board(path)["panels"] if panel["type"] != "row"]
 
 
 def every_expression() -> Iterator[tuple[str, str]]:
-    """With the place where it stands."""
+    """Yield every expression with its position."""
     for rule in RULES:
         yield f"{ALERTS.name}: {rule.get('alert') or rule['record']}", rule["expr"]
     for path in DASHBOARDS:
@@ -48,13 +48,13 @@ def every_expression() -> Iterator[tuple[str, str]]:
 
 
 def with_window(expression: str, window: str = "1m") -> str:
-    """As Grafana sends it."""
+    """Return the expression as Grafana sends it."""
     return expression.replace("$__rate_interval", window)
 
 
 def selectors(expression: str) -> list[Selector]:
-    """Every metric that it names. Labels by which an aggregation groups are asked of all metrics below it. Raises
-    `ValueError` for what is no PromQL."""
+    """Return every metric in the expression. The labels of an aggregation are needed for all metrics in it. Raises
+    `ValueError` if it is not PromQL."""
     found: list[Selector] = []
     grouped: list[frozenset[str]] = []
 

@@ -1,4 +1,4 @@
-"""People who look at dashboards, order and make mistakes, for a while; a service that hangs in the middle of it."""
+"""Simulated people, who read dashboards, order and make mistakes; meanwhile, a service hangs for a while."""
 
 import asyncio
 import random
@@ -14,14 +14,14 @@ from tests.support.stack.running import PASSWORD, Person, Stack
 
 LOOK_EVERY_S = 0.25
 HANG_SHARE = 0.08
-"""The part of the time for which the orders service hangs."""
+"""The share of the time during which the orders service hangs."""
 CSV = "reference,currency,sku,name,quantity,unit_price,ordered_at\n" + "".join(
     f"row-{number},EUR,tea,Green tea,1,{100 + number},2026-01-31T12:00:00Z\n" for number in range(400)
 )
 
 
 def load(stack: Stack, people: int, seconds: float) -> None:
-    """Failures are ignored: they are meant to be visible."""
+    """Generate the load. Failures are ignored: they are meant to be visible."""
     persons = [Person(stack, f"Person {number}") for number in range(people)]
     _prepare(stack, persons)
     asyncio.run(_all_at_once(stack, persons, seconds))

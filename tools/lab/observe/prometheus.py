@@ -1,4 +1,4 @@
-"""A Prometheus beside a stack: started, asked, stopped."""
+"""A Prometheus next to a stack: start, query, stop."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ STEP_S = 5
 
 @dataclass(frozen=True)
 class Series:
-    """`points`: seconds since the epoch, and the value."""
+    """`points` has pairs of seconds since the epoch and value."""
 
     labels: dict[str, str]
     points: Sequence[tuple[float, float]]
@@ -43,7 +43,7 @@ class Prometheus:
         return len(active) == targets and all(target["health"] == "up" for target in active)
 
     def over(self, expression: str, start: float, end: float) -> list[Series]:
-        """As Grafana asks for a panel; without what is no number."""
+        """Query a range as Grafana does for a panel; ignores NaN."""
         query = with_window(expression, "30s")
         found = self._get("/api/v1/query_range", query=query, start=start, end=end, step=STEP_S)["result"]
         series = [
@@ -58,7 +58,7 @@ class Prometheus:
 
 @contextmanager
 def prometheus(folder: Path, targets: Path) -> Iterator[Prometheus]:
-    """With the configuration for one machine, of the stack that lists its targets there."""
+    """Run Prometheus with the configuration for one machine, and the targets of this stack."""
     program = shutil.which("prometheus") or sys.exit("no prometheus: tools/devstack/install.sh prometheus")
     told = LOCAL.read_text().replace("../../.local/prometheus-targets.json", str(targets))
     config = folder / "prometheus.yml"

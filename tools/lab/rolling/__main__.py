@@ -1,4 +1,5 @@
-"""`python -m tools.lab.rolling`: roll every process under load, and count what failed, was lost or was done twice."""
+"""`python -m tools.lab.rolling`: restart every process under load, and count what failed, was lost or was done
+twice."""
 
 import argparse
 import asyncio
@@ -13,15 +14,15 @@ from tools.lab.rolling.run import Conditions, run
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.lab.rolling", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rate", type=float, default=20.0, help="actions of clients a second, at most")
-    parser.add_argument("--from", dest="since", metavar="REF", help="begin with the code and schema of this git ref")
+    parser.add_argument("--rate", type=float, default=20.0, help="maximum number of client actions per second")
+    parser.add_argument("--from", dest="since", metavar="REF", help="start with the code and schema of this git ref")
     parser.add_argument(
-        "--record", action="store_true", help="keep what the databases were asked: tests/golden/statements"
+        "--record", action="store_true", help="store the statements of the run in tests/golden/statements"
     )
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="dashboard-rolling-"))
     conditions = Conditions(options.rate, rounds=options.rounds, since=options.since, record=options.record)
-    say(f"logs in {folder}, kept when something failed")
+    say(f"logs in {folder}, kept if something failed")
     outcome = asyncio.run(run(conditions, folder, say))
     say(f"\n{outcome.report()}")
     if not outcome.failed:

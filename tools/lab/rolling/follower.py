@@ -1,4 +1,4 @@
-"""A simulated user whose page is always open: a live stream that is opened again where it ends."""
+"""A simulated user with a page that is always open: the live stream is opened again when it ends."""
 
 import asyncio
 from itertools import cycle
@@ -13,7 +13,7 @@ PATH = "/v1/dashboard/events"
 
 
 class Follower:
-    """`known` is the latest version of each panel received; `failures` are streams that were refused or broken off."""
+    """`known` has the latest received version of each panel. `failures` are streams that were refused or aborted."""
 
     def __init__(self, urls: list[str], headers: dict[str, str]) -> None:
         self._urls = cycle(urls)
@@ -24,7 +24,7 @@ class Follower:
         self.failures: list[str] = []
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until cancelled."""
         timeout = httpx.Timeout(PATIENCE_S)
         async with httpx.AsyncClient(timeout=timeout, limits=httpx.Limits(keepalive_expiry=IDLE_S)) as http:
             while True:
@@ -41,7 +41,7 @@ class Follower:
                     return
                 self.streams += 1
                 await reader.read(response)
-        except httpx.ConnectError:  # it has just ended: the other one
+        except httpx.ConnectError:  # this gateway has just ended: use the other one
             await asyncio.sleep(0.05)
         except httpx.HTTPError as torn:
             self.failures.append(repr(torn))

@@ -1,7 +1,7 @@
-"""The requests of clients behind a front that knows both gateways: as nginx in deploy/compose, and nothing more.
+"""The requests of clients behind a front that knows both gateways, like nginx in deploy/compose.
 
-Who cannot be connected to is passed over for the other. No request is repeated that may have been heard, and every
-answer other than a consent is a failure: so nothing that a restart costs stays unseen.
+If one gateway refuses the connection, the request goes to the other. A request that may have been received is never
+repeated, and every unsuccessful response is a failure. So every effect of a restart is counted.
 """
 
 from typing import Any
@@ -12,13 +12,14 @@ from tools.lab.chaos.journal import Journal
 from tools.lab.chaos.requests import Requests
 
 PATIENCE_S = 180.0
-"""Longer than anything takes, on a busy machine too: what is counted is whether a request is answered."""
+"""Longer than any response takes, even on a busy machine: what counts is whether a request is answered."""
 IDLE_S = 1.0
-"""Less than a process that ends listens to idle connections."""
-INCOMPLETE = ("dashboard", "not all of it fresh")
-NOTHING_IN_TIME = ("dashboard", "nothing in time to show")
-"""503, Retry-After: every panel took longer than it may. A slow machine does that by itself, so it is counted apart."""
-PASSED_OVER = ("any", "passed over to the other gateway")
+"""Less than the time that a process that shuts down serves idle connections."""
+INCOMPLETE = ("dashboard", "not completely fresh")
+NOTHING_IN_TIME = ("dashboard", "without any panel in time")
+"""The response 503 with Retry-After, because every panel was too late. A slow machine causes it as well, so it is
+counted separately."""
+PASSED_OVER = ("any", "sent to the other gateway")
 NOT_FAILURES = (INCOMPLETE, NOTHING_IN_TIME, PASSED_OVER)
 
 
@@ -56,7 +57,7 @@ class Front(Requests):
 
 
 def failures(journal: Journal) -> list[str]:
-    """Every request that was not answered with consent."""
+    """Return every request that was not successful."""
     return [
         f"{what}: {outcome} ({count} times)"
         for (what, outcome), count in journal.requests.items()

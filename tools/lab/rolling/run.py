@@ -1,4 +1,4 @@
-"""One run: a steady load, every process rolled under it, and a count of what failed, was lost or was done twice."""
+"""One run: every process is restarted under a steady load; then, failures, losses and repetitions are counted."""
 
 import asyncio
 import time
@@ -30,35 +30,37 @@ PATIENT = {
     **{f"{name}_SHUTDOWN_GRACE_S": "60" for name in ("GATEWAY", "USERS", "ORDERS", "WORKER")},
     **{f"{name}_DRAIN_S": str(DRAIN_S) for name in ("GATEWAY", "USERS", "ORDERS", "WORKER")},
 }
-"""A busy machine is slow to hash a password and to finish requests and jobs. That must not count as a failure.
-The names with a prefix are those of earlier versions."""
+"""Settings for a busy machine, which is slow to hash passwords and to finish requests and jobs; that must not count as
+a failure. The names with a prefix are those of earlier versions."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """`rate` is of clients' actions a second; `who` is rolled, in this order, `rounds` times."""
+    """`rate` is the number of clients' actions per second. The services in `who` are restarted, in this order, `rounds`
+    times."""
 
     rate: float = 8.0
     who: Sequence[tuple[str, int]] = EVERY_PROCESS
     rounds: int = 1
     seed: int = 1
     since: str | None = None
-    """A git ref: its code runs at first, its migrations are followed by today's, and its processes by today's."""
+    """A git ref whose code runs first. Then the databases are migrated to today's schema, and the processes are
+    replaced by today's."""
     record: bool = False
-    """Keep the statements that the databases were asked, as golden files."""
+    """Store the statements that the databases received, as golden files."""
     rest_s: float = 120.0
-    """How long it may take until the system is whole again, and until all work is done."""
+    """The maximum time until the system has recovered, and until all work is done."""
     empty_share: float = 0.01
-    """The largest share of dashboards that may have nothing to show, because every panel took too long."""
+    """The maximum share of dashboards without any panel, because every panel was too late."""
 
 
 @dataclass
 class Outcome:
     journal: Journal
     rolled: list[tuple[str, float]] = field(default_factory=list)
-    """Which process, and after how many seconds its successor was ready."""
+    """Each process, with the seconds until its successor was ready."""
     seconds: float = 0.0
     streams: int = 0
     checks: list[Check] = field(default_factory=list)
@@ -68,7 +70,7 @@ class Outcome:
         return [check for check in self.checks if check.fails and check.found]
 
     def report(self) -> str:
-        lines = [f"{len(self.rolled)} processes rolled in {self.seconds:.0f} s"]
+        lines = [f"{len(self.rolled)} processes restarted in {self.seconds:.0f} s"]
         lines += [f"{len(self.journal.orders)} orders, {self.streams} live streams"]
         lines += [f"{what}: {outcome}: {count}" for (what, outcome), count in sorted(self.journal.requests.items())]
         lines += [f"{check.name}: {len(check.found)} {list(check.found[:5]) or ''}" for check in self.checks]
@@ -92,7 +94,7 @@ async def run(conditions: Conditions, folder: Path, say: Say) -> Outcome:
 
 
 async def roll(system: Dashboard, conditions: Conditions, say: Say, code: Code | None = None) -> Outcome:
-    """`code` is what runs at first, where that is not today's."""
+    """Run it. `code` is the code that runs first, if it is not today's."""
     load = Load(system.urls, conditions.seed, conditions.rate, kind=Front)
     outcome = Outcome(load.journal)
     await load.begin()
@@ -127,16 +129,16 @@ async def _checks(system: Dashboard, load: Load, followers: Sequence[Follower], 
     told = list(zip(followers, counts, strict=False))
     with suppress(AssertionError):
         await eventually(lambda: all(_shown(follower) == count for follower, count in told), conditions.rest_s)
-    behind = [f"told of {_shown(follower)}, placed {count}" for follower, count in told if _shown(follower) != count]
+    behind = [f"received {_shown(follower)} of {count}" for follower, count in told if _shown(follower) != count]
     return [
         Check("unfinished", await system.unfinished()),
         Check("requests that failed", failures(load.journal)),
         Check(
-            f"dashboards with nothing to show, above {conditions.empty_share:.0%}",
+            f"dashboards without any panel, above {conditions.empty_share:.0%}",
             range(_too_many_empty(load.journal, conditions.empty_share)),
         ),
         Check("live streams that failed", [failure for one in followers for failure in one.failures]),
-        Check("followers who were not told of everything", behind),
+        Check("followers who missed changes", behind),
         *await asyncio.to_thread(system.checks, load.journal, ()),
     ]
 
@@ -146,7 +148,7 @@ def _too_many_empty(journal: Journal, share: float) -> int:
 
 
 def _shown(follower: Follower) -> int:
-    """How many orders the page shows."""
+    """Return the number of orders on the page."""
     data = follower.known.get("analytics", {}).get("data") or {}
     return int(data.get("orders", 0))
 

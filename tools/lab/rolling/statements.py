@@ -1,4 +1,4 @@
-"""What the databases are asked, out of Postgres' log: kept as golden files, which later schemas must still answer."""
+"""The statements in Postgres's log, stored as golden files, which later schemas must still support."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def log_all(url: str) -> None:
 
 
 def keep(log: Path) -> None:
-    """One file a database."""
+    """Write one file per database."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for database, sql in asked(log.read_text(errors="replace")):
         found[database].add(sql)
@@ -35,7 +35,7 @@ def keep(log: Path) -> None:
 
 
 def asked(log: str) -> Iterator[tuple[str, str]]:
-    """Database and statement, of those that a service's own role has sent; without Alembic's."""
+    """Return database and statement of those that a service's role has sent, without Alembic's."""
     for match in SAID.finditer(log):
         sql = " ".join(match["sql"].split())
         if match["database"] in DATABASES and OURS.match(sql) and not OTHERS.search(sql):

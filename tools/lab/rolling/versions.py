@@ -1,4 +1,4 @@
-"""The code of an earlier version, and its change to today's while it runs."""
+"""The code of an earlier version, and the change to today's code while it runs."""
 
 import io
 import os
@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[3]
 
 
 class Code:
-    """`path` is a link: what is started by it is at first of the git ref, and later of today."""
+    """`path` is a symbolic link: first to the code of the git ref, later to today's. Processes that start use its
+    target."""
 
     def __init__(self, folder: Path, ref: str) -> None:
         folder.mkdir()
@@ -25,7 +26,7 @@ class Code:
         self.path.symlink_to(folder / "old")
 
     def become_todays(self, databases: Mapping[str, str]) -> None:
-        """Migrate, and have what starts from now on be of today; what runs is left alone."""
+        """Migrate, and let processes that start from now on use today's code; running processes are not affected."""
         other = self.path.with_name("next")
         other.symlink_to(ROOT)
         other.replace(self.path)

@@ -29,7 +29,7 @@ TABLES: dict[str, Callable[[Measured], str]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.lab.scaling", description=__doc__)
     parser.add_argument("what", nargs="?", choices=["simulate", "measure", "check"], default="simulate")
-    parser.add_argument("--rounds", type=int, default=3, help="of what is measured")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each measurement")
     options = parser.parse_args()
     if options.what == "measure":
         with bed() as ground:

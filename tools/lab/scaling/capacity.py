@@ -1,4 +1,4 @@
-"""How much of everything a number of people needs: the measured costs times the assumed habits."""
+"""The resources for a number of people: the measured costs times the assumed habits."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,14 +18,15 @@ PIECES = ("gateway", "users", "orders", "worker", "postgres", "rabbitmq")
 
 @dataclass(frozen=True)
 class Need:
-    """`cores` at the peak, busy all the time; `replicas` of what is one process on one core."""
+    """`cores` is the number of fully used cores at the peak. `replicas` is the number of processes that use one core
+    each."""
 
     peak: Peak
     cores: dict[str, float]
     replicas: dict[str, int]
     connections: int
     stored: float
-    """Bytes in Postgres."""
+    """The number of bytes in Postgres."""
 
     @property
     def all_cores(self) -> float:
@@ -73,7 +74,7 @@ ROWS: dict[str, Callable[[Need], str]] = {
 
 
 def capacity(measured: Measured) -> str:
-    """One column for each number of people."""
+    """Return one column for each number of people."""
     needs = [need(people, measured, 1 if people == habits.USERS[0] else habits.LEAST) for people in habits.USERS]
     return table(
         ["at the peak", *(f"{one.peak.people:,}" for one in needs)],
@@ -82,7 +83,7 @@ def capacity(measured: Measured) -> str:
 
 
 def limits(measured: Measured) -> str:
-    """What one piece of each does at most, and how many people a day that is."""
+    """Return the limit of one instance of each, and the corresponding number of people per day."""
     per_person = Peak(1)
     dashboard, order = measured.dashboard, measured.order
     rows: Sequence[tuple[str, str, float, float]] = [
@@ -95,7 +96,7 @@ def limits(measured: Measured) -> str:
         ("RabbitMQ, 4 cores", "orders with all their jobs", 4e6 / order.rabbitmq, per_person.orders),
     ]
     return table(
-        ["one piece", "of", "at most, a second or at once", f"people a day, at {habits.UTILISATION:.0%} of that"],
+        ["one piece", "of", "at most, per second or at once", f"people per day, at {habits.UTILISATION:.0%} of that"],
         [[what, of, f"{most:,.0f}", f"{most * habits.UTILISATION / each:,.0f}"] for what, of, most, each in rows],
     )
 

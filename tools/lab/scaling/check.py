@@ -1,4 +1,4 @@
-"""The simulation beside a real gateway process: how long requests stay that come at a fixed rate."""
+"""Compares the simulation with a real gateway process: the latency of requests at a fixed rate."""
 
 from tools.lab.bench import contestants, cpu, wrk
 from tools.lab.bench.bed import Bed
@@ -13,7 +13,7 @@ PARTS = (0.5, 0.9, 0.99)
 
 
 def run(bed: Bed, scale: Scale) -> Report:
-    """A request that is passed on to a stub keeps the gateway busy for as long as the closed loop says."""
+    """A request that is passed through to a stub uses the gateway for the time that the closed loop measures."""
     audience = Audience()
     tokens = bed.folder / "tokens"
     tokens.write_text("\n".join(request.headers["Authorization"].split()[1] for request in audience.with_tokens({})))
@@ -30,7 +30,7 @@ def run(bed: Bed, scale: Scale) -> Report:
             stays[load].append([took for _, took in answered])
     bed.end(child)
     service = 1 / spread(capacity).median
-    found = f"Capacity in a closed loop: {spread(capacity).show()} requests a second, {service * 1000:.2f} ms each."
+    found = f"Capacity in a closed loop: {spread(capacity).show()} requests per second, {service * 1000:.2f} ms each."
     return Report("check", [conditions.tell(), found, _table(stays, service)])
 
 

@@ -1,4 +1,4 @@
-"""What was measured: read from the tables of the pages that `make bench` and `make scaling` write, and nowhere else."""
+"""The measured figures, read from the tables that `make bench` and `make scaling` write, and from nowhere else."""
 
 import re
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from pathlib import Path
 PERFORMANCE = Path("docs/performance.md")
 SCALING = Path("docs/scaling.md")
 STREAMS = 1000
-"""Of which the benchmark of streams says what all of them cost."""
+"""The number of streams for which the benchmark measures the total cost."""
 
 
 def figure(page: Path, block: str, row: str | None, column: str) -> float:
-    """The cell of the first table in the block that has both, without its range. Without `row` that of the first row.
+    """Return the cell of the first table in the block that has both, without its range. The default row is the first.
     Raises `LookupError`."""
     for head, rows in _tables(page.read_text(), block):
-        first = 0 if row is None else 1  # what a row is called is no figure of it
+        first = 0 if row is None else 1  # the first column is the name of the row
         if column in head[first:]:
             for cells in rows:
                 if row is None or cells[0] == row:
@@ -26,7 +26,7 @@ def figure(page: Path, block: str, row: str | None, column: str) -> float:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """CPU µs of an uncached dashboard in a database of a million orders, by process."""
+    """CPU µs of an uncached dashboard, by process, with a million orders in the database."""
 
     gateway: float
     users: float
@@ -41,7 +41,7 @@ class Dashboard:
 
 @dataclass(frozen=True)
 class Order:
-    """CPU µs of one order with its event, its mail, its notification and its analytics, by process; bytes kept."""
+    """CPU µs of one order with its event, mail, notification and analytics, by process; and its stored bytes."""
 
     gateway: float
     orders: float
@@ -60,11 +60,11 @@ class Measured:
     dashboard: Dashboard
     order: Order
     event_rate: float
-    """Events a second, one worker."""
+    """Events per second of one worker."""
     relay_rate: float
-    """Rows a second, one relay."""
+    """Rows per second of one relay."""
     stream_us: float
-    """CPU of an open stream in a second in which nothing changes."""
+    """CPU µs per second of an open stream without changes."""
     user_bytes: float
 
 

@@ -1,4 +1,4 @@
-"""What an order costs with all that it sets off, and what is kept of it: figures that `make bench` does not take."""
+"""The cost of an order with all its jobs, and its stored bytes: figures that `make bench` does not measure."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ ITEMS = [{"sku": f"sku-{n}", "name": f"Green tea, {n}", "quantity": n, "unit_pri
 COLUMNS = "SELECT attname FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped"
 DONE = "SELECT count(*) FROM jobs WHERE state = 'done' AND event_type = 'order.created'"
 JOBS = 4
-"""Of the worker that an order sets off: mail, analytics, notification, webhooks."""
+"""The worker's jobs for an order: mail, analytics, notification, webhooks."""
 OF_AN_ORDER = {
     "orders": ("orders", "order_items", "idempotency_keys"),
     "worker": ("jobs", "mails", "notifications", "daily_rollups"),
@@ -32,12 +32,13 @@ OF_A_USER = {
 }
 IDLE_S = 10.0
 PADDED = 20_000
-"""Rows that a table is filled up to, as copies of what it has: a few hundred are all page headers."""
+"""The number of rows to which a table is filled with copies of its rows; a few hundred rows consist mostly of page
+headers."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """CPU µs an order, by process."""
+    """CPU µs per order, by process."""
 
     cpu_us: Mapping[str, float]
 
@@ -60,14 +61,14 @@ def run(bed: Bed, scale: Scale) -> list[Report]:
 
 
 def _idle(system: System) -> dict[str, float]:
-    """Of a core, by process, while there is nothing to do: polling, gauges, probes."""
+    """Return the share of a core of each idle process: polling, gauges, probes."""
     used = _cpu(system)
     time.sleep(IDLE_S)
     return {name: (value - used[name]) / IDLE_S for name, value in _cpu(system).items()}
 
 
 def _order(system: System, buyers: Sequence[Person], each: int, idle: Mapping[str, float]) -> Window:
-    """From the first order to the last of the jobs, without what an idle system uses in that time."""
+    """Measure from the first order to the last job, without what an idle system uses in that time."""
     worker = system.databases.worker
     began = time.monotonic()
     [[before]] = fetch(worker, DONE)
@@ -93,7 +94,7 @@ def _cpu(system: System) -> dict[str, float]:
 
 
 def _kept(system: System) -> list[tuple[str, float, str]]:
-    """Bytes on the disk, indexes included: of an order with three lines, and of a user."""
+    """Return the bytes on disk, including indexes, of an order with three lines, and of a user."""
     [[orders]] = fetch(system.databases.orders, "SELECT count(*) FROM orders")
     [[users]] = fetch(system.databases.users, "SELECT count(*) FROM users")
     return [_sum("an order", OF_AN_ORDER, system, orders), _sum("a user", OF_A_USER, system, users)]
@@ -111,7 +112,7 @@ def _sum(what: str, tables: Mapping[str, Sequence[str]], system: System, many: i
 
 
 def _bytes_a_row(url: str, name: str) -> float:
-    """In a copy of the table with its indexes, of so many rows that pages are full."""
+    """Return the bytes per row in a copy of the table with its indexes and so many rows that pages are full."""
     copy = f"sized_{name}"
     columns = {row["attname"]: row["attname"] for row in fetch(url, COLUMNS, name)}
     fresh = {

@@ -1,4 +1,4 @@
-"""The 99th percentile by utilisation, as an SVG: a curve for each number of replicas."""
+"""The 99th percentile by utilisation, as an SVG with a curve for each number of replicas."""
 
 from math import log10
 from pathlib import Path
@@ -9,7 +9,7 @@ from tools.lab.scaling.stations import one_station, quantile
 PICTURE = Path("docs/images/scaling.svg")
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 320, 56, 40
 CURVES = {1: "#b3261e", 3: "#7a5af5", 12: "#0b7a5b"}
-"""Replicas, and a colour for each."""
+"""The numbers of replicas, each with its colour."""
 STEPS = tuple(part / 100 for part in (10, 30, 50, 60, 70, 80, 85, 90, 95))
 MARKS_MS = (1, 2, 5, 10, 20, 50)
 

@@ -1,11 +1,11 @@
-"""What is known of queues without trying: M/M/c, and the time that a backlog takes."""
+"""Queueing theory: M/M/c, and the time to process a backlog."""
 
 from math import factorial, inf, log
 
 
 def erlang_c(servers: int, offered: float) -> float:
-    """The part of the arrivals that must wait; `offered` is arrivals a second times seconds of service. 1 when there
-    are too few servers."""
+    """Return the share of the arrivals that must wait; `offered` is arrivals per second times seconds of service. It is
+    1 if there are too few servers."""
     if offered >= servers:
         return 1.0
     waiting = offered**servers / factorial(servers) * servers / (servers - offered)
@@ -13,14 +13,14 @@ def erlang_c(servers: int, offered: float) -> float:
 
 
 def mean_wait(servers: int, utilisation: float, service: float) -> float:
-    """Seconds until served, in M/M/c."""
+    """Return the mean waiting time in seconds, in M/M/c."""
     if utilisation >= 1:
         return inf
     return erlang_c(servers, servers * utilisation) * service / (servers * (1 - utilisation))
 
 
 def wait_quantile(servers: int, utilisation: float, service: float, quantile: float) -> float:
-    """Seconds until served that so many wait at most."""
+    """Return the waiting time in seconds that this share does not exceed."""
     if utilisation >= 1:
         return inf
     must_wait = erlang_c(servers, servers * utilisation)
@@ -30,10 +30,10 @@ def wait_quantile(servers: int, utilisation: float, service: float, quantile: fl
 
 
 def stay_quantile(utilisation: float, service: float, quantile: float) -> float:
-    """Seconds of waiting and service in M/M/1."""
+    """Return the waiting and service time in seconds that this share does not exceed, in M/M/1."""
     return inf if utilisation >= 1 else -log(1 - quantile) * service / (1 - utilisation)
 
 
 def drain_time(outage_s: float, utilisation: float) -> float:
-    """Seconds until what has gathered in an outage is done, with new work coming all the time."""
+    """Return the seconds until the backlog of an outage is processed while new work arrives."""
     return inf if utilisation >= 1 else outage_s * utilisation / (1 - utilisation)

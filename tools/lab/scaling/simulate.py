@@ -1,4 +1,4 @@
-"""Where limits lie: busy stations, users who are not alike, and a zone that is lost."""
+"""Simulated limits: busy stations, unequal users, and a lost zone."""
 
 import random
 from collections.abc import Generator, Sequence
@@ -19,17 +19,18 @@ SHARDS = (4, 8, 32, 128)
 SKEWS = (0.0, 0.6, 0.8, 1.0, 1.2)
 PEOPLE = 100_000
 MANY = 6_000
-"""Requests, and more of them the longer it takes until a queue is as long as it becomes."""
+"""The number of requests; more with a higher utilisation, because a queue then needs longer to reach its final
+length."""
 ZONES = 3
 REPLICAS_OF_LOST_ZONE = 6
 GATEWAYS, PANELS = 12, 4
 MOST_IN_HAND = 256
-"""The gateway's `shed_min_in_flight`."""
+"""The gateway's `shed_most_in_hand`."""
 BEFORE_S, AFTER_S = 0.5, 4.0
 
 
 def busy(measured: Measured) -> str:
-    """The 99th percentile of a dashboard's way through the gateway, by how busy its replicas are."""
+    """Return the 99th percentile of a dashboard's time in the gateway, by the utilisation of its replicas."""
     service = measured.dashboard.gateway / 1e6
     rows = []
     for utilisation in UTILISATIONS:
@@ -41,7 +42,7 @@ def busy(measured: Measured) -> str:
 
 
 def whole_dashboard(measured: Measured, many: int = 6_000) -> str:
-    """The way through the gateway, then through the services at once, each with its part of Postgres."""
+    """Return the time in the gateway and then in the services at the same time, each with its share of Postgres."""
     rows = []
     for utilisation in UTILISATIONS:
         stays = [visit.took_s for visit in _dashboards(measured, utilisation, many)]
@@ -50,7 +51,7 @@ def whole_dashboard(measured: Measured, many: int = 6_000) -> str:
 
 
 def _dashboards(measured: Measured, utilisation: float, many: int) -> Sequence[Visit]:
-    """Twelve gateways, and of everything behind them as much as is then as busy, in whole processes."""
+    """Simulate twelve gateways, and as many whole processes of everything behind them as have the same utilisation."""
     env, chance = simpy.Environment(), random.Random(2)
     cost = measured.dashboard
     scale = GATEWAYS / cost.gateway
@@ -78,7 +79,7 @@ def _dashboards(measured: Measured, utilisation: float, many: int) -> Sequence[V
 
 
 def hot_users(seed: int = 4) -> str:
-    """How much busier the busiest shard is than the mean, users being placed at random."""
+    """Return the load of the busiest shard relative to the mean, with users placed at random."""
     rows = []
     for skew in SKEWS:
         weights = [rank**-skew for rank in range(1, PEOPLE + 1)]
@@ -89,7 +90,7 @@ def hot_users(seed: int = 4) -> str:
 
 
 def hottest_shard(shares: Sequence[float], shards: int, seed: int, rounds: int = 5) -> float:
-    """Times the mean; of several placements the middle one."""
+    """Return the load relative to the mean: the median of several placements."""
     found = []
     for number in range(rounds):
         chance = random.Random(seed * 1000 + number)
@@ -102,7 +103,7 @@ def hottest_shard(shares: Sequence[float], shards: int, seed: int, rounds: int =
 
 @dataclass(frozen=True)
 class LostZone:
-    """99th percentiles of accepted requests, before the loss and from it on, and the part that was refused then."""
+    """99th percentiles of accepted requests before and after the loss, and the share that was refused then."""
 
     before_s: float
     after_s: float
@@ -110,7 +111,7 @@ class LostZone:
 
 
 def lost_zone(measured: Measured) -> str:
-    """One of three zones of gateways is gone from one moment to the next, its share of requests goes to the others."""
+    """Simulate the sudden loss of one of three zones of gateways; its requests go to the others."""
     service = measured.dashboard.gateway / 1e6
     rows = []
     for utilisation in (0.4, 0.5, 0.6, 0.65, 0.7, 0.8):
@@ -142,7 +143,7 @@ def lose_zone(utilisation: float, service_s: float, after_s: float = AFTER_S) ->
 
 
 def backlog() -> str:
-    """How long the worker needs for what has gathered while it, or RabbitMQ, was away."""
+    """Return the time that the worker needs for the backlog of an outage of itself or of RabbitMQ."""
     outages = {"10 s": 10.0, "1 min": 60.0, "10 min": 600.0, "1 h": 3600.0}
     rows = [
         [f"{utilisation:.0%}", *(_duration(drain_time(seconds, utilisation)) for seconds in outages.values())]

@@ -1,4 +1,4 @@
-"""Processes that serve one request after the other, simulated."""
+"""Simulated processes that serve one request after the other."""
 
 import random
 from collections.abc import Generator, Iterable, Sequence
@@ -25,16 +25,16 @@ class Station:
     shared: bool = False
     zones: int = 1
     most_in_hand: int | None = None
-    """In one replica; more are refused."""
+    """The maximum number of requests in one replica; more are refused."""
     gone: set[int] = field(default_factory=set)
-    """Zones that do not answer."""
+    """The zones that do not respond."""
 
     def __post_init__(self) -> None:
         count, capacity = (1, self.servers) if self.shared else (self.servers, 1)
         self._replicas = [simpy.Resource(self.env, capacity) for _ in range(count)]
 
     def visit(self) -> Generator[simpy.Event, Any, bool]:
-        """Whether it was served."""
+        """Return whether the request was served."""
         replica = self._choose()
         if self.most_in_hand is not None and _in_hand(replica) >= self.most_in_hand:
             return False
@@ -54,7 +54,7 @@ def _in_hand(replica: simpy.Resource) -> int:
 
 @dataclass(frozen=True)
 class Visit:
-    """`took_s` of one that was refused is how long that took."""
+    """`took_s` of a refused request is the time until the refusal."""
 
     at: float
     took_s: float
@@ -64,7 +64,7 @@ class Visit:
 def arrivals(
     env: simpy.Environment, chance: random.Random, rate: float, many: int, visits: list[Visit], path: Any
 ) -> Steps:
-    """So many, a random time apart; each does what the generator function `path` says."""
+    """Simulate this many arrivals at random intervals; each runs the generator function `path`."""
     for _ in range(many):
         yield env.timeout(chance.expovariate(rate))
         env.process(_timed(env, visits, path))
@@ -77,7 +77,7 @@ def _timed(env: simpy.Environment, visits: list[Visit], path: Any) -> Steps:
 
 
 def quantile(values: Iterable[float], part: float) -> float:
-    """NaN where there are none."""
+    """Return the quantile; NaN without values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else float("nan")
 
@@ -85,7 +85,7 @@ def quantile(values: Iterable[float], part: float) -> float:
 def one_station(
     utilisation: float, servers: int, service_s: float, *, shared: bool, many: int = 15_000, seed: int = 1
 ) -> Sequence[Visit]:
-    """Requests to one station that is so busy; the first tenth, while it fills, is left out."""
+    """Simulate requests to one station with this utilisation, without the first tenth, while it fills."""
     env, chance = simpy.Environment(), random.Random(seed)
     station = Station(env, chance, service_s, servers, shared)
     visits: list[Visit] = []

@@ -6,7 +6,6 @@ import { atClock, count } from "./format.js";
 import { Throughput } from "./throughput.js";
 
 const EVERY_MS = 2000;
-const OUTBOX_PATIENCE_S = 60;
 const LOOK = { ready: "good", degraded: "warn", unavailable: "bad", unreachable: "bad" };
 const BREAKER = { closed: ["good", "Closed"], half_open: ["warn", "Half open"], open: ["bad", "Open"] };
 
@@ -69,7 +68,7 @@ export class Operations {
   #show(seen) {
     const rates = this.#throughput.take(seen);
     replace(this.#tiles, ...tiles(seen, this.#throughput.rate));
-    this.#showVerdict(problems(seen));
+    this.#showVerdict(seen.problems);
     const breakers = Object.fromEntries(seen.services.map((each) => [each.name, each]));
     fill(this.#places.processes, ["Process", "Health", "Breaker", "Calls"], seen.processes, (each) => processRow(each, breakers));
     fill(this.#places.panels, ["Panel", "p50 (ms)", "p95 (ms)", "p99 (ms)", "Calls", "Stale"], seen.panels, panelRow, "No panels.");
@@ -86,20 +85,6 @@ export class Operations {
     this.#verdict.className = found.length ? "verdict ill" : "verdict";
     this.#verdict.replaceChildren(el("div", {}, text, found.length ? el("ul", {}, found.map((each) => el("li", {}, each))) : ""));
   }
-}
-
-/** The problems, the most fundamental first, in the words of `dashboard status`. */
-function problems(seen) {
-  const failing = ({ checks }) => Object.entries(checks).filter(([, outcome]) => outcome !== "ok").map(([name, outcome]) => `${name}: ${outcome}`);
-  return [
-    ...seen.processes.filter((each) => each.status !== "ready").map((each) => `${each.name} is ${each.status}: ${each.error ?? failing(each).join("; ")}`),
-    ...seen.services.filter((each) => each.breaker !== "closed").map((each) => `the breaker to ${each.name} is ${each.breaker.replace("_", " ")}`),
-    ...(seen.queues.length ? [] : ["queues unknown: no worker can reach RabbitMQ"]),
-    ...seen.queues.filter((each) => !each.consumers).map((each) => `${each.name} has no consumer, and ${count(each.messages)} messages`),
-    ...seen.outboxes.filter((each) => each.rows === null).map((each) => `the outbox of ${each.service} is unknown`),
-    ...seen.outboxes.filter((each) => each.oldest_s > OUTBOX_PATIENCE_S).map((each) => `the oldest event in the outbox of ${each.service} has waited ${Math.round(each.oldest_s)} s`),
-    ...seen.jobs.filter((each) => each.dead).map((each) => `${count(each.dead)} dead ${each.dead === 1 ? "job" : "jobs"} of ${each.job}`),
-  ];
 }
 
 function tiles(seen, rate) {

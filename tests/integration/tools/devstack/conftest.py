@@ -1,4 +1,4 @@
-"""Private servers in a temporary folder, apart from the session's backends."""
+"""Private servers in a temporary folder, separate from the session's backends."""
 
 import tempfile
 from collections.abc import Iterator
@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from tools.devstack.servers.postgres import Postgres
-from tools.devstack.servers.rabbitmq_files import find_scripts
+from tools.devstack.servers.rabbitmq import find_scripts
 from tools.devstack.system.processes import Processes
 
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """Not pytest's own: another pytest's start closes that to the user that Postgres runs as."""
+    """Provide a folder other than pytest's, because the start of another pytest revokes access for the user of
+    Postgres."""
     with tempfile.TemporaryDirectory(prefix="dashboard-test-", ignore_cleanup_errors=True) as made:
         yield Path(made)
 

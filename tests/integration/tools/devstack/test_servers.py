@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from tools.devstack.mailbox import Mailbox
-from tools.devstack.servers.catchers import MailCatcher
+from tools.devstack.mailcatcher import MailCatcher
 from tools.devstack.servers.postgres import Postgres
 from tools.devstack.servers.rabbitmq import RabbitMQ
 from tools.devstack.servers.valkey import Valkey
@@ -24,7 +24,7 @@ _PASSWORDS = {"users": "u1", "orders": "o1"}
 
 
 async def test_postgres_comes_back_from_a_kill_with_work_under_way(postgres_server: Postgres) -> None:
-    """Killed while a client is in the middle of a query, it is up again on the same port with its data."""
+    """After a kill during a query, Postgres is up again on the same port with its data."""
     port = postgres_server.port
     execute(postgres_server.url, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (1)")
     client = await asyncpg.connect(postgres_server.url)
@@ -39,7 +39,7 @@ async def test_postgres_comes_back_from_a_kill_with_work_under_way(postgres_serv
 
 
 def test_a_stale_pid_file_that_names_a_living_process_is_no_hindrance(postgres_server: Postgres) -> None:
-    """After a reboot the pid in postmaster.pid may be anybody's: Postgres starts all the same."""
+    """After a reboot, the pid in postmaster.pid may be that of another process: Postgres starts anyway."""
     postgres_server.kill()
     file = postgres_server.data / "postmaster.pid"
     _, *rest = file.read_text().splitlines(keepends=True)
@@ -49,7 +49,7 @@ def test_a_stale_pid_file_that_names_a_living_process_is_no_hindrance(postgres_s
 
 
 def test_each_role_reaches_its_own_database_only(postgres_server: Postgres) -> None:
-    """With its password, and not without; setting up again changes the password and keeps the data."""
+    """Each role needs its password. Running the setup again changes the password and keeps the data."""
     urls = create_databases(postgres_server.url, _PASSWORDS)
     execute(urls["users"], "CREATE TABLE kept (n int)")
     with pytest.raises(asyncpg.InvalidPasswordError):
@@ -61,7 +61,7 @@ def test_each_role_reaches_its_own_database_only(postgres_server: Postgres) -> N
 
 
 def test_a_role_with_createdb_and_createrole_is_enough(postgres_server: Postgres) -> None:
-    """DATABASE_URL need not be a superuser's; a role without these rights is told what it lacks."""
+    """DATABASE_URL does not need a superuser. The error for a role without these rights names them."""
     execute(
         postgres_server.url,
         "CREATE ROLE maker LOGIN PASSWORD 'm' CREATEDB CREATEROLE",
@@ -76,7 +76,7 @@ def test_a_role_with_createdb_and_createrole_is_enough(postgres_server: Postgres
 
 
 def test_postgres_says_why_it_does_not_start(folder: Path, processes: Processes) -> None:
-    """The end of its log is in the message."""
+    """The message contains the end of its log."""
     server = Postgres(processes, folder / "broken", folder / "broken.log", durable=False)
     server.start()
     server.stop()
@@ -86,7 +86,7 @@ def test_postgres_says_why_it_does_not_start(folder: Path, processes: Processes)
 
 
 def test_valkey_keeps_its_data_over_a_kill(folder: Path, processes: Processes) -> None:
-    """What was written a while ago is there again, at the same URL."""
+    """Data that was written before the kill is available again, at the same URL."""
     server = Valkey(processes, folder / "redis", folder / "redis.log")
     server.start()
     with Redis.from_url(server.url) as client:
@@ -117,7 +117,7 @@ def _send(port: int, to: str) -> None:
 
 
 def test_caught_mails_survive_a_kill(catcher: MailCatcher) -> None:
-    """An accepted mail is in the mailbox whatever happens to the catcher next."""
+    """An accepted mail is in the mailbox even if the catcher is killed right afterwards."""
     _send(catcher.port, "ada@example.com")
     catcher.kill()
     catcher.start()
@@ -132,7 +132,7 @@ def test_caught_mails_survive_a_kill(catcher: MailCatcher) -> None:
 
 @pytest.mark.usefixtures("needs_rabbitmq")
 def test_rabbitmq_leaves_nothing_behind(folder: Path, processes: Processes) -> None:
-    """It uses none of the usual ports, and after stop neither the node nor its epmd is left."""
+    """RabbitMQ uses no default ports, and after the stop neither the node nor its epmd is running."""
     server = RabbitMQ(processes, folder / "rabbitmq", folder / "rabbitmq.log")
     server.start()
     node = psutil.Process(server.pids[0])
@@ -146,7 +146,7 @@ def test_rabbitmq_leaves_nothing_behind(folder: Path, processes: Processes) -> N
 
 @pytest.mark.usefixtures("needs_rabbitmq")
 def test_rabbitmq_says_why_it_does_not_start(folder: Path, processes: Processes) -> None:
-    """The reason from its log is in the message."""
+    """The message contains the reason from its log."""
     server = RabbitMQ(processes, folder / "rabbitmq-broken", folder / "rabbitmq-broken.log")
     server._write_files = lambda: (server.folder / "home").mkdir(parents=True)  # type: ignore[method-assign]
     (folder / "rabbitmq-broken").mkdir()

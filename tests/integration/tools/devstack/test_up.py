@@ -1,4 +1,4 @@
-"""`dashboard up` as a process of its own, with stand-ins for the services."""
+"""`dashboard up` in a separate process, with stand-ins for the services."""
 
 import http.client
 import json
@@ -21,8 +21,8 @@ from tests.support.backends import RabbitBackend
 from tests.support.local import fake_up
 from tests.support.waiting import wait_until
 from tools.devstack.system.databases import can_connect, fetch, with_database
-from tools.devstack.system.identity import Identity
 from tools.devstack.system.ports import accepts, free_port
+from tools.devstack.system.processes import Identity
 
 PATIENCE_S = 240.0
 _UP = str(Path(fake_up.__file__))
@@ -94,7 +94,7 @@ def run(folder: Path, rabbitmq: RabbitBackend) -> Iterator[Run]:
 
 
 def test_it_says_where_everything_is(run: Run) -> None:
-    """stack.json names each process, and the terminal the address and the login."""
+    """stack.json names each process, and the terminal shows the address and the login."""
     state = run.state()
     assert set(state) == {"gateway", "users", "orders", "worker", "postgres", "redis", "rabbitmq", "smtp", "traces"}
     assert all(psutil.pid_exists(pid) for entry in state.values() for pid in entry["pids"])
@@ -108,7 +108,7 @@ def test_it_says_where_everything_is(run: Run) -> None:
 
 
 def test_the_data_are_their_users_alone(run: Run) -> None:
-    """No other user of the machine enters the folder, reads a file in it, or comes into a database by the port."""
+    """No other user of the machine can enter the folder, read a file in it, or connect to a database."""
     others = stat.S_IRWXO
     assert not run.folder.stat().st_mode & (others | stat.S_IRGRP | stat.S_IWGRP)
     logs = [path for path in run.folder.glob("log/*") if path.is_file()]
@@ -120,7 +120,8 @@ def test_the_data_are_their_users_alone(run: Run) -> None:
 
 
 def test_services_get_their_settings(run: Run, rabbitmq: RabbitBackend) -> None:
-    """Each process is told of the servers, the others and the secrets by the agreed names."""
+    """Each process receives the addresses of the servers and of the others, and the secrets, in the documented
+    variables."""
     state = run.state()
     env = _get(state["gateway"]["url"], "/readyz")["environment"]
     assert env["ENVIRONMENT"] == "development"
@@ -136,7 +137,7 @@ def test_services_get_their_settings(run: Run, rabbitmq: RabbitBackend) -> None:
 
 @pytest.mark.parametrize("name", ["orders", "postgres", "redis", "smtp", "traces"])
 def test_what_is_killed_comes_back(run: Run, name: str) -> None:
-    """At the same address, with new pids in stack.json, and a line that says so."""
+    """A killed process is restarted at the same address, with a new pid in stack.json and a message."""
     before = run.state()[name]
     os.kill(before["pids"][0], signal.SIGKILL)
     wait_until(lambda: run.state()[name]["pids"] not in (before["pids"], []), PATIENCE_S)
@@ -147,7 +148,7 @@ def test_what_is_killed_comes_back(run: Run, name: str) -> None:
 
 
 def test_a_service_that_ends_on_its_own_comes_back(run: Run) -> None:
-    """An exit is treated like a kill."""
+    """A process that exits is restarted like one that is killed."""
     url = run.state()["worker"]["url"]
     with pytest.raises((OSError, http.client.HTTPException)):
         _get(url, "/die")
@@ -156,7 +157,7 @@ def test_a_service_that_ends_on_its_own_comes_back(run: Run) -> None:
 
 
 def test_a_second_stack_on_the_same_data_is_refused(run: Run) -> None:
-    """One line says where the running stack is and which process it is; it is not touched."""
+    """One line has the address and the pid of the running stack, which is not affected."""
     second = _begin(run.folder)
     assert second.popen.wait(PATIENCE_S) == 1
     [line] = second.said().splitlines()[-1:]
@@ -165,7 +166,8 @@ def test_a_second_stack_on_the_same_data_is_refused(run: Run) -> None:
 
 
 def test_sigterm_ends_everything(run: Run) -> None:
-    """By itself, with exit code 0, without a process or a stack.json left; Ctrl-C twice is no worse."""
+    """SIGTERM stops everything with exit code 0 and leaves no process and no stack.json. Two Ctrl-C have the same
+    effect."""
     family = run.family()
     run.popen.send_signal(signal.SIGINT)
     assert run.stop() == 0
@@ -174,7 +176,7 @@ def test_sigterm_ends_everything(run: Run) -> None:
 
 
 def test_nothing_outlives_a_killed_supervisor(run: Run, rabbitmq: RabbitBackend) -> None:
-    """`kill -9` of the supervisor ends all; with its guard killed too, the next run ends what is left."""
+    """`kill -9` of the supervisor ends everything. If its guard is killed too, the next run ends the rest."""
     second = _begin(run.folder, env={"RABBITMQ_URL": rabbitmq.url})
     second.ready()
     family = second.family()
@@ -194,7 +196,7 @@ def test_nothing_outlives_a_killed_supervisor(run: Run, rabbitmq: RabbitBackend)
 
 
 def test_a_taken_port_is_one_clear_line(folder: Path) -> None:
-    """Asked for a port that something listens on, it ends at once."""
+    """If the requested port is in use, it exits at once."""
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
         run = _begin(folder / "port", f"port={port}")
@@ -205,7 +207,7 @@ def test_a_taken_port_is_one_clear_line(folder: Path) -> None:
 
 
 def test_a_broken_service_is_told_of_with_its_log(folder: Path, rabbitmq: RabbitBackend) -> None:
-    """A service that ends while starting ends the stack, and the message shows why."""
+    """A service that exits during the start stops the stack, and the message shows the reason."""
     run = _begin(folder / "broken", "broken=orders", env={"RABBITMQ_URL": rabbitmq.url})
     assert run.popen.wait(PATIENCE_S) == 1
     assert "orders ended while starting" in run.said()
@@ -214,7 +216,7 @@ def test_a_broken_service_is_told_of_with_its_log(folder: Path, rabbitmq: Rabbit
 
 
 def test_an_unreachable_server_is_named(folder: Path) -> None:
-    """A URL that leads nowhere is one line that names its variable."""
+    """An unreachable URL is reported on one line with its variable."""
     env = {"RABBITMQ_URL": f"amqp://guest:guest@127.0.0.1:{free_port()}/"}
     run = _begin(folder / "unreachable", env=env)
     assert run.popen.wait(PATIENCE_S) == 1

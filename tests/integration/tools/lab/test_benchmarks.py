@@ -1,4 +1,4 @@
-"""Every benchmark still works, shown with windows far too short to measure anything; no time is asserted."""
+"""Every benchmark still works, with windows far too short for a measurement. No duration is asserted."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,7 +39,7 @@ def ground(backends: Backends) -> Iterator[Bed]:
 
 
 def cells(report: str, row: str) -> list[str]:
-    """The cells of the first table row that begins with this."""
+    """Return the cells of the first table row that starts with this text."""
     line = next(line for line in report.splitlines() if line.startswith(f"| {row} |"))
     return [cell.strip() for cell in line.strip("|").split("|")]
 
@@ -47,7 +47,8 @@ def cells(report: str, row: str) -> list[str]:
 @needs_wrk
 @pytest.mark.full
 def test_the_gateway_answers(ground: Bed) -> None:
-    """Ours serves dashboards to the load, and so does one of another checkout, which this time is the same."""
+    """Our gateway serves dashboards under load, and so does one of another checkout, which here is the same
+    checkout."""
     report = gateway.run(ground, replace(SMALL, compiled=Path.cwd())).text
     assert f"| {gateway.COMPILED_CACHED} |" in report
     assert "Failed requests: none." in report
@@ -56,7 +57,7 @@ def test_the_gateway_answers(ground: Bed) -> None:
 @needs_wrk
 @pytest.mark.full
 def test_the_gateways_peers_answer(ground: Bed) -> None:
-    """Every peer that can be had on this machine serves dashboards, too; the report names the others."""
+    """Every peer that is installed on this machine serves dashboards, too; the report names the others."""
     report = gateway.run(ground, SMALL_WITH_PEERS).text
     assert "Failed requests: none." in report
     for name, peer in PEERS.items():
@@ -66,7 +67,7 @@ def test_the_gateways_peers_answer(ground: Bed) -> None:
 @needs_wrk
 @pytest.mark.full
 def test_requests_are_passed_through(ground: Bed) -> None:
-    """By ours, and by every peer that can be had on this machine; the report names the others."""
+    """Our gateway and every installed peer pass requests through; the report names the others."""
     report = passthrough.run(ground, SMALL_WITH_PEERS).text
     assert "Failed requests: none." in report
     for name in (passthrough.PROXY, passthrough.FASTIFY):
@@ -76,7 +77,7 @@ def test_requests_are_passed_through(ground: Bed) -> None:
 @needs_wrk
 @pytest.mark.full
 def test_every_scenario_is_answered(ground: Bed) -> None:
-    """Many users, large panels, ids of requests, TLS: no request fails."""
+    """With many users, large panels, request ids and TLS no request fails."""
     report = scenarios.run(ground, SMALL_WITH_PEERS).text
     assert "Failed requests: none." in report
     assert all(f"| {name} |" in report for name in scenarios.SCENARIOS)
@@ -85,7 +86,7 @@ def test_every_scenario_is_answered(ground: Bed) -> None:
 @needs_wrk
 @pytest.mark.full
 def test_pauses_are_recorded(ground: Bed) -> None:
-    """Every cause that is told apart has a row, and callbacks are counted."""
+    """Every separate cause has a row, and callbacks are counted."""
     report = pauses.run(ground, SMALL).text
     assert all(cells(report, cause) for cause in pauses.ALWAYS)
     assert int(cells(report, pauses.OFF_CPU)[1].replace(",", "")) > 0
@@ -93,7 +94,8 @@ def test_pauses_are_recorded(ground: Bed) -> None:
 
 @pytest.mark.full
 def test_each_piece_of_bookkeeping_is_measured_in_both_ways(ground: Bed) -> None:
-    """Its parts and a whole dashboard, which the application and the fast path answer in turns."""
+    """Both ways are measured for the parts and for a whole dashboard, which the application and the fast path return in
+    turns."""
     report = bookkeeping.run(ground, SMALL).text
     assert cells(report, "timer of a wait")[6] == "4 / 0"
     for name in ("uncached, 1 caller", "uncached, 64 callers", "cached, 1 caller", "cached, 64 callers"):
@@ -103,14 +105,14 @@ def test_each_piece_of_bookkeeping_is_measured_in_both_ways(ground: Bed) -> None
 @needs_wrk
 @pytest.mark.full
 def test_faults_leave_the_other_panels_fresh(ground: Bed) -> None:
-    """While the worker hangs, the load counts panels of the other services and none of its own."""
+    """While the worker hangs, the load counts fresh panels of the other services and none of the worker."""
     *_, failed, user, of_orders, notifications, analytics = cells(faults.run(ground, SMALL).text, "worker hangs")
     assert (failed, notifications, analytics) == ("0", "0.0%", "0.0%")
     assert "0.0%" not in (user, of_orders)
 
 
 def test_panels_are_read_in_each_way(ground: Bed) -> None:
-    """Of every service, by every route."""
+    """Panels of every service are read by every route."""
     report = panels.run(ground, SMALL).text
     assert all(way in report for way in panels.WAYS)
     assert all(f"| {service} |" in report for service in panels.PANELS)
@@ -122,13 +124,13 @@ def test_orders_are_placed_in_both_ways(ground: Bed) -> None:
 
 
 def test_the_worker_does_every_event_once(ground: Bed) -> None:
-    """Ours, and FastStream as it comes, take all events out of their queues."""
+    """Our worker and plain FastStream consume all events from their queues."""
     assert f"{worker.OURS} / {worker.PLAIN}" in worker.run(ground, SMALL).text
 
 
 @pytest.mark.full
 def test_the_workers_peers_do_every_event(ground: Bed) -> None:
-    """So does every framework that is installed."""
+    """Every installed framework consumes all events."""
     report = worker.run(ground, SMALL_WITH_PEERS).text
     for consumer in worker.CONSUMERS:
         assert (
@@ -139,20 +141,20 @@ def test_the_workers_peers_do_every_event(ground: Bed) -> None:
 
 
 def test_the_relay_empties_its_outbox(ground: Bed) -> None:
-    """All rows are published."""
+    """The relay publishes all rows."""
     assert "rows/s" in relay.run(ground, SMALL).text
 
 
 @pytest.mark.full
 def test_pictures_are_taken_while_dashboards_are_read(ground: Bed) -> None:
-    """All of them, and no dashboard fails."""
+    """All pictures are stored, and no dashboard fails."""
     report = pictures.run(ground, SMALL).text
     assert "Refused: 0." in report
     assert "| during |" in report
 
 
 def test_reports_are_downloaded_and_copied(ground: Bed) -> None:
-    """Through the gateway, plain and compressed, and by psql."""
+    """Reports are downloaded through the gateway, plain and compressed, and copied by psql."""
     report = reports.run(ground, SMALL).text
     assert reports.PSQL in report
     assert "| gateway | report, gzip |" in report
@@ -161,7 +163,7 @@ def test_reports_are_downloaded_and_copied(ground: Bed) -> None:
 @needs_wrk
 @pytest.mark.full
 def test_an_overload_is_answered(ground: Bed) -> None:
-    """Requests come at a fixed rate, and none fails by anything but being refused."""
+    """Requests arrive at a fixed rate, and none fails except those that are shed."""
     report = overload.run(ground, SMALL).text
     assert overload.SHEDDING in report
     assert all(
@@ -172,7 +174,7 @@ def test_an_overload_is_answered(ground: Bed) -> None:
 
 
 def test_traces_are_recorded_under_load(ground: Bed) -> None:
-    """None, some and all, fresh and from memory."""
+    """No, some and all requests are traced, uncached and cached."""
     report = traces.run(ground, SMALL).text
     assert "| 100 %, cached |" in report
 

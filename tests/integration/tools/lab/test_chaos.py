@@ -4,20 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from tools.devstack.servers.rabbitmq_files import find_scripts
+from tools.devstack.servers.rabbitmq import find_scripts
 from tools.lab.chaos.dashboard import running_dashboard
 from tools.lab.chaos.report import report
 from tools.lab.chaos.run import Conditions, run
 
 WHOLE = Conditions(seed=83, seconds=60, rest_s=600)
-"""Of the first seeds, one whose faults are of nearly every kind."""
+"""A seed whose faults are of nearly every kind."""
 
 
 @pytest.mark.e2e
 @pytest.mark.full
 @pytest.mark.skipif(find_scripts() is None, reason="kills servers of its own: needs an installed RabbitMQ")
 async def test_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
-    """While processes are killed, frozen and cut off, each accepted order has its effects, and has them once."""
+    """While processes are killed, frozen and disconnected, each accepted order takes effect exactly once."""
     outcome = await run(running_dashboard, WHOLE, tmp_path, print)
     assert len(outcome.journal.orders) > 0
     assert not outcome.failed, report([outcome])

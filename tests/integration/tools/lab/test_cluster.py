@@ -1,4 +1,4 @@
-"""A machine is lost under load. `make cluster` does the same for longer, and prints what it counted."""
+"""A machine is lost under load. `make cluster` runs longer and prints the counts."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from tools.devstack.mailbox import Mail
-from tools.devstack.servers.rabbitmq_files import find_scripts
+from tools.devstack.servers.rabbitmq import find_scripts
 from tools.lab.chaos.journal import Journal, PlacedOrder
 from tools.lab.cluster.delays import mail_delays
 from tools.lab.cluster.report import report
@@ -22,14 +22,14 @@ ORDER = PlacedOrder(UUID(int=0xAB), UUID(int=1), "ann@example.com", "key", 100, 
 @pytest.mark.skipif(find_scripts() is None, reason="starts servers of its own: needs an installed RabbitMQ")
 @pytest.mark.parametrize("start", [lost_node, fail_over(synchronous=True)], ids=["a node of RabbitMQ", "the primary"])
 async def test_nothing_is_lost_with_a_machine(start: Start, tmp_path: Path) -> None:
-    """Each accepted order is there, has its mail once and is counted once, and what was lost comes back."""
+    """Each accepted order is stored, has one mail and is counted once, and the lost machine returns."""
     outcome = await run(start, SHORT, tmp_path, print)
     assert outcome.while_away > 0
     assert not outcome.failed, report([outcome])
 
 
 def test_a_mails_delay_is_that_of_its_first_copy() -> None:
-    """From the answer to the order; a mail that was there before the answer took no time."""
+    """The delay starts at the response to the order. A mail that arrived before the response has no delay."""
     journal = Journal(orders={ORDER.id: ORDER})
     mails = [_mail(ORDER.number, second) for second in (3, 2)]
     assert mail_delays(journal, mails) == [(1000.0, 2.0)]

@@ -1,21 +1,21 @@
-"""Every process rolled under load. `make rolling` does it for longer."""
+"""Every process is restarted under load. `make rolling` runs longer."""
 
 from pathlib import Path
 
 import pytest
 
-from tools.devstack.servers.rabbitmq_files import find_scripts
+from tools.devstack.servers.rabbitmq import find_scripts
 from tools.lab.rolling.run import Conditions, run
 
 WHOLE = Conditions(rest_s=600, empty_share=0.1)
-"""A busy machine is slow by itself: `make rolling` keeps to a share of 1 %."""
+"""The limit is high because a busy machine is slow; that of `make rolling` is 1 %."""
 
 
 @pytest.mark.e2e
 @pytest.mark.full
 @pytest.mark.skipif(find_scripts() is None, reason="starts servers of its own: needs an installed RabbitMQ")
 async def test_rolling_fails_no_request_and_loses_nothing(tmp_path: Path) -> None:
-    """Orders, dashboards and live streams go on; every order has its mail and its analytics once."""
+    """Orders, dashboards and live streams continue; every order has its mail and its analytics once."""
     outcome = await run(WHOLE, tmp_path, print)
     assert len(outcome.journal.orders) > 0
     assert not outcome.failed, outcome.report()

@@ -17,7 +17,7 @@ GOLDEN: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for
 
 
 def of(kind: type[events.Event]) -> list[dict[str, Any]]:
-    """The shapes of the version that is sent now."""
+    """Return the shapes of the current version."""
     return [golden for golden in GOLDEN.values() if golden["headers"]["dataschema"] == events.schema_of(kind)]
 
 
@@ -26,13 +26,13 @@ def decoded(golden: dict[str, Any]) -> events.Event:
 
 
 def sent_again(golden: dict[str, Any]) -> dict[str, Any]:
-    """The body as today's code would send the same event."""
+    """Return the body that today's code would send for the same event."""
     body: dict[str, Any] = json.loads(events.encode(decoded(golden)))
     return body
 
 
 def shape(value: Any) -> Any:
-    """Which fields there are, at any depth."""
+    """Return the fields, at any depth."""
     if isinstance(value, dict):
         return {name: shape(inner) for name, inner in value.items()}
     return [shape(value[0])] if isinstance(value, list) and value else None
@@ -40,7 +40,7 @@ def shape(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_what_was_sent_once_is_read_today(name: str) -> None:
-    """With the same meaning: each field that was sent has the value it had."""
+    """The meaning is the same: each field has the value that was sent."""
     golden = GOLDEN[name]
     read = sent_again(golden)
     assert {field: read.get(field) for field in golden["body"]} == golden["body"]
@@ -48,7 +48,7 @@ def test_what_was_sent_once_is_read_today(name: str) -> None:
 
 @pytest.mark.parametrize("kind", events.EVENTS.values(), ids=events.EVENTS)
 def test_the_shape_that_is_sent_today_is_kept(kind: type[events.Event]) -> None:
-    """An event type, or a field, without a golden file would be free to change later without anybody noticing."""
+    """Without a golden file, an event type or a field could change later unnoticed."""
     shapes = [shape(golden["body"]) for golden in of(kind)]
     assert shapes, f"{kind.type} has no golden file"
     wanted = f"{kind.type}.{kind.version}-N.json"
@@ -57,7 +57,7 @@ def test_the_shape_that_is_sent_today_is_kept(kind: type[events.Event]) -> None:
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_reader_from_before_takes_no_harm_from_what_is_new(name: str) -> None:
-    """It passes over fields, at any depth, and headers that it does not know."""
+    """It ignores unknown fields, at any depth, and unknown headers."""
     golden = GOLDEN[name]
     newer = {"headers": golden["headers"] | {"later": "header"}, "body": _with_more(golden["body"])}
     assert decoded(newer) == decoded(golden)
@@ -80,7 +80,7 @@ def test_a_golden_file_is_named_for_what_it_holds(name: str) -> None:
 
 
 def test_an_unknown_type_is_said_to_be_unknown() -> None:
-    """The worker keeps such a message, dead, until it is replayed by code that knows it: nothing is dropped."""
+    """The worker keeps such a message as dead until code that knows the type replays it: nothing is lost."""
     headers = next(iter(GOLDEN.values()))["headers"] | {"type": "order.returned"}
     with pytest.raises(events.UnreadableEvent, match=r"order\.returned"):
         events.decode(headers, b"{}")

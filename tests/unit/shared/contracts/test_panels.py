@@ -1,4 +1,4 @@
-"""Panel queries and their answers, as both sides encode and read them."""
+"""Panel queries and their responses, as both sides encode and read them."""
 
 from uuid import UUID
 
@@ -17,7 +17,7 @@ GOOD = b'"panels":["orders"],'
     "body", [b"", b"[]", b'{"ids":[]}', b"\xff", b'{"a":' * 10_000, b'{"ids":["x"]}', b'{"panels":["\xff"']
 )
 def test_a_body_that_is_no_query_is_invalid_input(body: bytes) -> None:
-    """Also one that is nested deeper than anybody reads, or is no text."""
+    """This includes a body that is nested too deeply, or is not text."""
     with pytest.raises(InvalidInput):
         panels.read_query(body)
     with pytest.raises(InvalidInput):
@@ -52,7 +52,7 @@ def test_the_largest_query() -> None:
 
 
 def test_an_answer_is_read_as_it_was_encoded() -> None:
-    """The JSON of a panel is untouched, whether it comes as text or bytes; ids are canonical text."""
+    """The JSON of a panel is unchanged, as text or bytes; ids are canonical text."""
     orders = panels.answered([ID, OTHER], {ID: '[{"name": "é"}]'})
     body = panels.encode_answer(
         {"orders": orders, "user": panels.answered([ID], {ID: b"{ }"}), "x": panels.failed("timeout")}
@@ -88,5 +88,5 @@ def test_the_answer_is_plain_json() -> None:
     ],
 )
 def test_the_deadline(told: str, seconds: float) -> None:
-    """Milliseconds; between one and the maximum, which also stands for what is no number."""
+    """The deadline is in milliseconds, between one and the maximum, which also replaces invalid values."""
     assert panels.deadline_s(told) == seconds

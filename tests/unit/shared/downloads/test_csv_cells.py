@@ -27,7 +27,7 @@ def test_a_quote_goes_before_what_begins_like_a_formula(text: str) -> None:
     ],
 )
 def test_a_quote_goes_before_each_part_that_begins_like_a_formula(text: str, written: str) -> None:
-    """Spreadsheets that separate cells by semicolons or tabs make a cell of each."""
+    """Spreadsheets that separate cells by semicolons or tabs make a cell of each part."""
     assert formula_safe(text) == written
 
 

@@ -1,4 +1,4 @@
-"""How accounts share the places for downloads."""
+"""How accounts share the slots for downloads."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -14,15 +14,15 @@ PIECE: Message = {"type": "http.response.body"}
 
 
 class Own(Exception):
-    """The account has as many as it may have."""
+    """The account has its maximum number of downloads."""
 
 
 class Busy(Exception):
-    """There is no place."""
+    """There is no free slot."""
 
 
 class Client:
-    """One that takes its piece only when it is let."""
+    """A client that takes its next part only when a test allows it."""
 
     def __init__(self, place: DownloadSlot) -> None:
         self.place = place
@@ -37,7 +37,7 @@ class Client:
 
 
 class Downloads:
-    """As many as a test begins; `lost` are those whose place another account got."""
+    """The downloads of a test; `lost` has those whose slot went to another account."""
 
     def __init__(self, places: int, per_user: int = 4, *, slow_s: float = 3600) -> None:
         self.places = DownloadSlots(places, per_user, Own, Busy, slow_s=slow_s, patience_s=0)
@@ -46,7 +46,7 @@ class Downloads:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def begin(self, *user_ids: UUID) -> None:
-        """Raises `Own`, `Busy`."""
+        """Start a download. Raises `Own` or `Busy`."""
         for user_id in user_ids:
             begun = asyncio.Event()
             task = asyncio.create_task(self._download(user_id, begun))
@@ -66,7 +66,7 @@ class Downloads:
             self.lost.append(user_id)
 
     async def settled(self) -> list[UUID]:
-        """Who has lost a place."""
+        """Return the downloads that lost their slot."""
         for _ in range(5):
             await asyncio.sleep(0)
         return self.lost
@@ -79,7 +79,7 @@ class Downloads:
 
 
 async def test_an_account_has_so_many() -> None:
-    """While others have room."""
+    """The limit applies even if other slots are free."""
     downloads = Downloads(4, per_user=2)
     await downloads.begin(ANN, ANN, BOB)
     with pytest.raises(Own):
@@ -91,7 +91,7 @@ async def test_an_account_has_so_many() -> None:
 
 @pytest.mark.parametrize("holders", ["AAAA", "AAAB", "AABB", "AABC"])
 async def test_who_holds_two_more_gives_one_up(holders: str) -> None:
-    """Even when their clients are fast; of the account that holds the most."""
+    """This applies even if their clients are fast, and to the account with the most downloads."""
     downloads = Downloads(4)
     await downloads.begin(*({"A": ANN, "B": BOB, "C": CARL}[holder] for holder in holders))
     await downloads.begin(DORA)
@@ -101,7 +101,7 @@ async def test_who_holds_two_more_gives_one_up(holders: str) -> None:
 
 
 async def test_fast_clients_of_equal_accounts_are_left_alone() -> None:
-    """One more is told that there is no place; it may come again."""
+    """A further download is refused, and may be tried again."""
     downloads = Downloads(3)
     await downloads.begin(ANN, BOB, CARL)
     with pytest.raises(Busy):
@@ -111,7 +111,7 @@ async def test_fast_clients_of_equal_accounts_are_left_alone() -> None:
 
 
 async def test_a_slow_client_loses_its_place_to_an_account_that_has_none() -> None:
-    """Among accounts that hold one each; and to none that holds as many."""
+    """This applies to accounts that hold one each; an account that already holds as many gets no slot."""
     downloads = Downloads(3, slow_s=0)
     await downloads.begin(ANN, BOB, CARL)
     with pytest.raises(Busy):
@@ -126,7 +126,7 @@ async def test_a_slow_client_loses_its_place_to_an_account_that_has_none() -> No
 
 
 async def test_accounts_end_up_with_equal_shares() -> None:
-    """Whoever came first."""
+    """The shares are equal, whoever came first."""
     downloads = Downloads(4)
     await downloads.begin(*[ANN] * 4)
     await downloads.begin(BOB)
@@ -138,7 +138,7 @@ async def test_accounts_end_up_with_equal_shares() -> None:
 
 
 class Sender:
-    """The messages of a request's body, each after a pause, as one place hears them."""
+    """The parts of a request's body, each after a pause, as one slot receives them."""
 
     def __init__(self, *messages: tuple[float, int]) -> None:
         self._messages = iter(messages)
@@ -170,7 +170,7 @@ class Sender:
     ids=["pieces", "parts of pieces", "single bytes", "empty messages", "fast again"],
 )
 def test_how_long_an_upload_keeps_others_waiting(messages: list[tuple[float, int]], waits_s: float) -> None:
-    """For 64 KB, however many messages it takes; nobody any more once it has ended."""
+    """An upload keeps others waiting for 64 KB, in any number of parts, and no longer once it has ended."""
 
     async def upload(_: Clock) -> None:
         sender = Sender(*messages)

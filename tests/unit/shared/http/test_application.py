@@ -1,4 +1,4 @@
-"""What every service answers when something is wrong."""
+"""The error responses of every service."""
 
 import asyncio
 import re
@@ -87,7 +87,7 @@ async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def _problem(answer: httpx.Response, status: int) -> dict[str, object]:
-    """The answer's body, once it is certain that it is a complete problem."""
+    """Assert that the response is a complete problem, and return its body."""
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/problem+json"
     body: dict[str, object] = answer.json()
@@ -113,21 +113,21 @@ def _problem(answer: httpx.Response, status: int) -> dict[str, object]:
 async def test_every_error_is_a_problem(
     http: httpx.AsyncClient, method: str, path: str, status: int, code: str
 ) -> None:
-    """With the request's id, and nothing of what happened inside."""
+    """The problem has the request's id, and no internal details."""
     answer = await http.request(method, path)
     assert _problem(answer, status)["code"] == code
     assert "secret" not in answer.text
 
 
 async def test_an_outage_says_when_to_come_back_and_a_wrong_method_what_is_allowed(http: httpx.AsyncClient) -> None:
-    """Retry-After with 503, Allow with 405."""
+    """A 503 has Retry-After, and a 405 has Allow."""
     assert (await http.get("/failures/away")).headers["Retry-After"] == "2"
     assert (await http.get("/bodies")).headers["Allow"] == "POST"
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["content-length", "chunked"])
 async def test_a_body_that_is_too_large_is_refused(http: httpx.AsyncClient, declared: bool) -> None:
-    """413, whether its length is declared or found out while reading."""
+    """The response is 413, whether the length is declared or found while reading."""
     body = b"[" + b" " * LIMIT + b"]"
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -153,7 +153,7 @@ async def test_a_body_that_is_too_large_is_refused(http: httpx.AsyncClient, decl
     ids=lambda value: repr(value)[:40],
 )
 async def test_a_body_with_faults_is_refused(http: httpx.AsyncClient, body: bytes, field: str | None) -> None:
-    """422 or 400, never a 500; the field is named where there is one."""
+    """The response is 422 or 400, never 500, and names the field if there is one."""
     answer = await http.post("/bodies", content=body, headers={"Content-Type": "application/json"})
     problem = _problem(answer, answer.status_code)
     assert answer.status_code in (400, 422)
@@ -162,14 +162,14 @@ async def test_a_body_with_faults_is_refused(http: httpx.AsyncClient, body: byte
 
 
 async def test_a_stream_that_breaks_is_not_ended_as_if_complete(http: httpx.AsyncClient) -> None:
-    """When the status has gone out already, the exception goes to the server, which cuts the connection."""
+    """If the status has already been sent, the exception reaches the server, which closes the connection."""
     with pytest.raises(KeyError):
         await http.get("/torn")
 
 
 @pytest.mark.parametrize(("given", "kept"), [("abc-123", True), ("a b", False), ("x" * 65, False), ("", False)])
 async def test_a_sound_request_id_is_kept(http: httpx.AsyncClient, given: str, kept: bool) -> None:
-    """The caller's, unless it could break a log line; else a new one."""
+    """The caller's id is kept unless it could break a log line; otherwise a new one is made."""
     answer = await http.get("/livez", headers={"X-Request-Id": given})
     assert (answer.headers["X-Request-Id"] == given) is kept
     assert answer.headers["X-Request-Id"]
@@ -212,7 +212,8 @@ async def test_readiness_names_what_fails(
     status: int,
     says: str,
 ) -> None:
-    """Not ready without what is needed, degraded without what is useful; liveness asks neither."""
+    """The service is not ready without needed dependencies and degraded without useful ones; liveness checks
+    neither."""
     monkeypatch.setattr(probes, "CHECK_TIMEOUT_S", 0.05)
     app.state.checks.needed["postgres"] = needed
     app.state.checks.useful["rabbitmq"] = useful
@@ -255,7 +256,8 @@ def test_an_error_without_words_says_its_title() -> None:
     ],
 )
 async def test_plain_routes_meet_the_same_context(method: str, path: str, status: int) -> None:
-    """Found by its path alone or by FastAPI's router: a request gets its id, a wrong method what is allowed."""
+    """Whether matched by path alone or by FastAPI's router, a request gets its id, and a wrong method the allowed
+    ones."""
 
     class Endpoint:
         async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Whose word counts on whether a request's trace is recorded, and how the trace is told."""
+"""Who decides whether a request's trace is recorded, and how the trace is returned."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -49,7 +49,7 @@ def client(heeds: Callable[[Scope], bool] = lambda _: True) -> httpx.AsyncClient
 
 
 async def test_a_request_is_one_span_under_its_callers() -> None:
-    """By its route, never its path; the answer says where to look."""
+    """The span is named by its route, never by its path; the response names the trace."""
     with recorded_here(share=0) as spans:
         async with client() as http:
             answer = await http.get("/things/7?secret=x", headers={"traceparent": str(CALLER)})
@@ -65,7 +65,7 @@ async def test_a_request_is_one_span_under_its_callers() -> None:
 
 
 async def test_a_stranger_does_not_decide_what_is_recorded() -> None:
-    """Its trace id is taken over; whether the trace is recorded is drawn here."""
+    """Its trace id is used, but the service decides whether the trace is recorded."""
     with recorded_here(share=0) as spans:
         async with client(heeds=lambda _: False) as http:
             answer = await http.get("/things/0", headers={"traceparent": str(CALLER)})
@@ -79,7 +79,7 @@ async def test_a_stranger_does_not_decide_what_is_recorded() -> None:
 
 
 async def test_who_is_heeded_may_also_say_no() -> None:
-    """A service records nothing of a trace of which the gateway records nothing."""
+    """A service does not record a trace that the gateway does not record."""
     with recorded_here(share=1) as spans:
         async with client() as http:
             await http.get("/things/7", headers={"traceparent": str(CALLER).removesuffix("1") + "0"})
@@ -87,7 +87,7 @@ async def test_who_is_heeded_may_also_say_no() -> None:
 
 
 async def test_failures_of_ours_are_errors_and_those_of_callers_are_not() -> None:
-    """As the status says."""
+    """This depends on the status."""
     with recorded_here() as spans:
         async with client() as http:
             await http.get("/things/0")
@@ -99,7 +99,7 @@ async def test_failures_of_ours_are_errors_and_those_of_callers_are_not() -> Non
 
 
 async def test_probes_begin_no_trace() -> None:
-    """They come every few seconds, and nobody asks how; nor does what they ask."""
+    """Probes arrive every few seconds, and neither they nor their checks are recorded."""
     with recorded_here() as spans:
         async with client() as http:
             await http.get("/livez")
@@ -109,7 +109,7 @@ async def test_probes_begin_no_trace() -> None:
 
 
 async def test_a_histogram_names_a_trace_to_who_accepts_openmetrics() -> None:
-    """The plain text format, which has no room for it, stays as it is."""
+    """The plain text format does not support exemplars and does not change."""
     with recorded_here() as spans:
         async with client() as http:
             await http.get("/things/8")
@@ -126,7 +126,7 @@ async def test_a_histogram_names_a_trace_to_who_accepts_openmetrics() -> None:
 
 @pytest.mark.parametrize("path", ["/things/7", "/nowhere"])
 async def test_without_recording_nothing_is_told(path: str) -> None:
-    """No header, though every answer to a problem has its trace id."""
+    """There is no header, but every problem has its trace id."""
     async with client() as http:
         answer = await http.get(path)
     assert "traceresponse" not in answer.headers

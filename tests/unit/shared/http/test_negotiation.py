@@ -1,4 +1,4 @@
-"""Content negotiation as RFC 9110 has it."""
+"""Content negotiation as in RFC 9110."""
 
 import pytest
 
@@ -38,7 +38,7 @@ from shared.http.negotiation import accepts_gzip, prefers_html
     ],
 )
 def test_when_gzip_is_accepted(lines: list[str], *, accepted: bool) -> None:
-    """When it, or everything else, has a weight above nothing, and plain is not liked better."""
+    """gzip is accepted if it, or the wildcard, has a weight above zero and identity is not preferred."""
     assert accepts_gzip([(b"accept-encoding", line.encode()) for line in lines]) is accepted
 
 

@@ -1,4 +1,4 @@
-"""How a service reads several panels in one call."""
+"""Reading several panels in one call."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -48,14 +48,14 @@ def defects() -> float:
 
 
 async def test_only_the_panels_asked_for_are_read() -> None:
-    """In their order, and one that is asked for twice is read once."""
+    """The panels are read in their order, and one that is requested twice is read once."""
     read = {"items": {str(ID): [1]}, "missing": [str(OTHER)]}
     found = await answer({"a": DEFECT, "b": well, "c": well}, "c", "b", "c")
     assert list(found.items()) == [("c", read), ("b", read)]
 
 
 async def test_panels_are_read_at_the_same_time() -> None:
-    """Each is begun before another has ended."""
+    """Each read starts before another has ended."""
     both = asyncio.Barrier(2)
 
     async def load(_: Database, __: Sequence[UUID], ___: float) -> Mapping[UUID, str]:
@@ -78,7 +78,7 @@ async def test_one_panel_that_fails_does_not_cost_the_others(load: Load, error: 
 
 
 async def test_a_defect_is_counted_and_logged_once() -> None:
-    """With its traceback; an outage is a warning and is not counted."""
+    """A defect is logged with its traceback; an outage is a warning and is not counted."""
     before = defects()
     with capture_logs() as logs:
         await answer({"a": DEFECT, "b": well, "c": AWAY})
@@ -89,7 +89,7 @@ async def test_a_defect_is_counted_and_logged_once() -> None:
 
 @pytest.mark.parametrize("loads", [[LATE], [AWAY], [CANCELLED, LATE], [AWAY, LATE]])
 async def test_when_no_panel_can_be_read_the_call_fails(loads: list[Load]) -> None:
-    """The client is asked to come back."""
+    """The response has Retry-After."""
     with pytest.raises(Unavailable):
         await answer(dict(zip("abc", loads, strict=False)))
 
@@ -103,7 +103,7 @@ async def test_when_no_panel_can_be_read_and_one_has_a_defect_the_error_is_ours(
 
 @pytest.mark.parametrize(("deadline_s", "seconds"), [(30, 29.99), (0.8, 0.79), (0.1, 0.095), (0.001, 0.00095)])
 async def test_reading_ends_a_little_before_the_deadline(deadline_s: float, seconds: float) -> None:
-    """By 10 ms, or by 5 % of a short deadline: so that what was read arrives in time."""
+    """Reading ends 10 ms earlier, or 5 % of a short deadline, so that the results arrive in time."""
     told: list[float] = []
 
     async def load(_: Database, __: Sequence[UUID], timeout_s: float) -> Mapping[UUID, str]:
@@ -115,7 +115,7 @@ async def test_reading_ends_a_little_before_the_deadline(deadline_s: float, seco
 
 
 async def test_a_call_that_is_given_up_ends_all_reads() -> None:
-    """Nothing goes on in the database for a caller who has gone."""
+    """No statement keeps running for a caller who has disconnected."""
     ended, begun = [], asyncio.Barrier(3)
 
     async def load(_: Database, __: Sequence[UUID], ___: float) -> Mapping[UUID, str]:
@@ -136,7 +136,7 @@ async def test_a_call_that_is_given_up_ends_all_reads() -> None:
 
 
 def test_a_panel_that_the_service_does_not_have() -> None:
-    """The error names the field and says which panels there are."""
+    """The error names the field and lists the panels."""
     with pytest.raises(InvalidInput) as refused:
         Panels({"a": well, "b": well}).read_query(msgspec.json.encode({"panels": ["a", "zz"], "ids": [ID]}))
     assert refused.value.errors == [{"field": "panels", "message": "the panels are a, b; not 'zz'"}]

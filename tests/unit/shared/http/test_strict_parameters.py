@@ -1,4 +1,4 @@
-"""Headers that come twice, and query parameters that no route knows."""
+"""Repeated headers, and unknown query parameters."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -88,7 +88,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 async def test_only_parameters_in_the_description_are_taken(
     http: httpx.AsyncClient, method: str, target: str, unknown: list[str]
 ) -> None:
-    """Others are 422 and named, on every route but the probes."""
+    """Other parameters are 422 and named, on every route except the probes."""
     answer = await http.request(method, target)
     assert answer.status_code == (422 if unknown else 200)
     if unknown and method != "HEAD":
@@ -96,7 +96,7 @@ async def test_only_parameters_in_the_description_are_taken(
 
 
 def test_a_route_of_plain_asgi_says_what_it_knows() -> None:
-    """The message lists it."""
+    """The message lists the known parameters."""
     known = KnownQuery(frozenset({"panels", "budget_ms"}), lists=frozenset({"panels"}))
     known.check(b"panels=a&panels=b&budget_ms=1")
     with pytest.raises(InvalidInput, match="panel: is not known; the parameters are budget_ms, panels"):
@@ -119,7 +119,7 @@ def test_a_route_of_plain_asgi_says_what_it_knows() -> None:
     ],
 )
 async def test_a_parameter_with_one_value_comes_once(http: httpx.AsyncClient, target: str, repeated: list[str]) -> None:
-    """Twice is 422 and names it, the same value too. A list may have many."""
+    """A repeated parameter is 422 and named, even with the same value. A list may have many."""
     answer = await http.get(target)
     assert answer.status_code == (422 if repeated else 200)
     if repeated:
@@ -130,7 +130,7 @@ async def test_a_parameter_with_one_value_comes_once(http: httpx.AsyncClient, ta
 
 @pytest.mark.parametrize("name", sorted(ONCE))
 async def test_a_header_with_one_value_comes_once(http: httpx.AsyncClient, name: bytes) -> None:
-    """Twice is 400, the same value too, for a request that needs none."""
+    """A repeated header is 400, even with the same value and if the request does not need it."""
     twice = [(name, b"1"), (name.title(), b"1")]
     answer = await http.get("/livez", headers=[*twice, (b"Accept", b"a"), (b"Accept", b"b")])
     assert answer.status_code == 400
@@ -138,14 +138,14 @@ async def test_a_header_with_one_value_comes_once(http: httpx.AsyncClient, name:
 
 
 async def test_a_list_may_have_several_lines(http: httpx.AsyncClient) -> None:
-    """As `Accept` and `X-Forwarded-For` do."""
+    """`Accept` and `X-Forwarded-For` may have several lines."""
     lines = [("Accept", "a"), ("Accept", "b"), ("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-For", "192.0.2.2")]
     assert (await http.get("/livez", headers=lines)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/things/1", "/openapi.json"])
 async def test_head_is_answered_as_get(http: httpx.AsyncClient, path: str) -> None:
-    """With the same status; the description has no HEAD."""
+    """HEAD has the same status; the document does not contain HEAD."""
     assert (await http.head(path)).status_code == 200
     assert "head" not in (await http.get("/openapi.json")).json()["paths"]["/things/{id}"]
     assert (await http.head("/things")).status_code == 405

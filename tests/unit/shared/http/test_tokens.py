@@ -1,4 +1,4 @@
-"""User tokens and service tokens: what is accepted, and everything that must not be."""
+"""User tokens and service tokens: which are accepted, and which are refused."""
 
 import time
 from collections.abc import Callable
@@ -32,7 +32,7 @@ SECRET = "a secret of at least thirty-two bytes"
 
 
 def _claims(**changed: Any) -> dict[str, Any]:
-    """Good claims but for what is changed; None leaves one out."""
+    """Return valid claims with these changes; None removes a claim."""
     now = int(time.time())
     good = {
         "iss": "dashboard-users",
@@ -52,7 +52,7 @@ def _signed(**changed: Any) -> str:
 
 
 def test_an_issued_token_says_who_it_is_for() -> None:
-    """Verified with the key that the JWKS has under its `kid`."""
+    """The token is verified with the key of its `kid` in the JWKS."""
     tokens = UserTokens([SEED, OTHER_SEED], ttl_s=60)
     token = tokens.issue(USER, SESSION, "support")
     claims = verify_user_token(token, public_keys(tokens.jwks)[key_id(token)])
@@ -61,7 +61,7 @@ def test_an_issued_token_says_who_it_is_for() -> None:
 
 
 def test_the_jwks_holds_every_public_key_and_no_private_one() -> None:
-    """In the order given, with all that RFC 7517 and 8037 ask for."""
+    """The keys are in the given order, with all fields of RFC 7517 and 8037."""
     first, second = UserTokens([SEED, OTHER_SEED], ttl_s=60).jwks["keys"]
     assert first == {"crv": "Ed25519", "kty": "OKP", "x": first["x"], "kid": KEY.kid, "alg": "EdDSA", "use": "sig"}
     assert b64url_decode(first["x"]) == PUBLIC.public_bytes(Encoding.Raw, PublicFormat.Raw)
@@ -69,7 +69,7 @@ def test_the_jwks_holds_every_public_key_and_no_private_one() -> None:
 
 
 def test_keys_of_other_kinds_are_passed_over() -> None:
-    """A JWKS may hold keys that this system has no use for."""
+    """A JWKS may contain keys that this system does not use."""
     rsa = {"kty": "RSA", "kid": "r", "n": "x", "e": "AQAB"}
     assert public_keys({"keys": [rsa, KEY.jwk]}).keys() == {KEY.kid}
     assert public_keys({}) == {}
@@ -92,13 +92,13 @@ def test_keys_of_other_kinds_are_passed_over() -> None:
     ids=" ".join,
 )
 def test_claims_that_do_not_hold_are_refused(changed: dict[str, Any]) -> None:
-    """Expired, not yet valid, for somebody else, or incomplete, however well signed."""
+    """Expired, not yet valid, for another audience, or incomplete tokens are refused, even if signed correctly."""
     with pytest.raises(InvalidToken):
         verify_user_token(_signed(**changed), PUBLIC)
 
 
 def test_a_leeway_forgives_a_clock_that_is_slightly_off() -> None:
-    """A token that ended just now is taken with a leeway, and not without."""
+    """A token that has just expired is accepted with a leeway, and not without."""
     just_ended = _signed(exp=int(time.time()) - 2)
     assert verify_user_token(just_ended, PUBLIC, leeway_s=5).sub == USER
     with pytest.raises(InvalidToken):
@@ -145,20 +145,20 @@ def test_a_forged_token_is_refused(forge: Callable[[], str]) -> None:
 
 @given(st.text(alphabet="abcXYZ019-_.=", max_size=80) | st.text(max_size=20))
 def test_nothing_but_invalid_token_is_raised(text: str) -> None:
-    """Whatever a client sends as a token."""
+    """This applies to any text that a client sends as a token."""
     for refuse in (key_id, lambda token: verify_user_token(token, PUBLIC), ServiceTokens(SECRET, "gateway").verify):
         with pytest.raises(InvalidToken):
             refuse(text)
 
 
 def test_a_token_without_a_key_id_is_refused() -> None:
-    """Nor is an unsigned header believed."""
+    """An unsigned header is not trusted either."""
     with pytest.raises(InvalidToken):
         key_id(jwt.encode(_claims(), KEY.private, algorithm="EdDSA"))
 
 
 def test_services_know_each_other() -> None:
-    """The token says who calls; it is the same for a while, and verified again from memory."""
+    """The token names the caller; it is reused for a while, and verified again from memory."""
     gateway, users = ServiceTokens(SECRET, "gateway"), ServiceTokens(SECRET, "users")
     token = gateway.token()
     assert gateway.token() == token
@@ -166,7 +166,7 @@ def test_services_know_each_other() -> None:
 
 
 def test_a_service_token_ends_also_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that was verified a moment ago is refused once its time is over."""
+    """A token that has been verified before is refused once it has expired."""
     users = ServiceTokens(SECRET, "users")
     claims = {"iss": "gateway", "aud": "dashboard-internal", "exp": int(time.time()) + 60}
     token = jwt.encode(claims, SECRET, algorithm="HS256")
@@ -178,14 +178,14 @@ def test_a_service_token_ends_also_in_memory(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("changed", [{"aud": "dashboard"}, {"exp": 1}, {"iss": None}, {"exp": None}], ids=str)
 def test_a_service_token_must_be_complete(changed: dict[str, Any]) -> None:
-    """Wrong audience, expired, without a name or an end."""
+    """Tokens with a wrong audience, expired, without a name or without an expiry are refused."""
     claims = _claims(**({"iss": "gateway", "aud": "dashboard-internal"} | changed))
     with pytest.raises(InvalidToken):
         ServiceTokens(SECRET, "users").verify(jwt.encode(claims, SECRET, algorithm="HS256"))
 
 
 def test_a_user_token_is_no_service_token_nor_the_other_way_round() -> None:
-    """Each kind is refused where the other is asked for, and a service token by another secret as well."""
+    """Each kind is refused in place of the other, and a service token with another secret as well."""
     with pytest.raises(InvalidToken):
         ServiceTokens(SECRET, "users").verify(_signed())
     with pytest.raises(InvalidToken):
@@ -197,7 +197,7 @@ def test_a_user_token_is_no_service_token_nor_the_other_way_round() -> None:
 @pytest.mark.parametrize("issued_ago_s", [0, 30, 59])
 @pytest.mark.parametrize("ahead_s", [-30, -10, 0, 10, 30])
 def test_clocks_may_differ(monkeypatch: pytest.MonkeyPatch, ahead_s: int, issued_ago_s: int) -> None:
-    """By 30 s, whichever is ahead, and however old the token is that a service sends: none is refused for it."""
+    """Clocks may differ by 30 s in either direction, with a service token of any age."""
     gateway, users = ServiceTokens(SECRET, "gateway"), ServiceTokens(SECRET, "users")
     gateway.token()
     move_clock(monkeypatch, seconds=issued_ago_s)
@@ -208,7 +208,7 @@ def test_clocks_may_differ(monkeypatch: pytest.MonkeyPatch, ahead_s: int, issued
 
 @pytest.mark.parametrize("wrong", [{"iat": 90}, {"exp": -1}], ids=str)
 def test_a_clock_that_is_far_off_is_not_tolerated(wrong: dict[str, int]) -> None:
-    """Nor is a token whose time is over."""
+    """An expired token is not accepted either."""
     claims = {"iss": "gateway", "aud": "dashboard-internal", "exp": 60} | wrong
     told = {name: int(time.time()) + value if isinstance(value, int) else value for name, value in claims.items()}
     with pytest.raises(InvalidToken):
@@ -216,7 +216,7 @@ def test_a_clock_that_is_far_off_is_not_tolerated(wrong: dict[str, int]) -> None
 
 
 def test_a_clock_that_was_set_back_makes_a_new_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one of before would not be believed for as long as the clock was ahead."""
+    """The earlier token would not be valid for as long as the clock was ahead."""
     gateway = ServiceTokens(SECRET, "gateway")
     before = gateway.token()
     move_clock(monkeypatch, seconds=-600)

@@ -14,7 +14,7 @@ LATER = RestartPolicy(first_pause_s=60, longest_pause_s=60)
 
 
 def failing(times: int, error: Exception) -> tuple[list[int], Work]:
-    """Work that fails so many times, and after that goes on until it is cancelled; and each of its beginnings."""
+    """Work that fails this many times and then runs until it is cancelled, and its starts."""
     begun: list[int] = []
 
     async def work() -> None:
@@ -27,7 +27,7 @@ def failing(times: int, error: Exception) -> tuple[list[int], Work]:
 
 
 async def test_a_task_that_fails_begins_again() -> None:
-    """With one traceback in the log and a count; the process goes on, and other tasks do not notice."""
+    """There is one traceback in the log and a count; the process and other tasks continue."""
     before = REGISTRY.get_sample_value("background_restarts_total", {"task": "flaky"}) or 0
     begun, work = failing(2, OSError("gone"))
     others, other = failing(0, OSError())
@@ -46,7 +46,7 @@ async def test_a_task_that_fails_begins_again() -> None:
 
 
 async def test_a_pause_shows_in_readiness() -> None:
-    """With the task's name and its error; and it does not hold up the end."""
+    """Readiness shows the task's name and its error, and the pause does not delay the end."""
     _, work = failing(1, OSError("gone"))
     async with asyncio.timeout(30), Background(pytest.fail, LATER) as background:
         task = background.start("flaky", work)
@@ -63,7 +63,7 @@ async def test_a_pause_shows_in_readiness() -> None:
     ids=repr,
 )
 async def test_a_task_outlives_any_number_of_failures(error: Exception) -> None:
-    """It is repeated for as long as it takes, and the process never stops: an outage may have any length."""
+    """It is repeated without a limit, and the process never stops: an outage may have any length."""
     begun, work = failing(99, error)
     async with Background(pytest.fail, SOON) as background:
         task = background.start("patient", work)
@@ -73,7 +73,7 @@ async def test_a_task_outlives_any_number_of_failures(error: Exception) -> None:
 
 
 async def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
-    """A library raises one for a connection that it lost. The task starts again."""
+    """A library may raise one for a lost connection. The task starts again."""
     begun: list[bool] = []
 
     async def work() -> None:
@@ -92,7 +92,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
 
 
 async def test_an_error_in_place_of_a_cancellation_ends_the_task() -> None:
-    """Some libraries answer a cancellation with an error of their own. At the end that is no failure."""
+    """Some libraries answer a cancellation with their own error. At the end that is not a failure."""
 
     async def rude() -> None:
         try:
@@ -157,7 +157,7 @@ async def fails(background: Background) -> bool:
 
 
 async def test_what_retrying_does_not_mend_stops_the_process_at_once() -> None:
-    """Without a second attempt."""
+    """There is no second attempt."""
     stopped: list[bool] = []
     begun, work = failing(99, Permanent("queue x has other arguments"))
     async with Background(lambda: stopped.append(True), LATER) as background:
@@ -167,7 +167,7 @@ async def test_what_retrying_does_not_mend_stops_the_process_at_once() -> None:
 
 
 async def test_a_task_that_ends_is_not_begun_again() -> None:
-    """Its work is done."""
+    """A task that has ended is done."""
     begun: list[bool] = []
 
     async def short() -> None:

@@ -12,7 +12,7 @@ class Impatient(Background):
 
 
 async def test_a_task_that_loses_a_cancellation_is_ended_all_the_same() -> None:
-    """A library may answer a cancellation with an error of its own, and the task go on: it is asked again."""
+    """A library may answer a cancellation with its own error, and the task continues: it is cancelled again."""
     lost = 0
 
     async def stubborn() -> None:
@@ -33,7 +33,7 @@ async def test_a_task_that_loses_a_cancellation_is_ended_all_the_same() -> None:
 
 
 async def test_what_is_finished_to_the_end() -> None:
-    """Work that must end does, however often whoever waits for it is cancelled; they are cancelled after that."""
+    """Work that must finish does, however often its callers are cancelled; they are cancelled afterwards."""
     may_end = asyncio.Event()
     waiting = asyncio.create_task(to_the_end(wait_for(may_end)))
     for _ in range(3):

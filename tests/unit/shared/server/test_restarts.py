@@ -1,4 +1,4 @@
-"""When a background task starts again."""
+"""The restarts of background tasks."""
 
 import pytest
 
@@ -8,7 +8,7 @@ POLICY = RestartPolicy(first_pause_s=1, longest_pause_s=3)
 
 
 def test_pauses_grow_to_the_longest() -> None:
-    """They double, each with some jitter, and stay at the longest for as long as it takes."""
+    """Pauses double, each with some jitter, and then stay at the maximum."""
     failures = Failures(POLICY)
     for longest in (1, 2, 3, 3):
         assert failures.pause_s() == pytest.approx(longest * 7 / 8, abs=longest / 8)

@@ -22,7 +22,7 @@ def _file(version: str, tag: str, **more: Any) -> dict[str, Any]:
 
 
 def test_the_newest_release_for_this_machine_is_chosen() -> None:
-    """By number, not by spelling, and neither a pre-release nor one that was withdrawn."""
+    """Versions are compared as numbers. Pre-releases and yanked releases are ignored."""
     tag = wheel_tag("Linux", "x86_64")
     files = [_file(version, tag) for version in ("0.9.9", "0.13.9", "0.14.0rc1")]
     files += [_file("0.15.0", tag, yanked=True), _file("9.0.0", "win32.whl")]
@@ -30,13 +30,13 @@ def test_the_newest_release_for_this_machine_is_chosen() -> None:
 
 
 def test_a_machine_without_a_wheel_is_told_so() -> None:
-    """The message says what can be done."""
+    """The message says what to do."""
     with pytest.raises(SystemExit, match="install uv yourself"):
         choose([_file("1.0", "win32.whl")], wheel_tag("Linux", "vax"))
 
 
 def test_help_loads_no_library_of_the_services() -> None:
-    """`dashboard --help` is quick because nothing but the command line is imported for it."""
+    """`dashboard --help` is fast because it imports only the command line."""
     script = "import sys, tools.cli.main; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"asyncpg", "fastapi", "sqlalchemy", "psutil", "aiosmtpd"} & set(done.stdout.split())

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tools.devstack.environment import Addresses, own_environment, shared_environment
-from tools.devstack.plan import choose_port, parse_replicas, plan
+from tools.devstack.plan import Addresses, choose_port, own_environment, parse_replicas, plan, shared_environment
 from tools.devstack.system import ports
 from tools.devstack.system.errors import PortTaken, StackError
 from tools.devstack.system.ports import free_port
@@ -17,24 +16,24 @@ _SECRETS = {"INTERNAL_TOKEN_SECRET": "s", "USERS_SIGNING_KEYS": "k", "WORKER_WEB
 
 @pytest.mark.parametrize("text", ["gateway", "gateway=0", "gateway=x", "postgres=2", "users=99", "=1", "postgres=cpu"])
 def test_replicas_that_make_no_sense_are_refused(text: str) -> None:
-    """Each is answered with what would be right."""
+    """Each error shows the valid values."""
     with pytest.raises(StackError, match=r"expected NAME=1\.\.32"):
         parse_replicas([text])
 
 
 def test_replicas_by_cpu() -> None:
-    """One for each core that the process may use."""
+    """There is one replica for each core that the process may use."""
     assert parse_replicas(["worker=cpu", "orders=2"]) == {"worker": len(os.sched_getaffinity(0)), "orders": 2}
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_refused() -> None:
-    """Asked for a port, nothing else is quietly used."""
+    """If a port is requested, no other port is used instead."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortTaken, match="is taken"):
         choose_port(taken.getsockname()[1])
 
 
 def test_gateways_know_all_replicas() -> None:
-    """A service's replicas reach the gateway as one list of URLs; gateways stand on neighbouring ports."""
+    """The gateway receives a service's replicas as one list of URLs; gateways have consecutive ports."""
     planned = plan(19_000, {"users": 2, "gateway": 2})
     env = shared_environment(_ADDRESSES, planned, _SECRETS)
     users = [one.url for one in planned if one.name == "users"]
@@ -47,7 +46,7 @@ def test_gateways_know_all_replicas() -> None:
 
 
 def test_registration_knows_what_the_mail_catcher_takes() -> None:
-    """Of a mail server that is not its own, it knows only what it is told."""
+    """The capabilities of an external mail server are known only from settings."""
     planned = plan(19_200, {})
     assert "USERS_MAIL_SMTPUTF8" not in shared_environment(_ADDRESSES, planned, _SECRETS)
     own = replace(_ADDRESSES, smtputf8=True)
@@ -55,7 +54,7 @@ def test_registration_knows_what_the_mail_catcher_takes() -> None:
 
 
 def test_only_a_gateway_has_an_internal_port() -> None:
-    """Each process is told its own address, and the gateway a second port for metrics."""
+    """Each process receives its own address, and the gateway a second port for metrics."""
     planned = plan(19_100, {})
     orders, gateway = (one for one in planned if one.name in ("orders", "gateway"))
     assert own_environment(orders, planned) == {"LISTEN_HOST": "127.0.0.1", "ORDERS_PORT": str(orders.port)}
@@ -63,14 +62,14 @@ def test_only_a_gateway_has_an_internal_port() -> None:
 
 
 def test_only_a_process_with_a_replica_drains() -> None:
-    """Where nobody takes over, there is nothing to wait for."""
+    """Without a replica that takes over, there is no reason to wait."""
     planned = plan(19_300, {"users": 2})
     draining = [one.label for one in planned if "DRAIN_S" in own_environment(one, planned)]
     assert draining == ["users", "users-2"]
 
 
 def test_nobody_is_given_a_gateways_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing listens on it yet, so it looks free."""
+    """The port looks free because nothing listens on it yet."""
     first = free_port()
     drawn = [first, *(free_port() for _ in range(8))]
     monkeypatch.setattr(ports, "_given", set())

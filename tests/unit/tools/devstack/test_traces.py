@@ -1,4 +1,4 @@
-"""What is kept of traces on one machine, and how one is shown."""
+"""Stored traces of the one-machine stack, and their output."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,8 @@ from google.protobuf.message import DecodeError
 from rich.console import Console
 
 from tools.devstack import traces as kept
-from tools.devstack.show_trace import show_newest, show_one, waterfall
 from tools.devstack.spancatcher import read
-from tools.devstack.traces import Span, Traces
+from tools.devstack.traces import Span, Traces, show_newest, show_one, waterfall
 
 MS = 1_000_000
 
@@ -25,20 +24,20 @@ def traces(tmp_path: Path) -> Traces:
 
 
 def test_a_trace_is_found_by_the_beginning_of_its_id(traces: Traces) -> None:
-    """Its spans in the order in which they began, however they came."""
+    """Its spans are in the order of their start, however they arrived."""
     traces.add([span("later", "2", began=5), span("first", "1"), span("other", "3", trace_id="b" * 32)])
     assert [found.name for found in traces.get("aaaa")] == ["first", "later"]
     assert traces.get("c") == []
 
 
 def test_nothing_was_kept_yet(traces: Traces) -> None:
-    """Before anything was recorded there is no file."""
+    """There is no file before the first span."""
     assert traces.get("a") == []
     assert traces.newest(5) == []
 
 
 def test_the_oldest_spans_go_first(traces: Traces, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So many are kept, and no more."""
+    """The number of stored spans is limited."""
     monkeypatch.setattr(kept, "KEPT", 3)
     for number in range(5):
         traces.add([span(str(number), str(number), began=number)])
@@ -46,7 +45,7 @@ def test_the_oldest_spans_go_first(traces: Traces, monkeypatch: pytest.MonkeyPat
 
 
 def test_each_span_stands_below_its_cause() -> None:
-    """Deeper for each; one whose parent is not here begins; a bar shows when it was."""
+    """Each span is indented below its parent. A span without a recorded parent is a root. A bar shows its time."""
     spans = [span("mail", "3", "2", began=50), span("order", "1", "in the browser", ms=100), span("job", "2", "1")]
     console = Console(width=150, record=True)
     console.print(waterfall(sorted(spans, key=lambda each: each.began), 150))
@@ -58,7 +57,7 @@ def test_each_span_stands_below_its_cause() -> None:
 
 
 def test_json_is_for_programs(traces: Traces, capsys: pytest.CaptureFixture[str]) -> None:
-    """One trace as its spans; many as what they were about."""
+    """The JSON of one trace has its spans; the JSON of several has a summary of each."""
     traces.add([span("order", "1", ms=100), span("job", "2", "1", began=20)])
     show_one(traces.get("a"), as_json=True)
     assert [one["name"] for one in json.loads(capsys.readouterr().out)] == ["order", "job"]
@@ -68,6 +67,6 @@ def test_json_is_for_programs(traces: Traces, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_body_that_is_no_otlp_is_refused() -> None:
-    """By an error that the catcher answers 400."""
+    """The catcher answers 400."""
     with pytest.raises(DecodeError):
         list(read(b"\xff\xff"))

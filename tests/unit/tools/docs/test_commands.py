@@ -1,4 +1,4 @@
-"""What a page says to type can be typed."""
+"""The commands in the documentation exist."""
 
 import re
 import shlex
@@ -10,8 +10,8 @@ import typer
 from typer._click.exceptions import BadParameter, UsageError
 from typer.core import TyperGroup
 
+from tests.support.links import ROOT, pages
 from tools.cli.main import app
-from tools.docs.links import ROOT, pages
 
 FENCED_SH = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^(?:\S*/|docker compose exec gateway )?dashboard (?P<arguments>.+?)(?:\s+#.*)?$", re.MULTILINE)
@@ -27,7 +27,7 @@ TYPED = sorted(
 
 
 def understood(command: Any, arguments: list[str]) -> None:
-    """Raises `UsageError` for a command, option or argument that there is not; not for the value of one."""
+    """Parse a command. Raises `UsageError` for an unknown command, option or argument, but not for an invalid value."""
     context = command.make_context(command.name, list(arguments))
     if isinstance(command, TyperGroup):
         _, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
@@ -36,13 +36,13 @@ def understood(command: Any, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("typed", TYPED)
 def test_a_command_is_one_that_there_is(typed: str) -> None:
-    """With these options."""
-    with suppress(BadParameter):  # a file or an id that is only an example
+    """Each command exists with its options."""
+    with suppress(BadParameter):  # a file or an id that is just an example
         understood(ROOT_COMMAND, shlex.split(typed))
 
 
 def test_commands_are_found() -> None:
-    """And one that does not exist is refused."""
+    """Commands are found, and a command that does not exist is rejected."""
     assert any(typed.startswith("jobs replay") for typed in TYPED)
     for wrong in ("jobs forget", "status --loud"):
         with pytest.raises(UsageError):
@@ -50,5 +50,5 @@ def test_commands_are_found() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    """What has more to say is a page of its own."""
+    """Longer texts are separate pages."""
     assert len((ROOT / "README.md").read_text().splitlines()) < 160

@@ -1,11 +1,11 @@
-"""What holds for every page of the documentation."""
+"""Rules for every page of the documentation."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from tools.docs.links import ROOT, anchors, leads_somewhere, links, pages
+from tests.support.links import ROOT, anchors, leads_somewhere, links, pages
 
 PAGES = pages()
 DOCS = ROOT / "docs"
@@ -13,12 +13,12 @@ DOCS = ROOT / "docs"
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_every_link_leads_somewhere(page: Path) -> None:
-    """Relative links, pictures, and the headings that they name."""
+    """Relative links and pictures exist, and so do the headings that links name."""
     assert [link for link in links(page) if not leads_somewhere(page, link)] == []
 
 
 def test_a_link_that_leads_nowhere_is_found() -> None:
-    """A missing file, a missing heading, a file outside of the project."""
+    """A missing file, a missing heading and a file outside of the project are found."""
     page = DOCS / "operations.md"
     for link in ("nowhere.md", "#nowhere", "security.md#nowhere", "../../secrets.md"):
         assert not leads_somewhere(page, link)
@@ -27,7 +27,7 @@ def test_a_link_that_leads_nowhere_is_found() -> None:
 
 @pytest.mark.parametrize("folder", ["decisions", "tutorials", "reference", "."])
 def test_every_page_is_on_the_map(folder: str) -> None:
-    """The index of the decisions names each; docs/README.md names all others."""
+    """The index of the decisions lists each of them; docs/README.md lists all other pages."""
     index = DOCS / ("decisions/README.md" if folder == "decisions" else "README.md")
     named = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
     there = {path.resolve() for path in (DOCS / folder).glob("*.md") if path.name != "README.md"}
@@ -35,20 +35,20 @@ def test_every_page_is_on_the_map(folder: str) -> None:
 
 
 def test_no_page_is_on_the_map_twice() -> None:
-    """Each guide is in one place of it, under one name."""
+    """Each guide is listed once, under one name."""
     named = [link for link in links(DOCS / "README.md") if "#" not in link and not link.startswith("..")]
     assert len(named) == len(set(named))
 
 
 def test_every_picture_is_shown() -> None:
-    """No page shows a picture that is gone, and no picture is left over."""
+    """Every picture on a page exists, and every picture is on a page."""
     shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
     left = {path for path in (DOCS / "images").rglob("*") if path.is_file() and path.resolve() not in shown}
     assert left == set()
 
 
 def test_decisions_are_numbered_without_a_gap_or_a_repetition() -> None:
-    """Each begins with its own title."""
+    """Each decision starts with its own title."""
     numbers = sorted(path.name[:4] for path in (DOCS / "decisions").glob("[0-9]*.md"))
     assert len(numbers) == len(set(numbers))
     for path in (DOCS / "decisions").glob("[0-9]*.md"):
@@ -56,7 +56,7 @@ def test_decisions_are_numbered_without_a_gap_or_a_repetition() -> None:
 
 
 def test_every_command_that_a_page_names_exists() -> None:
-    """Targets of make, and commands of `dashboard`."""
+    """Targets of make and commands of `dashboard` exist."""
     targets = set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:
         named = set(re.findall(r"`make ([a-z0-9]+)", page.read_text()))
@@ -64,5 +64,5 @@ def test_every_command_that_a_page_names_exists() -> None:
 
 
 def test_headings_are_found() -> None:
-    """Also those whose name appears twice."""
+    """Headings are found, including those with the same name."""
     assert {"audit-log", "roles"} <= anchors(DOCS / "security.md")

@@ -1,4 +1,4 @@
-"""The pages of docs/reference are what `make docs` makes of the code of today."""
+"""The pages of docs/reference are current."""
 
 import gzip
 import json
@@ -17,17 +17,18 @@ from tools.docs.configuration import EXAMPLE, LINE, SETTINGS, value_text
 from tools.docs.pages import FOLDER, PAGES
 
 ASYNCAPI = Path(__file__).parents[4] / "tools/docs/asyncapi-3.0.0.schema.json.gz"
-"""AsyncAPI's own schema of its documents, version 3.0.0 (Apache License 2.0)."""
+"""AsyncAPI's schema for its documents, version 3.0.0 (Apache License 2.0)."""
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_current(name: str) -> None:
-    """What it is made from has not changed since; else `make docs` writes it anew."""
+    """The code has not changed since the page was generated; if it has, run `make docs`."""
     assert (FOLDER / name).read_text() == PAGES[name](), "not current: make docs"
 
 
 def test_every_route_of_the_api_is_in_the_reference() -> None:
-    """With who may call it; the page, its session and the probes are no part of the API."""
+    """Every route is listed with the roles that may call it. The page, its session and the probes are not part of the
+    API."""
     page = (FOLDER / "api.md").read_text()
     described = {re.sub(r"{[^}]*}", "{}", title) for title in re.findall(r"^### (\w+ /\S+)$", page, re.MULTILINE)}
     public = {
@@ -40,7 +41,7 @@ def test_every_route_of_the_api_is_in_the_reference() -> None:
 
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_every_setting_says_what_it_means(settings: type[ServiceSettings]) -> None:
-    """By what is written under it: a sentence that stands alone."""
+    """The text below each setting is a complete sentence."""
     for name, field in settings.model_fields.items():
         assert field.description, f"{name} has nothing written under it"
         assert field.description[0] not in ".…", f"{name} goes on from another setting"
@@ -48,7 +49,7 @@ def test_every_setting_says_what_it_means(settings: type[ServiceSettings]) -> No
 
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_the_example_names_the_defaults(settings: type[ServiceSettings]) -> None:
-    """A line of `.env.example` that is made active changes nothing."""
+    """A line of `.env.example` has the default, so uncommenting it changes nothing."""
     told = {found[1]: found[2] for found in map(LINE.fullmatch, EXAMPLE.read_text().splitlines()) if found}
     for name, field in settings.model_fields.items():
         variable = str(field.validation_alias or f"{settings.model_config['env_prefix']}{name}".upper())
@@ -58,7 +59,7 @@ def test_the_example_names_the_defaults(settings: type[ServiceSettings]) -> None
 
 
 def test_the_events_are_a_valid_asyncapi_document() -> None:
-    """By AsyncAPI's own schema; and every reference leads somewhere."""
+    """The document conforms to AsyncAPI's schema, and every reference can be resolved."""
     document = yaml.safe_load((FOLDER / "asyncapi.yaml").read_text())
     schema = json.loads(gzip.decompress(ASYNCAPI.read_bytes()))
     assert [error.message for error in jsonschema_rs.validator_for(schema).iter_errors(document)] == []
@@ -79,7 +80,7 @@ def references(node: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", events.PUBLISHED)
 def test_an_event_is_published_by_the_service_that_is_named(name: str) -> None:
-    """Its type is written in the source of that service."""
+    """The event's type occurs in the source of that service."""
     kind = events.PUBLISHED[name]
     source = "".join(path.read_text() for path in Path("services", events.producer(kind)).rglob("*.py"))
     assert re.search(rf"\bevents\.{kind.__name__}\b|\b{kind.__name__}\(", source)

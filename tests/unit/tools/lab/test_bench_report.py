@@ -1,4 +1,4 @@
-"""How figures are shown and where they are written."""
+"""The format of figures, and the place to which they are written."""
 
 import math
 
@@ -10,18 +10,18 @@ from tools.lab.bench.system import quantile
 
 
 def test_a_spread_shows_its_median_and_its_range() -> None:
-    """A figure is never shown without its lowest and highest; a window in which nothing was answered is no figure."""
+    """A figure is always shown with its lowest and highest value. A window without any response is ignored."""
     assert spread([3.0, 1.0, 2000.0, math.nan]).show(1) == "3.0 (1.0–2,000.0)"  # noqa: RUF001
     assert spread([]).show() == "–"  # noqa: RUF001
 
 
 def test_ratios_are_of_the_same_round() -> None:
-    """Each round's own figures are divided, so that a machine that grew slower counts on both sides."""
+    """The figures of each round are divided, so that a slower machine affects both sides."""
     assert ratios([1, 4], [2, 4]).values == (0.5, 1.0)
 
 
 def test_a_block_of_the_page_is_replaced() -> None:
-    """Only the content of the named block changes; a page without it is refused."""
+    """Only the content of the named block changes; a page without it is an error."""
     page = "before\n<!-- bench:a -->\nold\n<!-- /bench -->\n<!-- bench:b -->\nstays\n<!-- /bench -->\n"
     assert with_block(page, "a", r"new \1") == page.replace("old", "\nnew \\1\n")
     with pytest.raises(LookupError):
@@ -29,7 +29,7 @@ def test_a_block_of_the_page_is_replaced() -> None:
 
 
 def test_the_page_has_a_block_for_every_benchmark() -> None:
-    """What is measured has a place to be written to."""
+    """Every benchmark has a block on the page."""
     from tools.lab.bench.__main__ import NAMES
 
     page = report.PAGE.read_text()
@@ -38,11 +38,11 @@ def test_the_page_has_a_block_for_every_benchmark() -> None:
 
 
 def test_a_table_is_markdown() -> None:
-    """A head, a line, the rows."""
+    """The table has a head, a line, and the rows."""
     assert table(["", "x"], [["a", "1"]]) == "|  | x |\n| --- | --- |\n| a | 1 |"
 
 
 def test_a_quantile_is_one_of_the_values() -> None:
-    """The smallest that at least that share of them does not exceed."""
+    """The quantile is the smallest value that at least this share of the values does not exceed."""
     assert quantile([4, 1, 3, 2], 0.5) == 2
     assert quantile([4, 1, 3, 2], 0.95) == 4

@@ -41,7 +41,8 @@ def test_two_mails_for_one_order_are_copies() -> None:
 
 
 def test_a_copy_is_explained_by_a_fault_between_the_mail_and_its_commit() -> None:
-    """A killed worker explains the mail that it had just sent, but not one that was sent after it had died."""
+    """A killed worker explains a second copy of the mail that it had just sent, but not of a mail sent after its
+    end."""
     killed = fault("kill", "worker", 100, 100)
     assert not unexplained([copies(99, 110)], [killed])
     assert unexplained([copies(102, 110)], [killed])
@@ -52,7 +53,7 @@ def test_a_fault_elsewhere_explains_no_copy() -> None:
 
 
 def test_another_message_id_is_never_explained() -> None:
-    """Then it is not the same job done again, but two."""
+    """A different Message-ID means two jobs, not one that ran twice."""
     twice = copies(99, 110, message_ids=("<1@example>", "<2@example>"))
     assert unexplained([twice], [fault("kill", "worker", 100, 100)])
 

@@ -1,4 +1,4 @@
-"""The simulation against what is known without one, and the figures against the pages that they are from."""
+"""The simulation against queueing theory, and the figures against the pages that they are from."""
 
 from math import inf, isclose
 
@@ -13,7 +13,7 @@ MS = 0.001
 
 
 def test_erlang_c_is_as_in_the_books() -> None:
-    """With one server it is the utilisation; two at 0.75 each is 9/14, and ten at 0.8 each 0.409."""
+    """With one server it is the utilisation; two at 0.75 each give 9/14, and ten at 0.8 each give 0.409."""
     assert isclose(erlang_c(1, 0.3), 0.3)
     assert isclose(erlang_c(2, 1.5), 9 / 14)
     assert isclose(erlang_c(10, 8), 0.409, abs_tol=0.001)
@@ -32,7 +32,7 @@ def test_the_simulation_agrees_with_the_formula(servers: int, utilisation: float
 
 
 def test_a_figure_is_read_without_its_range() -> None:
-    """The median of a cell, thousands and all; what is not there is an error, not a zero."""
+    """The median of a cell is read, with its thousands separators. A missing figure is an error, not zero."""
     assert figure(PERFORMANCE, "system", "1,000,000", "gateway") > 10
     assert figure(PERFORMANCE, "system", "1,000,000", "orders") < 10_000, "the CPU, not the number of orders"
     assert figure(PERFORMANCE, "relay", None, "rows/s") > 100
@@ -41,7 +41,7 @@ def test_a_figure_is_read_without_its_range() -> None:
 
 
 def test_one_busy_user_is_a_limit_of_their_own() -> None:
-    """More shards spread the many; who is a half of everything fills one of them alone."""
+    """More shards distribute many users. A user with half of the load fills one shard alone."""
     even = [1 / 1000] * 1000
     assert hottest_shard(even, 1, seed=1) == pytest.approx(1)
     assert hottest_shard(even, 8, seed=1) < 1.5
@@ -49,7 +49,7 @@ def test_one_busy_user_is_a_limit_of_their_own() -> None:
 
 
 def test_a_lost_zone_is_borne_below_two_thirds() -> None:
-    """What the other two can take is taken; of more, a part is refused, and the rest waits for a full hand at most."""
+    """The other two zones take what they can. Of a higher load a part is refused, and the rest waits in full queues."""
     borne, too_much = lose_zone(0.5, MS, after_s=1), lose_zone(0.95, MS, after_s=1)
     assert borne.refused == 0
     assert too_much.refused > 0

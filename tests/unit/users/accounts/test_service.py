@@ -1,4 +1,4 @@
-"""What is decided about a change of profile."""
+"""The decisions about a change of a profile."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ ADA = User(email="ada@example.com", name="Ada")
     ],
 )
 def test_what_differs_and_what_is_protected(change: dict[str, Any], fields: set[str], protected: bool) -> None:
-    """Only what would be different counts; address and password need the current password."""
+    """Only real changes count; address and password need the current password."""
     asked = ProfileChange(**change)
     assert changed_fields(ADA, asked).keys() == fields
     assert needs_password(ADA, asked) is protected

@@ -1,4 +1,4 @@
-"""What becomes of a picture."""
+"""The processing of pictures."""
 
 import io
 from contextlib import suppress
@@ -20,7 +20,7 @@ def near(pixel: object, colour: tuple[int, ...]) -> bool:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_every_kind_becomes_square_webp(kind: str) -> None:
-    """In both sizes, whatever its own."""
+    """The result has both sizes, whatever the original's."""
     for size in ((300, 200), (20, 500), (1, 1)):
         made = [opened(content) for content in thumbnails(picture(kind, size))]
         assert [(image.format, image.size) for image in made] == [("WEBP", (side, side)) for side in SIZES]
@@ -30,7 +30,7 @@ def test_every_kind_becomes_square_webp(kind: str) -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 def test_pictures_as_people_have_them(sample: Sample) -> None:
-    """They look like what they are, or are refused with a reason for whoever sent them."""
+    """Pictures are shown correctly, or refused with a reason for the user."""
     if sample.looks is None:
         with pytest.raises(Refused, match=sample.reason):
             thumbnails(sample.content)
@@ -43,7 +43,7 @@ def test_pictures_as_people_have_them(sample: Sample) -> None:
 
 
 def looks_like(shown: Colour, colour: Colour) -> bool:
-    """Within what JPEG and WebP lose."""
+    """Return whether the colours match, within the losses of JPEG and WebP."""
     *wanted, alpha = (*colour, 255)[:4]
     return abs(shown[3] - alpha) < 12 and (alpha == 0 or near(shown, tuple(wanted)))
 
@@ -57,7 +57,7 @@ def test_print_colours() -> None:
 
 
 def test_metadata_go() -> None:
-    """Neither camera nor place remains."""
+    """Neither camera nor location remains."""
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 3, "Camera that tells too much"
     for content in thumbnails(encoded(half_and_half(), "JPEG", exif=exif, comment=b"secret")):
@@ -67,7 +67,7 @@ def test_metadata_go() -> None:
 
 
 def test_colours_of_another_profile_are_translated() -> None:
-    """What a profile says is applied, and the profile left out."""
+    """A colour profile is applied and removed."""
     profiled = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for profile in (profiled, b"no profile at all"):
         content = thumbnails(encoded(half_and_half(), "PNG", icc_profile=profile))[0]
@@ -77,14 +77,14 @@ def test_colours_of_another_profile_are_translated() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_of_an_animation_the_first_frame(kind: str) -> None:
-    """And nothing moves."""
+    """The result is not animated."""
     frames = [Image.new("RGB", (90, 90), colour) for colour in (RED, BLUE)]
     content = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
     assert getattr(opened(thumbnails(content)[0]), "n_frames", 1) == 1
 
 
 def test_the_limit_itself_is_allowed() -> None:
-    """One pixel more is not."""
+    """One more pixel is refused."""
     check((MAX_PIXELS, 1))
     with pytest.raises(Refused):
         check((MAX_PIXELS + 1, 1))
@@ -98,7 +98,7 @@ _SOUND = [picture(kind, (40, 30)) for kind in ("PNG", "JPEG", "WEBP")]
     st.sampled_from(_SOUND), st.lists(st.tuples(st.integers(0, 2000), st.binary(min_size=1, max_size=6)), max_size=4)
 )
 def test_damage_anywhere_is_refused_or_overlooked(content: bytes, damages: list[tuple[int, bytes]]) -> None:
-    """Whatever bytes are wrong, there are thumbnails or a refusal, and no other error."""
+    """Any wrong bytes result in thumbnails or a refusal, and no other error."""
     damaged = io.BytesIO(content)
     for at, data in damages:
         damaged.seek(at % len(content))

@@ -1,4 +1,4 @@
-"""What is decided about refresh tokens, and how they are written."""
+"""The decisions about refresh tokens, and their format."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -28,13 +28,13 @@ def test_a_fresh_token_of_a_live_session_is_rotated() -> None:
 
 
 def test_a_used_token_revokes_its_session() -> None:
-    """As long as the session lives; one that has ended needs no revoking."""
+    """This applies while the session is active; an ended session needs no revocation."""
     assert judge(_session(), _token(used_at=NOON), NOON) == "revoke"
     assert judge(_session(expires_at=NOON), _token(used_at=NOON), NOON) == "refuse"
 
 
 def test_a_used_token_is_repeated_until_its_successor_is_used() -> None:
-    """Within the grace, its last moment included."""
+    """This applies within the grace period, including its last moment."""
     used = _token(used_at=NOON)
     assert judge(_session(), used, NOON + GRACE, _token()) == "repeat"
     assert judge(_session(), used, NOON, _token(used_at=NOON)) == "revoke"
@@ -44,7 +44,7 @@ def test_a_used_token_is_repeated_until_its_successor_is_used() -> None:
 
 @given(st.uuids(), st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
 def test_a_successor_follows_from_token_and_nonce(user_id: UUID, nonce: bytes, other: bytes) -> None:
-    """The same for the same, another for another nonce, and always of the same session."""
+    """The same token and nonce have the same successor, another nonce another one, always of the same session."""
     token = Refresh.new(user_id, user_id)
     assert token.successor(nonce) == token.successor(nonce) != token
     assert (token.successor(nonce) == token.successor(other)) is (nonce == other)
@@ -52,7 +52,7 @@ def test_a_successor_follows_from_token_and_nonce(user_id: UUID, nonce: bytes, o
 
 
 def test_what_is_unknown_or_expired_is_refused() -> None:
-    """No session, no such token in it, or past its end, that instant included."""
+    """An unknown session, an unknown token, and one that has expired, including that instant, are refused."""
     assert judge(None, None, NOON) == "refuse"
     assert judge(_session(), None, NOON) == "refuse"
     assert judge(_session(expires_at=NOON), _token(), NOON) == "refuse"
@@ -60,14 +60,14 @@ def test_what_is_unknown_or_expired_is_refused() -> None:
 
 @given(began=moments, later=st.timedeltas(timedelta(0), timedelta(days=200)))
 def test_no_refresh_outlives_the_session(began: datetime, later: timedelta) -> None:
-    """A session ends 30 days after its last refresh, and 90 after its beginning at the latest."""
+    """A session ends 30 days after its last refresh, and at most 90 days after its start."""
     expiry = LIFETIMES.expiry(began, began + later)
     assert expiry == min(began + later + timedelta(days=30), began + timedelta(days=90))
 
 
 @given(st.uuids(), st.uuids())
 def test_a_refresh_token_is_read_as_it_was_written(user_id: UUID, session_id: UUID) -> None:
-    """Text and back; two of one session differ, and so do their hashes."""
+    """A token is converted to text and back; two of one session differ, and so do their hashes."""
     given_, other = Refresh.new(user_id, session_id), Refresh.new(user_id, session_id)
     assert Refresh.parse(str(given_)) == given_
     assert given_.hash != other.hash
@@ -76,6 +76,6 @@ def test_a_refresh_token_is_read_as_it_was_written(user_id: UUID, session_id: UU
 
 @given(st.text() | st.from_regex(r"[A-Za-z0-9_-]{80,90}", fullmatch=True))
 def test_any_text_is_a_refresh_token_or_none(text: str) -> None:
-    """Nothing a client sends raises, and what is read has the length of a token."""
+    """No input raises an error, and a valid token has the length of one."""
     parsed = Refresh.parse(text)
     assert parsed is None or len(parsed.secret) == 32

@@ -2,8 +2,8 @@
 
 python -m tools.lab.bench.peers.celery_tasks publish COUNT · celery -A tools.lab.bench.peers.celery_tasks worker
 
-Tuned: prefork with two children, late acknowledgement, prefetch 50 a child, a quorum queue (found by Celery itself), no
-results, no gossip, mingle, heartbeat or events, one prepared statement an event.
+Tuned: prefork with two children, late acknowledgement, prefetch 50 per child, a quorum queue (detected by Celery), no
+results, no gossip, mingle, heartbeat or events, one prepared statement per event.
 """
 
 from typing import Any

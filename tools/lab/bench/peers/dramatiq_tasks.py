@@ -2,9 +2,9 @@
 
 python -m tools.lab.bench.peers.dramatiq_tasks publish COUNT · dramatiq tools.lab.bench.peers.dramatiq_tasks
 
-Tuned: one process with four threads, none of the middleware but retries, a quorum queue (which Dramatiq has no option
-for), one prepared statement an event. Publishing waits for confirms, which costs the consumer nothing: a quorum queue
-may drop what an unconfirmed publisher sent just before it closed its channel.
+Tuned: one process with four threads, no middleware except retries, a quorum queue (for which Dramatiq has no option),
+and one prepared statement per event. Publishing waits for confirms, at no cost to the consumer, because a quorum queue
+may drop messages that a publisher without confirms sent just before it closed its channel.
 """
 
 from typing import Any

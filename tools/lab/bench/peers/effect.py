@@ -1,7 +1,7 @@
-"""The same effect for every framework: an event is folded into the worker's rollups once, however often it comes.
+"""The same effect for every framework: an event is added to the worker's rollups once, however often it is delivered.
 
-In one statement, which is one transaction: the ledger row, and the sums only if that row is new. `SUMS` can also be run
-each for itself, as one would write it first.
+One statement, which is one transaction, writes the ledger row, and the sums only if that row is new. The simplest code
+runs each statement of `SUMS` on its own.
 """
 
 import os
@@ -59,7 +59,7 @@ PSYCOPG = _as_one(_NAMED)
 
 
 def event() -> dict[str, Any]:
-    """A new one, as it is sent."""
+    """Return a new event, as it is sent."""
     identity = uuid.uuid4()
     return {
         "event_id": str(identity),
@@ -75,10 +75,10 @@ def events(count: int) -> Iterator[dict[str, Any]]:
 
 
 def arguments(given: dict[str, Any]) -> tuple[Any, ...]:
-    """For asyncpg, which wants the types that Postgres has."""
+    """Return the arguments for asyncpg, which needs the types of Postgres."""
     return (given["event_id"], given["user_id"], given["items"], given["total"], datetime.fromisoformat(given["at"]))
 
 
 def asked_to_publish() -> int:
-    """How many, from the command line: `publish COUNT`."""
+    """Return the number of events on the command line: `publish COUNT`."""
     return int(sys.argv[2])

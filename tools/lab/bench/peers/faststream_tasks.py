@@ -1,7 +1,8 @@
 """FastStream, one event at a time.   python -m tools.lab.bench.peers.faststream_tasks publish COUNT | consume | plain
 
-Tuned: no dependency injection of types, the raw body decoded with msgspec, prefetch 100 and as many at once, one
-statement an event (`consume`). `plain` is what one writes first: a transaction with a statement a table.
+Tuned: no dependency injection of types, the raw body decoded with msgspec, prefetch 100 with the same
+concurrency, one statement per event (`consume`). `plain` is the simplest code: a transaction with one statement per
+table.
 """
 
 import asyncio

@@ -2,16 +2,16 @@
 
     python -m tools.lab.bench.peers.plain_gateway PORT BACKEND httpx|aiohttp
 
-Tuned: uvicorn with uvloop and httptools, no access log; one client with keep-alive; the panels never parsed, the answer
-one byte string without a response model. A semaphore of the pool's size makes requests wait in FIFO order before the
-pool. The httpx client sends through pyqwest's transport.
+Tuned: uvicorn with uvloop and httptools, no access log; one client with keep-alive; panels are never parsed, and the
+response is one byte string without a response model. A semaphore of the pool's size makes requests wait in FIFO order
+before the pool. The httpx client sends through pyqwest's transport.
 
-Tried with httpx and dropped: its own pool (httpcore). Each request looks at every connection of the pool, with a system
-call for each idle one, and at every request that waits. With 512 connections a dashboard took 28,000 to 84,000 µs at 64
+Tried with httpx and dropped: its own pool (httpcore). Each request checks every connection of the pool, with a system
+call for each idle one, and every waiting request. With 512 connections a dashboard took 28,000 to 84,000 µs at 64
 callers, and at 256 callers none was answered in 4 s. With 4 connections and a semaphore it answers, at twice the CPU of
 pyqwest's transport. Pools of 4 to 512 connections differ by less than a third with pyqwest and with aiohttp, in one
-round on a busy machine. orjson has nothing to do: no panel is decoded or encoded. Not tried: several panels in a call.
-No authentication.
+round on a busy machine. orjson would not help, because no panel is decoded or encoded. Not tried: several panels per
+call. No authentication.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ PANELS = ("user", "orders", "notifications", "analytics")
 CONNECTIONS = 32
 TIMEOUT_S = 2
 Get = Callable[[str], Awaitable[tuple[int, bytes]]]
-"""Status and body of a path. Raises `OSError`, `TimeoutError` or `httpx.HTTPError`."""
+"""Returns the status and body of a path. Raises `OSError`, `TimeoutError` or `httpx.HTTPError`."""
 
 
 @asynccontextmanager

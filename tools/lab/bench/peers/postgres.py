@@ -1,4 +1,4 @@
-"""One psycopg connection a thread, its statement kept prepared: for the frameworks that are not asynchronous."""
+"""One psycopg connection per thread, with a prepared statement: for the synchronous frameworks."""
 
 import threading
 from typing import Any
@@ -11,7 +11,7 @@ _own = threading.local()
 
 
 def fold(given: dict[str, Any]) -> None:
-    """The effect in a transaction of its own."""
+    """Run the effect in its own transaction."""
     connection = getattr(_own, "connection", None)
     if connection is None:
         connection = _own.connection = psycopg.connect(effect.DATABASE_URL, autocommit=True, prepare_threshold=1)

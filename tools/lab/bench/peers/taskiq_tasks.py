@@ -1,7 +1,7 @@
 """Taskiq.   python -m tools.lab.bench.peers.taskiq_tasks publish COUNT · taskiq worker …taskiq_tasks:broker
 
-Tuned: one process, prefetch 100 and as many at once, acknowledged when executed, no result backend, uvloop, one
-prepared statement an event.
+Tuned: one process, prefetch 100 with the same concurrency, acknowledged when executed, no result backend, uvloop, one
+prepared statement per event.
 """
 
 import asyncio

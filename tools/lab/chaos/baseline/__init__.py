@@ -1,1 +1,1 @@
-"""The plain way, to compare with: one FastAPI process whose `BackgroundTasks` send the mails and fold the analytics."""
+"""The baseline: one FastAPI process whose `BackgroundTasks` send the mails and update the analytics."""

@@ -1,4 +1,4 @@
-"""The application. Accounts and sign-in are the least that clients need; a token is the user's id."""
+"""The application of the baseline. Accounts and sign-in are minimal; a token is the user's id."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -107,7 +107,7 @@ async def place(
     except IntegrityError:
         return await _placed_before(user, idempotency_key)
     event = _created(order, body)
-    # In this order: the first that fails takes those after it along.
+    # Starlette runs them in this order; if one fails, the others are skipped.
     background.add_task(app.state.later.count, event)
     background.add_task(app.state.later.send_mail, event, Addressee(user.email, user.name))
     return _shown(order)

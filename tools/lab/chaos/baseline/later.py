@@ -1,4 +1,4 @@
-"""What is done after the response: the same effects as the worker's jobs, each tried three times."""
+"""The work after a response: the same effects as the worker's jobs, each with three attempts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from shared.db.engine import Database
 from shared.ids import new_id
 
 PAUSES_S = (0.5, 2.0)
-"""Before the second attempt, and before the last."""
+"""The pauses before the second and the third attempt."""
 
 
 class Later:

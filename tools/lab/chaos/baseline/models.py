@@ -1,4 +1,4 @@
-"""The tables of the plain way; the rollups are those of the worker."""
+"""The tables of the baseline; the rollups are those of the worker."""
 
 from datetime import datetime
 from uuid import UUID

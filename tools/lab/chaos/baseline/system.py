@@ -1,4 +1,4 @@
-"""The plain way as a system under test: one process, supervised like the others, on the same Postgres and SMTP."""
+"""The baseline as a system under test: one supervised process, on the same Postgres and SMTP server."""
 
 import asyncio
 import os
@@ -10,12 +10,10 @@ from pathlib import Path
 
 import httpx
 
-from tools.devstack.service import Service
-from tools.devstack.supervisor import Supervisor
+from tools.devstack.service import Service, Supervisor
 from tools.devstack.system.databases import execute, with_database
-from tools.devstack.system.identity import Identity
 from tools.devstack.system.ports import free_port
-from tools.devstack.system.processes import Processes
+from tools.devstack.system.processes import Identity, Processes
 from tools.lab.chaos import checks
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.faults import Fault
@@ -24,7 +22,7 @@ from tools.lab.chaos.journal import Journal
 from tools.lab.chaos.servers import Servers
 
 STANDS_FOR = ("orders", "worker")
-"""The one process takes orders and does the work: what is done to the first process of each is done to it."""
+"""The one process does the work of all. Faults of the first process of each of these services affect it."""
 USES = ("postgres", "smtp")
 DATABASE = "baseline"
 

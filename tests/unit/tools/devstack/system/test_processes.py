@@ -12,8 +12,7 @@ import pytest
 from tests.support.waiting import wait_until
 from tools.devstack.system.errors import StartError
 from tools.devstack.system.guard import follow
-from tools.devstack.system.identity import Identity
-from tools.devstack.system.processes import Processes, end_leftovers
+from tools.devstack.system.processes import Identity, Processes, end_leftovers
 
 _SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -26,14 +25,14 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 def test_the_guard_knows_what_is_left() -> None:
-    """What was started and not ended is to be ended, and named folders to be removed."""
+    """The guard ends processes that were started and have not ended, and removes the named folders."""
     alive, folders = follow(["started 1 1.5\n", "started 2 2.5\n", "ended 1\n", "remove /some where\n"])
     assert alive == [Identity(2, 2.5)]
     assert folders == [Path("/some where")]
 
 
 def test_closing_ends_everything(processes: Processes, tmp_path: Path) -> None:
-    """After close no child lives, and none can be started."""
+    """After close no child is running, and none can be started."""
     child = processes.spawn("sleep", _SLEEP, log=tmp_path / "log")
     processes.close(grace=1)
     assert not child.identity.alive()
@@ -42,13 +41,13 @@ def test_closing_ends_everything(processes: Processes, tmp_path: Path) -> None:
 
 
 def test_children_do_not_get_the_terminals_signals(processes: Processes, tmp_path: Path) -> None:
-    """Each leads a group of its own, so that Ctrl-C is the supervisor's to handle."""
+    """Each child leads its own process group, so that only the supervisor handles Ctrl-C."""
     child = processes.spawn("sleep", _SLEEP, log=tmp_path / "log")
     assert os.getpgid(child.pid) == child.pid != os.getpgid(0)
 
 
 def test_a_new_guard_learns_what_the_old_one_knew(processes: Processes, tmp_path: Path) -> None:
-    """With the guard killed, the next start makes another, and a supervisor's end is still covered."""
+    """If the guard is killed, the next start creates another one, which still covers the end of the supervisor."""
     processes.spawn("sleep", _SLEEP, log=tmp_path / "log")
     guard = processes._guard
     assert guard is not None
@@ -60,14 +59,14 @@ def test_a_new_guard_learns_what_the_old_one_knew(processes: Processes, tmp_path
 
 
 def test_leftovers_are_ended(processes: Processes, tmp_path: Path) -> None:
-    """What the record of an earlier run names and still lives is ended by the next."""
+    """Processes in the record of an earlier run that are still running are ended by the next run."""
     child = processes.spawn("sleep", _SLEEP, log=tmp_path / "log")
     assert end_leftovers(tmp_path / "processes.json", grace=30) == ["sleep"]
     assert child.wait() == -signal.SIGTERM
 
 
 def test_another_process_with_a_recorded_pid_is_left_alone(processes: Processes, tmp_path: Path) -> None:
-    """A pid alone proves nothing: the start time has to fit."""
+    """A pid alone is not enough: the start time has to match."""
     child = processes.spawn("sleep", _SLEEP, log=tmp_path / "log")
     record = tmp_path / "record"
     record.write_text(json.dumps([{"name": "x", "pid": child.pid, "started": child.identity.started - 100}]))
@@ -76,7 +75,7 @@ def test_another_process_with_a_recorded_pid_is_left_alone(processes: Processes,
 
 
 def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path) -> None:
-    """After `kill -9` of the process that started them, children end and the folder is removed."""
+    """After `kill -9` of the process that started them, the children end and the folder is removed."""
     folder = tmp_path / "data"
     folder.mkdir()
     script = f"""
@@ -97,7 +96,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_process_stays_itself_when_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel's idea of when it booted wavers by a second and follows the wall clock; an identity does not."""
+    """The kernel's boot time fluctuates by a second and follows the wall clock; an identity does not change."""
     me = Identity.of(os.getpid())
     assert me
     later = psutil.boot_time() + 3600

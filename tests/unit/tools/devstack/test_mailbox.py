@@ -31,7 +31,7 @@ def _dashboard(*arguments: str) -> tuple[int, str]:
 
 
 def test_mails_are_listed(data_dir: Path) -> None:
-    """One line a mail, those to one person on request, and as JSON for programs."""
+    """Mails are listed on one line each, optionally those to one recipient, and as JSON."""
     code, table = _dashboard("mail", "--data-dir", str(data_dir))
     assert code == 0
     assert "Grüße" in table
@@ -41,7 +41,7 @@ def test_mails_are_listed(data_dir: Path) -> None:
 
 
 def test_one_mail_is_shown(data_dir: Path) -> None:
-    """Its headers and its text part."""
+    """A mail is shown with its headers and its text part."""
     _, shown = _dashboard("mail", "1", "--data-dir", str(data_dir))
     assert "Subject: Grüße" in shown
     assert shown.endswith("Hello Ada\n\n")
@@ -49,14 +49,14 @@ def test_one_mail_is_shown(data_dir: Path) -> None:
 
 
 def test_a_mail_that_is_not_there(data_dir: Path) -> None:
-    """An unknown id is an error, and so is a folder in which nothing has run."""
+    """An unknown id is an error, and so is a folder without a stack."""
     assert _dashboard("mail", "7", "--data-dir", str(data_dir))[0] == 1
     code, said = _dashboard("mail", "--data-dir", str(data_dir / "none"), "--json")
     assert (code, "start it with `dashboard up`" in said) == (1, True)
 
 
 def test_an_unknown_service_is_refused() -> None:
-    """The message names those that there are."""
+    """The message names the known services."""
     code, said = _dashboard("serve", "payments")
     assert code == 1
     assert "gateway, users, orders, worker" in said

@@ -1,4 +1,4 @@
-"""The links of the project's pages, and the headings that they may lead to."""
+"""The links in the project's pages, and the headings that they may lead to."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def pages() -> list[Path]:
 
 
 def links(page: Path) -> Iterator[str]:
-    """Relative ones, as they are written."""
+    """Yield the relative links of a page, as they are written."""
     text = CODE.sub("``", FENCED.sub("", page.read_text()))
     for found in LINK.finditer(text):
         target = found[1] or found[2]
@@ -27,7 +27,7 @@ def links(page: Path) -> Iterator[str]:
 
 
 def leads_somewhere(page: Path, link: str) -> bool:
-    """To a file or folder that there is, and to a heading in it."""
+    """Return whether the link leads to an existing file or folder, and to a heading in it."""
     name, _, anchor = link.partition("#")
     target = (page.parent / name).resolve() if name else page
     if not target.exists() or not target.is_relative_to(ROOT):
@@ -37,7 +37,7 @@ def leads_somewhere(page: Path, link: str) -> bool:
 
 @cache
 def anchors(page: Path) -> frozenset[str]:
-    """As a forge makes them of headings: a second one of the same name gets a number."""
+    """Return the anchors that a forge generates from headings; the second of the same name has a number."""
     found: list[str] = []
     for heading in HEADING.findall(FENCED.sub("", page.read_text())):
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)

@@ -1,8 +1,8 @@
-from tools.devstack.supervisor import FIRST, LONGEST, STABLE, Backoff
+from tools.devstack.service import FIRST, LONGEST, STABLE, Backoff
 
 
 def test_waits_double_up_to_a_limit() -> None:
-    """What keeps dying is started again ever more slowly, but never given up."""
+    """A process that keeps exiting is restarted after longer and longer pauses, without end."""
     backoff = Backoff()
     delays = [backoff.after(lifetime=0) for _ in range(20)]
     assert delays[:3] == [FIRST, 2 * FIRST, 4 * FIRST]
@@ -10,7 +10,7 @@ def test_waits_double_up_to_a_limit() -> None:
 
 
 def test_a_long_life_is_forgiven() -> None:
-    """What ran well for a while is started again at once."""
+    """A process that ran for a while is restarted at once."""
     backoff = Backoff()
     for _ in range(5):
         backoff.after(lifetime=0)

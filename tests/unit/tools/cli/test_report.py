@@ -1,4 +1,4 @@
-"""A report is kept as a file only when all of it has come."""
+"""A report is stored as a file only if it is complete."""
 
 import hashlib
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tools.cli.download import Downloaded, keep
+from tools.cli.report import Downloaded, keep
 
 CHUNKS = [b"id\n", b"1\n2\n"]
 DIGEST = hashlib.sha256(b"".join(CHUNKS)).hexdigest()
@@ -28,7 +28,7 @@ def answer(*, broken: bool = False) -> httpx.Response:
 
 
 def test_a_whole_download_is_kept(tmp_path: Path) -> None:
-    """Under its name, with its rows, size and digest."""
+    """A complete download is stored under its name, and its rows, size and digest are reported."""
     place, told = tmp_path / "rows.csv", list[int]()
     done = keep(answer(), place, told.append)
     assert done == Downloaded(rows=2, bytes=7, sha256=DIGEST)
@@ -38,7 +38,7 @@ def test_a_whole_download_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_cut_download_leaves_nothing_new(tmp_path: Path) -> None:
-    """An older file of that name stays as it was."""
+    """An older file with the same name is not changed."""
     place = tmp_path / "rows.csv"
     place.write_text("older")
     with pytest.raises(httpx.RemoteProtocolError):
