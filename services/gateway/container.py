@@ -16,7 +16,6 @@ from services.gateway import metrics
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.auth.jwks import KeySet
 from services.gateway.auth.revocations import EndedSessions, Revocations
-from services.gateway.dashboard.batch_reader import BatchReader
 from services.gateway.dashboard.cache import PanelCache
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.service import DashboardService
@@ -32,9 +31,8 @@ from services.gateway.panels import Service
 from services.gateway.proxy.audit_log import AuditLog
 from services.gateway.proxy.forward import UPLOAD_TIMEOUT_S
 from services.gateway.proxy.transfers import Transfers
-from services.gateway.settings import Settings
+from services.gateway.settings import Settings, Tuning
 from services.gateway.status import SystemLook
-from services.gateway.tuning import Tuning
 from services.gateway.upstream.client import Upstream, http_transport
 from shared.http.tokens import ServiceTokens
 from shared.server.background import Background
@@ -63,7 +61,6 @@ class Gateway:
     invalidation: Invalidation
     reader: PanelReader
     dashboards: DashboardService
-    batch_reader: BatchReader
     streams: StreamHub
     transfers: Transfers
     system: SystemLook
@@ -131,7 +128,6 @@ def build(
         invalidation=invalidation,
         reader=reader,
         dashboards=dashboards,
-        batch_reader=BatchReader(dashboards),
         streams=streams,
         transfers=transfers,
         system=SystemLook(transport, urls),

@@ -15,13 +15,11 @@ from services.gateway.dashboard.fast_path import DashboardFastPath
 from services.gateway.limits.client_ip import is_in, networks
 from services.gateway.limits.load_shedding import LoadShedder
 from services.gateway.limits.middleware import AdmissionMiddleware
-from services.gateway.openapi import dashboard_schema
 from services.gateway.openapi.merge import merge
 from services.gateway.panels import Service
 from services.gateway.proxy.forward import ResponseCutOff
 from services.gateway.proxy.operations import OPERATIONS, body_limits
-from services.gateway.settings import Settings
-from services.gateway.tuning import DEFAULTS, Tuning
+from services.gateway.settings import DEFAULTS, Settings, Tuning
 from shared.http import application
 from shared.observability.probes import internal_app
 from shared.server import serve
@@ -86,7 +84,7 @@ def _describe_whole_api(app: FastAPI) -> None:
 def whole_api(own: dict[str, Any], documents: Mapping[Service, dict[str, Any]]) -> dict[str, Any]:
     """Return the OpenAPI document of the gateway's own routes, and of the passed-through routes from their services'
     documents."""
-    dashboard_schema.describe(own)
+    dashboard.describe(own)
     reports.describe(own)
     personal_data.describe(own)
     return merge(own, OPERATIONS, documents)

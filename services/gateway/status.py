@@ -15,7 +15,7 @@ from services.gateway import metrics
 from services.gateway.latency import Latencies
 from services.gateway.panels import PANELS, Service
 from services.gateway.upstream.errors import UpstreamFailed
-from services.gateway.upstream.fetcher import Fetched, Fetcher
+from services.gateway.upstream.responses import Fetched, Fetcher
 from shared import clock
 from shared.observability.probes import Checks, readiness
 from shared.observability.prometheus_text import Samples, read_samples

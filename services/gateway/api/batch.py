@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from services.gateway.api.access import access_to
+from services.gateway.api.dashboard import QUERY
 from services.gateway.auth.authenticator import require
 from services.gateway.container import client_of, gateway_of
-from services.gateway.dashboard.query import DashboardQuery, parse, wants_no_cache
-from services.gateway.openapi.dashboard_schema import QUERY
+from services.gateway.dashboard.models import DashboardQuery, parse, wants_no_cache
 from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
 from services.gateway.proxy.audit_log import entry_of
 from shared.http.identity import Caller
@@ -53,7 +53,7 @@ router = APIRouter(tags=["dashboard"])
 
 async def _asked(request: Request) -> tuple[Caller, DashboardQuery]:
     gateway = gateway_of(request.scope)
-    caller = await gateway.authenticator.caller(request.headers)
+    caller = await gateway.authenticator.caller(request.scope)
     require(access_to("POST", PATH), caller)
     return caller, parse(request.scope["query_string"], caller.role, gateway.settings.budget_ms)
 
@@ -74,6 +74,6 @@ async def read_dashboards(
     gateway, (caller, query) = gateway_of(request.scope), asked
     entry = entry_of("POST", PATH, {"user_ids": ",".join(map(str, user_ids))})
     await gateway.trail.note(caller, client_of(request.scope), entry)
-    found = await gateway.batch_reader.read(user_ids, query.panels, query.budget_ms / 1000, no_cache=no_cache)
+    found = await gateway.dashboards.read_many(user_ids, query.panels, query.budget_ms / 1000, no_cache=no_cache)
     headers = {"Cache-Control": "private, no-store"}
     return Response(_encoder.encode(found), media_type="application/json", headers=headers)

@@ -7,8 +7,8 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway import metrics
 from services.gateway.container import gateway_of
-from services.gateway.dashboard.awaited_wait import DisconnectWatcher
-from services.gateway.dashboard.query import parse
+from services.gateway.dashboard.models import parse
+from services.gateway.dashboard.pending import DisconnectWatcher
 from services.gateway.live import sse
 from services.gateway.live.subscription import SlowClient
 from shared.http.application import AsgiRoute
@@ -29,7 +29,7 @@ class EventsEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
         headers = dict(scope["headers"])
-        admitted = await gateway.authenticator.admit(headers.get(b"authorization", b""))
+        admitted = await gateway.authenticator.admit(scope)
         caller = admitted.caller
         PARAMETERS.check(scope["query_string"])
         query = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable
 from itertools import groupby
 
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.auth.authenticator import require
@@ -38,7 +37,7 @@ class PassThrough:
         gateway = gateway_of(scope)
         # HEAD is handled as a GET of which the server sends only the head.
         operation = self._operations["GET" if scope["method"] == "HEAD" else scope["method"]]
-        caller = await _admit(gateway, operation, Headers(scope=scope))
+        caller = await _admit(gateway, operation, scope)
         await _write_down(gateway, operation, scope, caller)
         if operation.takes_password and caller is not None:
             receive = await gateway.passwords.count(scope, receive, caller)
@@ -61,10 +60,10 @@ def _route(path: str, operations: list[Operation]) -> AsgiRoute:
     return AsgiRoute(path, PassThrough(operations), methods=[operation.method for operation in operations])
 
 
-async def _admit(gateway: Gateway, operation: Operation, headers: Headers) -> Caller | None:
+async def _admit(gateway: Gateway, operation: Operation, scope: Scope) -> Caller | None:
     if operation.access == "anonymous":
         return None
-    caller = await gateway.authenticator.caller(headers)
+    caller = await gateway.authenticator.caller(scope)
     require(operation.access, caller)
     return caller
 

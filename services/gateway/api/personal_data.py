@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.container import Gateway, client_of, gateway_of
@@ -44,7 +43,7 @@ class Export:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
-        caller = await gateway.authenticator.caller(Headers(scope=scope))
+        caller = await gateway.authenticator.caller(scope)
         NO_QUERY.check(scope["query_string"])
         receive = await gateway.passwords.count(scope, receive, caller)
         body = ClientBody(receive, expected=has_body(scope["headers"]))

@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/admin", tags=["operators"])
 
 async def _for_operators(request: Request) -> Gateway:
     gateway: Gateway = request.app.state.gateway
-    require(access_to("GET", "/v1/admin/status"), await gateway.authenticator.caller(request.headers))
+    require(access_to("GET", "/v1/admin/status"), await gateway.authenticator.caller(request.scope))
     return gateway
 
 

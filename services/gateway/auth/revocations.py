@@ -16,8 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.gateway import metrics
-from services.gateway.settings import Settings
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Settings, Tuning
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from services.gateway.upstream.responses import read_limited

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 
 from services.gateway.auth.authenticator import Authenticator, Verified
 from services.gateway.dashboard.cache import Cached, PanelCache
+from services.gateway.dashboard.models import parse, wants_no_cache
 from services.gateway.dashboard.pending import Form, Pending, named
-from services.gateway.dashboard.query import parse, wants_no_cache
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.limits.cors import security_headers
 from services.gateway.limits.limiter import Limiter
 from services.gateway.limits.load_shedding import LoadShedder
-from services.gateway.settings import Settings
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Settings, Tuning
 from shared.clock import Stamps
 from shared.errors import InvalidInput
 from shared.http.application import BEGUN, MAX_QUERY_BYTES, is_request_id

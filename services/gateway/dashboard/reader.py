@@ -8,8 +8,7 @@ from services.gateway.dashboard.cache import PanelCache
 from services.gateway.dashboard.stale_store import StaleStore
 from services.gateway.dashboard.wait import PanelWait
 from services.gateway.panels import Panel, Service
-from services.gateway.settings import Settings
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Settings, Tuning
 from services.gateway.upstream.batching import Batcher
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.panel_protocol import Answer

@@ -16,11 +16,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.gateway import metrics
-from services.gateway.dashboard.batched_get import BatchedGet
 from services.gateway.dashboard.models import Remembered
 from services.gateway.dashboard.write_behind import Key, PanelRead, WriteBehindQueue
 from services.gateway.panels import PANELS
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Tuning
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -51,7 +50,15 @@ MAX_NOTED = 50_000
 """The number of panels whose last written version is remembered."""
 SLICE_S = 0.001
 """How long it may process the queue before other tasks run."""
+RECALL_SHARE = 0.2
+"""The part of a short budget that is reserved for reading last known good values."""
+
 IsGone = Callable[[UUID], bool]
+
+
+def recall_time(budget_s: float, longest_s: float) -> float:
+    """Return the part of the budget that is not spent on calling the services."""
+    return min(longest_s, budget_s * RECALL_SHARE)
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -97,6 +104,56 @@ class Written:
 
     def clear(self) -> None:
         self._noted.clear()
+
+
+Value = bytes | str | None
+Wanted = tuple[Sequence[str], asyncio.Future[Sequence[Value]]]
+
+
+class BatchedGet:
+    """Reads Redis keys for many requests at a time: keys requested during one MGET are read by the next.
+
+    Each caller waits at most `timeout_s`, including the time in which their keys wait for the next batch.
+    """
+
+    def __init__(self, redis: Redis, timeout_s: float) -> None:
+        self._redis = redis
+        self._timeout_s = timeout_s
+        self._wanted: list[Wanted] = []
+        self._reading: asyncio.Task[None] | None = None
+
+    async def get(self, keys: Sequence[str]) -> Sequence[Value]:
+        """Return the values of these keys. Raises Redis errors, and `TimeoutError`."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Sequence[Value]] = loop.create_future()
+        self._wanted.append((keys, answer))
+        if self._reading is None:
+            self._reading = loop.create_task(self._read_all())
+        async with asyncio.timeout(self._timeout_s):
+            return await answer
+
+    async def _read_all(self) -> None:
+        try:
+            while self._wanted:
+                wanted, self._wanted = self._wanted, []
+                await self._read(wanted)
+        finally:
+            self._reading = None
+
+    async def _read(self, wanted: list[Wanted]) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                values = await self._redis.mget([key for keys, _ in wanted for key in keys])
+        except Exception as failure:  # each waiting caller raises it
+            for _, answer in wanted:
+                if not answer.done():
+                    answer.set_exception(failure)
+            return
+        at = 0
+        for keys, answer in wanted:
+            if not answer.done():
+                answer.set_result(values[at : at + len(keys)])
+            at += len(keys)
 
 
 class StaleStore:

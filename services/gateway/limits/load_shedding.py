@@ -1,4 +1,4 @@
-"""The limit on in-flight requests: as many as can be completed soon.
+"""The classes of routes, and the limit on in-flight requests: as many as can be completed soon.
 
 Soon means well within the budget of a dashboard, so a request that would be answered in time is never refused. By
 Little's law, in-flight requests wait as long as it takes to complete all of them; the CPU cost of a request is measured
@@ -10,11 +10,44 @@ since it was on time.
 
 import asyncio
 import time
+from typing import Literal
 
 from services.gateway import metrics
-from services.gateway.limits.route_class import LATER, RouteClass
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Tuning
+from shared.contracts.internal_api import EXPORT
 from shared.observability.pools import POOLS
+
+RouteClass = Literal["read", "write", "login", "registration", "upload", "batch", "stream"]
+"""What rate limits and load shedding distinguish."""
+
+PROBES = frozenset({"/livez", "/readyz"})
+"""Never limited and never shed: monitoring must see that a process is busy, not dead."""
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_EXACT: dict[tuple[str, str], RouteClass] = {
+    ("POST", "/v1/tokens"): "login",
+    ("POST", "/web/session"): "login",
+    ("POST", "/v1/users"): "registration",
+    ("POST", "/v1/imports"): "upload",
+    ("PUT", "/v1/me/avatar"): "upload",
+    ("POST", "/v1/dashboards/batch"): "batch",
+    ("POST", EXPORT): "stream",
+}
+_STREAMS = ("/download", "/events", "/errors")
+"""Long responses: reports, the errors of an import, the live dashboard."""
+
+LATER: frozenset[RouteClass] = frozenset({"batch", "upload", "stream"})
+"""Requests that can wait: shed before interactive ones."""
+LASTING: frozenset[RouteClass] = frozenset({"upload", "stream"})
+"""May be in flight for minutes, and cost little meanwhile."""
+
+
+def route_class_of(method: str, path: str) -> RouteClass:
+    """Return the class of a request, known before its route."""
+    if method in _READING:
+        return "stream" if path.endswith(_STREAMS) else "read"
+    return _EXACT.get((method, path), "write")
+
 
 DELAY_S = 0.25
 """While the loop is late, only as many requests are admitted as can be completed in this time, a part of

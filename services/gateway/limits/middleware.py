@@ -9,9 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.gateway import metrics
 from services.gateway.container import gateway_of
 from services.gateway.limits.cors import cors, security_headers
-from services.gateway.limits.limiter import COUNTED, HEADERS, KIND, REFUND, current_scope
-from services.gateway.limits.load_shedding import LoadShedder
-from services.gateway.limits.route_class import LASTING, PROBES, route_class_of
+from services.gateway.limits.limiter import COUNTED, HEADERS, KIND, REFUND
+from services.gateway.limits.load_shedding import LASTING, PROBES, LoadShedder, route_class_of
 from services.gateway.settings import Settings
 from shared import errors
 from shared.server.connection import LET_IN
@@ -84,12 +83,16 @@ class AdmissionMiddleware:
 
     def enter(self, scope: Scope, receive: Receive) -> Coroutine[Any, Any, Receive] | None:
         """Count the request if that needs no caller. Raises `RateLimited`."""
-        if KIND not in scope:
-            current_scope.set(None)
+        kind = scope.get(KIND)
+        if kind is None:
             return None
-        current_scope.set(scope)
         gateway = gateway_of(scope)
-        return gateway.limits.arrive(scope, receive, gateway.authenticator.knows)
+        if kind == "login":
+            return gateway.passwords.sign_in(scope, receive)
+        if kind == "registration":
+            return gateway.limits.count_address(scope, receive)
+        gateway.limits.refuse_strangers(scope, gateway.authenticator.knows)
+        return None
 
     def leave(self, scope: Scope, start: Message) -> None:
         """Add headers to the head of a response."""

@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from services.gateway.errors import UserNotFound
-from services.gateway.limits.token_bucket import TokenBucket
 from services.gateway.live.sse import PanelNews
 from services.gateway.live.subscription import Subscription
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Tuning
 from shared.observability.logs import get_logger
+from shared.token_bucket import TokenBucket
 
 log = get_logger(__name__)
 

@@ -12,7 +12,7 @@ from starlette.types import Send
 from services.gateway import metrics
 from services.gateway.live import sse
 from services.gateway.live.sse import PanelNews
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Tuning
 from shared.http.identity import Caller
 
 MOST_IMPORTS = 16

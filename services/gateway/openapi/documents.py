@@ -9,7 +9,7 @@ import msgspec
 from services.gateway.openapi.merge import merge
 from services.gateway.panels import Service
 from services.gateway.proxy.operations import OPERATIONS
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Tuning
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import UpstreamFailed
 from shared.observability.logs import get_logger

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from services.gateway.main import create_app as gateway_app
 from services.gateway.settings import Settings as GatewaySettings
-from services.gateway.tuning import Tuning as GatewayTuning
+from services.gateway.settings import Tuning as GatewayTuning
 from services.orders.main import create_app as orders_app
 from services.orders.settings import Settings as OrdersSettings
 from services.users.main import create_app as users_app

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from services.gateway.dashboard.awaited_wait import ClientDisconnected, DisconnectWatcher
+from services.gateway.dashboard.pending import ClientDisconnected, DisconnectWatcher
 from services.gateway.dashboard.wait import PanelWait
 from shared.ids import new_id
 from tests.support.backends import RabbitBackend

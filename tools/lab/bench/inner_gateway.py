@@ -14,8 +14,7 @@ from services.gateway.container import Gateway, build, redis_client
 from services.gateway.dashboard.fast_path import DashboardFastPath
 from services.gateway.limits.load_shedding import LoadShedder
 from services.gateway.main import create_app
-from services.gateway.settings import Settings
-from services.gateway.tuning import DEFAULTS
+from services.gateway.settings import DEFAULTS, Settings
 from shared.http.tokens import ServiceTokens
 from shared.server.connection import Ending
 from shared.server.fast_path import Exchange, FastPathProtocol

@@ -17,14 +17,13 @@ from hypothesis import strategies as st
 from services.gateway.dashboard.cache import PanelCache
 from services.gateway.dashboard.models import NoPanelAvailable, Remembered
 from services.gateway.dashboard.reader import PanelReader
-from services.gateway.dashboard.service import DashboardService, recall_time
-from services.gateway.dashboard.stale_store import StaleStore
+from services.gateway.dashboard.service import DashboardService
+from services.gateway.dashboard.stale_store import StaleStore, recall_time
 from services.gateway.dashboard.write_behind import WriteBehindQueue
 from services.gateway.live.feed import Change
 from services.gateway.live.invalidation import Invalidation
 from services.gateway.panels import PANELS, Panel
-from services.gateway.settings import Settings
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Settings, Tuning
 from services.gateway.upstream.errors import BadAnswer
 from tests.support.gateway.simulated_service import Exchange, SimulatedUpstream
 from tests.support.virtual import Clock, pass_time, run_virtually

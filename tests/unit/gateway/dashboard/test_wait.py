@@ -7,7 +7,7 @@ from math import inf
 import pytest
 from starlette.types import Message
 
-from services.gateway.dashboard.awaited_wait import AwaitedPanelWait, DisconnectWatcher
+from services.gateway.dashboard.pending import AwaitedPanelWait, DisconnectWatcher
 from services.gateway.dashboard.wait import TIMED_OUT, PanelWait
 from services.gateway.panels import PANELS, Panel
 from services.gateway.upstream.panel_protocol import Answer

@@ -12,7 +12,7 @@ from services.gateway.dashboard.models import PanelView
 from services.gateway.live import sse
 from services.gateway.live.sse import PanelNews
 from services.gateway.live.subscription import MOST_IMPORTS, SlowClient, Subscription
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Tuning
 from shared.http.identity import Caller
 from shared.ids import new_id
 from tests.support.waiting import eventually

@@ -6,7 +6,7 @@ import pytest
 
 from services.gateway.openapi import documents
 from services.gateway.openapi.documents import Documents
-from services.gateway.tuning import DEFAULTS
+from services.gateway.settings import DEFAULTS
 
 DEEP = 100_000
 
