@@ -28,21 +28,21 @@ from shared.server import serve
 def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> application.Application:
     """Create the public application."""
     used = settings or Settings()
-    overload = LoadShedder(used.shed_most_in_hand, tuning)
+    shedder = LoadShedder(used.shed_most_in_hand, tuning)
     trusted = networks(used.trace_trusted)
 
-    def heeds(scope: Scope) -> bool:
+    def trusts_traceparent(scope: Scope) -> bool:
         return bool(trusted) and is_in(client_of(scope) or "", trusted)
 
-    door = AdmissionMiddleware(used, overload)
+    admission = AdmissionMiddleware(used, shedder)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with running(app, used, tuning) as gateway:
             app.fast_path = DashboardFastPath(
-                used, tuning, overload, gateway.authenticator, gateway.limits, gateway.cache, gateway.reader
+                used, tuning, shedder, gateway.authenticator, gateway.limits, gateway.cache, gateway.reader
             )
-            app.state.background.start("load", overload.watch)
+            app.state.background.start("load", shedder.watch)
             yield
 
     app = application.create_app(
@@ -62,8 +62,8 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> a
         ],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
         body_limits=body_limits(used.upload_max_bytes),
-        door=door,
-        heeds=heeds,
+        door=admission,
+        heeds=trusts_traceparent,
         max_body_bytes=tuning.max_body_bytes,
     )
     app.router.default = page.or_page(app.router.default)
@@ -76,9 +76,9 @@ def _describe_whole_api(app: FastAPI) -> None:
 
     @lru_cache(maxsize=1)
     def described(_version: int) -> dict[str, Any]:
-        return whole_api(own(), app.state.gateway.descriptions.documents)
+        return whole_api(own(), app.state.gateway.documents.by_service)
 
-    app.openapi = lambda: described(app.state.gateway.descriptions.version)  # type: ignore[method-assign]
+    app.openapi = lambda: described(app.state.gateway.documents.version)  # type: ignore[method-assign]
 
 
 def whole_api(own: dict[str, Any], documents: Mapping[Service, dict[str, Any]]) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from shared.config.settings import Port, ServiceSettings
 from shared.http.application import MAX_BODY_BYTES
 
 
-def _base_urls(told: str) -> str:
-    urls = [url.strip() for url in told.split(",")]
+def _base_urls(value: str) -> str:
+    urls = [url.strip() for url in value.split(",")]
     if not all(url.startswith(("http://", "https://")) for url in urls):
         raise ValueError("must be http(s) base URLs, separated by commas")
     return ",".join(url.rstrip("/") for url in urls)
@@ -24,20 +24,20 @@ BaseUrls = Annotated[str, AfterValidator(_base_urls)]
 """One or several comma-separated base URLs: the replicas of a service, used in turn."""
 
 
-def _networks(told: str) -> str:
-    for each in filter(None, map(str.strip, told.split(","))):
+def _networks(value: str) -> str:
+    for each in filter(None, map(str.strip, value.split(","))):
         ip_network(each)
-    return told
+    return value
 
 
-def _rate(told: str) -> str:
-    if told.strip():
-        limits.parse(told)
-    return told
+def _rate(value: str) -> str:
+    if value.strip():
+        limits.parse(value)
+    return value
 
 
-def _origins(told: str) -> str:
-    origins = [each.strip() for each in told.split(",") if each.strip()]
+def _origins(value: str) -> str:
+    origins = [each.strip() for each in value.split(",") if each.strip()]
     for each in origins:
         parts = urlsplit(each)
         if each != "*" and (parts.scheme not in ("http", "https") or each != f"{parts.scheme}://{parts.netloc}"):

@@ -18,7 +18,7 @@ from services.gateway.proxy.audit_log import entry_of
 from shared.http.identity import Caller
 
 PATH = "/v1/dashboards/batch"
-MOST_USERS = 100
+MAX_USERS = 100
 
 _encoder = msgspec.json.Encoder()
 
@@ -27,7 +27,7 @@ class Batch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     user_ids: Annotated[
-        list[UUID], Field(max_length=MOST_USERS, description="each user once, however often the id is repeated")
+        list[UUID], Field(max_length=MAX_USERS, description="each user once, however often the id is repeated")
     ]
 
 
@@ -73,7 +73,7 @@ async def read_dashboards(
     user_ids = list(dict.fromkeys(batch.user_ids))
     gateway, (caller, query) = gateway_of(request.scope), asked
     entry = entry_of("POST", PATH, {"user_ids": ",".join(map(str, user_ids))})
-    await gateway.trail.note(caller, client_of(request.scope), entry)
+    await gateway.audit_log.note(caller, client_of(request.scope), entry)
     found = await gateway.dashboards.read_many(user_ids, query.panels, query.budget_ms / 1000, no_cache=no_cache)
     headers = {"Cache-Control": "private, no-store"}
     return Response(_encoder.encode(found), media_type="application/json", headers=headers)

@@ -41,7 +41,7 @@ class DashboardEndpoint:
         user_id = whose(scope["path_params"].get("id"), caller)
         query = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
         if user_id != caller.user_id:
-            await gateway.trail.note(caller, client_of(scope), entry_of("GET", OF_ANOTHER, {}, subject=user_id))
+            await gateway.audit_log.note(caller, client_of(scope), entry_of("GET", OF_ANOTHER, {}, subject=user_id))
         try:
             dashboard, seconds = await gateway.dashboards.read(
                 user_id,

@@ -72,12 +72,12 @@ async def _write_down(gateway: Gateway, operation: Operation, scope: Scope, call
     """Record an operator's action that does not concern themselves. Raises `AuditUnavailable`."""
     if caller is None or not caller.is_operator or not operation.audited:
         return
-    told = scope["path_params"]
-    subject = told["id"] if operation.path.startswith("/v1/users/{id") else None
+    parameters = scope["path_params"]
+    subject = parameters["id"] if operation.path.startswith("/v1/users/{id") else None
     if subject == caller.user_id:
         return
-    write = gateway.trail.note if operation.method in SAFE_METHODS else gateway.trail.must_note
-    await write(caller, client_of(scope), entry_of(operation.method, operation.template, told, subject=subject))
+    write = gateway.audit_log.note if operation.method in SAFE_METHODS else gateway.audit_log.must_note
+    await write(caller, client_of(scope), entry_of(operation.method, operation.template, parameters, subject=subject))
 
 
 def _outgoing(
@@ -111,7 +111,7 @@ def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Ef
 
     async def run() -> None:
         gateway.invalidation.drop(caller.user_id, operation.touches)
-        gateway.streams.touched(caller.user_id, operation.touches)
+        gateway.hub.touched(caller.user_id, operation.touches)
         if operation.ends == "session":
             await gateway.revocations.end_session(caller.session_id)
         elif operation.ends == "user":

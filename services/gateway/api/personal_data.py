@@ -49,7 +49,7 @@ class Export:
         body = ClientBody(receive, expected=has_body(scope["headers"]))
         if not await _confirmed(gateway, scope, body, caller, send):
             return
-        await gateway.trail.note(caller, client_of(scope), entry_of("POST", PATH, {}, subject=caller.user_id))
+        await gateway.audit_log.note(caller, client_of(scope), entry_of("POST", PATH, {}, subject=caller.user_id))
         await until(body.client_gone(), _send(gateway, caller, send))
 
 

@@ -54,10 +54,10 @@ class Download:
 def _form(query: bytes) -> Form:
     """Raises `InvalidInput`."""
     QUERY.check(query)
-    told = QueryParams(query).get("form", "spreadsheet")
-    if told not in get_args(Form):
+    form = QueryParams(query).get("form", "spreadsheet")
+    if form not in get_args(Form):
         raise InvalidInput.of("form", f"must be {' or '.join(get_args(Form))}")
-    return cast("Form", told)
+    return cast("Form", form)
 
 
 async def _definition(gateway: Gateway, caller: Caller, target: str) -> Report:

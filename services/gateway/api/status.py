@@ -23,4 +23,4 @@ async def _for_operators(request: Request) -> Gateway:
 async def read_status(gateway: Annotated[Gateway, Depends(_for_operators)], request: Request) -> SystemStatus:
     """Return each process's health, the circuit breakers, latencies of the last minute, queues, outboxes and jobs;
     at most a second old. The gateway's own values are those of the replica that responds."""
-    return await gateway.system.look(request.app.state.checks, len(gateway.streams))
+    return await gateway.system.look(request.app.state.checks, len(gateway.hub))

@@ -38,9 +38,9 @@ class DashboardQuery:
 def parse(query: bytes, role: Role, default_budget_ms: int) -> DashboardQuery:
     """Parse the query in `?panels=user,orders&budget_ms=300`. Raises `InvalidInput`."""
     PARAMETERS.check(query)
-    told = QueryParams(query)
-    names = ",".join(told.getlist("panels")).split(",") if "panels" in told else None
-    return DashboardQuery(select(names, role), _budget(told.get("budget_ms"), default_budget_ms))
+    parameters = QueryParams(query)
+    names = ",".join(parameters.getlist("panels")).split(",") if "panels" in parameters else None
+    return DashboardQuery(select(names, role), _budget(parameters.get("budget_ms"), default_budget_ms))
 
 
 _NO_CACHE = re.compile(rb"(?:^|[\s,])(?:no-cache|max-age\s*=\s*\"?0+\"?)(?:$|[\s,])", re.IGNORECASE)
@@ -52,11 +52,11 @@ def wants_no_cache(cache_control: bytes | None) -> bool:
     return cache_control is not None and _NO_CACHE.search(cache_control) is not None
 
 
-def _budget(told: str | None, default_ms: int) -> int:
-    if told is None:
+def _budget(value: str | None, default_ms: int) -> int:
+    if value is None:
         return default_ms
-    if told.isascii() and told.isdigit() and len(told) < 9 and MIN_BUDGET_MS <= int(told) <= MAX_BUDGET_MS:
-        return int(told)
+    if value.isascii() and value.isdigit() and len(value) < 9 and MIN_BUDGET_MS <= int(value) <= MAX_BUDGET_MS:
+        return int(value)
     raise InvalidInput.of("budget_ms", f"must be a whole number from {MIN_BUDGET_MS} to {MAX_BUDGET_MS}")
 
 

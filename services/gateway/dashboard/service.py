@@ -104,7 +104,7 @@ class DashboardService:
         remembered: Mapping[str, Remembered] = {}
         if failed:
             with tracing.span("recall", Kind.CLIENT, {"db.system.name": "redis"}):
-                remembered = await self._stale.recall(user_id, failed, recall_s)
+                remembered = await self._stale.recall(str(user_id), failed, recall_s)
         dashboard = assemble(user_id, clock.now(), answers, remembered)
         counts = metrics.PANELS.counts
         for name, view in dashboard.panels.items():

@@ -79,8 +79,8 @@ class Written:
     """The last written value of each panel and user, for a limited number of them: a digest, and when it was written
     (Unix milliseconds)."""
 
-    def __init__(self, most: int, rewrite_ms: float) -> None:
-        self._most = most
+    def __init__(self, max_noted: int, rewrite_ms: float) -> None:
+        self._max_noted = max_noted
         self._rewrite_ms = rewrite_ms
         self._noted: OrderedDict[Key, tuple[int, int]] = OrderedDict()
 
@@ -95,7 +95,7 @@ class Written:
             return False
         self._noted[key] = digest, now_ms
         self._noted.move_to_end(key)
-        if len(self._noted) > self._most:
+        if len(self._noted) > self._max_noted:
             self._noted.popitem(last=False)
         return True
 
@@ -169,21 +169,23 @@ class StaleStore:
         self._written = Written(MAX_NOTED, tuning.last_known_good_rewrite_s * 1000)
         metrics.WRITE_BEHIND_QUEUE.set_function(lambda: len(self._queue))
 
-    def remember(self, user_id: str, panels: Mapping[str, bytes], age_s: float = 0.0) -> None:
-        """Queue panels that were requested this long ago. Of each user's panels, the most recent request is kept."""
-        lost = self._queue.put(user_id, time.monotonic() - age_s, _now_ms() - int(age_s * 1000), panels)
+    def remember(self, user_id: str, panels: Mapping[str, bytes], asked: float) -> None:
+        """Queue panels that were requested then (monotonic seconds). Of each user's panels, the most recent request is
+        kept."""
+        at_ms = _now_ms() - int((time.monotonic() - asked) * 1000)
+        lost = self._queue.put(user_id, asked, at_ms, panels)
         if lost:
             metrics.WRITE_BEHIND_LOST.labels("full").inc(lost)
 
-    async def recall(self, user_id: UUID, panels: Sequence[str], seconds: float) -> dict[str, Remembered]:
+    async def recall(self, user_id: str, panels: Sequence[str], seconds: float) -> dict[str, Remembered]:
         """Return the known values of these panels; none if Redis does not respond in time."""
         try:
             async with asyncio.timeout(seconds):
-                found = await self._reads.get([_key(panel, str(user_id)) for panel in panels])
+                found = await self._reads.get([_key(panel, user_id) for panel in panels])
             recalled = {
                 panel: _recalled(entry)
                 for panel, value in zip(panels, found, strict=True)
-                if (entry := _newest(value, self._queue.get((panel, str(user_id))))) is not None
+                if (entry := _newest(value, self._queue.get((panel, user_id)))) is not None
             }
             oldest_ms = self._max_age_s * 1000
             return {panel: known for panel, known in recalled.items() if known.age_ms <= oldest_ms}
@@ -244,13 +246,16 @@ class StaleStore:
         return self._written.is_due(key, read.data, read.at) and not self._is_gone(UUID(key[1]))
 
     async def _write(self, batch: dict[Key, PanelRead]) -> None:
-        told: list[bytes | int] = [self._max_age_s]
+        arguments: list[bytes | int] = [self._max_age_s]
         now = time.monotonic()
         for read in batch.values():
-            told += [int((now - read.asked) * 1000), msgspec.json.encode(Entry(read.at, msgspec.Raw(read.data)))[1:]]
+            arguments += [
+                int((now - read.asked) * 1000),
+                msgspec.json.encode(Entry(read.at, msgspec.Raw(read.data)))[1:],
+            ]
         keys = [_key(panel, user_id) for panel, user_id in batch]
         async with asyncio.timeout(self._tuning.redis_write_timeout_s):
-            refused = await cast("Awaitable[list[int]]", self._redis.eval(WRITE, len(keys), *keys, *told))
+            refused = await cast("Awaitable[list[int]]", self._redis.eval(WRITE, len(keys), *keys, *arguments))
         for key in (list(batch)[number - 1] for number in refused):
             self._written.forget(key)
 

@@ -21,16 +21,13 @@ class PanelWait:
         self._timers = timers
         self._awaited: dict[str, InFlightRead] = {}
         self._panels: tuple[Panel, ...] = ()
+        self.budget_s = budget_s
         self.began = timers.clock()
         self.ends = self.due = self.began + budget_s
         self.answers: dict[str, Answer] = {}
         self.seconds: dict[str, float] = {}
         """How long each result was waited for."""
         self.is_given_up = False
-
-    @property
-    def budget_s(self) -> float:
-        return self.ends - self.began
 
     @property
     def is_waiting(self) -> bool:

@@ -39,7 +39,7 @@ _STREAMS = ("/download", "/events", "/errors")
 LATER: frozenset[RouteClass] = frozenset({"batch", "upload", "stream"})
 """Requests that can wait: shed before interactive ones."""
 LASTING: frozenset[RouteClass] = frozenset({"upload", "stream"})
-"""May be in flight for minutes, and cost little meanwhile."""
+"""May be in flight for minutes, and cost little."""
 
 
 def route_class_of(method: str, path: str) -> RouteClass:
@@ -67,32 +67,32 @@ STILL_ELSEWHERE = 0.9
 
 
 class LoadShedder:
-    """`in_hand` is counted by the admission code, from the arrival of requests, not from when they are started.
+    """`in_flight` is counted by the admission code, from the arrival of requests, not from when they are started.
     Those of `LASTING` classes are checked on arrival, and not counted. Below `watched_from` nothing is refused."""
 
     def __init__(self, max_in_flight: int, tuning: Tuning) -> None:
-        self._most = float(max_in_flight) or float("inf")
+        self._max = float(max_in_flight) or float("inf")
         self._off = not max_in_flight
-        self._least = tuning.shed_min_in_flight
+        self._min = tuning.shed_min_in_flight
         self._lag_s = tuning.shed_lag_s
         self._cost_s = FIRST_COST_S
         self._began = self._used_s = self._elsewhere = 0.0
         self._done = 0
-        self.in_hand = 0
-        self._allow(self._most)
-        POOLS.watch("requests", lambda: self.in_hand, lambda: None if self._off else self.limit)
+        self.in_flight = 0
+        self._allow(self._max)
+        POOLS.watch("requests", lambda: self.in_flight, lambda: None if self._off else self.limit)
 
     def is_full(self, kind: RouteClass) -> bool:
         """Return whether a request of that class is refused now."""
-        return self.in_hand >= (self.watched_from if kind in LATER else self.limit)
+        return self.in_flight >= (self.watched_from if kind in LATER else self.limit)
 
     def enter(self) -> None:
         """Count one more request in flight."""
-        self.in_hand += 1
+        self.in_flight += 1
 
     def leave(self) -> None:
         """It has been answered, or was not to be counted."""
-        self.in_hand -= 1
+        self.in_flight -= 1
         self._done += 1
 
     def passed(self) -> None:
@@ -107,10 +107,10 @@ class LoadShedder:
             self._learn(now)
         if min(lag_s, used_s) > self._lag_s:
             self._elsewhere *= STILL_ELSEWHERE
-            self._allow(min(self._most, self._elsewhere + max(self._least, DELAY_S / self._cost_s)))
+            self._allow(min(self._max, self._elsewhere + max(self._min, DELAY_S / self._cost_s)))
         else:
-            self._elsewhere = float(self.in_hand)
-            self._allow(self._most)
+            self._elsewhere = float(self.in_flight)
+            self._allow(self._max)
         metrics.LOOP_LAG.set(lag_s)
 
     def _learn(self, now: float) -> None:
@@ -124,7 +124,7 @@ class LoadShedder:
 
     async def watch(self) -> None:
         """Sample the loop's lag. Runs until cancelled."""
-        metrics.IN_HAND.set_function(lambda: self.in_hand)
+        metrics.IN_HAND.set_function(lambda: self.in_flight)
         metrics.IN_HAND_LIMIT.set_function(lambda: self.limit)
         began, used = time.perf_counter(), time.process_time()
         while not self._off:

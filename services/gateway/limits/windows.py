@@ -118,7 +118,7 @@ class LocalWindow:
         ]
 
     def hear(self, report: CounterReport, everywhere: int) -> None:
-        """Store the total of all replicas. If Redis has been emptied meanwhile, no count decreases."""
+        """Store the total of all replicas. If Redis has been emptied since, no count decreases."""
         cell, more = report.cell, report.more
         since = cell.used - cell.reported - more
         cell.used = max(cell.used, everywhere + since)

@@ -37,13 +37,11 @@ class Replicas:
         self._service = service
         self._is_alive = is_alive
         self._first_pause_s = first_pause_s
+        self._count = count
         self._turn = 0
         self._failures = [0] * count
         self._left_out: dict[int, asyncio.Task[None]] = {}
         self._suspected: dict[int, asyncio.Task[None]] = {}
-
-    def __len__(self) -> int:
-        return len(self._failures)
 
     def close(self) -> None:
         for task in (*self._left_out.values(), *self._suspected.values()):
@@ -51,7 +49,7 @@ class Replicas:
 
     def next(self) -> int:
         """Return the next replica in turn."""
-        self._turn = (self._turn + 1) % len(self)
+        self._turn = (self._turn + 1) % self._count
         return self.beginning_with(self._turn)[0]
 
     def in_turn(self) -> list[int]:
@@ -60,9 +58,9 @@ class Replicas:
 
     def beginning_with(self, first: int) -> list[int]:
         """Return all replicas starting with this one, those out of rotation at the end."""
-        if len(self) == 1:
+        if self._count == 1:
             return [0]
-        order = [number % len(self) for number in range(first, first + len(self))]
+        order = [number % self._count for number in range(first, first + self._count)]
         return sorted(order, key=self._left_out.__contains__) if self._left_out else order
 
     @contextmanager
@@ -78,7 +76,7 @@ class Replicas:
     def watch(self, replica: int) -> asyncio.TimerHandle | None:
         """Do the same without a block: return the timer, to be cancelled when it has responded; None for a single
         replica."""
-        if len(self) == 1:
+        if self._count == 1:
             return None
         return asyncio.get_running_loop().call_later(self.SUSPECT_AFTER_S, self._suspect, replica)
 
@@ -87,7 +85,7 @@ class Replicas:
 
     def failed(self, replica: int) -> None:
         """The connection failed or timed out."""
-        if len(self) == 1 or replica in self._left_out:
+        if self._count == 1 or replica in self._left_out:
             return
         self._failures[replica] += 1
         metrics.REPLICAS_LEFT_OUT.labels(self._service).inc()

@@ -210,16 +210,16 @@ def _refusal(status: int) -> UpstreamFailed:
 
 
 class ConnectionPool:
-    """Connections to one base URL: one for each concurrent exchange, of which `most_idle` are kept afterwards."""
+    """Connections to one base URL: one for each concurrent exchange, of which `max_idle` are kept afterwards."""
 
-    def __init__(self, base_url: str, connect_timeout_s: float, most_idle: int) -> None:
+    def __init__(self, base_url: str, connect_timeout_s: float, max_idle: int) -> None:
         parts = urlsplit(base_url)
         secure = ssl.create_default_context() if parts.scheme == "https" else None
         self._path = parts.path.rstrip("/")
         self._netloc = parts.netloc.rpartition("@")[2]
         port = parts.port or (443 if secure else 80)
         self._address = Address(self._netloc, parts.hostname or "", port, secure, connect_timeout_s)
-        self._most_idle = most_idle
+        self._max_idle = max_idle
         self._idle: deque[Connection] = deque()
         self._closed = False
         self.busy = 0
@@ -248,7 +248,7 @@ class ConnectionPool:
 
     def keep(self, connection: Connection) -> None:
         """Keep the connection for the next exchange."""
-        if self._closed or len(self._idle) >= self._most_idle:
+        if self._closed or len(self._idle) >= self._max_idle:
             connection.abort()
         elif connection.is_usable:
             connection.idle_since = time.monotonic()

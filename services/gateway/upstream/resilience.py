@@ -129,13 +129,13 @@ class ServiceCalls:
         self.probing.close()
 
     def _probe(self, panels: Panels, user_ids: Sequence[str], probed: Probed) -> None:
-        self._probed, told = probed, self.clock() + timeout_s(panels)
-        Call(self, panels, user_ids, told, telemetry.begin(), self, is_probe=True).start()
+        self._probed, sent_deadline = probed, self.clock() + timeout_s(panels)
+        Call(self, panels, user_ids, sent_deadline, telemetry.begin(), self, is_probe=True).start()
 
     # -- as the owner of probes, of which there is one at a time
 
     def deadline(self, call: "Call") -> float:
-        return call.told
+        return call.sent_deadline
 
     def let_pass(self, _call: "Call") -> None:
         """No call waits for a probe."""
@@ -149,8 +149,8 @@ class Call:
     """A read of some panels of some users: the first successful response of one or two attempts, while any caller
     waits.
 
-    `told` is the deadline that is sent to the service (monotonic seconds); a later response counts, too. `holds`:
-    whether the next call must wait for this one.
+    `sent_deadline` is the deadline that is sent to the service (monotonic seconds); a later response counts, too.
+    `delays_next`: whether the next call must wait for this one.
     """
 
     __slots__ = (
@@ -162,14 +162,14 @@ class Call:
         "_pass_at",
         "_running",
         "began",
+        "delays_next",
         "due",
-        "holds",
         "is_probe",
         "origin",
         "panels",
         "replica",
+        "sent_deadline",
         "service",
-        "told",
         "user_ids",
     )
 
@@ -178,7 +178,7 @@ class Call:
         service: ServiceCalls,
         panels: Panels,
         user_ids: Sequence[str],
-        told: float,
+        sent_deadline: float,
         origin: Origin,
         owner: Owner,
         *,
@@ -187,17 +187,17 @@ class Call:
         self.service = service
         self.panels = panels
         self.user_ids = user_ids
-        self.told = told
+        self.sent_deadline = sent_deadline
         self.origin = origin
         self.is_probe = is_probe
-        self.holds = True
+        self.delays_next = True
         self.replica = 0
         self.began = service.clock()
         self._owner: Owner | None = owner
         self._failure: UpstreamFailed | None = None
         self._attempts = 0
         self._running: list[Attempt] = []
-        self._deadline = told
+        self._deadline = sent_deadline
         self._hedge_at = inf if is_probe else self.began + service.policies.hedge(panels).after_s
         self._pass_at = self.began + service.patience_s
         self.due = inf
@@ -370,7 +370,7 @@ class Attempt:
         self._request = service.upstream.ask(
             encode_query([panel.name for panel in call.panels], call.user_ids),
             Origin(call.origin.request_id, trace),
-            call.told - service.clock(),
+            call.sent_deadline - service.clock(),
             self._order[0],
             MAX_PANEL_BYTES * len(call.user_ids) * len(call.panels),
             self,

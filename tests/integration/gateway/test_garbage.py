@@ -89,7 +89,7 @@ async def test_dashboards_that_are_read(world: World, count: int, per_connection
 async def test_dashboards_from_memory(start: Start, rabbitmq: RabbitBackend) -> None:
     """No service is asked."""
     async with start(rabbitmq_url=rabbitmq.url) as world:
-        await eventually(lambda: world.gateway.cache.trusted)
+        await eventually(lambda: world.gateway.cache.enabled)
         assert await garbage_of(world, MANY, MANY) == []
 
 

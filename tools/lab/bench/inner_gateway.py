@@ -162,5 +162,5 @@ def _built(audience: Audience, settings: Settings) -> Gateway:
     tokens = ServiceTokens(SECRET, "gateway")
     gateway = build(settings, DEFAULTS, tokens, transport, transport, redis_client(settings.redis_url, DEFAULTS))
     gateway.keys.keys = parse_key_set(audience.jwks.encode())
-    gateway.cache.trust()
+    gateway.cache.enable()
     return gateway

@@ -62,8 +62,8 @@ class KnownGood:
         self._kept = WriteBehindQueue(100)
         self.history: dict[tuple[str, str], list[int]] = {}
 
-    def remember(self, user_id: str, panels: Mapping[str, bytes], age_s: float) -> None:
-        self._kept.put(user_id, self._clock() - age_s, 0, panels)
+    def remember(self, user_id: str, panels: Mapping[str, bytes], asked: float) -> None:
+        self._kept.put(user_id, asked, 0, panels)
         for key in ((panel, user_id) for panel in panels):
             kept = self._kept.get(key)
             assert kept is not None
@@ -114,7 +114,7 @@ class Scene:
         cache = PanelCache(10**6, 30, self.clock)
         upstreams = {name: SimulatedUpstream(self.services.behave, name) for name in ("users", "orders", "worker")}
         self.reader = PanelReader(upstreams, cache, known_good, settings, tuning, self.clock)
-        self.invalidation = Invalidation(cache, self.reader)
+        self.invalidation = Invalidation(cache, self.reader.in_flight)
         self.invalidation.feed_came()
         self.dashboards = DashboardService(self.reader, known_good, tuning)
 

@@ -83,14 +83,14 @@ def test_what_can_wait_is_refused_first() -> None:
     assert load.is_full("batch")
     assert load.is_full("upload")
     assert not load.is_full("read")
-    load.in_hand = 1000
+    load.in_flight = 1000
     assert load.is_full("read")
 
 
 def test_nothing_is_shed_where_shedding_is_off() -> None:
     """However late the loop."""
     watched = Watched(shed_most_in_hand=0, shed_min_in_flight=1)
-    watched.load.in_hand = 10**9
+    watched.load.in_flight = 10**9
     assert watched.load.is_full("batch") is False
 
 

@@ -44,7 +44,7 @@ async def test_a_document_that_cannot_be_used_is_left_out(body: bytes) -> None:
     found = Documents(upstreams, DEFAULTS)
     for service in upstreams:
         await found._fetch(service)
-    assert found.documents == {"users": {}}
+    assert found.by_service == {"users": {}}
 
 
 def test_a_document_that_can_be_used_is_kept_as_it_is() -> None:

@@ -1,4 +1,4 @@
-"""Which replica is called, and how a service that hangs is probed: no caller waits for the probes. On a virtual clock."""
+"""Which replica is called, and how a hanging service is probed, on a virtual clock: callers do not wait for probes."""
 
 import asyncio
 from collections import Counter

@@ -380,7 +380,7 @@ async def test_who_gives_up_after_the_answer_ends_nothing(start: Start) -> None:
 
 async def test_no_more_idle_connections_than_allowed(start: Start) -> None:
     """As many as there are questions at a time; afterwards the rest is closed, and with the pool all."""
-    server, pool = await start(most_idle=2)
+    server, pool = await start(max_idle=2)
     asked = [Asked(pool) for _ in range(5)]
     assert pool.busy == 5
     for each in asked:
