@@ -37,7 +37,7 @@ class DashboardEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
         headers = dict(scope["headers"])
-        caller = await gateway.authenticator.caller(scope)
+        caller = (await gateway.authenticator.admit(scope)).caller
         user_id = whose(scope["path_params"].get("id"), caller)
         query = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
         if user_id != caller.user_id:

@@ -15,8 +15,7 @@ from services.gateway import metrics
 from services.gateway.auth.authenticator import Verified
 from services.gateway.dashboard.models import DashboardQuery
 from services.gateway.dashboard.reader import PanelReader
-from services.gateway.dashboard.stale_store import recall_time
-from services.gateway.dashboard.wait import PanelWait
+from services.gateway.dashboard.wait import PanelWait, recall_time
 from services.gateway.limits.limiter import COUNTED, HEADERS
 from services.gateway.upstream.timers import Timers
 from shared.http.application import BEGUN, STARTED

@@ -8,8 +8,8 @@ from services.gateway import metrics
 from services.gateway.dashboard.models import Dashboard, DashboardBatch, NoPanelAvailable, Problem, Remembered, assemble
 from services.gateway.dashboard.pending import AwaitedPanelWait, ClientDisconnected, DisconnectWatcher
 from services.gateway.dashboard.reader import PanelReader
-from services.gateway.dashboard.stale_store import StaleStore, recall_time
-from services.gateway.dashboard.wait import PanelWait
+from services.gateway.dashboard.stale_store import StaleStore
+from services.gateway.dashboard.wait import PanelWait, recall_time
 from services.gateway.errors import UserNotFound
 from services.gateway.panels import Panel
 from services.gateway.settings import Tuning

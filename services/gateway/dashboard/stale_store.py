@@ -50,15 +50,7 @@ MAX_NOTED = 50_000
 """The number of panels whose last written version is remembered."""
 SLICE_S = 0.001
 """How long it may process the queue before other tasks run."""
-RECALL_SHARE = 0.2
-"""The part of a short budget that is reserved for reading last known good values."""
-
 IsGone = Callable[[UUID], bool]
-
-
-def recall_time(budget_s: float, longest_s: float) -> float:
-    """Return the part of the budget that is not spent on calling the services."""
-    return min(longest_s, budget_s * RECALL_SHARE)
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from services.gateway.dashboard.models import (
     parse,
     wants_no_cache,
 )
-from services.gateway.dashboard.stale_store import RECALL_SHARE, recall_time
+from services.gateway.dashboard.wait import RECALL_SHARE, recall_time
 from services.gateway.errors import UserNotFound
 from services.gateway.panels import PANELS
 from services.gateway.settings import Settings

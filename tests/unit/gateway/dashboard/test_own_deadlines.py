@@ -18,7 +18,8 @@ from services.gateway.dashboard.cache import PanelCache
 from services.gateway.dashboard.models import NoPanelAvailable, Remembered
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.service import DashboardService
-from services.gateway.dashboard.stale_store import StaleStore, recall_time
+from services.gateway.dashboard.stale_store import StaleStore
+from services.gateway.dashboard.wait import recall_time
 from services.gateway.dashboard.write_behind import WriteBehindQueue
 from services.gateway.live.feed import Change
 from services.gateway.live.invalidation import Invalidation
