@@ -16,7 +16,6 @@ from services.gateway import metrics
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.auth.jwks import KeySet
 from services.gateway.auth.revocations import EndedSessions, Revocations
-from services.gateway.dashboard.batch_reader import BatchReader
 from services.gateway.dashboard.cache import PanelCache
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.service import DashboardService
@@ -32,9 +31,8 @@ from services.gateway.panels import Service
 from services.gateway.proxy.audit_log import AuditLog
 from services.gateway.proxy.forward import UPLOAD_TIMEOUT_S
 from services.gateway.proxy.transfers import Transfers
-from services.gateway.settings import Settings
+from services.gateway.settings import Settings, Tuning
 from services.gateway.status import SystemProbe
-from services.gateway.tuning import Tuning
 from services.gateway.upstream.client import Upstream, http_transport
 from shared.http.tokens import ServiceTokens
 from shared.server.background import Background
@@ -63,12 +61,11 @@ class Gateway:
     invalidation: Invalidation
     reader: PanelReader
     dashboards: DashboardService
-    batch_reader: BatchReader
-    streams: StreamHub
+    hub: StreamHub
     transfers: Transfers
     system: SystemProbe
-    descriptions: Documents
-    trail: AuditLog
+    documents: Documents
+    audit_log: AuditLog
 
 
 def gateway_of(scope: Scope) -> Gateway:
@@ -105,13 +102,13 @@ def build(
     limits = Limiter(redis, addresses, settings, tuning)
     cache = PanelCache(settings.cache_max_bytes, tuning.cache_max_age_s)
     reader = PanelReader(upstreams, cache, stale_store, settings, tuning)
-    invalidation = Invalidation(cache, reader)
+    invalidation = Invalidation(cache, reader.in_flight)
     feed = LiveFeed(settings.rabbitmq_url, tuning.feed_reconnect_s)
     feed.subscribe(invalidation)
     dashboards = DashboardService(reader, stale_store, tuning)
     transfers = Transfers()
-    streams = StreamHub(dashboards, revocations, transfers, settings, tuning)
-    feed.subscribe(streams)  # after the cache, so that it does not read old data
+    hub = StreamHub(dashboards, revocations, transfers, settings, tuning)
+    feed.subscribe(hub)  # after the cache, so that it does not read old data
     return Gateway(
         settings=settings,
         tuning=tuning,
@@ -131,12 +128,11 @@ def build(
         invalidation=invalidation,
         reader=reader,
         dashboards=dashboards,
-        batch_reader=BatchReader(dashboards),
-        streams=streams,
+        hub=hub,
         transfers=transfers,
         system=SystemProbe(transport, urls, reader.calls),
-        descriptions=Documents(upstreams, tuning),
-        trail=AuditLog(upstreams["users"]),
+        documents=Documents(upstreams, tuning),
+        audit_log=AuditLog(upstreams["users"]),
     )
 
 
@@ -173,10 +169,10 @@ async def running(app: FastAPI, settings: Settings, tuning: Tuning) -> AsyncIter
         background.start("limits", gateway.limits.reconcile)
         background.start("live feed", gateway.feed.run)
         background.start("write-behind", gateway.stale_store.write_behind)
-        background.start("descriptions", gateway.descriptions.keep_fresh)
+        background.start("OpenAPI documents", gateway.documents.keep_fresh)
         background.start("latencies", gateway.system.keep_time)
-        background.start("sessions of streams", gateway.streams.watch_sessions)
-        app.state.stopping.append(gateway.streams.stop)
+        background.start("sessions of streams", gateway.hub.watch_sessions)
+        app.state.stopping.append(gateway.hub.stop)
         yield gateway
 
 

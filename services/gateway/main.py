@@ -15,13 +15,11 @@ from services.gateway.dashboard.fast_path import DashboardFastPath
 from services.gateway.limits.client_ip import is_in, networks
 from services.gateway.limits.load_shedding import LoadShedder
 from services.gateway.limits.middleware import AdmissionMiddleware
-from services.gateway.openapi import dashboard_schema
 from services.gateway.openapi.merge import merge
 from services.gateway.panels import Service
 from services.gateway.proxy.forward import ResponseCutOff
 from services.gateway.proxy.operations import OPERATIONS, body_limits
-from services.gateway.settings import Settings
-from services.gateway.tuning import DEFAULTS, Tuning
+from services.gateway.settings import DEFAULTS, Settings, Tuning
 from shared.http import application
 from shared.observability.probes import internal_app
 from shared.server import serve
@@ -30,21 +28,21 @@ from shared.server import serve
 def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> application.Application:
     """Create the public application."""
     used = settings or Settings()
-    overload = LoadShedder(used.shed_most_in_hand, tuning)
+    shedder = LoadShedder(used.shed_most_in_hand, tuning)
     trusted = networks(used.trace_trusted)
 
-    def heeds(scope: Scope) -> bool:
+    def trusts_traceparent(scope: Scope) -> bool:
         return bool(trusted) and is_in(client_of(scope) or "", trusted)
 
-    door = AdmissionMiddleware(used, overload)
+    admission = AdmissionMiddleware(used, shedder)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with running(app, used, tuning) as gateway:
             app.fast_path = DashboardFastPath(
-                used, tuning, overload, gateway.authenticator, gateway.limits, gateway.cache, gateway.reader
+                used, tuning, shedder, gateway.authenticator, gateway.limits, gateway.cache, gateway.reader
             )
-            app.state.background.start("load", overload.watch)
+            app.state.background.start("load", shedder.watch)
             yield
 
     app = application.create_app(
@@ -64,8 +62,8 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> a
         ],
         is_outage=lambda error: isinstance(error, ResponseCutOff),
         body_limits=body_limits(used.upload_max_bytes),
-        door=door,
-        heeds=heeds,
+        door=admission,
+        heeds=trusts_traceparent,
         max_body_bytes=tuning.max_body_bytes,
     )
     app.router.default = page.or_page(app.router.default)
@@ -78,15 +76,15 @@ def _describe_whole_api(app: FastAPI) -> None:
 
     @lru_cache(maxsize=1)
     def described(_version: int) -> dict[str, Any]:
-        return whole_api(own(), app.state.gateway.descriptions.documents)
+        return whole_api(own(), app.state.gateway.documents.by_service)
 
-    app.openapi = lambda: described(app.state.gateway.descriptions.version)  # type: ignore[method-assign]
+    app.openapi = lambda: described(app.state.gateway.documents.version)  # type: ignore[method-assign]
 
 
 def whole_api(own: dict[str, Any], documents: Mapping[Service, dict[str, Any]]) -> dict[str, Any]:
     """Return the OpenAPI document of the gateway's own routes, and of the passed-through routes from their services'
     documents."""
-    dashboard_schema.describe(own)
+    dashboard.describe(own)
     reports.describe(own)
     personal_data.describe(own)
     return merge(own, OPERATIONS, documents)

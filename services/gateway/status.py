@@ -14,8 +14,8 @@ from services.gateway.latency import Latencies
 from services.gateway.panels import PANELS, Service
 from services.gateway.upstream.circuit_breaker import State
 from services.gateway.upstream.errors import UpstreamFailed
-from services.gateway.upstream.fetcher import Fetched, Fetcher
 from services.gateway.upstream.resilience import ServiceCalls
+from services.gateway.upstream.responses import Fetched, Fetcher
 from shared import clock
 from shared.observability import system_status
 from shared.observability.probes import Checks, readiness

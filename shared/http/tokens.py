@@ -106,11 +106,6 @@ def key_id(token: str) -> str:
         raise InvalidToken(f"header: {broken}") from broken
 
 
-def expires_at(token: str) -> float:
-    """Return the expiry of a verified token, in Unix time."""
-    return float(jwt.decode(token, options={"verify_signature": False})["exp"])
-
-
 def verify_user_token(token: str, key: Ed25519PublicKey, leeway_s: float = 0) -> UserClaims:
     """Return the claims of a token that is signed by `key` for this system and valid now. Raises `InvalidToken`."""
     try:

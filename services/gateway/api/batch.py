@@ -9,16 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from services.gateway.api.access import access_to
+from services.gateway.api.dashboard import QUERY
 from services.gateway.auth.authenticator import require
 from services.gateway.container import client_of, gateway_of
-from services.gateway.dashboard.query import DashboardQuery, parse, wants_no_cache
-from services.gateway.openapi.dashboard_schema import QUERY
+from services.gateway.dashboard.models import DashboardQuery, parse, wants_no_cache
 from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
 from services.gateway.proxy.audit_log import entry_of
 from shared.http.identity import Caller
 
 PATH = "/v1/dashboards/batch"
-MOST_USERS = 100
+MAX_USERS = 100
 
 _encoder = msgspec.json.Encoder()
 
@@ -27,7 +27,7 @@ class Batch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     user_ids: Annotated[
-        list[UUID], Field(max_length=MOST_USERS, description="each user once, however often the id is repeated")
+        list[UUID], Field(max_length=MAX_USERS, description="each user once, however often the id is repeated")
     ]
 
 
@@ -53,7 +53,7 @@ router = APIRouter(tags=["dashboard"])
 
 async def _asked(request: Request) -> tuple[Caller, DashboardQuery]:
     gateway = gateway_of(request.scope)
-    caller = await gateway.authenticator.caller(request.headers)
+    caller = await gateway.authenticator.caller(request.scope)
     require(access_to("POST", PATH), caller)
     return caller, parse(request.scope["query_string"], caller.role, gateway.settings.budget_ms)
 
@@ -73,7 +73,7 @@ async def read_dashboards(
     user_ids = list(dict.fromkeys(batch.user_ids))
     gateway, (caller, query) = gateway_of(request.scope), asked
     entry = entry_of("POST", PATH, {"user_ids": ",".join(map(str, user_ids))})
-    await gateway.trail.note(caller, client_of(request.scope), entry)
-    found = await gateway.batch_reader.read(user_ids, query.panels, query.budget_ms / 1000, no_cache=no_cache)
+    await gateway.audit_log.note(caller, client_of(request.scope), entry)
+    found = await gateway.dashboards.read_many(user_ids, query.panels, query.budget_ms / 1000, no_cache=no_cache)
     headers = {"Cache-Control": "private, no-store"}
     return Response(_encoder.encode(found), media_type="application/json", headers=headers)

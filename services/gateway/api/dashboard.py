@@ -1,18 +1,24 @@
-"""The dashboard, in plain ASGI: every microsecond of FastAPI on this route would add to every page."""
+"""The dashboard, in plain ASGI: every microsecond of FastAPI on this route would add to every page.
+
+The OpenAPI description of the dashboard, which FastAPI cannot derive from a plain ASGI route.
+"""
 
 from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 import msgspec
+from fastapi.encoders import jsonable_encoder
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.container import client_of, gateway_of
-from services.gateway.dashboard.awaited_wait import ClientDisconnected, DisconnectWatcher
-from services.gateway.dashboard.models import Dashboard
-from services.gateway.dashboard.pending import WAIT
-from services.gateway.dashboard.query import parse, wants_no_cache
+from services.gateway.dashboard.models import MAX_BUDGET_MS, MIN_BUDGET_MS, Dashboard, parse, wants_no_cache
+from services.gateway.dashboard.pending import WAIT, ClientDisconnected, DisconnectWatcher
 from services.gateway.errors import UserNotFound
+from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
+from services.gateway.panels import PANELS
 from services.gateway.proxy.audit_log import entry_of
+from shared.errors import Problem
 from shared.http.application import AsgiRoute
 from shared.http.identity import Caller
 from shared.observability.logs import get_logger
@@ -31,11 +37,11 @@ class DashboardEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
         headers = dict(scope["headers"])
-        caller = await gateway.authenticator.bearer(headers.get(b"authorization", b""))
+        caller = (await gateway.authenticator.admit(scope)).caller
         user_id = whose(scope["path_params"].get("id"), caller)
         query = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
         if user_id != caller.user_id:
-            await gateway.trail.note(caller, client_of(scope), entry_of("GET", OF_ANOTHER, {}, subject=user_id))
+            await gateway.audit_log.note(caller, client_of(scope), entry_of("GET", OF_ANOTHER, {}, subject=user_id))
         try:
             dashboard, seconds = await gateway.dashboards.read(
                 user_id,
@@ -86,3 +92,103 @@ def _timing(dashboard: Dashboard, seconds: Mapping[str, float]) -> bytes:
         for name, view in dashboard.panels.items()
     ]
     return ", ".join(entries).encode()
+
+
+_NAMES = [panel.name for panel in PANELS]
+_USER_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+QUERY = [
+    {
+        "name": "panels",
+        "in": "query",
+        "description": "only these panels, separated by commas",
+        "style": "form",
+        "explode": False,
+        "schema": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": _NAMES}},
+    },
+    {
+        "name": "budget_ms",
+        "in": "query",
+        "description": "the time budget in milliseconds; the response contains the panels available by then",
+        "schema": {"type": "integer", "minimum": MIN_BUDGET_MS, "maximum": MAX_BUDGET_MS},
+    },
+]
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "the id of the last received event: unchanged panels are not sent again",
+    "schema": {"type": "string"},
+}
+_EVENTS = """Each panel as it arrives, then every change.
+
+- `panel`: `{panel, status, age_ms, data, error}`, as in a dashboard
+- `ready`: every panel has been sent once
+- `import`: the progress of an import
+- `feed`: `{live}`, whether changes are received; when they are again, every panel is sent again
+- `end`: `{reason}`, before the stream is closed: `token_expired`, `session_ended`, `user_gone`, `shutting_down` or
+  `failed`
+
+A comment keeps an idle stream open. 429 if the user has too many open streams."""
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": ["panel", "ready", "import", "feed", "end"]},
+        "id": {"type": "string", "description": "for `Last-Event-ID`"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+_HEADERS = {
+    "Dashboard-Complete": {"description": "whether every panel is fresh", "schema": {"type": "boolean"}},
+    "Server-Timing": {"description": "one entry per panel", "schema": {"type": "string"}},
+}
+
+
+def describe(document: dict[str, Any]) -> None:
+    """Add the dashboard's operations and schemas to the gateway's own document."""
+    _, schemas = msgspec.json.schema_components([Dashboard], ref_template=SCHEMAS + "{name}")
+    # Without nulls, as FastAPI writes it: equal to the services' own, so that it appears once.
+    problem = jsonable_encoder(Problem.model_json_schema(ref_template=SCHEMAS + "{model}"), exclude_none=True)
+    schemas |= problem.pop("$defs", {}) | {"Problem": problem}
+    document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+    document["paths"] |= {
+        "/v1/dashboard": {"get": _operation("read_own_dashboard", "Your own dashboard", [])},
+        "/v1/users/{id}/dashboard": {
+            "get": _operation("read_dashboard", "A user's dashboard: your own, or for operators any user's", [_USER_ID])
+        },
+        "/v1/dashboard/events": {"get": _events()},
+    }
+
+
+def _events() -> dict[str, Any]:
+    operation = _operation("follow_own_dashboard", "Your own dashboard, live", [_LAST_EVENT_ID])
+    operation["description"] = _EVENTS
+    del operation["parameters"][-1]  # the budget: a stream has none
+    operation["responses"]["200"] = {
+        "description": "server-sent events",
+        "content": {"text/event-stream": {"itemSchema": _EVENT}},
+    }
+    return operation
+
+
+def _operation(operation_id: str, summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    problem = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
+    return {
+        "operationId": operation_id,
+        "tags": ["dashboard"],
+        "summary": summary,
+        "description": "200 if at least one panel has data; each says whether it is fresh, stale or unavailable.",
+        "parameters": parameters + QUERY,
+        "responses": {
+            "200": {
+                "description": "the dashboard",
+                "headers": _HEADERS,
+                "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}Dashboard"}}},
+            },
+            "4XX": {"description": "no valid token, no such user, or an invalid query", "content": problem},
+            "5XX": {
+                "description": "no panel is available; retry after `Retry-After`",
+                "content": problem,
+            },
+        },
+        "security": FOR_USERS,
+    }

@@ -7,8 +7,8 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway import metrics
 from services.gateway.container import gateway_of
-from services.gateway.dashboard.awaited_wait import DisconnectWatcher
-from services.gateway.dashboard.query import parse
+from services.gateway.dashboard.models import parse
+from services.gateway.dashboard.pending import DisconnectWatcher
 from services.gateway.live import sse
 from services.gateway.live.subscription import SlowClient
 from shared.http.application import AsgiRoute
@@ -29,12 +29,12 @@ class EventsEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
         headers = dict(scope["headers"])
-        admitted = await gateway.authenticator.admit(headers.get(b"authorization", b""))
+        admitted = await gateway.authenticator.admit(scope)
         caller = admitted.caller
         PARAMETERS.check(scope["query_string"])
         query = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
         known = sse.read_id(headers.get(b"last-event-id", b"").decode("latin-1"))
-        stream = gateway.streams.open(caller, admitted.expires, [panel.name for panel in query.panels], known)
+        stream = gateway.hub.open(caller, admitted.expires, [panel.name for panel in query.panels], known)
         watcher = DisconnectWatcher(receive)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -42,13 +42,13 @@ class EventsEndpoint:
                 await send({"type": "http.response.body"})
                 return
             watcher.watch(stream.leave)
-            await stream.run(send, gateway.streams.retry_ms())
+            await stream.run(send, gateway.hub.retry_ms())
         except SlowClient:
             metrics.STREAMS_TOO_SLOW.inc()
             log.info("live stream client reads too slowly")
         finally:
             watcher.end()
-            gateway.streams.close(stream)
+            gateway.hub.close(stream)
 
 
 def routes() -> list[AsgiRoute]:

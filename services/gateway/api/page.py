@@ -134,9 +134,9 @@ def routes() -> list[AsgiRoute]:
 
 
 async def _answer(scope: Scope, send: Send, file: File, caching: bytes, status: int = 200) -> None:
-    told = dict(scope["headers"])
+    request_headers = dict(scope["headers"])
     headers = [*_SECURITY, (b"cache-control", caching), (b"etag", file.etag), (b"vary", b"accept, accept-encoding")]
-    if status == HTTPStatus.OK and file.etag in told.get(b"if-none-match", b""):
+    if status == HTTPStatus.OK and file.etag in request_headers.get(b"if-none-match", b""):
         await send({"type": "http.response.start", "status": 304, "headers": headers})
         await send({"type": "http.response.body"})
         return

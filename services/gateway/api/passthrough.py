@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable
 from itertools import groupby
 
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.auth.authenticator import require
@@ -38,7 +37,7 @@ class PassThrough:
         gateway = gateway_of(scope)
         # HEAD is handled as a GET of which the server sends only the head.
         operation = self._operations["GET" if scope["method"] == "HEAD" else scope["method"]]
-        caller = await _admit(gateway, operation, Headers(scope=scope))
+        caller = await _admit(gateway, operation, scope)
         await _write_down(gateway, operation, scope, caller)
         if operation.takes_password and caller is not None:
             receive = await gateway.passwords.count(scope, receive, caller)
@@ -61,10 +60,10 @@ def _route(path: str, operations: list[Operation]) -> AsgiRoute:
     return AsgiRoute(path, PassThrough(operations), methods=[operation.method for operation in operations])
 
 
-async def _admit(gateway: Gateway, operation: Operation, headers: Headers) -> Caller | None:
+async def _admit(gateway: Gateway, operation: Operation, scope: Scope) -> Caller | None:
     if operation.access == "anonymous":
         return None
-    caller = await gateway.authenticator.caller(headers)
+    caller = await gateway.authenticator.caller(scope)
     require(operation.access, caller)
     return caller
 
@@ -73,12 +72,12 @@ async def _write_down(gateway: Gateway, operation: Operation, scope: Scope, call
     """Record an operator's action that does not concern themselves. Raises `AuditUnavailable`."""
     if caller is None or not caller.is_operator or not operation.audited:
         return
-    told = scope["path_params"]
-    subject = told["id"] if operation.path.startswith("/v1/users/{id") else None
+    parameters = scope["path_params"]
+    subject = parameters["id"] if operation.path.startswith("/v1/users/{id") else None
     if subject == caller.user_id:
         return
-    write = gateway.trail.note if operation.method in SAFE_METHODS else gateway.trail.must_note
-    await write(caller, client_of(scope), entry_of(operation.method, operation.template, told, subject=subject))
+    write = gateway.audit_log.note if operation.method in SAFE_METHODS else gateway.audit_log.must_note
+    await write(caller, client_of(scope), entry_of(operation.method, operation.template, parameters, subject=subject))
 
 
 def _outgoing(
@@ -112,7 +111,7 @@ def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Ef
 
     async def run() -> None:
         gateway.invalidation.drop(caller.user_id, operation.touches)
-        gateway.streams.touched(caller.user_id, operation.touches)
+        gateway.hub.touched(caller.user_id, operation.touches)
         if operation.ends == "session":
             await gateway.revocations.end_session(caller.session_id)
         elif operation.ends == "user":

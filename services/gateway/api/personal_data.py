@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.container import Gateway, client_of, gateway_of
@@ -44,13 +43,13 @@ class Export:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
-        caller = await gateway.authenticator.caller(Headers(scope=scope))
+        caller = await gateway.authenticator.caller(scope)
         NO_QUERY.check(scope["query_string"])
         receive = await gateway.passwords.count(scope, receive, caller)
         body = ClientBody(receive, expected=has_body(scope["headers"]))
         if not await _confirmed(gateway, scope, body, caller, send):
             return
-        await gateway.trail.note(caller, client_of(scope), entry_of("POST", PATH, {}, subject=caller.user_id))
+        await gateway.audit_log.note(caller, client_of(scope), entry_of("POST", PATH, {}, subject=caller.user_id))
         await until(body.client_gone(), _send(gateway, caller, send))
 
 

@@ -4,7 +4,7 @@ from typing import Any, cast, get_args
 
 import httpx
 import msgspec
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.container import Gateway, gateway_of
@@ -40,7 +40,7 @@ class Download:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
-        caller = await gateway.authenticator.caller(Headers(scope=scope))
+        caller = await gateway.authenticator.caller(scope)
         form = _form(scope["query_string"])
         report = await _definition(gateway, caller, f"/v1/reports/{scope['path_params']['id']}")
         body = ClientBody(receive, expected=has_body(scope["headers"]))
@@ -55,10 +55,10 @@ class Download:
 def _form(query: bytes) -> Form:
     """Raises `InvalidInput`."""
     QUERY.check(query)
-    told = QueryParams(query).get("form", "spreadsheet")
-    if told not in get_args(Form):
+    form = QueryParams(query).get("form", "spreadsheet")
+    if form not in get_args(Form):
         raise InvalidInput.of("form", f"must be {' or '.join(get_args(Form))}")
-    return cast("Form", told)
+    return cast("Form", form)
 
 
 async def _definition(gateway: Gateway, caller: Caller, target: str) -> Report:

@@ -65,10 +65,10 @@ class Credentials(msgspec.Struct, forbid_unknown_fields=True):
 async def sign_in(request: Request, gateway: GatewayDep) -> Response:
     """Sign in with `{email, password}`; returns an access token and sets the cookie."""
     try:
-        told = msgspec.json.decode(await request.body(), type=Credentials)
+        credentials = msgspec.json.decode(await request.body(), type=Credentials)
     except msgspec.DecodeError as broken:
         raise InvalidInput.of("body", str(broken)) from broken
-    form = {"grant_type": "password", "username": told.email, "password": told.password}
+    form = {"grant_type": "password", "username": credentials.email, "password": credentials.password}
     return await _exchange(request, gateway, "/v1/tokens", form)
 
 

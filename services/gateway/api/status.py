@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/admin", tags=["operators"])
 
 async def _for_operators(request: Request) -> Gateway:
     gateway: Gateway = request.app.state.gateway
-    require(access_to("GET", "/v1/admin/status"), await gateway.authenticator.caller(request.headers))
+    require(access_to("GET", "/v1/admin/status"), await gateway.authenticator.caller(request.scope))
     return gateway
 
 
@@ -23,4 +23,4 @@ async def _for_operators(request: Request) -> Gateway:
 async def read_status(gateway: Annotated[Gateway, Depends(_for_operators)], request: Request) -> SystemStatus:
     """Return each process's health, the circuit breakers, latencies of the last minute, queues, outboxes and jobs;
     at most a second old. The gateway's own values are those of the replica that responds."""
-    return await gateway.system.read(request.app.state.checks, len(gateway.streams))
+    return await gateway.system.read(request.app.state.checks, len(gateway.hub))

@@ -5,7 +5,6 @@ import time
 from typing import Literal
 
 import msgspec
-from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from services.gateway.auth.jwks import KeySet
@@ -14,7 +13,7 @@ from services.gateway.errors import InvalidAccessToken
 from services.gateway.limits.limiter import Limiter
 from shared.errors import Forbidden, Unauthenticated
 from shared.http.identity import Caller
-from shared.http.tokens import CLOCK_SKEW_S, InvalidToken, expires_at, key_id, verify_user_token
+from shared.http.tokens import CLOCK_SKEW_S, InvalidToken, key_id, verify_user_token
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -58,38 +57,31 @@ class Authenticator:
         self._revocations = revocations
         self._limits = limits
         self._leeway_s = CLOCK_SKEW_S
-        self._most = REMEMBERED_TOKENS
         self._verified: dict[bytes, Verified] = {}
         self._generation = 0
 
-    async def caller(self, headers: Headers) -> Caller:
-        """Raises `Unauthenticated`, `InvalidAccessToken`, `RateLimited` or `KeysUnavailable`."""
-        return await self.bearer(headers.get("Authorization", "").encode("latin-1"))
+    async def caller(self, scope: Scope) -> Caller:
+        """Return the caller of a request. Raises like `admit`."""
+        return (await self.admit(scope)).caller
 
-    async def bearer(self, authorization: bytes) -> Caller:
-        """Return the caller, from the value of the header alone. Raises like `caller`."""
-        token = bearer_token(authorization)
+    async def admit(self, scope: Scope) -> Verified:
+        """Verify the token of a request, and count the request against its caller. Raises `Unauthenticated`,
+        `InvalidAccessToken`, `RateLimited` or `KeysUnavailable`."""
+        token = bearer_token(_authorization(scope))
         try:
-            caller = self._known(token) or await self._verify(token)
+            verified = self._remembered(token) or await self._verify(token)
         except InvalidToken as refused:
             log.info("token rejected", reason=str(refused))
             raise InvalidAccessToken from refused
-        if self._revocations.knows(caller):
+        if self._revocations.knows(verified.caller):
             raise InvalidAccessToken
-        if (counting := self._limits.admit(caller)) is not None:
+        if (counting := self._limits.count(scope, verified.caller)) is not None:
             await counting
-        return caller
-
-    async def admit(self, authorization: bytes) -> Verified:
-        """Return the caller and the token's expiry. Raises like `caller`."""
-        caller = await self.bearer(authorization)
-        expires = expires_at(bearer_token(authorization).decode("latin-1")) + self._leeway_s
-        return Verified(caller, expires, str(caller.user_id))
+        return verified
 
     def knows(self, scope: Scope) -> bool:
         """Return whether the request has a token that has been verified before."""
-        authorization = dict(scope["headers"]).get(b"authorization", b"")
-        return self._known(authorization.partition(b" ")[2].strip()) is not None
+        return self._remembered(_authorization(scope).partition(b" ")[2].strip()) is not None
 
     def known(self, authorization: bytes) -> Verified | None:
         """Return the bearer of a token that was verified before, is still valid, and is not revoked."""
@@ -100,22 +92,24 @@ class Authenticator:
             return None
         return verified
 
-    def _known(self, token: bytes) -> Caller | None:
+    def _remembered(self, token: bytes) -> Verified | None:
         if self._generation != self._keys.generation:
             self._verified.clear()
             self._generation = self._keys.generation
         verified = self._verified.get(hashlib.sha256(token).digest())
-        return verified.caller if verified is not None and verified.expires > time.time() else None
+        return verified if verified is not None and verified.expires > time.time() else None
 
-    async def _verify(self, token: bytes) -> Caller:
+    async def _verify(self, token: bytes) -> Verified:
         text = token.decode("latin-1")
         claims = verify_user_token(text, await self._keys.key(key_id(text)), self._leeway_s)
         caller = Caller(claims.sub, claims.role, claims.sid)
         verified = Verified(caller, claims.exp + self._leeway_s, str(caller.user_id))
-        self._remember(hashlib.sha256(token).digest(), verified)
-        return caller
-
-    def _remember(self, digest: bytes, verified: Verified) -> None:
-        self._verified[digest] = verified
-        if len(self._verified) > self._most:
+        self._verified[hashlib.sha256(token).digest()] = verified
+        if len(self._verified) > REMEMBERED_TOKENS:
             del self._verified[next(iter(self._verified))]
+        return verified
+
+
+def _authorization(scope: Scope) -> bytes:
+    value: bytes = dict(scope["headers"]).get(b"authorization", b"")
+    return value

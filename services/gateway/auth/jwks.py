@@ -10,8 +10,7 @@ from pyqwest import Transport
 
 from services.gateway import metrics
 from services.gateway.errors import KeysUnavailable
-from services.gateway.settings import Settings
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Settings, Tuning
 from services.gateway.upstream.errors import UpstreamFailed
 from services.gateway.upstream.responses import fetch
 from shared.http.tokens import InvalidToken, public_keys

@@ -16,8 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.gateway import metrics
-from services.gateway.settings import Settings
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Settings, Tuning
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from services.gateway.upstream.responses import read_limited
@@ -34,7 +33,7 @@ READ_AGAIN_MS = 10_000
 """How far back the stream is read again after a pause: a Redis replica that took over may have lagged."""
 TRIM_MARGIN_S = 60
 """Entries outlive tokens by this time, because clocks differ."""
-MOST_READ = 10_000
+MAX_READ = 10_000
 
 Entry = tuple[bytes, Mapping[bytes, bytes]]
 """An entry as redis-py returns it: its id and its fields."""
@@ -60,9 +59,9 @@ class Revocations:
         self._deaf: str | None = None
         """Why the revocations of other gateways cannot be read now."""
 
-    def on_user_gone(self, told: OnUserGone) -> None:
-        """Call `told` with each user whose tokens another gateway has revoked."""
-        self._on_user_gone.append(told)
+    def on_user_gone(self, callback: OnUserGone) -> None:
+        """Call `callback` with each user whose tokens another gateway has revoked."""
+        self._on_user_gone.append(callback)
 
     def knows(self, caller: Caller) -> bool:
         """Return whether the caller's tokens have been revoked, as far as this gateway knows."""
@@ -113,17 +112,17 @@ class Revocations:
     async def _read(self, after: str) -> str:
         """Process the entries after that one, waiting for a moment; returns the last entry's id."""
         async with asyncio.timeout(self._block_s + self._write_timeout_s):
-            told = await self._redis.xread({STREAM: after}, count=MOST_READ, block=int(self._block_s * 1000))
-        for _, entries in cast("list[tuple[bytes, list[Entry]]]", told):
+            streams = await self._redis.xread({STREAM: after}, count=MAX_READ, block=int(self._block_s * 1000))
+        for _, entries in cast("list[tuple[bytes, list[Entry]]]", streams):
             for entry_id, fields in entries:
                 await self._hear_entry(fields)
                 after = entry_id.decode()
         return after
 
     async def _hear_entry(self, fields: Mapping[bytes, bytes]) -> None:
-        for kind, told in fields.items():
+        for kind, value in fields.items():
             try:
-                revoked = UUID(told.decode())
+                revoked = UUID(value.decode())
             except ValueError:
                 log.warning("revocation without an id", kind=repr(kind))
                 continue

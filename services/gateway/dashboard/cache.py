@@ -42,24 +42,24 @@ class PanelCache:
         self._count = 0
         self._changes = 0
         self._stamps = [0] * STAMPS
-        self._trusted_since: float | None = None
+        self._enabled_since: float | None = None
         self.bytes = 0
 
     def __len__(self) -> int:
         return self._count
 
     @property
-    def trusted(self) -> bool:
+    def enabled(self) -> bool:
         """Whether all changes are being received."""
-        return self._trusted_since is not None
+        return self._enabled_since is not None
 
-    def trust(self) -> None:
+    def enable(self) -> None:
         """Changes are received from now on; earlier reads are not stored."""
-        self._trusted_since = self._clock()
+        self._enabled_since = self._clock()
 
-    def distrust(self) -> None:
+    def disable(self) -> None:
         """Changes may be missed from now on: drop everything, and store and serve nothing."""
-        self._trusted_since = None
+        self._enabled_since = None
         self.clear("feed_lost")
 
     def clear(self, reason: str) -> None:
@@ -105,19 +105,15 @@ class PanelCache:
         """Record that panels are about to be read. Needs no end."""
         return ReadMark(user_id, self._clock(), self._changes)
 
-    def age_s(self, fill: ReadMark) -> float:
-        """Return how long ago the read was requested."""
-        return self._clock() - fill.at
-
-    def put(self, fill: ReadMark, panels: Mapping[str, bytes]) -> int:
+    def put(self, mark: ReadMark, panels: Mapping[str, bytes]) -> int:
         """Store the panels that were read, except outdated and oversized ones; return how many were stored."""
-        if self._trusted_since is None or fill.at < self._trusted_since:
+        if self._enabled_since is None or mark.at < self._enabled_since:
             return 0
-        user_id, kept = fill.user_id, 0
+        user_id, kept = mark.user_id, 0
         known = self._users.get(user_id)
         if known is None:
             known = self._users[user_id] = {}
-        stamps, changes, at = self._stamps, fill.changes, fill.at
+        stamps, changes, at = self._stamps, mark.changes, mark.at
         for panel, data in panels.items():
             if stamps[hash((panel, user_id)) % STAMPS] > changes:
                 metrics.CACHE_DROPPED.counts[("stale_fill",)] += 1

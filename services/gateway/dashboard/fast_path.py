@@ -10,14 +10,13 @@ from collections.abc import Sequence
 
 from services.gateway.auth.authenticator import Authenticator, Verified
 from services.gateway.dashboard.cache import Cached, PanelCache
+from services.gateway.dashboard.models import parse, wants_no_cache
 from services.gateway.dashboard.pending import Form, Pending, named
-from services.gateway.dashboard.query import parse, wants_no_cache
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.limits.cors import security_headers
 from services.gateway.limits.limiter import Limiter
 from services.gateway.limits.load_shedding import LoadShedder
-from services.gateway.settings import Settings
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Settings, Tuning
 from shared.clock import Stamps
 from shared.errors import InvalidInput
 from shared.http.application import BEGUN, MAX_QUERY_BYTES, is_request_id
@@ -29,7 +28,7 @@ from shared.server.fast_path import ANSWERED, Exchange, FastPathProtocol
 log = get_logger(__name__)
 
 PATH, ROUTE = b"/v1/dashboard", "/v1/dashboard"
-MOST_FORMS = 256
+MAX_FORMS = 256
 
 _UNUSUAL = frozenset(
     {
@@ -58,14 +57,14 @@ class DashboardFastPath:
         self,
         settings: Settings,
         tuning: Tuning,
-        overload: LoadShedder,
+        shedder: LoadShedder,
         authenticator: Authenticator,
         limits: Limiter,
         cache: PanelCache,
         reader: PanelReader,
     ) -> None:
         self.reader = reader
-        self._overload = overload
+        self._shedder = shedder
         self._authenticator = authenticator
         self._limits = limits
         self._cache = cache
@@ -102,9 +101,14 @@ class DashboardFastPath:
         no_cache = wants_no_cache(headers.get(b"cache-control"))
         found = None if no_cache else self._cache.get_all(form.names, known.user_id)
         if found is None:
-            return self._ask(Pending(self, protocol, form, known, _origin(*ids), limits, started), no_cache=no_cache)
+            origin = Origin(ids[0], Trace(ids[1], telemetry.random_hex(16)))
+            pending = Pending(self, protocol, form, known, origin, limits, started)
+            self._shedder.enter()
+            if not self.reader.read(pending, form.panels, known.user_id, origin, no_cache=no_cache):
+                pending.done()  # all were in memory after all
+            return pending
         form.hits.times += 1
-        self._overload.passed()
+        self._shedder.passed()
         answer = self._answer(protocol, form, known, ids[0], limits, found, form.from_cache)
         self._record(200, started, *ids)
         protocol.write_answer(answer)
@@ -112,31 +116,25 @@ class DashboardFastPath:
 
     def _ids(self, protocol: FastPathProtocol, headers: dict[bytes, bytes]) -> tuple[str, str] | None:
         """Return request id and trace id; None if the trace may be recorded."""
-        told = headers.get(b"traceparent")
-        if told is not None and self._trusts_traces:
+        traceparent = headers.get(b"traceparent")
+        if traceparent is not None and self._trusts_traces:
             return None
         request_id, trace_id, sampled = telemetry.new_ids()
         if sampled and tracing.is_on():
             trace = Trace(trace_id, telemetry.random_hex(16), SAMPLED)
             protocol.additions = {BEGUN: Origin(request_id, trace)}
             return None
-        if told is not None and (caller := Trace.parse(told.decode("latin-1"))) is not None:
+        if traceparent is not None and (caller := Trace.parse(traceparent.decode("latin-1"))) is not None:
             trace_id = caller.trace_id
         if (given := headers.get(b"x-request-id")) is not None and is_request_id(given):
             request_id = given.decode("ascii")
         return request_id, trace_id
 
-    def _ask(self, pending: Pending, *, no_cache: bool) -> Pending:
-        self._overload.enter()
-        if not self.reader.read(pending, pending.form.panels, pending.known.user_id, pending.origin, no_cache=no_cache):
-            pending.done()  # all were in memory after all
-        return pending
-
     def finish(self, pending: Pending) -> None:
         """All results are there, or the client has disconnected."""
         request_id, trace_id = pending.origin.request_id, pending.origin.trace.trace_id
         if pending.is_given_up:
-            self._overload.leave()
+            self._shedder.leave()
             pending.response_complete = True
             log.info("client disconnected", **named(pending.origin))
             self._record(0, pending.started, request_id, trace_id)
@@ -155,7 +153,7 @@ class DashboardFastPath:
         timings = form.timing % tuple(timing)
         close = b"" if pending.keep_alive else b"connection: close\r\n"
         whole = self._answer(pending.protocol, form, pending.known, request_id, pending.limits, found, timings, close)
-        self._overload.leave()
+        self._shedder.leave()
         self._record(200, pending.started, request_id, trace_id)
         pending.respond(whole)
 
@@ -165,13 +163,13 @@ class DashboardFastPath:
         if key not in self._forms:
             if len(query) > MAX_QUERY_BYTES:
                 return None
-            if len(self._forms) >= MOST_FORMS:
+            if len(self._forms) >= MAX_FORMS:
                 self._forms.clear()
             try:
-                asked = parse(query, known.caller.role, self._budget_ms)
+                parsed = parse(query, known.caller.role, self._budget_ms)
             except InvalidInput:
                 return None
-            self._forms[key] = Form(asked, self._recall_s) if asked.panels else None
+            self._forms[key] = Form(parsed, self._recall_s) if parsed.panels else None
         return self._forms[key]
 
     def _answer(
@@ -202,7 +200,3 @@ class DashboardFastPath:
         series = self._seconds if status else telemetry.requests_seconds(ROUTE, "GET", status)
         series.observe(seconds)
         logs.log_answered("GET", ROUTE, status, seconds * 1000, request_id, trace_id)
-
-
-def _origin(request_id: str, trace_id: str) -> Origin:
-    return Origin(request_id, Trace(trace_id, telemetry.random_hex(16)))

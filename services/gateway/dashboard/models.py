@@ -1,17 +1,64 @@
-"""The wire format of a dashboard, and its assembly. The panels' own JSON is spliced in as bytes."""
+"""The query of a dashboard request; the wire format of a dashboard, and its assembly.
 
+The panels' own JSON is spliced in as bytes.
+"""
+
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
+from starlette.datastructures import QueryParams
 
+from services.gateway.panels import Panel, select
 from services.gateway.upstream.errors import ErrorCode
 from services.gateway.upstream.panel_protocol import Answer
-from shared.errors import Unavailable
+from shared.errors import InvalidInput, Unavailable
+from shared.http.strict_parameters import Query
+from shared.http.tokens import Role
+
+PARAMETERS = Query(frozenset({"panels", "budget_ms"}), lists=frozenset({"panels"}))
+MIN_BUDGET_MS, MAX_BUDGET_MS = 10, 10_000
+
+
+@dataclass(frozen=True)
+class DashboardQuery:
+    """The requested panels and time budget."""
+
+    panels: tuple[Panel, ...]
+    budget_ms: int
+
+
+@lru_cache(maxsize=256)
+def parse(query: bytes, role: Role, default_budget_ms: int) -> DashboardQuery:
+    """Parse the query in `?panels=user,orders&budget_ms=300`. Raises `InvalidInput`."""
+    PARAMETERS.check(query)
+    parameters = QueryParams(query)
+    names = ",".join(parameters.getlist("panels")).split(",") if "panels" in parameters else None
+    return DashboardQuery(select(names, role), _budget(parameters.get("budget_ms"), default_budget_ms))
+
+
+_NO_CACHE = re.compile(rb"(?:^|[\s,])(?:no-cache|max-age\s*=\s*\"?0+\"?)(?:$|[\s,])", re.IGNORECASE)
+
+
+@lru_cache(maxsize=256)
+def wants_no_cache(cache_control: bytes | None) -> bool:
+    """Return whether `Cache-Control` contains `no-cache` or `max-age=0`."""
+    return cache_control is not None and _NO_CACHE.search(cache_control) is not None
+
+
+def _budget(value: str | None, default_ms: int) -> int:
+    if value is None:
+        return default_ms
+    if value.isascii() and value.isdigit() and len(value) < 9 and MIN_BUDGET_MS <= int(value) <= MAX_BUDGET_MS:
+        return int(value)
+    raise InvalidInput.of("budget_ms", f"must be a whole number from {MIN_BUDGET_MS} to {MAX_BUDGET_MS}")
+
 
 Status = Literal["fresh", "stale", "unavailable"]
 
@@ -53,6 +100,16 @@ class Dashboard(msgspec.Struct, frozen=True):
     @property
     def is_empty(self) -> bool:
         return all(view.status == "unavailable" for view in self.panels.values())
+
+
+Problem = dict[str, Any]
+
+
+class DashboardBatch(msgspec.Struct, frozen=True):
+    """The dashboards of many users. Each user is in one of the two."""
+
+    items: dict[str, Dashboard]
+    errors: dict[str, Problem]
 
 
 @dataclass(frozen=True, slots=True)

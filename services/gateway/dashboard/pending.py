@@ -1,17 +1,23 @@
-"""A dashboard that is answered in the protocol, while its panels are in flight.
+"""The two kinds of `PanelWait`: that of a dashboard answered in the protocol, and that of a coroutine.
 
-It inherits from two classes, and mypyc compiles no such class: this module is not compiled.
+This module is not compiled: mypyc compiles no class that inherits from two, and passes exceptions into coroutines in a
+way that is deprecated since Python 3.12.
 """
 
+import asyncio
+from collections.abc import Callable
+from math import inf
 from typing import Protocol
+
+from starlette.types import Receive
 
 from services.gateway import metrics
 from services.gateway.auth.authenticator import Verified
-from services.gateway.dashboard.query import DashboardQuery
+from services.gateway.dashboard.models import DashboardQuery
 from services.gateway.dashboard.reader import PanelReader
-from services.gateway.dashboard.service import recall_time
-from services.gateway.dashboard.wait import PanelWait
+from services.gateway.dashboard.wait import PanelWait, recall_time
 from services.gateway.limits.limiter import COUNTED, HEADERS
+from services.gateway.upstream.timers import Timers
 from shared.http.application import BEGUN, STARTED
 from shared.observability.logs import get_logger
 from shared.observability.telemetry import Origin
@@ -102,3 +108,70 @@ class Pending(Exchange, PanelWait):
 def named(origin: Origin) -> dict[str, str]:
     """Return the fields that identify the request in a log line."""
     return {"request_id": origin.request_id, "trace_id": origin.trace.trace_id}
+
+
+class ClientDisconnected(Exception):
+    """The client has disconnected."""
+
+
+class DisconnectWatcher:
+    """Watches one client, from `watch` to `end`. Uses a task, so it is meant for responses that take long."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._listening: asyncio.Task[None] | None = None
+
+    def watch(self, gone: Callable[[], None]) -> None:
+        """Call `gone` when the client disconnects."""
+        self._listening = asyncio.create_task(self._listen(gone))
+
+    def end(self) -> None:
+        """Drop the task: a cancelled one refers to its frame, which refers to this object."""
+        if self._listening:
+            self._listening.cancel()
+            self._listening = None
+
+    async def _listen(self, gone: Callable[[], None]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        gone()
+
+
+class AwaitedPanelWait(PanelWait):
+    """A wait for a coroutine. From `watch_after_s` on it watches for the client's disconnect, which ends it."""
+
+    def __init__(
+        self,
+        timers: Timers,
+        budget_s: float,
+        watcher: DisconnectWatcher | None = None,
+        watch_after_s: float = inf,
+    ) -> None:
+        super().__init__(timers, budget_s)
+        self._watcher = watcher
+        self._watch_at = self.began + watch_after_s if watcher else inf
+        self.due = min(self.due, self._watch_at)
+        self._done = asyncio.get_running_loop().create_future()
+
+    def done(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
+
+    def look(self, now: float) -> None:
+        if self._watcher is not None and self._watch_at <= now:
+            self._watch_at = inf
+            self._watcher.watch(self.give_up)
+        super().look(now)
+        self.due = min(self.due, self._watch_at)
+
+    async def wait(self) -> None:
+        """Return when every panel has its result, even if it timed out, or when the client has disconnected. If
+        cancelled, it leaves all reads."""
+        try:
+            if self._awaited:
+                await self._done
+        finally:
+            if self._awaited:
+                self.give_up()
+            if self._watcher is not None:
+                self._watcher.end()

@@ -1,15 +1,13 @@
 """Reads panels from the services and stores them: single flight in front of batching in front of calls."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
-from uuid import UUID
+from collections.abc import Callable, Mapping
 
 from services.gateway.dashboard.cache import PanelCache
 from services.gateway.dashboard.stale_store import StaleStore
 from services.gateway.dashboard.wait import PanelWait
 from services.gateway.panels import Panel, Service
-from services.gateway.settings import Settings
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Settings, Tuning
 from services.gateway.upstream.batching import Batcher
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.panel_protocol import Answer
@@ -39,12 +37,12 @@ class PanelReader:
             for name, upstream in upstreams.items()
         }
         self._batchers = {name: Batcher(calls, tuning.batch_calls) for name, calls in self.calls.items()}
-        self._flights = SingleFlight(self._batchers, self._keep, clock)
+        self.in_flight = SingleFlight(self._batchers, self._keep, clock)
 
     @property
     def is_idle(self) -> bool:
         """Whether no read is in flight or waiting."""
-        return not self._flights and all(batcher.is_idle for batcher in self._batchers.values())
+        return not self.in_flight and all(batcher.is_idle for batcher in self._batchers.values())
 
     def read(
         self, wait: PanelWait, panels: tuple[Panel, ...], user_id: str, origin: Origin, *, no_cache: bool = False
@@ -54,11 +52,11 @@ class PanelReader:
 
         With `no_cache`, it joins no read that was requested before this call.
         """
-        asked = panels if no_cache else self._unknown(wait, panels, user_id)
-        if not asked:
+        missing = panels if no_cache else self._unknown(wait, panels, user_id)
+        if not missing:
             return {}
-        reads = self._flights.reads(asked, self._cache.begin(user_id), wait.budget_s, origin, no_cache=no_cache)
-        wait.expect(asked, reads)
+        reads = self.in_flight.reads(missing, self._cache.begin(user_id), wait.budget_s, origin, no_cache=no_cache)
+        wait.expect(missing, reads)
         return reads
 
     def close(self) -> None:
@@ -66,27 +64,19 @@ class PanelReader:
         for calls in self.calls.values():
             calls.close()
 
-    def drop(self, user_id: UUID, panels: Collection[str] | None = None) -> None:
-        """These panels of the user (all by default) have changed: reads in flight can no longer be joined."""
-        self._flights.drop(str(user_id), panels)
-
-    def drop_all(self) -> None:
-        """Anything may have changed: reads in flight can no longer be joined."""
-        self._flights.drop_all()
-
     def _unknown(self, wait: PanelWait, panels: tuple[Panel, ...], user_id: str) -> tuple[Panel, ...]:
         """Put cached panels; return the panels that must be read."""
-        asked = []
+        missing = []
         for panel in panels:
             if known := self._cache.get(panel.name, user_id):
                 data, age_ms = known
                 wait.put(panel.name, Answer(data, age_ms=age_ms))
             else:
-                asked.append(panel)
-        return panels if len(asked) == len(panels) else tuple(asked)
+                missing.append(panel)
+        return panels if len(missing) == len(panels) else tuple(missing)
 
     def _keep(self, read: InFlightRead) -> None:
         found = {panel: answer.data for panel, answer in read.answers.items() if answer.data is not None}
         if found:
-            self._cache.put(read.fill, found)
-            self._stale.remember(read.user_id, found, self._cache.age_s(read.fill))
+            self._cache.put(read.mark, found)
+            self._stale.remember(read.user_id, found, read.mark.at)

@@ -16,11 +16,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.gateway import metrics
-from services.gateway.dashboard.batched_get import BatchedGet
 from services.gateway.dashboard.models import Remembered
 from services.gateway.dashboard.write_behind import Key, PanelRead, WriteBehindQueue
 from services.gateway.panels import PANELS
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Tuning
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -72,8 +71,8 @@ class Written:
     """The last written value of each panel and user, for a limited number of them: a digest, and when it was written
     (Unix milliseconds)."""
 
-    def __init__(self, most: int, rewrite_ms: float) -> None:
-        self._most = most
+    def __init__(self, max_noted: int, rewrite_ms: float) -> None:
+        self._max_noted = max_noted
         self._rewrite_ms = rewrite_ms
         self._noted: OrderedDict[Key, tuple[int, int]] = OrderedDict()
 
@@ -88,7 +87,7 @@ class Written:
             return False
         self._noted[key] = digest, now_ms
         self._noted.move_to_end(key)
-        if len(self._noted) > self._most:
+        if len(self._noted) > self._max_noted:
             self._noted.popitem(last=False)
         return True
 
@@ -97,6 +96,56 @@ class Written:
 
     def clear(self) -> None:
         self._noted.clear()
+
+
+Value = bytes | str | None
+Wanted = tuple[Sequence[str], asyncio.Future[Sequence[Value]]]
+
+
+class BatchedGet:
+    """Reads Redis keys for many requests at a time: keys requested during one MGET are read by the next.
+
+    Each caller waits at most `timeout_s`, including the time in which their keys wait for the next batch.
+    """
+
+    def __init__(self, redis: Redis, timeout_s: float) -> None:
+        self._redis = redis
+        self._timeout_s = timeout_s
+        self._wanted: list[Wanted] = []
+        self._reading: asyncio.Task[None] | None = None
+
+    async def get(self, keys: Sequence[str]) -> Sequence[Value]:
+        """Return the values of these keys. Raises Redis errors, and `TimeoutError`."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Sequence[Value]] = loop.create_future()
+        self._wanted.append((keys, answer))
+        if self._reading is None:
+            self._reading = loop.create_task(self._read_all())
+        async with asyncio.timeout(self._timeout_s):
+            return await answer
+
+    async def _read_all(self) -> None:
+        try:
+            while self._wanted:
+                wanted, self._wanted = self._wanted, []
+                await self._read(wanted)
+        finally:
+            self._reading = None
+
+    async def _read(self, wanted: list[Wanted]) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                values = await self._redis.mget([key for keys, _ in wanted for key in keys])
+        except Exception as failure:  # each waiting caller raises it
+            for _, answer in wanted:
+                if not answer.done():
+                    answer.set_exception(failure)
+            return
+        at = 0
+        for keys, answer in wanted:
+            if not answer.done():
+                answer.set_result(values[at : at + len(keys)])
+            at += len(keys)
 
 
 class StaleStore:
@@ -112,21 +161,23 @@ class StaleStore:
         self._written = Written(MAX_NOTED, tuning.last_known_good_rewrite_s * 1000)
         metrics.WRITE_BEHIND_QUEUE.set_function(lambda: len(self._queue))
 
-    def remember(self, user_id: str, panels: Mapping[str, bytes], age_s: float = 0.0) -> None:
-        """Queue panels that were requested this long ago. Of each user's panels, the most recent request is kept."""
-        lost = self._queue.put(user_id, time.monotonic() - age_s, _now_ms() - int(age_s * 1000), panels)
+    def remember(self, user_id: str, panels: Mapping[str, bytes], asked: float) -> None:
+        """Queue panels that were requested then (monotonic seconds). Of each user's panels, the most recent request is
+        kept."""
+        at_ms = _now_ms() - int((time.monotonic() - asked) * 1000)
+        lost = self._queue.put(user_id, asked, at_ms, panels)
         if lost:
             metrics.WRITE_BEHIND_LOST.labels("full").inc(lost)
 
-    async def recall(self, user_id: UUID, panels: Sequence[str], seconds: float) -> dict[str, Remembered]:
+    async def recall(self, user_id: str, panels: Sequence[str], seconds: float) -> dict[str, Remembered]:
         """Return the known values of these panels; none if Redis does not respond in time."""
         try:
             async with asyncio.timeout(seconds):
-                found = await self._reads.get([_key(panel, str(user_id)) for panel in panels])
+                found = await self._reads.get([_key(panel, user_id) for panel in panels])
             recalled = {
                 panel: _recalled(entry)
                 for panel, value in zip(panels, found, strict=True)
-                if (entry := _newest(value, self._queue.get((panel, str(user_id))))) is not None
+                if (entry := _newest(value, self._queue.get((panel, user_id)))) is not None
             }
             oldest_ms = self._max_age_s * 1000
             return {panel: known for panel, known in recalled.items() if known.age_ms <= oldest_ms}
@@ -187,13 +238,16 @@ class StaleStore:
         return self._written.is_due(key, read.data, read.at) and not self._is_gone(UUID(key[1]))
 
     async def _write(self, batch: dict[Key, PanelRead]) -> None:
-        told: list[bytes | int] = [self._max_age_s]
+        arguments: list[bytes | int] = [self._max_age_s]
         now = time.monotonic()
         for read in batch.values():
-            told += [int((now - read.asked) * 1000), msgspec.json.encode(Entry(read.at, msgspec.Raw(read.data)))[1:]]
+            arguments += [
+                int((now - read.asked) * 1000),
+                msgspec.json.encode(Entry(read.at, msgspec.Raw(read.data)))[1:],
+            ]
         keys = [_key(panel, user_id) for panel, user_id in batch]
         async with asyncio.timeout(self._tuning.redis_write_timeout_s):
-            refused = await cast("Awaitable[list[int]]", self._redis.eval(WRITE, len(keys), *keys, *told))
+            refused = await cast("Awaitable[list[int]]", self._redis.eval(WRITE, len(keys), *keys, *arguments))
         for key in (list(batch)[number - 1] for number in refused):
             self._written.forget(key)
 

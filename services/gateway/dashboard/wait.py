@@ -11,6 +11,8 @@ from services.gateway.upstream.single_flight import InFlightRead
 from services.gateway.upstream.timers import Timers
 
 TIMED_OUT = Answer(error="timeout")
+RECALL_SHARE = 0.2
+"""The part of a short budget that is reserved for reading last known good values."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -21,16 +23,13 @@ class PanelWait:
         self._timers = timers
         self._awaited: dict[str, InFlightRead] = {}
         self._panels: tuple[Panel, ...] = ()
+        self.budget_s = budget_s
         self.began = timers.clock()
         self.ends = self.due = self.began + budget_s
         self.answers: dict[str, Answer] = {}
         self.seconds: dict[str, float] = {}
         """How long each result was waited for."""
         self.is_given_up = False
-
-    @property
-    def budget_s(self) -> float:
-        return self.ends - self.began
 
     @property
     def is_waiting(self) -> bool:
@@ -92,3 +91,8 @@ class PanelWait:
         for read in reads:
             read.leave(self)
         self.done()
+
+
+def recall_time(budget_s: float, longest_s: float) -> float:
+    """Return the part of the budget that is not spent on calling the services."""
+    return min(longest_s, budget_s * RECALL_SHARE)

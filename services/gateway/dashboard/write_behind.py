@@ -20,7 +20,7 @@ class PanelRead(NamedTuple):
 
 PanelReads = tuple[float, int, Mapping[str, bytes]]
 """Panels that were requested together: `asked` and `at` of `PanelRead`, and their JSON."""
-MOST_READS = 8
+MAX_READS = 8
 """The number of panels of one user, before only the newest of each panel are kept."""
 
 
@@ -31,9 +31,9 @@ class WriteBehindQueue:
     PRESSING_SHARE = 0.5
     """At this size the queue is written without further delay."""
 
-    def __init__(self, most_users: int) -> None:
-        self._most = most_users
-        self._pressing_at = max(1, int(most_users * self.PRESSING_SHARE))
+    def __init__(self, max_users: int) -> None:
+        self._max_users = max_users
+        self._pressing_at = max(1, int(max_users * self.PRESSING_SHARE))
         self._queue: dict[str, list[PanelReads]] = {}
         self._taken: dict[str, list[PanelReads]] = {}
         self._filled, self._pressing = asyncio.Event(), asyncio.Event()
@@ -59,7 +59,7 @@ class WriteBehindQueue:
             reads[0] = asked, at, panels
         else:
             reads.append((asked, at, panels))
-            if len(reads) > MOST_READS:
+            if len(reads) > MAX_READS:
                 reads[:] = [(read.asked, read.at, {panel: read.data}) for panel, read in _newest(reads).items()]
         return 0
 
@@ -89,7 +89,7 @@ class WriteBehindQueue:
             self._filled.set()
         if waiting >= self._pressing_at:
             self._pressing.set()
-            if waiting > self._most:
+            if waiting > self._max_users:
                 return len(_newest(self._queue.pop(next(iter(self._queue)))))
         return 0
 

@@ -12,7 +12,7 @@ FORWARDED = b"x-forwarded-for"
 UNKNOWN = "unknown"
 IPV6_PREFIX = 64
 """One customer of an internet provider has a network of at least this size; its addresses count as one."""
-MOST_HOPS = 32
+MAX_HOPS = 32
 
 
 class ClientAddresses:
@@ -28,15 +28,15 @@ class ClientAddresses:
         peer = scope["client"][0] if scope.get("client") else None
         if not self._trusted or peer is None:
             return peer
-        told = b",".join(value for name, value in scope["headers"] if name == FORWARDED)
-        return self._behind(peer, told) if told else peer
+        forwarded = b",".join(value for name, value in scope["headers"] if name == FORWARDED)
+        return self._behind(peer, forwarded) if forwarded else peer
 
     def party(self, scope: Scope) -> str:
         """Return the unit that limits count: an IPv4 address, or an IPv6 network."""
         return _party(self.client(scope) or UNKNOWN)
 
-    def _behind(self, peer: str, told: bytes) -> str:
-        hops = [hop.strip() for hop in told.decode("latin-1").split(",")[-MOST_HOPS:]]
+    def _behind(self, peer: str, forwarded: bytes) -> str:
+        hops = [hop.strip() for hop in forwarded.decode("latin-1").split(",")[-MAX_HOPS:]]
         nearest = peer
         while hops and self._is_trusted(nearest) and _parsed(hops[-1]):
             nearest = hops.pop()

@@ -7,7 +7,6 @@ directly. A user's requests are counted by user, all others by address.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from contextvars import ContextVar
 from typing import Any
 
 from redis.asyncio import Redis
@@ -16,13 +15,10 @@ from starlette.types import Receive, Scope
 from services.gateway import metrics
 from services.gateway.errors import RateLimited
 from services.gateway.limits.client_ip import ClientAddresses
-from services.gateway.limits.local_counter import CounterReport, LocalWindow
-from services.gateway.limits.login_identity import ReadBody, account_in, digest, read_body
+from services.gateway.limits.load_shedding import RouteClass
 from services.gateway.limits.redis_counter import AWAY, SharedCounts
-from services.gateway.limits.route_class import RouteClass
-from services.gateway.limits.windows import Policy
-from services.gateway.settings import Settings
-from services.gateway.tuning import Tuning
+from services.gateway.limits.windows import CounterReport, LocalWindow, Policy
+from services.gateway.settings import Settings, Tuning
 from shared.http.identity import Caller
 
 KIND = "limits.kind"
@@ -33,9 +29,6 @@ HEADERS = "limits.headers"
 """The rate limit headers of the response."""
 REFUND = "limits.refund"
 """What a successful sign-in gives back: a key, and the seconds of its window."""
-
-current_scope: ContextVar[Scope | None] = ContextVar("current_scope", default=None)
-"""The current request, so that no route can forget to count its caller."""
 
 ACCOUNT = "login-account"
 ANONYMOUS = "anonymous"
@@ -52,7 +45,6 @@ class Limiter:
         self._addresses = addresses
         self._redis = redis
         self._tuning = tuning
-        self._body_timeout_s = settings.pass_through_timeout_s
         self.counts = SharedCounts(redis, settings.redis_url, tuning.redis_timeout_s, tuning.limits_redis_pause_s)
         self._local = _windows(settings)
         self._shared = _policies(settings)
@@ -60,23 +52,24 @@ class Limiter:
         self._account = Policy.parse(ACCOUNT, settings.limit_login_account)
         self._refunds: list[tuple[str, int]] = []
 
-    def arrive(
-        self, scope: Scope, receive: Receive, knows: Callable[[Scope], bool]
-    ) -> Coroutine[Any, Any, Receive] | None:
-        """Count requests that are counted by address; the result must be awaited, and returns the `receive` of the
-        body. Raises `RateLimited`.
+    def refuse_strangers(self, scope: Scope, knows: Callable[[Scope], bool]) -> None:
+        """Raises `RateLimited` if requests without a valid token have used up the limit of their address.
 
         `knows` returns whether a request carries a token that has been verified before: such requests are not limited
         by what strangers at the same address do.
         """
-        kind: RouteClass = scope[KIND]
-        if kind == "login":
-            return self._login(scope, receive)
-        if kind == "registration":
-            return self._registration(scope, receive)
-        if self._anonymous is not None and self._anonymous.spent and not knows(scope):
-            self._refuse_spent(scope, self._anonymous)
-        return None
+        anonymous = self._anonymous
+        if anonymous is None or not anonymous.spent or knows(scope):
+            return
+        now = time.time()
+        if anonymous.is_spent(self._addresses.party(scope), now):
+            _refuse(scope, anonymous.policy, now)
+
+    async def count_address(self, scope: Scope, receive: Receive) -> Receive:
+        """Count a sign-in or a registration against its address; return the `receive` of its body. Raises
+        `RateLimited`."""
+        await self._count_shared(scope, scope[KIND], self._addresses.party(scope))
+        return receive
 
     def take_read(self, caller: Caller) -> bytes | None:
         """Count a read; return its rate limit headers as lines. Returns None, and counts nothing, if it exceeds the
@@ -90,10 +83,9 @@ class Limiter:
         left = window.take(who, now)
         return window.policy.lines % (left, window.ends - now + 1)
 
-    def admit(self, caller: Caller) -> Coroutine[Any, Any, None] | None:
-        """Count the current request against its caller, once; the result must be awaited. Raises `RateLimited`."""
-        scope = current_scope.get()
-        if scope is None or COUNTED in scope:
+    def count(self, scope: Scope, caller: Caller) -> Coroutine[Any, Any, None] | None:
+        """Count a request against its caller, once; the result must be awaited. Raises `RateLimited`."""
+        if KIND not in scope or COUNTED in scope:
             return None
         scope[COUNTED] = True
         kind: RouteClass = scope[KIND]
@@ -114,14 +106,13 @@ class Limiter:
         return self._account is not None
 
     async def attempt(self, scope: Scope, account: str) -> None:
-        """Count an attempt at the password of that address's account, until `answered` takes it back. Raises
+        """Count an attempt at the password of that account (a digest), until `answered` takes it back. Raises
         `RateLimited`."""
         if self._account is None:
             return
-        who = digest(account)
-        given_back = _key(self._account, who, time.time()), self._account.seconds
+        given_back = _key(self._account, account, time.time()), self._account.seconds
         try:
-            await self._add(scope, self._account, who)
+            await self._add(scope, self._account, account)
         except RateLimited:
             self._refunds.append(given_back)  # no password was tried
             raise
@@ -133,7 +124,7 @@ class Limiter:
         if COUNTED not in scope and self._anonymous is not None:
             now = time.time()
             left = self._anonymous.take(self._addresses.party(scope), now)
-            scope[HEADERS] = self._anonymous.policy.told(left, now)
+            scope[HEADERS] = self._anonymous.policy.headers(left, now)
         if REFUND in scope and status // 100 == SUCCESS:
             self._refunds.append(scope[REFUND])
 
@@ -169,23 +160,6 @@ class Limiter:
         for report, everywhere in zip(reports, answers[::2], strict=True):
             window.hear(report, everywhere)
 
-    async def _registration(self, scope: Scope, receive: Receive) -> Receive:
-        await self._count_shared(scope, "registration", self._addresses.party(scope))
-        return receive
-
-    async def _login(self, scope: Scope, receive: Receive) -> Receive:
-        await self._count_shared(scope, "login", self._addresses.party(scope))
-        if self._account is None:
-            return receive
-        messages = await read_body(receive, self._body_timeout_s)
-        await self.attempt(scope, await account_in(scope, ReadBody(messages, receive)))
-        return ReadBody(messages, receive)
-
-    def _refuse_spent(self, scope: Scope, window: LocalWindow) -> None:
-        now = time.time()
-        if window.is_spent(self._addresses.party(scope), now):
-            _refuse(scope, window.policy, now)
-
     async def _count_shared(self, scope: Scope, name: RouteClass, who: str) -> None:
         scope[COUNTED] = True
         if (policy := self._shared.get(name)) is not None:
@@ -196,28 +170,28 @@ class Limiter:
         used = await self.counts.add(_key(policy, who, now), policy.seconds)
         if used > policy.amount:
             _refuse(scope, policy, now)
-        scope[HEADERS] = policy.told(policy.amount - used, now)
+        scope[HEADERS] = policy.headers(policy.amount - used, now)
 
 
 def _windows(settings: Settings) -> dict[str, LocalWindow]:
-    told = {
+    notations = {
         "read": settings.limit_read,
         "stream": settings.limit_stream,
         ANONYMOUS: settings.limit_anonymous,
     }
-    policies = (Policy.parse(name, notation) for name, notation in told.items())
+    policies = (Policy.parse(name, notation) for name, notation in notations.items())
     return {policy.name: LocalWindow(policy) for policy in policies if policy}
 
 
 def _policies(settings: Settings) -> dict[RouteClass, Policy]:
-    told: dict[RouteClass, str] = {
+    notations: dict[RouteClass, str] = {
         "write": settings.limit_write,
         "upload": settings.limit_upload,
         "batch": settings.limit_batch,
         "login": settings.limit_login_address,
         "registration": settings.limit_registration,
     }
-    return {name: policy for name, notation in told.items() if (policy := Policy.parse(name, notation))}
+    return {name: policy for name, notation in notations.items() if (policy := Policy.parse(name, notation))}
 
 
 def _key(policy: Policy, who: str, now: float) -> str:
@@ -229,7 +203,7 @@ def _refuse(scope: Scope, policy: Policy, now: float) -> None:
     scope[COUNTED] = True
     scope.pop(REFUND, None)
     again = (b"retry-after", b"%d" % (policy.window(now)[1] + 1))
-    scope[HEADERS] = (*policy.told(0, now), again)
+    scope[HEADERS] = (*policy.headers(0, now), again)
     raise RateLimited(
         f"{policy.name}: at most {policy.amount} in {policy.seconds} s; retry after the time in Retry-After"
     )

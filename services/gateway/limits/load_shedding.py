@@ -1,4 +1,4 @@
-"""The limit on in-flight requests: as many as can be completed soon.
+"""The classes of routes, and the limit on in-flight requests: as many as can be completed soon.
 
 Soon means well within the budget of a dashboard, so a request that would be answered in time is never refused. By
 Little's law, in-flight requests wait as long as it takes to complete all of them; the CPU cost of a request is measured
@@ -10,11 +10,44 @@ since it was on time.
 
 import asyncio
 import time
+from typing import Literal
 
 from services.gateway import metrics
-from services.gateway.limits.route_class import LATER, RouteClass
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Tuning
+from shared.contracts.internal_api import EXPORT
 from shared.observability.pools import POOLS
+
+RouteClass = Literal["read", "write", "login", "registration", "upload", "batch", "stream"]
+"""What rate limits and load shedding distinguish."""
+
+PROBES = frozenset({"/livez", "/readyz"})
+"""Never limited and never shed: monitoring must see that a process is busy, not dead."""
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_EXACT: dict[tuple[str, str], RouteClass] = {
+    ("POST", "/v1/tokens"): "login",
+    ("POST", "/web/session"): "login",
+    ("POST", "/v1/users"): "registration",
+    ("POST", "/v1/imports"): "upload",
+    ("PUT", "/v1/me/avatar"): "upload",
+    ("POST", "/v1/dashboards/batch"): "batch",
+    ("POST", EXPORT): "stream",
+}
+_STREAMS = ("/download", "/events", "/errors")
+"""Long responses: reports, the errors of an import, the live dashboard."""
+
+LATER: frozenset[RouteClass] = frozenset({"batch", "upload", "stream"})
+"""Requests that can wait: shed before interactive ones."""
+LASTING: frozenset[RouteClass] = frozenset({"upload", "stream"})
+"""May be in flight for minutes, and cost little."""
+
+
+def route_class_of(method: str, path: str) -> RouteClass:
+    """Return the class of a request, known before its route."""
+    if method in _READING:
+        return "stream" if path.endswith(_STREAMS) else "read"
+    return _EXACT.get((method, path), "write")
+
 
 DELAY_S = 0.25
 """While the loop is late, only as many requests are admitted as can be completed in this time, a part of
@@ -34,32 +67,32 @@ STILL_ELSEWHERE = 0.9
 
 
 class LoadShedder:
-    """`in_hand` is counted by the admission code, from the arrival of requests, not from when they are started.
+    """`in_flight` is counted by the admission code, from the arrival of requests, not from when they are started.
     Those of `LASTING` classes are checked on arrival, and not counted. Below `watched_from` nothing is refused."""
 
     def __init__(self, max_in_flight: int, tuning: Tuning) -> None:
-        self._most = float(max_in_flight) or float("inf")
+        self._max = float(max_in_flight) or float("inf")
         self._off = not max_in_flight
-        self._least = tuning.shed_min_in_flight
+        self._min = tuning.shed_min_in_flight
         self._lag_s = tuning.shed_lag_s
         self._cost_s = FIRST_COST_S
         self._began = self._used_s = self._elsewhere = 0.0
         self._done = 0
-        self.in_hand = 0
-        self._allow(self._most)
-        POOLS.watch("requests", lambda: self.in_hand, lambda: None if self._off else self.limit)
+        self.in_flight = 0
+        self._allow(self._max)
+        POOLS.watch("requests", lambda: self.in_flight, lambda: None if self._off else self.limit)
 
     def is_full(self, kind: RouteClass) -> bool:
         """Return whether a request of that class is refused now."""
-        return self.in_hand >= (self.watched_from if kind in LATER else self.limit)
+        return self.in_flight >= (self.watched_from if kind in LATER else self.limit)
 
     def enter(self) -> None:
         """Count one more request in flight."""
-        self.in_hand += 1
+        self.in_flight += 1
 
     def leave(self) -> None:
         """It has been answered, or was not to be counted."""
-        self.in_hand -= 1
+        self.in_flight -= 1
         self._done += 1
 
     def passed(self) -> None:
@@ -74,10 +107,10 @@ class LoadShedder:
             self._learn(now)
         if min(lag_s, used_s) > self._lag_s:
             self._elsewhere *= STILL_ELSEWHERE
-            self._allow(min(self._most, self._elsewhere + max(self._least, DELAY_S / self._cost_s)))
+            self._allow(min(self._max, self._elsewhere + max(self._min, DELAY_S / self._cost_s)))
         else:
-            self._elsewhere = float(self.in_hand)
-            self._allow(self._most)
+            self._elsewhere = float(self.in_flight)
+            self._allow(self._max)
         metrics.LOOP_LAG.set(lag_s)
 
     def _learn(self, now: float) -> None:
@@ -91,7 +124,7 @@ class LoadShedder:
 
     async def watch(self) -> None:
         """Sample the loop's lag. Runs until cancelled."""
-        metrics.IN_HAND.set_function(lambda: self.in_hand)
+        metrics.IN_HAND.set_function(lambda: self.in_flight)
         metrics.IN_HAND_LIMIT.set_function(lambda: self.limit)
         began, used = time.perf_counter(), time.process_time()
         while not self._off:

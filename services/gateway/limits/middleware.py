@@ -9,9 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.gateway import metrics
 from services.gateway.container import gateway_of
 from services.gateway.limits.cors import cors, security_headers
-from services.gateway.limits.limiter import COUNTED, HEADERS, KIND, REFUND, current_scope
-from services.gateway.limits.load_shedding import LoadShedder
-from services.gateway.limits.route_class import LASTING, PROBES, route_class_of
+from services.gateway.limits.limiter import COUNTED, HEADERS, KIND, REFUND
+from services.gateway.limits.load_shedding import LASTING, PROBES, LoadShedder, route_class_of
 from services.gateway.settings import Settings
 from shared import errors
 from shared.server.connection import LET_IN
@@ -26,9 +25,9 @@ class AdmissionMiddleware:
     """Created with the application; the limits are added with the gateway, which is created when the application
     starts."""
 
-    def __init__(self, settings: Settings, overload: LoadShedder) -> None:
+    def __init__(self, settings: Settings, shedder: LoadShedder) -> None:
         self._settings = settings
-        self._overload = overload
+        self._shedder = shedder
         self._always = security_headers(settings)
         self._always_names = frozenset(name for name, _ in self._always)
         self._overloaded = overloaded(RETRY_AFTER_S, self._always)
@@ -44,11 +43,11 @@ class AdmissionMiddleware:
 
     def is_shut(self, method: bytes, url: bytes) -> bool:
         """Return whether such a request is refused now."""
-        overload = self._overload
-        if overload.in_hand < overload.watched_from:
+        shedder = self._shedder
+        if shedder.in_flight < shedder.watched_from:
             return False
         path = _path(url)
-        return overload.is_full(route_class_of(method.decode("latin-1"), path)) and path not in PROBES
+        return shedder.is_full(route_class_of(method.decode("latin-1"), path)) and path not in PROBES
 
     def refusal(self, method: bytes, url: bytes) -> bytes:
         """Return the whole response to a refused request, and count the refusal."""
@@ -57,39 +56,43 @@ class AdmissionMiddleware:
 
     def let_in(self) -> None:
         """Count a request whose head has just been read, so that waiting requests are included."""
-        self._overload.enter()
+        self._shedder.enter()
 
     async def _around(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        overload = self._overload
+        shedder = self._shedder
         counted = scope.pop(LET_IN, False)
         if path in PROBES:
             if counted:
-                overload.leave()
+                shedder.leave()
             await self._app(scope, receive, send)
             return
         kind = scope[KIND] = route_class_of(scope["method"], path)
         if not counted:
-            if overload.in_hand >= overload.watched_from and overload.is_full(kind):
+            if shedder.in_flight >= shedder.watched_from and shedder.is_full(kind):
                 await self._refuse(scope, receive, send)
                 return
-            overload.enter()
+            shedder.enter()
         try:
             if kind in LASTING:
-                overload.leave()
+                shedder.leave()
             await self._app(scope, receive, send)
         finally:
             if kind not in LASTING:
-                overload.leave()
+                shedder.leave()
 
     def enter(self, scope: Scope, receive: Receive) -> Coroutine[Any, Any, Receive] | None:
         """Count the request if that needs no caller. Raises `RateLimited`."""
-        if KIND not in scope:
-            current_scope.set(None)
+        kind = scope.get(KIND)
+        if kind is None:
             return None
-        current_scope.set(scope)
         gateway = gateway_of(scope)
-        return gateway.limits.arrive(scope, receive, gateway.authenticator.knows)
+        if kind == "login":
+            return gateway.passwords.sign_in(scope, receive)
+        if kind == "registration":
+            return gateway.limits.count_address(scope, receive)
+        gateway.limits.refuse_strangers(scope, gateway.authenticator.knows)
+        return None
 
     def leave(self, scope: Scope, start: Message) -> None:
         """Add headers to the head of a response."""

@@ -1,16 +1,27 @@
-"""Counts a password that a signed-in caller sends as a sign-in attempt."""
+"""Counts attempts at the password of an account: sign-ins, and passwords that a signed-in caller sends.
+
+The account is read from the body, before the users service receives it.
+"""
+
+import asyncio
+import hashlib
 
 import httpx
 import msgspec
-from starlette.types import Receive, Scope
+from email_validator import EmailNotValidError, validate_email
+from python_multipart.exceptions import FormParserError
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message, Receive, Scope
 
-from services.gateway.errors import ServiceUnavailable
+from services.gateway.errors import BodyTooSlow, ServiceUnavailable
 from services.gateway.limits.limiter import Limiter
-from services.gateway.limits.login_identity import ReadBody, named_in_json, read_body
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from services.gateway.upstream.responses import read_limited
 from shared.contracts.internal_api import CURRENT_PASSWORD
+from shared.errors import InvalidInput
 from shared.http.identity import Caller, identity_headers
 from shared.observability.logs import get_logger
 
@@ -18,6 +29,18 @@ log = get_logger(__name__)
 
 PROFILE = "/v1/me"
 MAX_PROFILE_BYTES = 64 * 1024
+MAX_LOGIN_BYTES = 16 * 1024
+MAX_FIELDS = 20
+_JSON = "application/json"
+UNREADABLE = (
+    ClientDisconnect,
+    FormParserError,
+    HTTPException,
+    MultiPartException,
+    RecursionError,
+    UnicodeDecodeError,
+    msgspec.DecodeError,
+)
 
 
 class _Profile(msgspec.Struct):
@@ -28,20 +51,31 @@ _decode = msgspec.json.Decoder(_Profile).decode
 
 
 class PasswordAttempts:
-    """Gets the caller's address from the users service: an account's attempts count together, on every route."""
+    """An account's attempts count together, on every route. The address of a signed-in caller comes from the users
+    service."""
 
     def __init__(self, users: Upstream, limits: Limiter, timeout_s: float) -> None:
         self._users = users
         self._limits = limits
         self._timeout_s = timeout_s
 
+    async def sign_in(self, scope: Scope, receive: Receive) -> Receive:
+        """Count a sign-in, against its address and its account; return the `receive` of the body. Raises `RateLimited`,
+        and `InvalidInput` for an unreadable body."""
+        await self._limits.count_address(scope, receive)
+        if not self._limits.counts_accounts:
+            return receive
+        messages = await read_body(receive, self._timeout_s)
+        await self._limits.attempt(scope, digest(await account_in(scope, ReadBody(messages, receive))))
+        return ReadBody(messages, receive)
+
     async def count(self, scope: Scope, receive: Receive, caller: Caller) -> Receive:
-        """Return the `receive` of the body. Raises `RateLimited`, and `InvalidInput` for an unreadable body."""
+        """Count the caller's own password, if the body contains it. Returns and raises like `sign_in`."""
         if not self._limits.counts_accounts:
             return receive
         messages = await read_body(receive, self._timeout_s)
         if CURRENT_PASSWORD in named_in_json(messages):
-            await self._limits.attempt(scope, await self._address(caller))
+            await self._limits.attempt(scope, digest(await self._address(caller)))
         return ReadBody(messages, receive)
 
     async def _address(self, caller: Caller) -> str:
@@ -57,3 +91,72 @@ class PasswordAttempts:
         except (UpstreamFailed, msgspec.DecodeError) as failure:
             log.warning("password attempt cannot be counted", reason=repr(failure))
             raise ServiceUnavailable from failure
+
+
+class JsonLogin(msgspec.Struct):
+    email: str = ""
+
+
+class ReadBody:
+    """A body that has been read, to be received again by the next reader."""
+
+    def __init__(self, messages: list[Message], receive: Receive) -> None:
+        self._messages = list(messages)
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        return self._messages.pop(0) if self._messages else await self._receive()
+
+
+async def read_body(receive: Receive, timeout_s: float) -> list[Message]:
+    """Read up to the body's end, or the client's disconnect. Raises `BodyTooSlow`, or 413 as an `HTTPException`."""
+    messages: list[Message] = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not messages or messages[-1].get("more_body"):
+                messages.append(await receive())
+                size += len(messages[-1].get("body", b""))
+                if size > MAX_LOGIN_BYTES:
+                    raise HTTPException(413)
+    except TimeoutError as slow:
+        raise BodyTooSlow from slow
+    return messages
+
+
+async def account_in(scope: Scope, body: ReadBody) -> str:
+    """Return the account that the body of a sign-in names. Raises `InvalidInput`: a sign-in that cannot be counted
+    is refused."""
+    request = Request(scope, body)
+    try:
+        if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == _JSON:
+            named, field = [msgspec.json.decode(await request.body(), type=JsonLogin).email], "email"
+        else:
+            async with request.form(max_files=0, max_fields=MAX_FIELDS) as form:
+                named, field = [str(name) for name in form.getlist("username")], "username"
+    except UNREADABLE as broken:
+        raise InvalidInput.of("body", "is not a valid sign-in") from broken
+    if len(named) != 1 or not named[0]:
+        raise InvalidInput.of(field, "must be given once")
+    return named[0]
+
+
+def named_in_json(messages: list[Message]) -> frozenset[str]:
+    """Return the names in a body that is a JSON object; none for an empty one. Raises `InvalidInput`."""
+    body = b"".join(message.get("body", b"") for message in messages)
+    if not body.strip():
+        return frozenset()
+    try:
+        return frozenset(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as broken:
+        raise InvalidInput.of("body", "must be a JSON object") from broken
+
+
+def digest(account: str) -> str:
+    """Return the same key for every spelling of an address; hashed, because a shared store need not know the
+    address."""
+    try:
+        written = validate_email(account, check_deliverability=False).normalized
+    except EmailNotValidError:
+        written = account
+    return hashlib.sha256(written.casefold().encode("utf-8", "surrogatepass")).hexdigest()[:32]

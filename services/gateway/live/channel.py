@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from services.gateway.errors import UserNotFound
-from services.gateway.limits.token_bucket import TokenBucket
 from services.gateway.live.sse import PanelNews
 from services.gateway.live.subscription import Subscription
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Tuning
 from shared.observability.logs import get_logger
+from shared.token_bucket import TokenBucket
 
 log = get_logger(__name__)
 
@@ -29,7 +29,7 @@ class Channel:
         self._user_id = user_id
         self._read = read
         self._tuning = tuning
-        self._pace = TokenBucket(1 / tuning.stream_reads_per_s, tuning.stream_reads_per_s)
+        self._bucket = TokenBucket(1 / tuning.stream_reads_per_s, tuning.stream_reads_per_s)
         self._streams: set[Subscription] = set()
         self._due: dict[str, bool] = {}
         """Panels to be read, and whether they are sent even if they are unchanged."""
@@ -74,10 +74,10 @@ class Channel:
             self._start(self._follow(panel))
 
     async def _follow(self, panel: str) -> None:
-        """Read until no further read has been requested meanwhile."""
+        """Read until no further read has been requested."""
         try:
             while panel in self._due:
-                await asyncio.sleep(self._pace.turn(self._loop.time()))
+                await asyncio.sleep(self._bucket.turn(self._loop.time()))
                 even_if_known = self._due.pop(panel)
                 news = await self._look(panel)
                 for stream in self:

@@ -22,8 +22,7 @@ from services.gateway.live.sse import PanelNews
 from services.gateway.live.subscription import Subscription
 from services.gateway.panels import PANELS
 from services.gateway.proxy.transfers import Transfers
-from services.gateway.settings import Settings
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Settings, Tuning
 from shared.http.identity import Caller
 from shared.observability import tracing
 from shared.observability.logs import get_logger

@@ -68,9 +68,9 @@ def with_id(digests: Mapping[str, str], framed: bytes) -> bytes:
     return b"id: %b\n%b" % (",".join(f"{panel}:{seen}" for panel, seen in digests.items()).encode(), framed)
 
 
-def read_id(told: str) -> dict[str, str]:
+def read_id(value: str) -> dict[str, str]:
     """Parse the digests in an id; an unknown id has none."""
-    return dict(_ID_PART.findall(told)) if len(told) <= MAX_ID_CHARS else {}
+    return dict(_ID_PART.findall(value)) if len(value) <= MAX_ID_CHARS else {}
 
 
 def ready() -> bytes:

@@ -12,10 +12,10 @@ from starlette.types import Send
 from services.gateway import metrics
 from services.gateway.live import sse
 from services.gateway.live.sse import PanelNews
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Tuning
 from shared.http.identity import Caller
 
-MOST_IMPORTS = 16
+MAX_IMPORTS = 16
 
 
 class SlowClient(Exception):
@@ -44,7 +44,7 @@ class Subscription:
         self._feed: bytes | None = None
         self._ready = False
         self._end: sse.Ending | None = None
-        self._end_told = False
+        self._end_sent = False
         self._gone = False
         self._wake = asyncio.Event()
 
@@ -61,7 +61,7 @@ class Subscription:
     def tell_import(self, import_id: str, frame: bytes) -> None:
         self._imports.pop(import_id, None)
         self._imports[import_id] = frame
-        if len(self._imports) > MOST_IMPORTS:
+        if len(self._imports) > MAX_IMPORTS:
             del self._imports[next(iter(self._imports))]
         self._wake.set()
 
@@ -89,7 +89,7 @@ class Subscription:
         while not self._gone:
             if chunk:
                 await self._write(send, chunk)
-            if self._end_told:
+            if self._end_sent:
                 await self._write(send, b"", more=False)
                 return
             chunk = await self._next()
@@ -114,7 +114,7 @@ class Subscription:
             parts.append(sse.with_id(self._digests, sse.ready()))
         if self._end:
             parts.append(sse.end(self._end))
-            self._end_told = True
+            self._end_sent = True
         metrics.STREAM_EVENTS.counts[("panel",)] += len(self._panels)
         metrics.STREAM_EVENTS.counts[("import",)] += len(self._imports)
         self._panels, self._imports, self._feed, self._ready = {}, {}, None, False

@@ -9,7 +9,7 @@ import msgspec
 from services.gateway.openapi.merge import merge
 from services.gateway.panels import Service
 from services.gateway.proxy.operations import OPERATIONS
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Tuning
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import UpstreamFailed
 from shared.observability.logs import get_logger
@@ -26,7 +26,7 @@ class Documents:
     def __init__(self, upstreams: Mapping[Service, Upstream], tuning: Tuning) -> None:
         self._upstreams = upstreams
         self._tuning = tuning
-        self.documents: dict[Service, dict[str, Any]] = {}
+        self.by_service: dict[Service, dict[str, Any]] = {}
         self.version = 0
         """Increases with every fetch."""
 
@@ -36,7 +36,7 @@ class Documents:
             async with asyncio.TaskGroup() as tasks:
                 for service in self._upstreams:
                     tasks.create_task(self._fetch(service))
-            complete = self.documents.keys() == self._upstreams.keys()
+            complete = self.by_service.keys() == self._upstreams.keys()
             await asyncio.sleep(self._tuning.openapi_refresh_s if complete else self._tuning.openapi_retry_s)
 
     async def _fetch(self, service: Service) -> None:
@@ -47,7 +47,7 @@ class Documents:
             log.debug("OpenAPI document cannot be fetched", service=service, reason=repr(failure))
             return
         try:
-            self.documents[service] = usable(body, service)
+            self.by_service[service] = usable(body, service)
             self.version += 1
         except Exception as broken:  # reading or merging an unexpected document may raise anything
             log.warning("OpenAPI document is unusable", service=service, reason=repr(broken))

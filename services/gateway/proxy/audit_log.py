@@ -55,7 +55,7 @@ class AuditLog:
             raise BadAnswer(f"status {response.status_code}")
 
 
-def entry_of(method: str, template: str, told: Mapping[str, object], *, subject: UUID | None = None) -> Entry:
-    """`told`: the path parameters."""
-    detail = " ".join(f"{name}={value}" for name, value in told.items()) or None
+def entry_of(method: str, template: str, parameters: Mapping[str, object], *, subject: UUID | None = None) -> Entry:
+    """`parameters`: the path parameters."""
+    detail = " ".join(f"{name}={value}" for name, value in parameters.items()) or None
     return Entry(action=f"{method} {template}", subject_id=subject, detail=detail)

@@ -16,7 +16,7 @@ from services.gateway.panels import Panels
 from services.gateway.upstream.errors import ErrorCode, TooLate, UpstreamFailed
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.resilience import Answers, Call, ServiceCalls, timeout_s
-from services.gateway.upstream.single_flight import InFlightRead, largest_deadline
+from services.gateway.upstream.single_flight import InFlightRead
 from services.gateway.upstream.timers import GRAIN_S
 from shared.contracts.panels import MAX_IDS
 from shared.observability.logs import get_logger
@@ -39,7 +39,7 @@ class Batcher:
         self._in_flight = in_flight
         self._waiting: dict[Panels, dict[InFlightRead, None]] = {}
         self._calls: dict[Call, list[InFlightRead]] = {}
-        self._holding = 0
+        self._delaying = 0
         self._departing = False
 
     @property
@@ -52,7 +52,7 @@ class Batcher:
         if group is None:
             group = self._waiting[panels] = {}
         group[read] = None
-        if not self._departing and self._holding < self._in_flight:
+        if not self._departing and self._delaying < self._in_flight:
             self._departing = True
             asyncio.get_running_loop().call_soon(self._depart)
 
@@ -71,13 +71,14 @@ class Batcher:
 
     def deadline(self, call: Call) -> float:
         """Return until when any caller waits for one of its results."""
-        return largest_deadline(self._calls[call], timeout_s(call.panels))
+        longest = timeout_s(call.panels)
+        return max([read.deadline(longest) for read in self._calls[call]])
 
     def let_pass(self, call: Call) -> None:
         """The next call need not wait for it."""
-        if call.holds:
-            call.holds = False
-            self._holding -= 1
+        if call.delays_next:
+            call.delays_next = False
+            self._delaying -= 1
             self._depart()
 
     def ended(self, call: Call, answers: Answers | None, failure: UpstreamFailed | None) -> None:
@@ -92,12 +93,14 @@ class Batcher:
         else:
             rows = _rows(names, answers)
         again = []
-        may_be_late = self._service.clock() + GRAIN_S >= call.told - GIVES_UP_EARLY * (call.told - call.began)
+        may_be_late = self._service.clock() + GRAIN_S >= call.sent_deadline - GIVES_UP_EARLY * (
+            call.sent_deadline - call.began
+        )
         for read, row in zip(reads, rows, strict=True):
             if may_be_late and self._was_cut_short(call, read, row):
                 again.append(read)
             else:
-                read.land(row)
+                read.resolve(row)
         if again:
             self._start(call.panels, again)
         self.let_pass(call)
@@ -105,12 +108,12 @@ class Batcher:
     def _was_cut_short(self, call: Call, read: InFlightRead, row: dict[str, Answer]) -> bool:
         """Return whether the service gave up at its deadline although a caller waits longer."""
         longest = timeout_s(call.panels)
-        waits_on = read.waiters and read.deadline(longest) > max(self._service.clock(), call.told) + GRAIN_S
+        waits_on = read.waiters and read.deadline(longest) > max(self._service.clock(), call.sent_deadline) + GRAIN_S
         return bool(waits_on) and any(answer.is_failure and answer.error in GAVE_UP for answer in row.values())
 
     def _depart(self) -> None:
         self._departing = False
-        while self._waiting and self._holding < self._in_flight:
+        while self._waiting and self._delaying < self._in_flight:
             panels, group = next(iter(self._waiting.items()))
             if len(group) <= MAX_IDS:
                 del self._waiting[panels]
@@ -123,12 +126,14 @@ class Batcher:
 
     def _start(self, panels: Panels, reads: list[InFlightRead]) -> None:
         longest, now = timeout_s(panels), self._service.clock()
-        told = now + min(longest, max([read.budget_s for read in reads]))
-        call = Call(self._service, panels, [read.user_id for read in reads], told, _origin(panels, reads), self)
+        sent_deadline = now + min(longest, max([read.budget_s for read in reads]))
+        call = Call(
+            self._service, panels, [read.user_id for read in reads], sent_deadline, _origin(panels, reads), self
+        )
         for read in reads:
             read.calls[self._service.service] = call
         self._calls[call] = reads
-        self._holding += 1
+        self._delaying += 1
         call.start()
 
     def _warn(self, call: Call, failure: UpstreamFailed) -> None:

@@ -1,22 +1,24 @@
-"""Suspends calls to a service after too many failures, and resumes them carefully.
+"""Whether a service may be called: the circuit breaker, and the bulkhead.
+
+The breaker suspends calls after too many failures, and resumes them carefully:
 
 closed ── enough of the window's calls failed ──▶ open ── after a pause ──▶ half open ── all probes pass ──▶ closed
                                                    ▲                            │
                                                    └────── one probe fails ─────┘
 
-Callers are admitted only while it is closed; probes are sent in parallel.
+Callers are admitted only while it is closed; probes are sent in parallel (`health.py`). The bulkhead limits concurrent
+calls, so that a slow service cannot take up the whole gateway.
 """
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final
 
 from services.gateway import metrics
-from services.gateway.panels import Panels
-from services.gateway.upstream.errors import CircuitOpen, UpstreamFailed
-from shared.observability.logs import get_logger
+from services.gateway.upstream.errors import CircuitOpen, Overloaded
+from shared.observability.pools import POOLS
 
 
 class State(IntEnum):
@@ -144,9 +146,30 @@ class CircuitBreaker:
         metrics.BREAKER_CHANGES.labels(self._service, state.name.lower()).inc()
 
 
-log = get_logger(__name__)
+class Bulkhead:
+    """A semaphore that refuses instead of waiting: callers already wait in the batching queue."""
 
-Probed = Callable[[UpstreamFailed | None], None]
-"""Called once with the outcome of a probe: None if it succeeded."""
-Probe = Callable[[Panels, Sequence[str], Probed], None]
-"""Sends one probe, and records its outcome with the breaker."""
+    def __init__(self, service: str, max_calls: int) -> None:
+        self._service = service
+        self._max_calls = max_calls
+        self._held = 0
+        metrics.CALLS_IN_FLIGHT.labels(service).set_function(lambda: self._held)
+        POOLS.watch(f"panel_calls_{service}", lambda: self._held, lambda: max_calls)
+
+    @property
+    def in_flight(self) -> int:
+        return self._held
+
+    @property
+    def is_full(self) -> bool:
+        return self._held >= self._max_calls
+
+    def take(self) -> None:
+        """Hold one slot until it is released. Raises `Overloaded`."""
+        if self.is_full:
+            metrics.CALLS_REFUSED.labels(self._service, "overloaded").inc()
+            raise Overloaded
+        self._held += 1
+
+    def give_back(self) -> None:
+        self._held -= 1

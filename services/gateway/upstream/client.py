@@ -9,11 +9,11 @@ from copy import copy
 from pyqwest import HTTPTransport, Transport
 
 from services.gateway import metrics
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Tuning
 from services.gateway.upstream import responses
 from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
+from services.gateway.upstream.health import Replicas
 from services.gateway.upstream.http1 import Cancellable, ConnectionPool, Receiver
-from services.gateway.upstream.replicas import Replicas
 from services.gateway.upstream.responses import ServiceResponse, fetch, own_refusals
 from shared.contracts.internal_api import IDLE_S
 from shared.contracts.panels import DEADLINE_HEADER, PATH
@@ -145,14 +145,6 @@ class Upstream:
             raise TooLate(f"no response in {remaining_s} s") from late
         raise refused or Unreachable
 
-    def next_replica(self) -> int:
-        """Return the next replica in turn."""
-        return self.replicas.next()
-
-    def order(self, first: int) -> list[int]:
-        """Return the replicas in the order in which they are tried, starting with this one."""
-        return self.replicas.beginning_with(first % len(self._pools))
-
     def ask(
         self, query: bytes, origin: Origin, remaining_s: float, replica: int, max_bytes: int, receiver: Receiver
     ) -> Cancellable:
@@ -165,7 +157,7 @@ class Upstream:
 
     async def openapi(self, max_bytes: int) -> bytes:
         """Return the service's OpenAPI document. Raises `UpstreamFailed`."""
-        replica = self.order(0)[0]  # taking a turn here would skip a replica for requests
+        replica = self.replicas.beginning_with(0)[0]  # taking a turn here would skip a replica for requests
         return await fetch(self._transport, f"{self._base_urls[replica]}/openapi.json", max_bytes)
 
     async def _is_alive(self, replica: int) -> bool:

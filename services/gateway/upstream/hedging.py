@@ -11,14 +11,14 @@ from typing import Final
 class RetryBudget:
     """Every call adds its share, every second attempt costs one; the balance is limited."""
 
-    MOST_SAVED: Final = 10.0
+    MAX_SAVED: Final = 10.0
 
     def __init__(self, share: float) -> None:
         self._share = share
         self._saved = 0.0
 
     def pay_in(self) -> None:
-        self._saved = min(self.MOST_SAVED, self._saved + self._share)
+        self._saved = min(self.MAX_SAVED, self._saved + self._share)
 
     def take(self) -> bool:
         """Return whether the balance covers one attempt, and take it if so."""

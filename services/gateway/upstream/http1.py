@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from services.gateway.upstream.connect import Address, connect
-from services.gateway.upstream.errors import BadAnswer, NotTrusted, Refused, UpstreamFailed
+from services.gateway import metrics
+from services.gateway.upstream.errors import BadAnswer, NotTrusted, Refused, Unreachable, UpstreamFailed
 from shared.contracts.internal_api import IDLE_S
 
 OK = 200
@@ -53,7 +53,7 @@ class Request:
         self.max_bytes = max_bytes
         self.receiver: Receiver | None = receiver
         self.connection: Connection | None = None
-        self.connecting: asyncio.Task[None] | None = None
+        self.connecting: asyncio.Task[object] | None = None
 
     def cancel(self) -> None:
         """The response is no longer needed. The connection cannot be reused."""
@@ -210,16 +210,18 @@ def _refusal(status: int) -> UpstreamFailed:
 
 
 class ConnectionPool:
-    """Connections to one base URL: one for each concurrent exchange, of which `most_idle` are kept afterwards."""
+    """Connections to one base URL: one for each concurrent exchange, of which `max_idle` are kept afterwards."""
 
-    def __init__(self, base_url: str, connect_timeout_s: float, most_idle: int) -> None:
+    def __init__(self, base_url: str, connect_timeout_s: float, max_idle: int) -> None:
         parts = urlsplit(base_url)
         secure = ssl.create_default_context() if parts.scheme == "https" else None
         self._path = parts.path.rstrip("/")
         self._netloc = parts.netloc.rpartition("@")[2]
-        port = parts.port or (443 if secure else 80)
-        self._address = Address(self._netloc, parts.hostname or "", port, secure, connect_timeout_s)
-        self._most_idle = most_idle
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if secure else 80)
+        self._secure = secure
+        self._connect_timeout_s = connect_timeout_s
+        self._max_idle = max_idle
         self._idle: deque[Connection] = deque()
         self._closed = False
         self.busy = 0
@@ -243,12 +245,11 @@ class ConnectionPool:
             connection.send(request)
         else:
             request.connection = None
-            opening = connect(self._address, Connection(self), request)
-            request.connecting = asyncio.get_running_loop().create_task(opening)
+            self._connect(request)
 
     def keep(self, connection: Connection) -> None:
         """Keep the connection for the next exchange."""
-        if self._closed or len(self._idle) >= self._most_idle:
+        if self._closed or len(self._idle) >= self._max_idle:
             connection.abort()
         elif connection.is_usable:
             connection.idle_since = time.monotonic()
@@ -263,6 +264,32 @@ class ConnectionPool:
     @property
     def idle(self) -> int:
         return len(self._idle)
+
+    def _connect(self, request: Request) -> None:
+        """Open a connection and send the request on it. A request that cannot be sent fails as `Unreachable`."""
+        loop, connection = asyncio.get_running_loop(), Connection(self)
+        opening = loop.create_task(
+            loop.create_connection(
+                lambda: cast("asyncio.Protocol", connection), self._host, self._port, ssl=self._secure
+            )
+        )
+        timer = loop.call_later(self._connect_timeout_s, opening.cancel)
+
+        def opened(task: asyncio.Task[object]) -> None:
+            timer.cancel()
+            request.connecting = None  # it refers to the request
+            error = None if task.cancelled() else task.exception()
+            if task.cancelled() or request.receiver is None:
+                connection.abort()
+                request.fail(Unreachable("no connection in time"))  # unless the request itself was cancelled
+            elif error is not None or not connection.is_usable:
+                request.fail(Unreachable(str(error or "connection closed")))
+            else:
+                metrics.CONNECTIONS_OPENED.counts[(self._netloc,)] += 1
+                connection.send(request)
+
+        request.connecting = opening
+        opening.add_done_callback(opened)
 
     def _kept(self) -> Connection | None:
         idle = self._idle

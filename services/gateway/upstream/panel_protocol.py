@@ -7,7 +7,7 @@ from mypy_extensions import mypyc_attr
 
 from services.gateway.panels import Panel
 from services.gateway.upstream.errors import ErrorCode
-from shared.contracts.panels import PanelAnswer, encode_query, read_answer
+from shared.contracts.panels import PanelAnswer, read_answer
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -35,11 +35,6 @@ class MalformedAnswer(Exception):
 
 
 NOTHING = PanelAnswer(error="internal")
-
-
-def write_query(panels: Sequence[Panel], user_ids: Sequence[str]) -> bytes:
-    """Return the body of a call."""
-    return encode_query([panel.name for panel in panels], user_ids)
 
 
 def read_answers(

@@ -14,10 +14,9 @@ from typing import Protocol
 
 from services.gateway import metrics
 from services.gateway.panels import Panels
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Tuning
 from services.gateway.upstream import panel_protocol
-from services.gateway.upstream.bulkhead import Bulkhead
-from services.gateway.upstream.circuit_breaker import CircuitBreaker, Probed
+from services.gateway.upstream.circuit_breaker import Bulkhead, CircuitBreaker
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import (
     BadAnswer,
@@ -28,12 +27,12 @@ from services.gateway.upstream.errors import (
     Unreachable,
     UpstreamFailed,
 )
+from services.gateway.upstream.health import Probed, Probing
 from services.gateway.upstream.hedging import Hedge, RetryBudget
 from services.gateway.upstream.http1 import Cancellable
 from services.gateway.upstream.panel_protocol import Answer
-from services.gateway.upstream.probing import Probing
 from services.gateway.upstream.timers import Timers
-from shared.contracts.panels import PATH
+from shared.contracts.panels import PATH, encode_query
 from shared.observability import telemetry, tracing
 from shared.observability.histogram import Series
 from shared.observability.telemetry import Origin
@@ -43,21 +42,10 @@ Answers = Mapping[str, Sequence[Answer]]
 """By panel, in the order of the requested users."""
 
 
-@dataclass(frozen=True)
-class Deadline:
-    """The time limit of a call: as long as any caller waits for it. A call that takes more than `slow_share` of its
-    panels' timeout counts as failed, with or without a response."""
-
-    slow_share: float
-
-    def slow_s(self, panels: Panels) -> float:
-        return timeout_s(panels) * self.slow_share
-
-
 BREAKER_WINDOW_S, BREAKER_ERROR_RATE = 10.0, 0.5
 """The circuit opens when this share of the calls in the window failed."""
 SLOW_SHARE = 0.75
-"""A call that takes more than this share of its panel's timeout counts as failed."""
+"""A call that takes more than this share of its panels' timeout counts as failed, with or without a response."""
 MAX_PANEL_BYTES = 1024 * 1024
 """A larger panel of one user counts as an invalid response."""
 
@@ -66,8 +54,6 @@ MAX_PANEL_BYTES = 1024 * 1024
 class Policies:
     """The policies for calls to one service, in the order in which they apply."""
 
-    deadline: Deadline
-    """The time limit of the call."""
     breaker: CircuitBreaker
     """Whether the service is healthy enough to be called."""
     bulkhead: Bulkhead
@@ -91,7 +77,6 @@ class Policies:
             clock=clock,
         )
         return cls(
-            deadline=Deadline(SLOW_SHARE),
             breaker=breaker,
             bulkhead=Bulkhead(service, bulkhead_calls),
             hedge=cache(lambda _panels: Hedge(tuning.hedge_min_s)),
@@ -136,7 +121,6 @@ class ServiceCalls:
         self.clock = clock
         self.policies = Policies.of(service, bulkhead_calls, tuning, clock)
         self.patience_s = tuning.batch_patience_s
-        self.max_panel_bytes = MAX_PANEL_BYTES
         self.probing = Probing(service, self.policies.breaker, self._probe)
         self._probed: Probed | None = None
 
@@ -145,13 +129,13 @@ class ServiceCalls:
         self.probing.close()
 
     def _probe(self, panels: Panels, user_ids: Sequence[str], probed: Probed) -> None:
-        self._probed, told = probed, self.clock() + timeout_s(panels)
-        Call(self, panels, user_ids, told, telemetry.begin(), self, is_probe=True).start()
+        self._probed, sent_deadline = probed, self.clock() + timeout_s(panels)
+        Call(self, panels, user_ids, sent_deadline, telemetry.begin(), self, is_probe=True).start()
 
     # -- as the owner of probes, of which there is one at a time
 
     def deadline(self, call: "Call") -> float:
-        return call.told
+        return call.sent_deadline
 
     def let_pass(self, _call: "Call") -> None:
         """No call waits for a probe."""
@@ -165,8 +149,8 @@ class Call:
     """A read of some panels of some users: the first successful response of one or two attempts, while any caller
     waits.
 
-    `told` is the deadline that is sent to the service (monotonic seconds); a later response counts, too. `holds`:
-    whether the next call must wait for this one.
+    `sent_deadline` is the deadline that is sent to the service (monotonic seconds); a later response counts, too.
+    `delays_next`: whether the next call must wait for this one.
     """
 
     __slots__ = (
@@ -178,14 +162,14 @@ class Call:
         "_pass_at",
         "_running",
         "began",
+        "delays_next",
         "due",
-        "holds",
         "is_probe",
         "origin",
         "panels",
         "replica",
+        "sent_deadline",
         "service",
-        "told",
         "user_ids",
     )
 
@@ -194,7 +178,7 @@ class Call:
         service: ServiceCalls,
         panels: Panels,
         user_ids: Sequence[str],
-        told: float,
+        sent_deadline: float,
         origin: Origin,
         owner: Owner,
         *,
@@ -203,17 +187,17 @@ class Call:
         self.service = service
         self.panels = panels
         self.user_ids = user_ids
-        self.told = told
+        self.sent_deadline = sent_deadline
         self.origin = origin
         self.is_probe = is_probe
-        self.holds = True
+        self.delays_next = True
         self.replica = 0
         self.began = service.clock()
         self._owner: Owner | None = owner
         self._failure: UpstreamFailed | None = None
         self._attempts = 0
         self._running: list[Attempt] = []
-        self._deadline = told
+        self._deadline = sent_deadline
         self._hedge_at = inf if is_probe else self.began + service.policies.hedge(panels).after_s
         self._pass_at = self.began + service.patience_s
         self.due = inf
@@ -222,7 +206,7 @@ class Call:
         service = self.service
         if not self.is_probe:
             service.probing.note(self.panels, self.user_ids)
-        self.replica = service.upstream.next_replica()
+        self.replica = service.upstream.replicas.next()
         self._attempt()
         if self._owner is not None:
             self._set_due()
@@ -323,8 +307,8 @@ class Attempt:
             self._fail(refused)
             return
         policies.retries.pay_in()
-        self.slow_at = self._began + policies.deadline.slow_s(call.panels)
-        self._order = call.service.upstream.order(call.replica + self.number)
+        self.slow_at = self._began + slow_s(call.panels)
+        self._order = call.service.upstream.replicas.beginning_with(call.replica + self.number)
         self._send()
 
     def look(self, now: float) -> None:
@@ -335,7 +319,7 @@ class Attempt:
     def received(self, body: bytes) -> None:
         call, service = self._call, self._call.service
         try:
-            answers = panel_protocol.read_answers(call.panels, call.user_ids, body, service.max_panel_bytes)
+            answers = panel_protocol.read_answers(call.panels, call.user_ids, body, MAX_PANEL_BYTES)
         except panel_protocol.MalformedAnswer as malformed:
             self.failed(BadAnswer(str(malformed)))
             return
@@ -373,7 +357,7 @@ class Attempt:
         hedge = policies.hedge(call.panels)
         if seconds > hedge.p95:  # the response would have taken longer than this
             hedge.observe(seconds)
-        if seconds >= policies.deadline.slow_s(call.panels):
+        if seconds >= slow_s(call.panels):
             self._measure(seconds)
         self._tell_breaker(None)
         self._span.fail("CancelledError")
@@ -384,11 +368,11 @@ class Attempt:
         self._suspicion = service.upstream.replicas.watch(self._order[0])
         trace = self._span.trace if isinstance(self._span, tracing.Recorded) else call.origin.trace
         self._request = service.upstream.ask(
-            panel_protocol.write_query(call.panels, call.user_ids),
+            encode_query([panel.name for panel in call.panels], call.user_ids),
             Origin(call.origin.request_id, trace),
-            call.told - service.clock(),
+            call.sent_deadline - service.clock(),
             self._order[0],
-            service.max_panel_bytes * len(call.user_ids) * len(call.panels),
+            MAX_PANEL_BYTES * len(call.user_ids) * len(call.panels),
             self,
         )
 
@@ -440,3 +424,8 @@ def _series(panels: Panels) -> list[tuple[Series, Series]]:
 def timeout_s(panels: Panels) -> float:
     """Return the longest timeout of these panels."""
     return max([panel.timeout_s for panel in panels])
+
+
+def slow_s(panels: Panels) -> float:
+    """Return from when on a call for these panels counts as failed."""
+    return timeout_s(panels) * SLOW_SHARE

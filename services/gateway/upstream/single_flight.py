@@ -6,7 +6,7 @@ service was given for it.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 import msgspec
@@ -41,7 +41,7 @@ class Waiter(Protocol):
 class InFlightRead:
     """Panels of one user that are being read, and the callers that wait for them, each with its own deadline.
 
-    `fill` says when the read began: later changes may be missing from its results. `origin` is the first caller. Of
+    `mark` says when the read began: later changes may be missing from its results. `origin` is the first caller. Of
     recorded traces: `askers` are the panels of the first caller, `carriers` those that own the call.
     """
 
@@ -54,17 +54,17 @@ class InFlightRead:
         "calls",
         "carriers",
         "ends",
-        "fill",
         "joined",
+        "mark",
         "origin",
         "panels",
         "user_id",
         "waiters",
     )
 
-    def __init__(self, flight: "SingleFlight", panels: tuple[Panel, ...], fill: ReadMark, origin: Origin) -> None:
-        self.user_id = fill.user_id
-        self.fill = fill
+    def __init__(self, flight: "SingleFlight", panels: tuple[Panel, ...], mark: ReadMark, origin: Origin) -> None:
+        self.user_id = mark.user_id
+        self.mark = mark
         self.origin = origin
         self.panels = panels
         self.answers: dict[str, Answer] = {}
@@ -103,15 +103,15 @@ class InFlightRead:
         call = self.calls.get(panel.service)
         if call is None:
             return True
-        given_s = call.told - call.began + GRAIN_S
-        return now < call.told and min(budget_s, panel.timeout_s) <= given_s
+        given_s = call.sent_deadline - call.began + GRAIN_S
+        return now < call.sent_deadline and min(budget_s, panel.timeout_s) <= given_s
 
-    def land(self, answers: Mapping[str, Answer]) -> None:
+    def resolve(self, answers: Mapping[str, Answer]) -> None:
         """Notify all callers that still wait."""
         self.answers.update(answers)
         self._left -= len(answers)
         if not self._left:
-            self._flight.landed(self)
+            self._flight.resolved(self)
         for waiter in self.waiters[:]:
             waiter.arrived(answers)
 
@@ -148,13 +148,13 @@ class SingleFlight:
         return sum(map(len, self._open.values()))
 
     def reads(
-        self, panels: tuple[Panel, ...], fill: ReadMark, budget_s: float, origin: Origin, *, no_cache: bool = False
+        self, panels: tuple[Panel, ...], mark: ReadMark, budget_s: float, origin: Origin, *, no_cache: bool = False
     ) -> dict[str, InFlightRead]:
         """Return a read for each panel: one in flight that suits the budget, otherwise, or with `no_cache`, a new
         one."""
-        known = self._open.get(fill.user_id)
+        known = self._open.get(mark.user_id)
         if known is None:
-            return self._begin(panels, fill, origin)
+            return self._begin(panels, mark, origin)
         found: dict[str, InFlightRead] = {}
         now = self._clock()
         for panel in panels:
@@ -167,7 +167,7 @@ class SingleFlight:
                 metrics.FLIGHTS_JOINED.counts[panel.name,] += not no_cache
         if len(found) == len(panels):
             return found
-        return found | self._begin(tuple([panel for panel in panels if panel.name not in found]), fill, origin)
+        return found | self._begin(tuple([panel for panel in panels if panel.name not in found]), mark, origin)
 
     def drop(self, user_id: str, panels: Collection[str] | None = None) -> None:
         """The user's panels have changed: from now on no caller joins a read that began before.
@@ -186,7 +186,7 @@ class SingleFlight:
         """Anything may have changed: from now on no caller joins a read that began before."""
         self._open.clear()
 
-    def landed(self, read: InFlightRead) -> None:
+    def resolved(self, read: InFlightRead) -> None:
         """All results have arrived."""
         self._close(read)
         self._keep(read)
@@ -200,11 +200,11 @@ class SingleFlight:
             self._keep(read)
             read.answers = {}
 
-    def _begin(self, panels: tuple[Panel, ...], fill: ReadMark, origin: Origin) -> dict[str, InFlightRead]:
-        read = InFlightRead(self, panels, fill, origin)
+    def _begin(self, panels: tuple[Panel, ...], mark: ReadMark, origin: Origin) -> dict[str, InFlightRead]:
+        read = InFlightRead(self, panels, mark, origin)
         new = dict.fromkeys([panel.name for panel in panels], read)
-        known = self._open.get(fill.user_id)
-        self._open[fill.user_id] = new.copy() if known is None else known | new
+        known = self._open.get(mark.user_id)
+        self._open[mark.user_id] = new.copy() if known is None else known | new
         for service, group in by_service(panels):
             self._runners[service].add(read, group)
         return new
@@ -218,8 +218,3 @@ class SingleFlight:
                 del known[panel.name]
         if not known:
             del self._open[read.user_id]
-
-
-def largest_deadline(reads: Sequence[InFlightRead], timeout_s: float) -> float:
-    """Return until when any caller waits for any of these."""
-    return max([read.deadline(timeout_s) for read in reads])

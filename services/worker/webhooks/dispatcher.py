@@ -22,13 +22,12 @@ from shared.db.engine import Database
 from shared.observability.logs import get_logger
 from shared.observability.pools import POOLS
 from shared.server.background import to_the_end
+from shared.token_bucket import TokenBucket
 
 PER_USER = 8
 """Concurrent calls for one user."""
 MAX_AILING = 10_000
 """The number of unhealthy hosts that are remembered."""
-CLOCK_S = 1e-6
-"""Smaller differences between two times are ignored."""
 
 
 log = get_logger(__name__)
@@ -73,8 +72,8 @@ class CallSlots:
         self._hosts: Counter[str] = Counter()
         self._users: Counter[UUID] = Counter()
         self._unhealthy: dict[str, None] = {}
-        self._due: dict[str, float] = {}
-        """When the calls started so far would have been started at the allowed rate; forgotten once past."""
+        self._buckets: dict[str, TokenBucket] = {}
+        """The hosts' calls per second; full buckets are forgotten."""
 
     @property
     def free(self) -> int:
@@ -83,7 +82,7 @@ class CallSlots:
     def full_hosts(self, now: float) -> list[str]:
         """Return the hosts that may not be called now."""
         self._forget_paced(now)
-        known = self._hosts.keys() | self._due.keys() | self._unhealthy.keys()
+        known = self._hosts.keys() | self._buckets.keys() | self._unhealthy.keys()
         return [lane for lane in known if not self._host_may(lane, now)]
 
     def full_users(self) -> list[UUID]:
@@ -92,7 +91,7 @@ class CallSlots:
     def crowded(self, now: float) -> bool:
         """Return whether a host only has to wait for the rate limit."""
         self._forget_paced(now)
-        return any(self._hosts[lane] < self.per_host and not self._paced(lane, now) for lane in self._due)
+        return any(self._hosts[lane] < self.per_host and not self._paced(lane, now) for lane in self._buckets)
 
     def take(self, lane: str, user_id: UUID, now: float) -> bool:
         """Return whether there was a place; it must then be released."""
@@ -100,7 +99,9 @@ class CallSlots:
             return False
         self._hosts[lane] += 1
         self._users[user_id] += 1
-        self._due[lane] = max(self._due.get(lane, now), now) + 1 / self._per_host_per_s
+        if lane not in self._buckets:
+            self._buckets[lane] = TokenBucket(1 / self._per_host_per_s, self.per_host)
+        self._buckets[lane].turn(now)
         return True
 
     def give_back(self, lane: str, user_id: UUID) -> None:
@@ -124,11 +125,11 @@ class CallSlots:
         return sum(calls for lane, calls in self._hosts.items() if lane in self._unhealthy)
 
     def _paced(self, lane: str, now: float) -> bool:
-        ahead_s = (self.per_host - 1) / self._per_host_per_s
-        return self._due.get(lane, now) - now <= ahead_s + CLOCK_S
+        bucket = self._buckets.get(lane)
+        return bucket is None or bucket.wait_s(now) == 0
 
     def _forget_paced(self, now: float) -> None:
-        self._due = {lane: due for lane, due in self._due.items() if due > now}
+        self._buckets = {lane: bucket for lane, bucket in self._buckets.items() if not bucket.is_full(now)}
 
 
 class Dispatcher:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from services.gateway.main import create_app as gateway_app
 from services.gateway.settings import Settings as GatewaySettings
-from services.gateway.tuning import Tuning as GatewayTuning
+from services.gateway.settings import Tuning as GatewayTuning
 from services.orders.main import create_app as orders_app
 from services.orders.settings import Settings as OrdersSettings
 from services.users.main import create_app as users_app
@@ -94,7 +94,7 @@ async def running(backends: Backends, uploads: Path) -> AsyncIterator[System]:
     async with AsyncExitStack() as stack:
         broker = stack.enter_context(empty_vhost(backends.rabbitmq))
         apps, urls = await _start(stack, Places(databases, broker, backends.redis.url, uploads.as_uri()))
-        await eventually(lambda: len(apps["gateway"].state.gateway.descriptions.documents) == 3, PATIENCE_S)
+        await eventually(lambda: len(apps["gateway"].state.gateway.documents.by_service) == 3, PATIENCE_S)
         await eventually(lambda: bool(apps["gateway"].state.gateway.keys.keys), PATIENCE_S)
         people = await _people(urls["gateway"])
         issue = apps["users"].state.user_tokens.issue

@@ -44,7 +44,7 @@ async def world(start: Start, users_database: str, rabbitmq: RabbitBackend) -> A
         listening(app) as port,
         start(users_url=f"http://127.0.0.1:{port}", rabbitmq_url=rabbitmq.url) as world,
     ):
-        await eventually(lambda: world.gateway.cache.trusted)
+        await eventually(lambda: world.gateway.cache.enabled)
         yield world
 
 

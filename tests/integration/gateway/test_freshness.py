@@ -41,7 +41,7 @@ async def _hint(channel: AbstractChannel, user_id: UUID, *panels: str) -> None:
 
 
 async def _connected(world: World) -> None:
-    await eventually(lambda: world.gateway.cache.trusted)
+    await eventually(lambda: world.gateway.cache.enabled)
 
 
 async def _read(world: World, user_id: UUID, **headers: str) -> dict[str, Any]:
@@ -175,7 +175,7 @@ async def test_without_the_feed_nothing_comes_from_memory(
         user_id = new_id()
         await _read(world, user_id)
         await link.cut()
-        await eventually(lambda: not world.gateway.cache.trusted)
+        await eventually(lambda: not world.gateway.cache.enabled)
         assert not _kept(world, user_id)
         for _ in range(2):
             assert (await _read(world, user_id))["orders"]["status"] == "fresh"
@@ -253,7 +253,7 @@ async def test_a_client_reads_its_own_writes(
         assert (await world.client.request(method, path, headers=world.bearer(user_id))).status_code == 200
         assert _kept(world, user_id) == set(PANELS) - {panel}
         assert _kept(world, other) == set(PANELS)
-        assert world.gateway.cache.trusted
+        assert world.gateway.cache.enabled
         await link.cut()  # or the end would wait for the broker
 
 
@@ -287,7 +287,7 @@ async def test_a_broker_that_says_nothing_holds_nothing_up(start: Start) -> None
         silent.behaviours["*"] = hang
         async with start(rabbitmq_url=f"amqp://127.0.0.1:{silent.port}/") as world:
             assert (await _read(world, new_id()))["orders"]["status"] == "fresh"
-            assert not world.gateway.cache.trusted
+            assert not world.gateway.cache.enabled
 
 
 async def test_redis_flushed(start: Start, rabbitmq: RabbitBackend) -> None:

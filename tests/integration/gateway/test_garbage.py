@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from services.gateway.dashboard.awaited_wait import ClientDisconnected, DisconnectWatcher
+from services.gateway.dashboard.pending import ClientDisconnected, DisconnectWatcher
 from services.gateway.dashboard.wait import PanelWait
 from shared.ids import new_id
 from tests.support.backends import RabbitBackend
@@ -89,7 +89,7 @@ async def test_dashboards_that_are_read(world: World, count: int, per_connection
 async def test_dashboards_from_memory(start: Start, rabbitmq: RabbitBackend) -> None:
     """No service is asked."""
     async with start(rabbitmq_url=rabbitmq.url) as world:
-        await eventually(lambda: world.gateway.cache.trusted)
+        await eventually(lambda: world.gateway.cache.enabled)
         assert await garbage_of(world, MANY, MANY) == []
 
 

@@ -75,7 +75,7 @@ async def test_the_same_user_is_asked_for_once(start: Start) -> None:
         await eventually(lambda: len(ids_asked(world.orders, "orders")) == 1)
         tasks.append(asyncio.create_task(ask({"Cache-Control": "no-cache"})))
         await eventually(lambda: len(ids_asked(world.orders, "orders")) == 2)
-        world.gateway.reader.drop(user_id)
+        world.gateway.reader.in_flight.drop(str(user_id))
         tasks.append(asyncio.create_task(ask({})))
         go.set()
         assert all(answer.json()["complete"] for answer in await asyncio.gather(*tasks))

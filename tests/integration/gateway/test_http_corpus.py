@@ -28,7 +28,7 @@ async def test_every_dashboard_has_one_answer(
     """The same for requests that the protocol answers, at once or when the services have."""
     settings = {"rabbitmq_url": rabbitmq.url} if cached else {"cache_max_bytes": 0}
     async with start(**settings) as world:
-        await eventually(lambda: world.gateway.cache.trusted or not cached)
+        await eventually(lambda: world.gateway.cache.enabled or not cached)
         Counted.taken.clear()
         headers = world.bearer()
         assert (await world.client.get("/v1/dashboard", headers=headers)).status_code == 200

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from uuid import UUID
 
 import pytest
@@ -70,8 +71,8 @@ async def test_gateways_do_not_set_each_other_back(start: Start, first: int) -> 
 
         async def write(number: int, age_s: float, data: str) -> None:
             marker = str(new_id())
-            writers[number].remember(str(user_id), {"orders": data.encode()}, age_s)
-            writers[number].remember(marker, {"orders": b"[]"})
+            writers[number].remember(str(user_id), {"orders": data.encode()}, time.monotonic() - age_s)
+            writers[number].remember(marker, {"orders": b"[]"}, time.monotonic())
             await eventually(lambda: here.redis.exists(f"lkg:orders:{marker}"))
 
         for number in (first, 1 - first):

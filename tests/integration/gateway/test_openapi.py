@@ -83,10 +83,10 @@ async def test_a_document_that_cannot_be_used_harms_no_other(start: Start) -> No
         orders.behaviours["/openapi.json"] = replies(b'{"paths": "\xff"}')
         users.behaviours["/openapi.json"] = replies(b'{"paths": {}}')
         async with start(orders_url=orders.url, users_url=users.url) as world:
-            await eventually(lambda: "users" in world.gateway.descriptions.documents)
+            await eventually(lambda: "users" in world.gateway.documents.by_service)
             assert "/v1/orders/{id}" in (await _document(world))["paths"]
             orders.behaviours["/openapi.json"] = replies(json.dumps(ORDERS).encode())
-            await eventually(lambda: "orders" in world.gateway.descriptions.documents)
+            await eventually(lambda: "orders" in world.gateway.documents.by_service)
 
 
 async def test_all_services_share_one_problem(start: Start) -> None:
@@ -97,7 +97,7 @@ async def test_all_services_share_one_problem(start: Start) -> None:
     async with StubService().running() as orders:
         orders.behaviours["/openapi.json"] = replies(json.dumps(described.openapi()).encode())
         async with start(orders_url=orders.url) as world:
-            await eventually(lambda: "orders" in world.gateway.descriptions.documents)
+            await eventually(lambda: "orders" in world.gateway.documents.by_service)
             schemas = (await _document(world))["components"]["schemas"]
     assert [name for name in schemas if name.endswith("Problem")] == ["Problem"]
 

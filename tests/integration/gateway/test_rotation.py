@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from services.gateway.main import create_app as create_gateway
 from services.gateway.settings import Settings as GatewaySettings
-from services.gateway.tuning import Tuning as GatewayTuning
+from services.gateway.settings import Tuning as GatewayTuning
 from services.users.main import create_app as create_users
 from services.users.settings import Settings as UserSettings
 from services.users.tuning import Tuning as UserTuning

@@ -38,7 +38,7 @@ async def channel(rabbitmq: RabbitBackend) -> AsyncIterator[AbstractChannel]:
 @pytest.fixture
 async def world(start: Start, rabbitmq: RabbitBackend) -> AsyncIterator[World]:
     async with start(rabbitmq_url=rabbitmq.url, feed_reconnect_s=0.05, stream_session_check_s=0.05) as started:
-        await eventually(lambda: started.gateway.cache.trusted)
+        await eventually(lambda: started.gateway.cache.enabled)
         yield started
 
 
@@ -97,7 +97,7 @@ async def test_a_change_is_told_in_every_gateway(
     """An event or a hint about the user brings the panels it touches, at each replica, and to nobody else."""
     user_id = new_id()
     async with start(rabbitmq_url=rabbitmq.url, users_url=world.users.url, orders_url=world.orders.url) as other:
-        await eventually(lambda: other.gateway.cache.trusted)
+        await eventually(lambda: other.gateway.cache.enabled)
         async with (
             listening(world.app) as port,
             listening(other.app) as other_port,
@@ -181,14 +181,14 @@ async def test_only_the_panels_asked_for(world: World, channel: AbstractChannel)
         async with client(base_url=f"http://127.0.0.1:{port}", headers=world.bearer()) as http:
             assert (await http.get(PATH + "?panels=nonsense")).status_code == 422
             assert (await http.head(PATH)).headers["Content-Type"] == "text/event-stream"
-            await eventually(lambda: len(world.gateway.streams) == 0)
+            await eventually(lambda: len(world.gateway.hub) == 0)
 
 
 async def test_what_is_away_is_said_and_comes_back(start: Start, rabbitmq: RabbitBackend) -> None:
     """A panel that cannot be read is `unavailable` with the reason; it is read again until it is fresh."""
     settings = {"rabbitmq_url": rabbitmq.url, "stream_retry_s": 0.1, "breaker_open_s": 0.1}
     async with start(**settings) as world, listening(world.app) as port:
-        await eventually(lambda: world.gateway.cache.trusted)
+        await eventually(lambda: world.gateway.cache.enabled)
         world.orders.behaviours["orders"] = reset
         async with _open(world, port, new_id()) as reader:
             await reader.until("ready")
@@ -203,7 +203,7 @@ async def test_silent_changes_show_in_the_end(start: Start, rabbitmq: RabbitBack
     """What nobody spoke of is found by reading again; what looks the same is not told again."""
     settings = {"rabbitmq_url": rabbitmq.url, "stream_recheck_s": 0.2, "cache_max_age_s": 0.05}
     async with start(**settings) as world, listening(world.app) as port:
-        await eventually(lambda: world.gateway.cache.trusted)  # or its connection would be told, and all panels anew
+        await eventually(lambda: world.gateway.cache.enabled)  # or its connection would be told, and all panels anew
         async with _open(world, port, new_id()) as reader:
             await reader.until("ready")
             _shows(world.orders, "orders", [{"id": "silent"}])
@@ -214,7 +214,7 @@ async def test_silent_changes_show_in_the_end(start: Start, rabbitmq: RabbitBack
 async def test_a_lost_feed_is_told_and_made_up_for(start: Start, rabbitmq: RabbitBackend) -> None:
     """Clients hear that the feed is lost and that it is back; then every panel comes anew."""
     async with Link.to(rabbitmq.url) as link, start(rabbitmq_url=link.url, feed_reconnect_s=0.05) as world:
-        await eventually(lambda: world.gateway.cache.trusted)
+        await eventually(lambda: world.gateway.cache.enabled)
         async with listening(world.app) as port, _open(world, port, new_id()) as reader:
             await reader.until("ready")
             await link.cut()
@@ -244,7 +244,7 @@ async def test_so_many_streams_a_user(start: Start) -> None:
             assert refused.value.response.status_code == 429
             assert refused.value.response.json()["code"] == "too_many_streams"
             assert refused.value.response.headers["Retry-After"]
-        await eventually(lambda: len(world.gateway.streams) == 0)
+        await eventually(lambda: len(world.gateway.hub) == 0)
         async with _open(world, port, user_id) as reader:
             await reader.until("ready")
 
@@ -304,17 +304,17 @@ async def test_a_client_that_does_not_read_costs_a_bounded_amount(
     monkeypatch.setattr(Server, "PEER_PATIENCE_MS", 500)
     settings = {"rabbitmq_url": rabbitmq.url, "stream_send_timeout_s": 0.2, "stream_reads_per_s": 1000}
     async with start(**settings) as world, listening(world.app) as port:
-        await eventually(lambda: world.gateway.cache.trusted)
+        await eventually(lambda: world.gateway.cache.enabled)
         user_id = new_id()
         _shows(world.orders, "orders", [{"id": "x" * 500_000}])
         bearer = world.bearer(user_id)["Authorization"]
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer}\r\n\r\n".encode())
-            await eventually(lambda: len(world.gateway.streams) == 1)
+            await eventually(lambda: len(world.gateway.hub) == 1)
 
             async def dropped() -> bool:
                 await _hint(channel, user_id, "orders")
-                return len(world.gateway.streams) == 0
+                return len(world.gateway.hub) == 0
 
             await eventually(dropped)
             await eventually(lambda: _is_cut(client))

@@ -220,8 +220,8 @@ async def test_a_dashboard_under_way_does_not_bring_a_deleted_user_back(world: W
     await world.redis.xadd(STREAM, {"user": str(user_id)})
     await eventually(lambda: world.gateway.revocations.knows_user(user_id))
     marker = new_id()
-    world.gateway.stale_store.remember(str(user_id), {"user": b"{}"})
-    world.gateway.stale_store.remember(str(marker), {"user": b"{}"})
+    world.gateway.stale_store.remember(str(user_id), {"user": b"{}"}, time.monotonic())
+    world.gateway.stale_store.remember(str(marker), {"user": b"{}"}, time.monotonic())
     await eventually(lambda: _exists(world, f"lkg:user:{marker}"))
     assert not await _exists(world, f"lkg:user:{user_id}")
 
@@ -230,7 +230,7 @@ async def test_what_was_written_before_another_gateway_told_of_a_deletion_goes(w
     """Whichever comes first, the dashboard's panels or the word of the deletion: nothing of the user stays."""
     user_id = new_id()
     key = f"lkg:user:{user_id}"
-    world.gateway.stale_store.remember(str(user_id), {"user": b"{}"})
+    world.gateway.stale_store.remember(str(user_id), {"user": b"{}"}, time.monotonic())
     await eventually(lambda: _exists(world, key))
     await world.redis.xadd(STREAM, {"user": str(user_id)})
     await eventually(lambda: _is_gone(world, key))

@@ -104,7 +104,7 @@ async def test_who_joins_a_question_links_to_its_call(world: World, spans: Spans
 
 
 def _reads(world: World) -> list[InFlightRead]:
-    return [read for reads in world.gateway.reader._flights._open.values() for read in reads.values()]
+    return [read for reads in world.gateway.reader.in_flight._open.values() for read in reads.values()]
 
 
 async def test_a_panel_that_fails_says_why_and_what_was_shown_instead(world: World, spans: Spans) -> None:

@@ -173,7 +173,7 @@ class BothWays:
 
 
 def _is_trusted(world: World) -> bool:
-    return world.gateway.cache.trusted
+    return world.gateway.cache.enabled
 
 
 def _sorted(line: str) -> str:

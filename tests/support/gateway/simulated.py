@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from services.gateway.limits.load_shedding import LoadShedder
-from services.gateway.limits.route_class import RouteClass
+from services.gateway.limits.load_shedding import LoadShedder, RouteClass
 
 STEPS = 3
 """A request is worked on so often, and waits for a service in between."""

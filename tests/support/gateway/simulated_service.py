@@ -8,7 +8,7 @@ from typing import Any, cast
 from pyqwest import Transport
 
 from services.gateway.panels import PANELS
-from services.gateway.tuning import DEFAULTS, Tuning
+from services.gateway.settings import DEFAULTS, Tuning
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import UpstreamFailed
 from services.gateway.upstream.http1 import Cancellable, Receiver

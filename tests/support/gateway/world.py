@@ -15,8 +15,7 @@ from redis.asyncio import Redis
 
 from services.gateway.container import Gateway
 from services.gateway.main import create_app
-from services.gateway.settings import Settings
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Settings, Tuning
 from shared.contracts.internal_api import AUDIT_PATH as AUDIT_PATH
 from shared.contracts.internal_api import REVOCATIONS_PATH as REVOCATIONS
 from shared.http.tokens import Role, UserTokens, b64url

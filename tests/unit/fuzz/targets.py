@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from services.gateway.dashboard.query import parse, wants_no_cache
+from services.gateway.dashboard.models import parse, wants_no_cache
 from services.gateway.live.feed import UnreadableChange, read_change
 from services.gateway.live.sse import read_id
 from services.gateway.panels import PANELS

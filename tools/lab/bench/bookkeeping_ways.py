@@ -14,9 +14,8 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE
 
 from services.gateway.dashboard.fast_path import ROUTE
-from services.gateway.dashboard.models import assemble
+from services.gateway.dashboard.models import assemble, parse
 from services.gateway.dashboard.pending import Form
-from services.gateway.dashboard.query import parse
 from services.gateway.limits.cors import security_headers
 from services.gateway.limits.windows import Policy
 from services.gateway.metrics import Tally
@@ -198,8 +197,8 @@ def joined(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
 def limit_headers() -> Item:
     policy = Policy("read", 12_000, 60)
     ways = {
-        "`Policy.told`, joined": repeated(
-            lambda: b"".join([b"%s: %s\r\n" % header for header in policy.told(11_000, time.time())])
+        "`Policy.headers`, joined": repeated(
+            lambda: b"".join([b"%s: %s\r\n" % header for header in policy.headers(11_000, time.time())])
         ),
         "`Policy.lines`": repeated(lambda: policy.lines % (11_000, 30)),
     }

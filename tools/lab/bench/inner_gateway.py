@@ -14,8 +14,7 @@ from services.gateway.container import Gateway, build, redis_client
 from services.gateway.dashboard.fast_path import DashboardFastPath
 from services.gateway.limits.load_shedding import LoadShedder
 from services.gateway.main import create_app
-from services.gateway.settings import Settings
-from services.gateway.tuning import DEFAULTS
+from services.gateway.settings import DEFAULTS, Settings
 from shared.http.tokens import ServiceTokens
 from shared.server.connection import Ending
 from shared.server.fast_path import Exchange, FastPathProtocol
@@ -163,5 +162,5 @@ def _built(audience: Audience, settings: Settings) -> Gateway:
     tokens = ServiceTokens(SECRET, "gateway")
     gateway = build(settings, DEFAULTS, tokens, transport, transport, redis_client(settings.redis_url, DEFAULTS))
     gateway.keys.keys = parse_key_set(audience.jwks.encode())
-    gateway.cache.trust()
+    gateway.cache.enable()
     return gateway

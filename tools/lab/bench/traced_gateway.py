@@ -44,7 +44,7 @@ async def main(collector: str, tokens: Sequence[str], rounds: int, count: int) -
     found: dict[str, list[float]] = defaultdict(list)
     async with app.router.lifespan_context(app):
         await eventually(lambda: app.state.gateway.keys.keys)
-        app.state.gateway.cache.trust()
+        app.state.gateway.cache.enable()
         for number in range(rounds + 1):
             for kind, more in (("", [FRESH]), (", cached", [])):
                 for name, share in SHARES.items():

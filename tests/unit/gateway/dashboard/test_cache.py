@@ -27,7 +27,7 @@ def clock() -> Clock:
 @pytest.fixture
 def cache(clock: Clock) -> PanelCache:
     cache = PanelCache(100_000, 30, clock)
-    cache.trust()
+    cache.enable()
     return cache
 
 
@@ -88,10 +88,10 @@ def test_a_change_of_another_panel_or_user_refuses_no_fill(cache: PanelCache) ->
 def test_without_the_feed_nothing_is_kept(cache: PanelCache) -> None:
     """When the feed is lost everything goes, and nothing is taken until it is back."""
     _keep(cache, "orders", ADA)
-    cache.distrust()
-    assert (cache.trusted, cache.get("orders", ADA)) == (False, None)
+    cache.disable()
+    assert (cache.enabled, cache.get("orders", ADA)) == (False, None)
     assert not _keep(cache, "orders", ADA)
-    cache.trust()
+    cache.enable()
     assert _keep(cache, "orders", ADA)
 
 
@@ -99,8 +99,8 @@ def test_what_was_asked_before_the_feed_came_back_is_not_kept(cache: PanelCache,
     """It may have changed while nobody told."""
     fill = cache.begin(ADA)
     clock.now += 1
-    cache.distrust()
-    cache.trust()
+    cache.disable()
+    cache.enable()
     assert not cache.put(fill, {"orders": DATA})
 
 
@@ -117,7 +117,7 @@ def test_an_older_answer_does_not_take_the_place_of_a_newer(cache: PanelCache, c
 def test_what_was_used_longest_ago_goes_first(clock: Clock) -> None:
     """A hit counts as use."""
     cache = PanelCache(3 * (ENTRY_OVERHEAD_BYTES + 3), 30, clock)
-    cache.trust()
+    cache.enable()
     for user_id in ("1", "2", "3"):
         _keep(cache, "orders", user_id)
     cache.get("orders", "1")
@@ -128,7 +128,7 @@ def test_what_was_used_longest_ago_goes_first(clock: Clock) -> None:
 def test_what_is_larger_than_the_cache_is_not_kept(clock: Clock) -> None:
     """Nor does it push out anything."""
     cache = PanelCache(2000, 30, clock)
-    cache.trust()
+    cache.enable()
     _keep(cache, "orders", ADA)
     assert not _keep(cache, "user", ADA, b'"' + b"x" * 3000 + b'"')
     assert _kept(cache, ADA) == {"orders"}
@@ -154,7 +154,7 @@ def test_all_panels_at_once(cache: PanelCache, clock: Clock) -> None:
 def test_a_hit_of_all_panels_counts_as_use(clock: Clock) -> None:
     """Those of others go first."""
     cache = PanelCache(2 * (ENTRY_OVERHEAD_BYTES + 3), 30, clock)
-    cache.trust()
+    cache.enable()
     for user_id in (ADA, BOB):
         _keep(cache, "orders", user_id)
     cache.get_all(["orders"], ADA)
@@ -196,7 +196,7 @@ def test_bounds_and_freshness_hold_whatever_happens(operations: list[tuple[str, 
     """Never more bytes than allowed, never a panel from before its last change, from before the feed, or too old."""
     clock = Clock()
     cache = PanelCache(6000, 30, clock)
-    cache.trust()
+    cache.enable()
     changed = dict.fromkeys([(panel, str(user)) for panel in NAMES for user in range(8)], 0)
     under_way = []
     for step, (kind, panel, user_id, number) in enumerate(operations, 1):
@@ -215,8 +215,8 @@ def test_bounds_and_freshness_hold_whatever_happens(operations: list[tuple[str, 
                 cache.drop(user_id)
                 changed |= dict.fromkeys([key for key in changed if key[1] == user_id], step)
             case "flap":
-                cache.distrust()
-                cache.trust()
+                cache.disable()
+                cache.enable()
                 changed = dict.fromkeys(changed, step)
             case "wait":
                 clock.now += number

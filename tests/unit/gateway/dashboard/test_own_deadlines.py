@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from services.gateway.dashboard.cache import PanelCache
 from services.gateway.dashboard.models import NoPanelAvailable, Remembered
 from services.gateway.dashboard.reader import PanelReader
-from services.gateway.dashboard.service import DashboardService, recall_time
+from services.gateway.dashboard.service import DashboardService
 from services.gateway.dashboard.stale_store import StaleStore
+from services.gateway.dashboard.wait import recall_time
 from services.gateway.dashboard.write_behind import WriteBehindQueue
 from services.gateway.live.feed import Change
 from services.gateway.live.invalidation import Invalidation
 from services.gateway.panels import PANELS, Panel
-from services.gateway.settings import Settings
-from services.gateway.tuning import Tuning
+from services.gateway.settings import Settings, Tuning
 from services.gateway.upstream.errors import BadAnswer
 from tests.support.gateway.simulated_service import Exchange, SimulatedUpstream
 from tests.support.virtual import Clock, pass_time, run_virtually
@@ -63,8 +63,8 @@ class KnownGood:
         self._kept = WriteBehindQueue(100)
         self.history: dict[tuple[str, str], list[int]] = {}
 
-    def remember(self, user_id: str, panels: Mapping[str, bytes], age_s: float) -> None:
-        self._kept.put(user_id, self._clock() - age_s, 0, panels)
+    def remember(self, user_id: str, panels: Mapping[str, bytes], asked: float) -> None:
+        self._kept.put(user_id, asked, 0, panels)
         for key in ((panel, user_id) for panel in panels):
             kept = self._kept.get(key)
             assert kept is not None
@@ -115,7 +115,7 @@ class Scene:
         cache = PanelCache(10**6, 30, self.clock)
         upstreams = {name: SimulatedUpstream(self.services.behave, name) for name in ("users", "orders", "worker")}
         self.reader = PanelReader(upstreams, cache, known_good, settings, tuning, self.clock)
-        self.invalidation = Invalidation(cache, self.reader)
+        self.invalidation = Invalidation(cache, self.reader.in_flight)
         self.invalidation.feed_came()
         self.dashboards = DashboardService(self.reader, known_good, tuning)
 

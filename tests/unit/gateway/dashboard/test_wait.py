@@ -7,7 +7,7 @@ from math import inf
 import pytest
 from starlette.types import Message
 
-from services.gateway.dashboard.awaited_wait import AwaitedPanelWait, DisconnectWatcher
+from services.gateway.dashboard.pending import AwaitedPanelWait, DisconnectWatcher
 from services.gateway.dashboard.wait import TIMED_OUT, PanelWait
 from services.gateway.panels import PANELS, Panel
 from services.gateway.upstream.panel_protocol import Answer
@@ -72,10 +72,10 @@ def test_it_is_done_when_all_have_arrived() -> None:
         wait.put("analytics", GOOD)
         read = services.expect(wait, USER, ORDERS)
         await pass_time(0.1)
-        read.land({"user": GOOD})
+        read.resolve({"user": GOOD})
         assert wait.is_waiting
         await pass_time(0.1)
-        read.land({"orders": GOOD})
+        read.resolve({"orders": GOOD})
         assert wait.done_at == [pytest.approx(began + 0.2)]
         assert not wait.is_waiting
         assert wait.answers == dict.fromkeys(("analytics", "user", "orders"), GOOD)
@@ -96,8 +96,8 @@ def test_each_panel_has_its_own_deadline() -> None:
         await pass_time(USER.timeout_s + GRAIN_S)
         assert wait.answers == {"user": TIMED_OUT}
         assert wait.is_waiting
-        read.land({"user": GOOD})
-        read.land({"orders": GOOD})
+        read.resolve({"user": GOOD})
+        read.resolve({"orders": GOOD})
         assert wait.answers == {"user": TIMED_OUT, "orders": GOOD}
         assert len(wait.done_at) == 1
         assert not services.abandoned
@@ -125,7 +125,7 @@ def test_the_budget_ends_before_the_panels() -> None:
     async def work(services: Services) -> None:
         wait, began = Told(services.timers, 0.1), services.clock()
         read = services.expect(wait, *FOUR)
-        read.land({"orders": GOOD})
+        read.resolve({"orders": GOOD})
         await pass_time(0.2)
         assert wait.done_at == [pytest.approx(began + 0.1, abs=2 * GRAIN_S)]
         late = dict.fromkeys(("user", "notifications", "analytics"), TIMED_OUT)
@@ -142,8 +142,8 @@ def test_who_joined_for_one_panel_hears_of_no_other() -> None:
         first, second = Told(services.timers, 60), Told(services.timers, 60)
         read = services.expect(first, USER, ORDERS)
         assert services.expect(second, ORDERS) is read
-        read.land({"user": GOOD})
-        read.land({"orders": GOOD})
+        read.resolve({"user": GOOD})
+        read.resolve({"orders": GOOD})
         assert first.answers.keys() == {"user", "orders"}
         assert second.answers.keys() == {"orders"}
         assert len(second.done_at) == 1
@@ -157,11 +157,11 @@ def test_one_that_is_given_up_leaves_its_reads() -> None:
     async def work(services: Services) -> None:
         wait = Told(services.timers, 60)
         read = services.expect(wait, USER, ORDERS)
-        read.land({"user": GOOD})
+        read.resolve({"user": GOOD})
         wait.give_up()
         assert wait.is_given_up
         assert services.abandoned == [read]
-        read.land({"orders": GOOD})
+        read.resolve({"orders": GOOD})
         assert wait.answers == {"user": GOOD}
         assert len(wait.done_at) == 1
 
@@ -198,7 +198,7 @@ def test_a_coroutine_goes_on_when_all_have_arrived() -> None:
         await known.wait()
         wait, began = AwaitedPanelWait(services.timers, 60), services.clock()
         read = services.expect(wait, ORDERS)
-        asyncio.get_running_loop().call_later(0.3, read.land, {"orders": GOOD})
+        asyncio.get_running_loop().call_later(0.3, read.resolve, {"orders": GOOD})
         await wait.wait()
         assert services.clock() == pytest.approx(began + 0.3)
         assert not wait.is_given_up
@@ -265,7 +265,7 @@ def test_a_client_who_does_not_wait_long_is_not_watched() -> None:
         waiting = asyncio.create_task(wait.wait())
         await pass_time(0.04)
         assert listeners() == []
-        read.land({"orders": GOOD})
+        read.resolve({"orders": GOOD})
         await waiting
         await pass_time(1)
         assert listeners() == []

@@ -8,7 +8,7 @@ KEY = "orders", str(new_id())
 
 def test_a_panel_is_written_when_it_changed_or_after_a_while() -> None:
     """An unchanged panel waits until its last write is old enough; a changed one does not."""
-    written = Written(most=10, rewrite_ms=1000)
+    written = Written(max_noted=10, rewrite_ms=1000)
     assert written.is_due(KEY, b"[1]", 0)
     assert not written.is_due(KEY, b"[1]", 999)
     assert written.is_due(KEY, b"[2]", 999)
@@ -18,7 +18,7 @@ def test_a_panel_is_written_when_it_changed_or_after_a_while() -> None:
 
 def test_what_was_lost_is_written_again() -> None:
     """Forgetting one, or all, makes them due."""
-    written = Written(most=10, rewrite_ms=1000)
+    written = Written(max_noted=10, rewrite_ms=1000)
     written.is_due(KEY, b"[1]", 0)
     written.forget(KEY)
     assert written.is_due(KEY, b"[1]", 1)
@@ -28,14 +28,14 @@ def test_what_was_lost_is_written_again() -> None:
 
 def test_a_clock_that_was_set_back_holds_no_write_back() -> None:
     """A last write in the future counts as none."""
-    written = Written(most=10, rewrite_ms=1000)
+    written = Written(max_noted=10, rewrite_ms=1000)
     written.is_due(KEY, b"[1]", 10_000)
     assert written.is_due(KEY, b"[1]", 0)
 
 
 def test_no_more_is_noted_than_allowed() -> None:
     """Of more panels than that, the ones written longest ago are due sooner than they need be."""
-    written = Written(most=3, rewrite_ms=1000)
+    written = Written(max_noted=3, rewrite_ms=1000)
     keys = [("orders", str(new_id())) for _ in range(5)]
     for key in keys:
         written.is_due(key, b"[1]", 0)

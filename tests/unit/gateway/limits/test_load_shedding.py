@@ -1,4 +1,4 @@
-"""How many requests may be in hand: the decision alone, and on a simulated event loop."""
+"""The limit on requests in flight: the decision alone, and on a simulated event loop. The class of a request."""
 
 from collections import Counter
 from itertools import count
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.limits.load_shedding import FIRST_COST_S, LoadShedder
-from services.gateway.tuning import Tuning
+from services.gateway.limits.load_shedding import FIRST_COST_S, LoadShedder, RouteClass, route_class_of
+from services.gateway.settings import Tuning
 from tests.support.gateway.simulated import Costs, arrivals, simulate, stalls
 
 SECONDS = 3.0
@@ -83,14 +83,14 @@ def test_what_can_wait_is_refused_first() -> None:
     assert load.is_full("batch")
     assert load.is_full("upload")
     assert not load.is_full("read")
-    load.in_hand = 1000
+    load.in_flight = 1000
     assert load.is_full("read")
 
 
 def test_nothing_is_shed_where_shedding_is_off() -> None:
     """However late the loop."""
     watched = Watched(shed_most_in_hand=0, shed_min_in_flight=1)
-    watched.load.in_hand = 10**9
+    watched.load.in_flight = 10**9
     assert watched.load.is_full("batch") is False
 
 
@@ -159,3 +159,26 @@ def test_refusing_has_its_price() -> None:
     seen = simulate(overload(), arrivals(3 * costs.capacity, SECONDS), costs)
     assert 0.25 < len(seen.accepted) / (costs.capacity * SECONDS) < 0.5
     assert seen.latency(0.99) < 2.5 * DELAY_S
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("GET", "/v1/dashboard", "read"),
+        ("HEAD", "/v1/orders", "read"),
+        ("GET", "/v1/reports/019b/download", "stream"),
+        ("GET", "/v1/dashboard/events", "stream"),
+        ("POST", "/v1/tokens", "login"),
+        ("POST", "/v1/tokens/refresh", "write"),
+        ("POST", "/v1/users", "registration"),
+        ("GET", "/v1/users", "read"),
+        ("POST", "/v1/imports", "upload"),
+        ("PUT", "/v1/me/avatar", "upload"),
+        ("POST", "/v1/dashboards/batch", "batch"),
+        ("DELETE", "/v1/me", "write"),
+        ("BREW", "/v1/me", "write"),
+    ],
+)
+def test_classes(method: str, path: str, kind: RouteClass) -> None:
+    """By method and path alone."""
+    assert route_class_of(method, path) == kind

@@ -1,6 +1,7 @@
 """What a message of the live feed does to what is kept, and to what is under way."""
 
 from collections.abc import Callable, Collection
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -8,17 +9,18 @@ import pytest
 from services.gateway.dashboard.cache import PanelCache
 from services.gateway.live.feed import Change
 from services.gateway.live.invalidation import Invalidation
+from services.gateway.upstream.single_flight import SingleFlight
 
 ADA = UUID(int=1)
 
 
-class UnderWay:
+class InFlight:
     """Keeps what was dropped."""
 
     def __init__(self) -> None:
         self.dropped: list[object] = []
 
-    def drop(self, user_id: UUID, panels: Collection[str] | None = None) -> None:
+    def drop(self, user_id: str, panels: Collection[str] | None = None) -> None:
         self.dropped.append((user_id, panels))
 
     def drop_all(self) -> None:
@@ -30,24 +32,24 @@ class UnderWay:
     [Invalidation.changed_unreadably, Invalidation.feed_lost, Invalidation.feed_came],
     ids=["unreadable", "feed lost", "feed came"],
 )
-def test_where_anything_may_have_changed_nothing_under_way_is_joined(happens: Callable[[Invalidation], None]) -> None:
+def test_where_anything_may_have_changed_nothing_in_flight_is_joined(happens: Callable[[Invalidation], None]) -> None:
     """Nor is kept what was being read, or served what was read before."""
-    cache, under_way = PanelCache(10**6, 30), UnderWay()
-    invalidation = Invalidation(cache, under_way)
+    cache, in_flight = PanelCache(10**6, 30), InFlight()
+    invalidation = Invalidation(cache, cast("SingleFlight", in_flight))
     invalidation.feed_came()
     fill = cache.begin(str(ADA))
-    under_way.dropped.clear()
+    in_flight.dropped.clear()
     happens(invalidation)
-    assert under_way.dropped == ["everything"]
+    assert in_flight.dropped == ["everything"]
     assert not cache.put(fill, {"orders": b"[]"})
 
 
 def test_a_change_drops_what_it_names() -> None:
     """From memory, and of what is under way."""
-    cache, under_way = PanelCache(10**6, 30), UnderWay()
-    invalidation = Invalidation(cache, under_way)
+    cache, in_flight = PanelCache(10**6, 30), InFlight()
+    invalidation = Invalidation(cache, cast("SingleFlight", in_flight))
     invalidation.feed_came()
     cache.put(cache.begin(str(ADA)), {"orders": b"[]"})
     invalidation.changed(Change(ADA, ("orders",), "order.created", b""))
     assert cache.get("orders", str(ADA)) is None
-    assert under_way.dropped[-1] == (ADA, ("orders",))
+    assert in_flight.dropped[-1] == (str(ADA), ("orders",))

@@ -11,8 +11,8 @@ from starlette.types import Message
 from services.gateway.dashboard.models import PanelView
 from services.gateway.live import sse
 from services.gateway.live.sse import PanelNews
-from services.gateway.live.subscription import MOST_IMPORTS, SlowClient, Subscription
-from services.gateway.tuning import Tuning
+from services.gateway.live.subscription import MAX_IMPORTS, SlowClient, Subscription
+from services.gateway.settings import Tuning
 from shared.http.identity import Caller
 from shared.ids import new_id
 from tests.support.waiting import eventually
@@ -89,7 +89,7 @@ async def test_for_who_is_slow_the_latest_of_each_is_kept() -> None:
         await eventually(lambda: b"event: import" in client.got)
     assert client.got.count(b"event: panel") == 1
     assert b'"999"' in client.got
-    assert client.got.count(b"event: import") == MOST_IMPORTS
+    assert client.got.count(b"event: import") == MAX_IMPORTS
 
 
 async def test_an_end_is_told_even_if_it_comes_while_something_is_sent() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from services.gateway.openapi import documents
 from services.gateway.openapi.documents import Documents
-from services.gateway.tuning import DEFAULTS
+from services.gateway.settings import DEFAULTS
 
 DEEP = 100_000
 
@@ -44,7 +44,7 @@ async def test_a_document_that_cannot_be_used_is_left_out(body: bytes) -> None:
     found = Documents(upstreams, DEFAULTS)
     for service in upstreams:
         await found._fetch(service)
-    assert found.documents == {"users": {}}
+    assert found.by_service == {"users": {}}
 
 
 def test_a_document_that_can_be_used_is_kept_as_it_is() -> None:

@@ -1,11 +1,12 @@
-"""When a service is left alone, and how it is tried again."""
+"""When calls to a service are suspended and resumed, and how many it gets at a time."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
-from services.gateway.upstream.circuit_breaker import CircuitBreaker, State
-from services.gateway.upstream.errors import CircuitOpen
+from services.gateway.upstream.circuit_breaker import Bulkhead, CircuitBreaker, State
+from services.gateway.upstream.errors import CircuitOpen, Overloaded
 
 WINDOW_S, OPEN_S, PROBES = 10, 5, 2
 
@@ -161,3 +162,35 @@ def test_it_never_locks_up(steps: list[tuple[str, float]]) -> None:
     clock.now += OPEN_S + WINDOW_S * 1.1
     call(breaker, failed=False, times=PROBES)
     assert breaker.state is State.CLOSED
+
+
+def test_one_too_many_is_refused() -> None:
+    """The slots are all there are, and each that is given back can be held again."""
+    bulkhead = Bulkhead("example", max_calls=2)
+    bulkhead.take()
+    assert not bulkhead.is_full
+    bulkhead.take()
+    for _ in range(3):
+        assert bulkhead.is_full
+        with pytest.raises(Overloaded):
+            bulkhead.take()
+    bulkhead.give_back()
+    bulkhead.take()
+    assert bulkhead.is_full
+    bulkhead.give_back()
+    bulkhead.give_back()
+    assert not bulkhead.is_full
+
+
+def test_metrics_say_how_much_is_held_and_refused() -> None:
+    """Of each service by its name."""
+    refused = {"service": "measured", "code": "overloaded"}
+    before = REGISTRY.get_sample_value("gateway_calls_refused_total", refused) or 0
+    bulkhead = Bulkhead("measured", max_calls=1)
+    bulkhead.take()
+    with pytest.raises(Overloaded):
+        bulkhead.take()
+    assert REGISTRY.get_sample_value("gateway_calls_in_flight", {"service": "measured"}) == 1
+    assert REGISTRY.get_sample_value("pool_in_use", {"pool": "panel_calls_measured"}) == 1
+    assert REGISTRY.get_sample_value("pool_limit", {"pool": "panel_calls_measured"}) == 1
+    assert REGISTRY.get_sample_value("gateway_calls_refused_total", refused) == before + 1

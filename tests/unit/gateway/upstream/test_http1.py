@@ -5,6 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -99,9 +100,9 @@ async def start() -> AsyncIterator[Start]:
     """Starts a server with a script, and a pool of connections to it, which must be idle in the end."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def started(*script: list[Piece], most_idle: int = 10) -> tuple[Server, ConnectionPool]:
+        async def started(*script: list[Piece], max_idle: int = 10) -> tuple[Server, ConnectionPool]:
             server = await stack.enter_async_context(Server(list(script)).running())
-            pool = ConnectionPool(f"http://127.0.0.1:{server.port}/base/", 60, most_idle)
+            pool = ConnectionPool(f"http://127.0.0.1:{server.port}/base/", 60, max_idle)
             pools.append(pool)
             stack.callback(pool.close)
             return server, pool
@@ -363,6 +364,55 @@ async def test_who_gives_up_while_connecting_leaves_nothing_behind(start: Start,
     assert await ask(pool) == b"{}"
 
 
+class Sink(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_aborted = False
+
+    def write(self, data: object) -> None:
+        assert isinstance(data, bytes)
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.is_aborted
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+class InstantLoop(asyncio.SelectorEventLoop):
+    """Every connection is open at once, and leads nowhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sink = Sink()
+
+    async def create_connection(self, factory: Callable[[], asyncio.Protocol], *_: object, **__: object) -> Any:  # type: ignore[override]
+        protocol = factory()
+        protocol.connection_made(self.sink)
+        return self.sink, protocol
+
+
+def test_who_gives_up_at_the_moment_of_connecting_sends_nothing() -> None:
+    """The connection is open, and its request has not been sent yet."""
+
+    async def give_up() -> None:
+        pool = ConnectionPool("http://example", 60, 10)
+        asked = Asked(pool)
+        asyncio.get_running_loop().call_soon(asked.request.cancel)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert (asked.told, pool.busy, pool.idle) == ([], 0, 0)
+
+    loop = InstantLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(give_up())
+    assert (loop.sink.written, loop.sink.is_aborted) == (b"", True)
+
+
 async def test_who_gives_up_after_the_answer_ends_nothing(start: Start) -> None:
     """The connection may serve another question by then."""
     hold = asyncio.Event()
@@ -380,7 +430,7 @@ async def test_who_gives_up_after_the_answer_ends_nothing(start: Start) -> None:
 
 async def test_no_more_idle_connections_than_allowed(start: Start) -> None:
     """As many as there are questions at a time; afterwards the rest is closed, and with the pool all."""
-    server, pool = await start(most_idle=2)
+    server, pool = await start(max_idle=2)
     asked = [Asked(pool) for _ in range(5)]
     assert pool.busy == 5
     for each in asked:

@@ -16,9 +16,8 @@ from services.gateway.upstream.panel_protocol import (
     Answer,
     MalformedAnswer,
     read_answers,
-    write_query,
 )
-from shared.contracts.panels import read_panels_query
+from shared.contracts.panels import encode_query, read_panels_query
 
 USER, ORDERS, NOTIFICATIONS, ANALYTICS, *_ = PANELS
 ADA, BOB, NOBODY = (str(UUID(int=number)) for number in range(3))
@@ -49,7 +48,7 @@ def test_the_panel_stays_as_it_came() -> None:
 
 def test_a_query_is_read_by_services_as_it_was_meant() -> None:
     """Panels and users, in their order."""
-    query = read_panels_query(write_query([NOTIFICATIONS, ANALYTICS], [BOB, ADA]))
+    query = read_panels_query(encode_query([NOTIFICATIONS.name, ANALYTICS.name], [BOB, ADA]))
     assert query.panels == ["notifications", "analytics"]
     assert list(map(str, query.ids)) == [BOB, ADA]
 

@@ -565,7 +565,7 @@ def test_one_that_is_silent_is_left_out_when_it_is_dead(dead: bool) -> None:
         world.upstream.dead = {1} if dead else set()
         call, _ = world.begin()
         await pass_time(0.6)
-        chosen = {world.upstream.next_replica() for _ in range(4)}
+        chosen = {world.upstream.replicas.next() for _ in range(4)}
         assert chosen == ({0} if dead else {0, 1})
         call.cancel()
 

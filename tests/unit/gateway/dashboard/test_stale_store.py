@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from redis.asyncio import Redis
 
-from services.gateway.dashboard.batched_get import BatchedGet
+from services.gateway.dashboard.stale_store import BatchedGet
 from tests.support.virtual import Clock, run_virtually
 
 TIMEOUT_S = 0.05

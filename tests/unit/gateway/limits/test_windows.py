@@ -1,7 +1,6 @@
-"""Counting in memory, and what is told to others."""
+"""Policies, counting in memory, and the reports to other gateways."""
 
-from services.gateway.limits.local_counter import LocalWindow
-from services.gateway.limits.windows import Policy
+from services.gateway.limits.windows import LocalWindow, Policy
 
 MINUTE = Policy("read", 100, 60)
 NOW = 1_000_000_020.0
@@ -63,3 +62,14 @@ def test_those_who_ask_little_are_not_reported() -> None:
     window.take("ann", NOW)
     assert len(window.reports(NOW)) == 1
     assert window.reports(NOW + 60) == []
+
+
+def test_a_policy_says_what_it_is() -> None:
+    """In the notation of settings; none where the setting is empty."""
+    policy = Policy.parse("login", "10 per 5 minutes")
+    assert policy == Policy("login", 10, 300)
+    assert policy.headers(-1, 299.5) == (
+        (b"ratelimit-policy", b'"login";q=10;w=300'),
+        (b"ratelimit", b'"login";r=0;t=1'),
+    )
+    assert Policy.parse("login", " ") is None

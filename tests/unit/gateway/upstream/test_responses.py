@@ -5,7 +5,7 @@ import asyncio
 from pyqwest import Request, Response
 
 from services.gateway.upstream.errors import BadAnswer, TooLate, Unreachable
-from services.gateway.upstream.fetcher import Fetched, Fetcher
+from services.gateway.upstream.responses import Fetched, Fetcher
 
 PATIENT_S, SOON_S = 60.0, 0.01
 URLS = [f"http://orders-{number}/readyz" for number in range(20)]
