@@ -221,7 +221,7 @@ def exporting_spans(service: str, settings: ServiceSettings) -> Iterator[None]:
 
     outbox = SpanQueue(service, settings.otel_exporter_otlp_endpoint)
     try:
-        with tracing.recording(outbox.add, settings.trace_sample):
+        with tracing.recording(outbox.tracer, settings.trace_sample):
             yield
     finally:
         outbox.close()
