@@ -18,7 +18,7 @@ from services.gateway.upstream.errors import UpstreamFailed
 from services.gateway.upstream.fetcher import Fetched, Fetcher
 from shared import clock
 from shared.observability.probes import Checks, readiness
-from shared.observability.prometheus_text import Samples, read_samples
+from shared.observability.telemetry import Samples, read_samples
 
 TIMEOUT_S = 3.0
 AT_ONCE = 16

@@ -16,7 +16,7 @@ from shared.http import application
 from shared.http.panel_fast_path import PanelsFastPath
 from shared.http.panel_route import Panels
 from shared.observability.probes import metrics
-from shared.outbox import service as producer
+from shared.outbox.relay import running
 from shared.server import serve
 
 SERVICE = "orders"
@@ -29,7 +29,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with producer.running(app, SERVICE, settings, tuning.lock_timeout_s):
+        async with running(app, SERVICE, settings, tuning.lock_timeout_s):
             app.state.exporter = Exporter(settings)
             yield
 

@@ -3,7 +3,7 @@
 from pydantic_settings import SettingsConfigDict
 
 from shared.downloads.csv_export import ExportSettings
-from shared.outbox.service import ProducerSettings
+from shared.outbox.relay import ProducerSettings
 
 
 class Settings(ProducerSettings, ExportSettings):

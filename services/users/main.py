@@ -31,7 +31,7 @@ from shared.http.panel_fast_path import PanelsFastPath
 from shared.http.panel_route import Panels
 from shared.http.tokens import UserTokens
 from shared.observability.probes import metrics
-from shared.outbox.service import running
+from shared.outbox.relay import running
 from shared.server import serve
 
 SERVICE = "users"

@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from shared.config.settings import PLACEHOLDER
 from shared.http.tokens import SigningKey, b64url
-from shared.outbox.service import ProducerSettings
+from shared.outbox.relay import ProducerSettings
 
 MINUTE_S = 60
 DAY_S = 24 * 60 * MINUTE_S

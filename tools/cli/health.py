@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from shared.observability.prometheus_text import Samples, read_samples
+from shared.observability.telemetry import Samples, read_samples
 from tools.cli.addresses import Process
 
 NOT_THERE = "connection refused"

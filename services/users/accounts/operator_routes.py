@@ -13,10 +13,9 @@ from services.users.errors import UserNotFound
 from services.users.models import User
 from services.users.repository import UserRepository
 from services.users.schemas import Count, Email, Profile
-from shared.db.engine import Database
+from shared.db.engine import Database, DatabaseDep
 from shared.http.identity import CallerDep, OperatorDep
 from shared.http.pagination import MAX_PAGE, Cursor, Limit, Page, decode_cursor, page_of
-from shared.outbox.service import DatabaseDep
 
 NDJSON = "application/x-ndjson"
 STREAM_PAGE = 500

@@ -11,9 +11,9 @@ from services.users import revocations
 from services.users.schemas import RefreshGrant
 from services.users.sessions.service import LoginsDep
 from shared.contracts.internal_api import REVOCATIONS_PATH, SIGN_OUT
+from shared.db.engine import DatabaseDep
 from shared.http.identity import GatewayOnly
 from shared.http.tokens import UserTokens
-from shared.outbox.service import DatabaseDep
 
 router = APIRouter(tags=["tokens"], dependencies=[GatewayOnly])
 

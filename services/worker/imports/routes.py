@@ -17,10 +17,10 @@ from services.worker.imports.header import HEADER
 from services.worker.imports.progress import eta_s
 from services.worker.imports.upload import Uploads
 from services.worker.models import Import, ImportRowError
+from shared.db.engine import DatabaseDep
 from shared.downloads.csv_export import BYTE_ORDER_MARK, formula_safe
 from shared.http.identity import CallerDep
 from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
-from shared.outbox.service import DatabaseDep
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"])
 

@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from services.worker.webhooks.address import AddressPolicy
 from shared.config.settings import PLACEHOLDER
-from shared.outbox.service import ProducerSettings
+from shared.outbox.relay import ProducerSettings
 
 MIN_KEY = 32
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.observability.prometheus_text import Samples, read_samples
+from shared.observability.telemetry import Samples, read_samples
 from tools.cli.addresses import Process
 from tools.cli.health import LABELS, Jobs, Outbox, Queue, Seen, assess
 
