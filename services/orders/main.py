@@ -5,9 +5,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.orders import imports, panels, personal_data, reports, routes
-from services.orders.settings import Settings
-from services.orders.tuning import DEFAULTS, Tuning
+from services.orders import imports, panels, reports, repository, routes
+from services.orders.settings import DEFAULTS, Settings, Tuning
 from shared.contracts.imports import BATCH_PATH, MAX_BATCH_BYTES
 from shared.db.engine import is_outage
 from shared.downloads.csv_export import Exporter
@@ -40,7 +39,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
         routes=(
             routes.router,
             reports.router,
-            export_route(personal_data.PARTS),
+            export_route(repository.PARTS),
             metrics,
             *PANELS.routes(),
             imports.route(),

@@ -6,8 +6,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from services.users import panels, personal_data, revocations
-from services.users.accounts import operator_routes
+from services.users import panels, repository, revocations
 from services.users.accounts import routes as accounts
 from services.users.accounts.service import Accounts
 from services.users.audit import repository as audit
@@ -16,13 +15,10 @@ from services.users.avatars import routes as avatars
 from services.users.avatars.service import Avatars
 from services.users.avatars.thumbnailer import Pictures
 from services.users.passwords import Passwords
-from services.users.sessions import jwks
-from services.users.sessions import revocation_routes as revocation_routes
 from services.users.sessions import routes as token_routes
 from services.users.sessions.repository import Lifetimes
 from services.users.sessions.service import Logins
-from services.users.settings import Settings, seeds_of
-from services.users.tuning import DEFAULTS, Tuning
+from services.users.settings import DEFAULTS, Settings, Tuning, seeds_of
 from shared.contracts.internal_api import MAX_PICTURE_BYTES
 from shared.db.engine import is_outage
 from shared.downloads.personal_data import export_route
@@ -69,10 +65,9 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
             avatars.router,
             token_routes.router,
             audit_routes.router,
-            revocation_routes.router,
-            operator_routes.router,
-            jwks.router,
-            export_route(personal_data.PARTS),
+            token_routes.internal_router,
+            accounts.operator_router,
+            export_route(repository.PARTS),
             *PANELS.routes(),
             metrics,
         ],

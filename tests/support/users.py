@@ -13,8 +13,7 @@ from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from services.users.main import create_app
-from services.users.settings import Settings
-from services.users.tuning import Tuning
+from services.users.settings import Settings, Tuning
 from shared.http.identity import SESSION_ID_HEADER, USER_ID_HEADER, USER_ROLE_HEADER
 from shared.http.tokens import Role, ServiceTokens
 from tests.support.tuned_service import tuning_in
