@@ -201,7 +201,7 @@ def _check(name: str, known: tuple[str, ...]) -> None:
 
 
 def _setting(name: str) -> str:
-    value = _load("shared.config.secret_files").environment(name)
+    value = _load("shared.config.settings").environment(name)
     if not value:
         _fail(f"{name} is not set; `dashboard up` migrates its own databases")
     return value or ""

@@ -13,8 +13,7 @@ from services.gateway.settings import Settings as GatewaySettings
 from services.orders.settings import Settings as OrdersSettings
 from services.users.settings import Settings as UsersSettings
 from services.worker.settings import Settings as WorkerSettings
-from shared.config.secret_files import variable_of
-from shared.config.settings import ServiceSettings
+from shared.config.settings import ServiceSettings, variable_of
 from tools.docs.schemas import escaped, one_line, table
 
 SETTINGS: dict[str, type[ServiceSettings]] = {
