@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.orders import import_rows
 from services.orders.import_rows import Batch, ImportedOrder
-from services.orders.states import Status
+from services.orders.models import Status
 from shared.contracts import events
 from shared.contracts.imports import BATCH_PATH, BatchOutcome, RowError
 from shared.db.engine import Connection, Database

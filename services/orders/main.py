@@ -5,9 +5,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.orders import imports, panels, personal_data, reports, routes
-from services.orders.settings import Settings
-from services.orders.tuning import DEFAULTS, Tuning
+from services.orders import imports, panels, reports, repository, routes
+from services.orders.settings import DEFAULTS, Settings, Tuning
 from shared.contracts.imports import BATCH_PATH, MAX_BATCH_BYTES
 from shared.db.engine import is_outage
 from shared.downloads.csv_export import Exporter
@@ -16,7 +15,7 @@ from shared.http import application
 from shared.http.panel_fast_path import PanelsFastPath
 from shared.http.panel_route import Panels
 from shared.observability.probes import metrics
-from shared.outbox import service as producer
+from shared.outbox.relay import running
 from shared.server import serve
 
 SERVICE = "orders"
@@ -29,7 +28,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with producer.running(app, SERVICE, settings, tuning.lock_timeout_s):
+        async with running(app, SERVICE, settings, tuning.lock_timeout_s):
             app.state.exporter = Exporter(settings)
             yield
 
@@ -40,7 +39,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
         routes=(
             routes.router,
             reports.router,
-            export_route(personal_data.PARTS),
+            export_route(repository.PARTS),
             metrics,
             *PANELS.routes(),
             imports.route(),

@@ -1,14 +1,53 @@
-"""The tables. Every table about one user has `user_id` first in its key, so that each can be sharded by it."""
+"""The tables, and the life of an order.
+
+Every table about one user has `user_id` first in its key, so that each can be sharded by it.
+"""
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from services.orders.states import Status
+from services.orders.errors import WrongState
 from shared.db.engine import TYPES
 from shared.outbox import outbox
+
+
+class Status(StrEnum):
+    CREATED = "created"
+    PAID = "paid"
+    SHIPPED = "shipped"
+    CANCELLED = "cancelled"
+
+
+NEXT: dict[Status, frozenset[Status]] = {
+    Status.CREATED: frozenset({Status.PAID, Status.CANCELLED}),
+    Status.PAID: frozenset({Status.SHIPPED, Status.CANCELLED}),
+    Status.SHIPPED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+"""The life of an order. What is shipped or cancelled stays so.
+
+    created ──▶ paid ──▶ shipped
+       │          │
+       └────┬─────┘
+            ▼
+        cancelled
+"""
+
+
+def is_change(current: Status, target: Status) -> bool:
+    """Return whether `target` changes an order: False if it has that status already, so that a command may be repeated.
+
+    Raises `WrongState` if the transition is not allowed.
+    """
+    if target == current:
+        return False
+    if target not in NEXT[current]:
+        raise WrongState(current, target)
+    return True
 
 
 class Base(DeclarativeBase):

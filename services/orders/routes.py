@@ -7,11 +7,11 @@ from fastapi import APIRouter, Response
 
 from services.orders import service
 from services.orders.idempotency import KeyHeader
+from services.orders.models import Status
 from services.orders.schemas import NewOrder, Order, OrderSummary
-from services.orders.states import Status
+from shared.db.engine import DatabaseDep
 from shared.http.identity import AdminDep, CallerDep
 from shared.http.pagination import Cursor, Limit, Page
-from shared.outbox.service import DatabaseDep
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"])
 

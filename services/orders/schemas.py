@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_extra_types.currency_code import Currency
 
-from services.orders.states import Status
+from services.orders.models import Status
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 """Any pattern also rejects lone surrogates, which no database stores."""

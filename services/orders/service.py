@@ -1,4 +1,4 @@
-"""The operations on orders."""
+"""The operations on orders, each with its event."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -7,15 +7,16 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.orders import idempotency, models, placing
+from services.orders import idempotency, models
 from services.orders.errors import RequestInFlight
+from services.orders.models import Status, is_change
 from services.orders.repository import OrderRepository
 from services.orders.schemas import NewOrder, Order, OrderSummary
-from services.orders.states import Status, is_change
 from shared.clock import now
 from shared.contracts import events
 from shared.db.engine import Connection, Database
 from shared.http import pagination
+from shared.ids import new_id
 from shared.outbox import outbox
 
 EVENTS: dict[Status, type[events.OrderChanged]] = {
@@ -40,8 +41,8 @@ async def place(
 ) -> Order:
     """Place an order, with its event. Past orders are given `created_at` (aware); `mail=False` suppresses the
     confirmation mail."""
-    order = placing.draft(user_id, body, created_at)
-    await OrderRepository.create(connection, order, placing.event_of(order, mail))
+    order = draft(user_id, body, created_at)
+    await OrderRepository.create(connection, order, event_of(order, mail))
     return order
 
 
@@ -55,10 +56,10 @@ async def place_for(db: Database, user_id: UUID, body: NewOrder, key: str | None
 
 async def _place_once(db: Database, user_id: UUID, body: NewOrder, key: str) -> Placed:
     claim = idempotency.claim_of(key, body)
-    order = placing.draft(user_id, body)
+    order = draft(user_id, body)
     try:
         async with db.connection() as connection:
-            if await OrderRepository.create(connection, order, placing.event_of(order, mail=True), claim):
+            if await OrderRepository.create(connection, order, event_of(order, mail=True), claim):
                 return Placed(order)
             placed = await idempotency.order_of(connection, user_id, claim)
     except asyncpg.LockNotAvailableError as waited:
@@ -66,6 +67,40 @@ async def _place_once(db: Database, user_id: UUID, body: NewOrder, key: str) -> 
     if placed is None:
         raise RequestInFlight
     return Placed(await read(db, placed, user_id), replayed=True)
+
+
+def draft(user_id: UUID, body: NewOrder, created_at: datetime | None = None) -> Order:
+    """The order that a body requests; `created_at` (aware) is set for past orders."""
+    placed_at = created_at or now()
+    return Order(
+        id=new_id(created_at),
+        user_id=user_id,
+        status=Status.CREATED,
+        currency=body.currency,
+        total=body.total,
+        item_count=body.item_count,
+        items=body.items,
+        created_at=placed_at,
+        updated_at=placed_at,
+    )
+
+
+def event_of(order: Order, mail: bool) -> events.OrderCreated:
+    """Return the event of a new order; with `mail` the user receives a confirmation."""
+    lines = (
+        events.OrderLine(sku=item.sku, name=item.name, quantity=item.quantity, unit_price=item.unit_price)
+        for item in order.items
+    )
+    return events.OrderCreated(
+        user_id=order.user_id,
+        order_id=order.id,
+        currency=order.currency,
+        total=order.total,
+        item_count=order.item_count,
+        items=tuple(lines),
+        created_at=order.created_at,
+        mail=mail,
+    )
 
 
 async def read(db: Database, order_id: UUID, owner: UUID | None) -> Order:

@@ -6,20 +6,16 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from services.users import panels, personal_data, revocations
-from services.users.accounts import operator_routes
+from services.users import panels, repository, revocations
 from services.users.accounts import routes as accounts
 from services.users.accounts.service import Accounts
 from services.users.audit import repository as audit
 from services.users.audit import routes as audit_routes
 from services.users.passwords import Passwords
-from services.users.sessions import jwks
-from services.users.sessions import revocation_routes as revocation_routes
 from services.users.sessions import routes as token_routes
 from services.users.sessions.repository import Lifetimes
 from services.users.sessions.service import Logins
-from services.users.settings import Settings, seeds_of
-from services.users.tuning import DEFAULTS, Tuning
+from services.users.settings import DEFAULTS, Settings, Tuning, seeds_of
 from shared import feature
 from shared.db.engine import is_outage
 from shared.downloads.personal_data import export_route
@@ -28,7 +24,7 @@ from shared.http.panel_fast_path import PanelsFastPath
 from shared.http.panel_route import Panels
 from shared.http.tokens import UserTokens
 from shared.observability.probes import metrics
-from shared.outbox.service import running
+from shared.outbox.relay import running
 from shared.server import serve
 
 SERVICE = "users"
@@ -72,10 +68,9 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
             *(router for each in features for router in each.routes),
             token_routes.router,
             audit_routes.router,
-            revocation_routes.router,
-            operator_routes.router,
-            jwks.router,
-            export_route([*personal_data.PARTS, *(part for each in features for part in each.personal_data)]),
+            token_routes.internal_router,
+            accounts.operator_router,
+            export_route([*repository.PARTS, *(part for each in features for part in each.personal_data)]),
             *PANELS.routes(),
             metrics,
         ],

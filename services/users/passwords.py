@@ -16,7 +16,7 @@ from zxcvbn import zxcvbn
 
 from services.users.errors import TooManyLogins
 from services.users.fair_queue import Asker, FairQueue, QueueFull
-from services.users.tuning import Tuning
+from services.users.settings import Tuning
 from shared.http.identity import client_address
 from shared.observability.pools import POOLS
 

@@ -1,4 +1,4 @@
-"""Users in the database."""
+"""Users in the database, and the personal data of the users service."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -12,6 +12,7 @@ from services.users.errors import EmailAlreadyUsed
 from services.users.models import User
 from shared.clock import now
 from shared.db.engine import Database
+from shared.downloads.personal_data import Part
 
 CLAIM = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(lower(:email), 0))")
 
@@ -86,3 +87,19 @@ class UserRepository:
         await revocations.end_user(self._session, user.id)
         await self._session.delete(user)
         await self._session.flush()
+
+
+PARTS = (
+    Part(
+        "profile",
+        "SELECT id, email, name, role, avatar_url, created_at, updated_at FROM users WHERE id = $1",
+        many=False,
+    ),
+    Part("sessions", "SELECT id, created_at, expires_at FROM sessions WHERE user_id = $1 ORDER BY id"),
+    Part(
+        "audit",
+        "SELECT id, action, detail, address, request_id, created_at FROM audit "
+        "WHERE actor_id = $1 OR actor_id IS NULL AND subject_id = $1 ORDER BY id",
+    ),
+)
+"""Excludes hashes and tokens, which are not personal data and would help an attacker."""

@@ -1,18 +1,26 @@
-"""Requests and responses of the users service, as JSON or form."""
+"""Requests and responses of the users service, as JSON or form. Display names must be visible."""
 
+import unicodedata
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import idna
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from services.users.names import visible
 from services.users.passwords import MAX_GIVEN, MAX_LENGTH, MIN_LENGTH, has_length
 from shared.http.tokens import Role
 
 MAX_EMAIL = 254
+
+BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols without a visible shape."""
+IGNORED = frozenset("\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f")
+"""Invisible marks, in addition to those of the categories."""
+JOINERS = frozenset("\u200c\u200d")
+INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 
 
 def _normalized(address: str) -> str:
@@ -32,6 +40,39 @@ def _normalized_if_valid(address: str) -> str:
         return _normalized(address)
     except EmailNotValidError:
         return address
+
+
+def visible(name: str) -> str:
+    """Return the name. Raises `ValueError` if it contains an invisible character or one that changes the text
+    direction."""
+    for position, char in enumerate(name):
+        if _is_hidden(name, position):
+            raise ValueError(f"must not contain invisible characters (U+{ord(char):04X})")
+    if not any(unicodedata.category(char)[0] in "LNPS" for char in name):
+        raise ValueError("must contain a visible character")
+    return name
+
+
+def _is_hidden(name: str, position: int) -> bool:
+    char = name[position]
+    if char in JOINERS:
+        return not _joins(name, position)
+    if _is_variation(char):
+        # After an ideograph or a symbol it selects a shape.
+        return position == 0 or unicodedata.category(name[position - 1]) not in ("Lo", "So")
+    return char in BLANKS or char in IGNORED or unicodedata.category(char) in INVISIBLE
+
+
+def _joins(name: str, position: int) -> bool:
+    """Return whether a joiner is where Persian and Indic scripts need it (RFC 5892, appendix A)."""
+    try:
+        return idna.valid_contextj(name, position)
+    except ValueError:
+        return False
+
+
+def _is_variation(char: str) -> bool:
+    return "\ufe00" <= char <= "\ufe0f" or "\U000e0100" <= char <= "\U000e01ef"
 
 
 Email = Annotated[

@@ -1,14 +1,16 @@
-"""The settings of the users service, `USERS_...`."""
+"""The settings of the users service, `USERS_...`, and the amounts that no deployment changes."""
 
 import hashlib
+from dataclasses import dataclass
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.config.settings import PLACEHOLDER
+from shared.feature import ServiceTuning
 from shared.http.tokens import SigningKey, b64url
-from shared.outbox.service import ProducerSettings
+from shared.outbox.relay import ProducerSettings
 
 MINUTE_S = 60
 DAY_S = 24 * 60 * MINUTE_S
@@ -57,3 +59,22 @@ def seeds_of(keys: str) -> list[str]:
 
 def _derived(placeholder: str) -> str:
     return b64url(hashlib.sha256(placeholder.encode()).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning(ServiceTuning):
+    """Amounts that no deployment changes. Tests pass others to `create_app`."""
+
+    argon2_time_cost: int = 2
+    """argon2id: passes."""
+    argon2_memory_kib: int = 19 * 1024
+    """argon2id: memory."""
+    argon2_parallelism: int = 1
+    """argon2id: lanes. The three values are OWASP's minimum recommendation: 20 ms of CPU. RFC 9106's second profile
+    (3, 65536, 4) takes 160 ms, and a flood of sign-ins would take that time from all users. A hash with other
+    parameters is renewed at the next sign-in."""
+    hash_queue: int = 32
+    """Password checks that may wait for a thread; more are answered 503."""
+
+
+DEFAULTS = Tuning()

@@ -9,7 +9,7 @@ from pydantic_settings import SettingsConfigDict
 from services.worker.email.messages import Mailbox
 from shared.downloads.csv_export import ExportSettings
 from shared.feature import ServiceTuning
-from shared.outbox.service import ProducerSettings
+from shared.outbox.relay import ProducerSettings
 
 
 def _with_address(sender: str) -> str:

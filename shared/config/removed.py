@@ -1,21 +1,15 @@
 """Environment variables of earlier versions: those that were renamed still work, those that were removed are ignored.
 
-Both are named in a warning when a process starts with one.
+Both are named in a warning when a process starts with one (`shared.config.settings.obsolete`).
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from pydantic.fields import FieldInfo
-from pydantic_settings import PydanticBaseSettingsSource
-
-from shared.config.secret_files import SUFFIX, environment
-
-_SERVICES = ("GATEWAY", "USERS", "ORDERS", "WORKER")
+SERVICES = ("GATEWAY", "USERS", "ORDERS", "WORKER")
 
 RENAMED: Mapping[str, str] = {
-    **{f"{service}_HOST": "LISTEN_HOST" for service in _SERVICES},
-    **{f"{service}_{name}": name for service in _SERVICES for name in ("DRAIN_S", "SHUTDOWN_GRACE_S")},
+    **{f"{service}_HOST": "LISTEN_HOST" for service in SERVICES},
+    **{f"{service}_{name}": name for service in SERVICES for name in ("DRAIN_S", "SHUTDOWN_GRACE_S")},
     **{f"{service}_ACCESS_TOKEN_TTL_S": "ACCESS_TOKEN_TTL_S" for service in ("GATEWAY", "USERS")},
     "USERS_REFRESH_TOKEN_TTL_S": "REFRESH_TOKEN_TTL_S",
     "GATEWAY_SESSION_COOKIE_TTL_S": "REFRESH_TOKEN_TTL_S",
@@ -142,26 +136,3 @@ REMOVED: frozenset[str] = frozenset(
     }
 )
 """Their values are constants now."""
-
-
-class RenamedSource(PydanticBaseSettingsSource):
-    """Read a setting from the variable that one service used for it in earlier versions."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        alias = str(field.validation_alias or field_name)
-        prefix = self.settings_cls.model_config.get("env_prefix", "")
-        old = (name for name, new in RENAMED.items() if new == alias and prefix and name.startswith(prefix))
-        return next((value for name in old if (value := environment(name)) is not None), None), alias, False
-
-    def __call__(self) -> dict[str, Any]:
-        found = (self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items())
-        return {key: value for value, key, _ in found if value is not None}
-
-
-def set_in(variables: Mapping[str, str], service: str) -> Iterator[str]:
-    """Return the variables of earlier versions, or of their files, that are set for this service or for all of them."""
-    others = tuple(f"{name}_" for name in _SERVICES if name != service.upper())
-    for name in sorted(variables):
-        known = name.removesuffix(SUFFIX)
-        if (known in REMOVED or known in RENAMED) and not name.startswith(others):
-            yield name

@@ -1,12 +1,22 @@
-"""Settings that every process reads from its environment. Each service adds its own, with its own prefix."""
+"""Settings that every process reads from its environment. Each service adds its own, with its own prefix.
 
-from typing import Annotated, Literal, Self
+Every text setting may be in a file: `USERS_DATABASE_URL_FILE=/run/secrets/users` instead of `USERS_DATABASE_URL=…`.
+Files of keys may change while the process runs: `shared.server.rotation`.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from shared.config.removed import RenamedSource
-from shared.config.secret_files import FileSource, variable_of
+from shared.config.removed import REMOVED, RENAMED, SERVICES
+
+SUFFIX = "_FILE"
+
 
 PLACEHOLDER = "development-only"
 """A secret, or a URL that contains one, is refused outside development if it contains this word."""
@@ -83,3 +93,70 @@ class ServiceSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, FileSource(settings_cls), env_settings, RenamedSource(settings_cls)
+
+
+def variable_of(settings: type[BaseSettings], name: str) -> str:
+    """Return the environment variable of a setting."""
+    alias = settings.model_fields[name].validation_alias
+    return str(alias or f"{settings.model_config.get('env_prefix', '')}{name}".upper())
+
+
+def file_of(settings: type[BaseSettings], name: str) -> Path | None:
+    """Return the file from which a setting is read, if any."""
+    told = os.environ.get(variable_of(settings, name) + SUFFIX)
+    return Path(told) if told else None
+
+
+def read_file(variable: str, path: Path) -> str:
+    """Return the content of the file without surrounding white space. Raises `ValueError` that names the variable."""
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise ValueError(f"{variable}{SUFFIX}: {path} cannot be read: {unreadable}") from unreadable
+
+
+def environment(variable: str) -> str | None:
+    """Return a setting that is needed outside of any service, from its variable or its file."""
+    path = os.environ.get(variable + SUFFIX)
+    return read_file(variable, Path(path)) if path else os.environ.get(variable)
+
+
+class _Source(PydanticBaseSettingsSource):
+    """Read all fields of the settings that have a value here."""
+
+    def __call__(self) -> dict[str, Any]:
+        found = (self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items())
+        return {key: value for value, key, _ in found if value is not None}
+
+
+class FileSource(_Source):
+    """Read `…_FILE` variables. Setting a variable and its file is an error, because it is unclear which one applies."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        path = file_of(self.settings_cls, field_name)
+        if path is None:
+            return None, field_name, False
+        variable = variable_of(self.settings_cls, field_name)
+        if os.environ.get(variable):
+            raise ValueError(f"both {variable} and {variable}{SUFFIX} are set; set one of them")
+        alias = self.settings_cls.model_fields[field_name].validation_alias
+        return read_file(variable, path), str(alias or field_name), False
+
+
+class RenamedSource(_Source):
+    """Read a setting from the variable that one service used for it in earlier versions."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        alias = str(field.validation_alias or field_name)
+        prefix = self.settings_cls.model_config.get("env_prefix", "")
+        old = (name for name, new in RENAMED.items() if new == alias and prefix and name.startswith(prefix))
+        return next((value for name in old if (value := environment(name)) is not None), None), alias, False
+
+
+def obsolete(variables: Mapping[str, str], service: str) -> Iterator[str]:
+    """Return the variables of earlier versions, or of their files, that are set for this service or for all of them."""
+    others = tuple(f"{name}_" for name in SERVICES if name != service.upper())
+    for name in sorted(variables):
+        known = name.removesuffix(SUFFIX)
+        if (known in REMOVED or known in RENAMED) and not name.startswith(others):
+            yield name

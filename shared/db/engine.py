@@ -1,21 +1,27 @@
-"""A service's Postgres database: SQLAlchemy sessions for ordinary work, an asyncpg pool for hot paths."""
+"""A service's Postgres database: SQLAlchemy sessions for ordinary work, an asyncpg pool for hot paths.
+
+Both connect to the primary of a URL that may name several hosts. asyncpg supports such URLs, but has one timeout for
+all hosts together: a first host that does not respond, for example because its machine is down, uses it up. Here each
+host has its own share.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
 import asyncpg
 import sqlalchemy as sa
 from asyncpg.pool import PoolConnectionProxy
+from fastapi import Depends, Request
 from sqlalchemy import exc
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
 from shared.config.settings import ServiceSettings
-from shared.db import hosts
 from shared.observability import tracing
 from shared.observability.pools import POOLS, WaitQueue
 from shared.observability.tracing import Kind
@@ -39,6 +45,16 @@ prefer to collect and sort all of a user's rows, which takes 500 times as long f
 
 _SPAN, _SAYS = "postgresql", {"db.system.name": "postgresql"}
 """The span covers the time from requesting a connection until it is returned."""
+
+PRIMARY = "primary"
+NEXT = (
+    OSError,
+    TimeoutError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
+"""Errors after which the next host is tried: this one is down, starting, or a standby."""
 
 Connection = PoolConnectionProxy
 Pool = asyncpg.Pool
@@ -119,7 +135,7 @@ class Database:
             "lock_timeout": f"{lock_timeout_s * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{idle_transaction_timeout_s * 1000:.0f}",
         }
-        engine = hosts.create_engine(
+        engine = create_engine(
             settings.database_url,
             timeout=CONNECT_TIMEOUT_S,
             connection={"command_timeout": COMMAND_TIMEOUT_S, "server_settings": session},
@@ -132,7 +148,7 @@ class Database:
         )
         pool = asyncpg.create_pool(  # type: ignore[call-overload]  # its stub wants every option by name
             settings.database_url,
-            connect=hosts.connect,
+            connect=connect,
             min_size=0,
             max_size=settings.pool_size,
             timeout=CONNECT_TIMEOUT_S,
@@ -204,7 +220,7 @@ class Database:
     @asynccontextmanager
     async def listening(self, channel: str, told: Callable[..., None]) -> AsyncIterator[asyncpg.Connection]:
         """Open a dedicated connection that calls `told` for every notification, and when it is lost."""
-        connection = await hosts.connect(self._listen_url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
+        connection = await connect(self._listen_url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
         try:
             connection.add_termination_listener(told)
             await connection.add_listener(channel, told)
@@ -217,6 +233,46 @@ class Database:
         """Raises if the database does not respond."""
         async with self.connection() as connection:
             await connection.execute("SELECT 1")
+
+
+def each_host(url: str) -> list[str]:
+    """Return a URL for each host of `postgresql://user:password@host1:port,host2:port/name`. Of several the primary is
+    used, unless `target_session_attrs` says otherwise."""
+    parts = urlsplit(url)
+    credentials, at, addresses = parts.netloc.rpartition("@")
+    hosts = addresses.split(",")
+    if len(hosts) == 1:
+        return [url]
+    query = urlencode({"target_session_attrs": [PRIMARY]} | parse_qs(parts.query), doseq=True)
+    return [parts._replace(netloc=f"{credentials}{at}{host}", query=query).geturl() for host in hosts]
+
+
+async def connect(url: str, *, timeout: float, **options: Any) -> asyncpg.Connection:  # noqa: ASYNC109  asyncpg's name
+    """Connect like `asyncpg.connect`, to which the options are passed. Raises the last host's error if all fail."""
+    hosts = each_host(url)
+    for host in hosts[:-1]:
+        try:
+            return await asyncpg.connect(host, timeout=timeout / len(hosts), **options)
+        except NEXT:
+            continue
+    return await asyncpg.connect(hosts[-1], timeout=timeout / len(hosts), **options)
+
+
+def create_engine(url: str, *, timeout: float, connection: dict[str, Any] | None = None, **options: Any) -> AsyncEngine:
+    """Create SQLAlchemy's engine on such connections; `connection` are asyncpg's options, the rest are SQLAlchemy's."""
+
+    async def make() -> asyncpg.Connection:
+        return await connect(url, timeout=timeout, **(connection or {}))
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=make, **options)
+
+
+async def _database(request: Request) -> Database:
+    db: Database = request.app.state.db
+    return db
+
+
+DatabaseDep = Annotated[Database, Depends(_database)]
 
 
 async def clock(session: AsyncSession) -> datetime:

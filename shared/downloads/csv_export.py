@@ -1,11 +1,14 @@
 """A query's rows as a CSV download: the output of `COPY` is streamed to the client as fast as the client reads.
 
 Only the current chunk is in memory. Each download has its own database connection, so it takes none from other
-requests, and closing that connection ends the query however the download ends.
+requests, and closing that connection ends the query however the download ends. The body is compressed if the client
+accepts it.
 """
 
 import asyncio
 import re
+import time
+import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -18,18 +21,26 @@ from prometheus_client import Counter
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from shared.contracts.reports import Form
-from shared.db import hosts
-from shared.db.engine import CONNECT_TIMEOUT_S, DatabaseSettings
-from shared.downloads.csv_body import Body, Start
+from shared.db.engine import CONNECT_TIMEOUT_S, DatabaseSettings, connect
 from shared.downloads.slots import DownloadSlot, DownloadSlots
 from shared.errors import DashboardError, Unavailable
 from shared.http.negotiation import accepts_gzip, asked_method
 from shared.server.background import until
 
 Write = Callable[[bytes], Coroutine[Any, Any, None]]
+
+GZIP_LEVEL = 1
+GZIP_FORMAT = 31
+"""zlib's value for the largest window in a gzip file."""
+PIECE_BYTES = 64 * 1024
+"""The buffer size before sending: Postgres writes 8 KB at a time, and every piece costs each process on the way."""
+SILENCE_S = 1.0
+"""After this time a smaller buffer is sent, too."""
+IN_THREAD_BYTES = 16 * 1024
+"""From this size on, compressing would block other requests for longer than handing it to a thread costs."""
 
 PER_USER = 2
 """Concurrent report downloads of one user; more are answered 429."""
@@ -40,6 +51,18 @@ STALL_S = 30.0
 LOOK_FOR_US_EVERY = "1s"
 """How soon Postgres notices that the connection was closed while it has nothing to write. A cancel request would not
 reach a query that waits for its client to read."""
+BYTE_ORDER_MARK = "\ufeff".encode()
+"""The start of a file; without it Excel does not read UTF-8."""
+
+WHITE_SPACE = "".join(f"\\u{code:04x}" for code in range(0x3001) if chr(code).isspace())
+SIGNS = "".join(f"\\u{ord(sign):04x}" for sign in "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b")
+"""Characters that start a formula; East Asian versions of spreadsheets also accept the full-width and small forms."""
+BREAKS = r"\t\r\n"
+FORMULA = rf"^(?=[{WHITE_SPACE}]*[{SIGNS}]|[{BREAKS}])|(?<=[;{BREAKS}])(?=[{WHITE_SPACE}]*[{SIGNS}])"
+"""Where a formula can begin, for Python and Postgres. Spreadsheets that separate cells by semicolons or tabs split a
+text there as well, and then a quotation mark does not keep lines together."""
+_FORMULA = re.compile(FORMULA)
+
 DOWNLOADS = Counter(
     "downloads_total",
     "Report downloads by outcome: whole, left by the client, displaced by another account, failed (or too slow).",
@@ -76,6 +99,60 @@ class Export:
     form: Form = "spreadsheet"
 
 
+@dataclass(frozen=True)
+class Start:
+    """The head of a response."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+
+
+class Body:
+    """The sent part of one response. Waits for a slow client; raises `TimeoutError` if it has read nothing for too
+    long."""
+
+    def __init__(self, send: Send, start: Start, stall_s: float, *, gzip: bool) -> None:
+        self._to_client = send
+        self._start = start
+        self._stall_s = stall_s
+        self._compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT) if gzip else None
+        self._gathered = bytearray()
+        self._sent_at = time.monotonic()
+        self._started = False
+
+    async def write(self, chunk: bytes) -> None:
+        if not self._started:
+            self._started = True
+            head = {"status": self._start.status, "headers": self._start.headers}
+            await self._send({"type": "http.response.start", **head})
+        self._gathered += chunk
+        if len(self._gathered) >= PIECE_BYTES or time.monotonic() - self._sent_at > SILENCE_S:
+            await self._send_gathered()
+
+    async def end(self) -> None:
+        await self._send_gathered()
+        rest = self._compressor.flush() if self._compressor else b""
+        await self._send({"type": "http.response.body", "body": rest, "more_body": False})
+
+    async def _send_gathered(self) -> None:
+        self._sent_at = time.monotonic()
+        piece = bytes(self._gathered)
+        self._gathered.clear()
+        if encoded := await self._encoded(piece):
+            await self._send({"type": "http.response.body", "body": encoded, "more_body": True})
+
+    async def _encoded(self, chunk: bytes) -> bytes:
+        if self._compressor is None:
+            return chunk
+        if len(chunk) < IN_THREAD_BYTES:
+            return self._compressor.compress(chunk)
+        return await asyncio.to_thread(self._compressor.compress, chunk)
+
+    async def _send(self, message: Message) -> None:
+        async with asyncio.timeout(self._stall_s):
+            await self._to_client(message)
+
+
 class Exporter:
     """Sends exports, up to a maximum number at a time; accounts share the places."""
 
@@ -107,7 +184,7 @@ class Exporter:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = await hosts.connect(
+        connection = await connect(
             self._database_url,
             timeout=CONNECT_TIMEOUT_S,
             server_settings={
@@ -190,19 +267,6 @@ class CsvResponse(Response):
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-BYTE_ORDER_MARK = "\ufeff".encode()
-"""The start of a file; without it Excel does not read UTF-8."""
-
-WHITE_SPACE = "".join(f"\\u{code:04x}" for code in range(0x3001) if chr(code).isspace())
-SIGNS = "".join(f"\\u{ord(sign):04x}" for sign in "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b")
-"""Characters that start a formula; East Asian versions of spreadsheets also accept the full-width and small forms."""
-BREAKS = r"\t\r\n"
-FORMULA = rf"^(?=[{WHITE_SPACE}]*[{SIGNS}]|[{BREAKS}])|(?<=[;{BREAKS}])(?=[{WHITE_SPACE}]*[{SIGNS}])"
-"""Where a formula can begin, for Python and Postgres. Spreadsheets that separate cells by semicolons or tabs split a
-text there as well, and then a quotation mark does not keep lines together."""
-_FORMULA = re.compile(FORMULA)
 
 
 def formula_safe(text: str) -> str:

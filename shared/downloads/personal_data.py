@@ -17,11 +17,10 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from shared.contracts.internal_api import PERSONAL_DATA_PATH
-from shared.db.engine import Connection, Database
+from shared.db.engine import Connection, Database, DatabaseDep
 from shared.downloads.slots import DownloadSlot, DownloadSlots
 from shared.errors import Unavailable
 from shared.http.identity import CallerDep
-from shared.outbox.service import DatabaseDep
 
 ROWS_AT_ONCE = 500
 MOST_AT_ONCE = 2

@@ -312,7 +312,7 @@ def _record(scope: Scope, status: int, seconds: float, span: Span) -> None:
 
 
 def _tell(span: Recorded, method: str, route: str, status: int) -> None:
-    span.name = f"{method} {route}"
+    span.rename(f"{method} {route}")
     span.set({"http.request.method": method, "http.route": route, "http.response.status_code": status})
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or not status:
         span.fail(str(status or "no answer"))

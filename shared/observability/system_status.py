@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from shared.observability.prometheus_text import Samples, read_samples
+from shared.observability.telemetry import Samples, read_samples
 
 PROBE_PATH, METRICS_PATH = "/readyz", "/metrics"
 OUTBOX_PATIENCE_S = 60.0

@@ -1,7 +1,9 @@
-"""Trace context (W3C) of the current work, and the metrics of every process."""
+"""Trace context (W3C) of the current work, the metrics of every process, and a reader of another process's metrics."""
 
 import random
 import re
+from collections import defaultdict
+from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import ClassVar
@@ -9,6 +11,7 @@ from typing import ClassVar
 import msgspec
 from prometheus_client import Counter, disable_created_metrics
 from prometheus_client import Histogram as LockedHistogram
+from prometheus_client.parser import text_string_to_metric_families
 
 from shared.observability.histogram import Histogram, Series
 
@@ -122,3 +125,18 @@ def traceparent() -> str | None:
     """Return the `traceparent` header for outgoing calls; None outside a request or job."""
     trace = current_trace.get()
     return str(trace) if trace else None
+
+
+Samples = Mapping[tuple[str, str], float]
+"""Values of metrics by the metric's name and the relevant label, summed over other labels."""
+
+
+def read_samples(text: str, labels: Mapping[str, str]) -> Samples:
+    """Parse the metrics named in `labels`, each with the label by which its values are summed. Raises `ValueError`."""
+    found: dict[tuple[str, str], float] = defaultdict(float)
+    for family in text_string_to_metric_families(text):
+        if (label := labels.get(family.name)) is not None:
+            for sample in family.samples:
+                if not sample.name.endswith("_created"):
+                    found[family.name, sample.labels.get(label, "")] += sample.value
+    return found

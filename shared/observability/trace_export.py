@@ -1,30 +1,26 @@
 """Sends spans to a collector, by OTLP over HTTP: in batches, from its own thread.
 
-The SDK provides the queue and the thread; its exporter provides the connection, with the settings of the environment
-(headers, certificate, compression) and its retries. If a collector is down or hangs, only the spans that do not fit
-into the queue are lost.
+All of it is OpenTelemetry's SDK, with the settings of the environment (headers, certificate, compression). If a
+collector is down or hangs, only the spans that do not fit into the queue are lost; they are counted here.
 """
 
 import logging
 import os
 import socket
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Status, TracesData
-from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import Tracer
 from prometheus_client import Counter
 
 from shared.observability.logs import get_logger
-from shared.observability.telemetry import Trace
-from shared.observability.tracing import EXPECTED, Attributes, Recorded, Value
+from shared.observability.tracing import starting
 
 QUEUE = 4096
 BATCH = 512
@@ -41,66 +37,18 @@ LOST = Counter(
 
 log = get_logger(__name__)
 
-_SAMPLED = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
-
-
-class QueuedSpan:
-    """The interface of a span that the SDK's queue expects."""
-
-    __slots__ = ("span",)
-
-    context = _SAMPLED
-
-    def __init__(self, span: Recorded) -> None:
-        self.span = span
-
-
-class Exporter(OTLPSpanExporter):
-    """The SDK's exporter with our encoder, which takes a third of its time."""
-
-    def __init__(self, service: str, endpoint: str) -> None:
-        super().__init__(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=TIMEOUT_S)
-        self._resource = resource(service)
-        self._well = True
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        if self._shutdown:
-            LOST.inc(len(spans))
-            return SpanExportResult.FAILURE
-        body = encode(self._resource, (outgoing.span for outgoing in cast("Sequence[QueuedSpan]", spans)))
-        taken = self._client.export(body)
-        (SENT if taken.success else LOST).inc(len(spans))
-        if taken.success != self._well:
-            self._well = taken.success
-            log.warning("sending spans works again" if taken.success else "spans are being lost", reason=taken.reason)
-        return SpanExportResult.SUCCESS if taken.success else SpanExportResult.FAILURE
-
 
 class SpanQueue:
-    """The queue of spans to the collector."""
+    """The queue of spans to the collector; `tracer` starts spans that enter it when they end."""
 
     def __init__(self, service: str, endpoint: str) -> None:
-        # They would log each failed attempt; `Exporter` logs it once.
-        for noisy in ("opentelemetry", "urllib3"):
-            logging.getLogger(noisy).setLevel(logging.CRITICAL)
-        self._exporter = Exporter(service, endpoint)
-        self._processor = BatchSpanProcessor(
-            self._exporter,
-            max_queue_size=QUEUE,
-            max_export_batch_size=BATCH,
-            schedule_delay_millis=EVERY_MS,
-        )
-        self._queue = self._processor._batch_processor._queue
-
-    def add(self, span: Recorded) -> None:
-        """Never waits."""
-        if len(self._queue) == QUEUE:  # the oldest falls out
-            LOST.inc()
-        self._processor.on_end(cast("ReadableSpan", QueuedSpan(span)))
+        self._exporter = Exporter(endpoint)
+        self._processor = Processor(self._exporter)
+        self.tracer = tracer_to(self._processor, service)
 
     @property
     def waiting(self) -> int:
-        return len(self._queue)
+        return self._exporter.waiting
 
     def flush(self) -> None:
         """Send all queued spans, and return when done."""
@@ -115,58 +63,89 @@ class SpanQueue:
             self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
-def resource(service: str) -> Resource:
-    """The resource that records."""
-    return Resource(
-        attributes=_pairs(
-            {
-                "service.namespace": "dashboard",
-                "service.name": service,
-                "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
-            }
-        )
+class Exporter(OTLPSpanExporter):
+    """The SDK's exporter, which counts spans, and logs when sending fails and when it works again, not each attempt."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=TIMEOUT_S)
+        self._works = True
+        self._errors = _Errors()
+        self._counting = threading.Lock()
+        self.waiting = 0
+
+    def accept(self) -> bool:
+        """Count a span into the queue; False if it is full."""
+        with self._counting:
+            fits = self.waiting < QUEUE
+            self.waiting += fits
+        return fits
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        with self._counting:
+            self.waiting -= len(spans)
+        self._errors.messages.clear()
+        result = super().export(spans)
+        works = result is SpanExportResult.SUCCESS
+        (SENT if works else LOST).inc(len(spans))
+        if works and not self._works:
+            log.warning("sending spans works again")
+        elif self._works and not works:
+            log.warning("spans are being lost", reason=" ".join(self._errors.messages))
+        self._works = works
+        return result
+
+
+class Processor(BatchSpanProcessor):
+    """The SDK's queue and thread. A full queue would drop its oldest span without telling us: we refuse the newest."""
+
+    def __init__(self, exporter: Exporter) -> None:
+        super().__init__(exporter, max_queue_size=QUEUE, max_export_batch_size=BATCH, schedule_delay_millis=EVERY_MS)
+        self._accept = exporter.accept
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Never waits."""
+        if self._accept():
+            super().on_end(span)
+        else:
+            LOST.inc()
+
+
+class _Errors(logging.Handler):
+    """Keeps what the SDK says about the current batch; nothing else of the SDK is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+        for name in ("opentelemetry", "urllib3"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        exporters = logging.getLogger("opentelemetry.exporter")
+        exporters.setLevel(logging.WARNING)
+        exporters.propagate = False
+        exporters.handlers = [self]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+class Positions(IdGenerator):
+    """Gives a span the ids of its position in the trace, which may have been sent elsewhere before the span starts."""
+
+    def generate_trace_id(self) -> int:
+        return int(starting.get().trace_id, 16)
+
+    def generate_span_id(self) -> int:
+        return int(starting.get().span_id, 16)
+
+
+def tracer_to(processor: SpanProcessor, service: str) -> Tracer:
+    """Return a tracer that records every span it starts."""
+    resource = Resource(
+        {
+            "service.namespace": "dashboard",
+            "service.name": service,
+            "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
+        }
     )
-
-
-def encode(resource: Resource, spans: Iterable[Recorded]) -> bytes:
-    """Return the body of an OTLP request."""
-    scope = ScopeSpans(scope=InstrumentationScope(name="dashboard"))
-    for span in spans:
-        _add(scope, span)
-    whole = TracesData(resource_spans=[ResourceSpans(resource=resource, scope_spans=[scope])])
-    return bytes(whole.SerializeToString())
-
-
-def _add(scope: ScopeSpans, span: Recorded) -> None:
-    failed = span.error is not None
-    if failed:
-        span.attributes["error.type"] = span.error or ""
-    message = scope.spans.add(
-        name=span.name,
-        kind=cast("Any", span.kind.value),
-        trace_id=bytes.fromhex(span.trace.trace_id),
-        span_id=bytes.fromhex(span.trace.span_id),
-        parent_span_id=bytes.fromhex(span.parent_id),
-        start_time_unix_nano=span.began,
-        end_time_unix_nano=span.ended,
-        attributes=_pairs(span.attributes),
-        links=[_link(other) for other in span.links],
-    )
-    if failed and span.error not in EXPECTED:
-        message.status.code = Status.STATUS_CODE_ERROR
-
-
-def _link(other: Trace) -> Message.Link:
-    return Message.Link(trace_id=bytes.fromhex(other.trace_id), span_id=bytes.fromhex(other.span_id))
-
-
-def _pairs(attributes: Attributes) -> list[KeyValue]:
-    return [KeyValue(key=key, value=_value(value)) for key, value in attributes.items()]
-
-
-def _value(value: Value) -> AnyValue:
-    if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, int):
-        return AnyValue(int_value=value)
-    return AnyValue(double_value=value) if isinstance(value, float) else AnyValue(string_value=value)
+    provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False, id_generator=Positions())
+    provider.add_span_processor(processor)
+    return provider.get_tracer("dashboard")

@@ -4,34 +4,47 @@ Whether a trace is sampled is decided where it begins (`telemetry.begin`) and tr
 a trace is not sampled, nothing is recorded: `span` only checks the flag. Spans contain the operation and its duration,
 and no personal data: no user ids, no addresses, no queries, and only the class name of an exception.
 
-The SDK's own spans cost several times as much to create and to encode (docs/decisions/0023), so these are plain
-objects; the SDK queues and sends them (`shared.observability.trace_export`).
+A recorded span is one of OpenTelemetry's SDK, which queues and sends it (`shared.observability.trace_export`).
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from enum import IntEnum
+from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Self
+from typing import ClassVar, Self
+
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    NoOpTracer,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    set_span_in_context,
+)
 
 from shared.observability.telemetry import Sampling, Trace, current_trace
 
-Value = str | int | float | bool
-Attributes = Mapping[str, Value]
+Kind = SpanKind
+Attributes = Mapping[str, str | int | float | bool]
 
 EXPECTED = ("CancelledError", "GeneratorExit")
 """How abandoned work ends: not an error."""
 
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
-class Kind(IntEnum):
-    """The numbers of OTLP."""
+starting: ContextVar[Trace] = ContextVar("starting")
+"""The position that the SDK gives to the span being started; it is known before the span."""
 
-    INTERNAL = 1
-    SERVER = 2
-    CLIENT = 3
-    PRODUCER = 4
-    CONSUMER = 5
+
+class _Out:
+    """What records the spans of this process; nothing by default."""
+
+    is_on: ClassVar[bool] = False
+    tracer: ClassVar[Tracer] = NoOpTracer()
 
 
 class Span:
@@ -85,38 +98,51 @@ class Position(Span):
 
 
 class Recorded(Position):
-    """A span of a sampled trace. Times are nanoseconds of the epoch; `parent_id` is empty for the root."""
+    """A span of a sampled trace at this position; `parent_id` is empty for the root.
 
-    __slots__ = ("attributes", "began", "ended", "error", "kind", "links", "name", "parent_id")
+    It starts when it is created and ends with `end`, or at these nanoseconds of the epoch.
+    """
+
+    __slots__ = ("_ends_at", "_error", "_span")
 
     recorded = True
 
     def __init__(
-        self, name: str, kind: Kind, trace: Trace, parent_id: str, attributes: Attributes | None = None
+        self,
+        name: str,
+        kind: Kind,
+        trace: Trace,
+        parent_id: str,
+        attributes: Attributes | None = None,
+        starts_at: int | None = None,
+        ends_at: int | None = None,
     ) -> None:
         super().__init__(trace)
-        self.name = name
-        self.kind = kind
-        self.parent_id = parent_id
-        self.attributes = dict(attributes) if attributes else {}
-        self.links: list[Trace] = []
-        self.error: str | None = None
-        self.began = time.time_ns()
-        self.ended = 0
+        self._ends_at = ends_at
+        self._error: str | None = None
+        starting.set(trace)
+        self._span = _Out.tracer.start_span(name, _below(trace.trace_id, parent_id), kind, attributes, None, starts_at)
+
+    def rename(self, name: str) -> None:
+        self._span.update_name(name)
 
     def set(self, attributes: Attributes) -> None:
-        self.attributes.update(attributes)
+        self._span.set_attributes(attributes)
 
     def link(self, other: Trace) -> None:
-        self.links.append(other)
+        self._span.add_link(_context(other.trace_id, other.span_id))
 
     def fail(self, error_type: str) -> None:
-        self.error = error_type
+        self._error = error_type
 
     def end(self) -> None:
-        if not self.ended:
-            self.ended = time.time_ns()
-            send(self)
+        if not self._span.is_recording():
+            return
+        if self._error is not None:
+            self._span.set_attribute("error.type", self._error)
+            if self._error not in EXPECTED:
+                self._span.set_status(StatusCode.ERROR)
+        self._span.end(self._ends_at)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -127,13 +153,13 @@ class Recorded(Position):
         self.end()
 
 
-Sink = Callable[[Recorded], Any]
+def _context(trace_id: str, span_id: str) -> SpanContext:
+    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=_SAMPLED)
 
 
-class _Out:
-    """The sink for spans of this process; none by default."""
-
-    sink: Sink | None = None
+def _below(trace_id: str, parent_id: str) -> Context:
+    root = Context()
+    return set_span_in_context(NonRecordingSpan(_context(trace_id, parent_id)), root) if parent_id else root
 
 
 NOT_RECORDED = Span()
@@ -147,47 +173,41 @@ def span(name: str, kind: Kind = Kind.INTERNAL, attributes: Attributes | None = 
 
 def under(parent: Trace, name: str, kind: Kind, attributes: Attributes | None = None) -> Span:
     """Create a span at that position."""
-    if not parent.sampled or _Out.sink is None:
+    if not parent.sampled or not _Out.is_on:
         return NOT_RECORDED
     return Recorded(name, kind, parent.child(), parent.span_id, attributes)
 
 
 def is_on() -> bool:
     """Return whether this process records spans."""
-    return _Out.sink is not None
+    return _Out.is_on
 
 
 def recorded() -> Trace | None:
     """Return the current position of the trace if it is recorded."""
     trace = current_trace.get()
-    return trace if trace is not None and trace.sampled and _Out.sink else None
+    return trace if trace is not None and trace.sampled and _Out.is_on else None
 
 
 def answer(trace: Trace, parent_id: str) -> Span:
     """Create the span of a response at this position; its name is known at its end."""
-    return Recorded("", Kind.SERVER, trace, parent_id) if trace.sampled and _Out.sink else NOT_RECORDED
+    return Recorded("", Kind.SERVER, trace, parent_id) if trace.sampled and _Out.is_on else NOT_RECORDED
 
 
 def follow(cause: Trace | None, name: str, kind: Kind, attributes: Attributes | None = None) -> Position:
     """Create the span of work that a span elsewhere has caused, in its trace; in a new trace without a cause."""
     trace = cause.child() if cause else Trace.start()
-    if not trace.sampled or not _Out.sink:
+    if not trace.sampled or not _Out.is_on:
         return Position(trace)
     return Recorded(name, kind, trace, cause.span_id if cause else "", attributes)
 
 
 def past(name: str, trace: Trace, parent_id: str, began_s: float, seconds: float | None) -> Recorded:
-    """Create a span of finished work at this position, to be sent by `send`; `began_s` is monotonic time, and the end
-    is now by default."""
-    span = Recorded(name, Kind.INTERNAL, trace, parent_id)
-    now, span.began = span.began, span.began - int((time.monotonic() - began_s) * 1e9)
-    span.ended = now if seconds is None else span.began + int(seconds * 1e9)
-    return span
-
-
-def send(span: Recorded) -> None:
-    if _Out.sink:
-        _Out.sink(span)
+    """Create a span of finished work at this position; `began_s` is monotonic time, and the end is now by default."""
+    now = time.time_ns()
+    began = now - int((time.monotonic() - began_s) * 1e9)
+    ended = now if seconds is None else began + int(seconds * 1e9)
+    return Recorded(name, Kind.INTERNAL, trace, parent_id, starts_at=began, ends_at=ended)
 
 
 def exemplar() -> dict[str, str] | None:
@@ -202,11 +222,11 @@ def exemplar_of(span: Span) -> dict[str, str] | None:
 
 
 @contextmanager
-def recording(sink: Sink, share: float) -> Iterator[None]:
-    """Record this share of the traces that begin within the block. Spans go to the sink, which must not fail."""
-    before = Sampling.share, _Out.sink
-    Sampling.share, _Out.sink = share, sink
+def recording(tracer: Tracer, share: float) -> Iterator[None]:
+    """Record this share of the traces that begin within the block, with a tracer of `trace_export.tracer_to`."""
+    before = Sampling.share, _Out.is_on, _Out.tracer
+    Sampling.share, _Out.is_on, _Out.tracer = share, True, tracer
     try:
         yield
     finally:
-        Sampling.share, _Out.sink = before
+        Sampling.share, _Out.is_on, _Out.tracer = before

@@ -2,6 +2,8 @@
 
 Several relays may share an outbox (`SKIP LOCKED`). A crash between the broker's confirm and the commit publishes a
 batch again, with the same ids; the consumers' ledger discards the duplicates.
+
+A service that owns a database and publishes events is `running` with its relay.
 """
 
 import asyncio
@@ -12,19 +14,20 @@ import aio_pika
 import asyncpg
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, DeliveryError
+from fastapi import FastAPI
 from prometheus_client import Counter, Gauge
 
 from shared.clock import now, rfc3339
 from shared.contracts import topology
-from shared.db.engine import UNAVAILABLE, Connection, Database
+from shared.db.engine import UNAVAILABLE, Connection, Database, DatabaseSettings
 from shared.observability import tracing
 from shared.observability.logs import get_logger
 from shared.observability.telemetry import Trace
 from shared.observability.tracing import Kind
 from shared.outbox import outbox
-from shared.outbox.publisher import Publisher, connected
-from shared.outbox.receivers import QueueLost
+from shared.outbox.publisher import Publisher, QueueLost, connected
 from shared.rabbitmq import Nodes
+from shared.server.background import Background
 
 PUBLISHED = Counter("outbox_published_total", "Events that the broker has confirmed.")
 RETURNED = Counter("outbox_returned_total", "Events that not every queue has taken; they stay in the outbox.")
@@ -48,6 +51,33 @@ SLOTS_CLASS = 0x72656C61
 MEASURE = "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox"
 
 DOWN: tuple[type[Exception], ...] = (AMQPError, ChannelInvalidStateError, *UNAVAILABLE)
+
+
+class ProducerSettings(DatabaseSettings):
+    """The settings of a service that publishes events."""
+
+    rabbitmq_url: str
+    """`amqp://user:password@host:port/vhost`; for a cluster, one URL per node, separated by commas."""
+
+
+@asynccontextmanager
+async def running(
+    app: FastAPI, service: str, settings: ProducerSettings, lock_timeout_s: float = 0
+) -> AsyncIterator[Database]:
+    """Provide the database as `app.state.db` and run the relay in the background, within the block. `lock_timeout_s` is
+    how long a statement waits for a lock; 0 disables the limit.
+
+    Without RabbitMQ such a service is only degraded: it accepts requests, and events wait in the outbox.
+    """
+    async with Database.open(settings, lock_timeout_s=lock_timeout_s) as db, Background() as background:
+        relay = Relay(db, settings.rabbitmq_url, service)
+        background.start("relay", relay.run)
+        background.every(relay.MEASURE_S, "outbox gauges", relay.measure)
+        app.state.db = db
+        app.state.background = background
+        app.state.checks.needed["postgres"] = db.ping
+        app.state.checks.useful |= {"rabbitmq": relay.check, "background": background.check}
+        yield db
 
 
 class Relay:

@@ -4,23 +4,85 @@
 - If the client is still sending, the server closes its own direction and keeps reading for a limited time and amount.
   Closing with unread data would reset the connection, and the client would lose the response.
 - A response that breaks off resets the connection, so that a client without chunked framing notices it, too.
+
+The exchanges are single requests and their responses, where uvicorn's own cycle does not follow the RFCs.
 """
 
 import asyncio
 import socket
 import struct
+import sys
+from collections.abc import Callable, Coroutine, Sized
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from shared import errors
-from shared.server.exchange import ExchangeTransport, Flow
 
+SMALL_BODY_BYTES = 64 * 1024
+"""After an early response this much of the body is read, so that the connection can be kept."""
 LINGER_S = 10.0
 LINGER_BYTES = 64 * 1024 * 1024
 """How long, and how much, a connection is read after its last response."""
 _RESET = struct.pack("ii", 1, 0)
+
+
+class BodyExchange(RequestResponseCycle):
+    """For requests with a body. A response before the end of a large body closes the connection."""
+
+    is_small = False
+
+    def send(self, message: Any) -> Coroutine[Any, Any, None]:
+        if not self.response_started and self.more_body and not self.is_small:
+            self.keep_alive = False
+        return super().send(message)
+
+
+class ClosingExchange(BodyExchange):
+    """For HTTP/1.0, which has no chunks: a response of unknown length ends with the connection."""
+
+    _until_close = False
+
+    def send(self, message: Any) -> Coroutine[Any, Any, None]:
+        if message["type"] == "http.response.start":
+            if not any(name.lower() == b"content-length" for name, _ in message.get("headers", ())):
+                self._until_close, self.chunked_encoding, self.expected_content_length = True, False, sys.maxsize
+        elif self._until_close and not message.get("more_body", False):
+            self.expected_content_length = len(message.get("body", b""))
+        return super().send(message)
+
+
+class Flow(FlowControl):
+    """Stops reading while requests wait for their turn: their number would otherwise grow without limit."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
+
+
+class ExchangeTransport(asyncio.Transport):
+    """The part of a transport that an exchange uses. The connection decides how it is closed."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        super().__init__()
+        self.write = transport.write  # type: ignore[method-assign]
+        self.is_closing = transport.is_closing  # type: ignore[method-assign]
+        self._close: Callable[[], None] | None = close
+
+    def close(self) -> None:
+        if self._close:
+            self._close()
+
+    def detach(self) -> None:
+        """Drop the reference to the connection, which would otherwise keep itself alive."""
+        self._close = None
 
 
 class ClosingProtocol(HttpToolsProtocol):

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from shared.observability.logs import get_logger
+from shared.server.closing import SMALL_BODY_BYTES, BodyExchange
 from shared.server.connection import GuardedProtocol
-from shared.server.exchange import SMALL_BODY_BYTES, BodyExchange
 
 log = get_logger(__name__)
 

@@ -17,8 +17,7 @@ import httptools
 from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from shared.server.closing import ClosingProtocol
-from shared.server.exchange import SMALL_BODY_BYTES, BodyExchange, ClosingExchange
+from shared.server.closing import SMALL_BODY_BYTES, BodyExchange, ClosingExchange, ClosingProtocol
 
 FRAMING_BYTES = 8 * 1024
 """The limit on chunk extensions and trailers of one message, counted in full reads."""

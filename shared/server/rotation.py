@@ -8,8 +8,7 @@ from pathlib import Path
 from prometheus_client import Counter
 from pydantic import SecretStr, ValidationError
 
-from shared.config.secret_files import file_of, read, variable_of
-from shared.config.settings import ServiceSettings
+from shared.config.settings import ServiceSettings, file_of, read_file, variable_of
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -59,7 +58,7 @@ class SecretFiles:
 
     async def _look(self, one: _Followed) -> None:
         try:
-            told = await asyncio.to_thread(read, one.variable, one.path)
+            told = await asyncio.to_thread(read_file, one.variable, one.path)
             if told == one.known:
                 return
             one.known = told

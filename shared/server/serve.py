@@ -15,9 +15,8 @@ import uvloop
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from shared.config import removed
-from shared.config.secret_files import SUFFIX
-from shared.config.settings import ServiceSettings
+from shared.config.removed import RENAMED
+from shared.config.settings import SUFFIX, ServiceSettings, obsolete
 from shared.observability import logs, telemetry, tracing
 from shared.observability.logs import get_logger
 from shared.server.background import Background
@@ -142,8 +141,8 @@ def run(
 
 
 def _warn_of_removed_settings(service: str) -> None:
-    for name in removed.set_in(os.environ, service):
-        if new_name := removed.RENAMED.get(name.removesuffix(SUFFIX)):
+    for name in obsolete(os.environ, service):
+        if new_name := RENAMED.get(name.removesuffix(SUFFIX)):
             log.warning("this setting has a new name", setting=name, new_name=new_name)
         else:
             log.warning("this setting no longer exists and is ignored", setting=name)
@@ -221,7 +220,7 @@ def exporting_spans(service: str, settings: ServiceSettings) -> Iterator[None]:
 
     outbox = SpanQueue(service, settings.otel_exporter_otlp_endpoint)
     try:
-        with tracing.recording(outbox.add, settings.trace_sample):
+        with tracing.recording(outbox.tracer, settings.trace_sample):
             yield
     finally:
         outbox.close()

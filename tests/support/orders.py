@@ -10,8 +10,7 @@ from fastapi import FastAPI
 from pydantic_settings import SettingsConfigDict
 
 from services.orders.main import create_app
-from services.orders.settings import Settings
-from services.orders.tuning import Tuning
+from services.orders.settings import Settings, Tuning
 from shared.http.identity import GATEWAY
 from shared.http.tokens import Role, ServiceTokens
 from shared.ids import new_id

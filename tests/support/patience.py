@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from shared.db import engine, schema_check
+from shared.db import engine, migrations
 from shared.downloads import csv_export
 from shared.observability import probes
 from shared.outbox import publisher
@@ -18,7 +18,7 @@ T = TypeVar("T")
 _TIMEOUTS: dict[ModuleType, tuple[str, ...]] = {
     engine: ("CONNECT_TIMEOUT_S", "ACQUIRE_TIMEOUT_S"),
     csv_export: ("CONNECT_TIMEOUT_S",),
-    schema_check: ("CONNECT_TIMEOUT_S",),
+    migrations: ("CONNECT_TIMEOUT_S",),
     probes: ("CHECK_TIMEOUT_S",),
     publisher: ("CONNECT_TIMEOUT_S",),
 }

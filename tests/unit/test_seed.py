@@ -1,4 +1,4 @@
-from services.orders.states import Status, is_change
+from services.orders.models import Status, is_change
 from shared.clock import now
 from tools.cli.seed import DAYS, PEOPLE, past_orders
 

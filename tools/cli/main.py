@@ -113,12 +113,12 @@ def migrate(
 
 
 def _migrate(name: str, url: str) -> None:
-    if _load("shared.db.schema_check").is_missing(name, url):
+    if _load("shared.db.migrations").is_missing(name, url):
         _load("shared.db.migrations").migrate(name, url)
 
 
 def _wait_for_schema(name: str, url: str, patience_s: float) -> None:
-    migrated = _load("shared.db.schema_check")
+    migrated = _load("shared.db.migrations")
     try:
         migrated.wait_until_migrated(name, url, patience_s)
     except migrated.NotMigrated as missing:
@@ -209,7 +209,7 @@ def _check(name: str, known: tuple[str, ...]) -> None:
 
 
 def _setting(name: str) -> str:
-    value = _load("shared.config.secret_files").environment(name)
+    value = _load("shared.config.settings").environment(name)
     if not value:
         _fail(f"{name} is not set; `dashboard up` migrates its own databases")
     return value or ""

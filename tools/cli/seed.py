@@ -14,14 +14,14 @@ from uuid import UUID
 from pydantic_extra_types.currency_code import Currency
 
 from services.orders import service as orders
+from services.orders.models import Status
 from services.orders.schemas import Item, NewOrder
 from services.orders.settings import Settings as OrderSettings
-from services.orders.states import Status
 from services.users.accounts import service as users
 from services.users.passwords import Passwords
 from services.users.repository import UserRepository
+from services.users.settings import DEFAULTS
 from services.users.settings import Settings as UserSettings
-from services.users.tuning import DEFAULTS
 from shared.clock import now
 from shared.db.engine import Database
 from shared.http.tokens import Role

@@ -81,7 +81,7 @@ def list_users(
 
 def _database_url(data_dir: Path) -> str:
     """Return the URL of the environment, or that of the stack on this machine."""
-    from shared.config.secret_files import environment
+    from shared.config.settings import environment
     from tools.cli.api import local_stack
 
     url = environment(VARIABLE) or local_stack(data_dir).get("postgres", {}).get("databases", {}).get("users")

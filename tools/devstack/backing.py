@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from shared.db.hosts import each_host
+from shared.db.engine import each_host
 from shared.rabbitmq import BETWEEN_URLS
 from tools.devstack.datadir import DataDir
 from tools.devstack.mailcatcher import MailCatcher

@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from shared.config.secret_files import variable_of
-from shared.config.settings import ServiceSettings
+from shared.config.settings import ServiceSettings, variable_of
 from shared.feature import settings_of
 from tools.docs.schemas import escaped, one_line, table
 

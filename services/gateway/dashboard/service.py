@@ -150,7 +150,7 @@ class PanelSpans:
                 span.fail(answer.error)
             if dashboard:
                 span.set({"dashboard.panel.status": dashboard.panels[name].status})
-            tracing.send(span)
+            span.end()
 
     def _span(self, name: str, wait: PanelWait) -> tracing.Recorded:
         position, seconds = self._positions.get(name) or self._trace.child(), wait.seconds.get(name)

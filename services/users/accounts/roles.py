@@ -15,8 +15,7 @@ from services.users.errors import UserNotFound
 from services.users.models import User
 from services.users.repository import UserRepository
 from services.users.sessions import repository as sessions
-from shared.db.engine import CONNECT_TIMEOUT_S
-from shared.db.hosts import create_engine
+from shared.db.engine import CONNECT_TIMEOUT_S, create_engine
 from shared.http.tokens import Role
 
 

@@ -1,16 +1,28 @@
-"""Registration, and the caller's own profile."""
+"""Registration, the caller's own profile, and user accounts for operators."""
 
+from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
 
 from services.users.accounts.service import AccountsDep
+from services.users.errors import UserNotFound
 from services.users.models import User
-from services.users.schemas import UNCONFIRMED, Confirmation, Profile, ProfileChange, Registration
+from services.users.repository import UserRepository
+from services.users.schemas import UNCONFIRMED, Confirmation, Count, Email, Profile, ProfileChange, Registration
 from shared.contracts.internal_api import CONFIRM
-from shared.http.identity import CallerDep, GatewayOnly
+from shared.db.engine import Database, DatabaseDep
+from shared.http.identity import CallerDep, GatewayOnly, OperatorDep
+from shared.http.pagination import MAX_PAGE, Cursor, Limit, Page, decode_cursor, page_of
+
+NDJSON = "application/x-ndjson"
+STREAM_PAGE = 500
 
 router = APIRouter(tags=["accounts"])
+operator_router = APIRouter(tags=["users"])
 
 
 @router.post("/v1/users", status_code=HTTPStatus.CREATED, response_model=Profile, dependencies=[GatewayOnly])
@@ -43,3 +55,62 @@ async def delete_me(caller: CallerDep, accounts: AccountsDep, body: Confirmation
 async def confirm(caller: CallerDep, accounts: AccountsDep, body: Confirmation = UNCONFIRMED) -> None:
     """Check the caller's password on behalf of another service."""
     await accounts.confirm(caller, body.current_password)
+
+
+@operator_router.get(
+    "/v1/users",
+    response_model=Page[Profile],
+    responses={200: {"content": {NDJSON: {}}, "description": "a page; as NDJSON all users, one per line"}},
+)
+async def list_users(
+    _: OperatorDep,
+    db: DatabaseDep,
+    limit: Limit = MAX_PAGE // 2,
+    cursor: Cursor = None,
+    email: Annotated[Email | None, Query()] = None,
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
+) -> Response | Page[Profile]:
+    """Operators: list users, newest first. With `Accept: application/x-ndjson` all of them, whatever the parameters."""
+    if NDJSON in accept:
+        return await _stream(db)
+    return await _page(db, limit, decode_cursor(cursor), email)
+
+
+async def _page(db: Database, limit: int, after: UUID | None, email: str | None) -> Page[Profile]:
+    async with db.begin() as session:
+        users = UserRepository(session)
+        found = [await users.get_by_email(email)] if email else await users.page(limit + 1, after)
+    profiles = [Profile.model_validate(user) for user in found if user]
+    items, next_cursor = page_of(profiles, limit, lambda profile: profile.id)
+    return Page(items=items, next_cursor=next_cursor)
+
+
+async def _stream(db: Database) -> Response:
+    pages = UserRepository.iterate(db, STREAM_PAGE)
+    first: Sequence[User] = await anext(pages, [])  # before the status is sent, so that an outage is a 503
+    return StreamingResponse(_lines(first, pages), media_type=NDJSON)
+
+
+async def _lines(first: Sequence[User], others: AsyncIterator[Sequence[User]]) -> AsyncIterator[str]:
+    yield _encoded(first)
+    async for page in others:
+        yield _encoded(page)
+
+
+def _encoded(users: Sequence[User]) -> str:
+    return "".join(Profile.model_validate(user).model_dump_json() + "\n" for user in users)
+
+
+@operator_router.get("/v1/users/count")
+async def count_users(_: OperatorDep, db: DatabaseDep) -> Count:
+    """Operators: count the users."""
+    async with db.begin() as session:
+        return Count(count=await UserRepository(session).count())
+
+
+@operator_router.get("/v1/users/{user_id}", response_model=Profile)
+async def read_user(user_id: UUID, caller: CallerDep, accounts: AccountsDep) -> User:
+    """Return your own profile; operators may read everyone's."""
+    if user_id != caller.user_id and not caller.is_operator:
+        raise UserNotFound
+    return await accounts.get(user_id)

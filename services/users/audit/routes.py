@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from services.users.audit import repository as audit
 from shared.contracts.internal_api import AUDIT_PATH, Entry
+from shared.db.engine import DatabaseDep
 from shared.http.identity import CallerDep, OperatorDep
 from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
-from shared.outbox.service import DatabaseDep
 
 router = APIRouter(tags=["operators"])
 

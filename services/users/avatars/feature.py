@@ -9,8 +9,7 @@ from services.users.avatars.routes import router
 from services.users.avatars.service import Avatars
 from services.users.avatars.settings import AvatarSettings, AvatarTuning
 from services.users.avatars.thumbnailer import Pictures
-from services.users.settings import Settings
-from services.users.tuning import Tuning
+from services.users.settings import Settings, Tuning
 from shared.contracts.internal_api import MAX_PICTURE_BYTES
 from shared.downloads.personal_data import Part
 from shared.feature import Feature

@@ -1,16 +1,23 @@
-"""Signing in and out."""
+"""Signing in and out, the public keys for verifying access tokens (RFC 7517), and revocations for gateways."""
 
 from http import HTTPStatus
 from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
+import msgspec
+from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from services.users import revocations
 from services.users.schemas import PasswordGrant, RefreshGrant, TokenPair
 from services.users.sessions.service import LoginsDep
+from shared.contracts.internal_api import REVOCATIONS_PATH, SIGN_OUT
+from shared.db.engine import DatabaseDep
 from shared.http.identity import CallerDep, GatewayOnly
+from shared.http.tokens import UserTokens
 
+KEYS_CACHEABLE_S = 300
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 EITHER_BODY = {
@@ -21,6 +28,7 @@ EITHER_BODY = {
 }
 
 router = APIRouter(tags=["tokens"])
+internal_router = APIRouter(tags=["tokens"], dependencies=[GatewayOnly])
 
 
 async def _no_store(response: Response) -> None:
@@ -66,3 +74,33 @@ async def refresh(grant: Annotated[RefreshGrant, Depends(_refresh_grant)], login
 async def logout(caller: CallerDep, logins: LoginsDep) -> None:
     """End the session of the access token."""
     await logins.logout(caller)
+
+
+@router.get("/.well-known/jwks.json")
+async def read_keys(request: Request, response: Response) -> dict[str, Any]:
+    """Return the keys for verifying access tokens, as a JWK set."""
+    tokens: UserTokens = request.app.state.user_tokens
+    response.headers["Cache-Control"] = f"public, max-age={KEYS_CACHEABLE_S}"
+    return tokens.jwks
+
+
+class Ended(BaseModel):
+    """The ended session; null if the refresh token belongs to none."""
+
+    session_id: UUID | None
+
+
+@internal_router.get(REVOCATIONS_PATH)
+async def read_revocations(
+    request: Request, db: DatabaseDep, after: Annotated[int, Query(ge=0, lt=2**63)] = 0
+) -> Response:
+    """Return sessions and users whose access tokens are revoked."""
+    tokens: UserTokens = request.app.state.user_tokens
+    found = await revocations.read(db, after, tokens.ttl_s)
+    return Response(msgspec.json.encode(found), media_type="application/json")
+
+
+@internal_router.post(SIGN_OUT)
+async def sign_out(grant: RefreshGrant, logins: LoginsDep) -> Ended:
+    """End the session of a refresh token. A used token still identifies its session."""
+    return Ended(session_id=await logins.end(grant.refresh_token))

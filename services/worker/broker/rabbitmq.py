@@ -19,7 +19,7 @@ from yarl import URL
 from services.worker.broker.batch_collector import BatchConsumer, Handler
 from shared.contracts import topology
 from shared.observability.logs import get_logger
-from shared.outbox.receivers import DECLARE_TIMEOUT_S
+from shared.outbox.publisher import DECLARE_TIMEOUT_S
 from shared.rabbitmq import LOST, Nodes
 
 log = get_logger(__name__)

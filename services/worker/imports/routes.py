@@ -17,10 +17,10 @@ from services.worker.imports.models import Import, ImportRowError
 from services.worker.imports.records import HEADER
 from services.worker.imports.repository import eta_s
 from services.worker.imports.upload import Uploads
+from shared.db.engine import DatabaseDep
 from shared.downloads.csv_export import BYTE_ORDER_MARK, formula_safe
 from shared.http.identity import CallerDep
 from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
-from shared.outbox.service import DatabaseDep
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"])
 

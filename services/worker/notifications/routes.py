@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 from services.worker.live_hints import Hints
 from services.worker.notifications import repository
+from shared.db.engine import DatabaseDep
 from shared.errors import NotFound
 from shared.http.identity import Caller, CallerDep
 from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
-from shared.outbox.service import DatabaseDep
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request, Response
 from services.worker.reports import repository as reports
 from services.worker.reports.repository import NewReport, Report
 from shared.contracts.reports import CSV, Form, From, Period, To
+from shared.db.engine import DatabaseDep
 from shared.downloads.csv_export import CsvResponse, Export, ExporterDep
 from shared.http.identity import CallerDep
 from shared.http.pagination import Cursor, Limit, Page
-from shared.outbox.service import DatabaseDep
 
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
 internal = APIRouter(prefix="/internal/reports", tags=["reports"])

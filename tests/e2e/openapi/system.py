@@ -19,7 +19,7 @@ from services.orders.main import create_app as orders_app
 from services.orders.settings import Settings as OrdersSettings
 from services.users.main import create_app as users_app
 from services.users.settings import Settings as UsersSettings
-from services.users.tuning import Tuning as UsersTuning
+from services.users.settings import Tuning as UsersTuning
 from shared.db.migrations import migrate
 from shared.http.tokens import Role, ServiceTokens
 from shared.ids import new_id

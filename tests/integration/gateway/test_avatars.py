@@ -8,8 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.users.main import create_app
-from services.users.settings import Settings
-from services.users.tuning import Tuning
+from services.users.settings import Settings, Tuning
 from shared.contracts.internal_api import MAX_PICTURE_BYTES
 from shared.ids import new_id
 from tests.support.backends import RabbitBackend

@@ -241,6 +241,18 @@ async def test_a_response_that_breaks_off_breaks_off(world: World) -> None:
             await http.get(f"http://127.0.0.1:{port}/v1/orders", headers=world.bearer())
 
 
+async def test_a_response_that_breaks_off_resets_the_connection_of_http_1_0(world: World) -> None:
+    """It has no chunks, whose last would be missing."""
+    world.orders.behaviours["/v1/orders"] = stub.cut_off
+    async with listening(world.app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        (token,) = world.bearer().values()
+        writer.write(f"GET /v1/orders HTTP/1.0\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+
+
 async def test_a_body_that_is_too_large(start: Start) -> None:
     """413, whether the size is declared or not."""
     async with start(max_body_bytes=1000) as world:

@@ -17,7 +17,7 @@ from services.gateway.settings import Settings as GatewaySettings
 from services.gateway.settings import Tuning as GatewayTuning
 from services.users.main import create_app as create_users
 from services.users.settings import Settings as UserSettings
-from services.users.tuning import Tuning as UserTuning
+from services.users.settings import Tuning as UserTuning
 from shared.http.tokens import b64url
 from tests.support.backends import RedisBackend
 from tests.support.backends.databases import NewDatabase

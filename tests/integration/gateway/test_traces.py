@@ -8,10 +8,9 @@ import pytest
 from services.gateway.upstream.single_flight import InFlightRead
 from shared.ids import new_id
 from shared.observability.telemetry import Trace
-from shared.observability.tracing import Recorded
 from tests.support.gateway.stub import Exchange, answer_panel, replies
 from tests.support.gateway.world import Start, World
-from tests.support.spans import Spans, recorded
+from tests.support.spans import Recorded, Spans, recorded
 from tests.support.waiting import eventually
 
 PANELS = ("user", "orders", "notifications", "analytics")

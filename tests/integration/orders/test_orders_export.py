@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from services.orders.personal_data import PARTS
+from services.orders.repository import PARTS
 from shared.contracts.internal_api import PERSONAL_DATA_PATH
 from shared.db.engine import Database
 from shared.downloads.personal_data import Exports, ExportsBusy

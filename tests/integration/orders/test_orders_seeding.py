@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from services.orders import service
+from services.orders.models import Status
 from services.orders.schemas import NewOrder
-from services.orders.states import Status
 from shared.db.engine import Database
 from tests.support.orders import BODY
 

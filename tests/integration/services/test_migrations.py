@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from shared.db.hosts import create_engine
+from shared.db.engine import create_engine
 from shared.db.migrations import LOCK, migrate
 from tests.support.backends.databases import NewDatabase
 from tests.support.patience import PATIENCE_S

@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractChannel
 from shared.contracts import topology
 from shared.db.engine import Database
 from shared.outbox import outbox
-from shared.outbox.service import ProducerSettings
+from shared.outbox.relay import ProducerSettings
 from tests.support.backends import RabbitBackend
 from tests.support.backends.databases import NewDatabase
 from tests.support.patience import patient

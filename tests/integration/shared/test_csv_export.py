@@ -1,5 +1,6 @@
 """Exports behind a real listener: whole, cut off, left by the client, too slow, too many."""
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Iterator
@@ -103,12 +104,26 @@ async def test_a_whole_download(database_url: str, encoding: str) -> None:
         assert again.text == answer.text
 
 
+FAILS_ON_THE_WAY = "SELECT n, 1 / (50000 - n) AS broken FROM generate_series(1, 100000) AS n"
+
+
 async def test_what_fails_on_the_way_cuts_the_download(database_url: str) -> None:
     """No clean end, so that every HTTP client notices."""
-    query = "SELECT n, 1 / (50000 - n) AS broken FROM generate_series(1, 100000) AS n"
-    async with serving(database_url, query) as http:
+    async with serving(database_url, FAILS_ON_THE_WAY) as http:
         with pytest.raises(httpx.TransportError):
             await http.get(f"/{USER}")
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_a_cut_download_resets_the_connection(database_url: str, version: str) -> None:
+    """HTTP/1.0 has no last chunk to miss."""
+    async with serving(database_url, FAILS_ON_THE_WAY) as http:
+        reader, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port)
+        writer.write(f"GET /{USER} HTTP/{version}\r\nHost: x\r\n\r\n".encode())
+        assert await reader.readuntil(b"\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
 
 
 async def test_what_fails_before_the_first_row_is_an_ordinary_error() -> None:

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
-from shared.db import schema_check
+from shared.db import migrations
 from shared.db.migrations import migrate
 from tests.support.backends.databases import NewDatabase
 from tests.support.waiting import eventually
@@ -27,8 +27,8 @@ def database(new_database: NewDatabase) -> Iterator[str]:
 
 async def test_it_waits_until_another_process_has_migrated(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on waiting while there is no schema, and returns once there is."""
-    monkeypatch.setattr(schema_check, "LOOK_AGAIN_S", 0.01)
-    waiting = asyncio.create_task(asyncio.to_thread(schema_check.wait_until_migrated, "users", database, PATIENCE_S))
+    monkeypatch.setattr(migrations, "LOOK_AGAIN_S", 0.01)
+    waiting = asyncio.create_task(asyncio.to_thread(migrations.wait_until_migrated, "users", database, PATIENCE_S))
     connection = await asyncpg.connect(database)
     looks = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     await eventually(lambda: connection.fetchval(looks))
@@ -40,18 +40,18 @@ async def test_it_waits_until_another_process_has_migrated(database: str, monkey
 
 def test_a_schema_that_does_not_come_is_said(database: str) -> None:
     """After its patience it ends, and has changed nothing."""
-    with pytest.raises(schema_check.NotMigrated):
-        schema_check.wait_until_migrated("users", database, NONE)
+    with pytest.raises(migrations.NotMigrated):
+        migrations.wait_until_migrated("users", database, NONE)
 
 
 async def test_an_old_schema_is_not_enough(database: str) -> None:
     """A revision that this code knows, and that is not its newest, is waited upon."""
     await asyncio.to_thread(migrate, "users", database)
-    assert await schema_check.what_is_missing("users", database) == ""
+    assert await migrations.what_is_missing("users", database) == ""
     connection = await asyncpg.connect(database)
     await connection.execute("UPDATE alembic_version SET version_num = '0001'")
     await connection.close()
-    assert await schema_check.what_is_missing("users", database) == "its schema is 0001"
+    assert await migrations.what_is_missing("users", database) == "its schema is 0001"
 
 
 async def test_a_newer_schema_is_enough_for_old_code(database: str) -> None:
@@ -59,7 +59,7 @@ async def test_a_newer_schema_is_enough_for_old_code(database: str) -> None:
     connection = await asyncpg.connect(database)
     await connection.execute("CREATE TABLE alembic_version AS SELECT '9999' AS version_num")
     await connection.close()
-    assert await schema_check.what_is_missing("users", database) == ""
+    assert await migrations.what_is_missing("users", database) == ""
     done = await asyncio.to_thread(run_cli, "migrate", "users", USERS_DATABASE_URL=database)
     assert (done.exit_code, await tables(database)) == (0, ["alembic_version"])
 
@@ -91,5 +91,5 @@ async def tables(database: str) -> list[str]:
 async def test_what_is_not_made_yet_is_waited_for(database: str) -> None:
     """The operator of the databases may be slower than this: a database, or a server, that is not there yet."""
     absent = database.rpartition("/")[0] + "/not_made_yet"
-    assert "not_made_yet" in await schema_check.what_is_missing("users", absent)
-    assert "cannot be reached" in await schema_check.what_is_missing("users", "postgresql://u:p@127.0.0.1:1/none")
+    assert "not_made_yet" in await migrations.what_is_missing("users", absent)
+    assert "cannot be reached" in await migrations.what_is_missing("users", "postgresql://u:p@127.0.0.1:1/none")

@@ -16,8 +16,7 @@ from shared.clock import now
 from shared.contracts import events, topology
 from shared.db.engine import Database
 from shared.outbox import outbox
-from shared.outbox.relay import Relay
-from shared.outbox.service import ProducerSettings
+from shared.outbox.relay import ProducerSettings, Relay
 from shared.rabbitmq import LOST, Nodes
 from shared.server.background import Background
 from tests.support.backends import RabbitBackend

@@ -24,10 +24,10 @@ from shared.http.identity import GATEWAY, WORKER
 from shared.http.panel_fast_path import PanelsFastPath
 from shared.http.panel_route import Panels
 from shared.http.tokens import ServiceTokens
-from shared.observability import tracing
 from shared.server.fast_path import Exchange, FastPathProtocol
 from shared.server.serve import Server
 from tests.support.served import port_of, served
+from tests.support.spans import Recorded, recorded_into
 
 SECRET = "a secret of these tests that is long enough"
 REQUESTS = 60
@@ -194,10 +194,10 @@ async def effects(server: Server, request: bytes) -> tuple[bytes, Counter[Any], 
 @pytest.mark.parametrize("recording", [False, True])
 async def test_both_ways_are_the_same(service: Service, seed: int, recording: bool) -> None:
     """Status, headers, body, metrics and log lines, whatever is asked and whatever fails."""
-    drawn, spans = Drawn(random.Random(seed)), list[tracing.Recorded]()
+    drawn, spans = Drawn(random.Random(seed)), list[Recorded]()
     async with AsyncExitStack() as stack:
         if recording:
-            stack.enter_context(tracing.recording(spans.append, 0.0))
+            stack.enter_context(recorded_into(spans, 0.0))
         for _ in range(REQUESTS):
             request = drawn.request()
             fast, fast_spans = await effects(service.fast, request), len(spans)

@@ -3,8 +3,7 @@
 import asyncio
 
 from shared.db.engine import Database
-from shared.outbox.relay import Relay
-from shared.outbox.service import ProducerSettings
+from shared.outbox.relay import ProducerSettings, Relay
 from tests.support.hung_up import HungUp
 from tests.support.waiting import eventually
 

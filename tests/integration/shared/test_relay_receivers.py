@@ -15,8 +15,7 @@ from shared.contracts import events, topology
 from shared.contracts.topology import JobQueue
 from shared.db.engine import Database
 from shared.outbox import outbox
-from shared.outbox.publisher import Publisher
-from shared.outbox.receivers import QueueLost
+from shared.outbox.publisher import Publisher, QueueLost
 from shared.outbox.relay import Relay
 from shared.server.background import Background
 from tests.support.backends import RabbitBackend

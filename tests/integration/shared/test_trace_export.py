@@ -2,8 +2,10 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from prometheus_client import REGISTRY
@@ -11,7 +13,8 @@ from prometheus_client import REGISTRY
 from shared.config.settings import ServiceSettings
 from shared.observability import trace_export, tracing
 from shared.observability.telemetry import Trace, current_trace
-from shared.observability.trace_export import QUEUE, SpanQueue
+from shared.observability.trace_export import BATCH, QUEUE, SpanQueue
+from shared.observability.tracing import Kind
 from shared.server.serve import exporting_spans
 from tests.support.waiting import wait_until
 from tools.devstack.spancatcher import Catcher
@@ -73,6 +76,27 @@ def test_spans_arrive(collector: str, traces: Traces, monkeypatch: pytest.Monkey
     assert {span.service for span in found} == {"orders"}
 
 
+def test_a_collector_reads_what_was_recorded(collector: str, traces: Traces) -> None:
+    """All of it: ids, times, kind, attributes of each type, and links."""
+    current_trace.set(HERE)
+    outbox = SpanQueue("orders", collector)
+    with tracing.recording(outbox.tracer, share=1):
+        began = time.time_ns()
+        with tracing.span("work", Kind.PRODUCER, {"t": "text", "i": 7, "f": 0.5, "b": True}) as span:
+            span.link(Trace("3" * 32, "4" * 16))
+            position = current_trace.get()
+        ended = time.time_ns()
+    outbox.flush()
+    outbox.close()
+    [found] = traces.get(HERE.trace_id)
+    assert (found.service, found.name, found.kind) == ("orders", "work", "producer")
+    assert position
+    assert (found.trace_id, found.span_id, found.parent_id) == (HERE.trace_id, position.span_id, HERE.span_id)
+    assert began <= found.began <= found.ended <= ended
+    assert found.attributes == {"t": "text", "i": 7, "f": 0.5, "b": True}
+    assert found.links == ["3" * 32]
+
+
 def test_without_a_collector_nothing_is_recorded() -> None:
     """The setting is empty by default."""
     with exporting_spans("orders", exporting("")):
@@ -80,15 +104,21 @@ def test_without_a_collector_nothing_is_recorded() -> None:
 
 
 def test_a_collector_that_is_away_costs_spans_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are counted; whoever works does not wait, and the process ends."""
+    """They are counted; whoever works does not wait, and the process ends. The log says it once, and why."""
+    warning = Mock()
+    monkeypatch.setattr(trace_export, "log", Mock(warning=warning))
     monkeypatch.setattr(trace_export, "EVERY_MS", 50)
     monkeypatch.setattr(trace_export, "TIMEOUT_S", 0.2)
     before = count("trace_spans_lost_total")
     outbox = SpanQueue("orders", "http://127.0.0.1:1")
-    with tracing.recording(outbox.add, share=1):
+    with tracing.recording(outbox.tracer, share=1):
         work(100)
         wait_until(lambda: count("trace_spans_lost_total") == before + 100)
+        work(1)
+        wait_until(lambda: count("trace_spans_lost_total") == before + 101)
     outbox.close()
+    warning.assert_called_once()
+    assert "Failed to export" in warning.call_args.kwargs["reason"]
 
 
 def test_a_collector_that_hangs_costs_what_does_not_fit_into_the_queue(
@@ -97,9 +127,14 @@ def test_a_collector_that_hangs_costs_what_does_not_fit_into_the_queue(
     """However much is recorded meanwhile, the queue stays as long as it may be, and the process ends."""
     monkeypatch.setattr(trace_export, "TIMEOUT_S", 0.5)
     monkeypatch.setattr(trace_export, "LAST_WORDS_S", 0.1)
+    before = count("trace_spans_lost_total")
     outbox = SpanQueue("orders", silent)
-    with tracing.recording(outbox.add, share=1):
+    with tracing.recording(outbox.tracer, share=1):
         work(3 * QUEUE)
+    lost = count("trace_spans_lost_total") - before
     assert outbox.waiting <= QUEUE
+    assert (
+        3 * QUEUE - 2 * BATCH <= lost + outbox.waiting <= 3 * QUEUE
+    )  # one batch is being sent, another may have begun
     outbox.close()
     wait_until(lambda: not sending())

@@ -2,8 +2,7 @@
 
 from shared.ids import new_id
 from shared.observability.telemetry import SAMPLED, Trace
-from shared.observability.tracing import Recorded
-from tests.support.spans import Spans, recorded
+from tests.support.spans import Recorded, Spans, recorded
 from tests.support.waiting import eventually
 from tests.support.worker.world import LONG_S, World, created, message_of, registered
 

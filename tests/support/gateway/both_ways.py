@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import structlog
 from prometheus_client import REGISTRY
 
-from shared.observability import logs, tracing
+from shared.observability import logs
 from shared.server.fast_path import ANSWERED, Exchange, FastPathProtocol
 from shared.server.serve import Server
 from tests.support.gateway.stub import PANELS_PATH
@@ -24,6 +24,7 @@ from tests.support.gateway.world import Start, World
 from tests.support.http_corpus import LAST
 from tests.support.http_sockets import heard
 from tests.support.served import port_of, served
+from tests.support.spans import Recorded, recorded_into
 from tests.support.waiting import eventually
 
 COUNTED = re.compile(
@@ -87,7 +88,7 @@ class Side:
     world: World
     server: Server
     text: io.StringIO
-    spans: list[tracing.Recorded]
+    spans: list[Recorded]
 
     async def effects(self, raw: bytes, cut: int = 0) -> "Effects":
         """What comes of these requests on one connection, and of a last one that ends it."""
@@ -158,7 +159,7 @@ class BothWays:
         if share is None:
             yield
         else:
-            with tracing.recording(self.fast.spans.append, share):
+            with recorded_into(self.fast.spans, share):
                 yield
 
     @property
@@ -201,7 +202,7 @@ def counted() -> Counter[Any]:
 @asynccontextmanager
 async def both_ways(start: Start, form: str = "json", **settings: Any) -> AsyncIterator[BothWays]:
     """Two gateways with these settings, whose caches are trusted, and which log in this form."""
-    spans: list[tracing.Recorded] = []
+    spans: list[Recorded] = []
     Counted.taken.clear()
     async with AsyncExitStack() as stack:
         worlds = [await stack.enter_async_context(start(**settings)) for _ in range(2)]

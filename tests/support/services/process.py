@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
-from shared.config.secret_files import variable_of
+from shared.config.settings import variable_of
 from shared.feature import settings_of
 from tests.support import tuned_service
 from tests.support.services.description import Service

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.config.secret_files import SUFFIX, variable_of
-from shared.config.settings import ServiceSettings
+from shared.config.settings import SUFFIX, ServiceSettings, variable_of
 from shared.feature import settings_of
 from tools.cli.main import WITH_DATABASE
 from tools.lab.kubernetes.build import OVERLAYS, Manifest, of_kind, overlay

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from shared.db.hosts import connect
+from shared.db.engine import connect
 from tools.devstack.system.errors import StartError
 
 _CONNECT_TIMEOUT = 30.0

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.orders import models, placing, service
+from services.orders import models, service
 from services.orders.schemas import NewOrder
 from services.orders.settings import Settings
 from shared.db.engine import Database
@@ -51,12 +51,12 @@ class Cost:
 
 
 async def place_with_orm(session: AsyncSession, user_id: UUID) -> None:
-    order = placing.draft(user_id, BODY)
+    order = service.draft(user_id, BODY)
     row = models.Order(**order.model_dump(exclude={"items"}), mail=True)
     row.items = [models.OrderItem(position=place, **item.model_dump()) for place, item in enumerate(order.items)]
     session.add(row)
     await session.flush()
-    await outbox.add(session, placing.event_of(order, mail=True))
+    await outbox.add(session, service.event_of(order, mail=True))
 
 
 class Bench:

@@ -61,7 +61,7 @@ def _callers(tokens: Sequence[str], more: Headers) -> Iterator[Headers]:
 
 async def _burst(app: FastAPI, callers: Iterator[Headers], share: float | None, outbox: SpanQueue, count: int) -> float:
     began = time.process_time()
-    with nullcontext() if share is None else tracing.recording(outbox.add, share):
+    with nullcontext() if share is None else tracing.recording(outbox.tracer, share):
         for _ in range(0, count, CALLERS):
             await asyncio.gather(*(_ask(app, next(callers)) for _ in range(CALLERS)))
             if outbox.waiting >= BATCH:

@@ -21,10 +21,10 @@ from services.worker.ledger.admin.schemas import (
     Replayed,
     StateQuery,
 )
+from shared.db.engine import DatabaseDep
 from shared.errors import NotFound
 from shared.http.identity import AdminDep, OperatorDep
 from shared.http.pagination import Cursor, Limit, Page
-from shared.outbox.service import DatabaseDep
 
 router = APIRouter(prefix="/v1/admin/jobs", tags=["operators"])
 

@@ -591,6 +591,7 @@ def test_each_attempt_has_a_span() -> None:
             "dashboard.call.panels": "orders",
             "dashboard.call.users": 2,
             "dashboard.call.attempt": 1,
+            "error.type": "BadAnswer",
         }
         assert second.attributes["dashboard.call.attempt"] == 2
         assert {first.parent_id, second.parent_id} == {"2" * 16}

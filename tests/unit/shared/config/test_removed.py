@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from services.gateway.settings import Settings as GatewaySettings
 from services.users.settings import Settings as UsersSettings
-from shared.config.removed import REMOVED, RENAMED, set_in
-from shared.config.settings import ServiceSettings
+from shared.config.removed import REMOVED, RENAMED
+from shared.config.settings import ServiceSettings, obsolete
 from shared.server import serve
 from tools.docs.configuration import all_rows
 
@@ -46,7 +46,7 @@ def test_a_removed_variable_is_named_when_a_process_starts(monkeypatch: pytest.M
 
 
 def test_an_environment_of_today_is_not_warned_of() -> None:
-    assert list(set_in(dict.fromkeys(all_rows(), "1"), "gateway")) == []
+    assert list(obsolete(dict.fromkeys(all_rows(), "1"), "gateway")) == []
 
 
 def test_a_renamed_variable_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_a_renamed_variable_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "drain").write_text("6\n")
     monkeypatch.setenv("GATEWAY_DRAIN_S_FILE", str(tmp_path / "drain"))
     assert Gateway(internal_token_secret=SECRET).drain_s == 6
-    assert list(set_in({"GATEWAY_DRAIN_S_FILE": "", "GATEWAY_HEDGE_MIN_S_FILE": ""}, "gateway")) == [
+    assert list(obsolete({"GATEWAY_DRAIN_S_FILE": "", "GATEWAY_HEDGE_MIN_S_FILE": ""}, "gateway")) == [
         "GATEWAY_DRAIN_S_FILE",
         "GATEWAY_HEDGE_MIN_S_FILE",
     ]

@@ -2,7 +2,6 @@
 
 import pytest
 
-from shared.observability.prometheus_text import Samples, read_samples
 from shared.observability.system_status import (
     LABELS,
     JobStatus,
@@ -16,6 +15,7 @@ from shared.observability.system_status import (
     observed,
     unreachable,
 )
+from shared.observability.telemetry import Samples, read_samples
 
 OUTBOX = {("outbox_waiting", ""): 5.0, ("outbox_oldest_age_seconds", ""): 1.26}
 WORKER = OUTBOX | {

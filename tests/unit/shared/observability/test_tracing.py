@@ -7,10 +7,8 @@ import pytest
 
 from shared.observability import telemetry, tracing
 from shared.observability.telemetry import NOT_SAMPLED, SAMPLED, Trace, begin, current_trace
-from shared.observability.trace_export import encode, resource
-from shared.observability.tracing import NOT_RECORDED, Kind, Recorded
+from shared.observability.tracing import NOT_RECORDED, Kind
 from tests.support.spans import recorded_here
-from tools.devstack.spancatcher import read
 
 HERE = Trace("1" * 32, "2" * 16, SAMPLED)
 
@@ -70,8 +68,8 @@ def test_spans_stand_below_each_other() -> None:
     """What is done within a span has it as its parent, also when it is sent elsewhere; after it all is as before."""
     with recorded_here() as spans:
         current_trace.set(HERE)
-        with tracing.span("outer"), tracing.span("inner", Kind.CLIENT, {"a": 1}) as inner:
-            inner.set({"b": "two"})
+        with tracing.span("outer"), tracing.span("inner", Kind.CLIENT, {"a": 1}) as work:
+            work.set({"b": "two"})
             sent = Trace.parse(telemetry.traceparent())
         assert current_trace.get() is HERE
     outer, inner = spans.named("outer"), spans.named("inner")
@@ -99,9 +97,8 @@ def test_a_failure_is_named_and_not_quoted() -> None:
         current_trace.set(HERE)
         with pytest.raises(ValueError, match="ann"), tracing.span("work"):
             raise ValueError("ann@example.com")
-    body = encode(resource("gateway"), spans)
-    assert b"ann@example.com" not in body
-    [span] = read(body)
+    [span] = spans
+    assert "ann@example.com" not in repr(span)
     assert span.failed
     assert span.attributes == {"error.type": "ValueError"}
 
@@ -119,7 +116,7 @@ async def test_what_nobody_waits_for_any_more_has_not_failed() -> None:
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-    [span] = read(encode(resource("gateway"), spans))
+    [span] = spans
     assert not span.failed
     assert span.attributes == {"error.type": "CancelledError"}
 
@@ -135,26 +132,10 @@ def test_a_block_may_be_left_in_another_context() -> None:
     assert len(spans) == 1
 
 
-def test_a_collector_reads_what_was_recorded() -> None:
-    """All of it: ids, times, kind, attributes of each type, and links."""
-    with recorded_here() as spans:
-        current_trace.set(HERE)
-        with tracing.span("work", Kind.PRODUCER, {"t": "text", "i": 7, "f": 0.5, "b": True}) as span:
-            span.link(Trace("3" * 32, "4" * 16))
-    [made] = spans
-    [span_read] = read(encode(resource("orders"), spans))
-    assert (span_read.service, span_read.name, span_read.kind) == ("orders", "work", "producer")
-    assert (span_read.trace_id, span_read.span_id) == (HERE.trace_id, made.trace.span_id)
-    assert span_read.parent_id == HERE.span_id
-    assert (span_read.began, span_read.ended) == (made.began, made.ended)
-    assert span_read.attributes == {"t": "text", "i": 7, "f": 0.5, "b": True}
-    assert span_read.links == ["3" * 32]
-
-
 def test_an_end_is_told_once() -> None:
     """However often it is said."""
     with recorded_here() as spans:
-        span = Recorded("work", Kind.SERVER, HERE, "")
+        span = tracing.answer(HERE, "")
         span.end()
         span.end()
     assert len(spans) == 1

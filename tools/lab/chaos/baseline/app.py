@@ -10,8 +10,8 @@ from fastapi import BackgroundTasks, Depends, FastAPI, Form, Header, HTTPExcepti
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.orders.models import Status, is_change
 from services.orders.schemas import NewOrder
-from services.orders.states import Status, is_change
 from services.users.schemas import Registration
 from services.worker.email.messages import Addressee
 from services.worker.panels import analytics

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.orders.errors import WrongState
-from services.orders.states import NEXT, Status, is_change
+from services.orders.models import NEXT, Status, is_change
 
 LEGAL = {("created", "paid"), ("created", "cancelled"), ("paid", "shipped"), ("paid", "cancelled")}
 PAIRS = [(current, target) for current in Status for target in Status]

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from services.orders.placing import draft, event_of
+from services.orders.models import Status
 from services.orders.schemas import NewOrder
-from services.orders.states import Status
+from services.orders.service import draft, event_of
 
 BODY = NewOrder.model_validate(
     {
