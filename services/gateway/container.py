@@ -29,8 +29,7 @@ from services.gateway.live.invalidation import Invalidation
 from services.gateway.openapi.documents import Documents
 from services.gateway.panels import Service
 from services.gateway.proxy.audit_log import AuditLog
-from services.gateway.proxy.forward import UPLOAD_TIMEOUT_S
-from services.gateway.proxy.transfers import Transfers
+from services.gateway.proxy.forward import UPLOAD_TIMEOUT_S, Transfers
 from services.gateway.settings import Settings, Tuning
 from services.gateway.status import SystemProbe
 from services.gateway.upstream.client import Upstream, http_transport

@@ -27,14 +27,14 @@ from services.gateway.api.page import site
 from services.gateway.api.access import rules
 from shared.db.migrations import metadata_of
 from tools.cli.main import app
-from tools.docs import configuration, events, system
+from tools.docs import api, configuration, events
 
 for package in ("services", "shared", "tools.cli", "tools.docs"):
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
         if ".migrations" not in module.name and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
 print(json.dumps({
-    "paths": sorted(system.openapi()["paths"]),
+    "paths": sorted(api.openapi()["paths"]),
     "rules": sorted(rule.path for rule in rules()),
     "page": site().assets["js/operations.js"].body.decode(),
     "commands": sorted(get_command(app).commands),

@@ -21,7 +21,7 @@ from services.gateway.live.feed import Change
 from services.gateway.live.sse import PanelNews
 from services.gateway.live.subscription import Subscription
 from services.gateway.panels import PANELS
-from services.gateway.proxy.transfers import Transfers
+from services.gateway.proxy.forward import Transfers
 from services.gateway.settings import Settings, Tuning
 from shared.http.identity import Caller
 from shared.observability import tracing

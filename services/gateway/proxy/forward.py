@@ -1,7 +1,11 @@
-"""Forwards a request to its service and the response back, without holding a large body of either in memory."""
+"""Forwards a request to its service and the response back, without holding a large body of either in memory.
+
+Report downloads are forwarded, too; they end with the session of their caller.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +17,7 @@ from services.gateway.proxy.headers import SMALL_BODY_BYTES, response_headers
 from services.gateway.upstream.client import Body, HeaderList, Upstream
 from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
 from services.gateway.upstream.responses import ServiceResponse
+from shared.http.identity import Caller
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -233,3 +238,29 @@ async def relay(response: ServiceResponse, send: Send, stall_s: float) -> None:
         await send(head)
     if not sent or sent != response.length:
         await send({"type": "http.response.body", "body": b""})
+
+
+class Transfers:
+    def __init__(self) -> None:
+        self._ends: dict[asyncio.Timeout, Caller] = {}
+
+    @asynccontextmanager
+    async def of(self, caller: Caller) -> AsyncIterator[None]:
+        """Raises `ResponseCutOff` if the caller's session ends within the block."""
+        end = asyncio.timeout(None)
+        try:
+            async with end:
+                self._ends[end] = caller
+                yield
+        except TimeoutError as error:
+            if not end.expired():
+                raise
+            raise ResponseCutOff("the session has ended") from error
+        finally:
+            self._ends.pop(end, None)
+
+    def end(self, has_ended: Callable[[Caller], bool]) -> None:
+        """Break off the downloads of callers whose session has ended."""
+        for end in [end for end, caller in self._ends.items() if has_ended(caller)]:
+            del self._ends[end]
+            end.reschedule(asyncio.get_running_loop().time())
