@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 TUTORIALS = sorted((ROOT / "docs/tutorials").glob("add-*.md"))
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "node_modules")
 RECOMMENDED = (
-    ".venv/bin/python -m tools.docs",
+    ".venv/bin/python -m tools.docs.pages",
     ".venv/bin/ruff check .",
     ".venv/bin/ruff format --check .",
     ".venv/bin/lint-imports",
