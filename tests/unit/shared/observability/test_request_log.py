@@ -11,8 +11,13 @@ from shared.observability.request_log import MOST_LINES, RequestLog
 from tests.support.waiting import eventually
 
 
+def written(captured: pytest.CaptureFixture[str]) -> list[str]:
+    """The lines of requests: applications of other tests log, too."""
+    return [line for line in captured.readouterr().out.split("\n") if '"method"' in line]
+
+
 def lines(captured: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
-    return [json.loads(line) for line in captured.readouterr().out.splitlines()]
+    return [json.loads(line) for line in written(captured)]
 
 
 async def test_a_line_says_what_the_ordinary_one_says(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,8 +59,7 @@ async def test_a_line_is_what_the_ordinary_log_writes(capsys: pytest.CaptureFixt
         for _ in range(2):
             log.add("PATCH", route, status, 0.04, "r" * 32, "t" * 32)
     log.write()
-    written = capsys.readouterr().out
-    found = [json.loads(line) for line in written.split("\n")[:-1]]
+    found = lines(capsys)
     assert [(line["route"], line["status"]) for line in found] == [
         (route, status) for status, route in enumerate(routes, 200) for _ in range(2)
     ]
@@ -67,12 +71,11 @@ async def test_a_line_is_what_the_ordinary_log_writes(capsys: pytest.CaptureFixt
 async def test_lines_are_written_soon_without_being_asked(capsys: pytest.CaptureFixture[str]) -> None:
     """By a timer, which is set again for those that come later."""
     log = RequestLog("example", "web")
-    written: list[str] = []
+    found: list[str] = []
 
     def all_written(count: int) -> bool:
-        lines = capsys.readouterr().out.splitlines()
-        written.extend(line for line in lines if '"method"' in line)  # applications of other tests log, too
-        return len(written) == count
+        found.extend(written(capsys))
+        return len(found) == count
 
     for count in (1, 2):
         log.add("GET", "/", 200, 1, "r", "t")
