@@ -61,10 +61,10 @@ class Receiver:
                 self.on_request(request)
             gone = asyncio.create_task(reader.read())  # ends when the client leaves
             answering = asyncio.create_task(self.answers.wait())
-            await asyncio.wait([gone, answering], return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait([gone, answering], return_when=asyncio.FIRST_COMPLETED)
             answering.cancel()
             gone.cancel()
-            if self.answers.is_set():
+            if answering in ended:  # `answers` may have been cleared since, by another request
                 writer.write(self.reply)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
