@@ -21,7 +21,7 @@ RECOMMENDED = (
     ".venv/bin/ruff format --check .",
     ".venv/bin/lint-imports",
     ".venv/bin/mypy",
-    ".venv/bin/pytest -q -n 2 -m 'not long' tests/unit",
+    ".venv/bin/pytest -q -n 2 -m 'not long and not full' tests/unit",
 )
 """The commands of `make docs lint types`, and those tests of `make test` that need no server."""
 
