@@ -18,7 +18,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CODE = ("services", "shared", "tools")
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "node_modules")
+LEFT_OUT = shutil.ignore_patterns(
+    *(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "node_modules", "build")
+)
 DESCRIBE = """
 import importlib, json, pkgutil
 from pathlib import Path

@@ -14,7 +14,9 @@ from tests.support.backends import Backends
 
 ROOT = Path(__file__).parents[3]
 TUTORIALS = sorted((ROOT / "docs/tutorials").glob("add-*.md"))
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "node_modules")
+LEFT_OUT = shutil.ignore_patterns(
+    *(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "node_modules", "build")
+)
 RECOMMENDED = (
     ".venv/bin/python -m tools.docs.pages",
     ".venv/bin/ruff check .",
