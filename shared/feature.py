@@ -5,7 +5,7 @@ slice, delete its folder and its line in that list.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
 from pkgutil import walk_packages
@@ -47,9 +47,26 @@ class ServiceTuning:
         return next((each for each in self.features if isinstance(each, kind)), None) or kind()
 
 
-def load(service: str, names: Iterable[str], settings: ServiceSettings, tuning: object) -> list[Feature[Any]]:
+class Features(Generic[HostT]):
+    """What all slices of a service add together."""
+
+    def __init__(self, features: Sequence[Feature[HostT]]) -> None:
+        self._features = features
+        self.routes = [router for each in features for router in each.routes]
+        self.body_limits = {path: limit for each in features for path, limit in each.body_limits.items()}
+        self.personal_data = [part for each in features for part in each.personal_data]
+        self.erasure = [statement for each in features for statement in each.erasure]
+
+    async def open(self, host: HostT, until: AsyncExitStack) -> None:
+        """Start what the slices run, until the stack is left."""
+        for each in self._features:
+            if each.open:
+                await until.enter_async_context(each.open(host))
+
+
+def load(service: str, names: Iterable[str], settings: ServiceSettings, tuning: object) -> Features[Any]:
     """Return the slices of a service, such as `services.users`. Raises `ValidationError` for their settings."""
-    return [import_module(f"{service}.{name}.feature").feature(settings, tuning) for name in names]
+    return Features([import_module(f"{service}.{name}.feature").feature(settings, tuning) for name in names])
 
 
 def settings_of(service: str) -> list[type[ServiceSettings]]:

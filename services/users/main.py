@@ -42,9 +42,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with running(app, SERVICE, settings) as db, AsyncExitStack() as opened:
-            for each in features:
-                if each.open:
-                    await opened.enter_async_context(each.open(app))
+            await features.open(app, opened)
             with Passwords.running(settings.hash_threads, tuning) as passwords:
                 tokens = UserTokens(settings.signing_seeds, settings.access_token_ttl_s)
                 app.state.secret_files.follow("signing_keys", lambda keys: tokens.rotate(seeds_of(keys)))
@@ -65,17 +63,17 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
         lifespan=lifespan,
         routes=[
             accounts.router,
-            *(router for each in features for router in each.routes),
+            *features.routes,
             token_routes.router,
             audit_routes.router,
             token_routes.internal_router,
             accounts.operator_router,
-            export_route([*repository.PARTS, *(part for each in features for part in each.personal_data)]),
+            export_route([*repository.PARTS, *features.personal_data]),
             *PANELS.routes(),
             metrics,
         ],
         is_outage=is_outage,
-        body_limits={path: limit for each in features for path, limit in each.body_limits.items()},
+        body_limits=features.body_limits,
     )
     app.fast_path = PanelsFastPath(app.state, PANELS)
     return app

@@ -1,6 +1,6 @@
 """The worker: processes events, and serves the results. The HTTP side works while RabbitMQ is down."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from uuid import UUID
@@ -28,7 +28,7 @@ from shared import feature
 from shared.db.engine import Database, is_outage
 from shared.downloads.csv_export import Exporter
 from shared.downloads.personal_data import export_route
-from shared.feature import Feature
+from shared.feature import Features
 from shared.http import application
 from shared.http.panel_fast_path import PanelsFastPath
 from shared.http.panel_route import Panels
@@ -57,9 +57,7 @@ def jobs_of(settings: Settings, tuning: Tuning, mailer: Mailer) -> list[Job]:
 
 
 @asynccontextmanager
-async def working(
-    app: FastAPI, settings: Settings, tuning: Tuning, features: Sequence[Feature[Host]]
-) -> AsyncIterator[None]:
+async def working(app: FastAPI, settings: Settings, tuning: Tuning, features: Features[Host]) -> AsyncIterator[None]:
     """All background tasks. In-flight work is finished before the database closes."""
     hints = Hints()
     on_done: list[Callable[[Job, UUID], None]] = [hints.on_done]
@@ -79,10 +77,8 @@ async def working(
         host = Host(app=app, db=db, ledger=ledger, hints=hints, background=background, jobs=jobs, on_done=on_done)
         app.state.db, app.state.background, app.state.hints = db, background, hints
         app.state.exporter = Exporter(settings)
-        for each in features:
-            if each.open:
-                await opened.enter_async_context(each.open(host))
-        erasure = [*personal_data.ERASURE, *(statement for each in features for statement in each.erasure)]
+        await features.open(host, opened)
+        erasure = [*personal_data.ERASURE, *features.erasure]
         jobs.insert(0, recipients.job(jobs, erasure))
         consumers = Consumers(settings, tuning, ledger, jobs, hints, app.state.checks.say_stuck)
         retries = Retries(db, ledger, jobs, settings.shutdown_grace_s)
@@ -118,13 +114,13 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
         routes=[
             notification_routes,
             admin,
-            *(router for each in features for router in each.routes),
-            export_route([*personal_data.PARTS, *(part for each in features for part in each.personal_data)]),
+            *features.routes,
+            export_route([*personal_data.PARTS, *features.personal_data]),
             metrics,
             *PANELS.routes(),
         ],
         is_outage=is_outage,
-        body_limits={path: limit for each in features for path, limit in each.body_limits.items()},
+        body_limits=features.body_limits,
     )
     app.fast_path = PanelsFastPath(app.state, PANELS)
     return app
