@@ -5,10 +5,8 @@ docs/architecture.md describes the same steps. `make full` also runs linters, ty
 
 import ast
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +14,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.project_copy import ROOT, copy_project, run_in
+
 CODE = ("services", "shared", "tools")
-LEFT_OUT = shutil.ignore_patterns(
-    *(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "node_modules", "build")
-)
 DESCRIBE = """
 import importlib, json, pkgutil
 from pathlib import Path
@@ -123,18 +119,7 @@ def imported(tree: ast.Module) -> list[str]:
 
 
 def run(tree: Path, *command: str) -> str:
-    """Its output; fails with it."""
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=tree,
-        env=outside | {"PYTHONPATH": str(tree)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    return done.stdout
+    return run_in(tree, [sys.executable, *command])
 
 
 def test_the_rest_works_without_it(slice_name: str, tmp_path: Path) -> None:
@@ -160,8 +145,7 @@ def test_the_rest_works_without_it(slice_name: str, tmp_path: Path) -> None:
 def test_style_types_and_the_other_tests_pass_without_it(slice_name: str, tmp_path: Path) -> None:
     """`ruff check --fix` removes imports that only the slice's lines needed."""
     tree = tmp_path / "dashboard"
-    shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
-    (tree / ".venv").symlink_to(sys.prefix)
+    copy_project(tree)
     remove(tree, slice_name)
     delete_tests(tree, slice_name)
     run(tree, "-m", "ruff", "check", "-q", "--fix", "--select", "I,F401", *CODE, "tests")

@@ -1,22 +1,15 @@
 """The tutorials, followed literally in a copy of the project, with their tests."""
 
-import os
 import shlex
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.tutorials.blocks import apply, blocks, commands
 from tests.support.backends import Backends
+from tests.support.project_copy import ROOT, copy_project, run_in
 
-ROOT = Path(__file__).parents[3]
 TUTORIALS = sorted((ROOT / "docs/tutorials").glob("add-*.md"))
-LEFT_OUT = shutil.ignore_patterns(
-    *(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "node_modules", "build")
-)
 RECOMMENDED = (
     ".venv/bin/python -m tools.docs.pages",
     ".venv/bin/ruff check .",
@@ -31,9 +24,7 @@ RECOMMENDED = (
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project that shares the environment with this one."""
-    copy = tmp_path / "dashboard"
-    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
-    (copy / ".venv").symlink_to(sys.prefix)
+    copy_project(copy := tmp_path / "dashboard")
     return copy
 
 
@@ -58,16 +49,7 @@ def test_what_a_tutorial_recommends_succeeds(tutorial: Path, project: Path, back
 
 
 def run(command: str, project: Path, backends: str) -> None:
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    done = subprocess.run(
-        shlex.split(command),
-        cwd=project,
-        env=outside | {"PYTHONPATH": str(project), "TEST_BACKENDS": backends},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    run_in(project, shlex.split(command), {"TEST_BACKENDS": backends})
 
 
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=[path.stem for path in TUTORIALS])

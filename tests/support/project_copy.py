@@ -1,0 +1,34 @@
+"""A copy of the project, to change it and run its commands."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LEFT_OUT = shutil.ignore_patterns(
+    *(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "node_modules", "build")
+)
+
+
+def copy_project(to: Path) -> None:
+    """Copy the project to a new folder. The copy shares the environment with this one."""
+    shutil.copytree(ROOT, to, ignore=LEFT_OUT)
+    (to / ".venv").symlink_to(sys.prefix)
+
+
+def run_in(tree: Path, command: Sequence[str], more: Mapping[str, str] | None = None) -> str:
+    """Run a command in a copy, with its modules, and return its output. Fails with the output if the command fails."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        command,
+        cwd=tree,
+        env=outside | {"PYTHONPATH": str(tree)} | dict(more or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
