@@ -103,8 +103,8 @@ def variable_of(settings: type[BaseSettings], name: str) -> str:
 
 def file_of(settings: type[BaseSettings], name: str) -> Path | None:
     """Return the file from which a setting is read, if any."""
-    told = os.environ.get(variable_of(settings, name) + SUFFIX)
-    return Path(told) if told else None
+    path = os.environ.get(variable_of(settings, name) + SUFFIX)
+    return Path(path) if path else None
 
 
 def read_file(variable: str, path: Path) -> str:

@@ -1,5 +1,5 @@
 """Alembic migrations of a service's database, and waiting for its schema: a new version serves once its database has
-been migrated; the old one serves meanwhile.
+been migrated; the old one serves until then.
 
 Separate from `shared.db.engine`, so that services start without Alembic.
 """

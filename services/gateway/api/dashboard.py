@@ -1,6 +1,6 @@
 """The dashboard, in plain ASGI: every microsecond of FastAPI on this route would add to every page.
 
-The OpenAPI description of the dashboard, which FastAPI cannot derive from a plain ASGI route.
+`describe` adds its OpenAPI description, which FastAPI cannot derive from a plain ASGI route.
 """
 
 from collections.abc import Mapping

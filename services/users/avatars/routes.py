@@ -93,8 +93,9 @@ async def read_avatar(
 
 
 def knows_etag(if_none_match: str, etag: str) -> bool:
-    told = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in told or "*" in told
+    """Return whether the client has this version."""
+    known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in known or "*" in known
 
 
 async def _sent(request: Request) -> bytes:

@@ -227,7 +227,7 @@ class Consumers:
             self._on_stuck(repr(down))
 
     def _recovered(self) -> None:
-        """Return whether the consumers work, as far as a restart could help."""
+        """Report that a restart would not help: the consumers work, or the fault is elsewhere."""
         self._grace.recovered()
         self._on_stuck(None)
 

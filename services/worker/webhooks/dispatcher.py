@@ -26,9 +26,8 @@ from shared.token_bucket import TokenBucket
 
 PER_USER = 8
 """Concurrent calls for one user."""
-MAX_AILING = 10_000
+MAX_UNHEALTHY = 10_000
 """The number of unhealthy hosts that are remembered."""
-
 
 log = get_logger(__name__)
 CROWDED_PAUSE_S = 0.05
@@ -81,7 +80,7 @@ class CallSlots:
 
     def full_hosts(self, now: float) -> list[str]:
         """Return the hosts that may not be called now."""
-        self._forget_paced(now)
+        self._forget_full_buckets(now)
         known = self._hosts.keys() | self._buckets.keys() | self._unhealthy.keys()
         return [lane for lane in known if not self._host_may(lane, now)]
 
@@ -90,8 +89,8 @@ class CallSlots:
 
     def crowded(self, now: float) -> bool:
         """Return whether a host only has to wait for the rate limit."""
-        self._forget_paced(now)
-        return any(self._hosts[lane] < self.per_host and not self._paced(lane, now) for lane in self._buckets)
+        self._forget_full_buckets(now)
+        return any(self._hosts[lane] < self.per_host and not self._within_rate(lane, now) for lane in self._buckets)
 
     def take(self, lane: str, user_id: UUID, now: float) -> bool:
         """Return whether there was a place; it must then be released."""
@@ -113,22 +112,22 @@ class CallSlots:
         self._unhealthy.pop(lane, None)
         if not well:
             self._unhealthy[lane] = None
-            if len(self._unhealthy) > MAX_AILING:
+            if len(self._unhealthy) > MAX_UNHEALTHY:
                 del self._unhealthy[next(iter(self._unhealthy))]
 
     def _host_may(self, lane: str, now: float) -> bool:
-        if lane in self._unhealthy and (self._hosts[lane] or self._ailing_calls() >= max(1, self.calls // 2)):
+        if lane in self._unhealthy and (self._hosts[lane] or self._unhealthy_calls() >= max(1, self.calls // 2)):
             return False
-        return self._hosts[lane] < self.per_host and self._paced(lane, now)
+        return self._hosts[lane] < self.per_host and self._within_rate(lane, now)
 
-    def _ailing_calls(self) -> int:
+    def _unhealthy_calls(self) -> int:
         return sum(calls for lane, calls in self._hosts.items() if lane in self._unhealthy)
 
-    def _paced(self, lane: str, now: float) -> bool:
+    def _within_rate(self, lane: str, now: float) -> bool:
         bucket = self._buckets.get(lane)
         return bucket is None or bucket.wait_s(now) == 0
 
-    def _forget_paced(self, now: float) -> None:
+    def _forget_full_buckets(self, now: float) -> None:
         self._buckets = {lane: bucket for lane, bucket in self._buckets.items() if not bucket.is_full(now)}
 
 

@@ -203,7 +203,7 @@ async def test_silent_changes_show_in_the_end(start: Start, rabbitmq: RabbitBack
     """What nobody spoke of is found by reading again; what looks the same is not told again."""
     settings = {"rabbitmq_url": rabbitmq.url, "stream_recheck_s": 0.2, "cache_max_age_s": 0.05}
     async with start(**settings) as world, listening(world.app) as port:
-        await eventually(lambda: world.gateway.cache.enabled)  # or its connection would be told, and all panels anew
+        await eventually(lambda: world.gateway.cache.enabled)  # otherwise all panels are sent again when it is
         async with _open(world, port, new_id()) as reader:
             await reader.until("ready")
             _shows(world.orders, "orders", [{"id": "silent"}])

@@ -104,7 +104,7 @@ def test_without_a_collector_nothing_is_recorded() -> None:
 
 
 def test_a_collector_that_is_away_costs_spans_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are counted; whoever works does not wait, and the process ends. The log says it once, and why."""
+    """Lost spans are counted. Work does not wait, and the process can end. The log gives the reason once."""
     warning = Mock()
     monkeypatch.setattr(trace_export, "log", Mock(warning=warning))
     monkeypatch.setattr(trace_export, "EVERY_MS", 50)

@@ -134,8 +134,8 @@ class Effects:
 def differences(fast: Effects, plain: Effects) -> Iterator[str]:
     """What only one of both has, by kind.
 
-    Equal calls count as one: a call on a connection that the service has closed meanwhile is sent again, and which
-    connections are open depends on the time. `gateway_batch_size_count` counts the calls.
+    Equal calls count as one: a call is sent again if the service has closed its connection, and which connections are
+    open depends on the time. `gateway_batch_size_count` counts the calls.
     """
     for kind in vars(fast):
         ours, theirs = (list(map(repr, getattr(each, kind))) for each in (fast, plain))

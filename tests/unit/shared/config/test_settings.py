@@ -97,7 +97,7 @@ def test_an_empty_variable_does_not_count(file: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_setting_with_two_sources_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variable and its file at once, and a file that is not there: both names are told."""
+    """The variable and its file cannot both be set, and the file must exist. The error names both variables."""
     monkeypatch.setenv("INTERNAL_TOKEN_SECRET", SECOND)
     with pytest.raises(ValueError, match="both INTERNAL_TOKEN_SECRET and INTERNAL_TOKEN_SECRET_FILE"):
         ServiceSettings()
@@ -115,8 +115,8 @@ def test_each_of_several_secrets_must_be_long() -> None:
 
 
 def test_the_first_secret_signs_and_all_verify() -> None:
-    """Whoever has both takes what is signed with either; after the old one is gone, its tokens count no longer, also
-    those that were verified before."""
+    """A service with both secrets accepts tokens signed with either. Once the old one is removed, its tokens are
+    refused, also those that were verified before."""
     old, both, new = (ServiceTokens(told, "gateway") for told in (FIRST, f"{SECOND},{FIRST}", SECOND))
     assert both.verify(old.token()) == both.verify(new.token()) == new.verify(both.token()) == "gateway"
     with pytest.raises(InvalidToken):
