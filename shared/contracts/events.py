@@ -2,7 +2,8 @@
 
 On the wire an event is a persistent AMQP message: the fields below as a JSON body, and as headers the CloudEvents
 attributes (`id`, `type`, `source`, `time`, `subject` = the user's id, `dataschema` with the version) and `traceparent`.
-`message_id` is the event's id. A consumer may receive an event twice and in any order.
+`message_id` is the event's id. A consumer may receive an event twice and in any order. A task (`shared.contracts.tasks`)
+is sent in the same way; its optional headers are `due`, `key` and `seen` (see `Envelope`).
 
 An event may only gain fields, each with a default; any other change requires a new version.
 """
@@ -20,6 +21,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     type: ClassVar[str]
     version: ClassVar[int] = 1
+    category: ClassVar[str] = "event"
 
     user_id: UUID
 
@@ -172,15 +174,23 @@ EVENTS: dict[str, type[Event]] = {
         WebhookPing,
     )
 }
+KINDS: dict[str, type[Event]] = dict(EVENTS)
+"""Events, and the tasks that have been defined (`shared.contracts.tasks`), by type."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with its wire attributes."""
+    """An event or a task with its wire attributes."""
 
     id: UUID
     time: datetime
     event: Event
     traceparent: str | None = None
+    due_at: datetime | None = None
+    """When a delayed task is due."""
+    key: str | None = None
+    """Of all tasks with the same type and key that were added before one of them starts, one runs."""
+    seen_at: datetime | None = None
+    """When the relay saw a task with a key, by the clock of the database to which it was added: after its commit."""
 
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -198,23 +208,34 @@ def encode(event: Event) -> bytes:
 
 def schema_of(kind: type[Event]) -> str:
     """Return the `dataschema` attribute: type and version."""
-    return f"urn:dashboard:event:{kind.type}:{kind.version}"
+    name = kind.type.removeprefix(f"{kind.category}.")
+    return f"urn:dashboard:{kind.category}:{name}:{kind.version}"
 
 
 def decode(headers: Mapping[str, Any], body: bytes) -> Envelope:
     """Decode the event in a message, by its `type` header. Raises `UnreadableEvent`."""
     try:
-        kind = EVENTS[headers["type"]]
+        kind = KINDS[headers["type"]]
+        _check_version(kind, headers.get("dataschema"))
         return Envelope(
             id=UUID(str(headers["id"])),
             time=msgspec.convert(headers["time"], Moment),
             event=msgspec.json.decode(body, type=kind),
             traceparent=_text(headers.get("traceparent")),
+            due_at=msgspec.convert(headers.get("due"), Moment | None),
+            key=_text(headers.get("key")),
+            seen_at=msgspec.convert(headers.get("seen"), Moment | None),
         )
     except KeyError as missing:
         raise UnreadableEvent(f"unknown event type or missing header: {missing}") from None
     except (ValueError, TypeError, RecursionError) as broken:  # msgspec's errors are ValueErrors
         raise UnreadableEvent(str(broken)) from broken
+
+
+def _check_version(kind: type[Event], dataschema: object) -> None:
+    """Raises `UnreadableEvent` for another version of this type. A message without the attribute has the only one."""
+    if dataschema is not None and dataschema != schema_of(kind):
+        raise UnreadableEvent(f"{dataschema} is not readable: this worker knows {schema_of(kind)}")
 
 
 def _text(value: object) -> str | None:

@@ -8,6 +8,8 @@ that matched no queue at all, and the live feed of a gateway matches all of them
 - Each queue is bound to a witness, an exchange that RabbitMQ deletes together with its last binding, in the same
   transaction as the queue. A queue that is deleted and declared again has no witness. So an event was routed to every
   queue if the witnesses exist after its confirm.
+
+A task needs neither: its type has one queue, and nothing else is bound to the exchange of tasks.
 """
 
 import asyncio
@@ -92,9 +94,9 @@ class PublishProbe:
 class Publisher:
     """A connection with the topology declared. It is replaced after any loss."""
 
-    def __init__(self, channel: AbstractChannel, events: AbstractExchange, receivers: "Receivers") -> None:
+    def __init__(self, channel: AbstractChannel, exchanges: dict[str, AbstractExchange], receivers: "Receivers") -> None:
         self.channel = channel
-        self._events = events
+        self._exchanges = exchanges
         self._receivers = receivers
         self.probe = PublishProbe(channel)
 
@@ -104,9 +106,10 @@ class Publisher:
         """`name` must be unique among running relays. Raises `TopologyMismatch` and connection errors."""
         async with asyncio.timeout(DECLARE_TIMEOUT_S):
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            events = await topology.declare(channel)
+            exchanges = {topology.EVENTS: await topology.declare(channel)}
+            exchanges[topology.TASKS] = await channel.get_exchange(topology.TASKS, ensure=False)
         async with Receivers.watched(connection, name) as receivers:
-            publisher = cls(channel, events, receivers)
+            publisher = cls(channel, exchanges, receivers)
             try:
                 yield publisher
             finally:
@@ -117,8 +120,9 @@ class Publisher:
         await self._receivers.bind(self.channel, types)
 
     async def publish(self, message: aio_pika.Message, event_type: str) -> None:
-        """Raises `DeliveryError` if a queue refuses the event, or none matches."""
-        await self._events.publish(message, event_type, mandatory=True)
+        """Publish an event or a task. Raises `DeliveryError` if a queue refuses it, or none matches."""
+        exchange = self._exchanges[topology.exchange_of(event_type)]
+        await exchange.publish(message, event_type, mandatory=True)
 
     async def check_received(self, types: Iterable[str]) -> None:
         """Verify after confirms. Raises `QueueLost` if one of their queues was deleted since the connection began."""
@@ -156,7 +160,7 @@ class Receivers:
         underlay = await _underlay(channel)
         for event_type in types:
             for queue in topology.receivers_of(event_type):
-                await underlay.queue_bind(queue.name, topology.EVENTS, event_type, nowait=True)
+                await underlay.queue_bind(queue.name, topology.exchange_of(event_type), event_type, nowait=True)
 
     async def check(self, types: Iterable[str]) -> None:
         """Raises `QueueLost` unless the queues of these types are still the original ones. One round trip."""

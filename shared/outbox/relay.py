@@ -37,7 +37,7 @@ OLDEST = Gauge("outbox_oldest_age_seconds", "Age of the oldest row in the outbox
 log = get_logger(__name__)
 
 TAKE = """
-    SELECT id, user_id, type, dataschema, payload, traceparent, created_at FROM outbox
+    SELECT id, user_id, type, dataschema, payload, traceparent, created_at, due_at, key, now() AS seen_at FROM outbox
     WHERE available_at <= now() ORDER BY available_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 POSTPONE = """
@@ -161,7 +161,7 @@ class Relay:
         if cause is None or not cause.sampled:
             await self._send(publisher, row, row["traceparent"])
             return
-        with tracing.follow(cause, f"publish {topology.EVENTS}", Kind.PRODUCER) as span:
+        with tracing.follow(cause, f"publish {topology.exchange_of(row['type'])}", Kind.PRODUCER) as span:
             span.set(_attributes(row))
             await self._send(publisher, row, str(span.trace) if span.recorded else row["traceparent"])
 
@@ -195,6 +195,10 @@ class Relay:
         }
         if traceparent:
             headers["traceparent"] = traceparent
+        if row["due_at"]:
+            headers["due"] = rfc3339(row["due_at"])
+        if row["key"]:
+            headers |= {"key": row["key"], "seen": rfc3339(row["seen_at"])}
         return aio_pika.Message(
             row["payload"].encode(),
             headers=dict(headers),
@@ -246,7 +250,7 @@ def _attributes(row: asyncpg.Record) -> tracing.Attributes:
         "messaging.system": "rabbitmq",
         "messaging.operation.name": "publish",
         "messaging.operation.type": "send",
-        "messaging.destination.name": topology.EVENTS,
+        "messaging.destination.name": topology.exchange_of(row["type"]),
         "messaging.rabbitmq.destination.routing_key": row["type"],
         "messaging.message.id": str(row["id"]),
         "dashboard.outbox.waited_ms": int((now() - row["created_at"]).total_seconds() * 1000),

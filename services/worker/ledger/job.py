@@ -14,7 +14,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from shared.contracts import events
@@ -111,10 +111,25 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When a job runs by itself. `cron` has five fields, and is read in `timezone` (IANA)."""
+
+    cron: str
+    timezone: str
+    missed: Literal["skip", "once"]
+    """What follows if no worker was running at one or more of its times: nothing, or one run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     name: str
     policy: Policy
     effect: Effect
+    types: tuple[str, ...] = ()
+    """The types of the events and tasks in its queue. Without any it has no queue."""
+    schedule: Schedule | None = None
+    rate_per_s: float | None = None
+    """How many may start per second in all workers together; None means no limit."""
     panels: tuple[str, ...] = ()
     """The panels that change when the job is done."""
     batching: Batching | None = None
