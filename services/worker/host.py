@@ -15,13 +15,14 @@ from shared.server.background import Background
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A slice adds its jobs, its background tasks, and the state of its routes."""
+    """A slice adds resources of its jobs, background tasks, and the state of its routes."""
 
     app: FastAPI
     db: Database
     ledger: Ledger
     hints: Hints
     background: Background
-    jobs: list[Job] = field(default_factory=list)
+    resources: dict[type, object] = field(default_factory=dict)
+    """What jobs may ask for, by type."""
     on_done: list[Callable[[Job, UUID], None]]
     """Called after each job, with its user."""

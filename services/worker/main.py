@@ -1,17 +1,15 @@
 """The worker: processes events, and serves the results. The HTTP side works while RabbitMQ is down."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.worker import panels, personal_data
-from services.worker.analytics import job as analytics
+from services.worker import jobs, panels, personal_data
 from services.worker.broker import queue_stats
 from services.worker.broker.consumers import Consumers
-from services.worker.email import job as email
 from services.worker.email.smtp import Mailer
 from services.worker.host import Host
 from services.worker.ledger.admin.routes import router as admin
@@ -20,9 +18,8 @@ from services.worker.ledger.ledger import Ledger
 from services.worker.ledger.pruner import purge_all
 from services.worker.ledger.retries import Retries
 from services.worker.live_hints import Hints
-from services.worker.notifications import job as notifications
 from services.worker.notifications.routes import router as notification_routes
-from services.worker.recipients import job as recipients
+from services.worker.recipients.job import Erasure
 from services.worker.settings import DEFAULTS, Settings, Tuning
 from shared import feature
 from shared.db.engine import Database, is_outage
@@ -47,17 +44,10 @@ FEATURES: list[str] = [
 PANELS = Panels({"analytics": panels.analytics, "notifications": panels.notifications})
 
 
-def jobs_of(settings: Settings, tuning: Tuning, mailer: Mailer) -> list[Job]:
-    """Return the jobs that every worker has, apart from `recipients`."""
-    return [
-        email.job(settings, tuning, mailer),
-        analytics.job(),
-        notifications.job(),
-    ]
-
-
 @asynccontextmanager
-async def working(app: FastAPI, settings: Settings, tuning: Tuning, features: Features[Host]) -> AsyncIterator[None]:
+async def working(
+    app: FastAPI, settings: Settings, tuning: Tuning, features: Features[Host], declared: Mapping[str, jobs.Declared]
+) -> AsyncIterator[None]:
     """All background tasks. In-flight work is finished before the database closes."""
     hints = Hints()
     on_done: list[Callable[[Job, UUID], None]] = [hints.on_done]
@@ -73,23 +63,27 @@ async def working(app: FastAPI, settings: Settings, tuning: Tuning, features: Fe
         Background() as background,
     ):
         ledger = Ledger(db, job_done, settings.keep_done_s)
-        jobs = jobs_of(settings, tuning, mailer)
-        host = Host(app=app, db=db, ledger=ledger, hints=hints, background=background, jobs=jobs, on_done=on_done)
+        host = Host(app=app, db=db, ledger=ledger, hints=hints, background=background, on_done=on_done)
+        host.resources.update({Settings: settings, Tuning: tuning, Mailer: mailer, Database: db})
         app.state.db, app.state.background, app.state.hints = db, background, hints
         app.state.exporter = Exporter(settings)
         await features.open(host, opened)
-        erasure = [*personal_data.ERASURE, *features.erasure]
-        jobs.insert(0, recipients.job(jobs, erasure))
-        consumers = Consumers(settings, tuning, ledger, jobs, hints, app.state.checks.say_stuck)
-        retries = Retries(db, ledger, jobs, settings.shutdown_grace_s)
+        host.resources[Erasure] = Erasure(
+            jobs=[name for name, each in declared.items() if each.policy.ends_with_user],
+            statements=[*personal_data.ERASURE, *features.erasure],
+        )
+        bound = [jobs.bind(each, host.resources, settings) for each in declared.values()]
+        app.state.jobs = {each.name: each for each in bound}
+        consumers = Consumers(settings, tuning, ledger, bound, hints, app.state.checks.say_stuck)
+        retries = Retries(db, ledger, bound, settings.shutdown_grace_s)
         relay = Relay(db, settings.rabbitmq_url, SERVICE)
         background.start("relay", relay.run)
         background.every(relay.MEASURE_S, "outbox gauges", relay.measure)
         background.start("hints", hints.run)
         background.start("consumers", consumers.run)
         background.every(tuning.sweep_interval_s, "sweeper", retries.sweep)
-        background.start("queue gauges", partial(queue_stats.measure_queues, settings.rabbitmq_url))
-        background.every(queue_stats.EVERY_S, "ledger gauges", partial(queue_stats.measure_ledger, db))
+        background.start("queue gauges", partial(queue_stats.measure_queues, settings.rabbitmq_url, bound))
+        background.every(queue_stats.EVERY_S, "ledger gauges", partial(queue_stats.measure_ledger, db, bound))
         background.every(tuning.purge_interval_s, "purge", partial(purge_all, db, settings.keep_done_s))
         background.start("mailer", mailer.run)
         app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
@@ -101,10 +95,11 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
     """Create the application; settings come from the environment unless given."""
     settings = settings or Settings()
     features = feature.load("services.worker", FEATURES, settings, tuning)
+    declared = jobs.discover(filter(None, map(str.strip, settings.jobs.split(","))))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with working(app, settings, tuning, features):
+        async with working(app, settings, tuning, features, declared):
             yield
 
     app = application.create_app(

@@ -31,6 +31,9 @@ class Settings(ProducerSettings, ExportSettings):
     mail_from: Annotated[str, AfterValidator(_with_address)] = "Dashboard <no-reply@dashboard.example>"
     """The sender of all mails."""
 
+    jobs: str = ""
+    """Modules with jobs of other applications, separated by commas, such as `myapp.jobs`."""
+
     keep_done_s: float = Field(7 * 24 * 3600, gt=0)
     """How long the ledger remembers finished jobs. An older event that is delivered again becomes a dead letter,
     because it is unknown whether it was processed."""

@@ -2,8 +2,8 @@
 
 On the wire an event is a persistent AMQP message: the fields below as a JSON body, and as headers the CloudEvents
 attributes (`id`, `type`, `source`, `time`, `subject` = the user's id, `dataschema` with the version) and `traceparent`.
-`message_id` is the event's id. A consumer may receive an event twice and in any order. A task (`shared.contracts.tasks`)
-is sent in the same way; its optional headers are `due`, `key` and `seen` (see `Envelope`).
+`message_id` is the event's id. A consumer may receive an event twice and in any order. A task
+(`shared.contracts.tasks`) is sent in the same way; its optional headers are `due`, `key` and `seen` (see `Envelope`).
 
 An event may only gain fields, each with a default; any other change requires a new version.
 """

@@ -26,6 +26,7 @@ LIVE = "live"
 """Topic exchange for transient hints about changes."""
 DEAD_QUEUE = "worker.dead"
 
+
 class TopologyMismatch(Permanent):
     """A queue or exchange exists with other arguments. Retrying does not help."""
 

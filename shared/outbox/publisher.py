@@ -94,7 +94,9 @@ class PublishProbe:
 class Publisher:
     """A connection with the topology declared. It is replaced after any loss."""
 
-    def __init__(self, channel: AbstractChannel, exchanges: dict[str, AbstractExchange], receivers: "Receivers") -> None:
+    def __init__(
+        self, channel: AbstractChannel, exchanges: dict[str, AbstractExchange], receivers: "Receivers"
+    ) -> None:
         self.channel = channel
         self._exchanges = exchanges
         self._receivers = receivers

@@ -1,8 +1,8 @@
 """Durable background tasks: a task is added in a transaction, and runs if and only if that commits.
 
-    @router.post("/v1/orders/{order_id}/receipt", status_code=202)
-    async def request_receipt(order_id: UUID, tasks: TasksDep) -> None:
-        tasks.add_task(SendReceipt(order_id=order_id), delay=timedelta(hours=1))
+@router.post("/v1/orders/{order_id}/receipt", status_code=202)
+async def request_receipt(order_id: UUID, tasks: TasksDep) -> None:
+    tasks.add_task(SendReceipt(order_id=order_id), delay=timedelta(hours=1))
 """
 
 from collections.abc import AsyncIterator

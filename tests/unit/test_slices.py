@@ -79,7 +79,7 @@ def remove(tree: Path, name: str) -> None:
     shutil.rmtree(tree / "services" / removed.service / name)
     delete_lines(tree / "services" / removed.service / "main.py", [f'    "{name}",'])
     delete_lines(tree / "services/gateway/proxy/operations.py", [f'", "{path}' for path in removed.paths])
-    delete_entry(tree / "shared/contracts/topology.py", name)
+    delete_entry(tree / "shared/contracts/subscriptions.py", name)
 
 
 def delete_lines(file: Path, beginnings: Sequence[str]) -> None:
@@ -91,7 +91,7 @@ def delete_lines(file: Path, beginnings: Sequence[str]) -> None:
 
 
 def delete_entry(file: Path, job: str) -> None:
-    """The job in the dictionary `JOBS`, if there is one."""
+    """The job in the dictionary `SUBSCRIPTIONS`, if there is one."""
     text = file.read_text()
     file.write_text(re.sub(rf'^    "{job}": \(.*?\),\n(?=    "|}})', "", text, flags=re.MULTILINE | re.DOTALL))
 

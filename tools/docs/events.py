@@ -83,7 +83,7 @@ def producer(event: type[Event]) -> str:
 
 
 def consumers(event: type[Event]) -> list[str]:
-    return [job for job, kinds in topology.JOBS.items() if event in kinds]
+    return [queue.job for queue in topology.receivers_of(event.type)]
 
 
 def document() -> dict[str, Any]:
@@ -94,7 +94,7 @@ def document() -> dict[str, Any]:
         "defaultContentType": "application/json",
         "servers": {"rabbitmq": {"host": "rabbitmq:5672", "protocol": "amqp", "protocolVersion": "0.9.1"}},
         "channels": {name: _event_channel(name) for name in PUBLISHED}
-        | {f"worker.{job}": _queue_channel(job) for job in topology.JOBS}
+        | {f"worker.{job}": _queue_channel(job) for job in topology.QUEUES}
         | {f"live.{key}": _live_channel(key) for key in LIVE},
         "operations": dict(_operations()),
         "components": {
@@ -163,7 +163,7 @@ def _operations() -> Any:
         binding = {"deliveryMode": 2, "mandatory": True, "bindingVersion": "0.3.0"}
         said = f"The {producer(kind)} service, from its outbox."
         yield f"{producer(kind)}.sends.{name}", _operation("send", name, said, binding)
-    for job in topology.JOBS:
+    for job in topology.QUEUES:
         binding = {"ack": True, "bindingVersion": "0.3.0"}
         yield f"worker.does.{job}", _operation("receive", f"worker.{job}", f"The worker's job `{job}`.", binding)
     for key in LIVE:

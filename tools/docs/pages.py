@@ -1,9 +1,9 @@
-"""`make docs`: writes the pages that are generated from the code, and `.env.example`."""
+"""`make docs`: writes what is generated from the code: the reference, `.env.example` and the jobs' subscriptions."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tools.docs import api, configuration, events
+from tools.docs import api, configuration, events, subscriptions
 
 FOLDER = Path(__file__).parents[2] / "docs/reference"
 PAGES: dict[str, Callable[[], str]] = {
@@ -13,6 +13,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "events.md": events.as_page,
     "configuration.md": configuration.as_page,
     "../../.env.example": configuration.as_example,
+    "../../shared/contracts/subscriptions.py": subscriptions.as_module,
 }
 
 

@@ -5,13 +5,9 @@ from typing import Any
 
 from services.worker.analytics import rollups
 from services.worker.analytics.rollups import fold
-from services.worker.ledger.job import Batching, Job, Policy
-from shared.contracts.events import Envelope
+from services.worker.jobs import Batch, job
+from shared.contracts.events import Envelope, OrderCancelled, OrderCreated, OrderPaid, OrderShipped, OrdersImported
 from shared.db.engine import Connection
-
-BATCH_SIZE = 200
-BATCH_WAIT_S = 0.02
-POLICY = Policy(attempts=12, backoff_base_s=1, backoff_cap_s=600, prefetch=3 * BATCH_SIZE, concurrency=2)
 
 ADD_TO_USERS = """
     INSERT INTO user_rollups AS kept (user_id, orders, items, last_order_at)
@@ -42,7 +38,13 @@ ADD_TO_DAYS = f"""
 """  # noqa: S608  constants
 
 
-async def add(connection: Connection, envelopes: Sequence[Envelope]) -> None:
+@job(
+    name="analytics",
+    on=(OrderCreated, OrdersImported, OrderPaid, OrderShipped, OrderCancelled),
+    batch=Batch(size=200, wait_ms=20),
+    panels=["analytics"],
+)
+async def add(envelopes: Sequence[Envelope], connection: Connection) -> None:
     """Add the changes of the events. Tables and rows are always updated in the same order, so that two workers
     cannot deadlock."""
     deltas = fold(envelope.event for envelope in envelopes)
@@ -71,8 +73,3 @@ def _key(item: tuple[Any, Any]) -> Any:
 async def _add_rows(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
     if columns := list(zip(*rows, strict=True)):
         await connection.execute(statement, *columns)
-
-
-def job() -> Job:
-    batching = Batching(effect=add, size=BATCH_SIZE, wait_s=BATCH_WAIT_S)
-    return Job(name="analytics", policy=POLICY, effect=batching.on_one, batching=batching, panels=("analytics",))

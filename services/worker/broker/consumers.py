@@ -24,6 +24,7 @@ from services.worker.ledger.ledger import Ledger
 from services.worker.live_hints import Hints
 from services.worker.settings import Settings, Tuning
 from shared.contracts import topology
+from shared.contracts.topology import JobQueue
 from shared.observability.logs import get_logger
 from shared.rabbitmq import LOST, Nodes
 
@@ -142,7 +143,8 @@ class Consumers:
         self._grace = Grace(tuning.stuck_after_s)
         self._consumers: list[Consumer] = []
         self._missing = NOT_CONNECTED
-        metrics.CONSUMERS_EXPECTED.set(len(self._jobs) + 1)
+        self._queues = [job.queue for job in self._jobs.values() if job.queue]
+        metrics.CONSUMERS_EXPECTED.set(len(self._queues) + 1)
         metrics.CONSUMERS.set(0)
 
     async def run(self) -> None:
@@ -218,7 +220,7 @@ class Consumers:
 
     async def _judge(self, down: Exception) -> None:
         """Only while RabbitMQ is healthy can the fault be in this process, so that a restart may help."""
-        if not await rabbitmq.answers(self._nodes):
+        if not await rabbitmq.answers(self._nodes, self._queues):
             self._recovered()
             return
         self._grace.failed(time.monotonic())
@@ -236,13 +238,13 @@ class Consumers:
         tuning = self._tuning
         backpressure = Backpressure(self._ledger.probe, tuning.requeue_pause_s, tuning.hold_s)
         async with (
-            rabbitmq.connected(self._nodes, tuning.reconnect_s) as connection,
+            rabbitmq.connected(self._nodes, tuning.reconnect_s, self._queues) as connection,
             rabbitmq.publishing(self._nodes, tuning.reconnect_s) as publishing,
             self._hints.sent_by(publishing),
             MessageProcessor(self._ledger, backpressure, self._grace_s) as processor,
         ):
             consumers = [
-                *(self._consumer(connection, processor, job) for job in self._jobs.values()),
+                *(self._consumer(connection, processor, job, job.queue) for job in self._jobs.values() if job.queue),
                 self._dead_letter_consumer(connection, processor),
             ]
             sources = [one.source for one in consumers]
@@ -256,8 +258,10 @@ class Consumers:
                 metrics.CONSUMERS.set(0)
                 await rabbitmq.stop(sources)
 
-    def _consumer(self, connection: RabbitBroker, processor: MessageProcessor, job: Job) -> Consumer:
-        queue, prefetch = topology.QUEUES[job.name].name, job.policy.prefetch
+    def _consumer(
+        self, connection: RabbitBroker, processor: MessageProcessor, job: Job, job_queue: JobQueue
+    ) -> Consumer:
+        queue, prefetch = job_queue.name, job.policy.prefetch
         stats = QueueStats(BatchAcknowledger() if job.batching else Acknowledger())
         consume = BatchConsumer if job.batching else rabbitmq.subscriber
         source = consume(connection, queue, prefetch, processor.handler(job, stats))

@@ -13,6 +13,7 @@ from aiormq.abc import AbstractChannel
 
 from services.worker import metrics
 from services.worker.broker.acknowledgements import Acknowledger, InboundMessage
+from services.worker.ledger.job import Job
 from shared.contracts import topology
 from shared.db.engine import Database
 from shared.observability.logs import get_logger
@@ -56,23 +57,23 @@ log = get_logger(__name__)
 
 EVERY_S = 2.0
 TIMEOUT_S = 5.0
-QUEUES = (*(queue.name for queue in topology.QUEUES.values()), topology.DEAD_QUEUE)
 MEASURE_RETRYING = """
     SELECT job, count(*) AS jobs, greatest(0, extract(epoch FROM now() - min(next_attempt_at)))::float8 AS overdue_s
     FROM jobs WHERE state = 'retrying' GROUP BY job
 """
 
 
-async def measure_queues(rabbitmq_url: str) -> None:
+async def measure_queues(rabbitmq_url: str, jobs: Sequence[Job]) -> None:
     """Run until cancelled, on a separate connection: as long as it works, the broker can be queried."""
     nodes = Nodes(rabbitmq_url)
+    queues = [*(job.queue.name for job in jobs if job.queue), topology.DEAD_QUEUE]
     while True:
         try:
             async with aio_pika.Connection(nodes.next()) as connection:
                 await connection.connect(timeout=TIMEOUT_S)
                 while True:
                     async with asyncio.timeout(TIMEOUT_S):
-                        for queue in QUEUES:
+                        for queue in queues:
                             await _measure(connection, queue)
                     await asyncio.sleep(EVERY_S)
         except LOST as down:
@@ -83,7 +84,7 @@ async def measure_queues(rabbitmq_url: str) -> None:
         await asyncio.sleep(EVERY_S)
 
 
-async def measure_ledger(db: Database) -> None:
+async def measure_ledger(db: Database, jobs: Sequence[Job]) -> None:
     """Measure once."""
     try:
         async with db.connection() as connection:
@@ -93,10 +94,10 @@ async def measure_ledger(db: Database) -> None:
         metrics.OVERDUE.clear()
         raise
     found = {row["job"]: (row["jobs"], row["overdue_s"]) for row in rows}
-    for job in found.keys() | topology.JOBS.keys():
-        jobs, overdue_s = found.get(job, (0, 0.0))
-        metrics.RETRYING.labels(job).set(jobs)
-        metrics.OVERDUE.labels(job).set(overdue_s)
+    for name in found.keys() | {job.name for job in jobs}:
+        waiting, overdue_s = found.get(name, (0, 0.0))
+        metrics.RETRYING.labels(name).set(waiting)
+        metrics.OVERDUE.labels(name).set(overdue_s)
 
 
 async def _measure(connection: AbstractConnection, queue: str) -> None:

@@ -1,7 +1,7 @@
 """The worker's connection to RabbitMQ, through FastStream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, cast
@@ -18,6 +18,7 @@ from yarl import URL
 
 from services.worker.broker.batch_collector import BatchConsumer, Handler
 from shared.contracts import topology
+from shared.contracts.topology import JobQueue
 from shared.observability.logs import get_logger
 from shared.outbox.publisher import DECLARE_TIMEOUT_S
 from shared.rabbitmq import LOST, Nodes
@@ -32,8 +33,8 @@ Source = RabbitSubscriber | BatchConsumer
 
 
 @asynccontextmanager
-async def connected(nodes: Nodes, reconnect_s: float) -> AsyncIterator[RabbitBroker]:
-    """Connect and declare the topology. Raises `LOST`, or `TopologyMismatch`."""
+async def connected(nodes: Nodes, reconnect_s: float, queues: Sequence[JobQueue]) -> AsyncIterator[RabbitBroker]:
+    """Connect and declare the topology with these queues. Raises `LOST`, or `TopologyMismatch`."""
     async with _closing() as make:
         broker = _Broker(
             str(nodes.next()),
@@ -50,7 +51,7 @@ async def connected(nodes: Nodes, reconnect_s: float) -> AsyncIterator[RabbitBro
         try:
             async with asyncio.timeout(DECLARE_TIMEOUT_S):
                 connection: AbstractRobustConnection = await broker.connect()
-                await topology.declare(await connection.channel())
+                await topology.declare(await connection.channel(), queues)
             yield broker
         finally:
             await bounded(broker.stop())
@@ -163,20 +164,20 @@ def _consuming(source: Source) -> tuple[AbstractRobustQueue, str | None] | None:
     return None if source._queue_obj is None else (source._queue_obj, source._consumer_tag)
 
 
-async def answers(nodes: Nodes) -> bool:
+async def answers(nodes: Nodes, queues: Sequence[JobQueue]) -> bool:
     """Return whether a new connection finds every queue: then RabbitMQ is healthy, and the fault is on our side."""
     for _ in nodes.urls:
-        if await _answers(nodes.next()):
+        if await _answers(nodes.next(), queues):
             return True
     return False
 
 
-async def _answers(node: URL) -> bool:
+async def _answers(node: URL, queues: Sequence[JobQueue]) -> bool:
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S), aio_pika.Connection(node) as connection:
             await connection.connect()
             channel = await connection.channel()
-            for name in (*(queue.name for queue in topology.QUEUES.values()), topology.DEAD_QUEUE):
+            for name in (*(queue.name for queue in queues), topology.DEAD_QUEUE):
                 await channel.declare_queue(name, passive=True)
     except LOST:
         return False

@@ -1,28 +1,20 @@
 """Sends the confirmation and the shipping mail of an order, once as far as SMTP allows."""
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from services.worker import metrics
 from services.worker.email import send_log
-from services.worker.email.messages import MAILED, Addressee, OutgoingMail, compose
+from services.worker.email.messages import Addressee, OutgoingMail, compose
 from services.worker.email.send_log import MailState, SendClaim
 from services.worker.email.smtp import Mailer
 from services.worker.email.smtp_protocol import Phase, Progress, Verdict
-from services.worker.ledger.job import Effect, Job, JobError, Permanent, Policy, Transient
+from services.worker.jobs import job
+from services.worker.ledger.job import JobError, Permanent, Transient
 from services.worker.settings import Settings, Tuning
 from shared.contracts.events import Envelope, OrderCreated, OrderShipped
 from shared.db.engine import Connection, Database, is_outage
 
-POLICY = Policy(
-    attempts=20,
-    backoff_base_s=2,
-    backoff_cap_s=3600,
-    prefetch=16,
-    concurrency=4,
-    deadline_s=3 * 24 * 3600,
-    ends_with_user=True,
-)
 MAX_UNCERTAIN = 3
 """The maximum number of uncertain attempts; more would annoy a recipient who received all of them."""
 
@@ -126,27 +118,31 @@ def state_of(verdict: Verdict, failure: Exception | None) -> MailState:
     return MailState.REJECTED if isinstance(failure, Permanent) else MailState.SENDING
 
 
-def send_with(mailer: Mailer, sender: str, lease_s: float) -> Effect:
-    async def send(connection: Connection, envelope: Envelope) -> Sending | None:
-        match envelope.event:
-            case OrderCreated(mail=True) | OrderShipped(mail=True) as order:
-                return await _take_up(connection, envelope, order)
-        return None
-
-    async def _take_up(connection: Connection, envelope: Envelope, order: MAILED) -> Sending | None:
-        row = await connection.fetchrow(FIND, order.user_id)
-        if row is None:
-            raise RecipientUnknown(str(order.user_id))
-        if row["email"] is None:  # deleted in the meantime
+@job(
+    name="email",
+    on=(OrderCreated, OrderShipped),
+    attempts=20,
+    backoff_base_s=2,
+    backoff_cap_s=3600,
+    prefetch=16,
+    concurrency="smtp_connections",
+    deadline_s=3 * 24 * 3600,
+    ends_with_user=True,
+)
+async def send(
+    envelope: Envelope, connection: Connection, mailer: Mailer, settings: Settings, tuning: Tuning
+) -> Sending | None:
+    match envelope.event:
+        case OrderCreated(mail=True) | OrderShipped(mail=True) as order:
+            pass
+        case _:
             return None
-        mail = compose(envelope, order, Addressee(row["email"], row["name"]), sender)
-        ids = (order.user_id, envelope.id, mail.message_id)
-        claim = await send_log.claim(connection, *ids, row["email"], lease_s)
-        return Sending(mailer, mail, claim, lease_s) if claim else None
-
-    return send
-
-
-def job(settings: Settings, tuning: Tuning, mailer: Mailer) -> Job:
-    policy = replace(POLICY, concurrency=settings.smtp_connections)
-    return Job(name="email", policy=policy, effect=send_with(mailer, settings.mail_from, tuning.mail_lease_s))
+    row = await connection.fetchrow(FIND, order.user_id)
+    if row is None:
+        raise RecipientUnknown(str(order.user_id))
+    if row["email"] is None:  # deleted in the meantime
+        return None
+    mail = compose(envelope, order, Addressee(row["email"], row["name"]), settings.mail_from)
+    lease_s = tuning.mail_lease_s
+    claim = await send_log.claim(connection, order.user_id, envelope.id, mail.message_id, row["email"], lease_s)
+    return Sending(mailer, mail, claim, lease_s) if claim else None

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from services.worker.host import Host
-from services.worker.imports import job
 from services.worker.imports.importer import Importer
 from services.worker.imports.orders import Orders
 from services.worker.imports.repository import delete_all_expired
@@ -55,7 +54,7 @@ def feature(settings: Settings, tuning: Tuning) -> Feature[Host]:
         async with Orders.open(own.orders_url, tokens, limits.import_orders_timeout_s) as orders:
             storage = Storage(own.storage_url)
             importer = Importer(host.db, storage, orders, host.hints, own, limits, tuning.sweep_interval_s)
-            host.jobs.append(job.job(importer.wake))
+            host.resources[Importer] = importer
             host.background.start("importer", importer.run)
             host.background.every(
                 tuning.purge_interval_s, "expired imports", partial(delete_all_expired, host.db, storage)

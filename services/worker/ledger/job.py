@@ -19,10 +19,12 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from shared.contracts import events
 from shared.contracts.events import Envelope
+from shared.contracts.topology import JobQueue
 from shared.db.engine import Connection, Database
 
 CANCEL_S = 2.0
 """How long cancelled work may take to end: a database that does not respond can delay it."""
+Missed = Literal["skip", "once"]
 BatchEffect = Callable[[Connection, Sequence[Envelope]], Awaitable[object]]
 MAX_TYPE = 100
 
@@ -116,7 +118,7 @@ class Schedule:
 
     cron: str
     timezone: str
-    missed: Literal["skip", "once"]
+    missed: Missed
     """What follows if no worker was running at one or more of its times: nothing, or one run."""
 
 
@@ -133,6 +135,10 @@ class Job:
     panels: tuple[str, ...] = ()
     """The panels that change when the job is done."""
     batching: Batching | None = None
+
+    @property
+    def queue(self) -> JobQueue | None:
+        return JobQueue(self.name, self.types) if self.types else None
 
 
 def age_s(envelope: Envelope, now: datetime) -> float:

@@ -3,22 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from services.worker.ledger.job import Batching, Job, Policy
+from services.worker.jobs import Batch, job
 from shared.contracts import events
 from shared.contracts.events import Envelope
 from shared.db.engine import Connection
 from shared.money import format_money
-
-BATCH_SIZE = 100
-BATCH_WAIT_S = 0.01
-POLICY = Policy(
-    attempts=12,
-    backoff_base_s=1,
-    backoff_cap_s=600,
-    prefetch=3 * BATCH_SIZE,
-    concurrency=2,
-    ends_with_user=True,
-)
 
 ADD = """
     INSERT INTO notifications (user_id, id, kind, title, body, created_at)
@@ -58,13 +47,20 @@ def row_of(envelope: Envelope) -> tuple[Any, ...]:
     return event.user_id, envelope.id, event.type, text.title, text.body, envelope.time
 
 
-async def add(connection: Connection, envelopes: Sequence[Envelope]) -> None:
+@job(
+    name="notifications",
+    on=(
+        events.UserRegistered,
+        events.OrderCreated,
+        events.OrderPaid,
+        events.OrderShipped,
+        events.OrderCancelled,
+        events.ImportCompleted,
+    ),
+    batch=Batch(size=100, wait_ms=10),
+    ends_with_user=True,
+    panels=["notifications"],
+)
+async def add(envelopes: Sequence[Envelope], connection: Connection) -> None:
     if rows := [row_of(envelope) for envelope in envelopes]:
         await connection.execute(ADD, *zip(*rows, strict=True))
-
-
-def job() -> Job:
-    batching = Batching(effect=add, size=BATCH_SIZE, wait_s=BATCH_WAIT_S)
-    return Job(
-        name="notifications", policy=POLICY, effect=batching.on_one, batching=batching, panels=("notifications",)
-    )

@@ -5,13 +5,14 @@ Later jobs find that the user is deleted: `services.worker.ledger.erasure`.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from services.worker.email import send_log
+from services.worker.jobs import job
 from services.worker.ledger.erasure import erased, lock_key
 from services.worker.ledger.failures import UNKNOWN
-from services.worker.ledger.job import Effect, Job, Policy
-from shared.contracts.events import Envelope, UserDeleted, UserRegistered, UserUpdated
+from shared.contracts.events import UserDeleted, UserRegistered, UserUpdated
 from shared.db.engine import Connection
 
 LOCK = "SELECT pg_advisory_xact_lock($1)"
@@ -31,7 +32,6 @@ ERASE_RECIPIENT = """
 """
 FORGET_ERRORS = "UPDATE job_audit SET previous_error = NULL WHERE user_id = $1"
 NAME = "recipients"
-POLICY = Policy(attempts=12, backoff_base_s=0.5, backoff_cap_s=300, prefetch=20, concurrency=2)
 KEEP = """
     INSERT INTO recipients AS kept (user_id, revision, email, name) VALUES ($1, $2, $3, $4)
     ON CONFLICT (user_id) DO UPDATE SET revision = excluded.revision, email = excluded.email, name = excluded.name
@@ -39,36 +39,32 @@ KEEP = """
 """
 
 
-async def erase(
-    connection: Connection, user_id: UUID, revision: int, jobs: Sequence[str], statements: Sequence[str]
-) -> None:
-    """Erase once the user's running jobs have ended. `jobs` are those that end with a user; the statements erase the
-    data of features."""
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What is erased with a user: the unfinished rows of `jobs`, and what the SQL statements delete, whose argument is
+    the user's id."""
+
+    jobs: Sequence[str]
+    statements: Sequence[str]
+
+
+@job(name=NAME, on=(UserRegistered, UserUpdated, UserDeleted), backoff_base_s=0.5, backoff_cap_s=300)
+async def keep(event: UserRegistered | UserUpdated | UserDeleted, connection: Connection, erasure: Erasure) -> None:
+    """Only a higher revision replaces the stored one. A deleted user stays deleted."""
+    match event:
+        case UserDeleted() as user:
+            await erase(connection, user.user_id, user.revision, erasure)
+        case UserRegistered() | UserUpdated() as user:
+            if not await erased(connection, [user.user_id]):
+                await connection.execute(KEEP, user.user_id, user.revision, user.email, user.name)
+
+
+async def erase(connection: Connection, user_id: UUID, revision: int, erasure: Erasure) -> None:
+    """Erase once the user's running jobs have ended."""
     await connection.execute(LOCK, lock_key(user_id))
-    await connection.execute(END_JOBS, user_id, jobs)
+    await connection.execute(END_JOBS, user_id, [NAME, UNKNOWN, *erasure.jobs])
     await connection.execute(ERASE_RECIPIENT, user_id, revision)
     await send_log.forget(connection, user_id)
     await connection.execute(FORGET_ERRORS, user_id)
-    for statement in statements:
+    for statement in erasure.statements:
         await connection.execute(statement, user_id)
-
-
-def keep_with(jobs: Sequence[str], statements: Sequence[str]) -> Effect:
-    """The arguments are those of `erase`."""
-
-    async def keep(connection: Connection, envelope: Envelope) -> None:
-        """Only a higher revision replaces the stored one. A deleted user stays deleted."""
-        match envelope.event:
-            case UserRegistered() | UserUpdated() as user:
-                if not await erased(connection, [user.user_id]):
-                    await connection.execute(KEEP, user.user_id, user.revision, user.email, user.name)
-            case UserDeleted() as user:
-                await erase(connection, user.user_id, user.revision, [NAME, *jobs], statements)
-
-    return keep
-
-
-def job(others: Sequence[Job], erasure: Sequence[str]) -> Job:
-    """`erasure`: SQL statements that erase the data of a deleted user, whose id is their argument."""
-    ending = [other.name for other in others if other.policy.ends_with_user]
-    return Job(name=NAME, policy=POLICY, effect=keep_with([*ending, UNKNOWN], erasure))

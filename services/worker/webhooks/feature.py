@@ -9,7 +9,7 @@ from services.worker.host import Host
 from services.worker.ledger import pruner
 from services.worker.ledger.job import Job
 from services.worker.settings import Settings, Tuning
-from services.worker.webhooks import calls, deliveries, job
+from services.worker.webhooks import calls, deliveries
 from services.worker.webhooks.calls import Listener
 from services.worker.webhooks.client import CheckedNetwork, Client
 from services.worker.webhooks.dispatcher import CallSlots, Dispatcher
@@ -74,7 +74,6 @@ def feature(settings: Settings, tuning: Tuning) -> Feature[Host]:
                     if done.name == deliveries.JOB:
                         dispatcher.wake()
 
-                host.jobs.append(job.job())
                 host.on_done.append(on_done)
                 host.background.start("webhooks", dispatcher.run)
                 host.background.every(

@@ -7,22 +7,19 @@ from uuid import UUID
 
 import asyncpg
 
-from services.worker.ledger.job import Batching, Job, Policy
+from services.worker.jobs import Batch, job
 from services.worker.webhooks import deliveries
 from services.worker.webhooks.calls import CONCURRENCY
-from shared.contracts.events import Envelope
-from shared.db.engine import Connection
-
-BATCH_SIZE = 100
-BATCH_WAIT_S = 0.01
-POLICY = Policy(
-    attempts=12,
-    backoff_base_s=1,
-    backoff_cap_s=600,
-    prefetch=3 * BATCH_SIZE,
-    concurrency=CONCURRENCY,
-    ends_with_user=True,
+from shared.contracts.events import (
+    Envelope,
+    ImportCompleted,
+    OrderCancelled,
+    OrderCreated,
+    OrderPaid,
+    OrderShipped,
+    UserUpdated,
 )
+from shared.db.engine import Connection
 
 # Locked against their deletion, until their deliveries exist and can be deleted with them.
 FIND = """
@@ -31,7 +28,14 @@ FIND = """
 """
 
 
-async def fan_out(connection: Connection, envelopes: Sequence[Envelope]) -> None:
+@job(
+    name=deliveries.JOB,
+    on=(OrderCreated, OrderPaid, OrderShipped, OrderCancelled, ImportCompleted, UserUpdated),
+    batch=Batch(size=100, wait_ms=10),
+    concurrency=CONCURRENCY,
+    ends_with_user=True,
+)
+async def fan_out(envelopes: Sequence[Envelope], connection: Connection) -> None:
     """A user's events are sent only to that user's webhooks."""
     webhooks: dict[UUID, list[asyncpg.Record]] = defaultdict(list)
     for row in await connection.fetch(FIND, list({envelope.event.user_id for envelope in envelopes})):
@@ -44,8 +48,3 @@ async def fan_out(connection: Connection, envelopes: Sequence[Envelope]) -> None
     ]
     if new:
         await deliveries.add(connection, new)
-
-
-def job() -> Job:
-    batching = Batching(effect=fan_out, size=BATCH_SIZE, wait_s=BATCH_WAIT_S)
-    return Job(name=deliveries.JOB, policy=POLICY, effect=batching.on_one, batching=batching)

@@ -76,7 +76,7 @@ async def test_the_workers_connection_comes_back_at_another_node(rabbitmq: Rabbi
     """aio-pika restores what it had, and does so where somebody answers."""
     async with two_ways(rabbitmq.url) as links:
         nodes = Nodes(",".join(link.url for link in links))
-        async with connected(nodes, reconnect_s=0.05) as connection:
+        async with connected(nodes, 0.05, list(topology.QUEUES.values())) as connection:
             underlying = await connection.connect()
             for gone in links:
                 await gone.cut()

@@ -158,7 +158,7 @@ async def test_users_deleted_in_the_midst_of_their_orders(settings: Settings, al
         shuffled += [user, *orders, deletion(user.user_id)]
     told = shuffled[::2] + shuffled[1::2]
     for event, event_id in zip(told, await alone.publish(*told), strict=True):
-        done = {job: "done" for job, kinds in topology.JOBS.items() if type(event) in kinds}
+        done = {job: "done" for job, queue in topology.QUEUES.items() if event.type in queue.routing_keys}
         await alone.until(event_id, LONG_S, **done)
     user_ids = [user.user_id for user in users]
     async with Database.open(settings) as db, db.connection() as connection:

@@ -3,7 +3,6 @@
 import pytest
 
 from services.worker.broker import queue_stats
-from services.worker.broker.queue_stats import QUEUES
 from services.worker.settings import Settings
 from shared.contracts import topology
 from tests.support.link import Link
@@ -31,7 +30,10 @@ async def test_queues_are_measured_while_rabbitmq_is_there(settings: Settings) -
 
             async def measured() -> bool:
                 consumers, messages = [await gauge(world, f"worker_queue_{name}") for name in ("consumers", "messages")]
-                return consumers.keys() == messages.keys() == set(QUEUES) and min(consumers.values()) == 1
+                return (
+                    consumers.keys() == messages.keys() == {f"worker.{name}" for name in (*topology.QUEUES, "dead")}
+                    and min(consumers.values()) == 1
+                )
 
             async def unknown() -> bool:
                 return not await gauge(world, "worker_queue_consumers")
@@ -54,5 +56,5 @@ async def test_retrying_jobs_are_counted(alone: World) -> None:
         return (await gauge(alone, "worker_jobs_retrying")).get("email") == 3
 
     await eventually(counted, LONG_S)
-    assert (await gauge(alone, "worker_jobs_retrying")).keys() == topology.JOBS.keys()
+    assert (await gauge(alone, "worker_jobs_retrying")).keys() == topology.QUEUES.keys()
     assert set((await gauge(alone, "worker_job_overdue_seconds")).values()) == {0}, "none is due yet"

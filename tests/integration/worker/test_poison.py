@@ -2,24 +2,21 @@
 
 import math
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 from prometheus_client import REGISTRY
 
-from services.worker.analytics import job as analytics
-from services.worker.email import job as email
 from services.worker.settings import Settings
 from tests.support.waiting import eventually
+from tests.support.worker.jobs import patch_batch, patch_policy
 from tests.support.worker.world import LONG_S, World, created, working
 
 
 @pytest.fixture
 async def impatient(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> AsyncIterator[World]:
     """A worker whose mails are tried at once again."""
-    policy = email.POLICY
-    monkeypatch.setattr(email, "POLICY", replace(policy, attempts=4, backoff_base_s=0.01, backoff_cap_s=0.01))
+    patch_policy(monkeypatch, "email", attempts=4, backoff_base_s=0.01, backoff_cap_s=0.01)
     async with working(settings) as world:
         await world.until_ready()
         yield world
@@ -53,11 +50,11 @@ def folded() -> tuple[float, float]:
 
 async def test_a_bad_event_costs_a_few_transactions(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch with one bad event is halved until that is alone: the good ones are folded in a few batches."""
-    monkeypatch.setattr(analytics, "BATCH_WAIT_S", 1.0)  # messages may come slowly, and make few batches still
+    patch_batch(monkeypatch, "analytics", wait_ms=1000)  # messages may come slowly, and make few batches still
     async with working(settings) as world:
         await world.until_ready()
     user_id = uuid4()
-    orders = [created(user_id, total=100, mail=False) for _ in range(analytics.BATCH_SIZE)]
+    orders = [created(user_id, total=100, mail=False) for _ in range(200)]
     orders[77] = created(user_id, currency="\0", mail=False)
     ids = await world.publish(*orders)
     before = folded()

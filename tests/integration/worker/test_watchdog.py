@@ -2,7 +2,7 @@
 
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,11 +14,12 @@ from prometheus_client import REGISTRY
 
 from services.worker.broker import rabbitmq
 from services.worker.broker.consumers import Consumers
-from services.worker.email import job as email
 from services.worker.settings import Settings
+from shared.contracts.topology import JobQueue
 from shared.rabbitmq import Nodes
 from tests.support.link import Link
 from tests.support.waiting import eventually
+from tests.support.worker.jobs import policy_of
 from tests.support.worker.queues import ready_messages
 from tests.support.worker.world import LONG_S, World, created, working
 
@@ -58,7 +59,9 @@ async def test_a_stalled_consumer_is_built_anew(settings: Settings) -> None:
             ids = await many(world)
 
             async def all_out() -> bool:
-                return await ready_messages(settings, "worker.email") == MORE_THAN_PREFETCH - email.POLICY.prefetch
+                return (
+                    await ready_messages(settings, "worker.email") == MORE_THAN_PREFETCH - policy_of("email").prefetch
+                )
 
             await eventually(all_out, LONG_S)
             hear()
@@ -92,8 +95,8 @@ def judgements(monkeypatch: pytest.MonkeyPatch) -> dict[int | None, list[bool]]:
     found: dict[int | None, list[bool]] = defaultdict(list)
     answers = rabbitmq.answers
 
-    async def observed(nodes: Nodes) -> bool:
-        answered = await answers(nodes)
+    async def observed(nodes: Nodes, queues: Sequence[JobQueue]) -> bool:
+        answered = await answers(nodes, queues)
         found[nodes.urls[0].port].append(answered)
         return answered
 

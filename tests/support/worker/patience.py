@@ -3,18 +3,17 @@
 A test of a timeout sets the one that it is about to a short time of its own.
 """
 
-from dataclasses import replace
 from importlib import import_module
 
 import pytest
 
 from services.worker.broker import message_processor, rabbitmq
 from services.worker.broker.consumers import Consumers
-from services.worker.email import job as email
 from services.worker.ledger import external_effects, retries
 from services.worker.main import FEATURES
 from shared.db import engine
 from shared.observability import probes
+from tests.support.worker.jobs import patch_policy
 from tests.support.worker.world import LONG_S
 
 CANCELLING = {"imports": "importer", "webhooks": "dispatcher"}
@@ -36,4 +35,4 @@ def be_patient(patch: pytest.MonkeyPatch) -> None:
     ):
         patch.setattr(module, name, LONG_S)
     patch.setattr(Consumers, "LOOK_TIMEOUT_S", 10.0)  # a look that is under way when a broker goes away takes as long
-    patch.setattr(email, "POLICY", replace(email.POLICY, backoff_base_s=0.2))
+    patch_policy(patch, "email", backoff_base_s=0.2)

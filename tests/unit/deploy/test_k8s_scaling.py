@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 
 from shared.contracts.topology import QUEUES
+from tests.support.worker.jobs import policy_of
 from tools.lab.kubernetes.build import OVERLAYS, ROOT, Manifest, of_kind, overlay
 from tools.lab.kubernetes.environment import environment, secrets
 
@@ -34,7 +35,7 @@ def test_a_worker_is_added_before_it_would_be_idle() -> None:
     """The target per worker is at least the number of messages that one worker processes at a time."""
     shares = {one["metadata"]["queueName"]: float(one["metadata"]["value"]) for one in TRIGGERS}
     for job, queue in QUEUES.items():
-        assert shares[queue.name] >= import_module(f"services.worker.{job}.job").POLICY.prefetch
+        assert shares[queue.name] >= policy_of(job).prefetch
 
 
 def test_keda_asks_with_an_account_of_its_own() -> None:

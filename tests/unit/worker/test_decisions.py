@@ -37,7 +37,7 @@ def test_backoff_doubles_up_to_its_cap(attempt: int, longest: float) -> None:
 def test_every_queue_has_its_job() -> None:
     """The jobs are those of the topology."""
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    assert set(policies(settings)) == set(topology.JOBS)
+    assert set(policies(settings)) == set(topology.QUEUES)
 
 
 def test_the_jobs_together_leave_connections_for_the_panels() -> None:

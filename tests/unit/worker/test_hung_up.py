@@ -21,13 +21,13 @@ def _hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_it_is_not_well() -> None:
     """So nobody asks for a restart of the worker on its account."""
-    assert not await rabbitmq.answers(Nodes(NOWHERE))
+    assert not await rabbitmq.answers(Nodes(NOWHERE), [])
 
 
 async def test_measuring_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gauges try again, instead of ending the process."""
     monkeypatch.setattr(queue_stats, "EVERY_S", 0.01)
-    measuring = asyncio.create_task(queue_stats.measure_queues(NOWHERE))
+    measuring = asyncio.create_task(queue_stats.measure_queues(NOWHERE, []))
     await eventually(lambda: HungUp.attempts > 1 or measuring.done())
     assert not measuring.done()
     measuring.cancel()

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.worker.ledger.admin.schemas import JOB_NAME, Discard, Discarded, Replay, Replayed, Selection
 from services.worker.models import JobAudit, JobRow
-from shared.contracts import topology
+from shared.contracts.subscriptions import SUBSCRIPTIONS
 from shared.db.engine import Connection, Database
 from shared.errors import InvalidInput
 from shared.http.tokens import b64url, b64url_decode
@@ -145,7 +145,7 @@ def decode_cursor(cursor: str | None) -> Key | None:
 
 async def replay(db: Database, order: Replay, actor: UUID) -> Replayed:
     """Retry the jobs, with a full set of attempts, at the requested rate."""
-    jobs = [job for job in topology.JOBS if order.job in (None, job)]
+    jobs = [job for job in SUBSCRIPTIONS if order.job in (None, job)]
     matched, as_of = await _count(db, order, jobs)
 
     async def batch(connection: Connection, size: int, done: int) -> Sequence[asyncpg.Record]:

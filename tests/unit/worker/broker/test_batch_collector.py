@@ -6,11 +6,9 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from services.worker.analytics import job as analytics
 from services.worker.broker.batch_collector import BatchCollector
 from services.worker.live_hints import Hint, Hints
-from services.worker.notifications import job as notifications
-from services.worker.recipients import job as recipients
+from tests.support.worker.jobs import job_of
 
 LONG_S = 60.0
 
@@ -71,10 +69,10 @@ async def test_one_hint_a_user() -> None:
 
     hints.publish = publish
     running = asyncio.create_task(hints.run())
-    hints.on_done(analytics.job(), users[0])
+    hints.on_done(job_of("analytics"), users[0])
     while not sent:  # noqa: ASYNC110  one turn of the loop
         await asyncio.sleep(0)
-    for job in (analytics.job(), notifications.job(), recipients.job((), ())) * 3:
+    for job in (job_of("analytics"), job_of("notifications"), job_of("recipients")) * 3:
         hints.on_done(job, users[1])
     free.set()
     while len(sent) < 2:  # noqa: ASYNC110  likewise
@@ -88,7 +86,7 @@ async def test_hints_without_a_broker_are_lost() -> None:
     hints = Hints()
     sent: list[UUID] = []
     running = asyncio.create_task(hints.run())
-    hints.on_done(analytics.job(), uuid4())
+    hints.on_done(job_of("analytics"), uuid4())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
 
@@ -97,7 +95,7 @@ async def test_hints_without_a_broker_are_lost() -> None:
 
     hints.publish = publish
     user_id = uuid4()
-    hints.on_done(replace(recipients.job((), ()), panels=("user",)), user_id)
+    hints.on_done(replace(job_of("recipients"), panels=("user",)), user_id)
     while not sent:  # noqa: ASYNC110  one turn of the loop
         await asyncio.sleep(0)
     running.cancel()

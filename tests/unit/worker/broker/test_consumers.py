@@ -9,18 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.analytics import job as analytics
 from services.worker.broker.consumers import Grace, Sample, StallDetector
 from services.worker.broker.message_processor import halves
-from services.worker.email import job as email
 from services.worker.email.smtp import Mailer
+from services.worker.jobs import bind, discover
 from services.worker.ledger.failures import DeadLetter, error_group, is_permanent
 from services.worker.ledger.job import Expired, Unremembered, age_s, refuse_expired, refuse_unremembered
 from services.worker.ledger.retries import bounded
-from services.worker.main import jobs_of
-from services.worker.settings import DEFAULTS, Settings
+from services.worker.settings import DEFAULTS, Settings, Tuning
 from shared.contracts.events import Envelope, UserDeleted
-from tests.support.worker.jobs import policies
+from tests.support.worker.jobs import policies, policy_of
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 PREFETCH = 10
@@ -84,7 +82,9 @@ def test_patience_runs_out_of_what_is_never_well() -> None:
 def jobs() -> dict[str, Any]:
     """Made once: hypothesis asks for them a hundred times."""
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    return {job.name: job for job in jobs_of(settings, DEFAULTS, Mailer(settings))}
+    resources = {Settings: settings, Tuning: DEFAULTS, Mailer: Mailer(settings)}
+    declared = discover()
+    return {name: bind(declared[name], resources, settings) for name in ("email", "analytics", "notifications")}
 
 
 @pytest.mark.parametrize(
@@ -119,11 +119,11 @@ def test_any_headers_name_a_death(headers: dict[str, Any]) -> None:
 
 def test_a_deadline_is_the_age_of_the_event() -> None:
     """Past it the job has expired, in a group of its own; without one it never does; the future is not old."""
-    refuse_expired(email.POLICY, envelope(timedelta(days=3)), NOW)
-    refuse_expired(analytics.POLICY, envelope(timedelta(days=3000)), NOW)
+    refuse_expired(policy_of("email"), envelope(timedelta(days=3)), NOW)
+    refuse_expired(policy_of("analytics"), envelope(timedelta(days=3000)), NOW)
     assert age_s(envelope(timedelta(hours=-1)), NOW) == 0
     with pytest.raises(Expired, match="3 days, 0:00:01 old") as raised:
-        refuse_expired(email.POLICY, envelope(timedelta(days=3, seconds=1)), NOW)
+        refuse_expired(policy_of("email"), envelope(timedelta(days=3, seconds=1)), NOW)
     assert error_group(raised.value) == "expired"
     assert is_permanent(raised.value)
 

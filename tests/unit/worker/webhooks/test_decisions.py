@@ -92,7 +92,7 @@ def test_attempts_go_on_for_about_a_day() -> None:
 
 def test_events_to_choose_are_those_of_the_queue() -> None:
     """None can be chosen that never comes."""
-    assert set(get_args(EventName)) == {event.type for event in topology.JOBS["webhooks"]}
+    assert set(get_args(EventName)) == set(topology.QUEUES["webhooks"].routing_keys)
 
 
 @pytest.mark.parametrize(

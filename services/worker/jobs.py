@@ -1,0 +1,321 @@
+"""Jobs, declared by a decorator: what a job runs for, and how.
+
+    @job(on=SendReceipt, attempts=10)
+    async def send_receipt(task: SendReceipt, db: Connection, mailer: Mailer) -> None: ...
+
+    @job(on=(OrderPaid, OrderCancelled), batch=Batch(size=200, wait_ms=20))
+    async def fold(events: Sequence[Envelope], db: Connection) -> None: ...
+
+    @job(cron="0 7 * * 1", timezone="Europe/Berlin")
+    async def weekly_digest(tick: Tick, db: Connection, tasks: DurableTasks) -> None: ...
+
+A job is a module `services.worker.<folder>.job`, or one that the setting `WORKER_JOBS` names. Its queue, bindings,
+metrics, scaling and documentation follow from the decorator.
+
+Parameters are injected by their type: the event (or an `Envelope`, or a sequence of either for a job with `batch`), the
+`Connection` whose transaction records the job as done, `DurableTasks` in the same transaction, and resources of the
+worker, such as `Mailer`. A job that asks for anything else does not start.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from inspect import iscoroutinefunction, signature
+from pkgutil import iter_modules
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from services.worker.ledger.admin.schemas import JOB_NAME
+from services.worker.ledger.job import Batching, Effect, ExternalEffect, Job, Missed, Policy, Schedule
+from services.worker.ledger.timetable import InvalidSchedule, Timetable
+from shared.contracts.events import Envelope, Event
+from shared.contracts.tasks import Task, Tick
+from shared.db.engine import Connection
+from shared.outbox.tasks import ConnectionTasks, DurableTasks
+
+JOBS: "dict[str, Declared]" = {}
+"""All declared jobs, by name."""
+PACKAGE = "services.worker"
+DEFAULT_PREFETCH = 20
+BATCHES_AHEAD = 3
+"""Prefetch of a job with batches, in batches."""
+_PER_SECOND = re.compile(r"(\d+(?:\.\d+)?)/(s|min|h)")
+_SECONDS = {"s": 1, "min": 60, "h": 3600}
+
+Function = Callable[..., Awaitable[ExternalEffect | None]]
+
+
+class InvalidJob(TypeError):
+    """A job cannot be declared, or cannot be started, as it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch starts when it has `size` events, or `wait_ms` milliseconds after the first."""
+
+    size: int
+    wait_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """A job as its decorator declares it."""
+
+    name: str
+    function: Function
+    kinds: tuple[type[Event], ...]
+    policy: Policy
+    concurrency: int | str
+    """A number, or the name of the setting that has it."""
+    schedule: Schedule | None
+    batch: Batch | None
+    rate_per_s: float | None
+    panels: tuple[str, ...]
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types of the events and tasks for which it runs: the bindings of its queue."""
+        return tuple(kind.type for kind in self.kinds)
+
+    @property
+    def inputs(self) -> tuple[type[Event], ...]:
+        """What its function takes."""
+        return self.kinds or (Tick,)
+
+    def bound_policy(self, settings: object) -> Policy:
+        """Return the policy with the concurrency that the settings say."""
+        concurrency = self.concurrency
+        return (
+            replace(self.policy, concurrency=getattr(settings, concurrency))
+            if isinstance(concurrency, str)
+            else self.policy
+        )
+
+
+def job(
+    *,
+    on: type[Event] | Sequence[type[Event]] = (),
+    cron: str | None = None,
+    timezone: str = "UTC",
+    missed: Missed = "once",
+    name: str | None = None,
+    attempts: int = 12,
+    backoff_base_s: float = 1,
+    backoff_cap_s: float = 600,
+    prefetch: int | None = None,
+    concurrency: int | str = 2,
+    deadline_s: float | None = None,
+    ends_with_user: bool = False,
+    batch: Batch | None = None,
+    rate: str | None = None,
+    panels: Sequence[str] = (),
+) -> Callable[[Function], Function]:
+    """Declare a job. It runs once for each event or task in `on`, or once at each time of `cron` in `timezone`.
+
+    `name` is the function's unless given. `concurrency` is the number of runs at once in one process, or the setting
+    that has it. `rate` limits the starts in all workers together: `50/s`, `10/min`. The other arguments are those of
+    `Policy`, `Schedule` and `Job`. Raises `InvalidJob`.
+    """
+
+    def declare(function: Function) -> Function:
+        given = name or function.__name__
+        kinds = (on,) if isinstance(on, type) else tuple(on)
+        ahead = BATCHES_AHEAD * batch.size if batch else DEFAULT_PREFETCH
+        _register(
+            Declared(
+                name=given,
+                function=function,
+                kinds=kinds,
+                policy=Policy(
+                    attempts=attempts,
+                    backoff_base_s=backoff_base_s,
+                    backoff_cap_s=backoff_cap_s,
+                    prefetch=prefetch or ahead,
+                    concurrency=concurrency if isinstance(concurrency, int) else 1,
+                    deadline_s=deadline_s,
+                    ends_with_user=ends_with_user,
+                ),
+                concurrency=concurrency,
+                schedule=Schedule(cron=cron, timezone=timezone, missed=missed) if cron else None,
+                batch=batch,
+                rate_per_s=_rate_per_s(given, rate),
+                panels=tuple(panels),
+            )
+        )
+        return function
+
+    return declare
+
+
+def discover(modules: Iterable[str] = ()) -> dict[str, Declared]:
+    """Import the jobs of the worker, and those in `modules`. Raises `InvalidJob`, also if a module does not exist."""
+    folders = (each.name for each in iter_modules(import_module(PACKAGE).__path__) if each.ispkg)
+    own = (f"{PACKAGE}.{name}" for name in folders)
+    for package in own:
+        if any(each.name == "job" for each in iter_modules(import_module(package).__path__)):
+            import_module(f"{package}.job")
+    for module in modules:
+        try:
+            import_module(module)
+        except ModuleNotFoundError as missing:
+            raise InvalidJob(f"WORKER_JOBS names {module}, which cannot be imported: {missing}") from missing
+    _check_receivers()
+    return dict(sorted(JOBS.items()))
+
+
+def bind(declared: Declared, resources: Mapping[type, object], settings: object) -> Job:
+    """Return the job with its resources injected. Raises `InvalidJob`, and names what cannot be injected."""
+    call = _Call.plan(declared, resources)
+    batching = None
+    if declared.batch:
+        batching = Batching(effect=call.on_many, size=declared.batch.size, wait_s=declared.batch.wait_ms / 1000)
+    effect: Effect = batching.on_one if batching else call.on_one
+    return Job(
+        name=declared.name,
+        policy=declared.bound_policy(settings),
+        effect=effect,
+        types=declared.types,
+        schedule=declared.schedule,
+        rate_per_s=declared.rate_per_s,
+        panels=declared.panels,
+        batching=batching,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """How to call a job's function. `whole` says whether it takes envelopes instead of events."""
+
+    function: Function
+    message: str
+    whole: bool
+    connections: tuple[str, ...]
+    tasks: tuple[str, ...]
+    resources: Mapping[str, object]
+
+    @classmethod
+    def plan(cls, declared: Declared, resources: Mapping[type, object]) -> "_Call":
+        function = declared.function
+        hints = get_type_hints(function)
+        message: str | None = None
+        whole = False
+        connections, tasks, found = [], [], {}
+        for parameter in signature(function).parameters:
+            kind = hints.get(parameter)
+            if message is None and (taken := _takes(declared, kind)) is not None:
+                message, whole = parameter, taken
+            elif kind is Connection:
+                connections.append(parameter)
+            elif kind is DurableTasks:
+                tasks.append(parameter)
+            elif isinstance(kind, type) and kind in resources:
+                found[parameter] = resources[kind]
+            else:
+                known = ", ".join(sorted(each.__name__ for each in resources))
+                raise InvalidJob(
+                    f"job {declared.name}: {function.__qualname__} asks for {parameter}: {_named(kind)}, which cannot "
+                    f"be injected. Possible are {_wanted(declared)}, Connection, DurableTasks, {known}"
+                )
+        if message is None:
+            raise InvalidJob(f"job {declared.name}: {function.__qualname__} has no parameter for {_wanted(declared)}")
+        return cls(function, message, whole, tuple(connections), tuple(tasks), found)
+
+    async def on_one(self, connection: Connection, envelope: Envelope) -> ExternalEffect | None:
+        return await self._run(connection, envelope if self.whole else envelope.event)
+
+    async def on_many(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
+        await self._run(connection, envelopes if self.whole else [envelope.event for envelope in envelopes])
+
+    async def _run(self, connection: Connection, message: object) -> ExternalEffect | None:
+        arguments = dict(self.resources)
+        arguments[self.message] = message
+        for name in self.connections:
+            arguments[name] = connection
+        if not self.tasks:
+            return await self.function(**arguments)
+        tasks = ConnectionTasks()
+        for name in self.tasks:
+            arguments[name] = tasks
+        effect = await self.function(**arguments)
+        await tasks.flush(connection)
+        return effect
+
+
+def _takes(declared: Declared, kind: Any) -> bool | None:
+    """Return whether a parameter of this type takes envelopes; None if it does not take the job's events."""
+    if declared.batch:
+        if get_origin(kind) is not Sequence:
+            return None
+        [kind] = get_args(kind)
+    if kind is Envelope:
+        return True
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if not all(isinstance(each, type) and issubclass(each, Event) for each in kinds):
+        return None
+    return False if all(issubclass(each, kinds) for each in declared.inputs) else None
+
+
+def _wanted(declared: Declared) -> str:
+    kinds = " | ".join(kind.__name__ for kind in declared.inputs)
+    return f"Sequence[{kinds}], Sequence[Envelope]" if declared.batch else f"{kinds}, Envelope"
+
+
+def _named(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _register(declared: Declared) -> None:
+    name, function = declared.name, declared.function
+    if not re.fullmatch(JOB_NAME, name):
+        raise InvalidJob(
+            f"job {name!r}: a name has up to 32 lower-case letters, digits, _ and -, and begins with a letter"
+        )
+    if not iscoroutinefunction(function):
+        raise InvalidJob(f"job {name}: {function.__qualname__} is not an async function")
+    if bool(declared.kinds) == bool(declared.schedule):
+        raise InvalidJob(f"job {name}: give either on, or cron")
+    for kind in declared.kinds:
+        if not (isinstance(kind, type) and issubclass(kind, Event) and hasattr(kind, "type")):
+            raise InvalidJob(f"job {name}: {kind!r} is neither an event nor a task")
+    if declared.schedule:
+        _check_schedule(name, declared.schedule)
+    if declared.batch and (declared.schedule or declared.rate_per_s):
+        raise InvalidJob(f"job {name}: a job with cron or rate cannot have batches")
+    if declared.batch and (declared.batch.size < 1 or declared.batch.wait_ms < 0):
+        raise InvalidJob(f"job {name}: batch needs a size of at least 1 and no negative wait")
+    other = JOBS.get(name)
+    if other and _place(other) != _place(declared):
+        raise InvalidJob(f"two jobs have the name {name}: {_place(other)} and {_place(declared)}")
+    JOBS[name] = declared
+
+
+def _check_schedule(name: str, schedule: Schedule) -> None:
+    if schedule.missed not in get_args(Missed):
+        raise InvalidJob(f"job {name}: missed is {' or '.join(get_args(Missed))}, not {schedule.missed!r}")
+    try:
+        Timetable(schedule.cron, schedule.timezone)
+    except InvalidSchedule as invalid:
+        raise InvalidJob(f"job {name}: {invalid}") from invalid
+
+
+def _check_receivers() -> None:
+    """A task is a command to one job. Raises `InvalidJob` if two jobs take the same."""
+    receivers: dict[type[Event], str] = {}
+    for declared in JOBS.values():
+        for kind in declared.kinds:
+            if issubclass(kind, Task) and receivers.setdefault(kind, declared.name) != declared.name:
+                raise InvalidJob(f"two jobs take the task {kind.__name__}: {receivers[kind]} and {declared.name}")
+
+
+def _place(declared: Declared) -> str:
+    return f"{declared.function.__module__}.{declared.function.__qualname__}"
+
+
+def _rate_per_s(name: str, rate: str | None) -> float | None:
+    if rate is None:
+        return None
+    match = _PER_SECOND.fullmatch(rate)
+    if match is None or float(match[1]) == 0:
+        raise InvalidJob(f"job {name}: {rate!r} is not a rate such as 50/s, 10/min or 5/h")
+    return float(match[1]) / _SECONDS[match[2]]
