@@ -16,12 +16,5 @@ SUBSCRIPTIONS: dict[str, tuple[str, ...]] = {
         "import.completed",
     ),
     "recipients": ("user.registered", "user.updated", "user.deleted"),
-    "webhooks": (
-        "order.created",
-        "order.paid",
-        "order.shipped",
-        "order.cancelled",
-        "import.completed",
-        "user.updated",
-    ),
+    "webhooks": ("order.created", "order.paid", "order.shipped", "order.cancelled", "import.completed", "user.updated"),
 }

@@ -89,6 +89,7 @@ GROUPS = (
         "WORKER_POOL_SIZE USERS_HASH_THREADS USERS_PICTURE_PROCESSES ORDERS_DOWNLOADS WORKER_DOWNLOADS "
         "WORKER_IMPORT_CONCURRENCY",
     ),
+    Group("Run jobs of your own application", "", "WORKER_JOBS"),
     Group(
         "Keep and delete data",
         "",
