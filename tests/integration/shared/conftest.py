@@ -25,7 +25,7 @@ def patience() -> Iterator[None]:
 @pytest.fixture
 def database_url(new_database: NewDatabase) -> Iterator[str]:
     url = new_database()
-    execute(url, *outbox.SCHEMA)
+    execute(url, *outbox.MIGRATION)
     yield url
     new_database.drop(url)
 
