@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.worker import panels, personal_data
+from services.worker import panels
 from services.worker.analytics import job as analytics
 from services.worker.broker import queue_stats
 from services.worker.broker.consumers import Consumers
@@ -20,6 +20,7 @@ from services.worker.ledger.ledger import Ledger
 from services.worker.ledger.pruner import purge_all
 from services.worker.ledger.retries import Retries
 from services.worker.live_hints import Hints
+from services.worker.models import Base
 from services.worker.notifications import job as notifications
 from services.worker.notifications.routes import router as notification_routes
 from services.worker.recipients import job as recipients
@@ -78,8 +79,7 @@ async def working(app: FastAPI, settings: Settings, tuning: Tuning, features: Fe
         app.state.db, app.state.background, app.state.hints = db, background, hints
         app.state.exporter = Exporter(settings)
         await features.open(host, opened)
-        erasure = [*personal_data.ERASURE, *features.erasure]
-        jobs.insert(0, recipients.job(jobs, erasure))
+        jobs.insert(0, recipients.job(jobs))
         consumers = Consumers(settings, tuning, ledger, jobs, hints, app.state.checks.say_stuck)
         retries = Retries(db, ledger, jobs, settings.shutdown_grace_s)
         relay = Relay(db, settings.rabbitmq_url, SERVICE)
@@ -115,7 +115,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
             notification_routes,
             admin,
             *features.routes,
-            export_route([*personal_data.PARTS, *features.personal_data]),
+            export_route(Base),
             metrics,
             *PANELS.routes(),
         ],

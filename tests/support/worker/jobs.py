@@ -12,7 +12,7 @@ from shared.contracts import topology
 
 def policies(settings: Settings) -> dict[str, Policy]:
     jobs = jobs_of(settings, DEFAULTS, Mailer(settings))
-    known = {job.name: job.policy for job in (*jobs, recipients.job(jobs, ()))}
+    known = {job.name: job.policy for job in (*jobs, recipients.job(jobs))}
     return known | {
         name: import_module(f"services.worker.{name}.job").POLICY for name in FEATURES if name in topology.JOBS
     }

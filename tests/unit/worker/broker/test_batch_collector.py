@@ -74,7 +74,7 @@ async def test_one_hint_a_user() -> None:
     hints.on_done(analytics.job(), users[0])
     while not sent:  # noqa: ASYNC110  one turn of the loop
         await asyncio.sleep(0)
-    for job in (analytics.job(), notifications.job(), recipients.job((), ())) * 3:
+    for job in (analytics.job(), notifications.job(), recipients.job(())) * 3:
         hints.on_done(job, users[1])
     free.set()
     while len(sent) < 2:  # noqa: ASYNC110  likewise
@@ -97,7 +97,7 @@ async def test_hints_without_a_broker_are_lost() -> None:
 
     hints.publish = publish
     user_id = uuid4()
-    hints.on_done(replace(recipients.job((), ()), panels=("user",)), user_id)
+    hints.on_done(replace(recipients.job(()), panels=("user",)), user_id)
     while not sent:  # noqa: ASYNC110  one turn of the loop
         await asyncio.sleep(0)
     running.cancel()
