@@ -21,7 +21,7 @@ from sqlalchemy.orm import DeclarativeBase
 class Part:
     """One member of the export, called `name`. Each row becomes an object of `columns`, the list of a `SELECT`.
 
-    `many`: a list of all rows; otherwise the first row, or null.
+    `many`: a list of all rows in their order; otherwise the user's only row, or null.
     """
 
     name: str
@@ -90,11 +90,13 @@ def models_of(base: type[DeclarativeBase]) -> list[type[PersonalData]]:
 
 def export_of(base: type[DeclarativeBase]) -> list[tuple[Part, str]]:
     """Return the parts of the export, each with its query, whose argument is the user's id."""
-    return [
-        (part, f"SELECT {part.columns} FROM {model.__table__} WHERE {_where(model)} ORDER BY {part.order_by}")  # noqa: S608  constants
-        for model in models_of(base)
-        if isinstance(part := model.__export__, Part)
-    ]
+    parts = ((model, model.__export__) for model in models_of(base))
+    return [(part, _query(model, part)) for model, part in parts if isinstance(part, Part)]
+
+
+def _query(model: type[PersonalData], part: Part) -> str:
+    order = f" ORDER BY {part.order_by}" if part.many else ""
+    return f"SELECT {part.columns} FROM {model.__table__} WHERE {_where(model)}{order}"  # noqa: S608  constants
 
 
 def erasure_of(base: type[DeclarativeBase], **values: object) -> Iterator[tuple[str, list[object]]]:
