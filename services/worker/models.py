@@ -19,7 +19,6 @@ REVENUE = "(revenue + revenue_beyond)"
 """SQL for the revenue of a row of a rollup."""
 SUMS_STAY = Kept("totals under an id that identifies no one")
 
-
 # A locked row is being tried: that attempt waits for this transaction, and finds the tombstone.
 END_JOBS = """
     UPDATE jobs SET state = CASE WHEN state IN ('retrying', 'dead') THEN 'done' ELSE state END,

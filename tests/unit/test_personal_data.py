@@ -122,6 +122,7 @@ sa.Table("bare", Base.metadata, sa.Column("email", sa.Text))
 
 def test_tables_without_a_declaration_are_named() -> None:
     """Models without the mixin or with only one of the two, and tables without a model."""
+    assert set(Base.__subclasses__()) == {Silent, Half, Whole, Country}
     assert undeclared(Base) == ["silent", "half", "bare"]
 
 
@@ -142,7 +143,7 @@ class Child(PersonalData, OtherBase):
     __export__ = NotExported("a test")
     __erasure__ = Cascade()
 
-    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("parents.user_id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey(Parent.user_id, ondelete="CASCADE"), primary_key=True)
 
 
 class Orphan(PersonalData, OtherBase):
@@ -152,8 +153,10 @@ class Orphan(PersonalData, OtherBase):
     __export__ = NotExported("a test")
     __erasure__ = Cascade()
 
-    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("parents.user_id"), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey(Parent.user_id), primary_key=True)
 
 
 def test_a_cascade_without_its_foreign_key_is_named() -> None:
+    models: list[type[PersonalData]] = [Parent, Child, Orphan]
+    assert models_of(OtherBase) == models
     assert not_cascaded(OtherBase) == ["orphans"]

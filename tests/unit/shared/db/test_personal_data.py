@@ -16,6 +16,7 @@ from shared.db.personal_data import (
     Update,
     erasure_of,
     export_of,
+    models_of,
 )
 
 
@@ -92,8 +93,15 @@ class Country(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
 
 
-def test_the_export_has_the_services_own_parts_before_those_of_its_slices() -> None:
-    """Slices follow by name, and the parts of each module in the order of its models, whatever was imported first."""
+def test_the_services_own_models_come_before_those_of_its_slices() -> None:
+    """Slices follow by name, and the models of each module in their order, whatever was imported first."""
+    ordered: list[type[PersonalData]] = [Account, Ledger, Address, Draft, Message, Attachment]
+    assert models_of(Base) == ordered
+    assert {Country, *ordered} == set(Base.__subclasses__())
+
+
+def test_the_export_has_a_query_for_each_part() -> None:
+    """A part of one row needs no order."""
     assert [(part.name, part.many, query) for part, query in export_of(Base)] == [
         ("account", False, "SELECT id, name FROM accounts WHERE id = $1 OR parent_id = $1"),
         ("drafts", True, "SELECT id FROM drafts WHERE user_id = $1 ORDER BY id"),
