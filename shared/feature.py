@@ -14,7 +14,6 @@ from typing import Any, Generic, TypeVar
 from fastapi import APIRouter
 
 from shared.config.settings import ServiceSettings
-from shared.downloads.personal_data import Part
 
 HostT = TypeVar("HostT")
 T = TypeVar("T")
@@ -27,10 +26,6 @@ class Feature(Generic[HostT]):
     routes: Sequence[APIRouter] = ()
     body_limits: Mapping[str, int] = field(default_factory=dict)
     """The maximum body of requests, by path, where it is larger than usual."""
-    personal_data: Sequence[Part] = ()
-    """Parts of the export of a user's data."""
-    erasure: Sequence[str] = ()
-    """SQL statements that erase the data of a deleted user; the argument is the user's id."""
     open: Callable[[HostT], AbstractAsyncContextManager[None]] | None = None
     """Starts what the slice runs, until the block is left."""
 
@@ -54,8 +49,6 @@ class Features(Generic[HostT]):
         self._features = features
         self.routes = [router for each in features for router in each.routes]
         self.body_limits = {path: limit for each in features for path, limit in each.body_limits.items()}
-        self.personal_data = [part for each in features for part in each.personal_data]
-        self.erasure = [statement for each in features for statement in each.erasure]
 
     async def open(self, host: HostT, until: AsyncExitStack) -> None:
         """Start what the slices run, until the stack is left."""

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.orders import imports, panels, reports, repository, routes
+from services.orders import imports, panels, reports, routes
+from services.orders.models import Base
 from services.orders.settings import DEFAULTS, Settings, Tuning
 from shared.contracts.imports import BATCH_PATH, MAX_BATCH_BYTES
 from shared.db.engine import is_outage
@@ -39,7 +40,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
         routes=(
             routes.router,
             reports.router,
-            export_route(repository.PARTS),
+            export_route(Base),
             metrics,
             *PANELS.routes(),
             imports.route(),

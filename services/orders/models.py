@@ -12,7 +12,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from services.orders.errors import WrongState
 from shared.db.engine import TYPES
-from shared.outbox import outbox
+from shared.db.personal_data import Kept, NotExported, Part, PersonalData
+from shared.outbox.outbox import outbox_table
 
 
 class Status(StrEnum):
@@ -54,8 +55,20 @@ class Base(DeclarativeBase):
     type_annotation_map = TYPES
 
 
-class Order(Base):
+class Order(PersonalData, Base):
     __tablename__ = "orders"
+    __export__ = Part(
+        "orders",
+        """
+        id, status, currency, total, item_count, reference, created_at, updated_at, (
+            SELECT json_agg(json_build_object(
+                'sku', sku, 'name', name, 'quantity', quantity, 'unit_price', unit_price
+            ) ORDER BY position)
+            FROM order_items WHERE order_items.user_id = orders.user_id AND order_id = orders.id
+        ) AS items
+        """,
+    )
+    __erasure__ = Kept("orders stay, under an id that identifies no one")
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -90,8 +103,10 @@ class Order(Base):
     )
 
 
-class OrderItem(Base):
+class OrderItem(PersonalData, Base):
     __tablename__ = "order_items"
+    __export__ = NotExported("in the part of its order")
+    __erasure__ = Kept("part of its order")
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     order_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -106,8 +121,10 @@ class OrderItem(Base):
     )
 
 
-class IdempotencyKey(Base):
+class IdempotencyKey(PersonalData, Base):
     __tablename__ = "idempotency_keys"
+    __export__ = NotExported("a hash of a request, for a day")
+    __erasure__ = Kept("expires after a day")
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -116,4 +133,7 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime] = mapped_column(index=True)
 
 
-Outbox = outbox.outbox_table(Base.metadata)
+class Outbox(PersonalData, Base):
+    __table__ = outbox_table(Base.metadata)
+    __export__ = NotExported("copies of orders, until they are published")
+    __erasure__ = Kept("events without a name or an address, deleted when they are published")

@@ -1,4 +1,4 @@
-"""Orders in the database, and the personal data of the orders service."""
+"""Orders in the database."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,6 @@ from services.orders.errors import OrderNotFound
 from services.orders.models import Order, Status
 from shared.contracts import events
 from shared.db.engine import Connection
-from shared.downloads.personal_data import Part
 from shared.outbox import outbox
 
 # One statement writes the order, its items, its event and the idempotency key. It is a hot path, so it uses asyncpg,
@@ -104,19 +103,3 @@ class OrderRepository:
         if claim is None:
             return bool(await connection.fetchval(CREATE, *values))
         return bool(await connection.fetchval(CREATE_ONCE, *values, claim.key, claim.fingerprint))
-
-
-PARTS = (
-    Part(
-        "orders",
-        """
-        SELECT id, status, currency, total, item_count, reference, created_at, updated_at, (
-            SELECT json_agg(json_build_object(
-                'sku', sku, 'name', name, 'quantity', quantity, 'unit_price', unit_price
-            ) ORDER BY position)
-            FROM order_items WHERE order_items.user_id = orders.user_id AND order_id = orders.id
-        ) AS items
-        FROM orders WHERE user_id = $1 ORDER BY id
-        """,
-    ),
-)

@@ -6,11 +6,12 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from services.users import panels, repository, revocations
+from services.users import panels, revocations
 from services.users.accounts import routes as accounts
 from services.users.accounts.service import Accounts
 from services.users.audit import repository as audit
 from services.users.audit import routes as audit_routes
+from services.users.models import Base
 from services.users.passwords import Passwords
 from services.users.sessions import routes as token_routes
 from services.users.sessions.repository import Lifetimes
@@ -68,7 +69,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
             audit_routes.router,
             token_routes.internal_router,
             accounts.operator_router,
-            export_route([*repository.PARTS, *features.personal_data]),
+            export_route(Base),
             *PANELS.routes(),
             metrics,
         ],

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.db.engine import TYPES
+from shared.db.personal_data import Cascade, Delete, Execute, Kept, NotExported, Part, PersonalData
 from shared.http.tokens import Role
 from shared.outbox.outbox import outbox_table
 
@@ -15,10 +16,13 @@ class Base(DeclarativeBase):
     type_annotation_map = TYPES
 
 
-class User(Base):
+class User(PersonalData, Base):
     """`revision` counts the changes to a user, beginning with 1."""
 
     __tablename__ = "users"
+    __of_user__ = "id = $1"
+    __export__ = Part("profile", "id, email, name, role, avatar_url, created_at, updated_at", many=False)
+    __erasure__ = Delete()
     __table_args__ = (
         sa.Index("users_email_key", sa.text("lower(email)"), unique=True),
         sa.CheckConstraint("role IN ('user', 'support', 'admin')", name="users_role_check"),
@@ -35,10 +39,12 @@ class User(Base):
     updated_at: Mapped[datetime]
 
 
-class LoginSession(Base):
+class LoginSession(PersonalData, Base):
     """One sign-in of a user: the chain of refresh tokens that began with it. Deleting it revokes them all."""
 
     __tablename__ = "sessions"
+    __export__ = Part("sessions", "id, created_at, expires_at")
+    __erasure__ = Cascade()
 
     user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -46,13 +52,15 @@ class LoginSession(Base):
     expires_at: Mapped[datetime]
 
 
-class RefreshToken(Base):
+class RefreshToken(PersonalData, Base):
     """An issued refresh token, by its SHA-256; used ones are kept to detect reuse.
 
     `nonce`: the value from which the successor of a used token is derived, together with the token itself.
     """
 
     __tablename__ = "refresh_tokens"
+    __export__ = NotExported("hashes of tokens, which would only help an attacker")
+    __erasure__ = Cascade()
     __table_args__ = (
         sa.ForeignKeyConstraint(["user_id", "session_id"], ["sessions.user_id", "sessions.id"], ondelete="CASCADE"),
     )
@@ -65,10 +73,12 @@ class RefreshToken(Base):
     nonce: Mapped[bytes | None]
 
 
-class Revocation(Base):
+class Revocation(PersonalData, Base):
     """An ended session, or a deleted user (`ended_id` is then the user's id). `xact`: the transaction that ended it."""
 
     __tablename__ = "revocations"
+    __export__ = NotExported("ids of ended sessions, for the minutes until their access tokens expire")
+    __erasure__ = Kept("gateways must refuse the access tokens of a deleted user; they expire within minutes")
     __table_args__ = (sa.Index("revocations_xact", "xact"),)
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -77,13 +87,19 @@ class Revocation(Base):
     xact: Mapped[int] = mapped_column(sa.BigInteger, server_default=sa.text("(pg_current_xact_id()::text::bigint)"))
 
 
-class AuditRow(Base):
+class AuditRow(PersonalData, Base):
     """An action of an actor, which may affect a user. Contains no personal data except ids and an address.
 
     `actor_id` is None for an anonymous request; `detail` then contains what is known about the caller.
     """
 
     __tablename__ = "audit"
+    __of_user__ = "actor_id = $1 OR actor_id IS NULL AND subject_id = $1"
+    __export__ = Part("audit", "id, action, detail, address, request_id, created_at")
+    __erasure__ = (
+        Execute("SET LOCAL audit.ending = 'on'", arguments=()),  # a trigger rejects other changes
+        Execute(f"UPDATE audit SET address = NULL WHERE {__of_user__}"),  # noqa: S608  a constant
+    )
     __table_args__ = (sa.Index("audit_actor", "actor_id", "id"), sa.Index("audit_subject", "subject_id", "id"))
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -97,4 +113,9 @@ class AuditRow(Base):
     created_at: Mapped[datetime]
 
 
-outbox = outbox_table(Base.metadata)
+class Outbox(PersonalData, Base):
+    """Waiting events contain the user's name and address. Events that the relay is publishing are locked, and stay."""
+
+    __table__ = outbox_table(Base.metadata)
+    __export__ = NotExported("copies of the profile, until they are published")
+    __erasure__ = Delete("id IN (SELECT id FROM outbox WHERE user_id = $1 FOR UPDATE SKIP LOCKED)")

@@ -1,4 +1,4 @@
-"""Users in the database, and the personal data of the users service."""
+"""Users in the database."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.users import revocations
 from services.users.errors import EmailAlreadyUsed
-from services.users.models import User
+from services.users.models import Base, User
 from shared.clock import now
 from shared.db.engine import Database
-from shared.downloads.personal_data import Part
+from shared.db.personal_data import erasure_of
 
 CLAIM = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(lower(:email), 0))")
 
@@ -83,23 +83,8 @@ class UserRepository:
             raise EmailAlreadyUsed
 
     async def delete(self, user: User) -> None:
-        """Delete the user with their sessions and refresh tokens, and revoke their access tokens."""
+        """Erase the user's data as all models declare it, and revoke their access tokens."""
         await revocations.end_user(self._session, user.id)
-        await self._session.delete(user)
-        await self._session.flush()
-
-
-PARTS = (
-    Part(
-        "profile",
-        "SELECT id, email, name, role, avatar_url, created_at, updated_at FROM users WHERE id = $1",
-        many=False,
-    ),
-    Part("sessions", "SELECT id, created_at, expires_at FROM sessions WHERE user_id = $1 ORDER BY id"),
-    Part(
-        "audit",
-        "SELECT id, action, detail, address, request_id, created_at FROM audit "
-        "WHERE actor_id = $1 OR actor_id IS NULL AND subject_id = $1 ORDER BY id",
-    ),
-)
-"""Excludes hashes and tokens, which are not personal data and would help an attacker."""
+        connection = await self._session.connection()
+        for statement, values in erasure_of(Base, user_id=user.id):
+            await connection.exec_driver_sql(statement, tuple(values))

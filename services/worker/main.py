@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from services.worker import jobs, panels, personal_data
+from services.worker import jobs, panels
 from services.worker.broker import queue_stats
 from services.worker.broker.consumers import Consumers
 from services.worker.email.smtp import Mailer
@@ -18,8 +18,8 @@ from services.worker.ledger.ledger import Ledger
 from services.worker.ledger.pruner import purge_all
 from services.worker.ledger.retries import Retries
 from services.worker.live_hints import Hints
+from services.worker.models import Base
 from services.worker.notifications.routes import router as notification_routes
-from services.worker.recipients.job import Erasure
 from services.worker.settings import DEFAULTS, Settings, Tuning
 from shared import feature
 from shared.db.engine import Database, is_outage
@@ -68,10 +68,6 @@ async def working(
         app.state.db, app.state.background, app.state.hints = db, background, hints
         app.state.exporter = Exporter(settings)
         await features.open(host, opened)
-        host.resources[Erasure] = Erasure(
-            jobs=[name for name, each in declared.items() if each.policy.ends_with_user],
-            statements=[*personal_data.ERASURE, *features.erasure],
-        )
         bound = [jobs.bind(each, host.resources, settings) for each in declared.values()]
         app.state.jobs = {each.name: each for each in bound}
         consumers = Consumers(settings, tuning, ledger, bound, hints, app.state.checks.say_stuck)
@@ -110,7 +106,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
             notification_routes,
             admin,
             *features.routes,
-            export_route([*personal_data.PARTS, *features.personal_data]),
+            export_route(Base),
             metrics,
             *PANELS.routes(),
         ],

@@ -10,24 +10,45 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.db.engine import TYPES
-from shared.outbox import outbox
+from shared.db.personal_data import Delete, Execute, Kept, NotExported, Part, PersonalData, Update
+from shared.outbox.outbox import outbox_table
 
 NOW = sa.text("now()")
 ZERO = sa.text("0")
+REVENUE = "(revenue + revenue_beyond)"
+"""SQL for the revenue of a row of a rollup."""
+SUMS_STAY = Kept("totals under an id that identifies no one")
+
+# A locked row is being tried: that attempt waits for this transaction, and finds the tombstone.
+END_JOBS = """
+    UPDATE jobs SET state = CASE WHEN state IN ('retrying', 'dead') THEN 'done' ELSE state END,
+        next_attempt_at = NULL, last_error = NULL, error_group = NULL, payload = NULL, headers = NULL,
+        updated_at = now()
+    WHERE (job, event_id) IN (
+        SELECT job, event_id FROM jobs WHERE user_id = $1 AND state <> 'done' AND job = ANY($2) FOR UPDATE SKIP LOCKED
+    )
+"""
+BECOME_TOMBSTONE = """
+    INSERT INTO recipients AS kept (user_id, revision, email, name) VALUES ($1, $2, NULL, NULL)
+    ON CONFLICT (user_id) DO UPDATE
+    SET revision = greatest(kept.revision, excluded.revision), email = NULL, name = NULL
+"""
 
 
 class Base(DeclarativeBase):
     type_annotation_map = TYPES
 
 
-class JobRow(Base):
+class JobRow(PersonalData, Base):
     """One event of one job; `payload` and `headers` are the message as received, kept until the job is done.
 
     Rows with a `lane` are not retried by the retry loop, but by the dispatcher that applies the lanes' limits
-    (`webhooks`).
+    (`webhooks`). Erasure needs `jobs`, the names of the jobs that end with a user.
     """
 
     __tablename__ = "jobs"
+    __export__ = NotExported("copies of events, until they are processed; what they lead to is exported")
+    __erasure__ = Execute(END_JOBS, arguments=("user_id", "jobs"))
 
     job: Mapped[str] = mapped_column(primary_key=True)
     event_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -66,10 +87,12 @@ class JobRow(Base):
     )
 
 
-class JobAudit(Base):
+class JobAudit(PersonalData, Base):
     """An operator's action on a dead job; `actor` is their user id."""
 
     __tablename__ = "job_audit"
+    __export__ = NotExported("actions of operators")
+    __erasure__ = Update("previous_error = NULL")
 
     id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(), primary_key=True)
     job: Mapped[str]
@@ -90,10 +113,12 @@ class JobAudit(Base):
     )
 
 
-class Recipient(Base):
-    """The address of a user's mail. For a deleted user only the revision remains."""
+class Recipient(PersonalData, Base):
+    """The address of a user's mail. For a deleted user only the revision remains; erasure needs it, as `revision`."""
 
     __tablename__ = "recipients"
+    __export__ = NotExported("a copy of the profile")
+    __erasure__ = Execute(BECOME_TOMBSTONE, arguments=("user_id", "revision"))
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     revision: Mapped[int]
@@ -101,37 +126,12 @@ class Recipient(Base):
     name: Mapped[str | None]
 
 
-class Mail(Base):
-    """The state of one event's mail. `recipient` is None once the user is deleted.
-
-    sending: in flight until `lease_until`, or, without one, certainly not sent yet · uncertain: the last attempt may
-    have sent it · withdrawn: the recipient was deleted before it was sent. `uncertain_attempts` remains.
-    """
-
-    __tablename__ = "mails"
-
-    user_id: Mapped[UUID] = mapped_column(primary_key=True)
-    event_id: Mapped[UUID] = mapped_column(primary_key=True, unique=True)
-    message_id: Mapped[str]
-    recipient: Mapped[str | None]
-    state: Mapped[str]
-    attempts: Mapped[int] = mapped_column(server_default=sa.text("1"))
-    uncertain_attempts: Mapped[int] = mapped_column(server_default=sa.text("0"))
-    lease_until: Mapped[datetime | None]
-    server_reply: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
-    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
-
-    __table_args__ = (
-        sa.CheckConstraint("state IN ('sending', 'sent', 'uncertain', 'rejected', 'withdrawn')", name="mails_state"),
-        sa.Index("mails_age", "updated_at"),
-    )
-
-
-class Notification(Base):
+class Notification(PersonalData, Base):
     """`id` is the id of its event."""
 
     __tablename__ = "notifications"
+    __export__ = Part("notifications", "id, kind, title, body, read, created_at")
+    __erasure__ = Delete()
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -148,8 +148,10 @@ class Notification(Base):
     )
 
 
-class UserRollup(Base):
+class UserRollup(PersonalData, Base):
     __tablename__ = "user_rollups"
+    __export__ = NotExported("sums of orders, which are exported")
+    __erasure__ = SUMS_STAY
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     orders: Mapped[int] = mapped_column(sa.BigInteger)
@@ -157,20 +159,24 @@ class UserRollup(Base):
     last_order_at: Mapped[datetime | None]
 
 
-class UserStatusRollup(Base):
+class UserStatusRollup(PersonalData, Base):
     """The number of orders with this status. Below zero while an earlier event is still to come."""
 
     __tablename__ = "user_status_rollups"
+    __export__ = NotExported("sums of orders, which are exported")
+    __erasure__ = SUMS_STAY
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     status: Mapped[str] = mapped_column(primary_key=True)
     orders: Mapped[int] = mapped_column(sa.BigInteger)
 
 
-class UserCurrencyRollup(Base):
+class UserCurrencyRollup(PersonalData, Base):
     """The revenue of the orders that are not cancelled (`services.worker.analytics.rollups`), and their number."""
 
     __tablename__ = "user_currency_rollups"
+    __export__ = NotExported("sums of orders, which are exported")
+    __erasure__ = SUMS_STAY
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     currency: Mapped[str] = mapped_column(primary_key=True)
@@ -179,10 +185,16 @@ class UserCurrencyRollup(Base):
     revenue_beyond: Mapped[Decimal] = mapped_column(sa.Numeric, server_default=ZERO)
 
 
-class DailyRollup(Base):
+class DailyRollup(PersonalData, Base):
     """By the UTC day of the order's creation: every placed order, and the revenue of those not cancelled."""
 
     __tablename__ = "daily_rollups"
+    __export__ = Part(
+        "analytics",
+        f"day, currency, orders, greatest({REVENUE}, 0) AS revenue",
+        order_by="daily_rollups.day, currency",
+    )
+    __erasure__ = SUMS_STAY
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
@@ -203,4 +215,43 @@ class DailyRollup(Base):
     )
 
 
-Outbox = outbox.outbox_table(Base.metadata)
+class Mail(PersonalData, Base):
+    """The state of one event's mail. `recipient` is None once the user is deleted.
+
+    sending: in flight until `lease_until`, or, without one, certainly not sent yet · uncertain: the last attempt may
+    have sent it · withdrawn: the recipient was deleted before it was sent. `uncertain_attempts` remains.
+    """
+
+    __tablename__ = "mails"
+    __export__ = Part("mails", "recipient, state, created_at, updated_at", order_by="created_at")
+    __erasure__ = Update(
+        """
+        recipient = NULL, updated_at = now(),
+        state = CASE WHEN state <> 'sending' OR lease_until > clock_timestamp() THEN state
+            WHEN lease_until IS NULL THEN 'withdrawn' ELSE 'uncertain' END
+        """,
+        where="recipient IS NOT NULL",
+    )
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(primary_key=True, unique=True)
+    message_id: Mapped[str]
+    recipient: Mapped[str | None]
+    state: Mapped[str]
+    attempts: Mapped[int] = mapped_column(server_default=sa.text("1"))
+    uncertain_attempts: Mapped[int] = mapped_column(server_default=sa.text("0"))
+    lease_until: Mapped[datetime | None]
+    server_reply: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        sa.CheckConstraint("state IN ('sending', 'sent', 'uncertain', 'rejected', 'withdrawn')", name="mails_state"),
+        sa.Index("mails_age", "updated_at"),
+    )
+
+
+class Outbox(PersonalData, Base):
+    __table__ = outbox_table(Base.metadata)
+    __export__ = NotExported("copies of what other tables contain, until they are published")
+    __erasure__ = Kept("events without a name or an address, deleted when they are published")

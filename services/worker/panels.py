@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from uuid import UUID
 
-from services.worker.analytics.rollups import REVENUE, utc_day
+from services.worker.analytics.rollups import utc_day
+from services.worker.models import REVENUE
 from shared.clock import now
 from shared.db.engine import Database
 

@@ -1,23 +1,24 @@
-"""The export of all data that a service stores about one user, as JSON.
+"""The export of all data that a service stores about one user, as JSON; its models declare it.
 
 Postgres builds the JSON, which is streamed from one snapshot of the database; only the current rows are in memory. A
 failure before the first row is an ordinary error; a later one breaks the response off.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
 from asyncpg.cursor import Cursor
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
+from sqlalchemy.orm import DeclarativeBase
 from starlette.types import Receive, Scope, Send
 
 from shared.contracts.internal_api import PERSONAL_DATA_PATH
 from shared.db.engine import Connection, Database, DatabaseDep
+from shared.db.personal_data import export_of
 from shared.downloads.slots import DownloadSlot, DownloadSlots
 from shared.errors import Unavailable
 from shared.http.identity import CallerDep
@@ -34,24 +35,12 @@ class ExportsBusy(Unavailable):
     headers: ClassVar = {"Retry-After": "5"}
 
 
-@dataclass(frozen=True)
-class Part:
-    """One member of the export. `query` has one argument, the user's id; each row becomes an object of its columns.
-
-    `many`: a list of all rows; otherwise the first row, or null.
-    """
-
-    name: str
-    query: str
-    many: bool = True
-
-
 class Exports:
     """A service's export, for a maximum number of users at once; an export to a slow client is displaced by another
     user's."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self._parts = parts
+    def __init__(self, base: type[DeclarativeBase]) -> None:
+        self._parts = export_of(base)
         self._places = DownloadSlots(MOST_AT_ONCE, 1, own_full=ExportsBusy, all_full=ExportsBusy)
 
     def place(self, user_id: UUID) -> AbstractAsyncContextManager[DownloadSlot]:
@@ -66,20 +55,20 @@ class Exports:
         ):
             await connection.execute("SET LOCAL timezone = 'UTC'")
             yield "{"
-            for number, part in enumerate(self._parts):
+            for number, (part, query) in enumerate(self._parts):
                 yield f'{"," if number else ""}"{part.name}":'
-                async for chunk in _member(connection, part, user_id):
+                async for chunk in _member(connection, query, user_id, many=part.many):
                     yield chunk
             yield "}"
 
 
-async def _member(connection: Connection, part: Part, user_id: UUID) -> AsyncIterator[str]:
+async def _member(connection: Connection, query: str, user_id: UUID, *, many: bool) -> AsyncIterator[str]:
     rows: Cursor = await connection.cursor(
-        f"SELECT row_to_json(part)::text FROM ({part.query}) AS part",  # noqa: S608  constants
+        f"SELECT row_to_json(part)::text FROM ({query}) AS part",  # noqa: S608  constants
         user_id,
     )
     found = await rows.fetch(ROWS_AT_ONCE)
-    if not part.many:
+    if not many:
         yield found[0][0] if found else "null"
         return
     yield "["
@@ -118,9 +107,9 @@ async def _all(first: str, others: AsyncIterator[str]) -> AsyncIterator[str]:
         yield chunk
 
 
-def export_route(parts: Sequence[Part]) -> APIRouter:
-    """The route from which the gateway reads an export."""
-    exports = Exports(parts)
+def export_route(base: type[DeclarativeBase]) -> APIRouter:
+    """The route from which the gateway reads an export of the models of this base. All must have been imported."""
+    exports = Exports(base)
     router = APIRouter(include_in_schema=False)
 
     @router.get(PERSONAL_DATA_PATH)

@@ -4,13 +4,12 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-import sqlalchemy as sa
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.users.audit import repository as audit
 from services.users.errors import UnmailableAddress, UserNotFound, WeakPassword, WrongPassword
-from services.users.models import User, outbox
+from services.users.models import User
 from services.users.passwords import TOO_EASY, Passwords, is_easy_to_guess
 from services.users.repository import UserRepository
 from services.users.schemas import ProfileChange, Registration
@@ -113,10 +112,8 @@ class Accounts:
             user = await _get(session, caller.user_id, lock=True)
             if user.password_hash != confirmed:
                 raise _wrong_password()
-            await UserRepository(session).delete(user)
             await audit.record(session, audit.ACCOUNT_DELETED, actor=caller.user_id, role=caller.role, subject=user.id)
-            await audit.forget_addresses(session, user.id)
-            await _withdraw_events(session, user.id)
+            await UserRepository(session).delete(user)
             await add(session, UserDeleted(user_id=user.id, revision=user.revision + 1, deleted_at=now()))
 
     async def confirm(self, caller: Caller, current_password: str | None) -> str:
@@ -181,12 +178,6 @@ def updated(user: User) -> UserUpdated:
     return UserUpdated(
         user_id=user.id, email=user.email, name=user.name, revision=user.revision, updated_at=user.updated_at
     )
-
-
-async def _withdraw_events(session: AsyncSession, user_id: UUID) -> None:
-    """Waiting events contain the user's name and address; events that the relay is publishing are not affected."""
-    waiting = sa.select(outbox.c.id).where(outbox.c.user_id == user_id).with_for_update(skip_locked=True)
-    await session.execute(sa.delete(outbox).where(outbox.c.id.in_(waiting)))
 
 
 def _refuse_weak(password: str, *personal: str) -> None:

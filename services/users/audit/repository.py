@@ -62,13 +62,6 @@ async def page(
     return (await session.scalars(query)).all()
 
 
-async def forget_addresses(session: AsyncSession, user_id: UUID) -> None:
-    """Remove the personal data in the entries of a user who is being deleted; the entries stay."""
-    await _allow_ending(session)
-    theirs = sa.or_(AuditRow.actor_id == user_id, sa.and_(AuditRow.actor_id.is_(None), AuditRow.subject_id == user_id))
-    await session.execute(sa.update(AuditRow).where(theirs).values(address=None))
-
-
 async def expire(db: Database, keep_s: int) -> None:
     """Delete older entries."""
     await sweep(db, AuditRow.__tablename__, partial(expire_some, db, keep_s))
@@ -78,13 +71,9 @@ async def expire_some(db: Database, keep_s: int, limit: int) -> int:
     """Delete the oldest entries, and return how many. Ids follow the clocks of their processes: they only help to
     find old entries."""
     async with db.begin() as session:
-        await _allow_ending(session)
+        await session.execute(sa.text("SET LOCAL audit.ending = 'on'"))
         oldest = await clock(session) - timedelta(seconds=keep_s)
         is_old = sa.and_(AuditRow.id < new_id(oldest), AuditRow.created_at < oldest)
         found = (await session.scalars(sa.select(AuditRow.id).where(is_old).limit(limit))).all()
         await session.execute(sa.delete(AuditRow).where(AuditRow.id.in_(found)))
     return len(found)
-
-
-async def _allow_ending(session: AsyncSession) -> None:
-    await session.execute(sa.text("SET LOCAL audit.ending = 'on'"))

@@ -11,20 +11,10 @@ from services.users.avatars.settings import AvatarSettings, AvatarTuning
 from services.users.avatars.thumbnailer import Pictures
 from services.users.settings import Settings, Tuning
 from shared.contracts.internal_api import MAX_PICTURE_BYTES
-from shared.downloads.personal_data import Part
 from shared.feature import Feature
-
-PERSONAL_DATA = (
-    Part(
-        "avatars",
-        "SELECT size, 'image/webp' AS media_type, translate(encode(content, 'base64'), E'\\n', '') AS base64 "
-        "FROM avatars WHERE user_id = $1 ORDER BY size",
-    ),
-)
 
 
 def feature(settings: Settings, tuning: Tuning) -> Feature[FastAPI]:
-    """Pictures are deleted with their users, by the foreign key."""
     processes = AvatarSettings(**dict(settings)).picture_processes
 
     @asynccontextmanager
@@ -33,6 +23,4 @@ def feature(settings: Settings, tuning: Tuning) -> Feature[FastAPI]:
         app.state.pictures = Pictures(processes, tuning.of(AvatarTuning).picture_queue)
         yield
 
-    return Feature(
-        routes=(router,), body_limits={"/v1/me/avatar": MAX_PICTURE_BYTES}, personal_data=PERSONAL_DATA, open=opened
-    )
+    return Feature(routes=(router,), body_limits={"/v1/me/avatar": MAX_PICTURE_BYTES}, open=opened)

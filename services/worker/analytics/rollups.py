@@ -90,8 +90,6 @@ def _changed(deltas: Deltas, event: OrderChanged) -> None:
 
 MOST = 9 * 10**18
 """Slightly below the limit of a bigint, so that the previous release can still add to it."""
-REVENUE = "(revenue + revenue_beyond)"
-"""Return SQL for the revenue of a row."""
 
 
 def parts(revenue: str) -> tuple[str, str]:

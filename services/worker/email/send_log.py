@@ -34,12 +34,6 @@ SETTLE = """
     WHERE user_id = $1 AND event_id = $2 AND state <> 'sent' AND (attempts = $3 OR $4 = 'sent')
 """
 HAS_RECIPIENT = "SELECT recipient IS NOT NULL FROM mails WHERE user_id = $1 AND event_id = $2"
-FORGET = """
-    UPDATE mails SET recipient = NULL, updated_at = now(),
-        state = CASE WHEN state <> 'sending' OR lease_until > clock_timestamp() THEN state
-            WHEN lease_until IS NULL THEN 'withdrawn' ELSE 'uncertain' END
-    WHERE user_id = $1 AND recipient IS NOT NULL
-"""
 
 
 class MailState(StrEnum):
@@ -110,8 +104,3 @@ async def settle(connection: Connection, claim: SendClaim, state: MailState, ser
     """Record the outcome. That a mail was sent is true whichever claim is current; any other outcome counts only for
     the last claim."""
     await connection.execute(SETTLE, claim.user_id, claim.event_id, claim.attempt, state, server_reply)
-
-
-async def forget(connection: Connection, user_id: UUID) -> None:
-    """Remove the user's address, and withdraw mails that are not sent yet."""
-    await connection.execute(FORGET, user_id)

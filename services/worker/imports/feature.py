@@ -13,35 +13,7 @@ from services.worker.imports.settings import ImportSettings, ImportTuning
 from services.worker.imports.storage import Storage
 from services.worker.imports.upload import FORM_BYTES, Uploads
 from services.worker.settings import Settings, Tuning
-from shared.downloads.personal_data import Part
 from shared.feature import Feature
-
-PERSONAL_DATA = (
-    Part(
-        "imports",
-        """
-        SELECT id, state, filename, bytes, rows_total, rows_done, rows_repeated, rows_failed, error,
-            created_at, started_at, finished_at
-        FROM imports WHERE user_id = $1 ORDER BY id
-        """,
-    ),
-    Part(
-        "import_errors",
-        """
-        SELECT import_id, line, field, reference, message
-        FROM import_errors WHERE user_id = $1 ORDER BY import_id, line, field
-        """,
-    ),
-)
-ERASURE = (
-    # A worker that runs one finds at its next checkpoint that it has lost the lease. File and row then expire.
-    """
-    UPDATE imports SET state = CASE WHEN state IN ('queued', 'running') THEN 'cancelled' ELSE state END,
-        lease_id = NULL, filename = NULL, expires_at = now()
-    WHERE user_id = $1 AND state <> 'uploading'
-    """,
-    "DELETE FROM import_errors WHERE user_id = $1",
-)
 
 
 def feature(settings: Settings, tuning: Tuning) -> Feature[Host]:
@@ -67,7 +39,5 @@ def feature(settings: Settings, tuning: Tuning) -> Feature[Host]:
     return Feature(
         routes=(router,),
         body_limits={router.prefix: own.import_max_bytes + FORM_BYTES},
-        personal_data=PERSONAL_DATA,
-        erasure=ERASURE,
         open=opened,
     )

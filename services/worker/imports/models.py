@@ -7,9 +7,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.worker.models import NOW, ZERO, Base
+from shared.db.personal_data import Delete, Part, PersonalData, Update
 
 
-class Import(Base):
+class Import(PersonalData, Base):
     """A file of orders, and its progress: `next_offset`, `next_line` and `skipping` are where the import continues.
 
     uploading: not stored yet, and not listed. While it is running, `lease_id` identifies the worker that runs it; when
@@ -18,6 +19,21 @@ class Import(Base):
     """
 
     __tablename__ = "imports"
+    __export__ = Part(
+        "imports",
+        """
+        id, state, filename, bytes, rows_total, rows_done, rows_repeated, rows_failed, error,
+        created_at, started_at, finished_at
+        """,
+    )
+    # A worker that runs one finds at its next checkpoint that it has lost the lease. File and row then expire.
+    __erasure__ = Update(
+        """
+        state = CASE WHEN state IN ('queued', 'running') THEN 'cancelled' ELSE state END,
+        lease_id = NULL, filename = NULL, expires_at = now()
+        """,
+        where="state <> 'uploading'",
+    )
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -54,10 +70,12 @@ class Import(Base):
     )
 
 
-class ImportRowError(Base):
+class ImportRowError(PersonalData, Base):
     """An error of a row of an import; `line` is where the row begins in the file."""
 
     __tablename__ = "import_errors"
+    __export__ = Part("import_errors", "import_id, line, field, reference, message", order_by="import_id, line, field")
+    __erasure__ = Delete()  # after the update of the imports, so that no worker adds more
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     import_id: Mapped[UUID] = mapped_column(primary_key=True)

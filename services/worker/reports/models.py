@@ -7,12 +7,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.worker.models import NOW, Base
+from shared.db.personal_data import Delete, Part, PersonalData
 
 
-class Report(Base):
+class Report(PersonalData, Base):
     """A report definition: UTC days, both included. The rows are read during the download."""
 
     __tablename__ = "reports"
+    __export__ = Part("reports", "id, kind, first_day, last_day, created_at")
+    __erasure__ = Delete()
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)

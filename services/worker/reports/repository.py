@@ -18,7 +18,7 @@ from pydantic import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.worker.analytics.rollups import REVENUE
+from services.worker.models import REVENUE
 from services.worker.reports import models
 from shared.clock import now
 from shared.contracts.reports import Day, Form, Kind

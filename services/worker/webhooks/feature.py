@@ -17,31 +17,7 @@ from services.worker.webhooks.routes import router
 from services.worker.webhooks.service import UrlCheck, Webhooks
 from services.worker.webhooks.settings import WebhookSettings, WebhookTuning
 from services.worker.webhooks.signing import SecretBox
-from shared.downloads.personal_data import Part
 from shared.feature import Feature
-
-PERSONAL_DATA = (
-    Part(
-        "webhooks",
-        """
-        SELECT id, url, description, events, enabled, disabled_reason, disabled_at, failing_since, last_success_at,
-            created_at, updated_at
-        FROM webhooks WHERE user_id = $1 ORDER BY id
-        """,
-    ),
-    Part(
-        "webhook_deliveries",
-        """
-        SELECT id, webhook_id, event_id, event_type, state, attempts, response_status, error, created_at, updated_at
-        FROM webhook_deliveries WHERE user_id = $1 ORDER BY id
-        """,
-    ),
-)
-"""Excludes secrets, which would allow anyone with the file to sign calls."""
-ERASURE = (
-    "DELETE FROM webhook_deliveries WHERE user_id = $1",
-    "DELETE FROM webhooks WHERE user_id = $1",
-)
 
 
 def feature(settings: Settings, tuning: Tuning) -> Feature[Host]:
@@ -84,4 +60,4 @@ def feature(settings: Settings, tuning: Tuning) -> Feature[Host]:
                 host.app.state.webhooks = Webhooks(host.db, url_check, secret_box, dispatcher.wake)
                 yield
 
-    return Feature(routes=(router,), personal_data=PERSONAL_DATA, erasure=ERASURE, open=opened)
+    return Feature(routes=(router,), open=opened)

@@ -7,9 +7,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.worker.models import NOW, Base
+from shared.db.personal_data import Cascade, Execute, Part, PersonalData
 
 
-class Webhook(Base):
+class Webhook(PersonalData, Base):
     """A URL that a user has registered for events. `lane` is its host and port.
 
     `secret` is encrypted, and so is `old_secret`, which also signs until `old_secret_until`. `failing_since` is the
@@ -17,6 +18,19 @@ class Webhook(Base):
     """
 
     __tablename__ = "webhooks"
+    # Without the secrets, which would allow anyone with the file to sign calls.
+    __export__ = Part(
+        "webhooks",
+        """
+        id, url, description, events, enabled, disabled_reason, disabled_at, failing_since, last_success_at,
+        created_at, updated_at
+        """,
+    )
+    # Every transaction locks deliveries before webhooks.
+    __erasure__ = (
+        Execute("DELETE FROM webhook_deliveries WHERE user_id = $1"),
+        Execute("DELETE FROM webhooks WHERE user_id = $1"),
+    )
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -40,11 +54,16 @@ class Webhook(Base):
     )
 
 
-class WebhookDelivery(Base):
+class WebhookDelivery(PersonalData, Base):
     """One event for one webhook. `body` is what is sent, the same with each attempt; `lease_until` is set while one
     is in flight. The ledger's row of job `webhooks` and this id contains the time of the next attempt."""
 
     __tablename__ = "webhook_deliveries"
+    __export__ = Part(
+        "webhook_deliveries",
+        "id, webhook_id, event_id, event_type, state, attempts, response_status, error, created_at, updated_at",
+    )
+    __erasure__ = Cascade()
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)

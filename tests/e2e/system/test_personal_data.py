@@ -18,6 +18,12 @@ pytestmark = pytest.mark.e2e
 
 NAME = "Philomena Unmistakable"
 CSV = b"reference,currency,sku,name,quantity,unit_price,ordered_at\nr1,EUR,tea,Tea,1,100,2026-01-01T00:00:00Z\nbad\n"
+MEMBERS = (
+    *("user_id", "exported_at", "profile", "sessions", "audit", "avatars", "orders"),
+    *("notifications", "analytics", "mails", "imports", "import_errors", "reports", "webhooks", "webhook_deliveries"),
+    "complete",
+)
+"""The members of an export, in their order."""
 
 
 @pytest.fixture
@@ -62,11 +68,12 @@ def test_logs_hold_no_personal_data(stack: Stack, busy: Person) -> None:
 
 
 def test_the_export_is_whole(stack: Stack, busy: Person) -> None:
-    """The export has profile, orders, notifications, analytics, imports, reports, webhooks and sessions, without hashes
-    or secrets."""
+    """The export has all of its members in their order, with everything that the user has done, and without hashes or
+    secrets."""
     answer = busy.http.post("/v1/me/export", json=OWN).raise_for_status()
     found = answer.json()
     assert found["complete"] is True
+    assert tuple(found) == MEMBERS
     assert (found["profile"]["email"], found["profile"]["name"]) == (busy.email, NAME)
     assert {order["status"] for order in found["orders"]} == {"paid", "created"}
     assert [item["sku"] for item in found["orders"][0]["items"]] == ["tea"]

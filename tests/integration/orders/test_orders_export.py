@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from services.orders.repository import PARTS
+from services.orders.models import Base
 from shared.contracts.internal_api import PERSONAL_DATA_PATH
 from shared.db.engine import Database
 from shared.downloads.personal_data import Exports, ExportsBusy
@@ -50,7 +50,7 @@ async def test_memory_does_not_grow_with_it(db: Database) -> None:
             await connection.execute(MANY, user_id, count)
         tracemalloc.start()
         size = 0
-        async for chunk in Exports(PARTS).chunks(db, user_id):
+        async for chunk in Exports(Base).chunks(db, user_id):
             size += len(chunk)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
@@ -60,7 +60,7 @@ async def test_memory_does_not_grow_with_it(db: Database) -> None:
 
 async def test_so_many_at_once_and_one_a_user() -> None:
     """More are told to come again; one that is given up makes room."""
-    exports, user_id = Exports(PARTS), new_id()
+    exports, user_id = Exports(Base), new_id()
     async with exports.place(user_id):
         async with exports.place(new_id()):
             with pytest.raises(ExportsBusy):

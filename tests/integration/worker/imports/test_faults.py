@@ -27,7 +27,7 @@ from shared.http.tokens import ServiceTokens
 from tests.support.waiting import eventually
 from tests.support.worker.imports import Gate, Orders, Owner, csv_of, folder_of, line, many, stored
 from tests.support.worker.process import worker_process
-from tests.support.worker.world import LONG_S, SECRET, World, end_leases, tuning_of, working
+from tests.support.worker.world import LONG_S, SECRET, World, deletion, end_leases, tuning_of, working
 
 BATCH = 100
 """Rows of a batch, where a test sends small ones."""
@@ -150,6 +150,25 @@ async def test_cancelling_stops_at_a_checkpoint(owner: Owner, orders: Orders, ga
         return [one["title"] for one in found] == ["Import cancelled"]
 
     await eventually(told, LONG_S)
+
+
+@pytest.mark.usefixtures("_small_batches")
+async def test_an_import_ends_with_its_user(owner: Owner, gate: Gate, importer: World) -> None:
+    """The deletion cancels it, and removes the name of the file and the errors. The worker that runs it loses its
+    lease, and runs other imports. The pruner may already have deleted the row."""
+    gate.let_through(2)
+    lines = ("not an order", *(line(f"r-{number}") for number in range(12 * BATCH)))
+    import_id = (await owner.upload(csv_of(*lines), "of-ada.csv")).json()["id"]
+    await owner.until(import_id, rows_done=BATCH, rows_failed=1)
+    assert await importer.fetch("SELECT FROM import_errors WHERE user_id = $1", owner.user_id)
+    [event_id] = await importer.publish(deletion(owner.user_id))
+    await importer.until(event_id, recipients="done")
+    gate.open()
+    other = Owner(importer.http)
+    assert (await other.imported(csv_of(line("a"))))["state"] == "completed"
+    rows = await importer.fetch("SELECT state, filename, lease_id FROM imports WHERE user_id = $1", owner.user_id)
+    assert [tuple(row) for row in rows] in ([], [("cancelled", None, None)])
+    assert await importer.fetch("SELECT FROM import_errors WHERE user_id = $1", owner.user_id) == []
 
 
 async def test_an_import_that_has_ended_cannot_be_cancelled(owner: Owner) -> None:
