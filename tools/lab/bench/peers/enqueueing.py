@@ -33,7 +33,7 @@ USER = UUID(effect.USERS[0])
 TABLES = {OURS: "outbox", PROCRASTINATE: "procrastinate_jobs"}
 Begin = Callable[[], Any]
 """Returns a context manager: a session in a transaction."""
-Way = Callable[[Begin], Awaitable[None]]
+Way = Callable[[Begin], Awaitable[object]]
 
 
 async def _insert(session: AsyncSession) -> UUID:
@@ -87,7 +87,7 @@ async def procrastinate_task() -> Way:
     return place
 
 
-def _task(order_id: UUID) -> dict[str, str]:
+def _task(order_id: UUID) -> dict[str, Any]:
     return {"user_id": str(USER), "order_id": str(order_id)}
 
 

@@ -21,13 +21,13 @@ QUEUE = SCHEMA = "procrastinate"
 CONNECTIONS = 10
 OPTIONS = {"options": f"-c search_path={SCHEMA},public"}
 logging.getLogger("procrastinate").setLevel(logging.ERROR)
-app = App(connector=PsycopgConnector(conninfo=effect.DATABASE_URL, kwargs=OPTIONS))
+connector = PsycopgConnector(conninfo=effect.DATABASE_URL, kwargs=OPTIONS)
+app = App(connector=connector)
 
 
 @app.task(name="fold", queue=QUEUE)
 async def fold_event(given: dict[str, Any]) -> None:
-    pool: AsyncConnectionPool = app.connector.pool  # type: ignore[attr-defined]  # of this connector, not of every one
-    async with pool.connection() as connection:
+    async with connector.pool.connection() as connection:
         await connection.execute(effect.PSYCOPG, given)
 
 
@@ -40,9 +40,10 @@ async def create_schema() -> None:
 
 
 async def publish(count: int) -> None:
+    jobs: list[dict[str, Any]] = [{"given": each} for each in effect.events(count)]
     async with app.open_async():
         await create_schema()
-        await fold_event.batch_defer_async(*({"given": each} for each in effect.events(count)))
+        await fold_event.batch_defer_async(*jobs)
     async with await psycopg.AsyncConnection.connect(effect.DATABASE_URL, autocommit=True) as connection:
         await connection.execute(f"ANALYZE {SCHEMA}.procrastinate_jobs")
 
