@@ -19,6 +19,7 @@ NAMES = (
     "passthrough",
     "faults",
     "orders",
+    "enqueue",
     "worker",
     "relay",
     "pictures",

@@ -17,7 +17,7 @@ from tools.devstack.system.ports import free_port
 from tools.devstack.system.processes import Child
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.contestants import SECRET
-from tools.lab.bench.peers.effect import USERS
+from tools.lab.bench.peers.effect import ITEMS, TOTAL, USERS
 
 AT_ONCE = 200
 
@@ -57,13 +57,13 @@ def serve(bed: Bed, service: str, place: Place) -> Child:
 
 
 def created(user_id: UUID) -> events.OrderCreated:
-    line = events.OrderLine(sku="A-1", name="Lamp", quantity=2, unit_price=2499)
+    line = events.OrderLine(sku="A-1", name="Lamp", quantity=ITEMS, unit_price=TOTAL // ITEMS)
     return events.OrderCreated(
         user_id=user_id,
         order_id=new_id(),
         currency="EUR",
-        total=4998,
-        item_count=2,
+        total=TOTAL,
+        item_count=ITEMS,
         items=(line,),
         created_at=now(),
         mail=False,

@@ -1,14 +1,17 @@
 """Every benchmark still works, with windows far too short for a measurement. No duration is asserted."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from tests.support.backends import Backends
 from tools.lab.bench import (
     bookkeeping,
+    enqueue,
     faults,
     gateway,
     orders,
@@ -17,6 +20,7 @@ from tools.lab.bench import (
     passthrough,
     pauses,
     pictures,
+    queueing,
     relay,
     reports,
     scenarios,
@@ -27,7 +31,9 @@ from tools.lab.bench import (
 )
 from tools.lab.bench.bed import Bed, bed
 from tools.lab.bench.conditions import SMALL, SMALL_WITH_PEERS
+from tools.lab.bench.consumers import CONSUMERS, OURS, PLAIN
 from tools.lab.bench.contestants import PEERS
+from tools.lab.bench.peers import effect
 
 needs_wrk = pytest.mark.skipif(wrk.missing() is not None, reason=f"{wrk.missing()}: `make bench` installs it")
 
@@ -125,19 +131,53 @@ def test_orders_are_placed_in_both_ways(ground: Bed) -> None:
 
 def test_the_worker_does_every_event_once(ground: Bed) -> None:
     """Our worker and plain FastStream consume all events from their queues."""
-    assert f"{worker.OURS} / {worker.PLAIN}" in worker.run(ground, SMALL).text
+    assert f"{OURS} / {PLAIN}" in worker.run(ground, SMALL).text
 
 
 @pytest.mark.full
 def test_the_workers_peers_do_every_event(ground: Bed) -> None:
-    """Every installed framework consumes all events."""
+    """Every installed framework consumes all events, and those with a queue in RabbitMQ do so although they are
+    killed."""
     report = worker.run(ground, SMALL_WITH_PEERS).text
-    for consumer in worker.CONSUMERS:
-        assert (
-            f"| {worker.OURS} / {consumer.name} |" in report
-            or f"Not measured: {consumer.name}" in report
-            or (consumer.name == worker.OURS)
-        )
+    for consumer in CONSUMERS:
+        assert consumer.missing() == (f"Not measured: {consumer.name}" in report)
+        if not consumer.missing() and consumer.name != OURS:
+            assert f"| {OURS} / {consumer.name} |" in report
+        if not consumer.missing() and consumer.queue == "RabbitMQ":
+            assert f"| {consumer.name} | 0 |" in report
+
+
+def test_an_event_that_is_counted_twice_is_noticed(ground: Bed) -> None:
+    """A repeated delivery changes nothing; sums of more events than were done stop the benchmark."""
+
+    async def deliver(url: str) -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            event = effect.event()
+            for _ in range(2):
+                await connection.execute(effect.ASYNCPG, *effect.arguments(event))
+            await worker.verify(connection, 1)
+            await connection.execute("UPDATE daily_rollups SET orders = 2")
+            with pytest.raises(worker.WrongSums):
+                await worker.verify(connection, 1)
+        finally:
+            await connection.close()
+
+    with queueing.place(ground, "worker") as place:
+        asyncio.run(deliver(place.database_url))
+
+
+def test_tasks_are_enqueued_with_orders(ground: Bed) -> None:
+    """Every order has its task in the outbox."""
+    assert enqueue.OURS in enqueue.run(ground, SMALL).text
+
+
+@pytest.mark.full
+def test_tasks_are_enqueued_by_peers(ground: Bed) -> None:
+    """Every installed framework stores a task for each order."""
+    report = enqueue.run(ground, SMALL_WITH_PEERS).text
+    for name in enqueue.PEERS:
+        assert (f"| {name} |" in report) != (f"Not measured: {name}" in report)
 
 
 def test_the_relay_empties_its_outbox(ground: Bed) -> None:

@@ -2,8 +2,8 @@
 
 python -m tools.lab.bench.peers.celery_tasks publish COUNT · celery -A tools.lab.bench.peers.celery_tasks worker
 
-Tuned: prefork with two children, late acknowledgement, prefetch 50 per child, a quorum queue (detected by Celery), no
-results, no gossip, mingle, heartbeat or events, one prepared statement per event.
+Tuned: prefork with two children, late acknowledgement, also of a killed child's task, prefetch 50 per child, a quorum
+queue (detected by Celery), no results, no gossip, mingle, heartbeat or events, one prepared statement per event.
 """
 
 from typing import Any
@@ -18,6 +18,7 @@ QUEUE = "peer.celery"
 app = Celery("peer", broker=effect.RABBITMQ_URL)
 app.conf.update(
     task_acks_late=True,
+    task_reject_on_worker_lost=True,
     task_ignore_result=True,
     worker_prefetch_multiplier=effect.PREFETCH // 2,
     broker_transport_options={"confirm_publish": True},

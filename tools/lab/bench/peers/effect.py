@@ -15,6 +15,8 @@ DATABASE_URL = os.environ.get("BENCH_DATABASE_URL", "")
 RABBITMQ_URL = os.environ.get("BENCH_RABBITMQ_URL", "")
 PREFETCH = 100
 USERS = [str(uuid.UUID(int=number)) for number in range(1, 201)]
+ITEMS, TOTAL = 2, 4998
+"""Of the order of every event."""
 
 LEDGER = (
     "INSERT INTO jobs (job, event_id, user_id, event_type, state) VALUES ('peer', {event_id}, {user_id}, "
@@ -64,8 +66,8 @@ def event() -> dict[str, Any]:
     return {
         "event_id": str(identity),
         "user_id": USERS[identity.int % len(USERS)],
-        "items": 2,
-        "total": 4999,
+        "items": ITEMS,
+        "total": TOTAL,
         "at": datetime.now(UTC).isoformat(),
     }
 
