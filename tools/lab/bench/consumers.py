@@ -95,7 +95,7 @@ def _background_tasks() -> Consumer:
         command = (module, "publish", str(count))
         return bed.python("sender", "-m", *command, core=cpu.OTHER_CORE, env=with_socket(bed, place))
 
-    return Consumer(BACKGROUND, "aiohttp", "memory", start, send=send, caveat=NOT_STORED)
+    return Consumer(BACKGROUND, "aiohttp", "memory; lost by a kill", start, send=send, caveat=NOT_STORED)
 
 
 def _socket(bed: Bed) -> str:
