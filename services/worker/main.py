@@ -70,14 +70,15 @@ async def working(
         await features.open(host, opened)
         bound = [jobs.bind(each, host.resources, settings) for each in declared.values()]
         app.state.jobs = {each.name: each for each in bound}
+        app.state.ledger = ledger
         consumers = Consumers(settings, tuning, ledger, bound, hints, app.state.checks.say_stuck)
-        retries = Retries(db, ledger, bound, settings.shutdown_grace_s)
+        retries = Retries(db, ledger, bound, settings.shutdown_grace_s, tuning.sweep_interval_s)
         relay = Relay(db, settings.rabbitmq_url, SERVICE)
         background.start("relay", relay.run)
         background.every(relay.MEASURE_S, "outbox gauges", relay.measure)
         background.start("hints", hints.run)
         background.start("consumers", consumers.run)
-        background.every(tuning.sweep_interval_s, "sweeper", retries.sweep)
+        background.start("sweeper", retries.run)
         background.start("queue gauges", partial(queue_stats.measure_queues, settings.rabbitmq_url, bound))
         background.every(queue_stats.EVERY_S, "ledger gauges", partial(queue_stats.measure_ledger, db, bound))
         background.every(tuning.purge_interval_s, "purge", partial(purge_all, db, settings.keep_done_s))

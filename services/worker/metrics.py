@@ -2,7 +2,11 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-JOBS = Counter("worker_jobs_total", "Attempts by job and outcome: done, duplicate, retrying, dead.", ["job", "outcome"])
+JOBS = Counter(
+    "worker_jobs_total",
+    "Attempts and arrivals by job and outcome: done, duplicate, retrying, dead, scheduled, suppressed, cancelled.",
+    ["job", "outcome"],
+)
 DURATION = Histogram(
     "worker_job_duration_seconds",
     "From receiving an event, or a batch of them, to the commit.",

@@ -21,7 +21,7 @@ SUMS_STAY = Kept("totals under an id that identifies no one")
 
 # A locked row is being tried: that attempt waits for this transaction, and finds the tombstone.
 END_JOBS = """
-    UPDATE jobs SET state = CASE WHEN state IN ('retrying', 'dead') THEN 'done' ELSE state END,
+    UPDATE jobs SET state = CASE WHEN state IN ('scheduled', 'retrying', 'dead') THEN 'done' ELSE state END,
         next_attempt_at = NULL, last_error = NULL, error_group = NULL, payload = NULL, headers = NULL,
         updated_at = now()
     WHERE (job, event_id) IN (
@@ -42,8 +42,12 @@ class Base(DeclarativeBase):
 class JobRow(PersonalData, Base):
     """One event of one job; `payload` and `headers` are the message as received, kept until the job is done.
 
-    Rows with a `lane` are not retried by the retry loop, but by the dispatcher that applies the lanes' limits
-    (`webhooks`). Erasure needs `jobs`, the names of the jobs that end with a user.
+    The states are scheduled, retrying, done, dead, cancelled, discarded and suppressed. A row that is scheduled (not
+    started yet) or retrying is due at `next_attempt_at`, or its attempt is in flight outside the database until
+    `leased_until`. Rows with a `lane` are not run by the retry loop, but by the dispatcher that applies the lanes'
+    limits (`webhooks`). `started_at` is when a task with a key first started.
+
+    Erasure needs `jobs`, the names of the jobs that end with a user.
     """
 
     __tablename__ = "jobs"
@@ -64,10 +68,17 @@ class JobRow(PersonalData, Base):
     lane: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    task_key: Mapped[str | None]
+    started_at: Mapped[datetime | None]
+    leased_until: Mapped[datetime | None]
 
     __table_args__ = (
-        sa.CheckConstraint("state IN ('done', 'retrying', 'dead', 'discarded')", name="jobs_state"),
-        sa.Index("jobs_due", "job", "next_attempt_at", postgresql_where=sa.text("state = 'retrying' AND lane IS NULL")),
+        sa.Index(
+            "jobs_next",
+            "job",
+            "next_attempt_at",
+            postgresql_where=sa.text("state IN ('retrying', 'scheduled') AND lane IS NULL"),
+        ),
         sa.Index(
             "jobs_due_in_lane",
             "job",
@@ -77,18 +88,94 @@ class JobRow(PersonalData, Base):
         ),
         sa.Index("jobs_dead", "job", "error_group", postgresql_where=sa.text("state = 'dead'")),
         sa.Index(
-            "jobs_unfinished",
+            "jobs_open",
             sa.text("event_id DESC"),
             "job",
-            postgresql_where=sa.text("state IN ('dead', 'retrying')"),
+            postgresql_where=sa.text("state IN ('dead', 'retrying', 'scheduled')"),
         ),
-        sa.Index("jobs_done", "updated_at", postgresql_where=sa.text("state = 'done'")),
-        sa.Index("jobs_of_user", "user_id", postgresql_where=sa.text("state <> 'done'")),
+        sa.Index(
+            "jobs_closed",
+            sa.text("event_id DESC"),
+            "job",
+            postgresql_where=sa.text("state IN ('cancelled', 'discarded', 'suppressed')"),
+        ),
+        sa.Index("jobs_ended", "updated_at", postgresql_where=sa.text("state IN ('done', 'cancelled', 'suppressed')")),
+        sa.Index(
+            "jobs_user", "user_id", sa.text("event_id DESC"), "job", postgresql_where=sa.text("user_id IS NOT NULL")
+        ),
+        sa.Index(
+            "jobs_key_waiting",
+            "job",
+            "task_key",
+            postgresql_where=sa.text(
+                "task_key IS NOT NULL AND started_at IS NULL AND state IN ('retrying', 'scheduled')"
+            ),
+        ),
+        sa.Index(
+            "jobs_key_started",
+            "job",
+            "task_key",
+            "started_at",
+            postgresql_where=sa.text("task_key IS NOT NULL AND started_at IS NOT NULL"),
+        ),
     )
 
 
+class JobAttempt(PersonalData, Base):
+    """One attempt at a job. Without a duration it is in flight, or its process was killed.
+
+    `user_id` is set for attempts with an error, whose text may be about the user.
+    """
+
+    __tablename__ = "job_attempts"
+    __export__ = NotExported("a log for operators")
+    __erasure__ = Update("error = NULL, user_id = NULL")
+
+    job: Mapped[str] = mapped_column(primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+    started_at: Mapped[datetime] = mapped_column(primary_key=True)
+    duration_ms: Mapped[float | None]
+    worker: Mapped[str]
+    outcome: Mapped[str]
+    user_id: Mapped[UUID | None]
+    error: Mapped[str | None]
+    trace_id: Mapped[str | None]
+
+    __table_args__ = (sa.Index("job_attempts_user", "user_id", postgresql_where=sa.text("user_id IS NOT NULL")),)
+
+
+class PausedJob(Base):
+    """A job that does not run until it is resumed."""
+
+    __tablename__ = "paused_jobs"
+
+    job: Mapped[str] = mapped_column(primary_key=True)
+
+
+class ScheduleRow(Base):
+    """The schedule of the job with this name; without `next_run` while it is paused."""
+
+    __tablename__ = "schedules"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    cron: Mapped[str]
+    timezone: Mapped[str]
+    paused: Mapped[bool] = mapped_column(server_default=sa.false())
+    last_run: Mapped[datetime | None]
+    next_run: Mapped[datetime | None]
+
+
+class JobRate(Base):
+    """When the next job with a rate may start."""
+
+    __tablename__ = "job_rates"
+
+    job: Mapped[str] = mapped_column(primary_key=True)
+    next_start: Mapped[datetime]
+
+
 class JobAudit(PersonalData, Base):
-    """An operator's action on a dead job; `actor` is their user id."""
+    """An operator's action; `actor` is their user id. An action on a whole job or schedule has no event."""
 
     __tablename__ = "job_audit"
     __export__ = NotExported("actions of operators")
@@ -96,18 +183,17 @@ class JobAudit(PersonalData, Base):
 
     id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(), primary_key=True)
     job: Mapped[str]
-    event_id: Mapped[UUID]
+    event_id: Mapped[UUID | None]
     user_id: Mapped[UUID | None]
     action: Mapped[str]
     actor: Mapped[UUID]
     reason: Mapped[str | None]
-    previous_state: Mapped[str]
-    previous_attempts: Mapped[int]
+    previous_state: Mapped[str | None]
+    previous_attempts: Mapped[int | None]
     previous_error: Mapped[str | None]
     at: Mapped[datetime] = mapped_column(server_default=NOW)
 
     __table_args__ = (
-        sa.CheckConstraint("action IN ('replay', 'discard')", name="job_audit_action"),
         sa.Index("job_audit_job", "job", "event_id"),
         sa.Index("job_audit_user", "user_id"),
     )

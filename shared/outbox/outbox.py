@@ -72,7 +72,9 @@ SCHEMA = (
     FOR EACH STATEMENT EXECUTE FUNCTION notify_outbox()
     """,
 )
-ADD_TASK_COLUMNS = ("ALTER TABLE outbox ADD COLUMN due_at timestamptz, ADD COLUMN key text",)
+ADD_TASK_COLUMNS = (
+    "ALTER TABLE outbox ADD COLUMN IF NOT EXISTS due_at timestamptz, ADD COLUMN IF NOT EXISTS key text",
+)
 MIGRATION = (*SCHEMA, *ADD_TASK_COLUMNS)
 """The statements that create an outbox. The services created theirs in two migrations."""
 

@@ -21,6 +21,7 @@ GATEWAY = "http://127.0.0.1:8000"
 TIMEOUT_S = 30.0
 UPLOAD_TIMEOUT_S = 900.0
 JOBS = "/v1/admin/jobs"
+SCHEDULES = "/v1/admin/schedules"
 IMPORTS = "/v1/imports"
 REPORTS = "/v1/reports"
 MAX_PAGE = 100
@@ -95,6 +96,26 @@ class Api:
     def job(self, name: str, event_id: str) -> Json:
         return self._ask("GET", f"{JOBS}/{name}/{event_id}")
 
+    def change_job(self, name: str, event_id: str, action: str) -> None:
+        """Retry or cancel one job."""
+        self._send("POST", f"{JOBS}/{name}/{event_id}/{action}")
+
+    def switch_job(self, name: str, action: str) -> None:
+        """Pause or resume all jobs of a name."""
+        self._send("POST", f"{JOBS}/{name}/{action}")
+
+    def schedules(self) -> list[Json]:
+        found: list[Json] = self._ask("GET", SCHEDULES)["items"]
+        return found
+
+    def run_schedule(self, name: str) -> Json:
+        """Run a schedule's job now, and return its job and event."""
+        return self._ask("POST", f"{SCHEDULES}/{name}/run")
+
+    def switch_schedule(self, name: str, action: str) -> None:
+        """Pause or resume a schedule."""
+        self._send("POST", f"{SCHEDULES}/{name}/{action}")
+
     def replay(self, order: Mapping[str, Any]) -> Json:
         return self._ask("POST", f"{JOBS}/replay", json=order)
 
@@ -156,13 +177,16 @@ class Api:
         return Unreachable(f"{self._http.base_url} does not answer: {error or type(error).__name__}")
 
     def _ask(self, method: str, path: str, **content: Any) -> Json:
+        return _read(self._send(method, path, **content))
+
+    def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **content)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from error
         if answer.is_error:
             raise _refused(answer)
-        return _read(answer)
+        return answer
 
 
 def _refused(answer: httpx.Response) -> Refused:

@@ -12,7 +12,9 @@ import typer
 if TYPE_CHECKING:
     from tools.cli.api import Api, Credentials
 
-jobs = typer.Typer(help="List failed jobs, and replay or discard them.", no_args_is_help=True)
+jobs = typer.Typer(
+    help="Search jobs; retry, cancel, replay or discard them; pause and resume them.", no_args_is_help=True
+)
 
 DataDir = Annotated[Path, typer.Option(help="Data folder of the one-machine stack, to find its addresses.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -69,18 +71,30 @@ def access(
 def list_jobs(
     context: typer.Context,
     state: Annotated[
-        str | None, typer.Option(help="dead, retrying or discarded; dead and retrying by default.")
+        str | None,
+        typer.Option(
+            help="scheduled, waiting, running, retrying, done, dead, cancelled, discarded or suppressed. Without it, a"
+            " search finds all, and any other list those that are not finished."
+        ),
     ] = None,
     job: OfJob = None,
     group: OfGroup = None,
+    user: Annotated[str | None, typer.Option(help="Only of this user id.")] = None,
+    event_type: Annotated[str | None, typer.Option("--type", help="Only of this event or task type.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="Only those that arrived since this time.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Only those that arrived before this time.")] = None,
+    search: Annotated[
+        str | None, typer.Option(help="An id of an event, or its beginning; a user id; part of a type or an error.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1)] = 50,
     as_json: Json = False,
 ) -> None:
-    """List jobs that are not done, newest first."""
-    with _signed_in(context) as api:
-        found = api.jobs(limit, state=state, job=job, error_group=group)
+    """List jobs, newest first."""
+    filters = {"state": state, "job": job, "error_group": group, "user_id": user, "event_type": event_type, "q": search}
+    with signed_in(context) as api:
+        found = api.jobs(limit, **filters, **{"from": since, "to": until})
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         from tools.cli.show_jobs import show_list
 
@@ -90,10 +104,10 @@ def list_jobs(
 @jobs.command()
 def groups(context: typer.Context, as_json: Json = False) -> None:
     """Count jobs that are not done, by job, state and cause."""
-    with _signed_in(context) as api:
+    with signed_in(context) as api:
         found = api.groups()
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         from tools.cli.show_jobs import show_groups
 
@@ -102,15 +116,39 @@ def groups(context: typer.Context, as_json: Json = False) -> None:
 
 @jobs.command()
 def show(context: typer.Context, job: str, event_id: str, as_json: Json = False) -> None:
-    """Show one job, its message, and the actions of operators."""
-    with _signed_in(context) as api:
+    """Show one job, its message, its attempts, and the actions of operators."""
+    with signed_in(context) as api:
         found = api.job(job, event_id)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         from tools.cli.show_jobs import show_one
 
         show_one(found)
+
+
+@jobs.command()
+def retry(context: typer.Context, job: str, event_id: str, as_json: Json = False) -> None:
+    """Run a job now: one that is delayed, waits for its next attempt, or was given up or cancelled."""
+    _change(context, job, event_id, "retry", as_json=as_json)
+
+
+@jobs.command()
+def cancel(context: typer.Context, job: str, event_id: str, as_json: Json = False) -> None:
+    """Cancel a job that has not run yet, or would be retried."""
+    _change(context, job, event_id, "cancel", as_json=as_json)
+
+
+@jobs.command()
+def pause(context: typer.Context, job: str, as_json: Json = False) -> None:
+    """Let no job of this name start until it is resumed. Its messages are kept."""
+    _switch(context, job, "pause", as_json=as_json)
+
+
+@jobs.command()
+def resume(context: typer.Context, job: str, as_json: Json = False) -> None:
+    """Let the jobs of this name run again."""
+    _switch(context, job, "resume", as_json=as_json)
 
 
 @jobs.command()
@@ -145,8 +183,27 @@ def discard(
     _carry_out(context, "discard", _order(job, group, event, dry_run) | {"reason": reason}, limit, as_json=as_json)
 
 
+def _change(context: typer.Context, job: str, event_id: str, action: str, *, as_json: bool) -> None:
+    with signed_in(context) as api:
+        api.change_job(job, event_id, action)
+        found = api.job(job, event_id)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(f"{job} {event_id} is {found['state']}.")
+
+
+def _switch(context: typer.Context, job: str, action: str, *, as_json: bool) -> None:
+    with signed_in(context) as api:
+        api.switch_job(job, action)
+    if as_json:
+        print_json({"job": job, "paused": action == "pause"})
+    else:
+        typer.echo(f"{job} is {action}d.")
+
+
 @contextmanager
-def _signed_in(context: typer.Context) -> Iterator["Api"]:
+def signed_in(context: typer.Context) -> Iterator["Api"]:
     """End the command with the gateway's reason if it refuses the request."""
     from tools.cli.api import Api, OperatorError
 
@@ -163,18 +220,18 @@ def _carry_out(context: typer.Context, action: str, order: dict[str, Any], limit
     from tools.cli.api import in_batches
     from tools.cli.show_jobs import show_progress
 
-    with _signed_in(context) as api:
+    with signed_in(context) as api:
         send, counted = (api.replay, "replayed") if action == "replay" else (api.discard, "discarded")
         done = show_progress(in_batches(send, order, counted, limit), action)
     if as_json:
-        _print_json({"matched": done.matched, counted: done.done})
+        print_json({"matched": done.matched, counted: done.done})
     elif order["dry_run"]:
         typer.echo(f"{done.matched} jobs match; {done.expected} would be {counted}.")
     else:
         typer.echo(f"{done.done} of {done.matched} jobs {counted}.")
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 

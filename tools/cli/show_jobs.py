@@ -14,7 +14,16 @@ from tools.cli.api import Progress as BatchProgress
 
 Json = Mapping[str, Any]
 
-STYLES = {"dead": "red", "retrying": "yellow", "discarded": "dim", "done": "green"}
+STYLES = {
+    "dead": "red",
+    "interrupted": "red",
+    "retrying": "yellow",
+    "running": "cyan",
+    "done": "green",
+    "cancelled": "dim",
+    "discarded": "dim",
+    "suppressed": "dim",
+}
 console = Console()
 
 
@@ -47,16 +56,33 @@ def show_one(job: Json) -> None:
     table = Table(box=None, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     for name, value in job.items():
-        if name not in ("audit", "payload", "headers"):
+        if name not in ("audit", "attempt_log", "error", "payload", "headers"):
             table.add_row(name, Text("" if value is None else str(value)))
     console.print(table)
     for name in ("headers", "payload"):
         if job[name] is not None:
             console.print(f"\n[bold]{name}[/]\n{escape(_readable(job[name]))}")
+    for attempt in job["attempt_log"]:
+        took = "" if attempt["duration_ms"] is None else f" in {attempt['duration_ms']:.0f} ms"
+        head = Text(f"\n{_time(attempt['started_at'])}  attempt {attempt['number']} on {attempt['worker']}{took}: ")
+        console.print(head, _state(attempt["outcome"]), Text(f"trace {attempt['trace_id']}", "dim"))
+        if attempt["error"]:
+            console.print(Text(f"  {attempt['error']}"), soft_wrap=True)
     for entry in job["audit"]:
         reason = f", because {entry['reason']}" if entry["reason"] else ""
         line = f"{_time(entry['at'])}  {entry['action']} by {entry['actor']}{reason}"
         console.print(f"\n{escape(line)}\n  was {entry['previous_state']} after {entry['previous_attempts']} attempts")
+
+
+def show_schedules(schedules: Sequence[Json]) -> None:
+    """Print one line per schedule; times are UTC."""
+    table = Table(box=None, header_style="bold")
+    for name in ("schedule", "cron", "time zone", "last run", "next run"):
+        table.add_column(name, no_wrap=True)
+    for one in schedules:
+        next_run = Text("paused", "yellow") if one["paused"] else Text(_time(one["next_run"]))
+        table.add_row(one["name"], one["cron"], one["timezone"], _time(one["last_run"]), next_run)
+    console.print(table if schedules else "No schedules.")
 
 
 def show_progress(steps: Iterable[BatchProgress], action: str) -> BatchProgress:

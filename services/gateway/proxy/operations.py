@@ -109,6 +109,14 @@ OPERATIONS = (
     Operation("GET", "/v1/admin/jobs/{job:name}/{id:uuid}", "worker", "operator", audited=True),
     Operation("POST", "/v1/admin/jobs/replay", "worker", "admin", audited=True),
     Operation("POST", "/v1/admin/jobs/discard", "worker", "admin", audited=True),
+    Operation("POST", "/v1/admin/jobs/{job:name}/{id:uuid}/retry", "worker", "admin", audited=True),
+    Operation("POST", "/v1/admin/jobs/{job:name}/{id:uuid}/cancel", "worker", "admin", audited=True),
+    Operation("POST", "/v1/admin/jobs/{job:name}/pause", "worker", "admin", audited=True),
+    Operation("POST", "/v1/admin/jobs/{job:name}/resume", "worker", "admin", audited=True),
+    Operation("GET", "/v1/admin/schedules", "worker", "operator"),
+    Operation("POST", "/v1/admin/schedules/{name:name}/run", "worker", "admin", audited=True),
+    Operation("POST", "/v1/admin/schedules/{name:name}/pause", "worker", "admin", audited=True),
+    Operation("POST", "/v1/admin/schedules/{name:name}/resume", "worker", "admin", audited=True),
     Operation("GET", "/v1/admin/audit", "users", "operator", audited=True),
 )
 

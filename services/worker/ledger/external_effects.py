@@ -7,7 +7,8 @@ what has been done. No database connection is held during that time.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeVar
 
 import stamina
@@ -22,9 +23,14 @@ INTERRUPTED_SETTLE_S = 1.5
 """How long a process tries to record its work after its grace period has ended."""
 
 LEASE = """
-    UPDATE jobs SET state = 'retrying', attempts = $3, payload = $5, headers = $6, updated_at = now(),
-        next_attempt_at = clock_timestamp() + $4 * interval '1 second'
-    WHERE job = $1 AND event_id = $2
+    WITH leased AS (
+        UPDATE jobs SET state = 'retrying', attempts = $3, payload = $5, headers = $6, updated_at = now(),
+            next_attempt_at = clock_timestamp() + $4 * interval '1 second',
+            leased_until = clock_timestamp() + $4 * interval '1 second'
+        WHERE job = $1 AND event_id = $2
+    )
+    INSERT INTO job_attempts (job, event_id, started_at, worker, outcome, trace_id)
+    VALUES ($1, $2, now(), $7, 'running', $8) RETURNING started_at
 """
 HELD = "SELECT true FROM jobs WHERE job = $1 AND event_id = $2 AND state = 'retrying' AND attempts = $3 FOR UPDATE"
 
@@ -43,17 +49,28 @@ class Leased:
     message: JobMessage
     attempt: int
     effect: ExternalEffect
+    trace_id: str | None
+    started_at: datetime | None = None
 
 
 Record = Callable[[Connection, Leased, Exception | None], Awaitable[T]]
 """Writes the outcome of an attempt into the ledger."""
 
 
-async def lease(connection: Connection, leased: Leased) -> Leased:
+async def lease(connection: Connection, leased: Leased, worker: str) -> Leased:
     message = leased.message
-    kept = (message.body, message.headers_json)
-    await connection.execute(LEASE, leased.job.name, message.event_id, leased.attempt, leased.effect.lease_s, *kept)
-    return leased
+    started_at = await connection.fetchval(
+        LEASE,
+        leased.job.name,
+        message.event_id,
+        leased.attempt,
+        leased.effect.lease_s,
+        message.body,
+        message.headers_json,
+        worker,
+        leased.trace_id,
+    )
+    return replace(leased, started_at=started_at)
 
 
 async def is_held(connection: Connection, leased: Leased) -> bool:

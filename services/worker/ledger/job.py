@@ -19,6 +19,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from shared.contracts import events
 from shared.contracts.events import Envelope
+from shared.contracts.tasks import NOBODY
 from shared.contracts.topology import JobQueue
 from shared.db.engine import Connection, Database
 
@@ -142,8 +143,10 @@ class Job:
 
 
 def age_s(envelope: Envelope, now: datetime) -> float:
-    """Never below zero: the clocks of two databases may differ. The time of an event is that of its outbox row."""
-    return max((now - envelope.time).total_seconds(), 0.0)
+    """Never below zero: the clocks of two databases may differ. The time of an event is that of its outbox row; a
+    delayed task ages from the time at which it is due."""
+    since = envelope.time if envelope.due_at is None else max(envelope.time, envelope.due_at)
+    return max((now - since).total_seconds(), 0.0)
 
 
 def refuse_expired(policy: Policy, envelope: Envelope, now: datetime) -> None:
@@ -201,9 +204,10 @@ class JobMessage:
 
     @property
     def user_id(self) -> UUID | None:
-        """Return the user that an unreadable message's headers name."""
+        """Return the user whom the message concerns; of an unreadable one, the user that its headers name."""
         if isinstance(self.content, events.Envelope):
-            return self.content.event.user_id
+            user_id = self.content.event.user_id
+            return None if user_id == NOBODY else user_id
         try:
             return UUID(str(self.headers.get("subject")))
         except ValueError:

@@ -6,26 +6,49 @@ failure; the message is acknowledged either way. An exception of these methods m
 written: nothing has happened, and the message must be returned to the queue.
 
 No transaction can include an effect outside the database. A job that has one is leased instead, see `external_effects`.
+
+A task that may not start yet, because it is delayed, has a key, or its job has a rate, is stored with its message. The
+retry loop runs it when it is due.
 """
 
+import asyncio
+import math
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
+import asyncpg
 import structlog
 
 from services.worker import metrics
-from services.worker.ledger import erasure, external_effects, failures, spans
+from services.worker.ledger import erasure, external_effects, failures, keys, spans
 from services.worker.ledger import job as lateness
 from services.worker.ledger.external_effects import Leased
 from services.worker.ledger.failures import DeadLetter
-from services.worker.ledger.job import BatchEffect, Job, JobMessage
-from services.worker.ledger.sql import CLAIM, CLAIM_MANY, FAIL, PROBE, RECORD_DEAD_LETTER, SUCCEED, TAKE_DUE, TAKE_ONE
+from services.worker.ledger.job import BatchEffect, ExternalEffect, Job, JobMessage
+from services.worker.ledger.sql import (
+    CLAIM,
+    CLAIM_MANY,
+    CLOSE,
+    FAIL,
+    FIND_PAUSED,
+    LOG_DONE,
+    LOG_MANY_DONE,
+    PROBE,
+    RECORD_DEAD_LETTER,
+    STORE,
+    SUCCEED,
+    TAKE_DUE,
+    TAKE_ONE,
+    TAKE_TURN,
+)
 from shared.contracts.events import Envelope
 from shared.db.engine import Connection, Database
 from shared.observability import tracing
@@ -36,6 +59,8 @@ from shared.observability.telemetry import Trace
 log = get_logger(__name__)
 
 PROBE_TIMEOUT_S = 5.0
+RATE_BURST_S = 0.05
+"""How much of a job's rate may be started at once after a pause."""
 
 
 class Outcome(StrEnum):
@@ -43,6 +68,8 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
     RETRYING = "retrying"
     DEAD = "dead"
+    SCHEDULED = "scheduled"
+    SUPPRESSED = "suppressed"
 
 
 OnDone = Callable[[Job, UUID], None]
@@ -63,6 +90,31 @@ class _Taken(NamedTuple):
     trace: Trace
 
 
+class Alarm:
+    """Ends the pause of the retry loop when the next job is due."""
+
+    def __init__(self) -> None:
+        self._due = math.inf
+        self._earlier = asyncio.Event()
+
+    def set(self, seconds: float) -> None:
+        """A job is due in this many seconds."""
+        due = asyncio.get_running_loop().time() + seconds
+        if due < self._due:
+            self._due = due
+            self._earlier.set()
+
+    async def wait(self) -> None:
+        """Wait until the first job is due that was set since the last call."""
+        clock = asyncio.get_running_loop().time
+        while (left := self._due - clock()) > 0:
+            self._earlier.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if left == math.inf else left):
+                    await self._earlier.wait()
+        self._due = math.inf
+
+
 class Ledger:
     """`keep_done_s` is the minimum retention of completed jobs."""
 
@@ -71,6 +123,8 @@ class Ledger:
         self._on_done = on_done
         self._keep_done_s = keep_done_s
         self._slots: dict[str, CountedSemaphore] = {}
+        self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self.alarm = Alarm()
 
     async def run(self, job: Job, message: JobMessage) -> Outcome:
         """Run a job for a message that has arrived."""
@@ -78,7 +132,10 @@ class Ledger:
             began = time.perf_counter()
             with spans.of(job.name, message) as span:
                 async with self._transaction() as connection:
-                    step = await self._first_attempt(connection, job, message)
+                    if _may_start(job, message):
+                        step = await self._first_attempt(connection, job, message, span.trace)
+                    else:
+                        step = await self._store(connection, job, message, span.trace)
                 outcome = await self._conclude(step)
                 span.set({"dashboard.job.outcome": outcome})
                 self._count(job, outcome, began)
@@ -86,25 +143,38 @@ class Ledger:
         return outcome
 
     async def run_many(self, job: Job, effect: BatchEffect, messages: Sequence[JobMessage]) -> None:
-        """Run a job for many readable messages in one transaction. If it raises, none of them has been processed."""
+        """Run a job for many readable messages in one transaction. If it raises, none of them has been processed.
+
+        Those that may not start yet are stored before.
+        """
+        for message in messages:
+            if not _may_start(job, message):
+                await self.run(job, message)
+        messages = [message for message in messages if _may_start(job, message)]
+        if not messages:
+            return
         async with self._slot(job):
             began = time.perf_counter()
             with spans.of_many(job.name, messages):
                 async with self._transaction() as connection:
-                    new = await self._claim_many(connection, job, messages)
-                    await effect(connection, await self._wanted(connection, job, new))
+                    new, at = await self._claim_many(connection, job, messages)
+                    await effect(connection, await self._wanted(connection, job, new, at))
+                    await self._log_many(connection, job, new)
                 metrics.DURATION.labels(job.name).observe(time.perf_counter() - began, tracing.exemplar())
         metrics.BATCH_SIZE.labels(job.name).observe(len(messages))
         metrics.JOBS.labels(job.name, Outcome.DONE).inc(len(new))
         metrics.JOBS.labels(job.name, Outcome.DUPLICATE).inc(len(messages) - len(new))
         for _ in new:
             metrics.ATTEMPTS.labels(job.name).observe(1)
-        for user_id in {message.envelope.event.user_id for message in new}:
-            self._on_done(job, user_id)
+        for user_id in {message.user_id for message in new}:
+            if user_id is not None:
+                self._on_done(job, user_id)
 
     async def run_due(self, job: Job) -> Outcome | None:
-        """Retry one due job without a lane; None if there is none. Many workers may do so at once."""
+        """Run one due job without a lane; None if there is none that may start. Many workers may do so at once."""
         async with self._slot(job):
+            if job.rate_per_s and not await self._take_turn(job.name, job.rate_per_s):
+                return None
             taken = await self._take(job, TAKE_DUE, job.name)
             return await self._finish(job, taken) if taken else None
 
@@ -115,22 +185,37 @@ class Ledger:
             taken = await self._take(job, TAKE_ONE, job.name, event_id)
         return await self._finish(job, taken) if taken else None
 
+    async def paused(self) -> frozenset[str]:
+        """Return the names of the jobs that do not run until they are resumed."""
+        async with self._db.connection() as connection:
+            return frozenset(row["job"] for row in await connection.fetch(FIND_PAUSED))
+
+    async def _take_turn(self, job: str, rate_per_s: float) -> bool:
+        async with self._db.connection() as connection:
+            return bool(await connection.fetchval(TAKE_TURN, job, 1 / rate_per_s, RATE_BURST_S))
+
     async def _take(self, job: Job, statement: str, *arguments: object) -> _Taken | None:
         began = time.perf_counter()
-        async with self._transaction() as connection:
-            row = await connection.fetchrow(statement, *arguments)
-            if row is None:
-                return None
-            attempt: int = row["attempts"] + 1
-            message = JobMessage.kept(row["event_id"], row["headers"], row["payload"])
-            # Without attempts it has been replayed: the operator knew how old it is.
-            refuse = _refuse_expired if row["attempts"] else _refuse_nothing
-            with spans.of(job.name, message, attempt) as span:
-                step = await self._attempt(connection, job, message, attempt, partial(refuse, at=row["at"]))
-                if isinstance(step, Outcome):
-                    span.set({"dashboard.job.outcome": step})
-            if step is Outcome.DONE:
-                await connection.execute(SUCCEED, job.name, message.event_id, attempt)
+        while True:
+            async with self._transaction() as connection:
+                row = await connection.fetchrow(statement, *arguments)
+                if row is None:
+                    return None
+                if not keys.is_unstarted(row):
+                    return await self._attempt_taken(connection, job, row, began)
+            async with self._transaction() as connection:
+                await keys.start(connection, job.name, row)
+
+    async def _attempt_taken(self, connection: Connection, job: Job, row: asyncpg.Record, began: float) -> _Taken:
+        attempt: int = row["attempts"] + 1
+        message = JobMessage.kept(row["event_id"], row["headers"], row["payload"])
+        with spans.of(job.name, message, attempt) as span:
+            refuse = partial(_refusal(row), at=row["at"])
+            step = await self._attempt(connection, job, message, attempt, refuse, span.trace)
+            if isinstance(step, Outcome):
+                span.set({"dashboard.job.outcome": step})
+        if step is Outcome.DONE:
+            await self._succeed(connection, job, message, attempt, span.trace.trace_id)
         return _Taken(message, step, attempt, began, span.trace)
 
     async def _finish(self, job: Job, taken: _Taken) -> Outcome:
@@ -170,34 +255,82 @@ class Ledger:
             POOLS.watch_slots(f"job_{job.name}", slots)
         return self._slots[job.name]
 
-    async def _first_attempt(self, connection: Connection, job: Job, message: JobMessage) -> Outcome | Leased:
+    async def _store(self, connection: Connection, job: Job, message: JobMessage, trace: Trace) -> Outcome:
+        """Store a task that may not start yet, unless a task with its key runs instead."""
+        envelope = message.envelope
+        if envelope.key is not None:
+            await keys.lock(connection, job.name, envelope.event.type, envelope.key)
+        row = await connection.fetchrow(
+            STORE,
+            job.name,
+            message.event_id,
+            message.user_id,
+            message.event_type,
+            message.body,
+            message.headers_json,
+            envelope.key,
+            envelope.due_at,
+            0.0 if envelope.key is None else keys.PAUSE_S,
+        )
+        if row is None:
+            return Outcome.DUPLICATE
+        if job.policy.ends_with_user and await _is_erased(connection, message):
+            await connection.execute(CLOSE, job.name, message.event_id, Outcome.DONE)
+            return Outcome.DONE
+        try:
+            _refuse_expired(job, envelope, row["at"])
+            lateness.refuse_unremembered(self._keep_done_s, envelope, row["at"])
+        except lateness.JobError as error:
+            return await self._fail(connection, job, message, 1, error, trace.trace_id)
+        if envelope.key is not None:
+            suppressed = await keys.suppress(connection, job.name, envelope, row["next_attempt_at"])
+            metrics.JOBS.labels(job.name, Outcome.SUPPRESSED).inc(suppressed)
+        self.alarm.set((row["next_attempt_at"] - row["at"]).total_seconds())
+        return Outcome.SCHEDULED
+
+    async def _first_attempt(
+        self, connection: Connection, job: Job, message: JobMessage, trace: Trace
+    ) -> Outcome | Leased:
         row = (job.name, message.event_id, message.user_id, message.event_type)
         at = await connection.fetchval(CLAIM, *row)
         if at is None:
             return Outcome.DUPLICATE
-        return await self._attempt(connection, job, message, 1, partial(self._refuse_new, at=at))
+        step = await self._attempt(connection, job, message, 1, partial(self._refuse_new, at=at), trace)
+        if step is Outcome.DONE:
+            await connection.execute(LOG_DONE, job.name, message.event_id, self._worker, trace.trace_id)
+        return step
 
-    async def _claim_many(self, connection: Connection, job: Job, messages: Sequence[JobMessage]) -> list[JobMessage]:
-        """Return the new deliveries, in the order of their ids, so that two workers cannot deadlock."""
+    async def _claim_many(
+        self, connection: Connection, job: Job, messages: Sequence[JobMessage]
+    ) -> tuple[list[JobMessage], datetime | None]:
+        """Return the new deliveries, in the order of their ids, so that two workers cannot deadlock; and the time."""
         unique = {message.event_id: message for message in messages}
         ordered = [unique[event_id] for event_id in sorted(unique)]
         columns = [(message.event_id, message.user_id, message.event_type) for message in ordered]
         claimed = await connection.fetch(CLAIM_MANY, job.name, *map(list, zip(*columns, strict=True)))
-        return [unique[row["event_id"]] for row in claimed]
+        return [unique[row["event_id"]] for row in claimed], claimed[0]["at"] if claimed else None
 
-    async def _wanted(self, connection: Connection, job: Job, new: Sequence[JobMessage]) -> list[Envelope]:
+    async def _log_many(self, connection: Connection, job: Job, new: Sequence[JobMessage]) -> None:
+        if new:
+            ids = [message.event_id for message in new]
+            traces = [_trace_id(message) for message in new]
+            await connection.execute(LOG_MANY_DONE, job.name, ids, self._worker, traces)
+
+    async def _wanted(
+        self, connection: Connection, job: Job, new: Sequence[JobMessage], at: datetime | None
+    ) -> list[Envelope]:
         """Return the events without those of deleted users. Raises if one is too old."""
         envelopes = [message.envelope for message in new]
-        at = await connection.fetchval("SELECT now()")
-        for envelope in envelopes:
-            self._refuse_new(job, envelope, at)
+        if at is not None:
+            for envelope in envelopes:
+                self._refuse_new(job, envelope, at)
         if not job.policy.ends_with_user:
             return envelopes
         gone = await erasure.erased(connection, (envelope.event.user_id for envelope in envelopes))
         return [envelope for envelope in envelopes if envelope.event.user_id not in gone]
 
     async def _attempt(
-        self, connection: Connection, job: Job, message: JobMessage, attempt: int, refuse: Refuse
+        self, connection: Connection, job: Job, message: JobMessage, attempt: int, refuse: Refuse, trace: Trace
     ) -> Outcome | Leased:
         with structlog.contextvars.bound_contextvars(job=job.name, event_id=str(message.event_id)):
             if job.policy.ends_with_user and await _is_erased(connection, message):
@@ -205,12 +338,12 @@ class Ledger:
             try:
                 envelope = message.envelope
                 refuse(job, envelope)
-                async with connection.transaction():
-                    left = await job.effect(connection, envelope)
+                left = await _in_savepoint(connection, job, envelope)
             except Exception as error:
-                return await self._fail(connection, job, message, attempt, error)
+                return await self._fail(connection, job, message, attempt, error, trace.trace_id)
             if left is not None:
-                return await external_effects.lease(connection, Leased(job, message, attempt, left))
+                leased = Leased(job, message, attempt, left, trace.trace_id)
+                return await external_effects.lease(connection, leased, self._worker)
             return Outcome.DONE
 
     async def _conclude(self, step: Outcome | Leased) -> Outcome:
@@ -222,14 +355,34 @@ class Ledger:
     async def _record(self, connection: Connection, leased: Leased, failure: Exception | None) -> Outcome:
         job, message, attempt = leased.job, leased.message, leased.attempt
         if failure is None or (job.policy.ends_with_user and await _is_erased(connection, message)):
-            await connection.execute(SUCCEED, job.name, message.event_id, attempt)
+            await self._succeed(connection, job, message, attempt, leased.trace_id, leased.started_at)
             return Outcome.DONE
         if not await external_effects.is_held(connection, leased):
             return Outcome.DUPLICATE
-        return await self._fail(connection, job, message, attempt, failure)
+        return await self._fail(connection, job, message, attempt, failure, leased.trace_id, leased.started_at)
+
+    async def _succeed(
+        self,
+        connection: Connection,
+        job: Job,
+        message: JobMessage,
+        attempt: int,
+        trace_id: str | None,
+        started_at: datetime | None = None,
+    ) -> None:
+        """`started_at` is when the attempt began, if that was not in this transaction."""
+        logged = (started_at, self._worker, trace_id)
+        await connection.execute(SUCCEED, job.name, message.event_id, attempt, *logged)
 
     async def _fail(
-        self, connection: Connection, job: Job, message: JobMessage, attempt: int, error: Exception
+        self,
+        connection: Connection,
+        job: Job,
+        message: JobMessage,
+        attempt: int,
+        error: Exception,
+        trace_id: str | None,
+        started_at: datetime | None = None,
     ) -> Outcome:
         dead = failures.is_permanent(error) or attempt >= job.policy.attempts
         outcome = Outcome.DEAD if dead else Outcome.RETRYING
@@ -237,8 +390,11 @@ class Ledger:
             FAIL,
             job.name,
             message.event_id,
-            outcome,
             attempt,
+            started_at,
+            self._worker,
+            trace_id,
+            outcome,
             None if dead else max(job.policy.backoff_s(attempt), failures.asked_to_wait_s(error)),
             failures.describe(error),
             failures.error_group(error),
@@ -250,8 +406,7 @@ class Ledger:
         return outcome
 
     def _refuse_new(self, job: Job, envelope: Envelope, at: datetime) -> None:
-        metrics.AGE.labels(job.name).observe(lateness.age_s(envelope, at))
-        _refuse_expired(job, envelope, at)
+        _refuse_late(job, envelope, at)
         lateness.refuse_unremembered(self._keep_done_s, envelope, at)
 
     def _tell(self, job: Job, outcome: Outcome, message: JobMessage) -> None:
@@ -263,6 +418,43 @@ class Ledger:
         metrics.DURATION.labels(job.name).observe(time.perf_counter() - began, tracing.exemplar())
         if outcome in (Outcome.DONE, Outcome.DEAD):
             metrics.ATTEMPTS.labels(job.name).observe(attempt)
+
+
+def _may_start(job: Job, message: JobMessage) -> bool:
+    """Return whether a message that has arrived may be processed at once."""
+    content = message.content
+    if not isinstance(content, Envelope):
+        return True
+    return content.due_at is None and content.key is None and job.rate_per_s is None
+
+
+async def _in_savepoint(connection: Connection, job: Job, envelope: Envelope) -> ExternalEffect | None:
+    """Run the effect; it leaves nothing if it fails. After a success the savepoint ends with the transaction."""
+    savepoint = connection.transaction()
+    await savepoint.start()
+    try:
+        return await job.effect(connection, envelope)
+    except Exception:
+        await savepoint.rollback()
+        raise
+
+
+def _trace_id(message: JobMessage) -> str | None:
+    trace = Trace.parse(message.traceparent)
+    return trace.trace_id if trace else None
+
+
+def _refusal(row: asyncpg.Record) -> Callable[[Job, Envelope, datetime], None]:
+    if row["state"] == "scheduled":
+        return _refuse_late
+    # Without attempts it has been replayed: the operator knew how old it is.
+    return _refuse_expired if row["attempts"] else _refuse_nothing
+
+
+def _refuse_late(job: Job, envelope: Envelope, at: datetime) -> None:
+    """For a first attempt: measure the age, too."""
+    metrics.AGE.labels(job.name).observe(lateness.age_s(envelope, at))
+    _refuse_expired(job, envelope, at)
 
 
 def _refuse_expired(job: Job, envelope: Envelope, at: datetime) -> None:

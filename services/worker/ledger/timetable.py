@@ -1,9 +1,15 @@
-"""The times of a schedule: a cron line in a time zone."""
+"""The times of a schedule: a cron line in a time zone.
+
+A time that does not exist because clocks are set forward is moved to the first one that does. A time that occurs twice
+because clocks are set back counts once, unless the line runs every hour or every few minutes.
+"""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
+
+FIELDS = 5
 
 
 class InvalidSchedule(ValueError):
@@ -11,23 +17,25 @@ class InvalidSchedule(ValueError):
 
 
 class Timetable:
-    """`cron` has five fields; `timezone` is an IANA name."""
+    """`cron` has five fields; `timezone` is an IANA name. Raises `InvalidSchedule`."""
 
     def __init__(self, cron: str, timezone: str) -> None:
         try:
             self._zone = ZoneInfo(timezone)
-        except (ValueError, OSError) as unknown:  # ZoneInfoNotFoundError is a KeyError
+        except (KeyError, ValueError, OSError) as unknown:  # ZoneInfoNotFoundError is a KeyError
             raise InvalidSchedule(f"{timezone!r} is not a time zone") from unknown
-        except KeyError:
-            raise InvalidSchedule(f"{timezone!r} is not a time zone") from None
+        if len(cron.split()) != FIELDS:
+            raise InvalidSchedule(f"{cron!r} is not a cron line: it needs {FIELDS} fields")
         self._cron = cron
         try:
             next(CronSim(cron, datetime.now(self._zone)))
         except CronSimError as invalid:
-            raise InvalidSchedule(f"{cron!r} is not a cron line: {invalid}") from None
-        except StopIteration:
-            raise InvalidSchedule(f"{cron!r} has no time") from None
+            raise InvalidSchedule(f"{cron!r} is not a cron line: {invalid}") from invalid
+        except StopIteration as never:
+            raise InvalidSchedule(f"{cron!r} has no time") from never
 
     def next_after(self, moment: datetime) -> datetime:
         """Return the first time after `moment`, in UTC."""
-        return next(CronSim(self._cron, moment.astimezone(self._zone))).astimezone(UTC)
+        # While an hour is repeated, cronsim may return a time in its first run.
+        times = (time.astimezone(UTC) for time in CronSim(self._cron, moment.astimezone(self._zone)))
+        return next(time for time in times if time > moment)

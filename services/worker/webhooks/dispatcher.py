@@ -40,6 +40,7 @@ FIND_DUE = """
     WITH RECURSIVE lanes AS (
         (
             SELECT lane FROM jobs WHERE job = $1 AND state = 'retrying' AND lane IS NOT NULL
+                AND NOT EXISTS (SELECT FROM paused_jobs WHERE paused_jobs.job = $1)
             ORDER BY lane LIMIT 1
         )
         UNION ALL

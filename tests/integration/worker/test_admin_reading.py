@@ -43,6 +43,8 @@ async def test_a_job_in_the_list(world: World) -> None:
         "state": "dead",
         "attempts": 3,
         "next_attempt_at": None,
+        "key": None,
+        "error": f"Broken: {event_id}",
         "last_error": f"Broken: {event_id}",
         "error_group": group,
     }
@@ -93,7 +95,13 @@ async def test_roles(world: World, role: str, reading: int, changing: int) -> No
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("state=done", "state"),
+        ("state=lost", "state"),
+        ("user_id=x", "user_id"),
+        ("event_type=a%00b", "event_type"),
+        ("from=yesterday", "from"),
+        ("to=2026-01-31T12:00:00", "to"),
+        ("q=", "q"),
+        ("q=a%00b", "q"),
         ("job=e%00mail", "job"),
         ("error_group=a%00b", "error_group"),
         ("limit=101", "limit"),

@@ -117,7 +117,7 @@ async def test_the_purge_reads_its_index(settings: Settings) -> None:
         )
         await connection.execute("ANALYZE jobs")
         plan = await connection.fetch(f"EXPLAIN {PURGE}", float(WEEK_S), 1000)
-    assert any("jobs_done" in row[0] for row in plan)
+    assert any("jobs_ended" in row[0] for row in plan)
 
 
 async def test_the_age_of_a_job_is_measured(world: World) -> None:

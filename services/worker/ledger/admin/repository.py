@@ -1,4 +1,4 @@
-"""The ledger as operators read and change it: pages of jobs, groups of failures, replaying and discarding.
+"""The ledger as operators read and change it: one job, groups of failures, replaying and discarding many.
 
 A job changes its state together with the audit row that names the operator. Changes are made in batches, each in its
 own transaction. A batch skips rows that another has locked: each job is changed once, however many operators do the
@@ -6,7 +6,7 @@ same at the same time.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,8 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.worker.ledger.admin.schemas import JOB_NAME, Discard, Discarded, Replay, Replayed, Selection
-from services.worker.models import JobAudit, JobRow
-from shared.contracts.subscriptions import SUBSCRIPTIONS
+from services.worker.ledger.admin.search import COLUMNS, Key
 from shared.db.engine import Connection, Database
 from shared.errors import InvalidInput
 from shared.http.tokens import b64url, b64url_decode
@@ -26,20 +25,6 @@ from shared.observability.logs import get_logger
 log = get_logger(__name__)
 
 MAX_GROUPS = 500
-UNFINISHED = ("dead", "retrying")
-LISTED = (
-    JobRow.job,
-    JobRow.event_id,
-    JobRow.user_id,
-    JobRow.event_type,
-    JobRow.state,
-    JobRow.attempts,
-    JobRow.next_attempt_at,
-    JobRow.last_error,
-    JobRow.error_group,
-    JobRow.created_at,
-    JobRow.updated_at,
-)
 GROUPS = sa.text("""
     SELECT job, state, error_group, count(*) AS count, min(created_at) AS first_seen, max(updated_at) AS last_seen,
         (array_agg(event_id ORDER BY updated_at DESC, event_id))[1] AS example_event_id,
@@ -48,8 +33,17 @@ GROUPS = sa.text("""
     GROUP BY job, state, error_group ORDER BY count(*) DESC, job, state, error_group LIMIT :limit
 """)
 Rows = Sequence[sa.Row[*tuple[Any, ...]]]
-Key = tuple[UUID, str]
-"""The position of a job in the list: the event's id, then the job's name."""
+READ = f"""
+    SELECT {COLUMNS}, payload, headers, next_attempt_at <= now() AS due FROM jobs WHERE job = $1 AND event_id = $2
+"""  # noqa: S608  constants
+READ_ATTEMPTS = """
+    SELECT row_number() OVER (ORDER BY log.started_at) AS number, log.started_at, duration_ms, worker, error, trace_id,
+        CASE WHEN outcome <> 'running' THEN outcome
+            WHEN leased_until > now() AND log.started_at = max(log.started_at) OVER () THEN 'running'
+            ELSE 'interrupted' END AS outcome
+    FROM job_attempts log JOIN jobs USING (job, event_id) WHERE job = $1 AND event_id = $2 ORDER BY log.started_at
+"""
+READ_AUDIT = "SELECT * FROM job_audit WHERE job = $1 AND event_id = $2 ORDER BY id"
 
 BATCH = 500
 MEANT = """
@@ -91,37 +85,23 @@ Batch = Callable[[Connection, int, int], Awaitable[Sequence[asyncpg.Record]]]
 """Changes at most this many jobs, after this many have been changed; returns one row for each."""
 
 
-async def page(
-    session: AsyncSession, state: str | None, job: str | None, error_group: str | None, after: Key | None, limit: int
-) -> Rows:
-    """Return the newest events first, one more than `limit`."""
-    query = sa.select(*LISTED).where(JobRow.state.in_([state] if state else UNFINISHED))
-    if job:
-        query = query.where(JobRow.job == job)
-    if error_group:
-        query = query.where(JobRow.error_group == error_group)
-    if after:
-        event_id, name = after
-        query = query.where(
-            (JobRow.event_id < event_id) | ((JobRow.event_id == event_id) & (JobRow.job > name)),
-        )
-    found = await session.execute(query.order_by(JobRow.event_id.desc(), JobRow.job).limit(limit + 1))
-    return found.all()
-
-
 async def groups(session: AsyncSession) -> Rows:
     """Return the largest first."""
     return (await session.execute(GROUPS, {"limit": MAX_GROUPS})).all()
 
 
-async def one(session: AsyncSession, job: str, event_id: UUID) -> JobRow | None:
-    return await session.get(JobRow, (job, event_id))
+async def one(connection: Connection, job: str, event_id: UUID) -> asyncpg.Record | None:
+    return await connection.fetchrow(READ, job, event_id)
 
 
-async def audit(session: AsyncSession, job: str, event_id: UUID) -> Sequence[JobAudit]:
+async def attempts(connection: Connection, job: str, event_id: UUID) -> list[asyncpg.Record]:
     """Return the oldest first."""
-    query = sa.select(JobAudit).where(JobAudit.job == job, JobAudit.event_id == event_id).order_by(JobAudit.id)
-    return (await session.scalars(query)).all()
+    return await connection.fetch(READ_ATTEMPTS, job, event_id)
+
+
+async def audit(connection: Connection, job: str, event_id: UUID) -> list[asyncpg.Record]:
+    """Return the oldest first."""
+    return await connection.fetch(READ_AUDIT, job, event_id)
 
 
 def encode_cursor(last: Key) -> str:
@@ -143,9 +123,9 @@ def decode_cursor(cursor: str | None) -> Key | None:
     return key
 
 
-async def replay(db: Database, order: Replay, actor: UUID) -> Replayed:
-    """Retry the jobs, with a full set of attempts, at the requested rate."""
-    jobs = [job for job in SUBSCRIPTIONS if order.job in (None, job)]
+async def replay(db: Database, order: Replay, actor: UUID, known: Iterable[str]) -> Replayed:
+    """Retry the jobs, with a full set of attempts, at the requested rate. The others than `known` cannot run."""
+    jobs = [job for job in known if order.job in (None, job)]
     matched, as_of = await _count(db, order, jobs)
 
     async def batch(connection: Connection, size: int, done: int) -> Sequence[asyncpg.Record]:

@@ -1,15 +1,22 @@
-"""Failed jobs for operators: support may read, administrators may replay and discard."""
+"""Jobs and schedules for operators: support may read, administrators may change them."""
 
+import json
+from collections.abc import Mapping
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+import asyncpg
+from fastapi import APIRouter, Depends, Request
 
-from services.worker.ledger.admin import repository
+from services.worker.ledger.admin import controls, repository, search
+from services.worker.ledger.admin.controls import JobNotFound
 from services.worker.ledger.admin.repository import decode_cursor, encode_cursor
 from services.worker.ledger.admin.schemas import (
+    Attempt,
     AuditEntry,
     Discard,
     Discarded,
+    FromQuery,
     GroupQuery,
     JobDetail,
     JobGroup,
@@ -19,70 +26,180 @@ from services.worker.ledger.admin.schemas import (
     JobSummary,
     Replay,
     Replayed,
+    Run,
+    ScheduleSummary,
+    SearchQuery,
     StateQuery,
+    ToQuery,
+    TypeQuery,
+    UserQuery,
 )
-from shared.db.engine import DatabaseDep
-from shared.errors import NotFound
+from services.worker.ledger.job import Job
+from services.worker.ledger.ledger import Alarm, Ledger
+from shared.db.engine import Connection, DatabaseDep
 from shared.http.identity import AdminDep, OperatorDep
 from shared.http.pagination import Cursor, Limit, Page
 
-router = APIRouter(prefix="/v1/admin/jobs", tags=["operators"])
+router = APIRouter(prefix="/v1/admin", tags=["operators"])
+MAY_RUN = ("waiting", "retrying")
 
 
-class JobNotFound(NotFound):
-    code, title = "job_not_found", "No such job"
+def _jobs(request: Request) -> Mapping[str, Job]:
+    jobs: Mapping[str, Job] = request.app.state.jobs
+    return jobs
 
 
-@router.get("")
+def _alarm(request: Request) -> Alarm:
+    ledger: Ledger = request.app.state.ledger
+    return ledger.alarm
+
+
+JobsDep = Annotated[Mapping[str, Job], Depends(_jobs)]
+AlarmDep = Annotated[Alarm, Depends(_alarm)]
+
+
+@router.get("/jobs")
 async def list_jobs(
     _: OperatorDep,
     db: DatabaseDep,
     state: StateQuery = None,
     job: JobQuery = None,
     error_group: GroupQuery = None,
+    user_id: UserQuery = None,
+    event_type: TypeQuery = None,
+    since: FromQuery = None,
+    until: ToQuery = None,
+    q: SearchQuery = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[JobSummary]:
-    """List jobs that are not done, newest events first."""
+    """List jobs, newest events first."""
     after = decode_cursor(cursor)
-    async with db.begin() as session:
-        rows = await repository.page(session, state, job, error_group, after, limit)
-    items = [JobSummary.model_validate(row) for row in rows[:limit]]
+    asked = search.Filter(
+        state=state,
+        job=job,
+        error_group=error_group,
+        user_id=user_id,
+        event_type=event_type,
+        since=since,
+        until=until,
+        text=q,
+    )
+    async with db.connection() as connection, connection.transaction():
+        rows = await search.page(connection, asked, after, limit)
+        items = await _summaries(connection, rows[:limit])
     more = len(rows) > limit
     return Page(items=items, next_cursor=encode_cursor((items[-1].event_id, items[-1].job)) if more else None)
 
 
-@router.get("/groups")
+@router.get("/jobs/groups")
 async def list_groups(_: OperatorDep, db: DatabaseDep) -> JobGroups:
     """Count jobs that are not done, by job, state and cause: the largest groups first."""
     async with db.begin() as session:
         return JobGroups(items=[JobGroup.model_validate(row) for row in await repository.groups(session)])
 
 
-@router.get("/{job}/{event_id}")
+@router.get("/jobs/{job}/{event_id}")
 async def read_job(job: JobName, event_id: UUID, caller: OperatorDep, db: DatabaseDep) -> JobDetail:
-    """Return one job, and the actions of operators; for administrators with the message, which is personal data."""
-    async with db.begin() as session:
-        row = await repository.one(session, job, event_id)
+    """Return one job, its attempts, and the actions of operators; for administrators with the message, which is
+    personal data."""
+    async with db.connection() as connection, connection.transaction():
+        row = await repository.one(connection, job, event_id)
         if row is None:
             raise JobNotFound
-        audit = [AuditEntry.model_validate(entry) for entry in await repository.audit(session, job, event_id)]
+        [summary] = await _summaries(connection, [row])
+        attempts = [Attempt(**each) for each in await repository.attempts(connection, job, event_id)]
+        audit = [AuditEntry(**each) for each in await repository.audit(connection, job, event_id)]
+    before = sum(each.previous_attempts or 0 for each in audit if _starts_over(each))
+    shown = caller.is_admin and row["payload"] is not None
     return JobDetail(
-        **JobSummary.model_validate(row).model_dump(),
-        total_attempts=row.attempts + sum(entry.previous_attempts for entry in audit if entry.action == "replay"),
-        payload=row.payload.decode(errors="backslashreplace") if row.payload and caller.is_admin else None,
-        headers=row.headers if caller.is_admin else None,
+        **summary.model_dump(),
+        total_attempts=row["attempts"] + before,
+        payload=row["payload"].decode(errors="backslashreplace") if shown else None,
+        headers=json.loads(row["headers"]) if shown and row["headers"] else None,
+        attempt_log=attempts,
         audit=audit,
     )
 
 
-@router.post("/replay")
-async def replay(order: Replay, caller: AdminDep, db: DatabaseDep) -> Replayed:
+def _starts_over(entry: AuditEntry) -> bool:
+    """Return whether the action gave the job a full set of attempts."""
+    return entry.action == "replay" or (
+        entry.action == "retry" and entry.previous_state in ("dead", "discarded", "cancelled")
+    )
+
+
+async def _summaries(connection: Connection, rows: list[asyncpg.Record]) -> list[JobSummary]:
+    items = [JobSummary.model_validate(dict(row)) for row in rows]
+    locked = await search.find_locked(
+        connection, [(each.job, each.event_id) for each in items if each.state in MAY_RUN]
+    )
+    return [
+        each.model_copy(update={"state": "running"}) if (each.job, each.event_id) in locked else each for each in items
+    ]
+
+
+@router.post("/jobs/replay")
+async def replay(order: Replay, caller: AdminDep, db: DatabaseDep, jobs: JobsDep) -> Replayed:
     """Retry jobs, with a full set of attempts. Replaying twice changes nothing more."""
-    return await repository.replay(db, order, caller.user_id)
+    return await repository.replay(db, order, caller.user_id, jobs)
 
 
-@router.post("/discard")
+@router.post("/jobs/discard")
 async def discard(order: Discard, caller: AdminDep, db: DatabaseDep) -> Discarded:
     """Close jobs without retrying them; they are kept, and can be replayed as `discarded`."""
     return await repository.discard(db, order, caller.user_id)
+
+
+@router.post("/jobs/{job}/{event_id}/retry", status_code=204)
+async def retry_job(
+    job: JobName, event_id: UUID, caller: AdminDep, db: DatabaseDep, jobs: JobsDep, alarm: AlarmDep
+) -> None:
+    """Run a job now instead of later. One that was given up gets a full set of attempts."""
+    await controls.retry(db, jobs, job, event_id, caller.user_id)
+    alarm.set(0)
+
+
+@router.post("/jobs/{job}/{event_id}/cancel", status_code=204)
+async def cancel_job(job: JobName, event_id: UUID, caller: AdminDep, db: DatabaseDep) -> None:
+    """Cancel a job that has not run yet, or would be retried. 409 while it is running."""
+    await controls.cancel(db, job, event_id, caller.user_id)
+
+
+@router.post("/jobs/{job}/pause", status_code=204)
+async def pause_job(job: JobName, caller: AdminDep, db: DatabaseDep, jobs: JobsDep) -> None:
+    """Let no attempt at this job start until it is resumed. Its messages are kept."""
+    await controls.pause(db, jobs, job, caller.user_id)
+
+
+@router.post("/jobs/{job}/resume", status_code=204)
+async def resume_job(job: JobName, caller: AdminDep, db: DatabaseDep, jobs: JobsDep, alarm: AlarmDep) -> None:
+    """Let a paused job run again."""
+    await controls.resume(db, jobs, job, caller.user_id)
+    alarm.set(0)
+
+
+@router.get("/schedules")
+async def list_schedules(_: OperatorDep, db: DatabaseDep, jobs: JobsDep) -> Page[ScheduleSummary]:
+    """List all schedules, by name."""
+    return Page(items=[ScheduleSummary(**row) for row in await controls.schedules(db, jobs)])
+
+
+@router.post("/schedules/{name}/run", status_code=202)
+async def run_schedule(name: JobName, caller: AdminDep, db: DatabaseDep, jobs: JobsDep, alarm: AlarmDep) -> Run:
+    """Run the job of a schedule now, also while the schedule is paused."""
+    event_id = await controls.run_schedule(db, jobs, name, caller.user_id)
+    alarm.set(0)
+    return Run(job=name, event_id=event_id)
+
+
+@router.post("/schedules/{name}/pause", status_code=204)
+async def pause_schedule(name: JobName, caller: AdminDep, db: DatabaseDep, jobs: JobsDep) -> None:
+    """Skip the times of a schedule until it is resumed."""
+    await controls.pause_schedule(db, jobs, name, caller.user_id)
+
+
+@router.post("/schedules/{name}/resume", status_code=204)
+async def resume_schedule(name: JobName, caller: AdminDep, db: DatabaseDep, jobs: JobsDep) -> None:
+    """Let a paused schedule run again, from its next time."""
+    await controls.resume_schedule(db, jobs, name, caller.user_id)

@@ -11,13 +11,26 @@ from pydantic_core import PydanticCustomError
 MAX_EVENT_IDS = 1000
 MAX_AT_ONCE = 10_000
 
-State = Literal["done", "retrying", "dead", "discarded"]
+State = Literal["scheduled", "waiting", "running", "retrying", "done", "dead", "cancelled", "discarded", "suppressed"]
+"""`waiting` is due and has not started, `running` is in flight now: both are computed, and never stored."""
 JOB_NAME = r"^[a-z][a-z0-9_-]{0,31}$"
 JobName = Annotated[str, StringConstraints(pattern=JOB_NAME)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
 
 StateQuery = Annotated[
-    Literal["dead", "retrying", "discarded"] | None, Query(description="dead and retrying ones by default")
+    State | None,
+    Query(
+        description="without it, a search (user_id, event_type, from, to, q) finds every state, and any other list has"
+        " the dead, retrying and scheduled ones"
+    ),
+]
+UserQuery = Annotated[UUID | None, Query(description="only of this user")]
+TypeQuery = Annotated[Text | None, Query(description="only of this event or task type")]
+FromQuery = Annotated[AwareDatetime | None, Query(alias="from", description="only those that arrived at or after this")]
+ToQuery = Annotated[AwareDatetime | None, Query(alias="to", description="only those that arrived before this")]
+SearchQuery = Annotated[
+    Text | None,
+    Query(description="the id of an event, or at least its first 8 digits; a user's id; or part of a type or an error"),
 ]
 JobQuery = Annotated[JobName | None, Query(description="only of this job")]
 GroupQuery = Annotated[Text | None, Query(description="only failures with this cause")]
@@ -35,10 +48,26 @@ class JobSummary(BaseModel):
     state: State
     attempts: int
     next_attempt_at: datetime | None
+    key: str | None
+    error: str | None = Field(description="the same as `last_error`")
     last_error: str | None
     error_group: str | None
     created_at: datetime
     updated_at: datetime
+
+
+class Attempt(BaseModel):
+    """One attempt. An interrupted one has no duration: its worker was killed."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    number: int
+    started_at: datetime
+    duration_ms: float | None
+    worker: str
+    outcome: Literal["done", "retrying", "dead", "running", "interrupted"]
+    error: str | None
+    trace_id: str | None
 
 
 class AuditEntry(BaseModel):
@@ -46,11 +75,11 @@ class AuditEntry(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    action: Literal["replay", "discard"]
+    action: Literal["replay", "discard", "retry", "cancel", "pause", "resume", "run"]
     actor: UUID
     reason: str | None
-    previous_state: State
-    previous_attempts: int
+    previous_state: State | None
+    previous_attempts: int | None
     previous_error: str | None
     at: datetime
 
@@ -59,6 +88,7 @@ class JobDetail(JobSummary):
     total_attempts: int = Field(description="over all replays")
     payload: str | None = Field(description="the message as received; for administrators, until the job is done")
     headers: dict[str, Any] | None = Field(description="likewise")
+    attempt_log: list[Attempt] = Field(description="the oldest first, over all replays")
     audit: list[AuditEntry]
 
 
@@ -124,3 +154,21 @@ class Replayed(Matched):
 
 class Discarded(Matched):
     discarded: int
+
+
+class ScheduleSummary(BaseModel):
+    """A job that runs at the times of a cron line. While it is paused it has no next run."""
+
+    name: str
+    cron: str
+    timezone: str
+    paused: bool
+    last_run: datetime | None
+    next_run: datetime | None
+
+
+class Run(BaseModel):
+    """The job that was added."""
+
+    job: str
+    event_id: UUID
