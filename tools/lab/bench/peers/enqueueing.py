@@ -21,10 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from services.orders.models import Order, Status
 from services.orders.settings import Settings
 from shared.clock import now
+from shared.contracts.tasks import Task
 from shared.db.engine import Database
 from shared.ids import new_id
-from shared.outbox import outbox
-from tools.lab.bench import queueing
+from shared.outbox.tasks import DurableTasks
 from tools.lab.bench.enqueue import CELERY, OURS, PROCRASTINATE, WITH_ASYNCPG, WITH_PSYCOPG, Costs
 from tools.lab.bench.orders import CPU
 from tools.lab.bench.peers import effect
@@ -34,6 +34,10 @@ TABLES = {OURS: "outbox", PROCRASTINATE: "procrastinate_jobs"}
 Begin = Callable[[], Any]
 """Returns a context manager: a session in a transaction."""
 Way = Callable[[Begin], Awaitable[object]]
+
+
+class SendReceipt(Task, frozen=True, kw_only=True):
+    order_id: UUID
 
 
 async def _insert(session: AsyncSession) -> UUID:
@@ -52,8 +56,7 @@ async def no_task(begin: Begin) -> UUID:
 
 async def our_task(begin: Begin) -> None:
     async with begin() as session:
-        await _insert(session)
-        await outbox.add(session, queueing.created(USER))
+        DurableTasks(session).add_task(SendReceipt(user_id=USER, order_id=await _insert(session)))
 
 
 def celery_task() -> Way:
