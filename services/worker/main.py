@@ -15,7 +15,6 @@ from services.worker.host import Host
 from services.worker.ledger.admin.routes import router as admin
 from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Ledger
-from services.worker.ledger.pruner import purge_all
 from services.worker.ledger.retries import Retries
 from services.worker.live_hints import Hints
 from services.worker.models import Base
@@ -81,7 +80,6 @@ async def working(
         background.start("sweeper", retries.run)
         background.start("queue gauges", partial(queue_stats.measure_queues, settings.rabbitmq_url, bound))
         background.every(queue_stats.EVERY_S, "ledger gauges", partial(queue_stats.measure_ledger, db, bound))
-        background.every(tuning.purge_interval_s, "purge", partial(purge_all, db, settings.keep_done_s))
         background.start("mailer", mailer.run)
         app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
         app.state.checks.useful |= {"smtp": mailer.ping, "outbox": relay.check, "background": background.check}

@@ -20,7 +20,7 @@ def _with_address(sender: str) -> str:
 class Settings(ProducerSettings, ExportSettings):
     model_config = SettingsConfigDict(env_prefix="WORKER_")
 
-    pool_size: int = 22
+    pool_size: int = 23
     """Connections of each of the two pools, at most: more than the jobs use at once, so that panels still get a
     connection."""
 
@@ -72,8 +72,6 @@ class Tuning(ServiceTuning):
     written again."""
     sweep_interval_s: float = 1
     """How often the ledger is searched for due jobs."""
-    purge_interval_s: float = 60
-    """How often expired rows are deleted."""
 
 
 DEFAULTS = Tuning()

@@ -2,12 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from services.worker.host import Host
 from services.worker.imports.importer import Importer
 from services.worker.imports.orders import Orders
-from services.worker.imports.repository import delete_all_expired
 from services.worker.imports.routes import router
 from services.worker.imports.settings import ImportSettings, ImportTuning
 from services.worker.imports.storage import Storage
@@ -26,11 +24,8 @@ def feature(settings: Settings, tuning: Tuning) -> Feature[Host]:
         async with Orders.open(own.orders_url, tokens, limits.import_orders_timeout_s) as orders:
             storage = Storage(own.storage_url)
             importer = Importer(host.db, storage, orders, host.hints, own, limits, tuning.sweep_interval_s)
-            host.resources[Importer] = importer
+            host.resources.update({Importer: importer, Storage: storage})
             host.background.start("importer", importer.run)
-            host.background.every(
-                tuning.purge_interval_s, "expired imports", partial(delete_all_expired, host.db, storage)
-            )
             host.app.state.uploads = Uploads(host.db, storage, own.import_max_bytes)
             host.app.state.import_keep_s = own.import_keep_s
             host.app.state.checks.useful["storage"] = storage.check

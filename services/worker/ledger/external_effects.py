@@ -37,6 +37,20 @@ HELD = "SELECT true FROM jobs WHERE job = $1 AND event_id = $2 AND state = 'retr
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class RepeatableWork:
+    """Work that may be done again, such as deleting what has expired: nothing is recorded but the attempt."""
+
+    work: Callable[[], Awaitable[None]]
+    lease_s: float = 600.0
+
+    async def run(self, _db: Database) -> None:
+        await self.work()
+
+    async def settle(self, _connection: Connection, _failure: Exception | None) -> None:
+        """Nothing depends on its outcome."""
+
+
 class Interrupted(Transient):
     """The process was told to stop."""
 

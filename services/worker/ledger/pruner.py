@@ -7,6 +7,8 @@ from services.worker.ledger.sql import PURGE, PURGE_MAILS
 from shared.db.engine import Database
 from shared.db.retention import BATCH, sweep
 
+EVERY_MINUTE = "* * * * *"
+"""How often expired rows are deleted."""
 CLOCKS_DIFFER_S = 3600.0
 """Rows are kept this much longer than the retention: an event's age depends on its producer's clock."""
 

@@ -2,11 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from uuid import UUID
 
 from services.worker.host import Host
-from services.worker.ledger import pruner
 from services.worker.ledger.job import Job
 from services.worker.settings import Settings, Tuning
 from services.worker.webhooks import calls, deliveries
@@ -52,11 +50,6 @@ def feature(settings: Settings, tuning: Tuning) -> Feature[Host]:
 
                 host.on_done.append(on_done)
                 host.background.start("webhooks", dispatcher.run)
-                host.background.every(
-                    tuning.purge_interval_s,
-                    "old webhook deliveries",
-                    partial(pruner.purge, host.db, "webhook_deliveries", deliveries.PURGE, deliveries.KEEP_S),
-                )
                 host.app.state.webhooks = Webhooks(host.db, url_check, secret_box, dispatcher.wake)
                 yield
 

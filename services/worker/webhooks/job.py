@@ -3,11 +3,15 @@ elsewhere (`services.worker.webhooks`): a receiver that hangs delays neither thi
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 import asyncpg
 
 from services.worker.jobs import Batch, job
+from services.worker.ledger import pruner
+from services.worker.ledger.external_effects import RepeatableWork
+from services.worker.ledger.pruner import EVERY_MINUTE
 from services.worker.webhooks import deliveries
 from services.worker.webhooks.calls import CONCURRENCY
 from shared.contracts.events import (
@@ -19,7 +23,8 @@ from shared.contracts.events import (
     OrderShipped,
     UserUpdated,
 )
-from shared.db.engine import Connection
+from shared.contracts.tasks import Tick
+from shared.db.engine import Connection, Database
 
 # Locked against their deletion, until their deliveries exist and can be deleted with them.
 FIND = """
@@ -48,3 +53,9 @@ async def fan_out(envelopes: Sequence[Envelope], connection: Connection) -> None
     ]
     if new:
         await deliveries.add(connection, new)
+
+
+@job(name="purge-webhooks", cron=EVERY_MINUTE, missed="skip", concurrency=1)
+async def purge_webhooks(_tick: Tick, db: Database) -> RepeatableWork:
+    """Delete old deliveries."""
+    return RepeatableWork(partial(pruner.purge, db, "webhook_deliveries", deliveries.PURGE, deliveries.KEEP_S))

@@ -23,10 +23,10 @@ from tests.support.waiting import eventually
 PERIODIC = {
     "users": ("audit expiry", "outbox gauges"),
     "orders": ("outbox gauges",),
-    "worker": ("sweeper", "ledger gauges", "purge", "expired imports", "outbox gauges"),
+    "worker": ("sweeper", "ledger gauges", "outbox gauges"),
 }
 """The repeated tasks that need the database."""
-INTERVALS: dict[str, dict[str, Any]] = {"worker": {"sweep_interval_s": 0.05, "purge_interval_s": 1}}
+INTERVALS: dict[str, dict[str, Any]] = {"worker": {"sweep_interval_s": 0.05}}
 
 
 @pytest.fixture(autouse=True)

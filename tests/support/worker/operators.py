@@ -54,6 +54,11 @@ async def order(world: World, action: str, **body: Any) -> dict[str, Any]:
     return done
 
 
+async def run_schedule(world: World, name: str) -> None:
+    answer = await world.http.post(f"/v1/admin/schedules/{name}/run", headers=acting())
+    assert answer.status_code < 300, answer.text
+
+
 async def detail(world: World, job: str, event_id: UUID, role: str = "admin") -> dict[str, Any]:
     answer = await world.http.get(f"{PATH}/{job}/{event_id}", headers=acting(role))
     assert answer.status_code == 200, answer.text

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from services.worker.broker.acknowledgements import Watermark
 from services.worker.email.smtp import options_of
+from services.worker.jobs import discover
 from services.worker.ledger import failures
 from services.worker.ledger.job import JobMessage, Permanent, Policy, Transient, storable
 from services.worker.settings import Settings
-from shared.contracts import topology
 from shared.contracts.events import UnreadableEvent
+from shared.contracts.subscriptions import SUBSCRIPTIONS
 from tests.support.worker.jobs import policies
 
 POLICY = Policy(attempts=5, backoff_base_s=2, backoff_cap_s=60, prefetch=1, concurrency=1)
@@ -35,9 +36,8 @@ def test_backoff_doubles_up_to_its_cap(attempt: int, longest: float) -> None:
 
 
 def test_every_queue_has_its_job() -> None:
-    """The jobs are those of the topology."""
-    settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    assert set(policies(settings)) == set(topology.QUEUES)
+    """The jobs that receive events or tasks are those of the topology."""
+    assert {name: declared.types for name, declared in discover().items() if declared.types} == SUBSCRIPTIONS
 
 
 def test_the_jobs_together_leave_connections_for_the_panels() -> None:

@@ -26,6 +26,7 @@ from shared.http.identity import GATEWAY
 from shared.http.tokens import ServiceTokens
 from tests.support.waiting import eventually
 from tests.support.worker.imports import Gate, Orders, Owner, csv_of, folder_of, line, many, stored
+from tests.support.worker.operators import run_schedule
 from tests.support.worker.process import worker_process
 from tests.support.worker.world import LONG_S, SECRET, World, deletion, end_leases, tuning_of, working
 
@@ -250,8 +251,7 @@ async def test_a_full_disk(importing: Settings, small_disk: list[str], orders: O
 
 async def test_a_deleted_user_leaves_no_file(importing: Settings) -> None:
     """Neither the import, finished or not, nor its errors, nor what was uploaded."""
-    quick = {"purge_interval_s": 0.2, "orders_url": NOWHERE}
-    async with working(importing.model_copy(update=quick)) as world:
+    async with working(importing.model_copy(update={"orders_url": NOWHERE})) as world:
         await world.until_ready()
         owner = Owner(world.http)
         owner.user_id = await world.known()
@@ -259,7 +259,10 @@ async def test_a_deleted_user_leaves_no_file(importing: Settings) -> None:
         await owner.imported(csv_of("bad"))
         import_id = (await owner.upload(many(10))).json()["id"]
         await eventually(lambda: len(stored(importing)) == 2, LONG_S)
-        await world.publish(events.UserDeleted(user_id=owner.user_id, revision=2, deleted_at=now()))
+        [deleted] = await world.publish(events.UserDeleted(user_id=owner.user_id, revision=2, deleted_at=now()))
+
+        await world.until(deleted, recipients="done")
+        await run_schedule(world, "expire-imports")
 
         async def gone() -> bool:
             rows = await world.fetch("SELECT 1 FROM imports UNION ALL SELECT 1 FROM import_errors")
@@ -273,10 +276,12 @@ async def test_a_deleted_user_leaves_no_file(importing: Settings) -> None:
 
 async def test_old_imports_are_deleted_with_their_files(importing: Settings) -> None:
     """As long after their end as the setting says; what has not ended stays."""
-    async with working(importing.model_copy(update={"purge_interval_s": 0.1, "import_keep_s": 0.5})) as world:
+    async with working(importing) as world:
         await world.until_ready()
         owner = Owner(world.http)
-        import_id = (await owner.upload(many(10))).json()["id"]
+        import_id = (await owner.imported(many(10)))["id"]
+        await world.fetch("UPDATE imports SET expires_at = now()")
+        await run_schedule(world, "expire-imports")
 
         async def gone() -> bool:
             return (await owner.get(f"/{import_id}")).status_code == 404 and not stored(importing)

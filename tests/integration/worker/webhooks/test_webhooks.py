@@ -14,7 +14,7 @@ from tests.support.backends.databases import NewDatabase
 from tests.support.backends.vhosts import Vhosts
 from tests.support.waiting import eventually
 from tests.support.worker.hooks import QUICK, Hooks
-from tests.support.worker.operators import detail, listed, order
+from tests.support.worker.operators import detail, listed, order, run_schedule
 from tests.support.worker.receiver import Receiver, answer, receiving
 from tests.support.worker.world import LONG_S, World, changed, created, deletion, registered, settings_for, working
 
@@ -334,7 +334,7 @@ async def test_what_fails_because_of_us_is_the_operators(quick: Settings, receiv
 
 async def test_old_deliveries_are_purged(quick: Settings, receiver: Receiver) -> None:
     """Those that are over and older than what is kept; what waits stays."""
-    async with working(quick.model_copy(update={"purge_interval_s": 0.1})) as world:
+    async with working(quick) as world:
         hooks = Hooks(world, uuid4())
         webhook = await hooks.create(receiver.url())
         await world.publish(created(hooks.user_id))
@@ -343,6 +343,7 @@ async def test_old_deliveries_are_purged(quick: Settings, receiver: Receiver) ->
         await world.publish(created(hooks.user_id))
         await eventually(lambda: len(receiver.received) == 2, LONG_S)
         await world.fetch("UPDATE webhook_deliveries SET updated_at = now() - interval '8 days'")
+        await run_schedule(world, "purge-webhooks")
 
         async def purged() -> bool:
             return [one["state"] for one in await hooks.deliveries(webhook["id"])] == ["pending"]
