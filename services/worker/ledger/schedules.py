@@ -1,7 +1,8 @@
 """Schedules: each tick of a job's schedule becomes a row of the ledger, once, however many workers there are.
 
 A tick is late if no worker was running, or none could reach the database, when it was due. What follows is the job's
-choice: nothing (`skip`), or one run for all the ticks that were missed (`once`).
+choice: nothing (`skip`), or one run for all the ticks that were missed (`once`). A tick is also skipped while an earlier
+one has not started, because the job is paused or slower than its schedule.
 """
 
 import json
@@ -36,6 +37,11 @@ FIND_DUE = """
 """
 FIND_NEXT = """
     SELECT extract(epoch FROM min(next_run) - now())::float8 FROM schedules WHERE name = ANY($1) AND NOT paused
+"""
+IS_WAITING = """
+    SELECT EXISTS (
+        SELECT FROM jobs WHERE job = $1 AND state = 'scheduled' AND lane IS NULL AND event_type = $2
+    )
 """
 ADVANCE = "UPDATE schedules SET last_run = coalesce($2, last_run), next_run = $3 WHERE name = $1"
 ADD_TICK = """
@@ -79,6 +85,8 @@ class Schedules:
         name, at, tick_at = row["name"], row["at"], row["next_run"]
         late_s = (at - tick_at).total_seconds()
         runs = late_s < LATE_S or self._schedules[name].missed == "once"
+        if await connection.fetchval(IS_WAITING, name, Tick.type):
+            runs = False
         if runs:
             await add_tick(
                 connection, tick_id(name, tick_at), Tick(schedule=name, at=tick_at, last_run=row["last_run"])

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -88,6 +89,29 @@ async def test_missed_ticks(database: Settings, recorder: Recorder, missed: Miss
         assert len(await notes.fetch("SELECT FROM jobs")) == runs
         [row] = await notes.fetch("SELECT last_run, next_run > now() AS ahead FROM schedules")
         assert (row["last_run"], row["ahead"]) == (due if runs else None, True)
+
+
+async def test_ticks_do_not_pile_up(database: Settings, recorder: Recorder) -> None:
+    """While a tick waits, because its job is paused, the next ones are skipped."""
+    async with noting(database, scheduled(recorder)) as notes:
+        await stored(notes)
+        await notes.post("jobs/digest/pause")
+        due = await make_due(notes)
+        await eventually(partial(_moved_on, notes, due), LONG_S)
+        await make_due(notes)
+
+        async def skipped() -> bool:
+            [row] = await notes.fetch("SELECT last_run, next_run > now() AS ahead FROM schedules")
+            return bool(row["ahead"] and row["last_run"] == due)
+
+        await eventually(skipped, LONG_S)
+        await notes.post("jobs/digest/resume")
+        await eventually(lambda: len(recorder.ran) == 1, LONG_S)
+        assert len(await notes.fetch("SELECT FROM jobs")) == 1
+
+
+async def _moved_on(notes: Notes, due: datetime) -> bool:
+    return bool(await notes.fetch("SELECT FROM schedules WHERE last_run = $1 AND next_run > now()", due))
 
 
 async def test_a_changed_line_is_adopted(database: Settings, recorder: Recorder) -> None:
