@@ -210,8 +210,7 @@ class Ledger:
         attempt: int = row["attempts"] + 1
         message = JobMessage.kept(row["event_id"], row["headers"], row["payload"])
         with spans.of(job.name, message, attempt) as span:
-            refuse = partial(_refusal(row), at=row["at"])
-            step = await self._attempt(connection, job, message, attempt, refuse, span.trace)
+            step = await self._attempt(connection, job, message, attempt, _refusal(row), span.trace)
             if isinstance(step, Outcome):
                 span.set({"dashboard.job.outcome": step})
         if step is Outcome.DONE:
@@ -444,11 +443,12 @@ def _trace_id(message: JobMessage) -> str | None:
     return trace.trace_id if trace else None
 
 
-def _refusal(row: asyncpg.Record) -> Callable[[Job, Envelope, datetime], None]:
+def _refusal(row: asyncpg.Record) -> Refuse:
     if row["state"] == "scheduled":
-        return _refuse_late
-    # Without attempts it has been replayed: the operator knew how old it is.
-    return _refuse_expired if row["attempts"] else _refuse_nothing
+        return partial(_refuse_late, at=row["at"])
+    if row["attempts"]:
+        return partial(_refuse_expired, at=row["at"])
+    return _refuse_nothing  # it has been replayed: the operator knew how old it is
 
 
 def _refuse_late(job: Job, envelope: Envelope, at: datetime) -> None:
@@ -461,7 +461,7 @@ def _refuse_expired(job: Job, envelope: Envelope, at: datetime) -> None:
     lateness.refuse_expired(job.policy, envelope, at)
 
 
-def _refuse_nothing(_job: Job, _envelope: Envelope, at: datetime) -> None:
+def _refuse_nothing(_job: Job, _envelope: Envelope) -> None:
     pass
 
 

@@ -1,8 +1,8 @@
 """Schedules: each tick of a job's schedule becomes a row of the ledger, once, however many workers there are.
 
 A tick is late if no worker was running, or none could reach the database, when it was due. What follows is the job's
-choice: nothing (`skip`), or one run for all the ticks that were missed (`once`). A tick is also skipped while an earlier
-one has not started, because the job is paused or slower than its schedule.
+choice: nothing (`skip`), or one run for all the ticks that were missed (`once`). A tick is also skipped while an
+earlier one has not started, because the job is paused or slower than its schedule.
 """
 
 import json

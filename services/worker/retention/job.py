@@ -10,6 +10,6 @@ from shared.contracts.tasks import Tick
 from shared.db.engine import Database
 
 
-@job(name="purge-ledger", cron=EVERY_MINUTE, missed="skip", concurrency=1)
-async def purge_ledger(_tick: Tick, db: Database, settings: Settings) -> RepeatableWork:
+@job(name="purge", cron=EVERY_MINUTE, missed="skip", concurrency=1)
+async def purge(_tick: Tick, db: Database, settings: Settings) -> RepeatableWork:
     return RepeatableWork(partial(purge_all, db, settings.keep_done_s))

@@ -91,6 +91,7 @@ def scene(stack: Stack) -> Iterator[Scene]:
     paths["/v1/webhooks/{id}"]["delivery_id"] = _delivery(owner, names["/v1/webhooks/{id}"])
     paths["/assets/"] = {"version": "x", "name": "icon.svg"}
     paths["/v1/admin/jobs/{job}"] = {"job": "email", "id": _job_of(stack, owner)}
+    paths["/v1/admin/schedules/{name}"] = {"name": "purge"}
     emails: dict[Visitor, str] = {
         "user": owner.email,
         "another user": other.email,

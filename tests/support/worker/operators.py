@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 from shared.contracts import events
 from shared.http.identity import USER_ID_HEADER, USER_ROLE_HEADER
 from shared.ids import new_id
-from tests.support.worker.world import World
+from tests.support.waiting import eventually
+from tests.support.worker.world import LONG_S, World
 
 ADMIN = uuid4()
 PATH = "/v1/admin/jobs"
@@ -55,8 +56,13 @@ async def order(world: World, action: str, **body: Any) -> dict[str, Any]:
 
 
 async def run_schedule(world: World, name: str) -> None:
-    answer = await world.http.post(f"/v1/admin/schedules/{name}/run", headers=acting())
-    assert answer.status_code < 300, answer.text
+    """Wait until the worker has stored its schedules, and run one."""
+
+    async def ran() -> bool:
+        answer = await world.http.post(f"/v1/admin/schedules/{name}/run", headers=acting())
+        return answer.status_code == 202
+
+    await eventually(ran, LONG_S)
 
 
 async def detail(world: World, job: str, event_id: UUID, role: str = "admin") -> dict[str, Any]:

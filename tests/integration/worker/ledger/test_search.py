@@ -103,7 +103,8 @@ async def test_pages(database: Settings, recorder: Recorder, query: dict[str, st
         ids = [await add(notes, "dead", last_error="Broken") for _ in range(5)]
         if "job" not in query:
             await add(notes, "dead", "another", event_id=ids[2], last_error="Broken")
-        seen, cursor = [], {}
+        seen: list[tuple[UUID, str]] = []
+        cursor: dict[str, str] = {}
         while True:
             page = await notes.read("jobs", limit=2, **query, **cursor)
             seen += [(UUID(item["event_id"]), item["job"]) for item in page["items"]]

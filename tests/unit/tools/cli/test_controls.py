@@ -1,0 +1,130 @@
+"""The commands that search and control jobs and schedules, with a stand-in for the gateway."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from tools.cli import jobs
+from tools.cli.api import Api
+from tools.cli.main import app
+
+JOB: dict[str, Any] = {
+    "job": "notes",
+    "event_id": "e1",
+    "state": "scheduled",
+    "attempts": 1,
+    "error": "Broken: [once]",
+    "last_error": "Broken: [once]",
+    "payload": '{"text": "hello"}',
+    "headers": None,
+    "attempt_log": [
+        {
+            "number": 1,
+            "started_at": "2026-01-31T12:00:00Z",
+            "duration_ms": 12.3,
+            "worker": "host:7",
+            "outcome": "retrying",
+            "error": "Broken: [once]",
+            "trace_id": "abc",
+        }
+    ],
+    "audit": [],
+}
+SCHEDULES: list[dict[str, Any]] = [
+    {"name": "digest", "cron": "0 7 * * 1", "timezone": "UTC", "paused": True, "last_run": None, "next_run": None},
+    {
+        "name": "purge",
+        "cron": "* * * * *",
+        "timezone": "Europe/Berlin",
+        "paused": False,
+        "last_run": "2026-01-31T12:00:00Z",
+        "next_run": "2026-01-31T12:01:00Z",
+    },
+]
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The requests that the gateway received."""
+    requests: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        path = request.url.raw_path.decode().removeprefix("/v1/admin/")
+        requests.append(f"{request.method} {path}")
+        if path.startswith("jobs/missing"):
+            return httpx.Response(404, json={"title": "No such job", "detail": "No such job"})
+        if request.method == "GET":
+            lists = {"schedules": {"items": SCHEDULES}, "jobs": {"items": [JOB], "next_cursor": None}}
+            return httpx.Response(200, json=lists.get(path.partition("?")[0], JOB))
+        if path.endswith("/run"):
+            return httpx.Response(202, json={"job": "digest", "event_id": "e2"})
+        return httpx.Response(204)
+
+    @contextmanager
+    def signed_in(*_: object) -> Iterator[Api]:
+        with httpx.Client(transport=httpx.MockTransport(answer), base_url="http://gateway") as http:
+            yield Api(http)
+
+    monkeypatch.setattr(Api, "signed_in", signed_in)
+    monkeypatch.setattr(jobs.Access, "resolved", lambda _: ("", None))
+    return requests
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "requests", "output", "as_json"),
+    [
+        (("jobs", "retry", "notes", "e1"), ["POST jobs/notes/e1/retry", "GET jobs/notes/e1"], "scheduled", JOB),
+        (("jobs", "cancel", "notes", "e1"), ["POST jobs/notes/e1/cancel", "GET jobs/notes/e1"], "scheduled", JOB),
+        (("jobs", "pause", "notes"), ["POST jobs/notes/pause"], "paused", {"job": "notes", "paused": True}),
+        (("jobs", "resume", "notes"), ["POST jobs/notes/resume"], "resumed", {"job": "notes", "paused": False}),
+        (("jobs", "show", "notes", "e1"), ["GET jobs/notes/e1"], "attempt 1 on host:7 in 12 ms", JOB),
+        (("schedules", "list"), ["GET schedules"], "Europe/Berlin", SCHEDULES),
+        (("schedules", "run", "digest"), ["POST schedules/digest/run"], "e2", {"job": "digest", "event_id": "e2"}),
+        (("schedules", "pause", "digest"), ["POST schedules/digest/pause", "GET schedules"], "paused", SCHEDULES[0]),
+        (("schedules", "resume", "purge"), ["POST schedules/purge/resume", "GET schedules"], "resumed", SCHEDULES[1]),
+    ],
+)
+def test_a_command(
+    sent: list[str], command: tuple[str, ...], requests: list[str], output: str, as_json: object
+) -> None:
+    """It sends its requests, and says what has been done, as text or as JSON."""
+    assert output in run(*command)
+    assert sent == requests
+    assert json.loads(run(*command, "--json")) == as_json
+
+
+def test_the_filters_of_the_list(sent: list[str]) -> None:
+    """Each option is a parameter of the query."""
+    options = {"--state": "done", "--job": "notes", "--type": "t", "--user": "u", "--from": "f", "--to": "g"}
+    given = [text for option in (options | {"--search": "a b"}).items() for text in option]
+    assert "notes" in run("jobs", "list", *given)
+    [request] = sent
+    query = dict(httpx.QueryParams(request.partition("?")[2]))
+    assert query == {
+        "state": "done",
+        "job": "notes",
+        "event_type": "t",
+        "user_id": "u",
+        "from": "f",
+        "to": "g",
+        "q": "a b",
+        "limit": "50",
+    }
+
+
+@pytest.mark.usefixtures("sent")
+def test_a_refusal() -> None:
+    """The gateway's reason is printed, and the status is 1."""
+    done = CliRunner().invoke(app, ("jobs", "pause", "missing"))
+    assert (done.exit_code, done.stderr) == (1, "dashboard: No such job (404)\n")
