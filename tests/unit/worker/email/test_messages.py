@@ -16,8 +16,9 @@ from markupsafe import escape
 from pydantic import TypeAdapter, ValidationError
 
 from services.users.schemas import Email, Name
+from services.worker.email.job import CREATED, order_number
 from services.worker.email.messages import Addressee, MailNotWritable, OutgoingMail, compose
-from shared.contracts.events import Envelope, OrderCreated, OrderLine
+from shared.contracts.events import OrderCreated, OrderLine
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SENDER = "Dashboard <no-reply@shop.example>"
@@ -31,7 +32,8 @@ def order(name: str = "Lamp", currency: str = "EUR") -> OrderCreated:
 
 
 def outgoing(event: OrderCreated, to: Addressee, sender: str = SENDER) -> OutgoingMail:
-    return compose(Envelope(id=UUID(int=9), time=AT, event=event), event, to, sender)
+    values = {"order": event, "number": order_number(event.order_id)}
+    return compose(UUID(int=9), AT, CREATED, values, to, sender)
 
 
 def written(event: OrderCreated, to: Addressee) -> Any:
