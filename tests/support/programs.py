@@ -1,0 +1,67 @@
+"""Programs that a test starts, kills and starts again."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.support.waiting import eventually
+
+END_WITHIN_S = 60.0
+
+
+class Program:
+    """A command that serves HTTP; `ready` is a URL that answers 200 once it does."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, ready: str) -> None:
+        self._command = command
+        self._environment = os.environ | environment
+        self._log = log
+        self._ready = ready
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self._log.open("a") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, env=self._environment, stdout=log, stderr=log
+            )
+
+    async def until_ready(self, within: float = 180) -> None:
+        """Fails with the log if the program has ended."""
+
+        async def ready() -> bool:
+            assert self._process is not None
+            assert self._process.returncode is None, self._log.read_text()[-4000:]
+            try:
+                async with httpx.AsyncClient() as http:
+                    return (await http.get(self._ready, timeout=30)).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        await eventually(ready, within)
+
+    async def kill(self) -> None:
+        """With SIGKILL, unless it has ended."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGKILL)
+        async with asyncio.timeout(END_WITHIN_S):
+            await self._process.wait()
+
+
+@asynccontextmanager
+async def running(*programs: Program) -> AsyncIterator[None]:
+    """Run them within the block, and kill them at its end."""
+    try:
+        for program in programs:
+            await program.start()
+        for program in programs:
+            await program.until_ready()
+        yield
+    finally:
+        for program in programs:
+            await program.kill()
