@@ -3,15 +3,19 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 
+from tests.support import tuned_service
 from tests.support.waiting import eventually
+from tools.devstack.system.ports import free_port
 
 END_WITHIN_S = 60.0
+QUICK = {"sweep_interval_s": 0.2, "reconnect_s": 0.2, "mail_lease_s": 10}
 
 
 class Program:
@@ -65,3 +69,27 @@ async def running(*programs: Program) -> AsyncIterator[None]:
     finally:
         for program in programs:
             await program.kill()
+
+
+def worker_with(
+    jobs: str, *, database_url: str, rabbitmq_url: str, smtp_url: str, more: Mapping[str, str], folder: Path
+) -> Program:
+    """The worker with the jobs of another application. `more` is that application's environment."""
+    port = free_port()
+    given = {
+        "ENVIRONMENT": "development",
+        "WORKER_PORT": str(port),
+        "WORKER_DATABASE_URL": database_url,
+        "WORKER_RABBITMQ_URL": rabbitmq_url,
+        "WORKER_SMTP_URL": smtp_url,
+        "WORKER_STORAGE_URL": folder.as_uri(),
+        "WORKER_JOBS": jobs,
+    }
+    command = tuned_service.command("worker", QUICK)
+    return Program(command, given | more, folder / "worker.log", f"http://127.0.0.1:{port}/readyz")
+
+
+def application(name: str, port: int, environment: Mapping[str, str], folder: Path) -> Program:
+    """A FastAPI application, such as `shop.app:app`, served by uvicorn."""
+    command = [sys.executable, "-m", "uvicorn", name, "--port", str(port), "--log-level", "warning"]
+    return Program(command, environment, folder / "app.log", f"http://127.0.0.1:{port}/openapi.json")

@@ -18,12 +18,11 @@ import httpx
 import pytest
 
 from shared.db.migrations import upgrade
-from tests.support import tuned_service
 from tests.support.backends import RabbitBackend
 from tests.support.backends.databases import NewDatabase
 from tests.support.backends.smtp import SmtpServer
 from tests.support.backends.vhosts import empty_vhost
-from tests.support.programs import Program, running
+from tests.support.programs import application, running, worker_with
 from tests.support.waiting import eventually
 from tools.devstack.system.ports import free_port
 
@@ -31,7 +30,6 @@ TUTORIALS = Path(__file__).parents[3] / "docs/tutorials"
 LAST_S = 300.0
 """How long the worker may take to finish what was left, on a busy machine."""
 CLIENTS = 4
-TUNING = {"sweep_interval_s": 0.2, "reconnect_s": 0.2, "mail_lease_s": 10}
 
 
 class Shop:
@@ -40,26 +38,22 @@ class Shop:
     def __init__(self, shop_url: str, worker_url: str, rabbitmq_url: str, smtp: SmtpServer, logs: Path) -> None:
         self._shop_url = shop_url
         self._worker_url = worker_url
-        app_port, worker_port = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{app_port}"
-        both = {
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        environment = {
             "PYTHONPATH": f"{TUTORIALS.parents[1]}:{TUTORIALS}",
             "SHOP_DATABASE_URL": shop_url,
             "SHOP_RABBITMQ_URL": rabbitmq_url,
         }
-        worker = {
-            "ENVIRONMENT": "development",
-            "WORKER_PORT": str(worker_port),
-            "WORKER_DATABASE_URL": worker_url,
-            "WORKER_RABBITMQ_URL": rabbitmq_url,
-            "WORKER_SMTP_URL": smtp.url,
-            "WORKER_STORAGE_URL": logs.as_uri(),
-            "WORKER_JOBS": "shop.jobs",
-        }
-        uvicorn = [sys.executable, "-m", "uvicorn", "shop.app:app", "--port", str(app_port), "--log-level", "warning"]
-        self.app = Program(uvicorn, both, logs / "app.log", f"{self.url}/openapi.json")
-        serve = tuned_service.command("worker", TUNING)
-        self.worker = Program(serve, both | worker, logs / "worker.log", f"http://127.0.0.1:{worker_port}/readyz")
+        self.app = application("shop.app:app", port, environment, logs)
+        self.worker = worker_with(
+            "shop.jobs",
+            database_url=worker_url,
+            rabbitmq_url=rabbitmq_url,
+            smtp_url=smtp.url,
+            more=environment,
+            folder=logs,
+        )
 
     @asynccontextmanager
     async def databases(self) -> AsyncIterator[tuple[asyncpg.Connection, asyncpg.Connection]]:
