@@ -21,11 +21,11 @@ from tests.support.waiting import eventually
 
 
 class PeelPotato(Task, frozen=True, kw_only=True):
-    potato: int
+    number: int
 
 
 class CutCarrot(Task, frozen=True, kw_only=True):
-    carrot: int
+    number: int
 
 
 class Hasty(Relay):
@@ -79,7 +79,7 @@ async def test_a_task_arrives_with_its_due_time_and_its_key(
     """At the exchange of tasks, as a command that the contract can decode; `seen` is after the commit."""
     due_at, before = now() + timedelta(hours=1), await clock(db)
     async with db.begin() as session:
-        task_id = DurableTasks(session).add_task(PeelPotato(potato=7), at=due_at, key="potato 7")
+        task_id = DurableTasks(session).add_task(PeelPotato(number=7), at=due_at, key="potato 7")
     async with relaying(db, rabbitmq):
         message = await next_of(potatoes)
         await eventually(lambda: is_empty(db))
@@ -88,7 +88,7 @@ async def test_a_task_arrives_with_its_due_time_and_its_key(
     assert message.headers["source"] == "/shop"
     assert message.headers["dataschema"] == "urn:dashboard:task:peel_potato:1"
     envelope = events.decode(message.headers, message.body)
-    assert (envelope.id, envelope.event) == (task_id, PeelPotato(potato=7))
+    assert (envelope.id, envelope.event) == (task_id, PeelPotato(number=7))
     assert (envelope.due_at, envelope.key) == (due_at, "potato 7")
     assert envelope.seen_at is not None
     assert before <= envelope.time <= envelope.seen_at
@@ -99,7 +99,7 @@ async def test_a_task_without_delay_and_key_has_neither_header(
 ) -> None:
     """Also a task that was added on an asyncpg connection, as in a job."""
     tasks = ConnectionTasks()
-    task_id = tasks.add_task(PeelPotato(potato=1))
+    task_id = tasks.add_task(PeelPotato(number=1))
     async with db.connection() as connection, connection.transaction():
         await tasks.flush(connection)
     async with relaying(db, rabbitmq):
@@ -115,9 +115,9 @@ async def test_a_task_without_a_queue_waits_and_is_sent_once_there_is_one(
 ) -> None:
     """Its worker has never run. Other tasks do not wait for it."""
     async with db.begin() as session:
-        waiting = DurableTasks(session).add_task(CutCarrot(carrot=1))
+        waiting = DurableTasks(session).add_task(CutCarrot(number=1))
     async with db.begin() as session:
-        other = DurableTasks(session).add_task(PeelPotato(potato=2))
+        other = DurableTasks(session).add_task(PeelPotato(number=2))
     async with relaying(db, rabbitmq):
         assert (await next_of(potatoes)).message_id == str(other)
         await eventually(lambda: returned_twice(db, waiting))
@@ -143,6 +143,6 @@ async def test_a_task_is_for_no_one_unless_it_names_a_user(db: Database) -> None
     user_id = uuid4()
     async with db.begin() as session:
         tasks = DurableTasks(session)
-        ids = tasks.add_task(PeelPotato(potato=1)), tasks.add_task(PeelPotato(user_id=user_id, potato=2))
+        ids = tasks.add_task(PeelPotato(number=1)), tasks.add_task(PeelPotato(user_id=user_id, number=2))
     found = {row["id"]: row["user_id"] for row in await db.pool.fetch("SELECT id, user_id FROM outbox")}
     assert found == {ids[0]: UUID(int=0), ids[1]: user_id}
