@@ -30,6 +30,8 @@ TUTORIALS = Path(__file__).parents[3] / "docs/tutorials"
 LAST_S = 300.0
 """How long the worker may take to finish what was left, on a busy machine."""
 CLIENTS = 4
+RETRY_S = 0.05
+"""The pause of a client after a request without a response."""
 
 
 class Shop:
@@ -96,7 +98,7 @@ async def load(url: str) -> AsyncIterator[Counter[int]]:
                     counts[(await http.post("/orders", json=body)).status_code] += 1
                 except httpx.HTTPError:
                     counts[0] += 1
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(RETRY_S)
 
     clients = [asyncio.create_task(client(number)) for number in range(CLIENTS)]
     try:
