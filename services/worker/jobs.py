@@ -1,7 +1,7 @@
 """Jobs, declared by a decorator: what a job runs for, and how.
 
     @job(on=SendReceipt, attempts=10)
-    async def send_receipt(task: SendReceipt, db: Connection, mailer: Mailer) -> None: ...
+    async def send_receipt(task: SendReceipt, db: Connection, mails: Mails) -> Sending | None: ...
 
     @job(on=(OrderPaid, OrderCancelled), batch=Batch(size=200, wait_ms=20))
     async def fold(events: Sequence[Envelope], db: Connection) -> None: ...
@@ -12,19 +12,21 @@
 A job is a module `services.worker.<folder>.job`, or one that the setting `WORKER_JOBS` names. Its queue, bindings,
 metrics, scaling and documentation follow from the decorator.
 
-Parameters are injected by their type: the event (or an `Envelope`, or a sequence of either for a job with `batch`), the
+Parameters are injected by their type: the event, its `Envelope` (for a job with `batch`, a sequence of either), the
 `Connection` whose transaction records the job as done, `DurableTasks` in the same transaction, and resources of the
-worker, such as `Mailer`. A job that asks for anything else does not start.
+worker, such as `Mails`. Another application declares its own with `resource`. A job that asks for anything else does
+not start.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from importlib import import_module
-from inspect import iscoroutinefunction, signature
+from inspect import isasyncgenfunction, iscoroutinefunction, signature
 from pkgutil import iter_modules
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from services.worker.ledger.admin.schemas import JOB_NAME
 from services.worker.ledger.job import Batching, Effect, ExternalEffect, Job, Missed, Policy, Schedule
@@ -36,6 +38,8 @@ from shared.outbox.tasks import ConnectionTasks, DurableTasks
 
 JOBS: "dict[str, Declared]" = {}
 """All declared jobs, by name."""
+RESOURCES: "dict[type, Callable[[], AbstractAsyncContextManager[object]]]" = {}
+"""How resources that modules with jobs declare are opened, by their type."""
 PACKAGE = "services.worker"
 DEFAULT_PREFETCH = 20
 BATCHES_AHEAD = 3
@@ -44,6 +48,7 @@ _PER_SECOND = re.compile(r"(\d+(?:\.\d+)?)/(s|min|h)")
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 Function = Callable[..., Awaitable[ExternalEffect | None]]
+T = TypeVar("T")
 
 
 class InvalidJob(TypeError):
@@ -148,6 +153,48 @@ def job(
     return declare
 
 
+def resource(open_: Callable[[], AsyncIterator[T]]) -> Callable[[], AbstractAsyncContextManager[T]]:
+    """Declare a resource of jobs: what this async generator yields, whose type it is annotated with.
+
+    The worker opens it when it starts, and closes it when its jobs have ended. Raises `InvalidJob`.
+
+        @resource
+        async def shop() -> AsyncIterator[Shop]:
+            async with Shop.open() as shop:
+                yield shop
+    """
+    yielded = get_args(get_type_hints(open_).get("return"))
+    if not (isasyncgenfunction(open_) and yielded and isinstance(yielded[0], type)):
+        raise InvalidJob(f"resource {open_.__qualname__} is not an async generator, annotated with AsyncIterator[…]")
+    opened = asynccontextmanager(open_)
+    RESOURCES[yielded[0]] = opened
+    return opened
+
+
+async def open_resources(until: AsyncExitStack) -> dict[type, object]:
+    """Open what modules with jobs have declared with `resource`, until the stack is left."""
+    return {kind: await until.enter_async_context(opened()) for kind, opened in RESOURCES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class PerEvent:
+    """A resource that is made for each event and belongs to it: of the jobs that run for an event, one may have it."""
+
+    make: Callable[[Connection, Envelope], object]
+    jobs: dict[type[Event], str] = field(default_factory=dict)
+
+    def give_to(self, declared: Declared) -> None:
+        """Raises `InvalidJob`."""
+        if declared.batch:
+            raise InvalidJob(f"job {declared.name}: a batch has no resources of one event")
+        for kind in declared.inputs:
+            if kind is not Tick and self.jobs.setdefault(kind, declared.name) != declared.name:
+                raise InvalidJob(
+                    f"the jobs {self.jobs[kind]} and {declared.name} ask for the same resource of {kind.__name__}; "
+                    "let one of them add a task that has it"
+                )
+
+
 def discover(modules: Iterable[str] = ()) -> dict[str, Declared]:
     """Import the jobs of the worker, and those in `modules`. Raises `InvalidJob`, also if a module does not exist."""
     folders = (each.name for each in iter_modules(import_module(PACKAGE).__path__) if each.ispkg)
@@ -185,75 +232,83 @@ def bind(declared: Declared, resources: Mapping[type, object], settings: object)
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """How to call a job's function. `whole` says whether it takes envelopes instead of events."""
+    """How to call a job's function: the names of its parameters, by what they take."""
 
     function: Function
-    message: str
-    whole: bool
-    connections: tuple[str, ...]
-    tasks: tuple[str, ...]
+    events: Sequence[str]
+    envelopes: Sequence[str]
+    connections: Sequence[str]
+    tasks: Sequence[str]
+    per_event: Mapping[str, PerEvent]
     resources: Mapping[str, object]
 
     @classmethod
     def plan(cls, declared: Declared, resources: Mapping[type, object]) -> "_Call":
         function = declared.function
+        call = cls(function, events := [], envelopes := [], connections := [], tasks := [], made := {}, found := {})
         hints = get_type_hints(function)
-        message: str | None = None
-        whole = False
-        connections, tasks, found = [], [], {}
         for parameter in signature(function).parameters:
             kind = hints.get(parameter)
-            if message is None and (taken := _takes(declared, kind)) is not None:
-                message, whole = parameter, taken
+            given = resources.get(kind) if isinstance(kind, type) else None
+            if _is_envelope(declared, kind):
+                envelopes.append(parameter)
+            elif _takes_events(declared, kind):
+                events.append(parameter)
             elif kind is Connection:
                 connections.append(parameter)
             elif kind is DurableTasks:
                 tasks.append(parameter)
-            elif isinstance(kind, type) and kind in resources:
-                found[parameter] = resources[kind]
+            elif isinstance(given, PerEvent):
+                given.give_to(declared)
+                made[parameter] = given
+            elif given is not None:
+                found[parameter] = given
             else:
                 known = ", ".join(sorted(each.__name__ for each in resources))
                 raise InvalidJob(
                     f"job {declared.name}: {function.__qualname__} asks for {parameter}: {_named(kind)}, which cannot "
                     f"be injected. Possible are {_wanted(declared)}, Connection, DurableTasks, {known}"
                 )
-        if message is None:
+        if not events and not envelopes:
             raise InvalidJob(f"job {declared.name}: {function.__qualname__} has no parameter for {_wanted(declared)}")
-        return cls(function, message, whole, tuple(connections), tuple(tasks), found)
+        return call
 
     async def on_one(self, connection: Connection, envelope: Envelope) -> ExternalEffect | None:
-        return await self._run(connection, envelope if self.whole else envelope.event)
+        made = {name: each.make(connection, envelope) for name, each in self.per_event.items()}
+        return await self._run(connection, envelope.event, envelope, made)
 
     async def on_many(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
-        await self._run(connection, envelopes if self.whole else [envelope.event for envelope in envelopes])
+        await self._run(connection, [envelope.event for envelope in envelopes], envelopes, {})
 
-    async def _run(self, connection: Connection, message: object) -> ExternalEffect | None:
-        arguments = dict(self.resources)
-        arguments[self.message] = message
-        for name in self.connections:
-            arguments[name] = connection
+    async def _run(
+        self, connection: Connection, events: object, envelopes: object, made: Mapping[str, object]
+    ) -> ExternalEffect | None:
+        arguments = {**self.resources, **made}
+        arguments |= dict.fromkeys(self.events, events)
+        arguments |= dict.fromkeys(self.envelopes, envelopes)
+        arguments |= dict.fromkeys(self.connections, connection)
         if not self.tasks:
             return await self.function(**arguments)
         tasks = ConnectionTasks()
-        for name in self.tasks:
-            arguments[name] = tasks
-        effect = await self.function(**arguments)
+        effect = await self.function(**arguments, **dict.fromkeys(self.tasks, tasks))
         await tasks.flush(connection)
         return effect
 
 
-def _takes(declared: Declared, kind: Any) -> bool | None:
-    """Return whether a parameter of this type takes envelopes; None if it does not take the job's events."""
+def _is_envelope(declared: Declared, kind: Any) -> bool:
+    return bool(kind == (Sequence[Envelope] if declared.batch else Envelope))
+
+
+def _takes_events(declared: Declared, kind: Any) -> bool:
+    """Return whether a parameter of this type takes every event of the job."""
     if declared.batch:
         if get_origin(kind) is not Sequence:
-            return None
+            return False
         [kind] = get_args(kind)
-    if kind is Envelope:
-        return True
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     if not all(isinstance(each, type) and issubclass(each, Event) for each in kinds):
-        return None
-    return False if all(issubclass(each, kinds) for each in declared.inputs) else None
+        return False
+    return all(issubclass(each, kinds) for each in declared.inputs)
 
 
 def _wanted(declared: Declared) -> str:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from services.worker import jobs, panels
 from services.worker.broker import queue_stats
 from services.worker.broker.consumers import Consumers
+from services.worker.email.sending import Mails
 from services.worker.email.smtp import Mailer
 from services.worker.host import Host
 from services.worker.ledger.admin.routes import router as admin
@@ -63,10 +64,12 @@ async def working(
     ):
         ledger = Ledger(db, job_done, settings.keep_done_s)
         host = Host(app=app, db=db, ledger=ledger, hints=hints, background=background, on_done=on_done)
-        host.resources.update({Settings: settings, Tuning: tuning, Mailer: mailer, Database: db})
+        mails = jobs.PerEvent(partial(Mails, mailer, settings.mail_from, tuning.mail_lease_s))
+        host.resources.update({Settings: settings, Tuning: tuning, Mailer: mailer, Mails: mails, Database: db})
         app.state.db, app.state.background, app.state.hints = db, background, hints
         app.state.exporter = Exporter(settings)
         await features.open(host, opened)
+        host.resources.update(await jobs.open_resources(opened))
         bound = [jobs.bind(each, host.resources, settings) for each in declared.values()]
         app.state.jobs = {each.name: each for each in bound}
         app.state.ledger = ledger

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
@@ -96,6 +96,19 @@ class DatabaseSettings(ServiceSettings):
     a second: more only queue for the same cores inside Postgres, which allows 100 connections for all processes."""
 
 
+class Location(Protocol):
+    """Where a database is, as `DatabaseSettings` says it."""
+
+    @property
+    def database_url(self) -> str: ...
+
+    @property
+    def listen_database_url(self) -> str: ...
+
+    @property
+    def pool_size(self) -> int: ...
+
+
 class WatchedPool(AsyncAdaptedQueuePool):
     """SQLAlchemy's pool, with a count of the waiting callers."""
 
@@ -123,7 +136,7 @@ class Database:
     @asynccontextmanager
     async def open(
         cls,
-        settings: DatabaseSettings,
+        settings: Location,
         *,
         lock_timeout_s: float = 0,
         statement_timeout_s: float = STATEMENT_TIMEOUT_S,

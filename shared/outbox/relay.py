@@ -3,12 +3,13 @@
 Several relays may share an outbox (`SKIP LOCKED`). A crash between the broker's confirm and the commit publishes a
 batch again, with the same ids; the consumers' ledger discards the duplicates.
 
-A service that owns a database and publishes events is `running` with its relay.
+A service that owns a database and publishes events is `running` with its relay. Any other application is `relaying`.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 import aio_pika
 import asyncpg
@@ -78,6 +79,31 @@ async def running(
         app.state.checks.needed["postgres"] = db.ping
         app.state.checks.useful |= {"rabbitmq": relay.check, "background": background.check}
         yield db
+
+
+@dataclass(frozen=True, slots=True)
+class _OutboxLocation:
+    database_url: str
+    listen_database_url: str
+    pool_size: int = 2
+
+
+@asynccontextmanager
+async def relaying(
+    source: str, *, database_url: str, rabbitmq_url: str, listen_database_url: str = ""
+) -> AsyncIterator["Relay"]:
+    """Publish the outbox of an application within the block, on connections of its own: at most three.
+
+    `source` names the application in its events and tasks. `database_url` is that of its database (asyncpg's, so
+    `postgresql://…`), and `listen_database_url` the same without a pooler. Rows wait in the outbox while RabbitMQ is
+    down; the result's `check` raises meanwhile.
+    """
+    location = _OutboxLocation(database_url, listen_database_url)
+    async with Database.open(location) as db, Background() as background:
+        relay = Relay(db, rabbitmq_url, source)
+        background.start("relay", relay.run)
+        background.every(relay.MEASURE_S, "outbox gauges", relay.measure)
+        yield relay
 
 
 class Relay:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
 SOURCES = sorted(
     path
-    for folder in ("services", "shared", "tools")
+    for folder in ("services", "shared", "tools", "docs")
     for path in (ROOT / folder).rglob("*.py")
     if "node_modules" not in path.parts
 )

@@ -1,41 +1,46 @@
-"""Composes mails from an event and its recipient; sends nothing."""
+"""Composes a mail from a template and its recipient; sends nothing."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from email.charset import Charset
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
+from functools import lru_cache
 from typing import Self
+from uuid import UUID
 
 import idna
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Template as Source
 
 from services.worker.ledger.job import Permanent
-from shared.contracts.events import Envelope, OrderCreated, OrderShipped
 from shared.money import format_money
 
-MAILED = OrderCreated | OrderShipped
-SUBJECTS: dict[type[MAILED], str] = {
-    OrderCreated: "Your order {number} is confirmed",
-    OrderShipped: "Your order {number} has been shipped",
-}
-TEMPLATES: dict[type[MAILED], str] = {OrderCreated: "order_created", OrderShipped: "order_shipped"}
 SEVEN_BIT = SMTP.clone(cte_type="7bit")
+MAX_SUBJECT = 150
 
-_environment = Environment(
-    loader=PackageLoader("services.worker.email"),
-    autoescape=select_autoescape(["html"]),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
+_text = Environment(  # noqa: S701  a text has nothing to escape
+    loader=PackageLoader("services.worker.email"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
-_environment.filters["money"] = format_money
-_environment.filters["one_line"] = lambda text: " ".join(text.split())
+_text.filters["money"] = format_money
+_text.filters["one_line"] = lambda text: " ".join(text.split())
+_html = _text.overlay(autoescape=True)
 
 
 class MailNotWritable(Permanent):
-    """The address or name cannot be written in a header."""
+    """The subject, the address or the name cannot be written in a header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The texts of a mail, in Jinja's syntax. All can use `name`, the recipient's, and the values given to the mail."""
+
+    subject: str
+    text: str
+    html: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,37 +64,48 @@ class OutgoingMail:
         return not (self.sender + self.recipient).isascii()
 
 
-def compose(envelope: Envelope, order: MAILED, to: Addressee, sender: str) -> OutgoingMail:
+def compose(
+    mail_id: UUID, time: datetime, template: Template, values: Mapping[str, object], to: Addressee, sender: str
+) -> OutgoingMail:
     """Raises `MailNotWritable`. The Message-ID is the same each time, so that duplicates can be recognised."""
-    context: dict[str, object] = {"order": order, "number": order_number(order), "name": to.name}
+    context = {"name": to.name, **values}
     try:
         from_, to_ = Mailbox.parse(sender), Mailbox.of(to.name, to.email)
-        message_id = f"<{envelope.id}@{from_.domain}>"
+        message_id = f"<{mail_id}@{from_.domain}>"
         headers = {
             "From": str(from_),
             "To": str(to_),
-            "Subject": SUBJECTS[type(order)].format(number=order_number(order)),
-            "Date": format_datetime(envelope.time),
+            "Subject": subject(_compiled(_text, template.subject).render(context)),
+            "Date": format_datetime(time),
             "Message-ID": message_id,
             "Auto-Submitted": "auto-generated",
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
     except ValueError as error:
         raise MailNotWritable(type(error).__name__) from error  # its text would contain the address
-    return OutgoingMail(from_.address, to_.address, message_id, head + _body(TEMPLATES[type(order)], context))
+    return OutgoingMail(from_.address, to_.address, message_id, head + _body(template, context))
 
 
-def _body(template: str, context: dict[str, object]) -> bytes:
-    """Return the text and the HTML, with their headers."""
+def _body(template: Template, context: Mapping[str, object]) -> bytes:
+    """Return the text, and the HTML if there is one, with their headers."""
     body = EmailMessage(SEVEN_BIT)
-    body.set_content(_environment.get_template(f"{template}.txt").render(context))
-    body.add_alternative(_environment.get_template(f"{template}.html").render(context), subtype="html")
+    body.set_content(_compiled(_text, template.text).render(context))
+    if template.html is not None:
+        body.add_alternative(_compiled(_html, template.html).render(context), subtype="html")
     return body.as_bytes()
 
 
-def order_number(order: MAILED) -> str:
-    """Return the short number of an order: the end of its id, which is the random part."""
-    return order.order_id.hex[-8:].upper()
+@lru_cache
+def _compiled(environment: Environment, source: str) -> Source:
+    return environment.from_string(source)
+
+
+def subject(text: str) -> str:
+    """Encode a subject for its header. Raises `ValueError` for control characters, and for a very long text."""
+    _refuse_control_characters(text)
+    if len(text) > MAX_SUBJECT:
+        raise ValueError("a subject that is too long")
+    return text if text.isascii() and ENCODED_WORD not in text else _UTF8.header_encode(text)
 
 
 _ATOM = r"[^\s\x00-\x20\x7f-\x9f()<>\[\]:;@\\,.\"]+"
@@ -140,8 +156,12 @@ def phrase(text: str) -> str:
     It is one encoded word, even if that is longer than the 75 characters of RFC 2047: some readers join two words with
     a space that the name does not contain (Python's own until 2026, CPython issue 128110).
     """
-    if any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
-        raise ValueError("a control character")
+    _refuse_control_characters(text)
     if len(text) <= MAX_PLAIN and _PLAIN.fullmatch(text):
         return text
     return _UTF8.header_encode(text)
+
+
+def _refuse_control_characters(text: str) -> None:
+    if any(char < " " or "\x7f" <= char <= "\x9f" for char in text):
+        raise ValueError("a control character")

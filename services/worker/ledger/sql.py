@@ -95,7 +95,7 @@ PURGE = """
 PURGE_MAILS = """
     DELETE FROM mails WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM mails WHERE updated_at < now() - $1 * interval '1 second' AND NOT EXISTS (
-            SELECT FROM jobs WHERE job = 'email' AND jobs.event_id = mails.event_id AND jobs.state <> 'done'
+            SELECT FROM jobs WHERE jobs.event_id = mails.event_id AND jobs.state IN ('dead', 'retrying', 'scheduled')
         )
         ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ))

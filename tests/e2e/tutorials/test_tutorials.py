@@ -1,5 +1,6 @@
 """The tutorials, followed literally in a copy of the project, with their tests."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -9,7 +10,13 @@ from tests.e2e.tutorials.blocks import apply, blocks, commands
 from tests.support.backends import Backends
 from tests.support.project_copy import ROOT, copy_project, run_in
 
-TUTORIALS = sorted((ROOT / "docs/tutorials").glob("add-*.md"))
+FOLDER = ROOT / "docs/tutorials"
+OTHERS = {"your-own-application", "from-background-tasks"}
+"""They are about applications of their own."""
+TUTORIALS = sorted(path for path in FOLDER.glob("*.md") if path.stem not in OTHERS)
+SHORT = [path for path in TUTORIALS if path.stem.startswith("add-")]
+"""Followed with their tests by `make test`; of the others it runs all commands but the tests."""
+CONTINUES = re.compile(r"^Continues \[.*?\]\(([\w-]+\.md)\)", re.MULTILINE)
 RECOMMENDED = (
     ".venv/bin/python -m tools.docs.pages",
     ".venv/bin/ruff check .",
@@ -21,6 +28,10 @@ RECOMMENDED = (
 """The commands of `make docs lint types`, and those tests of `make test` that need no server."""
 
 
+def named(path: Path) -> str:
+    return path.stem
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project that shares the environment with this one."""
@@ -28,22 +39,52 @@ def project(tmp_path: Path) -> Path:
     return copy
 
 
-@pytest.mark.parametrize("tutorial", TUTORIALS, ids=[path.stem for path in TUTORIALS])
+def follow(tutorial: Path, project: Path) -> list[str]:
+    """Apply the changes of a tutorial, and of the one that it continues. Return what is left to type."""
+    page = tutorial.read_text()
+    if before := CONTINUES.search(page):
+        for command in follow(FOLDER / before[1], project):
+            if command.startswith("touch "):
+                run_in(project, shlex.split(command))
+    apply(page, project)
+    return commands(page)
+
+
+@pytest.mark.parametrize("tutorial", SHORT, ids=named)
 def test_a_tutorial_works_as_it_stands(tutorial: Path, project: Path, backends: Backends) -> None:
     """Its changes apply to the current code, and its commands succeed."""
-    page = tutorial.read_text()
-    apply(page, project)
-    typed = commands(page)
-    assert typed
+    typed = follow(tutorial, project)
+    assert any("pytest" in command for command in typed)
+    for command in typed:
+        run(command, project, backends.kind)
+
+
+@pytest.mark.parametrize("tutorial", [path for path in TUTORIALS if path not in SHORT], ids=named)
+def test_the_changes_of_a_tutorial_apply(tutorial: Path, project: Path, backends: Backends) -> None:
+    """All its commands but the tests succeed: the documents are generated, which imports the jobs, and style."""
+    typed = follow(tutorial, project)
+    for command in typed:
+        if "pytest" not in command:
+            run(command, project, backends.kind)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("tutorial", [path for path in TUTORIALS if path not in SHORT], ids=named)
+def test_a_further_tutorial_works_as_it_stands(tutorial: Path, project: Path, backends: Backends) -> None:
+    """Its tests succeed as well."""
+    typed = follow(tutorial, project)
+    assert any("pytest" in command for command in typed)
     for command in typed:
         run(command, project, backends.kind)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("tutorial", TUTORIALS, ids=[path.stem for path in TUTORIALS])
+@pytest.mark.parametrize("tutorial", TUTORIALS, ids=named)
 def test_what_a_tutorial_recommends_succeeds(tutorial: Path, project: Path, backends: Backends) -> None:
     """Documentation, style, types and tests of the changed project succeed."""
-    apply(tutorial.read_text(), project)
+    for command in follow(tutorial, project):
+        if command.startswith("touch "):
+            run(command, project, backends.kind)
     for command in RECOMMENDED:
         run(command, project, backends.kind)
 
@@ -52,7 +93,7 @@ def run(command: str, project: Path, backends: str) -> None:
     run_in(project, shlex.split(command), {"TEST_BACKENDS": backends})
 
 
-@pytest.mark.parametrize("tutorial", TUTORIALS, ids=[path.stem for path in TUTORIALS])
+@pytest.mark.parametrize("tutorial", sorted(FOLDER.glob("*.md")), ids=named)
 def test_the_reader_is_told_which_file_it_is(tutorial: Path) -> None:
     """Each block's file name is in the text, because a rendered page does not show the info string of a fence."""
     page = tutorial.read_text()
@@ -60,3 +101,20 @@ def test_the_reader_is_told_which_file_it_is(tutorial: Path) -> None:
         if block.file is not None:
             before = page[: page.index(block.text)]
             assert f"`{block.file}`" in before, block.file
+
+
+def test_the_page_about_other_applications_shows_the_shop(tmp_path: Path) -> None:
+    """Each file on the page is as it is in the repository, and none is missing from it but the shop's own."""
+    page = (FOLDER / "your-own-application.md").read_text()
+    shown = {block.file: block.text for block in blocks(page) if block.file}
+    assert shown
+    for file, text in shown.items():
+        assert (ROOT / file).read_text() == text, file
+    using = {
+        str(path.relative_to(ROOT))
+        for path in (FOLDER / "shop").rglob("*.py")
+        if re.search(r"^from (shared\.(outbox|contracts)|services)", path.read_text(), re.MULTILINE)
+    }
+    assert using == set(shown)
+    for command in commands(page):
+        run_in(ROOT, shlex.split(command), {"RUFF_CACHE_DIR": str(tmp_path)})

@@ -45,7 +45,7 @@ async def test_a_refused_connection_is_tried_again(mailing: World, smtp: SmtpSer
     smtp.refuse()
     [event_id] = await mailing.publish(created(user_id))
     row = await mailing.until_failed("email", event_id)
-    assert row["error_group"] == "MailServerAway in services.worker.email.job:Sending.run"
+    assert row["error_group"] == "MailServerAway in services.worker.email.sending:Sending.run"
     assert (await mailing.ready()).json()["status"] == "degraded"
     smtp.accept_again()
     await mailing.until(event_id, email="done")

@@ -14,8 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.worker.email.job import RecipientUnchecked, Sending
 from services.worker.email.send_log import SendClaim
+from services.worker.email.sending import RecipientUnchecked, Sending
 from services.worker.email.smtp_protocol import Progress, Verdict
 from shared.clock import now
 from shared.db.engine import Database

@@ -134,15 +134,15 @@ class World:
 
     async def publish_raw(self, *messages: aio_pika.Message) -> None:
         async with await aio_pika.connect(self.settings.rabbitmq_url) as connection:
-            exchange = await self._exchange(await connection.channel())
-            await asyncio.gather(*(exchange.publish(message, message.type or "") for message in messages))
-
-    async def _exchange(self, channel: aio_pika.abc.AbstractChannel) -> aio_pika.abc.AbstractExchange:
-        if self._declared:
-            return await channel.get_exchange(topology.EVENTS, ensure=False)
-        exchange = await topology.declare(channel)
-        self._declared = True
-        return exchange
+            channel = await connection.channel()
+            if not self._declared:
+                await topology.declare(channel)
+                self._declared = True
+            names = (topology.EVENTS, topology.TASKS)
+            exchanges = {name: await channel.get_exchange(name, ensure=False) for name in names}
+            types = [message.type or "" for message in messages]
+            chosen = [exchanges[topology.exchange_of(each)] for each in types]
+            await asyncio.gather(*(each.publish(*one) for each, *one in zip(chosen, messages, types, strict=True)))
 
     async def publish_to_queue(self, queue: str, message: aio_pika.Message) -> None:
         """Past the exchanges."""

@@ -1,7 +1,7 @@
 """When a consumer has stalled, when only a restart may help, and what RabbitMQ says of its dead."""
 
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from uuid import uuid4
 
@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from services.worker.broker.consumers import Grace, Sample, StallDetector
 from services.worker.broker.message_processor import halves
+from services.worker.email.sending import Mails
 from services.worker.email.smtp import Mailer
-from services.worker.jobs import bind, discover
+from services.worker.jobs import PerEvent, bind, discover
 from services.worker.ledger.failures import DeadLetter, error_group, is_permanent
 from services.worker.ledger.job import Expired, Unremembered, age_s, refuse_expired, refuse_unremembered
 from services.worker.ledger.retries import bounded
-from services.worker.settings import DEFAULTS, Settings, Tuning
+from services.worker.settings import DEFAULTS, Settings
 from shared.contracts.events import Envelope, UserDeleted
 from tests.support.worker.jobs import policies, policy_of
 
@@ -82,9 +83,9 @@ def test_patience_runs_out_of_what_is_never_well() -> None:
 def jobs() -> dict[str, Any]:
     """Made once: hypothesis asks for them a hundred times."""
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    resources = {Settings: settings, Tuning: DEFAULTS, Mailer: Mailer(settings)}
+    mails = PerEvent(partial(Mails, Mailer(settings), settings.mail_from, DEFAULTS.mail_lease_s))
     declared = discover()
-    return {name: bind(declared[name], resources, settings) for name in ("email", "analytics", "notifications")}
+    return {name: bind(declared[name], {Mails: mails}, settings) for name in ("email", "analytics", "notifications")}
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ import idna
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 from markupsafe import escape
 from pydantic import TypeAdapter, ValidationError
 
 from services.users.schemas import Email, Name
-from services.worker.email.messages import Addressee, MailNotWritable, OutgoingMail, compose
-from shared.contracts.events import Envelope, OrderCreated, OrderLine
+from services.worker.email.job import CREATED, order_number
+from services.worker.email.messages import Addressee, MailNotWritable, OutgoingMail, Template, compose
+from shared.contracts.events import OrderCreated, OrderLine
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SENDER = "Dashboard <no-reply@shop.example>"
@@ -31,7 +33,8 @@ def order(name: str = "Lamp", currency: str = "EUR") -> OrderCreated:
 
 
 def outgoing(event: OrderCreated, to: Addressee, sender: str = SENDER) -> OutgoingMail:
-    return compose(Envelope(id=UUID(int=9), time=AT, event=event), event, to, sender)
+    values = {"order": event, "number": order_number(event.order_id)}
+    return compose(UUID(int=9), AT, CREATED, values, to, sender)
 
 
 def written(event: OrderCreated, to: Addressee) -> Any:
@@ -79,6 +82,48 @@ def test_what_no_header_can_hold_is_refused(to: Addressee) -> None:
     """A line break or a broken address makes no mail at all."""
     with pytest.raises(MailNotWritable):
         written(order(), to)
+
+
+def from_template(template: Template, **values: object) -> Any:
+    mail = compose(UUID(int=9), AT, template, values, Addressee("ada@example.com", "Ada <3"), SENDER)
+    return message_from_bytes(mail.content, policy=policy.default)
+
+
+def test_a_template_has_the_name_and_the_values() -> None:
+    """In the subject, the text and the HTML; only the HTML is escaped."""
+    template = Template("For {{ name }}: {{ what }}", "{{ what }}, {{ name }}", "<b>{{ what }}</b>, {{ name }}")
+    message = from_template(template, what="R&D")
+    assert message["Subject"] == "For Ada <3: R&D"
+    text, html = message.iter_parts()
+    assert text.get_content().strip() == "R&D, Ada <3"
+    assert html.get_content().strip() == "<b>R&amp;D</b>, Ada &lt;3"
+
+
+def test_a_template_without_html_is_plain_text() -> None:
+    """A mail of one part."""
+    message = from_template(Template("Hello", "{{ 1250 | money('EUR') }}"))
+    assert (message.get_content_type(), message.get_content().strip()) == ("text/plain", "12.50 EUR")
+
+
+def test_a_value_that_is_missing_is_an_error() -> None:
+    """Not an empty place in the mail."""
+    with pytest.raises(UndefinedError, match="'order_id' is undefined"):
+        from_template(Template("Hello", "{{ order_id }}"))
+
+
+@pytest.mark.parametrize("subject", ["Grüße 灯", "=?utf-8?q?Free?=", "x" * 150, "灯" * 150])
+def test_a_subject_is_what_was_written(subject: str) -> None:
+    """Whatever the script; nothing is taken for an encoded word, and no line is too long for SMTP."""
+    mail = compose(UUID(int=9), AT, Template(subject, ""), {}, Addressee("ada@example.com", "Ada"), SENDER)
+    assert message_from_bytes(mail.content, policy=policy.default)["Subject"] == subject
+    assert max(map(len, mail.content.split(b"\r\n"))) <= 998
+
+
+@pytest.mark.parametrize("subject", ["Hello\r\nBcc: all@example.com", "a\0b", "x" * 151])
+def test_a_subject_that_no_header_can_hold_is_refused(subject: str) -> None:
+    """A value with a line break cannot add a header."""
+    with pytest.raises(MailNotWritable):
+        from_template(Template("{{ subject }}", ""), subject=subject)
 
 
 def test_a_name_in_any_script() -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.worker.email.job import (
+from services.worker.email.send_log import MailState, Step, next_step
+from services.worker.email.sending import (
     MailDeferred,
     MailLeftUncertain,
     MailRefused,
@@ -11,7 +12,6 @@ from services.worker.email.job import (
     failure_of,
     state_of,
 )
-from services.worker.email.send_log import MailState, Step, next_step
 from services.worker.email.smtp_protocol import Phase, Progress, Reply, Verdict, judge, readable
 from services.worker.ledger.job import Permanent, Transient
 

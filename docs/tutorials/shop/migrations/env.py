@@ -1,0 +1,4 @@
+from shared.db.migrations import run_migrations
+from shop.database import Base
+
+run_migrations(Base.metadata)

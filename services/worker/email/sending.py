@@ -1,0 +1,160 @@
+"""Mails that jobs send, each once as far as SMTP allows (docs/decisions/0012).
+
+@job(on=SendReceipt, attempts=10)
+async def send_receipt(task: SendReceipt, mails: Mails) -> Sending | None:
+    return await mails.to_user(task.user_id, RECEIPT, number=task.number)
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from services.worker import metrics
+from services.worker.email import send_log
+from services.worker.email.messages import Addressee, OutgoingMail, Template, compose
+from services.worker.email.send_log import MailState, SendClaim
+from services.worker.email.smtp import Mailer
+from services.worker.email.smtp_protocol import Phase, Progress, Verdict
+from services.worker.ledger.job import JobError, Permanent, Transient
+from shared.contracts.events import Envelope
+from shared.db.engine import Connection, Database, is_outage
+
+MAX_UNCERTAIN = 3
+"""The maximum number of uncertain attempts; more would annoy a recipient who received all of them."""
+
+CHECK_TIMEOUT_S = 4.0
+"""The timeout of the last check; part of the time limit of one mail."""
+
+FIND = "SELECT email, name FROM recipients WHERE user_id = $1"
+
+
+class RecipientUnknown(Transient):
+    """The order's event has overtaken that of its user."""
+
+
+class RecipientUnchecked(Transient):
+    """The database did not answer the last check. The mail is certainly not sent."""
+
+
+class MailServerAway(Transient):
+    """The server refused, disconnected, did not respond in time, or rejected the login. The mail is certainly not
+    sent."""
+
+
+class MailDeferred(Transient):
+    """The server defers this mail (4xx)."""
+
+
+class MailUncertain(Transient):
+    """The content was handed over, and no reply came: sent again, with the same Message-ID."""
+
+
+class MailLeftUncertain(Permanent):
+    """Several times no reply came to the content: an operator decides."""
+
+
+class MailRefused(Permanent):
+    """The server permanently rejects this mail (5xx)."""
+
+
+class _Withdrawn(Exception):
+    """The recipient was deleted after the mail was claimed."""
+
+
+@dataclass(slots=True)
+class Sending:
+    """One attempt at one mail: the external effect of a job."""
+
+    mailer: Mailer
+    mail: OutgoingMail
+    claim: SendClaim
+    lease_s: float
+    progress: Progress = field(default_factory=Progress)
+    withdrawn: bool = False
+
+    async def run(self, db: Database) -> None:
+        async def confirm() -> None:
+            try:
+                async with asyncio.timeout(CHECK_TIMEOUT_S), db.connection() as connection:
+                    wanted = await send_log.has_recipient(connection, self.claim)
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                raise RecipientUnchecked(f"the database: {error!r}") from error
+            if not wanted:
+                raise _Withdrawn
+
+        try:
+            await self.mailer.send(self.mail, self.progress, confirm)
+        except _Withdrawn:
+            self.withdrawn = True
+        else:
+            if failure := failure_of(self.progress, self.claim.uncertain_attempts):
+                raise failure
+
+    async def settle(self, connection: Connection, failure: Exception | None) -> None:
+        state = MailState.WITHDRAWN if self.withdrawn else state_of(self.progress.verdict, failure)
+        reply = self.progress.reply or failure
+        await send_log.settle(connection, self.claim, state, str(reply) if reply else None)
+        if not self.withdrawn:
+            metrics.MAILS.labels(self.progress.verdict).inc()
+
+
+def failure_of(progress: Progress, earlier_doubts: int) -> JobError | None:
+    match progress.verdict:
+        case Verdict.SENT:
+            return None
+        case Verdict.REJECTED:
+            return MailRefused(str(progress))
+        case Verdict.UNCERTAIN:
+            return (MailUncertain if earlier_doubts + 1 < MAX_UNCERTAIN else MailLeftUncertain)(str(progress))
+        case Verdict.NOT_SENT:
+            deferred = progress.phase is not Phase.ACCESS and progress.reply and progress.reply.code // 100 == 4
+            return (MailDeferred if deferred else MailServerAway)(str(progress))
+
+
+def state_of(verdict: Verdict, failure: Exception | None) -> MailState:
+    match verdict:
+        case Verdict.SENT:
+            return MailState.SENT
+        case Verdict.UNCERTAIN:
+            return MailState.UNCERTAIN
+    return MailState.REJECTED if isinstance(failure, Permanent) else MailState.SENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Mails:
+    """The mail of one event or task. A job returns what `to_user` or `to_address` returns: it is sent after the job's
+    transaction, and recorded with the job.
+
+    An event has one mail. A job that sends a second one for the same event adds a task for it.
+    """
+
+    mailer: Mailer
+    sender: str
+    lease_s: float
+    connection: Connection
+    envelope: Envelope
+
+    async def to_user(self, user_id: UUID, template: Template, **values: object) -> Sending | None:
+        """Write to a user of the dashboard; None if they are deleted. Raises `RecipientUnknown`, and the errors of
+        `to_address`."""
+        row = await self.connection.fetchrow(FIND, user_id)
+        if row is None:
+            raise RecipientUnknown(str(user_id))
+        if row["email"] is None:  # deleted in the meantime
+            return None
+        return await self._claim(user_id, Addressee(row["email"], row["name"]), template, values)
+
+    async def to_address(self, address: str, template: Template, *, name: str = "", **values: object) -> Sending | None:
+        """Write to an address; None if the mail is sent already. Raises `MailInHand` and `MailNotWritable`."""
+        return await self._claim(self.envelope.event.user_id, Addressee(address, name), template, values)
+
+    async def _claim(
+        self, user_id: UUID, to: Addressee, template: Template, values: Mapping[str, object]
+    ) -> Sending | None:
+        mail_id = self.envelope.id
+        mail = compose(mail_id, self.envelope.time, template, values, to, self.sender)
+        claim = await send_log.claim(self.connection, user_id, mail_id, mail.message_id, to.email, self.lease_s)
+        return Sending(self.mailer, mail, claim, self.lease_s) if claim else None
