@@ -1,7 +1,7 @@
 """The middlewares of the subscribers. The outermost is `DeliveryMiddleware`; the innermost call is the ledger's."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from aio_pika.message import IncomingMessage
 from faststream import BaseMiddleware
@@ -12,6 +12,7 @@ from services.worker.broker.acknowledgements import InboundMessage
 from services.worker.broker.message_processor import MessageProcessor
 from services.worker.broker.queue_stats import QueueStats
 from services.worker.ledger.attempt import observed
+from services.worker.ledger.job import JobMessage
 
 CallNext = Callable[[StreamMessage[IncomingMessage]], Awaitable[Any]]
 Middleware = BaseMiddleware[RabbitPublishCommand, IncomingMessage]
@@ -29,7 +30,7 @@ class DeliveryMiddleware(Middleware):
         self._stats = stats
 
     async def consume_scope(self, call_next: CallNext, msg: StreamMessage[IncomingMessage]) -> None:
-        inbound = InboundMessage(self.msg, self.msg.channel, await msg.decode())
+        inbound = InboundMessage(self.msg, self.msg.channel, await _job_message(msg))
         self._stats.arrived(inbound)
         settled = self._processor.settle(self._name, [inbound], self._stats, lambda: call_next(msg))
         await self._processor.uninterrupted(settled)
@@ -43,4 +44,9 @@ class AttemptMiddleware(Middleware):
         self._job = job
 
     async def consume_scope(self, call_next: CallNext, msg: StreamMessage[IncomingMessage]) -> Any:
-        return await observed(self._job, await msg.decode(), lambda: call_next(msg))
+        return await observed(self._job, await _job_message(msg), lambda: call_next(msg))
+
+
+async def _job_message(msg: StreamMessage[IncomingMessage]) -> JobMessage:
+    """FastStream decodes a message once."""
+    return cast("JobMessage", await msg.decode())

@@ -5,7 +5,7 @@ The handler of a subscriber takes a message as the ledger needs it. Middlewares 
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from aio_pika import RobustConnection
 from faststream import AckPolicy
@@ -14,7 +14,7 @@ from faststream.rabbit.subscriber import RabbitSubscriber
 from pydantic import InstanceOf, WithJsonSchema
 
 from services.worker.broker.message_processor import MessageProcessor
-from services.worker.broker.middlewares import AttemptMiddleware, DeliveryMiddleware, Middleware
+from services.worker.broker.middlewares import AttemptMiddleware, DeliveryMiddleware
 from services.worker.broker.queue_stats import QueueStats
 from services.worker.ledger.failures import DeadLetter
 from services.worker.ledger.job import Job, JobMessage
@@ -31,7 +31,8 @@ DEAD_LETTERS = "dead"
 DEAD_PREFETCH = 10
 
 Handler = Callable[[JobMessage], Awaitable[object]]
-BrokerMiddleware = Callable[..., Middleware]
+BrokerMiddlewares = Sequence[Any]
+"""Each makes a middleware for a message."""
 
 
 class FastStreamLog:
@@ -51,7 +52,7 @@ def new_broker() -> RabbitBroker:
 def attach(broker: RabbitBroker, connection: RobustConnection) -> None:
     """Let the subscribers use this connection, as `broker.connect` does with its own. The caller closes it."""
     broker.config.connect(connection)
-    broker.config.logger.logger = FastStreamLog()
+    broker.config.logger.logger = cast("Any", FastStreamLog())
 
 
 def one_by_one(
@@ -94,10 +95,11 @@ def subscribe(
     queue: JobQueue,
     prefetch: int,
     handler: Handler | None = None,
-    middlewares: Sequence[BrokerMiddleware] = (),
+    middlewares: BrokerMiddlewares = (),
 ) -> RabbitSubscriber:
     """Subscribe to the queue of a job."""
-    subscriber = _subscriber(broker, queue.name, prefetch, f"The queue of the job `{queue.job}`.", middlewares)
+    said = f"The quorum queue of the job `{queue.job}`; dead-letters to `{topology.DEAD}`."
+    subscriber = _subscriber(broker, queue.name, prefetch, said, middlewares)
     if handler:
         handler.__annotations__["message"] = Annotated[InstanceOf[JobMessage], WithJsonSchema(_schema(queue))]
         subscriber(handler)
@@ -105,7 +107,7 @@ def subscribe(
 
 
 def _subscriber(
-    broker: RabbitBroker, queue: str, prefetch: int, description: str, middlewares: Sequence[BrokerMiddleware]
+    broker: RabbitBroker, queue: str, prefetch: int, description: str, middlewares: BrokerMiddlewares
 ) -> RabbitSubscriber:
     router = RabbitRouter(middlewares=middlewares)
     subscriber = router.subscriber(
