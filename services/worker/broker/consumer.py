@@ -57,7 +57,7 @@ class Consumer:
     async def stop(self) -> None:
         """Stop the delivery of messages. The channel stays open to acknowledge in-flight messages.
 
-        RabbitMQ is told first: a stopped subscriber drops what still arrives.
+        The delivery is cancelled at RabbitMQ first: a stopped subscriber drops messages that still arrive.
         """
         self.is_running = False
         if self._declared is not None and not self._declared.channel.is_closed:

@@ -6,29 +6,22 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from faststream.rabbit import RabbitBroker, RabbitMessage
+from faststream.rabbit import RabbitMessage
 from faststream.rabbit.subscriber import RabbitSubscriber
 
 from services.worker import main
 from services.worker.broker import consumers
 from services.worker.broker.consumer import Consumer
 from services.worker.broker.message_processor import Collect
-from services.worker.broker.queue_stats import QueueStats
 
 
 class HandlingConsumer(Consumer):
     """FastStream's subscriber has a handler, which puts the message into the batch."""
 
-    def __init__(
-        self,
-        job: str,
-        broker: RabbitBroker,
-        subscriber: RabbitSubscriber,
-        stats: QueueStats,
-        collect: Collect | None = None,
-    ) -> None:
-        super().__init__(job, broker, subscriber, stats)
-        if collect:
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given[:4])
+        if given[4:]:
+            subscriber, _, collect = given[2:]
 
             async def handle(message: RabbitMessage) -> None:
                 await collect(message.raw_message)
@@ -39,16 +32,9 @@ class HandlingConsumer(Consumer):
 class IteratingConsumer(Consumer):
     """The messages of FastStream's subscriber are iterated over."""
 
-    def __init__(
-        self,
-        job: str,
-        broker: RabbitBroker,
-        subscriber: RabbitSubscriber,
-        stats: QueueStats,
-        collect: Collect | None = None,
-    ) -> None:
-        super().__init__(job, broker, subscriber, stats)
-        self._iterated = (subscriber, collect) if collect else None
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given[:4])
+        self._iterated = (given[2], given[4]) if given[4:] else None
         self._iterating: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -73,6 +59,7 @@ async def as_it_is(message: RabbitMessage) -> Any:
     return message
 
 
+# Each is built with what `Consumer` takes: job, broker, subscriber, stats and, for a job with batches, collect.
 WAYS: Mapping[str, type[Consumer]] = {"collect": Consumer, "handle": HandlingConsumer, "iterate": IteratingConsumer}
 
 
