@@ -1,5 +1,6 @@
 """Three ways to collect the messages of a job with batches: the cost of an event with its whole effect."""
 
+import asyncio
 from collections import defaultdict
 from functools import partial
 
@@ -7,9 +8,10 @@ from tools.devstack.system.processes import Child
 from tools.lab.bench import queueing
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.conditions import Conditions, Scale, versions
+from tools.lab.bench.consumers import Consumer
 from tools.lab.bench.queueing import Place
 from tools.lab.bench.report import Report, ratios, spread, table
-from tools.lab.bench.worker import Consumer, Cost, measure
+from tools.lab.bench.worker import Cost, measure
 
 NAME = "batches"
 EVENTS, FEW = 12_000, 200
@@ -29,7 +31,8 @@ def run(bed: Bed, scale: Scale) -> Report:
     with queueing.place(bed, "worker") as place:
         for _ in range(scale.rounds):
             for way in WAYS:
-                costs[way].append(measure(bed, place, Consumer(way, _fill, partial(_start, way)), count))
+                consumer = Consumer(way, "faststream", "RabbitMQ", partial(_start, way), _fill)
+                costs[way].append(asyncio.run(measure(bed, place, consumer, count)))
     report = Report(NAME)
     report.add(conditions.tell(), _table(costs))
     return report
