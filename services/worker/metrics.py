@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from shared.observability import tracing
+
 JOBS = Counter(
     "worker_jobs_total",
     "Attempts and arrivals by job and outcome: done, duplicate, retrying, dead, scheduled, suppressed, cancelled.",
@@ -20,6 +22,7 @@ REQUEUED = Counter("worker_requeued_total", "Messages returned because the ledge
 SWEEPS = Counter("worker_sweeps_total", "Searches of the ledger for due jobs.")
 DEAD = Gauge("worker_jobs_dead", "Dead jobs in the ledger; small groups are summed as `other`.", ["job", "error_group"])
 RETRYING = Gauge("worker_jobs_retrying", "Jobs in the ledger that wait for another attempt.", ["job"])
+SCHEDULED = Gauge("worker_jobs_scheduled", "Jobs in the ledger that are not due yet.", ["job"])
 OVERDUE = Gauge("worker_job_overdue_seconds", "How long the most overdue job has been due.", ["job"])
 QUEUE_MESSAGES = Gauge("worker_queue_messages", "Messages waiting in a queue, according to the broker.", ["queue"])
 QUEUE_CONSUMERS = Gauge("worker_queue_consumers", "Consumers of a queue, including those of other workers.", ["queue"])
@@ -68,3 +71,14 @@ WEBHOOK_CALLS_UNDER_WAY = Gauge("worker_webhook_calls_under_way", "Webhook deliv
 WEBHOOKS_TURNED_OFF = Counter(
     "worker_webhooks_turned_off_total", "Disabled webhooks, by reason: failing, gone.", ["reason"]
 )
+
+
+ENDS = ("done", "dead")
+
+
+def count_attempt(job: str, outcome: str, seconds: float, attempt: int = 1) -> None:
+    """Count an attempt at a job; its number counts from 1."""
+    JOBS.labels(job, outcome).inc()
+    DURATION.labels(job).observe(seconds, tracing.exemplar())
+    if outcome in ENDS:
+        ATTEMPTS.labels(job).observe(attempt)

@@ -1,23 +1,22 @@
 """The consumers: one for each job's queue and one for dead letters, kept running as long as the process.
 
-Repeated samples show whether they make progress, and when only a restart may help.
+The consumers of paused jobs are stopped; their messages stay in the queues.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from faststream.rabbit import RabbitBroker
 
 from services.worker import metrics
-from services.worker.broker import rabbitmq
+from services.worker.broker import rabbitmq, subscribers
 from services.worker.broker.acknowledgements import Acknowledger, BatchAcknowledger
-from services.worker.broker.batch_collector import BatchConsumer
+from services.worker.broker.consumer import Consumer
 from services.worker.broker.message_processor import MessageProcessor
 from services.worker.broker.queue_stats import QueueStats
-from services.worker.broker.rabbitmq import Source
+from services.worker.broker.stall_detection import Grace
 from services.worker.ledger.backpressure import Backpressure
 from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Ledger
@@ -29,59 +28,7 @@ from shared.observability.logs import get_logger
 from shared.rabbitmq import LOST, Nodes
 
 log = get_logger(__name__)
-DEAD_PREFETCH = 10
 NOT_CONNECTED, WAITING = "not connected", "waiting for the ledger"
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """`ready` is what the broker could deliver, `delivered` the total so far, `unsettled` the messages in flight."""
-
-    at: float
-    ready: int
-    delivered: int
-    unsettled: int
-
-
-class StallDetector:
-    """A queue that has messages, could deliver them and does not has stalled: its consumer is not working."""
-
-    def __init__(self, prefetch: int) -> None:
-        self._prefetch = prefetch
-        self._last: Sample | None = None
-        self._waiting_since: float | None = None
-        self.progresses = False
-        """Whether it makes progress, as far as two samples can show."""
-
-    def observe(self, sample: Sample) -> None:
-        last, self._last = self._last, sample
-        idle = last is not None and last.delivered == sample.delivered
-        if not (sample.ready and idle and sample.unsettled < self._prefetch):
-            self._waiting_since = None
-        elif self._waiting_since is None:
-            self._waiting_since = sample.at
-        self.progresses = last is not None and self._waiting_since is None
-
-    def stalled_s(self, now: float) -> float:
-        return 0.0 if self._waiting_since is None else now - self._waiting_since
-
-
-class Grace:
-    """Expires when the consumers have been unhealthy for long without recovering once."""
-
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
-        self._failing_since: float | None = None
-
-    def recovered(self) -> None:
-        self._failing_since = None
-
-    def failed(self, now: float) -> None:
-        if self._failing_since is None:
-            self._failing_since = now
-
-    def has_expired(self, now: float) -> bool:
-        return self._failing_since is not None and now - self._failing_since > self._limit_s
 
 
 class ConsumerMissing(Exception):
@@ -97,26 +44,6 @@ class LedgerAway(Exception):
 
 
 DOWN = (*LOST, ConsumerMissing)
-
-
-@dataclass(frozen=True, slots=True)
-class Consumer:
-    queue: str
-    source: Source
-    stats: QueueStats
-    stall_detector: StallDetector
-
-    async def check(self) -> bool:
-        """Checks whether it consumes, and remembers the result."""
-        consumed = await rabbitmq.consumed(self.source)
-        metrics.LAST_DELIVERY.labels(self.queue).set(time.monotonic() - self.stats.last_delivery)
-        if consumed is None:
-            return False
-        channel, ready = consumed
-        self.stall_detector.observe(
-            Sample(time.monotonic(), ready, self.stats.delivered, self.stats.unsettled(channel))
-        )
-        return True
 
 
 class Consumers:
@@ -137,13 +64,14 @@ class Consumers:
         self._grace_s = settings.shutdown_grace_s
         self._nodes = Nodes(settings.rabbitmq_url)
         self._ledger = ledger
-        self._jobs = {job.name: job for job in jobs}
+        self._jobs = list(jobs)
         self._hints = hints
         self._on_stuck = on_stuck
         self._grace = Grace(tuning.stuck_after_s)
         self._consumers: list[Consumer] = []
         self._missing = NOT_CONNECTED
-        self._queues = [job.queue for job in self._jobs.values() if job.queue]
+        self._queues = [job.queue for job in self._jobs if job.queue]
+        self._paused: frozenset[str] = frozenset()
         metrics.CONSUMERS_EXPECTED.set(len(self._queues) + 1)
         metrics.CONSUMERS.set(0)
 
@@ -164,16 +92,18 @@ class Consumers:
             await asyncio.sleep(self._tuning.reconnect_s)
 
     async def check(self) -> None:
-        """For readiness: raises, and names the queues, unless each has a consumer of this process."""
+        """For readiness: raises, and names the queues, unless each has a consumer of this process, except those of
+        paused jobs."""
         if not self._consumers:
             raise ConsumerMissing(f"{self._missing}; no queue has a consumer")
+        running = self._running()
         try:
             async with asyncio.timeout(self.LOOK_TIMEOUT_S):
-                missing = [one.queue for one in self._consumers if not await one.check()]
+                missing = [one.queue for one in running if not await one.check() and one.is_running]
         except TimeoutError:
             metrics.CONSUMERS.set(0)
             raise ConsumerMissing("RabbitMQ does not respond; no queue has a consumer") from None
-        metrics.CONSUMERS.set(len(self._consumers) - len(missing))
+        metrics.CONSUMERS.set(len(running) - len(missing))
         if missing:
             raise ConsumerMissing(f"no consumer on {', '.join(missing)}")
 
@@ -182,6 +112,7 @@ class Consumers:
         while True:
             try:
                 await self._ledger.probe()
+                self._paused = await self._ledger.paused()
             except Exception as error:
                 self._missing = WAITING
                 self._recovered()
@@ -209,13 +140,37 @@ class Consumers:
                     raise
             else:
                 self._refuse_stalled()
+                await self._follow_pauses()
+
+    def _running(self) -> list[Consumer]:
+        return [one for one in self._consumers if one.is_running]
+
+    async def _follow_pauses(self) -> None:
+        """Stop the consumers of jobs that have been paused, and start those of resumed ones. While the ledger cannot
+        be read, nothing changes. Raises `LOST`."""
+        try:
+            async with asyncio.timeout(self.LOOK_TIMEOUT_S):
+                self._paused = await self._ledger.paused()
+        except Exception as error:
+            log.debug("paused jobs cannot be read", error=repr(error))
+            return
+        for one in self._consumers:
+            pauses = one.job in self._paused
+            if pauses is one.is_running:
+                log.info("job paused" if pauses else "job resumed", queue=one.queue)
+                async with asyncio.timeout(rabbitmq.CONNECT_TIMEOUT_S):
+                    await (one.stop() if pauses else one.start())
+        self._expect(self._consumers)
+
+    def _expect(self, consumers: Iterable[Consumer]) -> None:
+        metrics.CONSUMERS_EXPECTED.set(sum(one.job not in self._paused for one in consumers))
 
     def _refuse_stalled(self) -> None:
         now = time.monotonic()
-        stalled = [one.queue for one in self._consumers if one.stall_detector.stalled_s(now) > self._tuning.stall_s]
+        stalled = [one.queue for one in self._running() if one.stall_detector.stalled_s(now) > self._tuning.stall_s]
         if stalled:
             raise ConsumerStalled(f"no deliveries from {', '.join(stalled)}")
-        if all(one.stall_detector.progresses for one in self._consumers):
+        if all(one.stall_detector.progresses for one in self._running()):
             self._recovered()
 
     async def _judge(self, down: Exception) -> None:
@@ -238,44 +193,42 @@ class Consumers:
         tuning = self._tuning
         backpressure = Backpressure(self._ledger.probe, tuning.requeue_pause_s, tuning.hold_s)
         async with (
-            rabbitmq.connected(self._nodes, tuning.reconnect_s, self._queues) as connection,
-            rabbitmq.publishing(self._nodes, tuning.reconnect_s) as publishing,
+            rabbitmq.connected(self._nodes, tuning.reconnect_s) as connection,
+            rabbitmq.connected(self._nodes, tuning.reconnect_s) as publishing,
             self._hints.sent_by(publishing),
             MessageProcessor(self._ledger, backpressure, self._grace_s) as processor,
         ):
+            broker = subscribers.new_broker()
             consumers = [
-                *(self._consumer(connection, processor, job, job.queue) for job in self._jobs.values() if job.queue),
-                self._dead_letter_consumer(connection, processor),
+                *(self._consumer(broker, processor, job, job.queue) for job in self._jobs if job.queue),
+                self._dead_letter_consumer(broker, processor),
             ]
-            sources = [one.source for one in consumers]
             try:
-                await rabbitmq.start(connection, sources)
+                async with asyncio.timeout(rabbitmq.DECLARE_TIMEOUT_S):
+                    await topology.declare(await connection.channel(), self._queues)
+                    subscribers.attach(broker, connection)
+                    for one in consumers:
+                        if one.job not in self._paused:
+                            await one.start()
                 self._consumers = consumers
-                log.info("consuming", queues=[one.queue for one in consumers])
+                self._expect(consumers)
+                log.info("consuming", queues=[one.queue for one in self._running()])
                 yield backpressure, processor
             finally:
                 self._consumers = []
                 metrics.CONSUMERS.set(0)
-                await rabbitmq.stop(sources)
+                await rabbitmq.bounded(asyncio.gather(*(one.stop() for one in consumers), return_exceptions=True))
 
-    def _consumer(
-        self, connection: RabbitBroker, processor: MessageProcessor, job: Job, job_queue: JobQueue
-    ) -> Consumer:
-        queue, prefetch = job_queue.name, job.policy.prefetch
-        stats = QueueStats(BatchAcknowledger() if job.batching else Acknowledger())
-        consume = BatchConsumer if job.batching else rabbitmq.subscriber
-        source = consume(connection, queue, prefetch, processor.handler(job, stats))
-        return _watched(queue, source, stats, prefetch)
-
-    def _dead_letter_consumer(self, connection: RabbitBroker, processor: MessageProcessor) -> Consumer:
+    def _consumer(self, broker: RabbitBroker, processor: MessageProcessor, job: Job, queue: JobQueue) -> Consumer:
+        if job.batching:
+            stats = QueueStats(BatchAcknowledger())
+            subscriber = subscribers.batched(broker, queue, job)
+            return Consumer(job.name, broker, subscriber, stats, processor.in_batches(job, job.batching, stats))
         stats = QueueStats(Acknowledger())
-        source = rabbitmq.subscriber(
-            connection, topology.DEAD_QUEUE, DEAD_PREFETCH, processor.dead_letter_handler(self._jobs, stats)
-        )
-        return _watched(topology.DEAD_QUEUE, source, stats, DEAD_PREFETCH)
+        subscriber = subscribers.one_by_one(broker, queue, job, self._ledger, processor, stats)
+        return Consumer(job.name, broker, subscriber, stats)
 
-
-def _watched(queue: str, source: Source, stats: QueueStats, prefetch: int) -> Consumer:
-    metrics.IN_HAND.labels(queue).set_function(lambda: stats.in_hand)
-    metrics.IN_HAND_LIMIT.labels(queue).set(prefetch)
-    return Consumer(queue, source, stats, StallDetector(prefetch))
+    def _dead_letter_consumer(self, broker: RabbitBroker, processor: MessageProcessor) -> Consumer:
+        stats = QueueStats(Acknowledger())
+        subscriber = subscribers.dead_letters(broker, self._jobs, self._ledger, processor, stats)
+        return Consumer(subscribers.DEAD_LETTERS, broker, subscriber, stats)

@@ -6,7 +6,7 @@ redelivered, and the ledger recognises it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,10 +14,9 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from services.worker import metrics
 from services.worker.broker.acknowledgements import InboundMessage
-from services.worker.broker.batch_collector import BatchCollector, Handler
+from services.worker.broker.batch_collector import BatchCollector
 from services.worker.broker.queue_stats import QueueStats
 from services.worker.ledger.backpressure import Backpressure, always
-from services.worker.ledger.failures import DeadLetter
 from services.worker.ledger.job import CANCEL_S, Batching, Job, JobMessage
 from services.worker.ledger.ledger import Ledger
 from shared.db.engine import is_outage
@@ -27,8 +26,8 @@ from shared.server.background import to_the_end
 log = get_logger(__name__)
 
 
-Take = Callable[[InboundMessage], None]
-Work = Callable[[InboundMessage], Coroutine[Any, Any, None]]
+Collect = Callable[[AbstractIncomingMessage], Awaitable[None]]
+"""Puts a message into a batch. Never raises, and never delays the next message: the work is done elsewhere."""
 
 T = TypeVar("T")
 
@@ -75,39 +74,12 @@ class MessageProcessor:
         if tasks:
             await asyncio.wait(tasks, timeout=CANCEL_S)
 
-    def handler(self, job: Job, stats: QueueStats) -> Handler:
-        """Return the handler for messages of this job's queue: start to process one, and be ready for the next."""
-        if job.batching:
-            return _handler(stats, self._in_batches(job, job.batching, stats))
-
-        async def run(inbound: InboundMessage) -> None:
-            await self._one(job, inbound, stats)
-
-        return _handler(stats, self._each(run))
-
-    def dead_letter_handler(self, jobs: Mapping[str, Job], stats: QueueStats) -> Handler:
-        """Return the handler for dead letters: store them as dead jobs."""
-
-        async def record(inbound: InboundMessage) -> None:
-            dead_letter = DeadLetter.read(inbound.job_message.headers, jobs)
-            await self._held(
-                dead_letter.job,
-                [inbound],
-                stats,
-                lambda: self._ledger.record_dead_letter(dead_letter, inbound.job_message),
-            )
-
-        return _handler(stats, self._each(record))
-
-    def _each(self, work: Work) -> Take:
-        """Process each message in its own task."""
-
-        def take(inbound: InboundMessage) -> None:
-            task = asyncio.create_task(work(inbound))
-            self._working.add(task)
-            task.add_done_callback(self._ended)
-
-        return take
+    async def uninterrupted(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for the work, which goes on if the caller is cancelled."""
+        task = asyncio.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._ended)
+        await asyncio.shield(task)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
@@ -115,22 +87,45 @@ class MessageProcessor:
             log.error("messages left in flight", error=repr(error), exc_info=error)
             self._failure = self._failure or error
 
-    def _in_batches(self, job: Job, batching: Batching, stats: QueueStats) -> Take:
+    async def settle(
+        self,
+        name: str,
+        received: Sequence[InboundMessage],
+        stats: QueueStats,
+        work: Callable[[], Awaitable[object]],
+        holds: Callable[[Exception], bool] = always,
+    ) -> None:
+        """Acknowledge messages after `work` has succeeded, or return them if it will not. Raises errors that are not
+        `holds`."""
+        if await self._backpressure.run_when_writable(name, work, holds):
+            await stats.acknowledge(received)
+        else:
+            metrics.REQUEUED.labels(name).inc(len(received))
+            await stats.give_back(received)
+
+    def in_batches(self, job: Job, batching: Batching, stats: QueueStats) -> Collect:
+        """Return the function that takes the messages of a job with batches."""
+
         async def work(batch: list[InboundMessage]) -> None:
             readable = [inbound for inbound in batch if inbound.job_message.is_readable]
             await self._together(job, batching, readable, stats)
             for inbound in batch:
                 if not inbound.job_message.is_readable:
-                    await self._one(job, inbound, stats)
+                    await self._alone(job, inbound, stats)
 
         collector = BatchCollector(batching.size, batching.wait_s, work)
         collecting = asyncio.create_task(collector.run())
         collecting.add_done_callback(self._ended)
         self._collecting[collecting] = collector
-        return collector.put
 
-    async def _one(self, job: Job, inbound: InboundMessage, stats: QueueStats) -> None:
-        await self._held(job.name, [inbound], stats, lambda: self._ledger.run(job, inbound.job_message))
+        async def collect(message: AbstractIncomingMessage) -> None:
+            inbound = InboundMessage(
+                message, message.channel, JobMessage.read(message.headers, message.body, message.message_id)
+            )
+            stats.arrived(inbound)
+            collector.put(inbound)
+
+        return collect
 
     async def _together(self, job: Job, batching: Batching, batch: Sequence[InboundMessage], stats: QueueStats) -> None:
         """Process a batch in one transaction. A batch that fails is halved until the bad event is alone and fails by
@@ -139,45 +134,21 @@ class MessageProcessor:
             return
         job_messages = [inbound.job_message for inbound in batch]
         try:
-            await self._held(
+            await self.settle(
                 job.name, batch, stats, lambda: self._ledger.run_many(job, batching.effect, job_messages), is_outage
             )
         except Exception as error:
             log.warning("batch failed", job=job.name, size=len(batch), error=repr(error))
             if len(batch) == 1:
-                await self._one(job, batch[0], stats)
+                await self._alone(job, batch[0], stats)
                 return
             for half in halves(batch):
                 await self._together(job, batching, half, stats)
 
-    async def _held(
-        self,
-        job: str,
-        received: Sequence[InboundMessage],
-        stats: QueueStats,
-        work: Callable[[], Awaitable[object]],
-        holds: Callable[[Exception], bool] = always,
-    ) -> None:
-        """Acknowledge messages after `work` has succeeded, or return them if it will not. Raises errors that are not
-        `holds`."""
-        if await self._backpressure.run_when_writable(job, work, holds):
-            await stats.acknowledge(received)
-        else:
-            metrics.REQUEUED.labels(job).inc(len(received))
-            await stats.give_back(received)
+    async def _alone(self, job: Job, inbound: InboundMessage, stats: QueueStats) -> None:
+        await self.settle(job.name, [inbound], stats, lambda: self._ledger.run_observed(job, inbound.job_message))
 
 
 def halves(batch: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     middle = len(batch) // 2
     return batch[:middle], batch[middle:]
-
-
-def _handler(stats: QueueStats, take: Take) -> Handler:
-    async def handle(message: AbstractIncomingMessage) -> None:
-        inbound = InboundMessage(
-            message, message.channel, JobMessage.read(message.headers, message.body, message.message_id)
-        )
-        stats.arrived(inbound)
-        take(inbound)
-
-    return handle

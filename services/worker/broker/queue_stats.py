@@ -57,10 +57,12 @@ log = get_logger(__name__)
 
 EVERY_S = 2.0
 TIMEOUT_S = 5.0
-MEASURE_RETRYING = """
-    SELECT job, count(*) AS jobs, greatest(0, extract(epoch FROM now() - min(next_attempt_at)))::float8 AS overdue_s
-    FROM jobs WHERE state = 'retrying' GROUP BY job
+MEASURE = """
+    SELECT job, state, count(*) AS jobs,
+        greatest(0, extract(epoch FROM now() - min(next_attempt_at)))::float8 AS overdue_s
+    FROM jobs WHERE state IN ('retrying', 'scheduled') GROUP BY job, state
 """
+GAUGES = {"retrying": metrics.RETRYING, "scheduled": metrics.SCHEDULED}
 
 
 async def measure_queues(rabbitmq_url: str, jobs: Sequence[Job]) -> None:
@@ -88,16 +90,16 @@ async def measure_ledger(db: Database, jobs: Sequence[Job]) -> None:
     """Measure once."""
     try:
         async with db.connection() as connection:
-            rows = await connection.fetch(MEASURE_RETRYING)
+            rows = await connection.fetch(MEASURE)
     except Exception:
-        metrics.RETRYING.clear()
-        metrics.OVERDUE.clear()
+        for gauge in (*GAUGES.values(), metrics.OVERDUE):
+            gauge.clear()
         raise
-    found = {row["job"]: (row["jobs"], row["overdue_s"]) for row in rows}
-    for name in found.keys() | {job.name for job in jobs}:
-        waiting, overdue_s = found.get(name, (0, 0.0))
-        metrics.RETRYING.labels(name).set(waiting)
-        metrics.OVERDUE.labels(name).set(overdue_s)
+    waiting = {(row["job"], row["state"]): row["jobs"] for row in rows}
+    for name in {row["job"] for row in rows} | {job.name for job in jobs}:
+        for state, gauge in GAUGES.items():
+            gauge.labels(name).set(waiting.get((name, state), 0))
+        metrics.OVERDUE.labels(name).set(max((row["overdue_s"] for row in rows if row["job"] == name), default=0))
 
 
 async def _measure(connection: AbstractConnection, queue: str) -> None:

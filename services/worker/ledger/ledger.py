@@ -30,6 +30,7 @@ import structlog
 from services.worker import metrics
 from services.worker.ledger import erasure, external_effects, failures, keys, spans
 from services.worker.ledger import job as lateness
+from services.worker.ledger.attempt import observed
 from services.worker.ledger.external_effects import Leased
 from services.worker.ledger.failures import DeadLetter
 from services.worker.ledger.job import BatchEffect, ExternalEffect, Job, JobMessage
@@ -54,7 +55,7 @@ from shared.db.engine import Connection, Database
 from shared.observability import tracing
 from shared.observability.logs import get_logger
 from shared.observability.pools import POOLS, CountedSemaphore
-from shared.observability.telemetry import Trace
+from shared.observability.telemetry import Trace, current_trace
 
 log = get_logger(__name__)
 
@@ -127,20 +128,21 @@ class Ledger:
         self.alarm = Alarm()
 
     async def run(self, job: Job, message: JobMessage) -> Outcome:
-        """Run a job for a message that has arrived."""
+        """Run a job for a message that has arrived. The caller records the attempt."""
         async with self._slot(job):
-            began = time.perf_counter()
-            with spans.of(job.name, message) as span:
-                async with self._transaction() as connection:
-                    if _may_start(job, message):
-                        step = await self._first_attempt(connection, job, message, span.trace)
-                    else:
-                        step = await self._store(connection, job, message, span.trace)
-                outcome = await self._conclude(step)
-                span.set({"dashboard.job.outcome": outcome})
-                self._count(job, outcome, began)
+            trace = current_trace.get() or Trace.start()
+            async with self._transaction() as connection:
+                if _may_start(job, message):
+                    step = await self._first_attempt(connection, job, message, trace)
+                else:
+                    step = await self._store(connection, job, message, trace)
+            outcome = await self._conclude(step)
         self._tell(job, outcome, message)
         return outcome
+
+    async def run_observed(self, job: Job, message: JobMessage) -> Outcome:
+        """Run a job for a message that has arrived, and record the attempt."""
+        return await observed(job.name, message, lambda: self.run(job, message))
 
     async def run_many(self, job: Job, effect: BatchEffect, messages: Sequence[JobMessage]) -> None:
         """Run a job for many readable messages in one transaction. If it raises, none of them has been processed.
@@ -149,7 +151,7 @@ class Ledger:
         """
         for message in messages:
             if not _may_start(job, message):
-                await self.run(job, message)
+                await self.run_observed(job, message)
         messages = [message for message in messages if _may_start(job, message)]
         if not messages:
             return
@@ -220,7 +222,7 @@ class Ledger:
     async def _finish(self, job: Job, taken: _Taken) -> Outcome:
         with tracing.Position(taken.trace):
             outcome = await self._conclude(taken.step)
-            self._count(job, outcome, taken.began, taken.attempt)
+            metrics.count_attempt(job.name, outcome, time.perf_counter() - taken.began, taken.attempt)
         self._tell(job, outcome, taken.message)
         return outcome
 
@@ -411,12 +413,6 @@ class Ledger:
     def _tell(self, job: Job, outcome: Outcome, message: JobMessage) -> None:
         if outcome is Outcome.DONE and message.user_id:
             self._on_done(job, message.user_id)
-
-    def _count(self, job: Job, outcome: Outcome, began: float, attempt: int = 1) -> None:
-        metrics.JOBS.labels(job.name, outcome).inc()
-        metrics.DURATION.labels(job.name).observe(time.perf_counter() - began, tracing.exemplar())
-        if outcome in (Outcome.DONE, Outcome.DEAD):
-            metrics.ATTEMPTS.labels(job.name).observe(attempt)
 
 
 def _may_start(job: Job, message: JobMessage) -> bool:

@@ -76,11 +76,10 @@ async def test_the_workers_connection_comes_back_at_another_node(rabbitmq: Rabbi
     """aio-pika restores what it had, and does so where somebody answers."""
     async with two_ways(rabbitmq.url) as links:
         nodes = Nodes(",".join(link.url for link in links))
-        async with connected(nodes, 0.05, list(topology.QUEUES.values())) as connection:
-            underlying = await connection.connect()
+        async with connected(nodes, 0.05) as connection:
             for gone in links:
                 await gone.cut()
-                await eventually(lambda: _works(underlying), within=120)
+                await eventually(lambda: _works(connection), within=120)
                 await gone.mend()
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
 
 import pytest
 
@@ -11,10 +10,6 @@ from shared.rabbitmq import LOST, Nodes
 from tests.support.backends import RabbitBackend
 from tests.support.link import Link
 from tests.support.waiting import eventually
-
-Opened = Callable[[Nodes, float], AbstractAsyncContextManager[object]]
-WAYS = pytest.mark.parametrize("opened", [rabbitmq.connected, rabbitmq.publishing])
-
 
 Connecting = Callable[[], "set[asyncio.Task[object]]"]
 
@@ -44,10 +39,9 @@ async def silent() -> AsyncIterator[str]:
         yield f"amqp://guest:guest@127.0.0.1:{server.sockets[0].getsockname()[1]}/"
 
 
-@WAYS
-async def test_cancelled_while_it_connects(silent: str, opened: Opened, still_connecting: Connecting) -> None:
+async def test_cancelled_while_it_connects(silent: str, still_connecting: Connecting) -> None:
     """The process is told to end before RabbitMQ has answered."""
-    entering = asyncio.ensure_future(opened(Nodes(silent), 0.01).__aenter__())
+    entering = asyncio.ensure_future(rabbitmq.connected(Nodes(silent), 0.01).__aenter__())
     await eventually(still_connecting)
     entering.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -55,26 +49,21 @@ async def test_cancelled_while_it_connects(silent: str, opened: Opened, still_co
     assert not still_connecting()
 
 
-@WAYS
-async def test_no_answer_in_time(
-    silent: str, opened: Opened, still_connecting: Connecting, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_answer_in_time(silent: str, still_connecting: Connecting, monkeypatch: pytest.MonkeyPatch) -> None:
     """RabbitMQ hangs; the next attempt makes a connection of its own."""
     monkeypatch.setattr(rabbitmq, "CONNECT_TIMEOUT_S", 60)
-    monkeypatch.setattr(rabbitmq, "DECLARE_TIMEOUT_S", 0.1)
     with pytest.raises(LOST):
-        async with asyncio.timeout(0.1), opened(Nodes(silent), 0.01):
+        async with asyncio.timeout(0.1), rabbitmq.connected(Nodes(silent), 0.01):
             pass
     assert not still_connecting()
 
 
-@WAYS
 async def test_ended_while_rabbitmq_hangs(
-    rabbitmq_link: Link, opened: Opened, still_connecting: Connecting, monkeypatch: pytest.MonkeyPatch
+    rabbitmq_link: Link, still_connecting: Connecting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is closed without the good-bye that RabbitMQ does not answer."""
     monkeypatch.setattr(rabbitmq, "STOP_TIMEOUT_S", 0.1)
-    async with opened(Nodes(rabbitmq_link.url), 0.01):
+    async with rabbitmq.connected(Nodes(rabbitmq_link.url), 0.01):
         rabbitmq_link.silence()
     assert not still_connecting()
 

@@ -58,3 +58,20 @@ async def test_retrying_jobs_are_counted(alone: World) -> None:
     await eventually(counted, LONG_S)
     assert (await gauge(alone, "worker_jobs_retrying")).keys() == topology.QUEUES.keys()
     assert set((await gauge(alone, "worker_job_overdue_seconds")).values()) == {0}, "none is due yet"
+
+
+async def test_scheduled_jobs_are_counted(alone: World) -> None:
+    """They are neither retrying nor overdue before they are due."""
+    await alone.fetch(
+        "INSERT INTO jobs (job, event_id, event_type, state, next_attempt_at) "
+        "SELECT 'email', gen_random_uuid(), 'order.created', 'scheduled', now() + interval '1 day' "
+        "FROM generate_series(1, 3)"
+    )
+
+    async def counted() -> bool:
+        return (await gauge(alone, "worker_jobs_scheduled")).get("email") == 3
+
+    await eventually(counted, LONG_S)
+    assert (await gauge(alone, "worker_jobs_scheduled")).keys() == topology.QUEUES.keys()
+    assert set((await gauge(alone, "worker_jobs_retrying")).values()) == {0}
+    assert set((await gauge(alone, "worker_job_overdue_seconds")).values()) == {0}

@@ -21,6 +21,7 @@ NAMES = (
     "orders",
     "enqueue",
     "worker",
+    "batches",
     "relay",
     "pictures",
     "reports",

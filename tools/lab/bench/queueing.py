@@ -40,8 +40,8 @@ def place(bed: Bed, service: str) -> Iterator[Place]:
         bed.backends.postgres.drop_database(name)
 
 
-def serve(bed: Bed, service: str, place: Place) -> Child:
-    """Start our process of the service, and wait until it is ready."""
+def serve(bed: Bed, service: str, place: Place, *module: str) -> Child:
+    """Start our process of the service, or this module with its arguments, and wait until it is ready."""
     port = free_port()
     prefix = service.upper()
     env = {
@@ -53,7 +53,8 @@ def serve(bed: Bed, service: str, place: Place) -> Child:
         f"{prefix}_PORT": str(port),
         "WORKER_SMTP_URL": "smtp://127.0.0.1:1",
     }
-    return bed.serving(bed.python(service, "-m", "tools.cli.main", "serve", service, env=env), port)
+    command = module or ("tools.cli.main", "serve", service)
+    return bed.serving(bed.python(service, "-m", *command, env=env), port)
 
 
 def created(user_id: UUID) -> events.OrderCreated:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.broker.consumers import Grace, Sample, StallDetector
 from services.worker.broker.message_processor import halves
+from services.worker.broker.stall_detection import Grace, Sample, StallDetector
 from services.worker.email.sending import Mails
 from services.worker.email.smtp import Mailer
 from services.worker.jobs import PerEvent, bind, discover
