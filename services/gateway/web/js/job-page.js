@@ -15,7 +15,7 @@ const CAN_CANCEL = new Set(["scheduled", "waiting", "retrying"]);
 const OUTCOMES = {
   done: ["good", "Done"],
   retrying: ["warn", "Failed"],
-  dead: ["bad", "Failed for good"],
+  dead: ["bad", "Dead"],
   running: ["info", "Running"],
   interrupted: ["warn", "Interrupted"],
 };
@@ -28,6 +28,7 @@ export class JobPage {
   #job;
   #eventId;
   #shown = "";
+  #pausing = el("div", { class: "pausing" });
   #body = el("div");
   #ask;
 
@@ -35,7 +36,7 @@ export class JobPage {
     this.#isAdmin = isAdmin;
     this.#job = job;
     this.#eventId = eventId;
-    place.replaceChildren(el("div", { class: "greeting" }, el("h1", {}, job)), this.#body);
+    place.replaceChildren(el("div", { class: "greeting" }, el("h1", {}, job), this.#pausing), this.#body);
     this.#ask = poll(() => this.#refresh(), EVERY_MS, this.#ended.signal);
   }
 
@@ -69,16 +70,17 @@ export class JobPage {
   }
 
   #show(found, paused, names) {
+    replace(this.#pausing, pausedMark(paused), this.#isAdmin && pauseButton(found.job, paused, this.#ask));
     replace(this.#body, el("div", { class: "ops" },
       card("Details",
-        el("div", { class: "card-body" }, el("p", { class: "job-state" }, stateChip(found.state), pausedMark(paused)),
-          facts(found), found.error && long("Error", found.error), this.#isAdmin && this.#actions(found, paused))),
+        el("div", { class: "card-body" }, el("p", { class: "job-state" }, stateChip(found.state)),
+          facts(found), found.error && long("Error", found.error), this.#isAdmin && this.#actions(found))),
       card("Attempts", attempts(found)),
       card("Audit log", audit(found, names)),
       this.#isAdmin && card("Message", message(found))));
   }
 
-  #actions(found, paused) {
+  #actions(found) {
     const action = (key, text, look, work) => el("button", {
       class: `button small ${look}`, type: "button", "data-key": key, onclick: (event) => busy(event.currentTarget, () => work().finally(this.#ask)),
     }, text);
@@ -86,8 +88,7 @@ export class JobPage {
     return el("div", { class: "job-actions" },
       CAN_RETRY.has(found.state) && action("retry", "Retry now", "", () => this.#retry()),
       CAN_CANCEL.has(found.state) && action("cancel", "Cancel", "danger", () => this.#cancel()),
-      found.state === "dead" && el("button", { class: "button small danger", type: "button", "data-key": "discard", onclick: () => openDiscard(selection, 1, this.#ask) }, "Discard"),
-      pauseButton(found.job, paused, this.#ask));
+      found.state === "dead" && el("button", { class: "button small danger", type: "button", "data-key": "discard", onclick: () => openDiscard(selection, 1, this.#ask) }, "Discard"));
   }
 
   async #retry() {

@@ -39,7 +39,7 @@ export class JobSearch {
       (data) => this.#go(entered(data, this.#filters)), { class: "form search", role: "search", "aria-label": "Jobs" });
     place.replaceChildren(
       el("div", { class: "greeting" }, el("h1", {}, "Jobs")),
-      el("section", { class: "card ops-list", "aria-label": "Jobs" }, this.#form, this.#note, this.#list));
+      el("section", { class: "card", "aria-label": "Jobs" }, this.#form, this.#note, this.#list));
     this.#readNames();
   }
 

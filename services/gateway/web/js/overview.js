@@ -29,7 +29,7 @@ export class Overview {
 
   constructor(place, isAdmin) {
     this.#isAdmin = isAdmin;
-    const scroll = (key, title) => (this.#places[key] = el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": title }));
+    const scroll = (key, title) => (this.#places[key] = el("div", { class: `scroll ${key}`, tabindex: "0", role: "group", "aria-label": title }));
     const card = (key, title, ...more) => el("section", { class: "card" },
       el("div", { class: "card-head" }, el("h2", {}, title)), ...more, scroll(key, title));
     this.#status.hidden = false;
@@ -155,7 +155,7 @@ const panelRow = ({ name, calls, p50_ms: p50, p95_ms: p95, p99_ms: p99, stale, u
   [cell(name), ...[p50, p95, p99].map(milliseconds), number(calls), number(stale + unavailable)];
 const milliseconds = (value) => el("td", { class: `right${value ? "" : " zero"}`, title: value === null ? "Fewer than 20 calls" : null }, value === null ? "–" : value < 10 ? value.toFixed(1) : count(Math.round(value)));
 const jobRow = ({ job, retrying, dead }, rates, paused) => [
-  cell(el("a", { href: searchAddress({ job }), "data-key": `job-${job}` }, job), pausedMark(paused)),
+  cell(el("a", { href: searchAddress({ job }), "data-key": `job-${job}` }, job), paused && el("div", {}, pausedMark(paused))),
   number(rates[job] ?? null, 1), number(retrying),
   el("td", { class: "right" }, dead ? chip("bad", count(dead)) : el("span", { class: "zero" }, "0")),
 ];

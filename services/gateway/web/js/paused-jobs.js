@@ -12,7 +12,7 @@ export async function pausedJobs(signal) {
 }
 
 /** Marks a paused job; nothing if it is not paused. */
-export const pausedMark = (paused) => paused && el("span", { class: "paused" }, chip("warn", "Paused"), " ",
+export const pausedMark = (paused) => paused && el("span", {}, chip("warn", "Paused"), " ",
   el("span", { class: "muted small" }, `by ${paused.by}, `, since(paused.at)));
 
 /** Pauses or resumes a job; `changed` is called afterwards. */

@@ -22,7 +22,7 @@ export class Schedules {
     this.#isAdmin = isAdmin;
     place.replaceChildren(
       el("div", { class: "greeting" }, el("h1", {}, "Schedules")),
-      el("section", { class: "card ops-list", "aria-label": "Schedules" }, this.#list));
+      el("section", { class: "card", "aria-label": "Schedules" }, this.#list));
     this.#ask = poll(() => this.#refresh(), EVERY_MS, this.#ended.signal);
   }
 
@@ -51,9 +51,9 @@ export class Schedules {
     return stackedRow({ "data-schedule": name },
       stackedCell(null, el("a", { href: searchAddress({ job: name, event_type: TICK }), "data-key": `runs-${name}` }, name)),
       stackedCell(null, el("code", {}, cron), " ", el("span", { class: "muted small" }, timezone)),
-      stackedCell(null, paused ? chip("warn", "Paused") : nextRun && at(nextRun)),
-      stackedCell("muted", el("span", { class: "narrow" }, "Last run: "), lastRun ? at(lastRun) : "never"),
-      stackedCell("right do", this.#isAdmin && el("span", { class: "buttons" },
+      stackedCell("next", paused ? chip("warn", "Paused") : nextRun && at(nextRun)),
+      stackedCell("muted whole-row", el("span", { class: "narrow" }, "Last run: "), lastRun ? at(lastRun) : "never"),
+      stackedCell("right do whole-row", this.#isAdmin && el("span", { class: "buttons" },
         action("run", "Run now", run), paused ? action("pause", "Resume", resume) : action("pause", "Pause", pause))));
   }
 }
