@@ -128,7 +128,15 @@ async def _operations(browser: Browser, stack: Stack, path: Path) -> None:
         for number in range(60):  # a line needs several points
             await asyncio.to_thread(somebody.order, number % 7 + 1)
             await page.wait_for_timeout(20 + number % 20 * 20)
+        await page.get_by_role("button", name="Pause email").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+        await expect(page.get_by_text("Paused")).to_be_visible()
         await _save(page, path)
+        await page.get_by_role("link", name="Jobs", exact=True).click()
+        await page.get_by_label("Text").fill("mailbox")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("[data-job]").first).to_contain_text("Paused")
+        await _save(page, path.with_stem("jobs"))
 
 
 async def _settled(page: Page) -> Page:
