@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -52,6 +53,11 @@ async def confirm(page: Page, action: str) -> None:
     await page.get_by_role("dialog").get_by_role("button", name=action).click()
 
 
+async def one_at_a_time(route: Route) -> None:
+    """Request pages with one job."""
+    await route.continue_(url=re.sub(r"\blimit=\d+", "limit=1", route.request.url))
+
+
 async def test_an_administrator_finds_a_job_and_runs_it(
     browser: Browser, stack: Stack, admin: Operator, group: str
 ) -> None:
@@ -79,6 +85,13 @@ async def test_an_administrator_finds_a_job_and_runs_it(
         await other_tab.get_by_label("Text").fill(str(users[1]))
         await other_tab.keyboard.press("Enter")
         await expect(other_tab.locator("[data-job]")).to_contain_text("Dead")
+        await other_tab.route("**/v1/admin/jobs?*", one_at_a_time)
+        await other_tab.evaluate(f"location.hash = '#/jobs?error_group={group}'")
+        await expect(other_tab.get_by_text("The latest 1 job.")).to_be_visible()
+        await other_tab.get_by_role("button", name="Show more").click()
+        await expect(other_tab.locator("[data-job]")).to_have_count(2)
+        await expect(other_tab.locator("[data-job] a").last).to_be_focused()
+        await expect(other_tab.get_by_role("button", name="Show more")).to_have_count(0)
         await other_tab.close()
 
         await row.get_by_role("link").click()
