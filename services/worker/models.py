@@ -145,11 +145,13 @@ class JobAttempt(PersonalData, Base):
 
 
 class PausedJob(Base):
-    """A job that does not run until it is resumed."""
+    """A job that does not run until it is resumed. `actor` is the operator's user id."""
 
     __tablename__ = "paused_jobs"
 
     job: Mapped[str] = mapped_column(primary_key=True)
+    actor: Mapped[UUID]
+    paused_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class ScheduleRow(Base):

@@ -124,11 +124,22 @@ async def _operations(browser: Browser, stack: Stack, path: Path) -> None:
         page = await visitor.signs_in(demo.ADMIN, "/ops", demo.PASSWORD)
         await expect(page.locator("[data-group]")).to_have_count(2)
         await expect(page.locator("canvas")).to_have_count(1)
+        await page.get_by_role("button", name="Pause email").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+        await page.get_by_role("button", name="Dismiss").click()
+        await page.evaluate("scrollTo(0, 0)")
+        await expect(page.get_by_text("Paused")).to_be_visible()
         somebody = await asyncio.to_thread(Person, stack)
         for number in range(60):  # a line needs several points
             await asyncio.to_thread(somebody.order, number % 7 + 1)
             await page.wait_for_timeout(20 + number % 20 * 20)
         await _save(page, path)
+        await page.set_viewport_size({"width": 1280, "height": 760})
+        await page.get_by_role("link", name="Jobs", exact=True).click()
+        await page.get_by_label("Text").fill("mailbox")
+        await page.get_by_role("button", name="Search").click()
+        await expect(page.locator("[data-job]").first).to_contain_text("Paused")
+        await _save(page, path.with_stem("jobs"))
 
 
 async def _settled(page: Page) -> Page:

@@ -106,6 +106,7 @@ OPERATIONS = (
     Operation("POST", "/v1/webhooks/{id:uuid}/deliveries/{delivery_id:uuid}/replay", "worker", "user"),
     Operation("GET", "/v1/admin/jobs", "worker", "operator"),
     Operation("GET", "/v1/admin/jobs/groups", "worker", "operator"),
+    Operation("GET", "/v1/admin/jobs/paused", "worker", "operator"),
     Operation("GET", "/v1/admin/jobs/{job:name}/{id:uuid}", "worker", "operator", audited=True),
     Operation("POST", "/v1/admin/jobs/replay", "worker", "admin", audited=True),
     Operation("POST", "/v1/admin/jobs/discard", "worker", "admin", audited=True),

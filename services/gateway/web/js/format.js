@@ -60,6 +60,12 @@ export const onDay = (iso) => calendarDay.format(new Date(iso));
 export const day = (iso) => dayOfMonth.format(new Date(iso));
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
+/** A duration in milliseconds: `85 ms`, `1.5 s`, `2 min`. */
+export function duration(ms) {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60_000)} min`;
+}
+
 export function ago(iso) {
   const seconds = (new Date(iso) - Date.now()) / 1000;
   for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {

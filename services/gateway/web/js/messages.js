@@ -23,6 +23,7 @@ const BY_CODE = {
   webhook_not_found: "This webhook does not exist any more. Reload the page.",
   delivery_not_found: "This delivery is no longer stored. Reload the page.",
   job_not_found: "This job is no longer stored. Reload the page.",
+  schedule_not_found: "This schedule does not exist any more. Reload the page.",
 
   conflict: "It has changed meanwhile. Reload the page, then try again.",
   email_already_used: "An account with this e-mail address exists already.",
@@ -35,6 +36,9 @@ const BY_CODE = {
   webhook_turned_off: "This webhook is disabled.",
   call_under_way: "This delivery is in progress.",
   pings_waiting: "An earlier test of this webhook has not been sent yet.",
+
+  job_running: "This job is running. Wait until the attempt has ended, then try again.",
+  job_finished: "This cannot be done with this job any more. Reload the page.",
 
   wrong_password: "This is not your current password.",
   weak_password: "This password is too easy to guess. Choose a longer or less common one.",
@@ -82,6 +86,8 @@ const BY_FIELD = {
   to: "Choose a day within a year of the first day.",
   url: "Enter an address on the public internet, such as https://example.com/hooks.",
   events: "Choose at least one event.",
+  user_id: "Enter the complete id of a user.",
+  event_type: "Enter the complete name of a type, such as order.paid.",
   reason: "Enter at most 500 characters.",
   file: "Choose a CSV file. The example file shows its columns.",
 };
@@ -104,6 +110,7 @@ export function wordsForInput({ validity, validationMessage, type, name, minLeng
   if (validity.customError) return validationMessage;
   if (validity.tooShort) return `Use at least ${minLength} characters.`;
   if (validity.tooLong) return `Use at most ${maxLength} characters.`;
+  if (type === "datetime-local") return "Enter a date and a time.";
   if (type === "number") return `Enter ${Number(min).toLocaleString("en")} to ${Number(max).toLocaleString("en")}.`;
   return BY_FIELD[name] ?? "This cannot be accepted.";
 }

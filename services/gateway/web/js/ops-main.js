@@ -39,6 +39,11 @@ session.changes.addEventListener("signed-out", ({ detail }) => {
   show();
 });
 
+// The skip link must not replace the view in the address.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  content.focus();
+});
 setUpTheme(document.getElementById("theme"));
 try {
   await session.resume();

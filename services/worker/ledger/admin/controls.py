@@ -12,7 +12,7 @@ DashboardError
     └── JobFinished        409  there is nothing to run, or nothing to cancel
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -52,8 +52,9 @@ AUDIT = """
         (job, event_id, user_id, previous_state, previous_attempts, previous_error, action, actor)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
-PAUSE = "INSERT INTO paused_jobs (job) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true"
+PAUSE = "INSERT INTO paused_jobs (job, actor) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true"
 RESUME = "DELETE FROM paused_jobs WHERE job = $1 RETURNING true"
+LIST_PAUSED = "SELECT job, actor, paused_at FROM paused_jobs WHERE job = ANY($1) ORDER BY job"
 LIST_SCHEDULES = """
     SELECT name, cron, timezone, paused, last_run, next_run FROM schedules WHERE name = ANY($1) ORDER BY name
 """
@@ -122,19 +123,27 @@ async def _audit_job(
 
 async def pause(db: Database, jobs: Jobs, job: str, actor: UUID) -> None:
     """Let no attempt at a job start until it is resumed. Raises `JobNotFound`."""
-    await _switch(db, jobs, job, PAUSE, "pause", actor)
+    await _switch(db, jobs, job, PAUSE, (job, actor), "pause", actor)
 
 
 async def resume(db: Database, jobs: Jobs, job: str, actor: UUID) -> None:
     """Raises `JobNotFound`."""
-    await _switch(db, jobs, job, RESUME, "resume", actor)
+    await _switch(db, jobs, job, RESUME, (job,), "resume", actor)
 
 
-async def _switch(db: Database, jobs: Jobs, job: str, statement: str, action: str, actor: UUID) -> None:
+async def paused(db: Database, jobs: Jobs) -> list[asyncpg.Record]:
+    """Return the paused jobs of this worker, by name."""
+    async with db.connection() as connection:
+        return await connection.fetch(LIST_PAUSED, list(jobs))
+
+
+async def _switch(
+    db: Database, jobs: Jobs, job: str, statement: str, arguments: Sequence[object], action: str, actor: UUID
+) -> None:
     if job not in jobs:
         raise JobNotFound
     async with db.connection() as connection, connection.transaction():
-        if await connection.fetchval(statement, job):
+        if await connection.fetchval(statement, *arguments):
             await _audit(connection, job, action, actor)
 
 

@@ -24,6 +24,8 @@ from services.worker.ledger.admin.schemas import (
     JobName,
     JobQuery,
     JobSummary,
+    PausedJob,
+    PausedJobs,
     Replay,
     Replayed,
     Run,
@@ -97,6 +99,12 @@ async def list_groups(_: OperatorDep, db: DatabaseDep) -> JobGroups:
     """Count jobs that are not done, by job, state and cause: the largest groups first."""
     async with db.begin() as session:
         return JobGroups(items=[JobGroup.model_validate(row) for row in await repository.groups(session)])
+
+
+@router.get("/jobs/paused")
+async def list_paused(_: OperatorDep, db: DatabaseDep, jobs: JobsDep) -> PausedJobs:
+    """List the paused jobs, by name, each with who paused it and when."""
+    return PausedJobs(items=[PausedJob(**row) for row in await controls.paused(db, jobs)])
 
 
 @router.get("/jobs/{job}/{event_id}")

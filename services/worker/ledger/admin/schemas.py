@@ -156,6 +156,18 @@ class Discarded(Matched):
     discarded: int
 
 
+class PausedJob(BaseModel):
+    """A job whose attempts do not start. `actor` is the operator's user id."""
+
+    job: str
+    actor: UUID
+    paused_at: datetime
+
+
+class PausedJobs(BaseModel):
+    items: list[PausedJob]
+
+
 class ScheduleSummary(BaseModel):
     """A job that runs at the times of a cron line. While it is paused it has no next run."""
 

@@ -70,7 +70,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("user_id IS NOT NULL"),
         if_not_exists=True,
     )
-    op.create_table("paused_jobs", sa.Column("job", sa.Text, primary_key=True), if_not_exists=True)
+    op.create_table(
+        "paused_jobs",
+        sa.Column("job", sa.Text, primary_key=True),
+        sa.Column("actor", sa.Uuid, nullable=False),
+        sa.Column("paused_at", TIMESTAMP, nullable=False, server_default=sa.text("now()")),
+        if_not_exists=True,
+    )
     op.create_table(
         "schedules",
         sa.Column("name", sa.Text, primary_key=True),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -113,6 +114,10 @@ async def test_pause_and_resume(database: Settings, recorder: Recorder) -> None:
         for _ in range(2):
             assert (await notes.post("jobs/notes/pause")).status_code == 204
         assert await notes.ledger.paused() == {"notes"}
+        [paused] = (await notes.read("jobs/paused", role="support"))["items"]
+        [audited] = await notes.fetch("SELECT actor, at FROM job_audit")
+        assert (paused["job"], UUID(paused["actor"])) == ("notes", audited["actor"])
+        assert datetime.fromisoformat(paused["paused_at"]) == audited["at"]
         waiting, running = note(due=later()), note(due=later())
         await notes.arrive(waiting)
         await notes.arrive(running, notes.jobs[1])
@@ -124,6 +129,7 @@ async def test_pause_and_resume(database: Settings, recorder: Recorder) -> None:
             assert (await notes.post("jobs/notes/resume")).status_code == 204
         await notes.until(waiting.event_id, "done")
         assert await notes.ledger.paused() == frozenset()
+        assert (await notes.read("jobs/paused"))["items"] == []
         assert await actions(notes) == ["pause", "resume"]
 
 

@@ -1,0 +1,163 @@
+// The status of the system, read every two seconds while the page is visible.
+import { get, Problem } from "./api.js";
+import { el, replace } from "./dom.js";
+import { failedJobs } from "./failed-jobs.js";
+import { atClock, count } from "./format.js";
+import { searchAddress } from "./job-addresses.js";
+import { chip } from "./job-parts.js";
+import { pauseButton, pausedJobs, pausedMark } from "./paused-jobs.js";
+import { poll } from "./polling.js";
+import { Throughput } from "./throughput.js";
+
+const EVERY_MS = 2000;
+const PAUSED_EVERY_MS = 4000;
+const LOOK = { ready: "good", degraded: "warn", unavailable: "bad", unreachable: "bad" };
+const BREAKER = { closed: ["good", "Closed"], half_open: ["warn", "Half open"], open: ["bad", "Open"] };
+
+export class Overview {
+  #ended = new AbortController();
+  #status = document.getElementById("live");
+  #throughput = new Throughput();
+  #verdict = el("div", { class: "verdict unsure", role: "status" }, "Asking…");
+  #tiles = el("dl", { class: "tiles" });
+  #places = {};
+  #seen = null;
+  #rates = {};
+  #paused = new Map();
+  #isAdmin;
+  #askPaused;
+
+  constructor(place, isAdmin) {
+    this.#isAdmin = isAdmin;
+    const scroll = (key, title) => (this.#places[key] = el("div", { class: `scroll ${key}`, tabindex: "0", role: "group", "aria-label": title }));
+    const card = (key, title, ...more) => el("section", { class: "card" },
+      el("div", { class: "card-head" }, el("h2", {}, title)), ...more, scroll(key, title));
+    this.#status.hidden = false;
+    place.replaceChildren(
+      el("div", { class: "greeting" }, el("h1", {}, "Operations")),
+      this.#verdict, this.#tiles,
+      el("div", { class: "ops" },
+        failedJobs(isAdmin, this.#ended.signal),
+        card("processes", "Processes"), card("panels", "Panels, last minute"),
+        card("jobs", "Jobs", this.#throughput.plot),
+        el("div", { class: "column" }, card("queues", "Queues"), card("outboxes", "Outboxes"))));
+    poll(() => this.#ask(), EVERY_MS, this.#ended.signal);
+    this.#askPaused = poll(() => this.#readPaused(), PAUSED_EVERY_MS, this.#ended.signal);
+  }
+
+  close() {
+    this.#ended.abort();
+    this.#status.hidden = true;
+  }
+
+  async #ask() {
+    try {
+      this.#seen = await get("/v1/admin/status", { signal: this.#ended.signal });
+      this.#show(this.#seen);
+      this.#say("live", "Live", `As of ${atClock(new Date(this.#seen.at))}`);
+    } catch (problem) {
+      if (this.#ended.signal.aborted) return;
+      this.#say("away", this.#seen ? `As of ${atClock(new Date(this.#seen.at))}` : "No answer", problem.message);
+    }
+  }
+
+  /** Without a response the last one stays. */
+  async #readPaused() {
+    try {
+      this.#paused = await pausedJobs(this.#ended.signal);
+    } catch (problem) {
+      if (this.#ended.signal.aborted) return;
+      if (!(problem instanceof Problem)) throw problem;
+    }
+    if (this.#seen) this.#showJobs();
+  }
+
+  #say(state, words, title) {
+    if (this.#status.textContent === words && this.#status.dataset.state === state) return;
+    this.#status.dataset.state = state;
+    this.#status.title = title;
+    this.#status.replaceChildren(el("span", { class: "words" }, words));
+  }
+
+  #show(seen) {
+    this.#rates = this.#throughput.take(seen);
+    replace(this.#tiles, ...tiles(seen, this.#throughput.rate));
+    this.#showVerdict(seen.problems);
+    const breakers = Object.fromEntries(seen.services.map((each) => [each.name, each]));
+    fill(this.#places.processes, ["Process", "Health", "Breaker", "Calls"], seen.processes, (each) => processRow(each, breakers));
+    fill(this.#places.panels, ["Panel", "p50 (ms)", "p95 (ms)", "p99 (ms)", "Calls", "Stale"], seen.panels, panelRow, "No panels.");
+    this.#showJobs();
+    fill(this.#places.queues, ["Queue", "Messages", "Consumers"], seen.queues, queueRow, "No worker can reach RabbitMQ.");
+    fill(this.#places.outboxes, ["Outbox", "Waiting", "Oldest"], seen.outboxes, outboxRow);
+  }
+
+  #showJobs() {
+    const row = (each) => [
+      ...jobRow(each, this.#rates, this.#paused.get(each.job)),
+      ...(this.#isAdmin ? [el("td", { class: "right" }, pauseButton(each.job, this.#paused.get(each.job), this.#askPaused))] : []),
+    ];
+    const titles = ["Job", "Per second", "Retrying", "Dead", ...(this.#isAdmin ? [el("span", { class: "hidden-text" }, "Actions")] : [])];
+    fill(this.#places.jobs, titles, this.#seen.jobs, row, "No worker responds.");
+  }
+
+  #showVerdict(found) {
+    const text = found.length ? `${found.length} ${found.length === 1 ? "problem" : "problems"}` : "No problems";
+    const key = [text, ...found].join("\n");
+    if (this.#verdict.dataset.key === key) return; // otherwise screen readers would announce it every two seconds
+    this.#verdict.dataset.key = key;
+    this.#verdict.className = found.length ? "verdict ill" : "verdict";
+    this.#verdict.replaceChildren(el("div", {}, text, found.length ? el("ul", {}, found.map((each) => el("li", {}, each))) : ""));
+  }
+}
+
+function tiles(seen, rate) {
+  const sum = (rows, name) => rows.reduce((all, each) => all + (each[name] ?? 0), 0);
+  const { cache_hits: hits, cache_misses: misses, streams, cache_entries: entries } = seen.gateway;
+  return [
+    tile("Jobs per second", rate === null ? "–" : rate.toFixed(rate < 10 ? 1 : 0)),
+    tile("Messages waiting", count(sum(seen.queues, "messages"))),
+    tile("In outboxes", count(sum(seen.outboxes, "rows"))),
+    tile("Dead jobs", count(sum(seen.jobs, "dead")), `${count(sum(seen.jobs, "retrying"))} retrying`),
+    tile("Live streams", count(streams), seen.gateway.feed_connected ? "feed connected" : "feed lost"),
+    tile("Cache hits", hits + misses ? `${Math.round((100 * hits) / (hits + misses))} %` : "–", `${count(entries)} kept`),
+  ];
+}
+
+const tile = (label, value, note) => el("div", { class: "tile" }, el("dt", {}, label), el("dd", {}, value, note && el("small", {}, note)));
+
+/** A table; columns except the first are right-aligned if `row` says so. */
+function fill(place, titles, items, row, empty = "Nothing.") {
+  if (!items.length) {
+    replace(place, el("p", { class: "empty" }, empty));
+    return;
+  }
+  const rows = items.map((item) => el("tr", {}, row(item)));
+  const right = [...rows[0].children].map((cell) => cell.classList.contains("right"));
+  replace(place, el("table", {},
+    el("thead", {}, el("tr", {}, titles.map((title, index) => el("th", { scope: "col", class: right[index] ? "right" : null }, title)))),
+    el("tbody", {}, rows)));
+}
+
+const cell = (...content) => el("td", {}, ...content);
+const number = (value, digits = 0) => el("td", { class: `right${value ? "" : " zero"}` }, value === null || value === undefined ? "–" : digits ? value.toFixed(digits) : count(value));
+
+function processRow({ name, status, checks, error }, breakers) {
+  const failing = Object.entries(checks).filter(([, outcome]) => outcome !== "ok").map(([what, outcome]) => `${what}: ${outcome}`);
+  const towards = breakers[name];
+  return [
+    cell(name), cell(chip(LOOK[status], status), (error || failing.length > 0) && el("span", { class: "why" }, error ?? failing.join("; "))),
+    cell(towards ? chip(...BREAKER[towards.breaker]) : el("span", { class: "zero" }, "–")),
+    number(towards?.calls_in_flight),
+  ];
+}
+
+const panelRow = ({ name, calls, p50_ms: p50, p95_ms: p95, p99_ms: p99, stale, unavailable }) =>
+  [cell(name), ...[p50, p95, p99].map(milliseconds), number(calls), number(stale + unavailable)];
+const milliseconds = (value) => el("td", { class: `right${value ? "" : " zero"}`, title: value === null ? "Fewer than 20 calls" : null }, value === null ? "–" : value < 10 ? value.toFixed(1) : count(Math.round(value)));
+const jobRow = ({ job, retrying, dead }, rates, paused) => [
+  cell(el("a", { href: searchAddress({ job }), "data-key": `job-${job}` }, job), paused && el("div", {}, pausedMark(paused))),
+  number(rates[job] ?? null, 1), number(retrying),
+  el("td", { class: "right" }, dead ? chip("bad", count(dead)) : el("span", { class: "zero" }, "0")),
+];
+const queueRow = ({ name, messages, consumers }) => [cell(name), number(messages), consumers ? number(consumers) : el("td", { class: "right" }, chip("bad", "none"))];
+const outboxRow = ({ service, rows, oldest_s: oldest }) => [cell(service), number(rows), el("td", { class: `right${oldest ? "" : " zero"}` }, oldest === null ? "–" : `${oldest.toFixed(1)} s`)];

@@ -1,0 +1,34 @@
+// Which jobs are paused, by whom and since when; pausing and resuming them.
+import { get, post } from "./api.js";
+import { busy, confirmed, el, toast } from "./dom.js";
+import { chip, namesOf } from "./job-parts.js";
+import { since } from "./times.js";
+
+/** The paused jobs by name, each with the operator's name and the time. */
+export async function pausedJobs(signal) {
+  const { items } = await get("/v1/admin/jobs/paused", { signal });
+  const names = await namesOf(items.map(({ actor }) => actor));
+  return new Map(items.map(({ job, actor, paused_at: at }) => [job, { by: names[actor], at }]));
+}
+
+/** Marks a paused job; nothing if it is not paused. */
+export const pausedMark = (paused) => paused && el("span", {}, chip("warn", "Paused"), " ",
+  el("span", { class: "muted small" }, `by ${paused.by}, `, since(paused.at)));
+
+/** Pauses or resumes a job; `changed` is called afterwards. */
+export const pauseButton = (job, paused, changed) => el("button", {
+  class: "button small", type: "button", "data-key": `pause-${job}`, "aria-label": `${paused ? "Resume" : "Pause"} ${job}`,
+  onclick: (event) => busy(event.currentTarget, () => (paused ? resume : pause)(job).finally(changed)),
+}, paused ? "Resume" : "Pause");
+
+async function pause(job) {
+  const text = "No further attempt starts until the job is resumed. Its messages are kept.";
+  if (!(await confirmed(`Pause ${job}?`, text, "Pause", "Not now"))) return;
+  await post(`/v1/admin/jobs/${job}/pause`);
+  toast(`${job} is paused.`);
+}
+
+async function resume(job) {
+  await post(`/v1/admin/jobs/${job}/resume`);
+  toast(`${job} runs again.`);
+}
