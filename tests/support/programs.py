@@ -86,7 +86,7 @@ def worker_with(
         "WORKER_JOBS": jobs,
     }
     command = tuned_service.command("worker", QUICK)
-    return Program(command, given | more, folder / "worker.log", f"http://127.0.0.1:{port}/readyz")
+    return Program(command, {**given, **more}, folder / "worker.log", f"http://127.0.0.1:{port}/readyz")
 
 
 def application(name: str, port: int, environment: Mapping[str, str], folder: Path) -> Program:

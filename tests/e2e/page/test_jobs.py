@@ -19,7 +19,7 @@ from tests.support.stack.running import Stack
 
 pytestmark = [pytest.mark.e2e, needs_browser]
 
-NARROW = {"width": 360, "height": 740}
+NARROW: dict[str, Any] = {"width": 360, "height": 740}
 RETRY_LATER = """
     UPDATE jobs SET state = 'retrying', next_attempt_at = now() + interval '3 days' WHERE user_id = $1 AND job = $2
 """

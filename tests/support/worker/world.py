@@ -140,9 +140,10 @@ class World:
                 self._declared = True
             names = (topology.EVENTS, topology.TASKS)
             exchanges = {name: await channel.get_exchange(name, ensure=False) for name in names}
-            types = [message.type or "" for message in messages]
-            chosen = [exchanges[topology.exchange_of(each)] for each in types]
-            await asyncio.gather(*(each.publish(*one) for each, *one in zip(chosen, messages, types, strict=True)))
+            keyed = [(message, message.type or "") for message in messages]
+            await asyncio.gather(
+                *(exchanges[topology.exchange_of(key)].publish(message, key) for message, key in keyed)
+            )
 
     async def publish_to_queue(self, queue: str, message: aio_pika.Message) -> None:
         """Past the exchanges."""

@@ -184,7 +184,7 @@ async def test_a_resource_of_one_event_is_made_for_each() -> None:
 
 def test_an_event_has_one_job_with_a_resource_of_that_event() -> None:
     """Two mails of one event would be one: the second job that asks does not start."""
-    per_event = {Ticket: PerEvent(Ticket)}
+    per_event: dict[type, object] = {Ticket: PerEvent(Ticket)}
 
     async def first(_event: OrderPaid, ticket: Ticket) -> None: ...
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import aiosmtplib
 
 from services.worker.analytics import job as analytics
+from services.worker.email import job as email
 from services.worker.email.messages import Addressee, compose
 from services.worker.settings import Settings
 from shared.clock import now
@@ -26,7 +27,8 @@ class Later:
         self.under_way = 0
 
     async def send_mail(self, order: OrderCreated, to: Addressee) -> None:
-        mail = compose(_envelope(order), order, to, self._sender)
+        values = {"order": order, "number": email.order_number(order.order_id)}
+        mail = compose(new_id(), now(), email.CREATED, values, to, self._sender)
         await self._tried(
             lambda: aiosmtplib.send(
                 mail.content,
