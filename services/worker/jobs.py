@@ -33,6 +33,7 @@ from services.worker.ledger.job import Batching, Effect, ExternalEffect, Job, Mi
 from services.worker.ledger.timetable import InvalidSchedule, Timetable
 from shared.contracts.events import Envelope, Event
 from shared.contracts.tasks import Task, Tick
+from shared.contracts.topology import DEAD_QUEUE
 from shared.db.engine import Connection
 from shared.outbox.tasks import ConnectionTasks, DurableTasks
 
@@ -326,6 +327,8 @@ def _register(declared: Declared) -> None:
         raise InvalidJob(
             f"job {name!r}: a name has up to 32 lower-case letters, digits, _ and -, and begins with a letter"
         )
+    if f"worker.{name}" == DEAD_QUEUE:
+        raise InvalidJob(f"job {name}: {DEAD_QUEUE} is the queue of dead letters")
     if not iscoroutinefunction(function):
         raise InvalidJob(f"job {name}: {function.__qualname__} is not an async function")
     if bool(declared.kinds) == bool(declared.schedule):

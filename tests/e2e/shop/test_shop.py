@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -117,13 +118,18 @@ async def under_kills(shop: Shop, rounds: int, orders: int) -> Counter[int]:
     async with running(shop.app, shop.worker), load(shop.url) as counts, shop.databases() as (_, worker):
         for _ in range(rounds):
             placed, done = counts[201], await jobs_done(worker)
-            await eventually(lambda placed=placed: counts[201] >= placed + choose.randint(1, orders), LAST_S)
-            await eventually(lambda done=done: more_done(worker, done), LAST_S)
+            more = placed + choose.randint(1, orders)
+            await eventually(partial(at_least, counts, more), LAST_S)
+            await eventually(partial(more_done, worker, done), LAST_S)
             for victim in choose.sample([shop.app, shop.worker], 2):
                 await victim.kill()
                 await victim.start()
             await shop.app.until_ready()
     return counts
+
+
+def at_least(counts: Counter[int], placed: int) -> bool:
+    return counts[201] >= placed
 
 
 async def jobs_done(worker: asyncpg.Connection) -> int:
