@@ -16,7 +16,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
-CALLERS = 4
+CALLERS = 3
 NOT_SENT = "not sent"
 
 
@@ -46,7 +46,7 @@ class Load:
         while not self._over.is_set():
             outcome = self._outcome(next(self._numbers))
             self.outcomes[outcome] += 1
-            self._over.wait(0.05)  # or they would take CPU time from the process that starts
+            self._over.wait(0.2)  # or they would take CPU time from the process that starts
 
     def _outcome(self, number: int) -> str:
         item = {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price": 1250}
