@@ -323,12 +323,7 @@ def _named(kind: Any) -> str:
 
 def _register(declared: Declared) -> None:
     name, function = declared.name, declared.function
-    if not re.fullmatch(JOB_NAME, name):
-        raise InvalidJob(
-            f"job {name!r}: a name has up to 32 lower-case letters, digits, _ and -, and begins with a letter"
-        )
-    if f"worker.{name}" == DEAD_QUEUE:
-        raise InvalidJob(f"job {name}: {DEAD_QUEUE} is the queue of dead letters")
+    _check_name(name)
     if not iscoroutinefunction(function):
         raise InvalidJob(f"job {name}: {function.__qualname__} is not an async function")
     if bool(declared.kinds) == bool(declared.schedule):
@@ -346,6 +341,15 @@ def _register(declared: Declared) -> None:
     if other and _place(other) != _place(declared):
         raise InvalidJob(f"two jobs have the name {name}: {_place(other)} and {_place(declared)}")
     JOBS[name] = declared
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(JOB_NAME, name):
+        raise InvalidJob(
+            f"job {name!r}: a name has up to 32 lower-case letters, digits, _ and -, and begins with a letter"
+        )
+    if f"worker.{name}" == DEAD_QUEUE:
+        raise InvalidJob(f"job {name}: {DEAD_QUEUE} is the queue of dead letters")
 
 
 def _check_schedule(name: str, schedule: Schedule) -> None:

@@ -4,6 +4,7 @@ Its settings come from the environment, as in production; what is tuned is a JSO
 and of those of its feature slices.
 """
 
+import gc
 import importlib
 import json
 import sys
@@ -46,4 +47,7 @@ def made_of(kind: type[Any], values: Mapping[str, Any]) -> Any:
 
 if __name__ == "__main__":
     name, values = sys.argv[1:]
-    importlib.import_module(f"services.{name}.main").run(tuning_from(name, json.loads(values)))
+    gc.disable()  # importing makes no garbage, and to look for it takes a fifth of the time
+    tuning, main = tuning_from(name, json.loads(values)), importlib.import_module(f"services.{name}.main")
+    gc.enable()
+    main.run(tuning)

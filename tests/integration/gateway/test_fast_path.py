@@ -203,7 +203,7 @@ SCENES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.full)])
 @pytest.mark.parametrize("scene", SCENES)
 async def test_both_ways_are_the_same(start: Start, rabbitmq: RabbitBackend, scene: str, seed: int) -> None:
     """What clients are sent, what is counted and logged, and what services are asked."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -34,6 +35,7 @@ from tools.lab.bench.conditions import SMALL, SMALL_WITH_PEERS
 from tools.lab.bench.consumers import CONSUMERS, OURS, PLAIN
 from tools.lab.bench.contestants import PEERS
 from tools.lab.bench.peers import effect
+from tools.lab.bench.population import populate
 
 needs_wrk = pytest.mark.skipif(wrk.missing() is not None, reason=f"{wrk.missing()}: `make bench` installs it")
 
@@ -117,6 +119,17 @@ def test_faults_leave_the_other_panels_fresh(ground: Bed) -> None:
     assert "0.0%" not in (user, of_orders)
 
 
+def test_a_panel_is_read_in_each_way(ground: Bed) -> None:
+    """The panel of one service is read by every route, and each costs CPU time of the service."""
+    case, ids = panels.Case("users", orders=20, batch=8), [uuid4() for _ in range(8)]
+    with panels.databases(ground, "one") as databases:
+        asyncio.run(populate(databases, ids, case.orders))
+        served = panels.start(ground, case.service, databases.users, ids)
+        costs = {way: asyncio.run(panels.measure(served, way, case, users=64)) for way in panels.WAYS}
+    assert all(cost.service > 0 for cost in costs.values())
+
+
+@pytest.mark.full
 def test_panels_are_read_in_each_way(ground: Bed) -> None:
     """Panels of every service are read by every route."""
     report = panels.run(ground, SMALL).text
