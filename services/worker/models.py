@@ -144,10 +144,13 @@ class JobAttempt(PersonalData, Base):
     __table_args__ = (sa.Index("job_attempts_user", "user_id", postgresql_where=sa.text("user_id IS NOT NULL")),)
 
 
-class PausedJob(Base):
+class PausedJob(PersonalData, Base):
     """A job that does not run until it is resumed. `actor` is the operator's user id."""
 
     __tablename__ = "paused_jobs"
+    __of_user__ = "actor = $1"
+    __export__ = NotExported("actions of operators")
+    __erasure__ = Kept("a job stays paused when the operator's account is deleted")
 
     job: Mapped[str] = mapped_column(primary_key=True)
     actor: Mapped[UUID]

@@ -134,6 +134,11 @@ async def test_a_paused_job_is_marked(
         await confirm(page, "Pause")
         row = page.get_by_role("row").filter(has=page.get_by_role("link", name=JOB, exact=True))
         await expect(row).to_contain_text("Paused by you")
+        await expect(row.get_by_role("button", name=f"Resume {JOB}")).to_be_focused()
+        await page.evaluate("scrollTo(0, 0)")
+        shown = await row.element_handle()
+        await shown.wait_for_element_state("hidden")
+        assert await page.evaluate("scrollY") == 0
 
         theirs = await narrow.signs_in(support.person.email, f"/ops#/jobs?error_group={group}&state=dead")
         await expect(theirs.locator("[data-job]")).to_contain_text("Paused")

@@ -41,7 +41,8 @@ const ROW = "tr, li, .row, .entry";
 
 /**
  * Replaces the content of `place`. Open details stay open. The focus stays on the element with the same `data-key`;
- * if that is gone, it moves to the nearest one, first within its row, or else to the heading of its card.
+ * if that is gone, it moves to the nearest one, first within its row, or else to the heading of its card. The page
+ * does not scroll there, because the user may have scrolled away from the focus.
  */
 export function replace(place, ...children) {
   const open = [...place.querySelectorAll("details[open][data-key]")].map(({ dataset }) => dataset.key);
@@ -49,7 +50,7 @@ export function replace(place, ...children) {
   const keys = hadFocus ? nearestKeys(place, document.activeElement) : [];
   place.replaceChildren(...children.flat().filter(Boolean));
   for (const key of open) withKey(key, place)?.setAttribute("open", "");
-  if (hadFocus) focusFirst(keys.map((key) => withKey(key, place)), place);
+  if (hadFocus) focusFirst(keys.map((key) => withKey(key, place)), place, { preventScroll: true });
 }
 
 const withKey = (key, place = document) => place.querySelector(`[data-key="${CSS.escape(key)}"]`);
@@ -64,9 +65,9 @@ function nearestKeys(place, focused) {
   return [focused, ...inRow, ...near].map(({ dataset }) => dataset.key).filter(Boolean);
 }
 
-function focusFirst(elements, place) {
+function focusFirst(elements, place, options) {
   for (const element of elements) {
-    element?.focus();
+    element?.focus(options);
     if (element && element !== document.body && document.activeElement === element) return;
   }
   focusHeading(place);
