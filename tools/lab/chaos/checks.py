@@ -106,7 +106,9 @@ def persons(journal: Journal, users_url: str, worker_url: str) -> list[Check]:
 
 
 def ledger(url: str) -> list[Check]:
-    rows = fetch(url, "SELECT job, state, event_id, last_error FROM jobs WHERE state <> 'done'")
+    rows = fetch(
+        url, "SELECT job, state, event_id, last_error FROM jobs WHERE state NOT IN ('done', 'suppressed', 'cancelled')"
+    )
     return [
         Check("jobs unfinished", [tuple(row) for row in rows if row["state"] != "dead"]),
         Check("jobs dead", [tuple(row) for row in rows if row["state"] == "dead"]),
