@@ -48,6 +48,12 @@ FILL = """
     SELECT $1, gen_random_uuid(), $2, 'scheduled', 0, '{}'::bytea, $3, now() + $4::interval * (1 + random())
     FROM generate_series(1, $5::int)
 """
+# Workers of a parallel scan are other processes, whose CPU time would not be counted.
+NOT_PARALLEL = """
+    DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET max_parallel_workers_per_gather = 0', current_database());
+    END $$
+"""
 HEADERS = '{"type": "task.bench_wait", "dataschema": "urn:dashboard:task:bench_wait:1"}'
 FIND_STARTS = "SELECT event_id, started_at FROM job_attempts WHERE job = $1 AND event_id = ANY($2) AND outcome = 'done'"
 FIND_STORED = "SELECT true FROM jobs WHERE job = $1 AND event_id = $2"
@@ -108,6 +114,7 @@ def run(bed: Bed, scale: Scale) -> Report:
 async def _fill(url: str, count: int) -> None:
     connection = await asyncpg.connect(url)
     try:
+        await connection.execute(NOT_PARALLEL)
         await connection.execute(FILL, JOB, BenchWait.type, HEADERS, FAR, count)
         await connection.execute("VACUUM ANALYZE jobs")
     finally:

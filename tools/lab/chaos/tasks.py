@@ -32,7 +32,7 @@ LONGEST_DELAY_S = 30.0
 KEYS = ("a", "b", "c")
 WITH_DELAY, WITH_KEY, ROLLED_BACK = 0.6, 0.3, 0.1
 """The shares of the tasks."""
-TIMEOUT_S = 5.0
+TIMEOUT_S = 30.0
 AT_ONCE = 5
 """Transactions in each database."""
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -52,7 +53,7 @@ def twice(run_id: UUID) -> Found:
     return replace(FOUND, runs=[*FOUND.runs, *(run for run in FOUND.runs if run.id == run_id)])
 
 
-def changed(run_id: UUID, **values: object) -> Found:
+def changed(run_id: UUID, **values: Any) -> Found:
     runs = [replace(run, **values) if run.id == run_id else run for run in FOUND.runs]
     return replace(FOUND, runs=runs)
 
