@@ -38,7 +38,9 @@ OLDEST = Gauge("outbox_oldest_age_seconds", "Age of the oldest row in the outbox
 log = get_logger(__name__)
 
 TAKE = """
-    SELECT id, user_id, type, dataschema, payload, traceparent, created_at, due_at, key, now() AS seen_at FROM outbox
+    SELECT id, user_id, type, dataschema, payload, traceparent, created_at, due_at, key,
+        clock_timestamp() AS seen_at
+    FROM outbox
     WHERE available_at <= now() ORDER BY available_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 POSTPONE = """

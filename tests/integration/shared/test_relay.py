@@ -15,7 +15,7 @@ from shared.contracts import events, topology
 from shared.db.engine import Database
 from shared.observability import telemetry
 from shared.outbox import outbox
-from shared.outbox.relay import Relay
+from shared.outbox.relay import TAKE, Relay
 from shared.server.background import Background
 from tests.support.backends import RabbitBackend
 from tests.support.link import Link
@@ -276,3 +276,17 @@ async def test_an_event_of_a_recorded_trace_is_published_within_it(
     assert message.headers["traceparent"] == str(span.trace)
     assert span.attributes["messaging.message.id"] == event_id
     assert str(user_id) not in str(span.attributes)
+
+
+async def test_a_row_is_seen_after_its_commit(db: Database) -> None:
+    """Also if the relay's transaction began in between: otherwise the worker could suppress a task that was committed
+    after another one with its key had started."""
+    async with db.connection() as relaying:
+        async with db.begin() as session:
+            await outbox.add(session, events.UserDeleted(user_id=uuid4(), revision=1, deleted_at=now()))
+            relay = relaying.transaction()
+            await relay.start()
+        committed = await db.pool.fetchval("SELECT clock_timestamp()")
+        [row] = await relaying.fetch(TAKE, 1)
+        await relay.rollback()
+    assert row["seen_at"] >= committed

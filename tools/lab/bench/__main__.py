@@ -23,6 +23,7 @@ NAMES = (
     "worker",
     "batches",
     "relay",
+    "delays",
     "pictures",
     "reports",
     "streams",

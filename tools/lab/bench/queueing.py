@@ -40,8 +40,9 @@ def place(bed: Bed, service: str) -> Iterator[Place]:
         bed.backends.postgres.drop_database(name)
 
 
-def serve(bed: Bed, service: str, place: Place, *module: str) -> Child:
-    """Start our process of the service, or this module with its arguments, and wait until it is ready."""
+def serve(bed: Bed, service: str, place: Place, *module: str, **more: str) -> Child:
+    """Start our process of the service, or this module with its arguments, and wait until it is ready. `more` has
+    further settings."""
     port = free_port()
     prefix = service.upper()
     env = {
@@ -52,6 +53,7 @@ def serve(bed: Bed, service: str, place: Place, *module: str) -> Child:
         f"{prefix}_RABBITMQ_URL": place.rabbitmq_url,
         f"{prefix}_PORT": str(port),
         "WORKER_SMTP_URL": "smtp://127.0.0.1:1",
+        **more,
     }
     command = module or ("tools.cli.main", "serve", service)
     return bed.serving(bed.python(service, "-m", *command, env=env), port)

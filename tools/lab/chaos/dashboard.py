@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 from tools.devstack.system.databases import with_database
 from tools.devstack.system.ports import free_port
 from tools.devstack.system.processes import Child, Identity, Processes
-from tools.lab.chaos import checks
+from tools.lab.chaos import checks, record_run, runs, tasks
 from tools.lab.chaos.checks import Check
 from tools.lab.chaos.faults import Fault
 from tools.lab.chaos.injected import Injected
@@ -23,6 +23,7 @@ from tools.lab.chaos.servers import Servers
 from tools.lab.chaos.whole import unready, without_consumers
 
 NAMES = ("worker", "orders", "users", "gateway")
+DATABASES = ("worker", "orders", "users")
 START_S = 300.0
 STOP_S = 30.0
 
@@ -31,11 +32,17 @@ STOP_S = 30.0
 class Dashboard:
     folder: Path
     servers: Servers
+    has_tasks: bool
+    """Whether its workers have the jobs of `tools.lab.chaos.jobs`."""
     name: str = "Dashboard"
 
     @property
     def urls(self) -> list[str]:
         return list(self._info["gateway"]["urls"])
+
+    @property
+    def databases(self) -> Mapping[str, str]:
+        return {name: self._database(name) for name in DATABASES} if self.has_tasks else {}
 
     def process(self, label: str) -> Identity | None:
         rows = json.loads((self.folder / "processes.json").read_text())
@@ -50,7 +57,8 @@ class Dashboard:
             probes = [url for name in NAMES for url in self._info[name]["urls"]]
         except (OSError, KeyError, ValueError) as error:
             return [repr(error)]
-        return await unready(probes) or await without_consumers(self.servers.rabbitmq.url)
+        queues = [record_run.QUEUE] if self.has_tasks else []
+        return await unready(probes) or await without_consumers(self.servers.rabbitmq.url, queues)
 
     async def unfinished(self) -> list[str]:
         return await self.missing() or await asyncio.to_thread(self._work_left)
@@ -63,8 +71,12 @@ class Dashboard:
             *checks.analytics(self._database("orders"), self._database("worker")),
             *checks.notifications(journal, self._database("worker")),
             *checks.persons(journal, self._database("users"), self._database("worker")),
+            *(runs.checks(journal, runs.read(self.databases)) if self.has_tasks else ()),
             *self._left(),
         ]
+
+    def figures(self, journal: Journal) -> dict[str, str]:
+        return runs.figures(journal, runs.read(self.databases)) if self.has_tasks else {}
 
     def _left(self) -> list[Check]:
         outboxes = checks.outboxes(self._database("users"), self._database("orders"))
@@ -89,16 +101,21 @@ class Dashboard:
 async def running_dashboard(
     folder: Path, processes: Processes, servers: Servers, code: Path | None = None, **more: str
 ) -> AsyncIterator[Dashboard]:
-    """Run the system. `code` is the folder with services and shared, if it is not this checkout; it is read whenever a
-    process starts. `more` has further settings."""
-    env = _environment(servers) | more | ({"PYTHONPATH": str(code)} if code else {})
+    """Run the system, with the jobs of `tools.lab.chaos.jobs`. `code` is the folder with services and shared, if it is
+    not this checkout; it is read whenever a process starts, and does not have these jobs. `more` has further
+    settings."""
+    env = (
+        _environment(servers) | more | ({"PYTHONPATH": str(code)} if code else {"WORKER_JOBS": record_run.JOBS_MODULE})
+    )
     cwd = folder if code else None
     child = processes.spawn("dashboard", _command(folder), log=folder / "up.log", env=env, cwd=cwd)
-    system = Dashboard(folder / "data", servers)
+    system = Dashboard(folder / "data", servers, has_tasks=code is None)
     try:
         await eventually(lambda: _has_started(system, child), within=START_S)
         if not child.alive():
             raise AssertionError(f"`dashboard up` ended:\n{child.log.read_text()}")
+        if system.has_tasks:
+            await asyncio.to_thread(tasks.prepare, system.databases)
         yield system
     finally:
         await asyncio.to_thread(child.end, STOP_S)

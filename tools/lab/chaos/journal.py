@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 
@@ -37,6 +38,15 @@ class Journal:
     """Requests without a definite response, even long after the last fault."""
     wrong: list[str] = field(default_factory=list)
     """Definite responses that are wrong."""
+    tasks: set[UUID] = field(default_factory=set)
+    """The tasks whose commit was confirmed."""
+    rolled_back: set[UUID] = field(default_factory=set)
+    """The tasks whose transaction was rolled back on purpose."""
+    requested_runs: set[UUID] = field(default_factory=set)
+    """The runs of the schedule that a response to the operator confirmed."""
+    ticks_end: datetime | None = None
+    """The first tick of the schedule that may not run, because the schedule was paused; None if it was never
+    resumed."""
 
     def expected_notifications(self) -> Counter[tuple[UUID, str]]:
         expected = Counter((user_id, "user.registered") for user_id in self.persons)

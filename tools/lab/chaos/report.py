@@ -19,6 +19,8 @@ def _table(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield row("---", *("---:" for _ in outcomes))
     yield row("orders answered 201", *(len(outcome.journal.orders) for outcome in outcomes))
     yield row("faults", *(len(outcome.injected) for outcome in outcomes))
+    for name in dict.fromkeys(name for outcome in outcomes for name in outcome.figures):
+        yield row(name, *(outcome.figures.get(name, "-") for outcome in outcomes))
     for name in dict.fromkeys(check.name for outcome in outcomes for check in outcome.checks):
         yield row(name, *(number(outcome.checks, name) for outcome in outcomes))
     yield row("longest recovery", *(f"{one.recovery.seconds:.1f} s ({one.recovery.after})" for one in outcomes))

@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.support.waiting import eventually
 from tools.devstack.system.processes import Processes
 from tools.lab.chaos.checks import Check
+from tools.lab.chaos.durable import Durable
 from tools.lab.chaos.faults import plan
 from tools.lab.chaos.injected import Injected
 from tools.lab.chaos.injector import Injector
@@ -47,6 +48,7 @@ class Outcome:
     rest_s: float
     """The time from the last fault until all work was done."""
     checks: list[Check] = field(default_factory=list)
+    figures: dict[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[Check]:
@@ -67,16 +69,18 @@ async def torment(
 ) -> Outcome:
     """Inject the faults under load. `journal` has the responses that clients received before."""
     load = Load(system.urls, conditions.seed, conditions.rate, journal=journal, in_burst=conditions.in_burst)
-    injector = Injector(system, servers, say, load.burst)
+    durable = Durable(system.databases, load, conditions.seconds)
+    injector = Injector(system, servers, say, durable.burst)
     watch = Watch(system, injector)
     faults = plan(conditions.seed, conditions.seconds, conditions.only)
     watching = asyncio.create_task(watch.run())
     try:
         await load.begin()
-        await injector.run(faults)
+        async with durable.running():
+            await injector.run(faults)
         healed = time.monotonic()
         say("healed")
-        await load.end(conditions.rest_s)
+        await durable.end(conditions.rest_s)
         unfinished = await _rest(system, healed + conditions.rest_s - time.monotonic())
         rest_s = time.monotonic() - healed
     finally:
@@ -86,8 +90,9 @@ async def torment(
         await load.requests.close()
     checks = [Check(f"unfinished {conditions.rest_s:.0f} s after the last fault", unfinished)]
     checks += await asyncio.to_thread(system.checks, load.journal, injector.done)
+    figures = await asyncio.to_thread(system.figures, load.journal)
     return Outcome(
-        system.name, conditions, load.journal, injector.done, injector.skipped, watch.longest, rest_s, checks
+        system.name, conditions, load.journal, injector.done, injector.skipped, watch.longest, rest_s, checks, figures
     )
 
 

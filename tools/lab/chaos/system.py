@@ -1,6 +1,6 @@
 """The interface of a system under test."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tools.devstack.system.processes import Identity
@@ -18,6 +18,10 @@ class System(Protocol):
     def urls(self) -> list[str]:
         """The addresses for clients."""
 
+    @property
+    def databases(self) -> Mapping[str, str]:
+        """The URLs for direct connections as the superuser, by service; none if the system has no durable tasks."""
+
     def process(self, label: str) -> Identity | None:
         """Return the process with this label while it is alive."""
 
@@ -32,3 +36,6 @@ class System(Protocol):
 
     def checks(self, journal: Journal, injected: Sequence[Injected]) -> list[Check]:
         """Return the checks of the final state."""
+
+    def figures(self, journal: Journal) -> dict[str, str]:
+        """Return other figures of the final state for the report, by name."""

@@ -11,7 +11,6 @@ from aio_pika.exceptions import AMQPError
 from shared.contracts.topology import QUEUES
 
 CONSUMERS = 2
-QUEUE_NAMES = [queue.name for queue in QUEUES.values()]
 
 
 async def unready(urls: Sequence[str]) -> list[str]:
@@ -21,12 +20,13 @@ async def unready(urls: Sequence[str]) -> list[str]:
     return [text for text in found if text]
 
 
-async def without_consumers(rabbitmq_url: str) -> list[str]:
-    """Return the queues that do not have one consumer of each worker."""
+async def without_consumers(rabbitmq_url: str, more: Sequence[str] = ()) -> list[str]:
+    """Return the queues of the jobs, and of `more`, that do not have one consumer of each worker."""
+    names = [*(queue.name for queue in QUEUES.values()), *more]
     try:
         async with asyncio.timeout(5), await aio_pika.connect(rabbitmq_url) as connection:
             channel = await connection.channel()
-            counts = {name: await _consumers(channel, name) for name in QUEUE_NAMES}
+            counts = {name: await _consumers(channel, name) for name in names}
     except (AMQPError, OSError, TimeoutError) as error:
         return [f"rabbitmq: {error!r}"]
     return [f"{name}: {count} consumers" for name, count in counts.items() if count != CONSUMERS]

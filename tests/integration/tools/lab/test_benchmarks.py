@@ -12,6 +12,7 @@ import pytest
 from tests.support.backends import Backends
 from tools.lab.bench import (
     bookkeeping,
+    delays,
     enqueue,
     faults,
     gateway,
@@ -196,6 +197,14 @@ def test_tasks_are_enqueued_by_peers(ground: Bed) -> None:
 def test_the_relay_empties_its_outbox(ground: Bed) -> None:
     """The relay publishes all rows."""
     assert "rows/s" in relay.run(ground, SMALL).text
+
+
+@pytest.mark.full
+def test_delayed_tasks_start_beside_waiting_ones(ground: Bed) -> None:
+    """Both workers start all delayed tasks, not before they are due, also the one whose ledger is full."""
+    report = delays.run(ground, SMALL).text
+    late = cells(report, "start after the due time, p50 / p95 / p99 ms")
+    assert all(float(figure) >= 0 for cell in late[1:3] for figure in cell.split(" / "))
 
 
 @pytest.mark.full

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,10 @@ class Baseline:
     def urls(self) -> list[str]:
         return [self.service.url]
 
+    @property
+    def databases(self) -> Mapping[str, str]:
+        return {}
+
     def process(self, label: str) -> Identity | None:
         pids = self.service.pids if label in STANDS_FOR else []
         return Identity.of(pids[0]) if pids else None
@@ -59,6 +63,9 @@ class Baseline:
             *checks.mails(journal, self.servers, injected),
             *checks.analytics(url, url),
         ]
+
+    def figures(self, _journal: Journal) -> dict[str, str]:
+        return {}
 
     async def _ready(self) -> httpx.Response | None:
         try:
