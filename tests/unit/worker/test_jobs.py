@@ -60,7 +60,8 @@ class Statements:
 
 @pytest.fixture(autouse=True)
 def _no_other_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test declares its jobs among no others."""
+    """Each test declares its jobs among no others. Those of the worker are imported before, and stay known."""
+    discover()
     monkeypatch.setattr(jobs, "JOBS", {})
     monkeypatch.setattr(jobs, "RESOURCES", {})
 
