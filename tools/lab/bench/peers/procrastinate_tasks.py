@@ -4,7 +4,7 @@ python -m tools.lab.bench.peers.procrastinate_tasks publish COUNT | consume
 
 Tuned: uvloop, ten jobs at once with ten connections, which commit each statement and are not checked before each use,
 done jobs deleted, no log, one prepared statement per event. Its tables have their own schema, which publishing creates
-anew, with current statistics.
+again, with current statistics.
 """
 
 import logging
