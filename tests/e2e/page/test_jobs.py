@@ -137,12 +137,13 @@ async def test_a_paused_job_is_marked(
         await expect(row.get_by_role("button", name=f"Resume {JOB}")).to_be_focused()
         await page.evaluate("scrollTo(0, 0)")
         shown = await row.element_handle()
+        await asyncio.to_thread(bury, stack, group)  # which changes the row
         await shown.wait_for_element_state("hidden")
         assert await page.evaluate("scrollY") == 0
 
         theirs = await narrow.signs_in(support.person.email, f"/ops#/jobs?error_group={group}&state=dead")
-        await expect(theirs.locator("[data-job]")).to_contain_text("Paused")
-        await theirs.locator("[data-job] a").click()
+        await expect(theirs.locator("[data-job]").last).to_contain_text("Paused")
+        await theirs.locator("[data-job] a").last.click()
         await expect(theirs.get_by_role("region", name="Attempts")).to_be_visible()
         await expect(theirs.get_by_text("Paused by")).to_be_visible()
         await expect(theirs.locator("#content button")).to_have_count(0)
