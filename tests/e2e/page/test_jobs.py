@@ -19,7 +19,7 @@ from tests.support.stack.running import Stack
 
 pytestmark = [pytest.mark.e2e, needs_browser]
 
-NARROW: dict[str, Any] = {"width": 360, "height": 740}
+WIDTH, HEIGHT = 360, 740
 RETRY_LATER = """
     UPDATE jobs SET state = 'retrying', next_attempt_at = now() + interval '3 days' WHERE user_id = $1 AND job = $2
 """
@@ -46,7 +46,7 @@ async def group(stack: Stack) -> AsyncIterator[str]:
 
 
 async def fits(page: Page) -> None:
-    assert await page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
+    assert await page.evaluate("document.documentElement.scrollWidth") == WIDTH
 
 
 async def confirm(page: Page, action: str) -> None:
@@ -64,7 +64,7 @@ async def test_an_administrator_finds_a_job_and_runs_it(
     """The search is part of the address. The job's page offers what the job's state allows, and explains refusals."""
     found, _ = users = await asyncio.to_thread(bury, stack, group, 2)
     await asyncio.to_thread(query, stack, "worker", RETRY_LATER, found, JOB)
-    async with visiting(browser, stack, **NARROW) as visitor:
+    async with visiting(browser, stack, width=WIDTH, height=HEIGHT) as visitor:
         page = await visitor.signs_in(admin.person.email, "/ops#/jobs")
         await page.get_by_label("User id").fill("nobody")
         await page.keyboard.press("Enter")
@@ -128,7 +128,7 @@ async def test_a_paused_job_is_marked(
 ) -> None:
     """Everybody sees who paused it. Support can neither resume it nor read its messages."""
     (user,) = await asyncio.to_thread(bury, stack, group)
-    async with visiting(browser, stack) as visitor, visiting(browser, stack, **NARROW) as narrow:
+    async with visiting(browser, stack) as visitor, visiting(browser, stack, width=WIDTH, height=HEIGHT) as narrow:
         page = await visitor.signs_in(admin.person.email, "/ops")
         await page.get_by_role("button", name=f"Pause {JOB}").click()
         await confirm(page, "Pause")
@@ -137,12 +137,13 @@ async def test_a_paused_job_is_marked(
         await expect(row.get_by_role("button", name=f"Resume {JOB}")).to_be_focused()
         await page.evaluate("scrollTo(0, 0)")
         shown = await row.element_handle()
+        await asyncio.to_thread(bury, stack, group)  # which changes the row
         await shown.wait_for_element_state("hidden")
         assert await page.evaluate("scrollY") == 0
 
         theirs = await narrow.signs_in(support.person.email, f"/ops#/jobs?error_group={group}&state=dead")
-        await expect(theirs.locator("[data-job]")).to_contain_text("Paused")
-        await theirs.locator("[data-job] a").click()
+        await expect(theirs.locator("[data-job]").last).to_contain_text("Paused")
+        await theirs.locator("[data-job] a").last.click()
         await expect(theirs.get_by_role("region", name="Attempts")).to_be_visible()
         await expect(theirs.get_by_text("Paused by")).to_be_visible()
         await expect(theirs.locator("#content button")).to_have_count(0)
@@ -182,7 +183,7 @@ async def test_schedules(browser: Browser, stack: Stack, admin: Operator) -> Non
             weekly["next_run"] = None if weekly["paused"] else rfc3339(now() + timedelta(days=2, hours=1))
             await route.fulfill(status=204)
 
-    async with visiting(browser, stack, **NARROW) as visitor:
+    async with visiting(browser, stack, width=WIDTH, height=HEIGHT) as visitor:
         await visitor.context.route("**/v1/admin/schedules", listed)
         await visitor.context.route("**/v1/admin/schedules/weekly_digest/*", changed)
         page = await visitor.signs_in(admin.person.email, "/ops#/schedules")

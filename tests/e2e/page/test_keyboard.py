@@ -2,7 +2,6 @@
 
 import asyncio
 from io import BytesIO
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -231,7 +230,8 @@ async def test_the_operators_page(browser: Browser, stack: Stack) -> None:
             await watch_focus(page)
             await tab_reaches_everything(page)
             await _states(page)
-            await _jobs(page, _button(groups[0], names[0]))
+            await _jobs(page, groups[0].get_by_role("link", name=names[0]))
+            await expect(groups[0]).to_be_visible()
             await _replay(page, groups)
             await _discard(page, groups)
             await never_lost_focus(page)
@@ -246,14 +246,12 @@ async def _states(page: Page) -> None:
 
 
 async def _jobs(page: Page, cause: Locator) -> None:
-    dialog = page.get_by_role("dialog")
-    await moves_focus(cause, _button(dialog, "Close"))
-    await expect(dialog.locator(".entry")).to_have_count(20)
-    details: Any = dialog.get_by_role("button", name="Details of")
-    await stays(details.first)
-    await stays(dialog.get_by_role("button", name="Replay").first)
-    await moves_focus(_button(dialog, "Show more"), details.nth(20))
-    await escapes(page, cause)
+    jobs = page.locator("[data-job] a")
+    await moves_focus(cause, page.get_by_role("heading", name="Jobs"))
+    await expect(jobs).to_have_count(23)
+    await stays(_button(page, "Search"))
+    await moves_focus(jobs.first, page.locator("h1").filter(has_text="notifications"))
+    await moves_focus(page.get_by_role("link", name="Overview"), page.get_by_role("heading", name="Operations"))
 
 
 async def _replay(page: Page, groups: list[Locator]) -> None:

@@ -125,7 +125,10 @@ function tiles(seen, rate) {
 
 const tile = (label, value, note) => el("div", { class: "tile" }, el("dt", {}, label), el("dd", {}, value, note && el("small", {}, note)));
 
-/** A table; columns except the first are right-aligned if `row` says so. */
+/**
+ * A table; columns except the first are right-aligned if `row` says so. It is replaced only if it has changed, because
+ * the focus cannot be moved through controls that are replaced all the time.
+ */
 function fill(place, titles, items, row, empty = "Nothing.") {
   if (!items.length) {
     replace(place, el("p", { class: "empty" }, empty));
@@ -133,9 +136,10 @@ function fill(place, titles, items, row, empty = "Nothing.") {
   }
   const rows = items.map((item) => el("tr", {}, row(item)));
   const right = [...rows[0].children].map((cell) => cell.classList.contains("right"));
-  replace(place, el("table", {},
+  const table = el("table", {},
     el("thead", {}, el("tr", {}, titles.map((title, index) => el("th", { scope: "col", class: right[index] ? "right" : null }, title)))),
-    el("tbody", {}, rows)));
+    el("tbody", {}, rows));
+  if (place.innerHTML !== table.outerHTML) replace(place, table);
 }
 
 const cell = (...content) => el("td", {}, ...content);
