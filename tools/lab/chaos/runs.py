@@ -67,11 +67,15 @@ class Found:
 
     @property
     def of_ticks(self) -> dict[datetime, list[Run]]:
+        """The schedule may have ticked before it was paused for the first time."""
         found = defaultdict(list)
         for run in self.runs:
-            if run.tick is not None and run.id not in self.requested:
+            if run.tick is not None and run.id not in self.requested and not self._is_before(run.tick):
                 found[run.tick].append(run)
         return found
+
+    def _is_before(self, tick: datetime) -> bool:
+        return self.resumed_at is None or tick <= self.resumed_at
 
 
 def read(databases: Mapping[str, str]) -> Found:

@@ -135,6 +135,12 @@ def test_a_late_tick_stands_for_those_that_were_missed() -> None:
     assert complaints(replace(late, runs=[run for run in late.runs if run.id != TICKS[2]])) == {"ticks lost"}
 
 
+def test_a_tick_before_the_run_is_ignored() -> None:
+    """The worker started before the schedule was paused for the first time."""
+    early = Run(UUID(int=9), at(-30), None, at(-30))
+    assert complaints(replace(FOUND, runs=[*FOUND.runs, early])) == set()
+
+
 def test_the_tick_at_the_end_may_run_or_not() -> None:
     """The schedule is paused at that time."""
     end = Run(UUID(int=9), at(210), None, at(210))
