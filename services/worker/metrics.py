@@ -21,9 +21,15 @@ BATCH_SIZE = Histogram(
 REQUEUED = Counter("worker_requeued_total", "Messages returned because the ledger could not be written.", ["job"])
 SWEEPS = Counter("worker_sweeps_total", "Searches of the ledger for due jobs.")
 DEAD = Gauge("worker_jobs_dead", "Dead jobs in the ledger; small groups are summed as `other`.", ["job", "error_group"])
-RETRYING = Gauge("worker_jobs_retrying", "Jobs in the ledger that wait for another attempt.", ["job"])
-SCHEDULED = Gauge("worker_jobs_scheduled", "Jobs in the ledger that are not due yet.", ["job"])
-OVERDUE = Gauge("worker_job_overdue_seconds", "How long the most overdue job has been due.", ["job"])
+RETRYING = Gauge(
+    "worker_jobs_retrying", "Jobs in the ledger that wait for another attempt; at most 10,000 are counted.", ["job"]
+)
+SCHEDULED = Gauge(
+    "worker_jobs_scheduled", "Jobs in the ledger that are not due yet; at most 10,000 are counted.", ["job"]
+)
+OVERDUE = Gauge(
+    "worker_job_overdue_seconds", "How long the most overdue job has been due; 0 while the job is paused.", ["job"]
+)
 QUEUE_MESSAGES = Gauge("worker_queue_messages", "Messages waiting in a queue, according to the broker.", ["queue"])
 QUEUE_CONSUMERS = Gauge("worker_queue_consumers", "Consumers of a queue, including those of other workers.", ["queue"])
 HINTS_LOST = Counter("worker_hints_lost_total", "Live hints that were not sent.")

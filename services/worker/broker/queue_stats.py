@@ -57,10 +57,25 @@ log = get_logger(__name__)
 
 EVERY_S = 2.0
 TIMEOUT_S = 5.0
+MOST_COUNTED = 10_000
+"""Of each job at most this many rows are counted, those that are due first: counting a million takes half a second."""
 MEASURE = """
-    SELECT job, state, count(*) AS jobs,
-        greatest(0, extract(epoch FROM now() - min(next_attempt_at)))::float8 AS overdue_s
-    FROM jobs WHERE state IN ('retrying', 'scheduled') GROUP BY job, state
+    SELECT asked.job, waiting.state, count(*) AS jobs,
+        CASE WHEN asked.job IN (SELECT job FROM paused_jobs) THEN 0
+            ELSE greatest(0, extract(epoch FROM now() - min(waiting.next_attempt_at)))::float8 END AS overdue_s
+    FROM unnest($1::text[]) AS asked (job) CROSS JOIN LATERAL (
+        (
+            SELECT state, next_attempt_at FROM jobs
+            WHERE job = asked.job AND state IN ('retrying', 'scheduled') AND lane IS NULL
+            ORDER BY next_attempt_at LIMIT $2
+        )
+        UNION ALL
+        (
+            SELECT state, next_attempt_at FROM jobs
+            WHERE job = asked.job AND state = 'retrying' AND lane IS NOT NULL LIMIT $2
+        )
+    ) AS waiting
+    GROUP BY asked.job, waiting.state
 """
 GAUGES = {"retrying": metrics.RETRYING, "scheduled": metrics.SCHEDULED}
 
@@ -90,13 +105,13 @@ async def measure_ledger(db: Database, jobs: Sequence[Job]) -> None:
     """Measure once."""
     try:
         async with db.connection() as connection:
-            rows = await connection.fetch(MEASURE)
+            rows = await connection.fetch(MEASURE, [job.name for job in jobs], MOST_COUNTED)
     except Exception:
         for gauge in (*GAUGES.values(), metrics.OVERDUE):
             gauge.clear()
         raise
     waiting = {(row["job"], row["state"]): row["jobs"] for row in rows}
-    for name in {row["job"] for row in rows} | {job.name for job in jobs}:
+    for name in (job.name for job in jobs):
         for state, gauge in GAUGES.items():
             gauge.labels(name).set(waiting.get((name, state), 0))
         metrics.OVERDUE.labels(name).set(max((row["overdue_s"] for row in rows if row["job"] == name), default=0))
