@@ -247,11 +247,13 @@ async def _states(page: Page) -> None:
 
 async def _jobs(page: Page, cause: Locator) -> None:
     jobs = page.locator("[data-job] a")
-    await moves_focus(cause, page.get_by_role("heading", name="Jobs"))
+    await moves_focus(cause, page.get_by_role("heading", name="Jobs", exact=True, level=1))
     await expect(jobs).to_have_count(23)
     await stays(_button(page, "Search"))
-    await moves_focus(jobs.first, page.locator("h1").filter(has_text="notifications"))
-    await moves_focus(page.get_by_role("link", name="Overview"), page.get_by_role("heading", name="Operations"))
+    await moves_focus(jobs.first, page.get_by_role("heading", name="notifications", level=1))
+    await moves_focus(
+        page.get_by_role("link", name="Overview"), page.get_by_role("heading", name="Operations", level=1)
+    )
 
 
 async def _replay(page: Page, groups: list[Locator]) -> None:
