@@ -32,6 +32,7 @@ OVERDUE = Gauge(
 )
 QUEUE_MESSAGES = Gauge("worker_queue_messages", "Messages waiting in a queue, according to the broker.", ["queue"])
 QUEUE_CONSUMERS = Gauge("worker_queue_consumers", "Consumers of a queue, including those of other workers.", ["queue"])
+QUEUE_PAUSED = Gauge("worker_queue_paused", "Whether the job of a queue is paused: 1 or 0.", ["queue"])
 HINTS_LOST = Counter("worker_hints_lost_total", "Live hints that were not sent.")
 AGE = Histogram(
     "worker_job_age_seconds",

@@ -23,6 +23,7 @@ MAX_ERROR_LENGTH = 200
 LABELS = {
     "worker_queue_messages": "queue",
     "worker_queue_consumers": "queue",
+    "worker_queue_paused": "queue",
     "worker_jobs_dead": "job",
     "worker_jobs_retrying": "job",
     "worker_jobs": "job",
@@ -56,6 +57,7 @@ class QueueStatus(BaseModel):
     name: str
     messages: int
     consumers: int
+    paused: bool = Field(False, description="its job is paused: it keeps its messages, and needs no consumer")
 
 
 class OutboxStatus(BaseModel):
@@ -143,8 +145,14 @@ def _samples(seen: Iterable[Observation], service: str) -> list[Samples]:
 
 def _queues(workers: Sequence[Samples]) -> list[QueueStatus]:
     messages, consumers = _largest(workers, "worker_queue_messages"), _largest(workers, "worker_queue_consumers")
+    paused = _largest(workers, "worker_queue_paused")
     return [
-        QueueStatus(name=name, messages=int(messages[name]), consumers=int(consumers.get(name, 0)))
+        QueueStatus(
+            name=name,
+            messages=int(messages[name]),
+            consumers=int(consumers.get(name, 0)),
+            paused=bool(paused.get(name, 0)),
+        )
         for name in sorted(messages)
     ]
 
@@ -202,7 +210,7 @@ def _problems_of_queues(queues: Sequence[QueueStatus]) -> Iterator[str]:
     if not queues:
         yield "queues unknown: no worker can reach RabbitMQ"
     for queue in queues:
-        if not queue.consumers:
+        if not (queue.consumers or queue.paused):
             yield f"{queue.name} has no consumer, and {queue.messages} messages"
 
 

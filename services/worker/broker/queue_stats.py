@@ -14,6 +14,7 @@ from aiormq.abc import AbstractChannel
 from services.worker import metrics
 from services.worker.broker.acknowledgements import Acknowledger, InboundMessage
 from services.worker.ledger.job import Job
+from services.worker.ledger.sql import FIND_PAUSED
 from shared.contracts import topology
 from shared.db.engine import Database
 from shared.observability.logs import get_logger
@@ -61,8 +62,7 @@ MOST_COUNTED = 10_000
 """Of each job at most this many rows are counted, those that are due first: counting a million takes half a second."""
 MEASURE = """
     SELECT asked.job, waiting.state, count(*) AS jobs,
-        CASE WHEN asked.job IN (SELECT job FROM paused_jobs) THEN 0
-            ELSE greatest(0, extract(epoch FROM now() - min(waiting.next_attempt_at)))::float8 END AS overdue_s
+        greatest(0, extract(epoch FROM now() - min(waiting.next_attempt_at)))::float8 AS overdue_s
     FROM unnest($1::text[]) AS asked (job) CROSS JOIN LATERAL (
         (
             SELECT state, next_attempt_at FROM jobs
@@ -106,15 +106,19 @@ async def measure_ledger(db: Database, jobs: Sequence[Job]) -> None:
     try:
         async with db.connection() as connection:
             rows = await connection.fetch(MEASURE, [job.name for job in jobs], MOST_COUNTED)
+            paused = {row["job"] for row in await connection.fetch(FIND_PAUSED)}
     except Exception:
-        for gauge in (*GAUGES.values(), metrics.OVERDUE):
+        for gauge in (*GAUGES.values(), metrics.OVERDUE, metrics.QUEUE_PAUSED):
             gauge.clear()
         raise
     waiting = {(row["job"], row["state"]): row["jobs"] for row in rows}
-    for name in (job.name for job in jobs):
+    for job in jobs:
         for state, gauge in GAUGES.items():
-            gauge.labels(name).set(waiting.get((name, state), 0))
-        metrics.OVERDUE.labels(name).set(max((row["overdue_s"] for row in rows if row["job"] == name), default=0))
+            gauge.labels(job.name).set(waiting.get((job.name, state), 0))
+        late_s = max((row["overdue_s"] for row in rows if row["job"] == job.name), default=0)
+        metrics.OVERDUE.labels(job.name).set(0 if job.name in paused else late_s)
+        if job.queue:
+            metrics.QUEUE_PAUSED.labels(job.queue.name).set(job.name in paused)
 
 
 async def _measure(connection: AbstractConnection, queue: str) -> None:

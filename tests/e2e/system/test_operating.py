@@ -117,7 +117,7 @@ def test_dead_jobs_are_discarded(stack: Stack, admin: Operator, group: str) -> N
         ("support", ("list",), 0),
         ("support", ("replay", "--job", "email"), 1),
         ("admin", ("replay",), 1),
-        ("admin", ("list", "--state", "done"), 1),
+        ("admin", ("list", "--state", "eaten"), 1),
         ("admin", ("show", "email", str(uuid4())), 1),
         ("admin", ("show", "../x", str(uuid4())), 1),
     ],

@@ -90,6 +90,14 @@ def test_replicas_measure_the_same() -> None:
             ready("worker", WORKER | {("worker_queue_consumers", "worker.email"): 0.0}),
             ["worker.email has no consumer, and 3 messages"],
         ),
+        (
+            ready(
+                "worker",
+                WORKER
+                | {("worker_queue_consumers", "worker.email"): 0.0, ("worker_queue_paused", "worker.email"): 1.0},
+            ),
+            [],
+        ),
         (ready("worker", WORKER | {("worker_jobs_dead", "email"): 7.0}), ["7 dead jobs of email"]),
         (
             ready("users", OUTBOX | {("outbox_oldest_age_seconds", ""): 61.0}),
