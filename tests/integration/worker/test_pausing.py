@@ -15,7 +15,7 @@ ANALYTICS, NOTIFICATIONS, RECIPIENTS = "worker.analytics", "worker.notifications
 
 
 async def pause(world: World, *jobs: str) -> None:
-    await world.fetch("INSERT INTO paused_jobs (job) SELECT unnest($1::text[])", list(jobs))
+    await world.fetch("INSERT INTO paused_jobs (job, actor) SELECT unnest($1::text[]), $2", list(jobs), uuid4())
 
 
 async def resume(world: World, *jobs: str) -> None:

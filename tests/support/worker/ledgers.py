@@ -115,7 +115,7 @@ class Notes:
     http: httpx.AsyncClient
 
     async def arrive(self, message: JobMessage, job: Job | None = None) -> Outcome:
-        return await self.ledger.run(job or self.job, message)
+        return await self.ledger.run_observed(job or self.job, message)
 
     async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         async with self.db.connection() as connection:
