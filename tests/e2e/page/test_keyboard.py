@@ -264,12 +264,12 @@ async def _replay(page: Page, groups: list[Locator]) -> None:
     await press(again)
     await press(_button(page.get_by_role("dialog"), "Replay"))
     await expect(groups[0]).to_have_count(0)
-    await expect(groups[1].get_by_role("button").first).to_be_focused()
+    await expect(groups[1].get_by_role("link").first).to_be_focused()
 
 
 async def _discard(page: Page, groups: list[Locator]) -> None:
     dialog = page.get_by_role("dialog")
-    for group, after in ((groups[1], groups[2].get_by_role("button").first), (groups[2], None)):
+    for group, after in ((groups[1], groups[2].get_by_role("link").first), (groups[2], None)):
         await moves_focus(group.get_by_role("button", name="Discard"), dialog.get_by_label("Reason"))
         await page.keyboard.type("a test")
         await page.keyboard.press("Enter")
