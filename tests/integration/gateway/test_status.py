@@ -70,7 +70,7 @@ async def test_everything_on_one_screen(world: World) -> None:
         "orders": "ready",
         "worker": "ready",
     }
-    assert told["queues"] == [{"name": "worker.email", "messages": 7, "consumers": 2}]
+    assert told["queues"] == [{"name": "worker.email", "messages": 7, "consumers": 2, "paused": False}]
     assert told["jobs"] == [{"job": "email", "attempts": 44, "retrying": 5, "dead": 4}]
     assert {"service": "orders", "rows": 12, "oldest_s": 1.3} in told["outboxes"]
     assert {each["breaker"] for each in told["services"]} == {"closed"}

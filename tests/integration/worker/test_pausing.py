@@ -1,11 +1,13 @@
 """Paused jobs: their queues keep the messages, and other queues flow."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
 from prometheus_client import REGISTRY
 
 from services.worker.settings import Settings
+from tests.support.backends import RabbitBackend
 from tests.support.waiting import eventually
 from tests.support.worker.queues import consumers_of, ready_messages
 from tests.support.worker.world import LONG_S, World, created, working
@@ -52,6 +54,23 @@ async def test_a_paused_job_keeps_its_messages(settings: Settings) -> None:
         assert await orders_of(world, user_id) == 30
         await until_consumed_by(settings, RECIPIENTS, 1)
         await eventually(lambda: REGISTRY.get_sample_value("worker_consumers_expected") == expected, LONG_S)
+
+
+async def test_a_paused_job_keeps_its_messages_through_a_restart_of_rabbitmq(
+    settings: Settings, rabbitmq: RabbitBackend
+) -> None:
+    """They are on disk, and the worker that connects again leaves them there."""
+    async with working(settings.model_copy(update=QUICK)) as world:
+        await world.until_ready()
+        await pause(world, "analytics")
+        await until_consumed_by(settings, ANALYTICS, 0)
+        ids = await world.publish(*(created(uuid4(), mail=False) for _ in range(30)))
+        await world.until_all(ids, notifications="done")
+        await asyncio.to_thread(rabbitmq.restart)
+        await world.until_ready()
+        assert await ready_messages(settings, ANALYTICS) == len(ids)
+        await resume(world, "analytics")
+        await world.until_all(ids, analytics="done")
 
 
 async def test_pausing_under_load_loses_nothing(settings: Settings) -> None:
