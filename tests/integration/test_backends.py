@@ -81,7 +81,7 @@ async def test_a_killed_rabbitmq_keeps_confirmed_messages(rabbitmq: RabbitBacken
     await _publish_durable(rabbitmq.url, name)
     # RabbitMQ writes the metadata of a quorum queue with a delay (3.10 and 4.0 alike): killed before
     # that, the queue is listed but does not respond.
-    await asyncio.to_thread(rabbitmq.evaluate, WRITE_DOWN)
+    await asyncio.to_thread(rabbitmq.rabbitmqctl, "eval", WRITE_DOWN)
     await asyncio.to_thread(rabbitmq.kill)
     await asyncio.to_thread(rabbitmq.start)
     assert await _take(rabbitmq.url, name) == b"kept"

@@ -6,13 +6,11 @@ from contextlib import asynccontextmanager
 
 from tests.support.backends import RabbitBackend
 
-_SET = "vm_memory_monitor:set_vm_memory_high_watermark({})."
-
 
 @asynccontextmanager
 async def alarm(rabbitmq: RabbitBackend) -> AsyncIterator[None]:
-    await asyncio.to_thread(rabbitmq.evaluate, _SET.format("{absolute, 1}"))
+    await asyncio.to_thread(rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "absolute", "1")
     try:
         yield
     finally:
-        await asyncio.to_thread(rabbitmq.evaluate, _SET.format("0.8"))
+        await asyncio.to_thread(rabbitmq.rabbitmqctl, "set_vm_memory_high_watermark", "0.8")

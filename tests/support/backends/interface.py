@@ -36,9 +36,6 @@ class RabbitBackend(Backend, Protocol):
 
     def rabbitmqctl(self, *arguments: str) -> str: ...
 
-    def evaluate(self, expressions: str) -> None:
-        """Evaluate Erlang expressions, which end with a full stop, in the node. Raises if one fails."""
-
     def connections(self) -> list[str]:
         """Return the Erlang pids of all client connections."""
 

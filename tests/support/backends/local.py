@@ -1,7 +1,5 @@
 """Private servers on this machine in a temporary folder, without Docker."""
 
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -9,12 +7,9 @@ from tests.support.backends.databases import create_database, drop_database
 from tests.support.backends.lazy import LazyBackends
 from tests.support.backends.rabbit import RabbitControl
 from tools.devstack.servers.postgres import Postgres
-from tools.devstack.servers.rabbitmq import RabbitMQ, find_epmd
+from tools.devstack.servers.rabbitmq import RabbitMQ
 from tools.devstack.servers.valkey import Valkey
-from tools.devstack.system.errors import StartError
 from tools.devstack.system.processes import Processes
-
-EVALUATE_S = 180.0
 
 
 class LocalPostgres(Postgres):
@@ -26,25 +21,7 @@ class LocalPostgres(Postgres):
 
 
 class LocalRabbit(RabbitControl, RabbitMQ):
-    def evaluate(self, expressions: str) -> None:
-        """Use `erl_call`, which takes milliseconds, if it is installed. `rabbitmqctl` takes a second of CPU time."""
-        program = find_erl_call()
-        if program is None:
-            super().evaluate(expressions)
-            return
-        environment = self._environment
-        cookie = (Path(environment["HOME"]) / ".erlang.cookie").read_text()
-        done = subprocess.run(
-            [str(program), "-sname", environment["RABBITMQ_NODENAME"], "-c", cookie, "-e"],
-            env=environment,
-            input=f"{expressions.strip()}\n",
-            capture_output=True,
-            text=True,
-            timeout=EVALUATE_S,
-            check=False,
-        )
-        if done.returncode != 0 or not done.stdout.startswith("{ok,"):
-            raise StartError(f"{expressions}: {done.stdout}{done.stderr}")
+    pass
 
 
 class LocalBackends(LazyBackends[LocalPostgres, Valkey, LocalRabbit]):
@@ -63,11 +40,3 @@ class LocalBackends(LazyBackends[LocalPostgres, Valkey, LocalRabbit]):
     def close(self) -> None:
         self._processes.close(grace=3)
         super().close()
-
-
-def find_erl_call() -> Path | None:
-    """Return the program next to `epmd`, or the first on the path."""
-    epmd = find_epmd()
-    beside = epmd and shutil.which("erl_call", path=str(epmd.resolve().parent))
-    found = beside or shutil.which("erl_call")
-    return Path(found) if found else None

@@ -1,8 +1,8 @@
-"""Control of a RabbitMQ through rabbitmqctl or Erlang expressions, wherever it runs."""
+"""Control of a RabbitMQ through rabbitmqctl, wherever that runs."""
 
 from typing import Protocol
 
-# RabbitMQ 4.1 renamed the second function.
+# One call for everything, because each rabbitmqctl starts its own Erlang. 4.1 renamed the second function.
 _DELETE_QUEUES = """
 [rabbit_amqqueue:delete(Queue, false, false, <<"tests">>) || Queue <- rabbit_amqqueue:list(<<"/">>)]
 """
@@ -18,14 +18,9 @@ Delete = case Old of true -> delete; false -> ensure_deleted end,
 class _Ctl(Protocol):
     def rabbitmqctl(self, *arguments: str) -> str: ...
 
-    def evaluate(self, expressions: str) -> None: ...
-
 
 class RabbitControl:
     """A mixin for a backend that has `rabbitmqctl`."""
-
-    def evaluate(self: _Ctl, expressions: str) -> None:
-        self.rabbitmqctl("eval", expressions)
 
     def connections(self: _Ctl) -> list[str]:
         listed = self.rabbitmqctl("list_connections", "pid", "--no-table-headers")
@@ -35,7 +30,7 @@ class RabbitControl:
         self.rabbitmqctl("close_all_connections", reason)
 
     def delete_queues(self: _Ctl) -> None:
-        self.evaluate(f"{_DELETE_QUEUES}.")
+        self.rabbitmqctl("eval", f"{_DELETE_QUEUES}.")
 
     def reset(self: _Ctl) -> None:
-        self.evaluate(f"{_DELETE_QUEUES}, {_DELETE_EXCHANGES}")
+        self.rabbitmqctl("eval", f"{_DELETE_QUEUES}, {_DELETE_EXCHANGES}")

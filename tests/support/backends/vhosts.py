@@ -8,7 +8,7 @@ from uuid import uuid4
 from tests.support.backends.interface import RabbitBackend
 
 _AT_ONCE = 8
-# One call for many: with containers, each starts its own Erlang.
+# One call for many, because each rabbitmqctl starts its own Erlang.
 _CHANGE = """
 [ok = rabbit_vhost:delete(Name, <<"tests">>) || Name <- [{old}]],
 [begin
@@ -43,7 +43,9 @@ class Vhosts:
         self._change([])
 
     def _change(self, new: list[str]) -> None:
-        _change(self._rabbitmq, self._used, new)
+        user = urlsplit(self._rabbitmq.url).username or "guest"
+        change = _CHANGE.format(old=_binaries(self._used), new=_binaries(new), user=user)
+        self._rabbitmq.rabbitmqctl("eval", change)
         self._used = []
 
 
@@ -51,16 +53,13 @@ class Vhosts:
 def empty_vhost(rabbitmq: RabbitBackend, prefix: str = "tests") -> Iterator[str]:
     """Provide the URL of a single one."""
     name = f"{prefix}_{uuid4().hex[:12]}"
-    _change(rabbitmq, [], [name])
+    parts = urlsplit(rabbitmq.url)
+    rabbitmq.rabbitmqctl("add_vhost", name)
+    rabbitmq.rabbitmqctl("set_permissions", "-p", name, parts.username or "guest", ".*", ".*", ".*")
     try:
-        yield urlsplit(rabbitmq.url)._replace(path=f"/{name}").geturl()
+        yield parts._replace(path=f"/{name}").geturl()
     finally:
-        _change(rabbitmq, [name], [])
-
-
-def _change(rabbitmq: RabbitBackend, old: list[str], new: list[str]) -> None:
-    user = urlsplit(rabbitmq.url).username or "guest"
-    rabbitmq.evaluate(_CHANGE.format(old=_binaries(old), new=_binaries(new), user=user))
+        rabbitmq.rabbitmqctl("delete_vhost", name)
 
 
 def _binaries(names: list[str]) -> str:
