@@ -20,7 +20,7 @@ def _with_address(sender: str) -> str:
 class Settings(ProducerSettings, ExportSettings):
     model_config = SettingsConfigDict(env_prefix="WORKER_")
 
-    pool_size: int = 23
+    pool_size: int = 28
     """Connections of each of the two pools, at most: more than the jobs use at once, so that panels still get a
     connection."""
 
