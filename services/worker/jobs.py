@@ -91,12 +91,9 @@ class Declared:
 
     def bound_policy(self, settings: object) -> Policy:
         """Return the policy with the concurrency that the settings say."""
-        concurrency = self.concurrency
-        return (
-            replace(self.policy, concurrency=getattr(settings, concurrency))
-            if isinstance(concurrency, str)
-            else self.policy
-        )
+        if isinstance(self.concurrency, int):
+            return self.policy
+        return replace(self.policy, concurrency=getattr(settings, self.concurrency))
 
 
 def job(

@@ -27,11 +27,6 @@ JOB = "notifications"
 
 
 @pytest.fixture
-async def admin(stack: Stack) -> Operator:
-    return await asyncio.to_thread(Operator, stack, "admin")
-
-
-@pytest.fixture
 async def support(stack: Stack) -> Operator:
     return await asyncio.to_thread(Operator, stack, "support")
 

@@ -16,11 +16,6 @@ pytestmark = [pytest.mark.e2e, needs_browser]
 
 
 @pytest.fixture
-async def admin(stack: Stack) -> Operator:
-    return await asyncio.to_thread(Operator, stack, "admin")
-
-
-@pytest.fixture
 async def group(stack: Stack) -> AsyncIterator[str]:
     """Provide an error group for one test, and delete it afterwards."""
     name = f"broken-{uuid4().hex[:12]}"
