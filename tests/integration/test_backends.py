@@ -75,6 +75,7 @@ async def _take(url: str, queue_name: str) -> bytes:
         return message.body
 
 
+@pytest.mark.full
 async def test_a_killed_rabbitmq_keeps_confirmed_messages(rabbitmq: RabbitBackend) -> None:
     """A message confirmed by a quorum queue that has been written to disk survives a SIGKILL of the node."""
     name = _name()

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from functools import cache
 from typing import Any
 
 import uvicorn
@@ -61,11 +62,16 @@ class Transport(asyncio.Transport):
         self.reading = True
 
 
+@cache
+def _config(app: Any) -> uvicorn.Config:
+    return uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False, proxy_headers=False)
+
+
 class Wire:
     """One client and the server's end of its connection."""
 
     def __init__(self, app: Any = livez, kind: type[FastPathProtocol] = FastPathProtocol) -> None:
-        config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False, proxy_headers=False)
+        config = _config(app)
         self.state = ServerState()
         self.transport = Transport()
         self.protocol = kind(config, self.state, {})

@@ -114,7 +114,13 @@ def test_the_data_source_is_provisioned() -> None:
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is missing: tools/devstack/install.sh prometheus")
-@pytest.mark.parametrize("arguments", [("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "config", "prometheus.yml"),
+        pytest.param(("test", "rules", "alerts_test.yml"), marks=pytest.mark.full),
+    ],
+)
 def test_promtool_is_content(arguments: tuple[str, ...]) -> None:
     """The configuration is valid, and each alert fires exactly when it should."""
     assert PROMTOOL is not None

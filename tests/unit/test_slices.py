@@ -122,6 +122,7 @@ def run(tree: Path, *command: str) -> str:
     return run_in(tree, [sys.executable, *command])
 
 
+@pytest.mark.full
 def test_the_rest_works_without_it(slice_name: str, tmp_path: Path) -> None:
     """Every module can be imported, the API merges, and neither the API, the page, the command line, the database nor
     the settings offer the slice."""

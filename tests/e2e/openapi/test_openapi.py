@@ -11,7 +11,7 @@ from shared.contracts.imports import BATCH_PATH
 from tests.e2e.openapi.explore import explore
 from tests.e2e.openapi.system import NAMES, PATIENCE_S, Name, System
 
-FEW, MANY = 3, int(os.environ.get("FUZZ_EXAMPLES", "300"))
+ONE, FEW, MANY = 1, 3, int(os.environ.get("FUZZ_EXAMPLES", "300"))
 """The number of examples of valid input for each operation, and of invalid input."""
 
 
@@ -21,7 +21,12 @@ ODD_WAYS = ("//internal/panels/user", "/v1/%2e%2e/internal/panels/user", "/v1/us
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    "examples", [pytest.param(FEW, id="few"), pytest.param(MANY, id="many", marks=pytest.mark.long)]
+    "examples",
+    [
+        pytest.param(ONE, id="one"),
+        pytest.param(FEW, id="few", marks=pytest.mark.full),
+        pytest.param(MANY, id="many", marks=pytest.mark.long),
+    ],
 )
 async def test_a_service_keeps_to_its_document(
     system: System, explorer: ProcessPoolExecutor, name: Name, examples: int

@@ -90,6 +90,7 @@ MANY_ORDERS = """
 UNDER_WAY = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'"
 
 
+@pytest.mark.full
 def test_when_the_client_leaves_the_query_ends(stack: Stack, customer: Person, large: str) -> None:
     """The cancellation passes from the client through gateway and service to Postgres."""
     with customer.http.stream("GET", large, headers={"Accept-Encoding": "identity"}) as answer:
@@ -100,6 +101,7 @@ def test_when_the_client_leaves_the_query_ends(stack: Stack, customer: Person, l
     wait_until(lambda: not query(stack, "orders", UNDER_WAY), PATIENCE_S)
 
 
+@pytest.mark.full
 def test_a_killed_service_cuts_the_download(stack: Stack, customer: Person, large: str) -> None:
     """The client detects the missing end of the download; afterwards, downloads work again."""
     with customer.http.stream("GET", large, headers={"Accept-Encoding": "identity"}) as answer:

@@ -75,6 +75,7 @@ def _stop(stack: Stack, name: str) -> None:
     wait_until(lambda: stack.pids(name) not in ([], before) and stack.recovered(), PATIENCE_S)
 
 
+@pytest.mark.full
 def test_a_stop_cuts_no_request(stack: Stack, person: Person) -> None:
     """Every request is answered over several stops: done, or 503 without effect. Only a request that was sent as an
     idle connection closed has an unknown outcome, and the response says so."""

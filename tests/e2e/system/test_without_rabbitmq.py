@@ -62,6 +62,7 @@ def _is_told(stack: Stack, seen: Outage) -> bool:
     return seen.statuses == ["degraded", "degraded", "degraded", "unavailable"]
 
 
+@pytest.mark.full
 def test_orders_are_accepted_and_their_mails_arrive_later(stack: Stack, outage: Outage) -> None:
     """Orders are answered 201 during the outage. Afterwards, each has its mail and is counted, once."""
     person = outage.person
@@ -71,6 +72,7 @@ def test_orders_are_accepted_and_their_mails_arrive_later(stack: Stack, outage: 
     wait_until(stack.recovered, PATIENCE_S)
 
 
+@pytest.mark.full
 def test_the_status_says_what_is_missing(stack: Stack, outage: Outage) -> None:
     """The processes that need RabbitMQ report it, and the queues are unknown, not empty. Afterwards, there are no
     problems."""

@@ -64,6 +64,7 @@ def port() -> int:
     return free_port()
 
 
+@pytest.mark.full
 async def test_background_tasks_are_lost_with_their_process(smtp: SmtpServer, tmp_path: Path, port: int) -> None:
     """All requests were answered with 200, and none of their mails is ever sent."""
     before = next(block for block in blocks(PAGE) if block.file == "notify/app.py")
@@ -74,6 +75,7 @@ async def test_background_tasks_are_lost_with_their_process(smtp: SmtpServer, tm
     assert received(smtp) == {MARK: 1}
 
 
+@pytest.mark.full
 async def test_durable_tasks_are_not(
     smtp: SmtpServer, tmp_path: Path, port: int, new_database: NewDatabase, rabbitmq: RabbitBackend
 ) -> None:

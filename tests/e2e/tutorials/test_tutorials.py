@@ -14,8 +14,6 @@ FOLDER = ROOT / "docs/tutorials"
 OTHERS = {"your-own-application", "from-background-tasks"}
 """They are about applications of their own."""
 TUTORIALS = sorted(path for path in FOLDER.glob("*.md") if path.stem not in OTHERS)
-SHORT = [path for path in TUTORIALS if path.stem.startswith("add-")]
-"""Followed with their tests by `make test`; of the others it runs all commands but the tests."""
 CONTINUES = re.compile(r"^Continues \[.*?\]\(([\w-]+\.md)\)", re.MULTILINE)
 RECOMMENDED = (
     ".venv/bin/python -m tools.docs.pages",
@@ -50,28 +48,10 @@ def follow(tutorial: Path, project: Path) -> list[str]:
     return commands(page)
 
 
-@pytest.mark.parametrize("tutorial", SHORT, ids=named)
+@pytest.mark.full
+@pytest.mark.parametrize("tutorial", TUTORIALS, ids=named)
 def test_a_tutorial_works_as_it_stands(tutorial: Path, project: Path, backends: Backends) -> None:
     """Its changes apply to the current code, and its commands succeed."""
-    typed = follow(tutorial, project)
-    assert any("pytest" in command for command in typed)
-    for command in typed:
-        run(command, project, backends.kind)
-
-
-@pytest.mark.parametrize("tutorial", [path for path in TUTORIALS if path not in SHORT], ids=named)
-def test_the_changes_of_a_tutorial_apply(tutorial: Path, project: Path, backends: Backends) -> None:
-    """All its commands but the tests succeed: the documents are generated, which imports the jobs, and style."""
-    typed = follow(tutorial, project)
-    for command in typed:
-        if "pytest" not in command:
-            run(command, project, backends.kind)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("tutorial", [path for path in TUTORIALS if path not in SHORT], ids=named)
-def test_a_further_tutorial_works_as_it_stands(tutorial: Path, project: Path, backends: Backends) -> None:
-    """Its tests succeed as well."""
     typed = follow(tutorial, project)
     assert any("pytest" in command for command in typed)
     for command in typed:

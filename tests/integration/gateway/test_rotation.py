@@ -114,6 +114,7 @@ async def replace(path: Path, text: str, taken_over: Callable[[], bool]) -> None
     await eventually(taken_over)
 
 
+@pytest.mark.full
 async def test_both_kinds_of_keys_change_under_traffic(database_url: str, files: Files, redis: RedisBackend) -> None:
     """Added behind, then put in front, then the old one taken away: no 401, and the first token still counts while
     its key is published."""

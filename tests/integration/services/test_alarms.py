@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from tests.support.alarms import alarm
 from tests.support.backends import RabbitBackend
 from tests.support.services.description import Service
-from tests.support.services.every import each
+from tests.support.services.every import each_in_full
 from tests.support.waiting import eventually
 
 CHECK = {"users": "rabbitmq", "orders": "rabbitmq", "worker": "outbox"}
@@ -34,7 +34,7 @@ async def is_empty(app: FastAPI) -> bool:
     return not await app.state.db.pool.fetchval("SELECT count(*) FROM outbox")
 
 
-@each
+@each_in_full
 async def test_a_memory_alarm_degrades_every_service(
     service: Service, database_url: str, rabbitmq: RabbitBackend
 ) -> None:
@@ -50,7 +50,7 @@ async def test_a_memory_alarm_degrades_every_service(
         await eventually(partial(is_empty, app), 120)
 
 
-@each
+@each_in_full
 async def test_a_service_that_starts_during_an_alarm_says_so(
     service: Service, database_url: str, rabbitmq: RabbitBackend
 ) -> None:

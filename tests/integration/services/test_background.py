@@ -17,7 +17,7 @@ from tests.support.backends import RabbitBackend
 from tests.support.link import Link
 from tests.support.outages import OFTEN, SOON, Outage, hang, is_well, outages, refuse, running_tasks
 from tests.support.services.description import Service
-from tests.support.services.every import each
+from tests.support.services.every import each_in_full
 from tests.support.waiting import eventually
 
 PERIODIC = {
@@ -62,7 +62,7 @@ async def assert_outlived(service: Service, app: FastAPI, end: Callable[[], Awai
     assert app.state.background.failure is None
 
 
-@each
+@each_in_full
 @outages
 async def test_every_task_outlives_its_database(
     service: Service, outage: Outage, database_url: str, monkeypatch: pytest.MonkeyPatch
@@ -78,7 +78,7 @@ async def test_every_task_outlives_its_database(
             await assert_outlived(service, app, lambda: mended(link))
 
 
-@each
+@each_in_full
 async def test_every_task_outlives_a_database_that_is_away_at_the_start(service: Service, database_url: str) -> None:
     """The tasks retry without a limit, and then work without a restart."""
     async with Link.to(database_url) as link:
@@ -87,7 +87,7 @@ async def test_every_task_outlives_a_database_that_is_away_at_the_start(service:
             await assert_outlived(service, app, lambda: mended(link))
 
 
-@each
+@each_in_full
 @outages
 async def test_every_task_outlives_its_broker(
     service: Service, outage: Outage, database_url: str, rabbitmq: RabbitBackend

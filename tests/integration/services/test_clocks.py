@@ -22,14 +22,13 @@ from tests.support.services.description import Service
 from tests.support.services.every import EVERY
 from tests.support.services.process import service_process
 from tests.support.services.users import USERS
-from tests.support.services.worker import WORKER
 from tests.support.waiting import eventually
 
 DAY_S = 86_400
 pytestmark = needs_faketime
 SECONDS, DAYS = (30, -30), (400 * DAY_S, -400 * DAY_S)
-SHORT = [(USERS, DAYS[1]), (WORKER, DAYS[0])]
-"""The offsets in `make test`; each other one takes several seconds and is tested by `make full`."""
+SHORT = [(USERS, DAYS[1])]
+"""In `make test`; each other one takes several seconds and is tested by `make full`."""
 
 AUDIT = "INSERT INTO audit (id, action, created_at) VALUES ($1, 'x', $2)"
 DONE = """

@@ -13,11 +13,11 @@ from tests.support.http_corpus import Case, few, pipelines, singles
 from tests.support.http_sockets import how_often, wrong
 from tests.support.served import listening, port_of, served
 from tests.support.services.description import Service
-from tests.support.services.every import each
+from tests.support.services.every import each_in_full
 
 
 @how_often
-@each
+@each_in_full
 async def test_every_request_has_one_answer(app: FastAPI, random_cuts: int) -> None:
     """The responses are in order, and the connection closes where it must."""
     async with listening(app) as port:
@@ -25,7 +25,7 @@ async def test_every_request_has_one_answer(app: FastAPI, random_cuts: int) -> N
 
 
 @how_often
-@each
+@each_in_full
 async def test_every_panel_query_has_one_answer(app: FastAPI, service: Service, random_cuts: int) -> None:
     """The same for requests that the protocol answers: queries, and all others to their target."""
     secret = app.state.settings.internal_token_secret.get_secret_value()

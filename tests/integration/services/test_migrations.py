@@ -17,7 +17,7 @@ from shared.db.migrations import LOCK, migrate
 from tests.support.backends.databases import NewDatabase
 from tests.support.patience import PATIENCE_S
 from tests.support.services.description import Service
-from tests.support.services.every import each
+from tests.support.services.every import each, each_in_full
 from tests.support.waiting import eventually
 
 OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -37,7 +37,7 @@ def empty_database(new_database: NewDatabase) -> Iterator[str]:
     new_database.drop(url)
 
 
-@each
+@each_in_full
 async def test_two_processes_may_migrate_at_once(
     service: Service, processes: ProcessPoolExecutor, empty_database: str
 ) -> None:

@@ -16,7 +16,7 @@ from tests.support.backends import PostgresBackend, RabbitBackend
 from tests.support.backends.databases import NewDatabase
 from tests.support.link import Link
 from tests.support.services.description import NOTHING, Call, Service, Somebody
-from tests.support.services.every import EVERY, each, each_producer
+from tests.support.services.every import EVERY, each_in_full, each_producer
 from tests.support.waiting import eventually
 
 SOON = {DEADLINE_HEADER: "200"}
@@ -75,7 +75,7 @@ async def succeeds(call: Call, somebody: Somebody) -> bool:
     return answer.is_success
 
 
-@each
+@each_in_full
 async def test_without_its_database_every_route_is_503_until_that_is_back(service: Service, link: Link) -> None:
     """Every response has `Retry-After`, the probe names postgres, and no restart is needed. Refused requests have no
     effect: a refresh token is still valid."""
@@ -92,7 +92,7 @@ async def test_without_its_database_every_route_is_503_until_that_is_back(servic
         assert app.state.background.failure is None
 
 
-@each
+@each_in_full
 async def test_it_starts_before_its_database(service: Service, link: Link) -> None:
     """The service is alive and not ready at first; it exposes its metrics, and serves as soon as it can."""
     await link.cut()
@@ -106,7 +106,7 @@ async def test_it_starts_before_its_database(service: Service, link: Link) -> No
         await assert_recovered(service, app)
 
 
-@each
+@each_in_full
 async def test_a_database_that_says_nothing_keeps_a_panel_no_longer_than_its_deadline(
     service: Service, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,7 +126,7 @@ async def test_a_database_that_says_nothing_keeps_a_panel_no_longer_than_its_dea
         await assert_recovered(service, app)
 
 
-@each
+@each_in_full
 async def test_with_every_connection_in_use_it_is_503_until_one_is_free(
     service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,7 +145,7 @@ async def test_with_every_connection_in_use_it_is_503_until_one_is_free(
         await eventually(lambda: succeeds(service.write(), somebody))
 
 
-@each
+@each_in_full
 async def test_without_a_broker_it_serves_and_says_what_is_missing(service: Service, app: FastAPI) -> None:
     """It accepts requests. A service that only publishes is degraded but ready, and its event waits; the worker is not
     ready."""

@@ -184,6 +184,7 @@ async def test_a_row_stays_when_the_broker_dies_before_it_confirms(
             await eventually(_has_rows(db, 0))
 
 
+@pytest.mark.full
 async def test_a_broker_that_says_nothing_is_left_for_a_new_connection(
     db: Database, rabbitmq: RabbitBackend, tap: Tap, user_id: UUID
 ) -> None:

@@ -120,6 +120,7 @@ async def test_killed_between_the_answer_and_the_commit(
     assert [received.message_id for received in smtp.messages] == [mail["message_id"]] * 2
 
 
+@pytest.mark.full
 async def test_killed_before_anything_was_sent(settings: Settings, smtp: SmtpServer, tmp_path: Path) -> None:
     """A mail that was claimed by a worker that is no more is sent by the next, once the lease has run out."""
     async with working(settings) as world:

@@ -65,6 +65,7 @@ async def test_consumers_come_back_after_the_connection_was_lost(settings: Setti
         await world.until_ready()
 
 
+@pytest.mark.full
 async def test_consumers_come_back_after_a_restart_of_rabbitmq(settings: Settings, rabbitmq: RabbitBackend) -> None:
     """A restart of the broker needs no restart of the worker."""
     async with working(settings) as world:

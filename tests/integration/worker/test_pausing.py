@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from prometheus_client import REGISTRY
 
 from services.worker.settings import Settings
@@ -56,6 +57,7 @@ async def test_a_paused_job_keeps_its_messages(settings: Settings) -> None:
         await eventually(lambda: REGISTRY.get_sample_value("worker_consumers_expected") == expected, LONG_S)
 
 
+@pytest.mark.full
 async def test_a_paused_job_keeps_its_messages_through_a_restart_of_rabbitmq(
     settings: Settings, rabbitmq: RabbitBackend
 ) -> None:
@@ -73,6 +75,7 @@ async def test_a_paused_job_keeps_its_messages_through_a_restart_of_rabbitmq(
         await world.until_all(ids, analytics="done")
 
 
+@pytest.mark.full
 async def test_pausing_under_load_loses_nothing(settings: Settings) -> None:
     """Messages that arrive while the consumer stops are processed or stay in the queue."""
     async with working(settings.model_copy(update=QUICK)) as world:

@@ -69,6 +69,7 @@ async def test_a_stalled_consumer_is_built_anew(settings: Settings) -> None:
             assert await livez(world) == 200
 
 
+@pytest.mark.full
 async def test_a_process_that_stays_deaf_asks_for_a_restart(settings: Settings) -> None:
     """Rebuilding does not help though RabbitMQ is well: /livez fails, and says why; it recovers with the consumers."""
 
@@ -116,7 +117,7 @@ def hasty() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("outage", [Link.cut, Link.black_hole])
+@pytest.mark.parametrize("outage", [Link.cut, pytest.param(Link.black_hole, marks=pytest.mark.full)])
 async def test_without_rabbitmq_a_restart_would_not_help(
     settings: Settings, judgements: dict[int | None, list[bool]], outage: Callable[[Link], Any]
 ) -> None:

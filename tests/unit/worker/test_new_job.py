@@ -10,6 +10,8 @@ import yaml
 
 from tests.support.project_copy import copy_project, run_in
 
+pytestmark = pytest.mark.full
+
 JOB = '''"""Sends greetings."""
 
 from uuid import UUID

@@ -79,13 +79,15 @@ class Dashboard:
         return runs.figures(journal, runs.read(self.databases)) if self.has_tasks else {}
 
     def _left(self) -> list[Check]:
+        return [*self._rows_left(), *checks.queues(self.servers)]
+
+    def _rows_left(self) -> list[Check]:
         outboxes = checks.outboxes(self._database("users"), self._database("orders"))
-        return [outboxes, *checks.ledger(self._database("worker")), *checks.queues(self.servers)]
+        return [outboxes, *checks.ledger(self._database("worker"))]
 
     def _work_left(self) -> list[str]:
-        """Return the remaining work. Dead jobs and messages do not count, because waiting does not change them."""
-        left = [check for check in self._left() if "dead" not in check.name]
-        return [f"{check.name}: {len(check.found)}" for check in left if check.found]
+        """Return the remaining work. Queues are listed only if no rows are left, because that starts an Erlang."""
+        return _unfinished(self._rows_left()) or _unfinished(checks.queues(self.servers))
 
     def _database(self, name: str) -> str:
         """Return the URL for a direct connection as the superuser."""
@@ -95,6 +97,11 @@ class Dashboard:
     def _info(self) -> dict[str, Any]:
         known: dict[str, Any] = json.loads((self.folder / "stack.json").read_text())
         return known
+
+
+def _unfinished(left: Sequence[Check]) -> list[str]:
+    """Dead jobs and messages do not count, because waiting does not change them."""
+    return [f"{check.name}: {len(check.found)}" for check in left if check.found and "dead" not in check.name]
 
 
 @asynccontextmanager

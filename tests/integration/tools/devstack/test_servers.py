@@ -130,6 +130,7 @@ def test_caught_mails_survive_a_kill(catcher: MailCatcher) -> None:
     assert mailbox.get(99) is None
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("needs_rabbitmq")
 def test_rabbitmq_leaves_nothing_behind(folder: Path, processes: Processes) -> None:
     """RabbitMQ uses no default ports, and after the stop neither the node nor its epmd is running."""

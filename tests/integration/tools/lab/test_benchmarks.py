@@ -161,6 +161,7 @@ def test_the_workers_peers_do_every_event(ground: Bed) -> None:
             assert f"| {consumer.name} | 0 |" in report
 
 
+@pytest.mark.full
 def test_an_event_that_is_counted_twice_is_noticed(ground: Bed) -> None:
     """A repeated delivery changes nothing; sums of more events than were done stop the benchmark."""
 
@@ -181,6 +182,7 @@ def test_an_event_that_is_counted_twice_is_noticed(ground: Bed) -> None:
         asyncio.run(deliver(place.database_url))
 
 
+@pytest.mark.full
 def test_tasks_are_enqueued_with_orders(ground: Bed) -> None:
     """Every order has its task in the outbox."""
     assert enqueue.OURS in enqueue.run(ground, SMALL).text
@@ -215,6 +217,7 @@ def test_pictures_are_taken_while_dashboards_are_read(ground: Bed) -> None:
     assert "| during |" in report
 
 
+@pytest.mark.full
 def test_reports_are_downloaded_and_copied(ground: Bed) -> None:
     """Reports are downloaded through the gateway, plain and compressed, and copied by psql."""
     report = reports.run(ground, SMALL).text
@@ -235,12 +238,14 @@ def test_an_overload_is_answered(ground: Bed) -> None:
     )
 
 
+@pytest.mark.full
 def test_traces_are_recorded_under_load(ground: Bed) -> None:
     """No, some and all requests are traced, uncached and cached."""
     report = traces.run(ground, SMALL).text
     assert "| 100 %, cached |" in report
 
 
+@pytest.mark.full
 def test_open_streams_are_told_of_changes(ground: Bed) -> None:
     """Every stream is opened, and changes arrive on it."""
     report = streams.run(ground, SMALL).text

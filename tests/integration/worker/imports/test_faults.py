@@ -62,6 +62,7 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "MAX_ROWS", BATCH)
 
 
+@pytest.mark.full
 async def test_kill_nine_in_the_middle(importing: Settings, orders: Orders, gate: Gate, tmp_path: Path) -> None:
     """Killed twice: each time another process goes on at the checkpoint. Every row is one order, counted once."""
     count, window = 8 * MAX_ROWS, tuning_of(importing).of(ImportTuning).import_window
@@ -237,6 +238,7 @@ def small_disk(importing: Settings) -> list[str]:
     return command
 
 
+@pytest.mark.full
 async def test_a_full_disk(importing: Settings, small_disk: list[str], orders: Orders, tmp_path: Path) -> None:
     """An upload that does not fit is answered 503 and leaves nothing: a smaller one then has room, and is imported."""
     async with worker_process(importing, tmp_path / "worker.log", small_disk) as worker, gateway(worker.port) as http:
@@ -302,6 +304,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
+@pytest.mark.full
 async def test_a_bucket_instead_of_a_folder(importing: Settings, s3: str, orders: Orders) -> None:
     """The same over S3: streamed there and read from there, whatever the size."""
     async with working(importing.model_copy(update={"storage_url": s3})) as world:

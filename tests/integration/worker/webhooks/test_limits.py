@@ -41,6 +41,7 @@ async def until_received(receivers: Sequence[Receiver], count: int, within: floa
     await eventually(lambda: len({each for one in receivers for each in one.ids}) >= count, within)
 
 
+@pytest.mark.full
 async def test_many_deliveries_to_a_few_hosts(quick: Settings) -> None:
     """Five hosts get ten each: never more than N calls altogether, nor M to one host, and each arrives once."""
     bounds = {"webhook_calls": 8, "webhook_calls_per_host": 2}
@@ -82,6 +83,7 @@ async def test_a_host_that_hangs_delays_nobody_else(quick: Settings) -> None:
         assert len(await stuck.deliveries(stuck_id, state="pending", limit=100)) == 60
 
 
+@pytest.mark.full
 async def test_name_servers_that_hang_delay_nobody_else(quick: Settings) -> None:
     """Neither a thread nor a place is lost to them."""
 
@@ -114,6 +116,7 @@ async def test_two_workers_deliver_once(quick: Settings) -> None:
     assert sorted(receiver.ids) == sorted(map(str, ids))
 
 
+@pytest.mark.full
 async def test_kill_nine_with_calls_in_hand(quick: Settings, tmp_path: Path) -> None:
     """Nothing is lost: what was under way is called again with the same id once its lease is over, the rest as well."""
     async with receiving() as receiver:

@@ -98,7 +98,7 @@ async def test_a_receiver_that_fails_and_recovers(hooks: Hooks, receiver: Receiv
     assert row["last_error"] == "ReceiverFailed: answered 500"
     shown = await listed(hooks.world, job="webhooks", error_group="webhook receiver", limit=100)
     assert failed["id"] in [item["event_id"] for item in shown["items"]]
-    assert (await detail(hooks.world, "webhooks", failed["id"]))["state"] == "retrying"
+    assert (await detail(hooks.world, "webhooks", failed["id"]))["state"] in ("retrying", "running")
     receiver.reply = answer(204)
     [delivered] = await hooks.until(webhook["id"], "delivered")
     assert delivered["attempts"] == len(receiver.received) > 1
