@@ -29,13 +29,19 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+_ONE_STACK = ("tests/e2e/page", "tests/e2e/system")
+
+
 class OneStackOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types
-    """With `-n`, each file goes to one process, and so does each folder of `tests/e2e`, whose tests share a stack."""
+    """With `-n`, each file goes to one process, and so do the tests that share a stack: those of some folders, and of
+    each other folder of `tests/e2e`."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = PurePath(nodeid.partition("::")[0])
-        shares_a_stack = path.parent.parent.name == "e2e"
-        return str(path.parent if shares_a_stack else path)
+        folder = path.parent
+        if str(folder) in _ONE_STACK:
+            return "stack"
+        return str(folder if folder.parent.name == "e2e" else path)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneStackOneProcess:

@@ -82,6 +82,9 @@ async def _rare(body: Number) -> Response:
     return JSONResponse({"number": 1}, status, REQUEST_ID)
 
 
+pytestmark = pytest.mark.full
+
+
 @pytest.fixture(scope="module")
 async def found(explorer: ProcessPoolExecutor) -> AsyncIterator[Found]:
     async with listening(app) as port:

@@ -11,7 +11,7 @@ from tests.support.stack.running import Person, Stack
 pytestmark = [pytest.mark.e2e, needs_browser]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.full)])
 async def test_nothing_stands_in_anybodys_way(browser: Browser, stack: Stack, person: Person, scheme: Scheme) -> None:
     """axe finds no violations: before signing in, on the dashboard, in dialogs, in both themes."""
     person.order()
@@ -25,6 +25,7 @@ async def test_nothing_stands_in_anybodys_way(browser: Browser, stack: Stack, pe
         await is_accessible(page)
 
 
+@pytest.mark.full
 async def test_a_narrow_screen_scrolls_in_one_direction(browser: Browser, stack: Stack) -> None:
     """At 360 pixels nothing overflows, not even names and addresses without a space."""
     person = await asyncio.to_thread(Person, stack, "Maximiliane-" * 8)

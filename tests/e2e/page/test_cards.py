@@ -13,6 +13,7 @@ from tests.support.stack.running import Person, Stack
 pytestmark = [pytest.mark.e2e, needs_browser]
 
 
+@pytest.mark.full
 async def test_a_picture_takes_the_place_of_the_initials(browser: Browser, stack: Stack, person: Person) -> None:
     """The picture is uploaded unchanged and shown in the profile and the corner. A text file that claims to be one is
     refused."""
@@ -52,6 +53,7 @@ async def test_a_file_is_imported_before_ones_eyes(browser: Browser, stack: Stac
         await expect(page.locator("tr[data-order]")).to_have_count(8)
 
 
+@pytest.mark.full
 async def test_a_report_is_downloaded(browser: Browser, stack: Stack, person: Person) -> None:
     """The chosen days are downloaded as a CSV file, with the order of today. They are the same days west of
     Greenwich."""
@@ -66,6 +68,7 @@ async def test_a_report_is_downloaded(browser: Browser, stack: Stack, person: Pe
         await expect(page.locator(".row", has=again)).to_contain_text("1 Jan 2026 to ")
 
 
+@pytest.mark.full
 async def test_a_webhook_is_added_and_removed(browser: Browser, stack: Stack, person: Person) -> None:
     """Its secret is shown once, a wrong address is reported at the field, and each call is listed."""
     async with visiting(browser, stack) as visitor:

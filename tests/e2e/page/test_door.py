@@ -80,6 +80,7 @@ async def test_an_ended_session_asks_to_sign_in_again(browser: Browser, stack: S
         await expect(page.get_by_role("alert")).to_contain_text("session has ended")
 
 
+@pytest.mark.full
 async def test_the_theme_is_kept(browser: Browser, stack: Stack) -> None:
     """The chosen theme is active after a reload, from the first frame."""
     async with visiting(browser, stack, scheme="light") as visitor:
@@ -108,6 +109,7 @@ async def signs_out(page: Page) -> None:
     await expect(page.get_by_label("Password")).to_be_visible()
 
 
+@pytest.mark.full
 async def test_a_sign_out_without_a_connection_is_made_up_for(browser: Browser, stack: Stack, person: Person) -> None:
     """The page reports it, and the session ends once the connection is back."""
     async with visiting(browser, stack) as visitor:
@@ -123,6 +125,7 @@ async def test_a_sign_out_without_a_connection_is_made_up_for(browser: Browser, 
         assert await page.evaluate("localStorage.length") == 0
 
 
+@pytest.mark.full
 async def test_a_sign_out_that_the_server_did_not_hear_survives_a_reload(
     browser: Browser, stack: Stack, person: Person
 ) -> None:
@@ -155,6 +158,7 @@ RENEW = """async () => {
 }"""
 
 
+@pytest.mark.full
 async def test_tabs_without_locks_stay_signed_in(browser: Browser, stack: Stack, person: Person) -> None:
     """On plain HTTP browsers have no Web Locks. Tabs that renew their session at the same moment all stay signed in."""
     async with visiting(browser, stack) as visitor:

@@ -118,6 +118,7 @@ async def test_an_administrator_finds_a_job_and_runs_it(
     assert await asyncio.to_thread(query, stack, "worker", "SELECT FROM notifications WHERE user_id = $1", found)
 
 
+@pytest.mark.full
 async def test_a_paused_job_is_marked(
     browser: Browser, stack: Stack, admin: Operator, support: Operator, group: str
 ) -> None:
@@ -152,6 +153,7 @@ async def test_a_paused_job_is_marked(
         await expect(row.get_by_text("Paused")).to_have_count(0)
 
 
+@pytest.mark.full
 async def test_schedules(browser: Browser, stack: Stack, admin: Operator) -> None:
     """They are run, paused and resumed."""
     weekly: dict[str, Any] = {

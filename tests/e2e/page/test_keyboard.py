@@ -21,7 +21,7 @@ from tests.support.stack.keyboard import (
 from tests.support.stack.operators import Operator, bury, query
 from tests.support.stack.running import PASSWORD, Person, Stack
 
-pytestmark = [pytest.mark.e2e, needs_browser]
+pytestmark = [pytest.mark.e2e, pytest.mark.full, needs_browser]
 
 
 async def test_the_dashboard(browser: Browser, stack: Stack, person: Person) -> None:

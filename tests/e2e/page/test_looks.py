@@ -11,7 +11,7 @@ from tests.support.stack.browser import needs_browser, visiting
 from tests.support.stack.operators import Operator, bury, query
 from tests.support.stack.running import Person, Stack
 
-pytestmark = [pytest.mark.e2e, needs_browser]
+pytestmark = [pytest.mark.e2e, pytest.mark.full, needs_browser]
 
 LONG = "SMTPRecipientRefused: 550 5.1.1 <" + "mailbox" * 20 + "@example.org>"
 IN_VIEW = "(each) => { const box = each.getBoundingClientRect(); return box.left >= 0 && box.right <= innerWidth }"

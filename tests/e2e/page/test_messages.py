@@ -21,6 +21,7 @@ WORDS = """async (problems) => {
 MACHINE_WORDS = re.compile(r"_|Value error|items\.\d|Idempotency|login-account|\bat most \d+ in\b|undefined|null|\d{3}")
 
 
+@pytest.mark.full
 async def test_every_code_has_words(browser: Browser, stack: Stack) -> None:
     """Each code of the API and each status has its own sentence; none contains a code, a field or a status."""
     codes = sorted(every_code())
@@ -113,6 +114,7 @@ async def test_what_is_refused_is_said_for_people(browser: Browser, stack: Stack
         await expect(dialog.get_by_text("Enter an amount such as 1250.")).to_be_visible()
 
 
+@pytest.mark.full
 async def test_an_order_without_an_answer_is_sent_again(browser: Browser, stack: Stack, person: Person) -> None:
     """The order is sent again with the same key until there is a response, so that it is placed once."""
     async with visiting(browser, stack) as visitor:

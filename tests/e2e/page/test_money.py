@@ -44,6 +44,7 @@ def reported(person: Person, unit_price: int) -> dict[str, str]:
     return {row["currency"]: row["total"] for row in csv.DictReader(io.StringIO(text))}
 
 
+@pytest.mark.full
 async def test_an_amount_is_the_same_in_a_report(browser: Browser, stack: Stack, person: Person) -> None:
     """In each currency, the page shows the digits of the report."""
     totals = await asyncio.to_thread(reported, person, 123456)
@@ -78,6 +79,7 @@ async def test_an_amount_is_the_same_on_the_page_and_in_a_mail(browser: Browser,
         assert f"Total: {total}" in mails
 
 
+@pytest.mark.full
 async def test_the_currency_of_the_most_orders_comes_first(browser: Browser, stack: Stack, person: Person) -> None:
     """It comes first in the figures and in the chart, whatever the amounts. A choice is kept after new orders and a
     reload."""

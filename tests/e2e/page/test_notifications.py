@@ -11,7 +11,7 @@ from tests.support.stack.browser import needs_browser, visiting
 from tests.support.stack.operators import query
 from tests.support.stack.running import Person, Stack
 
-pytestmark = [pytest.mark.e2e, needs_browser]
+pytestmark = [pytest.mark.e2e, pytest.mark.full, needs_browser]
 
 MANY = """
     INSERT INTO notifications (user_id, id, kind, title, body, created_at)

@@ -23,6 +23,7 @@ async def group(stack: Stack) -> AsyncIterator[str]:
     await asyncio.to_thread(query, stack, "worker", "DELETE FROM jobs WHERE error_group = $1", name)
 
 
+@pytest.mark.full
 async def test_an_administrator_ships_an_order(browser: Browser, stack: Stack, admin: Operator) -> None:
     """An administrator ships a paid order; afterwards there are no actions left."""
     async with httpx.AsyncClient(base_url=stack.url, headers=admin.person.http.headers, timeout=PATIENCE_S) as http:
@@ -59,6 +60,7 @@ async def test_an_operator_replays_dead_jobs(browser: Browser, stack: Stack, adm
     assert len(await asyncio.to_thread(query, stack, "worker", notified, users)) == 3
 
 
+@pytest.mark.full
 async def test_an_operator_sees_what_stands_still(browser: Browser, stack: Stack) -> None:
     """Support sees a process that does not respond, and cannot change anything."""
     support = await asyncio.to_thread(Operator, stack, "support")

@@ -29,6 +29,7 @@ async def test_an_order_appears_in_the_other_tab(browser: Browser, stack: Stack,
         await expect(there.locator(".note.read").first).to_be_visible()
 
 
+@pytest.mark.full
 async def test_older_orders_come_on_request(browser: Browser, stack: Stack, person: Person) -> None:
     """The first few orders are shown, then all, each once. Changes of an old one are shown, too."""
     for number in range(22):
@@ -46,6 +47,7 @@ async def test_older_orders_come_on_request(browser: Browser, stack: Stack, pers
         await expect(rows.last).to_contain_text("Paid")
 
 
+@pytest.mark.full
 async def test_orders_of_one_status(browser: Browser, stack: Stack, person: Person) -> None:
     """The list includes orders that are older than those of the panel. A change of status removes an order from it."""
     paid = [person.order()["id"] for _ in range(3)]
