@@ -194,6 +194,7 @@ def accept_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@pytest.mark.full
 def test_watching(stack: Stack) -> None:
     """With --watch the status is printed repeatedly until Ctrl-C."""
     command = [sys.executable, "-m", "tools.cli.main", "status", "--watch", "--json", "--data-dir", str(stack.folder)]

@@ -57,6 +57,7 @@ async def test_curl_with_http2(ordering: World) -> None:
     assert bodies(ordering) == [BODY.encode()] * 2
 
 
+@pytest.mark.full
 @pytest.mark.skipif(shutil.which("javac") is None, reason="no JDK is installed")
 async def test_java_with_its_defaults(ordering: World, tmp_path: Path) -> None:
     """Java's `HttpClient` offers h2c with the first request of each connection."""

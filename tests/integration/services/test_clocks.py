@@ -27,8 +27,6 @@ from tests.support.waiting import eventually
 DAY_S = 86_400
 pytestmark = needs_faketime
 SECONDS, DAYS = (30, -30), (400 * DAY_S, -400 * DAY_S)
-SHORT = [(USERS, DAYS[1])]
-"""In `make test`; each other one takes several seconds and is tested by `make full`."""
 
 AUDIT = "INSERT INTO audit (id, action, created_at) VALUES ($1, 'x', $2)"
 DONE = """
@@ -63,7 +61,7 @@ async def are_done(connection: asyncpg.Connection, event_id: object) -> bool:
 @pytest.mark.parametrize(
     ("service", "offset_s"),
     [
-        pytest.param(service, offset_s, marks=() if (service, offset_s) in SHORT else pytest.mark.full)
+        pytest.param(service, offset_s, marks=() if (service, offset_s) == (USERS, DAYS[1]) else pytest.mark.full)
         for service in EVERY
         for offset_s in (*SECONDS, *DAYS)
     ],

@@ -23,6 +23,7 @@ async def gauge(world: World, name: str) -> dict[str, float]:
     return {line.split('"')[1]: float(line.rpartition(" ")[2]) for line in lines}
 
 
+@pytest.mark.full
 async def test_queues_are_measured_while_rabbitmq_is_there(settings: Settings) -> None:
     """Each queue has its consumers; with RabbitMQ away there is no value, and afterwards there is one again."""
     async with Link.to(settings.rabbitmq_url) as broker:

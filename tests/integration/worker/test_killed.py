@@ -57,6 +57,7 @@ async def begun(world: World, smtp: SmtpServer, connections: int) -> None:
     await eventually(done, LONG_S)
 
 
+@pytest.mark.full
 async def test_kill_nine_with_many_jobs_in_hand(settings: Settings, smtp: SmtpServer, tmp_path: Path) -> None:
     """Killed twice in the midst of it, then left alone: every effect is there once, and nothing is lost."""
     world, orders = await prepared(settings, 60)

@@ -48,6 +48,7 @@ def folded() -> tuple[float, float]:
     return count, REGISTRY.get_sample_value("worker_batch_size_sum", {"job": "analytics"}) or 0
 
 
+@pytest.mark.full
 async def test_a_bad_event_costs_a_few_transactions(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch with one bad event is halved until that is alone: the good ones are folded in a few batches."""
     patch_batch(monkeypatch, "analytics", wait_ms=1000)  # messages may come slowly, and make few batches still

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from services.worker.settings import Settings
 from tests.support.backends.smtp import SmtpServer
 from tests.support.waiting import eventually
@@ -11,6 +13,7 @@ from tests.support.worker.world import JOBS, LONG_S, created, working
 ORDERS = 100
 
 
+@pytest.mark.full
 async def test_stopping_under_load_loses_nothing(settings: Settings, smtp: SmtpServer) -> None:
     """Workers that start and stop while messages flow do each job once between them."""
     async with working(settings) as world:

@@ -51,7 +51,7 @@ def restarts(task: str) -> float:
     return REGISTRY.get_sample_value("background_restarts_total", {"task": task}) or 0
 
 
-@pytest.mark.parametrize(("owner", "name"), [(Retries, "_sweep"), (Hints, "send")])
+@pytest.mark.parametrize(("owner", "name"), [(Retries, "_sweep"), pytest.param(Hints, "send", marks=pytest.mark.full)])
 async def test_a_task_that_fails_is_begun_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
 ) -> None:

@@ -206,6 +206,7 @@ def test_a_taken_port_is_one_clear_line(folder: Path) -> None:
     ]
 
 
+@pytest.mark.full
 def test_a_broken_service_is_told_of_with_its_log(folder: Path, rabbitmq: RabbitBackend) -> None:
     """A service that exits during the start stops the stack, and the message shows the reason."""
     run = _begin(folder / "broken", "broken=orders", env={"RABBITMQ_URL": rabbitmq.url})

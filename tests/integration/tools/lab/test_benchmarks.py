@@ -196,6 +196,7 @@ def test_tasks_are_enqueued_by_peers(ground: Bed) -> None:
         assert (f"| {name} |" in report) != (f"Not measured: {name}" in report)
 
 
+@pytest.mark.full
 def test_the_relay_empties_its_outbox(ground: Bed) -> None:
     """The relay publishes all rows."""
     assert "rows/s" in relay.run(ground, SMALL).text

@@ -45,7 +45,10 @@ async def turns_of(world: World, import_id: str) -> Any:
     return row
 
 
-@pytest.mark.parametrize("data", [many(5000), many(1)], ids=["large files", "small files"])
+@pytest.mark.parametrize(
+    "data",
+    [pytest.param(many(5000), id="large files", marks=pytest.mark.full), pytest.param(many(1), id="small files")],
+)
 async def test_one_row_waits_for_one_batch(world: World, orders: Orders, gate: Gate, data: bytes) -> None:
     """Though six files of another user came before it."""
     greedy, modest = Owner(world.http), Owner(world.http)
@@ -87,6 +90,7 @@ async def test_a_user_alone_is_not_interrupted(world: World, gate: Gate) -> None
     assert (await owner.ended(second))["state"] == "completed"
 
 
+@pytest.mark.full
 async def test_a_user_alone_has_every_place(importing: Settings, gate: Gate) -> None:
     """Until another comes, who then has one of them."""
     gate.let_through(0)

@@ -34,6 +34,7 @@ async def test_a_name_that_leads_inside_is_refused_at_once(strict: Settings) -> 
             await hooks.create(f"https://{host}/")
 
 
+@pytest.mark.full
 async def test_a_name_that_is_rebound_later_is_refused_with_each_call(strict: Settings) -> None:
     """It was public when the webhook was made, and leads to this machine or to the metadata when it is called."""
     async with receiving() as receiver:
