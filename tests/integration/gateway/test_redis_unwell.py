@@ -24,6 +24,14 @@ async def is_well(world: World) -> bool:
     return all(said["checks"][name] == "ok" for name in ("redis", "limits", "revocations"))
 
 
+async def until_well(world: World) -> None:
+    """A failure shows which check fails."""
+    try:
+        await eventually(partial(is_well, world))
+    except AssertionError as failure:
+        raise AssertionError(await readiness(world)) from failure
+
+
 async def says_wrong(world: World, check: str) -> bool:
     said = await readiness(world)
     return bool(said["status"] == "degraded" and said["checks"][check] != "ok")
@@ -42,19 +50,19 @@ async def full(redis: Redis) -> AsyncIterator[None]:
 async def test_a_full_redis_degrades(start: Start) -> None:
     """Without one write of a user: and the gateway serves as before."""
     async with start(**LIMITS) as world:
-        await eventually(partial(is_well, world))
+        await until_well(world)
         async with full(world.redis):
             for check in ("redis", "limits"):
                 await eventually(partial(says_wrong, world, check))
             assert (await world.client.get("/v1/dashboard", headers=world.bearer())).status_code < 500
-        await eventually(partial(is_well, world))
+        await until_well(world)
 
 
 @pytest.mark.parametrize("kind", ["string", "list", "hash"])
 async def test_a_stream_of_a_wrong_type_degrades(start: Start, kind: str) -> None:
     """Revocations can neither be told nor heard; both work again once the key is gone."""
     async with start(**LIMITS) as world:
-        await eventually(partial(is_well, world))
+        await until_well(world)
         await world.redis.delete("revoked")
         match kind:
             case "string":
@@ -65,4 +73,4 @@ async def test_a_stream_of_a_wrong_type_degrades(start: Start, kind: str) -> Non
                 await world.redis.hset("revoked", "x", "y")
         await eventually(partial(says_wrong, world, "revocations"))
         await world.redis.delete("revoked")
-        await eventually(partial(is_well, world))
+        await until_well(world)
