@@ -15,11 +15,12 @@ async def test_a_delayed_task_runs_when_it_is_due(database: Settings, recorder: 
     """It is stored, whatever its job's batches, and runs once at its time: the loop does not wait for its interval."""
     job = job_of(recorder, batching=batching(recorder))
     async with noting(database, job) as notes:
-        message = note(due=later(seconds=1))
-        await notes.ledger.run_many(job, recorder.many, [message, note()])
-        assert await notes.state(message.event_id) == "scheduled"
+        message, far, plain = note(due=later(seconds=1)), note(due=later(hours=1)), note()
+        await notes.ledger.run_many(job, recorder.many, [message, far, plain])
+        assert await notes.state(far.event_id) == "scheduled"
         assert await notes.arrive(message) is Outcome.DUPLICATE
-        assert len(recorder.ran) == 1
+        assert plain.event_id in recorder.ids
+        assert far.event_id not in recorder.ids
         await notes.until(message.event_id, "done")
         assert recorder.ids.count(message.event_id) == 1
         [row] = await notes.fetch("SELECT * FROM job_attempts WHERE event_id = $1", message.event_id)
