@@ -43,7 +43,7 @@ compiled: ## Write build/compiled: the services, with the gateway's hot path com
 	@rm -rf build/compiled && mkdir -p build/compiled && cp -Rp deploy services shared tools build/compiled
 	.venv/bin/python deploy/compile.py build/compiled
 
-full: ## Run the full-length versions of tests that `make test` runs in short form: chaos, rolling, benchmarks, clocks, tutorials
+full: ## Run the tests that `make test` leaves out or runs in short form: chaos, rolling, benchmarks, outages, the page, tutorials
 	$(INSTALL) python servers browser bench
 	.venv/bin/pytest -n 3 -m "full and not long and not docker" $(ARGS)
 

@@ -49,7 +49,7 @@ def ask(requirements: str) -> Report:
         command += ["--format", "json", "--output", str(answer), "--progress-spinner", "off"]
         command += ["--timeout", str(TIMEOUT_S)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)  # noqa: S603
+            done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)  # noqa: S603  our command
         except subprocess.TimeoutExpired:
             raise NoData(f"no answer within {WAIT_S} s") from None
         except FileNotFoundError:
@@ -65,7 +65,7 @@ def locked() -> str:
     """What the image holds, as uv.lock has it."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}") or "uv"
     command = [uv, "export", "--quiet", "--locked", "--no-dev", "--no-emit-project", "--no-hashes"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S603  ours
 
 
 def main() -> int:
@@ -76,13 +76,13 @@ def main() -> int:
         if untold := unknown(report):
             raise NoData(f"nothing is known of {', '.join(untold)}")
     except NoData as reason:
-        print(f"audit: not done: {reason}")  # noqa: T201
+        print(f"audit: not done: {reason}")  # noqa: T201  its output
         return int(os.environ.get("AUDIT") == "required")
     found = list(findings(report))
     for line in found:
-        print(f"audit: {line}")  # noqa: T201
+        print(f"audit: {line}")  # noqa: T201  its output
     if not found:
-        print(f"audit: nothing known against {len(report['dependencies'])} packages")  # noqa: T201
+        print(f"audit: nothing known against {len(report['dependencies'])} packages")  # noqa: T201  its output
     return int(bool(found))
 
 

@@ -33,8 +33,8 @@ _ONE_STACK = ("tests/e2e/page", "tests/e2e/system")
 
 
 class OneStackOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types
-    """With `-n`, each file goes to one process, and so do the tests that share a stack: those of some folders, and of
-    each other folder of `tests/e2e`."""
+    """With `-n`, one process runs each file. The tests of a folder of `tests/e2e` share a stack, as do those of the
+    folders in `_ONE_STACK`, so one process runs them all."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = PurePath(nodeid.partition("::")[0])

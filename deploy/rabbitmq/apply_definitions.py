@@ -28,7 +28,7 @@ def main() -> None:
     until = time.monotonic() + PATIENCE_S
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=10):  # noqa: S310
+            with urllib.request.urlopen(request, timeout=10):  # noqa: S310  see above
                 return
         except urllib.error.HTTPError as refused:
             sys.exit(f"RabbitMQ refuses the definitions: {refused.code} {refused.read().decode(errors='replace')}")

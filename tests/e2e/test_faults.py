@@ -15,7 +15,7 @@ from tools.lab.rolling.run import PATIENT, roll
 from tools.lab.rolling.run import Conditions as Rolling
 
 RATE = 2.0
-"""Few actions of clients per second: a busy machine takes longer, and would have so much more to do."""
+"""Actions of clients per second. A busy machine takes longer, so at a high rate it would also have much more to do."""
 ROLLING = Rolling(rate=RATE, who=(("gateway", 0),), rest_s=600, empty_share=0.5)
 FAULTS = Faults(seed=7510, seconds=6, rate=RATE, only=frozenset({"kill", "crash"}), in_burst=5, rest_s=600)
 """The seed gives a crash of Postgres and of RabbitMQ, and kills of a worker and of an orders service."""

@@ -71,10 +71,9 @@ class Wire:
     """One client and the server's end of its connection."""
 
     def __init__(self, app: Any = livez, kind: type[FastPathProtocol] = FastPathProtocol) -> None:
-        config = _config(app)
         self.state = ServerState()
         self.transport = Transport()
-        self.protocol = kind(config, self.state, {})
+        self.protocol = kind(_config(app), self.state, {})
         self.protocol.connection_made(self.transport)
 
     async def send(self, data: bytes) -> None:

@@ -14,6 +14,8 @@ from tests.e2e.openapi.explore import Found, explore
 from tests.e2e.openapi.system import EVERYBODY, Credentials, Service
 from tests.support.served import listening
 
+pytestmark = pytest.mark.full
+
 app = FastAPI()
 RETRY_S = 0.0
 REQUEST_ID = {"X-Request-Id": "x"}
@@ -80,9 +82,6 @@ async def _rare(body: Number) -> Response:
     """Fails for a rare kind of body."""
     status = 500 if body.number < -(2**31) else 200
     return JSONResponse({"number": 1}, status, REQUEST_ID)
-
-
-pytestmark = pytest.mark.full
 
 
 @pytest.fixture(scope="module")

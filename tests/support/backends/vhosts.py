@@ -43,9 +43,7 @@ class Vhosts:
         self._change([])
 
     def _change(self, new: list[str]) -> None:
-        user = urlsplit(self._rabbitmq.url).username or "guest"
-        change = _CHANGE.format(old=_binaries(self._used), new=_binaries(new), user=user)
-        self._rabbitmq.rabbitmqctl("eval", change)
+        _change(self._rabbitmq, self._used, new)
         self._used = []
 
 
@@ -53,13 +51,16 @@ class Vhosts:
 def empty_vhost(rabbitmq: RabbitBackend, prefix: str = "tests") -> Iterator[str]:
     """Provide the URL of a single one."""
     name = f"{prefix}_{uuid4().hex[:12]}"
-    parts = urlsplit(rabbitmq.url)
-    rabbitmq.rabbitmqctl("add_vhost", name)
-    rabbitmq.rabbitmqctl("set_permissions", "-p", name, parts.username or "guest", ".*", ".*", ".*")
+    _change(rabbitmq, [], [name])
     try:
-        yield parts._replace(path=f"/{name}").geturl()
+        yield urlsplit(rabbitmq.url)._replace(path=f"/{name}").geturl()
     finally:
-        rabbitmq.rabbitmqctl("delete_vhost", name)
+        _change(rabbitmq, [name], [])
+
+
+def _change(rabbitmq: RabbitBackend, old: list[str], new: list[str]) -> None:
+    user = urlsplit(rabbitmq.url).username or "guest"
+    rabbitmq.rabbitmqctl("eval", _CHANGE.format(old=_binaries(old), new=_binaries(new), user=user))
 
 
 def _binaries(names: list[str]) -> str:

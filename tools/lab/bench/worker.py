@@ -31,7 +31,7 @@ PACKAGES = (
 TABLES = ("jobs", "user_rollups", "user_status_rollups", "user_currency_rollups", "daily_rollups")
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 DONE = "SELECT count(*) FROM jobs WHERE state = 'done' AND event_type <> 'task.tick'"
-"""Without the worker's own schedules, which run meanwhile."""
+"""Does not count the runs of the worker's own schedules."""
 SUMS = """
     SELECT (SELECT sum(orders) FROM user_rollups), (SELECT sum(items) FROM user_rollups),
         (SELECT sum(orders) FROM user_status_rollups), (SELECT sum(orders) FROM user_currency_rollups),
