@@ -2,7 +2,8 @@
 
 A tick is late if no worker was running, or none could reach the database, when it was due. What follows is the job's
 choice: nothing (`skip`), or one run for all the ticks that were missed (`once`). A tick is also skipped while an
-earlier one has not started, because the job is paused or slower than its schedule.
+earlier one has not started, because the job is paused or slower than its schedule. A run that an operator requested
+does not count as an earlier tick.
 """
 
 import json
@@ -41,6 +42,10 @@ FIND_NEXT = """
 IS_WAITING = """
     SELECT EXISTS (
         SELECT FROM jobs WHERE job = $1 AND state = 'scheduled' AND lane IS NULL AND event_type = $2
+        AND NOT EXISTS (
+            SELECT FROM job_audit AS audit
+            WHERE (audit.job, audit.event_id, audit.action) = (jobs.job, jobs.event_id, 'run')
+        )
     )
 """
 ADVANCE = "UPDATE schedules SET last_run = coalesce($2, last_run), next_run = $3 WHERE name = $1"

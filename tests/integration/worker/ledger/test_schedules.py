@@ -110,6 +110,18 @@ async def test_ticks_do_not_pile_up(database: Settings, recorder: Recorder) -> N
         assert len(await notes.fetch("SELECT FROM jobs")) == 1
 
 
+async def test_a_requested_run_does_not_replace_a_tick(database: Settings, recorder: Recorder) -> None:
+    """A run that an operator requested may wait when the next tick is due: both run."""
+    async with noting(database, scheduled(recorder)) as notes:
+        await stored(notes)
+        await notes.post("jobs/digest/pause")
+        await notes.post("schedules/digest/run")
+        due = await make_due(notes)
+        await eventually(partial(_moved_on, notes, due), LONG_S)
+        await notes.post("jobs/digest/resume")
+        await eventually(lambda: len(recorder.ran) == 2, LONG_S)
+
+
 async def _moved_on(notes: Notes, due: datetime) -> bool:
     return bool(await notes.fetch("SELECT FROM schedules WHERE last_run = $1 AND next_run > now()", due))
 
