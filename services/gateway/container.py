@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from fastapi import FastAPI
@@ -16,6 +16,7 @@ from services.gateway import metrics
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.auth.jwks import KeySet
 from services.gateway.auth.revocations import EndedSessions, Revocations
+from services.gateway.catalog.catalog import ACCOUNTS, Catalog
 from services.gateway.dashboard.cache import PanelCache
 from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.service import DashboardService
@@ -32,21 +33,32 @@ from services.gateway.proxy.audit_log import AuditLog
 from services.gateway.proxy.forward import UPLOAD_TIMEOUT_S, Transfers
 from services.gateway.settings import Settings, Tuning
 from services.gateway.status import SystemProbe
+from services.gateway.upstream.backends import Backend, Backends, runners
 from services.gateway.upstream.client import Upstream, http_transport
-from shared.http.tokens import ServiceTokens
+from services.gateway.upstream.timers import Timers
+from shared.errors import NotFound
 from shared.server.background import Background
 
 PROBE, PROBE_KEPT_S = "readiness", 60
+
+
+class Offered(dict[Service, Upstream]):
+    """Services by name. Raises `NotFound` for one that this gateway does not have."""
+
+    def __missing__(self, service: Service) -> Upstream:
+        raise NotFound(f"this gateway has no service {service!r}")
 
 
 @dataclass(frozen=True)
 class Gateway:
     settings: Settings
     tuning: Tuning
-    upstreams: Mapping[Service, Upstream]
-    uploads: Mapping[Service, Upstream]
-    """The same transport for requests that may take long to send."""
-    redis: Redis
+    catalog: Catalog
+    backends: Backends
+    upstreams: "Offered"
+    uploads: "Offered"
+    """The same services, for requests that may take long to send."""
+    redis: Redis | None
     keys: KeySet
     revocations: Revocations
     ended: EndedSessions
@@ -81,44 +93,45 @@ def client_of(scope: Scope) -> str | None:
 def build(
     settings: Settings,
     tuning: Tuning,
-    tokens: ServiceTokens,
+    catalog: Catalog,
     transport: Transport,
-    upload_transport: Transport,
-    redis: Redis,
+    redis: Redis | None,
+    backends: Backends,
+    opened: Mapping[Service, Backend],
+    timers: Timers,
 ) -> Gateway:
     """Wire the parts together; connects to nothing."""
-    urls: dict[Service, str] = {
-        "users": settings.users_url,
-        "orders": settings.orders_url,
-        "worker": settings.worker_url,
-    }
-    upstreams = {name: Upstream(name, url, transport, tokens, tuning) for name, url in urls.items()}
+    upstreams = Offered({name: backend.upstream for name, backend in opened.items()})
+    users = upstreams.get(ACCOUNTS)
+    panels = catalog.panels
     keys = KeySet(transport, settings, tuning)
     revocations = Revocations(redis, settings, tuning)
-    stale_store = StaleStore(redis, settings.last_known_good_max_age_s, tuning, revocations.knows_user)
+    stale_store = StaleStore(redis, panels, settings.last_known_good_max_age_s, tuning, revocations.knows_user)
     revocations.on_user_gone(stale_store.forget)
     addresses = ClientAddresses(settings.trusted_proxies)
     limits = Limiter(redis, addresses, settings, tuning)
-    cache = PanelCache(settings.cache_max_bytes, tuning.cache_max_age_s)
-    reader = PanelReader(upstreams, cache, stale_store, settings, tuning)
+    cache = PanelCache(panels, settings.cache_max_bytes, tuning.cache_max_age_s)
+    reader = PanelReader(runners(opened, tuning), cache, stale_store, timers)
     invalidation = Invalidation(cache, reader.in_flight)
-    feed = LiveFeed(settings.rabbitmq_url, tuning.feed_reconnect_s)
+    feed = LiveFeed(settings.rabbitmq_url, panels, tuning.feed_reconnect_s)
     feed.subscribe(invalidation)
     dashboards = DashboardService(reader, stale_store, tuning)
     transfers = Transfers()
-    hub = StreamHub(dashboards, revocations, transfers, settings, tuning)
+    hub = StreamHub(dashboards, panels, revocations, transfers, settings, tuning)
     feed.subscribe(hub)  # after the cache, so that it does not read old data
     return Gateway(
         settings=settings,
         tuning=tuning,
+        catalog=catalog,
+        backends=backends,
         upstreams=upstreams,
-        uploads={name: upstream.by(upload_transport) for name, upstream in upstreams.items()},
+        uploads=Offered({name: backend.uploads for name, backend in opened.items()}),
         redis=redis,
         keys=keys,
         revocations=revocations,
-        ended=EndedSessions(upstreams["users"], revocations),
+        ended=EndedSessions(users, revocations),
         limits=limits,
-        passwords=PasswordAttempts(upstreams["users"], limits, settings.pass_through_timeout_s),
+        passwords=PasswordAttempts(users, limits, settings.pass_through_timeout_s),
         addresses=addresses,
         authenticator=Authenticator(keys, revocations, limits),
         stale_store=stale_store,
@@ -129,48 +142,80 @@ def build(
         dashboards=dashboards,
         hub=hub,
         transfers=transfers,
-        system=SystemProbe(transport, urls, reader.calls),
-        documents=Documents(upstreams, tuning),
-        audit_log=AuditLog(upstreams["users"]),
+        system=SystemProbe(transport, panels, opened),
+        documents=Documents(upstreams, catalog.operations, tuning),
+        audit_log=AuditLog(users),
+    )
+
+
+async def with_catalog(gateway: Gateway, catalog: Catalog) -> Gateway:
+    """Return the gateway with another catalog. Requests in flight finish with the present one; everything that is not
+    declared in it is shared."""
+    opened = await gateway.backends.use(catalog.services, catalog.panels)
+    panels = catalog.panels
+    upstreams = Offered({name: backend.upstream for name, backend in opened.items()})
+    reader = PanelReader(runners(opened, gateway.tuning), gateway.cache, gateway.stale_store, gateway.reader.timers)
+    invalidation = gateway.invalidation
+    gateway.reader.retire()
+    invalidation.use(reader.in_flight)
+    gateway.cache.use(panels)
+    gateway.stale_store.use(panels)
+    gateway.feed.use(panels)
+    dashboards = DashboardService(reader, gateway.stale_store, gateway.tuning)
+    gateway.hub.use(dashboards, panels)
+    gateway.documents.use(upstreams, catalog.operations)
+    gateway.system.use(panels, opened)
+    for part in (gateway.ended, gateway.passwords, gateway.audit_log):
+        part.users = upstreams.get(ACCOUNTS)
+    return replace(
+        gateway,
+        catalog=catalog,
+        upstreams=upstreams,
+        uploads=Offered({name: backend.uploads for name, backend in opened.items()}),
+        reader=reader,
+        dashboards=dashboards,
     )
 
 
 @asynccontextmanager
-async def running(app: FastAPI, settings: Settings, tuning: Tuning) -> AsyncIterator[Gateway]:
+async def running(app: FastAPI, catalog: Catalog, settings: Settings, tuning: Tuning) -> AsyncIterator[Gateway]:
     """Run the gateway with its background tasks, as `app.state`; closes what it opened."""
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(http_transport(tuning.connect_timeout_s, tuning.read_timeout_s))
         upload_transport = await stack.enter_async_context(http_transport(tuning.connect_timeout_s, UPLOAD_TIMEOUT_S))
-        redis = await stack.enter_async_context(redis_client(settings.redis_url, tuning))
-        gateway = build(settings, tuning, app.state.service_tokens, transport, upload_transport, redis)
-        for upstream in gateway.upstreams.values():
-            stack.callback(upstream.close)
-        stack.callback(gateway.reader.close)
+        redis = None
+        if settings.redis_url:
+            redis = await stack.enter_async_context(redis_client(settings.redis_url, tuning))
+        timers = Timers()
+        backends = Backends(transport, upload_transport, app.state.service_tokens, settings, tuning, timers)
+        stack.push_async_callback(backends.aclose)
+        opened = await backends.use(catalog.services, catalog.panels)
+        gateway = build(settings, tuning, catalog, transport, redis, backends, opened, timers)
         app.state.gateway = gateway
-        app.state.checks.needed["jwks"] = gateway.keys.check
-        app.state.checks.useful["redis"] = partial(check_writable, redis)
-        app.state.checks.useful["revocations"] = gateway.revocations.check
-        app.state.checks.useful["ended_sessions"] = gateway.ended.check
-        app.state.checks.useful["limits"] = gateway.limits.counts.check
-        app.state.checks.useful["rabbitmq"] = gateway.feed.check
+        checks = app.state.checks
+        checks.needed["jwks"] = gateway.keys.check
+        checks.useful["revocations"] = gateway.revocations.check
+        checks.useful["ended_sessions"] = gateway.ended.check
+        checks.useful["limits"] = gateway.limits.counts.check
         metrics.CACHE_BYTES.set_function(lambda: gateway.cache.bytes)
         metrics.CACHE_ENTRIES.set_function(lambda: len(gateway.cache))
-        for name, upstream in gateway.upstreams.items():
-            metrics.CONNECTIONS.labels(name, "busy").set_function(upstream.busy)
-            metrics.CONNECTIONS.labels(name, "idle").set_function(upstream.idle)
         background = await stack.enter_async_context(Background())
         app.state.background = background
-        app.state.checks.useful["background"] = background.check
+        checks.useful["background"] = background.check
         background.start("jwks", gateway.keys.keep_fresh)
         background.start("revocations", gateway.revocations.follow)
         await gateway.ended.read()  # before the first request is admitted
         background.start("ended sessions", gateway.ended.follow)
         background.start("limits", gateway.limits.reconcile)
-        background.start("live feed", gateway.feed.run)
-        background.start("write-behind", gateway.stale_store.write_behind)
         background.start("OpenAPI documents", gateway.documents.keep_fresh)
         background.start("latencies", gateway.system.keep_time)
         background.start("sessions of streams", gateway.hub.watch_sessions)
+        if redis is not None:
+            checks.useful["redis"] = partial(check_writable, redis)
+            background.start("write-behind", gateway.stale_store.write_behind)
+        if settings.rabbitmq_url:
+            checks.useful["rabbitmq"] = gateway.feed.check
+            background.start("live feed", gateway.feed.run)
         app.state.stopping.append(gateway.hub.stop)
         yield gateway
 

@@ -96,6 +96,7 @@ CACHE_DROPPED = Tally(
 )
 CACHE_BYTES = Gauge("gateway_cache_bytes", "Approximate memory of cached panels.")
 CACHE_ENTRIES = Gauge("gateway_cache_entries", "Panels in memory.")
+PANELS_FILE_VALID = Gauge("gateway_panels_file_valid", "0 while the panels file has changed and cannot be used.")
 FEED_CONNECTED = Gauge("gateway_feed_connected", "1 while the live feed is connected, and panels are cached.")
 FEED_MESSAGES = Tally("gateway_feed_messages_total", "Events and hints received from the live feed.", ["kind"])
 STREAMS = Gauge("gateway_streams", "Open live streams.")

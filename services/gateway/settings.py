@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
@@ -11,6 +12,8 @@ from pydantic_settings import SettingsConfigDict
 
 from shared.config.settings import Port, ServiceSettings
 from shared.http.application import MAX_BODY_BYTES
+
+PANELS_FILE = Path(__file__).parent / "panels.toml"
 
 
 def _base_urls(value: str) -> str:
@@ -56,12 +59,16 @@ class Settings(ServiceSettings):
     internal_port: Port = 9000
     """The port of metrics and probes, which is not published."""
 
-    users_url: BaseUrls = "http://127.0.0.1:8001"
-    """The users service; several base URLs, separated by commas, are used in turn."""
-    orders_url: BaseUrls = "http://127.0.0.1:8002"
-    """The orders service; several base URLs as for users."""
-    worker_url: BaseUrls = "http://127.0.0.1:8003"
-    """The worker; several base URLs as for users."""
+    panels_file: Path = PANELS_FILE
+    """Declares the services, panels and passed-through routes (docs/panels.md). The gateway reloads it when it
+    changes."""
+    users_url: BaseUrls | None = None
+    """The users service, instead of the URL in the panels file; several base URLs, separated by commas, are used in
+    turn. `GATEWAY_<SERVICE>_URL` does the same for every service in that file."""
+    orders_url: BaseUrls | None = None
+    """The orders service, as for users."""
+    worker_url: BaseUrls | None = None
+    """The worker, as for users."""
     jwks_url: BaseUrls = "http://127.0.0.1:8001/.well-known/jwks.json"
     """The keys for verifying user tokens; of several URLs, the next is tried if one fails."""
     redis_url: str = "redis://127.0.0.1:6379/0"

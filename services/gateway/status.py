@@ -11,10 +11,11 @@ from pyqwest import Transport
 
 from services.gateway import metrics
 from services.gateway.latency import Latencies
-from services.gateway.panels import PANELS, Service
+from services.gateway.panels import Panels, Service
+from services.gateway.upstream.backends import Backend
 from services.gateway.upstream.circuit_breaker import State
 from services.gateway.upstream.errors import UpstreamFailed
-from services.gateway.upstream.resilience import ServiceCalls
+from services.gateway.upstream.resilience import Policies
 from services.gateway.upstream.responses import Fetched, Fetcher
 from shared import clock
 from shared.observability import system_status
@@ -84,19 +85,24 @@ class SystemStatus(Health):
 class SystemProbe:
     """Reads the status of everything, at most once a second."""
 
-    def __init__(
-        self, transport: Transport, urls: Mapping[Service, str], calls: Mapping[Service, ServiceCalls]
-    ) -> None:
+    def __init__(self, transport: Transport, panels: Panels, backends: Mapping[Service, Backend]) -> None:
         self._fetcher = Fetcher(transport, at_once=AT_ONCE, max_bytes=MAX_BYTES)
-        self._processes = [
-            process
-            for service, several in urls.items()
-            for process in system_status.numbered(service, (url.rstrip("/") for url in several.split(",")))
-        ]
-        self._calls = calls
+        self.use(panels, backends)
         self._latencies = Latencies(metrics.PANEL_SECONDS, "panel")
         self._lock = asyncio.Lock()
         self._last: tuple[float, SystemStatus] | None = None
+
+    def use(self, panels: Panels, backends: Mapping[Service, Backend]) -> None:
+        """Watch these panels and services from now on. Only those of this system report their health."""
+        self._panels = panels
+        self._backends = backends
+        specs = [backend.upstream.spec for backend in backends.values()]
+        self._processes = [
+            process
+            for spec in specs
+            if spec.internal
+            for process in system_status.numbered(spec.name, (url.rstrip("/") for url in spec.urls.split(",")))
+        ]
 
     async def keep_time(self) -> None:
         """Sample latencies for comparison. Runs until cancelled."""
@@ -116,16 +122,20 @@ class SystemProbe:
             Observation(ProcessStatus(name="gateway", **own)),
             *(_observed(process, found) for process in self._processes),
         ]
-        services = [_of_service(name, calls) for name, calls in self._calls.items()]
+        services = [
+            _of_service(name, policies)
+            for name, backend in self._backends.items()
+            if (policies := backend.policies) is not None
+        ]
         health = system_status.assess(seen, {service.name: service.breaker for service in services})
         return SystemStatus(
-            **dict(health), at=clock.now(), services=services, panels=self._panels(), gateway=_own(streams)
+            **dict(health), at=clock.now(), services=services, panels=self._panel_statuses(), gateway=_own(streams)
         )
 
-    def _panels(self) -> list[PanelStatus]:
+    def _panel_statuses(self) -> list[PanelStatus]:
         lately = self._latencies.lately()
         found = []
-        for panel in PANELS:
+        for panel in self._panels:
             answered = {
                 status: sum(
                     n for (name, how, _), n in metrics.PANELS.totals().items() if (name, how) == (panel.name, status)
@@ -155,8 +165,7 @@ def _observed(process: Process, found: Mapping[str, Fetched | UpstreamFailed]) -
     return system_status.observed(process.name, probe.body, counted.body)
 
 
-def _of_service(name: str, calls: ServiceCalls) -> ServiceStatus:
-    policies = calls.policies
+def _of_service(name: str, policies: Policies) -> ServiceStatus:
     return ServiceStatus(
         name=name, breaker=BREAKER[policies.breaker.state], calls_in_flight=policies.bulkhead.in_flight
     )

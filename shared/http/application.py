@@ -117,6 +117,7 @@ def create_app(
     app.answer_directly(
         (route for route in routes if isinstance(route, AsgiRoute)),
         RequestContext(app, is_outage, limits, door, heeds),
+        limits,
         door,
     )
     app.include_router(probes)
@@ -150,14 +151,32 @@ class Application(FastAPI):
     endpoints. It only passes through `RequestContext`.
     """
 
-    def answer_directly(self, routes: Iterable[AsgiRoute], context: "RequestContext", door: Admission | None) -> None:
+    def answer_directly(
+        self, routes: Iterable[AsgiRoute], context: "RequestContext", limits: "BodyLimits", door: Admission | None
+    ) -> None:
         self._context = context
+        self._limits = limits
         self.gate: Gate | None = door
         self.fast_path: FastPath | None = None
         self._first: Callable[[Scope, Receive, Send], Any] = door.before(self._serve) if door else self._serve
+        self._own = tuple(routes)
+        self._passed: tuple[AsgiRoute, ...] = ()
+        self._index()
+
+    def pass_through(self, routes: Iterable[AsgiRoute], body_limits: Mapping[str, int]) -> None:
+        """Also serve these routes from now on, instead of those of the last call. `body_limits` sets larger body limits
+        in bytes, by path."""
+        for route in self._passed:
+            self.router.routes.remove(route)
+        self._passed = tuple(routes)
+        self.router.routes.extend(self._passed)
+        self._limits.by_path = body_limits
+        self._index()
+
+    def _index(self) -> None:
         self._direct: dict[str, AsgiRoute] = {}
         self._with_parameters: dict[tuple[int, str], list[AsgiRoute]] = defaultdict(list)
-        for route in routes:
+        for route in (*self._own, *self._passed):
             if route.param_convertors:
                 self._with_parameters[_shape(route.path)].append(route)
             else:
@@ -193,7 +212,7 @@ def _shape(path: str) -> tuple[int, str]:
     return path.count("/"), "/".join(path.split("/", 3)[:3])
 
 
-@dataclass(frozen=True)
+@dataclass
 class BodyLimits:
     """The largest request body in bytes: `by_path`, or else `ordinary`."""
 

@@ -22,6 +22,7 @@ import importlib, json, pkgutil
 from pathlib import Path
 from typer.main import get_command
 from services.gateway.api.page import site
+from services.gateway.catalog.catalog import packaged
 from services.gateway.api.access import rules
 from shared.db.migrations import metadata_of
 from tools.cli.main import app
@@ -34,7 +35,7 @@ for package in ("services", "shared", "tools.cli", "tools.docs"):
 print(json.dumps({
     "paths": sorted(api.openapi()["paths"]),
     "rules": sorted(rule.path for rule in rules()),
-    "page": site().assets["js/operations.js"].body.decode(),
+    "page": site(packaged()).assets["js/catalog.js"].body.decode(),
     "commands": sorted(get_command(app).commands),
     "tables": sorted(name for service in ("users", "worker") for name in metadata_of(f"services.{service}").tables),
     "settings": sorted(row.variable for _, _, rows in configuration.sections() for row in rows),
@@ -78,7 +79,7 @@ def remove(tree: Path, name: str) -> None:
     removed = SLICES[name]
     shutil.rmtree(tree / "services" / removed.service / name)
     delete_lines(tree / "services" / removed.service / "main.py", [f'    "{name}",'])
-    delete_lines(tree / "services/gateway/proxy/operations.py", [f'", "{path}' for path in removed.paths])
+    delete_lines(tree / "services/gateway/panels.toml", [f'"{path}' for path in removed.paths])
     delete_entry(tree / "shared/contracts/subscriptions.py", name)
 
 

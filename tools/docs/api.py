@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from services.gateway import main as gateway
 from services.gateway.api.access import Rule, rules
+from services.gateway.catalog.catalog import packaged
 from services.gateway.panels import Service
 from services.gateway.settings import Settings as GatewaySettings
 from services.orders import main as orders
@@ -40,7 +41,7 @@ def openapi() -> dict[str, Any]:
     """Return the document as a gateway serves it while it reaches all services."""
     documents = {name: app.openapi() for name, app in services().items()}
     own = FastAPI.openapi(gateway.create_app(GatewaySettings(environment="development")))
-    return gateway.whole_api(own, documents)
+    return gateway.whole_api(own, packaged(), documents)
 
 
 TAGS = (

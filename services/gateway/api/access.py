@@ -1,11 +1,12 @@
 """Access rules: one table over every route of the gateway, its own and the passed-through ones."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from services.gateway.auth.authenticator import Access
-from services.gateway.proxy.operations import OPERATIONS, Others
+from services.gateway.catalog.catalog import packaged
+from services.gateway.proxy.operations import Operation, Others
 
 Visitor = Literal["anonymous", "user", "another user", "support", "admin", "expired token", "revoked token"]
 Verdict = Literal["yes", "401", "403", "404"]
@@ -66,11 +67,18 @@ OWN = (
 """The routes that the gateway answers itself."""
 
 
-def rules() -> Iterator[Rule]:
-    """Return every route, by path."""
-    known = {operation.template for operation in OPERATIONS}
+def own_paths() -> list[str]:
+    """Return the paths that the gateway answers itself."""
+    return [rule.path for rule in OWN]
+
+
+def rules(operations: Iterable[Operation] | None = None) -> Iterator[Rule]:
+    """Return every route, by path: the gateway's own, and these passed-through ones, by default those of the packaged
+    panels file."""
+    passed_through = packaged().operations if operations is None else tuple(operations)
+    known = {operation.template for operation in passed_through}
     own = (rule for rule in OWN if rule.of_feature is None or rule.of_feature in known)
-    passed = (Rule(each.method, each.template, each.access, each.others) for each in OPERATIONS)
+    passed = (Rule(each.method, each.template, each.access, each.others) for each in passed_through)
     return iter(sorted((*own, *passed), key=lambda rule: (rule.path, rule.method)))
 
 

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 from uuid import UUID
 
@@ -16,11 +17,12 @@ from services.gateway.dashboard.models import MAX_BUDGET_MS, MIN_BUDGET_MS, Dash
 from services.gateway.dashboard.pending import WAIT, ClientDisconnected, DisconnectWatcher
 from services.gateway.errors import UserNotFound
 from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
-from services.gateway.panels import PANELS
+from services.gateway.panels import Panels, visible
 from services.gateway.proxy.audit_log import entry_of
 from shared.errors import Problem
 from shared.http.application import AsgiRoute
 from shared.http.identity import Caller
+from shared.http.tokens import USER_ISSUER
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -37,10 +39,13 @@ class DashboardEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
         headers = dict(scope["headers"])
-        caller = (await gateway.authenticator.admit(scope)).caller
+        verified = await gateway.authenticator.admit(scope)
+        caller = verified.caller
         user_id = whose(scope["path_params"].get("id"), caller)
-        query = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
-        if user_id != caller.user_id:
+        is_own = user_id == caller.user_id
+        panels = visible(gateway.catalog.panels, caller.role, verified.issued_by if is_own else USER_ISSUER, is_own)
+        query = parse(scope["query_string"], panels, gateway.settings.budget_ms)
+        if not is_own:
             await gateway.audit_log.note(caller, client_of(scope), entry_of("GET", OF_ANOTHER, {}, subject=user_id))
         try:
             dashboard, seconds = await gateway.dashboards.read(
@@ -48,6 +53,7 @@ class DashboardEndpoint:
                 query.panels,
                 query.budget_ms / 1000,
                 no_cache=wants_no_cache(headers.get(b"cache-control")),
+                subject=verified.as_subject(headers, gateway.catalog.forwarded) if is_own else None,
                 watcher=DisconnectWatcher(receive),
                 answered=scope.get(WAIT),
             )
@@ -94,17 +100,17 @@ def _timing(dashboard: Dashboard, seconds: Mapping[str, float]) -> bytes:
     return ", ".join(entries).encode()
 
 
-_NAMES = [panel.name for panel in PANELS]
 _USER_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+PANELS_PARAMETER: dict[str, Any] = {
+    "name": "panels",
+    "in": "query",
+    "description": "only these panels, separated by commas",
+    "style": "form",
+    "explode": False,
+    "schema": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+}
 QUERY = [
-    {
-        "name": "panels",
-        "in": "query",
-        "description": "only these panels, separated by commas",
-        "style": "form",
-        "explode": False,
-        "schema": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": _NAMES}},
-    },
+    PANELS_PARAMETER,
     {
         "name": "budget_ms",
         "in": "query",
@@ -143,7 +149,7 @@ _HEADERS = {
 }
 
 
-def describe(document: dict[str, Any]) -> None:
+def describe(document: dict[str, Any], panels: Panels) -> None:
     """Add the dashboard's operations and schemas to the gateway's own document."""
     _, schemas = msgspec.json.schema_components([Dashboard], ref_template=SCHEMAS + "{name}")
     # Without nulls, as FastAPI writes it: equal to the services' own, so that it appears once.
@@ -157,6 +163,11 @@ def describe(document: dict[str, Any]) -> None:
         },
         "/v1/dashboard/events": {"get": _events()},
     }
+    named = deepcopy(PANELS_PARAMETER)
+    named["schema"]["items"]["enum"] = [panel.name for panel in panels]
+    for operation in (operation for path in document["paths"].values() for operation in path.values()):
+        parameters = operation.get("parameters", [])
+        operation["parameters"] = [named if each == PANELS_PARAMETER else each for each in parameters]
 
 
 def _events() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from services.gateway.dashboard.models import parse
 from services.gateway.dashboard.pending import DisconnectWatcher
 from services.gateway.live import sse
 from services.gateway.live.subscription import SlowClient
+from services.gateway.panels import visible
 from shared.http.application import AsgiRoute
 from shared.http.strict_parameters import Query
 from shared.observability.logs import get_logger
@@ -32,9 +33,12 @@ class EventsEndpoint:
         admitted = await gateway.authenticator.admit(scope)
         caller = admitted.caller
         PARAMETERS.check(scope["query_string"])
-        query = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
+        panels = visible(gateway.catalog.panels, caller.role, admitted.issued_by, own=True)
+        query = parse(scope["query_string"], panels, gateway.settings.budget_ms)
         known = sse.read_id(headers.get(b"last-event-id", b"").decode("latin-1"))
-        stream = gateway.hub.open(caller, admitted.expires, [panel.name for panel in query.panels], known)
+        names = [panel.name for panel in query.panels]
+        subject = admitted.as_subject(headers, gateway.catalog.forwarded)
+        stream = gateway.hub.open(caller, admitted.expires, names, known, subject)
         watcher = DisconnectWatcher(receive)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})

@@ -1,6 +1,6 @@
 """The page at `/`, and the operators' page at `/ops`: files of `services/gateway/web`, unchanged, and two modules that
-are made here: the table of currencies that all services share, and the passed-through operations, so that the page
-offers only features that exist.
+are made here: the table of currencies that all services share, and the catalog's panels and passed-through operations,
+so that the page offers only features that exist.
 
 A browser that requests an unknown path gets an HTML page; other clients get a problem.
 
@@ -13,14 +13,15 @@ import hashlib
 import json
 import mimetypes
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.gateway.proxy.operations import OPERATIONS
+from services.gateway.catalog.catalog import Catalog
+from services.gateway.container import gateway_of
 from shared.http.application import AsgiRoute
 from shared.http.negotiation import accepts_gzip, prefers_html
 from shared.money import MINOR_DIGITS, OTHER_DIGITS
@@ -32,9 +33,6 @@ NOT_FOUND = "not-found.html"
 ICON_PATH, ICON = "/favicon.ico", "icon.svg"
 """Browsers request this path if a page names no icon."""
 CURRENCIES = f"export const MINOR_DIGITS = {json.dumps(MINOR_DIGITS)};\nexport const OTHER_DIGITS = {OTHER_DIGITS};\n"
-OFFERED = (
-    f"export const OPERATIONS = new Set({json.dumps([f'{each.method} {each.template}' for each in OPERATIONS])});\n"
-)
 
 REVALIDATE, FOR_GOOD, NEVER = b"no-cache", b"public, max-age=31536000, immutable", b"no-store"
 POLICY = (
@@ -68,11 +66,22 @@ class Site:
 
 
 @cache
-def site() -> Site:
-    """All files, read once."""
-    bodies = {str(path.relative_to(FOLDER)): path.read_bytes() for path in sorted(FOLDER.rglob("*")) if path.is_file()}
-    bodies["js/currencies.js"] = CURRENCIES.encode()
-    bodies["js/operations.js"] = OFFERED.encode()
+def _files() -> dict[str, bytes]:
+    return {str(path.relative_to(FOLDER)): path.read_bytes() for path in sorted(FOLDER.rglob("*")) if path.is_file()}
+
+
+def _offered(catalog: Catalog) -> str:
+    operations = [operation.signature for operation in catalog.operations]
+    panels = [{"name": panel.name, "title": panel.title, "kind": panel.kind} for panel in catalog.panels]
+    return (
+        f"export const OPERATIONS = new Set({json.dumps(operations)});\nexport const PANELS = {json.dumps(panels)};\n"
+    )
+
+
+@lru_cache(maxsize=2)
+def site(catalog: Catalog) -> Site:
+    """Return the pages and assets for that catalog, read once."""
+    bodies = _files() | {"js/currencies.js": CURRENCIES.encode(), "js/catalog.js": _offered(catalog).encode()}
     everything = hashlib.sha256(b"".join(name.encode() + body for name, body in bodies.items()))
     version = everything.hexdigest()[:12]
     html = {
@@ -83,6 +92,7 @@ def site() -> Site:
     return Site(version, pages, html[NOT_FOUND], {name: _file(name, body) for name, body in bodies.items()})
 
 
+@cache
 def _file(name: str, body: bytes) -> File:
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     charset = "; charset=utf-8" if kind.startswith("text/") or kind == "image/svg+xml" else ""
@@ -92,7 +102,7 @@ def _file(name: str, body: bytes) -> File:
 
 class PageEndpoint:
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
-        await _answer(scope, send, site().pages[scope["path"]], REVALIDATE)
+        await _answer(scope, send, site(gateway_of(scope).catalog).pages[scope["path"]], REVALIDATE)
 
 
 class AssetEndpoint:
@@ -101,18 +111,19 @@ class AssetEndpoint:
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         asked = scope["path_params"]
-        file = site().assets.get(asked["name"])
+        current = site(gateway_of(scope).catalog)
+        file = current.assets.get(asked["name"])
         if file is None:
             raise HTTPException(404)
-        await _answer(scope, send, file, FOR_GOOD if asked["version"] == site().version else REVALIDATE)
+        await _answer(scope, send, file, FOR_GOOD if asked["version"] == current.version else REVALIDATE)
 
 
 class IconEndpoint:
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         if prefers_html(scope["headers"]):
-            await _answer(scope, send, site().not_found, NEVER, HTTPStatus.NOT_FOUND)
+            await _answer(scope, send, site(gateway_of(scope).catalog).not_found, NEVER, HTTPStatus.NOT_FOUND)
         else:
-            await _answer(scope, send, site().assets[ICON], REVALIDATE)
+            await _answer(scope, send, site(gateway_of(scope).catalog).assets[ICON], REVALIDATE)
 
 
 def or_page(not_found: ASGIApp) -> ASGIApp:
@@ -120,7 +131,7 @@ def or_page(not_found: ASGIApp) -> ASGIApp:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and prefers_html(scope["headers"]):
-            await _answer(scope, send, site().not_found, NEVER, HTTPStatus.NOT_FOUND)
+            await _answer(scope, send, site(gateway_of(scope).catalog).not_found, NEVER, HTTPStatus.NOT_FOUND)
         else:
             await not_found(scope, receive, send)
 

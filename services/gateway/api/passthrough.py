@@ -19,7 +19,7 @@ from services.gateway.proxy.forward import (
     forward,
 )
 from services.gateway.proxy.headers import has_body, has_small_body, request_headers
-from services.gateway.proxy.operations import OPERATIONS, Operation
+from services.gateway.proxy.operations import Operation
 from shared.errors import InvalidInput
 from shared.http.application import AsgiRoute
 from shared.http.identity import Caller
@@ -28,7 +28,7 @@ _QUERY = re.compile(rb"[!-~]{1,8192}")
 
 
 class PassThrough:
-    """Answers one path in plain ASGI, through the service that the table names."""
+    """Answers one path in plain ASGI, through the service that the catalog names."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self._operations = {operation.method: operation for operation in operations}
@@ -37,6 +37,7 @@ class PassThrough:
         gateway = gateway_of(scope)
         # HEAD is handled as a GET of which the server sends only the head.
         operation = self._operations["GET" if scope["method"] == "HEAD" else scope["method"]]
+        upstream = (gateway.uploads if operation.upload else gateway.upstreams)[operation.service]
         caller = await _admit(gateway, operation, scope)
         await _write_down(gateway, operation, scope, caller)
         if operation.takes_password and caller is not None:
@@ -44,16 +45,15 @@ class PassThrough:
         settings, tuning = gateway.settings, gateway.tuning
         idle_s = tuning.upload_idle_s if operation.upload else None
         head_s = UPLOAD_TIMEOUT_S if operation.upload else settings.pass_through_timeout_s
-        request = _outgoing(operation, scope, receive, caller, idle_s)
+        request = _outgoing(operation, scope, receive, caller, idle_s, upstream.spec.forward)
         effect = _effect(gateway, operation, caller)
-        upstream = (gateway.uploads if operation.upload else gateway.upstreams)[operation.service]
         await forward(upstream, request, send, ForwardTimeouts(head_s, tuning.client_stall_s), effect)
 
 
-def routes() -> list[AsgiRoute]:
-    """Return the routes of every path in the table."""
-    by_path = groupby(sorted(OPERATIONS, key=lambda o: o.path), key=lambda o: o.path)
-    return [_route(path, list(operations)) for path, operations in by_path]
+def routes(operations: Iterable[Operation]) -> list[AsgiRoute]:
+    """Return the routes of every path of these operations."""
+    by_path = groupby(sorted(operations, key=lambda o: o.path), key=lambda o: o.path)
+    return [_route(path, list(several)) for path, several in by_path]
 
 
 def _route(path: str, operations: list[Operation]) -> AsgiRoute:
@@ -81,22 +81,27 @@ async def _write_down(gateway: Gateway, operation: Operation, scope: Scope, call
 
 
 def _outgoing(
-    operation: Operation, scope: Scope, receive: Receive, caller: Caller | None, idle_s: float | None
+    operation: Operation,
+    scope: Scope,
+    receive: Receive,
+    caller: Caller | None,
+    idle_s: float | None,
+    forwarded: Iterable[str],
 ) -> Outgoing:
     headers = scope["headers"]
     small = not operation.upload and has_small_body(headers)
     return Outgoing(
         operation.method,
         _target(operation, scope),
-        request_headers(headers, caller, client_of(scope)),
+        request_headers(headers, caller, client_of(scope), forwarded),
         ClientBody(receive, expected=has_body(headers), small=small, idle_s=idle_s),
     )
 
 
 def _target(operation: Operation, scope: Scope) -> str:
-    """Return path and query for the service: the path is built from the table's template, so that no client can
-    inject one."""
-    path = operation.template.format(**scope["path_params"])
+    """Return path and query for the service: the path is built from the declared one, so that no client can inject
+    one."""
+    path = operation.target_of(scope["path_params"])
     query: bytes = scope["query_string"]
     if not query:
         return path

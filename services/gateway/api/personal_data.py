@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 from starlette.types import Receive, Scope, Send
 
+from services.gateway.catalog.catalog import ACCOUNTS, Catalog
 from services.gateway.container import Gateway, client_of, gateway_of
 from services.gateway.errors import ExportIsPosted, ServiceUnavailable
 from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
@@ -26,6 +27,7 @@ from services.gateway.upstream.responses import ServiceResponse
 from shared.clock import now, rfc3339
 from shared.contracts.internal_api import CONFIRM, CURRENT_PASSWORD, EXPORT
 from shared.contracts.internal_api import PERSONAL_DATA_PATH as SOURCE
+from shared.errors import NotFound
 from shared.http.application import AsgiRoute
 from shared.http.identity import Caller, identity_headers
 from shared.http.strict_parameters import NO_QUERY
@@ -35,7 +37,6 @@ from shared.server.background import until
 log = get_logger(__name__)
 
 PATH = EXPORT
-SERVICES: tuple[Service, ...] = ("users", "orders", "worker")
 
 
 class Export:
@@ -43,6 +44,8 @@ class Export:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
+        if not gateway.catalog.has_accounts:
+            raise NotFound
         caller = await gateway.authenticator.caller(scope)
         NO_QUERY.check(scope["query_string"])
         receive = await gateway.passwords.count(scope, receive, caller)
@@ -58,7 +61,7 @@ async def _confirmed(gateway: Gateway, scope: Scope, body: ClientBody, caller: C
     passed on."""
     headers = request_headers(scope["headers"], caller, client_of(scope))
     response = await ask(
-        gateway.upstreams["users"],
+        gateway.upstreams[ACCOUNTS],
         Outgoing("POST", CONFIRM, headers, body),
         gateway.settings.pass_through_timeout_s,
     )
@@ -89,7 +92,8 @@ async def _every_source(gateway: Gateway, stack: AsyncExitStack, caller: Caller)
     """The response of every service. The first that fails cancels the other requests, and its error is raised."""
     try:
         async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(_source(gateway, stack, service, caller)) for service in SERVICES]
+            services = gateway.catalog.internal
+            asked = [group.create_task(_source(gateway, stack, service, caller)) for service in services]
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed
     return [source.result() for source in asked]
@@ -159,8 +163,10 @@ def routes() -> list[AsgiRoute]:
     return [ExportRoute(PATH, Export(), methods=["POST"])]
 
 
-def describe(document: dict[str, Any]) -> None:
+def describe(document: dict[str, Any], catalog: Catalog) -> None:
     """Add the operation to the gateway's own document."""
+    if not catalog.has_accounts:
+        return
     problem = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
     document["paths"][PATH] = {
         "post": {

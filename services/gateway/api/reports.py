@@ -1,5 +1,6 @@
 """Report downloads: the worker has the definition, and the service that owns the data writes the file."""
 
+from collections.abc import Iterable
 from typing import Any, cast, get_args
 
 import httpx
@@ -13,11 +14,11 @@ from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
 from services.gateway.panels import Service
 from services.gateway.proxy.forward import ClientBody, ForwardTimeouts, Outgoing, ask, forward
 from services.gateway.proxy.headers import has_body, request_headers
-from services.gateway.proxy.operations import OPERATIONS
+from services.gateway.proxy.operations import Operation
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from services.gateway.upstream.responses import read_limited
 from shared.contracts.reports import CSV, Form, Kind, Report
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, NotFound
 from shared.http.application import AsgiRoute
 from shared.http.identity import Caller, identity_headers
 from shared.http.strict_parameters import Query
@@ -40,6 +41,8 @@ class Download:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway = gateway_of(scope)
+        if not offered(gateway.catalog.operations):
+            raise NotFound
         caller = await gateway.authenticator.caller(scope)
         form = _form(scope["query_string"])
         report = await _definition(gateway, caller, f"/v1/reports/{scope['path_params']['id']}")
@@ -81,18 +84,18 @@ async def _nothing() -> Any:
     return {"type": "http.request", "body": b""}
 
 
-def offered() -> bool:
-    """Return whether the worker has reports, which are a feature that can be removed."""
-    return any(operation.path == "/v1/reports" for operation in OPERATIONS)
+def offered(operations: Iterable[Operation]) -> bool:
+    """Return whether there are reports, which are a feature that can be removed."""
+    return any(operation.path == "/v1/reports" for operation in operations)
 
 
 def routes() -> list[AsgiRoute]:
-    return [AsgiRoute("/v1/reports/{id:uuid}/download", Download(), methods=["GET"])] if offered() else []
+    return [AsgiRoute("/v1/reports/{id:uuid}/download", Download(), methods=["GET"])]
 
 
-def describe(document: dict[str, Any]) -> None:
+def describe(document: dict[str, Any], operations: Iterable[Operation]) -> None:
     """Add the operation to the gateway's own document."""
-    if not offered():
+    if not offered(operations):
         return
     problem = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
     described = {

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
+from services.gateway.catalog.catalog import ACCOUNTS
 from services.gateway.container import Gateway
 from services.gateway.errors import ForeignPage, OutcomeUnknown, ServiceUnavailable
 from services.gateway.proxy.headers import request_headers, response_headers
@@ -115,7 +116,7 @@ async def _ask(
     headers = request_headers([(b"content-type", media_type.encode())], None, gateway.addresses.client(request.scope))
     timeout_s = gateway.settings.pass_through_timeout_s
     try:
-        answer = await gateway.upstreams["users"].send("POST", target, headers, body, timeout_s)
+        answer = await gateway.upstreams[ACCOUNTS].send("POST", target, headers, body, timeout_s)
         try:
             return answer, await read_limited(answer, MAX_ANSWER_BYTES)
         finally:

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -11,9 +12,10 @@ from services.gateway.auth.jwks import KeySet
 from services.gateway.auth.revocations import Revocations
 from services.gateway.errors import InvalidAccessToken
 from services.gateway.limits.limiter import Limiter
+from services.gateway.panels import Subject
 from shared.errors import Forbidden, Unauthenticated
 from shared.http.identity import Caller
-from shared.http.tokens import CLOCK_SKEW_S, InvalidToken, key_id, verify_user_token
+from shared.http.tokens import CLOCK_SKEW_S, USER_ISSUER, InvalidToken, key_id, verify_user_token
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -46,6 +48,21 @@ class Verified(msgspec.Struct, frozen=True, gc=False):
     expires: float
     user_id: str
     """The caller's id, as text."""
+    subject: str
+    """The caller's id in the token, which services know."""
+    issuer: str | None = None
+    """The issuer of the token; None if that is this system."""
+    claims: Mapping[str, str] = {}
+
+    @property
+    def issued_by(self) -> str:
+        """The issuer's name, also if that is this system."""
+        return self.issuer or USER_ISSUER
+
+    def as_subject(self, headers: Mapping[bytes, bytes], forwarded: Iterable[bytes]) -> Subject:
+        """Return the caller as services know them, with those of the request's headers that are forwarded."""
+        found = {name.decode(): headers[name].decode("latin-1") for name in forwarded if name in headers}
+        return Subject(self.subject, self.claims, found)
 
 
 class Authenticator:
@@ -103,7 +120,7 @@ class Authenticator:
         text = token.decode("latin-1")
         claims = verify_user_token(text, await self._keys.key(key_id(text)), self._leeway_s)
         caller = Caller(claims.sub, claims.role, claims.sid)
-        verified = Verified(caller, claims.exp + self._leeway_s, str(caller.user_id))
+        verified = Verified(caller, claims.exp + self._leeway_s, str(caller.user_id), str(caller.user_id))
         self._verified[hashlib.sha256(token).digest()] = verified
         if len(self._verified) > REMEMBERED_TOKENS:
             del self._verified[next(iter(self._verified))]

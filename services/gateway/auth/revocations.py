@@ -45,9 +45,10 @@ class NotHeard(Exception):
 
 
 class Revocations:
-    """Kept here as long as a revoked token could still be valid; sent to all other gateways through Redis."""
+    """Kept here as long as a revoked token could still be valid; sent to all other gateways through Redis, if there is
+    one."""
 
-    def __init__(self, redis: Redis, settings: Settings, tuning: Tuning) -> None:
+    def __init__(self, redis: Redis | None, settings: Settings, tuning: Tuning) -> None:
         self._redis = redis
         self._write_timeout_s = tuning.redis_write_timeout_s
         self._block_s = tuning.revocation_block_s
@@ -75,7 +76,8 @@ class Revocations:
         """For readiness: raises while revocations can be neither sent to other gateways nor received from them."""
         if self._deaf:
             raise NotHeard(f"revocations of other gateways cannot be read: {self._deaf}")
-        await self._redis.xlen(STREAM)  # a key of another type accepts none
+        if self._redis is not None:
+            await self._redis.xlen(STREAM)  # a key of another type accepts none
 
     async def end_session(self, session_id: UUID | None) -> None:
         await self._revoke(session_id, "session")
@@ -97,11 +99,11 @@ class Revocations:
                 await tell(revoked)
 
     async def follow(self) -> None:
-        """Receive every revocation. Runs until cancelled."""
+        """Receive every revocation. Runs until cancelled, or returns if there is no Redis."""
         after = "0"
-        while True:
+        while (redis := self._redis) is not None:
             try:
-                after = await self._read(after)
+                after = await self._read(redis, after)
                 self._deaf = None
             except (RedisError, OSError, TimeoutError) as failure:
                 metrics.REVOCATION_FAILURES.labels("read").inc()
@@ -109,10 +111,10 @@ class Revocations:
                 after, self._deaf = _earlier(after), repr(failure)
                 await asyncio.sleep(self._write_timeout_s)
 
-    async def _read(self, after: str) -> str:
+    async def _read(self, redis: Redis, after: str) -> str:
         """Process the entries after that one, waiting for a moment; returns the last entry's id."""
         async with asyncio.timeout(self._block_s + self._write_timeout_s):
-            streams = await self._redis.xread({STREAM: after}, count=MAX_READ, block=int(self._block_s * 1000))
+            streams = await redis.xread({STREAM: after}, count=MAX_READ, block=int(self._block_s * 1000))
         for _, entries in cast("list[tuple[bytes, list[Entry]]]", streams):
             for entry_id, fields in entries:
                 await self._hear_entry(fields)
@@ -130,6 +132,8 @@ class Revocations:
 
     async def _revoke(self, revoked: UUID | None, kind: str) -> None:
         self._note(revoked)
+        if self._redis is None:
+            return
         oldest_ms = int((time.time() - self._ttl_s - TRIM_MARGIN_S) * 1000)
         try:
             async with asyncio.timeout(self._write_timeout_s):
@@ -167,8 +171,10 @@ class NotRead(Exception):
 
 
 class EndedSessions:
-    def __init__(self, users: Upstream, revoked: Revocations) -> None:
-        self._users = users
+    """What has ended according to `users`, the service that has the accounts; nothing without accounts."""
+
+    def __init__(self, users: Upstream | None, revoked: Revocations) -> None:
+        self.users = users
         self._revoked = revoked
         self._after = 0
         self._reading = asyncio.Lock()
@@ -190,7 +196,7 @@ class EndedSessions:
         """Read everything that has ended so far. A failure is logged and counted; the next read catches up."""
         try:
             async with asyncio.timeout(TIMEOUT_S), self._reading:
-                while await self._page():
+                while self.users is not None and await self._page(self.users):
                     pass
         except (UpstreamFailed, TimeoutError) as failure:
             metrics.REVOCATION_FAILURES.labels("users").inc()
@@ -200,9 +206,9 @@ class EndedSessions:
         else:
             self._failure = None
 
-    async def _page(self) -> bool:
+    async def _page(self, users: Upstream) -> bool:
         """Return whether there is another page."""
-        found = await self._ask()
+        found = await self._ask(users)
         for session in found.sessions:
             await self._revoked.hear(session, "session")
         for user in found.users:
@@ -211,9 +217,9 @@ class EndedSessions:
         self._after = found.cursor
         return more
 
-    async def _ask(self) -> internal_api.Revocations:
+    async def _ask(self, users: Upstream) -> internal_api.Revocations:
         target = f"{internal_api.REVOCATIONS_PATH}?after={self._after}"
-        response = await self._users.send("GET", target, [], b"", TIMEOUT_S)
+        response = await users.send("GET", target, [], b"", TIMEOUT_S)
         try:
             body = await read_limited(response, MAX_BYTES)
         finally:

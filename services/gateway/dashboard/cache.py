@@ -10,33 +10,38 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 
 from services.gateway import metrics
-from services.gateway.panels import PANELS
+from services.gateway.panels import Panel
 from services.gateway.upstream.single_flight import ReadMark
 
 STAMPS = 4096
 ENTRY_OVERHEAD_BYTES = 600
 """The overhead of an entry besides its JSON: keys, tuples and the table's slot."""
 
-_EVERY_PANEL = tuple(panel.name for panel in PANELS)
-
-
 Cached = tuple[bytes, int]
 """A panel's JSON, and its age in milliseconds."""
-_Entry = tuple[bytes, float, int]
-"""A panel's JSON, when it was requested (monotonic seconds), and its size in bytes."""
+_Entry = tuple[bytes, float, int, float]
+"""A panel's JSON, when it was requested and until when it is valid (monotonic seconds), and its size in bytes."""
 _NOTHING: dict[str, _Entry] = {}
 
 
 class PanelCache:
-    """Limited by bytes; the panels of the least recently used users are evicted first. Enabled only while changes are
-    received.
+    """Limited by bytes; the panels of the least recently used users are evicted first. Panels whose changes are
+    announced are stored only while changes are received (`enabled`).
 
     User ids are in their canonical text form. Every call takes microseconds and never waits.
     """
 
-    def __init__(self, max_bytes: int, max_age_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        panels: tuple[Panel, ...],
+        max_bytes: int,
+        max_age_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_bytes = max_bytes
-        self._max_age_s = max_age_s
+        self._default_age_s = max_age_s
+        self._max_age_s: dict[str, float] = {}
+        self._needs_feed: set[str] = set()
         self._clock = clock
         self._users: OrderedDict[str, dict[str, _Entry]] = OrderedDict()
         self._count = 0
@@ -44,6 +49,7 @@ class PanelCache:
         self._stamps = [0] * STAMPS
         self._enabled_since: float | None = None
         self.bytes = 0
+        self.use(panels)
 
     def __len__(self) -> int:
         return self._count
@@ -53,14 +59,29 @@ class PanelCache:
         """Whether all changes are being received."""
         return self._enabled_since is not None
 
+    def use(self, panels: tuple[Panel, ...]) -> None:
+        """Store these panels from now on. Drops everything, including reads in flight."""
+        default = self._default_age_s
+        ages = {panel.name: default if panel.max_age_s is None else panel.max_age_s for panel in panels}
+        self._max_age_s = {panel.name: ages[panel.name] if panel.is_cached else 0.0 for panel in panels}
+        self._needs_feed = {panel.name for panel in panels if panel.needs_feed}
+        self.clear("reloaded")
+
     def enable(self) -> None:
         """Changes are received from now on; earlier reads are not stored."""
         self._enabled_since = self._clock()
 
     def disable(self) -> None:
-        """Changes may be missed from now on: drop everything, and store and serve nothing."""
+        """Changes may be missed from now on: drop what depends on them, and store and serve none of it."""
         self._enabled_since = None
-        self.clear("feed_lost")
+        if len(self._needs_feed) == len(self._max_age_s):
+            self.clear("feed_lost")
+            return
+        self._changes += 1
+        self._stamps = [self._changes] * STAMPS
+        for user_id in list(self._users):
+            for panel in self._needs_feed.intersection(self._users[user_id]):
+                self._remove(user_id, panel, "feed_lost")
 
     def clear(self, reason: str) -> None:
         """Drop everything, including reads in flight."""
@@ -76,26 +97,26 @@ class PanelCache:
         if entry is None:
             metrics.CACHE_LOOKUPS.counts[panel, "miss"] += 1
             return None
-        data, at, _ = entry
-        age_s = self._clock() - at
-        if age_s > self._max_age_s:
+        data, at, valid_until = entry[0], entry[1], entry[3]
+        now = self._clock()
+        if now > valid_until:
             self._remove(user_id, panel, "expired")
             metrics.CACHE_LOOKUPS.counts[panel, "miss"] += 1
             return None
         self._users.move_to_end(user_id)
         metrics.CACHE_LOOKUPS.counts[panel, "hit"] += 1
-        return data, int(age_s * 1000)
+        return data, int((now - at) * 1000)
 
     def get_all(self, panels: Collection[str], user_id: str) -> list[Cached] | None:
         """Return all panels; None if one must be read. Lookups are not counted."""
         known = self._users.get(user_id)
         if known is None:
             return None
-        now, oldest_s = self._clock(), self._max_age_s
+        now = self._clock()
         found: list[Cached] = []
         for panel in panels:
             entry = known.get(panel)
-            if entry is None or now - entry[1] > oldest_s:
+            if entry is None or now > entry[3]:
                 return None
             found.append((entry[0], int((now - entry[1]) * 1000)))
         self._users.move_to_end(user_id)
@@ -107,7 +128,8 @@ class PanelCache:
 
     def put(self, mark: ReadMark, panels: Mapping[str, bytes]) -> int:
         """Store the panels that were read, except outdated and oversized ones; return how many were stored."""
-        if self._enabled_since is None or mark.at < self._enabled_since:
+        is_enabled = self._enabled_since is not None and mark.at >= self._enabled_since
+        if not is_enabled and len(self._needs_feed) == len(self._max_age_s):
             return 0
         user_id, kept = mark.user_id, 0
         known = self._users.get(user_id)
@@ -115,19 +137,20 @@ class PanelCache:
             known = self._users[user_id] = {}
         stamps, changes, at = self._stamps, mark.changes, mark.at
         for panel, data in panels.items():
+            max_age_s = self._max_age_s.get(panel, 0.0) if is_enabled or panel not in self._needs_feed else 0.0
             if stamps[hash((panel, user_id)) % STAMPS] > changes:
                 metrics.CACHE_DROPPED.counts[("stale_fill",)] += 1
                 continue
             size = len(data) + ENTRY_OVERHEAD_BYTES
             before = known.get(panel)
-            if size > self._max_bytes or (before is not None and before[1] > at):
+            if not max_age_s or size > self._max_bytes or (before is not None and before[1] > at):
                 continue
             if before is None:
                 self._count += 1
                 self.bytes += size
             else:
                 self.bytes += size - before[2]
-            known[panel] = data, at, size
+            known[panel] = data, at, size, at + max_age_s
             kept += 1
         if known:
             self._users.move_to_end(user_id)
@@ -143,7 +166,7 @@ class PanelCache:
         """These panels of the user (all by default) have changed."""
         self._changes += 1
         known = self._users.get(user_id, _NOTHING)
-        for panel in _EVERY_PANEL if panels is None else panels:
+        for panel in self._max_age_s if panels is None else panels:
             self._stamps[hash((panel, user_id)) % STAMPS] = self._changes
             if panel in known:
                 self._remove(user_id, panel, "changed")

@@ -8,6 +8,8 @@ called, the application receives all results and repeats no call.
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from services.gateway.auth.authenticator import Authenticator, Verified
 from services.gateway.dashboard.cache import Cached, PanelCache
 from services.gateway.dashboard.models import parse, wants_no_cache
@@ -16,6 +18,7 @@ from services.gateway.dashboard.reader import PanelReader
 from services.gateway.limits.cors import security_headers
 from services.gateway.limits.limiter import Limiter
 from services.gateway.limits.load_shedding import LoadShedder
+from services.gateway.panels import Panels, visible
 from services.gateway.settings import Settings, Tuning
 from shared.clock import Stamps
 from shared.errors import InvalidInput
@@ -61,9 +64,9 @@ class DashboardFastPath:
         authenticator: Authenticator,
         limits: Limiter,
         cache: PanelCache,
-        reader: PanelReader,
     ) -> None:
-        self.reader = reader
+        self._panels: Panels = ()
+        self._forwarded: tuple[bytes, ...] = ()
         self._shedder = shedder
         self._authenticator = authenticator
         self._limits = limits
@@ -74,9 +77,16 @@ class DashboardFastPath:
         always = b"".join([b"%s: %s\r\n" % each for each in security_headers(settings)])
         vary = b"vary: Origin\r\n" if settings.cors_origins else b""
         self._head = _HEAD + always + b"%s" + vary + b"%s\r\n"
-        self._forms: dict[tuple[bytes, str], Form | None] = {}
+        self._forms: dict[tuple[bytes, str, str | None], Form | None] = {}
         self._seconds = telemetry.requests_seconds(ROUTE, "GET", 200)
         self._stamps = Stamps()
+
+    def use(self, reader: PanelReader, panels: Panels, forwarded: Sequence[bytes]) -> None:
+        """Read these panels from now on. `forwarded`: the names of the request headers that services get."""
+        self.reader = reader
+        self._panels = panels
+        self._forwarded = tuple(forwarded)
+        self._forms.clear()
 
     def wants(self, method: bytes, url: bytes) -> bool:
         """Return whether it is a request for the caller's own dashboard."""
@@ -104,7 +114,9 @@ class DashboardFastPath:
             origin = Origin(ids[0], Trace(ids[1], telemetry.random_hex(16)))
             pending = Pending(self, protocol, form, known, origin, limits, started)
             self._shedder.enter()
-            if not self.reader.read(pending, form.panels, known.user_id, origin, no_cache=no_cache):
+            is_plain = known.issuer is None and not form.own_only
+            subject = None if is_plain else known.as_subject(headers, self._forwarded)
+            if not self.reader.read(pending, form.panels, known.user_id, origin, no_cache=no_cache, subject=subject):
                 pending.done()  # all were in memory after all
             return pending
         form.hits.times += 1
@@ -159,14 +171,15 @@ class DashboardFastPath:
 
     def _form(self, query: bytes, known: Verified) -> Form | None:
         """Returns None for an invalid query."""
-        key = query, known.caller.role
+        key = query, known.caller.role, known.issuer
         if key not in self._forms:
             if len(query) > MAX_QUERY_BYTES:
                 return None
             if len(self._forms) >= MAX_FORMS:
                 self._forms.clear()
             try:
-                parsed = parse(query, known.caller.role, self._budget_ms)
+                seen = visible(self._panels, known.caller.role, known.issued_by, own=True)
+                parsed = parse(query, seen, self._budget_ms)
             except InvalidInput:
                 return None
             self._forms[key] = Form(parsed, self._recall_s) if parsed.panels else None
@@ -184,7 +197,8 @@ class DashboardFastPath:
         close: bytes = b"",
     ) -> bytes:
         """Head and body."""
-        parts = [b'{"user_id":"', known.user_id.encode(), b'","generated_at":"', self._stamps.of(time.time())]
+        user_id = known.user_id.encode() if known.issuer is None else msgspec.json.encode(known.subject)[1:-1]
+        parts = [b'{"user_id":"', user_id, b'","generated_at":"', self._stamps.of(time.time())]
         for opening, (data, age_ms) in zip(form.openings, found, strict=True):
             parts += (opening % age_ms, data)
         parts.append(b"}}}")

@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
-from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 from starlette.datastructures import QueryParams
 
 from services.gateway.panels import Panel, select
-from services.gateway.upstream.errors import ErrorCode
+from services.gateway.upstream.errors import FINAL, ErrorCode
 from services.gateway.upstream.panel_protocol import Answer
 from shared.errors import InvalidInput, Unavailable
 from shared.http.strict_parameters import Query
-from shared.http.tokens import Role
 
 PARAMETERS = Query(frozenset({"panels", "budget_ms"}), lists=frozenset({"panels"}))
 MIN_BUDGET_MS, MAX_BUDGET_MS = 10, 10_000
@@ -35,12 +33,13 @@ class DashboardQuery:
 
 
 @lru_cache(maxsize=256)
-def parse(query: bytes, role: Role, default_budget_ms: int) -> DashboardQuery:
-    """Parse the query in `?panels=user,orders&budget_ms=300`. Raises `InvalidInput`."""
+def parse(query: bytes, panels: tuple[Panel, ...], default_budget_ms: int) -> DashboardQuery:
+    """Parse the query in `?panels=user,orders&budget_ms=300`; `panels` are those that the caller sees. Raises
+    `InvalidInput`."""
     PARAMETERS.check(query)
     parameters = QueryParams(query)
     names = ",".join(parameters.getlist("panels")).split(",") if "panels" in parameters else None
-    return DashboardQuery(select(names, role), _budget(parameters.get("budget_ms"), default_budget_ms))
+    return DashboardQuery(select(names, panels), _budget(parameters.get("budget_ms"), default_budget_ms))
 
 
 _NO_CACHE = re.compile(rb"(?:^|[\s,])(?:no-cache|max-age\s*=\s*\"?0+\"?)(?:$|[\s,])", re.IGNORECASE)
@@ -90,9 +89,12 @@ class NoPanelAvailable(Unavailable):
 
 
 class Dashboard(msgspec.Struct, frozen=True):
-    """The panels of a user that are available now; `complete` if every panel is fresh."""
+    """The panels of a user that are available now; `complete` if every panel is fresh.
 
-    user_id: UUID
+    `user_id` is a UUID, or the id in a token of another issuer.
+    """
+
+    user_id: str
     generated_at: datetime
     complete: bool
     panels: dict[str, PanelView]
@@ -121,7 +123,7 @@ class Remembered:
 
 
 def assemble(
-    user_id: UUID, now: datetime, answers: Mapping[str, Answer], remembered: Mapping[str, Remembered]
+    user_id: str, now: datetime, answers: Mapping[str, Answer], remembered: Mapping[str, Remembered]
 ) -> Dashboard:
     """Assemble the dashboard from these results, with last known good values instead of failures."""
     views, complete = {}, True
@@ -135,7 +137,7 @@ def assemble(
 
 
 def _failed(answer: Answer, remembered: Remembered | None) -> PanelView:
-    error = PanelError(answer.error, retryable=answer.error != "internal")
+    error = PanelError(answer.error, retryable=answer.error not in FINAL)
     if remembered is None:
         return PanelView("unavailable", error=error)
     return PanelView("stale", remembered.age_ms, remembered.data, error)

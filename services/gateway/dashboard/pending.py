@@ -38,6 +38,7 @@ class Form:
         names = [panel.name for panel in query.panels]
         openings = [b'"%s":{"status":"fresh","age_ms":%%d,"data":' % name.encode() for name in names]
         self.panels = query.panels
+        self.own_only = any(panel.own_only for panel in query.panels)
         self.names = names
         self.budget_s = budget_s - recall_time(budget_s, longest_recall_s)
         self.openings = [b'","complete":true,"panels":{' + openings[0], *[b"}," + each for each in openings[1:]]]

@@ -11,8 +11,9 @@ from services.gateway.dashboard.reader import PanelReader
 from services.gateway.dashboard.stale_store import StaleStore
 from services.gateway.dashboard.wait import PanelWait, recall_time
 from services.gateway.errors import UserNotFound
-from services.gateway.panels import Panel
+from services.gateway.panels import Panel, Subject
 from services.gateway.settings import Tuning
+from services.gateway.upstream.errors import PERSONAL
 from services.gateway.upstream.single_flight import InFlightRead
 from shared import clock
 from shared.errors import DashboardError, problem
@@ -46,13 +47,15 @@ class DashboardService:
         budget_s: float,
         *,
         no_cache: bool = False,
+        subject: Subject | None = None,
         watcher: DisconnectWatcher | None = None,
         answered: PanelWait | None = None,
     ) -> tuple[Dashboard, Mapping[str, float]]:
         """Return the dashboard within the budget, and how many seconds each panel took.
 
-        `no_cache` reads from the services again; `answered` is a wait that already has all results. Raises
-        `UserNotFound`, `NoPanelAvailable`, or `ClientDisconnected` if the client disconnects.
+        `no_cache` reads from the services again; `subject` is the user as services know them, if not by the id alone;
+        `answered` is a wait that already has all results. Raises `UserNotFound`, `NoPanelAvailable`, or
+        `ClientDisconnected` if the client disconnects.
         """
         recall_s = recall_time(budget_s, self._recall_s)
         spans = PanelSpans(trace) if (trace := tracing.recorded()) else None
@@ -60,13 +63,15 @@ class DashboardService:
         dashboard = None
         try:
             if isinstance(wait, AwaitedPanelWait):
-                reads = self._reader.read(wait, panels, str(user_id), telemetry.origin(), no_cache=no_cache)
+                reads = self._reader.read(
+                    wait, panels, str(user_id), telemetry.origin(), no_cache=no_cache, subject=subject
+                )
                 if spans:
                     spans.asked(reads)
                 await wait.wait()
                 if wait.is_given_up:
                     raise ClientDisconnected
-            dashboard = await self._assembled(user_id, panels, wait, recall_s)
+            dashboard = await self._assembled(user_id, panels, wait, recall_s, subject)
             return dashboard, wait.seconds
         finally:
             if spans:
@@ -96,16 +101,19 @@ class DashboardService:
             return _problem(DashboardError("This is an internal error; it has been logged."))
         return dashboard
 
-    async def _assembled(self, user_id: UUID, panels: Sequence[Panel], wait: PanelWait, recall_s: float) -> Dashboard:
+    async def _assembled(
+        self, user_id: UUID, panels: Sequence[Panel], wait: PanelWait, recall_s: float, subject: Subject | None
+    ) -> Dashboard:
         answers = {panel.name: wait.answers[panel.name] for panel in panels}
         failed = [name for name, answer in answers.items() if answer.data is None]
         if any(answers[name].user_missing for name in failed):
             raise UserNotFound
         remembered: Mapping[str, Remembered] = {}
-        if failed:
+        recalled = [name for name in failed if answers[name].error not in PERSONAL]
+        if recalled:
             with tracing.span("recall", Kind.CLIENT, {"db.system.name": "redis"}):
-                remembered = await self._stale.recall(str(user_id), failed, recall_s)
-        dashboard = assemble(user_id, clock.now(), answers, remembered)
+                remembered = await self._stale.recall(str(user_id), recalled, recall_s)
+        dashboard = assemble(subject.id if subject else str(user_id), clock.now(), answers, remembered)
         counts = metrics.PANELS.counts
         for name, view in dashboard.panels.items():
             counts[name, view.status, view.error.code if view.error else ""] += 1

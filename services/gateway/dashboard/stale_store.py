@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from services.gateway import metrics
 from services.gateway.dashboard.models import Remembered
 from services.gateway.dashboard.write_behind import Key, PanelRead, WriteBehindQueue
-from services.gateway.panels import PANELS
+from services.gateway.panels import Panel
 from services.gateway.settings import Tuning
 from shared.observability.logs import get_logger
 
@@ -61,10 +61,6 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 _entries = msgspec.json.Decoder(Entry)
-
-
-def _key(panel: str, user_id: str) -> str:
-    return f"lkg:{panel}:{user_id}"
 
 
 class Written:
@@ -149,21 +145,38 @@ class BatchedGet:
 
 
 class StaleStore:
-    """Writes behind in batches, off the request path; reads only panels that failed, for many requests at a time."""
+    """Writes behind in batches, off the request path; reads only panels that failed, for many requests at a time.
 
-    def __init__(self, redis: Redis, max_age_s: int, tuning: Tuning, is_gone: IsGone) -> None:
+    Without Redis it stores nothing, and knows nothing.
+    """
+
+    def __init__(
+        self, redis: Redis | None, panels: tuple[Panel, ...], max_age_s: int, tuning: Tuning, is_gone: IsGone
+    ) -> None:
         self._redis = redis
+        self._panels: dict[str, str] = {}
         self._max_age_s = max_age_s
         self._tuning = tuning
         self._is_gone = is_gone
-        self._reads = BatchedGet(redis, tuning.redis_timeout_s)
-        self._queue = WriteBehindQueue(max(1, MAX_QUEUED // len(PANELS)))
+        self._reads = BatchedGet(redis, tuning.redis_timeout_s) if redis is not None else None
+        self._queue = WriteBehindQueue(max(1, MAX_QUEUED // max(1, len(panels))))
         self._written = Written(MAX_NOTED, tuning.last_known_good_rewrite_s * 1000)
+        self.use(panels)
         metrics.WRITE_BEHIND_QUEUE.set_function(lambda: len(self._queue))
+
+    def use(self, panels: tuple[Panel, ...]) -> None:
+        """Store these panels from now on. If they differ, values that wait to be written are dropped."""
+        stored_as = {panel.name: panel.stored_as for panel in panels}
+        if self._panels and stored_as != self._panels:
+            self._queue.clear()
+        self._panels = stored_as
+        self._written.clear()
 
     def remember(self, user_id: str, panels: Mapping[str, bytes], asked: float) -> None:
         """Queue panels that were requested then (monotonic seconds). Of each user's panels, the most recent request is
         kept."""
+        if self._redis is None:
+            return
         at_ms = _now_ms() - int((time.monotonic() - asked) * 1000)
         lost = self._queue.put(user_id, asked, at_ms, panels)
         if lost:
@@ -171,9 +184,11 @@ class StaleStore:
 
     async def recall(self, user_id: str, panels: Sequence[str], seconds: float) -> dict[str, Remembered]:
         """Return the known values of these panels; none if Redis does not respond in time."""
+        if self._reads is None:
+            return {}
         try:
             async with asyncio.timeout(seconds):
-                found = await self._reads.get([_key(panel, user_id) for panel in panels])
+                found = await self._reads.get([self._key(panel, user_id) for panel in panels])
             recalled = {
                 panel: _recalled(entry)
                 for panel, value in zip(panels, found, strict=True)
@@ -190,11 +205,13 @@ class StaleStore:
         """Delete all data about a user."""
         user = str(user_id)
         self._queue.forget(user)
-        for panel in PANELS:
-            self._written.forget((panel.name, user))
+        for panel in self._panels:
+            self._written.forget((panel, user))
+        if self._redis is None or not self._panels:
+            return
         try:
             async with asyncio.timeout(self._tuning.redis_write_timeout_s):
-                await self._redis.delete(*(_key(panel.name, user) for panel in PANELS))
+                await self._redis.delete(*(self._key(panel, user) for panel in self._panels))
         except (RedisError, OSError, TimeoutError) as failure:
             log.warning(
                 "last known good panels cannot be deleted; they will expire", user_id=user, reason=repr(failure)
@@ -235,9 +252,15 @@ class StaleStore:
     def _is_due(self, key: Key, read: PanelRead) -> bool:
         """Return the panels that differ from the last written ones. A dashboard that was in flight while its user
         was deleted must not restore them."""
-        return self._written.is_due(key, read.data, read.at) and not self._is_gone(UUID(key[1]))
+        is_declared = key[0] in self._panels
+        return is_declared and self._written.is_due(key, read.data, read.at) and not self._is_gone(UUID(key[1]))
+
+    def _key(self, panel: str, user_id: str) -> str:
+        return f"lkg:{self._panels.get(panel, panel)}:{user_id}"
 
     async def _write(self, batch: dict[Key, PanelRead]) -> None:
+        if self._redis is None:
+            return
         arguments: list[bytes | int] = [self._max_age_s]
         now = time.monotonic()
         for read in batch.values():
@@ -245,7 +268,7 @@ class StaleStore:
                 int((now - read.asked) * 1000),
                 msgspec.json.encode(Entry(read.at, msgspec.Raw(read.data)))[1:],
             ]
-        keys = [_key(panel, user_id) for panel, user_id in batch]
+        keys = [self._key(panel, user_id) for panel, user_id in batch]
         async with asyncio.timeout(self._tuning.redis_write_timeout_s):
             refused = await cast("Awaitable[list[int]]", self._redis.eval(WRITE, len(keys), *keys, *arguments))
         for key in (list(batch)[number - 1] for number in refused):

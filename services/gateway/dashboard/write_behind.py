@@ -63,6 +63,10 @@ class WriteBehindQueue:
                 reads[:] = [(read.asked, read.at, {panel: read.data}) for panel, read in _newest(reads).items()]
         return 0
 
+    def clear(self) -> None:
+        """Drop everything that is not being written."""
+        self._queue.clear()
+
     def forget(self, user_id: str) -> None:
         self._queue.pop(user_id, None)
         self._taken.pop(user_id, None)

@@ -41,7 +41,7 @@ class Limiter:
 
     REPORTS_AT_ONCE = 50
 
-    def __init__(self, redis: Redis, addresses: ClientAddresses, settings: Settings, tuning: Tuning) -> None:
+    def __init__(self, redis: Redis | None, addresses: ClientAddresses, settings: Settings, tuning: Tuning) -> None:
         self._addresses = addresses
         self._redis = redis
         self._tuning = tuning
@@ -143,15 +143,17 @@ class Limiter:
         refunds, self._refunds = self._refunds, []
         for key, seconds in refunds:
             await self.counts.add(key, seconds, -1)
+        if (redis := self._redis) is None:
+            return
         for window in self._local.values():
             reports = window.reports(time.time())
             for start in range(0, len(reports), self.REPORTS_AT_ONCE):
-                await self._exchange(window, reports[start : start + self.REPORTS_AT_ONCE])
+                await self._exchange(redis, window, reports[start : start + self.REPORTS_AT_ONCE])
         async with asyncio.timeout(self._tuning.redis_write_timeout_s):
-            await self._redis.set(PROBE, b"", ex=PROBE_KEPT_S)  # a Redis that is full also answers PING
+            await redis.set(PROBE, b"", ex=PROBE_KEPT_S)  # a Redis that is full also answers PING
 
-    async def _exchange(self, window: LocalWindow, reports: list[CounterReport]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
+    async def _exchange(self, redis: Redis, window: LocalWindow, reports: list[CounterReport]) -> None:
+        pipeline = redis.pipeline(transaction=False)
         for report in reports:
             pipeline.incrby(report.key, report.more)
             pipeline.expire(report.key, window.policy.seconds)

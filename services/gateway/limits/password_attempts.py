@@ -51,11 +51,11 @@ _decode = msgspec.json.Decoder(_Profile).decode
 
 
 class PasswordAttempts:
-    """An account's attempts count together, on every route. The address of a signed-in caller comes from the users
-    service."""
+    """An account's attempts count together, on every route. The address of a signed-in caller comes from `users`, the
+    service that has the accounts."""
 
-    def __init__(self, users: Upstream, limits: Limiter, timeout_s: float) -> None:
-        self._users = users
+    def __init__(self, users: Upstream | None, limits: Limiter, timeout_s: float) -> None:
+        self.users = users
         self._limits = limits
         self._timeout_s = timeout_s
 
@@ -79,8 +79,10 @@ class PasswordAttempts:
         return ReadBody(messages, receive)
 
     async def _address(self, caller: Caller) -> str:
+        if self.users is None:
+            raise ServiceUnavailable
         try:
-            response = await self._users.send("GET", PROFILE, identity_headers(caller), b"", self._timeout_s)
+            response = await self.users.send("GET", PROFILE, identity_headers(caller), b"", self._timeout_s)
             try:
                 body = await read_limited(response, MAX_PROFILE_BYTES)
             finally:

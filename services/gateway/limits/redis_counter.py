@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 from limits.aio.storage import RedisStorage
 from redis.asyncio import Redis
@@ -42,18 +43,16 @@ class OwnCounts:
 
 
 class SharedCounts:
-    """After a failure Redis is not called for `pause_s`, and then by one request per pause: the others do not wait."""
+    """After a failure Redis is not called for `pause_s`, and then by one request per pause: the others do not wait.
+
+    Without Redis, this gateway counts alone.
+    """
 
     FAILURE_SHOWN_S = 5.0
     """How long a failure shows in readiness: one key may fail repeatedly while others work."""
 
-    def __init__(self, redis: Redis, url: str, timeout_s: float, pause_s: float) -> None:
-        self._shared = RedisStorage(
-            url,
-            implementation="redispy",
-            key_prefix="limits",
-            connection_pool=redis.connection_pool,  # type: ignore[arg-type]
-        )
+    def __init__(self, redis: Redis | None, url: str, timeout_s: float, pause_s: float) -> None:
+        self._shared = _storage(redis, url) if redis is not None else None
         self._own = OwnCounts()
         self._timeout_s = timeout_s
         self._pause_s = pause_s
@@ -64,7 +63,7 @@ class SharedCounts:
     async def add(self, key: str, seconds: int, amount: int = 1) -> int:
         """Add to the count of that key and return it; it expires after this many seconds."""
         now = time.monotonic()
-        if now >= self._ask_at:
+        if self._shared is not None and now >= self._ask_at:
             if self.is_alone:
                 self._ask_at = now + self._pause_s
             try:
@@ -98,3 +97,8 @@ class SharedCounts:
         """For readiness. Raises `CountedAlone`."""
         if self.is_alone or time.monotonic() - self._failed_at < self.FAILURE_SHOWN_S:
             raise CountedAlone("each gateway counts on its own, up to the full limits")
+
+
+def _storage(redis: Redis, url: str) -> RedisStorage:
+    pool: Any = redis.connection_pool
+    return RedisStorage(url, implementation="redispy", key_prefix="limits", connection_pool=pool)

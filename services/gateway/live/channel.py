@@ -9,13 +9,14 @@ from uuid import UUID
 from services.gateway.errors import UserNotFound
 from services.gateway.live.sse import PanelNews
 from services.gateway.live.subscription import Subscription
+from services.gateway.panels import Subject
 from services.gateway.settings import Tuning
 from shared.observability.logs import get_logger
 from shared.token_bucket import TokenBucket
 
 log = get_logger(__name__)
 
-ReadPanel = Callable[[UUID, str], Awaitable[PanelNews]]
+ReadPanel = Callable[[UUID, str, Subject | None], Awaitable[PanelNews]]
 """Raises `UserNotFound`."""
 
 
@@ -26,6 +27,8 @@ class Channel:
     """
 
     def __init__(self, user_id: UUID, read: ReadPanel, tuning: Tuning) -> None:
+        self.subject: Subject | None = None
+        """The user as services know them, from the most recent stream."""
         self._user_id = user_id
         self._read = read
         self._tuning = tuning
@@ -93,7 +96,7 @@ class Channel:
         stream.tell_panel(await self._look(panel), even_if_known=False)
 
     async def _look(self, panel: str) -> PanelNews:
-        news = await self._read(self._user_id, panel)
+        news = await self._read(self._user_id, panel, self.subject)
         if not news.fresh and panel not in self._retries:
             self._retries[panel] = self._loop.call_later(self._tuning.stream_retry_s, self._retry, panel)
         return news

@@ -16,7 +16,7 @@ import msgspec
 from aio_pika.abc import AbstractIncomingMessage
 
 from services.gateway import metrics
-from services.gateway.panels import PANELS
+from services.gateway.panels import Panels
 from shared.contracts import events, topology
 from shared.observability.logs import get_logger
 from shared.outbox.publisher import PublishProbe
@@ -43,26 +43,27 @@ class _Hint(msgspec.Struct, frozen=True):
     panels: tuple[str, ...]
 
 
-def _touched_by(event: type[events.Event]) -> tuple[str, ...] | None:
-    if event is events.UserDeleted:
-        return None
-    return tuple(panel.name for panel in PANELS if event in panel.changed_by)
+Touched = Mapping[str, tuple[str, ...] | None]
 
 
-TOUCHED = {name: _touched_by(event) for name, event in events.EVENTS.items()}
-"""Return the panels that an event changes immediately, as declared; a deletion may change any, and so may an unknown
-event. Later effects in the worker are announced by its hints."""
+def touched_by_events(panels: Panels) -> Touched:
+    """Return the panels that each known event changes immediately, as declared; a deletion may change any (None), and
+    so may an event that is not in the result. Later effects in the worker are announced by its hints."""
+    known = dict.fromkeys([*events.EVENTS, *(event for panel in panels for event in panel.changed_by)])
+    touched = {event: tuple(panel.name for panel in panels if event in panel.changed_by) for event in known}
+    return {**touched, events.UserDeleted.type: None}
+
 
 _hint = msgspec.json.Decoder(_Hint)
 
 
-def read_change(exchange: str, routing_key: str, headers: Mapping[str, Any], body: bytes) -> Change:
+def read_change(touched: Touched, exchange: str, routing_key: str, headers: Mapping[str, Any], body: bytes) -> Change:
     """Raises `UnreadableChange`."""
     try:
         if exchange == topology.LIVE:
             hint = _hint.decode(body)
             return Change(hint.user_id, hint.panels, routing_key, body)
-        return Change(UUID(str(headers["subject"])), TOUCHED.get(routing_key), routing_key, body)
+        return Change(UUID(str(headers["subject"])), touched.get(routing_key), routing_key, body)
     except (KeyError, ValueError, RecursionError) as broken:
         raise UnreadableChange(repr(broken)) from broken
 
@@ -92,12 +93,17 @@ class LiveFeed:
     DECLARE_TIMEOUT_S = 5.0
     CLOSE_TIMEOUT_S = 1.0
 
-    def __init__(self, rabbitmq_url: str, reconnect_s: float) -> None:
+    def __init__(self, rabbitmq_url: str, panels: Panels, reconnect_s: float) -> None:
+        self._touched = touched_by_events(panels)
         self._nodes = Nodes(rabbitmq_url)
         self._reconnect_s = reconnect_s
         self._listeners: list[Listener] = []
         self._connected = False
         self._probe: PublishProbe | None = None
+
+    def use(self, panels: Panels) -> None:
+        """Attribute events to these panels from now on."""
+        self._touched = touched_by_events(panels)
 
     @property
     def connected(self) -> bool:
@@ -167,7 +173,8 @@ class LiveFeed:
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         try:
-            change = read_change(message.exchange or "", message.routing_key or "", message.headers or {}, message.body)
+            key, headers = message.routing_key or "", message.headers or {}
+            change = read_change(self._touched, message.exchange or "", key, headers, message.body)
         except UnreadableChange as broken:
             metrics.FEED_MESSAGES.counts[("unreadable",)] += 1
             log.warning("unreadable message on the live feed; the cache is dropped", reason=str(broken))

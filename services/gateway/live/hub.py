@@ -12,7 +12,7 @@ import msgspec
 
 from services.gateway import metrics
 from services.gateway.auth.revocations import Revocations
-from services.gateway.dashboard.models import NoPanelAvailable
+from services.gateway.dashboard.models import NoPanelAvailable, PanelError, PanelView
 from services.gateway.dashboard.service import DashboardService
 from services.gateway.errors import TooManyStreams
 from services.gateway.live import sse
@@ -20,7 +20,7 @@ from services.gateway.live.channel import Channel
 from services.gateway.live.feed import Change
 from services.gateway.live.sse import PanelNews
 from services.gateway.live.subscription import Subscription
-from services.gateway.panels import PANELS
+from services.gateway.panels import Panels, Subject
 from services.gateway.proxy.forward import Transfers
 from services.gateway.settings import Settings, Tuning
 from shared.http.identity import Caller
@@ -34,8 +34,6 @@ IMPORT = "import"
 SPREAD_S = 0.8
 """When anything may have changed, the panels of all users are not read at the same moment."""
 CATCH_UP_S = 1.0
-
-_PANELS = {panel.name: panel for panel in PANELS}
 
 
 class _Id(msgspec.Struct, frozen=True):
@@ -56,12 +54,14 @@ class StreamHub:
     def __init__(
         self,
         dashboards: DashboardService,
+        panels: Panels,
         revocations: Revocations,
         transfers: Transfers,
         settings: Settings,
         tuning: Tuning,
     ) -> None:
         self._dashboards = dashboards
+        self._panels = {panel.name: panel for panel in panels}
         self._revocations = revocations
         self._transfers = transfers
         self._budget_s = settings.budget_ms / 1000
@@ -74,7 +74,21 @@ class StreamHub:
     def __len__(self) -> int:
         return sum(map(len, self._channels.values()))
 
-    def open(self, caller: Caller, expires: float, panels: Collection[str], known: Mapping[str, str]) -> Subscription:
+    def use(self, dashboards: DashboardService, panels: Panels) -> None:
+        """Read these panels from now on. All streams end, and their clients reconnect and see the new panels."""
+        self._dashboards = dashboards
+        self._panels = {panel.name: panel for panel in panels}
+        for stream in self._each():
+            stream.end("reloaded")
+
+    def open(
+        self,
+        caller: Caller,
+        expires: float,
+        panels: Collection[str],
+        known: Mapping[str, str],
+        subject: Subject | None = None,
+    ) -> Subscription:
         """Open a stream of a user, to be closed by the caller. Raises `TooManyStreams`.
 
         While this process is shutting down the stream ends at once, and its client reconnects to another gateway.
@@ -84,6 +98,7 @@ class StreamHub:
             raise TooManyStreams(f"at most {self._tuning.stream_max_per_user} at a time")
         if channel is None:
             channel = self._channels[caller.user_id] = Channel(caller.user_id, self._read, self._tuning)
+        channel.subject = subject
         stream = Subscription(caller, expires, panels, known, self._tuning)
         if not self._feed:
             stream.tell_feed(live=False)
@@ -118,7 +133,8 @@ class StreamHub:
         channel = self._channels.get(change.user_id)
         if channel is None:
             return
-        channel.changed(_PANELS if change.panels is None else [name for name in change.panels if name in _PANELS])
+        known = self._panels
+        channel.changed(known if change.panels is None else [name for name in change.panels if name in known])
         if change.kind == IMPORT:
             _tell_import(channel, change.body)
 
@@ -162,15 +178,18 @@ class StreamHub:
     def _everything_changed(self) -> None:
         loop = asyncio.get_running_loop()
         for channel in self._channels.values():
-            loop.call_later(uniform(0, SPREAD_S), channel.changed, _PANELS)
+            loop.call_later(uniform(0, SPREAD_S), channel.changed, self._panels)
 
-    async def _read(self, user_id: UUID, panel: str) -> PanelNews:
+    async def _read(self, user_id: UUID, panel: str, subject: Subject | None) -> PanelNews:
         number = next(self._numbers)
         try:
             # A separate trace: that of the request that opened the stream would never end.
             with tracing.follow(None, "live read", Kind.INTERNAL):
-                dashboard, _ = await self._dashboards.read(user_id, (_PANELS[panel],), self._budget_s)
+                panels = (self._panels[panel],)
+                dashboard, _ = await self._dashboards.read(user_id, panels, self._budget_s, subject=subject)
             view = dashboard.panels[panel]
+        except KeyError:  # the panel has been removed, and its streams are about to end
+            view = PanelView("unavailable", error=PanelError("internal", retryable=False))
         except NoPanelAvailable as none:
             view = none.panels[panel]
         return sse.panel_news(panel, number, view)

@@ -15,6 +15,10 @@ class Invalidation:
         self._cache = cache
         self._in_flight = in_flight
 
+    def use(self, in_flight: SingleFlight) -> None:
+        """Apply to these reads from now on."""
+        self._in_flight = in_flight
+
     def drop(self, user_id: UUID, panels: Collection[str] | None = None) -> None:
         """These panels of the user (all by default) have changed."""
         user = str(user_id)

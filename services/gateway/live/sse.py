@@ -17,11 +17,11 @@ from services.gateway.dashboard.models import PanelError, PanelView, Status
 
 HEARTBEAT = b": heartbeat\n\n"
 DIGEST_BYTES = 6
-MAX_ID_CHARS = 512
+MAX_ID_CHARS = 2048
 
-Ending = Literal["token_expired", "session_ended", "user_gone", "shutting_down", "failed"]
+Ending = Literal["token_expired", "session_ended", "user_gone", "shutting_down", "reloaded", "failed"]
 
-_ID_PART = re.compile(rf"([a-z_]{{1,32}}):([0-9a-f]{{{DIGEST_BYTES * 2}}})")
+_ID_PART = re.compile(rf"([a-z][a-z0-9_-]{{0,31}}):([0-9a-f]{{{DIGEST_BYTES * 2}}})")
 _encode = msgspec.json.Encoder().encode
 
 

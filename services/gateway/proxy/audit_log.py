@@ -23,8 +23,10 @@ TIMEOUT_S = 1.0
 
 
 class AuditLog:
-    def __init__(self, users: Upstream) -> None:
-        self._users = users
+    """Writes to `users`, the service that has the accounts; without accounts, to the log."""
+
+    def __init__(self, users: Upstream | None) -> None:
+        self.users = users
 
     async def must_note(self, caller: Caller, peer: str | None, entry: Entry) -> None:
         """Raises `AuditUnavailable`."""
@@ -45,11 +47,14 @@ class AuditLog:
             log.warning("missing in the audit log", action=entry.action, actor=who, subject=whom, reason=repr(failure))
 
     async def _send(self, caller: Caller, peer: str | None, entry: Entry) -> None:
+        if self.users is None:
+            log.info("operator action", action=entry.action, actor=str(caller.user_id), detail=entry.detail)
+            return
         headers = [("Content-Type", "application/json"), *identity_headers(caller)]
         if peer:
             headers.append((CLIENT_ADDRESS_HEADER, peer))
         body = entry.model_dump_json().encode()
-        response = await self._users.send("POST", AUDIT_PATH, headers, body, TIMEOUT_S)
+        response = await self.users.send("POST", AUDIT_PATH, headers, body, TIMEOUT_S)
         await response.aclose()
         if response.status_code != httpx.codes.NO_CONTENT:
             raise BadAnswer(f"status {response.status_code}")

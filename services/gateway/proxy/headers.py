@@ -51,15 +51,17 @@ _NOT_SENT_BACK = _HOP_BY_HOP | _SET_BY_THE_SERVER
 SMALL_BODY_BYTES = 16 * 1024
 
 
-def request_headers(client: RawHeaders, caller: Caller | None, peer: str | None) -> list[tuple[str, str]]:
-    """Return the headers for a service: the client's without those that only the gateway may set, and the caller's
-    identity.
+def request_headers(
+    client: RawHeaders, caller: Caller | None, peer: str | None, forwarded: Iterable[str] = ()
+) -> list[tuple[str, str]]:
+    """Return the headers for a service: the client's without those that only the gateway may set, except the
+    `forwarded` ones that its declaration names, and the caller's identity.
 
     Raises `InvalidInput` for a non-ASCII value, which cannot be forwarded.
     """
     kept = [
         _passed_on(name, value)
-        for name, value in _without(client, _NOT_SENT_ON)
+        for name, value in _without(client, _NOT_SENT_ON.difference(name.encode() for name in forwarded))
         if not name.startswith(b"x-forwarded-")
     ]
     if peer:

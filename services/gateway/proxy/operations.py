@@ -1,14 +1,16 @@
-"""The passed-through routes and their access rules. The gateway's own routes are in `access.py`."""
+"""Passed-through routes and their access rules. The gateway's own routes are in `api/access.py`."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
+from urllib.parse import quote
 
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from services.gateway.auth.authenticator import Access
-from services.gateway.panels import PANELS, Service
-from shared.contracts.internal_api import MAX_PICTURE_BYTES
+from services.gateway.panels import Service
+from shared.errors import InvalidInput
 
 
 class NameConvertor(StringConvertor):
@@ -19,11 +21,10 @@ class NameConvertor(StringConvertor):
 
 register_url_convertor("name", NameConvertor())
 
-EVERY_PANEL = tuple(panel.name for panel in PANELS)
-
 Ending = Literal["session", "user", "others"]
 Others = Literal["nobody", "operators", "everyone"]
 """Who may access the object in a path besides its owner; for all others it does not exist."""
+_PARAMETER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Operation:
 
     `max_body_bytes`: set if a body may be larger than that of an ordinary route.
     `upload`: a body may be as large, and take as long, as the settings for uploads allow.
+
+    `target`: the path at the service, if it is another one.
     """
 
     method: str
@@ -54,75 +57,57 @@ class Operation:
     takes_password: bool = False
     max_body_bytes: int | None = None
     upload: bool = False
+    target: str = ""
 
     @property
     def template(self) -> str:
         """The path without converters: `/v1/users/{id}`."""
-        return re.sub(r":\w+}", "}", self.path)
+        return _PARAMETER.sub(r"{\1}", self.path)
+
+    @property
+    def shape(self) -> str:
+        """The path without the names of its parameters: two routes with the same one are the same route."""
+        return shape_of(self.path)
+
+    @property
+    def signature(self) -> str:
+        """How a panel names it: `GET /v1/users/{id}`."""
+        return f"{self.method} {self.template}"
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The converter of each parameter in the path."""
+        return {name: convertor or "str" for name, convertor in _PARAMETER.findall(self.path)}
+
+    @property
+    def target_parameters(self) -> list[str]:
+        return [name for name, _ in _PARAMETER.findall(self.target)]
+
+    def touching(self, panels: tuple[str, ...]) -> "Operation":
+        """Return the same operation with these panels."""
+        return replace(self, touches=panels)
+
+    def target_of(self, values: Mapping[str, object]) -> str:
+        """Return the path at the service for these values of the parameters. Raises `InvalidInput` for one that would
+        change the path."""
+        parameters = self.parameters
+
+        def encoded(parameter: re.Match[str]) -> str:
+            name = parameter[1]
+            value, whole = str(values[name]), parameters[name] == "path"
+            if any(part in (".", "..") for part in value.split("/")) or (not whole and not value):
+                raise InvalidInput.of(name, "is not allowed here")
+            return quote(value, safe="/" if whole else "")
+
+        return _PARAMETER.sub(encoded, self.target or self.path)
 
 
-OPERATIONS = (
-    Operation("POST", "/v1/users", "users", "anonymous"),
-    Operation("GET", "/v1/users", "users", "operator", audited=True),
-    Operation("GET", "/v1/users/count", "users", "operator"),
-    Operation("GET", "/v1/users/{id:uuid}", "users", "user", others="operators", audited=True),
-    Operation("POST", "/v1/tokens", "users", "anonymous"),
-    Operation("DELETE", "/v1/tokens", "users", "user", ends="session"),
-    Operation("POST", "/v1/tokens/refresh", "users", "anonymous"),
-    Operation("GET", "/v1/me", "users", "user"),
-    Operation("PATCH", "/v1/me", "users", "user", ends="others", touches=("user",), takes_password=True),
-    Operation("DELETE", "/v1/me", "users", "user", ends="user", touches=EVERY_PANEL, takes_password=True),
-    Operation("PUT", "/v1/me/avatar", "users", "user", touches=("user",), max_body_bytes=MAX_PICTURE_BYTES),
-    Operation("DELETE", "/v1/me/avatar", "users", "user", touches=("user",)),
-    Operation("GET", "/v1/users/{id:uuid}/avatar", "users", "user", others="everyone"),
-    Operation("GET", "/.well-known/jwks.json", "users", "anonymous"),
-    Operation("POST", "/v1/orders", "orders", "user", touches=("orders",)),
-    Operation("GET", "/v1/orders", "orders", "user"),
-    Operation("GET", "/v1/orders/{id:uuid}", "orders", "user", others="operators", audited=True),
-    Operation("POST", "/v1/orders/{id:uuid}/pay", "orders", "user", touches=("orders",)),
-    Operation("POST", "/v1/orders/{id:uuid}/cancel", "orders", "user", touches=("orders",)),
-    Operation("POST", "/v1/orders/{id:uuid}/ship", "orders", "admin", audited=True, touches=("orders",)),
-    Operation("GET", "/v1/notifications", "worker", "user"),
-    Operation("GET", "/v1/notifications/count", "worker", "user"),
-    Operation("POST", "/v1/notifications/read", "worker", "user", touches=("notifications",)),
-    Operation("POST", "/v1/notifications/{id:uuid}/read", "worker", "user", touches=("notifications",)),
-    Operation("POST", "/v1/imports", "worker", "user", upload=True),
-    Operation("GET", "/v1/imports", "worker", "user"),
-    Operation("GET", "/v1/imports/{id:uuid}", "worker", "user"),
-    Operation("GET", "/v1/imports/{id:uuid}/errors", "worker", "user"),
-    Operation("POST", "/v1/imports/{id:uuid}/cancel", "worker", "user"),
-    Operation("POST", "/v1/reports", "worker", "user"),
-    Operation("GET", "/v1/reports", "worker", "user"),
-    Operation("GET", "/v1/reports/{id:uuid}", "worker", "user"),
-    Operation("POST", "/v1/webhooks", "worker", "user"),
-    Operation("GET", "/v1/webhooks", "worker", "user"),
-    Operation("GET", "/v1/webhooks/{id:uuid}", "worker", "user"),
-    Operation("PATCH", "/v1/webhooks/{id:uuid}", "worker", "user"),
-    Operation("DELETE", "/v1/webhooks/{id:uuid}", "worker", "user"),
-    Operation("POST", "/v1/webhooks/{id:uuid}/secret", "worker", "user"),
-    Operation("POST", "/v1/webhooks/{id:uuid}/test", "worker", "user"),
-    Operation("GET", "/v1/webhooks/{id:uuid}/deliveries", "worker", "user"),
-    Operation("GET", "/v1/webhooks/{id:uuid}/deliveries/{delivery_id:uuid}", "worker", "user"),
-    Operation("POST", "/v1/webhooks/{id:uuid}/deliveries/{delivery_id:uuid}/replay", "worker", "user"),
-    Operation("GET", "/v1/admin/jobs", "worker", "operator"),
-    Operation("GET", "/v1/admin/jobs/groups", "worker", "operator"),
-    Operation("GET", "/v1/admin/jobs/paused", "worker", "operator"),
-    Operation("GET", "/v1/admin/jobs/{job:name}/{id:uuid}", "worker", "operator", audited=True),
-    Operation("POST", "/v1/admin/jobs/replay", "worker", "admin", audited=True),
-    Operation("POST", "/v1/admin/jobs/discard", "worker", "admin", audited=True),
-    Operation("POST", "/v1/admin/jobs/{job:name}/{id:uuid}/retry", "worker", "admin", audited=True),
-    Operation("POST", "/v1/admin/jobs/{job:name}/{id:uuid}/cancel", "worker", "admin", audited=True),
-    Operation("POST", "/v1/admin/jobs/{job:name}/pause", "worker", "admin", audited=True),
-    Operation("POST", "/v1/admin/jobs/{job:name}/resume", "worker", "admin", audited=True),
-    Operation("GET", "/v1/admin/schedules", "worker", "operator"),
-    Operation("POST", "/v1/admin/schedules/{name:name}/run", "worker", "admin", audited=True),
-    Operation("POST", "/v1/admin/schedules/{name:name}/pause", "worker", "admin", audited=True),
-    Operation("POST", "/v1/admin/schedules/{name:name}/resume", "worker", "admin", audited=True),
-    Operation("GET", "/v1/admin/audit", "users", "operator", audited=True),
-)
+def shape_of(path: str) -> str:
+    """Return a path without the names of its parameters."""
+    return _PARAMETER.sub("{}", path)
 
 
-def body_limits(upload_max_bytes: int) -> dict[str, int]:
+def body_limits(operations: Iterable[Operation], upload_max_bytes: int) -> dict[str, int]:
     """By path, where bodies may be larger than those of ordinary routes."""
-    limits = ((each.path, upload_max_bytes if each.upload else each.max_body_bytes) for each in OPERATIONS)
+    limits = ((each.path, upload_max_bytes if each.upload else each.max_body_bytes) for each in operations)
     return {path: limit for path, limit in limits if limit}

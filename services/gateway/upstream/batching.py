@@ -128,10 +128,11 @@ class Batcher:
         longest, now = timeout_s(panels), self._service.clock()
         sent_deadline = now + min(longest, max([read.budget_s for read in reads]))
         call = Call(
-            self._service, panels, [read.user_id for read in reads], sent_deadline, _origin(panels, reads), self
+            self._service, panels, [read.known_as for read in reads], sent_deadline, _origin(panels, reads), self
         )
         for read in reads:
             read.calls[self._service.service] = call
+            read.sent[self._service.service] = now, sent_deadline
         self._calls[call] = reads
         self._delaying += 1
         call.start()

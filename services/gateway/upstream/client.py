@@ -9,6 +9,7 @@ from copy import copy
 from pyqwest import HTTPTransport, Transport
 
 from services.gateway import metrics
+from services.gateway.panels import ServiceSpec
 from services.gateway.settings import Tuning
 from services.gateway.upstream import responses
 from services.gateway.upstream.errors import NotTrusted, TooLate, Unreachable, UpstreamFailed
@@ -70,17 +71,20 @@ class Body(ABC):
 
 
 class Upstream:
-    """One service, reached by one base URL or by several in turn."""
+    """One service, reached by one base URL or by several in turn.
 
-    def __init__(
-        self, service: str, base_urls: str, transport: Transport, tokens: ServiceTokens, tuning: Tuning
-    ) -> None:
-        self._service = service
-        self._base_urls = [url.rstrip("/") for url in base_urls.split(",")]
-        self.replicas = Replicas(service, len(self._base_urls), self._is_alive)
+    A service of this system gets the gateway's service token; any other gets its declared headers.
+    """
+
+    def __init__(self, spec: ServiceSpec, transport: Transport, tokens: ServiceTokens, tuning: Tuning) -> None:
+        self.spec = spec
+        self._service = spec.name
+        self._base_urls = [url.rstrip("/") for url in spec.urls.split(",")]
+        self.replicas = Replicas(spec.name, len(self._base_urls), self._is_alive)
         self._transport = transport
         self._tokens = tokens
-        self._pools = [ConnectionPool(url, tuning.connect_timeout_s, IDLE_CONNECTIONS) for url in base_urls.split(",")]
+        self._pools = [ConnectionPool(url, tuning.connect_timeout_s, IDLE_CONNECTIONS) for url in self._base_urls]
+        self._declared = "".join([f"{name}: {value}\r\n" for name, value in spec.headers])
 
     def by(self, transport: Transport) -> "Upstream":
         """Return the same service with another transport; both share what they learn about its replicas."""
@@ -114,6 +118,8 @@ class Upstream:
             response = await self._send(method, target, headers, body, remaining_s)
             span.set({"http.request.method": method, "http.response.status_code": response.status_code})
         try:
+            if not self.spec.internal:  # its refusal is about the caller
+                return response
             return await own_refusals(response, named=any(name == USER_ID_HEADER for name, _ in headers))
         except NotTrusted as refused:
             self.count_distrust(target, refused)
@@ -149,9 +155,10 @@ class Upstream:
         self, query: bytes, origin: Origin, remaining_s: float, replica: int, max_bytes: int, receiver: Receiver
     ) -> Cancellable:
         """Send a panel query to that replica, in the context of the request that started it."""
+        token = f"Authorization: Bearer {self._tokens.token()}\r\n" if self.spec.internal else ""
         headers = (
-            f"Authorization: Bearer {self._tokens.token()}\r\n{DEADLINE_HEADER}: {max(1, int(remaining_s * 1000))}\r\n"
-            f"traceparent: {origin.trace}\r\n{REQUEST_ID_HEADER}: {origin.request_id}\r\n"
+            f"{token}{DEADLINE_HEADER}: {max(1, int(remaining_s * 1000))}\r\n"
+            f"traceparent: {origin.trace}\r\n{REQUEST_ID_HEADER}: {origin.request_id}\r\n{self._declared}"
         )
         return self._pools[replica].post(PATH, headers, query, max_bytes, receiver)
 
@@ -181,10 +188,9 @@ class Upstream:
         )
 
     def _own_headers(self, remaining_s: float) -> HeaderList:
-        headers = [
-            ("Authorization", f"Bearer {self._tokens.token()}"),
-            (DEADLINE_HEADER, str(max(1, int(remaining_s * 1000)))),
-        ]
+        headers = [(DEADLINE_HEADER, str(max(1, int(remaining_s * 1000)))), *self.spec.headers]
+        if self.spec.internal:
+            headers.append(("Authorization", f"Bearer {self._tokens.token()}"))
         if traceparent := telemetry.traceparent():
             headers.append(("traceparent", traceparent))
         if request_id := telemetry.current_request_id.get():

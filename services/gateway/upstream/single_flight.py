@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from services.gateway import metrics
-from services.gateway.panels import Panel, by_service
+from services.gateway.panels import Panel, Subject, by_runner
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.resilience import Call
 from services.gateway.upstream.timers import GRAIN_S
@@ -58,24 +58,36 @@ class InFlightRead:
         "mark",
         "origin",
         "panels",
+        "sent",
+        "subject",
         "user_id",
         "waiters",
     )
 
-    def __init__(self, flight: "SingleFlight", panels: tuple[Panel, ...], mark: ReadMark, origin: Origin) -> None:
+    def __init__(
+        self, flight: "SingleFlight", panels: tuple[Panel, ...], mark: ReadMark, origin: Origin, subject: Subject | None
+    ) -> None:
         self.user_id = mark.user_id
+        self.subject = subject
         self.mark = mark
         self.origin = origin
         self.panels = panels
         self.answers: dict[str, Answer] = {}
         self.waiters: list[Waiter] = []
         self.calls: dict[str, Call] = {}
-        """By service, the call that reads its panels, once it has been sent."""
+        """By service, the batched call that reads its panels, once it has been sent."""
+        self.sent: dict[str, tuple[float, float]] = {}
+        """By runner, when it was sent and the deadline it was given (monotonic seconds)."""
         self.budget_s = self.ends = self.joined = 0.0
         self.askers: dict[str, Trace] = {}
         self.carriers: dict[str, Trace] = {}
         self._left = len(panels)
         self._flight = flight
+
+    @property
+    def known_as(self) -> str:
+        """The user's id at services."""
+        return self.user_id if self.subject is None else self.subject.id
 
     def join(self, waiter: Waiter) -> None:
         """Give it the results as they arrive."""
@@ -100,11 +112,11 @@ class InFlightRead:
 
     def serves(self, panel: Panel, now: float, budget_s: float) -> bool:
         """Return whether a caller with that budget would wait here as long as with a read of its own."""
-        call = self.calls.get(panel.service)
-        if call is None:
+        sent = self.sent.get(panel.runner)
+        if sent is None:
             return True
-        given_s = call.sent_deadline - call.began + GRAIN_S
-        return now < call.sent_deadline and min(budget_s, panel.timeout_s) <= given_s
+        began, deadline = sent
+        return now < deadline and min(budget_s, panel.timeout_s) <= deadline - began + GRAIN_S
 
     def resolve(self, answers: Mapping[str, Answer]) -> None:
         """Notify all callers that still wait."""
@@ -148,26 +160,33 @@ class SingleFlight:
         return sum(map(len, self._open.values()))
 
     def reads(
-        self, panels: tuple[Panel, ...], mark: ReadMark, budget_s: float, origin: Origin, *, no_cache: bool = False
+        self,
+        panels: tuple[Panel, ...],
+        mark: ReadMark,
+        budget_s: float,
+        origin: Origin,
+        *,
+        no_cache: bool = False,
+        subject: Subject | None = None,
     ) -> dict[str, InFlightRead]:
-        """Return a read for each panel: one in flight that suits the budget, otherwise, or with `no_cache`, a new
-        one."""
+        """Return a read for each panel: one in flight that suits the budget, otherwise, or with `no_cache`, a new one.
+        `subject`: as services know the user, if not by the id alone."""
         known = self._open.get(mark.user_id)
         if known is None:
-            return self._begin(panels, mark, origin)
+            return self._begin(panels, mark, origin, subject)
         found: dict[str, InFlightRead] = {}
         now = self._clock()
         for panel in panels:
             read = known.get(panel.name)
             if read is None or ((answer := read.answers.get(panel.name)) is not None and answer.is_failure):
                 continue
-            has_left = panel.service in read.calls
+            has_left = panel.runner in read.sent
             if not has_left or (not no_cache and read.serves(panel, now, budget_s)):
                 found[panel.name] = read
                 metrics.FLIGHTS_JOINED.counts[panel.name,] += not no_cache
         if len(found) == len(panels):
             return found
-        return found | self._begin(tuple([panel for panel in panels if panel.name not in found]), mark, origin)
+        return found | self._begin(tuple([panel for panel in panels if panel.name not in found]), mark, origin, subject)
 
     def drop(self, user_id: str, panels: Collection[str] | None = None) -> None:
         """The user's panels have changed: from now on no caller joins a read that began before.
@@ -194,19 +213,21 @@ class SingleFlight:
     def abandoned(self, read: InFlightRead) -> None:
         """No caller waits for it any more. Results that have arrived are cached."""
         self._close(read)
-        for service, _ in by_service(read.panels):
-            self._runners[service].abandon(read)
+        for runner, _ in by_runner(read.panels):
+            self._runners[runner].abandon(read)
         if read.answers:
             self._keep(read)
             read.answers = {}
 
-    def _begin(self, panels: tuple[Panel, ...], mark: ReadMark, origin: Origin) -> dict[str, InFlightRead]:
-        read = InFlightRead(self, panels, mark, origin)
+    def _begin(
+        self, panels: tuple[Panel, ...], mark: ReadMark, origin: Origin, subject: Subject | None
+    ) -> dict[str, InFlightRead]:
+        read = InFlightRead(self, panels, mark, origin, subject)
         new = dict.fromkeys([panel.name for panel in panels], read)
         known = self._open.get(mark.user_id)
         self._open[mark.user_id] = new.copy() if known is None else known | new
-        for service, group in by_service(panels):
-            self._runners[service].add(read, group)
+        for runner, group in by_runner(panels):
+            self._runners[runner].add(read, group)
         return new
 
     def _close(self, read: InFlightRead) -> None:

@@ -10,13 +10,13 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.gateway import metrics
-from services.gateway.panels import PANELS
 from shared.http.tokens import UserTokens
 from shared.ids import new_id
 from shared.server.connection import GuardedProtocol
 from tests.support.backends import RabbitBackend
 from tests.support.gateway import stub
 from tests.support.gateway.both_ways import BothWays, Side, both_ways
+from tests.support.gateway.declared import PANELS
 from tests.support.gateway.stub import Behaviour, Exchange, replies
 from tests.support.gateway.world import SEED, Start, World
 from tests.support.served import client, listening

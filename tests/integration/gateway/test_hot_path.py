@@ -8,11 +8,11 @@ import httpx
 import pytest
 from prometheus_client import generate_latest
 
-from services.gateway.panels import PANELS
 from shared.contracts.panels import MAX_IDS
 from shared.ids import new_id
 from tests.support.gateway import stub
-from tests.support.gateway.patience import panel_timeouts
+from tests.support.gateway.declared import PANELS
+from tests.support.gateway.patience import set_timeouts
 from tests.support.gateway.stub import PANEL_DATA, Behaviour, Exchange, replies
 from tests.support.gateway.world import Start, World
 from tests.support.served import listening
@@ -160,8 +160,8 @@ async def test_the_breaker_opens_and_closes_again(start: Start, fault: Behaviour
         await eventually(is_open)
         assert seen <= {"timeout", "bad_response", "circuit_open"}
         del world.orders.behaviours["orders"]
-        with panel_timeouts({}):
-            await eventually(lambda: _complete(world))
+        set_timeouts(world.gateway.catalog.panels, {})
+        await eventually(lambda: _complete(world))
 
 
 async def _complete(world: World) -> bool:

@@ -74,6 +74,7 @@ async def test_only_one_request_waits_for_a_redis_that_hangs(
     ):
         await orders(world, 1)
         shared, asked = world.gateway.limits.counts._shared, 0
+        assert shared is not None
         increase = shared.incr
 
         async def counting(key: str, expiry: int, amount: int = 1) -> int:

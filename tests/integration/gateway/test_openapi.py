@@ -8,9 +8,9 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from pydantic import SecretStr
 
-from services.gateway.proxy.operations import OPERATIONS
 from shared.config.settings import ServiceSettings
 from shared.http.application import create_app
+from tests.support.gateway.declared import OPERATIONS
 from tests.support.gateway.stub import StubService, replies
 from tests.support.gateway.world import SECRET, Start, World
 from tests.support.waiting import eventually

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from services.gateway.api.personal_data import PATH as EXPORT
-from services.gateway.proxy.operations import OPERATIONS
 from services.users.main import create_app
 from shared.contracts.internal_api import CONFIRM, CURRENT_PASSWORD
 from shared.contracts.internal_api import PERSONAL_DATA_PATH as SOURCE
 from shared.ids import new_id
+from tests.support.gateway.declared import OPERATIONS
 from tests.support.gateway.stub import Exchange, replies
 from tests.support.gateway.world import Start, World
 from tests.support.users import settings_for

@@ -7,9 +7,11 @@ import httpx
 import pytest
 
 from services.gateway.api.page import site
+from services.gateway.catalog.catalog import packaged
 from tests.support.gateway.stub import Exchange, replies
 from tests.support.gateway.world import World
 
+SITE = site(packaged())
 MOST_BYTES = 150_000
 
 
@@ -22,13 +24,13 @@ async def test_the_page_and_what_it_needs_are_there(world: World) -> None:
         for address in re.findall(r'(?:href|src)="(/assets/[^"]+)"', page.text):
             asset = await world.client.get(address)
             assert (asset.status_code, "immutable" in asset.headers["Cache-Control"]) == (200, True)
-    for name in site().assets:
-        assert (await world.client.get(f"/assets/{site().version}/{name}")).status_code == 200
-    assert all(told in site().assets for told in _imported())
+    for name in SITE.assets:
+        assert (await world.client.get(f"/assets/{SITE.version}/{name}")).status_code == 200
+    assert all(told in SITE.assets for told in _imported())
 
 
 def _imported() -> set[str]:
-    scripts = [file.body.decode() for name, file in site().assets.items() if name.startswith("js/")]
+    scripts = [file.body.decode() for name, file in SITE.assets.items() if name.startswith("js/")]
     return {f"js/{name}" for script in scripts for name in re.findall(r'from "\./([^"]+)"', script)}
 
 
@@ -64,19 +66,19 @@ async def test_nothing_foreign_runs_on_it(world: World) -> None:
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
     assert "unsafe" not in policy
     assert "http" not in policy
-    for page in (*site().pages.values(), site().not_found):
+    for page in (*SITE.pages.values(), SITE.not_found):
         assert b"<style" not in page.body
         assert not re.search(rb"<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=", page.body)
 
 
 async def test_it_is_light(world: World) -> None:
     """All of it together, compressed."""
-    assert sum(len(file.packed) for file in (*site().pages.values(), *site().assets.values())) < MOST_BYTES
+    assert sum(len(file.packed) for file in (*SITE.pages.values(), *SITE.assets.values())) < MOST_BYTES
     plain = await world.client.get("/", headers={"Accept-Encoding": "identity"})
     packed = await world.client.get("/", headers={"Accept-Encoding": "gzip"})
     assert "Content-Encoding" not in plain.headers
     assert packed.headers["Content-Encoding"] == "gzip"
-    assert packed.content == plain.content == gzip.decompress(site().pages["/"].packed)
+    assert packed.content == plain.content == gzip.decompress(SITE.pages["/"].packed)
 
 
 async def test_what_a_browser_has_is_not_sent_again(world: World) -> None:

@@ -2,13 +2,13 @@
 
 from fastapi import FastAPI
 
-from services.gateway.panels import PANELS
 from shared.contracts.panels import PATH
 from shared.http.identity import GATEWAY
 from shared.http.tokens import ServiceTokens
 from shared.ids import new_id
 from shared.server.serve import Server
 from tests.support.gateway.both_ways import Counted
+from tests.support.gateway.declared import PANELS
 from tests.support.http_corpus import Case, few, pipelines, singles
 from tests.support.http_sockets import how_often, wrong
 from tests.support.served import listening, port_of, served

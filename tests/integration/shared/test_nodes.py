@@ -63,7 +63,7 @@ async def test_the_relay_goes_on_with_another_node(
 async def test_the_live_feed_goes_on_with_another_node(rabbitmq: RabbitBackend) -> None:
     """Whichever node is lost, the feed comes again without it."""
     async with two_ways(rabbitmq.url) as links, Background(pytest.fail) as background:
-        feed = LiveFeed(",".join(link.url for link in links), reconnect_s=0.05)
+        feed = LiveFeed(",".join(link.url for link in links), (), reconnect_s=0.05)
         background.start("feed", feed.run)
         await eventually(lambda: feed.connected)
         for gone in links:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pyqwest import Transport
 
-from services.gateway.panels import PANELS
+from services.gateway.panels import ServiceSpec
 from services.gateway.settings import DEFAULTS, Tuning
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import UpstreamFailed
@@ -16,6 +16,7 @@ from services.gateway.upstream.resilience import ServiceCalls
 from services.gateway.upstream.timers import Timers
 from shared.http.tokens import ServiceTokens
 from shared.observability.telemetry import Origin
+from tests.support.gateway.declared import PANELS
 from tests.support.virtual import Clock
 
 _KINDS = {panel.name: panel.kind for panel in PANELS}
@@ -78,12 +79,18 @@ def hang(_exchange: Exchange) -> None:
     """It is for the test to end the exchange."""
 
 
+def spec_of(service: str, urls: str, **more: Any) -> ServiceSpec:
+    """A service of this system, as a panels file declares it."""
+    declared: dict[str, Any] = {"internal": True, "issuers": None, "headers": (), "forward": (), "concurrency": 32}
+    return ServiceSpec(name=service, urls=urls, **(declared | more))
+
+
 class SimulatedUpstream(Upstream):
     """A service as the gateway knows it. `behaviour` is told each exchange; replicas in `dead` are not alive."""
 
     def __init__(self, behaviour: Behaviour = hang, service: str = "example", replicas: int = 1) -> None:
         urls = ",".join([f"http://replica-{number}" for number in range(replicas)])
-        super().__init__(service, urls, cast("Transport", None), ServiceTokens(SECRET, "gateway"), DEFAULTS)
+        super().__init__(spec_of(service, urls), cast("Transport", None), ServiceTokens(SECRET, "gateway"), DEFAULTS)
         self.behaviour = behaviour
         self.exchanges: list[Exchange] = []
         self.dead: set[int] = set()

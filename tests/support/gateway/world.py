@@ -21,7 +21,7 @@ from shared.contracts.internal_api import REVOCATIONS_PATH as REVOCATIONS
 from shared.http.tokens import Role, UserTokens, b64url
 from shared.ids import new_id
 from tests.support.backends import RedisBackend
-from tests.support.gateway.patience import PATIENCE_S, panel_timeouts
+from tests.support.gateway.patience import PATIENCE_S, set_timeouts
 from tests.support.gateway.stub import Behaviour, StubService, replies
 from tests.support.tuned_service import tuning_in
 from tests.support.waiting import eventually
@@ -101,7 +101,6 @@ def starter(redis: RedisBackend) -> Start:
     async def started(panel_timeouts_s: Mapping[str, float] | None = None, **settings: Any) -> AsyncIterator[World]:
         tokens = UserTokens([SEED], ttl_s=900)
         async with AsyncExitStack() as stack:
-            stack.enter_context(panel_timeouts(panel_timeouts_s or {}))
             services = [await stack.enter_async_context(StubService().running()) for _ in range(3)]
             users, orders, worker = services
             users.behaviours |= users_behaviours(tokens)
@@ -122,6 +121,7 @@ def starter(redis: RedisBackend) -> Start:
             longer = {name: value for name, value in MORE_PATIENT.items() if name not in settings}
             used = Tuned(**{**told, **settings}).model_copy(update=longer)
             app = create_app(used, tuning_of(used))
+            set_timeouts(app.state.catalog.panels, panel_timeouts_s or {})
             await stack.enter_async_context(app.router.lifespan_context(app))
             direct = await stack.enter_async_context(Redis.from_url(redis.url))
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -15,9 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from services.gateway.dashboard.models import parse, wants_no_cache
-from services.gateway.live.feed import UnreadableChange, read_change
+from services.gateway.live.feed import UnreadableChange, read_change, touched_by_events
 from services.gateway.live.sse import read_id
-from services.gateway.panels import PANELS
 from services.gateway.upstream.panel_protocol import MalformedAnswer, read_answers
 from services.orders import import_rows
 from services.users.avatars.errors import UnusablePicture
@@ -33,6 +32,7 @@ from shared.contracts.panels import read_panels_query, read_query
 from shared.errors import InvalidInput
 from shared.http.negotiation import accepts_gzip
 from shared.observability.telemetry import Trace
+from tests.support.gateway.declared import PANELS
 
 
 class Target(NamedTuple):
@@ -103,12 +103,15 @@ def event_there_and_back(sent: events.Event) -> None:
     assert events.decode(headers, events.encode(sent)).event == sent
 
 
+TOUCHED = touched_by_events(PANELS)
+
+
 def change(message: tuple[Mapping[str, Any], bytes, str | None]) -> None:
     """Read a message of the gateway's live feed."""
     headers, body, _ = message
     for exchange in (topology.LIVE, topology.EVENTS):
         with suppress(UnreadableChange):
-            read_change(exchange, "order.created", headers, body)
+            read_change(TOUCHED, exchange, "order.created", headers, body)
 
 
 # The batch protocol.

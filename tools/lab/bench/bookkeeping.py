@@ -22,7 +22,7 @@ from tools.lab.bench.bed import Bed, DidNotStart
 from tools.lab.bench.bookkeeping_ways import Item, Turn, parts, whole
 from tools.lab.bench.conditions import Conditions, Scale, versions
 from tools.lab.bench.contestants import Audience
-from tools.lab.bench.inner_gateway import InnerGateway, MemoryLoop, inner_settings
+from tools.lab.bench.inner_gateway import MemoryLoop, inner_gateway, inner_settings
 from tools.lab.bench.report import Report, spread, table
 
 NAME = "bookkeeping"
@@ -122,7 +122,7 @@ async def measure(window_s: float, rounds: int) -> Findings:
     """Measure everything in this process. Needs a `MemoryLoop`."""
     settings, audience = inner_settings(), Audience(USERS)
     logs.configure("gateway", settings)
-    inner = InnerGateway(audience, settings)
+    inner = await inner_gateway(audience, settings)
     of_whole = [await _contest(item) for item in await whole(inner, audience)]
     of_parts = [await _contest(item) for item in parts(inner, audience)]
     freeze_heap()

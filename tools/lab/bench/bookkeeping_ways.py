@@ -13,6 +13,7 @@ import prometheus_client
 import structlog
 from uvicorn.protocols.http.httptools_impl import HEADER_RE, HEADER_VALUE_RE, STATUS_LINE
 
+from services.gateway.catalog.catalog import packaged
 from services.gateway.dashboard.fast_path import ROUTE
 from services.gateway.dashboard.models import assemble, parse
 from services.gateway.dashboard.pending import Form
@@ -220,12 +221,12 @@ def token(inner: InnerGateway, audience: Audience) -> Item:
 def body() -> Item:
     user_id = uuid4()
     text = str(user_id).encode()
-    form, stamps = Form(parse(b"", "user", 1000), 0.0), Stamps()
+    form, stamps = Form(parse(b"", packaged().panels, 1000), 0.0), Stamps()
     encoder = msgspec.json.Encoder()
     answers = {name: Answer(PANELS[name]) for name in NAMES}
 
     def encode() -> bytes:
-        return encoder.encode(assemble(user_id, now(), answers, {}))
+        return encoder.encode(assemble(str(user_id), now(), answers, {}))
 
     def join() -> bytes:
         parts = [b'{"user_id":"', text, b'","generated_at":"', stamps.of(time.time())]

@@ -4,13 +4,15 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.gateway.panels import PANELS
+from services.gateway.catalog.catalog import packaged
 from tools.lab.bench import contestants, wrk
 from tools.lab.bench.bed import Bed
 from tools.lab.bench.conditions import Conditions, Scale, versions
 from tools.lab.bench.contestants import Audience
 from tools.lab.bench.report import Report, spread, table
 from tools.lab.bench.stub import ERROR_SHARE
+
+PANELS = packaged().panels
 
 NAME = "faults"
 CALLERS = 64

@@ -10,11 +10,14 @@ from fastapi import FastAPI
 from pyqwest import HTTPTransport
 
 from services.gateway.auth.jwks import parse_key_set
+from services.gateway.catalog.catalog import load
 from services.gateway.container import Gateway, build, redis_client
 from services.gateway.dashboard.fast_path import DashboardFastPath
 from services.gateway.limits.load_shedding import LoadShedder
 from services.gateway.main import create_app
 from services.gateway.settings import DEFAULTS, Settings
+from services.gateway.upstream.backends import Backends
+from services.gateway.upstream.timers import Timers
 from shared.http.tokens import ServiceTokens
 from shared.server.connection import Ending
 from shared.server.fast_path import Exchange, FastPathProtocol
@@ -114,9 +117,9 @@ class Callers:
 class InnerGateway:
     """The gateway without its background tasks. Needs a `MemoryLoop`."""
 
-    def __init__(self, audience: Audience, settings: Settings) -> None:
+    def __init__(self, gateway: Gateway, settings: Settings) -> None:
         self.app: FastAPI = create_app(settings)
-        self.gateway = _built(audience, settings)
+        self.gateway = gateway
         self.app.state.gateway = self.gateway
         self._fast_path = DashboardFastPath(
             settings,
@@ -125,8 +128,8 @@ class InnerGateway:
             self.gateway.authenticator,
             self.gateway.limits,
             self.gateway.cache,
-            self.gateway.reader,
         )
+        self._fast_path.use(self.gateway.reader, self.gateway.catalog.panels, ())
         self._config = uvicorn.Config(
             self.app, lifespan="off", ws="none", log_config=None, access_log=False, proxy_headers=False
         )
@@ -157,10 +160,14 @@ def request_heads(audience: Audience, more: str = "") -> list[bytes]:
     ]
 
 
-def _built(audience: Audience, settings: Settings) -> Gateway:
-    transport = HTTPTransport()
-    tokens = ServiceTokens(SECRET, "gateway")
-    gateway = build(settings, DEFAULTS, tokens, transport, transport, redis_client(settings.redis_url, DEFAULTS))
+async def inner_gateway(audience: Audience, settings: Settings) -> InnerGateway:
+    """Return a gateway that knows the keys of these users, and receives changes."""
+    transport, timers = HTTPTransport(), Timers()
+    backends = Backends(transport, transport, ServiceTokens(SECRET, "gateway"), settings, DEFAULTS, timers)
+    catalog = load(settings.panels_file, settings)
+    opened = await backends.use(catalog.services, catalog.panels)
+    redis = redis_client(settings.redis_url, DEFAULTS)
+    gateway = build(settings, DEFAULTS, catalog, transport, redis, backends, opened, timers)
     gateway.keys.keys = parse_key_set(audience.jwks.encode())
     gateway.cache.enable()
-    return gateway
+    return InnerGateway(gateway, settings)

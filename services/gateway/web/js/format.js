@@ -89,5 +89,7 @@ export const REASONS = {
   bad_response: "the service gave a wrong answer",
   circuit_open: "the service is being left alone for a moment",
   overloaded: "too much is being asked of the service",
+  forbidden: "the service does not allow it for you",
+  missing_claim: "your sign-in lacks what it needs",
   internal: "the service cannot be asked",
 };

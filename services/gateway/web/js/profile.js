@@ -3,7 +3,7 @@ import { call, get, Problem } from "./api.js";
 import { busy, complain, el, openDialog, replace, toast } from "./dom.js";
 import { field, form } from "./forms.js";
 import { initials, onDate } from "./format.js";
-import { OPERATIONS } from "./operations.js";
+import { OPERATIONS } from "./catalog.js";
 import { panelCard } from "./panels.js";
 import * as session from "./session.js";
 

@@ -1,7 +1,7 @@
 // Optional parts of the page: each is shown if the gateway offers its operation, once that responds.
 import { el } from "./dom.js";
 import { importsSection } from "./imports.js";
-import { OPERATIONS } from "./operations.js";
+import { OPERATIONS } from "./catalog.js";
 import { reportsSection } from "./reports.js";
 import { webhooksSection } from "./webhooks.js";
 

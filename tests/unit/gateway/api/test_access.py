@@ -7,10 +7,11 @@ import pytest
 from pydantic import SecretStr
 from starlette.routing import BaseRoute, Route
 
+from services.gateway.api import passthrough
 from services.gateway.api.access import OWN, VISITORS, Rule, matrix, rules, verdict
 from services.gateway.main import create_app
-from services.gateway.proxy.operations import OPERATIONS
 from services.gateway.settings import Settings
+from tests.support.gateway.declared import OPERATIONS
 
 PAGE = Path("docs/security.md")
 BEGIN, END = "<!-- access: begin -->\n", "<!-- access: end -->"
@@ -19,7 +20,7 @@ BEGIN, END = "<!-- access: begin -->\n", "<!-- access: end -->"
 def real_routes() -> set[tuple[str, str]]:
     """Every method and path template that the gateway answers; a HEAD is a GET."""
     app = create_app(Settings(internal_token_secret=SecretStr("s" * 32)))
-    return set(_flat(app.routes))
+    return set(_flat([*app.routes, *passthrough.routes(OPERATIONS)]))
 
 
 def _flat(routes: list[BaseRoute]) -> Iterator[tuple[str, str]]:

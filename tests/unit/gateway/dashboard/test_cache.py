@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.dashboard.cache import ENTRY_OVERHEAD_BYTES, STAMPS, PanelCache
-from services.gateway.panels import PANELS
+from tests.support.gateway.declared import PANELS
 
 ADA, BOB = "ada", "bob"
 DATA = b"[1]"
@@ -26,7 +26,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def cache(clock: Clock) -> PanelCache:
-    cache = PanelCache(100_000, 30, clock)
+    cache = PanelCache(PANELS, 100_000, 30, clock)
     cache.enable()
     return cache
 
@@ -116,7 +116,7 @@ def test_an_older_answer_does_not_take_the_place_of_a_newer(cache: PanelCache, c
 
 def test_what_was_used_longest_ago_goes_first(clock: Clock) -> None:
     """A hit counts as use."""
-    cache = PanelCache(3 * (ENTRY_OVERHEAD_BYTES + 3), 30, clock)
+    cache = PanelCache(PANELS, 3 * (ENTRY_OVERHEAD_BYTES + 3), 30, clock)
     cache.enable()
     for user_id in ("1", "2", "3"):
         _keep(cache, "orders", user_id)
@@ -127,7 +127,7 @@ def test_what_was_used_longest_ago_goes_first(clock: Clock) -> None:
 
 def test_what_is_larger_than_the_cache_is_not_kept(clock: Clock) -> None:
     """Nor does it push out anything."""
-    cache = PanelCache(2000, 30, clock)
+    cache = PanelCache(PANELS, 2000, 30, clock)
     cache.enable()
     _keep(cache, "orders", ADA)
     assert not _keep(cache, "user", ADA, b'"' + b"x" * 3000 + b'"')
@@ -153,7 +153,7 @@ def test_all_panels_at_once(cache: PanelCache, clock: Clock) -> None:
 
 def test_a_hit_of_all_panels_counts_as_use(clock: Clock) -> None:
     """Those of others go first."""
-    cache = PanelCache(2 * (ENTRY_OVERHEAD_BYTES + 3), 30, clock)
+    cache = PanelCache(PANELS, 2 * (ENTRY_OVERHEAD_BYTES + 3), 30, clock)
     cache.enable()
     for user_id in (ADA, BOB):
         _keep(cache, "orders", user_id)
@@ -195,7 +195,7 @@ _operations = st.one_of(
 def test_bounds_and_freshness_hold_whatever_happens(operations: list[tuple[str, str, str, int]]) -> None:
     """Never more bytes than allowed, never a panel from before its last change, from before the feed, or too old."""
     clock = Clock()
-    cache = PanelCache(6000, 30, clock)
+    cache = PanelCache(PANELS, 6000, 30, clock)
     cache.enable()
     changed = dict.fromkeys([(panel, str(user)) for panel in NAMES for user in range(8)], 0)
     under_way = []

@@ -21,11 +21,11 @@ from services.gateway.dashboard.models import (
 )
 from services.gateway.dashboard.wait import RECALL_SHARE, recall_time
 from services.gateway.errors import UserNotFound
-from services.gateway.panels import PANELS
 from services.gateway.settings import Settings
 from services.gateway.upstream.panel_protocol import Answer
 from shared.errors import InvalidInput
 from shared.http.identity import Caller
+from tests.support.gateway.declared import PANELS
 
 SOMEBODY = UUID(int=1)
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -34,7 +34,7 @@ LATE = Answer(error="timeout")
 
 
 def assembled(answers: dict[str, Answer], remembered: dict[str, Remembered] | None = None) -> Dashboard:
-    return assemble(SOMEBODY, NOW, answers, remembered or {})
+    return assemble(str(SOMEBODY), NOW, answers, remembered or {})
 
 
 def test_the_whole_document() -> None:
@@ -74,19 +74,19 @@ ME, OTHER = UUID(int=1), UUID(int=2)
 @given(st.integers(MIN_BUDGET_MS, MAX_BUDGET_MS))
 def test_a_budget_within_bounds_is_taken(budget_ms: int) -> None:
     """Every whole number within the bounds is a budget."""
-    assert parse(f"budget_ms={budget_ms}".encode(), "user", 1000).budget_ms == budget_ms
+    assert parse(f"budget_ms={budget_ms}".encode(), PANELS, 1000).budget_ms == budget_ms
 
 
 @given(st.text(max_size=20).filter(lambda told: not (told.isascii() and told.isdigit() and 10 <= int(told) <= 10_000)))
 def test_every_other_budget_is_refused(told: str) -> None:
     """Nothing else is, and nothing breaks."""
     with pytest.raises(InvalidInput):
-        parse(urlencode({"budget_ms": told}).encode(), "user", 1000)
+        parse(urlencode({"budget_ms": told}).encode(), PANELS, 1000)
 
 
 def test_without_a_wish_the_defaults_hold() -> None:
     """All panels, and the budget of the settings."""
-    wish = parse(b"", "user", 700)
+    wish = parse(b"", PANELS, 700)
     assert (len(wish.panels), wish.budget_ms) == (len(PANELS), 700)
 
 

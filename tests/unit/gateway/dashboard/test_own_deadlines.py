@@ -23,9 +23,13 @@ from services.gateway.dashboard.wait import recall_time
 from services.gateway.dashboard.write_behind import WriteBehindQueue
 from services.gateway.live.feed import Change
 from services.gateway.live.invalidation import Invalidation
-from services.gateway.panels import PANELS, Panel
-from services.gateway.settings import Settings, Tuning
+from services.gateway.panels import Panel
+from services.gateway.settings import Tuning
+from services.gateway.upstream.batching import Batcher
 from services.gateway.upstream.errors import BadAnswer
+from services.gateway.upstream.resilience import ServiceCalls
+from services.gateway.upstream.timers import Timers
+from tests.support.gateway.declared import PANELS
 from tests.support.gateway.simulated_service import Exchange, SimulatedUpstream
 from tests.support.virtual import Clock, pass_time, run_virtually
 
@@ -108,13 +112,19 @@ class Scene:
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        settings = Settings(environment="development", bulkhead_calls=1000)
         tuning = Tuning(batch_calls=self.batch_calls, **ALONE)
         self.known_good = KnownGood(self.clock)
         known_good = cast("StaleStore", self.known_good)
-        cache = PanelCache(10**6, 30, self.clock)
-        upstreams = {name: SimulatedUpstream(self.services.behave, name) for name in ("users", "orders", "worker")}
-        self.reader = PanelReader(upstreams, cache, known_good, settings, tuning, self.clock)
+        cache = PanelCache(PANELS, 10**6, 30, self.clock)
+        timers = Timers(self.clock)
+        upstreams = [SimulatedUpstream(self.services.behave, name) for name in ("users", "orders", "worker")]
+        runners = {
+            upstream.spec.name: Batcher(
+                ServiceCalls(upstream.spec.name, upstream, 1000, tuning, timers, self.clock), tuning.batch_calls
+            )
+            for upstream in upstreams
+        }
+        self.reader = PanelReader(runners, cache, known_good, timers, self.clock)
         self.invalidation = Invalidation(cache, self.reader.in_flight)
         self.invalidation.feed_came()
         self.dashboards = DashboardService(self.reader, known_good, tuning)

@@ -9,11 +9,12 @@ from starlette.types import Message
 
 from services.gateway.dashboard.pending import AwaitedPanelWait, DisconnectWatcher
 from services.gateway.dashboard.wait import TIMED_OUT, PanelWait
-from services.gateway.panels import PANELS, Panel
+from services.gateway.panels import Panel
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.single_flight import InFlightRead, ReadMark, SingleFlight
 from services.gateway.upstream.timers import GRAIN_S, Timers
 from shared.observability.telemetry import Origin, Trace
+from tests.support.gateway.declared import PANELS
 from tests.support.virtual import Clock, pass_time, run_virtually
 
 FOUR = USER, ORDERS, NOTIFICATIONS, ANALYTICS = PANELS[:4]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.dashboard.write_behind import Key, PanelRead, WriteBehindQueue
-from services.gateway.panels import PANELS
+from tests.support.gateway.declared import PANELS
 from tests.support.virtual import Clock, run_virtually
 
 NAMES = [panel.name for panel in PANELS]

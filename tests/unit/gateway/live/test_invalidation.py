@@ -10,6 +10,7 @@ from services.gateway.dashboard.cache import PanelCache
 from services.gateway.live.feed import Change
 from services.gateway.live.invalidation import Invalidation
 from services.gateway.upstream.single_flight import SingleFlight
+from tests.support.gateway.declared import PANELS
 
 ADA = UUID(int=1)
 
@@ -34,7 +35,7 @@ class InFlight:
 )
 def test_where_anything_may_have_changed_nothing_in_flight_is_joined(happens: Callable[[Invalidation], None]) -> None:
     """Nor is kept what was being read, or served what was read before."""
-    cache, in_flight = PanelCache(10**6, 30), InFlight()
+    cache, in_flight = PanelCache(PANELS, 10**6, 30), InFlight()
     invalidation = Invalidation(cache, cast("SingleFlight", in_flight))
     invalidation.feed_came()
     fill = cache.begin(str(ADA))
@@ -46,7 +47,7 @@ def test_where_anything_may_have_changed_nothing_in_flight_is_joined(happens: Ca
 
 def test_a_change_drops_what_it_names() -> None:
     """From memory, and of what is under way."""
-    cache, in_flight = PanelCache(10**6, 30), InFlight()
+    cache, in_flight = PanelCache(PANELS, 10**6, 30), InFlight()
     invalidation = Invalidation(cache, cast("SingleFlight", in_flight))
     invalidation.feed_came()
     cache.put(cache.begin(str(ADA)), {"orders": b"[]"})

@@ -7,6 +7,7 @@ import pytest
 from services.gateway.openapi import documents
 from services.gateway.openapi.documents import Documents
 from services.gateway.settings import DEFAULTS
+from tests.support.gateway.declared import OPERATIONS
 
 DEEP = 100_000
 
@@ -41,11 +42,11 @@ class Upstream:
 async def test_a_document_that_cannot_be_used_is_left_out(body: bytes) -> None:
     """It ends neither the round of fetches nor the description of the whole API."""
     upstreams: Any = {"orders": Upstream(body), "users": Upstream(b"{}")}
-    found = Documents(upstreams, DEFAULTS)
+    found = Documents(upstreams, OPERATIONS, DEFAULTS)
     for service in upstreams:
-        await found._fetch(service)
+        await found._fetch(service, upstreams[service])
     assert found.by_service == {"users": {}}
 
 
 def test_a_document_that_can_be_used_is_kept_as_it_is() -> None:
-    assert documents.usable(b'{"paths": {"/v1/orders": {"get": {}}}}', "orders")["paths"]
+    assert documents.usable(b'{"paths": {"/v1/orders": {"get": {}}}}', "orders", OPERATIONS)["paths"]

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from services.gateway.panels import PANELS, Panel
+from services.gateway.panels import Panel
 from services.gateway.upstream.batching import Batcher
 from services.gateway.upstream.errors import BadAnswer, ErrorCode, Refused, UpstreamFailed
 from services.gateway.upstream.panel_protocol import Answer
 from services.gateway.upstream.single_flight import InFlightRead, ReadMark, SingleFlight
 from shared.contracts.panels import MAX_IDS
 from shared.observability.telemetry import SAMPLED, Origin, Trace
+from tests.support.gateway.declared import PANELS
 from tests.support.gateway.simulated_service import SimulatedUpstream, calls_to
 from tests.support.virtual import Clock, pass_time, run_virtually
 

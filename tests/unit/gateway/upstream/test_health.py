@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from services.gateway.panels import PANELS
 from services.gateway.upstream.errors import BadAnswer, CircuitOpen, UpstreamFailed
 from services.gateway.upstream.health import Replicas
 from services.gateway.upstream.resilience import Answers, Call
 from shared.observability.telemetry import Origin, Trace
+from tests.support.gateway.declared import PANELS
 from tests.support.gateway.simulated_service import Exchange, SimulatedUpstream, calls_to
 from tests.support.virtual import Clock, pass_time, run_virtually
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.panels import PANELS, Panel
+from services.gateway.panels import Panel
 from services.gateway.upstream.panel_protocol import (
     BAD_PANEL,
     USER_MISSING,
@@ -18,6 +18,7 @@ from services.gateway.upstream.panel_protocol import (
     read_answers,
 )
 from shared.contracts.panels import encode_query, read_panels_query
+from tests.support.gateway.declared import PANELS
 
 USER, ORDERS, NOTIFICATIONS, ANALYTICS, *_ = PANELS
 ADA, BOB, NOBODY = (str(UUID(int=number)) for number in range(3))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from services.gateway.panels import PANELS, Panel
+from services.gateway.panels import Panel
 from services.gateway.upstream.circuit_breaker import State
 from services.gateway.upstream.errors import (
     BadAnswer,
@@ -26,6 +26,7 @@ from services.gateway.upstream.hedging import Hedge
 from services.gateway.upstream.resilience import Answers, Call
 from services.gateway.upstream.timers import GRAIN_S
 from shared.observability.telemetry import SAMPLED, Origin, Trace
+from tests.support.gateway.declared import PANELS
 from tests.support.gateway.simulated_service import Behaviour, Exchange, SimulatedUpstream, calls_to, hang
 from tests.support.spans import recorded_here
 from tests.support.virtual import Clock, pass_time, run_virtually

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from services.gateway.panels import PANELS, Panel
+from services.gateway.panels import Panel
 from services.gateway.upstream.panel_protocol import Answer
-from services.gateway.upstream.resilience import Call
 from services.gateway.upstream.single_flight import InFlightRead, ReadMark, SingleFlight
 from shared.observability.telemetry import Origin, Trace
+from tests.support.gateway.declared import PANELS
 from tests.support.gateway.simulated_service import SimulatedUpstream, calls_to
 from tests.support.virtual import Clock
 
@@ -45,9 +45,8 @@ class Service:
 
     def leaves(self, read: InFlightRead, budget_s: float) -> None:
         """A call is under way, for which the service was given so much time."""
-        calls = self._calls
-        told = calls.clock() + budget_s
-        read.calls[self._name] = Call(calls, read.panels, [read.user_id], told, read.origin, calls)
+        now = self._calls.clock()
+        read.sent[self._name] = now, now + budget_s
 
 
 class Airport:

@@ -1,0 +1,6 @@
+"""What the packaged panels file declares."""
+
+from services.gateway.catalog.catalog import packaged
+
+PANELS = packaged().panels
+OPERATIONS = packaged().operations
