@@ -28,7 +28,7 @@ async def test_readiness_asks_no_service(start: Start, rabbitmq: RabbitBackend) 
     """Keys are needed, Redis and RabbitMQ are useful, and services may be down."""
     async with start(rabbitmq_url=rabbitmq.url) as world:
         await eventually(lambda: world.gateway.feed.connected)
-        names = ("jwks", "redis", "revocations", "ended_sessions", "limits", "rabbitmq", "background")
+        names = ("jwks", "redis", "revocations", "ended_sessions", "limits", "rabbitmq", "background", "panels_file")
         checks = dict.fromkeys(names, "ok")
 
         async def ready() -> bool:
