@@ -1,6 +1,6 @@
 """The parts of the gateway, wired together for its lifetime."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,8 @@ from starlette.types import Scope
 
 from services.gateway import metrics
 from services.gateway.auth.authenticator import Authenticator
-from services.gateway.auth.jwks import KeySet
+from services.gateway.auth.issuers import ForeignIssuer, Issuers, foreign_issuers
+from services.gateway.auth.jwks import OwnKeys
 from services.gateway.auth.revocations import EndedSessions, Revocations
 from services.gateway.dashboard.cache import PanelCache
 from services.gateway.dashboard.reader import PanelReader
@@ -47,7 +48,8 @@ class Gateway:
     uploads: Mapping[Service, Upstream]
     """The same transport for requests that may take long to send."""
     redis: Redis
-    keys: KeySet
+    keys: OwnKeys
+    issuers: Issuers
     revocations: Revocations
     ended: EndedSessions
     limits: Limiter
@@ -85,6 +87,7 @@ def build(
     transport: Transport,
     upload_transport: Transport,
     redis: Redis,
+    foreign: Sequence[ForeignIssuer] = (),
 ) -> Gateway:
     """Wire the parts together; connects to nothing."""
     urls: dict[Service, str] = {
@@ -93,7 +96,8 @@ def build(
         "worker": settings.worker_url,
     }
     upstreams = {name: Upstream(name, url, transport, tokens, tuning) for name, url in urls.items()}
-    keys = KeySet(transport, settings, tuning)
+    keys = OwnKeys(transport, settings, tuning)
+    issuers = Issuers(keys if settings.jwks_url else None, foreign)
     revocations = Revocations(redis, settings, tuning)
     stale_store = StaleStore(redis, settings.last_known_good_max_age_s, tuning, revocations.knows_user)
     revocations.on_user_gone(stale_store.forget)
@@ -115,12 +119,13 @@ def build(
         uploads={name: upstream.by(upload_transport) for name, upstream in upstreams.items()},
         redis=redis,
         keys=keys,
+        issuers=issuers,
         revocations=revocations,
         ended=EndedSessions(upstreams["users"], revocations),
         limits=limits,
         passwords=PasswordAttempts(upstreams["users"], limits, settings.pass_through_timeout_s),
         addresses=addresses,
-        authenticator=Authenticator(keys, revocations, limits),
+        authenticator=Authenticator(issuers, revocations, limits),
         stale_store=stale_store,
         cache=cache,
         feed=feed,
@@ -142,15 +147,19 @@ async def running(app: FastAPI, settings: Settings, tuning: Tuning) -> AsyncIter
         transport = await stack.enter_async_context(http_transport(tuning.connect_timeout_s, tuning.read_timeout_s))
         upload_transport = await stack.enter_async_context(http_transport(tuning.connect_timeout_s, UPLOAD_TIMEOUT_S))
         redis = await stack.enter_async_context(redis_client(settings.redis_url, tuning))
-        gateway = build(settings, tuning, app.state.service_tokens, transport, upload_transport, redis)
+        foreign = await stack.enter_async_context(foreign_issuers(settings, tuning))
+        gateway = build(settings, tuning, app.state.service_tokens, transport, upload_transport, redis, foreign)
         for upstream in gateway.upstreams.values():
             stack.callback(upstream.close)
         stack.callback(gateway.reader.close)
         app.state.gateway = gateway
-        app.state.checks.needed["jwks"] = gateway.keys.check
+        app.state.checks.needed["jwks"] = gateway.issuers.check
+        if foreign:
+            app.state.checks.useful["issuers"] = gateway.issuers.check_foreign
         app.state.checks.useful["redis"] = partial(check_writable, redis)
         app.state.checks.useful["revocations"] = gateway.revocations.check
-        app.state.checks.useful["ended_sessions"] = gateway.ended.check
+        if gateway.issuers.own:
+            app.state.checks.useful["ended_sessions"] = gateway.ended.check
         app.state.checks.useful["limits"] = gateway.limits.counts.check
         app.state.checks.useful["rabbitmq"] = gateway.feed.check
         metrics.CACHE_BYTES.set_function(lambda: gateway.cache.bytes)
@@ -161,10 +170,12 @@ async def running(app: FastAPI, settings: Settings, tuning: Tuning) -> AsyncIter
         background = await stack.enter_async_context(Background())
         app.state.background = background
         app.state.checks.useful["background"] = background.check
-        background.start("jwks", gateway.keys.keep_fresh)
+        for keys in gateway.issuers.key_sets():
+            background.start("jwks" if keys is gateway.keys else f"jwks {keys.issuer}", keys.keep_fresh)
         background.start("revocations", gateway.revocations.follow)
-        await gateway.ended.read()  # before the first request is admitted
-        background.start("ended sessions", gateway.ended.follow)
+        if gateway.issuers.own:
+            await gateway.ended.read()  # before the first request is admitted
+            background.start("ended sessions", gateway.ended.follow)
         background.start("limits", gateway.limits.reconcile)
         background.start("live feed", gateway.feed.run)
         background.start("write-behind", gateway.stale_store.write_behind)

@@ -6,7 +6,6 @@ from itertools import groupby
 
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.auth.authenticator import require
 from services.gateway.container import Gateway, client_of, gateway_of
 from services.gateway.proxy.audit_log import entry_of
 from services.gateway.proxy.forward import (
@@ -63,9 +62,7 @@ def _route(path: str, operations: list[Operation]) -> AsgiRoute:
 async def _admit(gateway: Gateway, operation: Operation, scope: Scope) -> Caller | None:
     if operation.access == "anonymous":
         return None
-    caller = await gateway.authenticator.caller(scope)
-    require(operation.access, caller)
-    return caller
+    return await gateway.authenticator.caller(scope, operation.access, for_others=operation.others != "nobody")
 
 
 async def _write_down(gateway: Gateway, operation: Operation, scope: Scope, caller: Caller | None) -> None:
@@ -112,7 +109,7 @@ def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Ef
     async def run() -> None:
         gateway.invalidation.drop(caller.user_id, operation.touches)
         gateway.hub.touched(caller.user_id, operation.touches)
-        if operation.ends == "session":
+        if operation.ends == "session" and caller.session_id:
             await gateway.revocations.end_session(caller.session_id)
         elif operation.ends == "user":
             await gateway.revocations.end_user(caller.user_id)

@@ -52,7 +52,7 @@ class Revocations:
         self._write_timeout_s = tuning.redis_write_timeout_s
         self._block_s = tuning.revocation_block_s
         self._ttl_s = settings.access_token_ttl_s + int(CLOCK_SKEW_S) + 1
-        self._revoked: dict[UUID | None, float] = {}
+        self._revoked: dict[UUID, float] = {}
         """Ids of sessions and users, and when each can be forgotten."""
         self._on_user_gone: list[OnUserGone] = []
         self._more = asyncio.Event()
@@ -77,7 +77,7 @@ class Revocations:
             raise NotHeard(f"revocations of other gateways cannot be read: {self._deaf}")
         await self._redis.xlen(STREAM)  # a key of another type accepts none
 
-    async def end_session(self, session_id: UUID | None) -> None:
+    async def end_session(self, session_id: UUID) -> None:
         await self._revoke(session_id, "session")
 
     async def end_user(self, user_id: UUID) -> None:
@@ -128,7 +128,7 @@ class Revocations:
                 continue
             await self.hear(revoked, kind.decode(errors="replace"))
 
-    async def _revoke(self, revoked: UUID | None, kind: str) -> None:
+    async def _revoke(self, revoked: UUID, kind: str) -> None:
         self._note(revoked)
         oldest_ms = int((time.time() - self._ttl_s - TRIM_MARGIN_S) * 1000)
         try:
