@@ -57,7 +57,7 @@ def _path(value: str) -> str:
 
 
 def _listed(value: object) -> object:
-    return value if isinstance(value, list) else [value]
+    return value if isinstance(value, list | tuple) else [value]
 
 
 Text = Annotated[str, AfterValidator(_text)]

@@ -141,7 +141,7 @@ class Revocations:
             metrics.REVOCATION_FAILURES.labels("write").inc()
             log.warning("revocation is known to this gateway only", kind=kind, id=str(revoked), reason=repr(failure))
 
-    def _note(self, revoked: UUID | None) -> None:
+    def _note(self, revoked: UUID) -> None:
         now = time.monotonic()
         while self._revoked and next(iter(self._revoked.values())) < now:
             del self._revoked[next(iter(self._revoked))]

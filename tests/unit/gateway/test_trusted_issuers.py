@@ -1,6 +1,8 @@
 """The setting of the issuers: what it may contain, and how a mistake is reported."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +43,13 @@ def test_every_field() -> None:
     }
     [issuer] = trusted_issuers(text(told))
     assert issuer.model_dump(mode="json") == told
+
+
+def test_the_example_of_the_page_is_valid() -> None:
+    """docs/security.md shows an issuer as an operator would write it."""
+    page = Path("docs/security.md").read_text().partition("## Accept tokens of your own identity provider")[2]
+    [issuer] = trusted_issuers(re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0])
+    assert set(issuer.roles.values()) == {"support", "admin"}
 
 
 @pytest.mark.parametrize("empty", ["", " \n", "[]"])
