@@ -116,7 +116,9 @@ class Issuers:
         """For readiness. Raises `KeysUnavailable` that names the other issuers whose keys are not known."""
         missing = [issuer.keys for issuer in self._foreign.values() if not issuer.keys.keys]
         if missing:
-            raise KeysUnavailable("; ".join(f"no keys of {keys.issuer}: {keys.failure}" for keys in missing))
+            raise KeysUnavailable(
+                "; ".join(f"no keys of {keys.issuer}: {keys.failure or 'not fetched yet'}" for keys in missing)
+            )
 
 
 @asynccontextmanager

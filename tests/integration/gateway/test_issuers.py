@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import trustme
 
@@ -15,7 +16,7 @@ from services.gateway.api.access import rules
 from services.gateway.auth.claims import person_id
 from services.gateway.trusted_issuers import DISCOVERY
 from shared.contracts.internal_api import AUDIT_PATH
-from shared.http.tokens import UserTokens, b64url
+from shared.http.tokens import CLOCK_SKEW_S, UserTokens, b64url
 from shared.ids import new_id
 from tests.support.gateway.issuers import IssuerSigner, jwks, metadata
 from tests.support.gateway.stub import Behaviour, Exchange, StubService, cut_off, hang, not_http, replies, reset
@@ -104,7 +105,8 @@ async def test_the_plain_claims_are_remembered(start: Start, provider: IdentityP
         assert verified is not None
         assert (verified.subject, verified.issuer) == (AUTH0, provider.issuer)
         assert (verified.claims["customer_no"], verified.claims["iss"]) == (17, provider.issuer)
-        assert verified.caller.session_id is None
+        expires = jwt.decode(token, options={"verify_signature": False})["exp"] + CLOCK_SKEW_S
+        assert (verified.caller.session_id, verified.expires) == (None, expires)
 
 
 async def test_a_token_for_another_client_is_refused(start: Start, provider: IdentityProvider) -> None:
@@ -247,12 +249,11 @@ async def test_a_gateway_may_have_no_accounts_of_its_own(start: Start, provider:
 
 
 async def test_a_live_stream_of_another_issuer(start: Start, provider: IdentityProvider) -> None:
-    """It has the panels of its user, and goes on when another user's session ends."""
+    """It has the panels of its user, and ends when that user is revoked, whose tokens name no session."""
     async with start(**settings(provider.issuer)) as world, listening(world.app) as port:
         url = f"http://127.0.0.1:{port}/v1/dashboard/events"
         async with reading(url, bearer(await provider.token(AUTH0))) as stream:
             await stream.until("ready")
-            await world.gateway.revocations.end_session(new_id())
             await world.gateway.revocations.end_user(person_id(provider.issuer, AUTH0))
             assert (await stream.until("end")).data == {"reason": "session_ended"}
 
