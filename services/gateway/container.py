@@ -1,6 +1,6 @@
 """The parts of the gateway, wired together for its lifetime."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +14,8 @@ from starlette.types import Scope
 
 from services.gateway import metrics
 from services.gateway.auth.authenticator import Authenticator
-from services.gateway.auth.jwks import KeySet
+from services.gateway.auth.issuers import ForeignIssuer, Issuers, foreign_issuers
+from services.gateway.auth.jwks import OwnKeys
 from services.gateway.auth.revocations import EndedSessions, Revocations
 from services.gateway.catalog.catalog import ACCOUNTS, Catalog
 from services.gateway.dashboard.cache import PanelCache
@@ -59,7 +60,8 @@ class Gateway:
     uploads: "Offered"
     """The same services, for requests that may take long to send."""
     redis: Redis | None
-    keys: KeySet
+    keys: OwnKeys
+    issuers: Issuers
     revocations: Revocations
     ended: EndedSessions
     limits: Limiter
@@ -99,12 +101,14 @@ def build(
     backends: Backends,
     opened: Mapping[Service, Backend],
     timers: Timers,
+    foreign: Sequence[ForeignIssuer] = (),
 ) -> Gateway:
     """Wire the parts together; connects to nothing."""
     upstreams = Offered({name: backend.upstream for name, backend in opened.items()})
     users = upstreams.get(ACCOUNTS)
     panels = catalog.panels
-    keys = KeySet(transport, settings, tuning)
+    keys = OwnKeys(transport, settings, tuning)
+    issuers = Issuers(keys if _has_own_tokens(settings, catalog) else None, foreign)
     revocations = Revocations(redis, settings, tuning)
     stale_store = StaleStore(redis, panels, settings.last_known_good_max_age_s, tuning, revocations.knows_user)
     revocations.on_user_gone(stale_store.forget)
@@ -128,12 +132,13 @@ def build(
         uploads=Offered({name: backend.uploads for name, backend in opened.items()}),
         redis=redis,
         keys=keys,
+        issuers=issuers,
         revocations=revocations,
         ended=EndedSessions(users, revocations),
         limits=limits,
         passwords=PasswordAttempts(users, limits, settings.pass_through_timeout_s),
         addresses=addresses,
-        authenticator=Authenticator(keys, revocations, limits),
+        authenticator=Authenticator(issuers, revocations, limits),
         stale_store=stale_store,
         cache=cache,
         feed=feed,
@@ -190,10 +195,13 @@ async def running(app: FastAPI, catalog: Catalog, settings: Settings, tuning: Tu
         backends = Backends(transport, upload_transport, app.state.service_tokens, settings, tuning, timers)
         stack.push_async_callback(backends.aclose)
         opened = await backends.use(catalog.services, catalog.panels)
-        gateway = build(settings, tuning, catalog, transport, redis, backends, opened, timers)
+        foreign = await stack.enter_async_context(foreign_issuers(settings, tuning))
+        gateway = build(settings, tuning, catalog, transport, redis, backends, opened, timers, foreign)
         app.state.gateway = gateway
         checks = app.state.checks
-        checks.needed["jwks"] = gateway.keys.check
+        checks.needed["jwks"] = gateway.issuers.check
+        if foreign:
+            checks.useful["issuers"] = gateway.issuers.check_foreign
         checks.useful["revocations"] = gateway.revocations.check
         checks.useful["ended_sessions"] = gateway.ended.check
         checks.useful["limits"] = gateway.limits.counts.check
@@ -202,7 +210,8 @@ async def running(app: FastAPI, catalog: Catalog, settings: Settings, tuning: Tu
         background = await stack.enter_async_context(Background())
         app.state.background = background
         checks.useful["background"] = background.check
-        background.start("jwks", gateway.keys.keep_fresh)
+        for keys in gateway.issuers.key_sets():
+            background.start("jwks" if keys is gateway.keys else f"jwks {keys.issuer}", keys.keep_fresh)
         background.start("revocations", gateway.revocations.follow)
         await gateway.ended.read()  # before the first request is admitted
         background.start("ended sessions", gateway.ended.follow)
@@ -218,6 +227,12 @@ async def running(app: FastAPI, catalog: Catalog, settings: Settings, tuning: Tu
             background.start("live feed", gateway.feed.run)
         app.state.stopping.append(gateway.hub.stop)
         yield gateway
+
+
+def _has_own_tokens(settings: Settings, catalog: Catalog) -> bool:
+    """Return whether this system issues tokens: not if all that it has are other issuers, and no accounts."""
+    is_asked_for = catalog.has_accounts or not settings.trusted_issuers or "jwks_url" in settings.model_fields_set
+    return bool(settings.jwks_url) and is_asked_for
 
 
 async def check_writable(redis: Redis) -> None:

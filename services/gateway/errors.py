@@ -7,6 +7,7 @@ DashboardError
 ├── Unauthenticated
 │   └── InvalidAccessToken
 ├── Forbidden
+│   ├── AccountRequired
 │   └── ForeignPage
 ├── ExportIsPosted   405
 ├── BodyTooSlow      408
@@ -36,6 +37,12 @@ class ReportNotFound(NotFound):
 class InvalidAccessToken(Unauthenticated):
     code, title = "invalid_access_token", "The access token is not valid"
     headers: ClassVar = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+class AccountRequired(Forbidden):
+    """The caller's token is of another issuer."""
+
+    code, title = "account_required", "This needs an account of this system"
 
 
 class ForeignPage(Forbidden):

@@ -112,8 +112,10 @@ REVOCATION_FAILURES = Counter(
     "Revocations that could not be written to or read from Redis, by operation.",
     ["operation"],
 )
-JWKS_FETCHED = Gauge("gateway_jwks_fetched_timestamp_seconds", "Time of the last fetch of the key set.")
-JWKS_FAILURES = Counter("gateway_jwks_failures_total", "Failed fetches of the key set.")
+JWKS_FETCHED = Gauge(
+    "gateway_jwks_fetched_timestamp_seconds", "Time of the last fetch of an issuer's key set; 0 before.", ["issuer"]
+)
+JWKS_FAILURES = Counter("gateway_jwks_failures_total", "Failed fetches of an issuer's key set.", ["issuer"])
 LIMITED = Counter("gateway_limited_total", "Requests refused because of a rate limit.", ["policy"])
 LIMITS_ALONE = Gauge("gateway_limits_alone", "1 while Redis is down and this gateway counts rate limits on its own.")
 SHED = Tally("gateway_shed_total", "Shed requests.", ["kind"])

@@ -43,7 +43,7 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
     """
 
     id: str
-    claims: Mapping[str, str] = {}
+    claims: Mapping[str, object] = {}
     headers: Mapping[str, str] = {}
 
 

@@ -10,6 +10,7 @@ import limits
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.gateway.trusted_issuers import TrustedIssuer, trusted_issuers
 from shared.config.settings import Port, ServiceSettings
 from shared.http.application import MAX_BODY_BYTES
 
@@ -25,6 +26,15 @@ def _base_urls(value: str) -> str:
 
 BaseUrls = Annotated[str, AfterValidator(_base_urls)]
 """One or several comma-separated base URLs: the replicas of a service, used in turn."""
+
+
+def _urls_or_none(value: str) -> str:
+    return _base_urls(value) if value.strip() else ""
+
+
+def _issuers(value: str) -> str:
+    trusted_issuers(value)
+    return value
 
 
 def _networks(value: str) -> str:
@@ -48,6 +58,8 @@ def _origins(value: str) -> str:
     return ",".join(origins)
 
 
+KeyUrls = Annotated[str, AfterValidator(_urls_or_none)]
+Issuers = Annotated[str, AfterValidator(_issuers)]
 Networks = Annotated[str, AfterValidator(_networks)]
 Rate = Annotated[str, AfterValidator(_rate)]
 Origins = Annotated[str, AfterValidator(_origins)]
@@ -69,8 +81,11 @@ class Settings(ServiceSettings):
     """The orders service, as for users."""
     worker_url: BaseUrls | None = None
     """The worker, as for users."""
-    jwks_url: BaseUrls = "http://127.0.0.1:8001/.well-known/jwks.json"
-    """The keys for verifying user tokens; of several URLs, the next is tried if one fails."""
+    jwks_url: KeyUrls = "http://127.0.0.1:8001/.well-known/jwks.json"
+    """The keys for verifying user tokens; of several URLs, the next is tried if one fails. Empty if this system has no
+    accounts of its own."""
+    issuers: Issuers = ""
+    """Other issuers whose tokens are accepted: a JSON list, which docs/security.md describes."""
     redis_url: str = "redis://127.0.0.1:6379/0"
     """Last known good panels, revoked sessions and rate limits. Without Redis the gateway works, but shows nothing
     stale."""
@@ -132,6 +147,16 @@ class Settings(ServiceSettings):
     `*`."""
     cors_credentials: bool = False
     """Whether those sites may send cookies; not allowed with `*`."""
+
+    @property
+    def trusted_issuers(self) -> list[TrustedIssuer]:
+        return trusted_issuers(self.issuers)
+
+    @model_validator(mode="after")
+    def _some_issuer(self) -> Self:
+        if not self.jwks_url and not self.trusted_issuers:
+            raise ValueError("GATEWAY_JWKS_URL and GATEWAY_ISSUERS are both empty: no token could be verified")
+        return self
 
     @model_validator(mode="after")
     def _no_credentials_for_all(self) -> Self:
@@ -199,7 +224,11 @@ class Tuning:
     jwks_timeout_s: float = 2
     """The timeout of one fetch of the keys."""
     jwks_unknown_key_pause_s: float = 10
-    """The shortest time between two fetches caused by unknown key ids."""
+    """The shortest time between two fetches caused by tokens whose key is not known."""
+    issuer_timeout_s: float = 5
+    """The timeout of one fetch of another issuer's keys, with the discovery of their URL."""
+    issuer_retry_max_s: float = 30
+    """The longest pause after a failed fetch of another issuer's keys; the first is `jwks_retry_s`, then it doubles."""
     revocation_block_s: float = 5
     """How long one read of the revocations waits for the next entry; at most 60."""
 

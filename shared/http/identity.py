@@ -14,7 +14,9 @@ from shared.http.tokens import InvalidToken, Role, ServiceTokens
 USER_ID_HEADER = "X-User-Id"
 USER_ROLE_HEADER = "X-User-Role"
 SESSION_ID_HEADER = "X-Session-Id"
-IDENTITY_HEADERS = (USER_ID_HEADER, USER_ROLE_HEADER, SESSION_ID_HEADER)
+USER_ISSUER_HEADER = "X-User-Issuer"
+"""Sent to services that are not part of this system: whose user the id identifies."""
+IDENTITY_HEADERS = (USER_ID_HEADER, USER_ROLE_HEADER, SESSION_ID_HEADER, USER_ISSUER_HEADER)
 """Set only by the gateway, which drops these headers from clients."""
 
 CLIENT_ADDRESS_HEADER = "X-Forwarded-For"

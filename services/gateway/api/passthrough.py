@@ -1,13 +1,16 @@
 """The passed-through routes: one for each path, so that a wrong method is answered with all allowed ones."""
 
 import re
+import string
 from collections.abc import Iterable
 from itertools import groupby
+from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.auth.authenticator import require
+from services.gateway.auth.authenticator import Verified, require
 from services.gateway.container import Gateway, client_of, gateway_of
+from services.gateway.panels import ServiceSpec
 from services.gateway.proxy.audit_log import entry_of
 from services.gateway.proxy.forward import (
     SAFE_METHODS,
@@ -22,7 +25,13 @@ from services.gateway.proxy.headers import has_body, has_small_body, request_hea
 from services.gateway.proxy.operations import Operation
 from shared.errors import InvalidInput
 from shared.http.application import AsgiRoute
-from shared.http.identity import Caller
+from shared.http.identity import (
+    USER_ID_HEADER,
+    USER_ISSUER_HEADER,
+    USER_ROLE_HEADER,
+    Caller,
+    identity_headers,
+)
 
 _QUERY = re.compile(rb"[!-~]{1,8192}")
 
@@ -38,14 +47,15 @@ class PassThrough:
         # HEAD is handled as a GET of which the server sends only the head.
         operation = self._operations["GET" if scope["method"] == "HEAD" else scope["method"]]
         upstream = (gateway.uploads if operation.upload else gateway.upstreams)[operation.service]
-        caller = await _admit(gateway, operation, scope)
+        verified = await _admit(gateway, operation, scope, upstream.spec)
+        caller = verified.caller if verified else None
         await _write_down(gateway, operation, scope, caller)
         if operation.takes_password and caller is not None:
             receive = await gateway.passwords.count(scope, receive, caller)
         settings, tuning = gateway.settings, gateway.tuning
         idle_s = tuning.upload_idle_s if operation.upload else None
         head_s = UPLOAD_TIMEOUT_S if operation.upload else settings.pass_through_timeout_s
-        request = _outgoing(operation, scope, receive, caller, idle_s, upstream.spec.forward)
+        request = _outgoing(operation, scope, receive, verified, idle_s, upstream.spec)
         effect = _effect(gateway, operation, caller)
         await forward(upstream, request, send, ForwardTimeouts(head_s, tuning.client_stall_s), effect)
 
@@ -60,12 +70,13 @@ def _route(path: str, operations: list[Operation]) -> AsgiRoute:
     return AsgiRoute(path, PassThrough(operations), methods=[operation.method for operation in operations])
 
 
-async def _admit(gateway: Gateway, operation: Operation, scope: Scope) -> Caller | None:
+async def _admit(gateway: Gateway, operation: Operation, scope: Scope, spec: ServiceSpec) -> Verified | None:
     if operation.access == "anonymous":
         return None
-    caller = await gateway.authenticator.caller(scope)
-    require(operation.access, caller)
-    return caller
+    verified = await gateway.authenticator.admit(scope)
+    is_known = spec.issuers is None or verified.issued_by in spec.issuers
+    require(operation.access, verified, needs_account=not is_known, for_others=operation.others != "nobody")
+    return verified
 
 
 async def _write_down(gateway: Gateway, operation: Operation, scope: Scope, caller: Caller | None) -> None:
@@ -84,18 +95,29 @@ def _outgoing(
     operation: Operation,
     scope: Scope,
     receive: Receive,
-    caller: Caller | None,
+    verified: Verified | None,
     idle_s: float | None,
-    forwarded: Iterable[str],
+    spec: ServiceSpec,
 ) -> Outgoing:
     headers = scope["headers"]
     small = not operation.upload and has_small_body(headers)
     return Outgoing(
         operation.method,
         _target(operation, scope),
-        request_headers(headers, caller, client_of(scope), forwarded),
+        request_headers(headers, _identity(verified, spec), client_of(scope), spec.forward),
         ClientBody(receive, expected=has_body(headers), small=small, idle_s=idle_s),
     )
+
+
+def _identity(verified: Verified | None, spec: ServiceSpec) -> list[tuple[str, str]]:
+    """Return the caller as the service knows them: services of other systems know the ids of the issuer."""
+    if verified is None:
+        return []
+    if spec.internal:
+        return identity_headers(verified.caller)
+    subject = quote(verified.subject, safe=string.printable)
+    role = (USER_ROLE_HEADER, verified.caller.role)
+    return [(USER_ID_HEADER, subject), role, (USER_ISSUER_HEADER, quote(verified.issued_by, safe=string.printable))]
 
 
 def _target(operation: Operation, scope: Scope) -> str:
@@ -117,7 +139,7 @@ def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Ef
     async def run() -> None:
         gateway.invalidation.drop(caller.user_id, operation.touches)
         gateway.hub.touched(caller.user_id, operation.touches)
-        if operation.ends == "session":
+        if operation.ends == "session" and caller.session_id:
             await gateway.revocations.end_session(caller.session_id)
         elif operation.ends == "user":
             await gateway.revocations.end_user(caller.user_id)

@@ -59,7 +59,7 @@ class Export:
 async def _confirmed(gateway: Gateway, scope: Scope, body: ClientBody, caller: Caller, send: Send) -> bool:
     """Return whether the users service accepts the caller's password in the body; otherwise its response has been
     passed on."""
-    headers = request_headers(scope["headers"], caller, client_of(scope))
+    headers = request_headers(scope["headers"], identity_headers(caller), client_of(scope))
     response = await ask(
         gateway.upstreams[ACCOUNTS],
         Outgoing("POST", CONFIRM, headers, body),

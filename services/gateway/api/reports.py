@@ -47,7 +47,7 @@ class Download:
         form = _form(scope["query_string"])
         report = await _definition(gateway, caller, f"/v1/reports/{scope['path_params']['id']}")
         body = ClientBody(receive, expected=has_body(scope["headers"]))
-        headers = request_headers(scope["headers"], caller, gateway.addresses.client(scope))
+        headers = request_headers(scope["headers"], identity_headers(caller), gateway.addresses.client(scope))
         request = Outgoing(scope["method"], report.target(form), headers, body)
         upstream = gateway.upstreams[OWNERS[report.kind]]
         async with gateway.transfers.of(caller):

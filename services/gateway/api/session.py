@@ -113,7 +113,7 @@ async def _ask(
     request: Request, gateway: Gateway, target: str, media_type: str, body: bytes
 ) -> tuple[ServiceResponse, bytes]:
     """Return the response of the users service, closed, and its body."""
-    headers = request_headers([(b"content-type", media_type.encode())], None, gateway.addresses.client(request.scope))
+    headers = request_headers([(b"content-type", media_type.encode())], (), gateway.addresses.client(request.scope))
     timeout_s = gateway.settings.pass_through_timeout_s
     try:
         answer = await gateway.upstreams[ACCOUNTS].send("POST", target, headers, body, timeout_s)

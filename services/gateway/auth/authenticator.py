@@ -2,20 +2,29 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 import msgspec
 from starlette.types import Scope
 
-from services.gateway.auth.jwks import KeySet
+from services.gateway.auth.claims import person_id
+from services.gateway.auth.issuers import ForeignIssuer, Issuers
 from services.gateway.auth.revocations import Revocations
-from services.gateway.errors import InvalidAccessToken
+from services.gateway.errors import AccountRequired, InvalidAccessToken
 from services.gateway.limits.limiter import Limiter
 from services.gateway.panels import Subject
 from shared.errors import Forbidden, Unauthenticated
 from shared.http.identity import Caller
-from shared.http.tokens import CLOCK_SKEW_S, USER_ISSUER, InvalidToken, key_id, verify_user_token
+from shared.http.tokens import (
+    CLOCK_SKEW_S,
+    USER_AUDIENCE,
+    USER_ISSUER,
+    InvalidToken,
+    UserClaims,
+    key_id,
+    verify_user_token,
+)
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -35,12 +44,6 @@ def bearer_token(authorization: bytes) -> bytes:
     return token.strip()
 
 
-def require(access: Access, caller: Caller) -> None:
-    """Raises `Forbidden` if the caller's role is not sufficient."""
-    if (access == "admin" and not caller.is_admin) or (access == "operator" and not caller.is_operator):
-        raise Forbidden
-
-
 class Verified(msgspec.Struct, frozen=True, gc=False):
     """A token's caller, and its expiry (Unix time)."""
 
@@ -49,10 +52,11 @@ class Verified(msgspec.Struct, frozen=True, gc=False):
     user_id: str
     """The caller's id, as text."""
     subject: str
-    """The caller's id in the token, which services know."""
-    issuer: str | None = None
-    """The issuer of the token; None if that is this system."""
-    claims: Mapping[str, str] = {}
+    """The user as the issuer identifies them; for an account of this system, the same as `user_id`."""
+    issuer: str | None
+    """None for an account of this system."""
+    claims: Mapping[str, object]
+    """The claims of the token that are short texts, integers or booleans."""
 
     @property
     def issued_by(self) -> str:
@@ -65,25 +69,48 @@ class Verified(msgspec.Struct, frozen=True, gc=False):
         return Subject(self.subject, self.claims, found)
 
 
+def accepts(issuers: Collection[str], verified: Verified) -> bool:
+    """Return whether callers of that issuer are among `issuers`; if that is empty, all are. `dashboard-users` is this
+    system."""
+    return not issuers or (verified.issuer or USER_ISSUER) in issuers
+
+
+def require(access: Access, verified: Verified, *, needs_account: bool = True, for_others: bool = False) -> None:
+    """Raises `Forbidden` if the caller's role is not sufficient, and `AccountRequired` for a caller of another issuer.
+
+    `needs_account`: what users do there belongs to their accounts of this system. `for_others`: operators may also do
+    it for other users, and need no account for that.
+    """
+    caller = verified.caller
+    if (access == "admin" and not caller.is_admin) or (access == "operator" and not caller.is_operator):
+        raise Forbidden
+    needs_account &= access == "user" and not (for_others and caller.is_operator)
+    if needs_account and verified.issuer is not None:
+        raise AccountRequired
+
+
 class Authenticator:
     """Verifies access tokens, and counts each request against its caller. A verified token is remembered by its hash
-    until it expires or the keys change."""
+    until it expires or the keys of an issuer change."""
 
-    def __init__(self, keys: KeySet, revocations: Revocations, limits: Limiter) -> None:
-        self._keys = keys
+    def __init__(self, issuers: Issuers, revocations: Revocations, limits: Limiter) -> None:
+        self._issuers = issuers
         self._revocations = revocations
         self._limits = limits
         self._leeway_s = CLOCK_SKEW_S
         self._verified: dict[bytes, Verified] = {}
-        self._generation = 0
+        for keys in issuers.key_sets():
+            keys.on_change(self._verified.clear)
 
-    async def caller(self, scope: Scope) -> Caller:
-        """Return the caller of a request. Raises like `admit`."""
-        return (await self.admit(scope)).caller
+    async def caller(self, scope: Scope, access: Access = "user", *, for_others: bool = False) -> Caller:
+        """Return the caller of a route that needs an account of this system. Raises like `admit` and `require`."""
+        verified = await self.admit(scope)
+        require(access, verified, for_others=for_others)
+        return verified.caller
 
     async def admit(self, scope: Scope) -> Verified:
-        """Verify the token of a request, and count the request against its caller. Raises `Unauthenticated`,
-        `InvalidAccessToken`, `RateLimited` or `KeysUnavailable`."""
+        """Verify the token of a request, and count the request against its caller, who may be of any issuer. Raises
+        `Unauthenticated`, `InvalidAccessToken`, `RateLimited` or `KeysUnavailable`."""
         token = bearer_token(_authorization(scope))
         try:
             verified = self._remembered(token) or await self._verify(token)
@@ -102,7 +129,7 @@ class Authenticator:
 
     def known(self, authorization: bytes) -> Verified | None:
         """Return the bearer of a token that was verified before, is still valid, and is not revoked."""
-        if authorization[:7] != b"Bearer " or self._generation != self._keys.generation:
+        if authorization[:7] != b"Bearer ":
             return None
         verified = self._verified.get(hashlib.sha256(authorization[7:]).digest())
         if verified is None or verified.expires <= time.time() or self._revocations.knows(verified.caller):
@@ -110,21 +137,37 @@ class Authenticator:
         return verified
 
     def _remembered(self, token: bytes) -> Verified | None:
-        if self._generation != self._keys.generation:
-            self._verified.clear()
-            self._generation = self._keys.generation
         verified = self._verified.get(hashlib.sha256(token).digest())
         return verified if verified is not None and verified.expires > time.time() else None
 
     async def _verify(self, token: bytes) -> Verified:
         text = token.decode("latin-1")
-        claims = verify_user_token(text, await self._keys.key(key_id(text)), self._leeway_s)
-        caller = Caller(claims.sub, claims.role, claims.sid)
-        verified = Verified(caller, claims.exp + self._leeway_s, str(caller.user_id), str(caller.user_id))
+        foreign = self._issuers.foreign(text)
+        verified = await (self._verify_own(text) if foreign is None else self._verify_foreign(foreign, text))
         self._verified[hashlib.sha256(token).digest()] = verified
         if len(self._verified) > REMEMBERED_TOKENS:
             del self._verified[next(iter(self._verified))]
         return verified
+
+    async def _verify_own(self, text: str) -> Verified:
+        if self._issuers.own is None:
+            raise InvalidToken("the issuer is not one of GATEWAY_ISSUERS, and this system has no accounts")
+        claims = verify_user_token(text, await self._issuers.own.key(key_id(text)), self._leeway_s)
+        caller = Caller(claims.sub, claims.role, claims.sid)
+        user_id = str(caller.user_id)
+        return Verified(caller, claims.exp + self._leeway_s, user_id, user_id, None, _texts(claims))
+
+    async def _verify_foreign(self, issuer: ForeignIssuer, text: str) -> Verified:
+        claims = await issuer.verify(text, self._leeway_s)
+        caller = Caller(person_id(issuer.name, claims.subject), claims.role)
+        expires = claims.expires + self._leeway_s
+        return Verified(caller, expires, str(caller.user_id), claims.subject, issuer.name, claims.kept)
+
+
+def _texts(claims: UserClaims) -> Mapping[str, object]:
+    """Return the claims of an own token as those of another issuer are kept."""
+    sub, sid = str(claims.sub), str(claims.sid)
+    return {"iss": USER_ISSUER, "aud": USER_AUDIENCE, "sub": sub, "sid": sid, "role": claims.role}
 
 
 def _authorization(scope: Scope) -> bytes:

@@ -53,7 +53,7 @@ class Revocations:
         self._write_timeout_s = tuning.redis_write_timeout_s
         self._block_s = tuning.revocation_block_s
         self._ttl_s = settings.access_token_ttl_s + int(CLOCK_SKEW_S) + 1
-        self._revoked: dict[UUID | None, float] = {}
+        self._revoked: dict[UUID, float] = {}
         """Ids of sessions and users, and when each can be forgotten."""
         self._on_user_gone: list[OnUserGone] = []
         self._more = asyncio.Event()
@@ -79,7 +79,7 @@ class Revocations:
         if self._redis is not None:
             await self._redis.xlen(STREAM)  # a key of another type accepts none
 
-    async def end_session(self, session_id: UUID | None) -> None:
+    async def end_session(self, session_id: UUID) -> None:
         await self._revoke(session_id, "session")
 
     async def end_user(self, user_id: UUID) -> None:
@@ -130,7 +130,7 @@ class Revocations:
                 continue
             await self.hear(revoked, kind.decode(errors="replace"))
 
-    async def _revoke(self, revoked: UUID | None, kind: str) -> None:
+    async def _revoke(self, revoked: UUID, kind: str) -> None:
         self._note(revoked)
         if self._redis is None:
             return
@@ -145,7 +145,7 @@ class Revocations:
             metrics.REVOCATION_FAILURES.labels("write").inc()
             log.warning("revocation is known to this gateway only", kind=kind, id=str(revoked), reason=repr(failure))
 
-    def _note(self, revoked: UUID | None) -> None:
+    def _note(self, revoked: UUID) -> None:
         now = time.monotonic()
         while self._revoked and next(iter(self._revoked.values())) < now:
             del self._revoked[next(iter(self._revoked))]

@@ -5,11 +5,7 @@ from collections.abc import Iterable
 from shared.contracts.panels import DEADLINE_HEADER
 from shared.errors import InvalidInput
 from shared.http.application import REQUEST_ID_HEADER
-from shared.http.identity import (
-    IDENTITY_HEADERS,
-    Caller,
-    identity_headers,
-)
+from shared.http.identity import IDENTITY_HEADERS
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -52,10 +48,11 @@ SMALL_BODY_BYTES = 16 * 1024
 
 
 def request_headers(
-    client: RawHeaders, caller: Caller | None, peer: str | None, forwarded: Iterable[str] = ()
+    client: RawHeaders, identity: Iterable[tuple[str, str]], peer: str | None, forwarded: Iterable[str] = ()
 ) -> list[tuple[str, str]]:
     """Return the headers for a service: the client's without those that only the gateway may set, except the
-    `forwarded` ones that its declaration names, and the caller's identity.
+    `forwarded` ones that its declaration names, and the caller's
+    `identity`.
 
     Raises `InvalidInput` for a non-ASCII value, which cannot be forwarded.
     """
@@ -66,7 +63,7 @@ def request_headers(
     ]
     if peer:
         kept.append(("X-Forwarded-For", peer))
-    return kept + identity_headers(caller)
+    return [*kept, *identity]
 
 
 def _passed_on(name: bytes, value: bytes) -> tuple[str, str]:

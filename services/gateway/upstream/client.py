@@ -44,6 +44,7 @@ async def http_transport(connect_timeout_s: float, read_timeout_s: float) -> Asy
     service also counts as silent while a request is being sent to it.
     """
     transport = HTTPTransport(
+        tls_include_system_certs=True,
         connect_timeout=connect_timeout_s,
         read_timeout=read_timeout_s,
         pool_idle_timeout=IDLE_S,

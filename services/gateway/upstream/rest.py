@@ -319,12 +319,18 @@ def target_of(template: str, subject: Subject) -> str:
 
     def encoded(variable: re.Match[str]) -> str:
         name = variable[1]
-        value = subject.id if name == "user_id" else subject.claims.get(name.removeprefix("claim:"), "")
+        value = subject.id if name == "user_id" else _text(subject.claims.get(name.removeprefix("claim:")))
         if value in ("", ".", ".."):
             raise MissingValue(f"the token has no usable value for {{{name}}}")
         return quote(value, safe="")
 
     return _VARIABLE.sub(encoded, template)
+
+
+def _text(claim: object) -> str:
+    if claim is None:
+        return ""
+    return str(claim).lower() if isinstance(claim, bool) else str(claim)
 
 
 def interpret(panel: Panel, reply: Reply, *, forwarded: bool = False) -> Answer:

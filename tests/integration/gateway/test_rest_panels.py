@@ -456,7 +456,7 @@ async def test_the_description_names_the_panels(crm: Crm) -> None:
 
 ROUTES = """
 routes = [
-  { method = "GET", path = "/v1/c/{id}/notes/{rest:path}", target = "/c/{id}/{rest}", service = "crm", access = "user" },
+  { method = "GET", path = "/v1/c/{id}/n/{rest:path}", target = "/c/{id}/{rest}", service = "crm", access = "user" },
   { method = "POST", path = "/v1/points", service = "crm", access = "user", touches = ["points"] },
   { method = "GET", path = "/v1/offers", service = "crm", access = "anonymous" },
 ]
@@ -476,15 +476,15 @@ async def test_routes_are_passed_through(start_crm: StartCrm, tmp_path: Path) ->
 
         await eventually(offered)
         crm.service.received.clear()
-        answer = await crm.world.client.get("/v1/c/a%3Fb%20c/notes/x/y%23?page=2", headers=headers)
+        answer = await crm.world.client.get("/v1/c/a%3Fb%20c/n/x/y%23?page=2", headers=headers)
         assert (answer.status_code, answer.json()) == (200, {"points": 7})
         (request,) = crm.service.received
         assert request.target == "/api/c/a%3Fb%20c/x/y%23?page=2"
         assert request.values("authorization") == [headers["Authorization"]]
         assert (request.values("x-api-key"), request.values("x-user-id")) == (["k"], [str(user_id)])
-        for refused in ("/v1/c/../notes/x", "/v1/c/a/notes/x/%2E%2E/y"):
+        for refused in ("/v1/c/../n/x", "/v1/c/a/n/x/%2E%2E/y"):
             assert (await crm.world.client.get(refused, headers=headers)).status_code in (404, 422)
-        assert (await crm.world.client.get("/v1/c/a/notes/x")).status_code == 401
+        assert (await crm.world.client.get("/v1/c/a/n/x")).status_code == 401
         await crm.panel(user_id)
         crm.service.received.clear()
         await crm.world.client.post("/v1/points", headers=headers)

@@ -42,6 +42,7 @@ PATIENT: dict[str, Any] = {
     "stream_send_timeout_s": PATIENCE_S,
     "jwks_timeout_s": PATIENCE_S,
     "jwks_unknown_key_pause_s": PATIENCE_S,
+    "issuer_timeout_s": PATIENCE_S,
     "openapi_timeout_s": PATIENCE_S,
     "redis_timeout_s": PATIENCE_S,
     "redis_write_timeout_s": PATIENCE_S,

@@ -10,13 +10,20 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import jwt
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from services.gateway.auth.claims import is_readable
+from services.gateway.auth.issuer_keys import parse_issuer_keys
+from services.gateway.auth.issuers import ForeignIssuer, claimed_issuer
+from services.gateway.auth.jwks import UnusableKeySet
 from services.gateway.dashboard.models import parse, wants_no_cache
 from services.gateway.live.feed import UnreadableChange, read_change, touched_by_events
 from services.gateway.live.sse import read_id
+from services.gateway.settings import Tuning
+from services.gateway.trusted_issuers import TrustedIssuer
 from services.gateway.upstream.panel_protocol import MalformedAnswer, read_answers
 from services.orders import import_rows
 from services.users.avatars.errors import UnusablePicture
@@ -31,8 +38,10 @@ from shared.contracts.imports import COLUMNS
 from shared.contracts.panels import read_panels_query, read_query
 from shared.errors import InvalidInput
 from shared.http.negotiation import accepts_gzip
+from shared.http.tokens import InvalidToken
 from shared.observability.telemetry import Trace
 from tests.support.gateway.declared import PANELS
+from tests.support.gateway.issuers import AUDIENCE, ISSUER, JWKS_URL, IssuerSigner, PublishedDocuments, jwks
 
 
 class Target(NamedTuple):
@@ -251,6 +260,39 @@ def address(told: str) -> None:
 
 ADDRESS = st.text(max_size=40) | st.ip_addresses().map(str) | st.ip_addresses(v=4).map(lambda v4: f"::ffff:{v4}")
 
+# Key sets and tokens of other issuers.
+
+SIGNER = IssuerSigner.of("EdDSA")
+VERIFIER = ForeignIssuer(
+    TrustedIssuer(issuer=ISSUER, audience=(AUDIENCE,), jwks=JWKS_URL, user_id="user.id"),
+    PublishedDocuments({JWKS_URL: jwks(SIGNER.jwk())}),
+    Tuning(),
+)
+_MEMBERS = {name: st.just(value) for name, value in SIGNER.jwk().items()}
+_ODD = st.sampled_from(["oct", "RSA", "EC", "OKP", "P-256", "Ed448", "enc", "AQAB", "AQAB" * 90]) | JSON
+JWKS = st.fixed_dictionaries(
+    {"keys": st.lists(st.fixed_dictionaries(_MEMBERS) | st.dictionaries(st.sampled_from([*_MEMBERS, "n", "e"]), _ODD))}
+)
+CLAIMS = st.fixed_dictionaries(
+    {"iss": st.just(ISSUER) | JSON, "aud": st.just(AUDIENCE) | JSON, "exp": st.integers(2**40) | JSON},
+    optional=dict.fromkeys(("sub", "user", "nbf", "iat", "jti", "events", "role"), JSON),
+)
+
+
+def issuer_keys(body: bytes) -> None:
+    with suppress(UnusableKeySet):
+        assert parse_issuer_keys(body)
+
+
+def issuer_token(body: bytes) -> None:
+    """Verify a signed token with any body: it identifies someone, or is refused."""
+    token = jwt.api_jws.encode(body, SIGNER.private, "EdDSA", {"kid": SIGNER.kid})
+    with suppress(InvalidToken):
+        claimed_issuer(token)
+    with suppress(InvalidToken):
+        assert is_readable(asyncio.run(VERIFIER.verify(token, 0)).subject)
+
+
 TARGETS: Mapping[str, Target] = {
     "event": Target(MESSAGES, event),
     "event there and back": Target(SOUND, event_there_and_back),
@@ -267,4 +309,6 @@ TARGETS: Mapping[str, Target] = {
     "picture": Target(st.tuples(KINDS, FORM), picture),
     "CSV file": Target(CSV, csv_file),
     "address of a webhook": Target(ADDRESS, address),
+    "key set of an issuer": Target(bodies(JWKS.map(as_json)), issuer_keys),
+    "token of an issuer": Target(bodies(CLAIMS.map(as_json)), issuer_token),
 }

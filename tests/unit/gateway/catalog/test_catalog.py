@@ -57,7 +57,7 @@ def test_the_packaged_file_declares_the_panels_of_this_system() -> None:
     ]
     assert [panel.name for panel in catalog.panels if panel.knows_users] == ["user"]
     assert catalog.internal == ["users", "orders", "worker"]
-    assert all(panel.issuers == {USER_ISSUER} for panel in catalog.panels)
+    assert all(panel.issuers == frozenset({USER_ISSUER}) for panel in catalog.panels)
 
 
 def test_a_write_touches_the_panels_that_name_it() -> None:

@@ -187,10 +187,11 @@ class Hanging:
     async def __call__(self) -> str:
         self.running = True
         try:
-            return await asyncio.get_running_loop().create_future()
+            await asyncio.get_running_loop().create_future()
         except asyncio.CancelledError:
             self.cancelled = True
             raise
+        return "never"
 
 
 async def test_one_attempt_is_enough() -> None:
