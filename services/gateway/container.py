@@ -134,7 +134,7 @@ def build(
         keys=keys,
         issuers=issuers,
         revocations=revocations,
-        ended=EndedSessions(users, revocations),
+        ended=EndedSessions(users if issuers.own else None, revocations),
         limits=limits,
         passwords=PasswordAttempts(users, limits, settings.pass_through_timeout_s),
         addresses=addresses,
@@ -170,8 +170,9 @@ async def with_catalog(gateway: Gateway, catalog: Catalog) -> Gateway:
     gateway.hub.use(dashboards, panels)
     gateway.documents.use(upstreams, catalog.operations)
     gateway.system.use(panels, opened)
-    for part in (gateway.ended, gateway.passwords, gateway.audit_log):
-        part.users = upstreams.get(ACCOUNTS)
+    users = upstreams.get(ACCOUNTS)
+    gateway.ended.users = users if gateway.issuers.own else None
+    gateway.passwords.users = gateway.audit_log.users = users
     return replace(
         gateway,
         catalog=catalog,
@@ -203,7 +204,8 @@ async def running(app: FastAPI, catalog: Catalog, settings: Settings, tuning: Tu
         if foreign:
             checks.useful["issuers"] = gateway.issuers.check_foreign
         checks.useful["revocations"] = gateway.revocations.check
-        checks.useful["ended_sessions"] = gateway.ended.check
+        if gateway.issuers.own:
+            checks.useful["ended_sessions"] = gateway.ended.check
         checks.useful["limits"] = gateway.limits.counts.check
         metrics.CACHE_BYTES.set_function(lambda: gateway.cache.bytes)
         metrics.CACHE_ENTRIES.set_function(lambda: len(gateway.cache))

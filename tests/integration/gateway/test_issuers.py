@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 import jwt
@@ -68,33 +69,70 @@ async def checks(world: World) -> tuple[int, dict[str, str]]:
     return answer.status_code, found
 
 
-async def test_both_kinds_of_tokens_are_accepted(start: Start, provider: IdentityProvider) -> None:
-    """Each caller gets their own dashboard; the keys of the provider are discovered."""
-    async with start(**settings(provider.issuer)) as world:
-        account = new_id()
-        for headers, user_id in (
-            (world.bearer(account), account),
-            (bearer(await provider.token(AUTH0)), person_id(provider.issuer, AUTH0)),
+OPEN = """
+[services.users]
+url = "http://replaced"
+[services.orders]
+url = "http://replaced"
+[panels.user]
+service = "users"
+kind = "object"
+timeout_ms = 5000
+[panels.notes]
+service = "orders"
+get = "/notes/{user_id}"
+kind = "object"
+timeout_ms = 5000
+"""
+"""A panel of an own service, and one of a service that knows everybody."""
+
+
+@pytest.fixture
+def panels_file(tmp_path: Path) -> Path:
+    path = tmp_path / "panels.toml"
+    path.write_text(OPEN)
+    return path
+
+
+def noted(world: World) -> list[str]:
+    """The users whose notes were requested."""
+    return [request.target.removeprefix("/notes/") for request in world.orders.received if "notes" in request.target]
+
+
+async def test_both_kinds_of_tokens_are_accepted(start: Start, provider: IdentityProvider, panels_file: Path) -> None:
+    """Each caller gets their own dashboard, an account also that of this system; the keys of the provider are
+    discovered."""
+    async with start(**settings(provider.issuer), panels_file=panels_file) as world:
+        account = str(new_id())
+        for headers, user_id, panels in (
+            (world.bearer(UUID(account)), account, ["user", "notes"]),
+            (bearer(await provider.token(AUTH0)), AUTH0, ["notes"]),
         ):
-            assert (await world.client.get("/v1/dashboard", headers=headers)).status_code == 200
-            assert world.users.queries("user")[-1].ids == [str(user_id)]
+            answer = await world.client.get("/v1/dashboard", headers=headers)
+            assert (answer.status_code, list(answer.json()["panels"])) == (200, panels)
+            assert answer.json()["user_id"] == user_id
+        assert noted(world) == [account, "auth0%7C123"]
+        assert [query.ids for query in world.users.queries("user")] == [[account]]
         assert (await checks(world))[1]["issuers"] == "ok"
 
 
 @pytest.mark.parametrize("subject", [AUTH0, SLASHED, str(ACCOUNT)])
-async def test_a_subject_may_be_any_text(start: Start, provider: IdentityProvider, subject: str) -> None:
+async def test_a_subject_may_be_any_text(
+    start: Start, provider: IdentityProvider, subject: str, panels_file: Path
+) -> None:
     """It is never an account of this system, even if it is the id of one. A token that was verified once is known to
     the fast path."""
-    async with start(**settings(provider.issuer)) as world, listening(world.app) as port:
+    async with start(**settings(provider.issuer), panels_file=panels_file) as world, listening(world.app) as port:
         headers = bearer(await provider.token(subject))
         user_id = str(person_id(provider.issuer, subject))
         async with client(base_url=f"http://127.0.0.1:{port}") as http:
             for _ in range(3):
-                assert (await http.get("/v1/dashboard", headers=headers)).status_code == 200
+                assert (await http.get("/v1/dashboard", headers=headers)).json()["user_id"] == subject
                 known = world.gateway.authenticator.known(headers["Authorization"].encode())
                 assert known is not None
                 assert known.user_id == user_id != str(ACCOUNT)
-        assert {each for query in world.users.queries("user") for each in query.ids} == {user_id}
+        assert {unquote(each) for each in noted(world)} == {subject}
+        assert world.users.queries("user") == []
 
 
 async def test_the_plain_claims_are_remembered(start: Start, provider: IdentityProvider) -> None:

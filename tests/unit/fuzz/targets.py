@@ -180,7 +180,7 @@ def job_page(told: str) -> None:
 
 def query(told: bytes) -> None:
     with suppress(InvalidInput):
-        wish = parse.__wrapped__(told, "user", 1000)
+        wish = parse.__wrapped__(told, PANELS, 1000)
         assert wish.panels
         assert 10 <= wish.budget_ms <= 10_000
 
