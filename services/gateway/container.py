@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from starlette.types import Scope
 
 from services.gateway import metrics
+from services.gateway.auth.api_keys import ApiKeys
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.auth.jwks import KeySet
 from services.gateway.auth.revocations import EndedSessions, Revocations
@@ -48,6 +49,7 @@ class Gateway:
     """The same transport for requests that may take long to send."""
     redis: Redis
     keys: KeySet
+    api_keys: ApiKeys
     revocations: Revocations
     ended: EndedSessions
     limits: Limiter
@@ -94,6 +96,7 @@ def build(
     }
     upstreams = {name: Upstream(name, url, transport, tokens, tuning) for name, url in urls.items()}
     keys = KeySet(transport, settings, tuning)
+    api_keys = ApiKeys(upstreams["users"], settings, tuning)
     revocations = Revocations(redis, settings, tuning)
     stale_store = StaleStore(redis, settings.last_known_good_max_age_s, tuning, revocations.knows_user)
     revocations.on_user_gone(stale_store.forget)
@@ -115,12 +118,13 @@ def build(
         uploads={name: upstream.by(upload_transport) for name, upstream in upstreams.items()},
         redis=redis,
         keys=keys,
+        api_keys=api_keys,
         revocations=revocations,
         ended=EndedSessions(upstreams["users"], revocations),
         limits=limits,
         passwords=PasswordAttempts(upstreams["users"], limits, settings.pass_through_timeout_s),
         addresses=addresses,
-        authenticator=Authenticator(keys, revocations, limits),
+        authenticator=Authenticator(keys, api_keys, revocations, limits),
         stale_store=stale_store,
         cache=cache,
         feed=feed,
@@ -146,6 +150,7 @@ async def running(app: FastAPI, settings: Settings, tuning: Tuning) -> AsyncIter
         for upstream in gateway.upstreams.values():
             stack.callback(upstream.close)
         stack.callback(gateway.reader.close)
+        stack.callback(gateway.api_keys.close)
         app.state.gateway = gateway
         app.state.checks.needed["jwks"] = gateway.keys.check
         app.state.checks.useful["redis"] = partial(check_writable, redis)

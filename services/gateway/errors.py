@@ -7,7 +7,9 @@ DashboardError
 ├── Unauthenticated
 │   └── InvalidAccessToken
 ├── Forbidden
-│   └── ForeignPage
+│   ├── ForeignPage
+│   ├── InsufficientScope
+│   └── SessionRequired
 ├── ExportIsPosted   405
 ├── BodyTooSlow      408
 ├── TooManyStreams   429
@@ -40,6 +42,15 @@ class InvalidAccessToken(Unauthenticated):
 
 class ForeignPage(Forbidden):
     code, title = "foreign_page", "Cross-site requests are not allowed here"
+
+
+class InsufficientScope(Forbidden):
+    code, title = "insufficient_scope", "The API key has not the necessary scope"
+    headers: ClassVar = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+
+
+class SessionRequired(Forbidden):
+    code, title = "session_required", "API keys may not do this; sign in"
 
 
 class ExportIsPosted(DashboardError):

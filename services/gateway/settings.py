@@ -193,6 +193,8 @@ class Tuning:
     """The timeout of one fetch of the keys."""
     jwks_unknown_key_pause_s: float = 10
     """The shortest time between two fetches caused by unknown key ids."""
+    api_key_timeout_s: float = 2
+    """The timeout of one lookup of an API key."""
     revocation_block_s: float = 5
     """How long one read of the revocations waits for the next entry; at most 60."""
 

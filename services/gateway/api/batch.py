@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from services.gateway.api.access import access_to
 from services.gateway.api.dashboard import QUERY
-from services.gateway.auth.authenticator import require
 from services.gateway.container import client_of, gateway_of
 from services.gateway.dashboard.models import DashboardQuery, parse, wants_no_cache
 from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
@@ -53,8 +52,7 @@ router = APIRouter(tags=["dashboard"])
 
 async def _asked(request: Request) -> tuple[Caller, DashboardQuery]:
     gateway = gateway_of(request.scope)
-    caller = await gateway.authenticator.caller(request.scope)
-    require(access_to("POST", PATH), caller)
+    caller = await gateway.authenticator.caller(request.scope, access_to("POST", PATH))
     return caller, parse(request.scope["query_string"], caller.role, gateway.settings.budget_ms)
 
 

@@ -34,7 +34,7 @@ class EventsEndpoint:
         PARAMETERS.check(scope["query_string"])
         query = parse(scope["query_string"], caller.role, gateway.settings.budget_ms)
         known = sse.read_id(headers.get(b"last-event-id", b"").decode("latin-1"))
-        stream = gateway.hub.open(caller, admitted.expires, [panel.name for panel in query.panels], known)
+        stream = gateway.hub.open(caller, admitted.ends, [panel.name for panel in query.panels], known)
         watcher = DisconnectWatcher(receive)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})

@@ -6,7 +6,6 @@ from itertools import groupby
 
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.auth.authenticator import require
 from services.gateway.container import Gateway, client_of, gateway_of
 from services.gateway.proxy.audit_log import entry_of
 from services.gateway.proxy.forward import (
@@ -45,7 +44,7 @@ class PassThrough:
         idle_s = tuning.upload_idle_s if operation.upload else None
         head_s = UPLOAD_TIMEOUT_S if operation.upload else settings.pass_through_timeout_s
         request = _outgoing(operation, scope, receive, caller, idle_s)
-        effect = _effect(gateway, operation, caller)
+        effect = _effect(gateway, operation, scope, caller)
         upstream = (gateway.uploads if operation.upload else gateway.upstreams)[operation.service]
         await forward(upstream, request, send, ForwardTimeouts(head_s, tuning.client_stall_s), effect)
 
@@ -63,9 +62,7 @@ def _route(path: str, operations: list[Operation]) -> AsgiRoute:
 async def _admit(gateway: Gateway, operation: Operation, scope: Scope) -> Caller | None:
     if operation.access == "anonymous":
         return None
-    caller = await gateway.authenticator.caller(scope)
-    require(operation.access, caller)
-    return caller
+    return await gateway.authenticator.caller(scope, operation.access, session_only=not operation.allows_api_keys)
 
 
 async def _write_down(gateway: Gateway, operation: Operation, scope: Scope, caller: Caller | None) -> None:
@@ -105,7 +102,7 @@ def _target(operation: Operation, scope: Scope) -> str:
     return f"{path}?{query.decode()}"
 
 
-def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Effect | None:
+def _effect(gateway: Gateway, operation: Operation, scope: Scope, caller: Caller | None) -> Effect | None:
     if caller is None or not (operation.ends or operation.touches):
         return None
 
@@ -114,6 +111,8 @@ def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Ef
         gateway.hub.touched(caller.user_id, operation.touches)
         if operation.ends == "session":
             await gateway.revocations.end_session(caller.session_id)
+        elif operation.ends == "named":
+            await gateway.revocations.end_session(scope["path_params"]["id"])
         elif operation.ends == "user":
             await gateway.revocations.end_user(caller.user_id)
             await gateway.stale_store.forget(caller.user_id)

@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from services.gateway.api.access import access_to
-from services.gateway.auth.authenticator import require
 from services.gateway.container import Gateway
 from services.gateway.openapi.merge import FOR_USERS
 from services.gateway.status import SystemStatus
@@ -15,7 +14,7 @@ router = APIRouter(prefix="/v1/admin", tags=["operators"])
 
 async def _for_operators(request: Request) -> Gateway:
     gateway: Gateway = request.app.state.gateway
-    require(access_to("GET", "/v1/admin/status"), await gateway.authenticator.caller(request.scope))
+    await gateway.authenticator.caller(request.scope, access_to("GET", "/v1/admin/status"))
     return gateway
 
 

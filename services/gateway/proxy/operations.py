@@ -21,15 +21,15 @@ register_url_convertor("name", NameConvertor())
 
 EVERY_PANEL = tuple(panel.name for panel in PANELS)
 
-Ending = Literal["session", "user", "others"]
+Ending = Literal["session", "named", "user", "others"]
 Others = Literal["nobody", "operators", "everyone"]
 """Who may access the object in a path besides its owner; for all others it does not exist."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """`ends`: what the service's success ends; the gateway then rejects its access tokens. `others`: possibly other
-    sessions of the caller, which the service names.
+    """`ends`: what the service's success ends; the gateway then rejects its access tokens. `named`: the session or API
+    key whose id is in the path. `others`: possibly other sessions of the caller, which the service names.
 
     `touches`: the caller's panels that change. If an order is not the caller's, the gateway does not know its user: the
     event does.
@@ -38,6 +38,7 @@ class Operation:
     `audited`: operator actions through it are recorded beforehand.
 
     `takes_password`: the body may contain the caller's password, which counts as a sign-in attempt.
+    `session_only`: API keys may not call it; nor may they call anything that takes the password.
 
     `max_body_bytes`: set if a body may be larger than that of an ordinary route.
     `upload`: a body may be as large, and take as long, as the settings for uploads allow.
@@ -52,8 +53,13 @@ class Operation:
     ends: Ending | None = None
     touches: tuple[str, ...] = ()
     takes_password: bool = False
+    session_only: bool = False
     max_body_bytes: int | None = None
     upload: bool = False
+
+    @property
+    def allows_api_keys(self) -> bool:
+        return not (self.session_only or self.takes_password)
 
     @property
     def template(self) -> str:
@@ -67,11 +73,17 @@ OPERATIONS = (
     Operation("GET", "/v1/users/count", "users", "operator"),
     Operation("GET", "/v1/users/{id:uuid}", "users", "user", others="operators", audited=True),
     Operation("POST", "/v1/tokens", "users", "anonymous"),
-    Operation("DELETE", "/v1/tokens", "users", "user", ends="session"),
+    Operation("DELETE", "/v1/tokens", "users", "user", ends="session", session_only=True),
     Operation("POST", "/v1/tokens/refresh", "users", "anonymous"),
     Operation("GET", "/v1/me", "users", "user"),
     Operation("PATCH", "/v1/me", "users", "user", ends="others", touches=("user",), takes_password=True),
     Operation("DELETE", "/v1/me", "users", "user", ends="user", touches=EVERY_PANEL, takes_password=True),
+    Operation("GET", "/v1/me/sessions", "users", "user", session_only=True),
+    Operation("DELETE", "/v1/me/sessions", "users", "user", ends="others", session_only=True),
+    Operation("DELETE", "/v1/me/sessions/{id:uuid}", "users", "user", ends="named", session_only=True),
+    Operation("POST", "/v1/me/api-keys", "users", "user", takes_password=True),
+    Operation("GET", "/v1/me/api-keys", "users", "user", session_only=True),
+    Operation("DELETE", "/v1/me/api-keys/{id:uuid}", "users", "user", ends="named", session_only=True),
     Operation("PUT", "/v1/me/avatar", "users", "user", touches=("user",), max_body_bytes=MAX_PICTURE_BYTES),
     Operation("DELETE", "/v1/me/avatar", "users", "user", touches=("user",)),
     Operation("GET", "/v1/users/{id:uuid}/avatar", "users", "user", others="everyone"),
