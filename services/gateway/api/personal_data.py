@@ -182,7 +182,7 @@ def describe(document: dict[str, Any]) -> None:
             },
             "responses": {
                 "200": {
-                    "description": "profile, avatars, sessions, audit, orders, notifications, analytics, imports, …",
+                    "description": "profile, avatars, sessions, API keys, audit, orders, notifications, analytics, …",
                     "content": {"application/json": {"schema": {"type": "object"}}},
                 },
                 "4XX": {"description": "no valid token, or a wrong password", "content": problem},

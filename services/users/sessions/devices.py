@@ -1,4 +1,4 @@
-"""A short description of the device from which somebody signed in, for the list of their sessions."""
+"""A short description of the device of a sign-in, for the list of sessions."""
 
 import re
 

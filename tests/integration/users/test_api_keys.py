@@ -17,7 +17,6 @@ from shared.contracts.internal_api import PERSONAL_DATA_PATH, REVOCATIONS_PATH
 from shared.db.engine import Database
 from shared.http.api_keys import LOOKUP_PATH, is_well_formed
 from shared.http.tokens import Role
-from tests.support.statements import assert_hidden
 from tests.support.users import PASSWORD, SECRET, Gateway, Person, ServiceTokens
 
 PATH = "/v1/me/api-keys"
@@ -261,17 +260,6 @@ async def test_a_new_password_keeps_the_keys(gateway: Gateway) -> None:
     change = {"password": "an other horse", "current_password": PASSWORD}
     (await gateway.call(person, "PATCH", "/v1/me", json=change)).raise_for_status()
     assert await look_up(gateway, made["key"]) is not None
-
-
-async def test_anothers_key_is_as_one_that_never_was(gateway: Gateway, db: Database) -> None:
-    """The same response, by the same statements, and the key stays."""
-    person, stranger = await gateway.newcomer(), await gateway.newcomer()
-    theirs = await created(gateway, stranger)
-    await assert_hidden(
-        db, lambda key_id: gateway.call(person, "DELETE", f"{PATH}/{key_id}"), theirs["id"], str(uuid4())
-    )
-    assert await listed(gateway, person) == []
-    assert await look_up(gateway, theirs["key"]) is not None
 
 
 async def test_the_list_has_pages(gateway: Gateway) -> None:
