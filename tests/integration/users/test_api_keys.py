@@ -16,8 +16,8 @@ from shared.clock import now, rfc3339
 from shared.contracts.internal_api import PERSONAL_DATA_PATH, REVOCATIONS_PATH
 from shared.db.engine import Database
 from shared.http.api_keys import LOOKUP_PATH, is_well_formed
-from shared.http.tokens import Role
-from tests.support.users import PASSWORD, SECRET, Gateway, Person, ServiceTokens
+from shared.http.tokens import Role, ServiceTokens
+from tests.support.users import PASSWORD, SECRET, Gateway, Person
 
 PATH = "/v1/me/api-keys"
 Ending = Callable[[Gateway, Person, Database, str], Awaitable[object]]

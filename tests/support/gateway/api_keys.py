@@ -14,6 +14,8 @@ from shared.http.tokens import Role
 from shared.ids import new_id
 from tests.support.gateway.stub import Exchange, StubService
 
+READ: tuple[KeyScope, ...] = ("read",)
+
 
 @dataclass(frozen=True)
 class Key:
@@ -42,7 +44,7 @@ class StoredKeys:
 
     def add(
         self,
-        scopes: Collection[KeyScope] = ("read",),
+        scopes: Collection[KeyScope] = READ,
         user_id: UUID | None = None,
         role: Role = "user",
         expires_at: datetime | None = None,
