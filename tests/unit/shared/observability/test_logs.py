@@ -2,12 +2,11 @@
 
 import pytest
 
-from shared.http.api_keys import new_key
 from shared.http.tokens import UserTokens, b64url
 from shared.ids import new_id
 from shared.observability.logs import HIDDEN, conceal
 
-KEY = new_key()
+KEY = "dsh_0123456789ABCDEFGHIJKLMNOPQRST4PMbyp"
 TOKEN = UserTokens([b64url(bytes(32))], 60).issue(new_id(), new_id(), "user")
 
 
