@@ -2,9 +2,10 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.config.settings import PLACEHOLDER
@@ -16,8 +17,21 @@ MINUTE_S = 60
 DAY_S = 24 * 60 * MINUTE_S
 
 
+def _page(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an http(s) URL without a query, such as https://dashboard.example.com")
+    return url.rstrip("/")
+
+
+LOCAL_PAGE = "http://127.0.0.1:8000"
+
+
 class Settings(ProducerSettings):
     model_config = SettingsConfigDict(env_prefix="USERS_")
+
+    public_url: Annotated[str, AfterValidator(_page)] = Field(LOCAL_PAGE, validation_alias="PUBLIC_URL")
+    """The address of the web page, for links in mails. Required in production."""
 
     signing_keys: SecretStr = SecretStr(f"{PLACEHOLDER}-signing-key")
     """Ed25519 seeds, 32 bytes each as base64url, separated by commas; the first signs, all are in the JWKS."""
@@ -40,6 +54,12 @@ class Settings(ProducerSettings):
     def signing_seeds(self) -> list[str]:
         """Validate the setting like `seeds_of`."""
         return seeds_of(self.signing_keys.get_secret_value())
+
+    @model_validator(mode="after")
+    def _refuse_links_to_this_machine(self) -> Self:
+        if self.environment == "production" and self.public_url == LOCAL_PAGE:
+            raise ValueError("PUBLIC_URL is not set; set it to the address of the web page, or ENVIRONMENT=development")
+        return self
 
     @model_validator(mode="after")
     def _refuse_unusable_keys(self) -> Self:

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from services.users.audit import repository as audit
-from services.users.errors import InvalidCredentials, InvalidRefreshToken
+from services.users.errors import AccountSuspended, InvalidCredentials, InvalidRefreshToken
 from services.users.models import User
 from services.users.passwords import Passwords
 from services.users.repository import UserRepository
@@ -28,7 +28,8 @@ class Logins:
         self._lifetimes = lifetimes
 
     async def login(self, grant: PasswordGrant) -> TokenPair:
-        """Raises `InvalidCredentials`; an unknown address costs the same work as a wrong password."""
+        """Raises `InvalidCredentials`; an unknown address costs the same work as a wrong password. With the right
+        password, raises `AccountSuspended`."""
         async with self._db.begin() as session:
             user = await UserRepository(session).get_by_email(grant.username)
         checked = await self._passwords.verify(grant.password, user.password_hash if user else None, grant.username)
@@ -36,6 +37,10 @@ class Logins:
             async with self._db.begin() as session:
                 await audit.record(session, audit.SIGN_IN_FAILED, actor=None, subject=user.id if user else None)
             raise InvalidCredentials
+        if user.suspended_at is not None:
+            async with self._db.begin() as session:
+                await audit.record(session, audit.SIGN_IN_FAILED, actor=None, subject=user.id, detail="suspended")
+            raise AccountSuspended
         return await self._begin_session(user, checked.renewed)
 
     async def _begin_session(self, verified: User, renewed_hash: str | None) -> TokenPair:
@@ -43,6 +48,8 @@ class Logins:
             user = await UserRepository(session).get(verified.id, lock=True)
             if user is None or user.password_hash != verified.password_hash:
                 raise InvalidCredentials("The password has been changed in the meantime")
+            if user.suspended_at is not None:
+                raise AccountSuspended
             user.password_hash = renewed_hash or user.password_hash
             refresh = await sessions.begin(session, user.id, self._lifetimes, await clock(session))
             await audit.record(session, audit.SIGNED_IN, actor=user.id, role=user.role, subject=user.id)
@@ -56,7 +63,7 @@ class Logins:
         async with self._db.begin() as session:
             successor = await sessions.rotate(session, given, self._lifetimes)
             user = await UserRepository(session).get(given.user_id)
-        if successor is None or user is None:
+        if successor is None or user is None or user.suspended_at is not None:
             raise InvalidRefreshToken
         return self._pair(user, successor)
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from services.users.accounts.roles import list_accounts, list_operators, promote
+from services.users.accounts.administration import list_accounts, list_operators, promote
 from services.users.audit import repository as audit
 from shared.clock import now
 from shared.db.engine import Database

@@ -8,7 +8,7 @@ from datetime import datetime
 from http import HTTPStatus
 from uuid import UUID
 
-from services.users.accounts.roles import promote
+from services.users.accounts.administration import promote
 from tests.support.waiting import eventually
 from tools.devstack.system.databases import fetch
 from tools.lab.chaos.journal import Journal
