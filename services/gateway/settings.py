@@ -113,9 +113,9 @@ class Settings(ServiceSettings):
     limit_login_address: Rate = "120/minute"
     """Sign-ins from one address."""
     limit_login_account: Rate = "10 per 5 minutes"
-    """Failed sign-ins to one account."""
+    """Failed sign-ins to one account, and, counted separately, requested password resets."""
     limit_registration: Rate = "120/minute"
-    """Registrations from one address."""
+    """Registrations from one address, and, counted separately, password resets and verifications of addresses."""
     shed_most_in_hand: int = Field(4096, ge=0)
     """Concurrent requests, at most; 0 disables load shedding."""
     hsts_max_age_s: int = Field(0, ge=0)

@@ -24,14 +24,11 @@ def _page(url: str) -> str:
     return url.rstrip("/")
 
 
-LOCAL_PAGE = "http://127.0.0.1:8000"
-
-
 class Settings(ProducerSettings):
     model_config = SettingsConfigDict(env_prefix="USERS_")
 
-    public_url: Annotated[str, AfterValidator(_page)] = Field(LOCAL_PAGE, validation_alias="PUBLIC_URL")
-    """The address of the web page, for links in mails. Required in production."""
+    public_url: Annotated[str, AfterValidator(_page)] = Field("http://127.0.0.1:8000", validation_alias="PUBLIC_URL")
+    """The address of the web page, to which links in mails lead. Required in production."""
 
     signing_keys: SecretStr = SecretStr(f"{PLACEHOLDER}-signing-key")
     """Ed25519 seeds, 32 bytes each as base64url, separated by commas; the first signs, all are in the JWKS."""
@@ -56,8 +53,8 @@ class Settings(ProducerSettings):
         return seeds_of(self.signing_keys.get_secret_value())
 
     @model_validator(mode="after")
-    def _refuse_links_to_this_machine(self) -> Self:
-        if self.environment == "production" and self.public_url == LOCAL_PAGE:
+    def _require_public_url(self) -> Self:
+        if self.environment == "production" and "public_url" not in self.model_fields_set:
             raise ValueError("PUBLIC_URL is not set; set it to the address of the web page, or ENVIRONMENT=development")
         return self
 

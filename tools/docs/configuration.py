@@ -38,7 +38,8 @@ GROUPS = (
     Group(
         "Connect the services",
         "Where the gateway and the worker find the other services.",
-        "GATEWAY_USERS_URL GATEWAY_ORDERS_URL GATEWAY_WORKER_URL GATEWAY_JWKS_URL WORKER_ORDERS_URL",
+        "GATEWAY_USERS_URL GATEWAY_ORDERS_URL GATEWAY_WORKER_URL GATEWAY_JWKS_URL WORKER_USERS_URL "
+        "WORKER_ORDERS_URL",
     ),
     Group(
         "Connect Postgres, RabbitMQ, Redis and file storage",
@@ -69,7 +70,11 @@ GROUPS = (
         "",
         "ACCESS_TOKEN_TTL_S REFRESH_TOKEN_TTL_S USERS_SESSION_LIFETIME_S",
     ),
-    Group("Send mail", "", "WORKER_SMTP_URL WORKER_MAIL_FROM WORKER_SMTP_CONNECTIONS USERS_MAIL_SMTPUTF8"),
+    Group(
+        "Send mail",
+        "",
+        "PUBLIC_URL WORKER_SMTP_URL WORKER_MAIL_FROM WORKER_MAIL_LIMIT WORKER_SMTP_CONNECTIONS USERS_MAIL_SMTPUTF8",
+    ),
     Group(
         "Call webhooks",
         "",

@@ -29,7 +29,7 @@ Others = Literal["nobody", "operators", "everyone"]
 @dataclass(frozen=True)
 class Operation:
     """`ends`: what the service's success ends; the gateway then rejects its access tokens. `others`: possibly other
-    sessions of the caller, which the service names.
+    sessions, of the caller or of another account, which the service names.
 
     `touches`: the caller's panels that change. If an order is not the caller's, the gateway does not know its user: the
     event does.
@@ -38,6 +38,8 @@ class Operation:
     `audited`: operator actions through it are recorded beforehand.
 
     `takes_password`: the body may contain the caller's password, which counts as a sign-in attempt.
+
+    `names_caller`: anyone may call it, and the service learns who calls, if the request has a valid token.
 
     `max_body_bytes`: set if a body may be larger than that of an ordinary route.
     `upload`: a body may be as large, and take as long, as the settings for uploads allow.
@@ -52,6 +54,7 @@ class Operation:
     ends: Ending | None = None
     touches: tuple[str, ...] = ()
     takes_password: bool = False
+    names_caller: bool = False
     max_body_bytes: int | None = None
     upload: bool = False
 
@@ -76,6 +79,13 @@ OPERATIONS = (
     Operation("DELETE", "/v1/me/avatar", "users", "user", touches=("user",)),
     Operation("GET", "/v1/users/{id:uuid}/avatar", "users", "user", others="everyone"),
     Operation("GET", "/.well-known/jwks.json", "users", "anonymous"),
+    Operation("POST", "/v1/email-verifications", "users", "anonymous", ends="others", names_caller=True),
+    Operation("POST", "/v1/email-verifications/resend", "users", "user"),
+    Operation("POST", "/v1/password-resets", "users", "anonymous"),
+    Operation("POST", "/v1/password-resets/confirm", "users", "anonymous", ends="others"),
+    Operation("POST", "/v1/admin/users/{id:uuid}/suspend", "users", "admin", audited=True, ends="others"),
+    Operation("POST", "/v1/admin/users/{id:uuid}/unsuspend", "users", "admin", audited=True),
+    Operation("POST", "/v1/admin/users/{id:uuid}/verify", "users", "admin", audited=True, ends="others"),
     Operation("POST", "/v1/orders", "orders", "user", touches=("orders",)),
     Operation("GET", "/v1/orders", "orders", "user"),
     Operation("GET", "/v1/orders/{id:uuid}", "orders", "user", others="operators", audited=True),
