@@ -76,8 +76,8 @@ class Settings(ServiceSettings):
     """The default time budget of a dashboard."""
     pass_through_timeout_s: float = Field(15, gt=0, le=30)
     """The time from the first byte of a passed-through request to the head of its response, the upload included."""
-    upload_max_bytes: int = Field(1024**3 + 1024**2, gt=0)
-    """The largest request body of an upload; the service behind the gateway may accept less."""
+    upload_max_bytes: int = Field(1024**3 + 1024**2, gt=0, validation_alias="UPLOAD_MAX_BYTES")
+    """The largest upload, such as a file to import; a larger one is answered 413."""
 
     bulkhead_calls: int = Field(32, ge=1)
     """Concurrent panel calls to one service; further panels are `overloaded`."""

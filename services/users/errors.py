@@ -20,7 +20,8 @@ DashboardError
 │   └── InvalidLink
 ├── TooManyMails
 └── Unavailable
-    └── TooManyLogins
+    ├── TooManyLogins
+    └── PageUnknown
 """
 
 from datetime import timedelta
@@ -98,3 +99,7 @@ class TooManyMails(DashboardError):
 class TooManyLogins(Unavailable):
     code, title = "too_many_logins", "Too many passwords are being checked; try again"
     headers: ClassVar = {"Retry-After": "1"}
+
+
+class PageUnknown(Unavailable):
+    code, title = "page_unknown", "PUBLIC_URL is not set: links in mails need the address of the web page"

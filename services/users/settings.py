@@ -17,7 +17,12 @@ MINUTE_S = 60
 DAY_S = 24 * 60 * MINUTE_S
 
 
+DEVELOPMENT_PAGE = "http://127.0.0.1:8000"
+
+
 def _page(url: str) -> str:
+    if not url:
+        return url
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be an http(s) URL without a query, such as https://dashboard.example.com")
@@ -27,8 +32,9 @@ def _page(url: str) -> str:
 class Settings(ProducerSettings):
     model_config = SettingsConfigDict(env_prefix="USERS_")
 
-    public_url: Annotated[str, AfterValidator(_page)] = Field("http://127.0.0.1:8000", validation_alias="PUBLIC_URL")
-    """The address of the web page, to which links in mails lead. Required in production."""
+    public_url: Annotated[str, AfterValidator(_page)] = Field("", validation_alias="PUBLIC_URL")
+    """The address of the web page, such as `https://dashboard.example.com`: links in mails lead there. If it is empty
+    in production, mails with links wait, and `/readyz` says so."""
 
     signing_keys: SecretStr = SecretStr(f"{PLACEHOLDER}-signing-key")
     """Ed25519 seeds, 32 bytes each as base64url, separated by commas; the first signs, all are in the JWKS."""
@@ -48,15 +54,14 @@ class Settings(ProducerSettings):
     """Threads that hash passwords."""
 
     @property
+    def page(self) -> str | None:
+        """The address of the web page, if it is known."""
+        return self.public_url or (DEVELOPMENT_PAGE if self.environment == "development" else None)
+
+    @property
     def signing_seeds(self) -> list[str]:
         """Validate the setting like `seeds_of`."""
         return seeds_of(self.signing_keys.get_secret_value())
-
-    @model_validator(mode="after")
-    def _require_public_url(self) -> Self:
-        if self.environment == "production" and "public_url" not in self.model_fields_set:
-            raise ValueError("PUBLIC_URL is not set; set it to the address of the web page, or ENVIRONMENT=development")
-        return self
 
     @model_validator(mode="after")
     def _refuse_unusable_keys(self) -> Self:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from services.users.accounts import links
 from services.users.accounts.resets import ResetsDep
 from services.users.accounts.verification import VerificationsDep
-from services.users.errors import LinkNotWanted, UserNotFound
+from services.users.errors import LinkNotWanted, PageUnknown, UserNotFound
 from services.users.repository import UserRepository
 from services.users.schemas import ForgottenPassword, LinkToken, NewPassword
 from services.users.settings import Settings
@@ -55,11 +55,12 @@ async def reset_password(body: NewPassword, resets: ResetsDep) -> None:
 async def create_link(body: LinkRequest, request: Request, db: DatabaseDep) -> Response:
     """Create the link of a mail that is about to be sent."""
     settings: Settings = request.app.state.settings
+    page = _page_of(settings)
     async with db.begin() as session:
         user = await UserRepository(session).get(body.user_id, lock=True)
         if user is None:
             raise LinkNotWanted
-        link = await links.create(session, user, body.purpose, body.email, settings.public_url)
+        link = await links.create(session, user, body.purpose, body.email, page)
     return _json(link)
 
 
@@ -71,6 +72,18 @@ async def read_address(user_id: UUID, db: DatabaseDep) -> Response:
     if user is None:
         raise UserNotFound
     return _json(MailAddress(user.email, user.email_verified))
+
+
+async def check_public_url(settings: Settings) -> None:
+    """For readiness. Raises `PageUnknown`."""
+    _page_of(settings)
+
+
+def _page_of(settings: Settings) -> str:
+    """Return the address of the web page. Raises `PageUnknown`."""
+    if settings.page is None:
+        raise PageUnknown
+    return settings.page
 
 
 def _json(content: msgspec.Struct) -> Response:

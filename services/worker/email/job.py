@@ -59,8 +59,8 @@ async def send(order: OrderCreated | OrderShipped, mails: Mails) -> Sending | No
     attempts=20,
     backoff_base_s=2,
     backoff_cap_s=600,
-    prefetch=16,
-    concurrency="smtp_connections",
+    prefetch=8,
+    concurrency=2,
     deadline_s=DAY_S,
     ends_with_user=True,
 )

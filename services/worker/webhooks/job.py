@@ -66,7 +66,7 @@ DISABLE = """
 """
 
 
-@job(name="revoke-webhooks", on=CredentialsRevoked, ends_with_user=True)
+@job(name="revoke-webhooks", on=CredentialsRevoked, concurrency=1, ends_with_user=True)
 async def revoke(event: CredentialsRevoked, connection: Connection) -> None:
     """Disable the webhooks that were registered before the owner of the account proved to be its owner."""
     await connection.execute(DISABLE, event.user_id, event.revoked_at + CLOCKS_DIFFER)
