@@ -123,7 +123,7 @@ def is_easy_to_guess(password: str, *personal: str) -> bool:
     known = ["dashboard"]
     for text in personal:
         parts = text.replace("@", " ").replace(".", " ").split()
-        known += [text, "".join(parts), *parts]
+        known += [text[:RATED], "".join(parts)[:RATED], *parts]
     return bool(zxcvbn(normalized(password)[:RATED], user_inputs=known)["guesses"] < MIN_GUESSES)
 
 

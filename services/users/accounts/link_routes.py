@@ -33,7 +33,7 @@ async def verify_email(body: LinkToken, caller: OptionalCallerDep, verifications
 async def resend_verification(caller: CallerDep, verifications: VerificationsDep) -> Response:
     """Send the link again: to the new address, if one is to be confirmed."""
     await verifications.resend(caller)
-    return Response(status_code=HTTPStatus.ACCEPTED)
+    return Response(status_code=202)
 
 
 @router.post(
@@ -42,7 +42,7 @@ async def resend_verification(caller: CallerDep, verifications: VerificationsDep
 async def request_password_reset(body: ForgottenPassword, resets: ResetsDep) -> Response:
     """Mail a link for a new password, if the address has an account. The response does not say whether it has."""
     await resets.request(body.email)
-    return Response(status_code=HTTPStatus.ACCEPTED)
+    return Response(status_code=202)
 
 
 @router.post("/v1/password-resets/confirm", status_code=HTTPStatus.NO_CONTENT, dependencies=[GatewayOnly])

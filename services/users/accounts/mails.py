@@ -44,7 +44,7 @@ COUNT = sa.text("""
     RETURNING true
 """).bindparams(*(sa.bindparam(name, type_=sa.Interval) for name in ("pause", "window")))
 WAIT = sa.text("""
-    SELECT greatest(paused_until, CASE WHEN requests >= :most THEN window_began_at + :window END) - now()
+    SELECT greatest(paused_until, CASE WHEN requests >= :most THEN window_began_at + :window END) - clock_timestamp()
     FROM mail_requests WHERE address_hash = :address_hash AND purpose = :purpose
 """).bindparams(sa.bindparam("window", type_=sa.Interval))
 END_PAUSE = sa.text("""
