@@ -68,7 +68,7 @@ async def working(
         ledger = Ledger(db, job_done, settings.keep_done_s)
         host = Host(app=app, db=db, ledger=ledger, hints=hints, background=background, on_done=on_done)
         limit = MailLimit.parse(settings.mail_limit)
-        mails = jobs.PerEvent(partial(Mails, mailer, users, settings.mail_from, tuning.mail_lease_s, limit))
+        mails = jobs.PerEvent(partial(Mails, mailer, settings.mail_from, tuning.mail_lease_s, users=users, limit=limit))
         host.resources.update({Settings: settings, Tuning: tuning, Mailer: mailer, Mails: mails, Database: db})
         app.state.db, app.state.background, app.state.hints = db, background, hints
         app.state.exporter = Exporter(settings)

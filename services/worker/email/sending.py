@@ -144,12 +144,12 @@ class Mails:
     """
 
     mailer: Mailer
-    users: Users
     sender: str
     lease_s: float
-    limit: MailLimit | None
     connection: Connection
     envelope: Envelope
+    users: Users
+    limit: MailLimit | None = None
 
     async def to_user(self, user_id: UUID, template: Template, **values: object) -> Sending | None:
         """Write to a user of the dashboard; None if they are deleted. A mail to an address that is not verified is
