@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from tests.support.stack.readme import run_example
@@ -14,7 +16,7 @@ def test_the_examples_work_as_they_stand(stack: Stack) -> None:
 
     def is_complete() -> bool:
         try:
-            printed.append(run_example(stack.url))
+            printed.append(run_example(stack.url, f"{sys.executable} -m tools.cli.main mail --data-dir {stack.folder}"))
         except AssertionError as failed:
             printed.append(str(failed))
             return False
