@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.stack.readme import run_example
+from tests.support.stack.readme import command, run_example
 from tests.support.stack.running import PATIENCE_S
 from tests.support.waiting import wait_until
 from tools.devstack.system.ports import free_port
@@ -32,12 +32,12 @@ class Compose:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def example(self) -> None:
+    def example(self, folder: Path) -> None:
         """Run the README's example."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("COMPOSE_PROJECT_NAME", self._environment["COMPOSE_PROJECT_NAME"])
             patch.setenv("PORT", self._environment["PORT"])
-            run_example(self.url, f"{sys.executable} -m tests.support.stack.mailpit")
+            run_example(self.url, command(folder, sys.executable, "-m", "tests.support.stack.mailpit"))
 
     def mails(self) -> list[dict[str, Any]]:
         listed = self("exec", "-T", "mail", "wget", "-qO-", "http://127.0.0.1:8025/api/v1/messages")
@@ -55,10 +55,10 @@ def compose() -> Iterator[Compose]:
         compose("down", "--volumes", "--timeout", "5")
 
 
-def test_the_examples_of_the_readme_work_and_the_mail_arrives(compose: Compose) -> None:
+def test_the_examples_of_the_readme_work_and_the_mail_arrives(compose: Compose, tmp_path: Path) -> None:
     """Register, verify, sign in, order and read the dashboard, as on one machine; the mail catcher has one confirmation
     beside the mail that verified the address."""
-    compose.example()
+    compose.example(tmp_path)
     wait_until(lambda: len(compose.mails()) > 1, PATIENCE_S)
     subjects = sorted(mail["Subject"].split()[0] for mail in compose.mails())
     assert subjects == ["Verify", "Your"]

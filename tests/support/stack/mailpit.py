@@ -1,10 +1,11 @@
-"""The links in the mails that the mail catcher of docker compose has: `python -m tests.support.stack.mailpit --to ADDRESS
---links --wait SECONDS`, which stands for `dashboard mail` in the README's example."""
+"""The links in the mails that the mail catcher of docker compose has: `python -m tests.support.stack.mailpit mail --to
+ADDRESS --links --wait SECONDS`, which stands for `dashboard mail` in the README's example."""
 
 import argparse
 import json
 import re
 import subprocess
+import sys
 from typing import Any
 
 from tests.support.waiting import wait_until
@@ -28,6 +29,7 @@ def links_to(address: str) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("command", choices=["mail"])
     parser.add_argument("--to", required=True)
     parser.add_argument("--links", action="store_true", required=True)
     parser.add_argument("--wait", type=float, required=True)
@@ -39,7 +41,7 @@ def main() -> None:
         return bool(found)
 
     wait_until(arrived, arguments.wait)
-    print(*found, sep="\n")
+    sys.stdout.writelines(f"{link}\n" for link in found)
 
 
 if __name__ == "__main__":
