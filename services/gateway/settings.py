@@ -98,8 +98,8 @@ class Settings(ServiceSettings):
     """The default time budget of a dashboard."""
     pass_through_timeout_s: float = Field(15, gt=0, le=30)
     """The time from the first byte of a passed-through request to the head of its response, the upload included."""
-    upload_max_bytes: int = Field(1024**3 + 1024**2, gt=0)
-    """The largest request body of an upload; the service behind the gateway may accept less."""
+    upload_max_bytes: int = Field(1024**3 + 1024**2, gt=0, validation_alias="UPLOAD_MAX_BYTES")
+    """The largest upload, such as a file to import; a larger one is answered 413."""
 
     bulkhead_calls: int = Field(32, ge=1)
     """Concurrent panel calls to one service; further panels are `overloaded`."""
@@ -135,9 +135,9 @@ class Settings(ServiceSettings):
     limit_login_address: Rate = "120/minute"
     """Sign-ins from one address."""
     limit_login_account: Rate = "10 per 5 minutes"
-    """Failed sign-ins to one account."""
+    """Failed sign-ins to one account, and, counted separately, requested password resets."""
     limit_registration: Rate = "120/minute"
-    """Registrations from one address."""
+    """Registrations from one address, and, counted separately, password resets and verifications of addresses."""
     shed_most_in_hand: int = Field(4096, ge=0)
     """Concurrent requests, at most; 0 disables load shedding."""
     hsts_max_age_s: int = Field(0, ge=0)

@@ -7,21 +7,31 @@ DashboardError
 │   └── ApiKeyNotFound
 ├── Conflict
 │   ├── EmailAlreadyUsed
-│   └── TooManyApiKeys
+│   ├── TooManyApiKeys
+│   ├── AlreadyVerified
+│   ├── LinkNotWanted
+│   └── OwnAccount
 ├── Unauthenticated
 │   ├── InvalidCredentials
 │   └── InvalidRefreshToken
+├── Forbidden
+│   └── AccountSuspended
 ├── InvalidInput
 │   ├── WrongPassword
 │   ├── WeakPassword
-│   └── UnmailableAddress
+│   ├── UnmailableAddress
+│   └── InvalidLink
+├── TooManyMails
 └── Unavailable
-    └── TooManyLogins
+    ├── TooManyLogins
+    └── PageUnknown
 """
 
+from datetime import timedelta
+from math import ceil
 from typing import ClassVar
 
-from shared.errors import Conflict, InvalidInput, NotFound, Unauthenticated, Unavailable
+from shared.errors import Conflict, DashboardError, Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
 
 
 class UserNotFound(NotFound):
@@ -44,6 +54,18 @@ class TooManyApiKeys(Conflict):
     code, title = "too_many_api_keys", "The maximum number of API keys is reached"
 
 
+class AlreadyVerified(Conflict):
+    code, title = "already_verified", "The address of this account is verified"
+
+
+class LinkNotWanted(Conflict):
+    code, title = "link_not_wanted", "The account has no use for this link any more"
+
+
+class OwnAccount(Conflict):
+    code, title = "own_account", "You cannot suspend your own account"
+
+
 class InvalidCredentials(Unauthenticated):
     """The same for an unknown address and for a wrong password."""
 
@@ -52,6 +74,10 @@ class InvalidCredentials(Unauthenticated):
 
 class InvalidRefreshToken(Unauthenticated):
     code, title = "invalid_refresh_token", "The refresh token is not valid; sign in again"
+
+
+class AccountSuspended(Forbidden):
+    code, title = "account_suspended", "This account is suspended"
 
 
 class WrongPassword(InvalidInput):
@@ -68,6 +94,27 @@ class UnmailableAddress(InvalidInput):
     code, title = "unmailable_address", "No mail can be sent to this address"
 
 
+class InvalidLink(InvalidInput):
+    """The same for a token that is malformed, unknown, used, expired, or for another purpose."""
+
+    code, title = "invalid_link", "The link is not valid: it was used before, or has expired"
+
+    def __init__(self) -> None:
+        super().__init__(errors=[{"field": "token", "message": "is not valid; request a new link"}])
+
+
+class TooManyMails(DashboardError):
+    status, code, title = 429, "too_many_mails", "Too many mails were requested to this address"
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__("A mail was sent to this address before; look into its folder for spam, or try again later.")
+        self.headers = {"Retry-After": str(ceil(wait.total_seconds()))}  # type: ignore[misc]
+
+
 class TooManyLogins(Unavailable):
     code, title = "too_many_logins", "Too many passwords are being checked; try again"
     headers: ClassVar = {"Retry-After": "1"}
+
+
+class PageUnknown(Unavailable):
+    code, title = "page_unknown", "PUBLIC_URL is not set: links in mails need the address of the web page"

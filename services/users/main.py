@@ -7,8 +7,11 @@ from functools import partial
 from fastapi import FastAPI
 
 from services.users import panels, revocations
+from services.users.accounts import admin_routes, link_routes, mails, verification
 from services.users.accounts import routes as accounts
+from services.users.accounts.resets import PasswordResets
 from services.users.accounts.service import Accounts
+from services.users.accounts.verification import Verifications
 from services.users.api_keys import routes as api_key_routes
 from services.users.api_keys.service import ApiKeys
 from services.users.audit import repository as audit
@@ -55,6 +58,14 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
                 app.state.accounts = Accounts(db, passwords, smtputf8=settings.mail_smtputf8)
                 app.state.api_keys = ApiKeys(db, app.state.accounts)
                 app.state.logins = Logins(db, passwords, tokens, Lifetimes.of(settings))
+                app.state.checks.useful["public_url"] = partial(link_routes.check_public_url, settings)
+                app.state.verifications = Verifications(db)
+                app.state.password_resets = PasswordResets(db, passwords)
+                app.state.background.start("password resets", app.state.password_resets.run)
+                app.state.background.every(
+                    verification.EXPIRY_EVERY_S, "account expiry", partial(verification.expire, db)
+                )
+                app.state.background.every(mails.EXPIRY_EVERY_S, "link expiry", partial(mails.expire, db))
                 app.state.background.every(
                     audit.EXPIRY_EVERY_S, "audit expiry", partial(audit.expire, db, settings.audit_keep_s)
                 )
@@ -69,14 +80,17 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
         lifespan=lifespan,
         routes=[
             accounts.router,
+            link_routes.router,
             *features.routes,
             token_routes.router,
             token_routes.own_router,
             api_key_routes.router,
             audit_routes.router,
             token_routes.internal_router,
+            link_routes.worker_router,
             api_key_routes.internal_router,
             accounts.operator_router,
+            admin_routes.router,
             export_route(Base),
             *PANELS.routes(),
             metrics,

@@ -6,6 +6,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from shared.contracts.internal_api import Purpose
 from shared.db.engine import TYPES
 from shared.db.personal_data import Cascade, Delete, Execute, Kept, NotExported, Part, PersonalData
 from shared.http.api_keys import KeyScope
@@ -18,14 +19,23 @@ class Base(DeclarativeBase):
 
 
 class User(PersonalData, Base):
-    """`revision` counts the changes to a user, beginning with 1."""
+    """`revision` counts the changes to a user, beginning with 1.
+
+    `pending_email` is a new address that has not been confirmed. An account whose address is not verified is deleted at
+    `expires_at`.
+    """
 
     __tablename__ = "users"
     __of_user__ = "id = $1"
-    __export__ = Part("profile", "id, email, name, role, avatar_url, created_at, updated_at", many=False)
+    __export__ = Part(
+        "profile",
+        "id, email, email_verified, pending_email, name, role, avatar_url, created_at, updated_at",
+        many=False,
+    )
     __erasure__ = Delete()
     __table_args__ = (
         sa.Index("users_email_key", sa.text("lower(email)"), unique=True),
+        sa.Index("users_expiring", "expires_at", postgresql_where=sa.text("expires_at IS NOT NULL")),
         sa.CheckConstraint("role IN ('user', 'support', 'admin')", name="users_role_check"),
     )
 
@@ -38,6 +48,10 @@ class User(PersonalData, Base):
     revision: Mapped[int] = mapped_column(sa.BigInteger)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    email_verified: Mapped[bool] = mapped_column(server_default=sa.true())
+    pending_email: Mapped[str | None]
+    expires_at: Mapped[datetime | None]
+    suspended_at: Mapped[datetime | None]
 
 
 class LoginSession(PersonalData, Base):
@@ -99,6 +113,49 @@ class ApiKey(PersonalData, Base):
     expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
+
+
+class MailToken(PersonalData, Base):
+    """The token of a link that was mailed, by its SHA-256. `email` is the recipient, which the link is about."""
+
+    __tablename__ = "mail_tokens"
+    __export__ = NotExported("hashes of tokens, which would only help an attacker")
+    __erasure__ = Cascade()
+
+    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    purpose: Mapped[Purpose] = mapped_column(sa.Text)
+    email: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class MailRequest(Base):
+    """How many mails for a purpose were requested to an address, in a window that began then. It belongs to no account:
+    several may name the address."""
+
+    __tablename__ = "mail_requests"
+
+    address_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    purpose: Mapped[Purpose] = mapped_column(sa.Text, primary_key=True)
+    window_began_at: Mapped[datetime]
+    requests: Mapped[int]
+    paused_until: Mapped[datetime]
+
+
+class ResetRequest(PersonalData, Base):
+    """A requested reset of a password, until it is processed, whether or not the address has an account. `address` is
+    that of the client."""
+
+    __tablename__ = "reset_requests"
+    __of_user__ = "lower(email) = (SELECT lower(email) FROM users WHERE id = $1)"
+    __export__ = NotExported("kept for the seconds until it is processed")
+    __erasure__ = Kept("deleted within seconds, when it is processed")
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    email: Mapped[str]
+    address: Mapped[str | None]
+    request_id: Mapped[str | None]
 
 
 class Revocation(PersonalData, Base):

@@ -14,7 +14,7 @@ from pwdlib.hashers import HasherProtocol
 from pwdlib.hashers.argon2 import Argon2Hasher
 from zxcvbn import zxcvbn
 
-from services.users.errors import TooManyLogins
+from services.users.errors import TooManyLogins, WeakPassword
 from services.users.fair_queue import Asker, FairQueue, QueueFull
 from services.users.settings import Tuning
 from shared.http.identity import client_address
@@ -123,5 +123,11 @@ def is_easy_to_guess(password: str, *personal: str) -> bool:
     known = ["dashboard"]
     for text in personal:
         parts = text.replace("@", " ").replace(".", " ").split()
-        known += [text, "".join(parts), *parts]
+        known += [text[:RATED], "".join(parts)[:RATED], *parts]
     return bool(zxcvbn(normalized(password)[:RATED], user_inputs=known)["guesses"] < MIN_GUESSES)
+
+
+def refuse_weak(password: str, *personal: str) -> None:
+    """Raises `WeakPassword`. `personal` is data about its owner."""
+    if is_easy_to_guess(password, *personal):
+        raise WeakPassword.of("password", TOO_EASY)

@@ -25,7 +25,7 @@ class UserRepository:
 
     async def get(self, user_id: UUID, *, lock: bool = False) -> User | None:
         """Return the user; with `lock`, no other transaction can change them before this one ends."""
-        return await self._session.get(User, user_id, with_for_update=lock)
+        return await self._session.get(User, user_id, with_for_update=lock, populate_existing=lock)
 
     async def get_by_email(self, email: str) -> User | None:
         """Return the user with this address, ignoring case."""
@@ -56,15 +56,16 @@ class UserRepository:
 
     async def create(self, user: User) -> User:
         """Raises `EmailAlreadyUsed`."""
-        await self._claim(user.email)
+        if await self.claim(user.email):
+            raise EmailAlreadyUsed
         self._session.add(user)
         await self._session.flush()
         return user
 
     async def update(self, user: User, **changes: Any) -> User:
         """Apply one change to a user: the next revision. Raises `EmailAlreadyUsed`."""
-        if email := changes.get("email"):
-            await self._claim(email, user.id)
+        if (email := changes.get("email")) and (found := await self.claim(email)) and found.id != user.id:
+            raise EmailAlreadyUsed
         for name, value in changes.items():
             setattr(user, name, value)
         user.revision += 1
@@ -72,15 +73,13 @@ class UserRepository:
         await self._session.flush()
         return user
 
-    async def _claim(self, email: str, owner: UUID | None = None) -> None:
-        """Reserve the address for this transaction. Raises `EmailAlreadyUsed` if another account has it.
+    async def claim(self, email: str) -> User | None:
+        """Reserve the address for this transaction, and return the account that has it.
 
         Postgres writes the values of a violated constraint into its log. So the constraint must never be violated.
         """
         await self._session.execute(CLAIM, {"email": email})
-        found = await self.get_by_email(email)
-        if found is not None and found.id != owner:
-            raise EmailAlreadyUsed
+        return await self.get_by_email(email)
 
     async def delete(self, user: User) -> None:
         """Erase the user's data as all models declare it, and revoke their access tokens."""

@@ -148,6 +148,20 @@ class Confirmation(Body):
 UNCONFIRMED = Confirmation()
 
 
+class LinkToken(Body):
+    """The end of a link in a mail."""
+
+    token: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_NO_NUL)]
+
+
+class ForgottenPassword(Body):
+    email: Email
+
+
+class NewPassword(LinkToken):
+    password: Password
+
+
 class OAuth2Request(Body):
     """Parameters that OAuth2 clients send, and that have no meaning here."""
 
@@ -192,11 +206,19 @@ class Profile(BaseModel):
 
     id: UUID
     email: str
+    email_verified: bool
+    pending_email: str | None = Field(description="a new address, until it is confirmed")
     name: str
     role: Role
     avatar_url: str | None
     created_at: datetime
     updated_at: datetime
+
+
+class Account(Profile):
+    """A profile as operators see it."""
+
+    suspended_at: datetime | None
 
 
 class Count(BaseModel):

@@ -29,7 +29,7 @@ from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from services.worker.ledger.admin.schemas import JOB_NAME
-from services.worker.ledger.job import Batching, Effect, ExternalEffect, Job, Missed, Policy, Schedule
+from services.worker.ledger.job import Batching, Decision, Effect, ExternalEffect, Job, Missed, Policy, Schedule
 from services.worker.ledger.timetable import InvalidSchedule, Timetable
 from shared.contracts.events import Envelope, Event
 from shared.contracts.tasks import Task, Tick
@@ -288,7 +288,11 @@ class _Call:
         if not self.tasks:
             return await self.function(**arguments)
         tasks = ConnectionTasks()
-        effect = await self.function(**arguments, **dict.fromkeys(self.tasks, tasks))
+        try:
+            effect = await self.function(**arguments, **dict.fromkeys(self.tasks, tasks))
+        except Decision:
+            await tasks.flush(connection)
+            raise
         await tasks.flush(connection)
         return effect
 

@@ -10,8 +10,10 @@ from fastapi import FastAPI
 from services.worker import jobs, panels
 from services.worker.broker import queue_stats
 from services.worker.broker.consumers import Consumers
+from services.worker.email.send_log import MailLimit
 from services.worker.email.sending import Mails
 from services.worker.email.smtp import Mailer
+from services.worker.email.users import Users
 from services.worker.host import Host
 from services.worker.ledger.admin.routes import router as admin
 from services.worker.ledger.job import Job
@@ -58,13 +60,15 @@ async def working(
 
     async with (
         Mailer.open(settings, tuning) as mailer,
+        Users.open(settings.users_url, app.state.service_tokens) as users,
         Database.open(settings) as db,
         AsyncExitStack() as opened,
         Background() as background,
     ):
         ledger = Ledger(db, job_done, settings.keep_done_s)
         host = Host(app=app, db=db, ledger=ledger, hints=hints, background=background, on_done=on_done)
-        mails = jobs.PerEvent(partial(Mails, mailer, settings.mail_from, tuning.mail_lease_s))
+        limit = MailLimit.parse(settings.mail_limit)
+        mails = jobs.PerEvent(partial(Mails, mailer, settings.mail_from, tuning.mail_lease_s, users=users, limit=limit))
         host.resources.update({Settings: settings, Tuning: tuning, Mailer: mailer, Mails: mails, Database: db})
         app.state.db, app.state.background, app.state.hints = db, background, hints
         app.state.exporter = Exporter(settings)

@@ -205,7 +205,8 @@ class JobAudit(PersonalData, Base):
 
 
 class Recipient(PersonalData, Base):
-    """The address of a user's mail. For a deleted user only the revision remains; erasure needs it, as `revision`."""
+    """The address of a user's mail, and whether it is verified. For a deleted user only the revision remains; erasure
+    needs it, as `revision`."""
 
     __tablename__ = "recipients"
     __export__ = NotExported("a copy of the profile")
@@ -215,6 +216,7 @@ class Recipient(PersonalData, Base):
     revision: Mapped[int]
     email: Mapped[str | None]
     name: Mapped[str | None]
+    verified: Mapped[bool] = mapped_column(server_default=sa.true())
 
 
 class Notification(PersonalData, Base):
@@ -310,7 +312,9 @@ class Mail(PersonalData, Base):
     """The state of one event's mail. `recipient` is None once the user is deleted.
 
     sending: in flight until `lease_until`, or, without one, certainly not sent yet · uncertain: the last attempt may
-    have sent it · withdrawn: the recipient was deleted before it was sent. `uncertain_attempts` remains.
+    have sent it · withdrawn: the recipient was deleted, or the mail was no longer wanted, before it was sent.
+    `uncertain_attempts` remains. `send_after` is the place of a mail in the limit of its recipient, if that is not when
+    it was created.
     """
 
     __tablename__ = "mails"
@@ -335,10 +339,17 @@ class Mail(PersonalData, Base):
     server_reply: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    send_after: Mapped[datetime | None]
 
     __table_args__ = (
         sa.CheckConstraint("state IN ('sending', 'sent', 'uncertain', 'rejected', 'withdrawn')", name="mails_state"),
         sa.Index("mails_age", "updated_at"),
+        sa.Index(
+            "mails_recipient",
+            sa.text("lower(recipient)"),
+            sa.text("coalesce(send_after, created_at)"),
+            postgresql_where=sa.text("recipient IS NOT NULL"),
+        ),
     )
 
 

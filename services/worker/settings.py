@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from limits import parse
 from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
@@ -10,6 +11,14 @@ from services.worker.email.messages import Mailbox
 from shared.downloads.csv_export import ExportSettings
 from shared.feature import ServiceTuning
 from shared.outbox.relay import ProducerSettings
+
+DAY_S = 24 * 3600
+
+
+def _within_a_day(notation: str) -> str:
+    if notation.strip() and parse(notation).get_expiry() > DAY_S:
+        raise ValueError("must be about a day or less, such as 20/hour")
+    return notation
 
 
 def _with_address(sender: str) -> str:
@@ -30,6 +39,11 @@ class Settings(ProducerSettings, ExportSettings):
     """Mails sent at once, each over a connection that is reused."""
     mail_from: Annotated[str, AfterValidator(_with_address)] = "Dashboard <no-reply@dashboard.example>"
     """The sender of all mails."""
+    mail_limit: Annotated[str, AfterValidator(_within_a_day)] = ""
+    """Mails to one recipient, such as `20/hour`; more are sent later. Links and notices of an account are not delayed.
+    If empty, there is no limit."""
+    users_url: str = "http://127.0.0.1:8001"
+    """The users service, which creates the links in mails; several base URLs, separated by commas, are used in turn."""
 
     jobs: str = ""
     """Modules with jobs of other applications, separated by commas, such as `myapp.jobs`."""

@@ -13,6 +13,8 @@ RENAMED: Mapping[str, str] = {
     **{f"{service}_ACCESS_TOKEN_TTL_S": "ACCESS_TOKEN_TTL_S" for service in ("GATEWAY", "USERS")},
     "USERS_REFRESH_TOKEN_TTL_S": "REFRESH_TOKEN_TTL_S",
     "GATEWAY_SESSION_COOKIE_TTL_S": "REFRESH_TOKEN_TTL_S",
+    "GATEWAY_UPLOAD_MAX_BYTES": "UPLOAD_MAX_BYTES",
+    "WORKER_IMPORT_MAX_BYTES": "UPLOAD_MAX_BYTES",
 }
 """The current name of each. The old names work until the release after 0.2."""
 
@@ -96,6 +98,7 @@ REMOVED: frozenset[str] = frozenset(
         "WORKER_DOWNLOAD_TIMEOUT_S",
         "WORKER_HOLD_S",
         "WORKER_IDLE_TRANSACTION_TIMEOUT_S",
+        "WORKER_IMPORT_KEEP_S",
         "WORKER_IMPORT_LEASE_S",
         "WORKER_IMPORT_MAX_ERRORS",
         "WORKER_IMPORT_ORDERS_TIMEOUT_S",

@@ -27,7 +27,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UserRegistered(Event, frozen=True, kw_only=True):
-    """`revision` counts the changes to a user from 1, so that a consumer can tell which of two events is newer."""
+    """`revision` counts the changes to a user from 1, so that a consumer can tell which of two events is newer.
+
+    `email_verified` is true in events from before addresses were verified.
+    """
 
     type: ClassVar[str] = "user.registered"
 
@@ -35,6 +38,7 @@ class UserRegistered(Event, frozen=True, kw_only=True):
     name: str
     revision: int
     registered_at: datetime
+    email_verified: bool = True
 
 
 class UserUpdated(Event, frozen=True, kw_only=True):
@@ -44,6 +48,19 @@ class UserUpdated(Event, frozen=True, kw_only=True):
     name: str
     revision: int
     updated_at: datetime
+    email_verified: bool = True
+
+
+class CredentialsRevoked(Event, frozen=True, kw_only=True):
+    """The owner of an account has proved to be its owner: what was set up before must not act for them any more.
+
+    `reason` is `verified` (the first verification of an address) or `reset` (of the password).
+    """
+
+    type: ClassVar[str] = "user.credentials_revoked"
+
+    reason: str
+    revoked_at: datetime
 
 
 class UserDeleted(Event, frozen=True, kw_only=True):
@@ -163,6 +180,7 @@ EVENTS: dict[str, type[Event]] = {
     for kind in (
         UserRegistered,
         UserUpdated,
+        CredentialsRevoked,
         UserDeleted,
         OrderCreated,
         OrdersImported,

@@ -1,6 +1,6 @@
-"""Routes of the users service for accounts that only the gateway calls."""
+"""Routes of the users service that only the gateway or the worker calls."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -45,6 +45,37 @@ class Revocations(msgspec.Struct, frozen=True):
     cursor: int
     sessions: tuple[UUID, ...]
     users: tuple[UUID, ...]
+
+
+LINKS_PATH = "/internal/mail-links"
+"""POST `LinkRequest` → `MailLink`. The worker asks when it sends the mail, so that no event contains the token."""
+ADDRESSES_PATH = "/internal/addresses"
+"""GET …/{user_id} → `MailAddress`, for the worker."""
+
+Purpose = Literal["verify", "change", "reset"]
+"""What a link is for: verifying the address of a new account, changing it, or resetting the password."""
+
+
+class LinkRequest(BaseModel):
+    """`email` is the recipient. It must be the address that the link is about."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: UUID
+    purpose: Purpose
+    email: Annotated[str, StringConstraints(min_length=1, max_length=254, pattern=_NO_NUL)]
+
+
+class MailLink(msgspec.Struct, frozen=True):
+    """`url` ends with a single-use token, which is valid for `valid_s` seconds."""
+
+    url: str
+    valid_s: int
+
+
+class MailAddress(msgspec.Struct, frozen=True):
+    email: str
+    verified: bool
 
 
 PERSONAL_DATA_PATH = "/internal/export"

@@ -48,3 +48,33 @@ class Tick(Task, frozen=True, kw_only=True):
     schedule: str
     at: datetime
     last_run: datetime | None = None
+
+
+class SendAddressVerification(Task, frozen=True, kw_only=True):
+    """Mail the link that verifies the address of a new account."""
+
+    email: str
+
+
+class SendAddressChange(Task, frozen=True, kw_only=True):
+    """Mail the link that makes `email` the address of the account, to that address."""
+
+    email: str
+
+
+class SendPasswordReset(Task, frozen=True, kw_only=True):
+    """Mail the link with which the account gets a new password."""
+
+    email: str
+
+
+class SendSecurityNotice(Task, frozen=True, kw_only=True):
+    """Mail what has happened to the account: `email_changed`, `password_changed` or `password_reset`.
+
+    `email` is the address that the account had then, and `verified` whether it was verified.
+    """
+
+    email: str
+    notice: str
+    at: datetime
+    verified: bool = True

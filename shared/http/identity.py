@@ -86,6 +86,18 @@ async def _caller(request: Request) -> Caller:
         raise Unauthenticated("the gateway must name the user for whom it calls") from missing
 
 
+async def _optional_caller(request: Request) -> Caller | None:
+    if USER_ID_HEADER in request.headers:
+        return await _caller(request)
+    await _gateway(request)
+    return None
+
+
+async def _worker(request: Request) -> None:
+    if require_service(request) != WORKER:
+        raise Unauthenticated("only the worker may call this")
+
+
 async def _admin(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
     if not caller.is_admin:
         raise Forbidden("administrators only")
@@ -100,6 +112,9 @@ async def _operator(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
 
 GatewayOnly = Depends(_gateway)
 """For routes without a user: registration, sign-in."""
+WorkerOnly = Depends(_worker)
+OptionalCallerDep = Annotated[Caller | None, Depends(_optional_caller)]
+"""For routes that anyone may call: the user, if the request has a valid token."""
 CallerDep = Annotated[Caller, Depends(_caller)]
 AdminDep = Annotated[Caller, Depends(_admin)]
 OperatorDep = Annotated[Caller, Depends(_operator)]

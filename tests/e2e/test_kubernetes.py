@@ -4,6 +4,7 @@ Private servers replace those of the cluster, free ports those of the pods, and 
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -117,8 +118,8 @@ def test_they_wait_for_their_schema_serve_and_end_in_time(cluster: Cluster, smtp
         for service in SERVICES:
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 wait_until(partial(succeeds, cluster.probe(service, probe)), PATIENCE_S)
-        order(cluster.url("gateway"))
-        wait_until(lambda: smtp.messages, PATIENCE_S)
+        order(cluster.url("gateway"), smtp)
+        wait_until(lambda: len(smtp.messages) > 1, PATIENCE_S)
         for service, process in serving.items():
             process.send_signal(signal.SIGTERM)
             spec = template_of(service)["spec"]
@@ -133,11 +134,16 @@ def succeeds(url: str) -> bool:
         return False
 
 
-def order(gateway: str) -> None:
-    """Register, sign in, and place an order."""
+def order(gateway: str, smtp: SmtpServer) -> None:
+    """Register, verify the address, sign in, and place an order."""
     email = f"ann-{uuid4().hex}@example.com"
     with httpx.Client(base_url=gateway, timeout=60) as client:
         client.post("/v1/users", json={"email": email, "name": "Ann", "password": PASSWORD}).raise_for_status()
+        wait_until(lambda: smtp.messages, PATIENCE_S)
+        text = smtp.messages[0].message.get_body(("plain",))
+        link = re.search(r"token=(\S+)", text.get_content() if text else "")
+        assert link
+        client.post("/v1/email-verifications", json={"token": link[1]}).raise_for_status()
         token = client.post("/v1/tokens", data={"username": email, "password": PASSWORD}).json()["access_token"]
         tea = {"sku": "tea", "name": "Green tea", "quantity": 2, "unit_price": 1250}
         headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": uuid4().hex}

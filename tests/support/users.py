@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 
 from services.users.main import create_app
 from services.users.settings import Settings
+from shared.contracts.internal_api import ADDRESSES_PATH, LINKS_PATH, Purpose
 from shared.http.identity import SESSION_ID_HEADER, USER_ID_HEADER, USER_ROLE_HEADER
 from shared.http.tokens import Role, ServiceTokens
 from tests.support.tuned_service import tuning_from, tuning_in
@@ -45,10 +46,38 @@ class Person:
 
 
 class Gateway:
-    """`http` sends the service token with every request."""
+    """`http` sends the gateway's service token with every request. The worker's requests have its own."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self.http = http
+        self._worker = ServiceTokens(SECRET.get_secret_value(), "worker")
+
+    async def as_worker(self, method: str, path: str, **request: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self._worker.token()}"}
+        return await self.http.request(method, path, headers=headers, **request)
+
+    async def link(self, person: Person, purpose: Purpose = "verify", email: str = "") -> httpx.Response:
+        """Ask for a link, as the mail job does."""
+        body = {"user_id": str(person.id), "purpose": purpose, "email": email or person.email}
+        return await self.as_worker("POST", LINKS_PATH, json=body)
+
+    async def token(self, person: Person, purpose: Purpose = "verify", email: str = "") -> str:
+        """Return the token of a new link."""
+        url: str = (await self.link(person, purpose, email)).raise_for_status().json()["url"]
+        return url.rpartition("?token=")[2]
+
+    async def use(self, token: str, by: Person | None = None) -> httpx.Response:
+        """Verify an address with a token."""
+        headers = by.headers if by else {}
+        return await self.http.post("/v1/email-verifications", json={"token": token}, headers=headers)
+
+    async def verified(self, person: Person) -> Person:
+        """Verify the person's address in the person's session, if there is one."""
+        (await self.use(await self.token(person), person if person.session_id else None)).raise_for_status()
+        return person
+
+    async def address(self, person: Person) -> httpx.Response:
+        return await self.as_worker("GET", f"{ADDRESSES_PATH}/{person.id}")
 
     async def register(self, name: str = "Ada") -> Person:
         email = f"{uuid4().hex}@example.com"
@@ -60,7 +89,10 @@ class Gateway:
         return await self.http.post("/v1/tokens", data={"username": email, "password": password})
 
     async def logged_in(self, person: Person) -> Person:
-        answer = (await self.login(person.email)).raise_for_status().json()
+        return await self.logged_in_with(person, PASSWORD)
+
+    async def logged_in_with(self, person: Person, password: str) -> Person:
+        answer = (await self.login(person.email, password)).raise_for_status().json()
         claims = jwt.decode(answer["access_token"], options={"verify_signature": False})
         return replace(person, session_id=UUID(claims["sid"]), refresh_token=answer["refresh_token"])
 

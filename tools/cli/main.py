@@ -138,15 +138,22 @@ def seed() -> None:
 def mail(
     mail_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="Show this mail.")] = None,
     to: Annotated[str | None, typer.Option(help="Only mails whose recipient contains this text.")] = None,
+    links: Annotated[
+        bool, typer.Option("--links", help="Print only the links in the mails, such as that which verifies an address.")
+    ] = False,
+    wait: Annotated[float, typer.Option(help="How long to wait for the first link, in seconds.")] = 0,
     as_json: JsonOption = False,
     data_dir: DataDirOption = Path(".local"),
 ) -> None:
     """List the mails that `dashboard up` caught, or show one."""
     _need_local_stack()
-    from tools.devstack.mailbox import Mailbox, show_list, show_one
+    from tools.devstack.mailbox import Mailbox, show_links, show_list, show_one
 
     mailbox = Mailbox(_of_stack(data_dir, "mail.sqlite"))
-    if mail_id is None:
+    if links:
+        if not show_links(mailbox, to, wait):
+            _fail("no mail contains a link")
+    elif mail_id is None:
         show_list(mailbox, to, as_json=as_json)
     elif (found := mailbox.get(mail_id)) is None:
         _fail(f"mail {mail_id} does not exist")

@@ -114,6 +114,7 @@ async def _account(db: Database, person: Person, password_hash: str, until: date
             password_hash=password_hash,
             role=person.role,
             created_at=until - timedelta(days=DAYS + 1),
+            email_verified=True,
         )
         return user.id
 

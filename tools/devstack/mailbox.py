@@ -1,6 +1,8 @@
 """The caught mails, in one SQLite file that survives restarts, and their output for `dashboard mail`."""
 
 import json
+import re
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,6 +18,8 @@ CREATE TABLE IF NOT EXISTS mails (
     id INTEGER PRIMARY KEY AUTOINCREMENT, received_at TEXT NOT NULL,
     sender TEXT NOT NULL, recipients TEXT NOT NULL, content BLOB NOT NULL)
 """
+_LINK = re.compile(r"https?://\S+/#/\w+\?token=[\w-]+")
+_LOOK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Mail:
     def text(self) -> str:
         body = self.message.get_body(("plain", "html"))
         return "" if body is None else str(body.get_content()).replace("\r\n", "\n")
+
+    def links(self) -> list[str]:
+        """Return the links of the text that have a token."""
+        return _LINK.findall(self.text())
 
     def summary(self) -> dict[str, Any]:
         known = asdict(self)
@@ -74,6 +82,15 @@ class Mailbox:
             connection.execute(_TABLE)
             rows = connection.execute(query, values).fetchall()
         return [Mail(row[0], row[1], row[2], json.loads(row[3]), row[4]) for row in rows]
+
+
+def show_links(mailbox: Mailbox, to: str | None, wait_s: float) -> bool:
+    """Print the links with tokens in all mails, the newest last; wait for the first. Return whether there are any."""
+    ends = time.monotonic() + wait_s
+    while not (links := [link for mail in mailbox.mails(to) for link in mail.links()]) and time.monotonic() < ends:
+        time.sleep(_LOOK_EVERY_S)
+    print(*links, sep="\n", end="\n" if links else "")
+    return bool(links)
 
 
 def show_list(mailbox: Mailbox, to: str | None, *, as_json: bool) -> None:

@@ -108,6 +108,8 @@ def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets
         "GATEWAY_RABBITMQ_URL": addresses.rabbitmq,
         **{f"{name.upper()}_DATABASE_URL": addresses.databases[name] for name in DATA_SERVICES},
         **{f"{name.upper()}_RABBITMQ_URL": addresses.rabbitmq for name in DATA_SERVICES},
+        "PUBLIC_URL": os.environ.get("PUBLIC_URL", gateway),
+        "WORKER_USERS_URL": ",".join(urls["users"]),
         "WORKER_ORDERS_URL": ",".join(urls["orders"]),
         "WORKER_SMTP_URL": addresses.smtp,
         **({"USERS_MAIL_SMTPUTF8": "true"} if addresses.smtputf8 else {}),

@@ -38,7 +38,7 @@ GROUPS = (
     Group(
         "Connect the services",
         "Where the gateway and the worker find the other services.",
-        "GATEWAY_USERS_URL GATEWAY_ORDERS_URL GATEWAY_WORKER_URL GATEWAY_JWKS_URL WORKER_ORDERS_URL",
+        "GATEWAY_USERS_URL GATEWAY_ORDERS_URL GATEWAY_WORKER_URL GATEWAY_JWKS_URL WORKER_USERS_URL WORKER_ORDERS_URL",
     ),
     Group(
         "Connect Postgres, RabbitMQ, Redis and file storage",
@@ -69,7 +69,11 @@ GROUPS = (
         "",
         "ACCESS_TOKEN_TTL_S REFRESH_TOKEN_TTL_S USERS_SESSION_LIFETIME_S GATEWAY_ISSUERS",
     ),
-    Group("Send mail", "", "WORKER_SMTP_URL WORKER_MAIL_FROM WORKER_SMTP_CONNECTIONS USERS_MAIL_SMTPUTF8"),
+    Group(
+        "Send mail",
+        "",
+        "PUBLIC_URL WORKER_SMTP_URL WORKER_MAIL_FROM WORKER_MAIL_LIMIT WORKER_SMTP_CONNECTIONS USERS_MAIL_SMTPUTF8",
+    ),
     Group(
         "Call webhooks",
         "",
@@ -80,7 +84,7 @@ GROUPS = (
         "Rate limits are written as `10/minute` or `20 per 5 minutes`; an empty value means no limit.",
         "GATEWAY_LIMIT_READ GATEWAY_LIMIT_WRITE GATEWAY_LIMIT_UPLOAD GATEWAY_LIMIT_BATCH GATEWAY_LIMIT_STREAM "
         "GATEWAY_LIMIT_ANONYMOUS GATEWAY_LIMIT_LOGIN_ADDRESS GATEWAY_LIMIT_LOGIN_ACCOUNT GATEWAY_LIMIT_REGISTRATION "
-        "GATEWAY_UPLOAD_MAX_BYTES WORKER_IMPORT_MAX_BYTES GATEWAY_BUDGET_MS GATEWAY_PASS_THROUGH_TIMEOUT_S",
+        "UPLOAD_MAX_BYTES GATEWAY_BUDGET_MS GATEWAY_PASS_THROUGH_TIMEOUT_S",
     ),
     Group(
         "Size the processes",
@@ -93,7 +97,7 @@ GROUPS = (
     Group(
         "Keep and delete data",
         "",
-        "USERS_AUDIT_KEEP_S WORKER_KEEP_DONE_S WORKER_IMPORT_KEEP_S GATEWAY_LAST_KNOWN_GOOD_MAX_AGE_S",
+        "USERS_AUDIT_KEEP_S WORKER_KEEP_DONE_S GATEWAY_LAST_KNOWN_GOOD_MAX_AGE_S",
     ),
     Group(
         "Observe",

@@ -23,7 +23,7 @@ from services.gateway.proxy.forward import (
 )
 from services.gateway.proxy.headers import has_body, has_small_body, request_headers
 from services.gateway.proxy.operations import Operation
-from shared.errors import InvalidInput
+from shared.errors import Forbidden, InvalidInput, Unauthenticated
 from shared.http.application import AsgiRoute
 from shared.http.identity import (
     USER_ID_HEADER,
@@ -32,7 +32,10 @@ from shared.http.identity import (
     Caller,
     identity_headers,
 )
+from shared.http.tokens import USER_ISSUER
 
+OF_USERS = ("/v1/users/{id", "/v1/admin/users/{id")
+"""The paths whose `id` is that of a user."""
 _QUERY = re.compile(rb"[!-~]{1,8192}")
 
 
@@ -72,7 +75,7 @@ def _route(path: str, operations: list[Operation]) -> AsgiRoute:
 
 async def _admit(gateway: Gateway, operation: Operation, scope: Scope, spec: ServiceSpec) -> Verified | None:
     if operation.access == "anonymous":
-        return None
+        return await _caller_if_known(gateway, scope) if operation.names_caller else None
     return await gateway.authenticator.admit(
         scope,
         operation.access,
@@ -82,12 +85,21 @@ async def _admit(gateway: Gateway, operation: Operation, scope: Scope, spec: Ser
     )
 
 
+async def _caller_if_known(gateway: Gateway, scope: Scope) -> Verified | None:
+    """Return the caller if the request has a valid token of an account. Raises `KeysUnavailable` if that cannot be
+    determined."""
+    try:
+        return await gateway.authenticator.admit(scope, session_only=True, issuers=(USER_ISSUER,))
+    except (Unauthenticated, Forbidden):
+        return None
+
+
 async def _write_down(gateway: Gateway, operation: Operation, scope: Scope, caller: Caller | None) -> None:
     """Record an operator's action that does not concern themselves. Raises `AuditUnavailable`."""
     if caller is None or not caller.is_operator or not operation.audited:
         return
     parameters = scope["path_params"]
-    subject = parameters["id"] if operation.path.startswith("/v1/users/{id") else None
+    subject = parameters["id"] if operation.path.startswith(OF_USERS) else None
     if subject == caller.user_id:
         return
     write = gateway.audit_log.note if operation.method in SAFE_METHODS else gateway.audit_log.must_note
@@ -142,10 +154,14 @@ def _target(operation: Operation, scope: Scope) -> str:
 
 
 def _effect(gateway: Gateway, operation: Operation, scope: Scope, caller: Caller | None) -> Effect | None:
-    if caller is None or not (operation.ends or operation.touches):
+    if not operation.ends and (caller is None or not operation.touches):
         return None
 
     async def run() -> None:
+        if operation.ends == "others":
+            await gateway.ended.read()
+        if caller is None:
+            return
         gateway.invalidation.drop(caller.user_id, operation.touches)
         gateway.hub.touched(caller.user_id, operation.touches)
         if operation.ends == "session" and caller.session_id:
@@ -155,7 +171,5 @@ def _effect(gateway: Gateway, operation: Operation, scope: Scope, caller: Caller
         elif operation.ends == "user":
             await gateway.revocations.end_user(caller.user_id)
             await gateway.stale_store.forget(caller.user_id)
-        elif operation.ends == "others":
-            await gateway.ended.read()
 
     return Effect(run, carried_through=operation.ends is not None)

@@ -229,6 +229,7 @@ class _Builder:
             ends=route.ends,
             takes_password=route.takes_password,
             session_only=route.session_only,
+            names_caller=route.names_caller,
             max_body_bytes=route.max_body_bytes,
             upload=route.upload,
             target=route.target or "",

@@ -123,6 +123,7 @@ class RouteTable(Table):
     ends: Ending | None = None
     takes_password: bool = False
     session_only: bool = False
+    names_caller: bool = False
     max_body_bytes: int | None = Field(None, ge=1)
     upload: bool = False
 

@@ -31,6 +31,7 @@ REFUND = "limits.refund"
 """What a successful sign-in gives back: a key, and the seconds of its window."""
 
 ACCOUNT = "login-account"
+RESET = "reset-account"
 ANONYMOUS = "anonymous"
 SUCCESS = 2
 PROBE, PROBE_KEPT_S = "limits-probe", 60
@@ -50,6 +51,7 @@ class Limiter:
         self._shared = _policies(settings)
         self._anonymous = self._local.get(ANONYMOUS)
         self._account = Policy.parse(ACCOUNT, settings.limit_login_account)
+        self._resets = Policy.parse(RESET, settings.limit_login_account)
         self._refunds: list[tuple[str, int]] = []
 
     def refuse_strangers(self, scope: Scope, knows: Callable[[Scope], bool]) -> None:
@@ -66,7 +68,7 @@ class Limiter:
             _refuse(scope, anonymous.policy, now)
 
     async def count_address(self, scope: Scope, receive: Receive) -> Receive:
-        """Count a sign-in or a registration against its address; return the `receive` of its body. Raises
+        """Count a sign-in, a registration or a recovery against its address; return the `receive` of its body. Raises
         `RateLimited`."""
         await self._count_shared(scope, scope[KIND], self._addresses.party(scope))
         return receive
@@ -117,6 +119,11 @@ class Limiter:
             self._refunds.append(given_back)  # no password was tried
             raise
         scope[REFUND] = given_back
+
+    async def count_reset(self, scope: Scope, account: str) -> None:
+        """Count a requested password reset of that account (a digest). Raises `RateLimited`."""
+        if self._resets is not None:
+            await self._add(scope, self._resets, account)
 
     def answered(self, scope: Scope, status: int) -> None:
         """Count a request without a known caller; give back an attempt with the correct password, which was not a
@@ -192,6 +199,7 @@ def _policies(settings: Settings) -> dict[RouteClass, Policy]:
         "batch": settings.limit_batch,
         "login": settings.limit_login_address,
         "registration": settings.limit_registration,
+        "recovery": settings.limit_registration,
     }
     return {name: policy for name, notation in notations.items() if (policy := Policy.parse(name, notation))}
 

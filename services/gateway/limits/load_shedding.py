@@ -17,17 +17,22 @@ from services.gateway.settings import Tuning
 from shared.contracts.internal_api import EXPORT
 from shared.observability.pools import POOLS
 
-RouteClass = Literal["read", "write", "login", "registration", "upload", "batch", "stream"]
+RouteClass = Literal["read", "write", "login", "registration", "recovery", "upload", "batch", "stream"]
 """What rate limits and load shedding distinguish."""
 
 PROBES = frozenset({"/livez", "/readyz"})
 """Never limited and never shed: monitoring must see that a process is busy, not dead."""
 
+PASSWORD_RESETS = "/v1/password-resets"  # noqa: S105  a path
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _EXACT: dict[tuple[str, str], RouteClass] = {
     ("POST", "/v1/tokens"): "login",
     ("POST", "/web/session"): "login",
     ("POST", "/v1/users"): "registration",
+    ("POST", PASSWORD_RESETS): "recovery",
+    ("POST", f"{PASSWORD_RESETS}/confirm"): "recovery",
+    ("POST", "/v1/email-verifications"): "recovery",
+    ("POST", "/v1/email-verifications/resend"): "recovery",
     ("POST", "/v1/imports"): "upload",
     ("PUT", "/v1/me/avatar"): "upload",
     ("POST", "/v1/dashboards/batch"): "batch",

@@ -89,6 +89,8 @@ class AdmissionMiddleware:
         gateway = gateway_of(scope)
         if kind == "login" and gateway.catalog.has_accounts:
             return gateway.passwords.sign_in(scope, receive)
+        if kind == "recovery":
+            return gateway.passwords.recover(scope, receive)
         if kind == "registration":
             return gateway.limits.count_address(scope, receive)
         gateway.limits.refuse_strangers(scope, gateway.authenticator.knows)

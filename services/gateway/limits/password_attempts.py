@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope
 
 from services.gateway.errors import BodyTooSlow, ServiceUnavailable
 from services.gateway.limits.limiter import Limiter
+from services.gateway.limits.load_shedding import PASSWORD_RESETS
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from services.gateway.upstream.responses import read_limited
@@ -67,6 +68,16 @@ class PasswordAttempts:
             return receive
         messages = await read_body(receive, self._timeout_s)
         await self._limits.attempt(scope, digest(await account_in(scope, ReadBody(messages, receive))))
+        return ReadBody(messages, receive)
+
+    async def recover(self, scope: Scope, receive: Receive) -> Receive:
+        """Count the use of a link, or the request of a link, against its address, and a requested reset against the
+        account that it names, whether or not that exists. Returns and raises like `sign_in`."""
+        await self._limits.count_address(scope, receive)
+        if scope["path"] != PASSWORD_RESETS or not self._limits.counts_accounts:
+            return receive
+        messages = await read_body(receive, self._timeout_s)
+        await self._limits.count_reset(scope, digest(email_in(messages)))
         return ReadBody(messages, receive)
 
     async def count(self, scope: Scope, receive: Receive, caller: Caller) -> Receive:
@@ -141,6 +152,14 @@ async def account_in(scope: Scope, body: ReadBody) -> str:
     if len(named) != 1 or not named[0]:
         raise InvalidInput.of(field, "must be given once")
     return named[0]
+
+
+def email_in(messages: list[Message]) -> str:
+    """Return the member `email` of a JSON object. Raises `InvalidInput`."""
+    try:
+        return msgspec.json.decode(b"".join(message.get("body", b"") for message in messages), type=JsonLogin).email
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as broken:
+        raise InvalidInput.of("body", "must be a JSON object with an email") from broken
 
 
 def named_in_json(messages: list[Message]) -> frozenset[str]:

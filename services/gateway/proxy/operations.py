@@ -30,7 +30,8 @@ _PARAMETER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 @dataclass(frozen=True)
 class Operation:
     """`ends`: what the service's success ends; the gateway then rejects its access tokens. `named`: the session or API
-    key whose id is in the path. `others`: possibly other sessions of the caller, which the service names.
+    key whose id is in the path. `others`: possibly other sessions, of the caller or of another account, which the
+    service names.
 
     `touches`: the caller's panels that change. If an order is not the caller's, the gateway does not know its user: the
     event does.
@@ -40,6 +41,8 @@ class Operation:
 
     `takes_password`: the body may contain the caller's password, which counts as a sign-in attempt.
     `session_only`: API keys may not call it; nor may they call anything that takes the password.
+
+    `names_caller`: anyone may call it, and the service learns who calls, if the request has a valid token.
 
     `max_body_bytes`: set if a body may be larger than that of an ordinary route.
     `upload`: a body may be as large, and take as long, as the settings for uploads allow.
@@ -57,6 +60,7 @@ class Operation:
     touches: tuple[str, ...] = ()
     takes_password: bool = False
     session_only: bool = False
+    names_caller: bool = False
     max_body_bytes: int | None = None
     upload: bool = False
     target: str = ""

@@ -12,7 +12,16 @@ from services.users.accounts.service import AccountsDep
 from services.users.errors import UserNotFound
 from services.users.models import User
 from services.users.repository import UserRepository
-from services.users.schemas import UNCONFIRMED, Confirmation, Count, Email, Profile, ProfileChange, Registration
+from services.users.schemas import (
+    UNCONFIRMED,
+    Account,
+    Confirmation,
+    Count,
+    Email,
+    Profile,
+    ProfileChange,
+    Registration,
+)
 from shared.contracts.internal_api import CONFIRM
 from shared.db.engine import Database, DatabaseDep
 from shared.http.identity import CallerDep, GatewayOnly, OperatorDep
@@ -27,7 +36,7 @@ operator_router = APIRouter(tags=["users"])
 
 @router.post("/v1/users", status_code=HTTPStatus.CREATED, response_model=Profile, dependencies=[GatewayOnly])
 async def register(body: Registration, accounts: AccountsDep, response: Response) -> User:
-    """Register. The address must not belong to an existing account."""
+    """Register. The address must not belong to an existing account. A mail with a link to verify it is sent."""
     user = await accounts.register(body)
     response.headers["Location"] = f"/v1/users/{user.id}"
     return user
@@ -41,7 +50,8 @@ async def read_me(caller: CallerDep, accounts: AccountsDep) -> User:
 
 @router.patch("/v1/me", response_model=Profile)
 async def change_me(body: ProfileChange, caller: CallerDep, accounts: AccountsDep) -> User:
-    """Change your profile. A new password ends all other sessions."""
+    """Change your profile. A new password ends all other sessions. A new address is used once the link in the mail to
+    it has been opened and confirmed."""
     return await accounts.change(caller, body)
 
 
@@ -59,7 +69,7 @@ async def confirm(caller: CallerDep, accounts: AccountsDep, body: Confirmation =
 
 @operator_router.get(
     "/v1/users",
-    response_model=Page[Profile],
+    response_model=Page[Account],
     responses={200: {"content": {NDJSON: {}}, "description": "a page; as NDJSON all users, one per line"}},
 )
 async def list_users(
@@ -69,19 +79,19 @@ async def list_users(
     cursor: Cursor = None,
     email: Annotated[Email | None, Query()] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
-) -> Response | Page[Profile]:
+) -> Response | Page[Account]:
     """Operators: list users, newest first. With `Accept: application/x-ndjson` all of them, whatever the parameters."""
     if NDJSON in accept:
         return await _stream(db)
     return await _page(db, limit, decode_cursor(cursor), email)
 
 
-async def _page(db: Database, limit: int, after: UUID | None, email: str | None) -> Page[Profile]:
+async def _page(db: Database, limit: int, after: UUID | None, email: str | None) -> Page[Account]:
     async with db.begin() as session:
         users = UserRepository(session)
         found = [await users.get_by_email(email)] if email else await users.page(limit + 1, after)
-    profiles = [Profile.model_validate(user) for user in found if user]
-    items, next_cursor = page_of(profiles, limit, lambda profile: profile.id)
+    accounts = [Account.model_validate(user) for user in found if user]
+    items, next_cursor = page_of(accounts, limit, lambda account: account.id)
     return Page(items=items, next_cursor=next_cursor)
 
 
@@ -98,7 +108,7 @@ async def _lines(first: Sequence[User], others: AsyncIterator[Sequence[User]]) -
 
 
 def _encoded(users: Sequence[User]) -> str:
-    return "".join(Profile.model_validate(user).model_dump_json() + "\n" for user in users)
+    return "".join(Account.model_validate(user).model_dump_json() + "\n" for user in users)
 
 
 @operator_router.get("/v1/users/count")

@@ -1,27 +1,38 @@
-"""Accounts: registration, changes, deletion; each change with its event in the same transaction."""
+"""Accounts: registration, changes, deletion; each with its event in the same transaction."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
+import sqlalchemy as sa
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.users.accounts import mails, profile
+from services.users.accounts.profile import changed_fields, needs_password
 from services.users.audit import repository as audit
-from services.users.errors import UnmailableAddress, UserNotFound, WeakPassword, WrongPassword
+from services.users.audit.repository import Actor
+from services.users.errors import UnmailableAddress, UserNotFound, WrongPassword
 from services.users.models import User
-from services.users.passwords import TOO_EASY, Passwords, is_easy_to_guess
+from services.users.passwords import Passwords, refuse_weak
 from services.users.repository import UserRepository
 from services.users.schemas import ProfileChange, Registration
 from services.users.sessions import repository as sessions
 from shared.clock import now
-from shared.contracts.events import UserDeleted, UserRegistered, UserUpdated
+from shared.contracts.events import UserDeleted, UserRegistered
 from shared.contracts.internal_api import CURRENT_PASSWORD
 from shared.db.engine import Database
 from shared.http.identity import Caller
 from shared.http.tokens import Role
 from shared.ids import new_id
 from shared.outbox.outbox import add
+
+UNVERIFIED_ENDS = sa.func.now() + sa.text("interval '7 days'")
+"""When an account is deleted whose address is not verified until then."""
+
+
+RECENT = timedelta(minutes=5)
+"""How long a sign-in is enough for a step that otherwise needs the password."""
 
 
 async def register(
@@ -33,10 +44,12 @@ async def register(
     role: Role = "user",
     created_at: datetime | None = None,
     user_id: UUID | None = None,
+    email_verified: bool = False,
 ) -> User:
-    """Create a user and `user.registered`, in the session's transaction. Raises `EmailAlreadyUsed`.
+    """Create a user and `user.registered`, in the session's transaction, and request the mail that verifies the
+    address. Raises `EmailAlreadyUsed`.
 
-    The API omits the last three; demo data sets them, for operators and for older users.
+    The API omits the last four; demo data sets them, for operators and for older users.
     """
     moment = created_at or now()
     user = await UserRepository(session).create(
@@ -49,24 +62,22 @@ async def register(
             revision=1,
             created_at=moment,
             updated_at=moment,
+            email_verified=email_verified,
+            expires_at=None if email_verified else UNVERIFIED_ENDS,
         )
     )
     event = UserRegistered(
-        user_id=user.id, email=user.email, name=user.name, revision=user.revision, registered_at=user.created_at
+        user_id=user.id,
+        email=user.email,
+        name=user.name,
+        revision=user.revision,
+        registered_at=user.created_at,
+        email_verified=user.email_verified,
     )
     await add(session, event)
+    if not email_verified:
+        await mails.send_verification(session, user)
     return user
-
-
-def changed_fields(user: User, change: ProfileChange) -> dict[str, str]:
-    """Return which of `name` and `email` would change."""
-    wanted = {"name": change.name, "email": change.email}
-    return {field: value for field, value in wanted.items() if value is not None and value != getattr(user, field)}
-
-
-def needs_password(user: User, change: ProfileChange) -> bool:
-    """Prevents taking over an account from an unlocked browser."""
-    return change.password is not None or "email" in changed_fields(user, change)
 
 
 class Accounts:
@@ -83,7 +94,7 @@ class Accounts:
     async def register(self, body: Registration) -> User:
         """Raises `UnmailableAddress`, `WeakPassword`, `EmailAlreadyUsed`."""
         self._refuse_unmailable(body.email)
-        _refuse_weak(body.password, body.email, body.name)
+        refuse_weak(body.password, body.email, body.name)
         password_hash = await self._passwords.hash(body.password, body.email)
         async with self._db.begin() as session:
             return await register(session, email=body.email, name=body.name, password_hash=password_hash)
@@ -94,7 +105,8 @@ class Accounts:
             return await _get(session, user_id)
 
     async def change(self, caller: Caller, change: ProfileChange) -> User:
-        """Raises `UserNotFound`, `UnmailableAddress`, `WrongPassword`, `WeakPassword`, `EmailAlreadyUsed`."""
+        """A new address is used once it is confirmed. Raises `UserNotFound`, `UnmailableAddress`, `WrongPassword`,
+        `WeakPassword`, `EmailAlreadyUsed`, `TooManyMails`."""
         user = await self.get(caller.user_id)
         self._refuse_unmailable(changed_fields(user, change).get("email", ""))
         confirmed = await self.confirm_owner(caller, change.current_password) if needs_password(user, change) else None
@@ -103,25 +115,28 @@ class Accounts:
             user = await _get(session, caller.user_id, lock=True)
             if needs_password(user, change) and user.password_hash != confirmed:
                 raise _wrong_password()
-            return await _change(session, user, change, new_hash, caller)
+            return await profile.apply(session, user, change, new_hash, caller)
 
     async def delete(self, caller: Caller, current_password: str | None) -> None:
         """Raises `UserNotFound`, `WrongPassword`."""
         confirmed = await self.confirm_owner(caller, current_password)
         async with self._db.begin() as session:
             user = await confirmed_owner(session, caller, confirmed)
-            await audit.record(session, audit.ACCOUNT_DELETED, actor=caller.user_id, role=caller.role, subject=user.id)
-            await UserRepository(session).delete(user)
-            await add(session, UserDeleted(user_id=user.id, revision=user.revision + 1, deleted_at=now()))
+            await delete_account(session, user, audit.ACCOUNT_DELETED, Actor.of(caller))
 
-    async def confirm_owner(self, caller: Caller, current_password: str | None) -> str:
+    async def confirm_owner(
+        self, caller: Caller, current_password: str | None, *, or_recent_sign_in: bool = False
+    ) -> str:
         """Check that the owner of the account makes this request, before a step that a stolen session must not take.
-        Return the hash that their password matches. Raises `UserNotFound`, `WrongPassword`.
+        Return the hash of their password. Raises `UserNotFound`, `WrongPassword`.
 
-        A wrong password is recorded in the audit log as a failed sign-in.
+        `or_recent_sign_in`: a session that began in the last five minutes is enough without a password. A wrong
+        password is recorded in the audit log as a failed sign-in.
         """
         user = await self.get(caller.user_id)
         if current_password is None:
+            if or_recent_sign_in and await self._has_just_signed_in(caller):
+                return user.password_hash
             raise _wrong_password()
         if not (await self._passwords.verify(current_password, user.password_hash, user.email)).valid:
             async with self._db.begin() as session:
@@ -136,6 +151,10 @@ class Accounts:
             raise _wrong_password()
         return user.password_hash
 
+    async def _has_just_signed_in(self, caller: Caller) -> bool:
+        async with self._db.begin() as session:
+            return await sessions.is_recent(session, caller.user_id, caller.session_id, RECENT)
+
     def _refuse_unmailable(self, email: str) -> None:
         if not self._smtputf8 and not email.rpartition("@")[0].isascii():
             raise UnmailableAddress.of(
@@ -143,7 +162,7 @@ class Accounts:
             )
 
     async def _new_hash(self, password: str, user: User) -> str:
-        _refuse_weak(password, user.email, user.name)
+        refuse_weak(password, user.email, user.name)
         return await self._passwords.hash(password, user.email)
 
 
@@ -163,34 +182,11 @@ async def confirmed_owner(session: AsyncSession, caller: Caller, confirmed: str)
     return user
 
 
-async def _change(
-    session: AsyncSession, user: User, change: ProfileChange, new_hash: str | None, caller: Caller
-) -> User:
-    fields = changed_fields(user, change)
-    changes = fields | ({"password_hash": new_hash} if new_hash else {})
-    if not changes:
-        return user
-    await UserRepository(session).update(user, **changes)
-    if new_hash:
-        await sessions.revoke_others(session, user.id, kept=caller.session_id)
-        await audit.record(session, audit.PASSWORD_CHANGED, actor=user.id, role=user.role, subject=user.id)
-    if "email" in fields:
-        await audit.record(session, audit.EMAIL_CHANGED, actor=user.id, role=user.role, subject=user.id)
-    if fields:
-        await add(session, updated(user))
-    return user
-
-
-def updated(user: User) -> UserUpdated:
-    """Return the event of a change that is visible to others."""
-    return UserUpdated(
-        user_id=user.id, email=user.email, name=user.name, revision=user.revision, updated_at=user.updated_at
-    )
-
-
-def _refuse_weak(password: str, *personal: str) -> None:
-    if is_easy_to_guess(password, *personal):
-        raise WeakPassword.of("password", TOO_EASY)
+async def delete_account(session: AsyncSession, user: User, action: str, by: Actor) -> None:
+    """Delete a locked account with its data; the audit log says why."""
+    await audit.record(session, action, subject=user.id, **by._asdict())
+    await UserRepository(session).delete(user)
+    await add(session, UserDeleted(user_id=user.id, revision=user.revision + 1, deleted_at=now()))
 
 
 def _wrong_password() -> WrongPassword:

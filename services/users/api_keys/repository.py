@@ -34,10 +34,14 @@ async def delete(session: AsyncSession, user_id: UUID, key_id: UUID) -> bool:
 
 
 async def find(session: AsyncSession, key_hash: bytes) -> tuple[ApiKey, Role] | None:
-    """Return the key with this hash and its owner's role, unless it has expired."""
-    is_valid = sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > sa.func.now())
+    """Return the key with this hash and its owner's role, unless it has expired or the owner is suspended."""
+    is_valid = sa.and_(
+        sa.or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > sa.func.now()), User.suspended_at.is_(None)
+    )
     query = sa.select(ApiKey, User.role).join(User, User.id == ApiKey.user_id)
-    found = (await session.execute(query.where(ApiKey.key_hash == key_hash, is_valid))).first()
+    found = (
+        await session.execute(query.where(ApiKey.key_hash == key_hash, is_valid, User.suspended_at.is_(None)))
+    ).first()
     return None if found is None else (found[0], found[1])
 
 

@@ -45,7 +45,7 @@ Expiry = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class NewApiKey(Body):
-    """`current_password` is required."""
+    """`current_password` is required, unless the session began in the last five minutes."""
 
     name: KeyName
     scopes: Scopes

@@ -45,7 +45,7 @@ class ApiKeys:
         Raises `UserNotFound`, `WrongPassword`, `TooManyApiKeys`, and `InvalidInput` for a scope above the owner's role
         or a time that has passed.
         """
-        confirmed = await self._accounts.confirm_owner(caller, current_password)
+        confirmed = await self._accounts.confirm_owner(caller, current_password, or_recent_sign_in=True)
         key = new_key()
         async with self._db.begin() as session:
             user = await confirmed_owner(session, caller, confirmed)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from typing import NamedTuple, Self
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.users.models import AuditRow
 from shared.db.engine import Database, clock
 from shared.db.retention import sweep
-from shared.http.identity import client_address
+from shared.http.identity import Caller, client_address
 from shared.http.tokens import Role
 from shared.ids import new_id
 from shared.observability import telemetry
@@ -21,8 +22,37 @@ TOKEN_REUSED = "refresh_token_reused"  # noqa: S105  an action
 SESSION_ENDED, OTHER_SESSIONS_ENDED = "session_ended", "other_sessions_ended"
 API_KEY_CREATED, API_KEY_DELETED = "api_key_created", "api_key_deleted"
 PASSWORD_CHANGED, EMAIL_CHANGED = "password_changed", "email_changed"
-ROLE_CHANGED, ACCOUNT_DELETED = "role_changed", "account_deleted"
+EMAIL_VERIFIED, EMAIL_CHANGE_REQUESTED = "email_verified", "email_change_requested"
+RESET_REQUESTED, PASSWORD_RESET = "password_reset_requested", "password_reset"
+LINK_REFUSED = "link_refused"
+ROLE_CHANGED, SUSPENDED, UNSUSPENDED = "role_changed", "account_suspended", "account_unsuspended"
+ACCOUNT_DELETED, ACCOUNT_EXPIRED, ACCOUNT_REPLACED = "account_deleted", "account_expired", "account_replaced"
+"""An account whose address is not verified expires, or is replaced by one that verifies the address."""
 EXPIRY_EVERY_S = 3600
+
+
+class Actor(NamedTuple):
+    """Who acts. An anonymous request has no actor, and neither has a command; `detail` names who runs that."""
+
+    actor: UUID | None = None
+    role: Role | None = None
+    detail: str | None = None
+
+    @classmethod
+    def of(cls, caller: Caller | None) -> Self:
+        return cls(caller.user_id, caller.role) if caller else cls()
+
+
+class Origin(NamedTuple):
+    """The client's address, and the id of its request."""
+
+    address: str | None
+    request_id: str | None
+
+    @classmethod
+    def of_request(cls) -> Self:
+        """Return the origin of the current request."""
+        return cls(client_address.get(), telemetry.current_request_id.get())
 
 
 async def record(
@@ -33,8 +63,10 @@ async def record(
     role: Role | None = None,
     subject: UUID | None = None,
     detail: str | None = None,
+    origin: Origin | None = None,
 ) -> None:
     """Add an entry: it stays if and only if the session's transaction commits."""
+    address, request_id = origin or Origin.of_request()
     session.add(
         AuditRow(
             id=new_id(),
@@ -43,8 +75,8 @@ async def record(
             actor_role=role,
             subject_id=subject,
             detail=detail,
-            address=client_address.get(),
-            request_id=telemetry.current_request_id.get(),
+            address=address,
+            request_id=request_id,
             created_at=sa.func.now(),
         )
     )

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.users.accounts.service import updated
+from services.users.accounts.profile import updated
 from services.users.avatars.errors import AvatarNotFound
 from services.users.avatars.models import Avatar
 from services.users.errors import UserNotFound

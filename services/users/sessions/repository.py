@@ -148,6 +148,13 @@ async def page(session: AsyncSession, user_id: UUID, after: UUID | None, limit: 
     return (await session.scalars(query.order_by(LoginSession.id.desc()).limit(limit))).all()
 
 
+async def is_recent(session: AsyncSession, user_id: UUID, session_id: UUID | None, within: timedelta) -> bool:
+    """Return whether a session of a user began in this time."""
+    which = LoginSession.user_id == user_id, LoginSession.id == session_id
+    query = sa.select(LoginSession.id).where(*which, LoginSession.created_at > sa.func.now() - within)
+    return session_id is not None and await session.scalar(query) is not None
+
+
 async def revoke(session: AsyncSession, user_id: UUID, session_id: UUID) -> bool:
     """End one session; return whether there was one."""
     which = LoginSession.user_id == user_id, LoginSession.id == session_id

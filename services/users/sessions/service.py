@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.users.audit import repository as audit
-from services.users.errors import InvalidCredentials, InvalidRefreshToken, SessionNotFound
+from services.users.errors import AccountSuspended, InvalidCredentials, InvalidRefreshToken, SessionNotFound
 from services.users.models import LoginSession, User
 from services.users.passwords import Passwords
 from services.users.repository import UserRepository
@@ -30,7 +30,8 @@ class Logins:
         self._lifetimes = lifetimes
 
     async def login(self, grant: PasswordGrant, device: str | None = None) -> TokenPair:
-        """Raises `InvalidCredentials`; an unknown address costs the same work as a wrong password."""
+        """Raises `InvalidCredentials`; an unknown address costs the same work as a wrong password. With the right
+        password, raises `AccountSuspended`."""
         async with self._db.begin() as session:
             user = await UserRepository(session).get_by_email(grant.username)
         checked = await self._passwords.verify(grant.password, user.password_hash if user else None, grant.username)
@@ -38,6 +39,10 @@ class Logins:
             async with self._db.begin() as session:
                 await audit.record(session, audit.SIGN_IN_FAILED, actor=None, subject=user.id if user else None)
             raise InvalidCredentials
+        if user.suspended_at is not None:
+            async with self._db.begin() as session:
+                await audit.record(session, audit.SIGN_IN_FAILED, actor=None, subject=user.id, detail="suspended")
+            raise AccountSuspended
         return await self._begin_session(user, checked.renewed, device)
 
     async def _begin_session(self, verified: User, renewed_hash: str | None, device: str | None) -> TokenPair:
@@ -45,6 +50,8 @@ class Logins:
             user = await UserRepository(session).get(verified.id, lock=True)
             if user is None or user.password_hash != verified.password_hash:
                 raise InvalidCredentials("The password has been changed in the meantime")
+            if user.suspended_at is not None:
+                raise AccountSuspended
             user.password_hash = renewed_hash or user.password_hash
             refresh = await sessions.begin(session, user.id, self._lifetimes, await clock(session), device)
             await audit.record(session, audit.SIGNED_IN, actor=user.id, role=user.role, subject=user.id)
@@ -58,7 +65,7 @@ class Logins:
         async with self._db.begin() as session:
             successor = await sessions.rotate(session, given, self._lifetimes, device)
             user = await UserRepository(session).get(given.user_id)
-        if successor is None or user is None:
+        if successor is None or user is None or user.suspended_at is not None:
             raise InvalidRefreshToken
         return self._pair(user, successor)
 

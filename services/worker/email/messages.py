@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.charset import Charset
 from email.message import EmailMessage
@@ -26,6 +26,7 @@ _text = Environment(  # noqa: S701  a text has nothing to escape
     loader=PackageLoader("services.worker.email"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 _text.filters["money"] = format_money
+_text.filters["moment"] = lambda at: f"{at:%-d %B %Y at %H:%M} UTC"
 _text.filters["one_line"] = lambda text: " ".join(text.split())
 _html = _text.overlay(autoescape=True)
 
@@ -51,12 +52,16 @@ class Addressee:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMail:
-    """A mail ready to send. The domains of the addresses are A-labels; `content` has CRLF line ends."""
+    """A mail ready to send. The domains of the addresses are A-labels; `content` has CRLF line ends.
+
+    `confidential` are parts of the content that must not be stored anywhere, such as the tokens of links.
+    """
 
     sender: str
     recipient: str
     message_id: str
-    content: bytes
+    content: bytes = field(repr=False)
+    confidential: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def needs_smtputf8(self) -> bool:
@@ -65,7 +70,13 @@ class OutgoingMail:
 
 
 def compose(
-    mail_id: UUID, time: datetime, template: Template, values: Mapping[str, object], to: Addressee, sender: str
+    mail_id: UUID,
+    time: datetime,
+    template: Template,
+    values: Mapping[str, object],
+    to: Addressee,
+    sender: str,
+    confidential: tuple[str, ...] = (),
 ) -> OutgoingMail:
     """Raises `MailNotWritable`. The Message-ID is the same each time, so that duplicates can be recognised."""
     context = {"name": to.name, **values}
@@ -83,7 +94,7 @@ def compose(
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
     except ValueError as error:
         raise MailNotWritable(type(error).__name__) from error  # its text would contain the address
-    return OutgoingMail(from_.address, to_.address, message_id, head + _body(template, context))
+    return OutgoingMail(from_.address, to_.address, message_id, head + _body(template, context), confidential)
 
 
 def _body(template: Template, context: Mapping[str, object]) -> bytes:

@@ -6,11 +6,15 @@ row counts such uncertain attempts.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, StrEnum, auto
+from typing import NamedTuple
 from uuid import UUID
 
+import limits
+
 from services.worker import metrics
-from services.worker.ledger.job import Transient
+from services.worker.ledger.job import Postponed, Transient
 from shared.db.engine import Connection
 
 RESERVE = """
@@ -18,8 +22,13 @@ RESERVE = """
     VALUES ($1, $2, $3, $4, 'sending', clock_timestamp() + $5 * interval '1 second')
     ON CONFLICT (user_id, event_id) DO NOTHING RETURNING true
 """
+QUEUE = """
+    INSERT INTO mails (user_id, event_id, message_id, recipient, state, attempts, send_after)
+    VALUES ($1, $2, $3, $4, 'sending', 0, $5)
+"""
 FIND = """
-    SELECT state, attempts, uncertain_attempts, lease_until, lease_until > clock_timestamp() AS leased
+    SELECT state, attempts, uncertain_attempts, lease_until, lease_until > clock_timestamp() AS leased,
+        CASE WHEN send_after > clock_timestamp() THEN send_after END AS waits_until
     FROM mails WHERE user_id = $1 AND event_id = $2 FOR UPDATE
 """
 RESERVE_AGAIN = """
@@ -34,6 +43,31 @@ SETTLE = """
     WHERE user_id = $1 AND event_id = $2 AND state <> 'sent' AND (attempts = $3 OR $4 = 'sent')
 """
 HAS_RECIPIENT = "SELECT recipient IS NOT NULL FROM mails WHERE user_id = $1 AND event_id = $2"
+
+
+# The place of one more mail: the newest `$2` mails, sent or waiting, are in the window that ends there.
+LOCK_RECIPIENT = "SELECT pg_advisory_xact_lock(hashtextextended('mails to ' || lower($1), 0))"
+FIND_PLACE = """
+    SELECT place FROM (
+        SELECT coalesce(send_after, created_at) + $3 * interval '1 second' AS place FROM mails
+        WHERE lower(recipient) = lower($1) ORDER BY coalesce(send_after, created_at) DESC OFFSET $2 - 1 LIMIT 1
+    ) AS oldest WHERE place > clock_timestamp()
+"""
+
+
+class MailLimit(NamedTuple):
+    """At most this many mails to one recipient in this time."""
+
+    mails: int
+    seconds: float
+
+    @classmethod
+    def parse(cls, notation: str) -> "MailLimit | None":
+        """Parse the notation of settings, such as `20/hour`; None if empty. Raises `ValueError`."""
+        if not notation.strip():
+            return None
+        item = limits.parse(notation)
+        return cls(item.amount, item.get_expiry())
 
 
 class MailState(StrEnum):
@@ -77,12 +111,24 @@ def next_step(state: MailState, leased: bool | None) -> Step:
 
 
 async def claim(
-    connection: Connection, user_id: UUID, event_id: UUID, message_id: str, recipient: str, lease_s: float
+    connection: Connection,
+    user_id: UUID,
+    event_id: UUID,
+    message_id: str,
+    recipient: str,
+    lease_s: float,
+    limit: MailLimit | None = None,
 ) -> SendClaim | None:
-    """Returns None if there is nothing left to send. Raises `MailInHand`."""
+    """Returns None if there is nothing left to send. Raises `MailInHand`, and `Postponed` for a mail beyond the limit,
+    which has its place from then on."""
+    if limit and (place := await _place(connection, user_id, event_id, recipient, limit)):
+        await connection.execute(QUEUE, user_id, event_id, message_id, recipient, place)
+        raise Postponed(place)
     if await connection.fetchval(RESERVE, user_id, event_id, message_id, recipient, lease_s):
         return SendClaim(user_id, event_id, 1, 0)
     [row] = await connection.fetch(FIND, user_id, event_id)
+    if row["waits_until"]:
+        raise Postponed(row["waits_until"])
     step = next_step(MailState(row["state"]), row["leased"])
     if step is Step.NOTHING:
         return None
@@ -94,6 +140,17 @@ async def claim(
     again = SendClaim(user_id, event_id, row["attempts"] + 1, doubts)
     await connection.execute(RESERVE_AGAIN, user_id, event_id, recipient, again.attempt, doubts, lease_s)
     return again
+
+
+async def _place(
+    connection: Connection, user_id: UUID, event_id: UUID, recipient: str, limit: MailLimit
+) -> datetime | None:
+    """Return when a mail that is not in the log may be sent, or None if that is now."""
+    await connection.execute(LOCK_RECIPIENT, recipient)
+    if await connection.fetch(FIND, user_id, event_id):
+        return None
+    place: datetime | None = await connection.fetchval(FIND_PLACE, recipient, limit.mails, limit.seconds)
+    return place
 
 
 async def has_recipient(connection: Connection, claim: SendClaim) -> bool:

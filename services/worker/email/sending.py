@@ -6,18 +6,20 @@ async def send_receipt(task: SendReceipt, mails: Mails) -> Sending | None:
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from services.worker import metrics
 from services.worker.email import send_log
 from services.worker.email.messages import Addressee, OutgoingMail, Template, compose
-from services.worker.email.send_log import MailState, SendClaim
+from services.worker.email.send_log import MailLimit, MailState, SendClaim
 from services.worker.email.smtp import Mailer
 from services.worker.email.smtp_protocol import Phase, Progress, Verdict
-from services.worker.ledger.job import JobError, Permanent, Transient
+from services.worker.email.users import Users
+from services.worker.ledger.job import JobError, Permanent, Suppressed, Transient
 from shared.contracts.events import Envelope
+from shared.contracts.internal_api import Purpose
 from shared.db.engine import Connection, Database, is_outage
 
 MAX_UNCERTAIN = 3
@@ -26,7 +28,12 @@ MAX_UNCERTAIN = 3
 CHECK_TIMEOUT_S = 4.0
 """The timeout of the last check; part of the time limit of one mail."""
 
-FIND = "SELECT email, name FROM recipients WHERE user_id = $1"
+FIND = "SELECT email, name, verified FROM recipients WHERE user_id = $1"
+HOUR_S = 3600
+
+Prepare = Callable[[], Awaitable[OutgoingMail]]
+"""Return the mail as it is sent, with what is asked of the users service. Raises `Suppressed`, or the reason why that
+is not possible now."""
 
 
 class RecipientUnknown(Transient):
@@ -64,7 +71,7 @@ class _Withdrawn(Exception):
 
 @dataclass(slots=True)
 class Sending:
-    """One attempt at one mail: the external effect of a job."""
+    """One attempt at one mail: the external effect of a job. `prepare` replaces the mail before it is sent."""
 
     mailer: Mailer
     mail: OutgoingMail
@@ -72,8 +79,12 @@ class Sending:
     lease_s: float
     progress: Progress = field(default_factory=Progress)
     withdrawn: bool = False
+    prepare: Prepare | None = None
 
     async def run(self, db: Database) -> None:
+        if self.prepare:
+            self.mail = await self.prepare()
+
         async def confirm() -> None:
             try:
                 async with asyncio.timeout(CHECK_TIMEOUT_S), db.connection() as connection:
@@ -94,10 +105,11 @@ class Sending:
                 raise failure
 
     async def settle(self, connection: Connection, failure: Exception | None) -> None:
-        state = MailState.WITHDRAWN if self.withdrawn else state_of(self.progress.verdict, failure)
+        withdrawn = self.withdrawn or isinstance(failure, Suppressed)
+        state = MailState.WITHDRAWN if withdrawn else state_of(self.progress.verdict, failure)
         reply = self.progress.reply or failure
         await send_log.settle(connection, self.claim, state, str(reply) if reply else None)
-        if not self.withdrawn:
+        if not withdrawn:
             metrics.MAILS.labels(self.progress.verdict).inc()
 
 
@@ -125,8 +137,8 @@ def state_of(verdict: Verdict, failure: Exception | None) -> MailState:
 
 @dataclass(frozen=True, slots=True)
 class Mails:
-    """The mail of one event or task. A job returns what `to_user` or `to_address` returns: it is sent after the job's
-    transaction, and recorded with the job.
+    """The mail of one event or task. A job returns what these methods return: it is sent after the job's transaction,
+    and recorded with the job.
 
     An event has one mail. A job that sends a second one for the same event adds a task for it.
     """
@@ -136,25 +148,60 @@ class Mails:
     lease_s: float
     connection: Connection
     envelope: Envelope
+    users: Users
+    limit: MailLimit | None = None
 
     async def to_user(self, user_id: UUID, template: Template, **values: object) -> Sending | None:
-        """Write to a user of the dashboard; None if they are deleted. Raises `RecipientUnknown`, and the errors of
-        `to_address`."""
+        """Write to a user of the dashboard; None if they are deleted. A mail to an address that is not verified is
+        suppressed when it would be sent, and one beyond the limit of mails to a recipient is postponed.
+
+        Raises `RecipientUnknown`, and the errors of `to_address`.
+        """
         row = await self.connection.fetchrow(FIND, user_id)
         if row is None:
             raise RecipientUnknown(str(user_id))
         if row["email"] is None:  # deleted in the meantime
             return None
-        return await self._claim(user_id, Addressee(row["email"], row["name"]), template, values)
+        to = Addressee(row["email"], row["name"])
+        mail = self._compose(template, values, to)
+
+        async def verified() -> OutgoingMail:
+            await self.users.check_verified(user_id, to.email)
+            return mail
+
+        # The event of the verification may be on its way: the users service decides.
+        return await self._claim(user_id, to, mail, None if row["verified"] else verified, self.limit)
 
     async def to_address(self, address: str, template: Template, *, name: str = "", **values: object) -> Sending | None:
         """Write to an address; None if the mail is sent already. Raises `MailInHand` and `MailNotWritable`."""
-        return await self._claim(self.envelope.event.user_id, Addressee(address, name), template, values)
+        to = Addressee(address, name)
+        return await self._claim(self.envelope.event.user_id, to, self._compose(template, values, to))
+
+    async def with_link(self, purpose: Purpose, address: str, template: Template) -> Sending | None:
+        """Write to the address of an account, verified or not, with a link in the values `link` and `hours`. The link
+        is created when the mail is sent, so that nothing else contains it. Raises the errors of `to_address`."""
+        user_id, to = self.envelope.event.user_id, Addressee(address, "")
+
+        async def with_link() -> OutgoingMail:
+            link = await self.users.link(user_id, purpose, address)
+            values = {"link": link.url, "hours": link.valid_s // HOUR_S}
+            return self._compose(template, values, to, (link.url.rpartition("=")[2],))
+
+        return await self._claim(user_id, to, self._compose(template, {"link": "", "hours": 0}, to), with_link)
+
+    def _compose(
+        self, template: Template, values: Mapping[str, object], to: Addressee, confidential: tuple[str, ...] = ()
+    ) -> OutgoingMail:
+        return compose(self.envelope.id, self.envelope.time, template, values, to, self.sender, confidential)
 
     async def _claim(
-        self, user_id: UUID, to: Addressee, template: Template, values: Mapping[str, object]
+        self,
+        user_id: UUID,
+        to: Addressee,
+        mail: OutgoingMail,
+        prepare: Prepare | None = None,
+        limit: MailLimit | None = None,
     ) -> Sending | None:
         mail_id = self.envelope.id
-        mail = compose(mail_id, self.envelope.time, template, values, to, self.sender)
-        claim = await send_log.claim(self.connection, user_id, mail_id, mail.message_id, to.email, self.lease_s)
-        return Sending(self.mailer, mail, claim, self.lease_s) if claim else None
+        claim = await send_log.claim(self.connection, user_id, mail_id, mail.message_id, to.email, self.lease_s, limit)
+        return Sending(self.mailer, mail, claim, self.lease_s, prepare=prepare) if claim else None

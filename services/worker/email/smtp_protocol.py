@@ -99,13 +99,13 @@ async def transmit(client: aiosmtplib.SMTP, mail: OutgoingMail, progress: Progre
     try:
         progress.reply = await _hand_over(client, mail, progress, answer_timeout_s)
     except aiosmtplib.SMTPResponseException as refused:
-        progress.reply = Reply(refused.code, readable(refused.message, mail.recipient))
+        progress.reply = Reply(refused.code, readable(refused.message, mail.recipient, mail.confidential))
         await _make_ready(client, refused.code)
     except (aiosmtplib.SMTPException, OSError) as lost:
         progress.trouble = f"{type(lost).__name__}: {lost}"
         client.close()
     except ValueError as unsafe:
-        raise MailNotCarried(readable(str(unsafe), mail.recipient)) from unsafe
+        raise MailNotCarried(readable(str(unsafe), mail.recipient, mail.confidential)) from unsafe
 
 
 async def _make_ready(client: aiosmtplib.SMTP, code: int) -> None:
@@ -131,12 +131,16 @@ async def _hand_over(client: aiosmtplib.SMTP, mail: OutgoingMail, progress: Prog
     client.protocol.write(LEADING_DOT.sub(b"..", mail.content) + b".\r\n")
     progress.phase = Phase.CONTENT
     answer = await client.protocol.read_response(timeout=answer_timeout_s)
-    return Reply(answer.code, readable(answer.message, mail.recipient))
+    return Reply(answer.code, readable(answer.message, mail.recipient, mail.confidential))
 
 
-def readable(text: str, recipient: str) -> str:
-    """Return a server's reply for storage: without the recipient's address, which must not outlive the account."""
-    return storable(re.sub(re.escape(recipient), "<recipient>", text, flags=re.IGNORECASE), MAX_REPLY)
+def readable(text: str, recipient: str, confidential: tuple[str, ...] = ()) -> str:
+    """Return a server's reply for storage: without the recipient's address, which must not outlive the account, and
+    without what is confidential. A server may quote the mail, such as a link that it rejects."""
+    text = re.sub(re.escape(recipient), "<recipient>", text, flags=re.IGNORECASE)
+    for secret in confidential:
+        text = re.sub(re.escape(secret), "<confidential>", text, flags=re.IGNORECASE)
+    return storable(text, MAX_REPLY)
 
 
 MAX_BYTES = 64 * 1024

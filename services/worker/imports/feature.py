@@ -27,7 +27,7 @@ def feature(settings: Settings, tuning: Tuning) -> Feature[Host]:
             host.resources.update({Importer: importer, Storage: storage})
             host.background.start("importer", importer.run)
             host.app.state.uploads = Uploads(host.db, storage, own.import_max_bytes)
-            host.app.state.import_keep_s = own.import_keep_s
+            host.app.state.import_keep_s = limits.import_keep_s
             host.app.state.checks.useful["storage"] = storage.check
             yield
 

@@ -214,7 +214,7 @@ class Importer:
             publisher = ProgressPublisher(self._hints)
             try:
                 import_run = ImportRun(
-                    lease, self._storage, self._orders, self._settings.import_keep_s, self._tuning, publisher, self.wake
+                    lease, self._storage, self._orders, self._tuning.import_keep_s, self._tuning, publisher, self.wake
                 )
                 await import_run.run(self._stopping)
             except LeaseLost:
@@ -232,7 +232,7 @@ class Importer:
         log.warning("import interrupted", error=repr(error), failures=failures, exc_info=_defect(error))
         try:
             if is_hopeless(error, failures):
-                await lease.finish("failed", explanation(error), self._settings.import_keep_s)
+                await lease.finish("failed", explanation(error), self._tuning.import_keep_s)
                 metrics.IMPORTS.labels("failed").inc()
                 await publisher.tell(lease.row)
             else:

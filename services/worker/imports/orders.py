@@ -1,21 +1,17 @@
 """The importer's client of the orders service."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import cycle
 from uuid import UUID
 
 import httpx
 import msgspec
 
 from services.worker.ledger.job import Permanent, Transient
+from services.worker.service_client import NO_ANSWER, ServiceClient
 from shared.contracts.imports import BATCH_PATH, BatchOutcome, CsvRow, OrderBatch
-from shared.contracts.internal_api import IDLE_S
 from shared.http.tokens import ServiceTokens
-from shared.observability import telemetry
 
-CONNECT_TIMEOUT_S = 2.0
 NEVER = frozenset({httpx.codes.NOT_FOUND, httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY})
 """Permanent responses: the same batch would get them again."""
 
@@ -29,37 +25,22 @@ class BatchRefused(Permanent):
 
 
 class Orders:
-    def __init__(
-        self, http: httpx.AsyncClient, base_urls: Sequence[str], tokens: ServiceTokens, timeout_s: float
-    ) -> None:
-        self._http = http
-        self._timeout_s = timeout_s
-        self._base_urls = cycle(base_urls)
-        self._tokens = tokens
+    def __init__(self, service: ServiceClient) -> None:
+        self._service = service
 
     @classmethod
     @asynccontextmanager
     async def open(cls, base_urls: str, tokens: ServiceTokens, timeout_s: float) -> AsyncIterator["Orders"]:
         """A client that keeps its connections until the block is left."""
-        urls = [url.strip().rstrip("/") for url in base_urls.split(",")]
-        async with httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(keepalive_expiry=IDLE_S),
-            trust_env=False,
-        ) as http:
-            yield cls(http, urls, tokens, timeout_s)
+        async with ServiceClient.open(base_urls, tokens, timeout_s) as service:
+            yield cls(service)
 
     async def place(self, user_id: UUID, import_id: UUID, rows: Sequence[CsvRow]) -> BatchOutcome:
         """Place each row's order, unless its reference exists already. Raises `OrdersAway` or `BatchRefused`."""
-        url = next(self._base_urls) + BATCH_PATH
-        headers = {"Authorization": f"Bearer {self._tokens.token()}", "Content-Type": "application/json"}
-        if traceparent := telemetry.traceparent():
-            headers["traceparent"] = traceparent
         body = msgspec.json.encode(OrderBatch(user_id, import_id, list(rows)))
         try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await self._http.post(url, content=body, headers=headers)
-        except (httpx.HTTPError, TimeoutError) as error:
+            answer = await self._service.send("POST", BATCH_PATH, body)
+        except NO_ANSWER as error:
             raise OrdersAway(f"the orders service does not respond: {error!r}") from error
         if answer.status_code in NEVER:
             raise BatchRefused(f"the orders service answered {answer.status_code}: {answer.text[:500]}")

@@ -17,16 +17,16 @@ class ImportSettings(ServiceSettings):
     storage_url: str = "file:///var/lib/dashboard/uploads"
     """Where uploaded files are kept: `file:///folder`, or
     `s3://bucket/prefix?endpoint=http://host:port&region=name`."""
-    import_max_bytes: int = Field(1024**3, gt=0)
-    """The largest file to import; a larger one is answered 413."""
+    import_max_bytes: int = Field(1024**3 + 1024**2, gt=0, validation_alias="UPLOAD_MAX_BYTES")
+    """The largest upload, such as a file to import; a larger one is answered 413."""
     import_concurrency: int = Field(2, ge=1)
     """Imports that one process runs at once."""
-    import_keep_s: float = Field(7 * 24 * 3600, gt=0)
-    """How long a finished import is kept, with its file and errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportTuning:
+    import_keep_s: float = 7 * 24 * 3600
+    """How long a finished import is kept, with its file and errors."""
     import_window: int = 3
     """Batches of one import that are at the orders service at once."""
     import_lease_s: float = 30

@@ -17,8 +17,9 @@ from shared.db.personal_data import erasure_of
 LOCK = "SELECT pg_advisory_xact_lock($1)"
 NAME = "recipients"
 KEEP = """
-    INSERT INTO recipients AS kept (user_id, revision, email, name) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (user_id) DO UPDATE SET revision = excluded.revision, email = excluded.email, name = excluded.name
+    INSERT INTO recipients AS kept (user_id, revision, email, name, verified) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (user_id) DO UPDATE SET revision = excluded.revision, email = excluded.email, name = excluded.name,
+        verified = excluded.verified
     WHERE kept.revision < excluded.revision
 """
 
@@ -31,7 +32,8 @@ async def keep(event: UserRegistered | UserUpdated | UserDeleted, connection: Co
             await erase(connection, user.user_id, user.revision)
         case UserRegistered() | UserUpdated() as user:
             if not await erased(connection, [user.user_id]):
-                await connection.execute(KEEP, user.user_id, user.revision, user.email, user.name)
+                kept = (user.email, user.name, user.email_verified)
+                await connection.execute(KEEP, user.user_id, user.revision, *kept)
 
 
 async def erase(connection: Connection, user_id: UUID, revision: int) -> None:

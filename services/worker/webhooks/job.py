@@ -3,6 +3,7 @@ elsewhere (`services.worker.webhooks`): a receiver that hangs delays neither thi
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from services.worker.ledger.pruner import EVERY_MINUTE
 from services.worker.webhooks import deliveries
 from services.worker.webhooks.calls import CONCURRENCY
 from shared.contracts.events import (
+    CredentialsRevoked,
     Envelope,
     ImportCompleted,
     OrderCancelled,
@@ -25,7 +27,10 @@ from shared.contracts.events import (
 )
 from shared.contracts.tasks import Tick
 from shared.db.engine import Connection, Database
+from shared.http.tokens import CLOCK_SKEW_S
 
+CLOCKS_DIFFER = timedelta(seconds=CLOCK_SKEW_S)
+"""Rather disable one that was registered just afterwards than leave one from before."""
 # Locked against their deletion, until their deliveries exist and can be deleted with them.
 FIND = """
     SELECT user_id, id, lane, events FROM webhooks WHERE user_id = ANY($1) AND enabled
@@ -53,6 +58,18 @@ async def fan_out(envelopes: Sequence[Envelope], connection: Connection) -> None
     ]
     if new:
         await deliveries.add(connection, new)
+
+
+DISABLE = """
+    UPDATE webhooks SET enabled = false, disabled_reason = 'revoked', disabled_at = now(), updated_at = now()
+    WHERE user_id = $1 AND enabled AND created_at < $2
+"""
+
+
+@job(name="revoke-webhooks", on=CredentialsRevoked, concurrency=1, ends_with_user=True)
+async def revoke(event: CredentialsRevoked, connection: Connection) -> None:
+    """Disable the webhooks that were registered before the owner of the account proved to be its owner."""
+    await connection.execute(DISABLE, event.user_id, event.revoked_at + CLOCKS_DIFFER)
 
 
 @job(name="purge-webhooks", cron=EVERY_MINUTE, missed="skip", concurrency=1)

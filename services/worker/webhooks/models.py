@@ -49,10 +49,6 @@ class Webhook(PersonalData, Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
-    __table_args__ = (
-        sa.CheckConstraint("disabled_reason IN ('owner', 'failing', 'gone')", name="webhooks_disabled_reason"),
-    )
-
 
 class WebhookDelivery(PersonalData, Base):
     """One event for one webhook. `body` is what is sent, the same with each attempt; `lease_until` is set while one

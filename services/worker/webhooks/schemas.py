@@ -57,7 +57,7 @@ class Webhook(BaseModel):
     description: str | None
     events: list[str]
     enabled: bool
-    disabled_reason: Literal["owner", "failing", "gone"] | None
+    disabled_reason: Literal["owner", "failing", "gone", "revoked"] | None
     disabled_at: datetime | None
     failing_since: datetime | None = Field(description="the first failure after the last success")
     last_success_at: datetime | None = Field(description="to the minute")

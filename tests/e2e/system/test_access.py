@@ -97,6 +97,9 @@ def scene(stack: Stack) -> Iterator[Scene]:
     owner.http.put("/v1/me/avatar", content=_picture(), headers={"Content-Type": "image/png"}).raise_for_status()
     paths = {begin: {"id": thing} for begin, thing in names.items()}
     paths["/v1/webhooks/{id}"]["delivery_id"] = _delivery(owner, names["/v1/webhooks/{id}"])
+    spare = Person(stack)  # who may be suspended
+    spare.http.close()
+    paths["/v1/admin/users/{id}"] = {"id": spare.id}
     paths["/assets/"] = {"version": "x", "name": "icon.svg"}
     paths["/v1/admin/jobs/{job}"] = {"job": "email", "id": _job_of(stack, owner)}
     paths["/v1/admin/schedules/{name}"] = {"name": "purge"}

@@ -12,10 +12,14 @@ from shared.ids import new_id
 from tests.support.users import PASSWORD, Gateway, Person, serving
 
 
-async def _events(db: Database, user_id: UUID) -> list[tuple[str, int]]:
+async def _events(db: Database, user_id: UUID) -> list[tuple[str, int | None]]:
     async with db.connection() as connection:
         rows = await connection.fetch(
-            "SELECT type, (payload->>'revision')::int FROM outbox WHERE user_id = $1 ORDER BY id", user_id
+            """
+            SELECT type, (payload->>'revision')::int FROM outbox
+            WHERE user_id = $1 AND type LIKE 'user.%' ORDER BY id
+            """,
+            user_id,
         )
     return [(kind, revision) for kind, revision in rows]
 
@@ -26,8 +30,10 @@ async def test_registration_answers_with_the_profile(gateway: Gateway) -> None:
     answer = await gateway.http.post("/v1/users", json=body)
     assert answer.status_code == 201
     profile = answer.json()
-    assert profile.keys() == {"id", "email", "name", "role", "avatar_url", "created_at", "updated_at"}
+    shown = {"id", "email", "email_verified", "pending_email", "name", "role", "avatar_url", "created_at", "updated_at"}
+    assert profile.keys() == shown
     assert (profile["name"], profile["role"], profile["avatar_url"]) == ("Ada", "user", None)
+    assert (profile["email_verified"], profile["pending_email"]) == (False, None)
     assert profile["created_at"].endswith("Z")
     assert UUID(profile["id"]).version == 7
     me = Person(UUID(profile["id"]), profile["email"])
@@ -43,12 +49,13 @@ async def test_an_address_is_used_once_whatever_its_case(gateway: Gateway) -> No
 
 
 async def test_concurrent_registrations_of_one_address(gateway: Gateway, db: Database) -> None:
-    """Of ten at once exactly one succeeds, the others are 409, and there is one event."""
+    """Of ten at once exactly one succeeds, the others are 409, and there is one event and one mail."""
     body = {"email": "rush@example.com", "name": "Rush", "password": PASSWORD}
     answers = await asyncio.gather(*(gateway.http.post("/v1/users", json=body) for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
     async with db.connection() as connection:
-        assert await connection.fetchval("SELECT count(*) FROM outbox WHERE payload->>'email' = $1", body["email"]) == 1
+        rows = await connection.fetch("SELECT type FROM outbox WHERE payload->>'email' = $1", body["email"])
+    assert sorted(row["type"] for row in rows) == ["task.send_address_verification", "user.registered"]
 
 
 async def test_an_address_that_no_mail_would_reach_is_refused(service: tuple[FastAPI, Gateway]) -> None:
@@ -89,24 +96,27 @@ async def test_nobody_makes_themselves_an_administrator(gateway: Gateway, extra:
 
 
 async def test_each_change_is_a_revision_and_only_visible_ones_are_events(gateway: Gateway, db: Database) -> None:
-    """Changes of name and address are events, and those of the password are not; a request without a change is not a
-    revision."""
-    person = await gateway.newcomer()
+    """Changes of the name, and of the address once it is confirmed, are events, and those of the password are not; a
+    request without a change is not a revision."""
+    person = await gateway.verified(await gateway.newcomer())
     email = f"new-{person.email}"
     for change in (
         {"name": "Countess"},
         {"name": "Countess"},
         {},
         {"email": email, "current_password": PASSWORD},
-        {"password": "another password", "current_password": PASSWORD},
-        {"name": "Ada"},
     ):
+        assert (await gateway.call(person, "PATCH", "/v1/me", json=change)).status_code == 200
+    assert (await gateway.use(await gateway.token(person, "change", email))).status_code == 204
+    for change in ({"password": "another password", "current_password": PASSWORD}, {"name": "Ada"}):
         assert (await gateway.call(person, "PATCH", "/v1/me", json=change)).status_code == 200
     assert await _events(db, person.id) == [
         ("user.registered", 1),
+        ("user.credentials_revoked", None),
         ("user.updated", 2),
         ("user.updated", 3),
         ("user.updated", 5),
+        ("user.updated", 7),
     ]
     me = (await gateway.call(person, "GET", "/v1/me")).json()
     assert (me["name"], me["email"]) == ("Ada", email)
@@ -127,8 +137,8 @@ async def test_address_and_password_change_only_with_the_password(
 
 
 async def test_a_profile_cannot_take_the_address_of_another(gateway: Gateway) -> None:
-    """A change to a used address is 409; a change of the case of one's own is allowed."""
-    person, other = await gateway.register(), await gateway.register()
+    """A change to an address that another account has verified is 409; a change of the case of one's own is allowed."""
+    person, other = await gateway.register(), await gateway.verified(await gateway.register())
     change = {"email": other.email, "current_password": PASSWORD}
     assert (await gateway.call(person, "PATCH", "/v1/me", json=change)).status_code == 409
     change = {"email": person.email.capitalize(), "current_password": PASSWORD}

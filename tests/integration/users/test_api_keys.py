@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from services.users.accounts.roles import change_role
+from services.users.accounts.administration import change_role
 from services.users.api_keys.service import MAX_PER_USER
 from shared.clock import now, rfc3339
 from shared.contracts.internal_api import PERSONAL_DATA_PATH, REVOCATIONS_PATH
@@ -88,7 +88,8 @@ async def test_scopes_and_a_null_expiry(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("given", [{"current_password": "wrong"}, {"current_password": None}, {}])
 async def test_a_key_needs_the_password(gateway: Gateway, given: dict[str, Any]) -> None:
-    """Without the right one there is no key; a wrong one counts as a failed sign-in."""
+    """Without the right one there is no key, unless the owner has just signed in; a wrong one counts as a failed
+    sign-in."""
     person = await gateway.newcomer()
     body = {"name": "script", "scopes": ["read"], **given}
     answer = await gateway.call(person, "POST", PATH, json=body)

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from services.users.accounts.roles import list_accounts, list_operators, promote
+from services.users.accounts.administration import list_accounts, list_operators, promote
 from services.users.audit import repository as audit
 from shared.clock import now
 from shared.db.engine import Database
@@ -65,7 +65,9 @@ async def test_what_ends_sessions_is_written_down(gateway: Gateway) -> None:
     assert (await gateway.refresh(successor)).status_code == 200
     assert (await gateway.refresh(person.refresh_token)).status_code == 401
     actions = {entry["action"] for entry in await entries(gateway, subject_id=str(person.id))}
-    assert actions >= {"password_changed", "email_changed", "refresh_token_reused"}
+    assert actions >= {"password_changed", "email_change_requested", "refresh_token_reused"}
+    assert (await gateway.use(await gateway.token(person, "change", change["email"]))).status_code == 204
+    assert "email_changed" in {entry["action"] for entry in await entries(gateway, subject_id=str(person.id))}
 
 
 async def test_the_gateway_adds_what_operators_do_elsewhere(gateway: Gateway) -> None:

@@ -27,7 +27,7 @@ async def _rows(db: Database) -> tuple[int, int]:
 
 
 async def test_a_commit_that_fails_is_not_called_a_success(alone: tuple[FastAPI, Gateway]) -> None:
-    """The response is 500, without user or event. When commits work again, both are stored."""
+    """The response is 500, without user, event or mail. When commits work again, all are stored."""
     app, gateway = alone
     body = {"email": "ada@example.com", "name": "Ada", "password": PASSWORD}
     async with app.state.db.connection() as connection:
@@ -38,7 +38,7 @@ async def test_a_commit_that_fails_is_not_called_a_success(alone: tuple[FastAPI,
     async with app.state.db.connection() as connection:
         await connection.execute("DROP TRIGGER refuse_at_commit ON users")
     assert (await gateway.http.post("/v1/users", json=body)).status_code == 201
-    assert await _rows(app.state.db) == (1, 1)
+    assert await _rows(app.state.db) == (1, 2)
 
 
 async def test_a_registration_reaches_the_broker(backends: Backends, new_database: NewDatabase) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.users import revocations
-from services.users.accounts.roles import change_role
+from services.users.accounts.administration import change_role
 from shared.contracts.internal_api import REVOCATIONS_PATH, SIGN_OUT
 from shared.db.engine import Database
 from tests.support.users import PASSWORD, Gateway, Person

@@ -1,6 +1,7 @@
 """An SMTP server in the test process, whose behaviour can be changed while it runs."""
 
 import asyncio
+import re
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ PATIENCE_S = 600.0
 """Longer than any test lasts."""
 START_S = 60.0
 
-Manner = Literal["accept", "defer", "reject", "hang", "hang after data", "hold"]
+Manner = Literal["accept", "defer", "reject", "quote", "hang", "hang after data", "hold"]
 Point = Literal["greeting", "EHLO", "MAIL", "RCPT", "DATA", "content", "answer"]
 """A command: before it is answered · content: when it begins to arrive · answer: the mail is stored, and not
 answered."""
@@ -116,7 +117,8 @@ class Listener(Controller):
 class SmtpServer:
     """`manner` says how mail is met; `refuse()` and `accept_again()` close and open the port.
 
-    defer: 451, later · reject: 550, never · hang: DATA is not answered · hang after data: kept, not answered
+    defer: 451, later · reject: 550, never · quote: 550, because of the link in the mail, in lower case
+    hang: DATA is not answered · hang after data: kept, not answered
     hold: kept, and answered when the manner changes
 
     `greets` is whether new connections are greeted, or kept waiting.
@@ -128,6 +130,8 @@ class SmtpServer:
         self.manner: Manner = "accept"
         self.rejected_recipients: set[str] = set()
         self.messages: list[Received] = []
+        self.quoted: list[str] = []
+        """The tokens of the links that were quoted."""
         self.attempts = 0
         self.answered = 0
         self.greets = True
@@ -179,6 +183,7 @@ class SmtpServer:
         self.accept_again()
         self.rejected_recipients.clear()
         self.messages.clear()
+        self.quoted.clear()
         self.hang_ups.clear()
         self.attempts = 0
         self.greets = True
@@ -200,6 +205,8 @@ class SmtpServer:
             return "451 4.3.2 try again later"
         if self.manner == "reject":
             return "550 5.7.1 not wanted"
+        if self.manner == "quote":
+            return self._quote(envelope)
         if self.manner == "hang":
             await asyncio.Event().wait()
         self._keep(envelope, server.number)
@@ -213,6 +220,15 @@ class SmtpServer:
         message = message_from_bytes(content, policy=policy.default)
         assert isinstance(message, EmailMessage)
         self.messages.append(Received(envelope.mail_from or "", tuple(envelope.rcpt_tos), message, connection))
+
+    def _quote(self, envelope: Envelope) -> str:
+        message = message_from_bytes(envelope.original_content or b"", policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        body = message.get_body(("plain",))
+        link = re.search(r"http\S+token=(\S+)", body.get_content() if body else "")
+        assert link
+        self.quoted.append(link[1])
+        return f"550 5.7.1 this link is not wanted: {link[0].lower()}"
 
     async def _lets_go(self) -> bool:
         return self.manner != "hold"

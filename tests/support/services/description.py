@@ -104,6 +104,8 @@ class Service:
     things: Sequence[Thing]
     wrong: Callable[[], Iterator[tuple[str, str, Any]]] = lambda: iter(())
     """Bodies with a value that its field cannot have: the path they are posted to, the field's name, the body."""
+    written: int = 1
+    """The events and tasks of one `write`."""
     needs_broker: bool = False
     """Else it is only degraded without one, and its events wait in the outbox."""
 

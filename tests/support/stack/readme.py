@@ -2,16 +2,18 @@
 
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 
 
-def run_example(url: str) -> str:
-    """Return the output of the README's example; fails if one of its lines does."""
+def run_example(url: str, dashboard: Path) -> str:
+    """Return the output of the README's example; fails if one of its lines does. `dashboard` is the command with which
+    it reads mails."""
     [script] = re.findall(r"```sh\n(BASE=.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    return run_script(script, BASE=url)
+    return run_script(script, BASE=url, DASHBOARD=str(dashboard))
 
 
 def scripts_of(page: str, heading: str) -> list[str]:
@@ -31,3 +33,11 @@ def run_script(script: str, **variables: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def command(folder: Path, *arguments: str) -> Path:
+    """Write a command that passes its arguments on to these, and return it."""
+    file = folder / "dashboard"
+    file.write_text(f'#!/bin/sh\nexec {shlex.join(arguments)} "$@"\n')
+    file.chmod(0o755)
+    return file

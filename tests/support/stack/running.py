@@ -50,7 +50,19 @@ class Stack:
         return [int(pid) for pid in self.info[name]["pids"]]
 
     def mails(self, to: str) -> list[Mail]:
-        return self.mailbox.mails(to)
+        """Return the mails to an address, without those that verify it."""
+        return [mail for mail in self.mailbox.mails(to) if not mail.links()]
+
+    def token(self, to: str) -> str:
+        """Return the token of the newest link to an address, when it has arrived."""
+        found: list[str] = []
+
+        def arrived() -> bool:
+            found[:] = [link for mail in self.mailbox.mails(to) for link in mail.links()]
+            return bool(found)
+
+        wait_until(arrived, PATIENCE_S)
+        return found[-1].rpartition("=")[2]
 
     def up(self) -> bool:
         try:
@@ -95,13 +107,15 @@ def _standing_still(pids: list[int]) -> Iterator[None]:
 
 
 class Person:
-    """A registered and signed-in user."""
+    """A registered and signed-in user with a verified address."""
 
     def __init__(self, stack: Stack, name: str = "Ann Tester") -> None:
         self.email = f"{uuid4().hex}@example.com"
         self.http = httpx.Client(base_url=stack.url, timeout=PATIENCE_S, verify=NO_TLS)
         body = {"email": self.email, "name": name, "password": PASSWORD}
         self.id: str = self.http.post("/v1/users", json=body).raise_for_status().json()["id"]
+        verification = {"token": stack.token(self.email)}
+        self.http.post("/v1/email-verifications", json=verification).raise_for_status()
         form = {"username": self.email, "password": PASSWORD}
         token = self.http.post("/v1/tokens", data=form).raise_for_status().json()["access_token"]
         self.http.headers["Authorization"] = f"Bearer {token}"

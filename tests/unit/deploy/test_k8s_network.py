@@ -18,6 +18,7 @@ MAP: set[Edge] = {
     ("worker", "postgres", POSTGRES),
     ("worker", "rabbitmq", AMQP),
     ("worker", "orders", HTTP),  # places the orders of imports
+    ("worker", "users", HTTP),  # asks for the links of mails
     ("migrate", "postgres", POSTGRES),
     ("keda", "rabbitmq", MANAGEMENT),
     ("monitoring", "gateway", INTERNAL),

@@ -41,3 +41,18 @@ def test_keys_that_cannot_sign_are_refused_at_start(keys: str) -> None:
     with pytest.raises(ValidationError, match="USERS_SIGNING_KEYS must be") as refused:
         _settings(signing_keys=SecretStr(keys))
     assert not keys.strip("A") or keys not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["dash.example.com", "ftp://dash.example.com", "https://", "https://x.example/?a=b", "https://x/#a"]
+)
+def test_a_public_page_that_no_link_can_lead_to_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="PUBLIC_URL"):
+        _settings(signing_keys=SecretStr(SEED), PUBLIC_URL=url)
+
+
+def test_the_public_page_is_only_assumed_in_development() -> None:
+    """Elsewhere links would lead to the reader's own machine."""
+    assert _settings(environment="development").page == "http://127.0.0.1:8000"
+    assert _settings(signing_keys=SecretStr(SEED)).page is None
+    assert _settings(signing_keys=SecretStr(SEED), PUBLIC_URL="https://x.example/").page == "https://x.example"

@@ -27,7 +27,7 @@ class Durable:
             yield
             return
         load = self._load
-        self._operator = Operator(self._databases, load.requests, load.journal, load.seed)
+        self._operator = Operator(self._databases, load.requests, load.journal, load.seed, load.tokens)
         await self._operator.begin()
         self._tasks = TaskLoad(
             self._databases,

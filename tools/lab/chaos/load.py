@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from tools.devstack.mailbox import Mailbox
 from tools.lab.chaos.journal import Journal
 from tools.lab.chaos.person import Person
 from tools.lab.chaos.requests import NoAnswer, Requests
@@ -25,6 +26,7 @@ class Load:
     urls: list[str]
     seed: int
     rate: float
+    mailbox: Mailbox
     kind: type[Requests] = Requests
     in_burst: int = 25
     """The number of concurrent orders before each fault."""
@@ -65,10 +67,14 @@ class Load:
         with suppress(NoAnswer):
             await person.place()
 
+    def tokens(self, email: str) -> list[str]:
+        """Return the tokens in the mails to an address, the newest last."""
+        return [link.rpartition("=")[2] for mail in self.mailbox.mails(email) for link in mail.links()]
+
     def _newcomer(self) -> Person:
         number = len(self.persons)
         chance = random.Random(f"{self.seed}/{number}")
-        person = Person(f"person-{self.seed}-{number}", self.requests, self.journal, chance)
+        person = Person(f"person-{self.seed}-{number}", self.requests, self.journal, chance, self.tokens)
         self.persons.append(person)
         return person
 

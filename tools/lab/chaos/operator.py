@@ -8,11 +8,11 @@ from datetime import datetime
 from http import HTTPStatus
 from uuid import UUID
 
-from services.users.accounts.roles import promote
+from services.users.accounts.administration import promote
 from tests.support.waiting import eventually
 from tools.devstack.system.databases import fetch
 from tools.lab.chaos.journal import Journal
-from tools.lab.chaos.person import Person
+from tools.lab.chaos.person import Person, Tokens
 from tools.lab.chaos.record_run import SCHEDULE
 from tools.lab.chaos.requests import NoAnswer, Requests
 
@@ -23,8 +23,10 @@ CLOCK = "SELECT now()"
 
 
 class Operator(Person):
-    def __init__(self, databases: Mapping[str, str], requests: Requests, journal: Journal, seed: int) -> None:
-        super().__init__(f"operator-{seed}", requests, journal, random.Random(f"{seed}/operator"))
+    def __init__(
+        self, databases: Mapping[str, str], requests: Requests, journal: Journal, seed: int, tokens: Tokens
+    ) -> None:
+        super().__init__(f"operator-{seed}", requests, journal, random.Random(f"{seed}/operator"), tokens)
         self._databases = databases
 
     async def begin(self) -> None:

@@ -68,7 +68,9 @@ async def torment(
     system: System, servers: Servers, conditions: Conditions, say: Callable[[str], None], journal: Journal
 ) -> Outcome:
     """Inject the faults under load. `journal` has the responses that clients received before."""
-    load = Load(system.urls, conditions.seed, conditions.rate, journal=journal, in_burst=conditions.in_burst)
+    load = Load(
+        system.urls, conditions.seed, conditions.rate, servers.mailbox, journal=journal, in_burst=conditions.in_burst
+    )
     durable = Durable(system.databases, load, conditions.seconds)
     injector = Injector(system, servers, say, durable.burst)
     watch = Watch(system, injector)

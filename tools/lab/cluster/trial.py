@@ -91,7 +91,7 @@ async def run(start: Start, conditions: Conditions, folder: Path, say: Callable[
 async def _try(
     scenario: Scenario, system: Dashboard, servers: Servers, conditions: Conditions, say: Callable[[str], None]
 ) -> Outcome:
-    load, said = Load(system.urls, conditions.seed, conditions.rate), []
+    load, said = Load(system.urls, conditions.seed, conditions.rate, servers.mailbox), []
     try:
         await load.begin()
         say("load has begun")

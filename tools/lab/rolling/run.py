@@ -95,7 +95,7 @@ async def run(conditions: Conditions, folder: Path, say: Say) -> Outcome:
 
 async def roll(system: Dashboard, conditions: Conditions, say: Say, code: Code | None = None) -> Outcome:
     """Run it. `code` is the code that runs first, if it is not today's."""
-    load = Load(system.urls, conditions.seed, conditions.rate, kind=Front)
+    load = Load(system.urls, conditions.seed, conditions.rate, system.servers.mailbox, kind=Front)
     outcome = Outcome(load.journal)
     await load.begin()
     followers = [Follower(system.urls, person.headers) for person in load.persons[:FOLLOWERS]]

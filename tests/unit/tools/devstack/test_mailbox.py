@@ -48,6 +48,17 @@ def test_one_mail_is_shown(data_dir: Path) -> None:
     assert "<p>" not in shown
 
 
+def test_the_links_in_mails_are_printed(data_dir: Path) -> None:
+    """Only those with a token, of the mails to one recipient. Without any, the command fails."""
+    mail = EmailMessage()
+    link = f"https://dash.example.com/#/verify?token={'aB-_9' * 13}"
+    mail.set_content(f"See https://example.com, and open:\n\n{link}\n\nGrüße")
+    Mailbox(data_dir / "mail.sqlite").add("shop@example.com", ["ada@example.com"], mail.as_bytes())
+    assert _dashboard("mail", "--data-dir", str(data_dir), "--to", "ada", "--links") == (0, f"{link}\n")
+    code, said = _dashboard("mail", "--data-dir", str(data_dir), "--to", "grace", "--links", "--wait", "0.3")
+    assert (code, said) == (1, "dashboard: no mail contains a link\n")
+
+
 def test_a_mail_that_is_not_there(data_dir: Path) -> None:
     """An unknown id is an error, and so is a folder without a stack."""
     assert _dashboard("mail", "7", "--data-dir", str(data_dir))[0] == 1

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.users.accounts.service import changed_fields, needs_password
+from services.users.accounts.profile import changed_fields, needs_password
 from services.users.models import User
 from services.users.schemas import ProfileChange
 

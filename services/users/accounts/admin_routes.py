@@ -1,0 +1,36 @@
+"""What administrators do with accounts. Roles are granted only at a shell: see `administration`."""
+
+from http import HTTPStatus
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from services.users.accounts import administration
+from services.users.accounts.administration import locked
+from services.users.accounts.verification import mark_verified
+from services.users.audit.repository import Actor
+from shared.db.engine import DatabaseDep
+from shared.http.identity import AdminDep
+
+router = APIRouter(prefix="/v1/admin/users/{user_id}", tags=["operators"])
+
+
+@router.post("/suspend", status_code=HTTPStatus.NO_CONTENT)
+async def suspend(user_id: UUID, caller: AdminDep, db: DatabaseDep) -> None:
+    """Suspend an account: its sessions and streams end, and it cannot sign in."""
+    async with db.begin() as session:
+        await administration.suspend(session, await locked(session, user_id), Actor.of(caller))
+
+
+@router.post("/unsuspend", status_code=HTTPStatus.NO_CONTENT)
+async def unsuspend(user_id: UUID, caller: AdminDep, db: DatabaseDep) -> None:
+    """Let a suspended account sign in again."""
+    async with db.begin() as session:
+        await administration.unsuspend(session, await locked(session, user_id), Actor.of(caller))
+
+
+@router.post("/verify", status_code=HTTPStatus.NO_CONTENT)
+async def verify(user_id: UUID, caller: AdminDep, db: DatabaseDep) -> None:
+    """Mark the address of an account as verified. If it was not, all sessions of the account end."""
+    async with db.begin() as session:
+        await mark_verified(session, await locked(session, user_id), Actor.of(caller))
