@@ -15,7 +15,7 @@ metrics, scaling and documentation follow from the decorator.
 Parameters are injected by their type: the event, its `Envelope` (for a job with `batch`, a sequence of either), the
 `Connection` whose transaction records the job as done, `DurableTasks` in the same transaction, and resources of the
 worker, such as `Mails`. Another application declares its own with `resource`. A job that asks for anything else does
-not start.
+not start. One that adds very many tasks takes `ConnectionTasks` instead, and flushes them in between.
 """
 
 import re
@@ -29,7 +29,7 @@ from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from services.worker.ledger.admin.schemas import JOB_NAME
-from services.worker.ledger.job import Batching, Effect, ExternalEffect, Job, Missed, Policy, Schedule
+from services.worker.ledger.job import Batching, Decision, Effect, ExternalEffect, Job, Missed, Policy, Schedule
 from services.worker.ledger.timetable import InvalidSchedule, Timetable
 from shared.contracts.events import Envelope, Event
 from shared.contracts.tasks import Task, Tick
@@ -254,7 +254,7 @@ class _Call:
                 events.append(parameter)
             elif kind is Connection:
                 connections.append(parameter)
-            elif kind is DurableTasks:
+            elif kind in (DurableTasks, ConnectionTasks):
                 tasks.append(parameter)
             elif isinstance(given, PerEvent):
                 given.give_to(declared)
@@ -288,7 +288,11 @@ class _Call:
         if not self.tasks:
             return await self.function(**arguments)
         tasks = ConnectionTasks()
-        effect = await self.function(**arguments, **dict.fromkeys(self.tasks, tasks))
+        try:
+            effect = await self.function(**arguments, **dict.fromkeys(self.tasks, tasks))
+        except Decision:
+            await tasks.flush(connection)
+            raise
         await tasks.flush(connection)
         return effect
 

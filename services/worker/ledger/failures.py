@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from services.worker.ledger.job import Job, JobError, Permanent, storable
+from services.worker.ledger.job import Job, JobError, Permanent, Suppressed, storable
 from shared.contracts.events import UnreadableEvent
 
 OUR_PACKAGES = ("services.", "shared.")
@@ -30,6 +30,8 @@ def asked_to_wait_s(error: Exception) -> float:
 
 
 def describe(error: Exception) -> str:
+    if isinstance(error, Suppressed):
+        return storable(str(error), MAX_MESSAGE)
     return storable(f"{type(error).__name__}: {error}", MAX_MESSAGE)
 
 

@@ -1,12 +1,16 @@
 """Definition of a job: an effect on the database for each event of its queue, and the policy for its attempts.
 
-A job fails with a `JobError`; any other exception counts as transient.
+A job fails with a `JobError`; any other exception counts as transient. It ends without a failure by a `Decision`.
 
 JobError
 ├── Transient   may succeed later: tried again with backoff
 └── Permanent   never will: dead at once
     ├── Expired       no longer worth doing
     └── Unremembered  perhaps done before, longer ago than the ledger remembers
+
+Decision
+├── Suppressed  the effect is not wanted: never run
+└── Postponed   run later, without counting an attempt
 """
 
 import json
@@ -17,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Protocol
 from uuid import NAMESPACE_OID, UUID, uuid5
 
+from shared.clock import rfc3339
 from shared.contracts import events
 from shared.contracts.events import Envelope
 from shared.contracts.tasks import NOBODY
@@ -59,6 +64,22 @@ class Unremembered(Permanent):
     group = "unremembered"
 
 
+class Decision(Exception):
+    """A job has decided not to take effect now. What it has written into the database stays."""
+
+
+class Suppressed(Decision):
+    """The effect is not wanted. The job ends as `suppressed`, and shows the reason."""
+
+
+class Postponed(Decision):
+    """The job runs again at that time. This is no attempt, and the event does not age until then."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(rfc3339(until))
+        self.until = until
+
+
 class ExternalEffect(Protocol):
     """The part of an effect outside the database, to be done after its transaction is committed.
 
@@ -69,7 +90,7 @@ class ExternalEffect(Protocol):
     def lease_s(self) -> float: ...
 
     async def run(self, db: Database) -> None:
-        """Raises the reason for a failure. Holds no connection for longer than a query."""
+        """Raises the reason for a failure, or `Suppressed`. Holds no connection for longer than a query."""
 
     async def settle(self, connection: Connection, failure: Exception | None) -> None:
         """Runs in the transaction that records this attempt in the ledger."""
@@ -224,6 +245,10 @@ class JobMessage:
     @property
     def headers_json(self) -> str:
         return json.dumps(dict(self.headers), default=str)
+
+    def headers_json_due(self, at: datetime) -> str:
+        """Return the headers of the same message, due at that time."""
+        return json.dumps({**self.headers, "due": rfc3339(at)}, default=str)
 
 
 def _id_of_unreadable(message_id: str | None, body: bytes) -> UUID:

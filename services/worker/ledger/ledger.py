@@ -33,7 +33,7 @@ from services.worker.ledger import job as lateness
 from services.worker.ledger.attempt import observed
 from services.worker.ledger.external_effects import Leased
 from services.worker.ledger.failures import DeadLetter
-from services.worker.ledger.job import BatchEffect, ExternalEffect, Job, JobMessage
+from services.worker.ledger.job import BatchEffect, Decision, ExternalEffect, Job, JobMessage, Postponed, Suppressed
 from services.worker.ledger.sql import (
     CLAIM,
     CLAIM_MANY,
@@ -42,6 +42,7 @@ from services.worker.ledger.sql import (
     FIND_PAUSED,
     LOG_DONE,
     LOG_MANY_DONE,
+    POSTPONE,
     PROBE,
     RECORD_DEAD_LETTER,
     STORE,
@@ -340,6 +341,8 @@ class Ledger:
                 envelope = message.envelope
                 refuse(job, envelope)
                 left = await _in_savepoint(connection, job, envelope)
+            except Postponed as later:
+                return await self._postpone(connection, job, message, attempt, later.until)
             except Exception as error:
                 return await self._fail(connection, job, message, attempt, error, trace.trace_id)
             if left is not None:
@@ -375,6 +378,13 @@ class Ledger:
         logged = (started_at, self._worker, trace_id)
         await connection.execute(SUCCEED, job.name, message.event_id, attempt, *logged)
 
+    async def _postpone(
+        self, connection: Connection, job: Job, message: JobMessage, attempt: int, until: datetime
+    ) -> Outcome:
+        kept = (message.body, message.headers_json_due(until))
+        self.alarm.set(await connection.fetchval(POSTPONE, job.name, message.event_id, attempt - 1, until, *kept))
+        return Outcome.SCHEDULED
+
     async def _fail(
         self,
         connection: Connection,
@@ -385,8 +395,8 @@ class Ledger:
         trace_id: str | None,
         started_at: datetime | None = None,
     ) -> Outcome:
-        dead = failures.is_permanent(error) or attempt >= job.policy.attempts
-        outcome = Outcome.DEAD if dead else Outcome.RETRYING
+        outcome = _outcome_of(error, attempt, job)
+        over, retried = outcome is Outcome.SUPPRESSED, outcome is Outcome.RETRYING
         await connection.execute(
             FAIL,
             job.name,
@@ -396,14 +406,17 @@ class Ledger:
             self._worker,
             trace_id,
             outcome,
-            None if dead else max(job.policy.backoff_s(attempt), failures.asked_to_wait_s(error)),
+            max(job.policy.backoff_s(attempt), failures.asked_to_wait_s(error)) if retried else None,
             failures.describe(error),
-            failures.error_group(error),
-            message.body,
-            message.headers_json,
+            None if over else failures.error_group(error),
+            None if over else message.body,
+            None if over else message.headers_json,
         )
-        write = log.error if dead else log.warning
-        write("job failed", outcome=outcome, attempt=attempt, error=failures.describe(error))
+        if over:
+            log.info("job suppressed", reason=failures.describe(error))
+        else:
+            write = log.warning if retried else log.error
+            write("job failed", outcome=outcome, attempt=attempt, error=failures.describe(error))
         return outcome
 
     def _refuse_new(self, job: Job, envelope: Envelope, at: datetime) -> None:
@@ -424,14 +437,22 @@ def _may_start(job: Job, message: JobMessage) -> bool:
 
 
 async def _in_savepoint(connection: Connection, job: Job, envelope: Envelope) -> ExternalEffect | None:
-    """Run the effect; it leaves nothing if it fails. After a success the savepoint ends with the transaction."""
+    """Run the effect; it leaves nothing if it fails. Otherwise the savepoint ends with the transaction."""
     savepoint = connection.transaction()
     await savepoint.start()
     try:
         return await job.effect(connection, envelope)
+    except Decision:
+        raise
     except Exception:
         await savepoint.rollback()
         raise
+
+
+def _outcome_of(error: Exception, attempt: int, job: Job) -> Outcome:
+    if isinstance(error, Suppressed):
+        return Outcome.SUPPRESSED
+    return Outcome.DEAD if failures.is_permanent(error) or attempt >= job.policy.attempts else Outcome.RETRYING
 
 
 def _trace_id(message: JobMessage) -> str | None:

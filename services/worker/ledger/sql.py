@@ -70,6 +70,11 @@ FAIL = f"""
     )
     {LOG}
 """  # noqa: S608  constants
+POSTPONE = """
+    UPDATE jobs SET state = 'scheduled', attempts = $3, next_attempt_at = $4, payload = $5, headers = $6,
+        leased_until = NULL, updated_at = now()
+    WHERE job = $1 AND event_id = $2 RETURNING extract(epoch FROM next_attempt_at - now())::float8
+"""
 RECORD_DEAD_LETTER = """
     INSERT INTO jobs (job, event_id, user_id, event_type, state, attempts, last_error, error_group, payload, headers)
     VALUES ($1, $2, $3, $4, 'dead', 0, $5, $6, $7, $8)

@@ -65,7 +65,7 @@ class Attempt(BaseModel):
     started_at: datetime
     duration_ms: float | None
     worker: str
-    outcome: Literal["done", "retrying", "dead", "running", "interrupted"]
+    outcome: Literal["done", "retrying", "dead", "suppressed", "running", "interrupted"]
     error: str | None
     trace_id: str | None
 
