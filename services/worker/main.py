@@ -10,8 +10,11 @@ from fastapi import FastAPI
 from services.worker import jobs, panels
 from services.worker.broker import queue_stats
 from services.worker.broker.consumers import Consumers
+from services.worker.email.notification_settings import router as notification_settings
 from services.worker.email.sending import Mails
 from services.worker.email.smtp import Mailer
+from services.worker.email.unsubscribe import UnsubscribeLinks
+from services.worker.email.unsubscribe import router as unsubscribe
 from services.worker.host import Host
 from services.worker.ledger.admin.routes import router as admin
 from services.worker.ledger.job import Job
@@ -64,7 +67,10 @@ async def working(
     ):
         ledger = Ledger(db, job_done, settings.keep_done_s)
         host = Host(app=app, db=db, ledger=ledger, hints=hints, background=background, on_done=on_done)
-        mails = jobs.PerEvent(partial(Mails, mailer, settings.mail_from, tuning.mail_lease_s))
+        secrets = settings.internal_token_secret.get_secret_value()
+        links = app.state.unsubscribe_links = UnsubscribeLinks(settings.page_url, secrets)
+        app.state.secret_files.follow("internal_token_secret", links.rotate)
+        mails = jobs.PerEvent(partial(Mails, mailer, settings.mail_from, settings.page_url, links, tuning.mail_lease_s))
         host.resources.update({Settings: settings, Tuning: tuning, Mailer: mailer, Mails: mails, Database: db})
         app.state.db, app.state.background, app.state.hints = db, background, hints
         app.state.exporter = Exporter(settings)
@@ -106,6 +112,8 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
         lifespan=lifespan,
         routes=[
             notification_routes,
+            notification_settings,
+            unsubscribe,
             admin,
             *features.routes,
             export_route(Base),

@@ -310,7 +310,8 @@ class Mail(PersonalData, Base):
     """The state of one event's mail. `recipient` is None once the user is deleted.
 
     sending: in flight until `lease_until`, or, without one, certainly not sent yet · uncertain: the last attempt may
-    have sent it · withdrawn: the recipient was deleted before it was sent. `uncertain_attempts` remains.
+    have sent it · withdrawn: the recipient was deleted, or switched such mails off, before it was sent.
+    `uncertain_attempts` remains.
     """
 
     __tablename__ = "mails"
@@ -340,6 +341,22 @@ class Mail(PersonalData, Base):
         sa.CheckConstraint("state IN ('sending', 'sent', 'uncertain', 'rejected', 'withdrawn')", name="mails_state"),
         sa.Index("mails_age", "updated_at"),
     )
+
+
+class NotificationSetting(PersonalData, Base):
+    """A user's choice whether mails of a kind are sent (`services.worker.email.kinds`). Without it, the kind's default
+    applies."""
+
+    __tablename__ = "notification_settings"
+    __export__ = Part("notification_settings", "kind, mail, updated_at", order_by="kind")
+    __erasure__ = Delete()
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    mail: Mapped[bool]
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (sa.Index("notification_settings_wanted", "kind", "user_id", postgresql_where=sa.text("mail")),)
 
 
 class Outbox(PersonalData, Base):

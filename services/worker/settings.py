@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from services.worker.email.messages import Mailbox
+from shared.config.settings import PageSettings
 from shared.downloads.csv_export import ExportSettings
 from shared.feature import ServiceTuning
 from shared.outbox.relay import ProducerSettings
@@ -17,7 +18,7 @@ def _with_address(sender: str) -> str:
     return sender
 
 
-class Settings(ProducerSettings, ExportSettings):
+class Settings(ProducerSettings, ExportSettings, PageSettings):
     model_config = SettingsConfigDict(env_prefix="WORKER_")
 
     pool_size: int = 28

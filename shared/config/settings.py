@@ -5,6 +5,7 @@ Files of keys may change while the process runs: `shared.server.rotation`.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -93,6 +94,36 @@ class ServiceSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, FileSource(settings_cls), env_settings, RenamedSource(settings_cls)
+
+
+_WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?")
+LOCAL_PAGE = "http://127.0.0.1:8000"
+
+
+def _web_address(url: str) -> str:
+    """Return an address that can be written into headers and begin links."""
+    if url and not _WEB_ADDRESS.fullmatch(url):
+        raise ValueError("must be an http or https URL without query and fragment, in ASCII")
+    return url.rstrip("/")
+
+
+class PageSettings(ServiceSettings):
+    """The settings of a service that writes links to the page, never from the `Host` header of a request."""
+
+    public_url: Annotated[str, AfterValidator(_web_address)] = Field("", validation_alias="PUBLIC_URL")
+    """The address of the page, to which links in mails lead, such as `https://dashboard.example.com`. Required in
+    production; in development, if empty, `http://127.0.0.1:8000`."""
+
+    @property
+    def page_url(self) -> str:
+        """The address of the page, without a slash at its end."""
+        return self.public_url or LOCAL_PAGE
+
+    @model_validator(mode="after")
+    def _links_lead_somewhere(self) -> Self:
+        if self.environment != "development" and not self.public_url:
+            raise ValueError("PUBLIC_URL must be set: links in mails would lead nowhere")
+        return self
 
 
 def variable_of(settings: type[BaseSettings], name: str) -> str:

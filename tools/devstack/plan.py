@@ -109,6 +109,7 @@ def shared_environment(addresses: Addresses, planned: Sequence[Planned], secrets
         **{f"{name.upper()}_DATABASE_URL": addresses.databases[name] for name in DATA_SERVICES},
         **{f"{name.upper()}_RABBITMQ_URL": addresses.rabbitmq for name in DATA_SERVICES},
         "WORKER_ORDERS_URL": ",".join(urls["orders"]),
+        "PUBLIC_URL": os.environ.get("PUBLIC_URL", gateway),
         "WORKER_SMTP_URL": addresses.smtp,
         **({"USERS_MAIL_SMTPUTF8": "true"} if addresses.smtputf8 else {}),
         "OTEL_EXPORTER_OTLP_ENDPOINT": addresses.traces,

@@ -18,7 +18,7 @@ SECURITY = {
         "flows": {"password": {"tokenUrl": "/v1/tokens", "refreshUrl": "/v1/tokens/refresh", "scopes": {}}},
     }
 }
-SCHEMA_OF = {"uuid": {"type": "string", "format": "uuid"}, "name": {"type": "string"}}
+SCHEMA_OF = {"uuid": {"type": "string", "format": "uuid"}, "name": {"type": "string"}, "key": {"type": "string"}}
 FOR_USERS: list[dict[str, list[str]]] = [{"user": []}]
 
 

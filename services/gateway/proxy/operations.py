@@ -17,7 +17,14 @@ class NameConvertor(StringConvertor):
     regex = "[a-z][a-z0-9_-]*"
 
 
+class KeyConvertor(StringConvertor):
+    """`{key:key}`: base64url, likewise."""
+
+    regex = "[A-Za-z0-9_-]{1,200}"
+
+
 register_url_convertor("name", NameConvertor())
+register_url_convertor("key", KeyConvertor())
 
 EVERY_PANEL = tuple(panel.name for panel in PANELS)
 
@@ -86,6 +93,10 @@ OPERATIONS = (
     Operation("GET", "/v1/notifications/count", "worker", "user"),
     Operation("POST", "/v1/notifications/read", "worker", "user", touches=("notifications",)),
     Operation("POST", "/v1/notifications/{id:uuid}/read", "worker", "user", touches=("notifications",)),
+    Operation("GET", "/v1/me/notification-settings", "worker", "user"),
+    Operation("PUT", "/v1/me/notification-settings", "worker", "user"),
+    Operation("GET", "/v1/unsubscribe/{key:key}", "worker", "anonymous"),
+    Operation("POST", "/v1/unsubscribe/{key:key}", "worker", "anonymous"),
     Operation("POST", "/v1/imports", "worker", "user", upload=True),
     Operation("GET", "/v1/imports", "worker", "user"),
     Operation("GET", "/v1/imports/{id:uuid}", "worker", "user"),

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from services.worker import metrics
-from services.worker.email import send_log
+from services.worker.email import notification_settings, send_log
+from services.worker.email.kinds import OTHER, MailKind
 from services.worker.email.messages import Addressee, OutgoingMail, Template, compose
 from services.worker.email.send_log import MailState, SendClaim
 from services.worker.email.smtp import Mailer
 from services.worker.email.smtp_protocol import Phase, Progress, Verdict
-from services.worker.ledger.job import JobError, Permanent, Transient
+from services.worker.email.unsubscribe import UnsubscribeLinks
+from services.worker.ledger.job import JobError, Permanent, Suppressed, Transient
 from shared.contracts.events import Envelope
+from shared.contracts.tasks import NOBODY
 from shared.db.engine import Connection, Database, is_outage
 
 MAX_UNCERTAIN = 3
@@ -56,6 +59,10 @@ class MailLeftUncertain(Permanent):
 
 class MailRefused(Permanent):
     """The server permanently rejects this mail (5xx)."""
+
+
+class MailSwitchedOff(Suppressed):
+    """Its recipient does not want mails of this kind."""
 
 
 class _Withdrawn(Exception):
@@ -133,6 +140,8 @@ class Mails:
 
     mailer: Mailer
     sender: str
+    public_url: str
+    links: UnsubscribeLinks
     lease_s: float
     connection: Connection
     envelope: Envelope
@@ -148,13 +157,36 @@ class Mails:
         return await self._claim(user_id, Addressee(row["email"], row["name"]), template, values)
 
     async def to_address(self, address: str, template: Template, *, name: str = "", **values: object) -> Sending | None:
-        """Write to an address; None if the mail is sent already. Raises `MailInHand` and `MailNotWritable`."""
+        """Write to an address; None if the mail is sent already. Raises `MailInHand`, `MailNotWritable` and
+        `MailSwitchedOff`.
+
+        The settings are those of the user whom the event concerns.
+        """
         return await self._claim(self.envelope.event.user_id, Addressee(address, name), template, values)
 
     async def _claim(
         self, user_id: UUID, to: Addressee, template: Template, values: Mapping[str, object]
     ) -> Sending | None:
         mail_id = self.envelope.id
-        mail = compose(mail_id, self.envelope.time, template, values, to, self.sender)
+        unsubscribe = await self._unsubscribe_url(user_id, template.kind or OTHER)
+        mail = compose(
+            mail_id,
+            self.envelope.time,
+            template,
+            values,
+            to,
+            self.sender,
+            public_url=self.public_url,
+            unsubscribe=unsubscribe,
+        )
         claim = await send_log.claim(self.connection, user_id, mail_id, mail.message_id, to.email, self.lease_s)
         return Sending(self.mailer, mail, claim, self.lease_s) if claim else None
+
+    async def _unsubscribe_url(self, user_id: UUID, kind: MailKind) -> str | None:
+        """Return the link that ends mails of this kind; None if none can. Raises `MailSwitchedOff`."""
+        if not kind.is_optional or user_id == NOBODY:
+            return None
+        if not await notification_settings.is_wanted(self.connection, user_id, kind):
+            await send_log.withdraw(self.connection, user_id, self.envelope.id)
+            raise MailSwitchedOff(f"the recipient has switched off mails of the kind {kind.name}")
+        return self.links.url(user_id, kind)

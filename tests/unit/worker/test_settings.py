@@ -1,8 +1,59 @@
-"""What the worker's constants must have to do with each other."""
+"""The worker's settings, and what its constants must have to do with each other."""
 
-from services.worker.settings import DEFAULTS
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from services.worker.settings import DEFAULTS, Settings
+
+NEEDED: dict[str, Any] = {
+    "database_url": "postgresql://x@127.0.0.1:1/x",
+    "rabbitmq_url": "amqp://127.0.0.1:1/",
+    "internal_token_secret": SecretStr("s" * 32),
+}
 
 
 def test_leases_outlast_their_work() -> None:
     """Otherwise a second worker would take up what the first is still doing."""
     assert DEFAULTS.mail_lease_s > DEFAULTS.smtp_send_timeout_s
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("https://dashboard.example.com", "https://dashboard.example.com"),
+        ("https://example.com/dashboard/", "https://example.com/dashboard"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("", "http://127.0.0.1:8000"),
+    ],
+)
+def test_the_address_of_the_page(given: str, url: str) -> None:
+    """Without a slash at its end; in development it need not be set."""
+    assert Settings(environment="development", public_url=given, **NEEDED).page_url == url
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("dashboard.example.com", "ftp://example.com", "javascript:alert(1)", "https://", "https://a.example/?q=1"),
+        *(
+            "https://a.example/#x",
+            "https://a.example>",
+            "https://a.example\r\nBcc: x",
+            "https://a.example ",
+            "https://ä.example",
+        ),
+    ],
+)
+def test_an_address_that_no_header_can_hold(given: str) -> None:
+    """It stops the start, and the message names the variable."""
+    with pytest.raises(ValidationError, match="PUBLIC_URL"):
+        Settings(environment="development", **NEEDED, PUBLIC_URL=given)
+
+
+def test_production_needs_the_address_of_the_page() -> None:
+    """Otherwise the links in all mails would lead to the recipient's own machine."""
+    with pytest.raises(ValidationError, match="PUBLIC_URL must be set"):
+        Settings(environment="production", **NEEDED)
+    assert Settings(environment="production", public_url="https://a.example", **NEEDED).public_url
