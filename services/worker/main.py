@@ -39,6 +39,7 @@ from shared.server.background import Background
 
 SERVICE = "worker"
 FEATURES: list[str] = [
+    "digests",
     "imports",
     "reports",
     "webhooks",

@@ -16,5 +16,6 @@ SUBSCRIPTIONS: dict[str, tuple[str, ...]] = {
         "import.completed",
     ),
     "recipients": ("user.registered", "user.updated", "user.deleted"),
+    "send_weekly_digest": ("task.send_weekly_digest",),
     "webhooks": ("order.created", "order.paid", "order.shipped", "order.cancelled", "import.completed", "user.updated"),
 }
