@@ -71,7 +71,7 @@ async def working(
         secrets = settings.internal_token_secret.get_secret_value()
         links = app.state.unsubscribe_links = UnsubscribeLinks(settings.page_url, secrets)
         app.state.secret_files.follow("internal_token_secret", links.rotate)
-        mails = jobs.PerEvent(partial(Mails, mailer, settings.mail_from, settings.page_url, links, tuning.mail_lease_s))
+        mails = jobs.PerEvent(partial(Mails, mailer, settings.mail_from, tuning.mail_lease_s, links))
         host.resources.update({Settings: settings, Tuning: tuning, Mailer: mailer, Mails: mails, Database: db})
         app.state.db, app.state.background, app.state.hints = db, background, hints
         app.state.exporter = Exporter(settings)

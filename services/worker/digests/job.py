@@ -81,14 +81,10 @@ class Totals:
 DIGEST = message(
     __name__,
     "weekly_digest",
-    "Your week from {{ first }} to {{ last }}",
+    "Your week from {{ days }}",
     KIND,
     button=Button("Open dashboard", "{{ public_url }}/"),
-    sample={
-        "first": "19 January 2026",
-        "last": "25 January 2026",
-        "totals": Totals(12, ["1,284.50 EUR", "9,800 JPY"], 31),
-    },
+    sample={"days": "19 to 25 January 2026", "totals": Totals(12, ["1,284.50 EUR", "9,800 JPY"], 31)},
 )
 
 
@@ -98,8 +94,12 @@ def last_week(moment: datetime) -> date:
     return today - timedelta(days=today.weekday() + DAYS)
 
 
-def in_words(day: date) -> str:
-    return f"{day.day} {day:%B %Y}"
+def days_of(week: date) -> str:
+    """Return its days in words, such as `19 to 25 January 2026`."""
+    last = week + timedelta(days=DAYS - 1)
+    month = "" if week.month == last.month else f" {week:%B}"
+    year = "" if week.year == last.year else f" {week.year}"
+    return f"{week.day}{month}{year} to {last.day} {last:%B %Y}"
 
 
 @job(cron="0 7 * * 1", timezone=TIMEZONE, missed="once", concurrency=1)
@@ -130,8 +130,7 @@ async def send_weekly_digest(
     totals = await totals_of(db, task.user_id, task.week)
     if totals.is_empty:
         return None
-    first, last = in_words(task.week), in_words(task.week + timedelta(days=DAYS - 1))
-    return await mails.to_user(task.user_id, DIGEST, first=first, last=last, totals=totals)
+    return await mails.to_user(task.user_id, DIGEST, days=days_of(task.week), totals=totals)
 
 
 async def totals_of(db: Connection, user_id: UUID, week: date) -> Totals:

@@ -140,9 +140,8 @@ class Mails:
 
     mailer: Mailer
     sender: str
-    public_url: str
-    links: UnsubscribeLinks
     lease_s: float
+    links: UnsubscribeLinks
     connection: Connection
     envelope: Envelope
 
@@ -176,7 +175,7 @@ class Mails:
             values,
             to,
             self.sender,
-            public_url=self.public_url,
+            public_url=self.links.public_url,
             unsubscribe=unsubscribe,
         )
         claim = await send_log.claim(self.connection, user_id, mail_id, mail.message_id, to.email, self.lease_s)

@@ -79,7 +79,7 @@ class UnsubscribeLinks:
     """`secrets` is a comma-separated list: a key derived from the first signs, all verify."""
 
     def __init__(self, public_url: str, secrets: str) -> None:
-        self._public_url = public_url
+        self.public_url = public_url
         self.rotate(secrets)
 
     def rotate(self, secrets: str) -> None:
@@ -89,7 +89,7 @@ class UnsubscribeLinks:
     def url(self, user_id: UUID, kind: MailKind) -> str:
         """Return the link that switches off this kind for this user."""
         named = user_id.bytes + kind.name.encode()
-        return f"{self._public_url}{PATH}/{b64url(_mac(self._keys[0], named) + named)}"
+        return f"{self.public_url}{PATH}/{b64url(_mac(self._keys[0], named) + named)}"
 
     def read(self, key: str) -> Subscription:
         """Return what a key names. Raises `UnknownKey` unless it is one that `url` has made."""

@@ -103,8 +103,7 @@ async def test_last_weeks_totals(world: World, post_office: SmtpServer, week: da
     [task] = await run(world, [user_id])
     assert task["state"] == "done"
     [mail] = digests_to(post_office, user_id)
-    days = f"{digests.in_words(week)} to {digests.in_words(sunday)}"
-    assert mail.message["Subject"] == f"Your week from {days}"
+    assert mail.message["Subject"] == f"Your week from {digests.days_of(week)}"
     assert mail.message["List-Unsubscribe"]
     text, html = (part.get_content() for part in mail.message.iter_parts())
     lines = [line.strip() for line in text.splitlines()]

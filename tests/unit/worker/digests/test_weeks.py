@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from services.worker.digests.job import Totals, in_words, last_week
+from services.worker.digests.job import Totals, days_of, last_week
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,16 @@ def test_the_last_week(moment: datetime, monday: date) -> None:
     assert monday.weekday() == 0
 
 
-def test_a_day_in_words() -> None:
-    assert in_words(date(2026, 1, 5)) == "5 January 2026"
+@pytest.mark.parametrize(
+    ("week", "days"),
+    [
+        (date(2026, 1, 5), "5 to 11 January 2026"),
+        (date(2026, 6, 29), "29 June to 5 July 2026"),
+        (date(2026, 12, 28), "28 December 2026 to 3 January 2027"),
+    ],
+)
+def test_days_in_words(week: date, days: str) -> None:
+    assert days_of(week) == days
 
 
 @pytest.mark.parametrize(
