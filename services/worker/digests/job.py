@@ -118,7 +118,7 @@ async def weekly_digest(_tick: Tick, db: Connection, tasks: ConnectionTasks) -> 
     attempts=20,
     backoff_base_s=2,
     backoff_cap_s=3600,
-    concurrency="smtp_connections",
+    concurrency=1,  # no digest is urgent: other mails get the connections
     deadline_s=3 * 24 * 3600,
     ends_with_user=True,
 )

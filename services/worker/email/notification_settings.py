@@ -48,7 +48,7 @@ def _optional() -> list[MailKind]:
 
 
 class Channels(BaseModel):
-    """How one is told of a kind of event."""
+    """The ways in which a user is notified of one kind of event."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

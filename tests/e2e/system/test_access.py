@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from services.gateway.api.access import VISITORS, Rule, Visitor, rules, verdict
+from services.worker.email.kinds import OTHER
+from services.worker.email.unsubscribe import UnsubscribeLinks
 from shared.http.tokens import UserTokens
 from shared.ids import new_id
 from tests.support.stack.operators import query
@@ -90,6 +92,9 @@ def scene(stack: Stack) -> Iterator[Scene]:
     paths = {begin: {"id": thing} for begin, thing in names.items()}
     paths["/v1/webhooks/{id}"]["delivery_id"] = _delivery(owner, names["/v1/webhooks/{id}"])
     paths["/assets/"] = {"version": "x", "name": "icon.svg"}
+    secret = DataDir(stack.folder).secrets()["INTERNAL_TOKEN_SECRET"]
+    link = UnsubscribeLinks(stack.url, secret).url(UUID(owner.id), OTHER)
+    paths["/v1/unsubscribe/"] = {"key": link.rpartition("/")[2]}
     paths["/v1/admin/jobs/{job}"] = {"job": "email", "id": _job_of(stack, owner)}
     paths["/v1/admin/schedules/{name}"] = {"name": "purge"}
     emails: dict[Visitor, str] = {

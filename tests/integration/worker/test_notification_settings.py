@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from services.worker.email.kinds import KINDS
 from services.worker.email.notification_settings import store
 from shared.contracts import events
 from shared.contracts.internal_api import PERSONAL_DATA_PATH
@@ -162,3 +163,13 @@ async def test_choices_are_exported(world: World) -> None:
     answer = await world.http.get(PERSONAL_DATA_PATH, headers=as_user(user_id))
     [choice] = answer.json()["notification_settings"]
     assert (choice["kind"], choice["mail"]) == ("order_status", False)
+
+
+async def test_a_system_without_digests(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings say that there are none, and none can be chosen."""
+    monkeypatch.delitem(KINDS, "weekly_digest")
+    user_id = uuid4()
+    assert await read(world, user_id) == DEFAULTS | {"weekly_digest": None}
+    assert (await put(world, user_id, {"weekly_digest": None})).status_code == 200
+    answer = await put(world, user_id, {"weekly_digest": True})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "weekly_digest")
