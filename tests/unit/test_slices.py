@@ -44,8 +44,8 @@ print(json.dumps({
 
 
 class Slice(NamedTuple):
-    """`paths` begin its routes, `command` is its command, `tables` and `settings` begin with these texts. `queue` is its
-    job with a queue, unless that has the name of the slice."""
+    """`paths` begin its routes, `command` is its command, `tables` and `settings` begin with these texts. `queue` is
+    its job with a queue, unless that has the name of the slice."""
 
     service: str
     paths: Sequence[str]
