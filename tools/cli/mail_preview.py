@@ -1,5 +1,6 @@
 """`dashboard mail preview`: writes the mails with sample data into files. Nothing is sent, and nothing needs to run."""
 
+import html
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import typer
 
 SENDER = "Dashboard <no-reply@dashboard.example>"
 RECIPIENT = ("ada@example.com", "Ada Lovelace")
+FORMS = ("txt", "html")
 
 
 def preview(
@@ -36,9 +38,9 @@ def write(folder: Path, kind: str | None = None) -> list[Path]:
     links: dict[str, str] = {}
     for name, message in samples(kind).items():
         folder.mkdir(parents=True, exist_ok=True)
-        text, html = (part.get_content() for part in message.iter_parts())
-        for path, content in ((folder / f"{name}.txt", text), (folder / f"{name}.html", html)):
-            path.write_text(content.replace("\r\n", "\n"))
+        for form, part in zip(FORMS, message.iter_parts(), strict=True):
+            path = folder / f"{name}.{form}"
+            path.write_text(part.get_content().replace("\r\n", "\n"))
             paths.append(path)
         links[name] = str(message["Subject"])
     if links:
@@ -85,10 +87,8 @@ def _names() -> set[str]:
 
 
 def _index(links: Mapping[str, str]) -> str:
-    from markupsafe import escape
-
     rows = "".join(
-        f'<li>{escape(subject)}: <a href="{name}.html">HTML</a>, <a href="{name}.txt">text</a></li>\n'
+        f'<li>{html.escape(subject)}: <a href="{name}.html">HTML</a>, <a href="{name}.txt">text</a></li>\n'
         for name, subject in links.items()
     )
     return f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Mails</title>\n<ul>\n{rows}</ul>\n'
