@@ -129,10 +129,12 @@ async def _links(request: Request) -> UnsubscribeLinks:
 Key = Annotated[str, Path(max_length=200, description="the last part of a mail's unsubscribe link")]
 LinksDep = Annotated[UnsubscribeLinks, Depends(_links)]
 router = APIRouter(prefix=PATH, tags=["notifications"], dependencies=[GatewayOnly])
-PAGE: dict[int | str, dict[str, Any]] = {200: {"description": "A page for browsers", "content": {"text/html": {}}}}
+PAGE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A page for browsers", "content": {"text/html": {"schema": {"type": "string"}}}}
+}
 
 
-@router.get("/{key}", response_class=HTMLResponse, responses=PAGE)
+@router.get("/{key}", response_class=Response, responses=PAGE)
 async def confirm_unsubscribe(key: Key, links: LinksDep, request: Request) -> HTMLResponse:
     """Show a page with a button that switches off a kind of mails. Changes nothing."""
     try:
@@ -143,7 +145,13 @@ async def confirm_unsubscribe(key: Key, links: LinksDep, request: Request) -> HT
         return _page("unknown", "", UnknownKey.status)
 
 
-@router.post("/{key}", status_code=204, response_class=Response, responses=PAGE)
+@router.post(
+    "/{key}",
+    status_code=204,
+    response_class=Response,
+    responses=PAGE,
+    openapi_extra={"requestBody": {"required": False}},
+)
 async def unsubscribe(
     key: Key, links: LinksDep, db: DatabaseDep, request: Request, _form: Annotated[OneClick, Form()]
 ) -> Response:
