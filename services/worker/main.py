@@ -69,7 +69,7 @@ async def working(
         ledger = Ledger(db, job_done, settings.keep_done_s)
         host = Host(app=app, db=db, ledger=ledger, hints=hints, background=background, on_done=on_done)
         secrets = settings.internal_token_secret.get_secret_value()
-        links = app.state.unsubscribe_links = UnsubscribeLinks(settings.page_url, secrets)
+        links = app.state.unsubscribe_links = UnsubscribeLinks(settings.page or "", secrets)
         app.state.secret_files.follow("internal_token_secret", links.rotate)
         mails = jobs.PerEvent(partial(Mails, mailer, settings.mail_from, tuning.mail_lease_s, links))
         host.resources.update({Settings: settings, Tuning: tuning, Mailer: mailer, Mails: mails, Database: db})
@@ -92,7 +92,12 @@ async def working(
         background.every(queue_stats.EVERY_S, "ledger gauges", partial(queue_stats.measure_ledger, db, bound))
         background.start("mailer", mailer.run)
         app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
-        app.state.checks.useful |= {"smtp": mailer.ping, "outbox": relay.check, "background": background.check}
+        app.state.checks.useful |= {
+            "public_url": settings.check_page,
+            "smtp": mailer.ping,
+            "outbox": relay.check,
+            "background": background.check,
+        }
         yield
 
 

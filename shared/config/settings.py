@@ -107,23 +107,27 @@ def _web_address(url: str) -> str:
     return url.rstrip("/")
 
 
+class PageUnknown(Exception):
+    def __init__(self) -> None:
+        super().__init__("PUBLIC_URL is not set: mails have no links")
+
+
 class PageSettings(ServiceSettings):
     """The settings of a service that writes links to the page, never from the `Host` header of a request."""
 
     public_url: Annotated[str, AfterValidator(_web_address)] = Field("", validation_alias="PUBLIC_URL")
-    """The address of the page, to which links in mails lead, such as `https://dashboard.example.com`. Required in
-    production; in development, if empty, `http://127.0.0.1:8000`."""
+    """The address of the web page, such as `https://dashboard.example.com`: links in mails lead there. If it is empty
+    in production, mails have no links, and `/readyz` says so; in development it is `http://127.0.0.1:8000` then."""
 
     @property
-    def page_url(self) -> str:
-        """The address of the page, without a slash at its end."""
-        return self.public_url or LOCAL_PAGE
+    def page(self) -> str | None:
+        """The address of the web page without a slash at its end, if it is known."""
+        return self.public_url or (LOCAL_PAGE if self.environment == "development" else None)
 
-    @model_validator(mode="after")
-    def _links_lead_somewhere(self) -> Self:
-        if self.environment != "development" and not self.public_url:
-            raise ValueError("PUBLIC_URL must be set: links in mails would lead nowhere")
-        return self
+    async def check_page(self) -> None:
+        """For readiness. Raises `PageUnknown`."""
+        if self.page is None:
+            raise PageUnknown
 
 
 def variable_of(settings: type[BaseSettings], name: str) -> str:

@@ -10,6 +10,8 @@ from jinja2 import Template as Source
 
 from shared.money import format_money
 
+WEB = ("https://", "http://")
+
 _text = Environment(  # noqa: S701  a text has nothing to escape
     loader=PackageLoader("services.worker.email"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
@@ -20,7 +22,8 @@ _html = _text.overlay(autoescape=True)
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """The one thing to do next, as texts in Jinja's syntax."""
+    """The one thing to do next, as texts in Jinja's syntax. A button whose URL is not absolute, because the address of the
+    page is not known, is left out."""
 
     label: str
     url: str
@@ -53,7 +56,7 @@ def lay_out(text: str, html: str | None, frame: Frame, values: Mapping[str, obje
     """Return a mail as text and as HTML. Without `html`, the paragraphs of the text are those of the HTML, too."""
     if frame.button:
         label, url = (text_of(each, values) for each in (frame.button.label, frame.button.url))
-        frame = replace(frame, button=Button(label, url))
+        frame = replace(frame, button=Button(label, url) if url.startswith(WEB) else None)
     content = text_of(text, values).strip("\n")
     plain = _text.get_template("layout.txt").render(frame=frame, content=content)
     body = html_of(html, values) if html is not None else _paragraphs(content)

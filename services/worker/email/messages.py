@@ -114,7 +114,8 @@ def compose(
 ) -> OutgoingMail:
     """Raises `MailNotWritable`. The Message-ID is the same each time, so that duplicates can be recognised.
 
-    `public_url` begins the links to the page; `unsubscribe` is the URL that ends mails of this kind.
+    `public_url` begins the links to the page, if its address is known; `unsubscribe` is the URL that ends mails of this
+    kind.
     """
     context = {"name": to.name, "public_url": public_url, **values}
     try:

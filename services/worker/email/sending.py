@@ -188,4 +188,4 @@ class Mails:
         if not await notification_settings.is_wanted(self.connection, user_id, kind):
             await send_log.withdraw(self.connection, user_id, self.envelope.id)
             raise MailSwitchedOff(f"the recipient has switched off mails of the kind {kind.name}")
-        return self.links.url(user_id, kind)
+        return self.links.url(user_id, kind) if self.links.public_url else None

@@ -76,7 +76,8 @@ class Subscription:
 
 
 class UnsubscribeLinks:
-    """`secrets` is a comma-separated list: a key derived from the first signs, all verify."""
+    """`public_url` is empty if the address of the page is not known. `secrets` is a comma-separated list: a key derived
+    from the first signs, all verify."""
 
     def __init__(self, public_url: str, secrets: str) -> None:
         self.public_url = public_url

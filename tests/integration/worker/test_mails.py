@@ -36,11 +36,11 @@ async def connection(world: World) -> AsyncIterator[Connection]:
         await transaction.rollback()
 
 
-def mails(world: World, connection: Connection, user_id: UUID) -> Mails:
+def mails(world: World, connection: Connection, user_id: UUID, links: UnsubscribeLinks = LINKS) -> Mails:
     """Those of one task that concerns this user."""
     envelope = Envelope(id=new_id(), time=now(), event=WriteNote(user_id=user_id))
     settings: Any = world.settings
-    return Mails(Mailer(settings), settings.mail_from, 30, LINKS, connection, envelope)
+    return Mails(Mailer(settings), settings.mail_from, 30, links, connection, envelope)
 
 
 def link_of(sending: Sending | None, user_id: UUID, kind: MailKind) -> bool:
@@ -59,6 +59,16 @@ async def test_a_mail_without_a_kind(world: World, connection: Connection) -> No
     await store(connection, user_id, {"other": False})
     with pytest.raises(MailSwitchedOff, match="other"):
         await mails(world, connection, user_id).to_user(user_id, PLAIN)
+
+
+async def test_a_mail_without_the_address_of_the_page(world: World, connection: Connection) -> None:
+    """It has no link, which would lead nowhere, and can still be switched off."""
+    user_id = await world.known()
+    unknown = UnsubscribeLinks("", "s" * 32)
+    assert not link_of(await mails(world, connection, user_id, unknown).to_user(user_id, PLAIN), user_id, OTHER)
+    await store(connection, user_id, {"other": False})
+    with pytest.raises(MailSwitchedOff):
+        await mails(world, connection, user_id, unknown).to_user(user_id, PLAIN)
 
 
 async def test_a_mail_to_an_address(world: World, connection: Connection) -> None:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from services.worker.settings import DEFAULTS, Settings
+from shared.config.settings import PageUnknown
 
 NEEDED: dict[str, Any] = {
     "database_url": "postgresql://x@127.0.0.1:1/x",
@@ -30,7 +31,7 @@ def test_leases_outlast_their_work() -> None:
 )
 def test_the_address_of_the_page(given: str, url: str) -> None:
     """Without a slash at its end; in development it need not be set."""
-    assert Settings(environment="development", public_url=given, **NEEDED).page_url == url
+    assert Settings(environment="development", public_url=given, **NEEDED).page == url
 
 
 @pytest.mark.parametrize(
@@ -52,8 +53,13 @@ def test_an_address_that_no_header_can_hold(given: str) -> None:
         Settings(environment="development", **NEEDED, PUBLIC_URL=given)
 
 
-def test_production_needs_the_address_of_the_page() -> None:
-    """Otherwise the links in all mails would lead to the recipient's own machine."""
-    with pytest.raises(ValidationError, match="PUBLIC_URL must be set"):
-        Settings(environment="production", **NEEDED)
-    assert Settings(environment="production", public_url="https://a.example", **NEEDED).public_url
+async def test_production_needs_the_address_of_the_page() -> None:
+    """Without it mails have no links, which would lead to the recipient's own machine, and `/readyz` says so."""
+    without = Settings(environment="production", **NEEDED)
+    assert without.page is None
+    with pytest.raises(PageUnknown, match="PUBLIC_URL is not set"):
+        await without.check_page()
+    known = Settings(environment="production", public_url="https://a.example", **NEEDED)
+    assert known.page == "https://a.example"
+    await known.check_page()
+    await Settings(environment="development", **NEEDED).check_page()

@@ -84,7 +84,7 @@ def test_patience_runs_out_of_what_is_never_well() -> None:
 def jobs() -> dict[str, Any]:
     """Made once: hypothesis asks for them a hundred times."""
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    links = UnsubscribeLinks(settings.page_url, "secret")
+    links = UnsubscribeLinks("", "secret")
     mails = PerEvent(partial(Mails, Mailer(settings), settings.mail_from, DEFAULTS.mail_lease_s, links))
     declared = discover()
     return {name: bind(declared[name], {Mails: mails}, settings) for name in ("email", "analytics", "notifications")}

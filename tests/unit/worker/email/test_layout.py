@@ -161,3 +161,17 @@ def test_two_kinds_with_one_name() -> None:
     assert mail_kind(OTHER.name, OTHER.title, OTHER.reason) == OTHER
     with pytest.raises(InvalidMailKind, match="other"):
         mail_kind(OTHER.name, "Another title", OTHER.reason)
+
+
+@EACH
+def test_without_the_address_of_the_page(name: str) -> None:
+    """A mail has no link but one that it was given, and no headers with links. It is otherwise the same."""
+    sample = MESSAGES[name]
+    to, values = Addressee("ada@example.com", "Ada"), dict(sample.values)
+    mail = compose(UUID(int=9), AT, sample.template, values, to, "no-reply@shop.example", unsubscribe=None)
+    message: Any = message_from_bytes(mail.content, policy=policy.default)
+    assert "List-Unsubscribe" not in message
+    text, html = forms_of(message)
+    assert "Hello Ada," in text
+    assert "/#/" not in text.replace(str(values.get("link", "")), "")
+    assert {attributes["href"] for tag, attributes in Elements(html).found if tag == "a"} <= {values.get("link")}
