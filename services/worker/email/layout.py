@@ -22,8 +22,8 @@ _html = _text.overlay(autoescape=True)
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """The one thing to do next, as texts in Jinja's syntax. A button whose URL is not absolute, because the address of the
-    page is not known, is left out."""
+    """The one thing to do next, as texts in Jinja's syntax. A button whose URL is not absolute, because the address of
+    the page is not known, is left out."""
 
     label: str
     url: str
