@@ -3,17 +3,18 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shared.ids import new_id
 from tests.support.gateway.issuers import AUDIENCE, ISSUER, IssuerSigner, jwks
 from tests.support.gateway.stub import StubService, replies
 from tests.support.gateway.world import Start, World
 from tests.support.served import listening
 
 KEYS = "/keys"
-ADA: dict[str, Any] = {"sub": "auth0|ada", "name": "Ada Lovelace", "email": "ada@example.com"}
+ADA: dict[str, Any] = {"name": "Ada Lovelace", "email": "ada@example.com"}
 LINK = "https://example.com/customers/10023"
 MARKUP = '<img src="x" onerror="throw 1">'
 
@@ -55,9 +56,9 @@ DATA: dict[str, Any] = {
 TITLES = {"customer": "Customer", "tickets": "Support tickets", "newsletters": "Newsletters", "contract": "Contract"}
 
 
-def panels_file(url: str, panels: Mapping[str, Any], more: str = "") -> str:
-    """Return a panels file with these panels of a service at that URL."""
-    tables = [f'[services.crm]\nurl = "{url}"\n']
+def panels_file(url: str, panels: Mapping[str, Any], service: str = "", more: str = "") -> str:
+    """Return a panels file with these panels of a service at that URL. `service` are more of its keys."""
+    tables = [f'[services.crm]\nurl = "{url}"\n{service}\n']
     for name, data in panels.items():
         kind = "list" if isinstance(data, list) else "object"
         tables.append(
@@ -76,9 +77,10 @@ class Crm:
     signer: IssuerSigner
     path: Path
     url: str
+    person: str = field(default_factory=lambda: f"auth0|{new_id()}")
 
     def token(self, **claims: Any) -> str:
-        return self.signer.sign(**(ADA | claims))
+        return self.signer.sign(**(ADA | {"sub": self.person} | claims))
 
     def answers(self, panel: str, data: Any, status: int = 200) -> None:
         self.service.behaviours[f"/{panel}"] = replies(json.dumps(data).encode(), status)
@@ -86,18 +88,23 @@ class Crm:
 
 @asynccontextmanager
 async def crm_gateway(
-    start: Start, folder: Path, panels: Mapping[str, Any] = DATA, more: str = "", **settings: Any
+    start: Start,
+    folder: Path,
+    panels: Mapping[str, Any] = DATA,
+    service: str = "",
+    more: str = "",
+    **settings: Any,
 ) -> AsyncIterator[Crm]:
     """Start the service with this data by panel, and the gateway with only these panels and no routes."""
     signer = IssuerSigner.of()
-    async with StubService({KEYS: replies(jwks(signer.jwk()))}).running() as service:
+    async with StubService({KEYS: replies(jwks(signer.jwk()))}).running() as stub:
         path = folder / "panels.toml"
-        path.write_text(panels_file(service.url, panels, more))
+        path.write_text(panels_file(stub.url, panels, service, more))
         roles = {"role": "role", "roles": {"operator": "support"}}
-        issuer = {"issuer": ISSUER, "audience": AUDIENCE, "jwks": service.url + KEYS, **roles}
+        issuer = {"issuer": ISSUER, "audience": AUDIENCE, "jwks": stub.url + KEYS, **roles}
         async with start(issuers=json.dumps([issuer]), panels_file=path, **settings) as world:
             async with listening(world.app) as port:
-                crm = Crm(world, service, signer, path, f"http://127.0.0.1:{port}")
+                crm = Crm(world, stub, signer, path, f"http://127.0.0.1:{port}")
                 for name, data in panels.items():
                     crm.answers(name, data)
                 yield crm

@@ -31,7 +31,7 @@ PANELS = ("user", "orders", "notifications", "analytics")
 
 Scheme = Literal["light", "dark"]
 
-PATIENCE_MS = PATIENCE_S * 1000
+PATIENCE_MS = 6000
 expect.set_options(timeout=PATIENCE_MS)
 
 
