@@ -44,7 +44,7 @@ async def test_an_object_is_shown_as_facts(browser: Browser, start: Start, tmp_p
             "Last visit": "28 Nov 2026, ",
             "Newsletter": "Yes",
             "Blocked": "No",
-            "Sales contact": "–",
+            "Sales contact": "\N{EN DASH}",
             "Homepage": LINK,
             "City": "London",
         }.items():
@@ -58,7 +58,12 @@ async def test_an_object_is_shown_as_facts(browser: Browser, start: Start, tmp_p
 
 async def test_nothing_of_the_data_becomes_part_of_the_page(browser: Browser, start: Start, tmp_path: Path) -> None:
     """Markup is shown as it is, in keys, values and cells; addresses are no links."""
-    odd: dict[str, Any] = {MARKUP: MARKUP, "": "javascript:alert(1)", "__proto__": {"x": LINK}, "rows": [{MARKUP: LINK}]}
+    odd: dict[str, Any] = {
+        MARKUP: MARKUP,
+        "": "javascript:alert(1)",
+        "__proto__": {"x": LINK},
+        "rows": [{MARKUP: LINK}],
+    }
     async with crm_gateway(start, tmp_path, {"odd": odd}) as crm, visiting(browser, crm) as visitor:
         odd_card = card(await signs_in(visitor, crm), "odd")
         await expect(odd_card).to_contain_text(MARKUP)
@@ -168,9 +173,7 @@ timeout_ms = 10000
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_the_cards_fit_and_are_accessible(
-    browser: Browser, start: Start, tmp_path: Path, scheme: Scheme
-) -> None:
+async def test_the_cards_fit_and_are_accessible(browser: Browser, start: Start, tmp_path: Path, scheme: Scheme) -> None:
     """At 360 pixels only tables scroll sideways; axe finds no violations with everything open."""
     data = {"customer": CUSTOMER | {"x" * 90: "y" * 200}, "tickets": TICKETS}
     async with (
@@ -208,7 +211,10 @@ async def test_a_changed_file_is_offered_to_open_pages(browser: Browser, start: 
         page = await signs_in(visitor, crm)
         await shows(page, "points", "fresh")
         crm.answers("more", {"level": 3})
-        changed = crm.path.read_text() + '[panels.more]\nservice = "crm"\nget = "/more"\nkind = "object"\ntimeout_ms = 10000\n'
+        changed = (
+            crm.path.read_text()
+            + '[panels.more]\nservice = "crm"\nget = "/more"\nkind = "object"\ntimeout_ms = 10000\n'
+        )
         await asyncio.to_thread(crm.path.write_text, changed)
         notice = page.locator(".toast")
         await expect(notice).to_contain_text("This page has been updated.")

@@ -102,9 +102,9 @@ async def crm_gateway(
         path.write_text(panels_file(stub.url, panels, service, more))
         roles = {"role": "role", "roles": {"operator": "support"}}
         issuer = {"issuer": ISSUER, "audience": AUDIENCE, "jwks": stub.url + KEYS, **roles}
-        async with start(issuers=json.dumps([issuer]), panels_file=path, **settings) as world:
-            async with listening(world.app) as port:
-                crm = Crm(world, stub, signer, path, f"http://127.0.0.1:{port}")
-                for name, data in panels.items():
-                    crm.answers(name, data)
-                yield crm
+        gateway = start(issuers=json.dumps([issuer]), panels_file=path, **settings)
+        async with gateway as world, listening(world.app) as port:
+            crm = Crm(world, stub, signer, path, f"http://127.0.0.1:{port}")
+            for name, data in panels.items():
+                crm.answers(name, data)
+            yield crm

@@ -31,7 +31,7 @@ PANELS = ("user", "orders", "notifications", "analytics")
 
 Scheme = Literal["light", "dark"]
 
-PATIENCE_MS = 6000
+PATIENCE_MS = PATIENCE_S * 1000
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -136,4 +136,4 @@ async def is_accessible(page: Page) -> None:
     await page.evaluate(ANIMATIONS_END)
     found: Any = await Axe().run(page)
     wrong = [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found.response["violations"]]
-    assert not wrong
+    assert not wrong, wrong

@@ -61,7 +61,8 @@ function object(value, view, path, depth) {
   return [
     ...(simple.length ? facts(simple) : []),
     ...nested.map(([key, each]) => el("section", { class: "part" },
-      el(depth === 0 ? "h3" : "h4", { title: key }, label(key)), depth < MAX_DEPTH ? content(each, view, `${path}/${key}`, depth + 1) : raw(each))),
+      depth === 0 ? el("h3", { title: key }, label(key)) : el("p", { class: "part-name", title: key }, label(key)),
+      depth < MAX_DEPTH ? content(each, view, `${path}/${key}`, depth + 1) : raw(each))),
   ];
 }
 

@@ -1,7 +1,7 @@
 // Notifications, and which of them are unread.
 import { call, get, post, Problem } from "./api.js";
 import { busy, el } from "./dom.js";
-import { offers } from "./features.js";
+import { hasPanel, offers } from "./features.js";
 import { count } from "./format.js";
 import { panelCard } from "./panels.js";
 import { since } from "./times.js";
@@ -50,7 +50,7 @@ export function notificationsCard(panels) {
       if (counted !== notes && offers("GET /v1/notifications/count")) countAll();
       counted = notes;
     }
-    if (!notes.length) return el("p", { class: "empty" }, "Nothing yet. What happens to your orders appears here.");
+    if (!notes.length) return el("p", { class: "empty" }, hasPanel("orders") ? "Nothing yet. What happens to your orders appears here." : "Nothing yet.");
     const all = offers("POST /v1/notifications/read") && (unread >= 2 || unread > fresh);
     return [
       el("ul", {}, notes.slice(0, shown).map((note) => entry(panels, note))),
