@@ -14,6 +14,8 @@ from tests.support.gateway.world import Start, World
 from tests.support.served import listening
 
 KEYS = "/keys"
+NEVER = 10**6
+"""More calls than any test makes: no circuit opens."""
 ADA: dict[str, Any] = {"name": "Ada Lovelace", "email": "ada@example.com"}
 LINK = "https://example.com/customers/10023"
 MARKUP = '<img src="x" onerror="throw 1">'
@@ -102,7 +104,8 @@ async def crm_gateway(
         path.write_text(panels_file(stub.url, panels, service, more))
         roles = {"role": "role", "roles": {"operator": "support"}}
         issuer = {"issuer": ISSUER, "audience": AUDIENCE, "jwks": stub.url + KEYS, **roles}
-        gateway = start(issuers=json.dumps([issuer]), panels_file=path, **settings)
+        no_breaker: dict[str, Any] = {"breaker_min_calls": NEVER, "retry_share": 0}
+        gateway = start(issuers=json.dumps([issuer]), panels_file=path, **(no_breaker | settings))
         async with gateway as world, listening(world.app) as port:
             crm = Crm(world, stub, signer, path, f"http://127.0.0.1:{port}")
             for name, data in panels.items():
