@@ -87,7 +87,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> a
 
 def load_catalog(settings: Settings) -> Catalog:
     """Return what the panels file declares. Raises `InvalidPanelsFile`."""
-    return load(settings.panels_file, settings, own_paths())
+    return load(settings.panels_path, settings, own_paths())
 
 
 def _offer(app: application.Application, gateway: Gateway, fast_path: DashboardFastPath) -> None:

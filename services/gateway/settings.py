@@ -71,15 +71,15 @@ class Settings(ServiceSettings):
     internal_port: Port = 9000
     """The port of metrics and probes, which is not published."""
 
-    panels_file: Path = PANELS_FILE
-    """Declares the services, panels and passed-through routes (docs/panels.md). The gateway reloads it when it
-    changes."""
-    users_url: BaseUrls | None = None
-    """The users service, instead of the URL in the panels file; several base URLs, separated by commas, are used in
-    turn. `GATEWAY_<SERVICE>_URL` does the same for every service in that file."""
-    orders_url: BaseUrls | None = None
+    panels_file: str = ""
+    """The file that declares services, panels and passed-through routes (docs/panels.md), which is reloaded when it
+    changes. If empty, the one that comes with the gateway."""
+    users_url: BaseUrls = "http://127.0.0.1:8001"
+    """The users service; several base URLs, separated by commas, are used in turn. If it is set, it replaces the URL in
+    the panels file, as `GATEWAY_<SERVICE>_URL` does for every service in that file."""
+    orders_url: BaseUrls = "http://127.0.0.1:8002"
     """The orders service, as for users."""
-    worker_url: BaseUrls | None = None
+    worker_url: BaseUrls = "http://127.0.0.1:8003"
     """The worker, as for users."""
     jwks_url: KeyUrls = "http://127.0.0.1:8001/.well-known/jwks.json"
     """The keys for verifying user tokens; of several URLs, the next is tried if one fails. Empty if this system has no
@@ -157,6 +157,10 @@ class Settings(ServiceSettings):
         if not self.jwks_url and not self.trusted_issuers:
             raise ValueError("GATEWAY_JWKS_URL and GATEWAY_ISSUERS are both empty: no token could be verified")
         return self
+
+    @property
+    def panels_path(self) -> Path:
+        return Path(self.panels_file) if self.panels_file else PANELS_FILE
 
     @model_validator(mode="after")
     def _no_credentials_for_all(self) -> Self:

@@ -125,7 +125,7 @@ def assess(seen: Sequence[Observation], breakers: Mapping[str, BreakerState] | N
     problems = [
         *(_problem_of(one.status) for one in seen if one.status.status != "ready"),
         *_problems_of_breakers(breakers or {}),
-        *_problems_of_queues(queues),
+        *(_problems_of_queues(queues) if workers else ()),
         *_problems_of_outboxes(outboxes),
         *(f"{row.dead} dead jobs of {row.job}" for row in jobs if row.dead),
     ]
@@ -158,9 +158,12 @@ def _queues(workers: Sequence[Samples]) -> list[QueueStatus]:
 
 
 def _outboxes(seen: Sequence[Observation]) -> list[OutboxStatus]:
+    """Return the outboxes of the services that this system has."""
     found = []
     for service in WITH_OUTBOX:
         samples = _samples(seen, service)
+        if not samples:
+            continue
         rows, oldest = _largest(samples, "outbox_waiting"), _largest(samples, "outbox_oldest_age_seconds")
         if rows:
             found.append(OutboxStatus(service=service, rows=int(rows[""]), oldest_s=round(oldest.get("", 0), 1)))

@@ -12,6 +12,8 @@ import httpx
 from PIL import Image
 from playwright.async_api import Browser, Page, expect
 
+from tests.support.gateway.other_services import DATA, crm_gateway
+from tests.support.gateway.world import starter_at
 from tests.support.stack import trace_picture
 from tests.support.stack.browser import executable, launched, shows, visiting
 from tests.support.stack.operators import bury, query
@@ -97,6 +99,9 @@ async def _take_all(stack: Stack, folder: Path) -> None:
         await _degraded(browser, stack, folder / "degraded.png")
         await _operations(browser, stack, folder / "operations.png")
         write_picture(await trace_picture.take(browser, stack), folder / "trace.png")
+        await _other_panels(
+            browser, stack.info["redis"]["url"], stack.info["rabbitmq"]["url"], folder / "generic-cards.png"
+        )
 
 
 async def _dashboard(browser: Browser, stack: Stack, path: Path, **look: str) -> None:
@@ -116,6 +121,21 @@ async def _degraded(browser: Browser, stack: Stack, path: Path) -> None:
             frozen.enter_context(stack.frozen("orders"))
             await page.get_by_role("button", name="Pay order").first.click(no_wait_after=True)
             await shows(page, "orders", "stale")
+            await _save(page, path)
+
+
+async def _other_panels(browser: Browser, redis_url: str, rabbitmq_url: str, path: Path) -> None:
+    """A gateway in front of another service, with the stack's servers."""
+    with tempfile.TemporaryDirectory(prefix="dashboard-panels-") as place:
+        start, panels_folder = starter_at(redis_url), Path(place)
+        async with (
+            crm_gateway(start, panels_folder, rabbitmq_url=rabbitmq_url) as crm,
+            visiting(browser, crm, height=1150, device_scale_factor=2) as visitor,
+        ):
+            page = await visitor.opens(f"/#access_token={crm.token()}")
+            for panel in DATA:
+                await shows(page, panel, "fresh")
+            await expect(page.locator("#live")).to_have_attribute("data-state", "live")
             await _save(page, path)
 
 

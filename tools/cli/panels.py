@@ -85,7 +85,7 @@ def _pairs(given: Sequence[str] | None) -> dict[str, str]:
 def _catalog(file: Path | None, data_dir: Path) -> "Catalog":
     """Raises `InvalidPanelsFile`."""
     from services.gateway.main import load_catalog
-    from services.gateway.settings import PANELS_FILE, Settings
+    from services.gateway.settings import Settings
     from tools.cli.api import local_stack
 
     stack = local_stack(data_dir)
@@ -94,7 +94,7 @@ def _catalog(file: Path | None, data_dir: Path) -> "Catalog":
         for name in ("users", "orders", "worker")
         if stack.get(name, {}).get("urls") and f"GATEWAY_{name.upper()}_URL" not in os.environ
     }
-    return load_catalog(Settings(environment="development", panels_file=file or PANELS_FILE, **running))
+    return load_catalog(Settings(environment="development", panels_file=str(file or ""), **running))
 
 
 async def _read_all(catalog: "Catalog", subject: "Subject", data_dir: Path) -> list[Finding]:

@@ -130,8 +130,8 @@ _EVENTS = """Each panel as it arrives, then every change.
 - `ready`: every panel has been sent once
 - `import`: the progress of an import
 - `feed`: `{live}`, whether changes are received; when they are again, every panel is sent again
-- `end`: `{reason}`, before the stream is closed: `token_expired`, `session_ended`, `user_gone`, `shutting_down` or
-  `failed`
+- `end`: `{reason}`, before the stream is closed: `token_expired`, `session_ended`, `user_gone`, `shutting_down`,
+  `reloaded` (the panels have changed) or `failed`
 
 A comment keeps an idle stream open. 429 if the user has too many open streams."""
 _EVENT = {

@@ -72,7 +72,10 @@ def _files() -> dict[str, bytes]:
 
 def _offered(catalog: Catalog) -> str:
     operations = [operation.signature for operation in catalog.operations]
-    panels = [{"name": panel.name, "title": panel.title, "kind": panel.kind} for panel in catalog.panels]
+    panels = [
+        {"name": panel.name, "title": panel.title, "kind": panel.kind, "protocol": panel.protocol}
+        for panel in catalog.panels
+    ]
     return (
         f"export const OPERATIONS = new Set({json.dumps(operations)});\nexport const PANELS = {json.dumps(panels)};\n"
     )

@@ -17,7 +17,7 @@ from services.gateway.proxy.headers import request_headers, response_headers
 from services.gateway.upstream.errors import NotTrusted, Unreachable, UpstreamFailed
 from services.gateway.upstream.responses import ServiceResponse, read_limited
 from shared.contracts.internal_api import SIGN_OUT
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, NotFound
 
 PATH = "/web/session"
 COOKIE = "dashboard_session"
@@ -37,6 +37,12 @@ class TokenPair(msgspec.Struct):
     refresh_token: str
 
 
+async def _has_accounts(request: Request) -> None:
+    """Without accounts in the panels file, these routes do not exist."""
+    if not _gateway(request).catalog.has_accounts:
+        raise NotFound
+
+
 async def _own_page(request: Request) -> None:
     """Refuses cross-site requests. Browsers name the site themselves; without CORS, no other site can send a JSON
     body or a method other than POST."""
@@ -46,7 +52,7 @@ async def _own_page(request: Request) -> None:
         raise InvalidInput.of("Content-Type", "must be application/json")
 
 
-router = APIRouter(prefix=PATH, include_in_schema=False, dependencies=[Depends(_own_page)])
+router = APIRouter(prefix=PATH, include_in_schema=False, dependencies=[Depends(_has_accounts), Depends(_own_page)])
 
 
 def _gateway(request: Request) -> Gateway:

@@ -136,8 +136,10 @@ class _Builder:
 
     def _urls(self, name: Service, table: ServiceTable) -> str:
         """Return the URLs: those of the settings, of GATEWAY_<NAME>_URL, or of the file."""
-        given = getattr(self._settings, f"{name}_url", None)
-        if given is None:
+        given: str | None = None
+        if f"{name}_url" in self._settings.model_fields_set:
+            given = getattr(self._settings, f"{name}_url")
+        else:
             variable = f"GATEWAY_{name.upper().replace('-', '_')}_URL"
             try:
                 given = environment(variable)

@@ -102,7 +102,7 @@ def noted(world: World) -> list[str]:
 async def test_both_kinds_of_tokens_are_accepted(start: Start, provider: IdentityProvider, panels_file: Path) -> None:
     """Each caller gets their own dashboard, an account also that of this system; the keys of the provider are
     discovered."""
-    async with start(**settings(provider.issuer), panels_file=panels_file) as world:
+    async with start(**settings(provider.issuer), panels_file=str(panels_file)) as world:
         account = str(new_id())
         for headers, user_id, panels in (
             (world.bearer(UUID(account)), account, ["user", "notes"]),
@@ -122,7 +122,7 @@ async def test_a_subject_may_be_any_text(
 ) -> None:
     """It is never an account of this system, even if it is the id of one. A token that was verified once is known to
     the fast path."""
-    async with start(**settings(provider.issuer), panels_file=panels_file) as world, listening(world.app) as port:
+    async with start(**settings(provider.issuer), panels_file=str(panels_file)) as world, listening(world.app) as port:
         headers = bearer(await provider.token(subject))
         user_id = str(person_id(provider.issuer, subject))
         async with client(base_url=f"http://127.0.0.1:{port}") as http:

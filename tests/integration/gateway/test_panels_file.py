@@ -73,7 +73,7 @@ async def panels(world: World, **headers: str) -> dict[str, Any]:
 
 async def test_a_changed_file_is_reloaded(start: Start, crm: StubService, file: Path) -> None:
     """Panels, routes, the description and the page follow it."""
-    async with start(panels_file=file) as world:
+    async with start(panels_file=str(file)) as world:
         assert list(await panels(world)) == ["notes"]
         added = '[panels.more]\nservice = "crm"\nget = "/more"\nkind = "object"\ntimeout_ms = 9000\n'
         route = '{ method = "GET", path = "/v1/offers", service = "crm", access = "anonymous" }'
@@ -103,7 +103,7 @@ async def test_a_request_in_flight_finishes_as_it_began(start: Start, crm: StubS
 
     crm.behaviours["/a"] = waits
     write(file, crm, more="max_age_s = 60")
-    async with start(panels_file=file) as world:
+    async with start(panels_file=str(file)) as world:
         headers = world.bearer(user_id := new_id())
         read = asyncio.create_task(world.client.get("/v1/dashboard", headers=headers))
         await eventually(lambda: crm.active == 1)
@@ -118,7 +118,7 @@ async def test_a_request_in_flight_finishes_as_it_began(start: Start, crm: StubS
 
 async def test_an_unchanged_service_keeps_its_connections(start: Start, crm: StubService, file: Path) -> None:
     """A service that is gone loses them."""
-    async with start(panels_file=file) as world:
+    async with start(panels_file=str(file)) as world:
         await panels(world)
         assert crm.connections == 1
         kept = world.gateway.backends._known["crm"]
@@ -136,7 +136,7 @@ async def test_an_unchanged_service_keeps_its_connections(start: Start, crm: Stu
 @pytest.mark.parametrize("text", ["[panels", "[panels.notes]\nservice = 'x'\n", ""])
 async def test_a_broken_file_changes_nothing(start: Start, crm: StubService, file: Path, text: str) -> None:
     """The previous one stays in force, which metrics and readiness show until it is repaired."""
-    async with start(panels_file=file) as world:
+    async with start(panels_file=str(file)) as world:
         replace(file, text)
 
         async def told() -> str:
@@ -166,7 +166,7 @@ async def test_a_file_behind_a_link_that_is_replaced(start: Start, crm: StubServ
         write(tmp_path / version / "panels.toml", crm, get=f"/{version}")
     (tmp_path / "data").symlink_to("one")
     (tmp_path / "panels.toml").symlink_to("data/panels.toml")
-    async with start(panels_file=tmp_path / "panels.toml") as world:
+    async with start(panels_file=str(tmp_path / "panels.toml")) as world:
         (tmp_path / "next").symlink_to("two")
         (tmp_path / "next").rename(tmp_path / "data")
         await eventually(lambda: world.gateway.catalog.panels[0].get == "/two")
@@ -177,7 +177,7 @@ async def test_a_secret_that_is_replaced(start: Start, crm: StubService, file: P
     secret = tmp_path / "secret"
     secret.write_text("one")
     write(file, crm, more=f'[services.crm.headers]\n"X-Key" = "file:{secret}"')
-    async with start(panels_file=file) as world:
+    async with start(panels_file=str(file)) as world:
         await panels(world)
         secret.write_text("two")
         await eventually(lambda: world.gateway.catalog.services["crm"].headers == (("X-Key", "two"),))
@@ -188,7 +188,7 @@ async def test_a_secret_that_is_replaced(start: Start, crm: StubService, file: P
 async def test_streams_end_when_the_panels_change(start: Start, crm: StubService, file: Path) -> None:
     """Their clients reconnect, and see the new panels."""
     async with (
-        start(panels_file=file) as world,
+        start(panels_file=str(file)) as world,
         listening(world.app) as port,
         reading(f"http://127.0.0.1:{port}/v1/dashboard/events", world.bearer()) as stream,
     ):
@@ -202,7 +202,7 @@ async def test_a_panel_is_kept_until_a_change_is_announced(
 ) -> None:
     """In memory, while the live feed is connected."""
     write(file, crm, more='changed_by = ["order.paid"]')
-    async with start(panels_file=file, rabbitmq_url=rabbitmq.url) as world:
+    async with start(panels_file=str(file), rabbitmq_url=rabbitmq.url) as world:
         await eventually(lambda: world.gateway.cache.enabled)
         headers = world.bearer(user_id := new_id())
         for _ in range(2):
@@ -227,7 +227,7 @@ async def test_without_redis_rabbitmq_and_accounts(start: Start, file: Path) -> 
     async with StubService({"/jwks": replies(jwks(signer.jwk()))}).running() as issuer:
         trusted = [{"issuer": ISSUER, "audience": AUDIENCE, "jwks": f"{issuer.url}/jwks"}]
         without = {"redis_url": "", "rabbitmq_url": "", "jwks_url": "", "issuers": json.dumps(trusted)}
-        async with start(panels_file=file, **without) as world:
+        async with start(panels_file=str(file), **without) as world:
             await eventually(lambda: all(keys.keys for keys in world.gateway.issuers.key_sets()))
             answer = await world.client.get("/readyz")
             assert answer.status_code == 200

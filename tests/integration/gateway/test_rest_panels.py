@@ -69,7 +69,7 @@ def start_crm(start: Start, tmp_path: Path) -> StartCrm:
                 f'[services.crm]\nurl = "{service.url}/api"\n{more}\n[panels.points]\nservice = "crm"\n'
                 f'get = "/customers/{{user_id}}/points"\nkind = "object"\ntimeout_ms = 10000\n{panel}\n{end}\n'
             )
-            quiet: dict[str, Any] = {"breaker_min_calls": NEVER, "retry_share": 0, "panels_file": path}
+            quiet: dict[str, Any] = {"breaker_min_calls": NEVER, "retry_share": 0, "panels_file": str(path)}
             async with start(**(quiet | settings)) as world:
                 yield Crm(world, service)
 
@@ -329,12 +329,12 @@ def _waiters(crm: Crm) -> list[object]:
 async def test_a_service_gets_no_more_requests_than_declared(start_crm: StartCrm) -> None:
     """The others wait for their turn, and none is refused."""
     async with start_crm("concurrency = 2") as crm:
-        most = 0
+        most, pairs = 0, asyncio.Barrier(2)
 
         async def counts(exchange: Exchange) -> None:
             nonlocal most
             most = max(most, crm.service.active)
-            await asyncio.sleep(0.01)
+            await pairs.wait()
             await exchange.reply(POINTS)
 
         crm.service.behaviours["*"] = counts

@@ -6,6 +6,7 @@ import pytest
 
 from services.gateway import status
 from services.gateway.latency import FEWEST
+from services.gateway.openapi.merge import FOR_USERS
 from shared.http.tokens import Role
 from tests.support.gateway.patience import PATIENCE_S
 from tests.support.gateway.stub import Exchange, StubService, hang, replies
@@ -116,4 +117,4 @@ async def test_it_is_for_operators(world: World) -> None:
     assert (await world.client.get(PATH)).status_code == 401
     assert (await world.client.get(PATH, headers=world.bearer())).status_code == 403
     described = (await world.client.get("/openapi.json")).json()["paths"][PATH]["get"]
-    assert described["security"] == [{"user": []}]
+    assert described["security"] == FOR_USERS

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from services.gateway.api.page import site
 from services.gateway.catalog.catalog import packaged
 from tests.support.gateway.stub import Exchange, replies
-from tests.support.gateway.world import World
+from tests.support.gateway.world import Start, World
 
 SITE = site(packaged())
 MOST_BYTES = 150_000
@@ -94,6 +95,43 @@ async def test_no_path_leads_out_of_the_folder(world: World) -> None:
     for path in ("/assets/x/../../main.py", "/assets/x/%2e%2e/%2e%2e/main.py", "/assets/x/index.html", "/assets/x/"):
         assert (await world.client.get(path)).status_code == 404
     assert (await world.client.post("/")).status_code == 405
+
+
+ALONE = """[services.crm]
+url = "http://127.0.0.1:9"
+[panels.points]
+service = "crm"
+get = "/points/{user_id}"
+kind = "object"
+timeout_ms = 1000
+"""
+
+
+async def test_the_page_knows_the_panels_file(start: Start, tmp_path: Path) -> None:
+    """The panels in their order and the routes; another file makes another version of the page."""
+    path = tmp_path / "panels.toml"
+    path.write_text(ALONE)
+    async with start(panels_file=path) as world:
+        module = (await world.client.get("/assets/000000000000/js/catalog.js")).text
+        assert module == (
+            "export const OPERATIONS = new Set([]);\nexport const PANELS = "
+            '[{"name": "points", "title": "Points", "kind": "object", "protocol": "rest"}];\n'
+        )
+        assert f"/assets/{SITE.version}/" not in (await world.client.get("/")).text
+
+
+async def test_without_accounts_there_are_no_sessions(start: Start, tmp_path: Path) -> None:
+    """Not even for a browser that still has a cookie."""
+    path = tmp_path / "panels.toml"
+    path.write_text(ALONE)
+    async with start(panels_file=path) as world:
+        cookie = {"Cookie": "dashboard_session=secret"}
+        for answer in (
+            await world.client.post(SESSION, json=CREDENTIALS),
+            await world.client.post(f"{SESSION}/refresh", json={}, headers=cookie),
+            await world.client.delete(SESSION, headers=cookie),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 PAIR = b'{"access_token": "a", "token_type": "bearer", "expires_in": 900, "refresh_token": "secret-1"}'

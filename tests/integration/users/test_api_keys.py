@@ -87,15 +87,25 @@ async def test_scopes_and_a_null_expiry(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("given", [{"current_password": "wrong"}, {"current_password": None}, {}])
-async def test_a_key_needs_the_password(gateway: Gateway, given: dict[str, Any]) -> None:
+async def test_a_key_needs_the_password(gateway: Gateway, db: Database, given: dict[str, Any]) -> None:
     """Without the right one there is no key, unless the owner has just signed in; a wrong one counts as a failed
     sign-in."""
     person = await gateway.newcomer()
+    async with db.connection() as connection:
+        await connection.execute("UPDATE sessions SET created_at = now() - interval '6 minutes'")
     body = {"name": "script", "scopes": ["read"], **given}
     answer = await gateway.call(person, "POST", PATH, json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "wrong_password")
     assert [error["field"] for error in answer.json()["errors"]] == ["current_password"]
     assert await listed(gateway, person) == []
+
+
+async def test_a_key_needs_no_password_after_a_sign_in(gateway: Gateway) -> None:
+    """A wrong one is refused all the same."""
+    person = await gateway.newcomer()
+    body: dict[str, Any] = {"name": "script", "scopes": ["read"], "expires_at": None}
+    assert (await gateway.call(person, "POST", PATH, json=body)).status_code == 201
+    assert (await gateway.call(person, "POST", PATH, json=body | {"current_password": "wrong"})).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,11 @@ Start = Callable[..., AbstractAsyncContextManager[World]]
 
 def starter(redis: RedisBackend) -> Start:
     """What starts a gateway with some settings, and all around it. `panel_timeouts_s` are seconds by panel."""
+    return starter_at(redis.url)
+
+
+def starter_at(redis_url: str) -> Start:
+    """The same, with the URL of any Redis."""
 
     @contextlib.asynccontextmanager
     async def started(panel_timeouts_s: Mapping[str, float] | None = None, **settings: Any) -> AsyncIterator[World]:
@@ -113,7 +118,7 @@ def starter(redis: RedisBackend) -> Start:
                 "orders_url": orders.url,
                 "worker_url": worker.url,
                 "jwks_url": users.url + JWKS_PATH,
-                "redis_url": redis.url,
+                "redis_url": redis_url,
                 "rabbitmq_url": NO_RABBITMQ,
                 "jwks_retry_s": 0.05,
                 "openapi_retry_s": 0.05,
@@ -125,7 +130,7 @@ def starter(redis: RedisBackend) -> Start:
             app = create_app(used, tuning_of(used))
             set_timeouts(app.state.catalog.panels, panel_timeouts_s or {})
             await stack.enter_async_context(app.router.lifespan_context(app))
-            direct = await stack.enter_async_context(Redis.from_url(redis.url))
+            direct = await stack.enter_async_context(Redis.from_url(redis_url))
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
             world = World(app, client, users, orders, worker, tokens, direct)

@@ -4,13 +4,13 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-from tests.support.stack.running import PASSWORD, PATIENCE_S, Person, Stack
+from tests.support.stack.running import PASSWORD, PATIENCE_S, Person
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 """The names of browsers. The first, which has no windows, needs a third of the CPU time of the others."""
@@ -54,11 +54,18 @@ async def launched() -> AsyncIterator[Browser]:
             await browser.close()
 
 
+class Site(Protocol):
+    """What a browser visits: a whole stack, or a gateway alone."""
+
+    @property
+    def url(self) -> str: ...
+
+
 @dataclass
 class Visitor:
     """A user with a browser of their own; its tabs share a session. `errors` has the exceptions of scripts."""
 
-    stack: Stack
+    stack: Site
     context: BrowserContext
     errors: list[str] = field(default_factory=list)
 
@@ -93,7 +100,7 @@ class Visitor:
 
 @asynccontextmanager
 async def visiting(
-    browser: Browser, stack: Stack, width: int = 1280, height: int = 900, scheme: Scheme = "light", **more: Any
+    browser: Browser, stack: Site, width: int = 1280, height: int = 900, scheme: Scheme = "light", **more: Any
 ) -> AsyncIterator[Visitor]:
     viewport: Any = {"width": width, "height": height}
     context = await browser.new_context(viewport=viewport, color_scheme=scheme, locale="en-GB", **more)
@@ -129,4 +136,4 @@ async def is_accessible(page: Page) -> None:
     await page.evaluate(ANIMATIONS_END)
     found: Any = await Axe().run(page)
     wrong = [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found.response["violations"]]
-    assert not wrong
+    assert not wrong, wrong

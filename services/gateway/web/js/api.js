@@ -20,6 +20,13 @@ export class Problem extends Error {
     return [0, 502, 503, 504].includes(this.status) || this.code === "request_in_flight";
   }
 
+  /** An input that this page rejects itself. */
+  static ofField(field, words) {
+    const problem = new Problem(422);
+    problem.fields = { [field]: words };
+    return problem;
+  }
+
   static async of(response) {
     const isProblem = response.headers.get("Content-Type")?.includes("json");
     const told = response.headers.get("Retry-After");

@@ -106,11 +106,14 @@ export async function busy(button, work) {
 const MOST_TOASTS = 3;
 const TOAST_MS = 6000;
 
-/** Shows a notice; screen readers announce it, also while a dialog is open. `stays`: until it is dismissed. */
-export function toast(text, { stays = false } = {}) {
+/**
+ * Shows a notice; screen readers announce it, also while a dialog is open. `stays`: until it is dismissed. `action` is a
+ * button in it.
+ */
+export function toast(text, { stays = false, action = null } = {}) {
   const place = toastPlace();
   const dismiss = el("button", { class: "icon-button", type: "button", "aria-label": "Dismiss" }, icon("close"));
-  const shown = el("div", { class: "toast" }, el("span", { class: "grow" }, text), dismiss);
+  const shown = el("div", { class: "toast" }, el("span", { class: "grow" }, text), action, dismiss);
   let before = null;
   shown.addEventListener("focusin", ({ relatedTarget }) => { before ??= relatedTarget; });
   const remove = () => {

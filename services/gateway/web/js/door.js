@@ -1,15 +1,20 @@
 // Sign-in and registration.
 import { Problem } from "./api.js";
 import { el, replace } from "./dom.js";
+import { hasPanel, offers } from "./features.js";
 import { field, form } from "./forms.js";
-import * as session from "./session.js";
+import * as session from "./account-session.js";
+import { HAS_ACCOUNTS } from "./session.js";
+import { tokenDoor } from "./token-door.js";
 
 const TITLES = { "sign-in": "Sign in", register: "Create account" };
 
-/** The form; `message` says why a user was signed out. */
-export function door(message) {
+/** The way in; `message` says why a user was signed out. */
+export const door = (message) => (HAS_ACCOUNTS ? accountDoor : tokenDoor)(message);
+
+function accountDoor(message) {
   const body = el("div");
-  const tabs = el("div", { class: "segments", role: "group", "aria-label": "What to do" });
+  const tabs = el("div", { class: "segments", role: "group", "aria-label": "What to do", hidden: !offers("POST /v1/users") });
   let email = "";
 
   const show = (which) => {
@@ -32,7 +37,7 @@ export function door(message) {
   return el("div", { class: "door" },
     el("div", { class: "intro" },
       el("h1", {}, "Everything at a glance"),
-      el("p", {}, "Your orders, spending and notifications, live.")),
+      el("p", {}, hasPanel("orders") ? "Your orders, spending and notifications, live." : "Your dashboard, live.")),
     note,
     el("div", { class: "card" }, el("div", { class: "card-body" }, tabs, body)));
 }

@@ -11,6 +11,7 @@ const calendarDay = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeZ
 const dayOfMonth = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", timeZone: "UTC" });
 const relative = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto" });
 const whole = new Intl.NumberFormat(LOCALE);
+const precise = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 6 });
 const moneyFormats = new Map();
 
 /** The browser's own digits are not used: they are those of cash, and wrong for the minor units of some currencies. */
@@ -50,6 +51,8 @@ export function toMinor(text, currency) {
 }
 
 export const count = (number) => whole.format(number);
+/** Formats a number of unknown precision. */
+export const number = (value) => precise.format(value);
 export const atMinute = (time) => minute.format(time);
 export const atClock = (time) => clock.format(time);
 export const when = (iso) => short.format(new Date(iso));
@@ -89,7 +92,7 @@ export const REASONS = {
   bad_response: "the service gave a wrong answer",
   circuit_open: "the service is being left alone for a moment",
   overloaded: "too much is being asked of the service",
-  forbidden: "the service does not allow it for you",
-  missing_claim: "your sign-in lacks what it needs",
+  forbidden: "the service does not allow you to see it",
+  missing_claim: "your sign-in does not contain the information that it needs",
   internal: "the service cannot be asked",
 };

@@ -1,14 +1,25 @@
 // The dashboard of the signed-in user: the panels side by side, updated by the stream.
+import { personOf } from "./claims.js";
+import { dataCard } from "./data-card.js";
 import { el } from "./dom.js";
-import { atClock } from "./format.js";
+import { hasPanel, offers, OTHER_PANELS } from "./features.js";
 import { chartCard, figuresCard } from "./figures.js";
+import { atClock } from "./format.js";
 import { notificationsCard } from "./notifications.js";
 import { openOrderForm } from "./order-form.js";
 import { ordersCard } from "./orders.js";
 import { accountMenu, profileCard } from "./profile.js";
 import { Panels } from "./panels.js";
 import { sections } from "./sections.js";
+import { claims, HAS_ACCOUNTS } from "./session.js";
 import { Live } from "./stream.js";
+import { offerReload } from "./updates.js";
+
+/** The cards of the panels that have their own, in two columns. */
+const COLUMNS = [
+  [["analytics", figuresCard], ["analytics", chartCard], ["orders", ordersCard]],
+  [["user", profileCard], ["notifications", notificationsCard]],
+];
 
 const STATES = {
   connecting: "Connecting…",
@@ -25,28 +36,27 @@ const EXPLAINED = {
 export class Home {
   #panels = new Panels();
   #live = new Live();
+  #ended = new AbortController();
   #status = document.getElementById("live");
   #account = document.getElementById("account");
 
   constructor(place) {
     const panels = this.#panels;
     this.#live.addEventListener("panel", ({ detail }) => panels.take(detail));
+    this.#live.addEventListener("ready", () => panels.settle());
+    this.#live.addEventListener("reloaded", () => offerReload(this.#ended.signal));
     this.#live.addEventListener("state", ({ detail }) => this.#showState(detail));
     this.#status.hidden = false;
     this.#account.hidden = false;
     this.#account.replaceChildren(accountMenu(panels));
-    place.replaceChildren(
-      greeting(panels),
-      el("div", { class: "grid" },
-        el("div", { class: "column" }, figuresCard(panels), chartCard(panels), ordersCard(panels)),
-        el("div", { class: "column" }, profileCard(panels), notificationsCard(panels))),
-      sections(this.#live));
+    place.replaceChildren(greeting(panels), ...grids(panels), sections(this.#live));
     this.#showState({ state: "connecting" });
     this.#live.start();
   }
 
   close() {
     this.#live.stop();
+    this.#ended.abort();
     this.#status.hidden = true;
     this.#account.hidden = true;
     this.#account.replaceChildren();
@@ -62,14 +72,31 @@ export class Home {
   }
 }
 
+function grids(panels) {
+  const columns = COLUMNS
+    .map((cards) => cards.filter(([name]) => hasPanel(name)).map(([, card]) => card(panels)))
+    .filter((cards) => cards.length > 0)
+    .map((cards) => el("div", { class: "column" }, cards));
+  return [
+    columns.length > 0 && el("div", { class: columns.length > 1 ? "grid" : "grid single" }, columns),
+    OTHER_PANELS.length > 0 && el("div", { class: "panels" }, OTHER_PANELS.map((panel) => dataCard(panels, panel))),
+  ].filter(Boolean);
+}
+
 function greeting(panels) {
   const heading = el("h1", {}, "Your dashboard");
-  panels.addEventListener("user", () => {
-    const name = panels.of("user").data?.name;
-    if (name) heading.textContent = `${salutation()}, ${name.trim().split(/\s+/)[0]}`;
-  });
+  const greet = (name) => { heading.textContent = `${salutation()}, ${name.trim().split(/\s+/)[0]}`; };
+  const { name } = HAS_ACCOUNTS ? {} : personOf(claims());
+  if (name) greet(name);
+  if (HAS_ACCOUNTS && hasPanel("user")) {
+    panels.addEventListener("user", () => {
+      const known = panels.of("user").data?.name;
+      if (known) greet(known);
+    });
+  }
+  const canOrder = hasPanel("orders") && offers("POST /v1/orders");
   return el("div", { class: "greeting" }, heading,
-    el("button", { class: "button primary", type: "button", onclick: () => openOrderForm(panels) }, "New order"));
+    canOrder && el("button", { class: "button primary", type: "button", onclick: () => openOrderForm(panels) }, "New order"));
 }
 
 function salutation() {

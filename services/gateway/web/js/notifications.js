@@ -1,6 +1,7 @@
 // Notifications, and which of them are unread.
 import { call, get, post, Problem } from "./api.js";
 import { busy, el } from "./dom.js";
+import { hasPanel, offers } from "./features.js";
 import { count } from "./format.js";
 import { panelCard } from "./panels.js";
 import { since } from "./times.js";
@@ -46,11 +47,11 @@ export function notificationsCard(panels) {
     if (notes.length < A_PANEL) tell(fresh);
     else {
       tell(Math.max(fresh, unread));
-      if (counted !== notes) countAll();
+      if (counted !== notes && offers("GET /v1/notifications/count")) countAll();
       counted = notes;
     }
-    if (!notes.length) return el("p", { class: "empty" }, "Nothing yet. What happens to your orders appears here.");
-    const all = unread >= 2 || unread > fresh;
+    if (!notes.length) return el("p", { class: "empty" }, hasPanel("orders") ? "Nothing yet. What happens to your orders appears here." : "Nothing yet.");
+    const all = offers("POST /v1/notifications/read") && (unread >= 2 || unread > fresh);
     return [
       el("ul", {}, notes.slice(0, shown).map((note) => entry(panels, note))),
       (all || notes.length > shown) && el("div", { class: "more" }, 
@@ -78,7 +79,7 @@ function entry(panels, note) {
   return el("li", { class: note.read ? "note read" : "note" },
     el("span", { class: "dot", "aria-hidden": "true" }),
     el("span", { class: "title" }, !note.read && el("span", { class: "hidden-text" }, "Unread: "), note.title),
-    note.read ? el("span") : el("button", {
+    note.read || !offers("POST /v1/notifications/{id}/read") ? el("span") : el("button", {
       class: "link small", type: "button", "data-key": `read-${note.id}`, "aria-label": `Mark as read: ${note.title}`,
       onclick: (event) => busy(event.currentTarget, () => read(panels, note)),
     }, "Mark read"),

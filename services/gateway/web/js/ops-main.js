@@ -1,4 +1,5 @@
 // The entry point of the operators' page.
+import { get, Problem } from "./api.js";
 import { door } from "./door.js";
 import { el } from "./dom.js";
 import { Operations } from "./ops.js";
@@ -10,8 +11,10 @@ const content = document.getElementById("content");
 const account = document.getElementById("account");
 let operations = null;
 let message = null;
+let shows = 0;
 
-function show() {
+async function show() {
+  const number = ++shows;
   operations?.close();
   operations = null;
   account.hidden = !session.isSignedIn();
@@ -23,10 +26,23 @@ function show() {
     return;
   }
   account.append(accountMenu(null));
-  const { role } = session.claims();
-  if (["admin", "support"].includes(role)) operations = new Operations(content, role === "admin");
-  else content.replaceChildren(notForYou());
   content.focus({ preventScroll: true });
+  const isOperator = await mayOperate();
+  if (number !== shows) return;
+  if (isOperator) operations = new Operations(content, session.claims().role === "admin");
+  else content.replaceChildren(notForYou());
+}
+
+/** The roles of another identity provider are known only to the gateway. */
+async function mayOperate() {
+  if (session.HAS_ACCOUNTS) return ["admin", "support"].includes(session.claims().role);
+  try {
+    await get("/v1/admin/status");
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    return problem.status !== 403;
+  }
+  return true;
 }
 
 const notForYou = () => el("div", { class: "door" }, el("div", { class: "intro" },

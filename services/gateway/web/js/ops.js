@@ -1,22 +1,26 @@
 // The operators' page: the view is selected by the address, after the `#`.
 import { el, focusHeading } from "./dom.js";
+import { offers } from "./features.js";
 import { JobPage } from "./job-page.js";
 import { JobSearch } from "./job-search.js";
 import { Overview } from "./overview.js";
 import { Schedules } from "./schedules.js";
 
 const TITLE = "Operations";
-const LINKS = [["#/", "Overview"], ["#/jobs", "Jobs"], ["#/schedules", "Schedules"]];
+const JOBS = "GET /v1/admin/jobs";
+const SCHEDULES = "GET /v1/admin/schedules";
+const LINKS = [["#/", "Overview"], ["#/jobs", "Jobs", JOBS], ["#/schedules", "Schedules", SCHEDULES]]
+  .filter(([, , operation]) => !operation || offers(operation));
 const VIEWS = [
-  { path: /^jobs$/, view: JobSearch, link: "#/jobs", title: "Jobs" },
-  { path: /^jobs\/([\w-]+)\/([\w-]+)$/, view: JobPage, link: "#/jobs", title: "Job" },
-  { path: /^schedules$/, view: Schedules, link: "#/schedules", title: "Schedules" },
+  { path: /^jobs$/, view: JobSearch, link: "#/jobs", title: "Jobs", operation: JOBS },
+  { path: /^jobs\/([\w-]+)\/([\w-]+)$/, view: JobPage, link: "#/jobs", title: "Job", operation: JOBS },
+  { path: /^schedules$/, view: Schedules, link: "#/schedules", title: "Schedules", operation: SCHEDULES },
   { path: /^/, view: Overview, link: "#/", title: null },
-];
+].filter(({ operation }) => !operation || offers(operation));
 
 export class Operations {
   #ended = new AbortController();
-  #links = el("nav", { class: "segments views", "aria-label": TITLE }, LINKS.map(([href, text]) => el("a", { href }, text)));
+  #links = el("nav", { class: "segments views", "aria-label": TITLE, hidden: LINKS.length === 1 }, LINKS.map(([href, text]) => el("a", { href }, text)));
   #place = el("div");
   #isAdmin;
   #view = null;

@@ -1,6 +1,7 @@
 // The recent orders, their actions, and older ones on request.
 import { call, get } from "./api.js";
 import { busy, complain, confirmed, el, openDialog, toast } from "./dom.js";
+import { offers } from "./features.js";
 import { money, plural, shortId, when, whenExactly } from "./format.js";
 import { openOrderForm } from "./order-form.js";
 import { panelCard } from "./panels.js";
@@ -30,7 +31,7 @@ export function ordersCard(panels) {
     redraw();
   };
   const load = async (view) => {
-    if (view.cursor === null) return;
+    if (view.cursor === null || !offers("GET /v1/orders")) return;
     const query = new URLSearchParams({ limit: A_PAGE });
     if (view.status) query.set("status", view.status);
     if (view.cursor) query.set("cursor", view.cursor);
@@ -55,7 +56,7 @@ export function ordersCard(panels) {
     for (const { orders } of Object.values(views)) if (orders.has(order.id)) orders.set(order.id, order);
     panels.patch("orders", (orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
   };
-  const choice = el("select", { class: "choice", "aria-label": "Which orders", onchange: (event) => choose(event.target.value) },
+  const choice = offers("GET /v1/orders") && el("select", { class: "choice", "aria-label": "Which orders", onchange: (event) => choose(event.target.value) },
     el("option", { value: "" }, "All"), Object.entries(LOOK).map(([status, [, words]]) => el("option", { value: status }, words)));
 
   return panelCard(panels, "orders", "Recent orders", (recent) => {
@@ -65,7 +66,7 @@ export function ordersCard(panels) {
     const first = seen.size === 0;
     const rows = orders.slice(0, shown).map((order) => row(order, change, !first && !seen.has(order.id)));
     for (const order of orders) seen.add(order.id);
-    const isMore = shown < orders.length || (view.cursor !== null && (wanted !== "" || recent.length >= 20));
+    const isMore = shown < orders.length || (offers("GET /v1/orders") && view.cursor !== null && (wanted !== "" || recent.length >= 20));
     return [
       el("table", { class: "orders", role: "table" },
         el("thead", {}, el("tr", {}, ["Order", "Placed", "Items"].map((title) => el("th", { scope: "col" }, title)),
@@ -88,14 +89,14 @@ const none = ({ status, cursor }) => el("p", { class: "empty" }, cursor === unde
 
 const nothing = (panels) => el("div", { class: "empty" },
   el("p", {}, "No orders yet."),
-  el("button", { class: "button", type: "button", onclick: () => openOrderForm(panels) }, "Place the first one"));
+  offers("POST /v1/orders") && el("button", { class: "button", type: "button", onclick: () => openOrderForm(panels) }, "Place the first one"));
 
 function row(order, change, isNew) {
   return el("tr", { role: "row", class: isNew ? "new" : null, "data-order": order.id },
-    el("td", { role: "cell", class: "id" }, el("button", {
+    el("td", { role: "cell", class: "id" }, offers("GET /v1/orders/{id}") ? el("button", {
       class: "link mono", type: "button", "data-key": `order-${order.id}`, "aria-label": `Order ${shortId(order.id)}: details`,
       onclick: () => details(order.id),
-    }, shortId(order.id))),
+    }, shortId(order.id)) : el("span", { class: "mono" }, shortId(order.id))),
     el("td", { role: "cell", class: "when muted" }, el("time", { datetime: order.created_at, title: whenExactly(order.created_at) }, when(order.created_at))),
     el("td", { role: "cell", class: "count-of muted" }, plural(order.item_count, "item")),
     el("td", { role: "cell", class: "total right" }, money(order.total, order.currency)),
@@ -106,13 +107,13 @@ function row(order, change, isNew) {
 function actions(order, change) {
   const buttons = [];
   const name = shortId(order.id);
-  if (order.status === "created") {
+  if (order.status === "created" && offers("POST /v1/orders/{id}/pay")) {
     buttons.push(el("button", { class: "button small", type: "button", "data-key": `pay-${order.id}`, "aria-label": `Pay order ${name}`, onclick: (event) => busy(event.currentTarget, () => move(order, "pay", "has been paid", change)) }, "Pay"));
   }
-  if (order.status === "paid" && claims().role === "admin") {
+  if (order.status === "paid" && claims().role === "admin" && offers("POST /v1/orders/{id}/ship")) {
     buttons.push(el("button", { class: "button small", type: "button", "data-key": `ship-${order.id}`, "aria-label": `Ship order ${name}`, onclick: (event) => busy(event.currentTarget, () => move(order, "ship", "has been shipped", change)) }, "Ship"));
   }
-  if (["created", "paid"].includes(order.status)) {
+  if (["created", "paid"].includes(order.status) && offers("POST /v1/orders/{id}/cancel")) {
     buttons.push(el("button", { class: "button small", type: "button", "data-key": `cancel-${order.id}`, "aria-label": `Cancel order ${name}`, onclick: (event) => busy(event.currentTarget, () => cancel(order, change)) }, "Cancel"));
   }
   return buttons.length ? el("span", { class: "buttons" }, buttons) : null;

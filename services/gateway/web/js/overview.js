@@ -2,6 +2,7 @@
 import { get, Problem } from "./api.js";
 import { el, replace } from "./dom.js";
 import { failedJobs } from "./failed-jobs.js";
+import { offers } from "./features.js";
 import { atClock, count } from "./format.js";
 import { searchAddress } from "./job-addresses.js";
 import { chip } from "./job-parts.js";
@@ -12,6 +13,8 @@ import { Throughput } from "./throughput.js";
 const EVERY_MS = 2000;
 const PAUSED_EVERY_MS = 4000;
 const LOOK = { ready: "good", degraded: "warn", unavailable: "bad", unreachable: "bad" };
+const HAS_JOBS = offers("GET /v1/admin/jobs");
+const PAUSING = offers("GET /v1/admin/jobs/paused", "POST /v1/admin/jobs/{job}/pause", "POST /v1/admin/jobs/{job}/resume");
 const BREAKER = { closed: ["good", "Closed"], half_open: ["warn", "Half open"], open: ["bad", "Open"] };
 
 export class Overview {
@@ -37,12 +40,12 @@ export class Overview {
       el("div", { class: "greeting" }, el("h1", {}, "Operations")),
       this.#verdict, this.#tiles,
       el("div", { class: "ops" },
-        failedJobs(isAdmin, this.#ended.signal),
+        offers("GET /v1/admin/jobs/groups") && failedJobs(isAdmin, this.#ended.signal),
         card("processes", "Processes"), card("panels", "Panels, last minute"),
-        card("jobs", "Jobs", this.#throughput.plot),
-        el("div", { class: "column" }, card("queues", "Queues"), card("outboxes", "Outboxes"))));
+        HAS_JOBS && card("jobs", "Jobs", this.#throughput.plot),
+        HAS_JOBS && el("div", { class: "column" }, card("queues", "Queues"), card("outboxes", "Outboxes"))));
     poll(() => this.#ask(), EVERY_MS, this.#ended.signal);
-    this.#askPaused = poll(() => this.#readPaused(), PAUSED_EVERY_MS, this.#ended.signal);
+    if (offers("GET /v1/admin/jobs/paused")) this.#askPaused = poll(() => this.#readPaused(), PAUSED_EVERY_MS, this.#ended.signal);
   }
 
   close() {
@@ -86,17 +89,19 @@ export class Overview {
     const breakers = Object.fromEntries(seen.services.map((each) => [each.name, each]));
     fill(this.#places.processes, ["Process", "Health", "Breaker", "Calls"], seen.processes, (each) => processRow(each, breakers));
     fill(this.#places.panels, ["Panel", "p50 (ms)", "p95 (ms)", "p99 (ms)", "Calls", "Stale"], seen.panels, panelRow, "No panels.");
+    if (!HAS_JOBS) return;
     this.#showJobs();
     fill(this.#places.queues, ["Queue", "Messages", "Consumers"], seen.queues, queueRow, "No worker can reach RabbitMQ.");
     fill(this.#places.outboxes, ["Outbox", "Waiting", "Oldest"], seen.outboxes, outboxRow);
   }
 
   #showJobs() {
+    const mayPause = this.#isAdmin && PAUSING;
     const row = (each) => [
       ...jobRow(each, this.#rates, this.#paused.get(each.job)),
-      ...(this.#isAdmin ? [el("td", { class: "right" }, pauseButton(each.job, this.#paused.get(each.job), this.#askPaused))] : []),
+      ...(mayPause ? [el("td", { class: "right" }, pauseButton(each.job, this.#paused.get(each.job), this.#askPaused))] : []),
     ];
-    const titles = ["Job", "Per second", "Retrying", "Dead", ...(this.#isAdmin ? [el("span", { class: "hidden-text" }, "Actions")] : [])];
+    const titles = ["Job", "Per second", "Retrying", "Dead", ...(mayPause ? [el("span", { class: "hidden-text" }, "Actions")] : [])];
     fill(this.#places.jobs, titles, this.#seen.jobs, row, "No worker responds.");
   }
 
@@ -114,10 +119,12 @@ function tiles(seen, rate) {
   const sum = (rows, name) => rows.reduce((all, each) => all + (each[name] ?? 0), 0);
   const { cache_hits: hits, cache_misses: misses, streams, cache_entries: entries } = seen.gateway;
   return [
-    tile("Jobs per second", rate === null ? "–" : rate.toFixed(rate < 10 ? 1 : 0)),
-    tile("Messages waiting", count(sum(seen.queues, "messages"))),
-    tile("In outboxes", count(sum(seen.outboxes, "rows"))),
-    tile("Dead jobs", count(sum(seen.jobs, "dead")), `${count(sum(seen.jobs, "retrying"))} retrying`),
+    ...(HAS_JOBS ? [
+      tile("Jobs per second", rate === null ? "–" : rate.toFixed(rate < 10 ? 1 : 0)),
+      tile("Messages waiting", count(sum(seen.queues, "messages"))),
+      tile("In outboxes", count(sum(seen.outboxes, "rows"))),
+      tile("Dead jobs", count(sum(seen.jobs, "dead")), `${count(sum(seen.jobs, "retrying"))} retrying`),
+    ] : []),
     tile("Live streams", count(streams), seen.gateway.feed_connected ? "feed connected" : "feed lost"),
     tile("Cache hits", hits + misses ? `${Math.round((100 * hits) / (hits + misses))} %` : "–", `${count(entries)} kept`),
   ];

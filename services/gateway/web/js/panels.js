@@ -23,6 +23,11 @@ export class Panels extends EventTarget {
     return this.#known.get(name);
   }
 
+  /** Every panel that this user may see has been sent once. */
+  settle() {
+    this.dispatchEvent(new CustomEvent("settled"));
+  }
+
   take({ panel, status, age_ms: age, data, error }) {
     this.#known.set(panel, { status, data, error, at: Date.now() - (age ?? 0) });
     this.dispatchEvent(new CustomEvent(panel));
@@ -56,6 +61,7 @@ export function panelCard(panels, name, title, fill, { head = [], flush = false 
 
   const show = () => {
     const known = panels.of(name);
+    card.hidden &&= !known;
     card.dataset.status = known?.status ?? "loading";
     card.setAttribute("aria-busy", String(!known));
     note.hidden = known?.status !== "stale";
@@ -76,6 +82,7 @@ export function panelCard(panels, name, title, fill, { head = [], flush = false 
     replace(body, fill(known.data));
   };
   panels.addEventListener(name, show);
+  panels.addEventListener("settled", () => { card.hidden = !panels.of(name); }); // a panel of other roles
   panels.addEventListener("live", () => {
     const known = panels.of(name);
     if (known) replace(freshness, freshnessOf(known, panels.live));
@@ -94,7 +101,7 @@ function freshnessOf({ status, at }, live) {
 function away(panels, name, title, error) {
   return el("div", { class: "away" },
     el("p", {}, `${title} cannot be shown now: ${REASONS[error?.code] ?? "something went wrong"}.`),
-    el("p", { class: "small" }, "It comes back by itself as soon as it can be read."),
+    error?.retryable !== false && el("p", { class: "small" }, "It comes back by itself as soon as it can be read."),
     retryButton(panels, name));
 }
 

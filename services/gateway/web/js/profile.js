@@ -1,9 +1,10 @@
 // The profile: the card, the picture, and the menu in the corner.
 import { call, get, Problem } from "./api.js";
+import { personOf } from "./claims.js";
 import { busy, complain, el, openDialog, replace, toast } from "./dom.js";
 import { field, form } from "./forms.js";
 import { initials, onDate } from "./format.js";
-import { OPERATIONS } from "./catalog.js";
+import { hasPanel, offers } from "./features.js";
 import { panelCard } from "./panels.js";
 import * as session from "./session.js";
 
@@ -23,7 +24,7 @@ function picture(url, size) {
 
 export function avatar(user, size) {
   const place = el("span", { class: size > 40 ? "avatar large" : "avatar", "aria-hidden": "true" }, initials(user.name));
-  if (user.avatar_url) {
+  if (user.avatar_url && offers("GET /v1/users/{id}/avatar")) {
     picture(user.avatar_url, size > 40 ? 256 : 64)
       .then((src) => place.replaceChildren(el("img", { src, alt: "" })))
       .catch(() => {}); // keep the initials
@@ -39,10 +40,10 @@ export function profileCard(panels) {
         el("p", { class: "muted", title: user.email }, user.email),
         el("p", { class: "muted small" }, `Member since ${onDate(user.created_at)}`))),
     el("div", { class: "profile-actions" },
-      el("button", { class: "button small", type: "button", "data-key": "edit", onclick: () => edit(panels, user) }, "Edit profile"),
-      OPERATIONS.has("PUT /v1/me/avatar") && el("span", { class: "button small file-button" }, "Change picture",
+      offers("PATCH /v1/me") && el("button", { class: "button small", type: "button", "data-key": "edit", onclick: () => edit(panels, user) }, "Edit profile"),
+      offers("PUT /v1/me/avatar") && el("span", { class: "button small file-button" }, "Change picture",
         el("input", { type: "file", accept: "image/png,image/jpeg,image/webp", "aria-label": "Change picture", "data-key": "picture", onchange: (event) => upload(panels, event.target) })),
-      user.avatar_url && OPERATIONS.has("DELETE /v1/me/avatar") && el("button", { class: "button small", type: "button", "data-key": "no-picture", onclick: (event) => busy(event.currentTarget, () => remove(panels)) }, "Remove picture")),
+      user.avatar_url && offers("DELETE /v1/me/avatar") && el("button", { class: "button small", type: "button", "data-key": "no-picture", onclick: (event) => busy(event.currentTarget, () => remove(panels)) }, "Remove picture")),
   ]);
 }
 
@@ -94,21 +95,25 @@ export function accountMenu(panels) {
   const menu = el("div", { id: "account-menu", class: "menu", popover: "auto" }, who,
     ["admin", "support"].includes(role) && el("a", { href: "/ops" }, "Operations"),
     el("button", { type: "button", onclick: () => session.signOut() }, "Sign out"));
-  panels?.addEventListener("user", () => {
-    const user = panels.of("user").data;
-    if (!user) return;
+  const show = (user) => {
     replace(button, avatar(user, 36));
-    who.replaceChildren(el("strong", {}, user.name), el("br"), el("span", { class: "muted" }, user.email));
-  });
-  if (!panels) nameFromServer(button, who);
+    replace(who, el("strong", {}, user.name), user.email && [el("br"), el("span", { class: "muted" }, user.email)]);
+  };
+  if (!session.HAS_ACCOUNTS) {
+    const { name, email, id } = personOf(session.claims());
+    if (name ?? email ?? id) show({ name: name ?? email ?? id, email: name ? email ?? id : null });
+  } else if (panels && hasPanel("user")) {
+    panels.addEventListener("user", () => {
+      const user = panels.of("user").data;
+      if (user) show(user);
+    });
+  } else if (offers("GET /v1/me")) nameFromServer(show);
   return el("div", {}, button, menu);
 }
 
-async function nameFromServer(button, who) {
+async function nameFromServer(show) {
   try {
-    const user = await get("/v1/me");
-    replace(button, avatar(user, 36));
-    who.replaceChildren(el("strong", {}, user.name), el("br"), el("span", { class: "muted" }, user.email));
+    show(await get("/v1/me"));
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
   }

@@ -1,7 +1,7 @@
 // Optional parts of the page: each is shown if the gateway offers its operation, once that responds.
 import { el } from "./dom.js";
 import { importsSection } from "./imports.js";
-import { OPERATIONS } from "./catalog.js";
+import { offers } from "./features.js";
 import { reportsSection } from "./reports.js";
 import { webhooksSection } from "./webhooks.js";
 
@@ -14,7 +14,7 @@ const SECTIONS = {
 export function sections(live) {
   const place = el("div", { class: "sections" });
   for (const [operation, section] of Object.entries(SECTIONS)) {
-    if (OPERATIONS.has(operation)) place.append(section(live));
+    if (offers(operation)) place.append(section(live));
   }
   return place;
 }

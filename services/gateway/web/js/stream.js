@@ -28,7 +28,7 @@ export class Parser {
 
 /**
  * One stream, as long as the user is signed in; it reconnects by itself. Dispatches the received events (`panel`,
- * `import`, `ready`; `detail` is the data) and `state` (`connecting`, `live`, `paused`, `away`; with `again_at`).
+ * `import`, `ready`; `detail` is the data), `reloaded` if the gateway's panels have changed, and `state` (`connecting`, `live`, `paused`, `away`; with `again_at`).
  */
 export class Live extends EventTarget {
   #lastId = null;
@@ -113,6 +113,7 @@ export class Live extends EventTarget {
   }
 
   async #ended(reason, token) {
+    if (reason === "reloaded") this.dispatchEvent(new Event("reloaded"));
     if (["token_expired", "session_ended", "user_gone"].includes(reason)) await session.renew(token);
   }
 

@@ -55,6 +55,14 @@ def test_a_healthy_system() -> None:
     assert health.jobs == [JobStatus(job="email", attempts=0, retrying=2, dead=0)]
 
 
+def test_a_gateway_alone_has_no_queues_and_no_outboxes() -> None:
+    """What does not exist is not unknown."""
+    health = assess([ready("gateway")])
+    assert (health.problems, health.queues, health.outboxes) == ([], [], [])
+    health = assess([ready("gateway"), unreachable("orders", "no answer")])
+    assert health.problems == ["orders is unreachable: no answer", "outbox of orders unknown"]
+
+
 def test_replicas_measure_the_same() -> None:
     """Two workers report the same broker and the same ledger: the larger value counts, not the sum. Only attempts are
     added up, since each worker counts its own."""

@@ -1,0 +1,17 @@
+// The claims of access tokens. Only the gateway verifies them; here they decide what to show.
+
+/** Raises an error if `jwt` is not a JSON Web Token. */
+export function claimsOf(jwt) {
+  const bytes = Uint8Array.from(atob(jwt.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
+  const claims = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  if (claims === null || typeof claims !== "object") throw new TypeError("the claims are no object");
+  return claims;
+}
+
+/** Who the user is, as far as the token says: `{name, email, id}`, each a text or null. */
+export function personOf({ name, given_name: given, family_name: family, preferred_username: username, email, sub }) {
+  const full = text(name) ?? [text(given), text(family)].filter(Boolean).join(" ");
+  return { name: full || text(username), email: text(email), id: text(sub) };
+}
+
+const text = (value) => (["string", "number"].includes(typeof value) && String(value).trim() !== "" ? String(value).trim() : null);
