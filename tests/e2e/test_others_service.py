@@ -1,5 +1,5 @@
-"""The gateway alone, in front of programs that are not of this project: Datasette, which answers with the rows of an SQLite
-database, and an OpenID provider."""
+"""The gateway alone, in front of programs that are not of this project: an OpenID provider, and Datasette, which
+answers with the rows of an SQLite database."""
 
 import json
 import sqlite3
@@ -99,8 +99,8 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
 
 
 async def test_panels_of_a_service_of_others(gateway: Gateway) -> None:
-    """Rows become panels; a missing table is no data; a page for people is no panel; and a service that has ended costs its
-    panels alone, but not those that are in memory."""
+    """Rows become panels; a missing table is no data, and a page for people is no panel. A service that has ended costs
+    its panels, but not those that are in memory."""
     found = await gateway.read("ann")
     panels = found["panels"]
     assert found["user_id"] == "ann"

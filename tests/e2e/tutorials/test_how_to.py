@@ -1,5 +1,5 @@
-"""docs/how-to/aggregate-your-own-services.md, followed as a reader would: its files written, its commands typed, and their
-output compared with what it shows."""
+"""docs/how-to/aggregate-your-own-services.md, followed as a reader would: its files written, its commands typed, and
+their output compared with what it shows."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tools.devstack.system.ports import free_port
 
 PAGE = (ROOT / "docs/how-to/aggregate-your-own-services.md").read_text()
 PORTS = ("7001", "7002", "8000")
-"""The ports on the page: of both services and of the gateway. Others may be in use on this machine, so each is replaced."""
+"""The ports on the page, of both services and of the gateway. Each is replaced: it may be in use on this machine."""
 VARIES = {"generated_at", "age_ms"}
 """Members of a dashboard that are not as the page shows them."""
 OURS = re.compile(r"(GATEWAY|ENVIRONMENT|PYTEST|COV)")

@@ -12,7 +12,7 @@ from services.gateway.catalog.schema import PanelsFile, PanelTable, RouteTable, 
 from services.gateway.settings import Settings
 
 PAGE = (Path(__file__).parents[4] / "docs/panels.md").read_text()
-SECTIONS = {heading: text for heading, text in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)}
+SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,8 @@ SECTIONS = {heading: text for heading, text in re.findall(r"^## (.*?)\n(.*?)(?=^
 )
 def test_every_key_has_its_row(section: str, table: type[Table]) -> None:
     """In the order of the schema, and no row is about a key that does not exist."""
-    [keys] = re.findall(r"^\| key \|.*?\n\|---.*?\n(.*?)\n\n", SECTIONS[section], re.M | re.S)
-    assert re.findall(r"^\| `(\w+)` \|", keys, re.M) == list(table.model_fields)
+    [keys] = re.findall(r"^\| key \|.*?\n\|---.*?\n(.*?)\n\n", SECTIONS[section], re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^\| `(\w+)` \|", keys, re.MULTILINE) == list(table.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_every_key_has_its_row(section: str, table: type[Table]) -> None:
 )
 def test_required_keys_are_marked(section: str, table: type[Table]) -> None:
     """And no others."""
-    marked = set(re.findall(r"^\| `(\w+)` \| required \|", SECTIONS[section], re.M))
+    marked = set(re.findall(r"^\| `(\w+)` \| required \|", SECTIONS[section], re.MULTILINE))
     assert marked == {name for name, field in table.model_fields.items() if field.is_required()}
 
 
@@ -39,7 +39,7 @@ def test_the_keys_of_the_file_are_described() -> None:
 
 def test_the_example_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it stands, with its secret."""
-    [example] = re.findall(r"^```toml\n(.*?)^```", PAGE, re.M | re.S)
+    [example] = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     assert tomllib.loads(example)
     (tmp_path / "panels.toml").write_text(example)
     monkeypatch.setenv("CRM_KEY", "secret")
