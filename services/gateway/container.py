@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from starlette.types import Scope
 
 from services.gateway import metrics
+from services.gateway.auth.api_keys import ApiKeys
 from services.gateway.auth.authenticator import Authenticator
 from services.gateway.auth.issuers import ForeignIssuer, Issuers, foreign_issuers
 from services.gateway.auth.jwks import OwnKeys
@@ -62,6 +63,7 @@ class Gateway:
     redis: Redis | None
     keys: OwnKeys
     issuers: Issuers
+    api_keys: ApiKeys
     revocations: Revocations
     ended: EndedSessions
     limits: Limiter
@@ -109,6 +111,7 @@ def build(
     panels = catalog.panels
     keys = OwnKeys(transport, settings, tuning)
     issuers = Issuers(keys if _has_own_tokens(settings, catalog) else None, foreign)
+    api_keys = ApiKeys(users, settings, tuning)
     revocations = Revocations(redis, settings, tuning)
     stale_store = StaleStore(redis, panels, settings.last_known_good_max_age_s, tuning, revocations.knows_user)
     revocations.on_user_gone(stale_store.forget)
@@ -133,12 +136,13 @@ def build(
         redis=redis,
         keys=keys,
         issuers=issuers,
+        api_keys=api_keys,
         revocations=revocations,
         ended=EndedSessions(users if issuers.own else None, revocations),
         limits=limits,
         passwords=PasswordAttempts(users, limits, settings.pass_through_timeout_s),
         addresses=addresses,
-        authenticator=Authenticator(issuers, revocations, limits),
+        authenticator=Authenticator(issuers, api_keys, revocations, limits),
         stale_store=stale_store,
         cache=cache,
         feed=feed,
@@ -172,7 +176,7 @@ async def with_catalog(gateway: Gateway, catalog: Catalog) -> Gateway:
     gateway.system.use(panels, opened)
     users = upstreams.get(ACCOUNTS)
     gateway.ended.users = users if gateway.issuers.own else None
-    gateway.passwords.users = gateway.audit_log.users = users
+    gateway.passwords.users = gateway.audit_log.users = gateway.api_keys.users = users
     return replace(
         gateway,
         catalog=catalog,
@@ -198,6 +202,7 @@ async def running(app: FastAPI, catalog: Catalog, settings: Settings, tuning: Tu
         opened = await backends.use(catalog.services, catalog.panels)
         foreign = await stack.enter_async_context(foreign_issuers(settings, tuning))
         gateway = build(settings, tuning, catalog, transport, redis, backends, opened, timers, foreign)
+        stack.callback(gateway.api_keys.close)
         app.state.gateway = gateway
         checks = app.state.checks
         checks.needed["jwks"] = gateway.issuers.check

@@ -8,7 +8,9 @@ DashboardError
 │   └── InvalidAccessToken
 ├── Forbidden
 │   ├── AccountRequired
-│   └── ForeignPage
+│   ├── ForeignPage
+│   ├── InsufficientScope
+│   └── SessionRequired
 ├── ExportIsPosted   405
 ├── BodyTooSlow      408
 ├── TooManyStreams   429
@@ -47,6 +49,15 @@ class AccountRequired(Forbidden):
 
 class ForeignPage(Forbidden):
     code, title = "foreign_page", "Cross-site requests are not allowed here"
+
+
+class InsufficientScope(Forbidden):
+    code, title = "insufficient_scope", "The API key has not the necessary scope"
+    headers: ClassVar = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+
+
+class SessionRequired(Forbidden):
+    code, title = "session_required", "API keys may not do this; sign in"
 
 
 class ExportIsPosted(DashboardError):

@@ -116,6 +116,11 @@ JWKS_FETCHED = Gauge(
     "gateway_jwks_fetched_timestamp_seconds", "Time of the last fetch of an issuer's key set; 0 before.", ["issuer"]
 )
 JWKS_FAILURES = Counter("gateway_jwks_failures_total", "Failed fetches of an issuer's key set.", ["issuer"])
+API_KEY_LOOKUPS = Counter(
+    "gateway_api_key_lookups_total",
+    "Lookups of API keys at the users service, by outcome: known, unknown, failed.",
+    ["outcome"],
+)
 LIMITED = Counter("gateway_limited_total", "Requests refused because of a rate limit.", ["policy"])
 LIMITS_ALONE = Gauge("gateway_limits_alone", "1 while Redis is down and this gateway counts rate limits on its own.")
 SHED = Tally("gateway_shed_total", "Shed requests.", ["kind"])

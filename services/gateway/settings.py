@@ -229,6 +229,8 @@ class Tuning:
     """The timeout of one fetch of another issuer's keys, with the discovery of their URL."""
     issuer_retry_max_s: float = 30
     """The longest pause after a failed fetch of another issuer's keys; the first is `jwks_retry_s`, then it doubles."""
+    api_key_timeout_s: float = 2
+    """The timeout of one lookup of an API key."""
     revocation_block_s: float = 5
     """How long one read of the revocations waits for the next entry; at most 60."""
 

@@ -2,9 +2,12 @@
 
 DashboardError
 ├── NotFound
-│   └── UserNotFound
+│   ├── UserNotFound
+│   ├── SessionNotFound
+│   └── ApiKeyNotFound
 ├── Conflict
-│   └── EmailAlreadyUsed
+│   ├── EmailAlreadyUsed
+│   └── TooManyApiKeys
 ├── Unauthenticated
 │   ├── InvalidCredentials
 │   └── InvalidRefreshToken
@@ -25,8 +28,20 @@ class UserNotFound(NotFound):
     code, title = "user_not_found", "No such user"
 
 
+class SessionNotFound(NotFound):
+    code, title = "session_not_found", "No such session"
+
+
+class ApiKeyNotFound(NotFound):
+    code, title = "api_key_not_found", "No such API key"
+
+
 class EmailAlreadyUsed(Conflict):
     code, title = "email_already_used", "This address belongs to an account already"
+
+
+class TooManyApiKeys(Conflict):
+    code, title = "too_many_api_keys", "The maximum number of API keys is reached"
 
 
 class InvalidCredentials(Unauthenticated):

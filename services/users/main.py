@@ -9,10 +9,13 @@ from fastapi import FastAPI
 from services.users import panels, revocations
 from services.users.accounts import routes as accounts
 from services.users.accounts.service import Accounts
+from services.users.api_keys import routes as api_key_routes
+from services.users.api_keys.service import ApiKeys
 from services.users.audit import repository as audit
 from services.users.audit import routes as audit_routes
 from services.users.models import Base
 from services.users.passwords import Passwords
+from services.users.sessions import devices
 from services.users.sessions import routes as token_routes
 from services.users.sessions.repository import Lifetimes
 from services.users.sessions.service import Logins
@@ -42,6 +45,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        devices.load()
         async with running(app, SERVICE, settings) as db, AsyncExitStack() as opened:
             await features.open(app, opened)
             with Passwords.running(settings.hash_threads, tuning) as passwords:
@@ -49,6 +53,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
                 app.state.secret_files.follow("signing_keys", lambda keys: tokens.rotate(seeds_of(keys)))
                 app.state.user_tokens = tokens
                 app.state.accounts = Accounts(db, passwords, smtputf8=settings.mail_smtputf8)
+                app.state.api_keys = ApiKeys(db, app.state.accounts)
                 app.state.logins = Logins(db, passwords, tokens, Lifetimes.of(settings))
                 app.state.background.every(
                     audit.EXPIRY_EVERY_S, "audit expiry", partial(audit.expire, db, settings.audit_keep_s)
@@ -66,8 +71,11 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
             accounts.router,
             *features.routes,
             token_routes.router,
+            token_routes.own_router,
+            api_key_routes.router,
             audit_routes.router,
             token_routes.internal_router,
+            api_key_routes.internal_router,
             accounts.operator_router,
             export_route(Base),
             *PANELS.routes(),

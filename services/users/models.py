@@ -8,6 +8,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.db.engine import TYPES
 from shared.db.personal_data import Cascade, Delete, Execute, Kept, NotExported, Part, PersonalData
+from shared.http.api_keys import KeyScope
 from shared.http.tokens import Role
 from shared.outbox.outbox import outbox_table
 
@@ -40,15 +41,22 @@ class User(PersonalData, Base):
 
 
 class LoginSession(PersonalData, Base):
-    """One sign-in of a user: the chain of refresh tokens that began with it. Deleting it revokes them all."""
+    """One sign-in of a user: the chain of refresh tokens that began with it. Deleting it revokes them all.
+
+    `device`, `address` and `last_seen_at` are those of the last sign-in or refresh; a session from before they were
+    stored has none until it is refreshed.
+    """
 
     __tablename__ = "sessions"
-    __export__ = Part("sessions", "id, created_at, expires_at")
+    __export__ = Part("sessions", "id, device, address, created_at, last_seen_at, expires_at")
     __erasure__ = Cascade()
 
     user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    device: Mapped[str | None]
+    address: Mapped[str | None]
     created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime | None]
     expires_at: Mapped[datetime]
 
 
@@ -73,11 +81,34 @@ class RefreshToken(PersonalData, Base):
     nonce: Mapped[bytes | None]
 
 
+class ApiKey(PersonalData, Base):
+    """A key with which programs call the API for its owner, by its SHA-256. `prefix` is its beginning, for the owner's
+    list."""
+
+    __tablename__ = "api_keys"
+    __export__ = Part("api_keys", "id, name, prefix, scopes, expires_at, created_at, last_used_at")
+    __erasure__ = Cascade()
+    __table_args__ = (sa.Index("api_keys_hash", "key_hash"),)
+
+    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    key_hash: Mapped[bytes]
+    prefix: Mapped[str]
+    name: Mapped[str]
+    scopes: Mapped[list[KeyScope]] = mapped_column(sa.ARRAY(sa.Text))
+    expires_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+
+
 class Revocation(PersonalData, Base):
-    """An ended session, or a deleted user (`ended_id` is then the user's id). `xact`: the transaction that ended it."""
+    """An ended session, a deleted API key, or a deleted user (`ended_id` is then the user's id).
+
+    `xact`: the transaction that ended it.
+    """
 
     __tablename__ = "revocations"
-    __export__ = NotExported("ids of ended sessions, for the minutes until their access tokens expire")
+    __export__ = NotExported("ids of ended sessions and keys, for the minutes until gateways forget them")
     __erasure__ = Kept("gateways must refuse the access tokens of a deleted user; they expire within minutes")
     __table_args__ = (sa.Index("revocations_xact", "xact"),)
 

@@ -1,17 +1,19 @@
-"""Ended sessions and deleted users, kept for gateways until the last of their access tokens expires.
+"""Ended sessions, deleted API keys and deleted users, kept for gateways until none of them can remember a credential
+of theirs.
 
-A row is written in the transaction, and for sessions in the statement, that ends a session or a user. `xact` is the id
+A row is written in the transaction, and for sessions and keys in the statement, that ends one. `xact` is the id
 of that transaction. Transactions commit in another order than they begin, so a reader continues at the oldest
 transaction that was still open.
 """
 
+from collections.abc import Iterable
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.users.models import LoginSession, Revocation
+from services.users.models import ApiKey, LoginSession, Revocation
 from shared.contracts.internal_api import MAX_PAGE, Revocations
 from shared.db.engine import Database
 
@@ -31,10 +33,14 @@ CURSOR = """
 EXPIRE = "DELETE FROM revocations WHERE ended_at < now() - make_interval(secs => $1)"
 
 
-async def end_sessions(session: AsyncSession, *which: sa.ColumnElement[bool]) -> None:
-    """Delete these sessions and revoke their access tokens."""
-    ended = sa.delete(LoginSession).where(*which).returning(LoginSession.user_id, LoginSession.id).cte("ended")
-    await _add(session, sa.select(ended.c.user_id, ended.c.id))
+async def end_sessions(session: AsyncSession, *which: sa.ColumnElement[bool]) -> int:
+    """Delete these sessions and revoke their access tokens; return how many there were."""
+    return await _end(session, LoginSession, which)
+
+
+async def end_api_keys(session: AsyncSession, *which: sa.ColumnElement[bool]) -> int:
+    """Do the same with API keys."""
+    return await _end(session, ApiKey, which)
 
 
 async def end_user(session: AsyncSession, user_id: UUID) -> None:
@@ -42,13 +48,20 @@ async def end_user(session: AsyncSession, user_id: UUID) -> None:
     await _add(session, sa.select(sa.literal(user_id), sa.literal(user_id)))
 
 
-async def _add(session: AsyncSession, ended: sa.Select[UUID, UUID]) -> None:
-    add = insert(Revocation).from_select(["user_id", "ended_id"], ended)
-    await session.execute(add.on_conflict_do_nothing())
+async def _end(
+    session: AsyncSession, kind: type[LoginSession] | type[ApiKey], which: Iterable[sa.ColumnElement[bool]]
+) -> int:
+    ended = sa.delete(kind).where(*which).returning(kind.user_id, kind.id).cte("ended")
+    return await _add(session, sa.select(ended.c.user_id, ended.c.id))
+
+
+async def _add(session: AsyncSession, ended: sa.Select[UUID, UUID]) -> int:
+    add = insert(Revocation).from_select(["user_id", "ended_id"], ended).on_conflict_do_nothing()
+    return len((await session.scalars(add.returning(Revocation.ended_id))).all())
 
 
 async def read(db: Database, after: int, access_token_ttl_s: int) -> Revocations:
-    """Return what has ended since that cursor, and the next cursor."""
+    """Return what has ended since that cursor, and the next cursor. Deleted keys are among the sessions."""
     async with db.connection() as connection:
         [snapshot] = await connection.fetch(CURSOR)
         since = after if after <= snapshot["next_id"] else 0  # a restored database counts from an earlier number

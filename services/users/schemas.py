@@ -82,10 +82,13 @@ Email = Annotated[
     AfterValidator(_normalized),  # not EmailStr, which accepts "Ada <ada@example.com>" and drops the name
     Field(json_schema_extra={"format": "email"}, examples=["ada@example.com"]),
 ]
-Name = Annotated[
+VisibleText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"),
     AfterValidator(visible),
+]
+Name = Annotated[
+    VisibleText,
     Field(description="no control characters and no invisible ones", examples=["Ada Lovelace"]),
 ]
 _NO_NUL = r"^[^\x00]*$"

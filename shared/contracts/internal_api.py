@@ -39,7 +39,8 @@ MAX_PAGE = 10_000
 
 
 class Revocations(msgspec.Struct, frozen=True):
-    """Ids that ended since the requested cursor; an id may appear more than once."""
+    """Ids that ended since the requested cursor; an id may appear more than once. Deleted API keys are among the
+    sessions."""
 
     cursor: int
     sessions: tuple[UUID, ...]

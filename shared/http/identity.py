@@ -30,7 +30,7 @@ MAX_ADDRESS = 100
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
-    """The user on whose behalf the gateway calls."""
+    """The user on whose behalf the gateway calls. `session_id` is their session, or the id of their API key."""
 
     user_id: UUID
     role: Role

@@ -19,12 +19,12 @@ def _name_request(_: object, __: str, event: structlog.typing.EventDict) -> stru
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")
 _ADDRESS = re.compile(r"[\w.!#$%&*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+")
-_TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
+_TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*|\bdsh_[0-9A-Za-z]{36}\b")
 HIDDEN = "[hidden]"
 
 
 def conceal(text: str) -> str:
-    """Return the text without mail addresses, tokens, and credentials in URLs.
+    """Return the text without mail addresses, tokens, API keys, and credentials in URLs.
 
     No code logs them deliberately, but the message of a library's exception may quote its input.
     """

@@ -14,6 +14,7 @@ import typer
 
 from tools.cli.imports import import_orders
 from tools.cli.jobs import jobs
+from tools.cli.panels import panels
 from tools.cli.report import report
 from tools.cli.schedules import schedules
 from tools.cli.status import status
@@ -201,6 +202,7 @@ if _has_feature("imports"):
 if _has_feature("reports"):
     app.command()(report)
 app.add_typer(jobs, name="jobs")
+app.add_typer(panels, name="panels")
 app.add_typer(schedules, name="schedules")
 app.add_typer(users, name="users")
 

@@ -11,6 +11,8 @@ from fastapi import FastAPI
 
 from services.gateway import main as gateway
 from services.gateway.api.access import Rule, rules
+from services.gateway.auth.api_keys import needed_scope
+from services.gateway.auth.authenticator import OPERATORS
 from services.gateway.catalog.catalog import packaged
 from services.gateway.panels import Service
 from services.gateway.settings import Settings as GatewaySettings
@@ -73,13 +75,13 @@ HEAD = """# API reference
 [openapi.json](openapi.json); a running gateway serves it at `/openapi.json`.*
 
 The base URL is the gateway's. Authenticate a request with `Authorization: Bearer …` with an access token from
-[`POST /v1/tokens`](#post-v1tokens). Times are RFC 3339 in UTC, money is an integer in minor units of its currency, ids
-are UUIDs. A list is `{"items": […], "next_cursor": …}`: pass the cursor as `?cursor=` for the next page, until it
-is null.
+[`POST /v1/tokens`](#post-v1tokens), or an API key from [`POST /v1/me/api-keys`](#post-v1meapi-keys). Times are RFC 3339
+in UTC, money is an integer in minor units of its currency, ids are UUIDs. A list is `{"items": […], "next_cursor": …}`:
+pass the cursor as `?cursor=` for the next page, until it is null.
 
 Every error is `application/problem+json`, a [Problem](#problem), and names the invalid fields. Each operation may
-answer 401 (no valid token), 403 (not allowed for this role), 404 (does not exist, or belongs to another user), 422 (an
-invalid field), 429 and 503 (with `Retry-After`).
+answer 401 (no valid token or key), 403 (not allowed for this role, or beyond the scopes of the API key), 404 (does not
+exist, or belongs to another user), 422 (an invalid field), 429 and 503 (with `Retry-After`).
 """
 
 
@@ -152,7 +154,14 @@ def _who(operation: Operation) -> str:
     rule = next(
         rule for rule in _rules() if (rule.method, re.sub(r"{[^}]*}", "{}", rule.path)) == (operation.method, shape)
     )
-    return WHO[rule.access] + OTHERS[rule.others]
+    return WHO[rule.access] + OTHERS[rule.others] + _keys(rule)
+
+
+def _keys(rule: Rule) -> str:
+    if rule.access == "anonymous":
+        return ""
+    scope = needed_scope(rule.method, of_operators=rule.access in OPERATORS)
+    return "; no API keys" if rule.session_only else f"; API keys with the scope `{scope}`"
 
 
 def _shape(path: str) -> str:

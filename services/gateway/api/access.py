@@ -2,24 +2,39 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from services.gateway.auth.authenticator import Access
+from services.gateway.auth.api_keys import needed_scope
+from services.gateway.auth.authenticator import OPERATORS, Access
 from services.gateway.catalog.catalog import packaged
 from services.gateway.proxy.operations import Operation, Others
+from shared.http.api_keys import KeyScope
 
-Visitor = Literal["anonymous", "user", "another user", "support", "admin", "expired token", "revoked token"]
-Verdict = Literal["yes", "401", "403", "404"]
-VISITORS: tuple[Visitor, ...] = (
+Visitor = Literal[
     "anonymous",
     "user",
     "another user",
     "support",
     "admin",
+    "read key",
+    "write key",
+    "admin key",
     "expired token",
     "revoked token",
-)
+    "expired key",
+    "revoked key",
+    "mistyped key",
+]
+Verdict = Literal["yes", "401", "403", "404"]
+VISITORS: tuple[Visitor, ...] = get_args(Visitor)
 """`user` requests their own object; `another user`, `support` and `admin` request the same object."""
+KEYS: dict[Visitor, tuple[KeyScope, Visitor]] = {
+    "read key": ("read", "user"),
+    "write key": ("write", "user"),
+    "admin key": ("admin", "admin"),
+}
+"""The only scope of each API key, and its owner."""
+INVALID: tuple[Visitor, ...] = ("expired token", "revoked token", "expired key", "revoked key", "mistyped key")
 ALLOWED: dict[Visitor, tuple[Access, ...]] = {
     "user": ("anonymous", "user"),
     "another user": ("anonymous", "user"),
@@ -31,12 +46,14 @@ ALLOWED: dict[Visitor, tuple[Access, ...]] = {
 @dataclass(frozen=True)
 class Rule:
     """`path` is a template such as `/v1/orders/{id}`. `others`: who may access the object that it names, besides its
-    owner. `of_feature`: a passed-through path; without it, the feature of this route does not exist."""
+    owner. `session_only`: API keys may not call it. `of_feature`: a passed-through path; without it, the feature of
+    this route does not exist."""
 
     method: str
     path: str
     access: Access
     others: Others = "nobody"
+    session_only: bool = False
     of_feature: str | None = None
 
     @property
@@ -58,7 +75,7 @@ OWN = (
     Rule("GET", "/v1/users/{id}/dashboard", "user", "operators"),
     Rule("POST", "/v1/dashboards/batch", "admin"),
     Rule("GET", "/v1/reports/{id}/download", "user", of_feature="/v1/reports"),
-    Rule("POST", "/v1/me/export", "user"),
+    Rule("POST", "/v1/me/export", "user", session_only=True),
     Rule("GET", "/v1/admin/status", "operator"),
     Rule("GET", "/openapi.json", "anonymous"),
     Rule("GET", "/livez", "anonymous"),
@@ -78,7 +95,9 @@ def rules(operations: Iterable[Operation] | None = None) -> Iterator[Rule]:
     passed_through = packaged().operations if operations is None else tuple(operations)
     known = {operation.template for operation in passed_through}
     own = (rule for rule in OWN if rule.of_feature is None or rule.of_feature in known)
-    passed = (Rule(each.method, each.template, each.access, each.others) for each in passed_through)
+    passed = (
+        Rule(each.method, each.template, each.access, each.others, not each.allows_api_keys) for each in passed_through
+    )
     return iter(sorted((*own, *passed), key=lambda rule: (rule.path, rule.method)))
 
 
@@ -89,6 +108,10 @@ def access_to(method: str, path: str) -> Access:
 
 def verdict(rule: Rule, visitor: Visitor) -> Verdict:
     """Return the result of a visitor's call: `yes`, or the status of the refusal."""
+    if visitor in KEYS and rule.access != "anonymous":
+        scope, visitor = KEYS[visitor]
+        if rule.session_only or scope != needed_scope(rule.method, of_operators=rule.access in OPERATORS):
+            return "403"
     allowed = ALLOWED.get(visitor)
     if allowed is None:
         return "yes" if rule.access == "anonymous" else "401"
@@ -100,9 +123,12 @@ def verdict(rule: Rule, visitor: Visitor) -> Verdict:
 
 
 def matrix() -> str:
-    """Format all verdicts as a Markdown table."""
-    lines = [["route", *VISITORS], ["---"] * (1 + len(VISITORS))]
-    lines += [[f"`{rule.method} {rule.path}`", *(verdict(rule, visitor) for visitor in VISITORS)] for rule in rules()]
+    """Format all verdicts as a Markdown table, with one column for all invalid credentials."""
+    shown = [visitor for visitor in VISITORS if visitor not in INVALID]
+    lines = [["route", *shown, "invalid"], ["---"] * (2 + len(shown))]
+    for rule in rules():
+        (invalid,) = {verdict(rule, visitor) for visitor in INVALID}
+        lines.append([f"`{rule.method} {rule.path}`", *(verdict(rule, visitor) for visitor in shown), invalid])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -38,7 +38,7 @@ class EventsEndpoint:
         known = sse.read_id(headers.get(b"last-event-id", b"").decode("latin-1"))
         names = [panel.name for panel in query.panels]
         subject = admitted.as_subject(headers, gateway.catalog.forwarded)
-        stream = gateway.hub.open(caller, admitted.expires, names, known, subject)
+        stream = gateway.hub.open(caller, admitted.ends, names, known, subject)
         watcher = DisconnectWatcher(receive)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
-from services.gateway.auth.authenticator import Verified, require
+from services.gateway.auth.authenticator import Verified
 from services.gateway.container import Gateway, client_of, gateway_of
 from services.gateway.panels import ServiceSpec
 from services.gateway.proxy.audit_log import entry_of
@@ -56,7 +56,7 @@ class PassThrough:
         idle_s = tuning.upload_idle_s if operation.upload else None
         head_s = UPLOAD_TIMEOUT_S if operation.upload else settings.pass_through_timeout_s
         request = _outgoing(operation, scope, receive, verified, idle_s, upstream.spec)
-        effect = _effect(gateway, operation, caller)
+        effect = _effect(gateway, operation, scope, caller)
         await forward(upstream, request, send, ForwardTimeouts(head_s, tuning.client_stall_s), effect)
 
 
@@ -73,10 +73,13 @@ def _route(path: str, operations: list[Operation]) -> AsgiRoute:
 async def _admit(gateway: Gateway, operation: Operation, scope: Scope, spec: ServiceSpec) -> Verified | None:
     if operation.access == "anonymous":
         return None
-    verified = await gateway.authenticator.admit(scope)
-    is_known = spec.issuers is None or verified.issued_by in spec.issuers
-    require(operation.access, verified, needs_account=not is_known, for_others=operation.others != "nobody")
-    return verified
+    return await gateway.authenticator.admit(
+        scope,
+        operation.access,
+        session_only=not operation.allows_api_keys,
+        issuers=spec.issuers or (),
+        for_others=operation.others != "nobody",
+    )
 
 
 async def _write_down(gateway: Gateway, operation: Operation, scope: Scope, caller: Caller | None) -> None:
@@ -104,9 +107,15 @@ def _outgoing(
     return Outgoing(
         operation.method,
         _target(operation, scope),
-        request_headers(headers, _identity(verified, spec), client_of(scope), spec.forward),
+        request_headers(headers, _identity(verified, spec), client_of(scope), _forwarded(verified, spec)),
         ClientBody(receive, expected=has_body(headers), small=small, idle_s=idle_s),
     )
+
+
+def _forwarded(verified: Verified | None, spec: ServiceSpec) -> list[str]:
+    """Return the caller's headers that the service gets. An API key is for this gateway alone."""
+    is_key = verified is not None and verified.scopes is not None
+    return [name for name in spec.forward if name != "authorization" or not is_key]
 
 
 def _identity(verified: Verified | None, spec: ServiceSpec) -> list[tuple[str, str]]:
@@ -132,7 +141,7 @@ def _target(operation: Operation, scope: Scope) -> str:
     return f"{path}?{query.decode()}"
 
 
-def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Effect | None:
+def _effect(gateway: Gateway, operation: Operation, scope: Scope, caller: Caller | None) -> Effect | None:
     if caller is None or not (operation.ends or operation.touches):
         return None
 
@@ -141,6 +150,8 @@ def _effect(gateway: Gateway, operation: Operation, caller: Caller | None) -> Ef
         gateway.hub.touched(caller.user_id, operation.touches)
         if operation.ends == "session" and caller.session_id:
             await gateway.revocations.end_session(caller.session_id)
+        elif operation.ends == "named":
+            await gateway.revocations.end_session(scope["path_params"]["id"])
         elif operation.ends == "user":
             await gateway.revocations.end_user(caller.user_id)
             await gateway.stale_store.forget(caller.user_id)

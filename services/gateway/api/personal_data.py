@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from services.gateway.catalog.catalog import ACCOUNTS, Catalog
 from services.gateway.container import Gateway, client_of, gateway_of
 from services.gateway.errors import ExportIsPosted, ServiceUnavailable
-from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
+from services.gateway.openapi.merge import FOR_SESSIONS, SCHEMAS
 from services.gateway.panels import Service
 from services.gateway.proxy.audit_log import entry_of
 from services.gateway.proxy.forward import ClientBody, Outgoing, ResponseCutOff, ask, relay
@@ -46,7 +46,7 @@ class Export:
         gateway = gateway_of(scope)
         if not gateway.catalog.has_accounts:
             raise NotFound
-        caller = await gateway.authenticator.caller(scope)
+        caller = await gateway.authenticator.caller(scope, session_only=True)
         NO_QUERY.check(scope["query_string"])
         receive = await gateway.passwords.count(scope, receive, caller)
         body = ClientBody(receive, expected=has_body(scope["headers"]))
@@ -188,12 +188,12 @@ def describe(document: dict[str, Any], catalog: Catalog) -> None:
             },
             "responses": {
                 "200": {
-                    "description": "profile, avatars, sessions, audit, orders, notifications, analytics, imports, …",
+                    "description": "profile, avatars, sessions, API keys, audit, orders, notifications, analytics, …",
                     "content": {"application/json": {"schema": {"type": "object"}}},
                 },
                 "4XX": {"description": "no valid token, or a wrong password", "content": problem},
                 "5XX": {"description": "some parts are unavailable; retry after `Retry-After`", "content": problem},
             },
-            "security": FOR_USERS,
+            "security": FOR_SESSIONS,
         }
     }

@@ -113,7 +113,9 @@ async def _ask(
     request: Request, gateway: Gateway, target: str, media_type: str, body: bytes
 ) -> tuple[ServiceResponse, bytes]:
     """Return the response of the users service, closed, and its body."""
-    headers = request_headers([(b"content-type", media_type.encode())], (), gateway.addresses.client(request.scope))
+    sent = [(b"content-type", media_type.encode())]
+    sent += [each for each in request.headers.raw if each[0] == b"user-agent"]  # for the list of sessions
+    headers = request_headers(sent, (), gateway.addresses.client(request.scope))
     timeout_s = gateway.settings.pass_through_timeout_s
     try:
         answer = await gateway.upstreams[ACCOUNTS].send("POST", target, headers, body, timeout_s)

@@ -1,4 +1,4 @@
-"""Authentication of the caller by the access token, and authorisation by role."""
+"""Authentication of the caller by an access token or an API key, and authorisation by role and scope."""
 
 import hashlib
 import time
@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 from starlette.types import Scope
 
+from services.gateway.auth.api_keys import BEGINNING, ApiKeys, check_scope
 from services.gateway.auth.claims import person_id
 from services.gateway.auth.issuers import ForeignIssuer, Issuers
 from services.gateway.auth.revocations import Revocations
@@ -15,6 +16,7 @@ from services.gateway.errors import AccountRequired, InvalidAccessToken
 from services.gateway.limits.limiter import Limiter
 from services.gateway.panels import Subject
 from shared.errors import Forbidden, Unauthenticated
+from shared.http.api_keys import KeyScope
 from shared.http.identity import Caller
 from shared.http.tokens import (
     CLOCK_SKEW_S,
@@ -34,6 +36,7 @@ REMEMBERED_TOKENS = 10_000
 
 Access = Literal["anonymous", "user", "operator", "admin"]
 """Who may call a route; `operator` means administrators and support."""
+OPERATORS: tuple[Access, ...] = ("operator", "admin")
 
 
 def bearer_token(authorization: bytes) -> bytes:
@@ -45,10 +48,11 @@ def bearer_token(authorization: bytes) -> bytes:
 
 
 class Verified(msgspec.Struct, frozen=True, gc=False):
-    """A token's caller, and its expiry (Unix time)."""
+    """The caller of a token or an API key."""
 
     caller: Caller
     expires: float
+    """Until when this is remembered (Unix time)."""
     user_id: str
     """The caller's id, as text."""
     subject: str
@@ -57,6 +61,10 @@ class Verified(msgspec.Struct, frozen=True, gc=False):
     """None for an account of this system."""
     claims: Mapping[str, object]
     """The claims of the token that are short texts, integers or booleans."""
+    ends: float
+    """Until when a live stream may stay open (Unix time): the expiry of a token."""
+    scopes: frozenset[KeyScope] | None = None
+    """Of an API key; None for a signed-in person."""
 
     @property
     def issued_by(self) -> str:
@@ -64,8 +72,10 @@ class Verified(msgspec.Struct, frozen=True, gc=False):
         return self.issuer or USER_ISSUER
 
     def as_subject(self, headers: Mapping[bytes, bytes], forwarded: Iterable[bytes]) -> Subject:
-        """Return the caller as services know them, with those of the request's headers that are forwarded."""
-        found = {name.decode(): headers[name].decode("latin-1") for name in forwarded if name in headers}
+        """Return the caller as services know them, with those of the request's headers that are forwarded. An API key
+        is for this gateway alone."""
+        names = [name for name in forwarded if name in headers and (name != b"authorization" or self.scopes is None)]
+        found = {name.decode(): headers[name].decode("latin-1") for name in names}
         return Subject(self.subject, self.claims, found)
 
 
@@ -90,11 +100,15 @@ def require(access: Access, verified: Verified, *, needs_account: bool = True, f
 
 
 class Authenticator:
-    """Verifies access tokens, and counts each request against its caller. A verified token is remembered by its hash
-    until it expires or the keys of an issuer change."""
+    """Verifies access tokens and API keys, and counts each request against its caller.
 
-    def __init__(self, issuers: Issuers, revocations: Revocations, limits: Limiter) -> None:
+    A verified token is remembered by its hash until it expires or the keys of an issuer change, and an API key for a
+    minute.
+    """
+
+    def __init__(self, issuers: Issuers, api_keys: ApiKeys, revocations: Revocations, limits: Limiter) -> None:
         self._issuers = issuers
+        self._api_keys = api_keys
         self._revocations = revocations
         self._limits = limits
         self._leeway_s = CLOCK_SKEW_S
@@ -102,15 +116,30 @@ class Authenticator:
         for keys in issuers.key_sets():
             keys.on_change(self._verified.clear)
 
-    async def caller(self, scope: Scope, access: Access = "user", *, for_others: bool = False) -> Caller:
-        """Return the caller of a route that needs an account of this system. Raises like `admit` and `require`."""
-        verified = await self.admit(scope)
-        require(access, verified, for_others=for_others)
-        return verified.caller
+    async def caller(
+        self, scope: Scope, access: Access = "user", *, session_only: bool = False, for_others: bool = False
+    ) -> Caller:
+        """Return the caller of a route that needs an account of this system. Raises like `admit`."""
+        own = (USER_ISSUER,)
+        admitted = await self.admit(scope, access, session_only=session_only, issuers=own, for_others=for_others)
+        return admitted.caller
 
-    async def admit(self, scope: Scope) -> Verified:
-        """Verify the token of a request, and count the request against its caller, who may be of any issuer. Raises
-        `Unauthenticated`, `InvalidAccessToken`, `RateLimited` or `KeysUnavailable`."""
+    async def admit(
+        self,
+        scope: Scope,
+        access: Access = "user",
+        *,
+        session_only: bool = False,
+        issuers: Collection[str] = (),
+        for_others: bool = False,
+    ) -> Verified:
+        """Verify the token or API key of a request, count the request against its caller, and check that they may call
+        a route with this access. `session_only`: API keys may not. `issuers`: whose callers it is for, by default all.
+        `for_others`: operators may call it for other users.
+
+        Raises `Unauthenticated`, `InvalidAccessToken`, `RateLimited`, `KeysUnavailable`, `Forbidden`,
+        `AccountRequired`, `InsufficientScope` or `SessionRequired`.
+        """
         token = bearer_token(_authorization(scope))
         try:
             verified = self._remembered(token) or await self._verify(token)
@@ -121,47 +150,63 @@ class Authenticator:
             raise InvalidAccessToken
         if (counting := self._limits.count(scope, verified.caller)) is not None:
             await counting
+        if verified.scopes is not None:
+            of_operators = access in OPERATORS
+            check_scope(verified.scopes, scope["method"], of_operators=of_operators, session_only=session_only)
+        require(access, verified, needs_account=not accepts(issuers, verified), for_others=for_others)
         return verified
 
     def knows(self, scope: Scope) -> bool:
-        """Return whether the request has a token that has been verified before."""
-        return self._remembered(_authorization(scope).partition(b" ")[2].strip()) is not None
+        """Return whether the request has a token, or a key, that has been verified before and has not expired."""
+        token = _authorization(scope).partition(b" ")[2].strip()
+        verified = self._verified.get(hashlib.sha256(token).digest())
+        return verified is not None and verified.ends > time.time()
 
     def known(self, authorization: bytes) -> Verified | None:
-        """Return the bearer of a token that was verified before, is still valid, and is not revoked."""
+        """Return the bearer of a token that was verified before, is still valid, and is not revoked; or of an API key
+        that may read."""
         if authorization[:7] != b"Bearer ":
             return None
         verified = self._verified.get(hashlib.sha256(authorization[7:]).digest())
         if verified is None or verified.expires <= time.time() or self._revocations.knows(verified.caller):
             return None
-        return verified
+        return verified if verified.scopes is None or "read" in verified.scopes else None
 
     def _remembered(self, token: bytes) -> Verified | None:
         verified = self._verified.get(hashlib.sha256(token).digest())
         return verified if verified is not None and verified.expires > time.time() else None
 
     async def _verify(self, token: bytes) -> Verified:
-        text = token.decode("latin-1")
-        foreign = self._issuers.foreign(text)
-        verified = await (self._verify_own(text) if foreign is None else self._verify_foreign(foreign, text))
-        self._verified[hashlib.sha256(token).digest()] = verified
+        verified = await self._verified_now(token)
+        digest = hashlib.sha256(token).digest()
+        self._verified.pop(digest, None)  # the oldest are forgotten first
+        self._verified[digest] = verified
         if len(self._verified) > REMEMBERED_TOKENS:
             del self._verified[next(iter(self._verified))]
         return verified
+
+    async def _verified_now(self, token: bytes) -> Verified:
+        if token.startswith(BEGINNING):
+            grant = await self._api_keys.verify(token)
+            user_id = str(grant.caller.user_id)
+            return Verified(grant.caller, grant.expires, user_id, user_id, None, {}, grant.ends, grant.scopes)
+        text = token.decode("latin-1")
+        foreign = self._issuers.foreign(text)
+        return await (self._verify_own(text) if foreign is None else self._verify_foreign(foreign, text))
 
     async def _verify_own(self, text: str) -> Verified:
         if self._issuers.own is None:
             raise InvalidToken("the issuer is not one of GATEWAY_ISSUERS, and this system has no accounts")
         claims = verify_user_token(text, await self._issuers.own.key(key_id(text)), self._leeway_s)
         caller = Caller(claims.sub, claims.role, claims.sid)
-        user_id = str(caller.user_id)
-        return Verified(caller, claims.exp + self._leeway_s, user_id, user_id, None, _texts(claims))
+        user_id, expires = str(caller.user_id), claims.exp + self._leeway_s
+        return Verified(caller, expires, user_id, user_id, None, _texts(claims), expires)
 
     async def _verify_foreign(self, issuer: ForeignIssuer, text: str) -> Verified:
         claims = await issuer.verify(text, self._leeway_s)
         caller = Caller(person_id(issuer.name, claims.subject), claims.role)
         expires = claims.expires + self._leeway_s
-        return Verified(caller, expires, str(caller.user_id), claims.subject, issuer.name, claims.kept)
+        return Verified(caller, expires, str(caller.user_id), claims.subject, issuer.name, claims.kept, expires)
 
 
 def _texts(claims: UserClaims) -> Mapping[str, object]:

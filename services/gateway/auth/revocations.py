@@ -1,4 +1,4 @@
-"""Sessions and users whose access tokens are revoked before they expire.
+"""Sessions, API keys and users that are revoked while a gateway may still remember their tokens or keys.
 
 Every gateway writes its revocations into one Redis stream and follows that stream, so it learns of the others' within
 milliseconds, and requests need no lookup. The users service stores all of them in its database (`ended.py`), which
@@ -21,6 +21,7 @@ from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from services.gateway.upstream.responses import read_limited
 from shared.contracts import internal_api
+from shared.http.api_keys import MEMORY_S
 from shared.http.identity import Caller
 from shared.http.tokens import CLOCK_SKEW_S
 from shared.observability.logs import get_logger
@@ -28,11 +29,11 @@ from shared.observability.logs import get_logger
 log = get_logger(__name__)
 
 STREAM = "revoked"
-"""One entry per revocation: a field `session` or `user` with the id."""
+"""One entry per revocation: a field `session` (also for an API key) or `user` with the id."""
 READ_AGAIN_MS = 10_000
 """How far back the stream is read again after a pause: a Redis replica that took over may have lagged."""
 TRIM_MARGIN_S = 60
-"""Entries outlive tokens by this time, because clocks differ."""
+"""Entries outlive tokens and remembered keys by this time, because clocks differ."""
 MAX_READ = 10_000
 
 Entry = tuple[bytes, Mapping[bytes, bytes]]
@@ -45,16 +46,16 @@ class NotHeard(Exception):
 
 
 class Revocations:
-    """Kept here as long as a revoked token could still be valid; sent to all other gateways through Redis, if there is
-    one."""
+    """Kept here as long as a revoked token could still be valid, or a revoked key be remembered; sent to all other
+    gateways through Redis, if there is one."""
 
     def __init__(self, redis: Redis | None, settings: Settings, tuning: Tuning) -> None:
         self._redis = redis
         self._write_timeout_s = tuning.redis_write_timeout_s
         self._block_s = tuning.revocation_block_s
-        self._ttl_s = settings.access_token_ttl_s + int(CLOCK_SKEW_S) + 1
+        self._ttl_s = max(settings.access_token_ttl_s, MEMORY_S) + int(CLOCK_SKEW_S) + 1
         self._revoked: dict[UUID, float] = {}
-        """Ids of sessions and users, and when each can be forgotten."""
+        """Ids of sessions, API keys and users, and when each can be forgotten."""
         self._on_user_gone: list[OnUserGone] = []
         self._more = asyncio.Event()
         self._deaf: str | None = None
@@ -65,7 +66,7 @@ class Revocations:
         self._on_user_gone.append(callback)
 
     def knows(self, caller: Caller) -> bool:
-        """Return whether the caller's tokens have been revoked, as far as this gateway knows."""
+        """Return whether the caller's tokens or key have been revoked, as far as this gateway knows."""
         revoked = self._revoked
         return bool(revoked) and (caller.session_id in revoked or caller.user_id in revoked)
 
@@ -80,6 +81,7 @@ class Revocations:
             await self._redis.xlen(STREAM)  # a key of another type accepts none
 
     async def end_session(self, session_id: UUID) -> None:
+        """Revoke a session, or an API key."""
         await self._revoke(session_id, "session")
 
     async def end_user(self, user_id: UUID) -> None:

@@ -228,6 +228,7 @@ class _Builder:
             audited=route.audited,
             ends=route.ends,
             takes_password=route.takes_password,
+            session_only=route.session_only,
             max_body_bytes=route.max_body_bytes,
             upload=route.upload,
             target=route.target or "",

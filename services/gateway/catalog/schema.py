@@ -122,6 +122,7 @@ class RouteTable(Table):
     audited: bool = False
     ends: Ending | None = None
     takes_password: bool = False
+    session_only: bool = False
     max_body_bytes: int | None = Field(None, ge=1)
     upload: bool = False
 

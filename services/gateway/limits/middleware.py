@@ -87,7 +87,7 @@ class AdmissionMiddleware:
         if kind is None:
             return None
         gateway = gateway_of(scope)
-        if kind == "login":
+        if kind == "login" and gateway.catalog.has_accounts:
             return gateway.passwords.sign_in(scope, receive)
         if kind == "registration":
             return gateway.limits.count_address(scope, receive)

@@ -16,10 +16,13 @@ SECURITY = {
     "user": {
         "type": "oauth2",
         "flows": {"password": {"tokenUrl": "/v1/tokens", "refreshUrl": "/v1/tokens/refresh", "scopes": {}}},
-    }
+    },
+    "api_key": {"type": "http", "scheme": "bearer", "description": "a key from `POST /v1/me/api-keys`"},
 }
 SCHEMA_OF = {"uuid": {"type": "string", "format": "uuid"}, "name": {"type": "string"}}
-FOR_USERS: list[dict[str, list[str]]] = [{"user": []}]
+Security = list[dict[str, list[str]]]
+FOR_SESSIONS: Security = [{"user": []}]
+FOR_USERS: Security = [*FOR_SESSIONS, {"api_key": []}]
 
 
 def merge(own: Document, operations: Iterable[Operation], documents: Mapping[Service, Document]) -> Document:
@@ -32,9 +35,15 @@ def merge(own: Document, operations: Iterable[Operation], documents: Mapping[Ser
         path, described = _find(documents.get(operation.service, {}), operation)
         renamed = _bring_schemas(schemas, documents.get(operation.service, {}), described, operation.service)
         described = _with_refs(described, renamed)
-        described["security"] = [] if operation.access == "anonymous" else FOR_USERS
+        described["security"] = _security(operation)
         merged["paths"].setdefault(path, {})[operation.method.lower()] = described
     return merged
+
+
+def _security(operation: Operation) -> Security:
+    if operation.access == "anonymous":
+        return []
+    return FOR_USERS if operation.allows_api_keys else FOR_SESSIONS
 
 
 def _find(document: Document, operation: Operation) -> tuple[str, Document]:

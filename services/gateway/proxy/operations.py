@@ -21,7 +21,7 @@ class NameConvertor(StringConvertor):
 
 register_url_convertor("name", NameConvertor())
 
-Ending = Literal["session", "user", "others"]
+Ending = Literal["session", "named", "user", "others"]
 Others = Literal["nobody", "operators", "everyone"]
 """Who may access the object in a path besides its owner; for all others it does not exist."""
 _PARAMETER = re.compile(r"\{(\w+)(?::(\w+))?\}")
@@ -29,8 +29,8 @@ _PARAMETER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
 @dataclass(frozen=True)
 class Operation:
-    """`ends`: what the service's success ends; the gateway then rejects its access tokens. `others`: possibly other
-    sessions of the caller, which the service names.
+    """`ends`: what the service's success ends; the gateway then rejects its access tokens. `named`: the session or API
+    key whose id is in the path. `others`: possibly other sessions of the caller, which the service names.
 
     `touches`: the caller's panels that change. If an order is not the caller's, the gateway does not know its user: the
     event does.
@@ -39,6 +39,7 @@ class Operation:
     `audited`: operator actions through it are recorded beforehand.
 
     `takes_password`: the body may contain the caller's password, which counts as a sign-in attempt.
+    `session_only`: API keys may not call it; nor may they call anything that takes the password.
 
     `max_body_bytes`: set if a body may be larger than that of an ordinary route.
     `upload`: a body may be as large, and take as long, as the settings for uploads allow.
@@ -55,9 +56,14 @@ class Operation:
     ends: Ending | None = None
     touches: tuple[str, ...] = ()
     takes_password: bool = False
+    session_only: bool = False
     max_body_bytes: int | None = None
     upload: bool = False
     target: str = ""
+
+    @property
+    def allows_api_keys(self) -> bool:
+        return not (self.session_only or self.takes_password)
 
     @property
     def template(self) -> str:

@@ -7,7 +7,7 @@ second attempt, the circuit breaker, the semaphore of the service, and the reque
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ class RestService:
         self._client = client
         self._slots = asyncio.Semaphore(spec.concurrency)
         self._urls = [url.rstrip("/") for url in spec.urls.split(",")]
-        self._headers = _ACCEPT | dict(spec.headers)
+        self._headers = dict(spec.headers)
         self._paused_until = 0.0
         self._reads: dict[InFlightRead, asyncio.Task[None]] = {}
         self._last: Get | None = None
@@ -231,7 +231,8 @@ class RestService:
         for replica in self.upstream.replicas.in_turn():
             try:
                 with self.upstream.replicas.watched(replica):
-                    reply = await self._exchange(self._urls[replica] + get.target, self._request_headers(get, span))
+                    url = self._urls[replica] + get.target
+                    reply = await send(self._client, "GET", url, self._request_headers(get, span))
             except Unreachable as failure:
                 self.upstream.replicas.failed(replica)
                 unreachable = failure
@@ -239,21 +240,6 @@ class RestService:
                 self.upstream.replicas.answered(replica)
                 return reply
         raise unreachable
-
-    async def _exchange(self, url: str, headers: dict[str, str]) -> Reply:
-        try:
-            request = self._client.build_request("GET", url, headers=headers)
-            response = await self._client.send(request, stream=True)
-            try:
-                return Reply(response.status_code, await _body(response), response.headers.get("Retry-After", ""))
-            finally:
-                await response.aclose()
-        except (httpx.ConnectError, httpx.ConnectTimeout) as failure:
-            raise Unreachable(str(failure)) from failure
-        except httpx.TimeoutException as failure:
-            raise TooLate(str(failure)) from failure
-        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as failure:
-            raise BadAnswer(f"{type(failure).__name__}: {failure}") from failure
 
     def _request_headers(self, get: Get, span: tracing.Span) -> dict[str, str]:
         trace = span.trace if isinstance(span, tracing.Recorded) else get.origin.trace
@@ -311,6 +297,25 @@ async def rest_client(tuning: Tuning) -> AsyncIterator[httpx.AsyncClient]:
         ) as client:
             client.headers = httpx.Headers()
             yield client
+
+
+async def send(
+    client: httpx.AsyncClient, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None
+) -> Reply:
+    """Send a request, and return the whole response. Raises `UpstreamFailed`."""
+    try:
+        request = client.build_request(method, url, headers=_ACCEPT | dict(headers), content=content)
+        response = await client.send(request, stream=True)
+        try:
+            return Reply(response.status_code, await _body(response), response.headers.get("Retry-After", ""))
+        finally:
+            await response.aclose()
+    except (httpx.ConnectError, httpx.ConnectTimeout) as failure:
+        raise Unreachable(str(failure)) from failure
+    except httpx.TimeoutException as failure:
+        raise TooLate(str(failure)) from failure
+    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as failure:
+        raise BadAnswer(f"{type(failure).__name__}: {failure}") from failure
 
 
 def target_of(template: str, subject: Subject) -> str:

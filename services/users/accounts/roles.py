@@ -10,9 +10,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.users import revocations
 from services.users.audit import repository as audit
 from services.users.errors import UserNotFound
-from services.users.models import User
+from services.users.models import ApiKey, User
 from services.users.repository import UserRepository
 from services.users.sessions import repository as sessions
 from shared.db.engine import CONNECT_TIMEOUT_S, create_engine
@@ -22,7 +23,8 @@ from shared.http.tokens import Role
 async def change_role(session: AsyncSession, email: str, role: Role, by: str) -> tuple[UUID, Role]:
     """Change the role of an account; returns its id and its previous role. Raises `UserNotFound`.
 
-    The user must sign in again; an access token that was issued before keeps the old role until it expires.
+    The user must sign in again, and their API keys with the scope `admin` are deleted: such a key may do what its
+    owner's role allows.
     """
     users = UserRepository(session)
     found = await users.get_by_email(email)
@@ -33,6 +35,8 @@ async def change_role(session: AsyncSession, email: str, role: Role, by: str) ->
     if before != role:
         user.role = role
         await sessions.revoke_others(session, user.id, kept=None)
+        may_be_admin = sa.literal("admin") == sa.any_(ApiKey.scopes)
+        await revocations.end_api_keys(session, ApiKey.user_id == user.id, may_be_admin)
         detail = f"{before} -> {role}, by {by}"
         await audit.record(session, audit.ROLE_CHANGED, actor=None, subject=user.id, detail=detail)
     return user.id, before

@@ -54,7 +54,7 @@ async def delete_me(caller: CallerDep, accounts: AccountsDep, body: Confirmation
 @router.post(CONFIRM, status_code=HTTPStatus.NO_CONTENT)
 async def confirm(caller: CallerDep, accounts: AccountsDep, body: Confirmation = UNCONFIRMED) -> None:
     """Check the caller's password on behalf of another service."""
-    await accounts.confirm(caller, body.current_password)
+    await accounts.confirm_owner(caller, body.current_password)
 
 
 @operator_router.get(

@@ -97,7 +97,7 @@ class Accounts:
         """Raises `UserNotFound`, `UnmailableAddress`, `WrongPassword`, `WeakPassword`, `EmailAlreadyUsed`."""
         user = await self.get(caller.user_id)
         self._refuse_unmailable(changed_fields(user, change).get("email", ""))
-        confirmed = await self.confirm(caller, change.current_password) if needs_password(user, change) else None
+        confirmed = await self.confirm_owner(caller, change.current_password) if needs_password(user, change) else None
         new_hash = await self._new_hash(change.password, user) if change.password else None
         async with self._db.begin() as session:
             user = await _get(session, caller.user_id, lock=True)
@@ -107,17 +107,16 @@ class Accounts:
 
     async def delete(self, caller: Caller, current_password: str | None) -> None:
         """Raises `UserNotFound`, `WrongPassword`."""
-        confirmed = await self.confirm(caller, current_password)
+        confirmed = await self.confirm_owner(caller, current_password)
         async with self._db.begin() as session:
-            user = await _get(session, caller.user_id, lock=True)
-            if user.password_hash != confirmed:
-                raise _wrong_password()
+            user = await confirmed_owner(session, caller, confirmed)
             await audit.record(session, audit.ACCOUNT_DELETED, actor=caller.user_id, role=caller.role, subject=user.id)
             await UserRepository(session).delete(user)
             await add(session, UserDeleted(user_id=user.id, revision=user.revision + 1, deleted_at=now()))
 
-    async def confirm(self, caller: Caller, current_password: str | None) -> str:
-        """Return the hash that the caller's password matches. Raises `UserNotFound`, `WrongPassword`.
+    async def confirm_owner(self, caller: Caller, current_password: str | None) -> str:
+        """Check that the owner of the account makes this request, before a step that a stolen session must not take.
+        Return the hash that their password matches. Raises `UserNotFound`, `WrongPassword`.
 
         A wrong password is recorded in the audit log as a failed sign-in.
         """
@@ -152,6 +151,15 @@ async def _get(session: AsyncSession, user_id: UUID, *, lock: bool = False) -> U
     user = await UserRepository(session).get(user_id, lock=lock)
     if user is None:
         raise UserNotFound
+    return user
+
+
+async def confirmed_owner(session: AsyncSession, caller: Caller, confirmed: str) -> User:
+    """Lock the account that `confirm_owner` has confirmed, and return it. Raises `UserNotFound`, and `WrongPassword` if
+    the password has been changed since."""
+    user = await _get(session, caller.user_id, lock=True)
+    if user.password_hash != confirmed:
+        raise _wrong_password()
     return user
 
 

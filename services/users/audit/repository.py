@@ -18,6 +18,8 @@ from shared.observability import telemetry
 
 SIGNED_IN, SIGN_IN_FAILED, SIGNED_OUT = "signed_in", "sign_in_failed", "signed_out"
 TOKEN_REUSED = "refresh_token_reused"  # noqa: S105  an action
+SESSION_ENDED, OTHER_SESSIONS_ENDED = "session_ended", "other_sessions_ended"
+API_KEY_CREATED, API_KEY_DELETED = "api_key_created", "api_key_deleted"
 PASSWORD_CHANGED, EMAIL_CHANGED = "password_changed", "email_changed"
 ROLE_CHANGED, ACCOUNT_DELETED = "role_changed", "account_deleted"
 EXPIRY_EVERY_S = 3600

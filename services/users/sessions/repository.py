@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Self
@@ -15,6 +16,7 @@ from services.users import revocations
 from services.users.audit import repository as audit
 from services.users.models import LoginSession, RefreshToken
 from services.users.settings import Settings
+from shared.http.identity import client_address
 from shared.http.tokens import b64url, b64url_decode
 from shared.ids import new_id
 from shared.observability.logs import get_logger
@@ -95,16 +97,21 @@ def judge(
     return "repeat" if lost else "revoke"
 
 
-async def begin(session: AsyncSession, user_id: UUID, lifetimes: Lifetimes, at: datetime) -> Refresh:
+async def begin(
+    session: AsyncSession, user_id: UUID, lifetimes: Lifetimes, at: datetime, device: str | None = None
+) -> Refresh:
     """Create a session of a user, and delete their expired ones."""
     await session.execute(sa.delete(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at <= at))
     login = LoginSession(user_id=user_id, id=new_id(), created_at=at, expires_at=lifetimes.expiry(at, at))
+    _see(login, device, at)
     session.add(login)
     await session.flush()
     return await _give(session, Refresh.new(user_id, login.id), at)
 
 
-async def rotate(session: AsyncSession, given: Refresh, lifetimes: Lifetimes) -> Refresh | None:
+async def rotate(
+    session: AsyncSession, given: Refresh, lifetimes: Lifetimes, device: str | None = None
+) -> Refresh | None:
     """Return the successor of a refresh token, or None if it is invalid; its session may then have been revoked."""
     login = await session.get(LoginSession, (given.user_id, given.session_id), with_for_update=True)
     # The database's clock, read after taking the lock: the grace period begins then.
@@ -115,6 +122,7 @@ async def rotate(session: AsyncSession, given: Refresh, lifetimes: Lifetimes) ->
         case "repeat":
             return successor
         case "rotate" if login and token:
+            _see(login, device, at)
             return await _replace(session, login, token, given, lifetimes, at)
         case "revoke":
             log.warning("refresh token reused; its session is revoked", user_id=str(given.user_id))
@@ -132,15 +140,30 @@ async def end(session: AsyncSession, given: Refresh) -> bool:
     return True
 
 
-async def revoke(session: AsyncSession, user_id: UUID, session_id: UUID) -> None:
-    """End one session."""
-    await revocations.end_sessions(session, LoginSession.user_id == user_id, LoginSession.id == session_id)
+async def page(session: AsyncSession, user_id: UUID, after: UUID | None, limit: int) -> Sequence[LoginSession]:
+    """Return a user's sessions that have not expired, newest first."""
+    query = sa.select(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at > sa.func.now())
+    if after is not None:
+        query = query.where(LoginSession.id < after)
+    return (await session.scalars(query.order_by(LoginSession.id.desc()).limit(limit))).all()
+
+
+async def revoke(session: AsyncSession, user_id: UUID, session_id: UUID) -> bool:
+    """End one session; return whether there was one."""
+    which = LoginSession.user_id == user_id, LoginSession.id == session_id
+    return bool(await revocations.end_sessions(session, *which))
 
 
 async def revoke_others(session: AsyncSession, user_id: UUID, kept: UUID | None) -> None:
     """End all sessions of a user except one."""
     others = (LoginSession.id != kept,) if kept else ()
     await revocations.end_sessions(session, LoginSession.user_id == user_id, *others)
+
+
+def _see(login: LoginSession, device: str | None, at: datetime) -> None:
+    login.device = device
+    login.address = client_address.get()
+    login.last_seen_at = at
 
 
 async def _row(session: AsyncSession, token: Refresh) -> RefreshToken | None:

@@ -1,20 +1,25 @@
-"""Signing in and out, the public keys for verifying access tokens (RFC 7517), and revocations for gateways."""
+"""Signing in and out, the list of sessions, the public keys for verifying access tokens (RFC 7517), and revocations
+for gateways."""
 
+from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, Form, Header, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from services.users import revocations
+from services.users.models import LoginSession
 from services.users.schemas import PasswordGrant, RefreshGrant, TokenPair
+from services.users.sessions.devices import describe
 from services.users.sessions.service import LoginsDep
 from shared.contracts.internal_api import REVOCATIONS_PATH, SIGN_OUT
 from shared.db.engine import DatabaseDep
-from shared.http.identity import CallerDep, GatewayOnly
+from shared.http.identity import Caller, CallerDep, GatewayOnly
+from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.http.tokens import UserTokens
 
 KEYS_CACHEABLE_S = 300
@@ -28,6 +33,7 @@ EITHER_BODY = {
 }
 
 router = APIRouter(tags=["tokens"])
+own_router = APIRouter(prefix="/v1/me/sessions", tags=["accounts"])
 internal_router = APIRouter(tags=["tokens"], dependencies=[GatewayOnly])
 
 
@@ -53,10 +59,17 @@ def _validated(validate: Any, raw: Any) -> RefreshGrant:
     return grant
 
 
+async def _device(user_agent: Annotated[str, Header(include_in_schema=False)] = "") -> str | None:
+    return describe(user_agent)
+
+
+Device = Annotated[str | None, Depends(_device)]
+
+
 @router.post("/v1/tokens", response_model=TokenPair, dependencies=[GatewayOnly, Depends(_no_store)])
-async def login(grant: Annotated[PasswordGrant, Form()], logins: LoginsDep) -> TokenPair:
+async def login(grant: Annotated[PasswordGrant, Form()], logins: LoginsDep, device: Device) -> TokenPair:
     """Sign in with address and password."""
-    return await logins.login(grant)
+    return await logins.login(grant, device)
 
 
 @router.post(
@@ -65,15 +78,61 @@ async def login(grant: Annotated[PasswordGrant, Form()], logins: LoginsDep) -> T
     dependencies=[GatewayOnly, Depends(_no_store)],
     openapi_extra=EITHER_BODY,
 )
-async def refresh(grant: Annotated[RefreshGrant, Depends(_refresh_grant)], logins: LoginsDep) -> TokenPair:
+async def refresh(
+    grant: Annotated[RefreshGrant, Depends(_refresh_grant)], logins: LoginsDep, device: Device
+) -> TokenPair:
     """Exchange a refresh token for new tokens. A reused token ends its session."""
-    return await logins.refresh(grant.refresh_token)
+    return await logins.refresh(grant.refresh_token, device)
 
 
 @router.delete("/v1/tokens", status_code=HTTPStatus.NO_CONTENT)
 async def logout(caller: CallerDep, logins: LoginsDep) -> None:
     """End the session of the access token."""
     await logins.logout(caller)
+
+
+class Session(BaseModel):
+    """One sign-in. Device, address and time are those of its last sign-in or refresh; null if they are not known."""
+
+    id: UUID
+    device: str | None = Field(description="as the client names itself", examples=["Firefox on Linux"])
+    address: str | None
+    created_at: datetime
+    last_seen_at: datetime = Field(description="an access token is refreshed every 15 minutes")
+    current: bool = Field(description="whether it is the session of this request")
+
+    @classmethod
+    def of(cls, row: LoginSession, caller: Caller) -> Self:
+        return cls(
+            id=row.id,
+            device=row.device,
+            address=row.address,
+            created_at=row.created_at,
+            last_seen_at=row.last_seen_at or row.created_at,
+            current=row.id == caller.session_id,
+        )
+
+
+@own_router.get("")
+async def list_sessions(
+    caller: CallerDep, logins: LoginsDep, limit: Limit = 50, cursor: Cursor = None
+) -> Page[Session]:
+    """List the places where you are signed in, newest sign-in first."""
+    rows = await logins.page(caller, decode_cursor(cursor), limit + 1)
+    items, next_cursor = page_of(rows, limit, lambda row: row.id)
+    return Page(items=[Session.of(row, caller) for row in items], next_cursor=next_cursor)
+
+
+@own_router.delete("", status_code=HTTPStatus.NO_CONTENT)
+async def end_other_sessions(caller: CallerDep, logins: LoginsDep) -> None:
+    """Sign out everywhere else. Access tokens and live streams of the other sessions end at once."""
+    await logins.end_others(caller)
+
+
+@own_router.delete("/{session_id}", status_code=HTTPStatus.NO_CONTENT)
+async def end_session(session_id: UUID, caller: CallerDep, logins: LoginsDep) -> None:
+    """End one session, with its access tokens and live streams."""
+    await logins.end_one(caller, session_id)
 
 
 @router.get("/.well-known/jwks.json")
@@ -94,7 +153,7 @@ class Ended(BaseModel):
 async def read_revocations(
     request: Request, db: DatabaseDep, after: Annotated[int, Query(ge=0, lt=2**63)] = 0
 ) -> Response:
-    """Return sessions and users whose access tokens are revoked."""
+    """Return the sessions, API keys and users whose credentials are revoked."""
     tokens: UserTokens = request.app.state.user_tokens
     found = await revocations.read(db, after, tokens.ttl_s)
     return Response(msgspec.json.encode(found), media_type="application/json")

@@ -1,13 +1,15 @@
-"""Signing in, refreshing, signing out."""
+"""Signing in, refreshing, signing out, and the list of sessions."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.users.audit import repository as audit
-from services.users.errors import InvalidCredentials, InvalidRefreshToken
-from services.users.models import User
+from services.users.errors import InvalidCredentials, InvalidRefreshToken, SessionNotFound
+from services.users.models import LoginSession, User
 from services.users.passwords import Passwords
 from services.users.repository import UserRepository
 from services.users.schemas import PasswordGrant, TokenPair
@@ -19,7 +21,7 @@ from shared.http.tokens import UserTokens
 
 
 class Logins:
-    """Issues access tokens and the corresponding refresh tokens."""
+    """Issues access tokens and the corresponding refresh tokens. `device` describes the client."""
 
     def __init__(self, db: Database, passwords: Passwords, tokens: UserTokens, lifetimes: Lifetimes) -> None:
         self._db = db
@@ -27,7 +29,7 @@ class Logins:
         self._tokens = tokens
         self._lifetimes = lifetimes
 
-    async def login(self, grant: PasswordGrant) -> TokenPair:
+    async def login(self, grant: PasswordGrant, device: str | None = None) -> TokenPair:
         """Raises `InvalidCredentials`; an unknown address costs the same work as a wrong password."""
         async with self._db.begin() as session:
             user = await UserRepository(session).get_by_email(grant.username)
@@ -36,25 +38,25 @@ class Logins:
             async with self._db.begin() as session:
                 await audit.record(session, audit.SIGN_IN_FAILED, actor=None, subject=user.id if user else None)
             raise InvalidCredentials
-        return await self._begin_session(user, checked.renewed)
+        return await self._begin_session(user, checked.renewed, device)
 
-    async def _begin_session(self, verified: User, renewed_hash: str | None) -> TokenPair:
+    async def _begin_session(self, verified: User, renewed_hash: str | None, device: str | None) -> TokenPair:
         async with self._db.begin() as session:
             user = await UserRepository(session).get(verified.id, lock=True)
             if user is None or user.password_hash != verified.password_hash:
                 raise InvalidCredentials("The password has been changed in the meantime")
             user.password_hash = renewed_hash or user.password_hash
-            refresh = await sessions.begin(session, user.id, self._lifetimes, await clock(session))
+            refresh = await sessions.begin(session, user.id, self._lifetimes, await clock(session), device)
             await audit.record(session, audit.SIGNED_IN, actor=user.id, role=user.role, subject=user.id)
         return self._pair(user, refresh)
 
-    async def refresh(self, refresh_token: str) -> TokenPair:
+    async def refresh(self, refresh_token: str, device: str | None = None) -> TokenPair:
         """Rotate the token. Raises `InvalidRefreshToken`, after revoking the session of a stolen one."""
         given = Refresh.parse(refresh_token)
         if given is None:
             raise InvalidRefreshToken
         async with self._db.begin() as session:
-            successor = await sessions.rotate(session, given, self._lifetimes)
+            successor = await sessions.rotate(session, given, self._lifetimes, device)
             user = await UserRepository(session).get(given.user_id)
         if successor is None or user is None:
             raise InvalidRefreshToken
@@ -64,8 +66,25 @@ class Logins:
         if caller.session_id:
             async with self._db.begin() as session:
                 await sessions.revoke(session, caller.user_id, caller.session_id)
-                who = caller.user_id
-                await audit.record(session, audit.SIGNED_OUT, actor=who, role=caller.role, subject=who)
+                await self._record(session, audit.SIGNED_OUT, caller)
+
+    async def page(self, caller: Caller, after: UUID | None, limit: int) -> Sequence[LoginSession]:
+        """Return the caller's sessions, newest first."""
+        async with self._db.begin() as session:
+            return await sessions.page(session, caller.user_id, after, limit)
+
+    async def end_one(self, caller: Caller, session_id: UUID) -> None:
+        """End one of the caller's sessions, possibly their own. Raises `SessionNotFound`."""
+        async with self._db.begin() as session:
+            if not await sessions.revoke(session, caller.user_id, session_id):
+                raise SessionNotFound
+            await self._record(session, audit.SESSION_ENDED, caller, f"id={session_id}")
+
+    async def end_others(self, caller: Caller) -> None:
+        """End all of the caller's sessions except the one that asks."""
+        async with self._db.begin() as session:
+            await sessions.revoke_others(session, caller.user_id, kept=caller.session_id)
+            await self._record(session, audit.OTHER_SESSIONS_ENDED, caller)
 
     async def end(self, refresh_token: str) -> UUID | None:
         """Sign out by a refresh token; returns the ended session, or None if it belongs to none."""
@@ -77,6 +96,10 @@ class Logins:
                 return None
             await audit.record(session, audit.SIGNED_OUT, actor=given.user_id, subject=given.user_id)
         return given.session_id
+
+    async def _record(self, session: AsyncSession, action: str, caller: Caller, detail: str | None = None) -> None:
+        who = caller.user_id
+        await audit.record(session, action, actor=who, role=caller.role, subject=who, detail=detail)
 
     def _pair(self, user: User, refresh: Refresh) -> TokenPair:
         access_token = self._tokens.issue(user.id, refresh.session_id, user.role)

@@ -43,7 +43,7 @@ CHECKS: list[CheckFunction] = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-LAST = ("DELETE /v1/tokens", "DELETE /v1/me")
+LAST = ("DELETE /v1/me/sessions", "DELETE /v1/tokens", "DELETE /v1/me")
 """Called last, because nothing can be tested after them."""
 PUBLIC_KEYS = "/.well-known/jwks.json"
 _COLLECTION = re.compile(r"/(\w+)/\{(\w+)\}")

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.e2e
 
 CSV = b"reference,currency,sku,name,quantity,unit_price,ordered_at\nr1,EUR,tea,Tea,1,100,2026-01-01T00:00:00Z\n"
 HOOK = {"url": "http://127.0.0.1:9/hook", "events": ["order.paid"]}
-LAST = ("DELETE /v1/tokens", "DELETE /v1/me")
-"""Called after all others, because they end the visitor's session."""
+LAST = ("DELETE /v1/tokens", "DELETE /v1/me/sessions", "DELETE /v1/me")
+"""Called after all others, because they end the visitor's sessions."""
 
 
 OWNER: list[Visitor] = ["user"]
@@ -40,16 +40,21 @@ class Scene:
 
     http: httpx.Client
     tokens: dict[Visitor, str | None]
+    """Or API keys."""
     spare_tokens: dict[Visitor, str]
     """Tokens of other sessions of the same visitors, which may be ended."""
     paths: dict[str, dict[str, str]]
     """The values for the variables of a path, by its prefix."""
+    spare_webhook: str
+    """Of the owner, for their key to delete."""
 
     def call(self, rule: Rule, visitor: Visitor) -> httpx.Response:
         ending = f"{rule.method} {rule.path}" == "DELETE /v1/tokens"
         token = (ending and self.spare_tokens.get(visitor)) or self.tokens[visitor]
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         names = next((names for begin, names in self.paths.items() if rule.path.startswith(begin)), {})
+        if (visitor, f"{rule.method} {rule.path}") == ("write key", "DELETE /v1/webhooks/{id}"):
+            names = {"id": self.spare_webhook}
         body: dict[str, Any] = {} if rule.method in ("GET", "DELETE") else {"json": {}}
         with self.http.stream(rule.method, rule.path.format(**names), headers=headers, **body) as got:
             if "text/event-stream" not in got.headers.get("Content-Type", ""):
@@ -85,7 +90,10 @@ def scene(stack: Stack) -> Iterator[Scene]:
         "/v1/webhooks/{id}": owner.http.post("/v1/webhooks", json=HOOK).raise_for_status().json()["id"],
         "/v1/notifications/{id}": _first_notification(owner),
         "/v1/users/{id}": owner.id,
+        "/v1/me/sessions/{id}": _session_of(_sign_in(stack, owner.email)),
+        "/v1/me/api-keys/{id}": _api_key(owner.http, "read")["id"],
     }
+    spare_webhook = owner.http.post("/v1/webhooks", json=HOOK).raise_for_status().json()["id"]
     owner.http.put("/v1/me/avatar", content=_picture(), headers={"Content-Type": "image/png"}).raise_for_status()
     paths = {begin: {"id": thing} for begin, thing in names.items()}
     paths["/v1/webhooks/{id}"]["delivery_id"] = _delivery(owner, names["/v1/webhooks/{id}"])
@@ -104,8 +112,9 @@ def scene(stack: Stack) -> Iterator[Scene]:
         "expired token": _expired(stack, owner),
         "revoked token": _revoked(stack),
     }
+    keys = _keys(stack, owner, tokens["admin"])
     with httpx.Client(base_url=stack.url, timeout=PATIENCE_S, verify=NO_TLS) as http:
-        yield Scene(http, {**tokens, **nobody}, spares, paths)
+        yield Scene(http, {**tokens, **keys, **nobody}, spares, paths, spare_webhook)
         headers = {"Authorization": f"Bearer {tokens['admin']}"}
         http.post("/v1/admin/jobs/email/resume", headers=headers).raise_for_status()  # the test has paused it
     owner.http.close()
@@ -167,6 +176,33 @@ def _expired(stack: Stack, owner: Person) -> str:
     return token
 
 
+def _session_of(token: str) -> str:
+    return str(jwt.decode(token, options={"verify_signature": False})["sid"])
+
+
+def _api_key(http: httpx.Client, *scopes: str) -> dict[str, Any]:
+    body = {"name": "test", "scopes": scopes, "current_password": PASSWORD}
+    made: dict[str, Any] = http.post("/v1/me/api-keys", json=body).raise_for_status().json()
+    return made
+
+
+def _keys(stack: Stack, owner: Person, admin_token: str) -> dict[Visitor, str]:
+    """Return an API key for each kind of visitor with one."""
+    revoked, expired = _api_key(owner.http, "read", "write"), _api_key(owner.http, "read", "write")
+    owner.http.delete(f"/v1/me/api-keys/{revoked['id']}").raise_for_status()
+    query(stack, "users", "UPDATE api_keys SET expires_at = now() WHERE id = $1", UUID(expired["id"]))
+    read, headers = _api_key(owner.http, "read")["key"], {"Authorization": f"Bearer {admin_token}"}
+    with httpx.Client(base_url=stack.url, timeout=PATIENCE_S, verify=NO_TLS, headers=headers) as admin:
+        return {
+            "read key": read,
+            "write key": _api_key(owner.http, "write")["key"],
+            "admin key": _api_key(admin, "admin")["key"],
+            "expired key": expired["key"],
+            "revoked key": revoked["key"],
+            "mistyped key": read[:-1] + ("0" if read[-1] != "0" else "1"),
+        }
+
+
 def _name(rule: Rule) -> str:
     return f"{rule.method} {rule.path}"
 
@@ -212,6 +248,7 @@ BODIES: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/v1/reports", {"kind": "orders", "from": "2026-01-01", "to": "2026-01-02"}),
     ("POST", "/v1/webhooks", HOOK),
     ("POST", "/v1/tokens/refresh", {"refresh_token": "x"}),
+    ("POST", "/v1/me/api-keys", {"name": "x", "scopes": ["read"]}),
 ]
 
 

@@ -69,7 +69,7 @@ async def checks(world: World) -> tuple[int, dict[str, str]]:
     return answer.status_code, found
 
 
-OPEN = """
+DECLARED = """
 [services.users]
 url = "http://replaced"
 [services.orders]
@@ -90,7 +90,7 @@ timeout_ms = 5000
 @pytest.fixture
 def panels_file(tmp_path: Path) -> Path:
     path = tmp_path / "panels.toml"
-    path.write_text(OPEN)
+    path.write_text(DECLARED)
     return path
 
 

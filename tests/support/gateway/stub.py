@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from shared.contracts.internal_api import REVOCATIONS_PATH as REVOCATIONS
+from shared.http.api_keys import LOOKUP_PATH
 
 PANEL_DATA: dict[str, Any] = {
     "user": {"id": "1", "email": "ada@example.com", "name": "Ada", "avatar_url": None, "created_at": "2026-01-01"},
@@ -19,7 +20,7 @@ PANEL_DATA: dict[str, Any] = {
 
 
 PANELS_PATH = "/internal/panels"
-GATEWAYS_OWN = ("/openapi.json", "/.well-known/jwks.json", REVOCATIONS)
+GATEWAYS_OWN = ("/openapi.json", "/.well-known/jwks.json", REVOCATIONS, LOOKUP_PATH)
 
 
 @dataclass

@@ -44,6 +44,7 @@ PATIENT: dict[str, Any] = {
     "jwks_unknown_key_pause_s": PATIENCE_S,
     "issuer_timeout_s": PATIENCE_S,
     "openapi_timeout_s": PATIENCE_S,
+    "api_key_timeout_s": PATIENCE_S,
     "redis_timeout_s": PATIENCE_S,
     "redis_write_timeout_s": PATIENCE_S,
 }

@@ -7,10 +7,18 @@ from fastapi import FastAPI
 
 from shared.contracts.internal_api import PERSONAL_DATA_PATH as EXPORT
 from shared.db.migrations import metadata_of
+from shared.http.api_keys import LOOKUP_PATH
 from tests.support.services.description import Call, Service, Somebody, Thing
 from tests.support.users import PASSWORD, app_of, settings_for
 
 AUDIT = "/v1/admin/audit"
+SESSIONS, API_KEYS = "/v1/me/sessions", "/v1/me/api-keys"
+OWNER = """
+    WITH owner AS (
+        INSERT INTO users (id, email, name, password_hash, role, revision, created_at, updated_at)
+        VALUES ($1, $1::uuid || '@example.com', 'x', '-', 'user', 1, now(), now())
+    )
+"""
 ENTRY = {"action": "POST /v1/orders/{id}/ship", "subject_id": str(uuid4()), "detail": "id=1"}
 NDJSON = {"headers": {"Accept": "application/x-ndjson"}}
 
@@ -36,6 +44,13 @@ def calls(somebody: Somebody, panel_headers: Mapping[str, str]) -> list[Call]:
         registration(),
         Call("POST", "/v1/tokens", {"data": {"username": somebody.has["email"], "password": PASSWORD}}),
         Call("POST", "/v1/tokens/refresh", {"json": {"refresh_token": somebody.has["refresh_token"]}}),
+        Call("GET", SESSIONS),
+        Call("DELETE", f"{SESSIONS}/{uuid4()}"),
+        Call("DELETE", SESSIONS),
+        Call("GET", API_KEYS),
+        Call("POST", API_KEYS, {"json": {"name": "x", "scopes": ["read"], "current_password": PASSWORD}}),
+        Call("DELETE", f"{API_KEYS}/{uuid4()}"),
+        Call("POST", LOOKUP_PATH, {"json": {"key_hash": "0" * 64}}),
         Call("GET", f"/v1/users/{uuid4()}", role="support"),
         Call("GET", f"/v1/users/{somebody.user_id}/avatar"),
         Call("GET", "/v1/users", role="admin"),
@@ -62,13 +77,17 @@ USERS = Service(
         ("POST", "/v1/users"),
         ("PATCH", "/v1/me"),
         ("POST", "/v1/tokens/refresh"),
+        ("POST", API_KEYS),
         ("POST", "/internal/panels"),
         ("POST", "/internal/panels/user"),
     ),
-    lists=("/v1/users", AUDIT),
+    lists=("/v1/users", AUDIT, SESSIONS, API_KEYS),
     own=(),
-    naming=(("GET", "/v1/users/{}"),),
-    guarded=(("GET", "/v1/me"), ("DELETE", "/v1/me"), ("POST", "/v1/users"), ("GET", "/v1/users"), ("GET", AUDIT)),
+    naming=(("GET", "/v1/users/{}"), ("DELETE", f"{SESSIONS}/{{}}"), ("DELETE", f"{API_KEYS}/{{}}")),
+    guarded=(
+        *(("GET", "/v1/me"), ("DELETE", "/v1/me"), ("POST", "/v1/users"), ("GET", "/v1/users"), ("GET", AUDIT)),
+        *(("GET", SESSIONS), ("DELETE", SESSIONS), ("GET", API_KEYS), ("POST", API_KEYS), ("POST", LOOKUP_PATH)),
+    ),
     things=(
         Thing(
             "users",
@@ -78,6 +97,23 @@ USERS = Service(
             """,
             [Call("GET", "/v1/users/{}")],
             looks=False,
+        ),
+        Thing(
+            "sessions",
+            f"""
+            {OWNER}
+            INSERT INTO sessions (user_id, id, created_at, expires_at) VALUES ($1, $2, now(), now() + interval '1 day')
+            """,
+            [Call("DELETE", f"{SESSIONS}/{{}}")],
+        ),
+        Thing(
+            "api_keys",
+            f"""
+            {OWNER}
+            INSERT INTO api_keys (user_id, id, key_hash, prefix, name, scopes, created_at)
+            VALUES ($1, $2, '\\x00', 'dsh_', 'x', ARRAY['read'], now())
+            """,
+            [Call("DELETE", f"{API_KEYS}/{{}}")],
         ),
     ),
 )

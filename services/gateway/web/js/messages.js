@@ -12,6 +12,8 @@ const BY_CODE = {
   invalid_credentials: "The e-mail address or the password is wrong.",
   forbidden: "This account is not allowed to do that.",
   foreign_page: "Another website sent this. It has been refused.",
+  insufficient_scope: "This API key is not allowed to do that.",
+  session_required: "An API key cannot do that. Please sign in.",
 
   not_found: GONE,
   user_not_found: "This account does not exist any more.",
@@ -21,6 +23,8 @@ const BY_CODE = {
   report_not_found: "This report does not exist any more. Make a new one.",
   import_not_found: "This import does not exist any more. Reload the page.",
   webhook_not_found: "This webhook does not exist any more. Reload the page.",
+  session_not_found: "This session has ended already.",
+  api_key_not_found: "This API key does not exist any more. Reload the page.",
   delivery_not_found: "This delivery is no longer stored. Reload the page.",
   job_not_found: "This job is no longer stored. Reload the page.",
   schedule_not_found: "This schedule does not exist any more. Reload the page.",
@@ -33,6 +37,7 @@ const BY_CODE = {
   import_ended: "This import has ended already.",
   too_many_imports: "Too many of your imports are pending. Wait until one has ended.",
   too_many_webhooks: "You have reached the maximum number of webhooks. Remove one first.",
+  too_many_api_keys: "You have reached the maximum number of API keys. Delete one first.",
   webhook_turned_off: "This webhook is disabled.",
   call_under_way: "This delivery is in progress.",
   pings_waiting: "An earlier test of this webhook has not been sent yet.",
@@ -89,6 +94,8 @@ const BY_FIELD = {
   user_id: "Enter the complete id of a user.",
   event_type: "Enter the complete name of a type, such as order.paid.",
   reason: "Enter at most 500 characters.",
+  scopes: "Choose at least one that your account may use.",
+  expires_at: "Choose a time in the future.",
   file: "Choose a CSV file. The example file shows its columns.",
 };
 const OF_ITS_FIELD = new Set(["wrong_password", "weak_password", "unmailable_address", "unusable_picture"]);

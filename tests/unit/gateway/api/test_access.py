@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from starlette.routing import BaseRoute, Route
 
 from services.gateway.api import passthrough
-from services.gateway.api.access import OWN, VISITORS, Rule, matrix, rules, verdict
+from services.gateway.api.access import INVALID, OWN, VISITORS, Rule, matrix, rules, verdict
 from services.gateway.main import create_app
 from services.gateway.settings import Settings
 from tests.support.gateway.declared import OPERATIONS
@@ -46,23 +46,43 @@ def test_no_route_has_two_rules() -> None:
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
-        (Rule("GET", "/", "anonymous"), "yes yes yes yes yes yes yes"),
-        (Rule("GET", "/things", "user"), "401 yes yes yes yes 401 401"),
-        (Rule("GET", "/things/{id}", "user"), "401 yes 404 404 404 401 401"),
-        (Rule("GET", "/things/{id}", "user", "operators"), "401 yes 404 yes yes 401 401"),
-        (Rule("GET", "/things/{id}", "user", "everyone"), "401 yes yes yes yes 401 401"),
-        (Rule("GET", "/things/{id}", "operator"), "401 403 403 yes yes 401 401"),
-        (Rule("POST", "/things/{id}", "admin"), "401 403 403 403 yes 401 401"),
+        (Rule("GET", "/", "anonymous"), "yes yes yes yes yes yes yes yes"),
+        (Rule("GET", "/things", "user"), "401 yes yes yes yes yes 403 403"),
+        (Rule("POST", "/things", "user"), "401 yes yes yes yes 403 yes 403"),
+        (Rule("POST", "/things", "user", session_only=True), "401 yes yes yes yes 403 403 403"),
+        (Rule("GET", "/things/{id}", "user"), "401 yes 404 404 404 yes 403 403"),
+        (Rule("DELETE", "/things/{id}", "user"), "401 yes 404 404 404 403 yes 403"),
+        (Rule("GET", "/things/{id}", "user", "operators"), "401 yes 404 yes yes yes 403 403"),
+        (Rule("GET", "/things/{id}", "user", "everyone"), "401 yes yes yes yes yes 403 403"),
+        (Rule("GET", "/things/{id}", "operator"), "401 403 403 yes yes 403 403 yes"),
+        (Rule("POST", "/things/{id}", "admin"), "401 403 403 403 yes 403 403 yes"),
     ],
 )
 def test_verdicts(rule: Rule, expected: str) -> None:
-    """Of each kind of rule, for every visitor in the order of the table."""
-    assert [verdict(rule, visitor) for visitor in VISITORS] == expected.split()
+    """Of each kind of rule, for every visitor in the order of the table; an invalid credential opens only what is open
+    to everyone."""
+    valid = [visitor for visitor in VISITORS if visitor not in INVALID]
+    assert [verdict(rule, visitor) for visitor in valid] == expected.split()
+    assert {verdict(rule, visitor) for visitor in INVALID} == {"yes" if rule.access == "anonymous" else "401"}
+    assert len(INVALID) == 5
 
 
 def test_what_changes_another_persons_things_is_audited() -> None:
     """Every operation that only administrators may carry out leaves an entry."""
     assert all(each.audited for each in OPERATIONS if each.access == "admin")
+
+
+def test_what_takes_a_password_or_manages_credentials_is_for_people() -> None:
+    """API keys may not call it, so that a stolen key can neither take over the account nor outlive its deletion."""
+    refused = {(rule.method, rule.path) for rule in rules() if rule.session_only}
+    assert {(each.method, each.template) for each in OPERATIONS if each.takes_password} < refused
+    managing = {
+        (rule.method, rule.path)
+        for rule in rules()
+        if rule.path.startswith(("/v1/me/sessions", "/v1/me/api-keys")) or rule.path == "/v1/tokens"
+    }
+    assert managing - refused == {("POST", "/v1/tokens")}
+    assert ("POST", "/v1/me/export") in refused
 
 
 def test_the_page_shows_the_table_as_it_is() -> None:

@@ -16,7 +16,7 @@ ISSUER = "https://identity.example.com"
 
 def verified(role: Role = "user", issuer: str | None = None) -> Verified:
     caller = Caller(new_id(), role)
-    return Verified(caller, 0, str(caller.user_id), "ann", issuer, {})
+    return Verified(caller, 0, str(caller.user_id), "ann", issuer, {}, 0)
 
 
 def verdict(access: Access, by: Verified, *, needs_account: bool = True, for_others: bool = False) -> str:
