@@ -22,7 +22,7 @@ class Terminal:
         assert self._shell.stdout is not None
         self._shell.stdin.write(f"{commands}\nstatus=$?; echo; echo {mark} $status\n")
         self._shell.stdin.flush()
-        output = []
+        output: list[str] = []
         for line in self._shell.stdout:
             if line.startswith(mark):
                 assert line.split()[1] == "0", f"{commands}\n{''.join(output)}"

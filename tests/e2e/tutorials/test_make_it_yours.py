@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.e2e.tutorials.blocks import blocks, write
 from tests.e2e.tutorials.terminal import terminal
+from tests.support.backends.databases import NewDatabase
 from tests.support.project_copy import ROOT, copy_project, run_in
 
 PAGE = (ROOT / "docs/how-to/make-it-yours.md").read_text()
@@ -37,6 +39,7 @@ print(json.dumps({
 }))
 """
 """Import every module that is left, and print what the gateway offers with the new file."""
+NOWHERE = "amqp://127.0.0.1:1/"
 REST = ("tests/unit/gateway", "tests/unit/shared", "tests/unit/users", "tests/unit/worker")
 
 
@@ -58,8 +61,17 @@ def run(project: Path, *command: str) -> str:
     return run_in(project, [sys.executable, *command], {"ENVIRONMENT": "development"})
 
 
-def test_the_rest_is_imported_and_the_gateway_offers_the_new_service(mine: Path) -> None:
-    """Its own commands check style and layers. No module, path, panel or service is about orders any more."""
+async def test_what_is_left_works_and_the_gateway_offers_the_new_service(mine: Path, new_database: NewDatabase) -> None:
+    """Every module is imported, and the demo accounts are created once. The page's own commands have checked style and
+    layers. No path, panel or service is about orders."""
+    told = {"ENVIRONMENT": "development", "USERS_DATABASE_URL": new_database("users"), "USERS_RABBITMQ_URL": NOWHERE}
+    for _ in range(2):
+        run_in(mine, [sys.executable, "-c", "from tools.cli import seed; seed.run()"], told)
+    users = await asyncpg.connect(told["USERS_DATABASE_URL"])
+    try:
+        assert await users.fetchval("SELECT count(*) FROM users") == 2
+    finally:
+        await users.close()
     found: dict[str, Any] = json.loads(run(mine, "-c", DESCRIBE))
     assert found["services"] == ["users", "loyalty", "worker"]
     assert found["panels"] == ["user", "points", "notifications"]
@@ -71,5 +83,7 @@ def test_the_rest_is_imported_and_the_gateway_offers_the_new_service(mine: Path)
 
 
 @pytest.mark.full
-def test_the_other_tests_pass_without_orders(mine: Path) -> None:
+def test_types_and_the_other_tests_pass_without_orders(mine: Path) -> None:
+    """Those that need no server. Tests of manifests and documents are left to the reader, as the page says."""
+    run(mine, "-m", "mypy")
     run(mine, "-m", "pytest", "-q", "-x", "-n", "2", "-m", "not long and not full and not docker", *REST)
