@@ -123,7 +123,7 @@ def as_json() -> str:
 
 
 def as_page() -> str:
-    ordered = sorted(_operations(), key=lambda each: TAGS.index(each.tag))
+    ordered = sorted(_operations(), key=lambda each: _place(each.tag))
     parts = [HEAD, _overview(ordered)]
     for tag, operations in groupby(ordered, lambda each: each.tag):
         parts.append(f"## {tag.capitalize()}\n")
@@ -131,6 +131,11 @@ def as_page() -> str:
     parts.append("## Schemas\n")
     parts += [_schema(name, schema) for name, schema in sorted(document()["components"]["schemas"].items())]
     return "\n".join(parts)
+
+
+def _place(tag: str) -> tuple[int, str]:
+    """Return the position of a tag. Routes of a service without a document have the service's name as their tag."""
+    return (TAGS.index(tag) if tag in TAGS else len(TAGS)), tag
 
 
 def _operations() -> Iterator[Operation]:

@@ -5,7 +5,8 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -38,7 +39,8 @@ GROUPS = (
     Group(
         "Connect the services",
         "Where the gateway and the worker find the other services.",
-        "GATEWAY_USERS_URL GATEWAY_ORDERS_URL GATEWAY_WORKER_URL GATEWAY_JWKS_URL WORKER_USERS_URL WORKER_ORDERS_URL",
+        "GATEWAY_PANELS_FILE GATEWAY_USERS_URL GATEWAY_ORDERS_URL GATEWAY_WORKER_URL GATEWAY_JWKS_URL "
+        "WORKER_USERS_URL WORKER_ORDERS_URL",
     ),
     Group(
         "Connect Postgres, RabbitMQ, Redis and file storage",
@@ -205,7 +207,7 @@ def rows(settings: type[ServiceSettings]) -> Iterator[tuple[str, Row]]:
 def kind_of(name: str, field: FieldInfo) -> str:
     """Return the kind of a setting, such as `seconds, above 0` or `text, secret`."""
     kind: Any = field.annotation
-    while get_origin(kind) is Annotated:
+    while get_origin(kind) in (Annotated, Union, UnionType):  # of `… | None`, the first
         kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
         return " · ".join(f"`{choice}`" for choice in get_args(kind))
@@ -213,6 +215,8 @@ def kind_of(name: str, field: FieldInfo) -> str:
         return "text, secret"
     if kind is bool:
         return "`true` · `false`"
+    if kind is Path:
+        return "path"
     if kind is str:
         return "text, with a password" if name in WITH_PASSWORD else "text"
     unit = next((unit for suffix, unit in UNITS.items() if name.endswith(suffix)), "")
@@ -233,7 +237,11 @@ def _default(field: FieldInfo) -> str | None:
 
 
 def value_text(value: object) -> str:
-    """Return the value in the notation of an environment variable."""
+    """Return the value in the notation of an environment variable; a file of the project by its path there."""
+    if value is None:
+        return ""
+    if isinstance(value, Path):
+        return str(value.relative_to(EXAMPLE.parent))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
