@@ -38,10 +38,10 @@ def apply(page: str, project: Path) -> None:
     """Apply the blocks. Raises `AssertionError` with the part that does not match."""
     for block in blocks(page):
         if block.file is not None:
-            _write(block, project)
+            write(block, project)
 
 
-def _write(block: Block, project: Path) -> None:
+def write(block: Block, project: Path) -> None:
     name, text = _numbered(block, project)
     path = project / name
     if block.language == "diff":

@@ -48,6 +48,16 @@ def test_no_service_is_told_what_is_anothers(service: str) -> None:
     assert not [name for name in environment(service) if name.startswith(others)]
 
 
+def test_a_panels_file_of_ones_own_can_be_mounted() -> None:
+    """The folder is mounted read-only, and exists. Without the setting the gateway reads the file of its image."""
+    gateway = COMPOSE["services"]["gateway"]
+    [mount] = [volume for volume in gateway["volumes"] if "panels" in volume]
+    folder, inside, mode = mount.split(":")
+    assert Path(folder).is_dir()
+    assert f"GATEWAY_PANELS_FILE={inside}/" in (Path(folder) / "README.md").read_text()
+    assert (mode, gateway["environment"]["GATEWAY_PANELS_FILE"]) == ("ro", None)
+
+
 def test_what_compose_itself_takes_is_documented() -> None:
     """Every variable in a value of docker-compose.yml is documented."""
     used = re.findall(r"\${([A-Z][A-Z0-9_]*)", Path("docker-compose.yml").read_text())

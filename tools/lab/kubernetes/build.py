@@ -22,15 +22,16 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 @cache
 def overlay(name: str) -> tuple[Manifest, ...]:
     """Return all resources of the overlay, in the order in which they are applied."""
-    return _build(K8S / "overlays" / name)
+    return build(K8S / "overlays" / name)
 
 
 @cache
 def base() -> tuple[Manifest, ...]:
-    return _build(K8S / "base")
+    return build(K8S / "base")
 
 
-def _build(folder: Path) -> tuple[Manifest, ...]:
+def build(folder: Path) -> tuple[Manifest, ...]:
+    """Return all resources of a kustomization."""
     built = subprocess.run([_kubectl(), "kustomize", folder], check=True, capture_output=True, text=True)
     return tuple(yaml.load_all(built.stdout, LOADER))
 

@@ -61,10 +61,17 @@ def mounted(overlay_name: str, template: Manifest, container: Manifest, folder: 
     volumes = {volume["name"]: volume for volume in template["spec"].get("volumes", [])}
     told = environment(overlay_name, container)
     for mount in container.get("volumeMounts", []):
-        source = volumes[mount["name"]].get("secret")
-        for key, text in secrets(overlay_name)[source["secretName"]].items() if source else ():
+        for key, text in _files(overlay_name, volumes[mount["name"]]).items():
             file = folder / mount["name"] / key
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
             told |= {name: str(file) for name, value in told.items() if value == f"{mount['mountPath']}/{key}"}
     return told
+
+
+def _files(overlay_name: str, volume: Manifest) -> Data:
+    """Return the files of a volume by name: those of a Secret or of a ConfigMap."""
+    if secret := volume.get("secret"):
+        return secrets(overlay_name)[secret["secretName"]]
+    config = volume.get("configMap")
+    return configs(overlay_name)[config["name"]] if config else {}
