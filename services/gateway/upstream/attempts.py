@@ -1,9 +1,10 @@
 """One or two attempts to do something, before a deadline."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from math import inf
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from services.gateway.upstream.errors import TooLate, UpstreamFailed
 from services.gateway.upstream.timers import Timers
@@ -21,7 +22,7 @@ class Attempts(Generic[T]):
 
     def __init__(
         self,
-        attempt: Callable[[int], Awaitable[T]],
+        attempt: Callable[[int], Coroutine[Any, Any, T]],
         deadline: Callable[[], float],
         hedge_at: float,
         may_repeat: Callable[[UpstreamFailed | None], bool],
@@ -34,7 +35,7 @@ class Attempts(Generic[T]):
         self._may_repeat = may_repeat
         self._timers = timers
         self._waiting: asyncio.Task[object] | None = None
-        self._second: asyncio.Future[T] | None = None
+        self._second: asyncio.Task[T] | None = None
         self._is_first_running = True
         self._is_interrupted = False
 
@@ -62,7 +63,8 @@ class Attempts(Generic[T]):
         if now >= self._hedge_at:
             self._hedge_at = inf
             if self._may_repeat(None):
-                self._second = asyncio.ensure_future(self._attempt(1))
+                # In a separate context: the timer may have been set within another request.
+                self._second = asyncio.get_running_loop().create_task(self._attempt(1), context=Context())
                 self._second.add_done_callback(self._second_ended)
         deadline = self._deadline()
         if now >= deadline:
@@ -84,7 +86,7 @@ class Attempts(Generic[T]):
         except UpstreamFailed:
             raise first from None
 
-    def _second_ended(self, second: asyncio.Future[T]) -> None:
+    def _second_ended(self, second: asyncio.Task[T]) -> None:
         if _succeeded(second) and self._is_first_running:
             self._interrupt()
 
@@ -94,5 +96,5 @@ class Attempts(Generic[T]):
             self._waiting.cancel()
 
 
-def _succeeded(attempt: asyncio.Future[T]) -> bool:
+def _succeeded(attempt: asyncio.Task[T]) -> bool:
     return attempt.done() and not attempt.cancelled() and attempt.exception() is None

@@ -21,6 +21,8 @@ from shared.contracts.internal_api import IDLE_S
 OK = 200
 NOT_TRUSTED = (401, 403)
 CLIENT_ERRORS = range(400, 500)
+FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+"""The headers that say where a body ends. Without one it ends with the connection."""
 AROUND_BODY_BYTES = 256 * 1024
 """The limit of one exchange on everything around the body: interim responses, heads, the framing of chunks and
 trailers."""
@@ -221,28 +223,28 @@ class GetConnection(Connection):
     def __init__(self, pool: "ConnectionPool") -> None:
         super().__init__(pool)
         self._headers: Headers = []
-        self._ends_with_connection = False
+        self._has_head = False
 
     def eof_received(self) -> None:
         """The server sends no more, which ends a body without a declared length."""
         request, parser = self._request, self._parser
-        if self._ends_with_connection and request is not None and parser is not None:
+        if request is None or parser is None or not (self._answering and self._has_head):
+            return
+        if parser.get_status_code() >= OK and not FRAMING & {name.lower() for name, _ in self._headers}:
             self._status, self._is_kept = parser.get_status_code(), False
             self._conclude(request)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if not self._surplus:
-            self._headers, self._ends_with_connection = [], False
+            self._headers, self._has_head = [], False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._surplus:
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        if self._parser is not None and not self._surplus and self._parser.get_status_code() >= OK:
-            names = [name.lower() for name, _ in self._headers]
-            self._ends_with_connection = b"content-length" not in names and b"transfer-encoding" not in names
+        self._has_head = True
 
     def _deliver(self, request: Request, status: int, body: bytes) -> None:
         request.status, request.headers = status, self._headers
@@ -277,8 +279,7 @@ class ConnectionPool:
         secure = ssl.create_default_context() if parts.scheme == "https" else None
         self._path = parts.path.rstrip("/")
         self._netloc = parts.netloc.rpartition("@")[2]
-        self._host_header = self._netloc.encode("ascii")
-        self.origin = parts.scheme, self._netloc
+        self.base_url = base_url
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if secure else 80)
         self._secure = secure
@@ -301,7 +302,7 @@ class ConnectionPool:
     def get(self, target: bytes, headers: bytes, max_bytes: int, receiver: Receiver) -> Request:
         """Send a GET; `target` is the whole path with its query, and `headers` are complete lines. The receiver is
         called as with `post`."""
-        head = b"GET %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (target, self._host_header, headers)
+        head = b"GET %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (target, self._netloc.encode("ascii"), headers)
         return self._begin(head, max_bytes, receiver)
 
     def _begin(self, data: bytes, max_bytes: int, receiver: Receiver) -> Request:

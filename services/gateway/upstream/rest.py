@@ -9,8 +9,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextvars import Context
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from http import HTTPStatus
 from math import inf
 from urllib.parse import quote
@@ -65,8 +64,7 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """A whole response."""
 
     status: int
@@ -74,8 +72,7 @@ class Reply:
     retry_after: str = ""
 
 
-@dataclass(frozen=True)
-class Get:
+class Get(msgspec.Struct, frozen=True):
     """One panel of one person: what to request, and for whom. `deadline` returns until when any caller waits (monotonic
     seconds)."""
 
@@ -142,7 +139,10 @@ class RestService:
             await asyncio.wait(self._reads.values())
 
     async def _read(self, read: InFlightRead, panels: Panels) -> None:
-        await asyncio.gather(*(self._resolve(read, panel) for panel in panels))
+        if len(panels) == 1:  # needs no further task
+            await self._resolve(read, panels[0])
+        else:
+            await asyncio.gather(*(self._resolve(read, panel) for panel in panels))
 
     async def _resolve(self, read: InFlightRead, panel: Panel) -> None:
         subject = read.subject or Subject(read.user_id)
@@ -320,8 +320,13 @@ def target_of(template: str, subject: Subject) -> bytes:
             value = subject.id if name == "user_id" else _text(subject.claims.get(name.removeprefix("claim:")))
             if value in ("", ".", ".."):
                 raise MissingValue(f"the token has no usable value for {{{name}}}")
-            parts.append(quote(value, safe=""))
+            parts.append(_segment(value))
     return "".join(parts).encode("ascii")
+
+
+@lru_cache(maxsize=1024)
+def _segment(value: str) -> str:
+    return quote(value, safe="")
 
 
 @cache
@@ -344,12 +349,12 @@ def interpret(panel: Panel, reply: Reply, *, forwarded: bool = False) -> Answer:
     `forwarded`: whether the request had the caller's own credentials, so that a refusal concerns the caller.
     """
     status = reply.status
-    if status == HTTPStatus.NOT_FOUND:
-        return USER_MISSING if panel.knows_users else NO_DATA
     if status in EMPTY:
         return NO_DATA
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return _panel_in(panel, reply.body)
+    if status == HTTPStatus.NOT_FOUND:
+        return USER_MISSING if panel.knows_users else NO_DATA
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise Forbidden(f"status {status}") if forwarded else NotTrusted(f"status {status}")
     if status == HTTPStatus.TOO_MANY_REQUESTS:

@@ -38,15 +38,15 @@ class PoolTransport(httpx.AsyncBaseTransport):
     replaces the path of the URL, as in httpx's own transport."""
 
     def __init__(self, pools: Sequence[ConnectionPool], headers: httpx.Headers) -> None:
-        self._pools = {pool.origin: pool for pool in pools}
+        self._pools = {_origin(httpx.URL(pool.base_url)): pool for pool in pools}
+        self._only = pools[0] if len(pools) == 1 else None
         self._headers = header_lines(headers.raw)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the whole response. Raises `UpstreamFailed`; a body larger than a panel is a `Refused`."""
-        url = request.url
-        pool = self._pools[url.scheme, url.netloc.decode("ascii")]
+        pool = self._only or self._pools[_origin(request.url)]
         exchange = _Exchange()
-        target = request.extensions.get("target") or url.raw_path
+        target = request.extensions.get("target") or request.url.raw_path
         sent = pool.get(target, self._headers + header_lines(request.headers.raw), MAX_PANEL_BYTES, exchange)
         try:
             body = await exchange.body
@@ -56,6 +56,10 @@ class PoolTransport(httpx.AsyncBaseTransport):
         response = httpx.Response(sent.status, headers=sent.headers, stream=httpx.ByteStream(body))
         response.headers.encoding = "latin-1"
         return response
+
+
+def _origin(url: httpx.URL) -> tuple[str, bytes]:
+    return url.scheme, url.netloc
 
 
 class _Exchange:
