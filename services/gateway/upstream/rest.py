@@ -201,7 +201,7 @@ class RestService:
                 self.upstream.count_distrust(get.target.decode(), failure)
             raise
         except asyncio.CancelledError:
-            # Nobody waits any more: slow, or no longer needed.
+            # No caller waits any more: slow, or no longer needed.
             failed = True if began is not None and self._is_slow(get, began) else None
             if began is None and self._clock() >= get.deadline():
                 metrics.CALLS_REFUSED.labels(self._spec.name, "overloaded").inc()
