@@ -74,9 +74,10 @@ docs: ## Generate docs/reference: API, events, configuration
 	$(INSTALL) python
 	@.venv/bin/python -m tools.docs.pages
 
-screenshots: ## Update the README's screenshots
+screenshots: ## Update the pictures of the page and of the mails in the documentation
 	$(INSTALL) python rabbitmq browser
 	.venv/bin/python -m tests.e2e.screenshots
+	.venv/bin/python -m tests.e2e.mail_pictures
 
 observe: ## Draw the Grafana dashboards from a real Prometheus, with the system under load (OBSERVE_SECONDS=240)
 	$(INSTALL) python rabbitmq browser prometheus

@@ -58,7 +58,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
                 app.state.accounts = Accounts(db, passwords, smtputf8=settings.mail_smtputf8)
                 app.state.api_keys = ApiKeys(db, app.state.accounts)
                 app.state.logins = Logins(db, passwords, tokens, Lifetimes.of(settings))
-                app.state.checks.useful["public_url"] = partial(link_routes.check_public_url, settings)
+                app.state.checks.useful["public_url"] = settings.check_page
                 app.state.verifications = Verifications(db)
                 app.state.password_resets = PasswordResets(db, passwords)
                 app.state.background.start("password resets", app.state.password_resets.run)

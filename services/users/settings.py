@@ -2,13 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Annotated, Self
-from urllib.parse import urlsplit
+from typing import Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from shared.config.settings import PLACEHOLDER
+from shared.config.settings import PLACEHOLDER, PageSettings
 from shared.feature import ServiceTuning
 from shared.http.tokens import SigningKey, b64url
 from shared.outbox.relay import ProducerSettings
@@ -17,24 +16,8 @@ MINUTE_S = 60
 DAY_S = 24 * 60 * MINUTE_S
 
 
-DEVELOPMENT_PAGE = "http://127.0.0.1:8000"
-
-
-def _page(url: str) -> str:
-    if not url:
-        return url
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("must be an http(s) URL without a query, such as https://dashboard.example.com")
-    return url.rstrip("/")
-
-
-class Settings(ProducerSettings):
+class Settings(ProducerSettings, PageSettings):
     model_config = SettingsConfigDict(env_prefix="USERS_")
-
-    public_url: Annotated[str, AfterValidator(_page)] = Field("", validation_alias="PUBLIC_URL")
-    """The address of the web page, such as `https://dashboard.example.com`: links in mails lead there. If it is empty
-    in production, mails with links wait, and `/readyz` says so."""
 
     signing_keys: SecretStr = SecretStr(f"{PLACEHOLDER}-signing-key")
     """Ed25519 seeds, 32 bytes each as base64url, separated by commas; the first signs, all are in the JWKS."""
@@ -52,11 +35,6 @@ class Settings(ProducerSettings):
 
     hash_threads: int = Field(2, gt=0, le=64)
     """Threads that hash passwords."""
-
-    @property
-    def page(self) -> str | None:
-        """The address of the web page, if it is known."""
-        return self.public_url or (DEVELOPMENT_PAGE if self.environment == "development" else None)
 
     @property
     def signing_seeds(self) -> list[str]:

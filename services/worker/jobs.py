@@ -15,7 +15,7 @@ metrics, scaling and documentation follow from the decorator.
 Parameters are injected by their type: the event, its `Envelope` (for a job with `batch`, a sequence of either), the
 `Connection` whose transaction records the job as done, `DurableTasks` in the same transaction, and resources of the
 worker, such as `Mails`. Another application declares its own with `resource`. A job that asks for anything else does
-not start.
+not start. One that adds very many tasks takes `ConnectionTasks` instead, and flushes them in between.
 """
 
 import re
@@ -254,7 +254,7 @@ class _Call:
                 events.append(parameter)
             elif kind is Connection:
                 connections.append(parameter)
-            elif kind is DurableTasks:
+            elif kind in (DurableTasks, ConnectionTasks):
                 tasks.append(parameter)
             elif isinstance(given, PerEvent):
                 given.give_to(declared)

@@ -10,9 +10,12 @@ from fastapi import FastAPI
 from services.worker import jobs, panels
 from services.worker.broker import queue_stats
 from services.worker.broker.consumers import Consumers
+from services.worker.email.notification_settings import router as notification_settings
 from services.worker.email.send_log import MailLimit
 from services.worker.email.sending import Mails
 from services.worker.email.smtp import Mailer
+from services.worker.email.unsubscribe import UnsubscribeLinks
+from services.worker.email.unsubscribe import router as unsubscribe
 from services.worker.email.users import Users
 from services.worker.host import Host
 from services.worker.ledger.admin.routes import router as admin
@@ -38,6 +41,7 @@ from shared.server.background import Background
 
 SERVICE = "worker"
 FEATURES: list[str] = [
+    "digests",
     "imports",
     "reports",
     "webhooks",
@@ -67,8 +71,13 @@ async def working(
     ):
         ledger = Ledger(db, job_done, settings.keep_done_s)
         host = Host(app=app, db=db, ledger=ledger, hints=hints, background=background, on_done=on_done)
+        secrets = settings.internal_token_secret.get_secret_value()
+        links = app.state.unsubscribe_links = UnsubscribeLinks(settings.page or "", secrets)
+        app.state.secret_files.follow("internal_token_secret", links.rotate)
         limit = MailLimit.parse(settings.mail_limit)
-        mails = jobs.PerEvent(partial(Mails, mailer, settings.mail_from, tuning.mail_lease_s, users=users, limit=limit))
+        mails = jobs.PerEvent(
+            partial(Mails, mailer, settings.mail_from, tuning.mail_lease_s, links, users=users, limit=limit)
+        )
         host.resources.update({Settings: settings, Tuning: tuning, Mailer: mailer, Mails: mails, Database: db})
         app.state.db, app.state.background, app.state.hints = db, background, hints
         app.state.exporter = Exporter(settings)
@@ -89,7 +98,12 @@ async def working(
         background.every(queue_stats.EVERY_S, "ledger gauges", partial(queue_stats.measure_ledger, db, bound))
         background.start("mailer", mailer.run)
         app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
-        app.state.checks.useful |= {"smtp": mailer.ping, "outbox": relay.check, "background": background.check}
+        app.state.checks.useful |= {
+            "public_url": settings.check_page,
+            "smtp": mailer.ping,
+            "outbox": relay.check,
+            "background": background.check,
+        }
         yield
 
 
@@ -110,6 +124,8 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
         lifespan=lifespan,
         routes=[
             notification_routes,
+            notification_settings,
+            unsubscribe,
             admin,
             *features.routes,
             export_route(Base),

@@ -353,6 +353,22 @@ class Mail(PersonalData, Base):
     )
 
 
+class NotificationSetting(PersonalData, Base):
+    """A user's choice whether mails of a kind are sent (`services.worker.email.kinds`). Without it, the kind's default
+    applies."""
+
+    __tablename__ = "notification_settings"
+    __export__ = Part("notification_settings", "kind, mail, updated_at", order_by="kind")
+    __erasure__ = Delete()
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    mail: Mapped[bool]
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (sa.Index("notification_settings_wanted", "kind", "user_id", postgresql_where=sa.text("mail")),)
+
+
 class Outbox(PersonalData, Base):
     __table__ = outbox_table(Base.metadata)
     __export__ = NotExported("copies of what other tables contain, until they are published")

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from services.worker.email.messages import Mailbox
+from shared.config.settings import PageSettings
 from shared.downloads.csv_export import ExportSettings
 from shared.feature import ServiceTuning
 from shared.outbox.relay import ProducerSettings
@@ -26,10 +27,10 @@ def _with_address(sender: str) -> str:
     return sender
 
 
-class Settings(ProducerSettings, ExportSettings):
+class Settings(ProducerSettings, ExportSettings, PageSettings):
     model_config = SettingsConfigDict(env_prefix="WORKER_")
 
-    pool_size: int = 28
+    pool_size: int = 30
     """Connections of each of the two pools, at most: more than the jobs use at once, so that panels still get a
     connection."""
 

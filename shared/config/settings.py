@@ -5,6 +5,7 @@ Files of keys may change while the process runs: `shared.server.rotation`.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -93,6 +94,41 @@ class ServiceSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, FileSource(settings_cls), env_settings, RenamedSource(settings_cls)
+
+
+_WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?")
+LOCAL_PAGE = "http://127.0.0.1:8000"
+
+
+def _web_address(url: str) -> str:
+    """Return an address that can be written into headers and begin links."""
+    if url and not _WEB_ADDRESS.fullmatch(url):
+        raise ValueError("must be an http or https URL without query and fragment, in ASCII")
+    return url.rstrip("/")
+
+
+class PageUnknown(Exception):
+    def __init__(self) -> None:
+        super().__init__("PUBLIC_URL is not set: mails have no links, and those that need one wait")
+
+
+class PageSettings(ServiceSettings):
+    """The settings of a service that writes links to the page, never from the `Host` header of a request."""
+
+    public_url: Annotated[str, AfterValidator(_web_address)] = Field("", validation_alias="PUBLIC_URL")
+    """The address of the web page, such as `https://dashboard.example.com`: links in mails lead there. If it is empty
+    in production, mails have no links, mails that need one wait, and `/readyz` says so; in development it is
+    `http://127.0.0.1:8000` then."""
+
+    @property
+    def page(self) -> str | None:
+        """The address of the web page without a slash at its end, if it is known."""
+        return self.public_url or (LOCAL_PAGE if self.environment == "development" else None)
+
+    async def check_page(self) -> None:
+        """For readiness. Raises `PageUnknown`."""
+        if self.page is None:
+            raise PageUnknown
 
 
 def variable_of(settings: type[BaseSettings], name: str) -> str:

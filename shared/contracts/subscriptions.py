@@ -23,5 +23,6 @@ SUBSCRIPTIONS: dict[str, tuple[str, ...]] = {
     ),
     "recipients": ("user.registered", "user.updated", "user.deleted"),
     "revoke-webhooks": ("user.credentials_revoked",),
+    "send_weekly_digest": ("task.send_weekly_digest",),
     "webhooks": ("order.created", "order.paid", "order.shipped", "order.cancelled", "import.completed", "user.updated"),
 }

@@ -314,10 +314,10 @@ class RequestContext:
         if isinstance(error, HTTPException):
             return problems.of_status(error.status_code, error.headers)
         if self._is_outage(error):
-            log.warning("a dependency is unavailable", path=scope["path"], error=repr(error))
+            log.warning("a dependency is unavailable", route=_template(scope), error=repr(error))
             return problems.of_error(errors.Unavailable())
         telemetry.UNHANDLED.labels(_template(scope)).inc()
-        log.error("unhandled exception", path=scope["path"], exc_info=error)
+        log.error("unhandled exception", route=_template(scope), exc_info=error)
         return problems.of_error(errors.DashboardError("This is an internal error; it has been logged."))
 
 

@@ -98,7 +98,7 @@ async def _take_all(stack: Stack, folder: Path) -> None:
         await _phone(browser, stack, folder / "phone.png")
         await _degraded(browser, stack, folder / "degraded.png")
         await _operations(browser, stack, folder / "operations.png")
-        _write(await trace_picture.take(browser, stack), folder / "trace.png")
+        write_picture(await trace_picture.take(browser, stack), folder / "trace.png")
         await _other_panels(
             browser, stack.info["redis"]["url"], stack.info["rabbitmq"]["url"], folder / "generic-cards.png"
         )
@@ -171,10 +171,10 @@ async def _settled(page: Page) -> Page:
 
 
 async def _save(page: Page, path: Path) -> None:
-    _write(await page.screenshot(full_page=path.stem == "operations"), path)
+    write_picture(await page.screenshot(full_page=path.stem == "operations"), path)
 
 
-def _write(picture: bytes, path: Path) -> None:
+def write_picture(picture: bytes, path: Path) -> None:
     taken = Image.open(BytesIO(picture))
     taken.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 

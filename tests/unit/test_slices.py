@@ -45,19 +45,22 @@ print(json.dumps({
 
 
 class Slice(NamedTuple):
-    """`paths` begin its routes, `command` is its command, `tables` and `settings` begin with these texts."""
+    """`paths` begin its routes, `command` is its command, `tables` and `settings` begin with these texts. `queue` is
+    its job with a queue, unless that has the name of the slice."""
 
     service: str
     paths: Sequence[str]
     tables: str
     settings: str
     command: str | None = None
+    queue: str | None = None
 
 
 SLICES = {
     "imports": Slice("worker", ("/v1/imports",), "import", "WORKER_IMPORT_", "import"),
     "reports": Slice("worker", ("/v1/reports",), "reports", "WORKER_REPORT_", "report"),
     "webhooks": Slice("worker", ("/v1/webhooks",), "webhook", "WORKER_WEBHOOK_"),
+    "digests": Slice("worker", (), "weekly_digests", "WORKER_DIGEST_", queue="send_weekly_digest"),
     "avatars": Slice("users", ("/v1/me/avatar", "/v1/users/{id:uuid}/avatar"), "avatars", "USERS_PICTURE_"),
 }
 OUTSIDE = (
@@ -79,8 +82,9 @@ def remove(tree: Path, name: str) -> None:
     removed = SLICES[name]
     shutil.rmtree(tree / "services" / removed.service / name)
     delete_lines(tree / "services" / removed.service / "main.py", [f'    "{name}",'])
-    delete_lines(tree / "services/gateway/panels.toml", [f'"{path}' for path in removed.paths])
-    delete_entry(tree / "shared/contracts/subscriptions.py", name)
+    if removed.paths:
+        delete_lines(tree / "services/gateway/panels.toml", [f'"{path}' for path in removed.paths])
+    delete_entry(tree / "shared/contracts/subscriptions.py", removed.queue or name)
 
 
 def delete_lines(file: Path, beginnings: Sequence[str]) -> None:

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tools.cli.imports import import_orders
 from tools.cli.jobs import jobs
+from tools.cli.mail_preview import preview
 from tools.cli.panels import panels
 from tools.cli.report import report
 from tools.cli.schedules import schedules
@@ -134,8 +136,19 @@ def seed() -> None:
         _load("tools.cli.seed").run()
 
 
-@app.command()
-def mail(
+class ShowByDefault(TyperGroup):
+    """`dashboard mail 3` is `dashboard mail show 3`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        is_command = bool(args) and (args[0] in self.commands or args[0] == "--help")
+        return super().parse_args(ctx, args if is_command else ["show", *args])
+
+
+mail = typer.Typer(cls=ShowByDefault, help="Show the mails that `dashboard up` caught; preview those that it sends.")
+
+
+@mail.command()
+def show(
     mail_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="Show this mail.")] = None,
     to: Annotated[str | None, typer.Option(help="Only mails whose recipient contains this text.")] = None,
     links: Annotated[
@@ -208,6 +221,8 @@ if _has_feature("imports"):
     app.command("import")(import_orders)
 if _has_feature("reports"):
     app.command()(report)
+mail.command()(preview)
+app.add_typer(mail, name="mail")
 app.add_typer(jobs, name="jobs")
 app.add_typer(panels, name="panels")
 app.add_typer(schedules, name="schedules")

@@ -20,7 +20,7 @@ HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 SET_BY_THE_GATEWAY = frozenset(
     {"connection", "content-length", "cookie", "host", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-PARAMETER = re.compile(r"\{[a-z_]+(:(uuid|name|path))?\}")
+PARAMETER = re.compile(r"\{[a-z_]+(:(uuid|name|key|path))?\}")
 
 
 def _name(value: str) -> str:
@@ -43,7 +43,7 @@ def _rest_path(value: str) -> str:
 def _route_path(value: str) -> str:
     literal = PARAMETER.sub("", value)
     if not value.startswith("/") or not re.fullmatch(r"[A-Za-z0-9/._~-]*", literal) or "//" in value:
-        raise ValueError("must be a path such as /v1/orders/{id:uuid}; converters: uuid, name, path")
+        raise ValueError("must be a path such as /v1/orders/{id:uuid}; converters: uuid, name, key, path")
     return value
 
 

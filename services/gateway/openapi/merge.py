@@ -19,7 +19,7 @@ SECURITY = {
     },
     "api_key": {"type": "http", "scheme": "bearer", "description": "a key from `POST /v1/me/api-keys`"},
 }
-SCHEMA_OF = {"uuid": {"type": "string", "format": "uuid"}, "name": {"type": "string"}}
+SCHEMA_OF = {"uuid": {"type": "string", "format": "uuid"}, "name": {"type": "string"}, "key": {"type": "string"}}
 Security = list[dict[str, list[str]]]
 FOR_SESSIONS: Security = [{"user": []}]
 FOR_USERS: Security = [*FOR_SESSIONS, {"api_key": []}]

@@ -19,7 +19,14 @@ class NameConvertor(StringConvertor):
     regex = "[a-z][a-z0-9_-]*"
 
 
+class KeyConvertor(StringConvertor):
+    """`{key:key}`: base64url, likewise."""
+
+    regex = "[A-Za-z0-9_-]{1,200}"
+
+
 register_url_convertor("name", NameConvertor())
+register_url_convertor("key", KeyConvertor())
 
 Ending = Literal["session", "named", "user", "others"]
 Others = Literal["nobody", "operators", "everyone"]

@@ -74,11 +74,6 @@ async def read_address(user_id: UUID, db: DatabaseDep) -> Response:
     return _json(MailAddress(user.email, user.email_verified))
 
 
-async def check_public_url(settings: Settings) -> None:
-    """For readiness. Raises `PageUnknown`."""
-    _page_of(settings)
-
-
 def _page_of(settings: Settings) -> str:
     """Return the address of the web page. Raises `PageUnknown`."""
     if settings.page is None:

@@ -1,33 +1,65 @@
 """Sends the mails of orders, and those of accounts: links, and notices of what has happened to an account."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
-from services.worker.email.messages import Template
+from services.worker.email.account_messages import LINKS, NOTICES
+from services.worker.email.kinds import mail_kind
+from services.worker.email.layout import Button
+from services.worker.email.messages import message
 from services.worker.email.sending import Mails, Sending
 from services.worker.jobs import job
 from services.worker.ledger.job import Permanent, Suppressed
-from shared.contracts.events import OrderCreated, OrderShipped
-from shared.contracts.internal_api import Purpose
-from shared.contracts.tasks import SendAddressChange, SendAddressVerification, SendPasswordReset, SendSecurityNotice
+from shared.contracts.events import OrderCreated, OrderLine, OrderShipped
+from shared.contracts.tasks import (
+    NOBODY,
+    SendAddressChange,
+    SendAddressVerification,
+    SendPasswordReset,
+    SendSecurityNotice,
+)
+
+CONFIRMATION = mail_kind(
+    "order_confirmation", "Order confirmations", "You receive this mail because you placed this order."
+)
+STATUS = mail_kind("order_status", "Order updates", "You receive this mail because your order has a new state.")
+SAMPLE = OrderCreated(
+    user_id=NOBODY,
+    order_id=UUID("0199c1f2-0000-7000-8000-0000a1b2c3d4"),
+    currency="EUR",
+    total=4350,
+    item_count=3,
+    items=(
+        OrderLine(sku="tea", name="Green tea", quantity=2, unit_price=1250),
+        OrderLine(sku="cup", name="Cup, porcelain", quantity=1, unit_price=1850),
+    ),
+    created_at=datetime(2026, 1, 31, 12, tzinfo=UTC),
+)
+VIEW = Button("View order", "{{ public_url }}/#/orders/{{ order.order_id }}")
 
 
-def _template(subject: str, name: str) -> Template:
-    return Template(subject, f'{{% include "{name}.txt" %}}', f'{{% include "{name}.html" %}}')
+def order_number(order_id: UUID) -> str:
+    """Return the short number of an order: the end of its id, which is the random part."""
+    return order_id.hex[-8:].upper()
 
 
-CREATED = _template("Your order {{ number }} is confirmed", "order_created")
-SHIPPED = _template("Your order {{ number }} has been shipped", "order_shipped")
-# No mail with a link contains the name of the account: it may be another person's words to a stranger.
-LINKS: dict[type, tuple[Purpose, Template]] = {
-    SendAddressVerification: ("verify", _template("Verify your address", "verify_address")),
-    SendAddressChange: ("change", _template("Confirm your new address", "change_address")),
-    SendPasswordReset: ("reset", _template("Reset your password", "reset_password")),
-}
-NOTICES = {
-    "email_changed": _template("The address of your account has changed", "email_changed"),
-    "password_changed": _template("Your password has changed", "password_changed"),
-    "password_reset": _template("Your password has been reset", "password_reset"),
-}
+_SAMPLE = {"order": SAMPLE, "number": order_number(SAMPLE.order_id)}
+CREATED = message(
+    __name__,
+    "order_created",
+    "Your order {{ number }} is confirmed",
+    CONFIRMATION,
+    button=VIEW,
+    sample=_SAMPLE,
+)
+SHIPPED = message(
+    __name__,
+    "order_shipped",
+    "Your order {{ number }} has been shipped",
+    STATUS,
+    button=VIEW,
+    sample=_SAMPLE,
+)
 DAY_S = 24 * 3600
 
 
@@ -75,8 +107,3 @@ async def send_account_mail(
     if task.notice not in NOTICES:
         raise UnknownNotice(task.notice)
     return await mails.to_address(task.email, NOTICES[task.notice], at=task.at)
-
-
-def order_number(order_id: UUID) -> str:
-    """Return the short number of an order: the end of its id, which is the random part."""
-    return order_id.hex[-8:].upper()

@@ -1,4 +1,7 @@
-"""Composes a mail from a template and its recipient; sends nothing."""
+"""Composes a mail from a template and its recipient; sends nothing.
+
+CONFIRM = message(__name__, "confirm", "Confirm your address", SECURITY, button=Button("Confirm", "{{ link }}"))
+"""
 
 import re
 from collections.abc import Mapping
@@ -8,27 +11,20 @@ from email.charset import Charset
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
-from functools import lru_cache
+from importlib.resources import files
 from typing import Self
 from uuid import UUID
 
 import idna
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from jinja2 import Template as Source
 
+from services.worker.email.kinds import MailKind
+from services.worker.email.layout import Button, Frame, html_of, lay_out, text_of
 from services.worker.ledger.job import Permanent
-from shared.money import format_money
 
 SEVEN_BIT = SMTP.clone(cte_type="7bit")
+ONE_CLICK = "List-Unsubscribe=One-Click"
+"""RFC 8058: the header, and the body of the request that unsubscribes."""
 MAX_SUBJECT = 150
-
-_text = Environment(  # noqa: S701  a text has nothing to escape
-    loader=PackageLoader("services.worker.email"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)
-_text.filters["money"] = format_money
-_text.filters["moment"] = lambda at: f"{at:%-d %B %Y at %H:%M} UTC"
-_text.filters["one_line"] = lambda text: " ".join(text.split())
-_html = _text.overlay(autoescape=True)
 
 
 class MailNotWritable(Permanent):
@@ -37,11 +33,51 @@ class MailNotWritable(Permanent):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The texts of a mail, in Jinja's syntax. All can use `name`, the recipient's, and the values given to the mail."""
+    """The texts of a mail, in Jinja's syntax. All can use `name`, the recipient's, `public_url`, and the mail's values.
+
+    With a `kind`, `text` and `html` are the content of the layout: neither greeting nor footer, and without `html` the
+    paragraphs of the text. Without one they are the whole mail, and its kind is `OTHER`. `reason` replaces that of the
+    kind.
+    """
 
     subject: str
     text: str
     html: str | None = None
+    kind: MailKind | None = None
+    button: Button | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A message with values for a sample."""
+
+    template: Template
+    values: Mapping[str, object]
+
+
+MESSAGES: dict[str, Preview] = {}
+"""All declared messages, by name."""
+
+
+def message(
+    module: str,
+    name: str,
+    subject: str,
+    kind: MailKind,
+    *,
+    button: Button | None = None,
+    reason: str | None = None,
+    sample: Mapping[str, object] | None = None,
+) -> Template:
+    """Declare a message. Its content is in the folder `templates` beside the module: `NAME.txt`, and `NAME.html` unless
+    the paragraphs of the text are enough. `sample` has a value for each variable, for `dashboard mail preview`."""
+    folder = files(module.rpartition(".")[0]).joinpath("templates")
+    html = folder / f"{name}.html"
+    text = (folder / f"{name}.txt").read_text()
+    template = Template(subject, text, html.read_text() if html.is_file() else None, kind, button, reason)
+    MESSAGES[name] = Preview(template, sample or {})
+    return template
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,39 +112,57 @@ def compose(
     values: Mapping[str, object],
     to: Addressee,
     sender: str,
+    *,
+    public_url: str = "",
+    unsubscribe: str | None = None,
     confidential: tuple[str, ...] = (),
 ) -> OutgoingMail:
-    """Raises `MailNotWritable`. The Message-ID is the same each time, so that duplicates can be recognised."""
-    context = {"name": to.name, **values}
+    """Raises `MailNotWritable`. The Message-ID is the same each time, so that duplicates can be recognised.
+
+    `public_url` begins the links to the page, if its address is known; `unsubscribe` is the URL that ends mails of this
+    kind.
+    """
+    context = {"name": to.name, "public_url": public_url, **values}
     try:
         from_, to_ = Mailbox.parse(sender), Mailbox.of(to.name, to.email)
         message_id = f"<{mail_id}@{from_.domain}>"
+        about = text_of(template.subject, context)
         headers = {
             "From": str(from_),
             "To": str(to_),
-            "Subject": subject(_compiled(_text, template.subject).render(context)),
+            "Subject": subject(about),
             "Date": format_datetime(time),
             "Message-ID": message_id,
             "Auto-Submitted": "auto-generated",
         }
+        if unsubscribe is not None:
+            headers |= {"List-Unsubscribe": f"<{unsubscribe}>", "List-Unsubscribe-Post": ONE_CLICK}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
     except ValueError as error:
         raise MailNotWritable(type(error).__name__) from error  # its text would contain the address
-    return OutgoingMail(from_.address, to_.address, message_id, head + _body(template, context), confidential)
+    if template.kind is None:
+        text, html = text_of(template.text, context), template.html and html_of(template.html, context)
+    else:
+        frame = Frame(
+            brand=from_.name or from_.domain,
+            subject=about,
+            name=to.name,
+            reason=template.reason or template.kind.reason,
+            kind=template.kind.phrase,
+            button=template.button,
+            unsubscribe=unsubscribe,
+        )
+        text, html = lay_out(template.text, template.html, frame, context)
+    return OutgoingMail(from_.address, to_.address, message_id, head + _body(text, html), confidential)
 
 
-def _body(template: Template, context: Mapping[str, object]) -> bytes:
+def _body(text: str, html: str | None) -> bytes:
     """Return the text, and the HTML if there is one, with their headers."""
     body = EmailMessage(SEVEN_BIT)
-    body.set_content(_compiled(_text, template.text).render(context))
-    if template.html is not None:
-        body.add_alternative(_compiled(_html, template.html).render(context), subtype="html")
+    body.set_content(text)
+    if html is not None:
+        body.add_alternative(html, subtype="html")
     return body.as_bytes()
-
-
-@lru_cache
-def _compiled(environment: Environment, source: str) -> Source:
-    return environment.from_string(source)
 
 
 def subject(text: str) -> str:

@@ -42,6 +42,12 @@ SETTLE = """
         uncertain_attempts = uncertain_attempts + ($4 = 'uncertain')::integer
     WHERE user_id = $1 AND event_id = $2 AND state <> 'sent' AND (attempts = $3 OR $4 = 'sent')
 """
+WITHDRAW = """
+    UPDATE mails SET state = CASE WHEN lease_until IS NULL THEN 'withdrawn' ELSE 'uncertain' END, lease_until = NULL,
+        updated_at = now()
+    WHERE user_id = $1 AND event_id = $2 AND state = 'sending'
+        AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+"""
 HAS_RECIPIENT = "SELECT recipient IS NOT NULL FROM mails WHERE user_id = $1 AND event_id = $2"
 
 
@@ -161,3 +167,8 @@ async def settle(connection: Connection, claim: SendClaim, state: MailState, ser
     """Record the outcome. That a mail was sent is true whichever claim is current; any other outcome counts only for
     the last claim."""
     await connection.execute(SETTLE, claim.user_id, claim.event_id, claim.attempt, state, server_reply)
+
+
+async def withdraw(connection: Connection, user_id: UUID, event_id: UUID) -> None:
+    """Record that a mail whose earlier attempts have not sent it will not be sent, unless one is in flight."""
+    await connection.execute(WITHDRAW, user_id, event_id)

@@ -11,15 +11,18 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from services.worker import metrics
-from services.worker.email import send_log
+from services.worker.email import notification_settings, send_log
+from services.worker.email.kinds import OTHER, MailKind
 from services.worker.email.messages import Addressee, OutgoingMail, Template, compose
 from services.worker.email.send_log import MailLimit, MailState, SendClaim
 from services.worker.email.smtp import Mailer
 from services.worker.email.smtp_protocol import Phase, Progress, Verdict
+from services.worker.email.unsubscribe import UnsubscribeLinks
 from services.worker.email.users import Users
 from services.worker.ledger.job import JobError, Permanent, Suppressed, Transient
 from shared.contracts.events import Envelope
 from shared.contracts.internal_api import Purpose
+from shared.contracts.tasks import NOBODY
 from shared.db.engine import Connection, Database, is_outage
 
 MAX_UNCERTAIN = 3
@@ -63,6 +66,10 @@ class MailLeftUncertain(Permanent):
 
 class MailRefused(Permanent):
     """The server permanently rejects this mail (5xx)."""
+
+
+class MailSwitchedOff(Suppressed):
+    """Its recipient does not want mails of this kind."""
 
 
 class _Withdrawn(Exception):
@@ -146,6 +153,7 @@ class Mails:
     mailer: Mailer
     sender: str
     lease_s: float
+    links: UnsubscribeLinks
     connection: Connection
     envelope: Envelope
     users: Users
@@ -163,7 +171,7 @@ class Mails:
         if row["email"] is None:  # deleted in the meantime
             return None
         to = Addressee(row["email"], row["name"])
-        mail = self._compose(template, values, to)
+        mail = await self._compose(user_id, template, values, to)
 
         async def verified() -> OutgoingMail:
             await self.users.check_verified(user_id, to.email)
@@ -173,9 +181,13 @@ class Mails:
         return await self._claim(user_id, to, mail, None if row["verified"] else verified, self.limit)
 
     async def to_address(self, address: str, template: Template, *, name: str = "", **values: object) -> Sending | None:
-        """Write to an address; None if the mail is sent already. Raises `MailInHand` and `MailNotWritable`."""
-        to = Addressee(address, name)
-        return await self._claim(self.envelope.event.user_id, to, self._compose(template, values, to))
+        """Write to an address; None if the mail is sent already. Raises `MailInHand`, `MailNotWritable` and
+        `MailSwitchedOff`.
+
+        The settings are those of the user whom the event concerns.
+        """
+        user_id, to = self.envelope.event.user_id, Addressee(address, name)
+        return await self._claim(user_id, to, await self._compose(user_id, template, values, to))
 
     async def with_link(self, purpose: Purpose, address: str, template: Template) -> Sending | None:
         """Write to the address of an account, verified or not, with a link in the values `link` and `hours`. The link
@@ -185,14 +197,45 @@ class Mails:
         async def with_link() -> OutgoingMail:
             link = await self.users.link(user_id, purpose, address)
             values = {"link": link.url, "hours": link.valid_s // HOUR_S}
-            return self._compose(template, values, to, (link.url.rpartition("=")[2],))
+            return self._written(template, values, to, confidential=(link.url.rpartition("=")[2],))
 
-        return await self._claim(user_id, to, self._compose(template, {"link": "", "hours": 0}, to), with_link)
+        return await self._claim(user_id, to, self._written(template, {"link": "", "hours": 0}, to), with_link)
 
-    def _compose(
-        self, template: Template, values: Mapping[str, object], to: Addressee, confidential: tuple[str, ...] = ()
+    async def _compose(
+        self, user_id: UUID, template: Template, values: Mapping[str, object], to: Addressee
     ) -> OutgoingMail:
-        return compose(self.envelope.id, self.envelope.time, template, values, to, self.sender, confidential)
+        """Compose a mail that its recipient wants. Raises `MailSwitchedOff`, and `MailNotWritable`."""
+        unsubscribe = await self._unsubscribe_url(user_id, template.kind or OTHER)
+        return self._written(template, values, to, unsubscribe)
+
+    def _written(
+        self,
+        template: Template,
+        values: Mapping[str, object],
+        to: Addressee,
+        unsubscribe: str | None = None,
+        confidential: tuple[str, ...] = (),
+    ) -> OutgoingMail:
+        return compose(
+            self.envelope.id,
+            self.envelope.time,
+            template,
+            values,
+            to,
+            self.sender,
+            public_url=self.links.public_url,
+            unsubscribe=unsubscribe,
+            confidential=confidential,
+        )
+
+    async def _unsubscribe_url(self, user_id: UUID, kind: MailKind) -> str | None:
+        """Return the link that ends mails of this kind; None if none can. Raises `MailSwitchedOff`."""
+        if not kind.is_optional or user_id == NOBODY:
+            return None
+        if not await notification_settings.is_wanted(self.connection, user_id, kind):
+            await send_log.withdraw(self.connection, user_id, self.envelope.id)
+            raise MailSwitchedOff(f"the recipient has switched off mails of the kind {kind.name}")
+        return self.links.url(user_id, kind) if self.links.public_url else None
 
     async def _claim(
         self,

@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from services.gateway.api.access import VISITORS, Rule, Visitor, rules, verdict
+from services.worker.email.kinds import OTHER
+from services.worker.email.unsubscribe import UnsubscribeLinks
 from shared.http.tokens import UserTokens
 from shared.ids import new_id
 from tests.support.stack.operators import query
@@ -101,6 +103,9 @@ def scene(stack: Stack) -> Iterator[Scene]:
     spare.http.close()
     paths["/v1/admin/users/{id}"] = {"id": spare.id}
     paths["/assets/"] = {"version": "x", "name": "icon.svg"}
+    secret = DataDir(stack.folder).secrets()["INTERNAL_TOKEN_SECRET"]
+    link = UnsubscribeLinks(stack.url, secret).url(UUID(owner.id), OTHER)
+    paths["/v1/unsubscribe/"] = {"key": link.rpartition("/")[2]}
     paths["/v1/admin/jobs/{job}"] = {"job": "email", "id": _job_of(stack, owner)}
     paths["/v1/admin/schedules/{name}"] = {"name": "purge"}
     emails: dict[Visitor, str] = {

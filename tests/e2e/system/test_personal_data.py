@@ -20,7 +20,17 @@ NAME = "Philomena Unmistakable"
 CSV = b"reference,currency,sku,name,quantity,unit_price,ordered_at\nr1,EUR,tea,Tea,1,100,2026-01-01T00:00:00Z\nbad\n"
 MEMBERS = (
     *("user_id", "exported_at", "profile", "sessions", "api_keys", "audit", "avatars", "orders"),
-    *("notifications", "analytics", "mails", "imports", "import_errors", "reports", "webhooks", "webhook_deliveries"),
+    *(
+        "notifications",
+        "analytics",
+        "mails",
+        "notification_settings",
+        "imports",
+        "import_errors",
+        "reports",
+        "webhooks",
+        "webhook_deliveries",
+    ),
     "complete",
 )
 """The members of an export, in their order."""
@@ -38,6 +48,7 @@ def busy(stack: Stack) -> Iterator[Person]:
     ).raise_for_status()
     hook = {"url": "http://127.0.0.1:9/hook", "events": ["order.paid"]}
     person.http.post("/v1/webhooks", json=hook).raise_for_status()
+    person.http.put("/v1/me/notification-settings", json={"weekly_digest": True}).raise_for_status()
     person.http.post("/v1/users", json={"email": person.email, "name": NAME, "password": PASSWORD})
     person.http.patch("/v1/me", json={"name": NAME, "email": "not an address", "password": PASSWORD})
     person.http.post("/v1/tokens", data={"username": person.email, "password": f"{PASSWORD} wrong"})
@@ -78,6 +89,7 @@ def test_the_export_is_whole(stack: Stack, busy: Person) -> None:
     assert {order["status"] for order in found["orders"]} == {"paid", "created"}
     assert [item["sku"] for item in found["orders"][0]["items"]] == ["tea"]
     assert found["imports"][0]["filename"] == "mine.csv"
+    assert [choice["kind"] for choice in found["notification_settings"]] == ["weekly_digest"]
     for part in ("sessions", "audit", "notifications", "analytics", "reports", "webhooks", "mails"):
         assert found[part], part
     hashes = query(stack, "users", "SELECT password_hash FROM users WHERE id = $1", UUID(busy.id))

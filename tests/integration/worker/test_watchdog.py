@@ -150,7 +150,7 @@ async def test_without_rabbitmq_a_restart_would_not_help(
 
 async def test_what_is_expected_and_what_is_there(alone: World) -> None:
     """The gauges count a consumer for each job and one for the dead, and say when each last had a message."""
-    names = ("recipients", "email", "analytics", "notifications", "imports", "webhooks", "dead")
+    names = ("recipients", "email", "analytics", "notifications", "imports", "webhooks", "send_weekly_digest", "dead")
 
     async def counted() -> bool:
         return REGISTRY.get_sample_value("worker_consumers") == len(names)

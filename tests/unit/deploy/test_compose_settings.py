@@ -33,6 +33,7 @@ def test_every_setting_reaches_its_service(service: str) -> None:
     prefix = f"{service.upper()}_"
     wanted = {name for name in DOCUMENTED if name.startswith(prefix)} - {f"{prefix}DB_PASSWORD"}
     wanted |= {name for name in LIFETIMES if service in ("gateway", "users")}
+    wanted |= {"PUBLIC_URL"} if service == "worker" else set()
     told = environment(service)
     for name in wanted | set(SHARED):
         assert name in told

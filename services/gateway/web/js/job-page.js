@@ -16,6 +16,7 @@ const OUTCOMES = {
   done: ["good", "Done"],
   retrying: ["warn", "Failed"],
   dead: ["bad", "Dead"],
+  suppressed: ["", "Suppressed"],
   running: ["info", "Running"],
   interrupted: ["warn", "Interrupted"],
 };
@@ -74,7 +75,7 @@ export class JobPage {
     replace(this.#body, el("div", { class: "ops" },
       card("Details",
         el("div", { class: "card-body" }, el("p", { class: "job-state" }, stateChip(found.state)),
-          facts(found), found.error && long("Error", found.error), this.#isAdmin && this.#actions(found))),
+          facts(found), found.error && long(found.state === "suppressed" ? "Reason" : "Error", found.error), this.#isAdmin && this.#actions(found))),
       card("Attempts", attempts(found)),
       card("Audit log", audit(found, names)),
       this.#isAdmin && card("Message", message(found))));

@@ -22,6 +22,7 @@ const BY_CODE = {
   notification_not_found: "This notification does not exist any more. Reload the page.",
   report_not_found: "This report does not exist any more. Make a new one.",
   import_not_found: "This import does not exist any more. Reload the page.",
+  unsubscribe_key_unknown: "This unsubscribe link is not valid. Choose your mails in the notification settings.",
   webhook_not_found: "This webhook does not exist any more. Reload the page.",
   session_not_found: "This session has ended already.",
   api_key_not_found: "This API key does not exist any more. Reload the page.",

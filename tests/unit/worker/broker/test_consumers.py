@@ -13,6 +13,7 @@ from services.worker.broker.message_processor import halves
 from services.worker.broker.stall_detection import Grace, Sample, StallDetector
 from services.worker.email.sending import Mails
 from services.worker.email.smtp import Mailer
+from services.worker.email.unsubscribe import UnsubscribeLinks
 from services.worker.jobs import PerEvent, bind, discover
 from services.worker.ledger.failures import DeadLetter, error_group, is_permanent
 from services.worker.ledger.job import Expired, Unremembered, age_s, refuse_expired, refuse_unremembered
@@ -83,7 +84,8 @@ def test_patience_runs_out_of_what_is_never_well() -> None:
 def jobs() -> dict[str, Any]:
     """Made once: hypothesis asks for them a hundred times."""
     settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    mails = PerEvent(partial(Mails, Mailer(settings), settings.mail_from, DEFAULTS.mail_lease_s))
+    links = UnsubscribeLinks("", "secret")
+    mails = PerEvent(partial(Mails, Mailer(settings), settings.mail_from, DEFAULTS.mail_lease_s, links))
     declared = discover()
     return {name: bind(declared[name], {Mails: mails}, settings) for name in ("email", "analytics", "notifications")}
 
