@@ -71,14 +71,13 @@ def test_every_message_has_both_forms(name: str) -> None:
 
 @EACH
 def test_the_html_needs_nothing_else(name: str) -> None:
-    """No picture, script, style sheet or form; every link leads to the page."""
+    """No picture, script, style sheet or form; every link leads to the page, or is one that the mail was given."""
     _, html = forms_of(of(name))
     elements = Elements(html).found
     assert not {tag for tag, _ in elements} & {"img", "script", "style", "link", "form", "iframe", "object", "video"}
     assert not re.search(r"url\(|@import|\ssrc=|\sbackground=", html)
-    links = [attributes["href"] for tag, attributes in elements if tag == "a"]
-    assert links
-    assert all(str(link).startswith(f"{PAGE}/") for link in links)
+    links = {attributes["href"] for tag, attributes in elements if tag == "a"}
+    assert [link for link in links - {MESSAGES[name].values.get("link")} if not str(link).startswith(f"{PAGE}/")] == []
 
 
 @EACH
