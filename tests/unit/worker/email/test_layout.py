@@ -63,7 +63,7 @@ def test_every_message_has_both_forms(name: str) -> None:
     template = MESSAGES[name].template
     assert template.kind
     for form in forms_of(of(name)):
-        assert "Hello Ada," in form
+        assert ("Hello Ada," if template.kind.is_optional else "Hello,") in form
         assert template.reason or template.kind.reason in form
         assert "{{" not in form
         assert "{%" not in form
@@ -82,9 +82,11 @@ def test_the_html_needs_nothing_else(name: str) -> None:
 
 @EACH
 def test_a_hostile_name_is_text(name: str) -> None:
-    """It adds no element, no attribute and no template expression: the HTML has the same elements as without it."""
+    """It adds no element, no attribute and no template expression: the HTML has the same elements as without it. Mails
+    that go to any address do not contain it."""
     text, html = forms_of(of(name, to_name=HOSTILE))
-    assert f"Hello {HOSTILE}," in text
+    kind = MESSAGES[name].template.kind
+    assert (f"Hello {HOSTILE}," in text) is bool(kind and kind.is_optional)
     assert Elements(html).found == Elements(forms_of(of(name))[1]).found
 
 
@@ -114,11 +116,11 @@ def test_mails_that_can_be_switched_off_say_how(name: str) -> None:
 
 
 def test_a_button_has_a_label_and_a_link() -> None:
-    """Both can use values; the text has them as a line."""
+    """Both can use values. In the text the link has a line of its own, so that every reader finds its end."""
     button = Button("Open {{ what }}", "{{ public_url }}/#/things/{{ what }}?a=1&b=2")
     text, html = forms_of(written(Template("Hello", "the text", kind=SECURITY, button=button), {"what": "<it>"}))
     url = f"{PAGE}/#/things/<it>?a=1&b=2"
-    assert f"Open <it>: {url}" in text
+    assert f"Open <it>:\n{url}\n" in text.replace("\r\n", "\n")
     assert [attributes["href"] for tag, attributes in Elements(html).found if tag == "a"] == [url]
     assert "Open &lt;it&gt;</a>" in html
 
@@ -127,7 +129,7 @@ def test_a_text_becomes_paragraphs() -> None:
     """Without HTML of its own; values are escaped, and line breaks are kept."""
     _, html = forms_of(written(Template("Hello", "one\ntwo\n\n{{ what }}", kind=SECURITY), {"what": "<b>three</b>"}))
     paragraphs = re.findall(r"<p [^>]*>(.*)</p>", html)
-    assert paragraphs == ["Hello Ada,", "one<br>two", "&lt;b&gt;three&lt;/b&gt;", SECURITY.reason]
+    assert paragraphs == ["Hello,", "one<br>two", "&lt;b&gt;three&lt;/b&gt;", SECURITY.reason]
 
 
 def test_the_brand_is_the_name_of_the_sender() -> None:
@@ -171,6 +173,6 @@ def test_without_the_address_of_the_page(name: str) -> None:
     message: Any = message_from_bytes(mail.content, policy=policy.default)
     assert "List-Unsubscribe" not in message
     text, html = forms_of(message)
-    assert "Hello Ada," in text
+    assert text.startswith("Hello")
     assert "/#/" not in text.replace(str(values.get("link", "")), "")
     assert {attributes["href"] for tag, attributes in Elements(html).found if tag == "a"} <= {values.get("link")}
