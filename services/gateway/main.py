@@ -31,10 +31,15 @@ from shared.observability.probes import internal_app
 from shared.server import serve
 
 
-def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> application.Application:
-    """Create the public application. Raises `InvalidPanelsFile`."""
+def create_app(
+    settings: Settings | None = None, tuning: Tuning = DEFAULTS, urls: Mapping[Service, str] | None = None
+) -> application.Application:
+    """Create the public application. Raises `InvalidPanelsFile`.
+
+    `urls` replace those of services in the panels file; by default those in the environment.
+    """
     used = settings or Settings()
-    catalog = load_catalog(used)
+    catalog = load_catalog(used, urls)
     shedder = LoadShedder(used.shed_most_in_hand, tuning)
     trusted = networks(used.trace_trusted)
 
@@ -54,7 +59,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> a
                 app.state.gateway = await with_catalog(app.state.gateway, changed)
                 _offer(app, app.state.gateway, fast_path)
 
-            watcher = CatalogWatcher(catalog, lambda: load_catalog(used), reload)
+            watcher = CatalogWatcher(catalog, lambda: load_catalog(used, urls), reload)
             app.state.checks.useful["panels_file"] = watcher.check
             app.state.background.start("load", shedder.watch)
             app.state.background.start("panels file", watcher.follow)
@@ -85,9 +90,9 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> a
     return app
 
 
-def load_catalog(settings: Settings) -> Catalog:
+def load_catalog(settings: Settings, urls: Mapping[Service, str] | None = None) -> Catalog:
     """Return what the panels file declares. Raises `InvalidPanelsFile`."""
-    return load(settings.panels_path, settings, own_paths())
+    return load(settings.panels_path, own_paths(), urls)
 
 
 def _offer(app: application.Application, gateway: Gateway, fast_path: DashboardFastPath) -> None:

@@ -73,14 +73,7 @@ class Settings(ServiceSettings):
 
     panels_file: str = ""
     """The file that declares services, panels and passed-through routes (docs/panels.md), which is reloaded when it
-    changes. If empty, the one that comes with the gateway."""
-    users_url: BaseUrls = "http://127.0.0.1:8001"
-    """The users service; several base URLs, separated by commas, are used in turn. If it is set, it replaces the URL in
-    the panels file, as `GATEWAY_<SERVICE>_URL` does for every service in that file."""
-    orders_url: BaseUrls = "http://127.0.0.1:8002"
-    """The orders service, as for users."""
-    worker_url: BaseUrls = "http://127.0.0.1:8003"
-    """The worker, as for users."""
+    changes. If empty, the one that comes with the gateway. `GATEWAY_<SERVICE>_URL` replaces a URL in it."""
     jwks_url: KeyUrls = "http://127.0.0.1:8001/.well-known/jwks.json"
     """The keys for verifying user tokens; of several URLs, the next is tried if one fails. Empty if this system has no
     accounts of its own."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from services.gateway.catalog.catalog import Catalog
     from services.gateway.panels import Panel, ServiceSpec, Subject
+    from services.gateway.upstream.rest import Reply
 
 panels = typer.Typer(help="Check the panels file of the gateway.", no_args_is_help=True)
 
@@ -89,20 +90,17 @@ def _catalog(file: Path | None, data_dir: Path) -> "Catalog":
     from tools.cli.api import local_stack
 
     stack = local_stack(data_dir)
-    running: dict[str, Any] = {
-        f"{name}_url": ",".join(stack[name]["urls"])
-        for name in ("users", "orders", "worker")
-        if stack.get(name, {}).get("urls") and f"GATEWAY_{name.upper()}_URL" not in os.environ
-    }
-    return load_catalog(Settings(environment="development", panels_file=str(file or ""), **running))
+    for name in ("users", "orders", "worker"):
+        if urls := stack.get(name, {}).get("urls"):
+            os.environ.setdefault(f"GATEWAY_{name.upper()}_URL", ",".join(urls))
+    return load_catalog(Settings(environment="development", panels_file=str(file or "")))
 
 
 async def _read_all(catalog: "Catalog", subject: "Subject", data_dir: Path) -> list[Finding]:
     """Read every panel from every replica, at the same time."""
-    from services.gateway.settings import DEFAULTS
-    from services.gateway.upstream.rest import rest_client
+    import httpx
 
-    async with rest_client(DEFAULTS) as client:
+    async with httpx.AsyncClient(timeout=None, trust_env=False) as client:  # noqa: S113  each panel has its own
         reads = [
             _read(client, spec, url, panel, subject, data_dir)
             for panel in catalog.panels
@@ -135,11 +133,11 @@ async def _read(
 async def _rest(
     client: "httpx.AsyncClient", spec: "ServiceSpec", url: str, panel: "Panel", subject: "Subject", _: Path
 ) -> str:
-    from services.gateway.upstream.rest import interpret, send, target_of
+    from services.gateway.upstream.rest import interpret, target_of
 
     forwarded = {name: subject.headers[name] for name in spec.forward if name in subject.headers}
-    target = target_of(panel.get, subject)
-    reply = await send(client, "GET", url + target, dict(spec.headers) | forwarded)
+    target = target_of(panel.get, subject).decode()
+    reply = await _send(client, "GET", url + target, dict(spec.headers) | forwarded)
     return _described(interpret(panel, reply, forwarded="authorization" in forwarded).data)
 
 
@@ -149,12 +147,11 @@ async def _batch(
     from services.gateway.upstream.errors import BadAnswer, NotTrusted
     from services.gateway.upstream.panel_protocol import MalformedAnswer, read_answers
     from services.gateway.upstream.resilience import MAX_PANEL_BYTES
-    from services.gateway.upstream.rest import send
     from shared.contracts.panels import PATH, encode_query
 
     query = encode_query([panel.name], [subject.id])
     headers = dict(spec.headers) | ({"Authorization": f"Bearer {_token(data_dir)}"} if spec.internal else {})
-    reply = await send(client, "POST", url + PATH, headers | {"Content-Type": "application/json"}, query)
+    reply = await _send(client, "POST", url + PATH, headers | {"Content-Type": "application/json"}, query)
     if reply.status in (401, 403):
         raise NotTrusted(f"status {reply.status}: does INTERNAL_TOKEN_SECRET agree?")
     if reply.status != 200:
@@ -166,6 +163,24 @@ async def _batch(
     if answer.is_failure:
         raise BadAnswer("the service cannot read the panel, or it is not of the declared kind")
     return "no such user" if answer.user_missing else _described(answer.data)
+
+
+async def _send(
+    client: "httpx.AsyncClient", method: str, url: str, headers: dict[str, str], content: bytes | None = None
+) -> "Reply":
+    """Send a request. Raises `UpstreamFailed`."""
+    import httpx
+
+    from services.gateway.upstream.errors import BadAnswer, Unreachable
+    from services.gateway.upstream.rest import Reply
+
+    try:
+        answer = await client.request(method, url, headers=headers, content=content)
+    except httpx.ConnectError as failure:
+        raise Unreachable(str(failure)) from failure
+    except (httpx.HTTPError, httpx.InvalidURL) as failure:
+        raise BadAnswer(f"{type(failure).__name__}: {failure}") from failure
+    return Reply(answer.status_code, answer.content)
 
 
 def _token(data_dir: Path) -> str:

@@ -39,8 +39,7 @@ GROUPS = (
     Group(
         "Connect the services",
         "Where the gateway and the worker find the other services.",
-        "GATEWAY_PANELS_FILE GATEWAY_USERS_URL GATEWAY_ORDERS_URL GATEWAY_WORKER_URL GATEWAY_JWKS_URL "
-        "WORKER_USERS_URL WORKER_ORDERS_URL",
+        "GATEWAY_PANELS_FILE GATEWAY_JWKS_URL WORKER_USERS_URL WORKER_ORDERS_URL",
     ),
     Group(
         "Connect Postgres, RabbitMQ, Redis and file storage",

@@ -14,7 +14,7 @@ from services.gateway.catalog.document import Document, Key, Mistake, read_docum
 from services.gateway.catalog.schema import VARIABLE, PanelsFile, PanelTable, RouteTable, ServiceTable, Table
 from services.gateway.panels import Panel, Panels, Service, ServiceSpec
 from services.gateway.proxy.operations import Operation, shape_of
-from services.gateway.settings import PANELS_FILE, BaseUrls, Settings
+from services.gateway.settings import PANELS_FILE, BaseUrls
 from shared.config.settings import environment
 from shared.contracts.panels import MAX_PANELS
 from shared.http.tokens import USER_ISSUER
@@ -54,23 +54,24 @@ class Catalog:
         return [panel for panel in self.panels if panel.service == service]
 
 
-def load(path: Path, settings: Settings, own_paths: Collection[str] = ()) -> Catalog:
+def load(path: Path, own_paths: Collection[str] = (), urls: Mapping[Service, str] | None = None) -> Catalog:
     """Read and validate a panels file. Raises `InvalidPanelsFile`, which names every mistake.
 
-    `own_paths`: the paths that the gateway answers itself, such as `/v1/users/{id}/dashboard`.
+    `own_paths`: the paths that the gateway answers itself, such as `/v1/users/{id}/dashboard`. `urls` replace those in
+    the file, by service; by default those in the variables `GATEWAY_<SERVICE>_URL`.
     """
     document = read_document(path)
     try:
         file = PanelsFile.model_validate(document.values)
     except ValidationError as invalid:
         raise document.invalid([_mistake(error) for error in invalid.errors()]) from invalid
-    return _Builder(document, file, settings, own_paths).build()
+    return _Builder(document, file, own_paths, urls).build()
 
 
 @cache
 def packaged() -> Catalog:
-    """Return the catalog of the packaged file, with the default settings: for documents, and for tests."""
-    return load(PANELS_FILE, Settings(environment="development"))
+    """Return the catalog of the packaged file as it is: for documents, and for tests."""
+    return load(PANELS_FILE, urls={})
 
 
 def digest_of(path: Path, content: bytes | None = None) -> str:
@@ -96,11 +97,13 @@ def _mistake(error: ErrorDetails) -> Mistake:
 class _Builder:
     """Checks the references between tables, and builds the catalog; collects every mistake."""
 
-    def __init__(self, document: Document, file: PanelsFile, settings: Settings, own_paths: Collection[str]) -> None:
+    def __init__(
+        self, document: Document, file: PanelsFile, own_paths: Collection[str], urls: Mapping[Service, str] | None
+    ) -> None:
         self._own_shapes = {shape_of(path) for path in own_paths}
         self._document = document
         self._file = file
-        self._settings = settings
+        self._given_urls = urls
         self._mistakes: list[Mistake] = []
         self._sources = {document.path: digest_of(document.path, document.text.encode())}
 
@@ -135,17 +138,14 @@ class _Builder:
         )
 
     def _urls(self, name: Service, table: ServiceTable) -> str:
-        """Return the URLs: those of the settings, of GATEWAY_<NAME>_URL, or of the file."""
+        """Return the URLs that replace those of the file, or these."""
+        variable = f"GATEWAY_{name.upper().replace('-', '_')}_URL"
         given: str | None = None
-        if f"{name}_url" in self._settings.model_fields_set:
-            given = getattr(self._settings, f"{name}_url")
-        else:
-            variable = f"GATEWAY_{name.upper().replace('-', '_')}_URL"
-            try:
-                given = environment(variable)
-                given = given and _base_urls.validate_python(given)
-            except ValueError as invalid:
-                self._add(("services", name, "url"), f"{variable}: {_first_line(invalid)}")
+        try:
+            given = environment(variable) if self._given_urls is None else self._given_urls.get(name)
+            given = None if given is None else _base_urls.validate_python(given)
+        except ValueError as invalid:
+            self._add(("services", name, "url"), f"{variable}: {_first_line(invalid)}")
         return given or table.url
 
     def _resolved(self, key: Key, value: str) -> str:

@@ -17,7 +17,8 @@ from services.gateway.settings import Settings, Tuning
 from services.gateway.upstream.batching import Batcher
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.resilience import Policies, ServiceCalls
-from services.gateway.upstream.rest import RestService, rest_client
+from services.gateway.upstream.rest import RestService
+from services.gateway.upstream.rest_client import RestClient
 from services.gateway.upstream.timers import Timers
 from shared.http.tokens import ServiceTokens
 
@@ -92,8 +93,8 @@ class Backends:
         if "batch" in protocols:
             calls = ServiceCalls(spec.name, upstream, self._settings.bulkhead_calls, self._tuning, self._timers)
         if "rest" in protocols:
-            client = await closing.enter_async_context(rest_client(self._tuning))
-            rest = RestService(spec, upstream, client, self._tuning)
+            client = await closing.enter_async_context(RestClient(upstream.gets, spec.headers))
+            rest = RestService(spec, upstream, client, self._tuning, self._timers)
         metrics.CONNECTIONS.labels(spec.name, "busy").set_function(upstream.busy)
         metrics.CONNECTIONS.labels(spec.name, "idle").set_function(upstream.idle)
         return Backend(upstream, upstream.by(self._upload_transport), calls, rest, closing)

@@ -32,6 +32,8 @@ HeaderList = list[tuple[str, str]]
 
 IDLE_CONNECTIONS = 100
 """Connections kept open to each service."""
+GET_CONNECT_TIMEOUT_S = 1.0
+"""The timeout of REST panels for connecting, TLS included."""
 ALIVE_WITHIN_S = 2.0
 """A replica that does not answer `/livez` within this time counts as dead."""
 
@@ -85,6 +87,9 @@ class Upstream:
         self._transport = transport
         self._tokens = tokens
         self._pools = [ConnectionPool(url, tuning.connect_timeout_s, IDLE_CONNECTIONS) for url in self._base_urls]
+        kept = max(IDLE_CONNECTIONS, spec.concurrency)
+        self.gets = [ConnectionPool(url, GET_CONNECT_TIMEOUT_S, kept, gets=True) for url in self._base_urls]
+        """By replica, the connections for REST panels."""
         self._declared = "".join([f"{name}: {value}\r\n" for name, value in spec.headers])
 
     def by(self, transport: Transport) -> "Upstream":
@@ -96,16 +101,16 @@ class Upstream:
     def close(self) -> None:
         """Close the connections of panel calls; the transport belongs to its owner."""
         self.replicas.close()
-        for pool in self._pools:
+        for pool in (*self._pools, *self.gets):
             pool.close()
 
     def busy(self) -> int:
         """The number of connections with a panel call in flight."""
-        return sum(pool.busy for pool in self._pools)
+        return sum(pool.busy for pool in (*self._pools, *self.gets))
 
     def idle(self) -> int:
         """The number of idle connections."""
-        return sum(pool.idle for pool in self._pools)
+        return sum(pool.idle for pool in (*self._pools, *self.gets))
 
     async def send(
         self, method: str, target: str, headers: HeaderList, body: bytes | Body, remaining_s: float

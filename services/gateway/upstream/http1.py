@@ -1,4 +1,4 @@
-"""A minimal HTTP/1.1 client for panel queries: httptools parses the responses, without further layers.
+"""A minimal HTTP/1.1 client for panels: httptools parses the responses, without further layers.
 
 A general-purpose client costs several times as much per call (docs/decisions/0008), and a dashboard consists of such
 calls. Responses are delivered by callbacks: a task and its wake-up cost as much as the call. Passed-through requests
@@ -21,16 +21,21 @@ from shared.contracts.internal_api import IDLE_S
 OK = 200
 NOT_TRUSTED = (401, 403)
 CLIENT_ERRORS = range(400, 500)
+FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+"""The headers that say where a body ends. Without one it ends with the connection."""
 AROUND_BODY_BYTES = 256 * 1024
 """The limit of one exchange on everything around the body: interim responses, heads, the framing of chunks and
 trailers."""
+
+
+Headers = list[tuple[bytes, bytes]]
 
 
 class Receiver(Protocol):
     """Called once with the outcome of a request, unless it was cancelled."""
 
     def received(self, body: bytes) -> None:
-        """Called with the body of a 200."""
+        """Called with the body: of a 200 if the request was a query, and of any response if it was a GET."""
 
     def failed(self, failure: UpstreamFailed) -> None: ...
 
@@ -43,9 +48,10 @@ class Cancellable(Protocol):
 
 
 class Request:
-    """One exchange in flight. `max_bytes` limits the body of its response."""
+    """One exchange in flight. `max_bytes` limits the body of its response. Of a GET it also has the status and the
+    headers of the response."""
 
-    __slots__ = ("connecting", "connection", "data", "max_bytes", "pool", "receiver")
+    __slots__ = ("connecting", "connection", "data", "headers", "max_bytes", "pool", "receiver", "status")
 
     def __init__(self, pool: "ConnectionPool", data: bytes, max_bytes: int, receiver: Receiver) -> None:
         self.pool = pool
@@ -54,6 +60,8 @@ class Request:
         self.receiver: Receiver | None = receiver
         self.connection: Connection | None = None
         self.connecting: asyncio.Task[object] | None = None
+        self.status = 0
+        self.headers: Headers = []
 
     def cancel(self) -> None:
         """The response is no longer needed. The connection cannot be reused."""
@@ -149,7 +157,7 @@ class Connection:
             self._break_off(BadAnswer(str(broken)))
             return
         if self._body_bytes > request.max_bytes:
-            self._break_off(BadAnswer(f"more than {request.max_bytes} bytes"))
+            self._break_off(self._too_large(request.max_bytes))
         elif self._complete:
             self._conclude(request)
         elif self._received_bytes > request.max_bytes + AROUND_BODY_BYTES:
@@ -191,16 +199,67 @@ class Connection:
             self._pool.keep(self)
         else:
             self.abort()
+        self._deliver(request, status, body[0] if len(body) == 1 else b"".join(body))
+
+    def _deliver(self, request: Request, status: int, body: bytes) -> None:
         if status == OK:
-            request.succeed(body[0] if len(body) == 1 else b"".join(body))
+            request.succeed(body)
         else:
             request.fail(_refusal(status))
+
+    def _too_large(self, max_bytes: int) -> BadAnswer:
+        return BadAnswer(f"more than {max_bytes} bytes")
 
     def _break_off(self, failure: BadAnswer) -> None:
         request = self._request
         self.abort()
         if request is not None:
             request.fail(failure)
+
+
+class GetConnection(Connection):
+    """A connection for GETs: it delivers every response, whatever its status, with its headers."""
+
+    def __init__(self, pool: "ConnectionPool") -> None:
+        super().__init__(pool)
+        self._headers: Headers = []
+        self._has_head = False
+
+    def eof_received(self) -> None:
+        """The server sends no more, which ends a body without a declared length."""
+        request, parser = self._request, self._parser
+        if request is None or parser is None or not (self._answering and self._has_head):
+            return
+        if parser.get_status_code() >= OK and not FRAMING & {name.lower() for name, _ in self._headers}:
+            self._status, self._is_kept = parser.get_status_code(), False
+            self._conclude(request)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if not self._surplus:
+            self._headers, self._has_head = [], False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._surplus:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._has_head = True
+
+    def _deliver(self, request: Request, status: int, body: bytes) -> None:
+        request.status, request.headers = status, self._headers
+        request.succeed(body)
+
+    def _too_large(self, max_bytes: int) -> BadAnswer:
+        return Refused(f"more than {max_bytes} bytes")
+
+
+def header_lines(headers: Headers) -> bytes:
+    """Return these headers as lines. Raises `BadAnswer` for one that would end its line, and so forge another."""
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers) or b"\0" in lines:
+        raise BadAnswer("a header of the request has a line end")
+    return lines
 
 
 def _refusal(status: int) -> UpstreamFailed:
@@ -210,13 +269,17 @@ def _refusal(status: int) -> UpstreamFailed:
 
 
 class ConnectionPool:
-    """Connections to one base URL: one for each concurrent exchange, of which `max_idle` are kept afterwards."""
+    """Connections to one base URL: one for each concurrent exchange, of which `max_idle` are kept afterwards.
 
-    def __init__(self, base_url: str, connect_timeout_s: float, max_idle: int) -> None:
+    They are for queries or, with `gets`, for GETs.
+    """
+
+    def __init__(self, base_url: str, connect_timeout_s: float, max_idle: int, *, gets: bool = False) -> None:
         parts = urlsplit(base_url)
         secure = ssl.create_default_context() if parts.scheme == "https" else None
         self._path = parts.path.rstrip("/")
         self._netloc = parts.netloc.rpartition("@")[2]
+        self.base_url = base_url
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if secure else 80)
         self._secure = secure
@@ -224,6 +287,7 @@ class ConnectionPool:
         self._max_idle = max_idle
         self._idle: deque[Connection] = deque()
         self._closed = False
+        self._gets = gets
         self.busy = 0
 
     def post(self, path: str, headers: str, body: bytes, max_bytes: int, receiver: Receiver) -> Request:
@@ -233,7 +297,16 @@ class ConnectionPool:
             f"POST {self._path}{path} HTTP/1.1\r\nHost: {self._netloc}\r\nContent-Type: application/json\r\n"
             f"{headers}Content-Length: {len(body)}\r\n\r\n"
         )
-        request = Request(self, head.encode("ascii") + body, max_bytes, receiver)
+        return self._begin(head.encode("ascii") + body, max_bytes, receiver)
+
+    def get(self, target: bytes, headers: bytes, max_bytes: int, receiver: Receiver) -> Request:
+        """Send a GET; `target` is the whole path with its query, and `headers` are complete lines. The receiver is
+        called as with `post`."""
+        head = b"GET %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (target, self._netloc.encode("ascii"), headers)
+        return self._begin(head, max_bytes, receiver)
+
+    def _begin(self, data: bytes, max_bytes: int, receiver: Receiver) -> Request:
+        request = Request(self, data, max_bytes, receiver)
         self.busy += 1
         self.send(request)
         return request
@@ -267,7 +340,7 @@ class ConnectionPool:
 
     def _connect(self, request: Request) -> None:
         """Open a connection and send the request on it. A request that cannot be sent fails as `Unreachable`."""
-        loop, connection = asyncio.get_running_loop(), Connection(self)
+        loop, connection = asyncio.get_running_loop(), GetConnection(self) if self._gets else Connection(self)
         opening = loop.create_task(
             loop.create_connection(
                 lambda: cast("asyncio.Protocol", connection), self._host, self._port, ssl=self._secure

@@ -7,23 +7,21 @@ second attempt, the circuit breaker, the semaphore of the service, and the reque
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from contextvars import Context
-from dataclasses import dataclass
+from functools import cache, lru_cache, partial
 from http import HTTPStatus
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TypeVar
+from math import inf
 from urllib.parse import quote
 
 import httpx
 import msgspec
-from pyqwest.httpx import AsyncPyqwestTransport
 
 from services.gateway import metrics
 from services.gateway.panels import Panel, Panels, ServiceSpec, Subject
 from services.gateway.settings import Tuning
-from services.gateway.upstream.client import Upstream, http_transport
+from services.gateway.upstream.attempts import Attempts
+from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import (
     BadAnswer,
     Forbidden,
@@ -36,9 +34,12 @@ from services.gateway.upstream.errors import (
     UpstreamFailed,
 )
 from services.gateway.upstream.health import Probed, Probing
+from services.gateway.upstream.http1 import Headers
 from services.gateway.upstream.panel_protocol import USER_MISSING, Answer
 from services.gateway.upstream.resilience import MAX_PANEL_BYTES, Policies, slow_s
+from services.gateway.upstream.rest_client import NO_BODY, body_of
 from services.gateway.upstream.single_flight import InFlightRead
+from services.gateway.upstream.timers import Timers
 from shared.contracts.panels import DEADLINE_HEADER
 from shared.http.application import REQUEST_ID_HEADER
 from shared.observability import telemetry, tracing
@@ -48,26 +49,22 @@ from shared.observability.tracing import Kind
 
 log = get_logger(__name__)
 
-T = TypeVar("T")
 Clock = Callable[[], float]
 
 NO_DATA = Answer(b"null")
 """The service knows the person, and has nothing about them."""
 LONGEST_PAUSE_S = 60.0
 """A service that asks for a longer pause (`Retry-After`) is called again after this."""
-CONNECT_TIMEOUT_S = 1.0
-"""The timeout for connecting, TLS included."""
-NO_TIMEOUT = httpx.Timeout(None)
 EMPTY = (HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT)
+_IN_TARGETS = "%/?:@!$&'()*+,;=[]"
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
-_ACCEPT = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "dashboard-gateway"}
+_DEADLINE, _REQUEST_ID = DEADLINE_HEADER.encode(), REQUEST_ID_HEADER.encode()
 _raw = msgspec.json.Decoder(msgspec.Raw)
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """A whole response."""
 
     status: int
@@ -75,13 +72,12 @@ class Reply:
     retry_after: str = ""
 
 
-@dataclass(frozen=True)
-class Get:
+class Get(msgspec.Struct, frozen=True):
     """One panel of one person: what to request, and for whom. `deadline` returns until when any caller waits (monotonic
     seconds)."""
 
     panel: Panel
-    target: str
+    target: bytes
     subject: Subject
     origin: Origin
     deadline: Callable[[], float]
@@ -96,6 +92,7 @@ class RestService:
         upstream: Upstream,
         client: httpx.AsyncClient,
         tuning: Tuning,
+        timers: Timers,
         clock: Clock = time.monotonic,
     ) -> None:
         self.upstream = upstream
@@ -103,9 +100,10 @@ class RestService:
         self._spec = spec
         self._clock = clock
         self._client = client
+        self._span_name = f"GET {spec.name}"
         self._slots = asyncio.Semaphore(spec.concurrency)
-        self._urls = [url.rstrip("/") for url in spec.urls.split(",")]
-        self._headers = dict(spec.headers)
+        self._timers = timers
+        self._urls = [_with_base(url) for url in spec.urls.split(",")]
         self._paused_until = 0.0
         self._reads: dict[InFlightRead, asyncio.Task[None]] = {}
         self._last: Get | None = None
@@ -141,7 +139,10 @@ class RestService:
             await asyncio.wait(self._reads.values())
 
     async def _read(self, read: InFlightRead, panels: Panels) -> None:
-        await asyncio.gather(*(self._resolve(read, panel) for panel in panels))
+        if len(panels) == 1:  # needs no further task
+            await self._resolve(read, panels[0])
+        else:
+            await asyncio.gather(*(self._resolve(read, panel) for panel in panels))
 
     async def _resolve(self, read: InFlightRead, panel: Panel) -> None:
         subject = read.subject or Subject(read.user_id)
@@ -160,9 +161,10 @@ class RestService:
             target = target_of(panel.get, subject)
             get = self._last = Get(panel, target, subject, origin, deadline)
             self._probing.note((panel,), ())
-            after_s = self.policies.hedge((panel,)).after_s
-            attempts = hedged(lambda number: self._attempt(get, number), after_s, self._may_repeat)
-            return await within(deadline, self._clock, attempts)
+            hedge_at = self._clock() + self.policies.hedge((panel,)).after_s
+            return await Attempts(
+                partial(self._attempt, get), deadline, hedge_at, self._may_repeat, self._timers
+            ).outcome()
         except UpstreamFailed as failure:
             if not isinstance(failure, (TooLate, MissingValue)):
                 log.warning("panel failed", panel=panel.name, code=failure.code, reason=str(failure))
@@ -170,7 +172,7 @@ class RestService:
 
     async def _attempt(self, get: Get, number: int, *, probe: bool = False) -> Answer:
         """Send one request, and report its outcome to the breaker. Raises `UpstreamFailed`."""
-        span = tracing.under(get.origin.trace, f"GET {self._spec.name}", Kind.CLIENT)
+        span = tracing.under(get.origin.trace, self._span_name, Kind.CLIENT)
         if span.recorded:
             span.set({"peer.service": self._spec.name, "dashboard.call.panels": get.panel.name})
             span.set({"dashboard.call.attempt": number + 1})
@@ -196,7 +198,7 @@ class RestService:
             span.fail(type(failure).__name__)
             failed = None if isinstance(failure, Refused) else True
             if isinstance(failure, NotTrusted):
-                self.upstream.count_distrust(get.target, failure)
+                self.upstream.count_distrust(get.target.decode(), failure)
             raise
         except asyncio.CancelledError:
             # It took too long, or is no longer needed.
@@ -229,29 +231,45 @@ class RestService:
         """Send the request to a replica that can be connected to. Raises `UpstreamFailed`."""
         unreachable = Unreachable("no replica")
         for replica in self.upstream.replicas.in_turn():
+            suspicion = self.upstream.replicas.watch(replica)
             try:
-                with self.upstream.replicas.watched(replica):
-                    url = self._urls[replica] + get.target
-                    reply = await send(self._client, "GET", url, self._request_headers(get, span))
+                reply = await self._exchange(replica, get, span)
             except Unreachable as failure:
                 self.upstream.replicas.failed(replica)
                 unreachable = failure
             else:
                 self.upstream.replicas.answered(replica)
                 return reply
+            finally:
+                if suspicion is not None:
+                    suspicion.cancel()
         raise unreachable
 
-    def _request_headers(self, get: Get, span: tracing.Span) -> dict[str, str]:
+    async def _exchange(self, replica: int, get: Get, span: tracing.Span) -> Reply:
+        url, base = self._urls[replica]
+        whole = {"target": base + get.target}
+        request = httpx.Request("GET", url, headers=self._headers(get, span), stream=NO_BODY, extensions=whole)
+        response = await self._client.send(request)
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise Refused("the body has a content encoding")
+        is_busy = response.status_code == HTTPStatus.TOO_MANY_REQUESTS
+        return Reply(
+            response.status_code, body_of(response), response.headers.get("Retry-After", "") if is_busy else ""
+        )
+
+    def _headers(self, get: Get, span: tracing.Span) -> Headers:
+        """Return the headers of one request; those of all requests are the client's."""
         trace = span.trace if isinstance(span, tracing.Recorded) else get.origin.trace
         remaining_ms = max(1, int((get.deadline() - self._clock()) * 1000))
-        forwarded = {name: get.subject.headers[name] for name in self._spec.forward if name in get.subject.headers}
-        return {
-            **self._headers,
-            **forwarded,
-            DEADLINE_HEADER: str(remaining_ms),
-            REQUEST_ID_HEADER: get.origin.request_id,
-            "traceparent": str(trace),
-        }
+        headers = [
+            (_DEADLINE, b"%d" % remaining_ms),
+            (_REQUEST_ID, get.origin.request_id.encode()),
+            (b"traceparent", str(trace).encode()),
+        ]
+        if self._spec.forward:
+            given = get.subject.headers
+            headers += [(name.encode(), given[name].encode("latin-1")) for name in self._spec.forward if name in given]
+        return headers
 
     def _may_repeat(self, failure: UpstreamFailed | None) -> bool:
         if self._slots.locked() or not self.policies.may_repeat(failure):
@@ -279,57 +297,44 @@ class RestService:
         ends = self._clock() + get.panel.timeout_s
         again = Get(get.panel, get.target, get.subject, telemetry.begin(), lambda: ends)
         try:
-            await within(again.deadline, self._clock, self._attempt(again, 0, probe=True))
+            once = partial(self._attempt, again, probe=True)
+            await Attempts(once, again.deadline, inf, lambda _: False, self._timers).outcome()
             probed(None)
         except UpstreamFailed as failure:
             probed(failure)
 
 
-@asynccontextmanager
-async def rest_client(tuning: Tuning) -> AsyncIterator[httpx.AsyncClient]:
-    """The HTTP client of one service: pooled, without cookies, redirects or proxies. Deadlines are those of its
-    callers."""
-    no_cookies = CookieJar(policy=DefaultCookiePolicy(allowed_domains=()))
-    async with http_transport(CONNECT_TIMEOUT_S, tuning.read_timeout_s) as transport:
-        sender = AsyncPyqwestTransport(transport)
-        async with httpx.AsyncClient(
-            transport=sender, timeout=NO_TIMEOUT, cookies=no_cookies, trust_env=False
-        ) as client:
-            client.headers = httpx.Headers()
-            yield client
+def _with_base(url: str) -> tuple[httpx.URL, bytes]:
+    """Return a service's URL, parsed once for all requests, and the path before their own."""
+    parsed = httpx.URL(url)
+    return parsed, parsed.raw_path.rstrip(b"/")
 
 
-async def send(
-    client: httpx.AsyncClient, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None
-) -> Reply:
-    """Send a request, and return the whole response. Raises `UpstreamFailed`."""
-    try:
-        request = client.build_request(method, url, headers=_ACCEPT | dict(headers), content=content)
-        response = await client.send(request, stream=True)
-        try:
-            return Reply(response.status_code, await _body(response), response.headers.get("Retry-After", ""))
-        finally:
-            await response.aclose()
-    except (httpx.ConnectError, httpx.ConnectTimeout) as failure:
-        raise Unreachable(str(failure)) from failure
-    except httpx.TimeoutException as failure:
-        raise TooLate(str(failure)) from failure
-    except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL) as failure:
-        raise BadAnswer(f"{type(failure).__name__}: {failure}") from failure
-
-
-def target_of(template: str, subject: Subject) -> str:
+def target_of(template: str, subject: Subject) -> bytes:
     """Return the path for a person, each value percent-encoded as one segment. Raises `MissingValue` for a value that
     is missing, empty, or a dot segment."""
+    parts = []
+    for literal, name in _parts(template):
+        parts.append(literal)
+        if name:
+            value = subject.id if name == "user_id" else _text(subject.claims.get(name.removeprefix("claim:")))
+            if value in ("", ".", ".."):
+                raise MissingValue(f"the token has no usable value for {{{name}}}")
+            parts.append(_segment(value))
+    return "".join(parts).encode("ascii")
 
-    def encoded(variable: re.Match[str]) -> str:
-        name = variable[1]
-        value = subject.id if name == "user_id" else _text(subject.claims.get(name.removeprefix("claim:")))
-        if value in ("", ".", ".."):
-            raise MissingValue(f"the token has no usable value for {{{name}}}")
-        return quote(value, safe="")
 
-    return _VARIABLE.sub(encoded, template)
+@lru_cache(maxsize=1024)
+def _segment(value: str) -> str:
+    return quote(value, safe="")
+
+
+@cache
+def _parts(template: str) -> list[tuple[str, str]]:
+    """Return the text before each variable, percent-encoded where URLs demand it, and the variable's name; the last has
+    no variable."""
+    pieces = [*_VARIABLE.split(template), ""]
+    return [(quote(text, safe=_IN_TARGETS), name) for text, name in zip(pieces[::2], pieces[1::2], strict=True)]
 
 
 def _text(claim: object) -> str:
@@ -344,12 +349,12 @@ def interpret(panel: Panel, reply: Reply, *, forwarded: bool = False) -> Answer:
     `forwarded`: whether the request had the caller's own credentials, so that a refusal concerns the caller.
     """
     status = reply.status
-    if status == HTTPStatus.NOT_FOUND:
-        return USER_MISSING if panel.knows_users else NO_DATA
     if status in EMPTY:
         return NO_DATA
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return _panel_in(panel, reply.body)
+    if status == HTTPStatus.NOT_FOUND:
+        return USER_MISSING if panel.knows_users else NO_DATA
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise Forbidden(f"status {status}") if forwarded else NotTrusted(f"status {status}")
     if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -362,46 +367,6 @@ def interpret(panel: Panel, reply: Reply, *, forwarded: bool = False) -> Answer:
 def pause_in(retry_after: str) -> float:
     """Return the seconds in a `Retry-After` header; 1 for a date or anything else."""
     return float(retry_after) if retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 9 else 1.0
-
-
-async def within(deadline: Callable[[], float], clock: Clock, work: Awaitable[T]) -> T:
-    """Return the result of the work, if it comes before the deadline, which may be extended meanwhile. Raises
-    `TooLate`."""
-    task = asyncio.ensure_future(work)
-    try:
-        while not task.done() and (left_s := deadline() - clock()) > 0:
-            await asyncio.wait({task}, timeout=left_s)
-        if task.done():
-            return task.result()
-    finally:
-        task.cancel()
-    raise TooLate("no response in time")
-
-
-async def hedged(
-    attempt: Callable[[int], Awaitable[T]], after_s: float, may_repeat: Callable[[UpstreamFailed | None], bool]
-) -> T:
-    """Return the first success of one or two attempts: the second starts when the first has failed, or has taken
-    `after_s`. Raises the failure of the first."""
-    running = {asyncio.ensure_future(attempt(0))}
-    attempts, first_failure = 1, None
-    try:
-        while running:
-            is_alone = attempts == 1
-            timeout_s = after_s if is_alone and after_s < float("inf") else None
-            done, running = await asyncio.wait(running, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                try:
-                    return task.result()
-                except UpstreamFailed as failure:
-                    first_failure = first_failure or failure
-            if is_alone and may_repeat(first_failure):
-                running.add(asyncio.ensure_future(attempt(1)))
-            attempts = 2
-    finally:
-        for task in running:
-            task.cancel()
-    raise first_failure or TooLate
 
 
 def _panel_in(panel: Panel, body: bytes) -> Answer:
@@ -433,16 +398,3 @@ def _member(value: msgspec.Raw, part: str) -> msgspec.Raw:
         return _object.decode(value)[part]
     except (msgspec.ValidationError, KeyError) as missing:
         raise Refused(f"no {part!r} in the response") from missing
-
-
-async def _body(response: httpx.Response) -> bytes:
-    """Read the body, up to the largest panel. Raises `BadAnswer` if it is packed, although that was not asked for."""
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused("the body has a content encoding")
-    chunks, size = [], 0
-    async for chunk in response.aiter_raw():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_PANEL_BYTES:
-            raise Refused(f"more than {MAX_PANEL_BYTES} bytes")
-    return b"".join(chunks)

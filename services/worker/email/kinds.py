@@ -23,7 +23,8 @@ class MailKind:
     title: str
     reason: str
     is_optional: bool = True
-    """Whether its recipient can switch it off; its mails then have an unsubscribe link."""
+    """Whether its recipient can switch it off; its mails then have an unsubscribe link. The other mails go to addresses
+    that are not verified, too: they do not greet by name, because the name may be another person's words."""
     is_default: bool = True
     """Whether it is sent to a person who has not chosen."""
 

@@ -146,7 +146,7 @@ def compose(
         frame = Frame(
             brand=from_.name or from_.domain,
             subject=about,
-            name=to.name,
+            name=to.name if template.kind.is_optional else "",
             reason=template.reason or template.kind.reason,
             kind=template.kind.phrase,
             button=template.button,

@@ -124,9 +124,9 @@ async def _start(stack: AsyncExitStack, places: Places) -> tuple[dict[Name, Fast
     )
     worker = worker_app(worker_settings)
     urls["worker"] = await _serve(stack, worker)
-    behind: dict[str, Any] = {f"{name}_url": url for name, url in urls.items()}
-    behind |= {"redis_url": places.redis, "jwks_url": f"{urls['users']}/.well-known/jwks.json"}
-    gateway = gateway_app(GatewaySettings(**unhurried["gateway"], **behind), GatewayTuning(**TUNING["gateway"]))
+    behind: dict[str, Any] = {"redis_url": places.redis, "jwks_url": f"{urls['users']}/.well-known/jwks.json"}
+    settings = GatewaySettings(**unhurried["gateway"], **behind)
+    gateway = gateway_app(settings, GatewayTuning(**TUNING["gateway"]), {str(name): url for name, url in urls.items()})
     urls["gateway"] = await _serve(stack, gateway)
     return {"gateway": gateway, "users": users, "orders": orders, "worker": worker}, urls
 

@@ -1,6 +1,7 @@
 """The cards of panels of which the page knows only the JSON."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,19 @@ async def test_lists_of_any_kind(browser: Browser, start: Start, tmp_path: Path)
             await card(page, "deep").locator("summary").nth(summary).click()
         await expect(card(page, "deep").locator("code")).to_contain_text("bottom")
         await is_accessible(page)
+
+
+async def test_numbers_of_every_size(browser: Browser, start: Start, tmp_path: Path) -> None:
+    """Integers are exact, and nothing is rounded to zero."""
+    sizes = {"tiny": 1e-9, "half": -0.5, "exact": 2**70, "huge": 1e300, "endless": 10**500, "order_id": 1234567}
+    async with crm_gateway(start, tmp_path, {"sizes": sizes}) as crm, visiting(browser, crm) as visitor:
+        facts = card(await signs_in(visitor, crm), "sizes")
+        await expect(fact(facts, "Tiny")).to_have_text("1e-9")
+        await expect(fact(facts, "Half")).to_have_text("-0.5")
+        await expect(fact(facts, "Exact")).to_have_text("1,180,591,620,717,411,303,424")
+        await expect(fact(facts, "Huge")).to_have_text("1e+300")
+        await expect(fact(facts, "Endless")).to_have_text(re.compile("^100,000,.*…$"))
+        await expect(fact(facts, "Order ID")).to_have_text("1234567")
 
 
 async def test_the_order_is_that_of_the_file(browser: Browser, start: Start, tmp_path: Path) -> None:

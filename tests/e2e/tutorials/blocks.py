@@ -42,6 +42,7 @@ def apply(page: str, project: Path) -> None:
 
 
 def write(block: Block, project: Path) -> None:
+    """Write the block's file, or apply its change. Raises `AssertionError` with the part that does not match."""
     name, text = _numbered(block, project)
     path = project / name
     if block.language == "diff":

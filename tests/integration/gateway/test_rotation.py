@@ -64,10 +64,10 @@ async def system(database_url: str, redis_url: str) -> AsyncIterator[tuple[FastA
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(users.router.lifespan_context(users))
         url = f"http://127.0.0.1:{await stack.enter_async_context(listening(users))}"
-        told: dict[str, Any] = {"users_url": url, "jwks_url": f"{url}/.well-known/jwks.json", "redis_url": redis_url}
+        told: dict[str, Any] = {"jwks_url": f"{url}/.well-known/jwks.json", "redis_url": redis_url}
         patient = PATIENT | {"jwks_unknown_key_pause_s": 0}
         settings = GatewaySettings(**quick, **told).model_copy(update=MORE_PATIENT)
-        gateway = create_gateway(settings, GatewayTuning(**patient, jwks_retry_s=0.05))
+        gateway = create_gateway(settings, GatewayTuning(**patient, jwks_retry_s=0.05), {"users": url})
         await stack.enter_async_context(gateway.router.lifespan_context(gateway))
         transport = httpx.ASGITransport(gateway, raise_app_exceptions=False)
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://gateway"))

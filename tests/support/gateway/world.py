@@ -111,12 +111,11 @@ def starter_at(redis_url: str) -> Start:
             services = [await stack.enter_async_context(StubService().running()) for _ in range(3)]
             users, orders, worker = services
             users.behaviours |= users_behaviours(tokens)
+            behind = {"users": users.url, "orders": orders.url, "worker": worker.url}
+            urls = {name: settings.pop(f"{name}_url", url) for name, url in behind.items()}
             told = {
                 **PATIENT,
                 "internal_token_secret": SECRET,
-                "users_url": users.url,
-                "orders_url": orders.url,
-                "worker_url": worker.url,
                 "jwks_url": users.url + JWKS_PATH,
                 "redis_url": redis_url,
                 "rabbitmq_url": NO_RABBITMQ,
@@ -127,7 +126,7 @@ def starter_at(redis_url: str) -> Start:
             }
             longer = {name: value for name, value in MORE_PATIENT.items() if name not in settings}
             used = Tuned(**{**told, **settings}).model_copy(update=longer)
-            app = create_app(used, tuning_of(used))
+            app = create_app(used, tuning_of(used), urls)
             set_timeouts(app.state.catalog.panels, panel_timeouts_s or {})
             await stack.enter_async_context(app.router.lifespan_context(app))
             direct = await stack.enter_async_context(Redis.from_url(redis_url))

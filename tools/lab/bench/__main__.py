@@ -31,6 +31,7 @@ NAMES = (
     "traces",
     "system",
     "panels",
+    "rest",
 )
 
 

@@ -84,12 +84,16 @@ def gateway_environment(bed: Bed, port: int, backends: Mapping[str, str], jwks_u
     }
 
 
-def our_gateway(bed: Bed, backends: Mapping[str, str], jwks_url: str, tree: Path | None = None) -> Started:
-    """Start our gateway, from this checkout or from another one."""
+def our_gateway(
+    bed: Bed, backends: Mapping[str, str], jwks_url: str, tree: Path | None = None, panels: Path | None = None
+) -> Started:
+    """Start our gateway, from this checkout or from another one, with its own panels file or with this one."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     env = gateway_environment(bed, port, backends, jwks_url)
-    name = f"gateway-{tree.name}" if tree else "gateway"
+    if panels is not None:
+        env["GATEWAY_PANELS_FILE"] = str(panels.absolute())
+    name = "-".join(["gateway", *([tree.name] if tree else []), *([panels.stem] if panels else [])])
     command = [_python(tree), "-m", "tools.cli.main", "serve", "gateway"]
     return bed.ready(bed.start(name, *command, env=env, cwd=tree), f"{url}/readyz"), url
 

@@ -1,7 +1,7 @@
 """The gateway against its peers: CPU per dashboard, dashboards per second, and latency."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import nan
@@ -143,7 +143,7 @@ def _tables(measured: Windows) -> Iterator[str]:
         return [[name, *(show(measured[name, number], figure, digits) for number in callers)] for name in names]
 
     yield "Targets, as ratios of CPU per dashboard, round by round:"
-    yield table(["", "callers", "measured", "target"], list(_target_rows(measured)))
+    yield table(["", "callers", "measured", "target"], [*target_rows(measured, TARGETS), *_load_rows(measured)])
     yield "CPU of the gateway process, µs per dashboard:"
     yield table(head, rows("cpu_us", 0))
     yield "Dashboards per second:"
@@ -153,26 +153,29 @@ def _tables(measured: Windows) -> Iterator[str]:
     yield "p99, ms:"
     yield table(head, rows("p99", 1))
     yield "Ratios of CPU per dashboard, round by round:"
-    yield table(head, list(_ratio_rows(measured, callers, names)))
+    ours = [name for name in (OURS, CACHED, COMPILED, COMPILED_CACHED) if name in names]
+    peers = [name for name in (CAPTURE, MERGE, BATCHING, AIOHTTP, PLAIN) if name in names]
+    yield table(head, list(ratio_rows(measured, callers, product(ours, peers))))
     yield failures({name: [w for n in callers for w in measured[name, n]] for name in names})
 
 
-def _target_rows(measured: Windows) -> Iterator[list[str]]:
-    for target in TARGETS:
+def target_rows(measured: Windows, targets: Iterable[Target]) -> Iterator[list[str]]:
+    for target in targets:
         ours, theirs = measured.get((target.ours, target.callers)), measured.get((target.theirs, target.callers))
         if ours and theirs:
             found = cpu_ratio(ours, theirs).show(2)
             yield [f"{target.ours} / {target.theirs}", str(target.callers), found, f"≤ {target.most:g}"]
+
+
+def _load_rows(measured: Windows) -> Iterator[list[str]]:
     if full := measured.get((OURS, MOST_CALLERS)):
         refused = sum(one.load.refused for one in full)
         yield [f"{OURS}: refused requests", str(MOST_CALLERS), str(refused), "0"]
         yield [f"{OURS}: p50, ms", str(MOST_CALLERS), show(full, "p50", 1), f"≤ {MOST_P50_MS}"]
 
 
-def _ratio_rows(measured: Windows, callers: Sequence[int], names: Sequence[str]) -> Iterator[list[str]]:
-    ours = [name for name in (OURS, CACHED, COMPILED, COMPILED_CACHED) if name in names]
-    peers = [name for name in (CAPTURE, MERGE, BATCHING, AIOHTTP, PLAIN) if name in names]
-    for our, their in product(ours, peers):
+def ratio_rows(measured: Windows, callers: Sequence[int], pairs: Iterable[tuple[str, str]]) -> Iterator[list[str]]:
+    for our, their in pairs:
         yield [f"{our} / {their}", *(cpu_ratio(measured[our, n], measured[their, n]).show(2) for n in callers)]
 
 

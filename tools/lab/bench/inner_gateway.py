@@ -164,7 +164,7 @@ async def inner_gateway(audience: Audience, settings: Settings) -> InnerGateway:
     """Return a gateway that knows the keys of these users, and receives changes."""
     transport, timers = HTTPTransport(), Timers()
     backends = Backends(transport, transport, ServiceTokens(SECRET, "gateway"), settings, DEFAULTS, timers)
-    catalog = load(settings.panels_path, settings)
+    catalog = load(settings.panels_path)
     opened = await backends.use(catalog.services, catalog.panels)
     redis = redis_client(settings.redis_url, DEFAULTS)
     gateway = build(settings, DEFAULTS, catalog, transport, redis, backends, opened, timers)

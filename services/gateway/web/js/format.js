@@ -51,8 +51,9 @@ export function toMinor(text, currency) {
 }
 
 export const count = (number) => whole.format(number);
-/** Formats a number of unknown precision. */
-export const number = (value) => precise.format(value);
+/** Formats a number of any size; those that would be zero or endless have an exponent. */
+export const number = (value) => (isExtreme(value) ? String(value) : precise.format(value));
+const isExtreme = (value) => typeof value === "number" && value !== 0 && (Math.abs(value) < 1e-6 || Math.abs(value) >= 1e15);
 export const atMinute = (time) => minute.format(time);
 export const atClock = (time) => clock.format(time);
 export const when = (iso) => short.format(new Date(iso));

@@ -41,13 +41,15 @@ const cut = (text, length) => (text.length > length ? `${[...text.slice(0, lengt
 function scalar(value, key, length) {
   if (value === null || value === undefined || value === "") return el("span", { class: "muted" }, "–");
   if (typeof value === "boolean") return value ? "Yes" : "No";
-  if (typeof value !== "string") return IS_NAME.test(key) ? String(value) : number(value);
+  if (typeof value !== "string") return short(IS_NAME.test(key) ? String(value) : number(value), length);
   if (DAY.test(value) && isTime(value)) return el("time", { datetime: value }, onDay(value));
   if (TIME.test(value) && isTime(value)) {
     return el("time", { datetime: value, title: whenExactly(value) }, length === LONG.cell ? briefly(value) : whenExactly(value));
   }
-  return value.length > length ? el("span", { title: value }, cut(value, length)) : value;
+  return short(value, length);
 }
+
+const short = (text, length) => (text.length > length ? el("span", { title: text }, cut(text, length)) : text);
 
 /** Without the year if it is this one, without the time otherwise. */
 const briefly = (time) => (new Date(time).getFullYear() === new Date().getFullYear() ? when(time) : onDate(time));

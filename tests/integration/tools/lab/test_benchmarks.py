@@ -25,6 +25,7 @@ from tools.lab.bench import (
     queueing,
     relay,
     reports,
+    rest,
     scenarios,
     streams,
     traces,
@@ -71,6 +72,17 @@ def test_the_gateways_peers_answer(ground: Bed) -> None:
     assert "Failed requests: none." in report
     for name, peer in PEERS.items():
         assert (f"Not measured: {name}" in report) == (peer.missing() is not None)
+
+
+@needs_wrk
+@pytest.mark.full
+def test_rest_panels_are_served(ground: Bed) -> None:
+    """Our gateway serves them, uncached and cached, and so does every installed peer; the report names the others."""
+    report = rest.run(ground, SMALL_WITH_PEERS).text
+    assert "Failed requests: none." in report
+    assert all(f"| {name} |" in report for name in (rest.OURS, rest.CACHED, rest.BATCH, rest.BATCH_CACHED))
+    for name in rest.THEIRS:
+        assert (f"Not measured: {name}" in report) != (f"| {rest.OURS} / {name} |" in report)
 
 
 @needs_wrk

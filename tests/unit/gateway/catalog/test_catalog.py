@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.gateway.api.access import own_paths
 from services.gateway.catalog.catalog import Catalog, load, packaged
 from services.gateway.catalog.document import InvalidPanelsFile, line_of
-from services.gateway.settings import PANELS_FILE, Settings
+from services.gateway.settings import PANELS_FILE
 from shared.http.tokens import USER_ISSUER
 
 CRM = """
@@ -34,7 +34,7 @@ def loaded(tmp_path: Path) -> Load:
     def load_text(text: str) -> Catalog:
         path = tmp_path / "panels.toml"
         path.write_text(text)
-        return load(path, Settings(environment="development"), own_paths())
+        return load(path, own_paths())
 
     return load_text
 
@@ -134,8 +134,8 @@ def test_the_url_of_every_service_can_be_set(loaded: Load, monkeypatch: pytest.M
     ]
 
 
-def test_the_url_of_an_own_service_is_a_setting() -> None:
-    catalog = load(PANELS_FILE, Settings(environment="development", orders_url="http://elsewhere"))
+def test_the_url_of_a_packaged_service_can_be_given() -> None:
+    catalog = load(PANELS_FILE, urls={"orders": "http://elsewhere"})
     assert catalog.services["orders"].urls == "http://elsewhere"
     assert catalog.services["users"].urls == "http://127.0.0.1:8001"
 
@@ -242,7 +242,7 @@ def test_events_of_other_applications_are_declared(loaded: Load) -> None:
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidPanelsFile, match="cannot be read"):
-        load(tmp_path / "missing.toml", Settings(environment="development"))
+        load(tmp_path / "missing.toml")
 
 
 def test_a_line_is_found_within_a_list_of_several_lines() -> None:
@@ -259,4 +259,4 @@ def test_no_text_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, tex
     path = tmp_path_factory.getbasetemp() / "any.toml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     with pytest.raises(InvalidPanelsFile):
-        load(path, Settings(environment="development"))
+        load(path)

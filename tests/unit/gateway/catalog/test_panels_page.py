@@ -9,7 +9,6 @@ import pytest
 from services.gateway.api.access import own_paths
 from services.gateway.catalog.catalog import load
 from services.gateway.catalog.schema import PanelsFile, PanelTable, RouteTable, ServiceTable, Table
-from services.gateway.settings import Settings
 
 PAGE = (Path(__file__).parents[4] / "docs/panels.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -43,5 +42,5 @@ def test_the_example_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert tomllib.loads(example)
     (tmp_path / "panels.toml").write_text(example)
     monkeypatch.setenv("CRM_KEY", "secret")
-    catalog = load(tmp_path / "panels.toml", Settings(environment="development"), own_paths())
+    catalog = load(tmp_path / "panels.toml", own_paths())
     assert [operation.touches for operation in catalog.operations] == [("loyalty",)]

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.api.dashboard import whose
+from services.gateway.catalog.catalog import load
+from services.gateway.catalog.document import InvalidPanelsFile
 from services.gateway.dashboard.models import (
     MAX_BUDGET_MS,
     MIN_BUDGET_MS,
@@ -21,7 +23,7 @@ from services.gateway.dashboard.models import (
 )
 from services.gateway.dashboard.wait import RECALL_SHARE, recall_time
 from services.gateway.errors import UserNotFound
-from services.gateway.settings import Settings
+from services.gateway.settings import PANELS_FILE
 from services.gateway.upstream.panel_protocol import Answer
 from shared.errors import InvalidInput
 from shared.http.identity import Caller
@@ -106,8 +108,8 @@ def test_only_operators_see_others() -> None:
 @pytest.mark.parametrize("urls", ["", "localhost:8000", "http://a,", "http://a,ftp://b"])
 def test_base_urls_must_be_urls(urls: str) -> None:
     """A list of services that is none is refused at start."""
-    with pytest.raises(ValueError, match="base URLs"):
-        Settings(environment="development", users_url=urls)
+    with pytest.raises(InvalidPanelsFile, match="base URLs"):
+        load(PANELS_FILE, urls={"users": urls})
 
 
 @pytest.mark.parametrize(

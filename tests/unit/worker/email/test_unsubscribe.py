@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.worker.email.kinds import OTHER, mail_kind
+from services.worker.email.kinds import OTHER, MailKind
 from services.worker.email.unsubscribe import PATH, Subscription, UnknownKey, UnsubscribeLinks
 from shared.http.tokens import b64url, b64url_decode
 
 FIRST, SECOND = "first" * 8, "second" * 8
 USER = uuid4()
-SAME = mail_kind("other_things", "Other things", "…")
+LONGER = MailKind("other_things", "Other things", "…")
 PAGE = "https://dashboard.example.com"
 
 
@@ -49,7 +49,7 @@ def test_a_key_of_one_kind_is_none_of_another(more: bytes) -> None:
     for forged in (decoded[:-1] + more, decoded + (more or b"s")):
         with pytest.raises(UnknownKey):
             links().read(b64url(forged))
-    assert links().url(USER, SAME) != links().url(USER, OTHER)
+    assert links().url(USER, LONGER) != links().url(USER, OTHER)
 
 
 @pytest.mark.parametrize(
