@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from services.gateway.catalog.catalog import packaged
 from shared.config.settings import ServiceSettings
 
 SERVICES = ("gateway", "users", "orders", "worker")
@@ -18,6 +19,8 @@ SHARED = tuple(
     str(field.validation_alias) for field in ServiceSettings.model_fields.values() if field.validation_alias is not None
 )
 LIFETIMES = ("ACCESS_TOKEN_TTL_S", "REFRESH_TOKEN_TTL_S")
+SERVICE_URLS = {f"GATEWAY_{name.upper()}_URL" for name in packaged().services}
+"""The addresses of the services in the panels file (docs/panels.md)."""
 OLD = {"SMTP_URL", "STORAGE_URL"}
 """Names of WORKER_SMTP_URL and WORKER_STORAGE_URL in versions before 0.2."""
 
@@ -61,4 +64,4 @@ def test_a_panels_file_of_ones_own_can_be_mounted() -> None:
 def test_what_compose_itself_takes_is_documented() -> None:
     """Every variable in a value of docker-compose.yml is documented."""
     used = re.findall(r"\${([A-Z][A-Z0-9_]*)", Path("docker-compose.yml").read_text())
-    assert set(used) <= set(DOCUMENTED) | OLD
+    assert set(used) <= set(DOCUMENTED) | OLD | SERVICE_URLS
