@@ -45,22 +45,24 @@ print(json.dumps({
 
 
 class Slice(NamedTuple):
-    """`paths` begin its routes, `command` is its command, `tables` and `settings` begin with these texts. `queue` is
-    its job with a queue, unless that has the name of the slice."""
+    """`paths` begin its routes, `command` is its command, `tables` and `settings` begin with these texts, `queues` are
+    those of its jobs."""
 
     service: str
     paths: Sequence[str]
     tables: str
     settings: str
     command: str | None = None
-    queue: str | None = None
+    queues: Sequence[str] = ()
 
 
 SLICES = {
-    "imports": Slice("worker", ("/v1/imports",), "import", "WORKER_IMPORT_", "import"),
+    "imports": Slice("worker", ("/v1/imports",), "import", "WORKER_IMPORT_", "import", ("imports",)),
     "reports": Slice("worker", ("/v1/reports",), "reports", "WORKER_REPORT_", "report"),
-    "webhooks": Slice("worker", ("/v1/webhooks",), "webhook", "WORKER_WEBHOOK_"),
-    "digests": Slice("worker", (), "weekly_digests", "WORKER_DIGEST_", queue="send_weekly_digest"),
+    "webhooks": Slice(
+        "worker", ("/v1/webhooks",), "webhook", "WORKER_WEBHOOK_", queues=("webhooks", "revoke-webhooks")
+    ),
+    "digests": Slice("worker", (), "weekly_digests", "WORKER_DIGEST_", queues=("send_weekly_digest",)),
     "avatars": Slice("users", ("/v1/me/avatar", "/v1/users/{id:uuid}/avatar"), "avatars", "USERS_PICTURE_"),
 }
 OUTSIDE = (
@@ -84,7 +86,8 @@ def remove(tree: Path, name: str) -> None:
     delete_lines(tree / "services" / removed.service / "main.py", [f'    "{name}",'])
     if removed.paths:
         delete_lines(tree / "services/gateway/panels.toml", [f'"{path}' for path in removed.paths])
-    delete_entry(tree / "shared/contracts/subscriptions.py", removed.queue or name)
+    for queue in removed.queues:
+        delete_entry(tree / "shared/contracts/subscriptions.py", queue)
 
 
 def delete_lines(file: Path, beginnings: Sequence[str]) -> None:
@@ -96,9 +99,12 @@ def delete_lines(file: Path, beginnings: Sequence[str]) -> None:
 
 
 def delete_entry(file: Path, job: str) -> None:
-    """The job in the dictionary `SUBSCRIPTIONS`, if there is one."""
-    text = file.read_text()
-    file.write_text(re.sub(rf'^    "{job}": \(.*?\),\n(?=    "|}})', "", text, flags=re.MULTILINE | re.DOTALL))
+    """The job in the dictionary `SUBSCRIPTIONS`; it is there."""
+    text, deleted = re.subn(
+        rf'^    "{job}": \(.*?\),\n(?=    "|}})', "", file.read_text(), flags=re.MULTILINE | re.DOTALL
+    )
+    assert deleted == 1
+    file.write_text(text)
 
 
 def delete_tests(tree: Path, name: str) -> None:

@@ -18,6 +18,7 @@ from shared.db.engine import Database
 from tests.support.backends.databases import NewDatabase
 from tests.support.backends.smtp import Received, SmtpServer
 from tests.support.served import listening
+from tests.support.spans import recorded
 from tests.support.users import PASSWORD, Gateway, Person, serving
 from tests.support.users import settings_for as users_settings
 from tests.support.waiting import eventually
@@ -155,28 +156,32 @@ async def test_an_order_that_overtakes_the_verification_is_confirmed(town: Town)
     assert [str(mail.message["Subject"])[:10] for mail in town.mails(person.email)][-1] == "Your order"
 
 
-async def test_no_event_row_or_log_line_contains_a_token(town: Town, capfd: pytest.CaptureFixture[str]) -> None:
-    """All tables of both databases, and the output of both services, after each kind of link was sent, used, used
-    twice, and rejected by a mail server that quotes it."""
-    person, new = await town.gateway.newcomer(), f"{uuid4().hex}@example.com"
-    tokens = [await town.token(person.email)]
-    assert (await town.gateway.use(tokens[0], person)).status_code == 204
-    assert (await town.gateway.use(tokens[0])).status_code == 422
-    change = {"email": new, "current_password": PASSWORD}
-    (await town.gateway.call(person, "PATCH", "/v1/me", json=change)).raise_for_status()
-    tokens.append(await town.token(new))
-    town.smtp.manner = "quote"
-    await town.gateway.http.post("/v1/password-resets", json={"email": person.email})
-    rows = await town.until_ended(person.id, "account-email", "done", "done", "dead")
-    assert "<confidential>" in rows[-1]["last_error"]
-    assert (await town.worker.mail(rows[-1]["event_id"]))["server_reply"].startswith("550 5.7.1 this link")
-    tokens += town.smtp.quoted
-    assert len(tokens) == 3
+async def test_no_event_row_log_line_or_span_contains_a_token(town: Town, capfd: pytest.CaptureFixture[str]) -> None:
+    """All tables of both databases, and the output and spans of both services, after each kind of link was sent, used,
+    used twice, and rejected by a mail server that quotes it."""
+    with recorded(share=1) as spans:
+        person, new = await town.gateway.newcomer(), f"{uuid4().hex}@example.com"
+        tokens = [await town.token(person.email)]
+        assert (await town.gateway.use(tokens[0], person)).status_code == 204
+        assert (await town.gateway.use(tokens[0])).status_code == 422
+        change = {"email": new, "current_password": PASSWORD}
+        (await town.gateway.call(person, "PATCH", "/v1/me", json=change)).raise_for_status()
+        tokens.append(await town.token(new))
+        town.smtp.manner = "quote"
+        await town.gateway.http.post("/v1/password-resets", json={"email": person.email})
+        rows = await town.until_ended(person.id, "account-email", "done", "done", "dead")
+        assert "<confidential>" in rows[-1]["last_error"]
+        assert (await town.worker.mail(rows[-1]["event_id"]))["server_reply"].startswith("550 5.7.1 this link")
+        tokens += town.smtp.quoted
+        assert len(tokens) == 3
     printed = capfd.readouterr()
     stored = await texts(town.users_db) + await texts(town.worker.app.state.db)
+    said = " ".join(f"{span.name} {span.attributes} {span.error}" for span in spans)
     assert person.email in stored
+    assert {"send mail", "POST /internal/mail-links", "postgresql"} <= {span.name for span in spans}
     for token in tokens:
         assert token not in stored
+        assert token not in said
         assert token.lower() not in (printed.out + printed.err).lower()
 
 
