@@ -7,6 +7,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from services.users.avatars.thumbnailer import Pictures
 from services.users.main import create_app
 from services.users.settings import Settings, Tuning
 from shared.contracts.internal_api import MAX_PICTURE_BYTES
@@ -14,6 +15,7 @@ from shared.ids import new_id
 from tests.support.backends import RabbitBackend
 from tests.support.backends.databases import NewDatabase
 from tests.support.drawn import BLUE, RED, SCRIPT, bomb, opened, picture
+from tests.support.gateway.patience import PATIENCE_S
 from tests.support.gateway.world import SECRET, Start, World
 from tests.support.served import listening
 from tests.support.waiting import eventually
@@ -29,8 +31,11 @@ def users_database(new_database: NewDatabase) -> Iterator[str]:
 
 
 @pytest.fixture
-async def world(start: Start, users_database: str, rabbitmq: RabbitBackend) -> AsyncIterator[World]:
+async def world(
+    start: Start, users_database: str, rabbitmq: RabbitBackend, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
     """The events of the service stay in its outbox: what the gateway knows, it knows from its own routes."""
+    monkeypatch.setattr(Pictures, "TIMEOUT_S", PATIENCE_S)
     settings = Settings(
         environment="development",
         internal_token_secret=SecretStr(SECRET),
