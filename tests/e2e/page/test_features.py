@@ -74,7 +74,7 @@ async def installation(start: Start, folder: Path, routes: str = "", panels: str
     """Start a gateway with accounts, these further routes and these further panels."""
     path = folder / "panels.toml"
     path.write_text(ACCOUNTS % routes + panels)
-    async with start(panels_file=path) as world, listening(world.app) as port:
+    async with start(panels_file=str(path)) as world, listening(world.app) as port:
         user_id = new_id()
         pair = {"token_type": "bearer", "expires_in": 900, "refresh_token": "r"}
         pair["access_token"] = world.tokens.issue(user_id, new_id(), "admin")

@@ -28,7 +28,7 @@ for package in ("services", "shared", "tools"):
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
         if ".migrations" not in module.name and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-app = main.create_app(Settings(environment="development", panels_file=Path("panels.toml")))
+app = main.create_app(Settings(environment="development", panels_file="panels.toml"))
 documents = {name: service.openapi() for name, service in api.services().items()}
 found = main.whole_api(FastAPI.openapi(app), app.state.catalog, documents)
 print(json.dumps({

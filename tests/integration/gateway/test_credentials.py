@@ -47,7 +47,7 @@ async def credential(world: World, keys: StoredKeys, visitor: Visitor) -> dict[s
 
 def path_of(rule: Rule) -> str:
     """Return a path of the route, with the ids of nobody's things."""
-    names = {"id": new_id(), "delivery_id": new_id(), "job": "email", "name": "purge", "version": "x"}
+    names = {"id": new_id(), "delivery_id": new_id(), "job": "email", "name": "purge", "version": "x", "key": "x"}
     return rule.path.format(**names)
 
 

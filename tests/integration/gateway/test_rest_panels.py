@@ -208,20 +208,22 @@ async def test_a_slow_service_costs_its_panel_alone(start_crm: StartCrm, behavio
         await eventually(lambda: crm.service.connections == 0)
 
 
-async def test_an_unreachable_service(start_crm: StartCrm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATEWAY_CRM_URL", "http://127.0.0.1:1")
-    async with start_crm(end='[panels.twin]\nservice = "crm"\nget = "/"\nkind = "object"\ntimeout_ms = 9000') as crm:
+async def test_an_unreachable_service(start_crm: StartCrm) -> None:
+    twin = '[panels.twin]\nservice = "crm"\nget = "/"\nkind = "object"\ntimeout_ms = 9000'
+    async with start_crm(end=twin, urls={"crm": "http://127.0.0.1:1"}) as crm:
         answer = await crm.read()
         assert (answer.status_code, answer.json()["code"]) == (503, "no_panel_available")
 
 
-async def test_another_replica_is_asked(start_crm: StartCrm, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_another_replica_is_asked(start_crm: StartCrm) -> None:
     """If one cannot be connected to, and without a second attempt."""
-    async with StubService({"*": replies(POINTS)}).running() as replica:
-        monkeypatch.setenv("GATEWAY_CRM_URL", f"http://127.0.0.1:1,{replica.url}")
-        async with start_crm() as crm:
-            for _ in range(4):
-                assert (await crm.panel())["status"] == "fresh"
+    async with (
+        StubService({"*": replies(POINTS)}).running() as replica,
+        start_crm(urls={"crm": f"http://127.0.0.1:1,{replica.url}"}) as crm,
+    ):
+        for _ in range(4):
+            assert (await crm.panel())["status"] == "fresh"
+        assert (len(replica.received), len(crm.service.received)) == (4, 0)
 
 
 async def test_a_service_that_asks_for_a_pause_gets_it(crm: Crm) -> None:

@@ -111,7 +111,7 @@ async def test_the_page_knows_the_panels_file(start: Start, tmp_path: Path) -> N
     """The panels in their order and the routes; another file makes another version of the page."""
     path = tmp_path / "panels.toml"
     path.write_text(ALONE)
-    async with start(panels_file=path) as world:
+    async with start(panels_file=str(path)) as world:
         module = (await world.client.get("/assets/000000000000/js/catalog.js")).text
         assert module == (
             "export const OPERATIONS = new Set([]);\nexport const PANELS = "
@@ -124,7 +124,7 @@ async def test_without_accounts_there_are_no_sessions(start: Start, tmp_path: Pa
     """Not even for a browser that still has a cookie."""
     path = tmp_path / "panels.toml"
     path.write_text(ALONE)
-    async with start(panels_file=path) as world:
+    async with start(panels_file=str(path)) as world:
         cookie = {"Cookie": "dashboard_session=secret"}
         for answer in (
             await world.client.post(SESSION, json=CREDENTIALS),

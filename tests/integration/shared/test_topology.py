@@ -29,12 +29,13 @@ def vhost_url(vhosts: Vhosts) -> Iterator[str]:
 
 
 async def test_it_is_declared_twice_without_harm(vhost_url: str) -> None:
-    """Every process declares all of it at its start; every event type then has a queue."""
+    """Every process declares all of it at its start; every type of event and task then has a queue."""
     async with await aio_pika.connect(vhost_url) as connection:
         channel = await connection.channel(on_return_raises=True)
         await topology.declare(channel)
-        exchange = await topology.declare(channel)
+        await topology.declare(channel)
         for key in {key for queue in topology.QUEUES.values() for key in queue.routing_keys}:
+            exchange = await channel.get_exchange(topology.exchange_of(key))
             await exchange.publish(aio_pika.Message(b"{}"), key, mandatory=True)
 
 

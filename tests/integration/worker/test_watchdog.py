@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from services.worker.broker import rabbitmq
 from services.worker.broker.consumers import Consumers
 from services.worker.settings import Settings
-from shared.contracts.topology import JobQueue
+from shared.contracts.topology import QUEUES, JobQueue
 from shared.rabbitmq import Nodes
 from tests.support.link import Link
 from tests.support.waiting import eventually
@@ -150,7 +150,7 @@ async def test_without_rabbitmq_a_restart_would_not_help(
 
 async def test_what_is_expected_and_what_is_there(alone: World) -> None:
     """The gauges count a consumer for each job and one for the dead, and say when each last had a message."""
-    names = ("recipients", "email", "analytics", "notifications", "imports", "webhooks", "send_weekly_digest", "dead")
+    names = (*QUEUES, "dead")
 
     async def counted() -> bool:
         return REGISTRY.get_sample_value("worker_consumers") == len(names)

@@ -105,7 +105,7 @@ async def crm_gateway(
         roles = {"role": "role", "roles": {"operator": "support"}}
         issuer = {"issuer": ISSUER, "audience": AUDIENCE, "jwks": stub.url + KEYS, **roles}
         no_breaker: dict[str, Any] = {"breaker_min_calls": NEVER, "retry_share": 0}
-        gateway = start(issuers=json.dumps([issuer]), panels_file=path, **(no_breaker | settings))
+        gateway = start(issuers=json.dumps([issuer]), panels_file=str(path), **(no_breaker | settings))
         async with gateway as world, listening(world.app) as port:
             crm = Crm(world, stub, signer, path, f"http://127.0.0.1:{port}")
             for name, data in panels.items():

@@ -97,7 +97,8 @@ Start = Callable[..., AbstractAsyncContextManager[World]]
 
 
 def starter(redis: RedisBackend) -> Start:
-    """What starts a gateway with some settings, and all around it. `panel_timeouts_s` are seconds by panel."""
+    """What starts a gateway with some settings, and all around it. `panel_timeouts_s` are seconds by panel, `urls`
+    those of other services."""
     return starter_at(redis.url)
 
 
@@ -112,7 +113,7 @@ def starter_at(redis_url: str) -> Start:
             users, orders, worker = services
             users.behaviours |= users_behaviours(tokens)
             behind = {"users": users.url, "orders": orders.url, "worker": worker.url}
-            urls = {name: settings.pop(f"{name}_url", url) for name, url in behind.items()}
+            urls = {name: settings.pop(f"{name}_url", url) for name, url in behind.items()} | settings.pop("urls", {})
             told = {
                 **PATIENT,
                 "internal_token_secret": SECRET,
