@@ -156,7 +156,11 @@ async def test_a_silent_users_service_is_a_503_in_time(start: Start) -> None:
         several = [keys.add() for _ in range(api_keys.LOOKUPS_AT_ONCE + 2)]
         assert await asyncio.gather(*(status(world, key) for key in several)) == [503] * len(several)
         world.users.behaviours[LOOKUP_PATH] = keys
-        assert await status(world, several[0]) == 200
+
+        async def is_found() -> bool:
+            return await status(world, several[0]) == 200
+
+        await eventually(is_found)  # on a busy machine a lookup may take longer than this timeout
 
 
 async def test_a_key_is_not_used_beyond_a_minute_while_the_users_service_is_down(
