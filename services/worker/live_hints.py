@@ -1,4 +1,4 @@
-"""Live hints: notify the gateways which panels of a user have changed. A lost hint delays the update by at most the
+"""Live hints: notify the gateways which panels of users have changed. A lost hint delays the update by at most the
 cache's time limit."""
 
 import asyncio
@@ -32,9 +32,11 @@ class Hint(msgspec.Struct, frozen=True):
 
 
 class Hints:
-    """Collects hints while earlier ones are being sent, one message per user; never fails or delays its caller."""
+    """Collects hints while earlier ones are being sent, one per user. A message has the hints of many users, because a
+    message costs this process and each gateway more than a hint does. Never fails or delays its caller."""
 
     MAX_PENDING = 10_000
+    MAX_IN_MESSAGE = 500
     PUBLISH_TIMEOUT_S = 2.0
 
     def __init__(self) -> None:
@@ -48,7 +50,7 @@ class Hints:
         """Connect for the duration of the block, with a connection that consumes nothing: RabbitMQ stops reading from a
         connection that publishes during a memory or disk alarm, including acknowledgements.
 
-        Uses aiormq, which waits neither for a confirm nor for the socket: there may be a hint for each event.
+        Uses aiormq, which waits neither for a confirm nor for the socket: there may be a message for each event.
         """
         channel = await connection.channel(publisher_confirms=False)
 
@@ -85,16 +87,18 @@ class Hints:
             await self._given.wait()
             self._given.clear()
             pending, self._pending = self._pending, {}
-            for user_id, panels in pending.items():
-                await self.send(KEY, Hint(user_id, sorted(panels)))
+            hints = [Hint(user_id, sorted(panels)) for user_id, panels in pending.items()]
+            for begin in range(0, len(hints), self.MAX_IN_MESSAGE):
+                await self.send(KEY, *hints[begin : begin + self.MAX_IN_MESSAGE])
 
-    async def send(self, key: str, hint: msgspec.Struct) -> None:
-        """Send at once; a hint that cannot be sent is lost."""
+    async def send(self, key: str, *hints: msgspec.Struct) -> None:
+        """Send them at once, as one message: a list, or the hint itself if it is the only one. They are lost if the
+        message cannot be sent."""
         try:
             if self.publish is None:
                 raise ConnectionError("no broker")
             async with asyncio.timeout(self.PUBLISH_TIMEOUT_S):
-                await self.publish(key, msgspec.json.encode(hint))
+                await self.publish(key, msgspec.json.encode(hints if len(hints) > 1 else hints[0]))
         except Exception as error:
-            metrics.HINTS_LOST.inc()
-            log.debug("hint lost", error=repr(error))
+            metrics.HINTS_LOST.inc(len(hints))
+            log.debug("hints lost", hints=len(hints), error=repr(error))

@@ -30,7 +30,10 @@ PRODUCERS = {"user": "users", "order": "orders", "orders": "orders", "import": "
 """The service behind an event, by the first word of its type."""
 PUBLISHED = {name: kind for name, kind in EVENTS.items() if kind is not WebhookPing}
 LIVE: dict[str, type[msgspec.Struct]] = {HINT: Hint, IMPORT: ImportHint}
-LIVE_SAYS = {HINT: "These panels of the user have changed.", IMPORT: "The progress of an import of the user."}
+LIVE_SAYS = {
+    HINT: "These panels of the user have changed. A message has one hint, or a list of those of several users.",
+    IMPORT: "The progress of an import of the user.",
+}
 HEADERS: dict[str, Any] = {
     "type": "object",
     "description": "The attributes of CloudEvents 1.0, and the trace.",
@@ -235,11 +238,12 @@ def _event_message(kind: type[Event]) -> dict[str, Any]:
 
 
 def _live_message(key: str) -> dict[str, Any]:
+    one = {"$ref": SCHEMAS + LIVE[key].__name__}
     return {
         "name": key,
         "title": LIVE[key].__name__,
         "summary": LIVE_SAYS[key],
-        "payload": {"$ref": SCHEMAS + LIVE[key].__name__},
+        "payload": {"oneOf": [one, {"type": "array", "items": one}]} if key == HINT else one,
     }
 
 

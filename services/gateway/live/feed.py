@@ -24,7 +24,7 @@ from shared.rabbitmq import LOST, Nodes
 
 
 class UnreadableChange(ValueError):
-    """A message that does not identify its user."""
+    """A message that does not identify its users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +54,19 @@ def touched_by_events(panels: Panels) -> Touched:
     return {**touched, events.UserDeleted.type: None}
 
 
-_hint = msgspec.json.Decoder(_Hint)
+_hints: msgspec.json.Decoder[_Hint | list[_Hint]] = msgspec.json.Decoder(_Hint | list[_Hint])
 
 
-def read_change(touched: Touched, exchange: str, routing_key: str, headers: Mapping[str, Any], body: bytes) -> Change:
-    """Raises `UnreadableChange`."""
+def read_changes(
+    touched: Touched, exchange: str, routing_key: str, headers: Mapping[str, Any], body: bytes
+) -> list[Change]:
+    """Return what an event or the hints of a message change. Raises `UnreadableChange`."""
     try:
         if exchange == topology.LIVE:
-            hint = _hint.decode(body)
-            return Change(hint.user_id, hint.panels, routing_key, body)
-        return Change(UUID(str(headers["subject"])), touched.get(routing_key), routing_key, body)
+            hints = _hints.decode(body)
+            each = hints if isinstance(hints, list) else [hints]
+            return [Change(hint.user_id, hint.panels, routing_key, body) for hint in each]
+        return [Change(UUID(str(headers["subject"])), touched.get(routing_key), routing_key, body)]
     except (KeyError, ValueError, RecursionError) as broken:
         raise UnreadableChange(repr(broken)) from broken
 
@@ -174,16 +177,17 @@ class LiveFeed:
     async def _take(self, message: AbstractIncomingMessage) -> None:
         try:
             key, headers = message.routing_key or "", message.headers or {}
-            change = read_change(self._touched, message.exchange or "", key, headers, message.body)
+            changes = read_changes(self._touched, message.exchange or "", key, headers, message.body)
         except UnreadableChange as broken:
             metrics.FEED_MESSAGES.counts[("unreadable",)] += 1
             log.warning("unreadable message on the live feed; the cache is dropped", reason=str(broken))
             for listener in list(self._listeners):
                 listener.changed_unreadably()
             return
-        metrics.FEED_MESSAGES.counts[(change.kind,)] += 1
+        metrics.FEED_MESSAGES.counts[(key,)] += 1
         for listener in list(self._listeners):
-            listener.changed(change)
+            for change in changes:
+                listener.changed(change)
 
     def _came(self) -> None:
         if not self._connected:

@@ -20,7 +20,7 @@ from services.gateway.auth.issuer_keys import parse_issuer_keys
 from services.gateway.auth.issuers import ForeignIssuer, claimed_issuer
 from services.gateway.auth.jwks import UnusableKeySet
 from services.gateway.dashboard.models import parse, wants_no_cache
-from services.gateway.live.feed import UnreadableChange, read_change, touched_by_events
+from services.gateway.live.feed import UnreadableChange, read_changes, touched_by_events
 from services.gateway.live.sse import read_id
 from services.gateway.settings import Tuning
 from services.gateway.trusted_issuers import TrustedIssuer
@@ -120,7 +120,7 @@ def change(message: tuple[Mapping[str, Any], bytes, str | None]) -> None:
     headers, body, _ = message
     for exchange in (topology.LIVE, topology.EVENTS):
         with suppress(UnreadableChange):
-            read_change(TOUCHED, exchange, "order.created", headers, body)
+            read_changes(TOUCHED, exchange, "order.created", headers, body)
 
 
 # The batch protocol.

@@ -5,9 +5,11 @@ from dataclasses import replace
 from uuid import UUID, uuid4
 
 import msgspec
+from prometheus_client import REGISTRY
 
 from services.worker.broker.batch_collector import BatchCollector
 from services.worker.live_hints import Hint, Hints
+from tests.support.waiting import eventually
 from tests.support.worker.jobs import job_of
 
 LONG_S = 60.0
@@ -57,14 +59,14 @@ async def test_a_batch_that_is_not_full_is_taken_in_time() -> None:
 
 
 async def test_one_hint_a_user() -> None:
-    """What gathers while a hint is being sent becomes one message a user."""
-    sent: list[Hint] = []
+    """What gathers while hints are being sent becomes one message with a hint for each user."""
+    sent: list[Hint | list[Hint]] = []
     free = asyncio.Event()
-    users = [uuid4(), uuid4()]
+    users = [uuid4(), uuid4(), uuid4()]
     hints = Hints()
 
     async def publish(_key: str, body: bytes) -> None:
-        sent.append(msgspec.json.decode(body, type=Hint))
+        sent.append(msgspec.json.decode(body, type=Hint | list[Hint]))
         await free.wait()
 
     hints.publish = publish
@@ -74,11 +76,34 @@ async def test_one_hint_a_user() -> None:
         await asyncio.sleep(0)
     for job in (job_of("analytics"), job_of("notifications"), job_of("recipients")) * 3:
         hints.on_done(job, users[1])
+    hints.on_done(job_of("analytics"), users[2])
     free.set()
     while len(sent) < 2:  # noqa: ASYNC110  likewise
         await asyncio.sleep(0)
     running.cancel()
-    assert sent == [Hint(users[0], ["analytics"]), Hint(users[1], ["analytics", "notifications"])]
+    both = [Hint(users[1], ["analytics", "notifications"]), Hint(users[2], ["analytics"])]
+    assert sent == [Hint(users[0], ["analytics"]), both]
+
+
+async def test_many_hints_are_sent_in_several_messages() -> None:
+    """A message stays small. Those of a message that cannot be sent are lost, and the others are sent."""
+    sizes: list[int] = []
+    hints = Hints()
+
+    async def publish(_key: str, body: bytes) -> None:
+        sizes.append(len(msgspec.json.decode(body, type=list[Hint])))
+        if len(sizes) == 1:
+            raise ConnectionError
+
+    hints.publish = publish
+    lost = REGISTRY.get_sample_value("worker_hints_lost_total") or 0
+    for _ in range(Hints.MAX_IN_MESSAGE + 2):
+        hints.on_done(job_of("analytics"), uuid4())
+    running = asyncio.create_task(hints.run())
+    await eventually(lambda: len(sizes) == 2)
+    running.cancel()
+    assert sizes == [Hints.MAX_IN_MESSAGE, 2]
+    assert REGISTRY.get_sample_value("worker_hints_lost_total") == lost + Hints.MAX_IN_MESSAGE
 
 
 async def test_hints_without_a_broker_are_lost() -> None:
