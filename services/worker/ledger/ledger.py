@@ -61,6 +61,9 @@ from shared.observability.telemetry import Trace, current_trace
 log = get_logger(__name__)
 
 PROBE_TIMEOUT_S = 5.0
+MOST_OF_POOL = 0.75
+"""The transactions of all jobs together hold this share of the connections at most. The rest is for panels and
+routes."""
 RATE_BURST_S = 0.05
 """How much of a job's rate may be started at once after a pause."""
 
@@ -125,6 +128,8 @@ class Ledger:
         self._on_done = on_done
         self._keep_done_s = keep_done_s
         self._slots: dict[str, CountedSemaphore] = {}
+        self._transactions = CountedSemaphore(max(1, int(db.pool.get_max_size() * MOST_OF_POOL)))
+        POOLS.watch_slots("job_transactions", self._transactions)
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self.alarm = Alarm()
 
@@ -248,7 +253,7 @@ class Ledger:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
-        async with self._db.connection() as connection, connection.transaction():
+        async with self._transactions, self._db.connection() as connection, connection.transaction():
             yield connection
 
     def _slot(self, job: Job) -> AbstractAsyncContextManager[object]:

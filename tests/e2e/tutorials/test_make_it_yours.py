@@ -85,5 +85,8 @@ async def test_what_is_left_works_and_the_gateway_offers_the_new_service(mine: P
 @pytest.mark.full
 def test_types_and_the_other_tests_pass_without_orders(mine: Path) -> None:
     """Those that need no server. Tests of manifests and documents are left to the reader, as the page says."""
-    run(mine, "-m", "mypy")
-    run(mine, "-m", "pytest", "-q", "-x", "-n", "2", "-m", "not long and not full and not docker", *REST)
+    run_in(mine, [sys.executable, "-m", "mypy"])
+    run_in(
+        mine,
+        [sys.executable, "-m", "pytest", "-q", "-x", "-n", "2", "-m", "not long and not full and not docker", *REST],
+    )

@@ -13,10 +13,8 @@ from services.worker.email.smtp import options_of
 from services.worker.jobs import discover
 from services.worker.ledger import failures
 from services.worker.ledger.job import JobMessage, Permanent, Policy, Transient, storable
-from services.worker.settings import Settings
 from shared.contracts.events import UnreadableEvent
 from shared.contracts.subscriptions import SUBSCRIPTIONS
-from tests.support.worker.jobs import policies
 
 POLICY = Policy(attempts=5, backoff_base_s=2, backoff_cap_s=60, prefetch=1, concurrency=1)
 
@@ -38,13 +36,6 @@ def test_backoff_doubles_up_to_its_cap(attempt: int, longest: float) -> None:
 def test_every_queue_has_its_job() -> None:
     """The jobs that receive events or tasks are those of the topology."""
     assert {name: declared.types for name, declared in discover().items() if declared.types} == SUBSCRIPTIONS
-
-
-def test_the_jobs_together_leave_connections_for_the_panels() -> None:
-    """All effects at once hold no more than three quarters of the pool."""
-    settings = Settings(environment="development", database_url="", rabbitmq_url="")
-    held = sum(policy.concurrency for policy in policies(settings).values())
-    assert held <= settings.pool_size * 3 / 4
 
 
 def test_an_error_group_knows_no_ids() -> None:

@@ -14,6 +14,8 @@ const BY_CODE = {
   foreign_page: "Another website sent this. It has been refused.",
   insufficient_scope: "This API key is not allowed to do that.",
   session_required: "An API key cannot do that. Please sign in.",
+  account_required: "This is only for accounts of this system.",
+  account_suspended: "This account is suspended. Ask the people who run this system.",
 
   not_found: GONE,
   user_not_found: "This account does not exist any more.",
@@ -29,6 +31,18 @@ const BY_CODE = {
   delivery_not_found: "This delivery is no longer stored. Reload the page.",
   job_not_found: "This job is no longer stored. Reload the page.",
   schedule_not_found: "This schedule does not exist any more. Reload the page.",
+
+  identity_not_found: "This sign-in has been removed already. Reload the page.",
+  identity_provider_not_found: "This way to sign in does not exist any more. Reload the page.",
+  identity_provider_unavailable: `Signing in this way is not possible right now. ${AGAIN}`,
+  already_linked: "This sign-in belongs to another account already.",
+  too_many_identities: "You have reached the maximum number of ways to sign in. Remove one first.",
+  recent_sign_in_required: "Confirm first that it is you: sign in again.",
+  last_sign_in_method: "This is the only way to sign in to your account. Set a password first.",
+  invalid_link: "The link is not valid any more: it has been used, or it has expired.",
+  link_expired: "Too much time has passed. Start again with the sign-in.",
+  link_not_wanted: "The link is not needed any more.",
+  already_verified: "Your e-mail address is confirmed already.",
 
   conflict: "It has changed meanwhile. Reload the page, then try again.",
   email_already_used: "An account with this e-mail address exists already.",
@@ -46,6 +60,7 @@ const BY_CODE = {
   job_running: "This job is running. Wait until the attempt has ended, then try again.",
   job_finished: "This cannot be done with this job any more. Reload the page.",
 
+  own_account: "You cannot suspend your own account.",
   wrong_password: "This is not your current password.",
   weak_password: "This password is too easy to guess. Choose a longer or less common one.",
   unmailable_address: "No mail can be sent to this address. Use another one.",
@@ -56,6 +71,7 @@ const BY_CODE = {
   body_too_slow: "Sending took too long. Check your connection, then try again.",
 
   rate_limited: "Too many attempts.",
+  too_many_mails: "A mail has been sent to this address already. Look for it, also in the spam folder.",
   too_many_logins: "Too many people are signing in right now.",
   too_many_streams: "This page is open in too many tabs. Close some of them.",
   too_many_downloads: "Your other downloads are still running. Wait until one has finished.",
@@ -69,6 +85,7 @@ const BY_CODE = {
   service_unavailable: `This is not available right now. Nothing has been changed. ${AGAIN}`,
   keys_unavailable: `This is not available right now. ${AGAIN}`,
   storage_unavailable: `Files cannot be stored or read right now. ${AGAIN}`,
+  page_unknown: "No mails with links can be sent right now. Ask the people who run this system.",
   audit_unavailable: "Operator actions must be recorded, which is not possible right now. Nothing has been changed.",
   no_panel_available: `Nothing can be shown right now. ${AGAIN}`,
   overloaded: `Too many people are using this right now. ${AGAIN}`,
@@ -99,7 +116,7 @@ const BY_FIELD = {
   expires_at: "Choose a time in the future.",
   file: "Choose a CSV file. The example file shows its columns.",
 };
-const OF_ITS_FIELD = new Set(["wrong_password", "weak_password", "unmailable_address", "unusable_picture"]);
+const OF_ITS_FIELD = new Set(["invalid_link", "wrong_password", "weak_password", "unmailable_address", "unusable_picture"]);
 
 /** A sentence for `code`, or for the status if the code is unknown. `againInS`: when to retry, if known. */
 export function wordsFor(code, status = 0, againInS = null) {
@@ -108,6 +125,24 @@ export function wordsFor(code, status = 0, againInS = null) {
 }
 
 export const hasWordsFor = (code) => code in BY_CODE;
+
+/** Why a sign-in with a provider has failed, by the `error` in the address to which it returns. */
+const BY_SIGN_IN = {
+  refused: "You have not been signed in: the sign-in was cancelled or refused there.",
+  unavailable: `Signing in this way is not possible right now. ${AGAIN}`,
+  expired: "The sign-in took too long, or was started in another browser. Start again.",
+  invalid: "The answer to your sign-in cannot be trusted. Start again, and if it happens again, tell the people who run this system.",
+  address_taken: "An account with this e-mail address exists already. Sign in to it with your password; you can then add the other way to sign in to your account.",
+  address_missing: "No e-mail address was shared, which an account needs. Allow it at the sign-in, or create an account here.",
+  already_linked: BY_CODE.already_linked,
+  suspended: BY_CODE.account_suspended,
+};
+
+/**
+ * @param {string} code
+ * @returns {string} Why a sign-in with a provider has failed.
+ */
+export const wordsForSignIn = (code) => BY_SIGN_IN[code] ?? "You have not been signed in. Try again.";
 
 /** Why a field of a rejected request is invalid. */
 export const wordsForField = (code, field) => (OF_ITS_FIELD.has(code) ? BY_CODE[code] : BY_FIELD[field.split(".").at(-1)] ?? "This cannot be accepted.");
@@ -134,5 +169,6 @@ function byStatus(status) {
 function inTime(seconds) {
   if (seconds < 60) return seconds === 1 ? "in a second" : `in ${seconds} seconds`;
   const minutes = Math.ceil(seconds / 60);
-  return minutes === 1 ? "in a minute" : `in ${minutes} minutes`;
+  if (minutes < 100) return minutes === 1 ? "in a minute" : `in ${minutes} minutes`;
+  return `in ${Math.round(minutes / 60)} hours`;
 }
