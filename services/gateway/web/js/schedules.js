@@ -46,7 +46,7 @@ export class Schedules {
   #row({ name, cron, timezone, paused, last_run: lastRun, next_run: nextRun }) {
     const action = (key, text, work) => el("button", {
       class: "button small", type: "button", "data-key": `${key}-${name}`, "aria-label": `${text} ${name}`,
-      onclick: (event) => busy(event.currentTarget, () => work(name).finally(this.#ask)),
+      onclick: (event) => busy(event.currentTarget, () => work(name, this.#ask)),
     }, text);
     return stackedRow({ "data-schedule": name },
       stackedCell(null, el("a", { href: searchAddress({ job: name, event_type: TICK }), "data-key": `runs-${name}` }, name)),
@@ -60,19 +60,19 @@ export class Schedules {
 
 const at = (iso) => el("span", { title: whenExactly(iso) }, since(iso), el("span", { class: "exact muted small" }, whenExactly(iso)));
 
-async function run(name) {
+async function run(name, ask) {
   if (!(await confirmed(`Run ${name} now?`, "This run is added to the scheduled ones.", "Run now", "Not now"))) return;
-  await post(`/v1/admin/schedules/${name}/run`);
+  await post(`/v1/admin/schedules/${name}/run`).finally(ask);
   toast(`${name} runs now.`);
 }
 
-async function pause(name) {
+async function pause(name, ask) {
   if (!(await confirmed(`Pause ${name}?`, "Its times are skipped until it is resumed.", "Pause", "Not now"))) return;
-  await post(`/v1/admin/schedules/${name}/pause`);
+  await post(`/v1/admin/schedules/${name}/pause`).finally(ask);
   toast(`${name} is paused.`);
 }
 
-async function resume(name) {
-  await post(`/v1/admin/schedules/${name}/resume`);
+async function resume(name, ask) {
+  await post(`/v1/admin/schedules/${name}/resume`).finally(ask);
   toast(`${name} is resumed.`);
 }
