@@ -147,7 +147,7 @@ class History:
 
 
 async def expire(db: Database) -> None:
-    """Delete the minutes that nobody is shown."""
+    """Delete the minutes that are not shown any more."""
     async with db.connection() as connection:
         await connection.execute(EXPIRE)
 

@@ -114,7 +114,7 @@ function figures({ jobs, queues, outboxes, panels, gateway }, rate, workers) {
   ];
 }
 
-/** Nobody scrolls on a wall. */
+/** A screen on a wall is not scrolled. */
 const firstOf = (problems) =>
   problems.length > MOST_PROBLEMS ? [...problems.slice(0, MOST_PROBLEMS), `and ${problems.length - MOST_PROBLEMS} more`] : problems;
 
