@@ -103,8 +103,8 @@ async def _page(db: Database, limit: int, after: UUID | None, email: str | None,
         users = UserRepository(session)
         if email:
             found: Sequence[User | None] = [await users.get_by_email(email)]
-        elif user_id := _uuid(q):
-            found = [await users.get(user_id)]
+        elif (user_id := _uuid(q)) and (user := await users.get(user_id)):
+            found = [user]
         else:
             found = await users.page(limit + 1, after, q)
     accounts = [Account.model_validate(user) for user in found if user]

@@ -127,7 +127,8 @@ async def test_all_jobs_of_a_search_are_changed(browser: Browser, stack: Stack, 
 async def test_wall_mode(browser: Browser, stack: Stack, admin: Operator) -> None:
     """It has figures and nothing to press, and no text is cut off on any screen. A link that Tab shows leaves it."""
     async with visiting(browser, stack, width=WIDTH, height=HEIGHT) as visitor:
-        page = await visitor.signs_in(admin.person.email, "/ops?wall")
+        page = await visitor.signs_in(admin.person.email, "/ops")
+        await page.get_by_role("link", name="Wall mode").click()
         await expect(page.locator(".wall-figures .tile")).to_have_count(8)
         await expect(page.locator(".wall-chart canvas")).to_have_count(1)
         await expect(page.locator(".wall-time")).to_contain_text("As of")

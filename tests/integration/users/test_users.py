@@ -139,6 +139,7 @@ async def test_a_user_is_found_by_the_beginning_of_the_address_or_by_id(gateway:
         return [item["id"] for item in answer.raise_for_status().json()["items"]]
 
     assert await found(person.email[:12].upper()) == [str(person.id)]
+    assert await found(person.email.partition("@")[0]) == [str(person.id)]  # which could be an id, too
     assert await found(str(person.id)) == [str(person.id)]
     assert await found(f"%{person.email[1:]}") == []
     assert await found(f"{person.email}x") == []
