@@ -129,6 +129,6 @@ scaling: ## Compute and simulate the limits of scaling, and write docs/scaling.m
 	$(INSTALL) python servers
 	.venv/bin/python -m tools.lab.scaling $(ARGS)
 
-bench: ## Measure, and write docs/performance.md (BENCH=gateway,scenarios,pauses,bookkeeping,panels,rest,passthrough,faults,orders,enqueue,worker,batches,relay,delays,pictures,reports,streams,overload,traces,system)
+bench: ## Measure, and write docs/performance.md (BENCH=gateway,scenarios,pauses,bookkeeping,panels,rest,passthrough,faults,orders,enqueue,worker,batches,relay,delays,pictures,reports,streams,overload,traces,system,views)
 	$(INSTALL) python rabbitmq bench
 	.venv/bin/python -m tools.lab.bench $(ARGS)

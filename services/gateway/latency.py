@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 from shared.observability.histogram import Histogram
+from shared.observability.quantiles import quantile
 
 Buckets = Mapping[float, float]
 """Cumulative counts by upper bound, in seconds."""
@@ -63,14 +63,4 @@ def percentiles(now: Buckets, before: Buckets) -> Percentiles:
     calls = int(counts[-1]) if counts else 0
     if calls < FEWEST:
         return Percentiles(calls)
-    return Percentiles(calls, *(round(_quantile(bounds, counts, share) * 1000, 2) for share in (0.5, 0.95, 0.99)))
-
-
-def _quantile(bounds: Sequence[float], counts: Sequence[float], share: float) -> float:
-    """Interpolate within the bucket; return the last finite bound for values above it."""
-    rank = share * counts[-1]
-    steps = pairwise([(0.0, 0.0), *zip(bounds, counts, strict=True)])
-    for (low, below), (high, up_to) in steps:
-        if up_to >= rank and up_to > below:
-            return low if high == float("inf") else low + (high - low) * (rank - below) / (up_to - below)
-    return bounds[-2]
+    return Percentiles(calls, *(round(quantile(bounds, counts, share) * 1000, 2) for share in (0.5, 0.95, 0.99)))

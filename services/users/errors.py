@@ -10,7 +10,8 @@ DashboardError
 │   ├── TooManyApiKeys
 │   ├── AlreadyVerified
 │   ├── LinkNotWanted
-│   └── OwnAccount
+│   ├── OwnAccount
+│   └── NoResetOfSuspended
 ├── Unauthenticated
 │   ├── InvalidCredentials
 │   └── InvalidRefreshToken
@@ -64,6 +65,10 @@ class LinkNotWanted(Conflict):
 
 class OwnAccount(Conflict):
     code, title = "own_account", "You cannot suspend your own account"
+
+
+class NoResetOfSuspended(Conflict):
+    code, title = "no_reset_of_suspended", "A suspended account gets no link for a new password"
 
 
 class InvalidCredentials(Unauthenticated):

@@ -35,6 +35,7 @@ class User(PersonalData, Base):
     __erasure__ = Delete()
     __table_args__ = (
         sa.Index("users_email_key", sa.text("lower(email)"), unique=True),
+        sa.Index("users_email_beginning", sa.text("lower(email) text_pattern_ops")),
         sa.Index("users_expiring", "expires_at", postgresql_where=sa.text("expires_at IS NOT NULL")),
         sa.CheckConstraint("role IN ('user', 'support', 'admin')", name="users_role_check"),
     )
@@ -188,7 +189,11 @@ class AuditRow(PersonalData, Base):
         Execute("SET LOCAL audit.ending = 'on'", arguments=()),  # a trigger rejects other changes
         Execute(f"UPDATE audit SET address = NULL WHERE {__of_user__}"),  # noqa: S608  a constant
     )
-    __table_args__ = (sa.Index("audit_actor", "actor_id", "id"), sa.Index("audit_subject", "subject_id", "id"))
+    __table_args__ = (
+        sa.Index("audit_actor", "actor_id", "id"),
+        sa.Index("audit_subject", "subject_id", "id"),
+        sa.Index("audit_action", "action", "id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     action: Mapped[str]

@@ -14,6 +14,8 @@ from shared.clock import now
 from shared.db.engine import Database
 from shared.db.personal_data import erasure_of
 
+LAST_CHARACTER = "\U0010ffff"
+"""The greatest in UTF-8."""
 CLAIM = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(lower(:email), 0))")
 
 
@@ -31,11 +33,16 @@ class UserRepository:
         """Return the user with this address, ignoring case."""
         return await self._session.scalar(sa.select(User).where(sa.func.lower(User.email) == sa.func.lower(email)))
 
-    async def page(self, limit: int, after: UUID | None = None) -> Sequence[User]:
-        """Return at most `limit` users, newest first, starting after the id `after`."""
+    async def page(self, limit: int, after: UUID | None = None, beginning: str | None = None) -> Sequence[User]:
+        """Return at most `limit` users, newest first, starting after the id `after`; `beginning`: only those whose
+        address begins so, ignoring case."""
         users = sa.select(User).order_by(User.id.desc()).limit(limit)
         if after is not None:
             users = users.where(User.id < after)
+        if beginning is not None:
+            # Compared as bytes, like the index `users_email_beginning`.
+            address, first = sa.func.lower(User.email), sa.func.lower(beginning)
+            users = users.where(address.op("~>=~")(first), address.op("~<~")(first.op("||")(LAST_CHARACTER)))
         return (await self._session.scalars(users)).all()
 
     @classmethod

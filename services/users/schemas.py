@@ -221,5 +221,11 @@ class Account(Profile):
     suspended_at: datetime | None
 
 
+class AccountDetail(Account):
+    """An account with its open sessions, for operators."""
+
+    sessions: int
+
+
 class Count(BaseModel):
     count: int

@@ -18,7 +18,10 @@ from services.worker.email.unsubscribe import UnsubscribeLinks
 from services.worker.email.unsubscribe import router as unsubscribe
 from services.worker.email.users import Users
 from services.worker.host import Host
+from services.worker.ledger import heartbeats
 from services.worker.ledger.admin.routes import router as admin
+from services.worker.ledger.heartbeats import Heartbeats, Work
+from services.worker.ledger.history import History
 from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Ledger
 from services.worker.ledger.retries import Retries
@@ -97,6 +100,12 @@ async def working(
         background.start("queue gauges", partial(queue_stats.measure_queues, settings.rabbitmq_url, bound))
         background.every(queue_stats.EVERY_S, "ledger gauges", partial(queue_stats.measure_ledger, db, bound))
         background.start("mailer", mailer.run)
+        history = History(db)
+        opened.push_async_callback(history.leave)
+        background.start("history", history.run)
+        beating = Heartbeats(db, lambda: Work(ledger.in_progress(), consumers.consuming(), consumers.expected()))
+        opened.push_async_callback(beating.leave)
+        background.every(heartbeats.EVERY_S, "heartbeats", beating.beat)
         app.state.checks.needed |= {"postgres": db.ping, "rabbitmq": consumers.check}
         app.state.checks.useful |= {
             "public_url": settings.check_page,

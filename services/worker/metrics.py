@@ -9,11 +9,12 @@ JOBS = Counter(
     "Attempts and arrivals by job and outcome: done, duplicate, retrying, dead, scheduled, suppressed, cancelled.",
     ["job", "outcome"],
 )
+DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 DURATION = Histogram(
     "worker_job_duration_seconds",
     "From receiving an event, or a batch of them, to the commit.",
     ["job"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    buckets=DURATION_BUCKETS_S,
 )
 BATCH_SIZE = Histogram(
     "worker_batch_size", "Events in one transaction.", ["job"], buckets=(1, 2, 5, 10, 20, 50, 100, 150, 200)

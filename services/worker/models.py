@@ -170,6 +170,35 @@ class ScheduleRow(Base):
     next_run: Mapped[datetime | None]
 
 
+class JobMinute(Base):
+    """Attempts at a job in one minute, of all workers (`ledger.history`); `durations` counts them by duration."""
+
+    __tablename__ = "job_minutes"
+
+    job: Mapped[str] = mapped_column(primary_key=True)
+    minute: Mapped[datetime] = mapped_column(primary_key=True)
+    done: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
+    failed: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
+    retried: Mapped[int] = mapped_column(sa.BigInteger, server_default=ZERO)
+    durations: Mapped[list[int]] = mapped_column(sa.ARRAY(sa.BigInteger))
+
+
+class WorkerRow(Base):
+    """A running worker process, until it stops (`ledger.heartbeats`)."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    version: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    in_progress: Mapped[dict[str, int]] = mapped_column(sa.JSON)
+    consumers: Mapped[list[str]] = mapped_column(sa.ARRAY(sa.Text))
+    consumers_expected: Mapped[int]
+
+
 class JobRate(Base):
     """When the next job with a rate may start."""
 

@@ -33,6 +33,16 @@ SPREAD = """
         AS ranked
     WHERE notifications.user_id = ranked.user_id AND notifications.id = ranked.id
 """
+HOUR = """
+    INSERT INTO job_minutes (job, minute, done, retried, failed, durations)
+    SELECT job, date_trunc('minute', now()) - n * interval '1 minute', 60 + (n * 37 + length(job) * 11) % 90,
+        CASE WHEN n % 13 < 2 THEN n % 7 ELSE 0 END, CASE WHEN n % 29 = 5 THEN 3 ELSE 0 END,
+        (SELECT array_agg(CASE WHEN bucket = 4 + (n + length(job)) % 3 THEN 90 ELSE 6 END) FROM generate_series(1, 15)
+            AS bucket)
+    FROM unnest(ARRAY['analytics', 'email', 'notifications', 'webhooks']) AS job, generate_series(1, 59) AS n
+    ON CONFLICT DO NOTHING
+"""
+"""An hour of attempts, with some failures."""
 COLOURS = 256
 """The number of colours in the palette: enough for flat surfaces and text, and a picture has a third of the size."""
 
@@ -98,6 +108,7 @@ async def _take_all(stack: Stack, folder: Path) -> None:
         await _phone(browser, stack, folder / "phone.png")
         await _degraded(browser, stack, folder / "degraded.png")
         await _operations(browser, stack, folder / "operations.png")
+        await _operators_views(browser, stack, folder)
         write_picture(await trace_picture.take(browser, stack), folder / "trace.png")
         await _other_panels(
             browser, stack.info["redis"]["url"], stack.info["rabbitmq"]["url"], folder / "generic-cards.png"
@@ -160,6 +171,35 @@ async def _operations(browser: Browser, stack: Stack, path: Path) -> None:
         await page.get_by_role("button", name="Search").click()
         await expect(page.locator("[data-job]").first).to_contain_text("Paused")
         await _save(page, path.with_stem("jobs"))
+
+
+async def _operators_views(browser: Browser, stack: Stack, folder: Path) -> None:
+    await asyncio.to_thread(query, stack, "worker", HOUR)
+    async with visiting(browser, stack, height=820, device_scale_factor=2) as visitor:
+        page = await visitor.signs_in(demo.ADMIN, "/ops#/history?job=email", demo.PASSWORD)
+        await expect(page.locator("canvas")).to_have_count(2)
+        await _save(page, folder / "ops-history.png")
+        await page.get_by_role("link", name="Workers", exact=True).click()
+        await page.locator("[data-worker] summary").first.click()
+        await page.set_viewport_size({"width": 1280, "height": 560})
+        await _save(page, folder / "ops-workers.png")
+        await page.evaluate("location.hash = '#/users?q=demo'")
+        await page.locator("[data-user] a").first.click()
+        await expect(page.get_by_role("region", name="Audit log").get_by_role("row")).not_to_have_count(0)
+        await page.set_viewport_size({"width": 1280, "height": 820})
+        await _save(page, folder / "ops-user.png")
+        await page.get_by_role("link", name="Audit", exact=True).click()
+        await expect(page.locator("[data-entry]").first).to_be_visible()
+        await _save(page, folder / "ops-audit.png")
+        await page.evaluate("location.hash = '#/jobs?q=mailbox'")
+        await page.get_by_role("button", name="Retry all").click()
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        await _save(page, folder / "ops-bulk.png")
+    async with visiting(browser, stack, width=1600, height=900, scheme="dark") as visitor:
+        page = await visitor.signs_in(demo.ADMIN, "/ops", demo.PASSWORD)
+        await page.get_by_role("link", name="Wall mode").click()
+        await expect(page.locator(".wall-chart canvas")).to_have_count(1)
+        await _save(page, folder / "ops-wall.png")
 
 
 async def _settled(page: Page) -> Page:

@@ -1,4 +1,7 @@
-"""What administrators do with accounts. Roles are granted only at a shell: see `administration`."""
+"""What operators see of accounts, and what administrators do with them.
+
+Roles are granted only at a shell: see `administration`.
+"""
 
 from http import HTTPStatus
 from uuid import UUID
@@ -9,10 +12,34 @@ from services.users.accounts import administration
 from services.users.accounts.administration import locked
 from services.users.accounts.verification import mark_verified
 from services.users.audit.repository import Actor
+from services.users.errors import NoResetOfSuspended, UserNotFound
+from services.users.repository import UserRepository
+from services.users.schemas import Account, AccountDetail
 from shared.db.engine import DatabaseDep
-from shared.http.identity import AdminDep
+from shared.http.identity import AdminDep, OperatorDep
 
 router = APIRouter(prefix="/v1/admin/users/{user_id}", tags=["operators"])
+
+
+@router.get("")
+async def read_account(user_id: UUID, _: OperatorDep, db: DatabaseDep) -> AccountDetail:
+    """Return an account as operators see it."""
+    async with db.begin() as session:
+        user = await UserRepository(session).get(user_id)
+        if user is None:
+            raise UserNotFound
+        account = Account.model_validate(user)
+        return AccountDetail(**dict(account), sessions=await administration.count_sessions(session, user_id))
+
+
+@router.post("/reset-password", status_code=HTTPStatus.ACCEPTED)
+async def reset_password(user_id: UUID, caller: AdminDep, db: DatabaseDep) -> None:
+    """Mail the owner of an account a link for a new password. 409 if the account is suspended."""
+    async with db.begin() as session:
+        user = await locked(session, user_id)
+        if user.suspended_at is not None:
+            raise NoResetOfSuspended
+        await administration.mail_reset(session, user, Actor.of(caller))
 
 
 @router.post("/suspend", status_code=HTTPStatus.NO_CONTENT)

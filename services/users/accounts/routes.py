@@ -13,6 +13,7 @@ from services.users.errors import UserNotFound
 from services.users.models import User
 from services.users.repository import UserRepository
 from services.users.schemas import (
+    MAX_EMAIL,
     UNCONFIRMED,
     Account,
     Confirmation,
@@ -29,6 +30,16 @@ from shared.http.pagination import MAX_PAGE, Cursor, Limit, Page, decode_cursor,
 
 NDJSON = "application/x-ndjson"
 STREAM_PAGE = 500
+
+SearchQuery = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=MAX_EMAIL,
+        pattern=r"^[^\x00]*$",
+        description="the id of a user, or the beginning of an address",
+    ),
+]
 
 router = APIRouter(tags=["accounts"])
 operator_router = APIRouter(tags=["users"])
@@ -78,21 +89,34 @@ async def list_users(
     limit: Limit = MAX_PAGE // 2,
     cursor: Cursor = None,
     email: Annotated[Email | None, Query()] = None,
+    q: SearchQuery = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response | Page[Account]:
     """Operators: list users, newest first. With `Accept: application/x-ndjson` all of them, whatever the parameters."""
     if NDJSON in accept:
         return await _stream(db)
-    return await _page(db, limit, decode_cursor(cursor), email)
+    return await _page(db, limit, decode_cursor(cursor), email, q)
 
 
-async def _page(db: Database, limit: int, after: UUID | None, email: str | None) -> Page[Account]:
+async def _page(db: Database, limit: int, after: UUID | None, email: str | None, q: str | None) -> Page[Account]:
     async with db.begin() as session:
         users = UserRepository(session)
-        found = [await users.get_by_email(email)] if email else await users.page(limit + 1, after)
+        if email:
+            found: Sequence[User | None] = [await users.get_by_email(email)]
+        elif (user_id := _uuid(q)) and (user := await users.get(user_id)):
+            found = [user]
+        else:
+            found = await users.page(limit + 1, after, q)
     accounts = [Account.model_validate(user) for user in found if user]
     items, next_cursor = page_of(accounts, limit, lambda account: account.id)
     return Page(items=items, next_cursor=next_cursor)
+
+
+def _uuid(text: str | None) -> UUID | None:
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None
 
 
 async def _stream(db: Database) -> Response:

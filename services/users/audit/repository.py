@@ -1,7 +1,7 @@
 """The audit log: actor, action, subject, time and address. An entry is written in the transaction of its action."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple, Self
 from uuid import UUID
@@ -29,6 +29,8 @@ ROLE_CHANGED, SUSPENDED, UNSUSPENDED = "role_changed", "account_suspended", "acc
 ACCOUNT_DELETED, ACCOUNT_EXPIRED, ACCOUNT_REPLACED = "account_deleted", "account_expired", "account_replaced"
 """An account whose address is not verified expires, or is replaced by one that verifies the address."""
 EXPIRY_EVERY_S = 3600
+CLOCKS_DIFFER = timedelta(hours=1)
+EARLIEST, LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2500, 1, 1, tzinfo=UTC)
 
 
 class Actor(NamedTuple):
@@ -84,16 +86,35 @@ async def record(
 
 
 async def page(
-    session: AsyncSession, limit: int, before: UUID | None, **wanted: UUID | str | None
+    session: AsyncSession,
+    limit: int,
+    before: UUID | None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    **wanted: UUID | str | None,
 ) -> Sequence[AuditRow]:
-    """Return the newest entries; `wanted` filters columns by value, unless it is None."""
+    """Return the newest entries; `wanted` filters columns by value, unless it is None.
+
+    Ids follow the clocks of their processes, which may differ from the database's: they only limit what is read.
+    """
     query = sa.select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
+    if since is not None:
+        at = _in_range(since)
+        query = query.where(AuditRow.created_at >= at, AuditRow.id >= new_id(at - CLOCKS_DIFFER))
+    if until is not None:
+        at = _in_range(until)
+        query = query.where(AuditRow.created_at < at, AuditRow.id < new_id(at + CLOCKS_DIFFER))
     for column, value in wanted.items():
         if value is not None:
             query = query.where(getattr(AuditRow, column) == value)
     if before is not None:
         query = query.where(AuditRow.id < before)
     return (await session.scalars(query)).all()
+
+
+def _in_range(at: datetime) -> datetime:
+    """Return the nearest time that an id can have."""
+    return min(max(at, EARLIEST), LATEST)
 
 
 async def expire(db: Database, keep_s: int) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from services.users.audit import repository as audit
 from shared.contracts.internal_api import AUDIT_PATH, Entry
@@ -42,6 +42,8 @@ async def list_audit(
     actor_id: UUID | None = None,
     subject_id: UUID | None = None,
     action: Annotated[Action | None, Query()] = None,
+    since: Annotated[AwareDatetime | None, Query(alias="from", description="only at or after this")] = None,
+    until: Annotated[AwareDatetime | None, Query(alias="to", description="only before this")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[AuditEntry]:
@@ -49,7 +51,7 @@ async def list_audit(
     before = decode_cursor(cursor)
     wanted = {"actor_id": actor_id, "subject_id": subject_id, "action": action}
     async with db.begin() as session:
-        rows = await audit.page(session, limit + 1, before, **wanted)
+        rows = await audit.page(session, limit + 1, before, since, until, **wanted)
     items, next_cursor = page_of(rows, limit, lambda row: row.id)
     return Page(items=[AuditEntry.model_validate(row) for row in items], next_cursor=next_cursor)
 

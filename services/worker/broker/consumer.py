@@ -43,6 +43,8 @@ class Consumer:
         self.stall_detector = StallDetector(prefetch or 0)
         self.is_running = False
         """Whether it should be consuming: from the start until it is stopped."""
+        self.is_consuming = False
+        """Whether it consumed when that was last checked."""
         metrics.IN_HAND.labels(self.queue).set_function(lambda: stats.in_hand)
         metrics.IN_HAND_LIMIT.labels(self.queue).set(prefetch or 0)
 
@@ -52,14 +54,14 @@ class Consumer:
         self._declared = await self._broker.declare_queue(self._subscriber.queue)
         if self._collect:
             await self._declared.consume(self._collect)
-        self.is_running = True
+        self.is_running = self.is_consuming = True
 
     async def stop(self) -> None:
         """Stop the delivery of messages. The channel stays open to acknowledge in-flight messages.
 
         The delivery is cancelled at RabbitMQ first: a stopped subscriber drops messages that still arrive.
         """
-        self.is_running = False
+        self.is_running = self.is_consuming = False
         if self._declared is not None and not self._declared.channel.is_closed:
             channel: Any = await self._declared.channel.get_underlay_channel()
             for tag in tuple(channel.consumers):
@@ -69,6 +71,7 @@ class Consumer:
     async def check(self) -> bool:
         """Checks whether it consumes, and remembers the result."""
         consumed = await self._consumed()
+        self.is_consuming = consumed is not None
         metrics.LAST_DELIVERY.labels(self.queue).set(time.monotonic() - self._stats.last_delivery)
         if consumed is None:
             return False

@@ -107,6 +107,14 @@ class Consumers:
         if missing:
             raise ConsumerMissing(f"no consumer on {', '.join(missing)}")
 
+    def consuming(self) -> list[str]:
+        """Return the queues that this process consumed when they were last checked."""
+        return [one.queue for one in self._running() if one.is_consuming]
+
+    def expected(self) -> int:
+        """Return how many queues this process should consume: not those of paused jobs."""
+        return sum(queue.job not in self._paused for queue in self._queues) + 1
+
     async def _until_ledger_is_writable(self) -> None:
         """Messages wait in the queues: there, unlike here, an outage of any length costs them no delivery."""
         while True:

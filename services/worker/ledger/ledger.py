@@ -16,6 +16,7 @@ import math
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
@@ -131,7 +132,13 @@ class Ledger:
         self._transactions = CountedSemaphore(max(1, int(db.pool.get_max_size() * MOST_OF_POOL)))
         POOLS.watch_slots("job_transactions", self._transactions)
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
+        self._outside: Counter[str] = Counter()
         self.alarm = Alarm()
+
+    def in_progress(self) -> dict[str, int]:
+        """Return the attempts of this process that are in progress, by job; a batch is one."""
+        taken = Counter({job: slots.taken for job, slots in self._slots.items()})
+        return {job: count for job, count in (taken + self._outside).items() if count}
 
     async def run(self, job: Job, message: JobMessage) -> Outcome:
         """Run a job for a message that has arrived. The caller records the attempt."""
@@ -191,7 +198,13 @@ class Ledger:
         claiming it, for which a connection is held, counts towards the job's `concurrency`."""
         async with self._slot(job):
             taken = await self._take(job, TAKE_ONE, job.name, event_id)
-        return await self._finish(job, taken) if taken else None
+        if taken is None:
+            return None
+        self._outside[job.name] += 1
+        try:
+            return await self._finish(job, taken)
+        finally:
+            self._outside[job.name] -= 1
 
     async def paused(self) -> frozenset[str]:
         """Return the names of the jobs that do not run until they are resumed."""

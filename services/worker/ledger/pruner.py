@@ -3,6 +3,7 @@
 from functools import partial
 
 from services.worker import metrics
+from services.worker.ledger import history
 from services.worker.ledger.sql import PURGE, PURGE_MAILS
 from shared.db.engine import Database
 from shared.db.retention import BATCH, sweep
@@ -28,6 +29,7 @@ async def purge(db: Database, table: str, statement: str, keep_s: float) -> None
 
 
 async def purge_all(db: Database, keep_done_s: float) -> None:
-    """Purge the ledger, and the mails of its jobs."""
+    """Purge the ledger with its history, and the mails of its jobs."""
+    await history.expire(db)
     await purge(db, "jobs", PURGE, keep_done_s)
     await purge(db, "mails", PURGE_MAILS, keep_done_s)

@@ -160,3 +160,23 @@ async def test_an_account_becomes_an_operators(new_database: NewDatabase) -> Non
         assert (await promote(url, person.email, "support", "ann@shell"))[1] == "support"
         found = await entries(gateway, action="role_changed")
         assert [entry["detail"] for entry in found] == ["user -> support, by ann@shell"]
+
+
+async def test_entries_of_a_time(gateway: Gateway, db: Database) -> None:
+    """Both limits are the database's times, whatever the clock said of the process that wrote an entry. The limits may
+    be any time."""
+    subject, day = new_id(), timedelta(days=1)
+    times = [now() - 3 * day, now() - 2 * day, now() - day]
+    insert = "INSERT INTO audit (id, action, subject_id, created_at) VALUES ($1, 'x', $2, $3)"
+    async with db.connection() as connection:
+        rows = [(new_id(at + timedelta(minutes=50 * (place - 1))), subject, at) for place, at in enumerate(times)]
+        await connection.executemany(insert, rows)
+
+    async def found(**limits: str) -> list[str]:
+        return [entry["id"] for entry in await entries(gateway, subject_id=str(subject), **limits)]
+
+    third, second, first = await found()
+    assert await found(**{"from": times[1].isoformat()}) == [third, second]
+    assert await found(to=times[1].isoformat()) == [first]
+    assert await found(**{"from": times[1].isoformat(), "to": times[2].isoformat()}) == [second]
+    assert await found(**{"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z"}) == [third, second, first]

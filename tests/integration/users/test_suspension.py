@@ -123,3 +123,18 @@ async def test_operators_see_who_is_suspended(gateway: Gateway) -> None:
     assert shown["suspended_at"] is not None
     assert shown["email_verified"] is False
     assert "suspended_at" not in await profile(gateway, person)
+
+
+async def test_an_administrator_sends_a_reset(gateway: Gateway, db: Database) -> None:
+    """The owner gets a mail with a link, and the log names the administrator. A suspended account gets none."""
+    person = await gateway.newcomer()
+    assert await order(gateway, person, "reset-password", person.having("support")) == 403
+    assert await order(gateway, person, "reset-password") == 202
+    assert ("password_reset", person.email) in await tasks(db, person)
+    found = await gateway.call(ADMIN, "GET", "/v1/admin/audit", params={"subject_id": str(person.id)})
+    [entry] = [one for one in found.json()["items"] if one["action"] == "password_reset_requested"]
+    assert entry["actor_id"] == str(ADMIN.id)
+    assert await order(gateway, person, "suspend") == 204
+    path = f"/v1/admin/users/{person.id}/reset-password"
+    refused = await gateway.call(ADMIN, "POST", path)
+    assert (refused.status_code, refused.json()["code"]) == (409, "no_reset_of_suspended")

@@ -13,6 +13,7 @@ from services.users.repository import UserRepository
 from shared.clock import now
 from shared.db.engine import Database
 from shared.http.tokens import Role
+from shared.ids import new_id
 from tests.support.users import Gateway, Person
 
 NDJSON = {"Accept": "application/x-ndjson"}
@@ -126,3 +127,31 @@ async def test_demo_data_is_registered_in_the_past(db: Database, gateway: Gatewa
     assert profile["role"] == "admin"
     assert datetime.fromisoformat(profile["created_at"]) == moment
     assert datetime.fromtimestamp((user.id.int >> 80) / 1000, UTC) == moment
+
+
+async def test_a_user_is_found_by_the_beginning_of_the_address_or_by_id(gateway: Gateway) -> None:
+    """The beginning is compared without case and has no wildcards; support may search."""
+    person, _ = await gateway.register(), await gateway.register()
+    support = Person(person.id, person.email, "support")
+
+    async def found(q: str) -> list[str]:
+        answer = await gateway.call(support, "GET", "/v1/users", params={"q": q})
+        return [item["id"] for item in answer.raise_for_status().json()["items"]]
+
+    assert await found(person.email[:12].upper()) == [str(person.id)]
+    assert await found(person.email.partition("@")[0]) == [str(person.id)]  # which could be an id, too
+    assert await found(str(person.id)) == [str(person.id)]
+    assert await found(f"%{person.email[1:]}") == []
+    assert await found(f"{person.email}x") == []
+    assert (await gateway.call(support, "GET", "/v1/users", params={"q": "a\0"})).status_code == 422
+
+
+async def test_an_account_as_operators_see_it(gateway: Gateway) -> None:
+    """It has the number of open sessions; others are refused, and an unknown id is 404."""
+    person = await gateway.newcomer()
+    path = f"/v1/admin/users/{person.id}"
+    shown = (await gateway.call(person.having("support"), "GET", path)).raise_for_status().json()
+    assert (shown["email"], shown["suspended_at"], shown["sessions"]) == (person.email, None, 1)
+    assert (await gateway.call(person, "GET", path)).status_code == 403
+    answer = await gateway.call(person.having("support"), "GET", f"/v1/admin/users/{new_id()}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "user_not_found")

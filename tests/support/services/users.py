@@ -63,6 +63,8 @@ def calls(somebody: Somebody, panel_headers: Mapping[str, str]) -> list[Call]:
         Call("POST", f"/v1/admin/users/{uuid4()}/suspend", role="admin"),
         Call("POST", f"/v1/admin/users/{uuid4()}/unsuspend", role="admin"),
         Call("POST", f"/v1/admin/users/{uuid4()}/verify", role="admin"),
+        Call("GET", f"/v1/admin/users/{uuid4()}", role="admin"),
+        Call("POST", f"/v1/admin/users/{uuid4()}/reset-password", role="admin"),
         Call("GET", AUDIT, role="admin"),
         Call("POST", "/internal/audit", {"json": ENTRY}, role="admin"),
         Call("GET", EXPORT),

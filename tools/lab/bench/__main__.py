@@ -32,6 +32,7 @@ NAMES = (
     "system",
     "panels",
     "rest",
+    "views",
 )
 
 

@@ -1,15 +1,27 @@
-// The addresses of jobs within the operators' page. A search is part of the address, so that it can be shared.
+// The addresses of jobs, users and audit entries within the operators' page. A search is part of the address, so that it can be shared.
 
 /** The filters of a search, named as in the API. */
 export const FILTERS = ["q", "job", "state", "user_id", "event_type", "from", "to", "error_group"];
 
 /** The address of a search; empty filters are left out. */
-export function searchAddress(filters) {
-  const query = new URLSearchParams(FILTERS.filter((name) => filters[name]).map((name) => [name, filters[name]]));
-  return query.size ? `#/jobs?${query}` : "#/jobs";
+export const searchAddress = (filters) => withQuery("#/jobs", FILTERS, filters);
+
+function withQuery(path, names, filters) {
+  const query = new URLSearchParams(names.filter((name) => filters[name]).map((name) => [name, filters[name]]));
+  return query.size ? `${path}?${query}` : path;
 }
 
 /** The filters of a search address. */
 export const filtersOf = (query) => Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? ""]));
+
+/** The address of the last hour of a job; without one, of all jobs. */
+export const historyAddress = (job) => withQuery("#/history", ["job"], { job });
+
+/** The filters of the audit log, named as in the API. */
+export const AUDIT_FILTERS = ["action", "actor_id", "subject_id", "from", "to"];
+export const auditAddress = (filters) => withQuery("#/audit", AUDIT_FILTERS, filters);
+
+export const usersAddress = (q) => withQuery("#/users", ["q"], { q });
+export const userAddress = (id) => `#/users/${id}`;
 
 export const jobAddress = ({ job, event_id: eventId }) => `#/jobs/${job}/${eventId}`;

@@ -1,5 +1,6 @@
 // The list of jobs, and the form that searches it. The search is in the address.
 import { get, Problem } from "./api.js";
+import { bulkActions } from "./bulk.js";
 import { busy, el, replace } from "./dom.js";
 import { field, form } from "./forms.js";
 import { plural } from "./format.js";
@@ -19,10 +20,13 @@ export class JobSearch {
   #filters = filtersOf(new URLSearchParams());
   #form;
   #job;
+  #isAdmin;
   #note = el("p", { class: "muted small result-note", role: "status" });
+  #bulk = el("div", { class: "bulk-place" });
   #list = el("div");
 
-  constructor(place) {
+  constructor(place, isAdmin) {
+    this.#isAdmin = isAdmin;
     this.#job = field("Job", "job", { options: [["", "All"]] });
     this.#form = form(
       el("div", { class: "search-fields" },
@@ -39,7 +43,7 @@ export class JobSearch {
       (data) => this.#go(entered(data, this.#filters)), { class: "form search", role: "search", "aria-label": "Jobs" });
     place.replaceChildren(
       el("div", { class: "greeting" }, el("h1", {}, "Jobs")),
-      el("section", { class: "card", "aria-label": "Jobs" }, this.#form, this.#note, this.#list));
+      el("section", { class: "card", "aria-label": "Jobs" }, this.#form, this.#note, this.#bulk, this.#list));
     this.#readNames();
   }
 
@@ -83,6 +87,7 @@ export class JobSearch {
       if (signal.aborted) return;
       if (!(problem instanceof Problem)) throw problem;
       replace(this.#note, Object.values(problem.fields)[0] ?? problem.message);
+      replace(this.#bulk);
       replace(this.#list);
     }
   }
@@ -103,6 +108,7 @@ export class JobSearch {
     replace(this.#note,
       el("span", {}, `${cursor ? "The latest " : ""}${plural(all.length, "job")}.${isDefault ? ` ${NOT_DONE}` : ""}`),
       cause && el("span", {}, " Cause: ", el("code", {}, cause), ". ", el("a", { href: searchAddress(others), "data-key": "any-cause" }, "Any cause")));
+    replace(this.#bulk, this.#isAdmin && all.length > 0 && bulkActions(this.#filters, () => this.#load()));
     replace(this.#list,
       all.length ? stackedTable(TITLES, all.map((job) => row(job, paused.has(job.job)))) : el("p", { class: "empty" }, "No job matches."),
       cursor && el("div", { class: "more" }, el("button", { class: "button small", type: "button", "data-key": "more-jobs", onclick: (event) => busy(event.currentTarget, more) }, "Show more")));

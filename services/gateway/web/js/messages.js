@@ -60,6 +60,7 @@ const BY_CODE = {
   job_running: "This job is running. Wait until the attempt has ended, then try again.",
   job_finished: "This cannot be done with this job any more. Reload the page.",
 
+  no_reset_of_suspended: "A suspended account gets no link for a new password. Unsuspend it first.",
   own_account: "You cannot suspend your own account.",
   wrong_password: "This is not your current password.",
   weak_password: "This password is too easy to guess. Choose a longer or less common one.",
@@ -110,6 +111,8 @@ const BY_FIELD = {
   url: "Enter an address on the public internet, such as https://example.com/hooks.",
   events: "Choose at least one event.",
   user_id: "Enter the complete id of a user.",
+  actor_id: "Enter the complete id of an account.",
+  subject_id: "Enter the complete id of an account.",
   event_type: "Enter the complete name of a type, such as order.paid.",
   reason: "Enter at most 500 characters.",
   scopes: "Choose at least one that your account may use.",

@@ -6,6 +6,7 @@ import { Operations } from "./ops.js";
 import { accountMenu } from "./profile.js";
 import * as session from "./session.js";
 import { setUpTheme } from "./theme.js";
+import { isWall, Wall } from "./wall.js";
 
 const content = document.getElementById("content");
 const account = document.getElementById("account");
@@ -29,7 +30,7 @@ async function show() {
   content.focus({ preventScroll: true });
   const isOperator = await mayOperate();
   if (number !== shows) return;
-  if (isOperator) operations = new Operations(content, session.claims().role === "admin");
+  if (isOperator) operations = isWall() ? new Wall(content) : new Operations(content, session.claims().role === "admin");
   else content.replaceChildren(notForYou());
 }
 

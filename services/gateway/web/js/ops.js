@@ -1,20 +1,37 @@
 // The operators' page: the view is selected by the address, after the `#`.
+import { Audit } from "./audit.js";
 import { el, focusHeading } from "./dom.js";
 import { offers } from "./features.js";
+import { History } from "./history.js";
 import { JobPage } from "./job-page.js";
 import { JobSearch } from "./job-search.js";
 import { Overview } from "./overview.js";
 import { Schedules } from "./schedules.js";
+import { UserPage } from "./user-page.js";
+import { Users } from "./users.js";
+import { Workers } from "./workers.js";
 
 const TITLE = "Operations";
 const JOBS = "GET /v1/admin/jobs";
 const SCHEDULES = "GET /v1/admin/schedules";
-const LINKS = [["#/", "Overview"], ["#/jobs", "Jobs", JOBS], ["#/schedules", "Schedules", SCHEDULES]]
+const HISTORY = "GET /v1/admin/jobs/history";
+const WORKERS = "GET /v1/admin/workers";
+const USERS = "GET /v1/users";
+const AUDIT = "GET /v1/admin/audit";
+const LINKS = [
+  ["#/", "Overview"], ["#/jobs", "Jobs", JOBS], ["#/history", "History", HISTORY], ["#/workers", "Workers", WORKERS],
+  ["#/schedules", "Schedules", SCHEDULES], ["#/users", "Users", USERS], ["#/audit", "Audit", AUDIT],
+]
   .filter(([, , operation]) => !operation || offers(operation));
 const VIEWS = [
   { path: /^jobs$/, view: JobSearch, link: "#/jobs", title: "Jobs", operation: JOBS },
   { path: /^jobs\/([\w-]+)\/([\w-]+)$/, view: JobPage, link: "#/jobs", title: "Job", operation: JOBS },
   { path: /^schedules$/, view: Schedules, link: "#/schedules", title: "Schedules", operation: SCHEDULES },
+  { path: /^history$/, view: History, link: "#/history", title: "History", operation: HISTORY },
+  { path: /^workers$/, view: Workers, link: "#/workers", title: "Workers", operation: WORKERS },
+  { path: /^users$/, view: Users, link: "#/users", title: "Users", operation: USERS },
+  { path: /^users\/([\w-]+)$/, view: UserPage, link: "#/users", title: "User", operation: "GET /v1/admin/users/{id}" },
+  { path: /^audit$/, view: Audit, link: "#/audit", title: "Audit log", operation: AUDIT },
   { path: /^/, view: Overview, link: "#/", title: null },
 ].filter(({ operation }) => !operation || offers(operation));
 

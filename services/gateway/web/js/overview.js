@@ -37,7 +37,7 @@ export class Overview {
       el("div", { class: "card-head" }, el("h2", {}, title)), ...more, scroll(key, title));
     this.#status.hidden = false;
     place.replaceChildren(
-      el("div", { class: "greeting" }, el("h1", {}, "Operations")),
+      el("div", { class: "greeting" }, el("h1", {}, "Operations"), el("a", { class: "button small", href: "/ops?wall" }, "Wall mode")),
       this.#verdict, this.#tiles,
       el("div", { class: "ops" },
         offers("GET /v1/admin/jobs/groups") && failedJobs(isAdmin, this.#ended.signal),

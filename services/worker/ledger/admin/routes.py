@@ -8,19 +8,24 @@ from uuid import UUID
 import asyncpg
 from fastapi import APIRouter, Depends, Request
 
-from services.worker.ledger.admin import controls, repository, search
+from services.worker.ledger import heartbeats, history
+from services.worker.ledger.admin import changes, controls, repository, search
 from services.worker.ledger.admin.controls import JobNotFound
 from services.worker.ledger.admin.repository import decode_cursor, encode_cursor
 from services.worker.ledger.admin.schemas import (
     Attempt,
     AuditEntry,
+    Cancel,
+    Cancelled,
     Discard,
     Discarded,
     FromQuery,
     GroupQuery,
+    History,
     JobDetail,
     JobGroup,
     JobGroups,
+    JobHistory,
     JobName,
     JobQuery,
     JobSummary,
@@ -28,6 +33,8 @@ from services.worker.ledger.admin.schemas import (
     PausedJobs,
     Replay,
     Replayed,
+    Retried,
+    Retry,
     Run,
     ScheduleSummary,
     SearchQuery,
@@ -35,6 +42,8 @@ from services.worker.ledger.admin.schemas import (
     ToQuery,
     TypeQuery,
     UserQuery,
+    WorkerProcess,
+    WorkerProcesses,
 )
 from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Alarm, Ledger
@@ -101,6 +110,20 @@ async def list_groups(_: OperatorDep, db: DatabaseDep) -> JobGroups:
         return JobGroups(items=[JobGroup.model_validate(row) for row in await repository.groups(session)])
 
 
+@router.get("/jobs/history")
+async def read_history(_: OperatorDep, db: DatabaseDep, job: JobQuery = None) -> History:
+    """Return the last hour of each job, by minute: attempts by outcome, and their median duration. Minutes and jobs
+    without attempts are left out."""
+    until, hours = await history.read(db, job)
+    return History(until=until, items=[JobHistory.model_validate(hour) for hour in hours])
+
+
+@router.get("/workers")
+async def list_workers(_: OperatorDep, db: DatabaseDep) -> WorkerProcesses:
+    """List the worker processes, by host. A killed one stays in the list for ten minutes."""
+    return WorkerProcesses(items=[WorkerProcess(**each) for each in await heartbeats.read(db)])
+
+
 @router.get("/jobs/paused")
 async def list_paused(_: OperatorDep, db: DatabaseDep, jobs: JobsDep) -> PausedJobs:
     """List the paused jobs, by name, each with who paused it and when."""
@@ -150,13 +173,27 @@ async def _summaries(connection: Connection, rows: list[asyncpg.Record]) -> list
 @router.post("/jobs/replay")
 async def replay(order: Replay, caller: AdminDep, db: DatabaseDep, jobs: JobsDep) -> Replayed:
     """Retry jobs, with a full set of attempts. Replaying twice changes nothing more."""
-    return await repository.replay(db, order, caller.user_id, jobs)
+    return await changes.replay(db, order, caller.user_id, jobs)
 
 
 @router.post("/jobs/discard")
 async def discard(order: Discard, caller: AdminDep, db: DatabaseDep) -> Discarded:
     """Close jobs without retrying them; they are kept, and can be replayed as `discarded`."""
-    return await repository.discard(db, order, caller.user_id)
+    return await changes.discard(db, order, caller.user_id)
+
+
+@router.post("/jobs/cancel")
+async def cancel_jobs(order: Cancel, caller: AdminDep, db: DatabaseDep) -> Cancelled:
+    """Cancel jobs that have not run yet, or would be retried. Attempts in flight and deliveries to webhooks stay."""
+    return await changes.cancel(db, order, caller.user_id)
+
+
+@router.post("/jobs/retry")
+async def retry_jobs(order: Retry, caller: AdminDep, db: DatabaseDep, jobs: JobsDep, alarm: AlarmDep) -> Retried:
+    """Run jobs now instead of later. Those that were given up get a full set of attempts. Attempts in flight stay."""
+    retried = await changes.retry(db, order, caller.user_id, jobs)
+    alarm.set(0)
+    return retried
 
 
 @router.post("/jobs/{job}/{event_id}/retry", status_code=204)

@@ -111,27 +111,39 @@ class JobGroups(BaseModel):
     items: list[JobGroup]
 
 
+FILTERS = ("job", "error_group", "event_ids", "user_id", "event_type", "since", "until", "q")
+
+
 class Selection(BaseModel):
-    """The jobs to change. At least one of `job`, `error_group` and `event_ids` is required."""
+    """The jobs to change: those that match every filter, which are the same as of the list. At least one is required,
+    and `state` alone is not enough."""
 
     model_config = ConfigDict(extra="forbid")
 
     job: JobName | None = None
     error_group: Text | None = None
     event_ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_EVENT_IDS)] | None = None
-    state: Literal["dead", "discarded"] = "dead"
+    user_id: UUID | None = None
+    event_type: Text | None = None
+    since: AwareDatetime | None = Field(None, alias="from")
+    until: AwareDatetime | None = Field(None, alias="to")
+    q: Text | None = None
+    state: State | None = None
     as_of: AwareDatetime | None = Field(None, description="only those unchanged since; `as_of` of an earlier response")
     limit: int = Field(1000, ge=1, le=MAX_AT_ONCE)
     dry_run: bool = False
 
     @model_validator(mode="after")
     def _not_everything(self) -> Self:
-        if self.job is None and self.error_group is None and self.event_ids is None:
-            raise PydanticCustomError("no_filter", "give at least one of job, error_group and event_ids")
+        if all(getattr(self, name) is None for name in FILTERS):
+            raise PydanticCustomError(
+                "no_filter", "give at least one of job, error_group, event_ids, user_id, event_type, from, to and q"
+            )
         return self
 
 
 class Replay(Selection):
+    state: Literal["dead", "discarded"] = "dead"
     rate_per_s: float | None = Field(None, ge=0.01, le=10_000, description="all at once by default")
     delay_s: float = Field(0, ge=0, le=7 * 86_400, description="until the first is due")
 
@@ -141,8 +153,19 @@ class Discard(Selection):
     reason: Text
 
 
+class Cancel(Selection):
+    state: Literal["scheduled", "waiting", "retrying"] | None = None
+
+
+class Retry(Selection):
+    """Without a state and without a search (user_id, event_type, from, to, q), only dead, retrying and scheduled ones
+    are meant, as in the list."""
+
+    state: Literal["scheduled", "waiting", "retrying", "dead", "discarded", "cancelled"] | None = None
+
+
 class Matched(BaseModel):
-    """`matched` is the number of jobs found at the time `as_of`, whatever the limit."""
+    """`matched` is the number of jobs found at the time `as_of`, whatever the limit; at most 100,000 are counted."""
 
     matched: int
     as_of: datetime
@@ -156,6 +179,14 @@ class Discarded(Matched):
     discarded: int
 
 
+class Cancelled(Matched):
+    cancelled: int
+
+
+class Retried(Matched):
+    retried: int
+
+
 class PausedJob(BaseModel):
     """A job whose attempts do not start. `actor` is the operator's user id."""
 
@@ -166,6 +197,60 @@ class PausedJob(BaseModel):
 
 class PausedJobs(BaseModel):
     items: list[PausedJob]
+
+
+class HistoryMinute(BaseModel):
+    """One minute, which begins at `at`. `failed` attempts were the last of their jobs, `retried` ones were not."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    at: datetime
+    done: int
+    failed: int
+    retried: int
+    median_ms: float | None = Field(description="of all attempts; a batch is one; null without any")
+
+
+class JobHistory(BaseModel):
+    """The sums of the hour, and the minutes in which there were attempts, the oldest first."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    job: str
+    done: int
+    failed: int
+    retried: int
+    median_ms: float | None
+    minutes: list[HistoryMinute]
+
+
+class History(BaseModel):
+    """The hour that ends with the minute `until`, which is not over."""
+
+    until: datetime
+    items: list[JobHistory]
+
+
+class WorkerProcess(BaseModel):
+    """A worker process, and what it did when it was last seen. One that is not alive was killed, or cannot reach the
+    database."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    host: str
+    pid: int
+    version: str
+    started_at: datetime
+    seen_at: datetime
+    alive: bool
+    in_progress: dict[str, int] = Field(description="attempts in progress by job; a batch is one")
+    consumers: list[str] = Field(description="the queues that it consumes")
+    consumers_expected: int = Field(description="how many queues it should consume")
+
+
+class WorkerProcesses(BaseModel):
+    items: list[WorkerProcess]
 
 
 class ScheduleSummary(BaseModel):

@@ -74,7 +74,7 @@ class Filter:
         return any(value is not None for value in (self.user_id, self.event_type, self.since, self.until, self.text))
 
 
-class _Query:
+class Query:
     """Collects conditions and their arguments."""
 
     def __init__(self) -> None:
@@ -84,9 +84,13 @@ class _Query:
     def add(self, condition: str, *values: object) -> None:
         """In a condition, `?` stands for the next value."""
         for value in values:
-            self.arguments.append(value)
-            condition = condition.replace("?", f"${len(self.arguments)}", 1)
+            condition = condition.replace("?", self.take(value), 1)
         self.conditions.append(condition)
+
+    def take(self, value: object) -> str:
+        """Return the placeholder of one more argument."""
+        self.arguments.append(value)
+        return f"${len(self.arguments)}"
 
     @property
     def where(self) -> str:
@@ -114,8 +118,19 @@ async def _page(
     after: Key | None,
     limit: int,
 ) -> list[asyncpg.Record]:
-    query = _Query()
+    query = Query()
     query.add(condition, *values)
+    _add_filters(query, asked, user_id)
+    if after is not None:
+        query.add("event_id < ? OR (event_id = ? AND job > ?)", after[0], *after)
+        query.add("event_id <= ?", after[0])
+    if asked.state is not None:
+        query.add(STATES[asked.state])
+    many = f"ORDER BY event_id DESC, job LIMIT {limit + 1}"
+    return await connection.fetch(_statement(query, many, _sources(asked, user_id)), *query.arguments)
+
+
+def _add_filters(query: Query, asked: Filter, user_id: UUID | None) -> None:
     for one, value in (
         ("job = ?", asked.job),
         ("error_group = ?", asked.error_group),
@@ -126,13 +141,19 @@ async def _page(
     ):
         if value is not None:
             query.add(one, value)
-    if after is not None:
-        query.add("event_id < ? OR (event_id = ? AND job > ?)", after[0], *after)
-        query.add("event_id <= ?", after[0])
-    if asked.state is not None:
-        query.add(STATES[asked.state])
-    many = f"ORDER BY event_id DESC, job LIMIT {limit + 1}"
-    return await connection.fetch(_statement(query, many, _sources(asked, user_id)), *query.arguments)
+
+
+def matching(asked: Filter) -> Query:
+    """Return the condition of all jobs that `page` lists for these filters, whatever their state."""
+    query = Query()
+    event_id = _uuid(asked.text)
+    if event_id is not None:
+        query.add("event_id = ? OR user_id = ?", event_id, event_id)
+    else:
+        condition, values = _text_condition(asked.text)
+        query.add(condition, *values)
+    _add_filters(query, asked, asked.user_id)
+    return query
 
 
 def _sources(asked: Filter, user_id: UUID | None) -> list[str]:
@@ -149,7 +170,7 @@ def _sources(asked: Filter, user_id: UUID | None) -> list[str]:
     return ["true"] if user_id is not None or asked.job is not None else []
 
 
-def _statement(query: _Query, many: str, sources: Sequence[str]) -> str:
+def _statement(query: Query, many: str, sources: Sequence[str]) -> str:
     if not sources:
         one_job = f"SELECT {COLUMNS} FROM jobs WHERE jobs.job = names.job AND {query.where} {many}"  # noqa: S608
         return f"{EACH_JOB} SELECT found.* FROM names CROSS JOIN LATERAL ({one_job}) AS found {many}"  # noqa: S608

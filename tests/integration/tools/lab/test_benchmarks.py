@@ -29,6 +29,7 @@ from tools.lab.bench import (
     scenarios,
     streams,
     traces,
+    views,
     worker,
     wrk,
 )
@@ -264,3 +265,11 @@ def test_open_streams_are_told_of_changes(ground: Bed) -> None:
     report = streams.run(ground, SMALL).text
     assert "20 streams" in report
     assert "| 100 |" in report
+
+
+@pytest.mark.full
+def test_every_view_of_operators_is_answered(ground: Bed) -> None:
+    """Each request of each view succeeds, on a stack with a few rows of every kind."""
+    found = views.run(ground, SMALL).text
+    assert found.count("/v1/admin/") > 30
+    assert float(cells(found, "History")[3]) >= 0

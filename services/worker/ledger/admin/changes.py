@@ -1,0 +1,204 @@
+"""Operators change many jobs: those of a cause, or of a search.
+
+A job changes its state together with the audit row that names the operator. Changes are made in batches, each in its
+own transaction. A batch skips rows that another has locked, such as those of attempts in flight: each job is changed
+once, however many operators do the same at the same time.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from services.worker import metrics
+from services.worker.ledger.admin import search
+from services.worker.ledger.admin.schemas import (
+    Cancel,
+    Cancelled,
+    Discard,
+    Discarded,
+    Replay,
+    Replayed,
+    Retried,
+    Retry,
+    Selection,
+)
+from services.worker.ledger.admin.search import CLOSED, OPEN, Filter, Query
+from shared.db.engine import Database
+from shared.observability.logs import get_logger
+
+log = get_logger(__name__)
+
+BATCH = 500
+MOST_COUNTED = 100_000
+"""Counting more would take longer than an operator waits."""
+AUDIT = """
+    INSERT INTO job_audit
+        (job, event_id, user_id, previous_state, previous_attempts, previous_error, action, actor, reason)
+"""
+IS_PICKED = "(jobs.job, jobs.event_id) = (picked.job, picked.event_id)"
+
+RUNNABLE = "payload IS NOT NULL"
+"""Without a payload there is nothing to run: its user has been deleted."""
+NOT_IN_FLIGHT = "coalesce(leased_until <= now(), true)"
+# Each state belongs to one of two partial indexes.
+RETRYABLE = f"({OPEN} OR {CLOSED} AND state <> 'suppressed') AND {RUNNABLE} AND {NOT_IN_FLIGHT}"
+# A delivery is cancelled by disabling its webhook.
+CANCELLABLE = f"{OPEN} AND state <> 'dead' AND lane IS NULL AND {NOT_IN_FLIGHT}"
+
+Write = Callable[[Query, int], str]
+"""Returns the `UPDATE` of the picked rows, of which so many have been changed already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is done with the jobs that match a selection. `names`: only jobs with these names; None for any."""
+
+    action: str
+    selection: Selection
+    condition: str
+    write: Write
+    names: list[str] | None = None
+    reason: str | None = None
+
+
+async def replay(db: Database, order: Replay, actor: UUID, known: Iterable[str]) -> Replayed:
+    """Retry the jobs, with a full set of attempts, at the requested rate. The others than `known` cannot run."""
+
+    def write(query: Query, done: int) -> str:
+        delay, rate, place = query.take(order.delay_s), query.take(order.rate_per_s), query.take(done)
+        return f"""
+            UPDATE jobs SET state = 'retrying', attempts = 0, updated_at = now(), next_attempt_at =
+                now() + ({delay}::float8 + coalesce(({place} + place) / {rate}::float8, 0)) * interval '1 second'
+            FROM (SELECT job, event_id, row_number() OVER () - 1 AS place FROM picked) AS picked WHERE {IS_PICKED}
+        """  # noqa: S608  constants
+
+    change = Change("replay", order, f"state = '{order.state}' AND {RUNNABLE}", write, list(known))
+    matched, as_of, changed = await _make(db, change, actor)
+    return Replayed(matched=matched, as_of=as_of, replayed=len(changed))
+
+
+async def discard(db: Database, order: Discard, actor: UUID) -> Discarded:
+    """Close the jobs without retrying them, and keep them."""
+
+    def write(_query: Query, _done: int) -> str:
+        return f"UPDATE jobs SET state = 'discarded', updated_at = now() FROM picked WHERE {IS_PICKED}"  # noqa: S608
+
+    change = Change("discard", order, f"state = 'dead' AND {RUNNABLE}", write, reason=order.reason)
+    matched, as_of, changed = await _make(db, change, actor)
+    return Discarded(matched=matched, as_of=as_of, discarded=len(changed))
+
+
+async def cancel(db: Database, order: Cancel, actor: UUID) -> Cancelled:
+    """Cancel the jobs that have not run, or are to be retried. Attempts in flight and deliveries stay."""
+
+    def write(_query: Query, _done: int) -> str:
+        return f"""
+            UPDATE jobs SET state = 'cancelled', next_attempt_at = NULL, updated_at = now() FROM picked
+            WHERE {IS_PICKED}
+        """  # noqa: S608  constants
+
+    matched, as_of, changed = await _make(
+        db, Change("cancel", order, _of_state(order.state, CANCELLABLE), write), actor
+    )
+    for job in changed:
+        metrics.JOBS.labels(job, "cancelled").inc()
+    return Cancelled(matched=matched, as_of=as_of, cancelled=len(changed))
+
+
+async def retry(db: Database, order: Retry, actor: UUID, known: Iterable[str]) -> Retried:
+    """Make the jobs due now. Those that were given up get a full set of attempts. The others than `known` cannot
+    run."""
+
+    def write(_query: Query, _done: int) -> str:
+        return f"""
+            UPDATE jobs SET next_attempt_at = now(), updated_at = now(),
+                attempts = CASE WHEN jobs.state IN ('scheduled', 'retrying') THEN jobs.attempts ELSE 0 END,
+                state = CASE WHEN jobs.state = 'scheduled' THEN jobs.state ELSE 'retrying' END
+            FROM picked WHERE {IS_PICKED}
+        """  # noqa: S608  constants
+
+    change = Change("retry", order, _of_state(order.state, RETRYABLE), write, list(known))
+    matched, as_of, changed = await _make(db, change, actor)
+    return Retried(matched=matched, as_of=as_of, retried=len(changed))
+
+
+def _of_state(state: str | None, condition: str) -> str:
+    if state is None:
+        return condition
+    return f"{CLOSED if state in search.IN_CLOSED else OPEN} AND {search.STATES[state]} AND {condition}"
+
+
+async def _make(db: Database, change: Change, actor: UUID) -> tuple[int, datetime, list[str]]:
+    """Return how many match now, and the current time, since which they must not have changed; and the names of the
+    changed jobs.
+
+    The time keeps a replayed job that dies again at once from being replayed twice.
+    """
+    order = change.selection
+    async with db.connection() as connection:
+        as_of = order.as_of or await connection.fetchval("SELECT now()")
+        query = _chosen(change, as_of)
+        rows = f"SELECT FROM jobs WHERE {query.where} LIMIT {MOST_COUNTED}"
+        matched = await connection.fetchval(f"SELECT count(*) FROM ({rows}) AS found", *query.arguments)  # noqa: S608
+    changed = [] if order.dry_run else await _in_batches(db, change, as_of, actor)
+    log.info(
+        "jobs changed",
+        action=change.action,
+        actor=str(actor),
+        matched=matched,
+        changed=len(changed),
+        dry_run=order.dry_run,
+    )
+    return matched, as_of, changed
+
+
+def _chosen(change: Change, as_of: datetime) -> Query:
+    order = change.selection
+    asked = Filter(
+        job=order.job,
+        error_group=order.error_group,
+        user_id=order.user_id,
+        event_type=order.event_type,
+        since=order.since,
+        until=order.until,
+        text=order.q,
+    )
+    query = search.matching(asked)
+    query.add(change.condition)
+    query.add("updated_at <= ?", as_of)
+    if not asked.is_search and order.event_ids is None and order.state is None:
+        query.add(OPEN)  # as in the list
+    if change.names is not None:
+        query.add("job = ANY(?)", change.names)
+    if order.event_ids is not None:
+        query.add("event_id = ANY(?)", order.event_ids)
+    return query
+
+
+async def _in_batches(db: Database, change: Change, as_of: datetime, actor: UUID) -> list[str]:
+    done: list[str] = []
+    limit = change.selection.limit
+    while len(done) < limit:
+        size = min(BATCH, limit - len(done))
+        query = _chosen(change, as_of)
+        statement = _statement(query, change, size, len(done), actor)
+        async with db.connection() as connection:
+            changed = await connection.fetch(statement, *query.arguments)
+        done += [row["job"] for row in changed]
+        if len(changed) < size:
+            break
+    return done
+
+
+def _statement(query: Query, change: Change, size: int, done: int, actor: UUID) -> str:
+    where = query.where
+    write = change.write(query, done)
+    action, by, reason = query.take(change.action), query.take(actor), query.take(change.reason)
+    return f"""
+        WITH picked AS (
+            SELECT job, event_id, user_id, state, attempts, last_error FROM jobs WHERE {where}
+            LIMIT {size} FOR UPDATE SKIP LOCKED
+        ), changed AS ({write})
+        {AUDIT} SELECT picked.*, {action}::text, {by}::uuid, {reason}::text FROM picked RETURNING job
+    """  # noqa: S608  constants
