@@ -6,6 +6,7 @@ import { hasPanel, offers, OTHER_PANELS } from "./features.js";
 import { chartCard, figuresCard } from "./figures.js";
 import { atClock } from "./format.js";
 import { notificationsCard } from "./notifications.js";
+import { firstSteps } from "./onboarding.js";
 import { openOrderForm } from "./order-form.js";
 import { ordersCard } from "./orders.js";
 import { Me } from "./me.js";
@@ -53,7 +54,7 @@ export class Home {
     this.#status.hidden = false;
     this.#account.hidden = false;
     this.#account.replaceChildren(accountMenu(panels));
-    this.#content = [unverifiedBanner(this.#me), greeting(panels), ...grids(panels), sections(this.#live)].filter(Boolean);
+    this.#content = [unverifiedBanner(this.#me), greeting(panels), firstSteps(panels), ...grids(panels), sections(this.#live)].filter(Boolean);
     this.#showState({ state: "connecting" });
     this.#live.start();
   }

@@ -3,6 +3,8 @@ import { accountView } from "./account.js";
 import { door } from "./door.js";
 import { offers } from "./features.js";
 import { Home } from "./home.js";
+import { importView } from "./import-page.js";
+import { orderView } from "./order-page.js";
 import { HAS_ACCOUNT_PAGE } from "./profile.js";
 import { forgotView, resetView } from "./recovery.js";
 import { rename, route, Router } from "./router.js";
@@ -31,6 +33,8 @@ if (offers("POST /v1/password-resets")) route("/forgot", forgotView);
 if (offers("POST /v1/password-resets/confirm")) route("/reset", resetView);
 if (offers("POST /v1/email-verifications")) route("/verify", verifyView);
 if (HAS_ACCOUNT_PAGE) route("/account", accountView);
+if (offers("GET /v1/orders/{id}")) route("/orders/{id}", orderView);
+if (offers("GET /v1/imports/{id}")) route("/imports/{id}", importView);
 
 const router = new Router(content, () => home);
 
