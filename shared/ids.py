@@ -1,9 +1,12 @@
 """Identifiers: UUIDv7 (RFC 9562), so that primary keys sort by creation time."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import uuid_utils
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MS = timedelta(milliseconds=1)
 
 
 def new_id(at: datetime | None = None) -> UUID:
@@ -15,4 +18,5 @@ def new_id(at: datetime | None = None) -> UUID:
 def first_id(at: datetime, shift: timedelta = timedelta(0)) -> UUID:
     """Return an id that sorts before all that are made at `at` (aware) plus `shift` or later, and after all earlier
     ones. Times before 1970 have the first id of all."""
-    return UUID(int=max(0, int((at.timestamp() + shift.total_seconds()) * 1000)) << 80)
+    ms = (at - EPOCH) // MS + shift // MS
+    return UUID(int=max(0, ms) << 80)
