@@ -82,7 +82,7 @@ function sendForm(token, path, form, progress, signal) {
     request.upload.onprogress = ({ lengthComputable, loaded, total }) => { if (lengthComputable) progress(loaded / total); };
     request.onload = () => done(responseOf(request));
     request.onerror = () => fail(AWAY);
-    request.onabort = () => fail(signal.reason);
+    request.onabort = () => fail(signal?.reason ?? AWAY);
     signal?.addEventListener("abort", () => request.abort());
     request.send(form);
   });

@@ -98,13 +98,12 @@ class Sums {
   }
 
   async load(days) {
-    const number = ++this.#calls;
+    const call = ++this.#calls;
+    this.#known.set(days, { ...this.#known.get(days), call });
     const keep = (more) => {
-      if (number !== this.#calls) {
-        this.#known.get(days).panel = null; // read again when it is shown
-        return;
-      }
-      this.#known.set(days, { ...this.#known.get(days), ...more });
+      const known = this.#known.get(days);
+      if (known.call !== call) return; // a later call has the newer sums
+      this.#known.set(days, { ...known, ...more });
       this.#changed();
     };
     try {
