@@ -65,7 +65,10 @@ class Order(PersonalData, Base):
                 'sku', sku, 'name', name, 'quantity', quantity, 'unit_price', unit_price
             ) ORDER BY position)
             FROM order_items WHERE order_items.user_id = orders.user_id AND order_id = orders.id
-        ) AS items
+        ) AS items, (
+            SELECT json_agg(json_build_object('status', changes.status, 'at', at) ORDER BY at)
+            FROM order_changes AS changes WHERE changes.user_id = orders.user_id AND order_id = orders.id
+        ) AS changes
         """,
     )
     __erasure__ = Kept("orders stay, under an id that identifies no one")
@@ -119,6 +122,19 @@ class OrderItem(PersonalData, Base):
     __table_args__ = (
         sa.ForeignKeyConstraint(["user_id", "order_id"], ["orders.user_id", "orders.id"], ondelete="CASCADE"),
     )
+
+
+class OrderChange(PersonalData, Base):
+    """When an order got a status other than its first; it gets each at most once."""
+
+    __tablename__ = "order_changes"
+    __export__ = NotExported("in the part of its order")
+    __erasure__ = Kept("part of its order")
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(primary_key=True)
+    status: Mapped[Status] = mapped_column(sa.Text, primary_key=True)
+    at: Mapped[datetime]
 
 
 class IdempotencyKey(PersonalData, Base):

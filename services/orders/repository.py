@@ -11,7 +11,8 @@ from sqlalchemy.orm.interfaces import ORMOption
 
 from services.orders import idempotency, schemas
 from services.orders.errors import OrderNotFound
-from services.orders.models import Order, Status
+from services.orders.models import Order, OrderChange, Status
+from services.orders.search import EXAMINED, Search, conditions, contains
 from shared.contracts import events
 from shared.db.engine import Connection
 from shared.outbox import outbox
@@ -61,18 +62,30 @@ class OrderRepository:
         """Return an order with `items` loaded, by a second query. Raises `OrderNotFound`."""
         return await self.get(order_id, owner, selectinload(Order.items), lock=lock)
 
-    async def page(self, owner: UUID, status: Status | None, after: UUID | None, limit: int) -> Sequence[Order]:
-        """Return at most `limit` orders of a user without their items, newest first, starting after `after`."""
-        query = sa.select(Order).where(Order.user_id == owner).order_by(Order.id.desc()).limit(limit)
-        if status is not None:
-            query = query.where(Order.status == status)
-        if after is not None:
-            query = query.where(Order.id < after)
-        return (await self._session.scalars(query)).all()
+    async def page(
+        self, owner: UUID, search: Search, after: UUID | None, limit: int, examined: int = EXAMINED
+    ) -> tuple[Sequence[Order], UUID | None]:
+        """Return at most `limit` orders of a user without their items, newest first, starting after `after`, and the
+        last order that was examined if there may be more behind it: a search for text examines `examined` at most."""
+        where = conditions(owner, search, after)
+        query = sa.select(Order).where(*where).order_by(Order.id.desc()).limit(limit)
+        if search.text is None:
+            return (await self._session.scalars(query)).all(), None
+        nth = sa.select(Order.id).where(*where).order_by(Order.id.desc()).offset(examined - 1).limit(1)
+        last = await self._session.scalar(nth)
+        if last is not None:
+            query = query.where(Order.id >= last)
+        return (await self._session.scalars(query.where(contains(search.text)))).all(), last
+
+    async def changes(self, order: Order) -> Sequence[OrderChange]:
+        """Return the recorded changes of an order, oldest first."""
+        query = sa.select(OrderChange).where(OrderChange.user_id == order.user_id, OrderChange.order_id == order.id)
+        return (await self._session.scalars(query.order_by(OrderChange.at))).all()
 
     async def update_status(self, order: Order, status: Status, at: datetime) -> Order:
-        """Write the new status, and `at` (aware) as the time of the change."""
+        """Write the new status, and `at` (aware) as the time of the change, which is recorded."""
         order.status, order.updated_at = status, at
+        self._session.add(OrderChange(user_id=order.user_id, order_id=order.id, status=status, at=at))
         await self._session.flush()
         return order
 

@@ -5,10 +5,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from services.orders import service
+from services.orders import daily, service
 from services.orders.idempotency import KeyHeader
 from services.orders.models import Status
-from services.orders.schemas import NewOrder, Order, OrderSummary
+from services.orders.schemas import FromQuery, History, NewOrder, Order, OrderSummary, TextQuery, ToQuery
+from services.orders.search import Search
 from shared.db.engine import DatabaseDep
 from shared.http.identity import AdminDep, CallerDep
 from shared.http.pagination import Cursor, Limit, Page
@@ -31,16 +32,38 @@ async def place_order(
 
 @router.get("")
 async def list_orders(
-    caller: CallerDep, db: DatabaseDep, status: Status | None = None, cursor: Cursor = None, limit: Limit = 20
+    caller: CallerDep,
+    db: DatabaseDep,
+    status: Status | None = None,
+    text: TextQuery = None,
+    since: FromQuery = None,
+    until: ToQuery = None,
+    cursor: Cursor = None,
+    limit: Limit = 20,
 ) -> Page[OrderSummary]:
-    """List your own orders, newest first, without their items."""
-    return await service.read_page(db, caller.user_id, status, cursor, limit)
+    """List or search your own orders, newest first, without their items. With `q`, a page may have fewer orders than
+    `limit`, or none, although `next_cursor` continues the search."""
+    return await service.read_page(db, caller.user_id, Search(status, text, since, until), cursor, limit)
+
+
+@router.get("/daily")
+async def daily_orders(
+    caller: CallerDep, db: DatabaseDep, days: daily.Days = 30, timezone: daily.TimeZone = "UTC"
+) -> daily.DailyOrders:
+    """Sum up your own orders by day, in your time zone, with the sums of as many days before."""
+    return await daily.read(db, caller.user_id, days, timezone)
 
 
 @router.get("/{order_id}")
 async def read_order(order_id: UUID, caller: CallerDep, db: DatabaseDep) -> Order:
     """Return one order; operators may read any user's."""
     return await service.read(db, order_id, None if caller.is_operator else caller.user_id)
+
+
+@router.get("/{order_id}/history")
+async def read_history(order_id: UUID, caller: CallerDep, db: DatabaseDep) -> History:
+    """Return when the order was placed, paid, shipped or cancelled; operators may read any user's."""
+    return await service.read_history(db, order_id, None if caller.is_operator else caller.user_id)
 
 
 @router.post("/{order_id}/pay")

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from fastapi import Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_extra_types.currency_code import Currency
 
 from services.orders.models import Status
@@ -14,6 +15,13 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"
 Sku = Annotated[Text, Field(max_length=64)]
 QUANTITY = Field(ge=1, le=10_000)
 UNIT_PRICE = Field(ge=0, le=1_000_000_000)
+
+TextQuery = Annotated[
+    Annotated[Text, Field(max_length=100)] | None,
+    Query(alias="q", description="part of an item's name, its SKU or the reference, or the end of the order's id"),
+]
+FromQuery = Annotated[AwareDatetime | None, Query(alias="from", description="only orders placed at or after this")]
+ToQuery = Annotated[AwareDatetime | None, Query(alias="to", description="only orders placed before this")]
 
 
 class Item(BaseModel):
@@ -59,3 +67,19 @@ class OrderSummary(BaseModel):
 
 class Order(OrderSummary):
     items: list[Item]
+
+
+class Change(BaseModel):
+    """`at` is when the order got this status."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    status: Status
+    at: datetime
+
+
+class History(BaseModel):
+    """The statuses of an order, oldest first. Of changes that were made before they were recorded, only the last is
+    known."""
+
+    items: list[Change]

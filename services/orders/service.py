@@ -1,5 +1,6 @@
 """The operations on orders, each with its event."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -11,7 +12,8 @@ from services.orders import idempotency, models
 from services.orders.errors import RequestInFlight
 from services.orders.models import Status, is_change
 from services.orders.repository import OrderRepository
-from services.orders.schemas import NewOrder, Order, OrderSummary
+from services.orders.schemas import Change, History, NewOrder, Order, OrderSummary
+from services.orders.search import EXAMINED, Search
 from shared.clock import now
 from shared.contracts import events
 from shared.db.engine import Connection, Database
@@ -110,14 +112,35 @@ async def read(db: Database, order_id: UUID, owner: UUID | None) -> Order:
 
 
 async def read_page(
-    db: Database, owner: UUID, status: Status | None, cursor: str | None, limit: int
+    db: Database, owner: UUID, search: Search, cursor: str | None, limit: int, examined: int = EXAMINED
 ) -> pagination.Page[OrderSummary]:
-    """Return a page of a user's orders, newest first."""
+    """Return a page of a user's orders, newest first. A page of a search for text may be short, or even empty, and not
+    be the last one."""
     after = pagination.decode_cursor(cursor)
     async with db.begin() as session:
-        rows = await OrderRepository(session).page(owner, status, after, limit + 1)
+        rows, last = await OrderRepository(session).page(owner, search, after, limit + 1, examined)
     page, next_cursor = pagination.page_of(rows, limit, lambda row: row.id)
+    if next_cursor is None and last is not None:
+        next_cursor = pagination.encode_cursor(last)
     return pagination.Page(items=[OrderSummary.model_validate(row) for row in page], next_cursor=next_cursor)
+
+
+async def read_history(db: Database, order_id: UUID, owner: UUID | None) -> History:
+    """Return when an order got each status; any user's if `owner` is None. Raises `OrderNotFound`."""
+    async with db.begin() as session:
+        orders = OrderRepository(session)
+        order = await orders.get(order_id, owner)
+        changes = await orders.changes(order)
+    return History(items=history_of(order, [Change.model_validate(change) for change in changes]))
+
+
+def history_of(order: models.Order, changes: Sequence[Change]) -> list[Change]:
+    """Return the statuses of an order: its creation, the recorded changes, and the present status if the change to it
+    was not recorded, which the previous release did not do."""
+    known = [Change(status=Status.CREATED, at=order.created_at), *changes]
+    if known[-1].status != order.status:
+        known.append(Change(status=order.status, at=order.updated_at))
+    return known
 
 
 async def move(

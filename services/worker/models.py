@@ -249,10 +249,11 @@ class Recipient(PersonalData, Base):
 
 
 class Notification(PersonalData, Base):
-    """`id` is the id of its event."""
+    """`id` is the id of its event. `subject_kind` (order, import) and `subject_id` say what it is about, if it is about
+    something that has a page."""
 
     __tablename__ = "notifications"
-    __export__ = Part("notifications", "id, kind, title, body, read, created_at")
+    __export__ = Part("notifications", "id, kind, title, body, read, created_at, subject_kind, subject_id")
     __erasure__ = Delete()
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -262,11 +263,18 @@ class Notification(PersonalData, Base):
     body: Mapped[str]
     read: Mapped[bool] = mapped_column(server_default=sa.false())
     created_at: Mapped[datetime]
+    subject_kind: Mapped[str | None]
+    subject_id: Mapped[UUID | None]
 
     __table_args__ = (
         sa.Index("notifications_unread", "user_id", "id", postgresql_where=sa.text("NOT read")),
-        # For the panel, which reads only these columns. An index entry is at most 2.7 KB: titles must be short.
-        sa.Index("notifications_panel", "user_id", "id", postgresql_include=["kind", "title", "read", "created_at"]),
+        # For the panel, which reads only these columns. An index entry is at most 2.7 KB: texts must be short.
+        sa.Index(
+            "notifications_recent",
+            "user_id",
+            "id",
+            postgresql_include=["kind", "title", "body", "read", "created_at", "subject_kind", "subject_id"],
+        ),
     )
 
 

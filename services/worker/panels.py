@@ -57,17 +57,18 @@ CROSS JOIN LATERAL (
     ) AS sums USING (day)
 ) AS daily
 """  # noqa: S608  constants
-# By an index-only scan (index `notifications_panel`).
+# By an index-only scan (index `notifications_recent`).
 NOTIFICATIONS = f"""
 SELECT asked.user_id, coalesce('[' || recent.panel || ']', '[]') AS panel
 FROM unnest((SELECT $1::uuid[])) AS asked (user_id)
 CROSS JOIN LATERAL (
     SELECT string_agg(
-        '{{"id":"' || id || '","kind":"' || kind || '","title":' || to_json(title) || ',"read":' || read
-        || ',"created_at":"' || to_char(created_at AT TIME ZONE 'UTC', {TIME}) || '"}}', ','
+        '{{"id":"' || id || '","kind":"' || kind || '","title":' || to_json(title) || ',"body":' || to_json(body)
+        || ',"read":' || read || ',"created_at":"' || to_char(created_at AT TIME ZONE 'UTC', {TIME}) || '","subject":'
+        || coalesce('{{"kind":"' || subject_kind || '","id":"' || subject_id || '"}}', 'null') || '}}', ','
     ) AS panel
     FROM (
-        SELECT id, kind, title, read, created_at FROM notifications
+        SELECT id, kind, title, body, read, created_at, subject_kind, subject_id FROM notifications
         WHERE user_id = asked.user_id ORDER BY id DESC LIMIT {NEWEST}
     ) AS newest
 ) AS recent

@@ -105,6 +105,7 @@ async def _take_all(stack: Stack, folder: Path) -> None:
     async with launched() as browser:
         await _dashboard(browser, stack, folder / "dashboard.png")
         await _dashboard(browser, stack, folder / "dark.png", scheme="dark")
+        await _order(browser, stack, folder / "order.png")
         await _phone(browser, stack, folder / "phone.png")
         await _degraded(browser, stack, folder / "degraded.png")
         await _operations(browser, stack, folder / "operations.png")
@@ -118,6 +119,16 @@ async def _take_all(stack: Stack, folder: Path) -> None:
 async def _dashboard(browser: Browser, stack: Stack, path: Path, **look: str) -> None:
     async with visiting(browser, stack, height=980, device_scale_factor=2, **look) as visitor:  # type: ignore[arg-type]
         await _save(await _settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD)), path)
+
+
+async def _order(browser: Browser, stack: Stack, path: Path) -> None:
+    """Of an order that has been shipped, found by its item."""
+    async with visiting(browser, stack, height=760, device_scale_factor=2) as visitor:
+        page = await _settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD))
+        await page.get_by_label("Which orders").select_option("shipped")
+        await page.locator("tr[data-order]", has_text="Shipped").first.get_by_role("link").click()
+        await expect(page.get_by_role("list", name="History").get_by_role("listitem")).to_have_count(3)
+        await _save(page, path)
 
 
 async def _phone(browser: Browser, stack: Stack, path: Path) -> None:

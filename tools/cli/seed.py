@@ -16,6 +16,7 @@ from pydantic_extra_types.currency_code import Currency
 from services.orders import service as orders
 from services.orders.models import Status
 from services.orders.schemas import Item, NewOrder
+from services.orders.search import Search
 from services.orders.settings import Settings as OrderSettings
 from services.users.accounts import service as users
 from services.users.passwords import Passwords
@@ -120,7 +121,7 @@ async def _account(db: Database, person: Person, password_hash: str, until: date
 
 
 async def _orders(db: Database, user_id: UUID, person: Person, until: datetime) -> int:
-    if (await orders.read_page(db, user_id, None, None, 1)).items:
+    if (await orders.read_page(db, user_id, Search(), None, 1)).items:
         return 0
     past = list(past_orders(person, until))
     async with db.connection() as connection, connection.transaction():

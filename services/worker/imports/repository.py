@@ -127,6 +127,12 @@ def completed(row: Import) -> events.ImportCompleted:
     )
 
 
+async def first_errors(session: AsyncSession, user_id: UUID, import_id: UUID, limit: int) -> Sequence[ImportRowError]:
+    """Return the first errors of an import, in the order of the file."""
+    query = sa.select(ImportRowError).where(ImportRowError.user_id == user_id, ImportRowError.import_id == import_id)
+    return (await session.scalars(query.order_by(ImportRowError.line, ImportRowError.field).limit(limit))).all()
+
+
 async def errors(db: Database, user_id: UUID, import_id: UUID) -> AsyncIterator[Sequence[ImportRowError]]:
     """Yield errors page by page, in the order of the file; no connection is held in between."""
     place = sa.tuple_(ImportRowError.line, ImportRowError.field)

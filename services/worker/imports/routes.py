@@ -10,7 +10,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.worker.imports import repository
 from services.worker.imports.models import Import, ImportRowError
@@ -74,6 +74,21 @@ class ImportStatus(BaseModel):
         return cls(**fields, rows_per_s=rate, eta_s=eta)
 
 
+class RowError(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    line: int = Field(description="where the row begins in the file, which has the header in line 1")
+    reference: str
+    field: str = Field(description="the column, or `row` if the error is about the whole row")
+    message: str
+
+
+class RowErrors(BaseModel):
+    """In the order of the file."""
+
+    items: list[RowError]
+
+
 async def _uploads(request: Request) -> Uploads:
     uploads: Uploads = request.app.state.uploads
     return uploads
@@ -115,6 +130,15 @@ async def cancel_import(import_id: UUID, caller: CallerDep, db: DatabaseDep, req
     async with db.begin() as session:
         keep_s = request.app.state.import_keep_s
         return ImportStatus.of(await repository.cancel(session, caller.user_id, import_id, keep_s))
+
+
+@router.get("/{import_id}/row-errors")
+async def read_row_errors(import_id: UUID, caller: CallerDep, db: DatabaseDep, limit: Limit = 20) -> RowErrors:
+    """Return the first errors of rows that could not be imported; `/errors` has all of them."""
+    async with db.begin() as session:
+        await repository.get(session, caller.user_id, import_id)
+        rows = await repository.first_errors(session, caller.user_id, import_id, limit)
+    return RowErrors(items=[RowError.model_validate(row) for row in rows])
 
 
 @router.get(

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from services.worker.jobs import Batch, job
 from shared.contracts import events
-from shared.contracts.events import Envelope
+from shared.contracts.events import Envelope, Event
 from shared.db.engine import Connection
 from shared.money import format_money
 
 ADD = """
-    INSERT INTO notifications (user_id, id, kind, title, body, created_at)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+    INSERT INTO notifications (user_id, id, kind, title, body, created_at, subject_kind, subject_id)
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::uuid[]
+    )
     ON CONFLICT DO NOTHING
 """
 
@@ -40,11 +43,27 @@ def _imported(ended: events.ImportCompleted) -> str:
     return f"{ended.rows_done} of {ended.rows_total} orders were imported.{failed}"
 
 
+class Subject(NamedTuple):
+    kind: str | None
+    id: UUID | None
+
+
+def subject_of(event: Event) -> Subject:
+    """Return what the notification of an event is about."""
+    match event:
+        case events.OrderCreated() | events.OrderChanged():
+            return Subject("order", event.order_id)
+        case events.ImportCompleted():
+            return Subject("import", event.import_id)
+        case _:
+            return Subject(None, None)
+
+
 def row_of(envelope: Envelope) -> tuple[Any, ...]:
     """Store it under the event's own id, which sorts by time."""
     event = envelope.event
     text = TEXTS[event.type](event)
-    return event.user_id, envelope.id, event.type, text.title, text.body, envelope.time
+    return event.user_id, envelope.id, event.type, text.title, text.body, envelope.time, *subject_of(event)
 
 
 @job(

@@ -42,6 +42,15 @@ async def mark_read_up_to(session: AsyncSession, user_id: UUID, newest: UUID) ->
     )
 
 
+async def mark_unread(session: AsyncSession, user_id: UUID, ids: Sequence[UUID]) -> None:
+    """Mark those of the notifications that exist as unread."""
+    await session.execute(
+        sa.update(Notification)
+        .where(Notification.user_id == user_id, Notification.id.in_(ids), Notification.read)
+        .values(read=False)
+    )
+
+
 async def unread_notifications(session: AsyncSession, user_id: UUID) -> int:
     query = sa.select(sa.func.count()).where(Notification.user_id == user_id, ~Notification.read)
     return (await session.scalars(query)).one()

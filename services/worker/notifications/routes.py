@@ -1,18 +1,19 @@
 """Notifications over HTTP."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from services.worker import models
 from services.worker.live_hints import Hints
 from services.worker.notifications import repository
 from shared.db.engine import DatabaseDep
 from shared.errors import NotFound
 from shared.http.identity import Caller, CallerDep
-from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from shared.http.pagination import MAX_PAGE, Cursor, Limit, Page, decode_cursor, page_of
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
 
@@ -21,15 +22,27 @@ class NotificationNotFound(NotFound):
     code, title = "notification_not_found", "No such notification"
 
 
-class Notification(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
+class Subject(BaseModel):
+    """What a notification is about: `id` is that of the order or import."""
 
+    kind: Literal["order", "import"]
+    id: UUID
+
+
+class Notification(BaseModel):
     id: UUID
     kind: str
     title: str
     body: str
     read: bool
     created_at: datetime
+    subject: Subject | None = Field(description="null if it is about the account, or older than subjects")
+
+    @classmethod
+    def of(cls, row: models.Notification) -> Self:
+        subject = {"kind": row.subject_kind, "id": row.subject_id} if row.subject_kind else None
+        fields = {name: getattr(row, name) for name in cls.model_fields.keys() - {"subject"}}
+        return cls.model_validate({**fields, "subject": subject})
 
 
 class NotificationCount(BaseModel):
@@ -42,6 +55,14 @@ class ReadUpTo(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     up_to: UUID
+
+
+class Unread(BaseModel):
+    """`ids` are those of notifications."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: list[UUID] = Field(min_length=1, max_length=MAX_PAGE)
 
 
 @router.get("")
@@ -57,7 +78,7 @@ async def list_notifications(
     async with db.begin() as session:
         rows = await repository.notifications_page(session, caller.user_id, unread=unread, before=before, limit=limit)
     items, next_cursor = page_of(rows, limit, lambda row: row.id)
-    return Page(items=[Notification.model_validate(item) for item in items], next_cursor=next_cursor)
+    return Page(items=[Notification.of(item) for item in items], next_cursor=next_cursor)
 
 
 @router.get("/count")
@@ -77,17 +98,27 @@ async def read_notifications(read: ReadUpTo, caller: CallerDep, db: DatabaseDep,
     return NotificationCount(unread=unread)
 
 
+@router.post("/unread")
+async def mark_unread(unread: Unread, caller: CallerDep, db: DatabaseDep, request: Request) -> NotificationCount:
+    """Mark notifications as unread again: undoes marking them as read. Unknown ids are ignored."""
+    async with db.begin() as session:
+        await repository.mark_unread(session, caller.user_id, unread.ids)
+        count = await repository.unread_notifications(session, caller.user_id)
+    _changed(request, caller)
+    return NotificationCount(unread=count)
+
+
 @router.post("/{notification_id}/read")
 async def read_notification(
     notification_id: UUID, caller: CallerDep, db: DatabaseDep, request: Request
 ) -> Notification:
-    """Mark a notification as read, permanently."""
+    """Mark a notification as read."""
     async with db.begin() as session:
         marked = await repository.mark_read(session, caller.user_id, notification_id)
         if marked is None:
             raise NotificationNotFound
     _changed(request, caller)
-    return Notification.model_validate(marked)
+    return Notification.of(marked)
 
 
 def _changed(request: Request, caller: Caller) -> None:

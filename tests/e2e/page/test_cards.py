@@ -46,11 +46,14 @@ async def test_a_file_is_imported_before_ones_eyes(browser: Browser, stack: Stac
         imported = page.locator("[data-import]")
         await expect(imported).to_contain_text("completed")
         await expect(imported).to_contain_text("40 of 41 rows, 1 with errors")
+        await expect(page.locator("tr[data-order]")).to_have_count(8)
+        await imported.get_by_role("link", name="Errors").click()
+        await expect(page.get_by_role("row").filter(has_text="a-40")).to_contain_text("must be a whole number")
+        await is_accessible(page)
         async with page.expect_download() as download:
-            await imported.get_by_role("button", name="Errors").click()
+            await page.get_by_role("button", name="Download all as CSV").click()
         path = await (await download.value).path()
         assert "quantity" in path.read_text()
-        await expect(page.locator("tr[data-order]")).to_have_count(8)
 
 
 @pytest.mark.full
@@ -69,8 +72,9 @@ async def test_a_report_is_downloaded(browser: Browser, stack: Stack, person: Pe
 
 
 @pytest.mark.full
-async def test_a_webhook_is_added_and_removed(browser: Browser, stack: Stack, person: Person) -> None:
-    """Its secret is shown once, a wrong address is reported at the field, and each call is listed."""
+async def test_a_webhook_is_added_changed_and_removed(browser: Browser, stack: Stack, person: Person) -> None:
+    """A secret is shown once, a wrong address is reported at the field, a test is listed with its outcome, and a
+    webhook that is off can be switched on again."""
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
         await page.get_by_role("button", name="Add a webhook").click()
@@ -83,9 +87,28 @@ async def test_a_webhook_is_added_and_removed(browser: Browser, stack: Stack, pe
         await dialog.get_by_role("button", name="Add").click()
         await expect(dialog.locator(".secret")).to_contain_text("whsec_")
         await dialog.get_by_role("button", name="I have kept it").click()
-        await page.get_by_role("button", name="Calls to https://127.0.0.1:9/hooks").click()
+        hook = page.locator("[data-webhook]")
+        await hook.get_by_role("button", name="Calls to").click()
         await expect(dialog).to_contain_text("Nothing has been sent yet.")
         await page.keyboard.press("Escape")
+        await hook.get_by_role("button", name="Test").click()
+        await expect(dialog).to_contain_text("webhook.ping")
+        await page.keyboard.press("Escape")
+        await hook.get_by_role("button", name="Edit").click()
+        await dialog.get_by_label("Description").fill("The shop")
+        await dialog.get_by_label("user.updated").check()
+        await dialog.get_by_role("button", name="Save").click()
+        await expect(hook).to_contain_text("The shop")
+        await expect(hook).to_contain_text("user.updated")
+        await hook.get_by_role("button", name="New secret").click()
+        await dialog.get_by_role("button", name="Create it").click()
+        await expect(dialog.locator(".secret")).to_contain_text("whsec_")
+        await dialog.get_by_role("button", name="I have kept it").click()
+        await hook.get_by_role("button", name="Switch off").click()
+        await expect(hook).to_contain_text("You have switched it off.")
+        await is_accessible(page)
+        await hook.get_by_role("button", name="Switch on").click()
+        await expect(hook.locator(".chip")).to_have_text("On")
         await page.get_by_role("button", name="Remove https://127.0.0.1:9/hooks").click()
         await dialog.get_by_role("button", name="Remove").click()
         await expect(page.get_by_text("No webhook yet.")).to_be_visible()

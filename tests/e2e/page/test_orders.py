@@ -1,5 +1,7 @@
 """Orders on the page: placed, listed, and synchronised between tabs."""
 
+import re
+
 import pytest
 from playwright.async_api import Browser, expect
 
@@ -27,6 +29,41 @@ async def test_an_order_appears_in_the_other_tab(browser: Browser, stack: Stack,
         await expect(here.locator(".figure").first).to_contain_text("€25.00")
         await here.locator(".note").first.get_by_role("button").click()
         await expect(there.locator(".note.read").first).to_be_visible()
+
+
+async def test_an_order_has_a_page(browser: Browser, stack: Stack, person: Person) -> None:
+    """A search and a notification lead to it. It shows what has happened, also while that happens."""
+    lamp, tea = person.order(), person.order(name="Green tea 50%")
+    async with visiting(browser, stack, timezone_id="Asia/Tokyo") as visitor:
+        page = await visitor.at_home(person)
+        rows = page.locator("tr[data-order]")
+        await expect(rows).to_have_count(2)
+        await page.get_by_role("button", name="7 days").click()
+        await expect(page.locator(".chart-sum")).to_contain_text("in 7 days")
+        await page.get_by_label("Item or order number").fill("tea 50%")
+        await expect(rows).to_have_count(1)
+        await rows.get_by_role("link").click()
+        await expect(page).to_have_url(re.compile(f"#/orders/{tea['id']}$"))
+        history = page.get_by_role("list", name="History").get_by_role("listitem")
+        await expect(history).to_have_count(1)
+        person.http.post(f"/v1/orders/{tea['id']}/pay").raise_for_status()
+        await expect(history).to_contain_text(["Placed", "Paid"])
+        await page.get_by_role("button", name="Cancel").click()
+        await page.get_by_role("button", name="Cancel the order").click()
+        await expect(history).to_contain_text(["Placed", "Paid", "Cancelled"])
+        await is_accessible(page)
+        await page.go_back()
+        notes = page.locator(".note:not(.read)")
+        await expect(notes.filter(has_text="Order received")).to_have_count(2)
+        unread = await notes.count()
+        await notes.filter(has_text="Order received").last.get_by_role("link").click()
+        await expect(page).to_have_url(re.compile(f"#/orders/{lamp['id']}$"))
+        await page.go_back()
+        await expect(notes).to_have_count(unread - 1)
+        await page.get_by_role("button", name="Mark all as read").click()
+        await expect(notes).to_have_count(0)
+        await page.get_by_role("button", name="Undo").click()
+        await expect(notes).to_have_count(unread - 1)
 
 
 @pytest.mark.full

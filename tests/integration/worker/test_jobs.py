@@ -85,7 +85,7 @@ async def test_an_order_writes_notifications(world: World) -> None:
         await world.until(event_id, notifications="done")
     panel = (await world.panel("notifications", user_id))[str(user_id)]
     assert [item["kind"] for item in panel] == ["order.cancelled", "order.paid", "order.created", "user.registered"]
-    assert set(panel[0]) == {"id", "kind", "title", "read", "created_at"}
+    assert set(panel[0]) == {"id", "kind", "title", "body", "read", "created_at", "subject"}
     [row] = await world.fetch("SELECT body FROM notifications WHERE user_id = $1 AND kind = 'order.paid'", user_id)
     assert row["body"] == "Thank you for your payment of 500 JPY."
 

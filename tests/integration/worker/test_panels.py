@@ -116,14 +116,16 @@ async def test_analytics_are_what_the_sums_say(db: Database) -> None:
         assert in_order(json.loads(found[user.user_id])) == in_order(user.panel())
 
 
-async def add_notification(db: Database, user_id: UUID, title: str, *, read: bool, at: datetime) -> UUID:
+async def add_notification(
+    db: Database, user_id: UUID, title: str, *, read: bool, at: datetime, subject: UUID | None = None
+) -> UUID:
     add = """
-        INSERT INTO notifications (user_id, id, kind, title, body, read, created_at)
-        VALUES ($1, $2, 'order.paid', $3, 'b', $4, $5)
+        INSERT INTO notifications (user_id, id, kind, title, body, read, created_at, subject_kind, subject_id)
+        VALUES ($1, $2, 'order.paid', $3, $3 || '!', $4, $5, $6, $7)
     """
     new = uuid4()
     async with db.connection() as connection:
-        await connection.execute(add, user_id, new, title, read, at)
+        await connection.execute(add, user_id, new, title, read, at, subject and "order", subject)
     return new
 
 
@@ -133,9 +135,17 @@ async def test_notifications_are_what_the_table_has(db: Database) -> None:
     rows: dict[UUID, dict[str, Any]] = {}
     for number in range(25):
         at = datetime(2026, 1, 2, 3, 4, 5, number * 1000, tzinfo=UTC)
-        title, seen = TITLES[number % len(TITLES)], number % 3 == 0
-        new = await add_notification(db, user_id, title, read=seen, at=at)
-        rows[new] = {"id": str(new), "kind": "order.paid", "title": title, "read": seen, "created_at": stamp(at)}
+        title, seen, subject = TITLES[number % len(TITLES)], number % 3 == 0, uuid4() if number % 2 else None
+        new = await add_notification(db, user_id, title, read=seen, at=at, subject=subject)
+        rows[new] = {
+            "id": str(new),
+            "kind": "order.paid",
+            "title": title,
+            "body": f"{title}!",
+            "read": seen,
+            "created_at": stamp(at),
+            "subject": {"kind": "order", "id": str(subject)} if subject else None,
+        }
     found = await panels.notifications(db, [user_id, nobody], PATIENCE_S)
     assert found[nobody] == "[]"
     assert in_order(json.loads(found[user_id])) == in_order([rows[each] for each in sorted(rows, reverse=True)[:20]])
@@ -153,7 +163,7 @@ async def test_notifications_are_read_from_the_index_alone(db: Database) -> None
     await db.pool.execute("VACUUM ANALYZE notifications")
     lines = await db.pool.fetch(f"EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) {panels.NOTIFICATIONS}", [user_id])
     plan = "\n".join(line[0] for line in lines)
-    assert "Index Only Scan Backward using notifications_panel on notifications (actual rows=20" in plan
+    assert "Index Only Scan Backward using notifications_recent on notifications (actual rows=20" in plan
     assert "Sort" not in plan
 
 

@@ -46,7 +46,7 @@ async def test_pages_of_notifications(world: World) -> None:
         cursor = {"cursor": str(page["next_cursor"])}
     assert len(ids) == 5
     assert ids == sorted(ids, reverse=True)
-    assert set(items[0]) == {"id", "kind", "title", "body", "read", "created_at"}
+    assert set(items[0]) == {"id", "kind", "title", "body", "read", "created_at", "subject"}
     assert str(items[0]["created_at"]).endswith("Z")
 
 
@@ -82,6 +82,44 @@ async def unread(world: World, user_id: UUID) -> int:
     answer = await world.http.get("/v1/notifications/count", headers=as_user(user_id))
     number: int = answer.raise_for_status().json()["unread"]
     return number
+
+
+async def test_marking_as_read_can_be_undone(world: World) -> None:
+    """For those named, of this user alone; the answer counts all unread ones, and the panel shows them."""
+    user_id, other = await user_with(world, 3), await user_with(world, 1)
+    items: Told = (await listed(world, user_id))["items"]  # type: ignore[assignment]
+    others: Told = (await listed(world, other))["items"]  # type: ignore[assignment]
+    for owner, newest in ((user_id, items[0]), (other, others[0])):
+        await world.http.post("/v1/notifications/read", json={"up_to": newest["id"]}, headers=as_user(owner))
+    ids = [items[0]["id"], items[2]["id"], others[0]["id"], str(uuid4())]
+    for _ in range(2):
+        undone = await world.http.post("/v1/notifications/unread", json={"ids": ids}, headers=as_user(user_id))
+        assert (undone.status_code, undone.json()) == (200, {"unread": 2})
+    assert [note["read"] for note in (await world.panel("notifications", user_id))[str(user_id)]] == [
+        False,
+        True,
+        False,
+    ]
+    assert await unread(world, other) == 0
+
+
+@pytest.mark.parametrize("body", [{}, {"ids": []}, {"ids": ["x"]}, {"ids": [str(uuid4())] * 101}])
+async def test_what_is_marked_as_unread_is_named(world: World, body: Any) -> None:
+    answer = await world.http.post("/v1/notifications/unread", json=body, headers=as_user(uuid4()))
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"].startswith("ids")
+
+
+async def test_a_notification_says_what_it_is_about(world: World) -> None:
+    """The kind and id of the order, in the list and in the panel."""
+    user_id = uuid4()
+    event = created(user_id, mail=False)
+    await world.until_all(await world.publish(event), notifications="done")
+    subject = {"kind": "order", "id": str(event.order_id)}
+    items: Told = (await listed(world, user_id))["items"]  # type: ignore[assignment]
+    assert items[0]["subject"] == subject
+    [shown] = (await world.panel("notifications", user_id))[str(user_id)]
+    assert (shown["subject"], shown["body"]) == (subject, items[0]["body"])
 
 
 async def test_anothers_notification_does_not_exist(world: World) -> None:

@@ -120,8 +120,10 @@ class Person:
         token = self.http.post("/v1/tokens", data=form).raise_for_status().json()["access_token"]
         self.http.headers["Authorization"] = f"Bearer {token}"
 
-    def order(self, quantity: int = 1, unit_price: int = 1250, currency: str = "EUR") -> dict[str, Any]:
-        item = {"sku": "tea", "name": "Green tea", "quantity": quantity, "unit_price": unit_price}
+    def order(
+        self, quantity: int = 1, unit_price: int = 1250, currency: str = "EUR", name: str = "Green tea"
+    ) -> dict[str, Any]:
+        item = {"sku": "tea", "name": name, "quantity": quantity, "unit_price": unit_price}
         answer = self.http.post("/v1/orders", json={"currency": currency, "items": [item]})
         placed: dict[str, Any] = answer.raise_for_status().json()
         return placed

@@ -3,9 +3,10 @@
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from services.orders import models
 from services.orders.models import Status
-from services.orders.schemas import NewOrder
-from services.orders.service import draft, event_of
+from services.orders.schemas import Change, NewOrder
+from services.orders.service import draft, event_of, history_of
 
 BODY = NewOrder.model_validate(
     {
@@ -46,3 +47,14 @@ def test_the_event_says_all_of_the_order() -> None:
         ("A-1", "Lamp", 2, 1050),
         ("B-2", "Bulb", 3, 99),
     ]
+
+
+def test_a_history_ends_with_the_present_status() -> None:
+    """Recorded changes follow the creation. A last change that was not recorded has the time of the order's update."""
+    placed, paid, changed = (datetime(2026, 3, day, tzinfo=UTC) for day in (1, 2, 3))
+    order = models.Order(status=Status.SHIPPED, created_at=placed, updated_at=changed)
+    first = Change(status=Status.CREATED, at=placed)
+    recorded = [Change(status=Status.PAID, at=paid), Change(status=Status.SHIPPED, at=changed)]
+    assert history_of(order, recorded) == [first, *recorded]
+    assert history_of(order, recorded[:1]) == [first, *recorded]
+    assert history_of(order, []) == [first, recorded[1]]

@@ -61,6 +61,42 @@ async function send(token, method, path, { json, body, headers, signal }) {
   }
 }
 
+/**
+ * Uploads a form and returns the response, as `call` does. `progress(part)` is called with the part that has been sent, from 0 to 1;
+ * `signal` stops the upload, which raises its reason. `fetch` cannot tell how much it has sent.
+ */
+export async function upload(path, form, { progress = () => {}, signal } = {}) {
+  const used = session.accessToken();
+  const response = await sendForm(used, path, form, progress, signal);
+  if (response.status !== 401) return checked(response);
+  if (!(await renewed(used))) throw await Problem.of(response);
+  return checked(await sendForm(session.accessToken(), path, form, progress, signal));
+}
+
+function sendForm(token, path, form, progress, signal) {
+  return new Promise((done, fail) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    if (token) request.setRequestHeader("Authorization", `Bearer ${token}`);
+    request.setRequestHeader("traceparent", newTrace());
+    request.upload.onprogress = ({ lengthComputable, loaded, total }) => { if (lengthComputable) progress(loaded / total); };
+    request.onload = () => done(responseOf(request));
+    request.onerror = () => fail(AWAY);
+    request.onabort = () => fail(signal?.reason ?? AWAY);
+    signal?.addEventListener("abort", () => request.abort());
+    request.send(form);
+  });
+}
+
+function responseOf(request) {
+  const headers = new Headers();
+  for (const name of ["Content-Type", "Retry-After"]) {
+    const value = request.getResponseHeader(name);
+    if (value !== null) headers.set(name, value);
+  }
+  return new Response(request.responseText, { status: request.status, headers });
+}
+
 async function renewed(used) {
   try {
     return await session.renew(used);

@@ -113,7 +113,7 @@ const TOAST_MS = 6000;
 export function toast(text, { stays = false, action = null } = {}) {
   const place = toastPlace();
   const dismiss = el("button", { class: "icon-button", type: "button", "aria-label": "Dismiss" }, icon("close"));
-  const shown = el("div", { class: "toast" }, el("span", { class: "grow" }, text), action, dismiss);
+  const shown = el("div", { class: "toast", "data-stays": stays }, el("span", { class: "grow" }, text), action, dismiss);
   let before = null;
   shown.addEventListener("focusin", ({ relatedTarget }) => { before ??= relatedTarget; });
   const remove = () => {
@@ -126,7 +126,8 @@ export function toast(text, { stays = false, action = null } = {}) {
   dismiss.addEventListener("click", remove);
   if (!stays) setTimeout(expire, TOAST_MS);
   place.append(shown);
-  if (place.childElementCount > MOST_TOASTS) place.firstElementChild.remove();
+  // Errors and other notices that stay are never displaced.
+  if (place.childElementCount > MOST_TOASTS) [...place.children].find((each) => each !== shown && !("stays" in each.dataset))?.remove();
 }
 
 /** Shows why something failed; raises anything that is not a `Problem`. */

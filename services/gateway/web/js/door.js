@@ -9,10 +9,13 @@ import { tokenDoor } from "./token-door.js";
 
 const TITLES = { "sign-in": "Sign in", register: "Create account" };
 
-/** The way in; `message` says why a user was signed out. */
-export const door = (message) => (HAS_ACCOUNTS ? accountDoor : tokenDoor)(message);
+/**
+ * The way in; `message` says why a user was signed out. `first` is the form that is shown first, and `changed(address,
+ * title)` is called when the user chooses the other one.
+ */
+export const door = (message, choice) => (HAS_ACCOUNTS ? accountDoor : tokenDoor)(message, choice);
 
-function accountDoor(message) {
+function accountDoor(message, { first = "sign-in", changed = () => {} } = {}) {
   const body = el("div");
   const tabs = el("div", { class: "segments", role: "group", "aria-label": "What to do", hidden: !offers("POST /v1/users") });
   let email = "";
@@ -20,11 +23,11 @@ function accountDoor(message) {
   const show = (which) => {
     email = body.querySelector("[name=email]")?.value ?? email;
     tabs.replaceChildren(...Object.entries(TITLES).map(([key, title]) =>
-      el("button", { type: "button", "aria-pressed": String(key === which), onclick: () => show(key) }, title)));
+      el("button", { type: "button", "aria-pressed": String(key === which), onclick: () => { show(key); changed(`#/${key}`, title); } }, title)));
     replace(body, which === "register" ? registration(email) : signingIn(email));
     body.querySelector("input").focus();
   };
-  show("sign-in");
+  show(first);
 
   const note = el("p", { class: "form-error", role: "alert" });
   const tell = (text) => {
@@ -47,7 +50,10 @@ const address = (value) => field("E-mail", "email", { type: "email", autocomplet
 function signingIn(email) {
   return form(
     [address(email), field("Password", "password", { type: "password", autocomplete: "current-password", required: true })],
-    el("button", { class: "button primary", type: "submit" }, "Sign in"),
+    [
+      el("button", { class: "button primary", type: "submit" }, "Sign in"),
+      offers("POST /v1/password-resets") && el("p", { class: "onwards small" }, el("a", { href: "/#/forgot" }, "Forgot password?")),
+    ].filter(Boolean),
     (data) => enter(data.get("email"), data.get("password")));
 }
 

@@ -9,9 +9,11 @@ const long = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "
 const date = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium" });
 const calendarDay = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeZone: "UTC" });
 const dayOfMonth = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", timeZone: "UTC" });
+const monthOfYear = new Intl.DateTimeFormat(LOCALE, { month: "short", year: "numeric", timeZone: "UTC" });
 const relative = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto" });
 const whole = new Intl.NumberFormat(LOCALE);
 const compact = new Intl.NumberFormat(LOCALE, { notation: "compact", maximumFractionDigits: 1 });
+const hundredths = new Intl.NumberFormat(LOCALE, { style: "percent" });
 const precise = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 6 });
 const moneyFormats = new Map();
 
@@ -55,6 +57,8 @@ export const count = (number) => whole.format(number);
 const MOST_DIGITS = 99_999;
 /** At most six characters: `99,999`, `1.2M`. For tables that must fit a narrow screen. */
 export const brief = (number) => (number <= MOST_DIGITS ? count(number) : compact.format(number));
+/** 0.256 → `26%`. */
+export const percent = (part) => hundredths.format(part);
 /** Formats a number of any size; those that would be zero or endless have an exponent. */
 export const number = (value) => (isExtreme(value) ? String(value) : precise.format(value));
 const isExtreme = (value) => typeof value === "number" && value !== 0 && (Math.abs(value) < 1e-6 || Math.abs(value) >= 1e15);
@@ -66,6 +70,8 @@ export const onDate = (iso) => date.format(new Date(iso));
 /** Formats a date without a time, which is the same day in every time zone. */
 export const onDay = (iso) => calendarDay.format(new Date(iso));
 export const day = (iso) => dayOfMonth.format(new Date(iso));
+/** Formats the month of a date without a time. */
+export const month = (iso) => monthOfYear.format(new Date(iso));
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
 /** A duration in milliseconds: `85 ms`, `1.5 s`, `2 min`. */

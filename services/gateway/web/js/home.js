@@ -6,14 +6,17 @@ import { hasPanel, offers, OTHER_PANELS } from "./features.js";
 import { chartCard, figuresCard } from "./figures.js";
 import { atClock } from "./format.js";
 import { notificationsCard } from "./notifications.js";
+import { firstSteps } from "./onboarding.js";
 import { openOrderForm } from "./order-form.js";
 import { ordersCard } from "./orders.js";
+import { Me } from "./me.js";
 import { accountMenu, profileCard } from "./profile.js";
 import { Panels } from "./panels.js";
 import { sections } from "./sections.js";
 import { claims, HAS_ACCOUNTS } from "./session.js";
 import { Live } from "./stream.js";
 import { offerReload } from "./updates.js";
+import { unverifiedBanner } from "./verification.js";
 
 /** The cards of the panels that have their own, in two columns. */
 const COLUMNS = [
@@ -39,8 +42,10 @@ export class Home {
   #ended = new AbortController();
   #status = document.getElementById("live");
   #account = document.getElementById("account");
+  #me = new Me();
+  #content;
 
-  constructor(place) {
+  constructor() {
     const panels = this.#panels;
     this.#live.addEventListener("panel", ({ detail }) => panels.take(detail));
     this.#live.addEventListener("ready", () => panels.settle());
@@ -49,13 +54,34 @@ export class Home {
     this.#status.hidden = false;
     this.#account.hidden = false;
     this.#account.replaceChildren(accountMenu(panels));
-    place.replaceChildren(greeting(panels), ...grids(panels), sections(this.#live));
+    this.#content = [unverifiedBanner(this.#me), greeting(panels), firstSteps(panels), ...grids(panels), sections(this.#live)].filter(Boolean);
     this.#showState({ state: "connecting" });
     this.#live.start();
   }
 
+  /** The panels, which the live stream keeps up to date; for other views. */
+  get panels() {
+    return this.#panels;
+  }
+
+  get live() {
+    return this.#live;
+  }
+
+  /** The account of the signed-in user. */
+  get me() {
+    return this.#me;
+  }
+
+  /** Shows the dashboard, as it is now. */
+  open(place) {
+    place.replaceChildren(...this.#content);
+    this.#panels.repaint();
+  }
+
   close() {
     this.#live.stop();
+    this.#me.close();
     this.#ended.abort();
     this.#status.hidden = true;
     this.#account.hidden = true;

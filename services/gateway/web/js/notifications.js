@@ -1,13 +1,21 @@
-// Notifications, and which of them are unread.
+// Notifications: what happened, a link to it, and which of them are unread.
 import { call, get, post, Problem } from "./api.js";
-import { busy, el } from "./dom.js";
+import { busy, el, toast } from "./dom.js";
 import { hasPanel, offers } from "./features.js";
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 import { panelCard } from "./panels.js";
+import { linkTo } from "./router.js";
 import { since } from "./times.js";
 
 const A_PANEL = 20;
 const AT_FIRST = 7;
+const MOST_UNDONE = 100;
+
+/** The address of what a notification is about, and the operation that its page needs. */
+const PAGES = {
+  order: [(id) => `#/orders/${id}`, "GET /v1/orders/{id}"],
+  import: [(id) => `#/imports/${id}`, "GET /v1/imports/{id}"],
+};
 
 export function notificationsCard(panels) {
   const badge = el("span", { class: "count", hidden: true });
@@ -36,10 +44,35 @@ export function notificationsCard(panels) {
   });
   let counted = null;
 
+  const mark = (ids, isRead) => {
+    const marked = new Set(ids);
+    panels.patch("notifications", (notes) => notes.map((note) => (marked.has(note.id) ? { ...note, read: isRead } : note)));
+  };
+  async function read(ids, work, words) {
+    const answer = await work();
+    if (answer?.unread !== undefined) tell(answer.unread);
+    mark(ids, true);
+    if (words) toast(words, { action: offers("POST /v1/notifications/unread") && ids.length <= MOST_UNDONE ? undoButton(ids) : null });
+  }
+  const undoButton = (ids) => el("button", {
+    class: "link", type: "button",
+    onclick: (event) => {
+      const notice = event.currentTarget.closest(".toast");
+      busy(event.currentTarget, async () => {
+        tell((await post("/v1/notifications/unread", { ids })).unread);
+        mark(ids, false);
+        notice.querySelector(".icon-button").click();
+      });
+    },
+  }, "Undo");
+
+  const readOne = (note, words) => read([note.id], () => call("POST", `/v1/notifications/${note.id}/read`).then(() => null), words);
   async function readAll() {
-    const answer = await post("/v1/notifications/read", { up_to: panels.of("notifications").data[0].id });
-    tell(answer.unread);
-    panels.patch("notifications", (notes) => notes.map((note) => ({ ...note, read: true })));
+    const newest = panels.of("notifications").data[0].id;
+    const ids = await unreadIds();
+    const marked = unread;
+    await read(ids, () => post("/v1/notifications/read", { up_to: newest }), `${plural(marked, "notification")} marked as read.`);
+    panels.patch("notifications", (notes) => notes.map((note) => (note.id <= newest ? { ...note, read: true } : note)));
   }
 
   return panelCard(panels, "notifications", "Notifications", (notes) => {
@@ -53,12 +86,19 @@ export function notificationsCard(panels) {
     if (!notes.length) return el("p", { class: "empty" }, hasPanel("orders") ? "Nothing yet. What happens to your orders appears here." : "Nothing yet.");
     const all = offers("POST /v1/notifications/read") && (unread >= 2 || unread > fresh);
     return [
-      el("ul", {}, notes.slice(0, shown).map((note) => entry(panels, note))),
-      (all || notes.length > shown) && el("div", { class: "more" }, 
+      el("ul", {}, notes.slice(0, shown).map((note) => entry(note, readOne))),
+      (all || notes.length > shown) && el("div", { class: "more" },
         notes.length > shown && button("more-notes", "Show more", showMore),
         all && button("read-all", "Mark all as read", (event) => busy(event.currentTarget, readAll))),
     ];
   }, { head: [badge], flush: true });
+}
+
+/** The ids of the unread notifications, so that marking them can be undone; more than can be undone if there are more. */
+async function unreadIds() {
+  if (!offers("GET /v1/notifications")) return Array(MOST_UNDONE + 1).fill("");
+  const { items, next_cursor: more } = await get(`/v1/notifications?unread=true&limit=${MOST_UNDONE}`);
+  return [...items.map(({ id }) => id), ...(more ? [""] : [])];
 }
 
 /** Returns a function that calls `ask`, and `take` with the response to the latest call. */
@@ -75,18 +115,25 @@ function latest(ask, take) {
   };
 }
 
-function entry(panels, note) {
+function entry(note, readOne) {
+  const canRead = !note.read && offers("POST /v1/notifications/{id}/read");
   return el("li", { class: note.read ? "note read" : "note" },
     el("span", { class: "dot", "aria-hidden": "true" }),
-    el("span", { class: "title" }, !note.read && el("span", { class: "hidden-text" }, "Unread: "), note.title),
-    note.read || !offers("POST /v1/notifications/{id}/read") ? el("span") : el("button", {
+    el("span", { class: "title" }, !note.read && el("span", { class: "hidden-text" }, "Unread: "), subject(note, canRead, readOne)),
+    canRead ? el("button", {
       class: "link small", type: "button", "data-key": `read-${note.id}`, "aria-label": `Mark as read: ${note.title}`,
-      onclick: (event) => busy(event.currentTarget, () => read(panels, note)),
-    }, "Mark read"),
+      onclick: (event) => busy(event.currentTarget, () => readOne(note, "Marked as read.")),
+    }, "Mark read") : el("span"),
+    note.body && el("span", { class: "body" }, note.body),
     since(note.created_at));
 }
 
-async function read(panels, note) {
-  await call("POST", `/v1/notifications/${note.id}/read`);
-  panels.patch("notifications", (notes) => notes.map((each) => (each.id === note.id ? { ...each, read: true } : each)));
+/** The title, as a link to what happened if that has a page; who opens it has read the notification. */
+function subject(note, canRead, readOne) {
+  const [addressOf, operation] = PAGES[note.subject?.kind] ?? [];
+  if (!operation || !offers(operation)) return note.title;
+  return linkTo(addressOf(note.subject.id), note.title, {
+    "data-key": `note-${note.id}`,
+    onclick: () => { if (canRead) readOne(note, null).catch((problem) => { if (!(problem instanceof Problem)) throw problem; }); },
+  });
 }

@@ -1,156 +1,151 @@
-// The recent orders, their actions, and older ones on request.
-import { call, get } from "./api.js";
-import { busy, complain, confirmed, el, openDialog, toast } from "./dom.js";
+// The recent orders, older ones on request, and a search for them.
+import { get } from "./api.js";
+import { busy, complain, el } from "./dom.js";
 import { offers } from "./features.js";
 import { money, plural, shortId, when, whenExactly } from "./format.js";
+import { orderActions, statusChip, STATUSES } from "./order-actions.js";
 import { openOrderForm } from "./order-form.js";
 import { panelCard } from "./panels.js";
-import { claims } from "./session.js";
+import { linkTo } from "./router.js";
 
-const LOOK = { created: ["info", "Open"], paid: ["good", "Paid"], shipped: ["", "Shipped"], cancelled: ["bad", "Cancelled"] };
 const AT_FIRST = 8;
 const A_PAGE = 50;
+const A_PANEL = 20;
+/** A page of a search may be empty: it is continued this often before the user is asked. */
+const PAGES_AT_ONCE = 4;
+const SEARCH_AFTER_MS = 300;
 
-export const statusChip = (status) => el("span", { class: `chip ${LOOK[status]?.[0] ?? ""}` }, LOOK[status]?.[1] ?? status);
+/** Orders that were loaded in addition to the panel's; `cursor` is null after the last page. */
+const opened = (filter) => ({ filter, orders: new Map(), cursor: undefined, shown: AT_FIRST, problem: null });
+
+const isEmpty = (filter) => !Object.values(filter).some(Boolean);
+/** Of the panel's orders it is known whether they have the status; whether they match the rest, only the server knows. */
+const isOfPanel = ({ q, from, to }) => !q && !from && !to;
 
 export function ordersCard(panels) {
-  /** Orders that were loaded in addition to the panel's, and the next cursor, by status; "" is all of them. */
-  const views = {};
+  const recent = opened({});
   const seen = new Set();
-  let wanted = "";
-  let shown = AT_FIRST;
-  const open = (status) => { views[status] = { status, orders: new Map(), cursor: undefined }; };
-  open(wanted);
+  let view = recent;
 
   const redraw = () => panels.dispatchEvent(new CustomEvent("orders"));
   const more = async () => {
-    const view = views[wanted];
-    const next = shown + (shown === AT_FIRST ? 12 : A_PAGE);
-    if (next > all(panels, view).length) await load(view);
-    shown = next;
+    const next = view.shown + (view.shown === AT_FIRST ? 12 : A_PAGE);
+    if (next > all(panels, view).length) await load(view, seen);
+    view.shown = next;
     redraw();
   };
-  const load = async (view) => {
-    if (view.cursor === null || !offers("GET /v1/orders")) return;
+  const search = async (filter) => {
+    const wanted = isEmpty(filter) ? recent : opened(filter);
+    view = wanted;
+    view.shown = AT_FIRST;
+    redraw();
+    if (wanted === recent) return;
+    try {
+      await load(wanted, seen);
+    } catch (problem) {
+      complain(problem);
+      wanted.problem = problem.message;
+    }
+    if (view === wanted) redraw();
+  };
+  const change = (order) => {
+    for (const { orders } of [recent, view]) if (orders.has(order.id)) orders.set(order.id, order);
+    panels.patch("orders", (orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
+  };
+
+  const card = panelCard(panels, "orders", "Orders", (panel) => {
+    const orders = all(panels, view);
+    if (!orders.length) return view === recent ? nothing(panels) : none(view, more);
+    const first = seen.size === 0;
+    const rows = orders.slice(0, view.shown).map((order) => row(order, change, !first && !seen.has(order.id)));
+    for (const order of orders) seen.add(order.id);
+    const isMore = view.shown < orders.length || (offers("GET /v1/orders") && view.cursor !== null && (view !== recent || panel.length >= A_PANEL));
+    return [table(rows), isMore && moreButton(more)];
+  }, { flush: true });
+  if (offers("GET /v1/orders")) card.querySelector(".card-head").after(searchForm(search));
+  return card;
+}
+
+/** Loads the next page of a view, or the next that has an order. */
+async function load(view, seen) {
+  for (let pages = 0; pages < PAGES_AT_ONCE && view.cursor !== null && offers("GET /v1/orders"); pages++) {
     const query = new URLSearchParams({ limit: A_PAGE });
-    if (view.status) query.set("status", view.status);
+    for (const [name, value] of Object.entries(view.filter)) if (value) query.set(name, value);
     if (view.cursor) query.set("cursor", view.cursor);
     const page = await get(`/v1/orders?${query}`);
     for (const order of page.items) { view.orders.set(order.id, order); seen.add(order.id); }
     view.cursor = page.next_cursor;
-  };
-  const choose = async (status) => {
-    wanted = status;
-    shown = AT_FIRST;
-    if (status) open(status);
-    redraw();
-    try {
-      if (status) await load(views[status]);
-    } catch (problem) {
-      complain(problem);
-      if (wanted === status) wanted = choice.value = "";
-    }
-    redraw();
-  };
-  const change = (order) => {
-    for (const { orders } of Object.values(views)) if (orders.has(order.id)) orders.set(order.id, order);
-    panels.patch("orders", (orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
-  };
-  const choice = offers("GET /v1/orders") && el("select", { class: "choice", "aria-label": "Which orders", onchange: (event) => choose(event.target.value) },
-    el("option", { value: "" }, "All"), Object.entries(LOOK).map(([status, [, words]]) => el("option", { value: status }, words)));
-
-  return panelCard(panels, "orders", "Recent orders", (recent) => {
-    const view = views[wanted];
-    const orders = all(panels, view);
-    if (!orders.length) return wanted ? none(view) : nothing(panels);
-    const first = seen.size === 0;
-    const rows = orders.slice(0, shown).map((order) => row(order, change, !first && !seen.has(order.id)));
-    for (const order of orders) seen.add(order.id);
-    const isMore = shown < orders.length || (offers("GET /v1/orders") && view.cursor !== null && (wanted !== "" || recent.length >= 20));
-    return [
-      el("table", { class: "orders", role: "table" },
-        el("thead", {}, el("tr", {}, ["Order", "Placed", "Items"].map((title) => el("th", { scope: "col" }, title)),
-          el("th", { scope: "col", class: "right" }, "Total"), el("th", { scope: "col" }, "Status"),
-          el("th", {}, el("span", { class: "hidden-text" }, "Actions")))),
-        el("tbody", { role: "rowgroup" }, rows)),
-      isMore && el("div", { class: "more" },
-        el("button", { class: "button small", type: "button", "data-key": "more", onclick: (event) => busy(event.currentTarget, more) }, "Show more")),
-    ];
-  }, { head: [choice], flush: true });
+    if (page.items.length) return;
+  }
 }
 
-/** The panel's orders and the older ones of that status, each once, newest first; the panel's version of an order wins. */
-function all(panels, { status, orders }) {
-  const byId = new Map([...orders, ...(panels.of("orders")?.data ?? []).map((order) => [order.id, order])]);
-  return [...byId.values()].filter((order) => !status || order.status === status).sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+function searchForm(search) {
+  let timer = 0;
+  const text = el("input", { type: "search", name: "q", maxlength: 100, "aria-label": "Item or order number", placeholder: "Item or order number" });
+  const status = el("select", { class: "choice", name: "status", "aria-label": "Which orders" },
+    el("option", { value: "" }, "All"), Object.entries(STATUSES).map(([value, words]) => el("option", { value }, words)));
+  const from = el("input", { type: "date", name: "from", "aria-label": "Placed from" });
+  const to = el("input", { type: "date", name: "to", "aria-label": "Placed until" });
+  const clear = el("button", { class: "link small", type: "reset", hidden: true }, "Clear");
+  const now = () => {
+    clearTimeout(timer);
+    const filter = { q: text.value.trim(), status: status.value, from: startOf(from.value), to: startOf(to.value, 1) };
+    clear.hidden = isEmpty(filter);
+    search(filter);
+  };
+  const form = el("form", { class: "search", role: "search", "aria-label": "Orders" }, text, status,
+    el("span", { class: "dates" }, from, el("span", { class: "muted", "aria-hidden": "true" }, "–"), to), clear);
+  text.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(now, SEARCH_AFTER_MS); });
+  for (const input of [status, from, to]) input.addEventListener("change", now);
+  form.addEventListener("submit", (event) => { event.preventDefault(); now(); });
+  form.addEventListener("reset", () => setTimeout(() => { text.focus(); now(); }));
+  return form;
 }
 
-const none = ({ status, cursor }) => el("p", { class: "empty" }, cursor === undefined ? "Looking…" : `No order is ${LOOK[status][1].toLowerCase()}.`);
+/** When a day begins here, `days` later; empty if there is no day. */
+function startOf(day, days = 0) {
+  if (!day) return "";
+  const [year, month, date] = day.split("-").map(Number);
+  const start = new Date(year, month - 1, date + days);
+  start.setFullYear(year, month - 1, date + days); // years before 100 are otherwise those of the last century
+  return start.toISOString();
+}
+
+/** The orders of a view, newest first; the panel's version of an order wins. */
+function all(panels, { filter, orders }) {
+  const ofPanel = (panels.of("orders")?.data ?? []).filter(({ id }) => isOfPanel(filter) || orders.has(id));
+  const byId = new Map([...orders, ...ofPanel.map((order) => [order.id, { ...orders.get(order.id), ...order }])]);
+  return [...byId.values()].filter((order) => !filter.status || order.status === filter.status).sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+}
+
+function none({ filter, cursor, problem }, more) {
+  if (problem) return el("p", { class: "empty" }, problem);
+  if (cursor === undefined) return el("p", { class: "empty" }, "Looking…");
+  if (cursor !== null) return [el("p", { class: "empty" }, "Nothing found among the newer orders."), moreButton(more, "Search older ones")];
+  return el("p", { class: "empty" }, isOfPanel(filter) ? `No order is ${STATUSES[filter.status].toLowerCase()}.` : "No order matches.");
+}
+
+const moreButton = (more, words = "Show more") => el("div", { class: "more" },
+  el("button", { class: "button small", type: "button", "data-key": "more", onclick: (event) => busy(event.currentTarget, more) }, words));
 
 const nothing = (panels) => el("div", { class: "empty" },
   el("p", {}, "No orders yet."),
   offers("POST /v1/orders") && el("button", { class: "button", type: "button", onclick: () => openOrderForm(panels) }, "Place the first one"));
 
+const table = (rows) => el("table", { class: "orders", role: "table" },
+  el("thead", {}, el("tr", {}, ["Order", "Placed", "Items"].map((title) => el("th", { scope: "col" }, title)),
+    el("th", { scope: "col", class: "right" }, "Total"), el("th", { scope: "col" }, "Status"),
+    el("th", {}, el("span", { class: "hidden-text" }, "Actions")))),
+  el("tbody", { role: "rowgroup" }, rows));
+
 function row(order, change, isNew) {
   return el("tr", { role: "row", class: isNew ? "new" : null, "data-order": order.id },
-    el("td", { role: "cell", class: "id" }, offers("GET /v1/orders/{id}") ? el("button", {
-      class: "link mono", type: "button", "data-key": `order-${order.id}`, "aria-label": `Order ${shortId(order.id)}: details`,
-      onclick: () => details(order.id),
-    }, shortId(order.id)) : el("span", { class: "mono" }, shortId(order.id))),
+    el("td", { role: "cell", class: "id" }, offers("GET /v1/orders/{id}")
+      ? linkTo(`#/orders/${order.id}`, shortId(order.id), { class: "mono", "data-key": `order-${order.id}`, "aria-label": `Order ${shortId(order.id)}: details` })
+      : el("span", { class: "mono" }, shortId(order.id))),
     el("td", { role: "cell", class: "when muted" }, el("time", { datetime: order.created_at, title: whenExactly(order.created_at) }, when(order.created_at))),
     el("td", { role: "cell", class: "count-of muted" }, plural(order.item_count, "item")),
     el("td", { role: "cell", class: "total right" }, money(order.total, order.currency)),
     el("td", { role: "cell", class: "status" }, statusChip(order.status)),
-    el("td", { role: "cell", class: "do" }, actions(order, change)));
-}
-
-function actions(order, change) {
-  const buttons = [];
-  const name = shortId(order.id);
-  if (order.status === "created" && offers("POST /v1/orders/{id}/pay")) {
-    buttons.push(el("button", { class: "button small", type: "button", "data-key": `pay-${order.id}`, "aria-label": `Pay order ${name}`, onclick: (event) => busy(event.currentTarget, () => move(order, "pay", "has been paid", change)) }, "Pay"));
-  }
-  if (order.status === "paid" && claims().role === "admin" && offers("POST /v1/orders/{id}/ship")) {
-    buttons.push(el("button", { class: "button small", type: "button", "data-key": `ship-${order.id}`, "aria-label": `Ship order ${name}`, onclick: (event) => busy(event.currentTarget, () => move(order, "ship", "has been shipped", change)) }, "Ship"));
-  }
-  if (["created", "paid"].includes(order.status) && offers("POST /v1/orders/{id}/cancel")) {
-    buttons.push(el("button", { class: "button small", type: "button", "data-key": `cancel-${order.id}`, "aria-label": `Cancel order ${name}`, onclick: (event) => busy(event.currentTarget, () => cancel(order, change)) }, "Cancel"));
-  }
-  return buttons.length ? el("span", { class: "buttons" }, buttons) : null;
-}
-
-async function cancel(order, change) {
-  const sure = await confirmed(`Cancel order ${shortId(order.id)}?`, `The order total is ${money(order.total, order.currency)}. This cannot be undone.`, "Cancel the order");
-  if (sure) await move(order, "cancel", "has been cancelled", change);
-}
-
-async function move(order, action, done, change) {
-  const moved = await (await call("POST", `/v1/orders/${order.id}/${action}`)).json();
-  change(moved);
-  toast(`Order ${shortId(order.id)} ${done}.`);
-}
-
-function details(id) {
-  openDialog(`Order ${shortId(id)}`, () => {
-    const body = el("div", { "aria-live": "polite" }, el("p", { class: "muted" }, "Loading…"));
-    get(`/v1/orders/${id}`).then((order) => body.replaceChildren(...lines(order)), (problem) => body.replaceChildren(el("p", { class: "form-error" }, problem.message)));
-    return body;
-  }, { wide: true });
-}
-
-function lines(order) {
-  return [
-    el("dl", { class: "facts" },
-      el("dt", {}, "Status"), el("dd", {}, statusChip(order.status)),
-      el("dt", {}, "Placed"), el("dd", {}, whenExactly(order.created_at)),
-      el("dt", {}, "Number"), el("dd", { class: "mono small" }, order.id)),
-    el("div", { class: "scroll" }, el("table", {},
-      el("thead", {}, el("tr", {}, el("th", {}, "Item"), el("th", { class: "right" }, "Quantity"), el("th", { class: "right" }, "Price"), el("th", { class: "right" }, "Sum"))),
-      el("tbody", {}, order.items.map((item) => el("tr", {},
-        el("td", {}, item.name, el("br"), el("span", { class: "muted small mono" }, item.sku)),
-        el("td", { class: "right" }, String(item.quantity)),
-        el("td", { class: "right" }, money(item.unit_price, order.currency)),
-        el("td", { class: "right" }, money(item.unit_price * item.quantity, order.currency))))))),
-    el("p", { class: "sum" }, "Total", el("strong", {}, money(order.total, order.currency))),
-  ];
+    el("td", { role: "cell", class: "do" }, orderActions(order, change)));
 }

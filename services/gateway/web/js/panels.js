@@ -33,6 +33,11 @@ export class Panels extends EventTarget {
     this.dispatchEvent(new CustomEvent(panel));
   }
 
+  /** Shows every known panel again, in cards that have been away from the page. */
+  repaint() {
+    for (const name of this.#known.keys()) this.dispatchEvent(new CustomEvent(name));
+  }
+
   /** Shows a change before the server has confirmed it. */
   patch(name, change) {
     const known = this.#known.get(name);

@@ -1,12 +1,14 @@
 // The profile: the card, the picture, and the menu in the corner.
 import { call, get, Problem } from "./api.js";
 import { personOf } from "./claims.js";
-import { busy, complain, el, openDialog, replace, toast } from "./dom.js";
-import { field, form } from "./forms.js";
+import { el, replace } from "./dom.js";
 import { initials, onDate } from "./format.js";
 import { hasPanel, offers } from "./features.js";
 import { panelCard } from "./panels.js";
 import * as session from "./session.js";
+
+/** Whether the page at `#/account` exists. */
+export const HAS_ACCOUNT_PAGE = session.HAS_ACCOUNTS && offers("GET /v1/me");
 
 const pictures = new Map();
 
@@ -39,51 +41,8 @@ export function profileCard(panels) {
         el("p", { class: "name", title: user.name }, user.name),
         el("p", { class: "muted", title: user.email }, user.email),
         el("p", { class: "muted small" }, `Member since ${onDate(user.created_at)}`))),
-    el("div", { class: "profile-actions" },
-      offers("PATCH /v1/me") && el("button", { class: "button small", type: "button", "data-key": "edit", onclick: () => edit(panels, user) }, "Edit profile"),
-      offers("PUT /v1/me/avatar") && el("span", { class: "button small file-button" }, "Change picture",
-        el("input", { type: "file", accept: "image/png,image/jpeg,image/webp", "aria-label": "Change picture", "data-key": "picture", onchange: (event) => upload(panels, event.target) })),
-      user.avatar_url && offers("DELETE /v1/me/avatar") && el("button", { class: "button small", type: "button", "data-key": "no-picture", onclick: (event) => busy(event.currentTarget, () => remove(panels)) }, "Remove picture")),
-  ]);
-}
-
-async function upload(panels, input) {
-  const [file] = input.files;
-  input.value = "";
-  if (!file) return;
-  try {
-    await call("PUT", "/v1/me/avatar", { body: file, headers: { "Content-Type": file.type } });
-    await panels.reload("user");
-    toast("Your picture has been changed.");
-  } catch (problem) {
-    complain(problem);
-  }
-}
-
-async function remove(panels) {
-  await call("DELETE", "/v1/me/avatar");
-  await panels.reload("user");
-  toast("Your picture has been removed.");
-}
-
-function edit(panels, user) {
-  openDialog("Edit profile", (close) => form(
-    [
-      field("Name", "name", { value: user.name, required: true, maxlength: 100, autocomplete: "name" }),
-      field("E-mail", "email", { type: "email", value: user.email, required: true, autocomplete: "email" }),
-      field("New password", "password", { type: "password", minlength: 8, maxlength: 128, autocomplete: "new-password" }, "Leave it empty to keep the current one."),
-      field("Current password", "current_password", { type: "password", autocomplete: "current-password" }, "Needed for a new e-mail address or password."),
-    ],
-    el("div", { class: "actions" },
-      el("button", { class: "button", type: "button", onclick: close }, "Cancel"),
-      el("button", { class: "button primary", type: "submit" }, "Save")),
-    async (data) => {
-      const change = Object.fromEntries([...data].filter(([key, value]) => value !== "" && value !== user[key]));
-      if (Object.keys(change).length) await call("PATCH", "/v1/me", { json: change });
-      close();
-      await panels.reload("user").catch(() => {}); // the stream will update it
-      toast("Your profile has been saved.");
-    }));
+    HAS_ACCOUNT_PAGE && el("div", { class: "profile-actions" }, el("a", { class: "button small", href: "#/account", "data-key": "account" }, "Edit profile")),
+  ].filter(Boolean));
 }
 
 /** The button in the corner, and its menu. */
@@ -93,6 +52,7 @@ export function accountMenu(panels) {
   const who = el("div", { class: "who" }, "Signed in");
   const { role } = session.claims();
   const menu = el("div", { id: "account-menu", class: "menu", popover: "auto" }, who,
+    HAS_ACCOUNT_PAGE && el("a", { href: "/#/account" }, "Your account"),
     ["admin", "support"].includes(role) && el("a", { href: "/ops" }, "Operations"),
     el("button", { type: "button", onclick: () => session.signOut() }, "Sign out"));
   const show = (user) => {

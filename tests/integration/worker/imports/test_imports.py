@@ -63,6 +63,9 @@ async def test_rows_that_are_no_orders_cost_only_themselves(owner: Owner, orders
         ("6", "unit_price"),
     ]
     assert rows[0]["reference"].startswith("'=cmd|")
+    first = (await owner.get(f"/{status['id']}/row-errors?limit=2")).json()["items"]
+    assert [(error["line"], error["field"]) for error in first] == [(3, "quantity"), (4, "row")]
+    assert first[0]["reference"].startswith("=cmd|")
     assert await orders.count(owner.user_id) == 2
 
 
@@ -122,6 +125,7 @@ async def test_the_end_is_told_once(owner: Owner, importer: World) -> None:
     [one] = await notifications()
     assert (one["kind"], one["title"]) == ("import.completed", "Import completed")
     assert one["body"] == "1200 of 1200 orders were imported."
+    assert one["subject"]["kind"] == "import"
 
 
 async def test_progress_is_told_live(owner: Owner, importer: World) -> None:
@@ -147,7 +151,7 @@ async def test_another_users_import_does_not_exist(owner: Owner) -> None:
     """Not to be read, listed or cancelled, nor its errors: 404, as for one that never was."""
     status = await owner.imported(csv_of(line("a", quantity="0")))
     other = Owner(owner.http)
-    for path in (f"/{status['id']}", f"/{status['id']}/errors"):
+    for path in (f"/{status['id']}", f"/{status['id']}/errors", f"/{status['id']}/row-errors"):
         assert (await other.get(path)).status_code == 404
     assert (await other.cancel(status["id"])).json()["code"] == "import_not_found"
     assert (await other.get("")).json() == {"items": [], "next_cursor": None}
