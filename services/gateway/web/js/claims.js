@@ -8,6 +8,13 @@ export function claimsOf(jwt) {
   return claims;
 }
 
+const OF_ONE_TOKEN = new Set(["exp", "iat", "nbf", "jti", "sid", "auth_time"]);
+
+/** The same text for all tokens with which the gateway shows the same data. */
+export function subjectOf(claims) {
+  return JSON.stringify(Object.entries(claims).filter(([name]) => !OF_ONE_TOKEN.has(name)).sort());
+}
+
 /** Who the user is, as far as the token says: `{name, email, id}`, each a text or null. */
 export function personOf({ name, given_name: given, family_name: family, preferred_username: username, email, sub }) {
   const full = text(name) ?? [text(given), text(family)].filter(Boolean).join(" ");

@@ -7,9 +7,13 @@ const EVERY_MS = 10_000;
 /** "3 minutes ago"; the full time as a tooltip. */
 export const since = (iso) => el("time", { datetime: iso, title: whenExactly(iso), "data-ages": true }, ago(iso));
 
-setInterval(() => {
+function update() {
+  if (document.hidden) return;
   for (const time of document.querySelectorAll("time[data-ages]")) {
     const words = ago(time.dateTime);
     if (time.textContent !== words) time.textContent = words;
   }
-}, EVERY_MS);
+}
+
+setInterval(update, EVERY_MS);
+document.addEventListener("visibilitychange", update);
