@@ -6,6 +6,7 @@
 #   install.sh servers     the same for tests, which do not need it if Docker is available
 #   install.sh browser     headless Chromium for the tests of the page, which are skipped without it
 #   install.sh prometheus  Prometheus with promtool for the tests of the alerts, which are skipped without it
+#   install.sh page        TypeScript, which checks the types of the page's modules, if there is npm
 #   install.sh bench       the load generator, and the benchmarks' peers
 set -eu
 cd "$(dirname "$0")/../.."
@@ -175,16 +176,27 @@ install_bench() {
   if have npm; then install_node_peers; fi
 }
 
-install_node_peers() (
-  cd tools/lab/bench/peers/node
+install_node_peers() { install_npm tools/lab/bench/peers/node "Fastify and undici"; }
+
+install_npm() ( # FOLDER NAME: what the lock file in the folder says
+  cd "$1"
   if [ node_modules/.package-lock.json -nt package-lock.json ]; then return 0; fi
-  say "Installing Fastify and undici into tools/lab/bench/peers/node"
+  say "Installing $2 into $1"
   npm ci --no-audit --no-fund --loglevel=error
 )
 
+# ---------------------------------------------------------------- Types of the page's modules
+install_page() {
+  if ! have npm; then
+    say "Without npm: the types of the page's modules are not checked"
+  elif ! install_npm tools/page TypeScript; then
+    say "Without TypeScript: npm could not install it, so the types of the page's modules are not checked"
+  fi
+}
+
 for part in "${@:-python}"; do
   case $part in
-    python | rabbitmq | servers | browser | prometheus | bench) "install_$part" ;;
-    *) fail "no part '$part': python, rabbitmq, servers, browser, prometheus, bench" ;;
+    python | rabbitmq | servers | browser | prometheus | page | bench) "install_$part" ;;
+    *) fail "no part '$part': python, rabbitmq, servers, browser, prometheus, page, bench" ;;
   esac
 done

@@ -1,3 +1,4 @@
+// @ts-check
 // Follows `/v1/dashboard/events`. `EventSource` cannot send the token, so this reads the stream itself.
 import { Problem } from "./api.js";
 import { parse } from "./json.js";
@@ -7,18 +8,23 @@ const PATH = "/v1/dashboard/events";
 const SILENCE_MS = 45_000; // the gateway sends something every 15 s
 const LONGEST_WAIT_MS = 20_000;
 
-/** Takes text as it arrives, and yields `{event, data, id, retry}` for each complete event. */
+/** Takes text as it arrives, and yields the fields of each complete event by name: `event`, `data`, `id`, `retry`. */
 export class Parser {
   #rest = "";
 
+  /**
+   * @param {string} text
+   * @returns {Generator<Record<string, string>>}
+   */
   *feed(text) {
     const blocks = (this.#rest + text).split("\n\n");
-    this.#rest = blocks.pop();
+    this.#rest = blocks.pop() ?? "";
     for (const block of blocks) {
+      /** @type {Record<string, string>} */
       const fields = {};
       for (const line of block.split("\n")) {
         if (line.startsWith(":")) continue;
-        const [, name, value] = /^([^:]*):? ?(.*)$/s.exec(line);
+        const [, name = "", value = ""] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
         fields[name] = name === "data" && "data" in fields ? `${fields.data}\n${value}` : value;
       }
       yield fields;
@@ -79,7 +85,7 @@ export class Connection {
   async #pause() {
     const wait = this.#failures ? Math.min(this.#retryMs * 2 ** (this.#failures - 1), LONGEST_WAIT_MS) : 250;
     this.#state("away", { again_at: Date.now() + wait });
-    await new Promise((done) => { this.#wake = done; setTimeout(done, wait * (0.75 + Math.random() / 2)); });
+    await new Promise((done) => { this.#wake = () => done(null); setTimeout(done, wait * (0.75 + Math.random() / 2)); });
   }
 
   async #follow() {
@@ -90,14 +96,19 @@ export class Connection {
     if (!response.ok) throw await Problem.of(response);
     this.#failures = 0;
     this.#state("live");
-    await this.#read(response.body.pipeThrough(new TextDecoderStream()).getReader(), token);
+    if (response.body) await this.#read(response.body.pipeThrough(new TextDecoderStream()).getReader(), token);
   }
 
+  /** @param {string | null} token */
   #headers(token) {
     const headers = { Authorization: `Bearer ${token}`, Accept: "text/event-stream" };
     return this.#lastId ? { ...headers, "Last-Event-ID": this.#lastId } : headers;
   }
 
+  /**
+   * @param {ReadableStreamDefaultReader<string>} reader
+   * @param {string | null} token
+   */
   async #read(reader, token) {
     const parser = new Parser();
     let watch = 0;
@@ -114,7 +125,11 @@ export class Connection {
     }
   }
 
-  async #take({ event, data, id, retry }, token) {
+  /**
+   * @param {Record<string, string>} fields
+   * @param {string | null} token
+   */
+  async #take({ event, data = "", id, retry }, token) {
     if (retry) this.#retryMs = Number(retry);
     if (id) this.#lastId = id;
     if (!event) return;
@@ -124,12 +139,20 @@ export class Connection {
     else this.#tell(event, detail, id);
   }
 
+  /**
+   * @param {string} reason
+   * @param {string | null} token
+   */
   async #ended(reason, token) {
     if (reason === "reloaded") this.#tell("reloaded", null);
     if (["session_ended", "user_gone"].includes(reason)) this.#tell("signed-out", null);
     if (["token_expired", "session_ended", "user_gone"].includes(reason)) await session.renew(token);
   }
 
+  /**
+   * @param {string} state
+   * @param {{again_at?: number}} more
+   */
   #state(state, more = {}) {
     if (!this.#ending.signal.aborted) this.#tell("state", { state, ...more });
   }

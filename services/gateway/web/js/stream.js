@@ -1,3 +1,4 @@
+// @ts-check
 // The live stream of this browser: one tab reads it from the gateway, and shares the events with the others.
 import { subjectOf } from "./claims.js";
 import { Connection } from "./connection.js";
@@ -73,6 +74,7 @@ export class Live extends EventTarget {
     this.#connection = null;
   }
 
+  /** @param {any} message what a tab tells: one event, or `all` that a tab without events needs */
   #hear({ all, name, detail, id }) {
     if (all) this.#catchUp(all);
     else if (name === "signed-out") this.#checkSession();
@@ -84,6 +86,11 @@ export class Live extends EventTarget {
     if (session.HAS_ACCOUNTS) session.renew(session.accessToken()).catch(() => {}); // a call of this tab will tell
   }
 
+  /**
+   * @param {string} name
+   * @param {any} detail
+   * @param {string | null} [id]
+   */
   #take(name, detail, id) {
     if (id) this.#lastId = id;
     if (name === "panel") this.#panels.set(detail.panel, { at: Date.now() - (detail.age_ms ?? 0), detail });
@@ -98,6 +105,7 @@ export class Live extends EventTarget {
     return { panels, state: this.#state, isReady: this.#isReady, id: this.#lastId };
   }
 
+  /** @param {{panels: any[], state: {state: string}, isReady: boolean, id: string | null}} all */
   #catchUp({ panels, state, isReady, id }) {
     if (id === null || id !== this.#lastId) {
       for (const detail of panels) this.#take("panel", detail, id);

@@ -1,3 +1,4 @@
+// @ts-check
 // The tabs of this browser that belong together, one of which leads.
 //
 // The leader says something every few seconds. If it is silent for longer, because it is frozen, another tab takes its
@@ -10,7 +11,10 @@ const BEAT_MS = 3_000;
 const SILENCE_MS = 10_000;
 const CLAIM_MS = 500;
 
-/** Not the same for all tabs, so that they do not all act at once. */
+/**
+ * Not the same for all tabs, so that they do not all act at once.
+ * @param {number} ms
+ */
 const spread = (ms) => ms * (1 + Math.random() / 4);
 
 /**
@@ -20,6 +24,8 @@ const spread = (ms) => ms * (1 + Math.random() / 4);
  * @property {(message: any) => void} hear the leader has told something
  * @property {(id: string) => void} greet a tab has joined, and this one leads
  */
+
+/** @typedef {{kind: "hello" | "claim" | "beat" | "left" | "told", from: string, to?: string | null, message?: any}} Post */
 
 export class Tabs {
   #id = newKey();
@@ -65,15 +71,24 @@ export class Tabs {
     this.#channel = null;
   }
 
-  /** For the leader: tells all other tabs, or the one with the id `to`. */
+  /**
+   * For the leader: tells all other tabs, or the one with the id `to`.
+   * @param {any} message
+   * @param {string | null} to
+   */
   tell(message, to = null) {
     this.#post("told", { to, message });
   }
 
+  /**
+   * @param {Post["kind"]} kind
+   * @param {Partial<Post>} more
+   */
   #post(kind, more = {}) {
     this.#channel?.postMessage({ kind, from: this.#id, ...more });
   }
 
+  /** @param {Post} post */
   #receive({ kind, from, to, message }) {
     if (kind === "hello") this.#greet(from);
     else if (kind === "claim") this.#hearClaim(from);
@@ -81,19 +96,24 @@ export class Tabs {
     else if (this.#acceptsLeader(from) && message && (!to || to === this.#id)) this.#member.hear(message);
   }
 
+  /** @param {string} id */
   #greet(id) {
     if (!this.#isLeading) return;
     this.#post("beat");
     this.#member.greet(id);
   }
 
+  /** @param {string} from */
   #hearClaim(from) {
     if (this.#isLeading) this.#post("beat");
     else if (this.#isClaiming && this.#id < from) this.#post("claim");
     else this.#expect(SILENCE_MS);
   }
 
-  /** Whether this tab follows. If two tabs lead, the one with the lower id stays; a lock decides by itself. */
+  /**
+   * Whether this tab follows. If two tabs lead, the one with the lower id stays; a lock decides by itself.
+   * @param {string} from
+   */
   #acceptsLeader(from) {
     if (this.#isLeading && (navigator.locks || this.#id < from)) {
       if (!navigator.locks) this.#post("beat");
@@ -104,7 +124,10 @@ export class Tabs {
     return true;
   }
 
-  /** Acts if nothing is heard of a leader for that long. */
+  /**
+   * Acts if nothing is heard of a leader for that long.
+   * @param {number} ms
+   */
   #expect(ms) {
     if (this.#isLeading) return;
     const wait = spread(ms);
@@ -127,7 +150,10 @@ export class Tabs {
     this.#isClaiming = true;
   }
 
-  /** Leads as soon as the lock is free, or at once: `steal` takes it from a tab that is silent. */
+  /**
+   * Leads as soon as the lock is free, or at once: `steal` takes it from a tab that is silent.
+   * @param {boolean} steal
+   */
   async #queue(steal) {
     this.#attempt?.abort();
     const attempt = (this.#attempt = new AbortController());
@@ -143,6 +169,7 @@ export class Tabs {
     this.#queue(false);
   }
 
+  /** @param {AbortSignal} signal */
   #hold(signal) {
     if (signal.aborted) return undefined;
     this.#lead();
