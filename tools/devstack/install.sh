@@ -5,6 +5,7 @@
 #   install.sh rabbitmq    rabbitmq-server, which is not available as a Python package
 #   install.sh servers     the same for tests, which do not need it if Docker is available
 #   install.sh browser     headless Chromium for the tests of the page, which are skipped without it
+#   install.sh firefox     Firefox for its test of the page, which is skipped without it
 #   install.sh prometheus  Prometheus with promtool for the tests of the alerts, which are skipped without it
 #   install.sh page        TypeScript, which checks the types of the page's modules, if there is npm
 #   install.sh bench       the load generator, and the benchmarks' peers
@@ -141,6 +142,16 @@ install_browser() {
   fi
 }
 
+install_firefox() {
+  if have firefox-esr || have firefox; then return 0; fi
+  if have apt-get && may_be_root && [ "$(. /etc/os-release && echo "$ID")" = debian ]; then
+    say "Installing Firefox with apt"
+    apt_install firefox-esr || say "Without Firefox: apt could not install it, so its tests are skipped"
+  else
+    say "Without Firefox: install it, else its tests are skipped"
+  fi
+}
+
 # ---------------------------------------------------------------- Prometheus
 install_prometheus() {
   if have promtool; then return 0; fi
@@ -196,7 +207,7 @@ install_page() {
 
 for part in "${@:-python}"; do
   case $part in
-    python | rabbitmq | servers | browser | prometheus | page | bench) "install_$part" ;;
-    *) fail "no part '$part': python, rabbitmq, servers, browser, prometheus, page, bench" ;;
+    python | rabbitmq | servers | browser | firefox | prometheus | page | bench) "install_$part" ;;
+    *) fail "no part '$part': python, rabbitmq, servers, browser, firefox, prometheus, page, bench" ;;
   esac
 done

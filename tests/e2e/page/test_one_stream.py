@@ -6,15 +6,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.async_api import Browser, CDPSession, Page, Request, expect
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.gateway.other_services import Crm, crm_gateway
 from tests.support.gateway.world import Start
 from tests.support.stack.browser import Visitor, needs_browser, shows, visiting
-from tests.support.stack.running import NO_TLS, PATIENCE_S, Person, Stack
+from tests.support.stack.running import PATIENCE_S, Person, Stack
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, needs_browser]
@@ -78,14 +76,6 @@ async def is_live(page: Page) -> None:
     await expect(page.locator('[data-panel]:not([hidden]):not([data-status="fresh"])')).to_have_count(0)
 
 
-def streams_of(stack: Stack) -> int:
-    """Return the gateway's own count of its open streams."""
-    url = stack.info["gateway"]["internal_url"]
-    text = httpx.get(f"{url}/metrics", timeout=PATIENCE_S, verify=NO_TLS).raise_for_status().text
-    [family] = [each for each in text_string_to_metric_families(text) if each.name == "gateway_streams"]
-    return int(family.samples[0].value)
-
-
 async def all_see_an_order(person: Person, pages: list[Page]) -> None:
     order = (await asyncio.to_thread(person.order))["id"]
     for page in pages:
@@ -102,7 +92,7 @@ async def all_see_points(crm: Crm, points: int, pages: list[Page]) -> None:
 async def stack_tabs(browser: Browser, stack: Stack, script: str = "") -> AsyncIterator[Tabs]:
     async with visiting(browser, stack) as visitor:
         await visitor.context.add_init_script(script)
-        yield Tabs(visitor, lambda: streams_of(stack))
+        yield Tabs(visitor, lambda: stack.streams())
 
 
 @asynccontextmanager
