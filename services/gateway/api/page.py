@@ -91,8 +91,9 @@ def site(catalog: Catalog) -> Site:
     everything = hashlib.sha256(b"".join(name.encode() + body for name, body in bodies.items()))
     version = everything.hexdigest()[:12]
     modules = {name.removeprefix("js/"): body for name, body in bodies.items() if name.startswith("js/")}
+    bodies |= {name: with_preloads(bodies[name], modules) for name in PAGES.values()}
     html = {
-        name: _file(name, with_preloads(bodies.pop(name), modules).replace(VERSION_MARK, version.encode()))
+        name: _file(name, bodies.pop(name).replace(VERSION_MARK, version.encode()))
         for name in {*PAGES.values(), NOT_FOUND}
     }
     pages = {path: html[name] for path, name in PAGES.items()}

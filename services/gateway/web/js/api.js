@@ -88,7 +88,6 @@ async function send(token, method, path, { json, body, headers, signal }) {
   }
 }
 
-/** @param {string | null} used */
 async function renewed(used) {
   try {
     return await session.renew(used);
@@ -112,7 +111,7 @@ export const get = async (path, options) => parse(await (await call("GET", path,
 
 /**
  * @param {string} path
- * @param {unknown} json
+ * @param {unknown} [json]
  * @param {Record<string, string>} [headers]
  * @returns {Promise<any>} The JSON of the response, or null if it has none.
  */
@@ -129,6 +128,7 @@ const ATTEMPTS = 6;
  * @param {string} path
  * @param {unknown} json
  * @param {string} key
+ * @param {{isWanted?: () => boolean, waiting?: () => void}} options
  */
 export async function postOnce(path, json, key, { isWanted = () => true, waiting = () => {} } = {}) {
   for (let attempt = 1; ; attempt++) {

@@ -13,13 +13,15 @@ const PATHS = {
   plus: "M12 5v14M5 12h14",
 };
 
+/** @typedef {(event: Event & {currentTarget: HTMLElement}) => unknown} Listener */
+/** @typedef {{onclick?: Listener, oninput?: Listener, onchange?: Listener, [name: string]: unknown}} Attributes */
 /** @typedef {Node | string | number | null | undefined | false | Child[]} Child */
 
 /**
  * Creates an element: attributes by name, `on…` for listeners, without a value if it is `true`.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
- * @param {Record<string, any>} attributes
+ * @param {Attributes} attributes
  * @param {...Child} children
  * @returns {HTMLElementTagNameMap[Tag]}
  */
@@ -27,9 +29,9 @@ export function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
     else if (value === true) made.setAttribute(name, "");
-    else made.setAttribute(name, value);
+    else made.setAttribute(name, String(value));
   }
   made.append(...nodes(children));
   return made;
@@ -212,7 +214,7 @@ let dialogs = 0;
  */
 export function openDialog(title, fill, { wide = false } = {}) {
   const heading = el("h2", { id: `dialog-title-${++dialogs}`, class: "grow" }, title);
-  const close = () => dialog.close();
+  const close = () => { dialog.close(); };
   const toasts = el("div", { class: "toasts", role: "status" });
   const body = el("div", { class: "dialog-body" });
   const dialog = el(

@@ -80,10 +80,7 @@ export function toMinor(text, currency) {
 
 /** @param {number | bigint} number */
 export const count = (number) => whole.format(number);
-/**
- * Formats a number of any size; those that would be zero or endless have an exponent.
- * @param {number | bigint} value
- */
+/** Formats a number of any size; those that would be zero or endless have an exponent. */
 export const number = (value) => (isExtreme(value) ? String(value) : precise.format(value));
 /** @param {number | bigint} value */
 const isExtreme = (value) => typeof value === "number" && value !== 0 && (Math.abs(value) < 1e-6 || Math.abs(value) >= 1e15);
@@ -104,11 +101,6 @@ export const onDate = (iso) => date.format(new Date(iso));
 export const onDay = (iso) => calendarDay.format(new Date(iso));
 /** @param {string | number} iso */
 export const day = (iso) => dayOfMonth.format(new Date(iso));
-/**
- * @param {number} number
- * @param {string} one
- * @param {string} many
- */
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
 /**
