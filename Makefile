@@ -9,6 +9,7 @@ PROCESSES ?= 4
 REPEATED := find services shared tools -name '*.py' ! -path '*/versions/*' ! -path '*/node_modules/*' -exec .venv/bin/symilar -d 8 {} +
 PYTEST := .venv/bin/pytest -n $(PROCESSES) --no-loadscope-reorder
 UNIT := tests/unit
+TSC := tools/page/node_modules/.bin/tsc
 
 # `COMPILED=1` runs the gateway's tests on its compiled modules.
 ifdef COMPILED
@@ -48,17 +49,18 @@ compiled: ## Write build/compiled: the services, with the gateway's hot path com
 	.venv/bin/python deploy/compile.py build/compiled
 
 full: ## Run the tests that `make test` leaves out or runs in short form: chaos, rolling, benchmarks, outages, the page, tutorials
-	$(INSTALL) python servers browser bench
+	$(INSTALL) python servers browser firefox bench
 	.venv/bin/pytest -n 3 -m "full and not long and not docker" $(ARGS)
 
 bare: ## Run `make test` on bare Debian machines, in containers, as root and as a user (IMAGES="python:3.13-slim debian:12-slim")
 	tools/lab/bare/run.sh $(IMAGES)
 
-lint: ## Check style, imports, dead and repeated code, unused dependencies, known vulnerabilities (AUDIT=required)
-	$(INSTALL) python
+lint: ## Check style, imports, types of the page, dead and repeated code, unused dependencies, known vulnerabilities (AUDIT=required)
+	$(INSTALL) python page
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
+	@if [ -x $(TSC) ]; then echo $(TSC) -p tools/page && $(TSC) -p tools/page; fi
 	.venv/bin/vulture
 	.venv/bin/deptry .
 	$(REPEATED) | awk '{ print } /^TOTAL/ && !/duplicates=0 / { found = 1 } END { exit found }'

@@ -5,7 +5,9 @@
 #   install.sh rabbitmq    rabbitmq-server, which is not available as a Python package
 #   install.sh servers     the same for tests, which do not need it if Docker is available
 #   install.sh browser     headless Chromium for the tests of the page, which are skipped without it
+#   install.sh firefox     Firefox for its test of the page, which is skipped without it
 #   install.sh prometheus  Prometheus with promtool for the tests of the alerts, which are skipped without it
+#   install.sh page        TypeScript, which checks the types of the page's modules, if there is npm
 #   install.sh bench       the load generator, and the benchmarks' peers
 set -eu
 cd "$(dirname "$0")/../.."
@@ -140,6 +142,16 @@ install_browser() {
   fi
 }
 
+install_firefox() {
+  if have firefox-esr || have firefox; then return 0; fi
+  if have apt-get && may_be_root && [ "$(. /etc/os-release && echo "$ID")" = debian ]; then
+    say "Installing Firefox with apt"
+    apt_install firefox-esr || say "Without Firefox: apt could not install it, so its tests are skipped"
+  else
+    say "Without Firefox: install it, else its tests are skipped"
+  fi
+}
+
 # ---------------------------------------------------------------- Prometheus
 install_prometheus() {
   if have promtool; then return 0; fi
@@ -175,16 +187,27 @@ install_bench() {
   if have npm; then install_node_peers; fi
 }
 
-install_node_peers() (
-  cd tools/lab/bench/peers/node
+install_node_peers() { install_npm tools/lab/bench/peers/node "Fastify and undici"; }
+
+install_npm() ( # FOLDER NAME: what the lock file in the folder says
+  cd "$1"
   if [ node_modules/.package-lock.json -nt package-lock.json ]; then return 0; fi
-  say "Installing Fastify and undici into tools/lab/bench/peers/node"
+  say "Installing $2 into $1"
   npm ci --no-audit --no-fund --loglevel=error
 )
 
+# ---------------------------------------------------------------- Types of the page's modules
+install_page() {
+  if ! have npm; then
+    say "Without npm: the types of the page's modules are not checked"
+  elif ! install_npm tools/page TypeScript; then
+    say "Without TypeScript: npm could not install it, so the types of the page's modules are not checked"
+  fi
+}
+
 for part in "${@:-python}"; do
   case $part in
-    python | rabbitmq | servers | browser | prometheus | bench) "install_$part" ;;
-    *) fail "no part '$part': python, rabbitmq, servers, browser, prometheus, bench" ;;
+    python | rabbitmq | servers | browser | firefox | prometheus | page | bench) "install_$part" ;;
+    *) fail "no part '$part': python, rabbitmq, servers, browser, firefox, prometheus, page, bench" ;;
   esac
 done

@@ -4,6 +4,8 @@ so that the page offers only features that exist.
 
 A browser that requests an unknown path gets an HTML page; other clients get a problem.
 
+A page names all modules that its entry imports (`modulepreload`), so that a browser requests them at once.
+
 The assets of a page are under `/assets/<version>/`, where the version is a digest of all of them: a browser caches them
 permanently, and a new version has another URL.
 """
@@ -20,6 +22,7 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.gateway.api.modules import with_preloads
 from services.gateway.catalog.catalog import Catalog
 from services.gateway.container import gateway_of
 from shared.http.application import AsgiRoute
@@ -87,6 +90,8 @@ def site(catalog: Catalog) -> Site:
     bodies = _files() | {"js/currencies.js": CURRENCIES.encode(), "js/catalog.js": _offered(catalog).encode()}
     everything = hashlib.sha256(b"".join(name.encode() + body for name, body in bodies.items()))
     version = everything.hexdigest()[:12]
+    modules = {name.removeprefix("js/"): body for name, body in bodies.items() if name.startswith("js/")}
+    bodies |= {name: with_preloads(bodies[name], modules) for name in PAGES.values()}
     html = {
         name: _file(name, bodies.pop(name).replace(VERSION_MARK, version.encode()))
         for name in {*PAGES.values(), NOT_FOUND}

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.backends import Backends
 from tests.support.waiting import wait_until
@@ -78,6 +79,13 @@ class Stack:
         except (OSError, ValueError, KeyError, httpx.HTTPError):
             return False
         return all(answer["status"] == "ready" for answer in found)
+
+    def streams(self) -> int:
+        """Return the gateway's own count of its open live streams."""
+        url = f"{self.info['gateway']['internal_url']}/metrics"
+        text = httpx.get(url, timeout=PATIENCE_S, verify=NO_TLS).raise_for_status().text
+        [family] = [each for each in text_string_to_metric_families(text) if each.name == "gateway_streams"]
+        return int(family.samples[0].value)
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:

@@ -1,3 +1,4 @@
+// @ts-check
 // The session of an account of this system. The access token is in this tab's memory; a cookie that scripts cannot read
 // renews it.
 import { claimsOf } from "./claims.js";
@@ -6,6 +7,7 @@ const PATH = "/web/session";
 const EARLY_MS = 60_000;
 const channel = new BroadcastChannel("session");
 
+/** @type {string | null} */
 let token = null;
 let expires = 0;
 let timer = 0;
@@ -15,9 +17,13 @@ export const changes = new EventTarget();
 export const isSignedIn = () => token !== null;
 export const accessToken = () => token;
 
-/** The token's claims: `{sub, role}`. Only the gateway verifies them; here they decide what to show. */
-export const claims = () => claimsOf(token);
+/** The token's claims, `{sub, role}`, or none while nobody is signed in. Only the gateway verifies them; here they decide what to show. */
+export const claims = () => (token === null ? {} : claimsOf(token));
 
+/**
+ * @param {string} path
+ * @param {object} [body]
+ */
 async function exchange(path, body) {
   return fetch(PATH + path, {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body ?? {}),
@@ -25,16 +31,21 @@ async function exchange(path, body) {
   });
 }
 
+/** @param {{access_token: string, expires_in?: number, expires_at?: number}} answer of the gateway, or of another tab */
 function take(answer, { tell = true } = {}) {
   token = answer.access_token;
-  expires = answer.expires_at ?? Date.now() + answer.expires_in * 1000;
+  expires = answer.expires_at ?? Date.now() + (answer.expires_in ?? 0) * 1000;
   clearTimeout(timer);
   const left = expires - Date.now();
   timer = setTimeout(() => renew(token), Math.max(left - EARLY_MS, left / 2, 1000));
   if (tell) channel.postMessage({ access_token: token, expires_at: expires });
 }
 
-/** Raises the response if the request is rejected. */
+/**
+ * Raises the response if the request is rejected.
+ * @param {string} email
+ * @param {string} password
+ */
 export async function signIn(email, password) {
   if (isEnding() && !(await endSession())) throw new TypeError("the last session has not ended yet");
   const response = await exchange("", { email, password });
@@ -53,9 +64,13 @@ export async function resume() {
 /**
  * A new token that replaces `old`; one tab renews at a time, and the others take its token. False if the session has
  * ended; raises if that is unknown.
+ * @param {string | null} old
+ * @returns {Promise<boolean>}
  */
 export async function renew(old) {
-  const locked = navigator.locks ? (work) => navigator.locks.request("session", work) : (work) => work();
+  const locked = navigator.locks
+    ? (/** @type {() => Promise<boolean>} */ work) => navigator.locks.request("session", work)
+    : (/** @type {() => Promise<boolean>} */ work) => work();
   return locked(async () => {
     if (token !== null && token !== old) return true;
     if (isEnding()) return false;
@@ -93,6 +108,7 @@ function isEnding() {
   }
 }
 
+/** @param {boolean} value */
 function setEnding(value) {
   endingHere = value;
   try {
@@ -125,8 +141,10 @@ async function endSession() {
   return false;
 }
 
+/** @param {string | null} detail */
 const tellEnding = (detail) => changes.dispatchEvent(new CustomEvent("ending", { detail }));
 
+/** @param {string | null} message for the user */
 function drop(message) {
   clearTimeout(timer);
   token = null;

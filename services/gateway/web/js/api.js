@@ -4,6 +4,11 @@ import { wordsFor, wordsForField } from "./messages.js";
 import * as session from "./session.js";
 
 export class Problem extends Error {
+  /**
+   * @param {number} status 0 if the server cannot be reached
+   * @param {{code?: string, trace_id?: string, errors?: {field: string}[]}} body
+   * @param {number | null} againInS
+   */
   constructor(status, body = {}, againInS = null) {
     const code = body.code ?? "";
     const words = wordsFor(code, status, againInS);
@@ -11,7 +16,10 @@ export class Problem extends Error {
     this.status = status;
     this.code = code;
     this.againInS = againInS;
-    /** The error of each invalid field: `{"items.0.quantity": "…"}`. */
+    /**
+     * The error of each invalid field: `{"items.0.quantity": "…"}`.
+     * @type {Record<string, string>}
+     */
     this.fields = Object.fromEntries((body.errors ?? []).map(({ field }) => [field, wordsForField(code, field)]));
   }
 
@@ -20,13 +28,18 @@ export class Problem extends Error {
     return [0, 502, 503, 504].includes(this.status) || this.code === "request_in_flight";
   }
 
-  /** An input that this page rejects itself. */
+  /**
+   * An input that this page rejects itself.
+   * @param {string} field
+   * @param {string} words
+   */
   static ofField(field, words) {
     const problem = new Problem(422);
     problem.fields = { [field]: words };
     return problem;
   }
 
+  /** @param {Response} response */
   static async of(response) {
     const isProblem = response.headers.get("Content-Type")?.includes("json");
     const told = response.headers.get("Retry-After");
@@ -37,7 +50,14 @@ export class Problem extends Error {
 
 const AWAY = new Problem(0);
 
-/** The response of an authenticated call; raises a `Problem`. A rejected token is renewed once. */
+/** @typedef {{json?: unknown, body?: BodyInit, headers?: Record<string, string>, signal?: AbortSignal}} Options */
+
+/**
+ * The response of an authenticated call; raises a `Problem`. A rejected token is renewed once.
+ * @param {string} method
+ * @param {string} path
+ * @param {Options} options
+ */
 export async function call(method, path, { json, body, headers = {}, signal } = {}) {
   const used = session.accessToken();
   headers = { ...headers, traceparent: newTrace() };
@@ -47,7 +67,14 @@ export async function call(method, path, { json, body, headers = {}, signal } = 
   return checked(await send(session.accessToken(), method, path, { json, body, headers, signal }));
 }
 
+/**
+ * @param {string | null} token
+ * @param {string} method
+ * @param {string} path
+ * @param {Options} options
+ */
 async function send(token, method, path, { json, body, headers, signal }) {
+  /** @type {Record<string, string>} */
   const told = { ...headers };
   if (token) told.Authorization = `Bearer ${token}`;
   if (json !== undefined) {
@@ -57,7 +84,7 @@ async function send(token, method, path, { json, body, headers, signal }) {
   try {
     return await fetch(path, { method, headers: told, body, signal });
   } catch (failure) {
-    throw failure.name === "AbortError" ? failure : AWAY;
+    throw failure instanceof DOMException && failure.name === "AbortError" ? failure : AWAY;
   }
 }
 
@@ -105,13 +132,25 @@ async function renewed(used) {
   }
 }
 
+/** @param {Response} response */
 async function checked(response) {
   if (!response.ok) throw await Problem.of(response);
   return response;
 }
 
+/**
+ * @param {string} path
+ * @param {Options} [options]
+ * @returns {Promise<any>} The JSON of the response.
+ */
 export const get = async (path, options) => parse(await (await call("GET", path, options)).text());
 
+/**
+ * @param {string} path
+ * @param {unknown} [json]
+ * @param {Record<string, string>} [headers]
+ * @returns {Promise<any>} The JSON of the response, or null if it has none.
+ */
 export async function post(path, json, headers) {
   const response = await call("POST", path, { json, headers });
   return response.status === 204 ? null : response.json();
@@ -122,13 +161,17 @@ const ATTEMPTS = 6;
 /**
  * The response of a POST that takes effect once per key, however often it is sent: it is repeated until the server
  * responds. `isWanted` says whether to continue; `waiting` is called before each repetition.
+ * @param {string} path
+ * @param {unknown} json
+ * @param {string} key
+ * @param {{isWanted?: () => boolean, waiting?: () => void}} options
  */
 export async function postOnce(path, json, key, { isWanted = () => true, waiting = () => {} } = {}) {
   for (let attempt = 1; ; attempt++) {
     try {
       return await post(path, json, { "Idempotency-Key": key });
     } catch (problem) {
-      if (!problem.isTemporary || attempt === ATTEMPTS || !isWanted()) throw problem;
+      if (!(problem instanceof Problem) || !problem.isTemporary || attempt === ATTEMPTS || !isWanted()) throw problem;
       waiting();
       await new Promise((done) => setTimeout(done, 1000 * (problem.againInS ?? 2 ** (attempt - 1))));
       if (!isWanted()) throw problem;
@@ -136,7 +179,10 @@ export async function postOnce(path, json, key, { isWanted = () => true, waiting
   }
 }
 
-/** A response that means: this gateway does not have the feature. */
+/**
+ * A response that means: this gateway does not have the feature.
+ * @param {unknown} problem
+ */
 export const isMissing = (problem) => problem instanceof Problem && [404, 405].includes(problem.status);
 
 /** For headers and keys; `crypto.randomUUID` is missing on plain HTTP. */
@@ -145,6 +191,7 @@ export const newKey = () => randomHex(16);
 /** A trace that begins here (W3C): the gateway decides whether it is recorded. A repeated call stays in it. */
 const newTrace = () => `00-${randomHex(16)}-${randomHex(8)}-00`;
 
+/** @param {number} bytes */
 function randomHex(bytes) {
   return [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,7 +1,11 @@
+// @ts-check
 // A canvas supports neither custom properties nor `light-dark()`.
 import { el } from "./dom.js";
 
-/** Returns a function that returns a colour of the theme (`--accent`) as the browser has computed it near an element. */
+/**
+ * @param {Element} near
+ * @returns {(name: string) => string} Returns a colour of the theme (`--accent`) as the browser has computed it near an element.
+ */
 export function colorsOf(near) {
   const style = getComputedStyle(near);
   return (name) => {

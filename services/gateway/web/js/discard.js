@@ -1,10 +1,16 @@
+// @ts-check
 // The dialog that discards dead jobs.
 import { post } from "./api.js";
 import { el, openDialog, toast } from "./dom.js";
 import { field, form } from "./forms.js";
 import { plural } from "./format.js";
 
-/** Asks for the reason, and discards the `number` jobs of a selection; `changed` is called afterwards. */
+/**
+ * Asks for the reason, and discards the `number` jobs of a selection; `changed` is called afterwards.
+ * @param {JobSelection} selection
+ * @param {number} number
+ * @param {() => void} changed
+ */
 export function openDiscard(selection, number, changed) {
   openDialog(`Discard ${plural(number, "job")}`, (close) => form(
     [

@@ -3,6 +3,8 @@
 import { Problem } from "./api.js";
 
 const SVG = "http://www.w3.org/2000/svg";
+/** @typedef {keyof typeof PATHS} Icon */
+
 const PATHS = {
   sun: "M12 4V2m0 20v-2m8-8h2M2 12h2m13.7-5.7 1.4-1.4M4.9 19.1l1.4-1.4m0-11.4L4.9 4.9m14.2 14.2-1.4-1.4M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8Z",
   moon: "M20.5 14.1A8.5 8.5 0 0 1 9.9 3.5a8.5 8.5 0 1 0 10.6 10.6Z",
@@ -11,19 +13,39 @@ const PATHS = {
   plus: "M12 5v14M5 12h14",
 };
 
-/** Creates an element: attributes by name, `on…` for listeners, a property if the value is not text (`disabled: true`). */
+/** @typedef {(event: Event & {currentTarget: HTMLElement}) => unknown} Listener */
+/** @typedef {{onclick?: Listener, oninput?: Listener, onchange?: Listener, [name: string]: unknown}} Attributes */
+/** @typedef {Node | string | number | null | undefined | false | Child[]} Child */
+
+/**
+ * Creates an element: attributes by name, `on…` for listeners, without a value if it is `true`.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} attributes
+ * @param {...Child} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
     else if (value === true) made.setAttribute(name, "");
-    else made.setAttribute(name, value);
+    else made.setAttribute(name, String(value));
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...nodes(children));
   return made;
 }
 
+/**
+ * @param {Child[]} children
+ * @returns {(Node | string)[]}
+ */
+function nodes(children) {
+  return /** @type {any[]} */ (children.flat()).filter((child) => child !== null && child !== undefined && child !== false);
+}
+
+/** @param {Icon} name */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   for (const [key, value] of Object.entries({
@@ -43,28 +65,52 @@ const ROW = "tr, li, .row, .entry";
  * Replaces the content of `place`. Open details stay open. The focus stays on the element with the same `data-key`;
  * if that is gone, it moves to the nearest one, first within its row, or else to the heading of its card. The page
  * does not scroll there, because the user may have scrolled away from the focus.
+ * @param {Element} place
+ * @param {...Child} children
  */
 export function replace(place, ...children) {
-  const open = [...place.querySelectorAll("details[open][data-key]")].map(({ dataset }) => dataset.key);
-  const hadFocus = place.contains(document.activeElement);
-  const keys = hadFocus ? nearestKeys(place, document.activeElement) : [];
-  place.replaceChildren(...children.flat().filter(Boolean));
+  const open = all(place, "details[open][data-key]").map(({ dataset }) => dataset.key ?? "");
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+  const hadFocus = place.contains(focused);
+  const keys = focused && hadFocus ? nearestKeys(place, focused) : [];
+  place.replaceChildren(.../** @type {any[]} */ (children.flat()).filter(Boolean));
   for (const key of open) withKey(key, place)?.setAttribute("open", "");
   if (hadFocus) focusFirst(keys.map((key) => withKey(key, place)), place, { preventScroll: true });
 }
 
+/**
+ * @param {Element} place
+ * @param {string} selector
+ * @returns {HTMLElement[]}
+ */
+const all = (place, selector) => [.../** @type {NodeListOf<HTMLElement>} */ (place.querySelectorAll(selector))];
+
+/**
+ * @param {string} key
+ * @param {ParentNode} place
+ * @returns {HTMLElement | null}
+ */
 const withKey = (key, place = document) => place.querySelector(`[data-key="${CSS.escape(key)}"]`);
 
-/** The keys of the focus candidates: the element's own, those of its row, the following ones, the preceding ones. */
+/**
+ * The keys of the focus candidates: the element's own, those of its row, the following ones, the preceding ones.
+ * @param {Element} place
+ * @param {HTMLElement} focused
+ */
 function nearestKeys(place, focused) {
-  const all = [...place.querySelectorAll(FOCUSABLE)];
-  const at = all.indexOf(focused);
+  const candidates = all(place, FOCUSABLE);
+  const at = candidates.indexOf(focused);
   const row = focused.closest(ROW);
-  const near = [...all.slice(at), ...all.slice(0, Math.max(at, 0)).reverse()];
+  const near = [...candidates.slice(at), ...candidates.slice(0, Math.max(at, 0)).reverse()];
   const inRow = near.filter((each) => row?.contains(each));
-  return [focused, ...inRow, ...near].map(({ dataset }) => dataset.key).filter(Boolean);
+  return [focused, ...inRow, ...near].map(({ dataset }) => dataset.key ?? "").filter(Boolean);
 }
 
+/**
+ * @param {(HTMLElement | null | undefined)[]} elements
+ * @param {Element} place
+ * @param {FocusOptions} [options]
+ */
 function focusFirst(elements, place, options) {
   for (const element of elements) {
     element?.focus(options);
@@ -73,23 +119,38 @@ function focusFirst(elements, place, options) {
   focusHeading(place);
 }
 
-/** The heading of the card or dialog around `place`, or the content of the page. */
+/**
+ * The heading of the card or dialog around `place`, or the content of the page.
+ * @param {Element} place
+ */
 export function focusHeading(place) {
-  const around = place.closest("section.card, dialog") ?? document.getElementById("content");
-  const heading = around.querySelector("h1, h2") ?? around;
+  const around = place.closest("section.card, dialog") ?? byId("content");
+  const heading = /** @type {HTMLElement} */ (around.querySelector("h1, h2") ?? around);
   heading.tabIndex = -1;
   heading.focus();
 }
 
-/** The element that had the focus may have been replaced or removed meanwhile. */
+/**
+ * An element that every page has.
+ * @param {string} id
+ */
+export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+/**
+ * The element that had the focus may have been replaced or removed meanwhile.
+ * @param {HTMLElement} before
+ * @param {Element | null} card
+ */
 function focusAgain(before, card) {
-  const again = before.isConnected ? before : before.dataset?.key && withKey(before.dataset.key);
+  const again = before.isConnected ? before : before.dataset?.key ? withKey(before.dataset.key) : null;
   focusFirst([again], card?.isConnected ? card : document.body);
 }
 
 /**
  * Runs `work` for a click on `button`, which keeps the focus and ignores further clicks until that is done. Shows an
  * error if it fails.
+ * @param {HTMLElement} button
+ * @param {() => unknown} work
  */
 export async function busy(button, work) {
   if (button.ariaDisabled === "true") return;
@@ -109,6 +170,8 @@ const TOAST_MS = 6000;
 /**
  * Shows a notice; screen readers announce it, also while a dialog is open. `stays`: until it is dismissed. `action` is a
  * button in it.
+ * @param {string} text
+ * @param {{stays?: boolean, action?: HTMLElement | null}} options
  */
 export function toast(text, { stays = false, action = null } = {}) {
   const place = toastPlace();
@@ -122,6 +185,7 @@ export function toast(text, { stays = false, action = null } = {}) {
     shown.remove();
     if (hadFocus) focusFirst([next, before], document.querySelector("dialog[open] .dialog-body") ?? document.body);
   };
+  /** @returns {unknown} */
   const expire = () => (shown.matches(":hover, :focus-within") ? setTimeout(expire, TOAST_MS) : remove());
   dismiss.addEventListener("click", remove);
   if (!stays) setTimeout(expire, TOAST_MS);
@@ -130,21 +194,28 @@ export function toast(text, { stays = false, action = null } = {}) {
   if (place.childElementCount > MOST_TOASTS) [...place.children].find((each) => each !== shown && !("stays" in each.dataset))?.remove();
 }
 
-/** Shows why something failed; raises anything that is not a `Problem`. */
+/**
+ * Shows why something failed; raises anything that is not a `Problem`.
+ * @param {unknown} problem
+ */
 export function complain(problem) {
   if (!(problem instanceof Problem)) throw problem;
   toast(problem.message, { stays: true });
 }
 
 /** Inside the open dialog, because everything outside it is inert. */
-const toastPlace = () => [...document.querySelectorAll("dialog[open] > .toasts")].at(-1) ?? document.getElementById("toasts");
+const toastPlace = () => [...document.querySelectorAll("dialog[open] > .toasts")].at(-1) ?? byId("toasts");
 
 let dialogs = 0;
 
-/** A modal dialog, removed when it is closed. `fill` receives a function that closes it. */
+/**
+ * A modal dialog, removed when it is closed. `fill` receives a function that closes it.
+ * @param {string} title
+ * @param {(close: () => void) => Child} fill
+ */
 export function openDialog(title, fill, { wide = false } = {}) {
   const heading = el("h2", { id: `dialog-title-${++dialogs}`, class: "grow" }, title);
-  const close = () => dialog.close();
+  const close = () => { dialog.close(); };
   const toasts = el("div", { class: "toasts", role: "status" });
   const body = el("div", { class: "dialog-body" });
   const dialog = el(
@@ -153,8 +224,8 @@ export function openDialog(title, fill, { wide = false } = {}) {
       el("button", { class: "icon-button", type: "button", "aria-label": "Close", onclick: close }, icon("close"))),
     body, toasts,
   );
-  body.append(...[fill(close)].flat());
-  const before = document.activeElement;
+  body.append(...nodes([fill(close)]));
+  const before = /** @type {HTMLElement} */ (document.activeElement);
   const card = before.closest("section.card");
   dialog.addEventListener("close", () => {
     const hadFocus = document.activeElement === document.body || dialog.contains(document.activeElement);
@@ -164,11 +235,17 @@ export function openDialog(title, fill, { wide = false } = {}) {
   });
   document.body.append(dialog);
   dialog.showModal();
-  body.querySelector("input, select")?.focus();
+  /** @type {HTMLElement | null} */ (body.querySelector("input, select"))?.focus();
   return dialog;
 }
 
-/** Asks for confirmation before an irreversible action. */
+/**
+ * Asks for confirmation before an irreversible action.
+ * @param {string} title
+ * @param {Child} text
+ * @param {string} action
+ * @returns {Promise<boolean>}
+ */
 export function confirmed(title, text, action, otherwise = "Keep it") {
   return new Promise((decide) => {
     const dialog = openDialog(title, (close) => [
@@ -177,7 +254,7 @@ export function confirmed(title, text, action, otherwise = "Keep it") {
         el("button", { class: "button", type: "button", onclick: close }, otherwise),
         el("button", { class: "button primary", type: "button", onclick: () => { decide(true); close(); } }, action)),
     ]);
-    dialog.querySelector(".actions").style.marginTop = "20px";
+    /** @type {HTMLElement} */ (dialog.querySelector(".actions")).style.marginTop = "20px";
     dialog.addEventListener("close", () => decide(false));
   });
 }

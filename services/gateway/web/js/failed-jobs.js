@@ -1,5 +1,6 @@
+// @ts-check
 // Jobs that are not done, by cause, with the administrators' actions.
-import { get, post } from "./api.js";
+import { get, post, Problem } from "./api.js";
 import { busy, confirmed, el, replace, toast } from "./dom.js";
 import { count, plural } from "./format.js";
 import { openDiscard } from "./discard.js";
@@ -7,6 +8,8 @@ import { searchAddress } from "./job-addresses.js";
 import { stackedCell, stackedRow, stackedTable } from "./job-parts.js";
 import { poll } from "./polling.js";
 import { since } from "./times.js";
+
+/** @import { Child } from "./dom.js" */
 
 const EVERY_MS = 4000;
 const STATES = { dead: "Dead", retrying: "Retrying", discarded: "Discarded" };
@@ -16,15 +19,21 @@ const EMPTY = {
   discarded: "Nothing has been discarded.",
 };
 
+/**
+ * @param {boolean} isAdmin
+ * @param {AbortSignal} ended
+ */
 export function failedJobs(isAdmin, ended) {
+  /** @type {keyof typeof STATES} */
   let state = "dead";
+  /** @type {FailedGroup[]} */
   let items = [];
   const tabs = el("div", { class: "segments", role: "group", "aria-label": "State" });
   const body = el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Failed jobs" });
 
   const show = () => {
     const sums = Object.fromEntries(Object.keys(STATES).map((key) => [key, items.filter((each) => each.state === key).reduce((all, each) => all + each.count, 0)]));
-    replace(tabs, Object.entries(STATES).map(([key, title]) => el("button", {
+    replace(tabs, /** @type {[keyof typeof STATES, string][]} */ (Object.entries(STATES)).map(([key, title]) => el("button", {
       type: "button", "data-key": `state-${key}`, "aria-pressed": String(key === state), onclick: () => { state = key; show(); },
     }, sums[key] ? `${title} (${count(sums[key])})` : title)));
     const groups = items.filter((each) => each.state === state);
@@ -43,6 +52,7 @@ export function failedJobs(isAdmin, ended) {
       }
     } catch (problem) {
       if (ended.aborted) return;
+      if (!(problem instanceof Problem)) throw problem;
       if (!last) replace(body, el("p", { class: "empty" }, `The jobs cannot be listed: ${problem.message}`));
     }
   }, EVERY_MS, ended);
@@ -50,10 +60,21 @@ export function failedJobs(isAdmin, ended) {
     el("div", { class: "card-head" }, el("h2", { id: "failed-jobs" }, "Failed jobs"), el("span", { class: "grow" }), tabs), body);
 }
 
+/** @type {[Child, string?][]} */
 const TITLES = [["Job"], ["Cause"], ["Jobs", "right"], ["Last"], [el("span", { class: "hidden-text" }, "Actions")]];
 
+/**
+ * @param {FailedGroup[]} groups
+ * @param {boolean} isAdmin
+ * @param {() => void} ask
+ */
 const table = (groups, isAdmin, ask) => stackedTable(TITLES, groups.map((group) => row(group, isAdmin, ask)));
 
+/**
+ * @param {FailedGroup} group
+ * @param {boolean} isAdmin
+ * @param {() => void} ask
+ */
 function row(group, isAdmin, ask) {
   const { job, state, error_group: cause } = group;
   const name = cause ?? "unknown";
@@ -69,9 +90,16 @@ function row(group, isAdmin, ask) {
       state === "dead" && el("button", { class: "button small", type: "button", "data-key": `discard-${key}`, "aria-label": `Discard ${job}: ${name}`, onclick: () => openDiscard(selection(group), group.count, ask) }, "Discard"))));
 }
 
-/** The selection of a replay or discard request. */
+/**
+ * @param {FailedGroup} group
+ * @returns {JobSelection} The selection of a replay or discard request.
+ */
 const selection = ({ job, error_group: cause, state }) => ({ job, ...(cause === null ? {} : { error_group: cause }), state, limit: 10000 });
 
+/**
+ * @param {FailedGroup} group
+ * @param {() => void} ask
+ */
 async function replay(group, ask) {
   const text = "Each is tried again, with all its attempts before it. What has taken effect already does not take effect twice.";
   if (!(await confirmed(`Replay ${plural(group.count, "job")}?`, text, "Replay", "Not now"))) return;

@@ -15,44 +15,73 @@ const whole = new Intl.NumberFormat(LOCALE);
 const compact = new Intl.NumberFormat(LOCALE, { notation: "compact", maximumFractionDigits: 1 });
 const hundredths = new Intl.NumberFormat(LOCALE, { style: "percent" });
 const precise = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 6 });
+/** @type {Map<string, Intl.NumberFormat>} */
 const moneyFormats = new Map();
 
-/** The browser's own digits are not used: they are those of cash, and wrong for the minor units of some currencies. */
+/**
+ * The browser's own digits are not used: they are those of cash, and wrong for the minor units of some currencies.
+ * @param {string} currency
+ * @param {Intl.NumberFormatOptions} more
+ * @returns {Intl.NumberFormat}
+ */
 function moneyFormat(currency, more = {}) {
   const key = currency + JSON.stringify(more);
-  if (!moneyFormats.has(key)) {
-    const digits = decimals(currency);
-    const format = { style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits, ...more };
-    moneyFormats.set(key, new Intl.NumberFormat(LOCALE, format));
-  }
-  return moneyFormats.get(key);
+  const known = moneyFormats.get(key);
+  if (known) return known;
+  const digits = decimals(currency);
+  const made = new Intl.NumberFormat(LOCALE, {
+    style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits, ...more,
+  });
+  moneyFormats.set(key, made);
+  return made;
 }
 
-/** The number of minor units in one unit of a currency, as a power of ten: 2 for EUR, 0 for JPY. */
+/**
+ * The number of minor units in one unit of a currency, as a power of ten: 2 for EUR, 0 for JPY.
+ * @param {string} currency
+ */
 export const decimals = (currency) => MINOR_DIGITS[currency] ?? OTHER_DIGITS;
 
-/** Formats an integer or a BigInt; exact, however large it is. */
+/**
+ * Formats an integer or a BigInt; exact, however large it is.
+ * @param {number | bigint} minor
+ * @param {string} currency
+ */
 export const money = (minor, currency) => moneyFormat(currency).format(decimal(BigInt(minor), decimals(currency)));
 
-/** 1250n → `12.50` for two digits. */
+/**
+ * 1250n → `12.50` for two digits.
+ * @param {bigint} minor
+ * @param {number} digits
+ * @returns {any} a text, which Intl formats exactly
+ */
 function decimal(minor, digits) {
   const text = (minor < 0n ? -minor : minor).toString().padStart(digits + 1, "0");
   const at = text.length - digits;
   return `${minor < 0n ? "-" : ""}${text.slice(0, at)}.${text.slice(at) || "0"}`;
 }
 
-/** For axes: no more digits than needed. */
+/**
+ * For axes: no more digits than needed.
+ * @param {number} minor
+ * @param {string} currency
+ */
 export const roundMoney = (minor, currency) =>
   moneyFormat(currency, { notation: "compact", minimumFractionDigits: 0, maximumFractionDigits: 1 })
     .format(minor / 10 ** decimals(currency));
 
-/** `12.5` → 1250 for EUR; NaN for an invalid amount. Both points and commas separate decimals. */
+/**
+ * `12.5` → 1250 for EUR; NaN for an invalid amount. Both points and commas separate decimals.
+ * @param {string} text
+ * @param {string} currency
+ */
 export function toMinor(text, currency) {
   const [, whole, fraction = ""] = /^(\d{1,10})(?:[.,](\d+))?$/.exec(text.trim()) ?? [];
   const places = decimals(currency);
   return whole && fraction.length <= places ? Number(whole + fraction.padEnd(places, "0")) : NaN;
 }
 
+/** @param {number | bigint} number */
 export const count = (number) => whole.format(number);
 const MOST_DIGITS = 99_999;
 /** At most six characters: `99,999`, `1.2M`. For tables that must fit a narrow screen. */
@@ -61,42 +90,64 @@ export const brief = (number) => (number <= MOST_DIGITS ? count(number) : compac
 export const percent = (part) => hundredths.format(part);
 /** Formats a number of any size; those that would be zero or endless have an exponent. */
 export const number = (value) => (isExtreme(value) ? String(value) : precise.format(value));
+/** @param {number | bigint} value */
 const isExtreme = (value) => typeof value === "number" && value !== 0 && (Math.abs(value) < 1e-6 || Math.abs(value) >= 1e15);
+/** @param {Date | number} time */
 export const atMinute = (time) => minute.format(time);
+/** @param {Date | number} time */
 export const atClock = (time) => clock.format(time);
+/** @param {string | number} iso */
 export const when = (iso) => short.format(new Date(iso));
+/** @param {string | number} iso */
 export const whenExactly = (iso) => long.format(new Date(iso));
+/** @param {string | number} iso */
 export const onDate = (iso) => date.format(new Date(iso));
-/** Formats a date without a time, which is the same day in every time zone. */
+/**
+ * Formats a date without a time, which is the same day in every time zone.
+ * @param {string | number} iso
+ */
 export const onDay = (iso) => calendarDay.format(new Date(iso));
+/** @param {string | number} iso */
 export const day = (iso) => dayOfMonth.format(new Date(iso));
 /** Formats the month of a date without a time. */
 export const month = (iso) => monthOfYear.format(new Date(iso));
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
-/** A duration in milliseconds: `85 ms`, `1.5 s`, `2 min`. */
+/**
+ * A duration in milliseconds: `85 ms`, `1.5 s`, `2 min`.
+ * @param {number} ms
+ */
 export function duration(ms) {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60_000)} min`;
 }
 
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} */
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
+
+/** @param {string} iso */
 export function ago(iso) {
-  const seconds = (new Date(iso) - Date.now()) / 1000;
-  for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
+  const seconds = (new Date(iso).getTime() - Date.now()) / 1000;
+  for (const [unit, size] of UNITS) {
     if (Math.abs(seconds) >= size) return relative.format(Math.round(seconds / size), unit);
   }
   return seconds > 0 ? "in a moment" : "just now";
 }
 
+/** @param {string} name */
 export function initials(name) {
   const words = name.trim().split(/\s+/);
-  const letters = [words[0], words.length > 1 ? words.at(-1) : ""].map((word) => [...word][0] ?? "");
+  const letters = [words[0], words.length > 1 ? words.at(-1) : ""].map((word = "") => [...word][0] ?? "");
   return letters.join("").toLocaleUpperCase() || "?";
 }
 
-/** The end of an id, which is its random part: short, and the same on the page and in mails. */
+/**
+ * The end of an id, which is its random part: short, and the same on the page and in mails.
+ * @param {string} id
+ */
 export const shortId = (id) => id.slice(-8).toUpperCase();
 
+/** @type {Record<string, string>} */
 export const REASONS = {
   timeout: "no answer in time",
   connect: "the service cannot be reached",

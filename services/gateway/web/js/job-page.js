@@ -1,3 +1,4 @@
+// @ts-check
 // One job: its state, its attempts, what operators did, and for administrators its message and actions.
 import { get, post, Problem } from "./api.js";
 import { busy, confirmed, el, replace, toast } from "./dom.js";
@@ -9,9 +10,13 @@ import { pauseButton, pausedJobs, pausedMark } from "./paused-jobs.js";
 import { poll } from "./polling.js";
 import { since } from "./times.js";
 
+/** @import { Child } from "./dom.js" */
+/** @import { Paused } from "./paused-jobs.js" */
+
 const EVERY_MS = 2000;
 const CAN_RETRY = new Set(["scheduled", "waiting", "retrying", "dead", "discarded", "cancelled"]);
 const CAN_CANCEL = new Set(["scheduled", "waiting", "retrying"]);
+/** @type {Record<JobAttempt["outcome"], [string, string]>} */
 const OUTCOMES = {
   done: ["good", "Done"],
   retrying: ["warn", "Failed"],
@@ -21,6 +26,7 @@ const OUTCOMES = {
   interrupted: ["warn", "Interrupted"],
 };
 const ACTIONS = { replay: "Replayed", discard: "Discarded", retry: "Retried", cancel: "Cancelled" };
+/** @type {[string][]} */
 const TITLES = [["Attempt"], ["Worker"], ["Outcome"], ["Started"]];
 
 export class JobPage {
@@ -33,6 +39,12 @@ export class JobPage {
   #body = el("div");
   #ask;
 
+  /**
+   * @param {Element} place
+   * @param {boolean} isAdmin
+   * @param {string} job
+   * @param {string} eventId
+   */
   constructor(place, isAdmin, job, eventId) {
     this.#isAdmin = isAdmin;
     this.#job = job;
@@ -53,6 +65,7 @@ export class JobPage {
       const [{ items }, paused] = await Promise.all([get(`/v1/admin/jobs?${query}`, { signal }), pausedJobs(signal)]);
       const now = JSON.stringify([items, paused.get(this.#job)]);
       if (now === this.#shown) return;
+      /** @type {Job} */
       const found = await get(this.#path, { signal });
       const names = await namesOf(found.audit.map(({ actor }) => actor));
       this.#show(found, paused.get(this.#job), names);
@@ -70,6 +83,11 @@ export class JobPage {
     return `/v1/admin/jobs/${this.#job}/${this.#eventId}`;
   }
 
+  /**
+   * @param {Job} found
+   * @param {Paused | undefined} paused
+   * @param {Record<string, string>} names
+   */
   #show(found, paused, names) {
     replace(this.#pausing, pausedMark(paused), this.#isAdmin && pauseButton(found.job, paused, this.#ask));
     replace(this.#body, el("div", { class: "ops" },
@@ -81,8 +99,9 @@ export class JobPage {
       this.#isAdmin && card("Message", message(found))));
   }
 
+  /** @param {Job} found */
   #actions(found) {
-    const action = (key, text, look, work) => el("button", {
+    const action = (/** @type {string} */ key, /** @type {string} */ text, /** @type {string} */ look, /** @type {() => Promise<void>} */ work) => el("button", {
       class: `button small ${look}`, type: "button", "data-key": key, onclick: (event) => busy(event.currentTarget, work),
     }, text);
     const selection = { job: found.job, event_ids: [found.event_id], state: "dead" };
@@ -106,13 +125,23 @@ export class JobPage {
   }
 }
 
+/**
+ * @param {string} title
+ * @param {...Child} content
+ */
 const card = (title, ...content) => el("section", { class: "card whole", "aria-label": title },
   el("div", { class: "card-head" }, el("h2", {}, title)), content);
 
+/**
+ * @param {string} title
+ * @param {string} text
+ */
 const long = (title, text) => el("pre", { class: "text", tabindex: "0", role: "group", "aria-label": title }, text);
 
+/** @param {Job} job */
 function facts(job) {
   const user = job.user_id && el("a", { class: "mono", href: searchAddress({ user_id: job.user_id }), "data-key": "user" }, job.user_id);
+  /** @type {[string, Child][]} */
   const known = [
     ["Event", el("span", { class: "mono" }, job.event_id)],
     ["Type", job.event_type],
@@ -127,13 +156,16 @@ function facts(job) {
   return el("dl", { class: "facts" }, known.filter(([, value]) => value).map(([title, value]) => [el("dt", {}, title), el("dd", {}, value)]).flat());
 }
 
+/** @param {string} iso */
 const at = (iso) => el("span", {}, whenExactly(iso), " ", el("span", { class: "muted" }, "(", since(iso), ")"));
 
+/** @param {Job} job */
 function attempts({ attempt_log: log }) {
   if (!log.length) return el("p", { class: "empty" }, "No attempt has started.");
   return stackedTable(TITLES, [...log].reverse().map(attempt));
 }
 
+/** @param {JobAttempt} each */
 const attempt = (each) => stackedRow({},
   stackedCell(null, `${each.number}.`),
   stackedCell(null, el("span", {}, each.worker), each.trace_id && el("span", { class: "trace muted small" }, "Trace ", el("span", { class: "mono" }, each.trace_id)),
@@ -141,6 +173,10 @@ const attempt = (each) => stackedRow({},
   stackedCell(null, chip(...OUTCOMES[each.outcome])),
   stackedCell("muted", at(each.started_at), each.duration_ms !== null && el("span", { class: "small attempts" }, `took ${duration(each.duration_ms)}`)));
 
+/**
+ * @param {Job} job
+ * @param {Record<string, string>} names
+ */
 function audit({ audit: entries }, names) {
   if (!entries.length) return el("p", { class: "empty" }, "No operator has changed this job.");
   return el("ul", { class: "card-body" }, [...entries].reverse().map((each) => el("li", {},
@@ -148,6 +184,7 @@ function audit({ audit: entries }, names) {
     el("span", { class: "muted small" }, ` Before: ${each.previous_state}, ${plural(each.previous_attempts, "attempt")}.`))));
 }
 
+/** @param {Job} job */
 function message({ payload, headers }) {
   if (payload === null) return el("p", { class: "empty" }, "The message is deleted when the job is done, or when its user is deleted.");
   return el("div", { class: "card-body" },
@@ -157,7 +194,10 @@ function message({ payload, headers }) {
 
 const INEXACT = /\d{16}/;
 
-/** Formats JSON with one value per line; returns other text, and JSON with numbers that JavaScript would round, unchanged. */
+/**
+ * Formats JSON with one value per line; returns other text, and JSON with numbers that JavaScript would round, unchanged.
+ * @param {string} text
+ */
 function pretty(text) {
   try {
     return INEXACT.test(text) ? text : JSON.stringify(JSON.parse(text), null, 2);

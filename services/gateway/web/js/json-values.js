@@ -1,6 +1,10 @@
+// @ts-check
 // JSON of any shape as facts, lists and tables. Text stays text: nothing in it becomes a link or markup.
 import { el } from "./dom.js";
 import { count, number, onDate, onDay, when, whenExactly } from "./format.js";
+
+/** @import { View } from "./data-card.js" */
+/** @import { Child } from "./dom.js" */
 
 const MAX_COLUMNS = 6;
 const SAMPLED_ROWS = 20;
@@ -15,6 +19,11 @@ const IS_NAME = /(^|[^a-z])(id|ids|no|nr|number|code|zip|postcode|port|year|vers
 /**
  * Elements for a value. `view` is that of the card: `view.shown(path, atFirst)` is how many entries of a list are shown,
  * and `view.more(path)` a button for further ones.
+ * @param {any} value
+ * @param {View} view
+ * @param {string} path
+ * @param {number} depth
+ * @returns {Child[]}
  */
 export function content(value, view, path = "", depth = 0) {
   if (isEmpty(value)) return [el("p", { class: "empty" }, value === null || value === undefined ? "No data" : "Nothing here.")];
@@ -23,21 +32,36 @@ export function content(value, view, path = "", depth = 0) {
   return [el("p", { class: "value" }, scalar(value, "", LONG.fact))];
 }
 
+/** @param {unknown} value */
 const isComplex = (value) => typeof value === "object" && value !== null;
+/** @param {any} value */
 const isEmpty = (value) => value === null || value === undefined || (isComplex(value) && Object.keys(value).length === 0);
+/** @param {unknown} value */
 const isObject = (value) => isComplex(value) && !Array.isArray(value);
 
-/** `memberSince`, `member_since` and `member-since` become "Member since"; abbreviations stay as they are. */
+/**
+ * `memberSince`, `member_since` and `member-since` become "Member since"; abbreviations stay as they are.
+ * @param {string} key
+ */
 export function label(key) {
   const words = key.replace(/([a-z\d])([A-Z])/g, "$1 $2").replace(/([A-Z]+)([A-Z][a-z])/g, "$1 $2").split(/[\s_.-]+/).filter(Boolean);
   const plain = words.map((word) => (/^(id|url|vat|iban)$/i.test(word) ? word.toUpperCase() : /^[A-Z\d]+$/.test(word) ? word : word.toLowerCase()));
   const text = plain.join(" ") || "–";
-  return cut(text[0].toUpperCase() + text.slice(1), 60);
+  return cut(text.charAt(0).toUpperCase() + text.slice(1), 60);
 }
 
+/**
+ * @param {string} text
+ * @param {number} length
+ */
 const cut = (text, length) => (text.length > length ? `${[...text.slice(0, length)].slice(0, -1).join("").trimEnd()}…` : text);
 
-/** A value that is neither a list nor an object. */
+/**
+ * A value that is neither a list nor an object.
+ * @param {any} value
+ * @param {string} key
+ * @param {number} length
+ */
 function scalar(value, key, length) {
   if (value === null || value === undefined || value === "") return el("span", { class: "muted" }, "–");
   if (typeof value === "boolean") return value ? "Yes" : "No";
@@ -49,13 +73,27 @@ function scalar(value, key, length) {
   return short(value, length);
 }
 
+/**
+ * @param {string} text
+ * @param {number} length
+ */
 const short = (text, length) => (text.length > length ? el("span", { title: text }, cut(text, length)) : text);
 
-/** Without the year if it is this one, without the time otherwise. */
+/**
+ * Without the year if it is this one, without the time otherwise.
+ * @param {string} time
+ */
 const briefly = (time) => (new Date(time).getFullYear() === new Date().getFullYear() ? when(time) : onDate(time));
 
+/** @param {string} text */
 const isTime = (text) => !Number.isNaN(Date.parse(text));
 
+/**
+ * @param {any} value
+ * @param {View} view
+ * @param {string} path
+ * @param {number} depth
+ */
 function object(value, view, path, depth) {
   const entries = Object.entries(value);
   const simple = entries.filter(([, each]) => !isComplex(each) || isEmpty(each));
@@ -68,15 +106,22 @@ function object(value, view, path, depth) {
   ];
 }
 
+/** @param {[string, any][]} entries */
 function facts(entries) {
   const rest = entries.length - MAX_FACTS;
   return [
     el("dl", { class: "facts" }, entries.slice(0, MAX_FACTS).flatMap(([key, value]) => [
-      el("dt", { title: key }, label(key)), el("dd", {}, isComplex(value) ? scalar(null) : scalar(value, key, LONG.fact))])),
+      el("dt", { title: key }, label(key)), el("dd", {}, isComplex(value) ? scalar(null, key, LONG.fact) : scalar(value, key, LONG.fact))])),
     rest > 0 && el("p", { class: "muted small" }, `and ${count(rest)} more`),
   ];
 }
 
+/**
+ * @param {any[]} values
+ * @param {View} view
+ * @param {string} path
+ * @param {number} depth
+ */
 function list(values, view, path, depth) {
   if (values.every(isObject)) return table(values, view, path, depth);
   const shown = view.shown(path, 12);
@@ -87,13 +132,19 @@ function list(values, view, path, depth) {
   ];
 }
 
+/**
+ * @param {Record<string, any>[]} rows
+ * @param {View} view
+ * @param {string} path
+ * @param {number} depth
+ */
 function table(rows, view, path, depth) {
   const shown = view.shown(path, 8);
   const keys = [...new Set(rows.slice(0, SAMPLED_ROWS).flatMap((row) => Object.keys(row)))];
   const columns = keys.length > MAX_COLUMNS ? keys.slice(0, MAX_COLUMNS - 1) : keys;
   const right = new Set(columns.filter((key) => !IS_NAME.test(key) && rows.slice(0, SAMPLED_ROWS).every((row) => isNumber(row[key]))));
   const more = rows.slice(0, shown).some((row) => Object.keys(row).length > columns.filter((key) => key in row).length);
-  const cells = (row, index) => [
+  const cells = (/** @type {Record<string, any>} */ row, /** @type {number} */ index) => [
     ...columns.map((key) => el("td", { class: right.has(key) ? "right" : null },
       isComplex(row[key]) && !isEmpty(row[key]) ? nested(row[key], view, `${path}/${index}/${key}`, depth) : scalar(isComplex(row[key]) ? null : row[key], key, LONG.cell))),
     more && el("td", {}, restOf(row, columns, view, `${path}/${index}`, depth)),
@@ -108,29 +159,58 @@ function table(rows, view, path, depth) {
   ];
 }
 
+/** @param {unknown} value */
 const isNumber = (value) => value === null || value === undefined || typeof value === "number" || typeof value === "bigint";
 
+/**
+ * @param {Record<string, any>} row
+ * @param {string[]} columns
+ * @param {View} view
+ * @param {string} path
+ * @param {number} depth
+ */
 function restOf(row, columns, view, path, depth) {
   const rest = Object.fromEntries(Object.entries(row).filter(([key]) => !columns.includes(key)));
   return isEmpty(rest) ? null : collapsed(`${count(Object.keys(rest).length)} more`, rest, view, `${path}/`, depth);
 }
 
+/**
+ * @param {any} value
+ * @param {View} view
+ * @param {string} path
+ * @param {number} depth
+ */
 const nested = (value, view, path, depth) => {
   const size = Object.keys(value).length;
   const words = Array.isArray(value) ? (size === 1 ? "entry" : "entries") : size === 1 ? "field" : "fields";
   return collapsed(`${count(size)} ${words}`, value, view, path, depth);
 };
 
+/**
+ * @param {string} summary
+ * @param {any} value
+ * @param {View} view
+ * @param {string} path
+ * @param {number} depth
+ */
 function collapsed(summary, value, view, path, depth) {
   const key = `${view.name}-${path}`;
   return el("details", { "data-key": key }, el("summary", { "data-key": `summary-${key}` }, summary),
     depth < MAX_DEPTH ? content(value, view, path, depth + 1) : raw(value));
 }
 
-/** Too deep for a picture of it. */
+/**
+ * Too deep for a picture of it.
+ * @param {any} value
+ */
 const raw = (value) => {
   const text = JSON.stringify(value, (_, each) => (typeof each === "bigint" ? String(each) : each));
   return el("code", { title: text }, cut(text, LONG.fact));
 };
 
+/**
+ * @param {number} left
+ * @param {View} view
+ * @param {string} path
+ */
 const further = (left, view, path) => left > 0 && el("p", { class: "further" }, el("span", { class: "muted" }, `and ${count(left)} more`), view.more(path));

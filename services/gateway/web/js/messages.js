@@ -1,8 +1,10 @@
+// @ts-check
 // User-facing messages for errors: selected by the problem's code, never the API's own text.
 
 const AGAIN = "Try again in a moment.";
 const GONE = "It no longer exists. Reload the page.";
 
+/** @type {Record<string, string>} */
 const BY_CODE = {
   invalid_input: "Something here cannot be accepted. Check what you have entered.",
   bad_request: "The server could not read this. Reload the page, then try again.",
@@ -74,7 +76,7 @@ const BY_CODE = {
   rate_limited: "Too many attempts.",
   too_many_mails: "A mail has been sent to this address already. Look for it, also in the spam folder.",
   too_many_logins: "Too many people are signing in right now.",
-  too_many_streams: "This page is open in too many tabs. Close some of them.",
+  too_many_streams: "This page is open in too many browsers. Close it in some of them.",
   too_many_downloads: "Your other downloads are still running. Wait until one has finished.",
   too_many_uploads: "Your other files are still being uploaded. Wait until one has finished.",
   too_many_pictures: "Your last picture is still being processed.",
@@ -96,7 +98,10 @@ const BY_CODE = {
   unreachable: "The server cannot be reached. Check your connection, then try again.",
 };
 
-/** What a field accepts, by the last part of its name. */
+/**
+ * What a field accepts, by the last part of its name.
+ * @type {Record<string, string>}
+ */
 const BY_FIELD = {
   name: "Enter a name with visible characters.",
   email: "Enter an address such as name@example.com.",
@@ -121,15 +126,24 @@ const BY_FIELD = {
 };
 const OF_ITS_FIELD = new Set(["invalid_link", "wrong_password", "weak_password", "unmailable_address", "unusable_picture"]);
 
-/** A sentence for `code`, or for the status if the code is unknown. `againInS`: when to retry, if known. */
+/**
+ * A sentence for `code`, or for the status if the code is unknown. `againInS`: when to retry, if known.
+ * @param {string} code
+ * @param {number} status
+ * @param {number | null} againInS
+ */
 export function wordsFor(code, status = 0, againInS = null) {
   const said = BY_CODE[code] ?? byStatus(status);
   return status === 429 && againInS ? `${said} Try again ${inTime(againInS)}.` : said;
 }
 
+/** @param {string} code */
 export const hasWordsFor = (code) => code in BY_CODE;
 
-/** Why a sign-in with a provider has failed, by the `error` in the address to which it returns. */
+/**
+ * Why a sign-in with a provider has failed, by the `error` in the address to which it returns.
+ * @type {Record<string, string>}
+ */
 const BY_SIGN_IN = {
   refused: "You have not been signed in: the sign-in was cancelled or refused there.",
   unavailable: `Signing in this way is not possible right now. ${AGAIN}`,
@@ -147,11 +161,21 @@ const BY_SIGN_IN = {
  */
 export const wordsForSignIn = (code) => BY_SIGN_IN[code] ?? "You have not been signed in. Try again.";
 
-/** Why a field of a rejected request is invalid. */
-export const wordsForField = (code, field) => (OF_ITS_FIELD.has(code) ? BY_CODE[code] : BY_FIELD[field.split(".").at(-1)] ?? "This cannot be accepted.");
+/**
+ * Why a field of a rejected request is invalid.
+ * @param {string} code
+ * @param {string} field
+ */
+export const wordsForField = (code, field) => (OF_ITS_FIELD.has(code) ? BY_CODE[code] : BY_FIELD[field.split(".").at(-1) ?? ""] ?? "This cannot be accepted.");
 
-/** Why the value of an input is invalid. */
-export function wordsForInput({ validity, validationMessage, type, name, minLength, maxLength, min, max }) {
+/** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Input */
+
+/**
+ * Why the value of an input is invalid.
+ * @param {Input} input
+ */
+export function wordsForInput(input) {
+  const { validity, validationMessage, type, name, minLength, maxLength, min, max } = /** @type {HTMLInputElement} */ (input);
   if (validity.valueMissing) return type === "date" ? "Choose a day." : "Fill in this field.";
   if (validity.customError) return validationMessage;
   if (validity.tooShort) return `Use at least ${minLength} characters.`;
@@ -161,6 +185,7 @@ export function wordsForInput({ validity, validationMessage, type, name, minLeng
   return BY_FIELD[name] ?? "This cannot be accepted.";
 }
 
+/** @param {number} status */
 function byStatus(status) {
   if (status === 0) return BY_CODE.unreachable;
   if (status === 429) return BY_CODE.rate_limited;
@@ -169,6 +194,7 @@ function byStatus(status) {
   return status >= 500 ? BY_CODE.internal : "The server did not accept this. Reload the page, then try again.";
 }
 
+/** @param {number} seconds */
 function inTime(seconds) {
   if (seconds < 60) return seconds === 1 ? "in a second" : `in ${seconds} seconds`;
   const minutes = Math.ceil(seconds / 60);

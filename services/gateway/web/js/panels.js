@@ -3,8 +3,12 @@ import { get } from "./api.js";
 import { busy, el, replace } from "./dom.js";
 import { atClock, REASONS } from "./format.js";
 
-/** Panels by name: `{status, data, error, at}`; `at` is the time of the data. */
+/** @import { Child } from "./dom.js" */
+/** @typedef {Omit<PanelState, "age_ms"> & {at: number}} Panel `at` is the time of the data */
+
+/** Panels by name. */
 export class Panels extends EventTarget {
+  /** @type {Map<string, Panel>} */
   #known = new Map();
   #live = false;
 
@@ -19,6 +23,7 @@ export class Panels extends EventTarget {
     this.dispatchEvent(new CustomEvent("live"));
   }
 
+  /** @param {string} name */
   of(name) {
     return this.#known.get(name);
   }
@@ -28,6 +33,7 @@ export class Panels extends EventTarget {
     this.dispatchEvent(new CustomEvent("settled"));
   }
 
+  /** @param {PanelState & {panel: string}} told */
   take({ panel, status, age_ms: age, data, error }) {
     this.#known.set(panel, { status, data, error, at: Date.now() - (age ?? 0) });
     this.dispatchEvent(new CustomEvent(panel));
@@ -46,7 +52,10 @@ export class Panels extends EventTarget {
     this.dispatchEvent(new CustomEvent(name));
   }
 
-  /** Reads one panel again; raises a `Problem`. */
+  /**
+   * Reads one panel again; raises a `Problem`.
+   * @param {string} name
+   */
   async reload(name) {
     const { panels } = await get(`/v1/dashboard?panels=${name}`, { headers: { "Cache-Control": "no-cache" } });
     this.take({ panel: name, ...panels[name] });
@@ -55,7 +64,14 @@ export class Panels extends EventTarget {
 
 let cards = 0;
 
-/** A card for one panel. `fill(data)` returns its content; `head` is next to the title. */
+/**
+ * A card for one panel. `fill(data)` returns its content; `head` is next to the title.
+ * @param {Panels} panels
+ * @param {string} name
+ * @param {string} title
+ * @param {(data: any) => Child} fill
+ * @param {{head?: Child, flush?: boolean}} options
+ */
 export function panelCard(panels, name, title, fill, { head = [], flush = false } = {}) {
   const freshness = el("span", { class: "freshness" });
   const note = el("div", { class: "stale-note", hidden: true });
@@ -66,7 +82,7 @@ export function panelCard(panels, name, title, fill, { head = [], flush = false 
 
   const show = () => {
     const known = panels.of(name);
-    card.hidden &&= !known;
+    if (card.hidden) card.hidden = !known;
     card.dataset.status = known?.status ?? "loading";
     card.setAttribute("aria-busy", String(!known));
     note.hidden = known?.status !== "stale";
@@ -81,7 +97,7 @@ export function panelCard(panels, name, title, fill, { head = [], flush = false 
       return;
     }
     replace(note, known.status === "stale" && [
-      el("span", {}, `As it was at ${atClock(known.at)}: ${REASONS[known.error?.code] ?? "it cannot be read now"}.`),
+      el("span", {}, `As it was at ${atClock(known.at)}: ${REASONS[known.error?.code ?? ""] ?? "it cannot be read now"}.`),
       retryButton(panels, name),
     ]);
     replace(body, fill(known.data));
@@ -96,6 +112,10 @@ export function panelCard(panels, name, title, fill, { head = [], flush = false 
   return card;
 }
 
+/**
+ * @param {Panel} panel
+ * @param {boolean} live
+ */
 function freshnessOf({ status, at }, live) {
   const title = `read at ${atClock(at)}`;
   if (status === "fresh") return el("span", { title }, live ? "Up to date" : `As of ${atClock(at)}`);
@@ -103,13 +123,23 @@ function freshnessOf({ status, at }, live) {
   return el("span", { class: "chip bad" }, "Unavailable");
 }
 
+/**
+ * @param {Panels} panels
+ * @param {string} name
+ * @param {string} title
+ * @param {PanelState["error"]} error
+ */
 function away(panels, name, title, error) {
   return el("div", { class: "away" },
-    el("p", {}, `${title} cannot be shown now: ${REASONS[error?.code] ?? "something went wrong"}.`),
+    el("p", {}, `${title} cannot be shown now: ${REASONS[error?.code ?? ""] ?? "something went wrong"}.`),
     error?.retryable !== false && el("p", { class: "small" }, "It comes back by itself as soon as it can be read."),
     retryButton(panels, name));
 }
 
+/**
+ * @param {Panels} panels
+ * @param {string} name
+ */
 function retryButton(panels, name) {
   const button = el("button", { class: "button small", type: "button", "data-key": `retry-${name}` }, "Try again");
   button.addEventListener("click", () => busy(button, () => panels.reload(name)));

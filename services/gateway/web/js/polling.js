@@ -1,8 +1,13 @@
+// @ts-check
 // Repeats a request while the page is visible.
 
 /**
  * Calls `ask` now, and again `everyMs` after it has ended, until `ended` is aborted. While the page is hidden it
- * waits. Returns a function that calls `ask` at once.
+ * waits.
+ * @param {() => unknown} ask
+ * @param {number} everyMs
+ * @param {AbortSignal} ended
+ * @returns {() => Promise<void>} A function that calls `ask` at once.
  */
 export function poll(ask, everyMs, ended) {
   let timer = 0;

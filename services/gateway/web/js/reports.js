@@ -1,3 +1,4 @@
+// @ts-check
 // Report downloads: orders, or daily totals.
 import { call, get } from "./api.js";
 import { busy, complain, el, toast } from "./dom.js";
@@ -6,6 +7,7 @@ import { onDay } from "./format.js";
 import { listCard, save } from "./list-card.js";
 import { since } from "./times.js";
 
+/** @type {Record<string, string>} */
 const KINDS = { orders: "Orders", analytics: "Daily sums" };
 const SHOWN = 5;
 
@@ -17,6 +19,7 @@ export function reportsSection() {
   return card;
 }
 
+/** @param {() => void} reload */
 function request(reload) {
   const today = new Date().toISOString().slice(0, 10);
   const before = new Date(Date.now() - 29 * 86_400_000).toISOString().slice(0, 10);
@@ -35,11 +38,13 @@ function request(reload) {
     { class: "form inline-form" });
 }
 
+/** @param {Report} report */
 const row = (report) => el("div", { class: "row" },
   el("span", { class: "what" }, KINDS[report.kind] ?? report.kind, el("br"),
     el("span", { class: "muted small" }, `${onDay(report.from)} to ${onDay(report.to)} · `, since(report.created_at))),
   el("button", { class: "button small", type: "button", "aria-label": `Download ${KINDS[report.kind] ?? report.kind} again`, "data-key": `report-${report.id}`, onclick: (event) => busy(event.currentTarget, () => download(report)) }, "Download"));
 
+/** @param {Report} report */
 async function download(report) {
   try {
     const response = await call("GET", `/v1/reports/${report.id}/download`);

@@ -1,3 +1,4 @@
+// @ts-check
 // The schedules of jobs: when they ran and run next; running, pausing and resuming them.
 import { get, post, Problem } from "./api.js";
 import { busy, confirmed, el, replace, toast } from "./dom.js";
@@ -7,8 +8,11 @@ import { chip, stackedCell, stackedRow, stackedTable } from "./job-parts.js";
 import { poll } from "./polling.js";
 import { since } from "./times.js";
 
+/** @import { Child } from "./dom.js" */
+
 const EVERY_MS = 4000;
 const TICK = "task.tick";
+/** @type {[Child, string?][]} */
 const TITLES = [["Schedule"], ["Times"], ["Next run"], ["Last run"], [el("span", { class: "hidden-text" }, "Actions")]];
 
 export class Schedules {
@@ -18,6 +22,10 @@ export class Schedules {
   #shown = "";
   #ask;
 
+  /**
+   * @param {Element} place
+   * @param {boolean} isAdmin
+   */
   constructor(place, isAdmin) {
     this.#isAdmin = isAdmin;
     place.replaceChildren(
@@ -32,6 +40,7 @@ export class Schedules {
 
   async #refresh() {
     try {
+      /** @type {{items: Schedule[]}} */
       const { items } = await get("/v1/admin/schedules", { signal: this.#ended.signal });
       if (JSON.stringify(items) === this.#shown) return;
       this.#shown = JSON.stringify(items);
@@ -43,8 +52,9 @@ export class Schedules {
     }
   }
 
+  /** @param {Schedule} schedule */
   #row({ name, cron, timezone, paused, last_run: lastRun, next_run: nextRun }) {
-    const action = (key, text, work) => el("button", {
+    const action = (/** @type {string} */ key, /** @type {string} */ text, /** @type {(name: string, ask: () => void) => Promise<void>} */ work) => el("button", {
       class: "button small", type: "button", "data-key": `${key}-${name}`, "aria-label": `${text} ${name}`,
       onclick: (event) => busy(event.currentTarget, () => work(name, this.#ask)),
     }, text);
@@ -58,20 +68,24 @@ export class Schedules {
   }
 }
 
+/** @param {string} iso */
 const at = (iso) => el("span", { title: whenExactly(iso) }, since(iso), el("span", { class: "exact muted small" }, whenExactly(iso)));
 
+/** @param {string} name @param {() => void} ask */
 async function run(name, ask) {
   if (!(await confirmed(`Run ${name} now?`, "This run is added to the scheduled ones.", "Run now", "Not now"))) return;
   await post(`/v1/admin/schedules/${name}/run`).finally(ask);
   toast(`${name} runs now.`);
 }
 
+/** @param {string} name @param {() => void} ask */
 async function pause(name, ask) {
   if (!(await confirmed(`Pause ${name}?`, "Its times are skipped until it is resumed.", "Pause", "Not now"))) return;
   await post(`/v1/admin/schedules/${name}/pause`).finally(ask);
   toast(`${name} is paused.`);
 }
 
+/** @param {string} name @param {() => void} ask */
 async function resume(name, ask) {
   await post(`/v1/admin/schedules/${name}/resume`).finally(ask);
   toast(`${name} is resumed.`);

@@ -1,3 +1,4 @@
+// @ts-check
 // Optional parts of the page: each is shown if the gateway offers its operation, once that responds.
 import { el } from "./dom.js";
 import { importsSection } from "./imports.js";
@@ -11,6 +12,7 @@ const SECTIONS = {
   "GET /v1/webhooks": webhooksSection,
 };
 
+/** @param {import("./stream.js").Live} live */
 export function sections(live) {
   const place = el("div", { class: "sections" });
   for (const [operation, section] of Object.entries(SECTIONS)) {

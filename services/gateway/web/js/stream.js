@@ -1,123 +1,116 @@
-// Follows `/v1/dashboard/events`. `EventSource` cannot send the token, so this reads the stream itself.
-import { Problem } from "./api.js";
-import { parse } from "./json.js";
+// @ts-check
+// The live stream of this browser: one tab reads it from the gateway, and shares the events with the others.
+import { subjectOf } from "./claims.js";
+import { Connection } from "./connection.js";
 import * as session from "./session.js";
+import { Tabs } from "./tabs.js";
 
-const PATH = "/v1/dashboard/events";
-const SILENCE_MS = 45_000; // the gateway sends something every 15 s
-const LONGEST_WAIT_MS = 20_000;
-
-/** Takes text as it arrives, and yields `{event, data, id, retry}` for each complete event. */
-export class Parser {
-  #rest = "";
-
-  *feed(text) {
-    const blocks = (this.#rest + text).split("\n\n");
-    this.#rest = blocks.pop();
-    for (const block of blocks) {
-      const fields = {};
-      for (const line of block.split("\n")) {
-        if (line.startsWith(":")) continue;
-        const [, name, value] = /^([^:]*):? ?(.*)$/s.exec(line);
-        fields[name] = name === "data" && "data" in fields ? `${fields.data}\n${value}` : value;
-      }
-      yield fields;
-    }
-  }
-}
+/** Changes with the messages, because tabs with another version of the page may be open. */
+const GROUP = "live-1";
+/** A hidden tab takes part for this long. */
+const HIDDEN_MS = 30_000;
 
 /**
- * One stream, as long as the user is signed in; it reconnects by itself. Dispatches the received events (`panel`,
- * `import`, `ready`; `detail` is the data), `reloaded` if the gateway's panels have changed, and `state` (`connecting`, `live`, `paused`, `away`; with `again_at`).
+ * The events of the stream while the user is signed in and the tab is visible. Dispatches the events of `Connection`
+ * (`detail` is the data), whichever tab has it. A tab that is shown again receives what it has missed.
  */
 export class Live extends EventTarget {
+  /** @type {Connection | null} */
+  #connection = null;
+  /** @type {string | null} */
   #lastId = null;
-  #retryMs = 1000;
-  #failures = 0;
+  /** The latest event of each panel, with the time of its data. @type {Map<string, {at: number, detail: any}>} */
+  #panels = new Map();
+  #state = { state: "connecting" };
+  #isReady = false;
+  #hiding = 0;
   #ending = new AbortController();
-  #wake = () => {};
-  #abort = new AbortController();
+  #tabs = new Tabs(`${GROUP} ${subjectOf(session.claims())}`, {
+    lead: () => this.#connect(),
+    follow: () => this.#disconnect(),
+    hear: (message) => this.#hear(message),
+    greet: (id) => this.#tabs.tell({ all: this.#snapshot() }, id),
+  });
 
   start() {
-    addEventListener("offline", () => this.#abort.abort(), { signal: this.#ending.signal });
-    addEventListener("online", () => this.#wake(), { signal: this.#ending.signal });
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.#wake(); }, { signal: this.#ending.signal });
-    this.#run();
+    const { signal } = this.#ending;
+    document.addEventListener("visibilitychange", () => this.#look(), { signal });
+    document.addEventListener("freeze", () => this.#leave(), { signal });
+    document.addEventListener("resume", () => this.#look(), { signal });
+    addEventListener("pagehide", () => this.#leave(), { signal });
+    addEventListener("pageshow", () => this.#look(), { signal }); // again, from the history
+    this.#tabs.join();
+    this.#look();
   }
 
   stop() {
     this.#ending.abort();
-    this.#abort.abort();
-    this.#wake();
+    clearTimeout(this.#hiding);
+    this.#tabs.leave();
   }
 
-  async #run() {
-    while (!this.#ending.signal.aborted) {
-      try {
-        await this.#follow();
-      } catch (failure) {
-        if (this.#ending.signal.aborted) return;
-        this.#failures++;
-        if (failure instanceof Problem && failure.status === 429) this.#failures = Math.max(this.#failures, 4);
-      }
-      if (!this.#ending.signal.aborted) await this.#pause();
-    }
+  #look() {
+    clearTimeout(this.#hiding);
+    if (document.hidden) this.#hiding = setTimeout(() => this.#leave(), HIDDEN_MS);
+    else this.#tabs.join();
   }
 
-  async #pause() {
-    const wait = this.#failures ? Math.min(this.#retryMs * 2 ** (this.#failures - 1), LONGEST_WAIT_MS) : 250;
-    this.#state("away", { again_at: Date.now() + wait });
-    await new Promise((done) => { this.#wake = done; setTimeout(done, wait * (0.75 + Math.random() / 2)); });
+  #leave() {
+    clearTimeout(this.#hiding);
+    this.#tabs.leave();
+    this.#take("state", { state: "connecting" });
   }
 
-  async #follow() {
-    const token = session.accessToken();
-    this.#abort = new AbortController();
-    const response = await fetch(PATH, { headers: this.#headers(token), signal: this.#abort.signal, cache: "no-store" });
-    if (response.status === 401) return void (await session.renew(token));
-    if (!response.ok) throw await Problem.of(response);
-    this.#failures = 0;
-    this.#state("live");
-    await this.#read(response.body.pipeThrough(new TextDecoderStream()).getReader(), token);
+  #connect() {
+    this.#connection = new Connection(this.#lastId, (name, detail, id) => {
+      this.#tabs.tell({ name, detail, id });
+      this.#take(name, detail, id);
+    });
+    this.#connection.start();
   }
 
-  #headers(token) {
-    const headers = { Authorization: `Bearer ${token}`, Accept: "text/event-stream" };
-    return this.#lastId ? { ...headers, "Last-Event-ID": this.#lastId } : headers;
+  #disconnect() {
+    this.#connection?.stop();
+    this.#connection = null;
   }
 
-  async #read(reader, token) {
-    const parser = new Parser();
-    let watch = 0;
-    try {
-      for (;;) {
-        clearTimeout(watch);
-        watch = setTimeout(() => this.#abort.abort(), SILENCE_MS);
-        const { done, value } = await reader.read();
-        if (done) return;
-        for (const fields of parser.feed(value)) await this.#take(fields, token);
-      }
-    } finally {
-      clearTimeout(watch);
-    }
+  /** @param {any} message what a tab tells: one event, or `all` that a tab without events needs */
+  #hear({ all, name, detail, id }) {
+    if (all) this.#catchUp(all);
+    else if (name === "signed-out") this.#checkSession();
+    else this.#take(name, detail, id);
   }
 
-  async #take({ event, data, id, retry }, token) {
-    if (retry) this.#retryMs = Number(retry);
+  /** Another tab's session has ended: that of accounts is the same one. */
+  #checkSession() {
+    if (session.HAS_ACCOUNTS) session.renew(session.accessToken()).catch(() => {}); // a call of this tab will tell
+  }
+
+  /**
+   * @param {string} name
+   * @param {any} detail
+   * @param {string | null} [id]
+   */
+  #take(name, detail, id) {
     if (id) this.#lastId = id;
-    if (!event) return;
-    const detail = parse(data);
-    if (event === "feed") this.#state(detail.live ? "live" : "paused");
-    else if (event === "end") await this.#ended(detail.reason, token);
-    else this.dispatchEvent(new CustomEvent(event, { detail }));
+    if (name === "panel") this.#panels.set(detail.panel, { at: Date.now() - (detail.age_ms ?? 0), detail });
+    if (name === "state") this.#state = detail;
+    if (name === "ready") this.#isReady = true;
+    this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  async #ended(reason, token) {
-    if (reason === "reloaded") this.dispatchEvent(new Event("reloaded"));
-    if (["token_expired", "session_ended", "user_gone"].includes(reason)) await session.renew(token);
+  /** Everything that a tab without events needs. */
+  #snapshot() {
+    const panels = [...this.#panels.values()].map(({ at, detail }) => ({ ...detail, age_ms: Date.now() - at }));
+    return { panels, state: this.#state, isReady: this.#isReady, id: this.#lastId };
   }
 
-  #state(state, more = {}) {
-    this.dispatchEvent(new CustomEvent("state", { detail: { state, ...more } }));
+  /** @param {{panels: any[], state: {state: string}, isReady: boolean, id: string | null}} all */
+  #catchUp({ panels, state, isReady, id }) {
+    if (id === null || id !== this.#lastId) {
+      for (const detail of panels) this.#take("panel", detail, id);
+    }
+    this.#take("state", state);
+    if (isReady) this.#take("ready", {}, id);
   }
 }

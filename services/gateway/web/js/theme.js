@@ -1,12 +1,17 @@
+// @ts-check
 // The theme: that of the system, until the user selects one.
 import { icon } from "./dom.js";
 
+/** @type {Record<string, import("./dom.js").Icon>} */
 const ICONS = { system: "contrast", light: "sun", dark: "moon" };
+/** @type {{system: "light", light: "dark", dark: "system"}} */
 const NEXT = { system: "light", light: "dark", dark: "system" };
 const system = matchMedia("(prefers-color-scheme: dark)");
 
-const chosen = () => document.documentElement.dataset.theme ?? "system";
+/** @returns {keyof typeof NEXT} */
+const chosen = () => /** @type {any} */ (document.documentElement.dataset.theme) ?? "system";
 
+/** @param {HTMLElement} button */
 export function setUpTheme(button) {
   const show = () => {
     button.replaceChildren(icon(ICONS[chosen()]));

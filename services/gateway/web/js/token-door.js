@@ -1,10 +1,14 @@
+// @ts-check
 // How to get in if the accounts are those of another identity provider.
 import { Problem } from "./api.js";
 import { el } from "./dom.js";
 import { field, form } from "./forms.js";
 import { enter, refusal } from "./token-session.js";
 
-/** The form for a token; `message` says why a user was signed out. */
+/**
+ * The form for a token; `message` says why a user was signed out.
+ * @param {string | null} message
+ */
 export function tokenDoor(message) {
   const told = message ?? refusal();
   return el("div", { class: "door" },
@@ -23,6 +27,6 @@ const tokenForm = () => form(
     "It stays in this tab until you sign out or close the tab.")],
   el("button", { class: "button primary", type: "submit" }, "Continue"),
   (data) => {
-    const wrong = enter(data.get("token"));
+    const wrong = enter(String(data.get("token")));
     if (wrong) throw Problem.ofField("token", wrong);
   });

@@ -1,3 +1,4 @@
+// @ts-check
 // The session of a person whom another identity provider signs in. Its access token comes from the address
 // (`#access_token=…`) or is pasted, and stays in this tab's storage until it is no longer valid or the person signs out.
 import { claimsOf } from "./claims.js";
@@ -9,8 +10,11 @@ const NO_TOKEN = "This is not an access token. Copy all of it: three parts with 
 const UNUSABLE = "The address of this page contained no usable token. Sign in again with your identity provider.";
 const REFUSED = "Your identity provider did not sign you in. Try again there.";
 
+/** @type {string | null} */
 let token = null;
+/** @type {Record<string, any>} */
 let kept = {};
+/** @type {string | null} */
 let reason = null;
 
 /** `signed-in` and `signed-out` (detail: a message for the user, or null). */
@@ -33,14 +37,21 @@ export async function resume() {
   if (given === null) use(read());
 }
 
-/** Continues with a token that was pasted. Returns why that is impossible, or null. */
+/**
+ * Continues with a token that was pasted.
+ * @param {string} text
+ * @returns Why that is impossible, or null.
+ */
 export function enter(text) {
   if (!use(text.trim().replace(/^bearer\s+/i, ""))) return NO_TOKEN;
   changes.dispatchEvent(new Event("signed-in"));
   return null;
 }
 
-/** Only the identity provider can renew the token: the session ends, unless `old` has been replaced meanwhile. */
+/**
+ * Only the identity provider can renew the token: the session ends, unless `old` has been replaced meanwhile.
+ * @param {string | null} old
+ */
 export async function renew(old) {
   if (token !== null && token !== old) return true;
   if (token !== null) drop(kept.exp * 1000 <= Date.now() ? EXPIRED : REJECTED);
@@ -60,7 +71,10 @@ function takeFromAddress() {
   return answer.get("access_token") ?? "";
 }
 
-/** Whether the text is that of a token. Only the server knows whether it is valid. */
+/**
+ * Whether the text is that of a token. Only the server knows whether it is valid.
+ * @param {string | null} candidate
+ */
 function use(candidate) {
   if (!candidate) return false;
   try {
@@ -68,17 +82,21 @@ function use(candidate) {
   } catch {
     return false;
   }
-  [token, reason] = [candidate, null];
+  token = candidate;
+  reason = null;
   store(token);
   return true;
 }
 
+/** @param {string | null} message for the user */
 function drop(message) {
-  [token, kept] = [null, {}];
+  token = null;
+  kept = {};
   store(null);
   changes.dispatchEvent(new CustomEvent("signed-out", { detail: message }));
 }
 
+/** @param {string | null} value */
 function store(value) {
   try {
     if (value === null) sessionStorage.removeItem(KEY);

@@ -1,3 +1,4 @@
+// @ts-check
 // Notices that the gateway serves another version of this page, such as one with other panels.
 import { el, toast } from "./dom.js";
 
@@ -7,7 +8,10 @@ const LOOKS_AFTER_MS = [0, 5_000, 60_000];
 
 let told = false;
 
-/** Offers to reload the page if its version has changed; `ended` aborts that. */
+/**
+ * Offers to reload the page if its version has changed; `ended` aborts that.
+ * @param {AbortSignal} ended
+ */
 export async function offerReload(ended) {
   for (const wait of LOOKS_AFTER_MS) {
     await new Promise((done) => setTimeout(done, wait));
@@ -23,11 +27,12 @@ export async function offerReload(ended) {
   }
 }
 
+/** @param {AbortSignal} signal */
 async function hasChanged(signal) {
   try {
     const page = await (await fetch(location.pathname, { headers: { Accept: "text/html" }, cache: "no-store", signal })).text();
     const [, current] = VERSION.exec(page) ?? [];
-    return current !== undefined && current !== VERSION.exec(import.meta.url)[1];
+    return current !== undefined && current !== VERSION.exec(import.meta.url)?.[1];
   } catch {
     return false;
   }
