@@ -1,11 +1,11 @@
 """Keyset pages: newest first by UUIDv7, so that every page costs the same however deep it is."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from shared.errors import InvalidInput
 from shared.http.tokens import b64url, b64url_decode
@@ -22,7 +22,12 @@ class Page(BaseModel, Generic[T]):
     """`next_cursor` is null on the last page."""
 
     items: list[T]
-    next_cursor: str | None = None
+    next_cursor: str | None = Field(None, examples=["AZNdLn9qfCudUT8KS2yOEA"])
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+        """Return the name in OpenAPI documents: `OrderPage`."""
+        return f"{params[0].__name__}Page"
 
 
 def encode_cursor(last: UUID) -> str:

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from services.gateway.openapi.errors import OF_SERVICES, of_operation
 from services.gateway.panels import Service
 from services.gateway.proxy.operations import Operation
+from shared.http.examples import SCHEMAS
+from shared.http.openapi import add_errors, drop_errors
 
 Document = dict[str, Any]
 
-SCHEMAS = "#/components/schemas/"
 SECURITY = {
     "user": {
         "type": "oauth2",
@@ -35,6 +37,8 @@ def merge(own: Document, operations: Iterable[Operation], documents: Mapping[Ser
         path, described = _find(documents.get(operation.service, {}), operation)
         renamed = _bring_schemas(schemas, documents.get(operation.service, {}), described, operation.service)
         described = _with_refs(described, renamed)
+        drop_errors(described, OF_SERVICES)
+        add_errors(described, of_operation(operation))
         described["security"] = _security(operation)
         merged["paths"].setdefault(path, {})[operation.method.lower()] = described
     return merged

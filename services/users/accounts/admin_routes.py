@@ -9,27 +9,39 @@ from services.users.accounts import administration
 from services.users.accounts.administration import locked
 from services.users.accounts.verification import mark_verified
 from services.users.audit.repository import Actor
+from services.users.errors import EmailAlreadyUsed, OwnAccount, UserNotFound
 from shared.db.engine import DatabaseDep
 from shared.http.identity import AdminDep
+from shared.http.openapi import described
 
 router = APIRouter(prefix="/v1/admin/users/{user_id}", tags=["operators"])
 
 
-@router.post("/suspend", status_code=HTTPStatus.NO_CONTENT)
+@router.post(
+    "/suspend",
+    status_code=HTTPStatus.NO_CONTENT,
+    **described("suspend_user", "Suspend an account", UserNotFound, OwnAccount),
+)
 async def suspend(user_id: UUID, caller: AdminDep, db: DatabaseDep) -> None:
     """Suspend an account: its sessions and streams end, and it cannot sign in."""
     async with db.begin() as session:
         await administration.suspend(session, await locked(session, user_id), Actor.of(caller))
 
 
-@router.post("/unsuspend", status_code=HTTPStatus.NO_CONTENT)
+@router.post(
+    "/unsuspend", status_code=HTTPStatus.NO_CONTENT, **described("unsuspend_user", "Lift a suspension", UserNotFound)
+)
 async def unsuspend(user_id: UUID, caller: AdminDep, db: DatabaseDep) -> None:
     """Let a suspended account sign in again."""
     async with db.begin() as session:
         await administration.unsuspend(session, await locked(session, user_id), Actor.of(caller))
 
 
-@router.post("/verify", status_code=HTTPStatus.NO_CONTENT)
+@router.post(
+    "/verify",
+    status_code=HTTPStatus.NO_CONTENT,
+    **described("verify_user", "Mark an address as verified", UserNotFound, EmailAlreadyUsed),
+)
 async def verify(user_id: UUID, caller: AdminDep, db: DatabaseDep) -> None:
     """Mark the address of an account as verified. If it was not, all sessions of the account end."""
     async with db.begin() as session:

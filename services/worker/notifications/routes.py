@@ -5,13 +5,14 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.worker.live_hints import Hints
 from services.worker.notifications import repository
 from shared.db.engine import DatabaseDep
 from shared.errors import NotFound
 from shared.http.identity import Caller, CallerDep
+from shared.http.openapi import described
 from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
@@ -25,15 +26,15 @@ class Notification(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    kind: str
-    title: str
-    body: str
+    kind: str = Field(examples=["order_paid"])
+    title: str = Field(examples=["Order paid"])
+    body: str = Field(examples=["Your order of 25.00 EUR is paid."])
     read: bool
     created_at: datetime
 
 
 class NotificationCount(BaseModel):
-    unread: int
+    unread: int = Field(examples=[3])
 
 
 class ReadUpTo(BaseModel):
@@ -44,7 +45,7 @@ class ReadUpTo(BaseModel):
     up_to: UUID
 
 
-@router.get("")
+@router.get("", **described("list_notifications", "List your notifications"))
 async def list_notifications(
     caller: CallerDep,
     db: DatabaseDep,
@@ -60,14 +61,14 @@ async def list_notifications(
     return Page(items=[Notification.model_validate(item) for item in items], next_cursor=next_cursor)
 
 
-@router.get("/count")
+@router.get("/count", **described("count_notifications", "Count your unread notifications"))
 async def count_notifications(caller: CallerDep, db: DatabaseDep) -> NotificationCount:
     """Count your unread notifications."""
     async with db.begin() as session:
         return NotificationCount(unread=await repository.unread_notifications(session, caller.user_id))
 
 
-@router.post("/read")
+@router.post("/read", **described("mark_notifications_read", "Mark notifications as read"))
 async def read_notifications(read: ReadUpTo, caller: CallerDep, db: DatabaseDep, request: Request) -> NotificationCount:
     """Mark a notification and all older ones as read. Newer ones stay unchanged and are counted."""
     async with db.begin() as session:
@@ -77,7 +78,10 @@ async def read_notifications(read: ReadUpTo, caller: CallerDep, db: DatabaseDep,
     return NotificationCount(unread=unread)
 
 
-@router.post("/{notification_id}/read")
+@router.post(
+    "/{notification_id}/read",
+    **described("mark_notification_read", "Mark a notification as read", NotificationNotFound),
+)
 async def read_notification(
     notification_id: UUID, caller: CallerDep, db: DatabaseDep, request: Request
 ) -> Notification:
