@@ -10,7 +10,17 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Scope
 
-from services.gateway.api import batch, dashboard, events, passthrough, personal_data, reports, session, status
+from services.gateway.api import (
+    batch,
+    dashboard,
+    events,
+    passthrough,
+    personal_data,
+    reference,
+    reports,
+    session,
+    status,
+)
 from services.gateway.api import page as page
 from services.gateway.api.access import OWN, own_paths
 from services.gateway.catalog.catalog import Catalog, load
@@ -75,6 +85,7 @@ def create_app(
             *dashboard.routes(),
             *events.routes(),
             *page.routes(),
+            *reference.routes(),
             batch.router,
             session.router,
             status.router,

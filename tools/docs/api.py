@@ -24,7 +24,7 @@ from services.users import main as users
 from services.users.settings import Settings as UsersSettings
 from services.worker import main as worker
 from services.worker.settings import Settings as WorkerSettings
-from shared.errors import Unavailable
+from shared.errors import DashboardError
 from shared.http import openapi
 from shared.http.openapi import OF_ALL, codes_of
 from tools.docs.schemas import escaped, fields_table, notes_of, one_line, table, type_of
@@ -90,10 +90,11 @@ invalid fields. These are the codes that any operation may answer; the others ar
 {common}"""
 
 ERRORS = ("4XX", "5XX", "default")
-COMMON = {
-    error.code
-    for error in (*OF_ALL, *of_route("GET", "user"), *of_route("POST", "admin", session_only=True), Unavailable)
-} | {ServiceUnavailable.code, OutcomeUnknown.code, AuditUnavailable.code}
+_OF_ANY: list[type[DashboardError]] = [
+    *(*OF_ALL, *of_route("GET", "user"), *of_route("POST", "admin", session_only=True)),
+    *(ServiceUnavailable, OutcomeUnknown, AuditUnavailable),
+]
+COMMON = {error.code for error in _OF_ANY}
 
 
 class Operation(NamedTuple):

@@ -19,11 +19,12 @@ SECURITY = {
         "type": "oauth2",
         "flows": {"password": {"tokenUrl": "/v1/tokens", "refreshUrl": "/v1/tokens/refresh", "scopes": {}}},
     },
+    "access_token": {"type": "http", "scheme": "bearer", "description": "an access token from `POST /v1/tokens`"},
     "api_key": {"type": "http", "scheme": "bearer", "description": "a key from `POST /v1/me/api-keys`"},
 }
 SCHEMA_OF = {"uuid": {"type": "string", "format": "uuid"}, "name": {"type": "string"}, "key": {"type": "string"}}
 Security = list[dict[str, list[str]]]
-FOR_SESSIONS: Security = [{"user": []}]
+FOR_SESSIONS: Security = [{"user": []}, {"access_token": []}]
 FOR_USERS: Security = [*FOR_SESSIONS, {"api_key": []}]
 
 
