@@ -6,6 +6,7 @@ The status and the code of an error are those of its class. What the dependencie
 dependency, with `raises`; what every route may answer is added here.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ _ADDED_BY_FASTAPI = ("HTTPValidationError", "ValidationError")
 _DATA = ("examples", "example", "default", "enum", "const")
 _MAPS = ("properties", "$defs")
 """Keys of a schema whose value has a schema for each name."""
+_GENERIC = re.compile(r"^([A-Za-z]+)_([A-Za-z]+)_$")
 Document = dict[str, Any]
 Errors = Iterable[type[DashboardError]]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -100,12 +102,22 @@ def document(app: FastAPI) -> Document:
             of_body = [BodyTooLarge] if "requestBody" in operation else []
             add_errors(operation, [*OF_ALL, *of_body, *_raised(dependant)])
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
-        made["components"]["schemas"] = {
-            name: schema for name, schema in schemas.items() if name not in _ADDED_BY_FASTAPI
-        } | problem_schemas()
+        for name in _ADDED_BY_FASTAPI:
+            schemas.pop(name, None)
+        schemas |= problem_schemas()
+        made = _with_plain_names(made)
         complete(made)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _with_plain_names(made: Document) -> Document:
+    """Return a document in which `Page_Order_`, the name of a generic model, is `OrderPage`."""
+    schemas = made["components"]["schemas"]
+    renamed = {name: _GENERIC.sub(r"\2\1", name) for name in schemas}
+    made = with_refs(made, renamed)
+    made["components"]["schemas"] = {renamed[name]: schema for name, schema in made["components"]["schemas"].items()}
+    return made
 
 
 def complete(made: Document) -> None:
@@ -121,6 +133,19 @@ def problem_schemas() -> Document:
     # Without nulls, as FastAPI writes it: equal to the services' own, so that it appears once.
     problem: Document = jsonable_encoder(Problem.model_json_schema(ref_template=SCHEMAS + "{model}"), exclude_none=True)
     return {**problem.pop("$defs", {}), "Problem": problem}
+
+
+def with_refs(node: Any, renamed: Mapping[str, str]) -> Any:
+    """Return a copy in which references use the new names."""
+    if isinstance(node, list):
+        return [with_refs(part, renamed) for part in node]
+    if not isinstance(node, dict):
+        return node
+    copied = {key: with_refs(value, renamed) for key, value in node.items()}
+    if isinstance(ref := copied.get("$ref"), str):
+        name = ref.removeprefix(SCHEMAS)
+        copied["$ref"] = SCHEMAS + renamed.get(name, name)
+    return copied
 
 
 def drop_titles(node: Any) -> None:

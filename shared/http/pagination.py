@@ -1,7 +1,7 @@
 """Keyset pages: newest first by UUIDv7, so that every page costs the same however deep it is."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Query
@@ -23,11 +23,6 @@ class Page(BaseModel, Generic[T]):
 
     items: list[T]
     next_cursor: str | None = Field(None, examples=["AZNdLn9qfCudUT8KS2yOEA"])
-
-    @classmethod
-    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
-        """Return the name in OpenAPI documents: `OrderPage`."""
-        return f"{params[0].__name__}Page"
 
 
 def encode_cursor(last: UUID) -> str:

@@ -81,7 +81,7 @@ def _error_classes() -> set[type[DashboardError]]:
     return {cls for cls in below(DashboardError) if cls.__module__.startswith(("services.", "shared."))}
 
 
-@pytest.mark.parametrize("service", ["users", "orders", "worker"])
+@pytest.mark.parametrize("service", applications())
 def test_every_route_declares_its_id(service: str) -> None:
     """By `**described(…)` in its decorator; FastAPI derives an id from the path otherwise."""
     routes = iter_route_contexts(applications()[service].routes)

@@ -206,7 +206,8 @@ def _operation(operation: Operation) -> str:
     if parameters := described.get("parameters"):
         parts.append(_parameters(parameters))
     if body := described.get("requestBody"):
-        parts.append(f"Body: {_content(body)}.\n")
+        said = body.get("description")
+        parts.append(f"Body: {_content(body)}{f' ({said})' if said else ''}.\n")
         parts += _inline(body)
     parts.append(_responses(described["responses"]))
     if errors := _errors(described["responses"]):

@@ -34,9 +34,8 @@ Size = Literal["64", "256"]
 BODY = {
     "requestBody": {
         "required": True,
-        "description": "at most 10 MiB and 50 megapixels",
+        "description": f"at most 10 MiB and 50 megapixels; or the picture itself, as {', '.join(PICTURES)}",
         "content": {
-            **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURES},
             FORM: {
                 "schema": {
                     "type": "object",
@@ -47,6 +46,7 @@ BODY = {
         },
     }
 }
+"""One type, although several are accepted: generators of clients cannot tell bodies of bytes apart."""
 
 router = APIRouter(tags=["accounts"])
 
