@@ -1,6 +1,6 @@
 """The API reference at `/docs`: Swagger UI with a console, from this gateway alone.
 
-Its files are apart from the page's: they are read when somebody opens it, and the page is no larger for them.
+Its files are apart from the page's: they are read at the first request for it, and the page is no larger for them.
 """
 
 import asyncio
