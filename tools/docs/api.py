@@ -25,8 +25,8 @@ from services.users.settings import Settings as UsersSettings
 from services.worker import main as worker
 from services.worker.settings import Settings as WorkerSettings
 from shared.errors import DashboardError
-from shared.http import openapi
 from shared.http.openapi import OF_ALL, codes_of
+from shared.http.openapi import document as document_of
 from tools.docs.schemas import escaped, fields_table, notes_of, one_line, table, type_of
 
 NOWHERE: dict[str, Any] = {
@@ -44,10 +44,10 @@ def services() -> dict[Service, FastAPI]:
     }
 
 
-def whole_document() -> dict[str, Any]:
+def openapi() -> dict[str, Any]:
     """Return the document as a gateway serves it while it reaches all services."""
     documents = {name: app.openapi() for name, app in services().items()}
-    own = openapi.document(gateway.create_app(GatewaySettings(environment="development")))
+    own = document_of(gateway.create_app(GatewaySettings(environment="development")))
     return gateway.whole_api(own, packaged(), documents)
 
 
@@ -121,7 +121,7 @@ class Operation(NamedTuple):
 
 @cache
 def document() -> dict[str, Any]:
-    return whole_document()
+    return openapi()
 
 
 def as_json() -> str:
