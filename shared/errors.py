@@ -7,10 +7,12 @@ DashboardError
 ├── Forbidden         403  authenticated, but not allowed
 ├── NotFound          404  does not exist, or not for this caller
 ├── Conflict          409  contradicts the stored state
+├── BodyTooLarge      413  the body is larger than the route allows
+├── UnsupportedMediaType 415  the body has another type than the route accepts
 └── Unavailable       503  a dependency is down; `Retry-After` says when to retry
 """
 
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
@@ -19,19 +21,19 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 class FieldError(TypedDict):
     """The invalid field of the request (dotted path, such as `items.0.quantity`), and the reason."""
 
-    field: str
-    message: str
+    field: Annotated[str, Field(examples=["items.0.quantity"])]
+    message: Annotated[str, Field(examples=["Input should be greater than or equal to 1"])]
 
 
 class Problem(BaseModel):
     """The wire format of an error: `application/problem+json`."""
 
     type: str = Field(examples=["urn:dashboard:problem:order_not_found"])
-    title: str
-    status: int
-    detail: str
+    title: str = Field(examples=["No such order"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["order 01935d2e-7f6a-7c2b-9d51-3f0a4b6c8e10 does not exist"])
     code: str = Field(description="the last part of `type`, for programs", examples=["order_not_found"])
-    request_id: str | None = None
+    request_id: str | None = Field(None, examples=["b3f1c2d4"])
     trace_id: str | None = Field(None, description="the W3C trace id, which also appears in logs and traces")
     errors: list[FieldError] | None = Field(None, description="the invalid fields")
 
@@ -78,6 +80,14 @@ class NotFound(DashboardError):
 
 class Conflict(DashboardError):
     status, code, title = 409, "conflict", "This contradicts what is stored"
+
+
+class BodyTooLarge(DashboardError):
+    status, code, title = 413, "content_too_large", "The body of the request is too large"
+
+
+class UnsupportedMediaType(DashboardError):
+    status, code, title = 415, "unsupported_media_type", "A body of this type is not accepted here"
 
 
 class Unavailable(DashboardError):

@@ -6,6 +6,8 @@ DashboardError
 │   └── ReportNotFound
 ├── Unauthenticated
 │   └── InvalidAccessToken
+├── InvalidInput
+│   └── WrongPassword
 ├── Forbidden
 │   ├── AccountRequired
 │   ├── ForeignPage
@@ -19,13 +21,14 @@ DashboardError
     ├── NoPanelAvailable
     ├── KeysUnavailable
     ├── ServiceUnavailable
+    ├── GatewayBusy
     ├── AuditUnavailable
     └── OutcomeUnknown   504
 """
 
 from typing import ClassVar
 
-from shared.errors import DashboardError, Forbidden, NotFound, Unauthenticated, Unavailable
+from shared.errors import DashboardError, Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
 
 
 class UserNotFound(NotFound):
@@ -39,6 +42,12 @@ class ReportNotFound(NotFound):
 class InvalidAccessToken(Unauthenticated):
     code, title = "invalid_access_token", "The access token is not valid"
     headers: ClassVar = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+class WrongPassword(InvalidInput):
+    """The users service's answer to the password of an export."""
+
+    code, title = "wrong_password", "The current password is missing or wrong"
 
 
 class AccountRequired(Forbidden):
@@ -85,6 +94,10 @@ class KeysUnavailable(Unavailable):
 
 class ServiceUnavailable(Unavailable):
     code, title = "service_unavailable", "The service is not responding; the request had no effect, try again"
+
+
+class GatewayBusy(Unavailable):
+    code, title = "overloaded", "Too busy"
 
 
 class AuditUnavailable(Unavailable):

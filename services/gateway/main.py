@@ -10,9 +10,19 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Scope
 
-from services.gateway.api import batch, dashboard, events, passthrough, personal_data, reports, session, status
+from services.gateway.api import (
+    batch,
+    dashboard,
+    events,
+    passthrough,
+    personal_data,
+    reference,
+    reports,
+    session,
+    status,
+)
 from services.gateway.api import page as page
-from services.gateway.api.access import own_paths
+from services.gateway.api.access import OWN, own_paths
 from services.gateway.catalog.catalog import Catalog, load
 from services.gateway.catalog.document import InvalidPanelsFile
 from services.gateway.catalog.watcher import CatalogWatcher
@@ -21,12 +31,14 @@ from services.gateway.dashboard.fast_path import DashboardFastPath
 from services.gateway.limits.client_ip import is_in, networks
 from services.gateway.limits.load_shedding import LoadShedder
 from services.gateway.limits.middleware import AdmissionMiddleware
+from services.gateway.openapi.errors import of_route
 from services.gateway.openapi.merge import merge
 from services.gateway.panels import Service
 from services.gateway.proxy.forward import ResponseCutOff
 from services.gateway.proxy.operations import body_limits
 from services.gateway.settings import DEFAULTS, Settings, Tuning
 from shared.http import application
+from shared.http.openapi import add_errors, complete
 from shared.observability.probes import internal_app
 from shared.server import serve
 
@@ -73,6 +85,7 @@ def create_app(
             *dashboard.routes(),
             *events.routes(),
             *page.routes(),
+            *reference.routes(),
             batch.router,
             session.router,
             status.router,
@@ -124,6 +137,10 @@ def whole_api(own: dict[str, Any], catalog: Catalog, documents: Mapping[Service,
     dashboard.describe(described, catalog.panels)
     reports.describe(described, catalog.operations)
     personal_data.describe(described, catalog)
+    for rule in OWN:
+        if operation := described["paths"].get(rule.path, {}).get(rule.method.lower()):
+            add_errors(operation, of_route(rule.method, rule.access, session_only=rule.session_only))
+    complete(described)
     return merge(described, catalog.operations, documents)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from prometheus_client import Gauge
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pyqwest import Transport
 
 from services.gateway import metrics
@@ -43,7 +43,7 @@ BREAKER: dict[State, BreakerState] = {State.CLOSED: "closed", State.HALF_OPEN: "
 class ServiceStatus(BaseModel):
     """This gateway's view of a service."""
 
-    name: str
+    name: str = Field(examples=["orders"])
     breaker: BreakerState
     calls_in_flight: int
 
@@ -54,7 +54,7 @@ class PanelStatus(BaseModel):
     Percentiles are null for fewer than 20 calls.
     """
 
-    name: str
+    name: str = Field(examples=["orders"])
     calls: int
     p50_ms: float | None
     p95_ms: float | None

@@ -56,7 +56,7 @@ class PeriodSum(Sum):
 class DailyOrders(BaseModel):
     """The last days, oldest first, and the sums of as many days before them."""
 
-    timezone: str
+    timezone: str = Field(examples=["Europe/Berlin"])
     items: list[DaySum]
     total: PeriodSum
     previous: PeriodSum

@@ -27,10 +27,10 @@ ToQuery = Annotated[AwareDatetime | None, Query(alias="to", description="only or
 class Item(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, from_attributes=True)
 
-    sku: Sku
-    name: Text
-    quantity: Annotated[int, QUANTITY]
-    unit_price: Annotated[int, UNIT_PRICE]
+    sku: Sku = Field(examples=["tea"])
+    name: Text = Field(examples=["Green tea"])
+    quantity: Annotated[int, QUANTITY] = Field(examples=[2])
+    unit_price: Annotated[int, UNIT_PRICE] = Field(examples=[1250])
 
 
 class NewOrder(BaseModel):
@@ -58,9 +58,9 @@ class OrderSummary(BaseModel):
     id: UUID
     user_id: UUID
     status: Status
-    currency: str
-    total: int
-    item_count: int = Field(description="the sum of the quantities")
+    currency: str = Field(examples=["EUR"])
+    total: int = Field(examples=[2500])
+    item_count: int = Field(description="the sum of the quantities", examples=[2])
     created_at: datetime
     updated_at: datetime
 

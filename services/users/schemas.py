@@ -98,6 +98,7 @@ Password = Annotated[
     AfterValidator(lambda password: has_length(password, MIN_LENGTH)),
     Field(
         description="rejected if it is easy to guess",
+        examples=["correct horse battery"],
         json_schema_extra={"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH},
     ),
 ]
@@ -105,7 +106,7 @@ GivenPassword = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_GIVEN, pattern=_NO_NUL),
     AfterValidator(lambda password: has_length(password, 1)),
-    Field(json_schema_extra={"maxLength": MAX_LENGTH}),
+    Field(json_schema_extra={"maxLength": MAX_LENGTH}, examples=["correct horse battery"]),
 ]
 """A password to compare with a stored one: a password that is not allowed is simply wrong."""
 Opaque = Annotated[str, StringConstraints(max_length=255, pattern=_NO_NUL)]
@@ -151,7 +152,7 @@ UNCONFIRMED = Confirmation()
 class LinkToken(Body):
     """The end of a link in a mail."""
 
-    token: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_NO_NUL)]
+    token: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_NO_NUL), Field(examples=["4fQz81…"])]
 
 
 class ForgottenPassword(Body):
@@ -178,6 +179,7 @@ class PasswordGrant(OAuth2Request):
         str,
         StringConstraints(min_length=1, max_length=MAX_EMAIL, pattern=_NO_NUL),
         AfterValidator(_normalized_if_valid),
+        Field(examples=["ada@example.com"]),
     ]
     password: GivenPassword
 
@@ -186,18 +188,21 @@ class RefreshGrant(OAuth2Request):
     """RFC 6749, section 6."""
 
     grant_type: Literal["refresh_token"] = "refresh_token"
-    refresh_token: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_NO_NUL)]
+    refresh_token: Annotated[
+        str, StringConstraints(min_length=1, max_length=255, pattern=_NO_NUL), Field(examples=["V0kx5n…"])
+    ]
 
 
 class TokenPair(BaseModel):
     """RFC 6749, section 5.1."""
 
-    access_token: str
+    access_token: str = Field(examples=["eyJhbGciOiJFZERTQSJ9…"])
     token_type: Literal["bearer"] = "bearer"  # noqa: S105  a constant of the protocol
-    expires_in: int = Field(description="seconds for which the access token is valid")
+    expires_in: int = Field(description="seconds for which the access token is valid", examples=[900])
     refresh_token: str = Field(
         description="single-use; may be repeated for a short time if the answer was lost; "
-        "a second use later ends the session"
+        "a second use later ends the session",
+        examples=["V0kx5n…"],
     )
 
 
@@ -205,10 +210,10 @@ class Profile(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    email: str
+    email: str = Field(examples=["ada@example.com"])
     email_verified: bool
     pending_email: str | None = Field(description="a new address, until it is confirmed")
-    name: str
+    name: str = Field(examples=["Ada Lovelace"])
     role: Role
     avatar_url: str | None
     created_at: datetime
@@ -228,4 +233,4 @@ class AccountDetail(Account):
 
 
 class Count(BaseModel):
-    count: int
+    count: int = Field(examples=[42])

@@ -4,11 +4,13 @@ GET /internal/reports/{kind}?from=2026-01-01&to=2026-01-31&form=data  →  the c
 """
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from fastapi import Query
 from pydantic import Field
+
+from shared.errors import DashboardError, Unavailable
 
 Kind = Literal["orders", "analytics"]
 Form = Literal["spreadsheet", "data"]
@@ -38,6 +40,16 @@ class Report(Period, frozen=True):
     def target(self, form: Form) -> str:
         """Return path and query at the service that owns the data."""
         return f"/internal/reports/{self.kind}?from={self.first}&to={self.last}&form={form}"
+
+
+class TooManyDownloads(DashboardError):
+    status, code, title = 429, "too_many_downloads", "Other reports of this user are still being downloaded"
+    headers: ClassVar = {"Retry-After": "5"}
+
+
+class DownloadsBusy(Unavailable):
+    code, title = "downloads_busy", "Too many reports are being downloaded; try again"
+    headers: ClassVar = {"Retry-After": "5"}
 
 
 CSV: dict[int | str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
@@ -23,10 +23,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from shared.contracts.reports import Form
+from shared.contracts.reports import DownloadsBusy, Form, TooManyDownloads
 from shared.db.engine import CONNECT_TIMEOUT_S, DatabaseSettings, connect
 from shared.downloads.slots import DownloadSlot, DownloadSlots
-from shared.errors import DashboardError, Unavailable
 from shared.http.negotiation import accepts_gzip, asked_method
 from shared.server.background import until
 
@@ -76,16 +75,6 @@ class ExportSettings(DatabaseSettings):
     downloads: int = Field(4, ge=1)
     """Concurrent report downloads. One more takes the slot of a user who holds several or whose client reads
     slowly; if there is none, it is answered 503."""
-
-
-class TooManyDownloads(DashboardError):
-    status, code, title = 429, "too_many_downloads", "Other reports of this user are still being downloaded"
-    headers: ClassVar = {"Retry-After": "5"}
-
-
-class DownloadsBusy(Unavailable):
-    code, title = "downloads_busy", "Too many reports are being downloaded; try again"
-    headers: ClassVar = {"Retry-After": "5"}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 from fastapi import APIRouter, Depends, FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
@@ -18,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import errors
 from shared.config.settings import ServiceSettings
-from shared.http import negotiation, problems, strict_parameters
+from shared.http import negotiation, openapi, problems, strict_parameters
 from shared.http.tokens import ServiceTokens
 from shared.observability import logs, telemetry, tracing
 from shared.observability.logs import get_logger
@@ -102,7 +101,6 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        responses={"4XX": {"model": errors.Problem}, "5XX": {"model": errors.Problem}},
     )
     limits = BodyLimits(max_body_bytes, body_limits or {})
     context = {"is_outage": is_outage, "limits": limits, "door": door, "heeds": heeds}
@@ -121,7 +119,7 @@ def create_app(
         door,
     )
     app.include_router(probes)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app
 
 
@@ -360,20 +358,3 @@ def _bounded(headers: RawHeaders, receive: Receive, max_bytes: int) -> Receive:
         return message
 
     return receive_bounded
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Return FastAPI's document, with problems under their own media type."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        for operation in (o for path in document["paths"].values() for o in path.values()):
-            _describe_problems(operation)
-        app.openapi_schema = document
-    return app.openapi_schema
-
-
-def _describe_problems(operation: dict[str, Any]) -> None:
-    operation["responses"].pop("422", None)
-    for status, response in operation["responses"].items():
-        if status[0] in "45" and "application/json" in response.get("content", {}):
-            response["content"]["application/problem+json"] = response["content"].pop("application/json")

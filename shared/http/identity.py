@@ -9,6 +9,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from shared.errors import Forbidden, Unauthenticated
+from shared.http.openapi import raises
 from shared.http.tokens import InvalidToken, Role, ServiceTokens
 
 USER_ID_HEADER = "X-User-Id"
@@ -71,11 +72,13 @@ def require_gateway(request: Request) -> None:
         raise Unauthenticated("only the gateway may call this")
 
 
+@raises(Unauthenticated)
 async def _gateway(request: Request) -> None:
     require_gateway(request)
     client_address.set(request.headers.get(CLIENT_ADDRESS_HEADER, "")[:MAX_ADDRESS] or None)
 
 
+@raises(Unauthenticated)
 async def _caller(request: Request) -> Caller:
     await _gateway(request)
     headers = request.headers
@@ -86,6 +89,7 @@ async def _caller(request: Request) -> Caller:
         raise Unauthenticated("the gateway must name the user for whom it calls") from missing
 
 
+@raises(Unauthenticated)
 async def _optional_caller(request: Request) -> Caller | None:
     if USER_ID_HEADER in request.headers:
         return await _caller(request)
@@ -93,17 +97,20 @@ async def _optional_caller(request: Request) -> Caller | None:
     return None
 
 
+@raises(Unauthenticated)
 async def _worker(request: Request) -> None:
     if require_service(request) != WORKER:
         raise Unauthenticated("only the worker may call this")
 
 
+@raises(Forbidden)
 async def _admin(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
     if not caller.is_admin:
         raise Forbidden("administrators only")
     return caller
 
 
+@raises(Forbidden)
 async def _operator(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
     if not caller.is_operator:
         raise Forbidden("operators only")

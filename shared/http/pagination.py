@@ -5,7 +5,7 @@ from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from shared.errors import InvalidInput
 from shared.http.tokens import b64url, b64url_decode
@@ -22,7 +22,7 @@ class Page(BaseModel, Generic[T]):
     """`next_cursor` is null on the last page."""
 
     items: list[T]
-    next_cursor: str | None = None
+    next_cursor: str | None = Field(None, examples=["AZNdLn9qfCudUT8KS2yOEA"])
 
 
 def encode_cursor(last: UUID) -> str:

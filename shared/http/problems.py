@@ -31,6 +31,8 @@ def of_error(error: errors.DashboardError) -> Response:
 
 
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    if status == errors.BodyTooLarge.status:  # whose phrase depends on the version of Python
+        return of_error(errors.BodyTooLarge())
     known = HTTPStatus(status)
     code = known.phrase.lower().replace(" ", "_").replace("-", "_")
     return _respond(errors.problem(status, code, known.phrase, known.description or known.phrase), headers)

@@ -47,23 +47,23 @@ class ProcessStatus(BaseModel):
     """`checks` has the dependencies of the process, each `ok` or its error; `error` says why the process could not
     be reached."""
 
-    name: str = Field(description="the service, numbered if there are several addresses")
+    name: str = Field(description="the service, numbered if there are several addresses", examples=["orders"])
     status: Literal["ready", "degraded", "unavailable", "unreachable"]
-    checks: dict[str, str] = {}
+    checks: dict[str, str] = Field({}, examples=[{"postgres": "ok"}])
     error: str | None = None
 
 
 class QueueStatus(BaseModel):
-    name: str
-    messages: int
-    consumers: int
+    name: str = Field(examples=["worker.email"])
+    messages: int = Field(examples=[3])
+    consumers: int = Field(examples=[1])
     paused: bool = Field(False, description="its job is paused: it keeps its messages, and needs no consumer")
 
 
 class OutboxStatus(BaseModel):
     """Null if the service could not be reached."""
 
-    service: str
+    service: str = Field(examples=["orders"])
     rows: int | None
     oldest_s: float | None
 
@@ -75,8 +75,8 @@ class OutboxStatus(BaseModel):
 class JobStatus(BaseModel):
     """`attempts` since the worker's start: its rate is the throughput."""
 
-    job: str
-    attempts: int
+    job: str = Field(examples=["email"])
+    attempts: int = Field(examples=[1250])
     retrying: int
     dead: int
 
@@ -88,7 +88,10 @@ class Health(BaseModel):
     queues: list[QueueStatus] = Field(description="empty if no worker knows them")
     outboxes: list[OutboxStatus]
     jobs: list[JobStatus]
-    problems: list[str] = Field(description="one line each, the most fundamental first; empty if there are none")
+    problems: list[str] = Field(
+        description="one line each, the most fundamental first; empty if there are none",
+        examples=[["2 dead jobs"]],
+    )
 
 
 @dataclass(frozen=True)

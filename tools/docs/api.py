@@ -14,6 +14,8 @@ from services.gateway.api.access import Rule, rules
 from services.gateway.auth.api_keys import needed_scope
 from services.gateway.auth.authenticator import OPERATORS
 from services.gateway.catalog.catalog import packaged
+from services.gateway.errors import AuditUnavailable, OutcomeUnknown, ServiceUnavailable
+from services.gateway.openapi.errors import of_route
 from services.gateway.panels import Service
 from services.gateway.settings import Settings as GatewaySettings
 from services.orders import main as orders
@@ -22,6 +24,9 @@ from services.users import main as users
 from services.users.settings import Settings as UsersSettings
 from services.worker import main as worker
 from services.worker.settings import Settings as WorkerSettings
+from shared.errors import DashboardError
+from shared.http.openapi import OF_ALL, codes_of
+from shared.http.openapi import document as document_of
 from tools.docs.schemas import escaped, fields_table, notes_of, one_line, table, type_of
 
 NOWHERE: dict[str, Any] = {
@@ -42,7 +47,7 @@ def services() -> dict[Service, FastAPI]:
 def openapi() -> dict[str, Any]:
     """Return the document as a gateway serves it while it reaches all services."""
     documents = {name: app.openapi() for name, app in services().items()}
-    own = FastAPI.openapi(gateway.create_app(GatewaySettings(environment="development")))
+    own = document_of(gateway.create_app(GatewaySettings(environment="development")))
     return gateway.whole_api(own, packaged(), documents)
 
 
@@ -79,13 +84,21 @@ The base URL is the gateway's. Authenticate a request with `Authorization: Beare
 in UTC, money is an integer in minor units of its currency, ids are UUIDs. A list is `{"items": […], "next_cursor": …}`:
 pass the cursor as `?cursor=` for the next page, until it is null.
 
-Every error is `application/problem+json`, a [Problem](#problem), and names the invalid fields. Each operation may
-answer 401 (no valid token or key), 403 (not allowed for this role, or beyond the scopes of the API key), 404 (does not
-exist, or belongs to another user), 422 (an invalid field), 429 and 503 (with `Retry-After`).
-"""
+Every error is `application/problem+json`, a [Problem](#problem); its `code` says what went wrong, and it names the
+invalid fields. These are the codes that any operation may answer; the others are listed with each operation.
 
+{common}"""
 
-SENTENCE = re.compile(r"(?<=[^.])[.;](?:\s|$)")
+ERRORS = ("4XX", "5XX", "default")
+_OF_ANY: list[type[DashboardError]] = [
+    *OF_ALL,
+    *of_route("GET", "user"),
+    *of_route("POST", "admin", session_only=True),
+    ServiceUnavailable,
+    OutcomeUnknown,
+    AuditUnavailable,
+]
+COMMON = {error.code for error in _OF_ANY}
 
 
 class Operation(NamedTuple):
@@ -107,10 +120,7 @@ class Operation(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """The written summary. FastAPI's default is the function's name, which says less than the first sentence."""
-        told = str(self.described.get("summary", ""))
-        is_name = str(self.described.get("operationId", "")).startswith(told.lower().replace(" ", "_"))
-        return SENTENCE.split(one_line(self.description))[0] if is_name and self.description else told
+        return str(self.described.get("summary", ""))
 
 
 @cache
@@ -124,13 +134,28 @@ def as_json() -> str:
 
 def as_page() -> str:
     ordered = sorted(_operations(), key=lambda each: _place(each.tag))
-    parts = [HEAD, _overview(ordered)]
+    parts = [HEAD.replace("{common}", _common()), _overview(ordered)]
     for tag, operations in groupby(ordered, lambda each: each.tag):
         parts.append(f"## {tag.capitalize()}\n")
         parts += [_operation(each) for each in operations]
     parts.append("## Schemas\n")
     parts += [_schema(name, schema) for name, schema in sorted(document()["components"]["schemas"].items())]
     return "\n".join(parts)
+
+
+def _common() -> str:
+    responses: dict[str, list[str]] = {}
+    for operation in _operations():
+        for status, response in operation.described["responses"].items():
+            for code, line in zip(codes_of(response) or (), response["description"].splitlines(), strict=False):
+                if code in COMMON and line not in responses.setdefault(status, []):
+                    responses[status].append(line)
+    rows = [
+        (f"`{status}`", re.sub(r"^- (`\w+`): .*", r"\1", line), re.sub(r"^- `\w+`: ", "", line))
+        for status, lines in sorted(responses.items())
+        for line in lines
+    ]
+    return table(("status", "code", ""), rows)
 
 
 def _place(tag: str) -> tuple[int, str]:
@@ -181,16 +206,16 @@ def _rules() -> tuple[Rule, ...]:
 def _operation(operation: Operation) -> str:
     described = operation.described
     parts = [f"### {operation.title}\n", f"For {_who(operation)}.\n"]
-    if not operation.description.startswith(operation.summary):
-        parts.append(f"{operation.summary}.\n")
-    if operation.description:
-        parts.append(f"{operation.description}\n")
+    parts.append(f"{operation.description or operation.summary + '.'}\n")
     if parameters := described.get("parameters"):
         parts.append(_parameters(parameters))
     if body := described.get("requestBody"):
-        parts.append(f"Body: {_content(body)}.\n")
+        said = body.get("description")
+        parts.append(f"Body: {_content(body)}{f' ({said})' if said else ''}.\n")
         parts += _inline(body)
     parts.append(_responses(described["responses"]))
+    if errors := _errors(described["responses"]):
+        parts.append(f"Errors: {errors}.\n")
     return "\n".join(parts)
 
 
@@ -219,7 +244,7 @@ def _content(body: Mapping[str, Any]) -> str:
 def _responses(responses: Mapping[str, Any]) -> str:
     rows = []
     for status, response in responses.items():
-        if status in ("4XX", "5XX"):
+        if status in ERRORS or codes_of(response):
             continue
         headers = ", ".join(f"`{name}`" for name in response.get("headers", {}))
         said = "" if response.get("description") == "Successful Response" else one_line(response.get("description", ""))
@@ -227,6 +252,15 @@ def _responses(responses: Mapping[str, Any]) -> str:
             (f"`{status}`", _content(response), "; ".join(filter(None, (said, headers and f"headers {headers}"))))
         )
     return table(("answer", "", ""), rows)
+
+
+def _errors(responses: Mapping[str, Any]) -> str:
+    """Return the errors by status, without those that every operation may answer."""
+    own = (
+        (status, [f"`{code}`" for code in codes_of(response) or () if code not in COMMON])
+        for status, response in responses.items()
+    )
+    return "; ".join(f"{status} {', '.join(codes)}" for status, codes in own if codes)
 
 
 def _schema(name: str, schema: Mapping[str, Any]) -> str:

@@ -67,6 +67,8 @@ OWN = (
     Rule("GET", "/ops/", "anonymous"),
     Rule("GET", "/favicon.ico", "anonymous"),
     Rule("GET", "/assets/{version}/{name}", "anonymous"),
+    Rule("GET", "/docs", "anonymous"),
+    Rule("GET", "/docs/{version}/{name}", "anonymous"),
     Rule("POST", "/web/session", "anonymous"),
     Rule("POST", "/web/session/refresh", "anonymous"),
     Rule("DELETE", "/web/session", "anonymous"),

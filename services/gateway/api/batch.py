@@ -12,10 +12,12 @@ from services.gateway.api.access import access_to
 from services.gateway.api.dashboard import QUERY
 from services.gateway.container import client_of, gateway_of
 from services.gateway.dashboard.models import DashboardQuery, parse, wants_no_cache
-from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
+from services.gateway.openapi.merge import FOR_USERS
 from services.gateway.panels import visible
 from services.gateway.proxy.audit_log import entry_of
+from shared.http.examples import SCHEMAS
 from shared.http.identity import Caller
+from shared.http.openapi import described
 from shared.http.tokens import USER_ISSUER
 
 PATH = "/v1/dashboards/batch"
@@ -63,8 +65,8 @@ async def _asked(request: Request) -> tuple[Caller, DashboardQuery]:
 @router.post(
     PATH,
     response_class=Response,
-    responses={200: ANSWER},
     openapi_extra={"security": FOR_USERS, "parameters": QUERY},
+    **described("read_dashboards", "Read the dashboards of many users", responses={200: ANSWER}),
 )
 async def read_dashboards(
     batch: Batch, asked: Annotated[tuple[Caller, DashboardQuery], Depends(_asked)], request: Request

@@ -9,19 +9,27 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from fastapi.encoders import jsonable_encoder
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.container import client_of, gateway_of
-from services.gateway.dashboard.models import MAX_BUDGET_MS, MIN_BUDGET_MS, Dashboard, parse, wants_no_cache
+from services.gateway.dashboard.models import (
+    MAX_BUDGET_MS,
+    MIN_BUDGET_MS,
+    Dashboard,
+    NoPanelAvailable,
+    parse,
+    wants_no_cache,
+)
 from services.gateway.dashboard.pending import WAIT, ClientDisconnected, DisconnectWatcher
-from services.gateway.errors import UserNotFound
-from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
+from services.gateway.errors import TooManyStreams, UserNotFound
+from services.gateway.openapi.merge import FOR_USERS
 from services.gateway.panels import Panels, visible
 from services.gateway.proxy.audit_log import entry_of
-from shared.errors import Problem
+from shared.errors import DashboardError
 from shared.http.application import AsgiRoute
+from shared.http.examples import SCHEMAS
 from shared.http.identity import Caller
+from shared.http.openapi import add_errors
 from shared.http.tokens import USER_ISSUER
 from shared.observability.logs import get_logger
 
@@ -134,13 +142,20 @@ _EVENTS = """Each panel as it arrives, then every change.
   `reloaded` (the panels have changed) or `failed`
 
 A comment keeps an idle stream open. 429 if the user has too many open streams."""
-_EVENT = {
-    "type": "object",
-    "required": ["event", "data"],
-    "properties": {
-        "event": {"type": "string", "enum": ["panel", "ready", "import", "feed", "end"]},
-        "id": {"type": "string", "description": "for `Last-Event-ID`"},
-        "data": {"type": "string", "contentMediaType": "application/json"},
+_EVENT = 'event: panel\nid: 4\ndata: {"panel": "orders", "status": "fresh", "age_ms": 0, "data": {"items": []}}\n\n'
+_ORDERS = {
+    "items": [{"id": "01935d2e-7f6a-7c2b-9d51-3f0a4b6c8e10", "status": "paid", "currency": "EUR", "total": 2500}]
+}
+_LATE = {"code": "timeout", "retryable": True}
+_STALE = {"status": "stale", "age_ms": 4200, "data": _ORDERS, "error": _LATE}
+EXAMPLES: dict[str, Any] = {
+    "PanelError": _LATE,
+    "PanelView": _STALE,
+    "Dashboard": {
+        "user_id": "01935d2e-7f6a-7c2b-9d51-3f0a4b6c8e11",
+        "generated_at": "2026-01-31T12:00:00Z",
+        "complete": False,
+        "panels": {"user": {"status": "fresh", "age_ms": 0, "data": {"name": "Ada Lovelace"}}, "orders": _STALE},
     },
 }
 _HEADERS = {
@@ -152,14 +167,21 @@ _HEADERS = {
 def describe(document: dict[str, Any], panels: Panels) -> None:
     """Add the dashboard's operations and schemas to the gateway's own document."""
     _, schemas = msgspec.json.schema_components([Dashboard], ref_template=SCHEMAS + "{name}")
-    # Without nulls, as FastAPI writes it: equal to the services' own, so that it appears once.
-    problem = jsonable_encoder(Problem.model_json_schema(ref_template=SCHEMAS + "{model}"), exclude_none=True)
-    schemas |= problem.pop("$defs", {}) | {"Problem": problem}
+    for name, example in EXAMPLES.items():
+        schemas[name]["examples"] = [example]
     document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
     document["paths"] |= {
-        "/v1/dashboard": {"get": _operation("read_own_dashboard", "Your own dashboard", [])},
+        "/v1/dashboard": {
+            "get": _operation("read_own_dashboard", "Read your dashboard", [], UserNotFound, NoPanelAvailable)
+        },
         "/v1/users/{id}/dashboard": {
-            "get": _operation("read_dashboard", "A user's dashboard: your own, or for operators any user's", [_USER_ID])
+            "get": _operation(
+                "read_dashboard",
+                "Read a user's dashboard: your own, or for operators any user's",
+                [_USER_ID],
+                UserNotFound,
+                NoPanelAvailable,
+            )
         },
         "/v1/dashboard/events": {"get": _events()},
     }
@@ -171,19 +193,20 @@ def describe(document: dict[str, Any], panels: Panels) -> None:
 
 
 def _events() -> dict[str, Any]:
-    operation = _operation("follow_own_dashboard", "Your own dashboard, live", [_LAST_EVENT_ID])
+    operation = _operation("follow_own_dashboard", "Follow your dashboard live", [_LAST_EVENT_ID], TooManyStreams)
     operation["description"] = _EVENTS
     del operation["parameters"][-1]  # the budget: a stream has none
     operation["responses"]["200"] = {
         "description": "server-sent events",
-        "content": {"text/event-stream": {"itemSchema": _EVENT}},
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EVENT}},
     }
     return operation
 
 
-def _operation(operation_id: str, summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
-    problem = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
-    return {
+def _operation(
+    operation_id: str, summary: str, parameters: list[dict[str, Any]], *errors: type[DashboardError]
+) -> dict[str, Any]:
+    described = {
         "operationId": operation_id,
         "tags": ["dashboard"],
         "summary": summary,
@@ -195,11 +218,8 @@ def _operation(operation_id: str, summary: str, parameters: list[dict[str, Any]]
                 "headers": _HEADERS,
                 "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}Dashboard"}}},
             },
-            "4XX": {"description": "no valid token, no such user, or an invalid query", "content": problem},
-            "5XX": {
-                "description": "no panel is available; retry after `Retry-After`",
-                "content": problem,
-            },
         },
         "security": FOR_USERS,
     }
+    add_errors(described, errors)
+    return described

@@ -33,6 +33,8 @@ FOLDER = Path(__file__).parent.parent / "web"
 VERSION_MARK = b"{{version}}"
 PAGES = {"/": "index.html", "/ops": "ops.html", "/ops/": "ops.html"}
 NOT_FOUND = "not-found.html"
+OF_REFERENCE = ("docs/", "vendor/swagger-ui-")
+"""The files of the API reference, which `api/reference.py` serves."""
 ICON_PATH, ICON = "/favicon.ico", "icon.svg"
 """Browsers request this path if a page names no icon."""
 CURRENCIES = f"export const MINOR_DIGITS = {json.dumps(MINOR_DIGITS)};\nexport const OTHER_DIGITS = {OTHER_DIGITS};\n"
@@ -43,7 +45,6 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _SECURITY = [
-    (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -70,7 +71,8 @@ class Site:
 
 @cache
 def _files() -> dict[str, bytes]:
-    return {str(path.relative_to(FOLDER)): path.read_bytes() for path in sorted(FOLDER.rglob("*")) if path.is_file()}
+    paths = {str(path.relative_to(FOLDER)): path for path in sorted(FOLDER.rglob("*")) if path.is_file()}
+    return {name: path.read_bytes() for name, path in paths.items() if not name.startswith(OF_REFERENCE)}
 
 
 def _offered(catalog: Catalog) -> str:
@@ -93,15 +95,15 @@ def site(catalog: Catalog) -> Site:
     modules = {name.removeprefix("js/"): body for name, body in bodies.items() if name.startswith("js/")}
     bodies |= {name: with_preloads(bodies[name], modules) for name in PAGES.values()}
     html = {
-        name: _file(name, bodies.pop(name).replace(VERSION_MARK, version.encode()))
+        name: file_of(name, bodies.pop(name).replace(VERSION_MARK, version.encode()))
         for name in {*PAGES.values(), NOT_FOUND}
     }
     pages = {path: html[name] for path, name in PAGES.items()}
-    return Site(version, pages, html[NOT_FOUND], {name: _file(name, body) for name, body in bodies.items()})
+    return Site(version, pages, html[NOT_FOUND], {name: file_of(name, body) for name, body in bodies.items()})
 
 
 @cache
-def _file(name: str, body: bytes) -> File:
+def file_of(name: str, body: bytes) -> File:
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     charset = "; charset=utf-8" if kind.startswith("text/") or kind == "image/svg+xml" else ""
     etag = b'"%b"' % hashlib.sha256(body).hexdigest()[:16].encode()
@@ -110,7 +112,7 @@ def _file(name: str, body: bytes) -> File:
 
 class PageEndpoint:
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
-        await _answer(scope, send, site(gateway_of(scope).catalog).pages[scope["path"]], REVALIDATE)
+        await send_file(scope, send, site(gateway_of(scope).catalog).pages[scope["path"]], REVALIDATE)
 
 
 class AssetEndpoint:
@@ -123,15 +125,15 @@ class AssetEndpoint:
         file = current.assets.get(asked["name"])
         if file is None:
             raise HTTPException(404)
-        await _answer(scope, send, file, FOR_GOOD if asked["version"] == current.version else REVALIDATE)
+        await send_file(scope, send, file, FOR_GOOD if asked["version"] == current.version else REVALIDATE)
 
 
 class IconEndpoint:
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         if prefers_html(scope["headers"]):
-            await _answer(scope, send, site(gateway_of(scope).catalog).not_found, NEVER, HTTPStatus.NOT_FOUND)
+            await send_file(scope, send, site(gateway_of(scope).catalog).not_found, NEVER, HTTPStatus.NOT_FOUND)
         else:
-            await _answer(scope, send, site(gateway_of(scope).catalog).assets[ICON], REVALIDATE)
+            await send_file(scope, send, site(gateway_of(scope).catalog).assets[ICON], REVALIDATE)
 
 
 def or_page(not_found: ASGIApp) -> ASGIApp:
@@ -139,7 +141,7 @@ def or_page(not_found: ASGIApp) -> ASGIApp:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and prefers_html(scope["headers"]):
-            await _answer(scope, send, site(gateway_of(scope).catalog).not_found, NEVER, HTTPStatus.NOT_FOUND)
+            await send_file(scope, send, site(gateway_of(scope).catalog).not_found, NEVER, HTTPStatus.NOT_FOUND)
         else:
             await not_found(scope, receive, send)
 
@@ -152,9 +154,18 @@ def routes() -> list[AsgiRoute]:
     return [*(AsgiRoute(path, PageEndpoint(), methods=["GET"]) for path in PAGES), icon, assets]
 
 
-async def _answer(scope: Scope, send: Send, file: File, caching: bytes, status: int = 200) -> None:
+async def send_file(
+    scope: Scope, send: Send, file: File, caching: bytes, status: int = 200, *, policy: str = POLICY
+) -> None:
+    """Send a file, or 304 to a browser that has it. `policy` is its Content-Security-Policy."""
     request_headers = dict(scope["headers"])
-    headers = [*_SECURITY, (b"cache-control", caching), (b"etag", file.etag), (b"vary", b"accept, accept-encoding")]
+    headers = [
+        *_SECURITY,
+        (b"content-security-policy", policy.encode()),
+        (b"cache-control", caching),
+        (b"etag", file.etag),
+        (b"vary", b"accept, accept-encoding"),
+    ]
     if status == HTTPStatus.OK and file.etag in request_headers.get(b"if-none-match", b""):
         await send({"type": "http.response.start", "status": 304, "headers": headers})
         await send({"type": "http.response.body"})

@@ -16,8 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway.catalog.catalog import ACCOUNTS, Catalog
 from services.gateway.container import Gateway, client_of, gateway_of
-from services.gateway.errors import ExportIsPosted, ServiceUnavailable
-from services.gateway.openapi.merge import FOR_SESSIONS, SCHEMAS
+from services.gateway.errors import ExportIsPosted, OutcomeUnknown, ServiceUnavailable, UserNotFound, WrongPassword
+from services.gateway.openapi.merge import FOR_SESSIONS
 from services.gateway.panels import Service
 from services.gateway.proxy.audit_log import entry_of
 from services.gateway.proxy.forward import ClientBody, Outgoing, ResponseCutOff, ask, relay
@@ -27,9 +27,10 @@ from services.gateway.upstream.responses import ServiceResponse
 from shared.clock import now, rfc3339
 from shared.contracts.internal_api import CONFIRM, CURRENT_PASSWORD, EXPORT
 from shared.contracts.internal_api import PERSONAL_DATA_PATH as SOURCE
-from shared.errors import NotFound
+from shared.errors import NotFound, Unavailable
 from shared.http.application import AsgiRoute
 from shared.http.identity import Caller, identity_headers
+from shared.http.openapi import add_errors
 from shared.http.strict_parameters import NO_QUERY
 from shared.observability.logs import get_logger
 from shared.server.background import until
@@ -167,33 +168,30 @@ def describe(document: dict[str, Any], catalog: Catalog) -> None:
     """Add the operation to the gateway's own document."""
     if not catalog.has_accounts:
         return
-    problem = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
-    document["paths"][PATH] = {
-        "post": {
-            "operationId": "export_own_data",
-            "tags": ["accounts"],
-            "summary": "All data stored about you",
-            "description": "One JSON object, streamed. Only a complete one ends with `complete: true`.",
-            "requestBody": {
-                "required": True,
-                "content": {
-                    "application/json": {
-                        "schema": {
-                            "type": "object",
-                            "required": [CURRENT_PASSWORD],
-                            "properties": {CURRENT_PASSWORD: {"type": "string"}},
-                        }
+    described: dict[str, Any] = {
+        "operationId": "export_own_data",
+        "tags": ["accounts"],
+        "summary": "Export all data stored about you",
+        "description": "One JSON object, streamed. Only a complete one ends with `complete: true`.",
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": [CURRENT_PASSWORD],
+                        "properties": {CURRENT_PASSWORD: {"type": "string", "examples": ["correct horse battery"]}},
                     }
-                },
+                }
             },
-            "responses": {
-                "200": {
-                    "description": "profile, avatars, sessions, API keys, audit, orders, notifications, analytics, …",
-                    "content": {"application/json": {"schema": {"type": "object"}}},
-                },
-                "4XX": {"description": "no valid token, or a wrong password", "content": problem},
-                "5XX": {"description": "some parts are unavailable; retry after `Retry-After`", "content": problem},
+        },
+        "responses": {
+            "200": {
+                "description": "profile, avatars, sessions, API keys, audit, orders, notifications, analytics, …",
+                "content": {"application/json": {"schema": {"type": "object"}}},
             },
-            "security": FOR_SESSIONS,
-        }
+        },
+        "security": FOR_SESSIONS,
     }
+    add_errors(described, (UserNotFound, WrongPassword, ServiceUnavailable, OutcomeUnknown, Unavailable))
+    document["paths"][PATH] = {"post": described}

@@ -10,17 +10,18 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway.container import Gateway, gateway_of
 from services.gateway.errors import ReportNotFound, ServiceUnavailable
-from services.gateway.openapi.merge import FOR_USERS, SCHEMAS
+from services.gateway.openapi.merge import FOR_USERS
 from services.gateway.panels import Service
 from services.gateway.proxy.forward import ClientBody, ForwardTimeouts, Outgoing, ask, forward
 from services.gateway.proxy.headers import has_body, request_headers
 from services.gateway.proxy.operations import Operation
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from services.gateway.upstream.responses import read_limited
-from shared.contracts.reports import CSV, Form, Kind, Report
-from shared.errors import InvalidInput, NotFound
+from shared.contracts.reports import CSV, DownloadsBusy, Form, Kind, Report, TooManyDownloads
+from shared.errors import InvalidInput, NotFound, Unavailable
 from shared.http.application import AsgiRoute
 from shared.http.identity import Caller, identity_headers
+from shared.http.openapi import add_errors
 from shared.http.strict_parameters import Query
 
 OWNERS: dict[Kind, Service] = {"orders": "orders", "analytics": "worker"}
@@ -97,20 +98,16 @@ def describe(document: dict[str, Any], operations: Iterable[Operation]) -> None:
     """Add the operation to the gateway's own document."""
     if not offered(operations):
         return
-    problem = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
-    described = {
+    described: dict[str, Any] = {
         "operationId": "download_report",
         "tags": ["reports"],
-        "summary": "A report's rows, with their current values",
+        "summary": "Download a report",
         "parameters": [
             {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
             {"name": "form", "in": "query", "required": False, "schema": FORM, "description": FORM_MEANS},
         ],
-        "responses": {
-            **{str(status): response for status, response in CSV.items()},
-            "4XX": {"description": "no valid token, no such report, or too many downloads at once", "content": problem},
-            "5XX": {"description": "temporarily unavailable; retry after `Retry-After`", "content": problem},
-        },
+        "responses": {str(status): response for status, response in CSV.items()},
         "security": FOR_USERS,
     }
+    add_errors(described, (ReportNotFound, TooManyDownloads, ServiceUnavailable, DownloadsBusy, Unavailable))
     document["paths"][PATH] = {"get": described}

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway import metrics
 from services.gateway.container import gateway_of
+from services.gateway.errors import GatewayBusy
 from services.gateway.limits.cors import cors, security_headers
 from services.gateway.limits.limiter import COUNTED, HEADERS, KIND, REFUND
 from services.gateway.limits.load_shedding import LASTING, PROBES, LoadShedder, route_class_of
@@ -130,7 +131,7 @@ def _without(always: Headers, headers: Headers) -> Headers:
 def overloaded(retry_after_s: int, always: Headers) -> tuple[Message, Message]:
     """The response to refused requests: created once, because sending it must cost next to nothing."""
     detail = "The gateway has more requests in flight than it can answer soon; the request had no effect, try again."
-    body = msgspec.json.encode(errors.problem(503, "overloaded", "Too busy", detail))
+    body = msgspec.json.encode(errors.problem(GatewayBusy.status, GatewayBusy.code, GatewayBusy.title, detail))
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", b"%d" % len(body)),

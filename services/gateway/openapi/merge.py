@@ -6,22 +6,25 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from services.gateway.openapi.errors import OF_SERVICES, of_operation
 from services.gateway.panels import Service
 from services.gateway.proxy.operations import Operation
+from shared.http.examples import SCHEMAS
+from shared.http.openapi import add_errors, drop_errors, with_refs
 
 Document = dict[str, Any]
 
-SCHEMAS = "#/components/schemas/"
 SECURITY = {
     "user": {
         "type": "oauth2",
         "flows": {"password": {"tokenUrl": "/v1/tokens", "refreshUrl": "/v1/tokens/refresh", "scopes": {}}},
     },
+    "access_token": {"type": "http", "scheme": "bearer", "description": "an access token from `POST /v1/tokens`"},
     "api_key": {"type": "http", "scheme": "bearer", "description": "a key from `POST /v1/me/api-keys`"},
 }
 SCHEMA_OF = {"uuid": {"type": "string", "format": "uuid"}, "name": {"type": "string"}, "key": {"type": "string"}}
 Security = list[dict[str, list[str]]]
-FOR_SESSIONS: Security = [{"user": []}]
+FOR_SESSIONS: Security = [{"user": []}, {"access_token": []}]
 FOR_USERS: Security = [*FOR_SESSIONS, {"api_key": []}]
 
 
@@ -34,7 +37,9 @@ def merge(own: Document, operations: Iterable[Operation], documents: Mapping[Ser
     for operation in operations:
         path, described = _find(documents.get(operation.service, {}), operation)
         renamed = _bring_schemas(schemas, documents.get(operation.service, {}), described, operation.service)
-        described = _with_refs(described, renamed)
+        described = with_refs(described, renamed)
+        drop_errors(described, OF_SERVICES)
+        add_errors(described, of_operation(operation))
         described["security"] = _security(operation)
         merged["paths"].setdefault(path, {})[operation.method.lower()] = described
     return merged
@@ -79,7 +84,7 @@ def _bring_schemas(schemas: Document, document: Document, described: Document, s
     needed = _reachable(described, theirs)
     renamed = {name: _free_name(schemas, name, theirs[name], service) for name in needed}
     for name in needed:
-        schemas[renamed[name]] = _with_refs(theirs[name], renamed)
+        schemas[renamed[name]] = with_refs(theirs[name], renamed)
     return renamed
 
 
@@ -107,16 +112,3 @@ def _refs(node: Any) -> Iterator[str]:
     if isinstance(node, list):
         for part in node:
             yield from _refs(part)
-
-
-def _with_refs(node: Any, renamed: Mapping[str, str]) -> Any:
-    """Return a copy in which references use the new names."""
-    if isinstance(node, list):
-        return [_with_refs(part, renamed) for part in node]
-    if not isinstance(node, dict):
-        return node
-    copied = {key: _with_refs(value, renamed) for key, value in node.items()}
-    if isinstance(ref := copied.get("$ref"), str):
-        name = ref.removeprefix(SCHEMAS)
-        copied["$ref"] = SCHEMAS + renamed.get(name, name)
-    return copied

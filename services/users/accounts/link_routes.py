@@ -9,13 +9,25 @@ from fastapi import APIRouter, Request, Response
 from services.users.accounts import links
 from services.users.accounts.resets import ResetsDep
 from services.users.accounts.verification import VerificationsDep
-from services.users.errors import LinkNotWanted, PageUnknown, UserNotFound
+from services.users.errors import (
+    AccountSuspended,
+    AlreadyVerified,
+    EmailAlreadyUsed,
+    InvalidLink,
+    LinkNotWanted,
+    PageUnknown,
+    TooManyLogins,
+    TooManyMails,
+    UserNotFound,
+    WeakPassword,
+)
 from services.users.repository import UserRepository
 from services.users.schemas import ForgottenPassword, LinkToken, NewPassword
 from services.users.settings import Settings
 from shared.contracts.internal_api import ADDRESSES_PATH, LINKS_PATH, LinkRequest, MailAddress
 from shared.db.engine import DatabaseDep
 from shared.http.identity import CallerDep, GatewayOnly, OptionalCallerDep, WorkerOnly
+from shared.http.openapi import described
 
 JSON = "application/json"
 
@@ -23,13 +35,22 @@ router = APIRouter(tags=["accounts"])
 worker_router = APIRouter(tags=["accounts"], dependencies=[WorkerOnly])
 
 
-@router.post("/v1/email-verifications", status_code=HTTPStatus.NO_CONTENT)
+@router.post(
+    "/v1/email-verifications",
+    status_code=HTTPStatus.NO_CONTENT,
+    **described("verify_email", "Verify an address", InvalidLink, AccountSuspended, EmailAlreadyUsed),
+)
 async def verify_email(body: LinkToken, caller: OptionalCallerDep, verifications: VerificationsDep) -> None:
     """Verify an address with the token of a link. The first verification ends all other sessions of the account."""
     await verifications.verify(body.token, caller)
 
 
-@router.post("/v1/email-verifications/resend", status_code=HTTPStatus.ACCEPTED, response_class=Response)
+@router.post(
+    "/v1/email-verifications/resend",
+    status_code=HTTPStatus.ACCEPTED,
+    response_class=Response,
+    **described("resend_verification", "Send the verification mail again", UserNotFound, AlreadyVerified, TooManyMails),
+)
 async def resend_verification(caller: CallerDep, verifications: VerificationsDep) -> Response:
     """Send the link again: to the new address, if one is to be confirmed."""
     await verifications.resend(caller)
@@ -37,7 +58,11 @@ async def resend_verification(caller: CallerDep, verifications: VerificationsDep
 
 
 @router.post(
-    "/v1/password-resets", status_code=HTTPStatus.ACCEPTED, response_class=Response, dependencies=[GatewayOnly]
+    "/v1/password-resets",
+    status_code=HTTPStatus.ACCEPTED,
+    response_class=Response,
+    dependencies=[GatewayOnly],
+    **described("request_password_reset", "Request a link for a new password"),
 )
 async def request_password_reset(body: ForgottenPassword, resets: ResetsDep) -> Response:
     """Mail a link for a new password, if the address has an account. The response does not say whether it has."""
@@ -45,7 +70,12 @@ async def request_password_reset(body: ForgottenPassword, resets: ResetsDep) -> 
     return Response(status_code=202)
 
 
-@router.post("/v1/password-resets/confirm", status_code=HTTPStatus.NO_CONTENT, dependencies=[GatewayOnly])
+@router.post(
+    "/v1/password-resets/confirm",
+    status_code=HTTPStatus.NO_CONTENT,
+    dependencies=[GatewayOnly],
+    **described("reset_password", "Set a new password", InvalidLink, AccountSuspended, WeakPassword, TooManyLogins),
+)
 async def reset_password(body: NewPassword, resets: ResetsDep) -> None:
     """Set a new password with the token of a link. All sessions of the account end."""
     await resets.confirm(body.token, body.password)

@@ -9,7 +9,15 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from services.users.accounts.service import AccountsDep
-from services.users.errors import UserNotFound
+from services.users.errors import (
+    EmailAlreadyUsed,
+    TooManyLogins,
+    TooManyMails,
+    UnmailableAddress,
+    UserNotFound,
+    WeakPassword,
+    WrongPassword,
+)
 from services.users.models import User
 from services.users.repository import UserRepository
 from services.users.schemas import (
@@ -26,6 +34,7 @@ from services.users.schemas import (
 from shared.contracts.internal_api import CONFIRM
 from shared.db.engine import Database, DatabaseDep
 from shared.http.identity import CallerDep, GatewayOnly, OperatorDep
+from shared.http.openapi import described
 from shared.http.pagination import MAX_PAGE, Cursor, Limit, Page, decode_cursor, page_of
 
 NDJSON = "application/x-ndjson"
@@ -45,7 +54,13 @@ router = APIRouter(tags=["accounts"])
 operator_router = APIRouter(tags=["users"])
 
 
-@router.post("/v1/users", status_code=HTTPStatus.CREATED, response_model=Profile, dependencies=[GatewayOnly])
+@router.post(
+    "/v1/users",
+    status_code=HTTPStatus.CREATED,
+    response_model=Profile,
+    dependencies=[GatewayOnly],
+    **described("register", "Register an account", EmailAlreadyUsed, UnmailableAddress, WeakPassword, TooManyLogins),
+)
 async def register(body: Registration, accounts: AccountsDep, response: Response) -> User:
     """Register. The address must not belong to an existing account. A mail with a link to verify it is sent."""
     user = await accounts.register(body)
@@ -53,20 +68,38 @@ async def register(body: Registration, accounts: AccountsDep, response: Response
     return user
 
 
-@router.get("/v1/me", response_model=Profile)
+@router.get("/v1/me", response_model=Profile, **described("read_profile", "Read your profile", UserNotFound))
 async def read_me(caller: CallerDep, accounts: AccountsDep) -> User:
     """Return your own profile."""
     return await accounts.get(caller.user_id)
 
 
-@router.patch("/v1/me", response_model=Profile)
+@router.patch(
+    "/v1/me",
+    response_model=Profile,
+    **described(
+        "change_profile",
+        "Change your profile",
+        UserNotFound,
+        EmailAlreadyUsed,
+        UnmailableAddress,
+        WrongPassword,
+        WeakPassword,
+        TooManyMails,
+        TooManyLogins,
+    ),
+)
 async def change_me(body: ProfileChange, caller: CallerDep, accounts: AccountsDep) -> User:
     """Change your profile. A new password ends all other sessions. A new address is used once the link in the mail to
     it has been opened and confirmed."""
     return await accounts.change(caller, body)
 
 
-@router.delete("/v1/me", status_code=HTTPStatus.NO_CONTENT)
+@router.delete(
+    "/v1/me",
+    status_code=HTTPStatus.NO_CONTENT,
+    **described("delete_account", "Delete your account", UserNotFound, WrongPassword, TooManyLogins),
+)
 async def delete_me(caller: CallerDep, accounts: AccountsDep, body: Confirmation = UNCONFIRMED) -> None:
     """Delete your account permanently. Requires the password."""
     await accounts.delete(caller, body.current_password)
@@ -81,7 +114,11 @@ async def confirm(caller: CallerDep, accounts: AccountsDep, body: Confirmation =
 @operator_router.get(
     "/v1/users",
     response_model=Page[Account],
-    responses={200: {"content": {NDJSON: {}}, "description": "a page; as NDJSON all users, one per line"}},
+    **described(
+        "list_users",
+        "List users",
+        responses={200: {"content": {NDJSON: {}}, "description": "a page; as NDJSON all users, one per line"}},
+    ),
 )
 async def list_users(
     _: OperatorDep,
@@ -135,14 +172,16 @@ def _encoded(users: Sequence[User]) -> str:
     return "".join(Account.model_validate(user).model_dump_json() + "\n" for user in users)
 
 
-@operator_router.get("/v1/users/count")
+@operator_router.get("/v1/users/count", **described("count_users", "Count users"))
 async def count_users(_: OperatorDep, db: DatabaseDep) -> Count:
     """Operators: count the users."""
     async with db.begin() as session:
         return Count(count=await UserRepository(session).count())
 
 
-@operator_router.get("/v1/users/{user_id}", response_model=Profile)
+@operator_router.get(
+    "/v1/users/{user_id}", response_model=Profile, **described("read_user", "Read a user's profile", UserNotFound)
+)
 async def read_user(user_id: UUID, caller: CallerDep, accounts: AccountsDep) -> User:
     """Return your own profile; operators may read everyone's."""
     if user_id != caller.user_id and not caller.is_operator:

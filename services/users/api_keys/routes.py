@@ -11,9 +11,11 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from services.users.api_keys.service import ApiKeysDep
+from services.users.errors import ApiKeyNotFound, TooManyApiKeys, UserNotFound, WrongPassword
 from services.users.schemas import Body, GivenPassword, VisibleText
 from shared.http.api_keys import LOOKUP_PATH, KeyScope
 from shared.http.identity import CallerDep, GatewayOnly
+from shared.http.openapi import described
 from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
 
 router = APIRouter(prefix="/v1/me/api-keys", tags=["accounts"])
@@ -57,7 +59,7 @@ class CreatedApiKey(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    name: str
+    name: str = Field(examples=["nightly import"])
     key: str = Field(description="shown only once", examples=["dsh_…"])
     scopes: list[KeyScope]
     expires_at: datetime | None
@@ -68,7 +70,7 @@ class ApiKeyView(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    name: str
+    name: str = Field(examples=["nightly import"])
     prefix: str = Field(description="the beginning of the key", examples=["dsh_4fQz81"])
     scopes: list[KeyScope]
     expires_at: datetime | None
@@ -76,7 +78,11 @@ class ApiKeyView(BaseModel):
     last_used_at: datetime | None = Field(description="to the minute")
 
 
-@router.post("", status_code=HTTPStatus.CREATED)
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    **described("create_api_key", "Create an API key", UserNotFound, WrongPassword, TooManyApiKeys),
+)
 async def create_api_key(body: NewApiKey, caller: CallerDep, api_keys: ApiKeysDep, response: Response) -> CreatedApiKey:
     """Create an API key, for programs. Its scopes cannot exceed your role. The key is shown only now."""
     row, key = await api_keys.create(
@@ -92,7 +98,7 @@ async def create_api_key(body: NewApiKey, caller: CallerDep, api_keys: ApiKeysDe
     )
 
 
-@router.get("")
+@router.get("", **described("list_api_keys", "List your API keys"))
 async def list_api_keys(
     caller: CallerDep, api_keys: ApiKeysDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[ApiKeyView]:
@@ -102,7 +108,9 @@ async def list_api_keys(
     return Page(items=[ApiKeyView.model_validate(row) for row in items], next_cursor=next_cursor)
 
 
-@router.delete("/{key_id}", status_code=HTTPStatus.NO_CONTENT)
+@router.delete(
+    "/{key_id}", status_code=HTTPStatus.NO_CONTENT, **described("delete_api_key", "Delete an API key", ApiKeyNotFound)
+)
 async def delete_api_key(key_id: UUID, caller: CallerDep, api_keys: ApiKeysDep) -> None:
     """Delete an API key. Every gateway refuses it at once, and ends its live streams."""
     await api_keys.delete(caller, key_id)

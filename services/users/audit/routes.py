@@ -12,6 +12,7 @@ from services.users.audit import repository as audit
 from shared.contracts.internal_api import AUDIT_PATH, Entry
 from shared.db.engine import DatabaseDep
 from shared.http.identity import CallerDep, OperatorDep
+from shared.http.openapi import described
 from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
 
 router = APIRouter(tags=["operators"])
@@ -27,15 +28,15 @@ class AuditEntry(BaseModel):
     id: UUID
     action: str = Field(examples=["signed_in", "POST /v1/orders/{id}/ship"])
     actor_id: UUID | None = Field(description="the actor; null for an anonymous request")
-    actor_role: str | None
+    actor_role: str | None = Field(examples=["user"])
     subject_id: UUID | None = Field(description="the affected account, if known")
     detail: str | None
-    address: str | None = Field(description="the address of the client")
-    request_id: str | None
+    address: str | None = Field(description="the address of the client", examples=["203.0.113.7"])
+    request_id: str | None = Field(examples=["b3f1c2d4"])
     created_at: datetime
 
 
-@router.get("/v1/admin/audit")
+@router.get("/v1/admin/audit", **described("list_audit", "List the audit log"))
 async def list_audit(
     _: OperatorDep,
     db: DatabaseDep,

@@ -9,13 +9,15 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
-from services.users.avatars.errors import UnsupportedUpload, UnusablePicture
+from services.users.avatars.errors import AvatarNotFound, TooManyPictures, UnsupportedUpload, UnusablePicture
 from services.users.avatars.service import AvatarsDep
 from services.users.avatars.thumbnailer import PicturesDep
+from services.users.errors import UserNotFound
 from services.users.models import User
 from services.users.schemas import Profile
 from shared.contracts.internal_api import MAX_PICTURE_BYTES
 from shared.http.identity import CallerDep
+from shared.http.openapi import described
 
 FORM = "multipart/form-data"
 PICTURES = ("image/png", "image/jpeg", "image/webp")
@@ -32,9 +34,8 @@ Size = Literal["64", "256"]
 BODY = {
     "requestBody": {
         "required": True,
-        "description": "at most 10 MiB and 50 megapixels",
+        "description": f"at most 10 MiB and 50 megapixels; or the picture itself, as {', '.join(PICTURES)}",
         "content": {
-            **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURES},
             FORM: {
                 "schema": {
                     "type": "object",
@@ -45,11 +46,17 @@ BODY = {
         },
     }
 }
+"""One type, although several are accepted: generators of clients cannot tell bodies of bytes apart."""
 
 router = APIRouter(tags=["accounts"])
 
 
-@router.put("/v1/me/avatar", response_model=Profile, openapi_extra=BODY)
+@router.put(
+    "/v1/me/avatar",
+    response_model=Profile,
+    openapi_extra=BODY,
+    **described("set_avatar", "Set your picture", UserNotFound, UnusablePicture, UnsupportedUpload, TooManyPictures),
+)
 async def put_avatar(request: Request, caller: CallerDep, pictures: PicturesDep, avatars: AvatarsDep) -> User:
     """Set your picture, replacing any other: the first frame of an animation, and the central square of all."""
     async with pictures.place(caller.user_id) as place:
@@ -57,7 +64,11 @@ async def put_avatar(request: Request, caller: CallerDep, pictures: PicturesDep,
     return await avatars.put(caller.user_id, thumbnails)
 
 
-@router.delete("/v1/me/avatar", status_code=HTTPStatus.NO_CONTENT)
+@router.delete(
+    "/v1/me/avatar",
+    status_code=HTTPStatus.NO_CONTENT,
+    **described("delete_avatar", "Remove your picture", UserNotFound),
+)
 async def delete_avatar(caller: CallerDep, avatars: AvatarsDep) -> None:
     """Remove your picture."""
     await avatars.delete(caller.user_id)
@@ -66,10 +77,15 @@ async def delete_avatar(caller: CallerDep, avatars: AvatarsDep) -> None:
 @router.get(
     "/v1/users/{user_id}/avatar",
     response_class=Response,
-    responses={
-        200: {"content": {"image/webp": {"schema": {"type": "string", "format": "binary"}}}},
-        304: {"description": "as in `If-None-Match`"},
-    },
+    **described(
+        "read_avatar",
+        "Read a user's picture",
+        AvatarNotFound,
+        responses={
+            200: {"content": {"image/webp": {"schema": {"type": "string", "format": "binary"}}}},
+            304: {"description": "as in `If-None-Match`"},
+        },
+    ),
 )
 async def read_avatar(
     user_id: UUID,

@@ -7,30 +7,41 @@ from typing import Annotated, Any, Self
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Depends, Form, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 
 from services.users import revocations
+from services.users.errors import (
+    AccountSuspended,
+    InvalidCredentials,
+    InvalidRefreshToken,
+    SessionNotFound,
+    TooManyLogins,
+)
 from services.users.models import LoginSession
 from services.users.schemas import PasswordGrant, RefreshGrant, TokenPair
 from services.users.sessions.devices import describe
 from services.users.sessions.service import LoginsDep
 from shared.contracts.internal_api import REVOCATIONS_PATH, SIGN_OUT
 from shared.db.engine import DatabaseDep
+from shared.errors import UnsupportedMediaType
+from shared.http.examples import SCHEMAS
 from shared.http.identity import Caller, CallerDep, GatewayOnly
+from shared.http.openapi import described
 from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from shared.http.tokens import UserTokens
 
 KEYS_CACHEABLE_S = 300
-JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
-EITHER_BODY = {
+BODY = {
     "requestBody": {
         "required": True,
-        "content": {kind: {"schema": RefreshGrant.model_json_schema()} for kind in (JSON, FORM)},
+        "description": "or the same fields as JSON",
+        "content": {FORM: {"schema": {"$ref": f"{SCHEMAS}RefreshGrant"}}},
     }
 }
+"""One type, although both are accepted: generators of clients cannot tell two bodies with the same fields apart."""
 
 router = APIRouter(tags=["tokens"])
 own_router = APIRouter(prefix="/v1/me/sessions", tags=["accounts"])
@@ -48,7 +59,7 @@ async def _refresh_grant(request: Request) -> RefreshGrant:
             return _validated(RefreshGrant.model_validate_json, await request.body())
         case "application/x-www-form-urlencoded":
             return _validated(RefreshGrant.model_validate, dict(await request.form()))
-    raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+    raise UnsupportedMediaType
 
 
 def _validated(validate: Any, raw: Any) -> RefreshGrant:
@@ -66,7 +77,12 @@ async def _device(user_agent: Annotated[str, Header(include_in_schema=False)] = 
 Device = Annotated[str | None, Depends(_device)]
 
 
-@router.post("/v1/tokens", response_model=TokenPair, dependencies=[GatewayOnly, Depends(_no_store)])
+@router.post(
+    "/v1/tokens",
+    response_model=TokenPair,
+    dependencies=[GatewayOnly, Depends(_no_store)],
+    **described("sign_in", "Sign in", InvalidCredentials, AccountSuspended, TooManyLogins),
+)
 async def login(grant: Annotated[PasswordGrant, Form()], logins: LoginsDep, device: Device) -> TokenPair:
     """Sign in with address and password."""
     return await logins.login(grant, device)
@@ -76,7 +92,8 @@ async def login(grant: Annotated[PasswordGrant, Form()], logins: LoginsDep, devi
     "/v1/tokens/refresh",
     response_model=TokenPair,
     dependencies=[GatewayOnly, Depends(_no_store)],
-    openapi_extra=EITHER_BODY,
+    openapi_extra=BODY,
+    **described("refresh_token", "Exchange a refresh token", InvalidRefreshToken, UnsupportedMediaType),
 )
 async def refresh(
     grant: Annotated[RefreshGrant, Depends(_refresh_grant)], logins: LoginsDep, device: Device
@@ -85,7 +102,7 @@ async def refresh(
     return await logins.refresh(grant.refresh_token, device)
 
 
-@router.delete("/v1/tokens", status_code=HTTPStatus.NO_CONTENT)
+@router.delete("/v1/tokens", status_code=HTTPStatus.NO_CONTENT, **described("sign_out", "Sign out"))
 async def logout(caller: CallerDep, logins: LoginsDep) -> None:
     """End the session of the access token."""
     await logins.logout(caller)
@@ -96,7 +113,7 @@ class Session(BaseModel):
 
     id: UUID
     device: str | None = Field(description="as the client names itself", examples=["Firefox on Linux"])
-    address: str | None
+    address: str | None = Field(examples=["203.0.113.7"])
     created_at: datetime
     last_seen_at: datetime = Field(description="an access token is refreshed every 15 minutes")
     current: bool = Field(description="whether it is the session of this request")
@@ -113,7 +130,7 @@ class Session(BaseModel):
         )
 
 
-@own_router.get("")
+@own_router.get("", **described("list_sessions", "List your sessions"))
 async def list_sessions(
     caller: CallerDep, logins: LoginsDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[Session]:
@@ -123,19 +140,21 @@ async def list_sessions(
     return Page(items=[Session.of(row, caller) for row in items], next_cursor=next_cursor)
 
 
-@own_router.delete("", status_code=HTTPStatus.NO_CONTENT)
+@own_router.delete("", status_code=HTTPStatus.NO_CONTENT, **described("end_other_sessions", "Sign out everywhere else"))
 async def end_other_sessions(caller: CallerDep, logins: LoginsDep) -> None:
     """Sign out everywhere else. Access tokens and live streams of the other sessions end at once."""
     await logins.end_others(caller)
 
 
-@own_router.delete("/{session_id}", status_code=HTTPStatus.NO_CONTENT)
+@own_router.delete(
+    "/{session_id}", status_code=HTTPStatus.NO_CONTENT, **described("end_session", "End a session", SessionNotFound)
+)
 async def end_session(session_id: UUID, caller: CallerDep, logins: LoginsDep) -> None:
     """End one session, with its access tokens and live streams."""
     await logins.end_one(caller, session_id)
 
 
-@router.get("/.well-known/jwks.json")
+@router.get("/.well-known/jwks.json", **described("read_keys", "Read the keys of access tokens"))
 async def read_keys(request: Request, response: Response) -> dict[str, Any]:
     """Return the keys for verifying access tokens, as a JWK set."""
     tokens: UserTokens = request.app.state.user_tokens

@@ -12,6 +12,7 @@ from services.worker.ledger import erasure
 from shared.db.engine import Connection, DatabaseDep
 from shared.errors import FieldError, InvalidInput
 from shared.http.identity import CallerDep
+from shared.http.openapi import described
 
 DIGEST = "weekly_digest"
 """The kind that has a member of its own in the settings."""
@@ -95,14 +96,14 @@ class NotificationSettingsChange(BaseModel):
 router = APIRouter(prefix="/v1/me/notification-settings", tags=["notifications"])
 
 
-@router.get("")
+@router.get("", **described("read_notification_settings", "Read which mails you receive"))
 async def read_notification_settings(caller: CallerDep, db: DatabaseDep) -> NotificationSettings:
     """Return which mails you receive."""
     async with db.connection() as connection:
         return await _read(connection, caller.user_id)
 
 
-@router.put("")
+@router.put("", **described("change_notification_settings", "Choose which mails you receive"))
 async def change_notification_settings(
     change: NotificationSettingsChange, caller: CallerDep, db: DatabaseDep
 ) -> NotificationSettings:

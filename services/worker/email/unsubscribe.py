@@ -26,6 +26,7 @@ from shared.db.engine import DatabaseDep
 from shared.errors import NotFound
 from shared.http.identity import GatewayOnly
 from shared.http.negotiation import prefers_html
+from shared.http.openapi import described
 from shared.http.tokens import b64url, b64url_decode
 from shared.observability.logs import get_logger
 
@@ -130,12 +131,16 @@ async def _links(request: Request) -> UnsubscribeLinks:
 Key = Annotated[str, Path(max_length=200, description="the last part of a mail's unsubscribe link")]
 LinksDep = Annotated[UnsubscribeLinks, Depends(_links)]
 router = APIRouter(prefix=PATH, tags=["notifications"], dependencies=[GatewayOnly])
-PAGE: dict[int | str, dict[str, Any]] = {
+PAGE: dict[int, dict[str, Any]] = {
     200: {"description": "A page for browsers", "content": {"text/html": {"schema": {"type": "string"}}}}
 }
 
 
-@router.get("/{key}", response_class=Response, responses=PAGE)
+@router.get(
+    "/{key}",
+    response_class=Response,
+    **described("confirm_unsubscribe", "Show the page for unsubscribing", UnknownKey, responses=PAGE),
+)
 async def confirm_unsubscribe(key: Key, links: LinksDep, request: Request) -> HTMLResponse:
     """Show a page with a button that switches off a kind of mails. Changes nothing."""
     try:
@@ -150,8 +155,8 @@ async def confirm_unsubscribe(key: Key, links: LinksDep, request: Request) -> HT
     "/{key}",
     status_code=204,
     response_class=Response,
-    responses=PAGE,
     openapi_extra={"requestBody": {"required": False}},
+    **described("unsubscribe", "Unsubscribe from a kind of mails", UnknownKey, responses=PAGE),
 )
 async def unsubscribe(
     key: Key, links: LinksDep, db: DatabaseDep, request: Request, _form: Annotated[OneClick, Form()]

@@ -15,11 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.worker.imports import repository
 from services.worker.imports.models import Import, ImportRowError
 from services.worker.imports.records import HEADER
-from services.worker.imports.repository import eta_s
-from services.worker.imports.upload import Uploads
+from services.worker.imports.repository import ImportEnded, ImportNotFound, TooManyImports, eta_s
+from services.worker.imports.storage import StorageUnavailable
+from services.worker.imports.upload import TooManyUploads, Uploads, UploadsBusy
 from shared.db.engine import DatabaseDep
 from shared.downloads.csv_export import BYTE_ORDER_MARK, formula_safe
+from shared.errors import UnsupportedMediaType
 from shared.http.identity import CallerDep
+from shared.http.openapi import described
 from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"])
@@ -52,12 +55,14 @@ class ImportStatus(BaseModel):
 
     id: UUID
     state: Literal["queued", "running", "completed", "failed", "cancelled"]
-    filename: str | None
-    rows_total: int = Field(description="counted during the upload; blank lines are subtracted at the end")
-    rows_done: int
+    filename: str | None = Field(examples=["orders.csv"])
+    rows_total: int = Field(
+        description="counted during the upload; blank lines are subtracted at the end", examples=[1000]
+    )
+    rows_done: int = Field(examples=[998])
     rows_repeated: int
-    rows_failed: int
-    errors_kept: int = Field(description="the number of errors in `/errors`; a row may have several")
+    rows_failed: int = Field(examples=[2])
+    errors_kept: int = Field(description="the number of errors in `/errors`; a row may have several", examples=[2])
     rows_per_s: float | None
     eta_s: int | None
     cancel_requested: bool
@@ -78,9 +83,9 @@ class RowError(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     line: int = Field(description="where the row begins in the file, which has the header in line 1")
-    reference: str
-    field: str = Field(description="the column, or `row` if the error is about the whole row")
-    message: str
+    reference: str = Field(examples=["2026-117"])
+    field: str = Field(description="the column, or `row` if the error is about the whole row", examples=["quantity"])
+    message: str = Field(examples=["must be a whole number"])
 
 
 class RowErrors(BaseModel):
@@ -94,7 +99,20 @@ async def _uploads(request: Request) -> Uploads:
     return uploads
 
 
-@router.post("", status_code=HTTPStatus.ACCEPTED, openapi_extra=FORM)
+@router.post(
+    "",
+    status_code=HTTPStatus.ACCEPTED,
+    openapi_extra=FORM,
+    **described(
+        "import_orders",
+        "Import a file of orders",
+        TooManyImports,
+        TooManyUploads,
+        UnsupportedMediaType,
+        UploadsBusy,
+        StorageUnavailable,
+    ),
+)
 async def import_orders(
     caller: CallerDep, request: Request, response: Response, uploads: Annotated[Uploads, Depends(_uploads)]
 ) -> ImportStatus:
@@ -105,7 +123,7 @@ async def import_orders(
     return ImportStatus.of(row)
 
 
-@router.get("")
+@router.get("", **described("list_imports", "List your imports"))
 async def list_imports(
     caller: CallerDep, db: DatabaseDep, limit: Limit = 20, cursor: Cursor = None
 ) -> Page[ImportStatus]:
@@ -117,14 +135,14 @@ async def list_imports(
     return Page(items=[ImportStatus.of(row) for row in items], next_cursor=next_cursor)
 
 
-@router.get("/{import_id}")
+@router.get("/{import_id}", **described("read_import", "Read the progress of an import", ImportNotFound))
 async def read_import(import_id: UUID, caller: CallerDep, db: DatabaseDep) -> ImportStatus:
     """Return the progress of an import."""
     async with db.begin() as session:
         return ImportStatus.of(await repository.get(session, caller.user_id, import_id))
 
 
-@router.post("/{import_id}/cancel")
+@router.post("/{import_id}/cancel", **described("cancel_import", "Cancel an import", ImportNotFound, ImportEnded))
 async def cancel_import(import_id: UUID, caller: CallerDep, db: DatabaseDep, request: Request) -> ImportStatus:
     """Cancel an own import. A running one stops after the current rows; imported orders stay."""
     async with db.begin() as session:
@@ -132,7 +150,9 @@ async def cancel_import(import_id: UUID, caller: CallerDep, db: DatabaseDep, req
         return ImportStatus.of(await repository.cancel(session, caller.user_id, import_id, keep_s))
 
 
-@router.get("/{import_id}/row-errors")
+@router.get(
+    "/{import_id}/row-errors", **described("read_row_errors", "Read the row errors of an import", ImportNotFound)
+)
 async def read_row_errors(import_id: UUID, caller: CallerDep, db: DatabaseDep, limit: Limit = 20) -> RowErrors:
     """Return the first errors of rows that could not be imported; `/errors` has all of them."""
     async with db.begin() as session:
@@ -144,7 +164,12 @@ async def read_row_errors(import_id: UUID, caller: CallerDep, db: DatabaseDep, l
 @router.get(
     "/{import_id}/errors",
     response_class=StreamingResponse,
-    responses={HTTPStatus.OK: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "CSV"}},
+    **described(
+        "read_import_errors",
+        "Download the errors of an import",
+        ImportNotFound,
+        responses={HTTPStatus.OK: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "CSV"}},
+    ),
 )
 async def read_errors(import_id: UUID, caller: CallerDep, db: DatabaseDep) -> StreamingResponse:
     """Return the errors of rows that could not be imported, as a CSV file: line, reference, field, message."""

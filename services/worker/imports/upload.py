@@ -19,7 +19,7 @@ from services.worker.imports.storage import Storage
 from services.worker.ledger.job import storable
 from shared.db.engine import Database
 from shared.downloads.slots import DownloadSlots
-from shared.errors import DashboardError, InvalidInput, Unavailable
+from shared.errors import DashboardError, InvalidInput, Unavailable, UnsupportedMediaType
 from shared.ids import new_id
 from shared.observability.logs import get_logger
 from shared.observability.pools import POOLS
@@ -61,7 +61,7 @@ class FormFile:
     def _parser(self) -> MultipartParser:
         kind, options = parse_options_header(self._request.headers.get("content-type"))
         if kind != b"multipart/form-data":
-            raise HTTPException(415)
+            raise UnsupportedMediaType
         try:
             return MultipartParser(
                 options[b"boundary"],

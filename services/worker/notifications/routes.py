@@ -13,6 +13,7 @@ from services.worker.notifications import repository
 from shared.db.engine import DatabaseDep
 from shared.errors import NotFound
 from shared.http.identity import Caller, CallerDep
+from shared.http.openapi import described
 from shared.http.pagination import MAX_PAGE, Cursor, Limit, Page, decode_cursor, page_of
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
@@ -31,9 +32,9 @@ class Subject(BaseModel):
 
 class Notification(BaseModel):
     id: UUID
-    kind: str
-    title: str
-    body: str
+    kind: str = Field(examples=["order_paid"])
+    title: str = Field(examples=["Order paid"])
+    body: str = Field(examples=["Your order of 25.00 EUR is paid."])
     read: bool
     created_at: datetime
     subject: Subject | None = Field(description="null if it is about the account, or older than subjects")
@@ -46,7 +47,7 @@ class Notification(BaseModel):
 
 
 class NotificationCount(BaseModel):
-    unread: int
+    unread: int = Field(examples=[3])
 
 
 class ReadUpTo(BaseModel):
@@ -65,7 +66,7 @@ class Unread(BaseModel):
     ids: list[UUID] = Field(min_length=1, max_length=MAX_PAGE)
 
 
-@router.get("")
+@router.get("", **described("list_notifications", "List your notifications"))
 async def list_notifications(
     caller: CallerDep,
     db: DatabaseDep,
@@ -81,14 +82,14 @@ async def list_notifications(
     return Page(items=[Notification.of(item) for item in items], next_cursor=next_cursor)
 
 
-@router.get("/count")
+@router.get("/count", **described("count_notifications", "Count your unread notifications"))
 async def count_notifications(caller: CallerDep, db: DatabaseDep) -> NotificationCount:
     """Count your unread notifications."""
     async with db.begin() as session:
         return NotificationCount(unread=await repository.unread_notifications(session, caller.user_id))
 
 
-@router.post("/read")
+@router.post("/read", **described("mark_notifications_read", "Mark notifications as read"))
 async def read_notifications(read: ReadUpTo, caller: CallerDep, db: DatabaseDep, request: Request) -> NotificationCount:
     """Mark a notification and all older ones as read. Newer ones stay unchanged and are counted."""
     async with db.begin() as session:
@@ -98,7 +99,7 @@ async def read_notifications(read: ReadUpTo, caller: CallerDep, db: DatabaseDep,
     return NotificationCount(unread=unread)
 
 
-@router.post("/unread")
+@router.post("/unread", **described("mark_notifications_unread", "Mark notifications as unread"))
 async def mark_unread(unread: Unread, caller: CallerDep, db: DatabaseDep, request: Request) -> NotificationCount:
     """Mark notifications as unread again: undoes marking them as read. Unknown ids are ignored."""
     async with db.begin() as session:
@@ -108,7 +109,10 @@ async def mark_unread(unread: Unread, caller: CallerDep, db: DatabaseDep, reques
     return NotificationCount(unread=count)
 
 
-@router.post("/{notification_id}/read")
+@router.post(
+    "/{notification_id}/read",
+    **described("mark_notification_read", "Mark a notification as read", NotificationNotFound),
+)
 async def read_notification(
     notification_id: UUID, caller: CallerDep, db: DatabaseDep, request: Request
 ) -> Notification:

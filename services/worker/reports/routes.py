@@ -6,18 +6,19 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from services.worker.reports import repository as reports
-from services.worker.reports.repository import NewReport, Report
+from services.worker.reports.repository import NewReport, Report, ReportNotFound
 from shared.contracts.reports import CSV, Form, From, Period, To
 from shared.db.engine import DatabaseDep
 from shared.downloads.csv_export import CsvResponse, Export, ExporterDep
 from shared.http.identity import CallerDep
+from shared.http.openapi import described
 from shared.http.pagination import Cursor, Limit, Page
 
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
 internal = APIRouter(prefix="/internal/reports", tags=["reports"])
 
 
-@router.post("", status_code=HTTPStatus.CREATED)
+@router.post("", status_code=HTTPStatus.CREATED, **described("create_report", "Create a report"))
 async def order_report(body: NewReport, caller: CallerDep, db: DatabaseDep, response: Response) -> Report:
     """Create a report. Its rows are read when it is downloaded."""
     async with db.begin() as session:
@@ -26,14 +27,14 @@ async def order_report(body: NewReport, caller: CallerDep, db: DatabaseDep, resp
     return made
 
 
-@router.get("")
+@router.get("", **described("list_reports", "List your reports"))
 async def list_reports(caller: CallerDep, db: DatabaseDep, cursor: Cursor = None, limit: Limit = 20) -> Page[Report]:
     """List your own reports, newest first."""
     async with db.begin() as session:
         return await reports.page(session, caller.user_id, cursor, limit)
 
 
-@router.get("/{report_id}")
+@router.get("/{report_id}", **described("read_report", "Read a report", ReportNotFound))
 async def read_report(report_id: UUID, caller: CallerDep, db: DatabaseDep) -> Report:
     """Return one of your own reports."""
     async with db.begin() as session:

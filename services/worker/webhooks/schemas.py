@@ -53,9 +53,9 @@ class Webhook(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    url: str
-    description: str | None
-    events: list[str]
+    url: str = Field(examples=["https://example.com/hooks/dashboard"])
+    description: str | None = Field(examples=["my shop"])
+    events: list[str] = Field(examples=[["order.created"]])
     enabled: bool
     disabled_reason: Literal["owner", "failing", "gone", "revoked"] | None
     disabled_at: datetime | None
@@ -77,12 +77,12 @@ class Delivery(BaseModel):
 
     id: UUID
     event_id: UUID = Field(description="the header `webhook-id`, the same with each attempt")
-    event_type: str
+    event_type: str = Field(examples=["order.created"])
     state: State
-    attempts: int
-    response_status: int | None
+    attempts: int = Field(examples=[1])
+    response_status: int | None = Field(examples=[204])
     error: str | None
-    duration_ms: int | None
+    duration_ms: int | None = Field(examples=[85])
     next_attempt_at: datetime | None
     created_at: datetime
     updated_at: datetime

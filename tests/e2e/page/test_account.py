@@ -4,10 +4,10 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
 from tests.support.stack.browser import needs_browser, visiting
-from tests.support.stack.running import PASSWORD, Person, Stack
+from tests.support.stack.running import PASSWORD, Stack
 
 pytestmark = [pytest.mark.e2e, needs_browser]
 

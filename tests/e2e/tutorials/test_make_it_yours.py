@@ -19,9 +19,9 @@ PAGE = (ROOT / "docs/how-to/make-it-yours.md").read_text()
 DESCRIBE = """
 import importlib, json, pkgutil
 from pathlib import Path
-from fastapi import FastAPI
 from services.gateway import main
 from services.gateway.settings import Settings
+from shared.http.openapi import document
 from tools.docs import api
 
 for package in ("services", "shared", "tools"):
@@ -30,7 +30,7 @@ for package in ("services", "shared", "tools"):
             importlib.import_module(module.name)
 app = main.create_app(Settings(environment="development", panels_file="panels.toml"))
 documents = {name: service.openapi() for name, service in api.services().items()}
-found = main.whole_api(FastAPI.openapi(app), app.state.catalog, documents)
+found = main.whole_api(document(app), app.state.catalog, documents)
 print(json.dumps({
     "services": list(app.state.catalog.services),
     "panels": [panel.name for panel in app.state.catalog.panels],

@@ -69,7 +69,6 @@ const BY_CODE = {
   unmailable_address: "No mail can be sent to this address. Use another one.",
   unusable_picture: "This picture cannot be used. Choose a PNG, JPEG or WebP file.",
   unsupported_media_type: "This kind of file cannot be used.",
-  request_entity_too_large: "This is too large.",
   content_too_large: "This is too large.",
   body_too_slow: "Sending took too long. Check your connection, then try again.",
 

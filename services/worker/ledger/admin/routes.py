@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 
 from services.worker.ledger import heartbeats, history
 from services.worker.ledger.admin import changes, controls, repository, search
-from services.worker.ledger.admin.controls import JobNotFound
+from services.worker.ledger.admin.controls import JobFinished, JobNotFound, JobRunning, ScheduleNotFound
 from services.worker.ledger.admin.repository import decode_cursor, encode_cursor
 from services.worker.ledger.admin.schemas import (
     Attempt,
@@ -21,10 +21,10 @@ from services.worker.ledger.admin.schemas import (
     Discarded,
     FromQuery,
     GroupQuery,
-    History,
     JobDetail,
     JobGroup,
     JobGroups,
+    JobHistories,
     JobHistory,
     JobName,
     JobQuery,
@@ -49,6 +49,7 @@ from services.worker.ledger.job import Job
 from services.worker.ledger.ledger import Alarm, Ledger
 from shared.db.engine import Connection, DatabaseDep
 from shared.http.identity import AdminDep, OperatorDep
+from shared.http.openapi import described
 from shared.http.pagination import Cursor, Limit, Page
 
 router = APIRouter(prefix="/v1/admin", tags=["operators"])
@@ -69,7 +70,7 @@ JobsDep = Annotated[Mapping[str, Job], Depends(_jobs)]
 AlarmDep = Annotated[Alarm, Depends(_alarm)]
 
 
-@router.get("/jobs")
+@router.get("/jobs", **described("list_jobs", "List jobs"))
 async def list_jobs(
     _: OperatorDep,
     db: DatabaseDep,
@@ -103,34 +104,34 @@ async def list_jobs(
     return Page(items=items, next_cursor=encode_cursor((items[-1].event_id, items[-1].job)) if more else None)
 
 
-@router.get("/jobs/groups")
+@router.get("/jobs/groups", **described("list_job_groups", "Count failed jobs by cause"))
 async def list_groups(_: OperatorDep, db: DatabaseDep) -> JobGroups:
     """Count jobs that are not done, by job, state and cause: the largest groups first."""
     async with db.begin() as session:
         return JobGroups(items=[JobGroup.model_validate(row) for row in await repository.groups(session)])
 
 
-@router.get("/jobs/history")
-async def read_history(_: OperatorDep, db: DatabaseDep, job: JobQuery = None) -> History:
+@router.get("/jobs/history", **described("read_job_history", "Read the last hour of the jobs"))
+async def read_history(_: OperatorDep, db: DatabaseDep, job: JobQuery = None) -> JobHistories:
     """Return the last hour of each job, by minute: attempts by outcome, and their median duration. Minutes and jobs
     without attempts are left out."""
     until, hours = await history.read(db, job)
-    return History(until=until, items=[JobHistory.model_validate(hour) for hour in hours])
+    return JobHistories(until=until, items=[JobHistory.model_validate(hour) for hour in hours])
 
 
-@router.get("/workers")
+@router.get("/workers", **described("list_workers", "List the worker processes"))
 async def list_workers(_: OperatorDep, db: DatabaseDep) -> WorkerProcesses:
     """List the worker processes, by host. A killed one stays in the list for ten minutes."""
     return WorkerProcesses(items=[WorkerProcess(**each) for each in await heartbeats.read(db)])
 
 
-@router.get("/jobs/paused")
+@router.get("/jobs/paused", **described("list_paused_jobs", "List the paused jobs"))
 async def list_paused(_: OperatorDep, db: DatabaseDep, jobs: JobsDep) -> PausedJobs:
     """List the paused jobs, by name, each with who paused it and when."""
     return PausedJobs(items=[PausedJob(**row) for row in await controls.paused(db, jobs)])
 
 
-@router.get("/jobs/{job}/{event_id}")
+@router.get("/jobs/{job}/{event_id}", **described("read_job", "Read a job", JobNotFound))
 async def read_job(job: JobName, event_id: UUID, caller: OperatorDep, db: DatabaseDep) -> JobDetail:
     """Return one job, its attempts, and the actions of operators; for administrators with the message, which is
     personal data."""
@@ -170,25 +171,25 @@ async def _summaries(connection: Connection, rows: list[asyncpg.Record]) -> list
     ]
 
 
-@router.post("/jobs/replay")
+@router.post("/jobs/replay", **described("replay_jobs", "Replay jobs"))
 async def replay(order: Replay, caller: AdminDep, db: DatabaseDep, jobs: JobsDep) -> Replayed:
     """Retry jobs, with a full set of attempts. Replaying twice changes nothing more."""
     return await changes.replay(db, order, caller.user_id, jobs)
 
 
-@router.post("/jobs/discard")
+@router.post("/jobs/discard", **described("discard_jobs", "Discard jobs"))
 async def discard(order: Discard, caller: AdminDep, db: DatabaseDep) -> Discarded:
     """Close jobs without retrying them; they are kept, and can be replayed as `discarded`."""
     return await changes.discard(db, order, caller.user_id)
 
 
-@router.post("/jobs/cancel")
+@router.post("/jobs/cancel", **described("cancel_jobs", "Cancel jobs"))
 async def cancel_jobs(order: Cancel, caller: AdminDep, db: DatabaseDep) -> Cancelled:
     """Cancel jobs that have not run yet, or would be retried. Attempts in flight and deliveries to webhooks stay."""
     return await changes.cancel(db, order, caller.user_id)
 
 
-@router.post("/jobs/retry")
+@router.post("/jobs/retry", **described("retry_jobs", "Run jobs now"))
 async def retry_jobs(order: Retry, caller: AdminDep, db: DatabaseDep, jobs: JobsDep, alarm: AlarmDep) -> Retried:
     """Run jobs now instead of later. Those that were given up get a full set of attempts. Attempts in flight stay."""
     retried = await changes.retry(db, order, caller.user_id, jobs)
@@ -196,7 +197,11 @@ async def retry_jobs(order: Retry, caller: AdminDep, db: DatabaseDep, jobs: Jobs
     return retried
 
 
-@router.post("/jobs/{job}/{event_id}/retry", status_code=204)
+@router.post(
+    "/jobs/{job}/{event_id}/retry",
+    status_code=204,
+    **described("retry_job", "Run a job now", JobNotFound, JobRunning, JobFinished),
+)
 async def retry_job(
     job: JobName, event_id: UUID, caller: AdminDep, db: DatabaseDep, jobs: JobsDep, alarm: AlarmDep
 ) -> None:
@@ -205,32 +210,38 @@ async def retry_job(
     alarm.set(0)
 
 
-@router.post("/jobs/{job}/{event_id}/cancel", status_code=204)
+@router.post(
+    "/jobs/{job}/{event_id}/cancel",
+    status_code=204,
+    **described("cancel_job", "Cancel a job", JobNotFound, JobRunning, JobFinished),
+)
 async def cancel_job(job: JobName, event_id: UUID, caller: AdminDep, db: DatabaseDep) -> None:
     """Cancel a job that has not run yet, or would be retried. 409 while it is running."""
     await controls.cancel(db, job, event_id, caller.user_id)
 
 
-@router.post("/jobs/{job}/pause", status_code=204)
+@router.post("/jobs/{job}/pause", status_code=204, **described("pause_job", "Pause a job", JobNotFound))
 async def pause_job(job: JobName, caller: AdminDep, db: DatabaseDep, jobs: JobsDep) -> None:
     """Let no attempt at this job start until it is resumed. Its messages are kept."""
     await controls.pause(db, jobs, job, caller.user_id)
 
 
-@router.post("/jobs/{job}/resume", status_code=204)
+@router.post("/jobs/{job}/resume", status_code=204, **described("resume_job", "Resume a job", JobNotFound))
 async def resume_job(job: JobName, caller: AdminDep, db: DatabaseDep, jobs: JobsDep, alarm: AlarmDep) -> None:
     """Let a paused job run again."""
     await controls.resume(db, jobs, job, caller.user_id)
     alarm.set(0)
 
 
-@router.get("/schedules")
+@router.get("/schedules", **described("list_schedules", "List the schedules"))
 async def list_schedules(_: OperatorDep, db: DatabaseDep, jobs: JobsDep) -> Page[ScheduleSummary]:
     """List all schedules, by name."""
     return Page(items=[ScheduleSummary(**row) for row in await controls.schedules(db, jobs)])
 
 
-@router.post("/schedules/{name}/run", status_code=202)
+@router.post(
+    "/schedules/{name}/run", status_code=202, **described("run_schedule", "Run a schedule now", ScheduleNotFound)
+)
 async def run_schedule(name: JobName, caller: AdminDep, db: DatabaseDep, jobs: JobsDep, alarm: AlarmDep) -> Run:
     """Run the job of a schedule now, also while the schedule is paused."""
     event_id = await controls.run_schedule(db, jobs, name, caller.user_id)
@@ -238,13 +249,17 @@ async def run_schedule(name: JobName, caller: AdminDep, db: DatabaseDep, jobs: J
     return Run(job=name, event_id=event_id)
 
 
-@router.post("/schedules/{name}/pause", status_code=204)
+@router.post(
+    "/schedules/{name}/pause", status_code=204, **described("pause_schedule", "Pause a schedule", ScheduleNotFound)
+)
 async def pause_schedule(name: JobName, caller: AdminDep, db: DatabaseDep, jobs: JobsDep) -> None:
     """Skip the times of a schedule until it is resumed."""
     await controls.pause_schedule(db, jobs, name, caller.user_id)
 
 
-@router.post("/schedules/{name}/resume", status_code=204)
+@router.post(
+    "/schedules/{name}/resume", status_code=204, **described("resume_schedule", "Resume a schedule", ScheduleNotFound)
+)
 async def resume_schedule(name: JobName, caller: AdminDep, db: DatabaseDep, jobs: JobsDep) -> None:
     """Let a paused schedule run again, from its next time."""
     await controls.resume_schedule(db, jobs, name, caller.user_id)

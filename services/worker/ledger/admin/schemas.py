@@ -14,7 +14,7 @@ MAX_AT_ONCE = 10_000
 State = Literal["scheduled", "waiting", "running", "retrying", "done", "dead", "cancelled", "discarded", "suppressed"]
 """`waiting` is due and has not started, `running` is in flight now: both are computed, and never stored."""
 JOB_NAME = r"^[a-z][a-z0-9_-]{0,31}$"
-JobName = Annotated[str, StringConstraints(pattern=JOB_NAME)]
+JobName = Annotated[str, StringConstraints(pattern=JOB_NAME), Field(examples=["email"])]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
 
 StateQuery = Annotated[
@@ -41,12 +41,12 @@ class JobSummary(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    job: str
+    job: str = Field(examples=["email"])
     event_id: UUID
     user_id: UUID | None
-    event_type: str
+    event_type: str = Field(examples=["order.paid"])
     state: State
-    attempts: int
+    attempts: int = Field(examples=[5])
     next_attempt_at: datetime | None
     key: str | None
     error: str | None = Field(description="the same as `last_error`")
@@ -61,10 +61,10 @@ class Attempt(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    number: int
+    number: int = Field(examples=[1])
     started_at: datetime
     duration_ms: float | None
-    worker: str
+    worker: str = Field(examples=["worker-1"])
     outcome: Literal["done", "retrying", "dead", "suppressed", "running", "interrupted"]
     error: str | None
     trace_id: str | None
@@ -85,7 +85,7 @@ class AuditEntry(BaseModel):
 
 
 class JobDetail(JobSummary):
-    total_attempts: int = Field(description="over all replays")
+    total_attempts: int = Field(description="over all replays", examples=[5])
     payload: str | None = Field(description="the message as received; for administrators, until the job is done")
     headers: dict[str, Any] | None = Field(description="likewise")
     attempt_log: list[Attempt] = Field(description="the oldest first, over all replays")
@@ -97,10 +97,10 @@ class JobGroup(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    job: str
+    job: str = Field(examples=["email"])
     state: State
     error_group: str | None
-    count: int
+    count: int = Field(examples=[12])
     first_seen: datetime
     last_seen: datetime
     example_event_id: UUID
@@ -150,7 +150,7 @@ class Replay(Selection):
 
 class Discard(Selection):
     state: Literal["dead"] = "dead"
-    reason: Text
+    reason: Text = Field(examples=["the mailbox is gone"])
 
 
 class Cancel(Selection):
@@ -167,16 +167,16 @@ class Retry(Selection):
 class Matched(BaseModel):
     """`matched` is the number of jobs found at the time `as_of`, whatever the limit; at most 100,000 are counted."""
 
-    matched: int
+    matched: int = Field(examples=[12])
     as_of: datetime
 
 
 class Replayed(Matched):
-    replayed: int
+    replayed: int = Field(examples=[12])
 
 
 class Discarded(Matched):
-    discarded: int
+    discarded: int = Field(examples=[12])
 
 
 class Cancelled(Matched):
@@ -190,7 +190,7 @@ class Retried(Matched):
 class PausedJob(BaseModel):
     """A job whose attempts do not start. `actor` is the operator's user id."""
 
-    job: str
+    job: str = Field(examples=["email"])
     actor: UUID
     paused_at: datetime
 
@@ -216,7 +216,7 @@ class JobHistory(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    job: str
+    job: str = Field(examples=["email"])
     done: int
     failed: int
     retried: int
@@ -224,7 +224,7 @@ class JobHistory(BaseModel):
     minutes: list[HistoryMinute]
 
 
-class History(BaseModel):
+class JobHistories(BaseModel):
     """The hour that ends with the minute `until`, which is not over."""
 
     until: datetime
@@ -238,14 +238,16 @@ class WorkerProcess(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    host: str
+    host: str = Field(examples=["worker-1"])
     pid: int
-    version: str
+    version: str = Field(examples=["0.2.0"])
     started_at: datetime
     seen_at: datetime
     alive: bool
-    in_progress: dict[str, int] = Field(description="attempts in progress by job; a batch is one")
-    consumers: list[str] = Field(description="the queues that it consumes")
+    in_progress: dict[str, int] = Field(
+        description="attempts in progress by job; a batch is one", examples=[{"email": 2}]
+    )
+    consumers: list[str] = Field(description="the queues that it consumes", examples=[["email"]])
     consumers_expected: int = Field(description="how many queues it should consume")
 
 
@@ -256,9 +258,9 @@ class WorkerProcesses(BaseModel):
 class ScheduleSummary(BaseModel):
     """A job that runs at the times of a cron line. While it is paused it has no next run."""
 
-    name: str
-    cron: str
-    timezone: str
+    name: str = Field(examples=["weekly-digest"])
+    cron: str = Field(examples=["0 7 * * 1"])
+    timezone: str = Field(examples=["Europe/Berlin"])
     paused: bool
     last_run: datetime | None
     next_run: datetime | None
@@ -267,5 +269,5 @@ class ScheduleSummary(BaseModel):
 class Run(BaseModel):
     """The job that was added."""
 
-    job: str
+    job: str = Field(examples=["weekly-digest"])
     event_id: UUID

@@ -224,18 +224,6 @@ async def test_readiness_names_what_fails(
     assert (await http.get("/livez")).status_code == 200
 
 
-def test_the_document_describes_errors_as_problems() -> None:
-    """Every operation's 4XX and 5XX have the problem's media type and schema."""
-    app = create_app("example", ServiceSettings(environment="development"), lifespan=_nothing, routes=[router])
-    document = app.openapi()
-    for path in document["paths"].values():
-        for operation in path.values():
-            for status in ("4XX", "5XX"):
-                assert list(operation["responses"][status]["content"]) == ["application/problem+json"]
-            assert "422" not in operation["responses"]
-    assert "Problem" in document["components"]["schemas"]
-
-
 def test_an_error_without_words_says_its_title() -> None:
     """No problem has an empty detail."""
     assert Taken().detail == "Taken already"

@@ -1,0 +1,49 @@
+"""What the gateway itself answers, besides the services: the errors of each operation by its access rules."""
+
+from collections.abc import Iterator
+
+from services.gateway.auth.authenticator import OPERATORS, Access
+from services.gateway.errors import (
+    AccountRequired,
+    AuditUnavailable,
+    BodyTooSlow,
+    GatewayBusy,
+    InsufficientScope,
+    InvalidAccessToken,
+    KeysUnavailable,
+    OutcomeUnknown,
+    RateLimited,
+    ServiceUnavailable,
+    SessionRequired,
+)
+from services.gateway.proxy.forward import SAFE_METHODS
+from services.gateway.proxy.operations import Operation
+from shared.errors import BadRequest, BodyTooLarge, DashboardError, Forbidden, InvalidInput, Unauthenticated
+
+OF_ALL = (BadRequest, InvalidInput, RateLimited, DashboardError, GatewayBusy)
+OF_SERVICES = (Unauthenticated, Forbidden)
+"""What a service answers about the gateway's own credentials, and about roles that the gateway has checked before."""
+Error = type[DashboardError]
+
+
+def of_route(method: str, access: Access, *, session_only: bool = False) -> Iterator[Error]:
+    """Return what any route with this access may answer."""
+    yield from OF_ALL
+    if method not in SAFE_METHODS:
+        yield from (BodyTooLarge, BodyTooSlow)
+    if access != "anonymous":
+        yield from (Unauthenticated, InvalidAccessToken, KeysUnavailable)
+        yield SessionRequired if session_only else InsufficientScope
+        yield Forbidden if access in OPERATORS else AccountRequired
+
+
+def of_operation(operation: Operation) -> Iterator[Error]:
+    """Return what the gateway answers to a passed-through operation, besides the service."""
+    yield from of_route(operation.method, operation.access, session_only=not operation.allows_api_keys)
+    yield ServiceUnavailable
+    if operation.method not in SAFE_METHODS:
+        yield OutcomeUnknown
+        if operation.audited:
+            yield AuditUnavailable
+    if operation.names_caller:
+        yield KeysUnavailable

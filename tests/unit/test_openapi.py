@@ -1,0 +1,178 @@
+"""The OpenAPI document of the whole API is complete: ids, summaries, errors and examples, and it is valid."""
+
+import importlib
+import pkgutil
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+import services
+import shared
+from shared.errors import DashboardError
+from shared.http.examples import NoExample, example_of
+from shared.http.openapi import codes_of
+from tools.docs.api import document
+from tools.docs.api import services as applications
+
+DOCUMENT = document()
+SCHEMAS: dict[str, dict[str, Any]] = DOCUMENT["components"]["schemas"]
+OPERATIONS = {
+    f"{method.upper()} {path}": operation
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+}
+OF_ALL = {"400", "422", "429", "500", "503"}
+"""Every operation may be refused, limited or unavailable."""
+INTERNAL = {
+    "conflict",  # the root of others
+    "not_found",  # likewise, and of paths that do not exist
+    "exports_busy",  # between services: the gateway answers service_unavailable
+    "foreign_page",  # the page's own sign-in, which is not part of the API
+    "link_not_wanted",
+    "method_not_allowed",
+    "page_unknown",
+}
+"""The codes of errors that no operation of the API answers."""
+OF_REPORTS = {"report_not_found", "too_many_downloads", "downloads_busy"}
+"""Those of a feature that can be removed, in modules that stay."""
+MESSAGES = Path(__file__).parents[2] / "services/gateway/web/js/messages.js"
+
+
+def _codes(operation: dict[str, Any]) -> set[str]:
+    return {code for response in operation["responses"].values() for code in codes_of(response) or ()}
+
+
+def _titles(node: Any, path: str = "") -> Iterator[str]:
+    """Yield where a schema has a title. Data is left out, and a field may have this name."""
+    if isinstance(node, list):
+        for number, part in enumerate(node):
+            yield from _titles(part, f"{path}/{number}")
+    elif isinstance(node, dict):
+        if isinstance(node.get("title"), str):
+            yield path
+        for key, value in node.items():
+            if key not in ("example", "examples", "default"):
+                yield from _titles(value, f"{path}/{key}")
+
+
+def _modules(package: ModuleType) -> Iterator[ModuleType]:
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if ".migrations" not in found.name:
+            yield importlib.import_module(found.name)
+
+
+def _error_classes() -> set[type[DashboardError]]:
+    """Return all error classes of the project, with the root."""
+    for package in (services, shared):
+        for _ in _modules(package):
+            pass
+
+    def below(cls: type[DashboardError]) -> Iterator[type[DashboardError]]:
+        yield cls
+        for each in cls.__subclasses__():
+            yield from below(each)
+
+    return {cls for cls in below(DashboardError) if cls.__module__.startswith(("services.", "shared."))}
+
+
+@pytest.mark.parametrize("service", applications())
+def test_every_route_declares_its_id(service: str) -> None:
+    """By `**described(…)` in its decorator; FastAPI derives an id from the path otherwise."""
+    routes = iter_route_contexts(applications()[service].routes)
+    public = [each for each in routes if isinstance(each.original_route, APIRoute) and each.include_in_schema]
+    assert [f"{each.path}: add **described(…)" for each in public if _is_public(each) and not each.operation_id] == []
+
+
+def _is_public(route: RouteContext) -> bool:
+    return (route.path or "").startswith(("/v1/", "/.well-known/"))
+
+
+def test_ids_are_unique_names() -> None:
+    """Generators of clients name functions by them."""
+    by_id = defaultdict(list)
+    for name, operation in OPERATIONS.items():
+        by_id[operation.get("operationId", "no id")].append(name)
+    assert {found: names for found, names in by_id.items() if len(names) > 1} == {}
+    assert [found for found in by_id if not re.fullmatch(r"[a-z]+(_[a-z]+)*", found)] == []
+
+
+def test_every_operation_has_a_summary() -> None:
+    """In the imperative, without a full stop. FastAPI's default is the function's name in title case."""
+    assert [name for name, operation in OPERATIONS.items() if not operation.get("summary")] == []
+    assert [each["summary"] for each in OPERATIONS.values() if each["summary"].endswith(".")] == []
+
+
+def test_every_operation_declares_its_errors() -> None:
+    """Each error response is a problem with a list of codes. There are those that all operations have, 401 where
+    credentials are needed, and 404 where the path names something."""
+    incomplete = {}
+    for name, operation in OPERATIONS.items():
+        found = {status for status, response in operation["responses"].items() if codes_of(response)}
+        wanted = OF_ALL | ({"401"} if operation["security"] else set()) | ({"404"} if "{" in name else set())
+        ranges = {status for status in operation["responses"] if status in ("4XX", "5XX", "default")}
+        if missing := (wanted - found) | ranges:
+            incomplete[name] = missing
+    assert incomplete == {}, "name the error classes in **described(…)"
+
+
+def test_every_error_is_declared_by_an_operation() -> None:
+    """A new error class is named in `**described(…)` of the routes that raise it."""
+    declared = set[str]().union(*map(_codes, OPERATIONS.values()))
+    expected = INTERNAL if "/v1/reports" in DOCUMENT["paths"] else INTERNAL | OF_REPORTS
+    assert {cls.code: cls for cls in _error_classes() if cls.code not in declared | expected} == {}
+    assert declared & INTERNAL == set()
+
+
+def test_a_code_has_one_status() -> None:
+    """Two classes may share a code, in two services, but a client sees one error."""
+    by_code = defaultdict(set)
+    for cls in _error_classes():
+        by_code[cls.code].add(cls.status)
+    assert {code: found for code, found in by_code.items() if len(found) > 1} == {}
+
+
+def test_the_page_has_words_for_every_code() -> None:
+    """A person reads a sentence, whatever an operation answers."""
+    known = set(re.findall(r"^  (\w+): ", MESSAGES.read_text(), re.MULTILINE))
+    assert set[str]().union(*map(_codes, OPERATIONS.values())) - known == set()
+
+
+def test_every_schema_has_an_example() -> None:
+    """That of a schema is composed of those of its fields: give one to each text, with `Field(examples=[…])`."""
+    missing = []
+    for name, schema in SCHEMAS.items():
+        try:
+            example_of(schema, SCHEMAS)
+        except NoExample as field:
+            missing.append(f"{name}.{field}")
+    assert missing == []
+    assert [name for name, schema in SCHEMAS.items() if not schema.get("examples")] == []
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_examples_are_valid(name: str) -> None:
+    """An example conforms to its schema, also in its formats."""
+    schema = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
+    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    for example in SCHEMAS[name]["examples"]:
+        assert [error.message for error in validator.iter_errors(example)] == []
+
+
+def test_schemas_are_named_by_their_keys_alone() -> None:
+    """Generators name classes by titles, which would not be unique."""
+    assert list(_titles(list(SCHEMAS.values()))) == []
+    assert list(_titles(DOCUMENT["paths"])) == []
+
+
+def test_the_document_is_valid() -> None:
+    """It is OpenAPI 3.1."""
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    assert [error.message[:500] for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()] == []
