@@ -95,9 +95,9 @@ production: ## Upgrade, back up, destroy and restore the production compose setu
 	$(INSTALL) python
 	TEST_BACKENDS=docker .venv/bin/pytest -m "docker and long" $(ARGS)
 
-manifests: ## Validate the Kubernetes manifests against the API's schemas, and start their processes
+manifests: ## Validate the Kubernetes manifests against the API's schemas, and start their processes (CRDS=folder of operators' definitions)
 	$(INSTALL) python servers
-	.venv/bin/python -m tools.lab.kubernetes
+	.venv/bin/python -m tools.lab.kubernetes $(if $(CRDS),--definitions $(CRDS))
 	.venv/bin/pytest -m long tests/e2e/test_kubernetes.py $(ARGS)
 
 fuzz: ## Fuzz parsers and every operation of the API (FUZZ_EXAMPLES=1000)
