@@ -1,7 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: env secrets docs help install run check compiled test full bare unit lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
+.PHONY: env secrets docs help install run check compiled test full bare unit lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling kind cluster production scaling bench
 
-INSTALL := @tools/devstack/install.sh
+# `PYTHON=3.13` (or a path) makes .venv with that Python; without it an existing .venv stays as it is.
+INSTALL := @PYTHON="$(PYTHON)" tools/devstack/install.sh
 # Some images set it. Then every process of the stack compiles all of its modules, which doubles its start.
 unexport PYTHONDONTWRITEBYTECODE
 PROCESSES ?= 4
@@ -34,7 +35,7 @@ unit: ## Run the unit tests (COMPILED=1: the gateway's, on its compiled modules)
 	$(INSTALL) python
 	$(PYTEST) -m "not long and not full and not docker" $(UNIT) $(ARGS)
 
-test: ## Run every test but the full and long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=4, COMPILED=1)
+test: ## Run every test but the full and long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=4, COMPILED=1, PYTHON=3.13)
 	$(INSTALL) python servers browser prometheus
 	$(PYTEST) -m "not long and not full and not docker" $(TESTS) $(ARGS)
 
@@ -116,6 +117,10 @@ chaos: ## Kill and freeze processes and cut connections under load, and count lo
 rolling: ## Restart every process under load, and count failures and lost work (ARGS="--rounds 3 --rate 20")
 	$(INSTALL) python servers
 	.venv/bin/python -m tools.lab.rolling $(ARGS)
+
+kind: ## Run an overlay on a kind cluster: apply, README example, rolling update under load (OVERLAY=dev or kind, KEEP=1)
+	$(INSTALL) python
+	tools/lab/kubernetes/kind.sh $(OVERLAY)
 
 cluster: ## Kill a RabbitMQ node, then a Postgres primary, under load, and count lost work (ARGS="node --seed 8")
 	$(INSTALL) python servers

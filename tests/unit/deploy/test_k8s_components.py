@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tools.lab.kubernetes.build import K8S, Manifest, build, containers, of_kind, overlay, templates
+from tools.lab.kubernetes.build import K8S, ROOT, Manifest, build, containers, of_kind, overlay, templates
 from tools.lab.kubernetes.network import HOME, allowed, peers
 from tools.lab.kubernetes.schemas import problems
 
 COMPONENTS = sorted(folder.name for folder in (K8S / "components").iterdir())
 OPTIONAL = [name for name in COMPONENTS if name not in ("version", "parameters")]
+PAGE = (ROOT / "docs/kubernetes.md").read_text()
 DIGEST = f"sha256:{'5' * 64}"
 JOB_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 """A Job's name is a label of its pods."""
@@ -64,6 +65,28 @@ def test_an_image_is_named_by_tag_or_digest(base: str, image: dict[str, str], tm
     jobs = [one for one in of_kind(made, "Job") if one.startswith("migrate-")]
     assert len(jobs) == 3
     assert all(JOB_NAME.fullmatch(one) for one in jobs)
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_component_is_documented(name: str) -> None:
+    """docs/kubernetes.md says what each component is for."""
+    assert re.search(rf"^\| .*`{name}`.* \|", PAGE, re.MULTILINE)
+
+
+def test_kind_runs_production_made_small() -> None:
+    """The overlay has the servers and policies of production, and needs only operators that the script installs."""
+    made = build(K8S / "overlays/kind")
+    assert [found for one in made for found in problems(one)] == []
+    groups = {one["apiVersion"].partition("/")[0] for one in made}
+    assert not {"keda.sh", "monitoring.coreos.com", "barmancloud.cnpg.io"} & groups
+    assert of_kind(made, "Cluster")["postgres"]["spec"]["instances"] == 3
+    assert of_kind(made, "RabbitmqCluster")["rabbitmq"]["spec"]["replicas"] == 3
+    assert "plugins" not in of_kind(made, "Cluster")["postgres"]["spec"]
+    extra = {("worker", "mail", 1025)}
+    without = {edge for edge in allowed(overlay("prod")) if edge[0] not in ("keda", "monitoring")}
+    assert {edge for edge in allowed(made) if edge[0] not in ("keda", "monitoring")} == (
+        without | extra | {("mail", "kube-dns", 53)}
+    )
 
 
 PARAMETERS = {
