@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env secrets docs help install run check compiled test full bare unit lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling kind cluster production scaling bench
+.PHONY: env secrets docs help install run check compiled test full bare unit lint types e2e containers manifests fuzz release-check sbom screenshots observe chaos rolling kind cluster production scaling bench
 
 # `PYTHON=3.13` (or a path) makes .venv with that Python; without it an existing .venv stays as it is.
 INSTALL := @PYTHON="$(PYTHON)" tools/devstack/install.sh
@@ -8,6 +8,9 @@ unexport PYTHONDONTWRITEBYTECODE
 PROCESSES ?= 4
 # Blocks of more than eight lines that are in two files. It succeeds whatever it finds, so awk reads its last line.
 REPEATED := find services shared tools -name '*.py' ! -path '*/versions/*' ! -path '*/node_modules/*' -exec .venv/bin/symilar -d 8 {} +
+# The schemas come with the package.
+SCHEMA := .venv/bin/check-jsonschema --quiet --builtin-schema vendor.
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 PYTEST := .venv/bin/pytest -n $(PROCESSES) --no-loadscope-reorder
 UNIT := tests/unit
 
@@ -51,7 +54,7 @@ full: ## Run the tests that `make test` leaves out or runs in short form: chaos,
 bare: ## Run `make test` on bare Debian machines, in containers, as root and as a user (IMAGES="python:3.13-slim debian:12-slim")
 	tools/lab/bare/run.sh $(IMAGES)
 
-lint: ## Check style, imports, dead and repeated code, unused dependencies, known vulnerabilities (AUDIT=required)
+lint: ## Check style, imports, dead and repeated code, unused dependencies, workflows, known vulnerabilities (AUDIT=required)
 	$(INSTALL) python
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -59,6 +62,13 @@ lint: ## Check style, imports, dead and repeated code, unused dependencies, know
 	.venv/bin/vulture
 	.venv/bin/deptry .
 	$(REPEATED) | awk '{ print } /^TOTAL/ && !/duplicates=0 / { found = 1 } END { exit found }'
+	.venv/bin/zizmor --offline --quiet .github
+	$(SCHEMA)github-workflows .github/workflows/*.yml
+	$(SCHEMA)github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	$(SCHEMA)renovate renovate.json5
+	@if command -v actionlint > /dev/null; then actionlint; \
+	elif [ -n "$$CI" ] && command -v go > /dev/null; then go run $(ACTIONLINT); \
+	else echo "actionlint: not done, because it is not installed"; fi
 	.venv/bin/python deploy/audit.py
 
 types: ## Check types
@@ -104,6 +114,9 @@ manifests: ## Validate the Kubernetes manifests against the API's schemas, and s
 fuzz: ## Fuzz parsers and every operation of the API (FUZZ_EXAMPLES=1000)
 	$(INSTALL) python servers
 	.venv/bin/pytest -m long tests/unit/fuzz tests/e2e/openapi $(ARGS)
+
+release-check: ## Check that every file names the version that is to be released (VERSION=0.2.0)
+	@python3 deploy/release.py $(VERSION)
 
 sbom: ## Write dist/sbom.cdx.json: the contents of the image, as CycloneDX
 	$(INSTALL) python
