@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env secrets docs help install run check compiled test full bare unit lint types e2e containers manifests fuzz release-check sbom screenshots observe chaos rolling kind cluster production scaling bench
+.PHONY: env secrets docs help install run check compiled test full bare unit lint types e2e containers manifests fuzz releasable sbom screenshots observe chaos rolling kind cluster production scaling bench
 
 # `PYTHON=3.13` (or a path) makes .venv with that Python; without it an existing .venv stays as it is.
 INSTALL := @PYTHON="$(PYTHON)" tools/devstack/install.sh
@@ -115,7 +115,7 @@ fuzz: ## Fuzz parsers and every operation of the API (FUZZ_EXAMPLES=1000)
 	$(INSTALL) python servers
 	.venv/bin/pytest -m long tests/unit/fuzz tests/e2e/openapi $(ARGS)
 
-release-check: ## Check that every file names the version that is to be released (VERSION=0.2.0)
+releasable: ## Check that every file names the version that is to be released (VERSION=0.2.0)
 	@python3 deploy/release.py $(VERSION)
 
 sbom: ## Write dist/sbom.cdx.json: the contents of the image, as CycloneDX

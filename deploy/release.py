@@ -1,4 +1,4 @@
-"""Checks that every file names the version to release: `make release-check VERSION=0.2.0`. Standard library only.
+"""Checks that every file names the version to release: `make releasable VERSION=0.2.0`. Standard library only.
 
 Exits with 1 and a line for each file that names another one. The workflow `release` runs it before it builds.
 """

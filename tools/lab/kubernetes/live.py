@@ -73,7 +73,7 @@ def links(mail: str, to: str, wait_s: float) -> list[str]:
 async def under_load(base: str, mail: str, command: list[str]) -> Counter[str]:
     """Place orders and read dashboards while the command runs; return how often each outcome occurred."""
     counts: Counter[str] = Counter()
-    # Like a browser that connects anew for each request: none depends on a connection to a pod that goes.
+    # A new connection for each request, so that none depends on a pod that stops.
     limits = httpx.Limits(max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=base, timeout=TIMEOUT_S, limits=limits) as client:
         headers = {"Authorization": f"Bearer {await signed_in(client, mail)}"}
