@@ -27,7 +27,7 @@ class Answers(BaseHTTPRequestHandler):
             case ["api", "v1", "message", name]:
                 self._answer(200, MAILS[name])
             case ["gone"]:
-                self.close_connection = True
+                return  # without an answer: the connection ends
             case _:
                 self._answer(503, {})
 
