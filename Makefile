@@ -1,12 +1,16 @@
 .DEFAULT_GOAL := help
-.PHONY: env secrets docs help install run dev check compiled test full bare unit lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
+.PHONY: env secrets docs help install run dev check compiled test full bare unit lint types e2e containers manifests fuzz releasable sbom screenshots observe chaos rolling kind cluster production scaling bench
 
-INSTALL := @tools/devstack/install.sh
+# `PYTHON=3.13` (or a path) makes .venv with that Python; without it an existing .venv stays as it is.
+INSTALL := @PYTHON="$(PYTHON)" tools/devstack/install.sh
 # Some images set it. Then every process of the stack compiles all of its modules, which doubles its start.
 unexport PYTHONDONTWRITEBYTECODE
 PROCESSES ?= 4
 # Blocks of more than eight lines that are in two files. It succeeds whatever it finds, so awk reads its last line.
 REPEATED := find services shared tools -name '*.py' ! -path '*/versions/*' ! -path '*/node_modules/*' -exec .venv/bin/symilar -d 8 {} +
+# The schemas come with the package.
+SCHEMA := .venv/bin/check-jsonschema --quiet --builtin-schema vendor.
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 PYTEST := .venv/bin/pytest -n $(PROCESSES) --no-loadscope-reorder
 UNIT := tests/unit
 TSC := tools/page/node_modules/.bin/tsc
@@ -39,7 +43,7 @@ unit: ## Run the unit tests (COMPILED=1: the gateway's, on its compiled modules)
 	$(INSTALL) python
 	$(PYTEST) -m "not long and not full and not docker" $(UNIT) $(ARGS)
 
-test: ## Run every test but the full and long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=4, COMPILED=1)
+test: ## Run every test but the full and long ones, against real servers (TEST_BACKENDS=docker|local, PROCESSES=4, COMPILED=1, PYTHON=3.13)
 	$(INSTALL) python servers browser prometheus
 	$(PYTEST) -m "not long and not full and not docker" $(TESTS) $(ARGS)
 
@@ -55,7 +59,7 @@ full: ## Run the tests that `make test` leaves out or runs in short form: chaos,
 bare: ## Run `make test` on bare Debian machines, in containers, as root and as a user (IMAGES="python:3.13-slim debian:12-slim")
 	tools/lab/bare/run.sh $(IMAGES)
 
-lint: ## Check style, imports, types of the page, dead and repeated code, unused dependencies, known vulnerabilities (AUDIT=required)
+lint: ## Check style, imports, types of the page, dead and repeated code, unused dependencies, workflows, known vulnerabilities (AUDIT=required)
 	$(INSTALL) python page
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -64,6 +68,13 @@ lint: ## Check style, imports, types of the page, dead and repeated code, unused
 	.venv/bin/vulture
 	.venv/bin/deptry .
 	$(REPEATED) | awk '{ print } /^TOTAL/ && !/duplicates=0 / { found = 1 } END { exit found }'
+	.venv/bin/zizmor --offline --quiet .github
+	$(SCHEMA)github-workflows .github/workflows/*.yml
+	$(SCHEMA)github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	$(SCHEMA)renovate renovate.json5
+	@if command -v actionlint > /dev/null; then actionlint; \
+	elif [ -n "$$CI" ] && command -v go > /dev/null; then go run $(ACTIONLINT); \
+	else echo "actionlint: not done, because it is not installed"; fi
 	.venv/bin/python deploy/audit.py
 
 types: ## Check types
@@ -101,14 +112,17 @@ production: ## Upgrade, back up, destroy and restore the production compose setu
 	$(INSTALL) python
 	TEST_BACKENDS=docker .venv/bin/pytest -m "docker and long" $(ARGS)
 
-manifests: ## Validate the Kubernetes manifests against the API's schemas, and start their processes
+manifests: ## Validate the Kubernetes manifests against the API's schemas, and start their processes (CRDS=folder of operators' definitions)
 	$(INSTALL) python servers
-	.venv/bin/python -m tools.lab.kubernetes
+	.venv/bin/python -m tools.lab.kubernetes $(if $(CRDS),--definitions $(CRDS))
 	.venv/bin/pytest -m long tests/e2e/test_kubernetes.py $(ARGS)
 
 fuzz: ## Fuzz parsers and every operation of the API (FUZZ_EXAMPLES=1000)
 	$(INSTALL) python servers
 	.venv/bin/pytest -m long tests/unit/fuzz tests/e2e/openapi $(ARGS)
+
+releasable: ## Check that every file names the version that is to be released (VERSION=0.2.0)
+	@python3 deploy/release.py $(VERSION)
 
 sbom: ## Write dist/sbom.cdx.json: the contents of the image, as CycloneDX
 	$(INSTALL) python
@@ -122,6 +136,10 @@ chaos: ## Kill and freeze processes and cut connections under load, and count lo
 rolling: ## Restart every process under load, and count failures and lost work (ARGS="--rounds 3 --rate 20")
 	$(INSTALL) python servers
 	.venv/bin/python -m tools.lab.rolling $(ARGS)
+
+kind: ## Run an overlay on a kind cluster: apply, README example, rolling update under load (OVERLAY=dev or kind, KEEP=1)
+	$(INSTALL) python
+	tools/lab/kubernetes/kind.sh $(OVERLAY)
 
 cluster: ## Kill a RabbitMQ node, then a Postgres primary, under load, and count lost work (ARGS="node --seed 8")
 	$(INSTALL) python servers

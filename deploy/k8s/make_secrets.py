@@ -19,6 +19,9 @@ TOLD = ("SMTP_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 BASIC = "kubernetes.io/basic-auth"
 
+RELOAD = {"cnpg.io/reload": "true"}
+"""With this label CloudNativePG sets the role's password as soon as the secret changes."""
+
 
 def manifests(told: dict[str, str]) -> Iterator[dict[str, Any]]:
     """Passwords are letters, digits, - and _: they stand in URLs."""
@@ -27,7 +30,8 @@ def manifests(told: dict[str, str]) -> Iterator[dict[str, Any]]:
     yield _secret("users-signing-keys", keys=seed)
     yield _secret("worker-webhook-keys", keys=secrets.token_urlsafe(48))
     for name in ("users", "orders", "worker"):
-        yield _secret(f"{name}-database", BASIC, username=name, password=secrets.token_urlsafe(24))
+        login = {"username": name, "password": secrets.token_urlsafe(24)}
+        yield _secret(f"{name}-database", BASIC, **login) | {"metadata": {"name": f"{name}-database", "labels": RELOAD}}
     for name in ("dashboard", "keda"):
         yield _secret(f"rabbitmq-{name}", BASIC, username=name, password=secrets.token_urlsafe(24))
     yield _secret("redis", password=secrets.token_urlsafe(24))

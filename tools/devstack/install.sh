@@ -9,6 +9,9 @@
 #   install.sh prometheus  Prometheus with promtool for the tests of the alerts, which are skipped without it
 #   install.sh page        TypeScript, which checks the types of the page's modules, if there is npm
 #   install.sh bench       the load generator, and the benchmarks' peers
+#
+# PYTHON says which Python .venv has: a version (3.13), a command or a path. A .venv of another version is replaced. Without
+# it an existing .venv stays, and a new one has the first of `find_python`.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -35,7 +38,22 @@ apt_install() { # PACKAGE...: without starting the services that come with it
 }
 
 # ---------------------------------------------------------------- Python
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2> /dev/null || true; }
+
+wanted_version() { # of PYTHON, without a patch version
+  case ${PYTHON:-} in
+    [0-9]*) echo "$PYTHON" | cut -d. -f1,2 ;;
+    ?*) version_of "$PYTHON" ;;
+  esac
+}
+
 find_python() {
+  if [ -n "${PYTHON:-}" ]; then
+    for python in "python$PYTHON" "$PYTHON"; do
+      if [ -n "$(version_of "$python")" ]; then echo "$python"; return; fi
+    done
+    return
+  fi
   for python in python3 python3.14 python3.13 python3.12 python3.11; do
     if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then echo "$python"; return; fi
   done
@@ -45,8 +63,23 @@ fetch_uv() { # uv is one binary in its wheel: no pip is needed to have it
   .venv/bin/python tools/devstack/fetch_uv.py .venv/bin
 }
 
+make_venv_with_uv() { # uv knows more places, and downloads a Python if it may
+  uv=$(find_uv)
+  if [ "$uv" != uv ]; then
+    kept=$(mktemp -d)
+    if [ -n "$uv" ]; then cp "$uv" "$kept"; else python3 tools/devstack/fetch_uv.py "$kept"; fi
+    uv=$kept/uv
+  fi
+  rm -rf .venv
+  "$uv" venv --quiet --python "$PYTHON" .venv ||
+    fail "there is no Python $PYTHON here: install it, or say where it is (PYTHON=/path/to/python)"
+  say "Made .venv with $(.venv/bin/python --version)"
+  if [ -n "${kept:-}" ]; then mv "$uv" .venv/bin/uv && rmdir "$kept"; fi
+}
+
 make_venv() {
   python=$(find_python)
+  if [ -z "$python" ] && [ -n "${PYTHON:-}" ]; then make_venv_with_uv; return; fi
   [ -n "$python" ] || fail "Python 3.11 or newer is needed (Debian, Ubuntu: apt-get install python3)"
   say "Making .venv with $("$python" --version)"
   rm -rf .venv
@@ -68,6 +101,7 @@ find_uv() {
 if [ -e /etc/ssl/certs/ca-certificates.crt ]; then export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"; fi
 
 install_python() {
+  if [ -n "${PYTHON:-}" ] && [ "$(version_of .venv/bin/python)" != "$(wanted_version)" ]; then make_venv; fi
   uv=$(find_uv)
   if [ "$uv" != uv ] && ! .venv/bin/python -c '' 2> /dev/null; then
     make_venv

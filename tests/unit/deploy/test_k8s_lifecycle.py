@@ -116,3 +116,11 @@ def test_the_documentation_names_what_is_there() -> None:
     for name in OVERLAYS:
         assert f"kubectl apply -k deploy/k8s/overlays/{name}" in text
         assert Path(ROOT / "deploy/k8s/overlays" / name / "kustomization.yaml").exists()
+
+
+def test_the_image_is_built_before_it_is_used() -> None:
+    """Wherever development's overlay is applied, the image that it names has been built and loaded before."""
+    for page in ("README.md", "docs/kubernetes.md"):
+        before, apply, _ = (ROOT / page).read_text().partition("kubectl apply -k deploy/k8s/overlays/dev")
+        assert apply
+        assert before.rindex("docker build -t dashboard:dev") < before.rindex("kind load docker-image dashboard:dev")

@@ -44,6 +44,7 @@ API_SERVER = {
 
 PROD: set[Edge] = {
     ("traefik", "gateway", HTTP),
+    ("traefik", "acme-solver", 8089),  # the challenge of cert-manager
     *(("worker", where, port) for where in ("internet", "private") for port in (465, 587)),  # the mail server
     *API_SERVER,
     ("cnpg-system", "postgres", POSTGRES),

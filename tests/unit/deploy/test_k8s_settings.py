@@ -106,7 +106,21 @@ def test_production_is_behind_tls() -> None:
     assert settings["GATEWAY_SECURE_COOKIES"] == "true"
     assert int(settings["GATEWAY_HSTS_MAX_AGE_S"]) > 0
     assert settings["GATEWAY_TRUSTED_PROXIES"]
-    [ingress] = of_kind(overlay("prod"), "Ingress").values()
+    ingress = of_kind(overlay("prod"), "Ingress")["gateway"]
     hosts = {rule["host"] for rule in ingress["spec"]["rules"]}
     assert {host for one in ingress["spec"]["tls"] for host in one["hosts"]} == hosts
     assert "cert-manager.io/cluster-issuer" in ingress["metadata"]["annotations"]
+
+
+def test_plain_http_is_redirected() -> None:
+    """Requests to port 80 are answered with a redirect for the same host. The middleware is named as Traefik does:
+    namespace-name@kubernetescrd."""
+    ingresses = of_kind(overlay("prod"), "Ingress")
+    plain = ingresses["gateway-http"]
+    annotations = plain["metadata"]["annotations"]
+    assert annotations["traefik.ingress.kubernetes.io/router.entrypoints"] == "web"
+    [middleware] = of_kind(overlay("prod"), "Middleware").values()
+    where = f"{middleware['metadata']['namespace']}-{middleware['metadata']['name']}@kubernetescrd"
+    assert annotations["traefik.ingress.kubernetes.io/router.middlewares"] == where
+    assert middleware["spec"]["redirectScheme"] == {"scheme": "https", "permanent": True}
+    assert plain["spec"]["rules"] == ingresses["gateway"]["spec"]["rules"]

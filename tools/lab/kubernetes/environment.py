@@ -28,9 +28,15 @@ def secrets(name: str) -> dict[str, Data]:
         return {
             known: {key: b64decode(value).decode() for key, value in one["data"].items()} for known, one in made.items()
         }
+    return {one["metadata"]["name"]: one["stringData"] for one in made_secrets()}
+
+
+def made_secrets() -> list[Manifest]:
+    """Return the secrets that the script creates for `prod`."""
     script = [sys.executable, str(ROOT / "deploy/k8s/make_secrets.py")]
     ran = subprocess.run(script, check=True, capture_output=True, text=True, env=os.environ | TOLD)
-    return {one["metadata"]["name"]: one["stringData"] for one in json.loads(ran.stdout)["items"]}
+    items: list[Manifest] = json.loads(ran.stdout)["items"]
+    return items
 
 
 def configs(name: str) -> dict[str, Data]:

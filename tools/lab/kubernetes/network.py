@@ -38,9 +38,19 @@ def peers(manifests: tuple[Manifest, ...]) -> list[Peer]:
     ours = {labels["part"]: Peer(labels["part"], HOME, labels, ports) for labels, ports in _pods(manifests)}
     names = {term for rule in _namespaces(manifests) for term in rule}
     dns = Peer("kube-dns", "kube-system", {"k8s-app": "kube-dns"})
+    solvers = [SOLVER] if any(map(_asks_for_a_certificate, manifests)) else []
     others = [Peer(name, name) for name in sorted(names - {"kube-system"})]
     outside = [Peer(name, "", addresses=addresses) for name, addresses in ADDRESSES.items()]
-    return [*ours.values(), dns, *others, Peer("elsewhere", "elsewhere"), *outside]
+    return [*ours.values(), *solvers, dns, *others, Peer("elsewhere", "elsewhere"), *outside]
+
+
+SOLVER = Peer("acme-solver", HOME, {"acme.cert-manager.io/http01-solver": "true"})
+"""The pod that answers a certificate authority's challenge; cert-manager creates it in the namespace of the ingress."""
+
+
+def _asks_for_a_certificate(manifest: Manifest) -> bool:
+    annotations = manifest["metadata"].get("annotations", {})
+    return manifest["kind"] == "Ingress" and "cert-manager.io/cluster-issuer" in annotations
 
 
 def _pods(manifests: tuple[Manifest, ...]) -> Iterator[tuple[Labels, Any]]:

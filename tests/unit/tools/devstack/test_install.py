@@ -1,3 +1,5 @@
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,3 +42,60 @@ def test_help_loads_no_library_of_the_services() -> None:
     script = "import sys, tools.cli.main; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"asyncpg", "fastapi", "sqlalchemy", "psutil", "aiosmtpd"} & set(done.stdout.split())
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with the script and a project without packages."""
+    folder = tmp_path / "checkout"
+    (folder / "tools/devstack").mkdir(parents=True)
+    shutil.copy(_ROOT / "tools/devstack/install.sh", folder / "tools/devstack")
+    (folder / "pyproject.toml").write_text('[project]\nname = "empty"\nversion = "0"\nrequires-python = ">=3.11"\n')
+    subprocess.run([_UV, "lock", "--offline", "--quiet"], cwd=folder, check=True)
+    return folder
+
+
+def _install(checkout: Path, python: str) -> subprocess.CompletedProcess[str]:
+    """Run the script with this Python, uv, and a command `python9.9`, which is a Python that says it is 9.9."""
+    commands = checkout / "commands"
+    commands.mkdir(exist_ok=True)
+    (commands / "python9.9").write_text("#!/bin/sh\ncase $1 in -c) echo 9.9 ;; *) exit 7 ;; esac\n")
+    (commands / "python9.9").chmod(0o755)
+    (commands / "uv").unlink(missing_ok=True)
+    (commands / "uv").symlink_to(_UV)
+    path = f"{commands}{os.pathsep}{os.environ['PATH']}"
+    variables = os.environ | {"PATH": path, "PYTHON": python, "UV_OFFLINE": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    script = ["sh", "tools/devstack/install.sh", "python"]
+    return subprocess.run(script, cwd=checkout, env=variables, capture_output=True, text=True, check=False)
+
+
+_UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}") or "uv"
+_HERE = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def test_the_virtual_environment_has_the_python_that_is_asked_for(checkout: Path) -> None:
+    """An environment of another version is replaced, and one of the same version is kept."""
+    (checkout / ".venv/bin").mkdir(parents=True)
+    (checkout / ".venv/bin/python").write_text("#!/bin/sh\necho 3.1\n")
+    (checkout / ".venv/bin/python").chmod(0o755)
+    first = _install(checkout, str(_HERE))
+    assert first.returncode == 0, first.stderr
+    version = subprocess.run([checkout / ".venv/bin/python", "--version"], capture_output=True, text=True, check=True)
+    assert version.stdout.split()[1] == ".".join(map(str, sys.version_info[:3]))
+    (checkout / ".venv/kept").touch()
+    assert _install(checkout, str(_HERE)).returncode == 0
+    assert (checkout / ".venv/kept").exists()
+
+
+def test_a_version_is_the_command_of_that_name(checkout: Path) -> None:
+    """PYTHON=9.9 runs `python9.9`, if there is one."""
+    done = _install(checkout, "9.9")
+    assert (done.returncode, "Making .venv with" in done.stdout) == (7, True)
+
+
+def test_a_python_that_is_not_there_is_an_error(checkout: Path) -> None:
+    """The message names the version and says what to do; nothing is installed with another one."""
+    done = _install(checkout, "3.99")
+    assert done.returncode != 0
+    assert "there is no Python 3.99 here" in done.stderr
+    assert not (checkout / ".venv").exists()
