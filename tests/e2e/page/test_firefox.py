@@ -16,7 +16,7 @@ MARK_READ = ".note:not(.read) button[data-key^='read-']"
 
 
 async def test_the_page_works_in_firefox(stack: Stack, admin: Operator, tmp_path: Path) -> None:
-    """Somebody signs in, and places an order in a second tab, which the first one shows when it is looked at. They read
+    """A person signs in, and places an order in a second tab, which the first one shows when it is shown. They read
     the notification and look at the operators' page. axe finds no violations."""
     async with launched(tmp_path / "profile") as firefox:
         first = await firefox.opens(stack.url)
