@@ -91,8 +91,12 @@ invalid fields. These are the codes that any operation may answer; the others ar
 
 ERRORS = ("4XX", "5XX", "default")
 _OF_ANY: list[type[DashboardError]] = [
-    *(*OF_ALL, *of_route("GET", "user"), *of_route("POST", "admin", session_only=True)),
-    *(ServiceUnavailable, OutcomeUnknown, AuditUnavailable),
+    *OF_ALL,
+    *of_route("GET", "user"),
+    *of_route("POST", "admin", session_only=True),
+    ServiceUnavailable,
+    OutcomeUnknown,
+    AuditUnavailable,
 ]
 COMMON = {error.code for error in _OF_ANY}
 
