@@ -66,6 +66,7 @@ ADD_MINUTES = """
     INSERT INTO job_minutes (job, minute, done, durations)
     SELECT job, date_trunc('minute', now()) - n * interval '1 minute', 1000, array_fill(70, ARRAY[15])
     FROM unnest($1::text[]) AS job, generate_series(1, 59) AS n
+    ON CONFLICT DO NOTHING
 """
 ADD_WORKERS = """
     INSERT INTO workers (id, host, pid, version, in_progress, consumers, consumers_expected)

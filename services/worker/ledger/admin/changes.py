@@ -31,7 +31,7 @@ log = get_logger(__name__)
 
 BATCH = 500
 MOST_COUNTED = 100_000
-"""Counting more would take longer than an operator waits."""
+"""Of scheduled and retrying jobs. Counting more would take longer than an operator waits."""
 AUDIT = """
     INSERT INTO job_audit
         (job, event_id, user_id, previous_state, previous_attempts, previous_error, action, actor, reason)
@@ -59,6 +59,7 @@ class Change:
     condition: str
     write: Write
     names: list[str] | None = None
+    most_counted: int | None = None
     reason: str | None = None
 
 
@@ -99,7 +100,7 @@ async def cancel(db: Database, order: Cancel, actor: UUID) -> Cancelled:
         """  # noqa: S608  constants
 
     matched, as_of, changed = await _make(
-        db, Change("cancel", order, _of_state(order.state, CANCELLABLE), write), actor
+        db, Change("cancel", order, _of_state(order.state, CANCELLABLE), write, most_counted=MOST_COUNTED), actor
     )
     for job in changed:
         metrics.JOBS.labels(job, "cancelled").inc()
@@ -118,7 +119,7 @@ async def retry(db: Database, order: Retry, actor: UUID, known: Iterable[str]) -
             FROM picked WHERE {IS_PICKED}
         """  # noqa: S608  constants
 
-    change = Change("retry", order, _of_state(order.state, RETRYABLE), write, list(known))
+    change = Change("retry", order, _of_state(order.state, RETRYABLE), write, list(known), MOST_COUNTED)
     matched, as_of, changed = await _make(db, change, actor)
     return Retried(matched=matched, as_of=as_of, retried=len(changed))
 
@@ -139,7 +140,7 @@ async def _make(db: Database, change: Change, actor: UUID) -> tuple[int, datetim
     async with db.connection() as connection:
         as_of = order.as_of or await connection.fetchval("SELECT now()")
         query = _chosen(change, as_of)
-        rows = f"SELECT FROM jobs WHERE {query.where} LIMIT {MOST_COUNTED}"
+        rows = f"SELECT FROM jobs WHERE {query.where} LIMIT {change.most_counted or 'ALL'}"
         matched = await connection.fetchval(f"SELECT count(*) FROM ({rows}) AS found", *query.arguments)  # noqa: S608
     changed = [] if order.dry_run else await _in_batches(db, change, as_of, actor)
     log.info(

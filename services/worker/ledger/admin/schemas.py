@@ -165,7 +165,8 @@ class Retry(Selection):
 
 
 class Matched(BaseModel):
-    """`matched` is the number of jobs found at the time `as_of`, whatever the limit; at most 100,000 are counted."""
+    """`matched` is the number of jobs found at the time `as_of`, whatever the limit. To cancel and to
+    retry, at most 100,000 are counted."""
 
     matched: int = Field(examples=[12])
     as_of: datetime
