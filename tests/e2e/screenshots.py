@@ -33,6 +33,8 @@ SPREAD = """
         AS ranked
     WHERE notifications.user_id = ranked.user_id AND notifications.id = ranked.id
 """
+FULL = ("operations", "account")
+"""Pictures of the whole page, not only of the part that fits the window."""
 COLOURS = 256
 """The number of colours in the palette: enough for flat surfaces and text, and a picture has a third of the size."""
 
@@ -78,6 +80,8 @@ def _prepare(stack: Stack) -> None:
             item = {"sku": "print-a2", "name": "Print, A2", "quantity": 1, "unit_price": price}
             order = http.post("/v1/orders", json={"currency": "USD", "items": [item]}).raise_for_status().json()
         http.post(f"/v1/orders/{order['id']}/pay").raise_for_status()
+        key = {"name": "nightly report", "scopes": ["read"], "current_password": demo.PASSWORD}
+        http.post("/v1/me/api-keys", json=key).raise_for_status()
         wait_until(lambda: len(_panel(http, "notifications")) >= 20)
         # The notifications of the demo's 30 days have all just been created: give them the times of their events.
         query(stack, "worker", SPREAD)
@@ -97,6 +101,7 @@ async def _take_all(stack: Stack, folder: Path) -> None:
         await _dashboard(browser, stack, folder / "dark.png", scheme="dark")
         await _order(browser, stack, folder / "order.png")
         await _phone(browser, stack, folder / "phone.png")
+        await account_views(browser, stack, folder, demo.USER, demo.PASSWORD)
         await _degraded(browser, stack, folder / "degraded.png")
         await _operations(browser, stack, folder / "operations.png")
         write_picture(await trace_picture.take(browser, stack), folder / "trace.png")
@@ -123,6 +128,21 @@ async def _order(browser: Browser, stack: Stack, path: Path) -> None:
 async def _phone(browser: Browser, stack: Stack, path: Path) -> None:
     async with visiting(browser, stack, width=360, height=780, device_scale_factor=2) as visitor:
         await _save(await _settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD)), path)
+
+
+async def account_views(browser: Browser, stack: Stack, folder: Path, email: str, password: str) -> None:
+    """The account page of a user who has an API key, and the views behind the links in mails."""
+    async with visiting(browser, stack, width=960, height=900, device_scale_factor=2) as visitor:
+        page = await visitor.signs_in(email, "/#/account", password)
+        await expect(page.locator("[data-api-key]")).to_have_count(1)
+        await expect(page.locator("[data-session]").first).to_be_visible()
+        await expect(page.get_by_role("switch")).not_to_have_count(0)
+        await _save(page, folder / "account.png")
+    async with visiting(browser, stack, width=600, height=430, device_scale_factor=2) as visitor:
+        for view in ("verify", "reset"):
+            page = await visitor.opens(f"/#/{view}?token=sample")
+            await page.get_by_role("heading", level=1).wait_for()
+            await _save(page, folder / f"account-{view}.png")
 
 
 async def _degraded(browser: Browser, stack: Stack, path: Path) -> None:
@@ -182,7 +202,7 @@ async def _settled(page: Page) -> Page:
 
 
 async def _save(page: Page, path: Path) -> None:
-    write_picture(await page.screenshot(full_page=path.stem == "operations"), path)
+    write_picture(await page.screenshot(full_page=path.stem in FULL), path)
 
 
 def write_picture(picture: bytes, path: Path) -> None:

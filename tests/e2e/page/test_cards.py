@@ -15,12 +15,13 @@ pytestmark = [pytest.mark.e2e, needs_browser]
 
 @pytest.mark.full
 async def test_a_picture_takes_the_place_of_the_initials(browser: Browser, stack: Stack, person: Person) -> None:
-    """The picture is uploaded unchanged and shown in the profile and the corner. A text file that claims to be one is
-    refused."""
+    """The picture is uploaded unchanged and shown on the account page, in the corner and on the dashboard. A text file
+    that claims to be one is refused."""
     picture = BytesIO()
     Image.new("RGB", (300, 200), "teal").save(picture, "PNG")
     async with visiting(browser, stack) as visitor:
         page = await visitor.at_home(person)
+        await page.get_by_role("link", name="Edit profile").click()
         chooser = page.get_by_label("Change picture")
         no_picture: FilePayload = {"name": "a.png", "mimeType": "image/png", "buffer": b"not a picture"}
         # A toast disappears by itself: start to wait for it before it can appear.
@@ -29,6 +30,9 @@ async def test_a_picture_takes_the_place_of_the_initials(browser: Browser, stack
         await chooser.set_input_files({"name": "b.png", "mimeType": "image/png", "buffer": picture.getvalue()})
         await expect(page.locator(".avatar.large img")).to_be_visible()
         await expect(page.locator("#account .avatar img")).to_be_visible()
+        await page.get_by_role("link", name="Back to your dashboard").click()
+        await expect(page.locator(".profile .avatar.large img")).to_be_visible()
+        await page.go_back()
         await page.get_by_role("button", name="Remove picture").click()
         await expect(page.locator(".avatar.large")).to_have_text("AT")
 

@@ -114,19 +114,25 @@ async def test_with_orders_that_can_only_be_seen(browser: Browser, start: Start,
 
 
 async def test_each_action_by_its_route(browser: Browser, start: Start, tmp_path: Path) -> None:
-    """What has a route is offered, and nothing else."""
+    """What has a route is offered, and nothing else, on the dashboard and on the page of the account."""
     routes = [
+        route("GET", "/v1/me", "users"),
         route("PATCH", "/v1/me", "users"),
         route("POST", "/v1/orders", "orders"),
         route("GET", "/v1/orders/{id:uuid}", "orders"),
         route("POST", "/v1/orders/{id:uuid}/cancel", "orders"),
     ]
     async with installation(start, tmp_path, "\n  ".join(routes), ORDERS) as here, visiting(browser, here) as visitor:
+        me = {**USER, "email_verified": True, "pending_email": None, "role": "user"}
+        here.world.users.behaviours["/v1/me"] = replies(json.dumps(me).encode())
         page = await visitor.opens()
         await here.sign_in(page)
         await shows(page, "orders", "fresh")
         buttons = page.locator("main").get_by_role("button")
         await expect(buttons).to_have_text(["New order", "Cancel"])
+        await page.get_by_role("link", name="Edit profile").click()
+        await expect(page.get_by_role("heading", level=2)).to_have_text(["Profile", "Password", "Your data"])
+        await expect(buttons).to_have_text(["Save the name", "Change the password", "Download my data"])
 
 
 async def test_operations_without_jobs(browser: Browser, start: Start, tmp_path: Path) -> None:

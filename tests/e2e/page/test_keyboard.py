@@ -41,7 +41,6 @@ async def test_the_dashboard(browser: Browser, stack: Stack, person: Person) -> 
         await _orders(page)
         await _chart(page, person)
         await _notifications(page)
-        await _profile(page)
         await _imports(page)
         await _reports(page)
         await _webhooks(page)
@@ -159,24 +158,6 @@ async def _notifications(page: Page) -> None:
     await expect(marks).to_have_count(0)
 
 
-async def _profile(page: Page) -> None:
-    edit, dialog = _button(page, "Edit profile"), page.get_by_role("dialog", name="Edit profile")
-    await moves_focus(edit, dialog.get_by_label("Name"))
-    await dialog.get_by_label("Name").fill("Ann Newton")
-    await page.keyboard.press("Enter")
-    await expect(page.locator(".profile .name")).to_have_text("Ann Newton")
-    await expect(edit).to_be_focused()
-    picture = BytesIO()
-    Image.new("RGB", (30, 20), "teal").save(picture, "PNG")
-    change = page.get_by_label("Change picture")
-    await change.focus()
-    await change.set_input_files({"name": "b.png", "mimeType": "image/png", "buffer": picture.getvalue()})
-    await expect(page.locator(".avatar.large img")).to_be_visible()
-    await expect(change).to_be_focused()
-    await moves_focus(_button(page, "Remove picture"), change)
-    await expect(_button(page, "Remove picture")).to_have_count(0)
-
-
 async def _imports(page: Page) -> None:
     choose = page.get_by_label("Import a file")
     await choose.focus()
@@ -222,6 +203,88 @@ async def _webhooks(page: Page) -> None:
     await press(_button(dialog, "Remove"))
     await expect(remove).to_have_count(0)
     await expect(page.get_by_role("heading", name="Webhooks")).to_be_focused()
+
+
+async def test_the_account(browser: Browser, stack: Stack, person: Person) -> None:
+    """The way there and back, each section of the account page, and the views for a forgotten password."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.opens()
+        await moves_focus(page.get_by_role("link", name="Forgot password?"), page.get_by_label("E-mail"))
+        await page.keyboard.type("nobody@example.com")
+        await press(_button(page, "Send the link"))
+        await expect(page.get_by_text("a mail with a link is on its way")).to_be_visible()
+        await moves_focus(page.get_by_role("link", name="Go to the sign-in"), page.get_by_label("E-mail"))
+        page = await visitor.at_home(person)
+        await moves_focus(page.get_by_role("link", name="Edit profile"), _heading(page, "Your account"))
+        await expect(page.locator("[data-session]")).to_have_count(2)
+        await expect(page.get_by_role("switch")).not_to_have_count(0)
+        await watch_focus(page)
+        await tab_reaches_everything(page)
+        await _profile(page)
+        await _sessions(page)
+        await _api_keys(page)
+        await stays(page.get_by_role("switch", name="Weekly digest"), "Space")
+        await press(page.get_by_text("Delete my account…"))
+        await expect(page.get_by_role("dialog").get_by_label("Current password")).to_be_focused()
+        await escapes(page, page.get_by_text("Delete my account…"))
+        await never_lost_focus(page)
+        await press(page.get_by_role("link", name="Back to your dashboard"))
+        await expect(page.get_by_role("heading", level=1)).to_be_focused()
+        await expect(page.get_by_role("link", name="Edit profile")).to_be_visible()
+
+
+def _heading(page: Page, name: str) -> Locator:
+    return page.get_by_role("heading", name=name)
+
+
+async def _profile(page: Page) -> None:
+    name = page.get_by_label("Name", exact=True)
+    await name.fill("Ann Newton")
+    await moves_focus(name, name)
+    await expect(page.locator(".toast")).to_contain_text("Your name has been changed.")
+    await stays(_button(page, "Save the name"))
+    picture = BytesIO()
+    Image.new("RGB", (30, 20), "teal").save(picture, "PNG")
+    change = page.get_by_label("Change picture")
+    await change.focus()
+    await change.set_input_files({"name": "b.png", "mimeType": "image/png", "buffer": picture.getvalue()})
+    await expect(page.locator(".avatar.large img")).to_be_visible()
+    await expect(change).to_be_focused()
+    await moves_focus(_button(page, "Remove picture"), change)
+    await expect(_button(page, "Remove picture")).to_have_count(0)
+    await press(page.get_by_text("Use another address"))
+    address = page.get_by_label("New e-mail address")
+    await address.fill(f"{uuid4().hex}@example.com")
+    await moves_focus(address, page.locator('[data-section="profile"]').get_by_label("Current password"))
+    await page.keyboard.type(PASSWORD)
+    await press(_button(page, "Change the address"))
+    await expect(page.locator(".waiting-address")).to_be_visible()
+    await expect(_button(page, "Change the address")).to_be_focused()
+    await press(_button(page, "Keep the present address"))
+    await expect(page.locator(".waiting-address")).to_have_count(0)
+    await expect(page.get_by_text("Use another address")).to_be_focused()
+
+
+async def _sessions(page: Page) -> None:
+    others = _button(page, "Sign out everywhere else")
+    await moves_focus(others, _button(page, "Close"))
+    await escapes(page, others)
+    await press(page.locator("[data-session]").get_by_role("button"))
+    await expect(page.locator("[data-session]")).to_have_count(1)
+    await expect(_heading(page, "Sessions")).to_be_focused()
+
+
+async def _api_keys(page: Page) -> None:
+    create, dialog = _button(page, "Create a key"), page.get_by_role("dialog")
+    await moves_focus(create, dialog.get_by_label("Name"))
+    await page.keyboard.type("a key")
+    await dialog.get_by_label("Current password").fill(PASSWORD)
+    await press(_button(dialog, "Create"))
+    await expect(page.get_by_role("dialog", name="The key a key")).to_be_visible()
+    await moves_focus(_button(dialog, "I have kept it"), create)
+    await press(_button(page, "Delete the key a key"))
+    await press(_button(dialog, "Delete the key"))
+    await expect(_heading(page, "API keys")).to_be_focused()
 
 
 async def test_the_operators_page(browser: Browser, stack: Stack) -> None:
