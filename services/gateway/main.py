@@ -10,7 +10,17 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Scope
 
-from services.gateway.api import batch, dashboard, events, passthrough, personal_data, reports, session, status
+from services.gateway.api import (
+    batch,
+    dashboard,
+    events,
+    identity_providers,
+    passthrough,
+    personal_data,
+    reports,
+    session,
+    status,
+)
 from services.gateway.api import page as page
 from services.gateway.api.access import own_paths
 from services.gateway.catalog.catalog import Catalog, load
@@ -75,6 +85,7 @@ def create_app(
             *page.routes(),
             batch.router,
             session.router,
+            identity_providers.router,
             status.router,
             *reports.routes(),
             *personal_data.routes(),

@@ -211,6 +211,7 @@ class Profile(BaseModel):
     name: str
     role: Role
     avatar_url: str | None
+    has_password: bool = Field(description="if not, the account is only opened by an identity provider")
     created_at: datetime
     updated_at: datetime
 

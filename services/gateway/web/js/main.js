@@ -1,6 +1,7 @@
 // The entry point of the page: continues the existing session, or shows the sign-in form.
 import { door } from "./door.js";
 import { Home } from "./home.js";
+import { tellReturned } from "./providers.js";
 import * as session from "./session.js";
 import { setUpTheme } from "./theme.js";
 
@@ -34,3 +35,4 @@ try {
   message = "The server cannot be reached right now. You can try to sign in.";
 }
 show();
+tellReturned();
