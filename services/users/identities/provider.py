@@ -241,12 +241,12 @@ class Provider:
 
 def person_of(issuer: str, claims: Mapping[str, Any]) -> Person:
     """Return the person whom verified claims describe. Claims of another type than expected count as missing."""
-    email, name, moment = claims.get("email"), claims.get("name"), claims.get("auth_time")
+    email, verified, name, moment = (claims.get(key) for key in ("email", "email_verified", "name", "auth_time"))
     return Person(
         issuer=issuer,
         subject=claims["sub"],
         email=email if isinstance(email, str) and email else None,
-        email_verified=claims.get("email_verified") in (True, "true"),  # some providers write it as text
+        email_verified=verified is True or verified == "true",  # some providers write it as text
         name=name if isinstance(name, str) and name.strip() else None,
         authenticated_at=_moment(moment) if isinstance(moment, int | float) else None,
     )
