@@ -95,7 +95,6 @@ async def sign_in(name: Name, request: Request, gateway: GatewayDep) -> Response
 
 @router.post(
     IDENTITY_PROVIDERS + "{name}/sign-in",
-    dependencies=[Depends(own_page)],
     response_class=Response,
     openapi_extra={
         "security": FOR_SESSIONS,
