@@ -1,41 +1,16 @@
 """The setting `GATEWAY_ISSUERS`: the other issuers whose tokens the gateway accepts, as a JSON list."""
 
-from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    field_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic import ValidationInfo as Info
-from pydantic_core import ErrorDetails
 
+from shared.config.json_list import Text, is_url, parse
 from shared.http.tokens import USER_ISSUER, Role
 
 VARIABLE = "GATEWAY_ISSUERS"
 DISCOVERY = "/.well-known/openid-configuration"
-MAX_LENGTH = 1000
-
-
-def is_url(text: str) -> bool:
-    """Return whether it is an http(s) URL without user, query or fragment."""
-    parts = urlsplit(text)
-    plain = f"{parts.scheme}://{parts.netloc}{parts.path}"
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc and text == plain
-
-
-def _text(value: str) -> str:
-    if not value or len(value) > MAX_LENGTH or not value.isprintable() or value != value.strip():
-        raise ValueError(f"must be 1 to {MAX_LENGTH} printable characters, without spaces around them")
-    return value
 
 
 def _url(value: str) -> str:
@@ -60,7 +35,6 @@ def _listed(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
 
-Text = Annotated[str, AfterValidator(_text)]
 ClaimPath = Annotated[Text, AfterValidator(_path)]
 
 
@@ -98,32 +72,6 @@ class TrustedIssuer(BaseModel):
         return self.issuer.rstrip("/") + DISCOVERY
 
 
-_LIST = TypeAdapter(list[TrustedIssuer])
-
-
 def trusted_issuers(text: str) -> list[TrustedIssuer]:
     """Return the issuers in the setting. Raises `ValueError` that names each wrong item and field."""
-    if not text.strip():
-        return []
-    try:
-        found = _LIST.validate_json(text)
-    except ValidationError as wrong:
-        raise ValueError("; ".join(map(_mistake, wrong.errors()))) from None
-    names = [each.issuer for each in found]
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise ValueError(f"{VARIABLE}: item {_last(names, name)}, issuer: an earlier item has the same issuer")
-    return found
-
-
-def _last(names: list[str], name: str) -> int:
-    return len(names) - names[::-1].index(name)
-
-
-def _mistake(error: ErrorDetails) -> str:
-    place: tuple[Any, ...] = error["loc"]
-    message = error["msg"].removeprefix("Value error, ")
-    if not place:
-        return f"{VARIABLE}: must be a JSON list of objects: {message}"
-    item = f"{VARIABLE}: item {place[0] + 1}"
-    return f"{item}, {'.'.join(map(str, place[1:]))}: {message}" if place[1:] else f"{item}: {message}"
+    return parse(VARIABLE, TrustedIssuer, text, unique="issuer")

@@ -4,19 +4,25 @@ DashboardError
 ├── NotFound
 │   ├── UserNotFound
 │   ├── SessionNotFound
-│   └── ApiKeyNotFound
+│   ├── ApiKeyNotFound
+│   ├── IdentityNotFound
+│   └── IdentityProviderNotFound
 ├── Conflict
 │   ├── EmailAlreadyUsed
 │   ├── TooManyApiKeys
 │   ├── AlreadyVerified
 │   ├── LinkNotWanted
+│   ├── AlreadyLinked
+│   ├── TooManyIdentities
+│   ├── LastSignInMethod
 │   ├── OwnAccount
 │   └── NoResetOfSuspended
 ├── Unauthenticated
 │   ├── InvalidCredentials
 │   └── InvalidRefreshToken
 ├── Forbidden
-│   └── AccountSuspended
+│   ├── AccountSuspended
+│   └── RecentSignInRequired
 ├── InvalidInput
 │   ├── WrongPassword
 │   ├── WeakPassword
@@ -25,6 +31,7 @@ DashboardError
 ├── TooManyMails
 └── Unavailable
     ├── TooManyLogins
+    ├── IdentityProviderUnavailable
     └── PageUnknown
 """
 
@@ -47,6 +54,14 @@ class ApiKeyNotFound(NotFound):
     code, title = "api_key_not_found", "No such API key"
 
 
+class IdentityNotFound(NotFound):
+    code, title = "identity_not_found", "No such identity is linked to this account"
+
+
+class IdentityProviderNotFound(NotFound):
+    code, title = "identity_provider_not_found", "No such identity provider"
+
+
 class EmailAlreadyUsed(Conflict):
     code, title = "email_already_used", "This address belongs to an account already"
 
@@ -61,6 +76,18 @@ class AlreadyVerified(Conflict):
 
 class LinkNotWanted(Conflict):
     code, title = "link_not_wanted", "The account has no use for this link any more"
+
+
+class AlreadyLinked(Conflict):
+    code, title = "already_linked", "This identity is linked to another account"
+
+
+class TooManyIdentities(Conflict):
+    code, title = "too_many_identities", "The maximum number of linked identities is reached"
+
+
+class LastSignInMethod(Conflict):
+    code, title = "last_sign_in_method", "The only way to sign in to an account cannot be removed; set a password first"
 
 
 class OwnAccount(Conflict):
@@ -83,6 +110,12 @@ class InvalidRefreshToken(Unauthenticated):
 
 class AccountSuspended(Forbidden):
     code, title = "account_suspended", "This account is suspended"
+
+
+class RecentSignInRequired(Forbidden):
+    """For an account without a password. Not 401: the access token is valid, and clients must keep it."""
+
+    code, title = "recent_sign_in_required", "Sign in with an identity provider again before this"
 
 
 class WrongPassword(InvalidInput):
@@ -119,6 +152,10 @@ class TooManyMails(DashboardError):
 class TooManyLogins(Unavailable):
     code, title = "too_many_logins", "Too many passwords are being checked; try again"
     headers: ClassVar = {"Retry-After": "1"}
+
+
+class IdentityProviderUnavailable(Unavailable):
+    code, title = "identity_provider_unavailable", "The identity provider does not answer; try again"
 
 
 class PageUnknown(Unavailable):

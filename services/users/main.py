@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+import httpx
 from fastapi import FastAPI
 
 from services.users import panels, revocations
@@ -16,6 +17,10 @@ from services.users.api_keys import routes as api_key_routes
 from services.users.api_keys.service import ApiKeys
 from services.users.audit import repository as audit
 from services.users.audit import routes as audit_routes
+from services.users.identities import flows
+from services.users.identities import routes as identity_routes
+from services.users.identities.provider import Provider
+from services.users.identities.service import Identities
 from services.users.models import Base
 from services.users.passwords import Passwords
 from services.users.sessions import devices
@@ -58,6 +63,14 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
                 app.state.accounts = Accounts(db, passwords, smtputf8=settings.mail_smtputf8)
                 app.state.api_keys = ApiKeys(db, app.state.accounts)
                 app.state.logins = Logins(db, passwords, tokens, Lifetimes.of(settings))
+                app.state.identities = Identities(
+                    db,
+                    app.state.accounts,
+                    app.state.logins,
+                    passwords,
+                    await _providers(settings, tuning, opened),
+                    settings.page,
+                )
                 app.state.checks.useful["public_url"] = settings.check_page
                 app.state.verifications = Verifications(db)
                 app.state.password_resets = PasswordResets(db, passwords)
@@ -66,6 +79,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
                     verification.EXPIRY_EVERY_S, "account expiry", partial(verification.expire, db)
                 )
                 app.state.background.every(mails.EXPIRY_EVERY_S, "link expiry", partial(mails.expire, db))
+                app.state.background.every(flows.EXPIRY_EVERY_S, "sign-in expiry", partial(flows.expire, db))
                 app.state.background.every(
                     audit.EXPIRY_EVERY_S, "audit expiry", partial(audit.expire, db, settings.audit_keep_s)
                 )
@@ -85,10 +99,13 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
             token_routes.router,
             token_routes.own_router,
             api_key_routes.router,
+            identity_routes.router,
+            identity_routes.own_router,
             audit_routes.router,
             token_routes.internal_router,
             link_routes.worker_router,
             api_key_routes.internal_router,
+            identity_routes.internal_router,
             accounts.operator_router,
             admin_routes.router,
             export_route(Base),
@@ -100,6 +117,15 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
     )
     app.fast_path = PanelsFastPath(app.state, PANELS)
     return app
+
+
+async def _providers(settings: Settings, tuning: Tuning, opened: AsyncExitStack) -> dict[str, Provider]:
+    """Return the identity providers by name; nothing is read from them before somebody signs in."""
+    configs = settings.identity_providers
+    if not configs:
+        return {}
+    http = await opened.enter_async_context(httpx.AsyncClient(timeout=tuning.provider_timeout_s))
+    return {config.name: Provider(config, http, tuning.provider_timeout_s) for config in configs}
 
 
 def run(tuning: Tuning = DEFAULTS) -> None:

@@ -1,6 +1,7 @@
 """The tables of the users database. A feature slice has its tables in its own `models.py`."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -19,7 +20,8 @@ class Base(DeclarativeBase):
 
 
 class User(PersonalData, Base):
-    """`revision` counts the changes to a user, beginning with 1.
+    """`revision` counts the changes to a user, beginning with 1. A user who signs in with an identity provider may have
+    no password.
 
     `pending_email` is a new address that has not been confirmed. An account whose address is not verified is deleted at
     `expires_at`.
@@ -43,7 +45,7 @@ class User(PersonalData, Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     email: Mapped[str]
     name: Mapped[str]
-    password_hash: Mapped[str]
+    password_hash: Mapped[str | None]
     role: Mapped[Role] = mapped_column(sa.Text)
     avatar_url: Mapped[str | None]
     revision: Mapped[int] = mapped_column(sa.BigInteger)
@@ -54,12 +56,16 @@ class User(PersonalData, Base):
     expires_at: Mapped[datetime | None]
     suspended_at: Mapped[datetime | None]
 
+    @property
+    def has_password(self) -> bool:
+        return self.password_hash is not None
+
 
 class LoginSession(PersonalData, Base):
     """One sign-in of a user: the chain of refresh tokens that began with it. Deleting it revokes them all.
 
     `device`, `address` and `last_seen_at` are those of the last sign-in or refresh; a session from before they were
-    stored has none until it is refreshed.
+    stored has none until it is refreshed. `proved_at` is when an identity provider last made sure who the user is.
     """
 
     __tablename__ = "sessions"
@@ -73,6 +79,7 @@ class LoginSession(PersonalData, Base):
     created_at: Mapped[datetime]
     last_seen_at: Mapped[datetime | None]
     expires_at: Mapped[datetime]
+    proved_at: Mapped[datetime | None]
 
 
 class RefreshToken(PersonalData, Base):
@@ -114,6 +121,55 @@ class ApiKey(PersonalData, Base):
     expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
+
+
+class Identity(PersonalData, Base):
+    """A person at an OpenID provider, who is a user here. The person is identified by `issuer` and `subject`.
+
+    `provider` and `email` are those of the linking: for the owner's list.
+    """
+
+    __tablename__ = "identities"
+    __export__ = Part("identities", "id, provider, issuer, subject, email, created_at, last_used_at")
+    __erasure__ = Cascade()
+    __table_args__ = (sa.Index("identities_issuer_subject", "issuer", "subject", unique=True),)
+
+    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    provider: Mapped[str]
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    email: Mapped[str | None]
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+
+
+FlowPurpose = Literal["sign_in", "link", "confirm", "password"]
+"""What a sign-in with a provider is for. `password`: the person is known, and must enter the password of the account to
+which the identity is to be linked."""
+
+
+class IdentityFlow(PersonalData, Base):
+    """A sign-in with a provider that is under way in one browser, by the SHA-256 of the secret in its cookie.
+
+    `user_id` and `session_id` are of the signed-in user, if there is one; with the purpose `password`, `user_id` is the
+    account, and `issuer`, `subject` and `email` are of the identity.
+    """
+
+    __tablename__ = "identity_flows"
+    __export__ = NotExported("kept for the minutes of a sign-in")
+    __erasure__ = Cascade()
+    __table_args__ = (sa.Index("identity_flows_user", "user_id"),)
+
+    id: Mapped[bytes] = mapped_column(primary_key=True)
+    purpose: Mapped[FlowPurpose] = mapped_column(sa.Text)
+    provider: Mapped[str]
+    user_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"))
+    session_id: Mapped[UUID | None]
+    issuer: Mapped[str | None]
+    subject: Mapped[str | None]
+    email: Mapped[str | None]
+    expires_at: Mapped[datetime]
 
 
 class MailToken(PersonalData, Base):

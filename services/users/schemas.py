@@ -216,6 +216,7 @@ class Profile(BaseModel):
     name: str = Field(examples=["Ada Lovelace"])
     role: Role
     avatar_url: str | None
+    has_password: bool = Field(description="if not, the account is only opened by an identity provider")
     created_at: datetime
     updated_at: datetime
 

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.users.identity_providers import VARIABLE, IdentityProvider, identity_providers
 from shared.config.settings import PLACEHOLDER, PageSettings
 from shared.feature import ServiceTuning
 from shared.http.tokens import SigningKey, b64url
@@ -33,6 +34,10 @@ class Settings(ProducerSettings, PageSettings):
     audit_keep_s: int = Field(400 * DAY_S, gt=0)
     """How long the audit log is kept."""
 
+    oidc_providers: SecretStr = SecretStr("")
+    """OpenID providers with which people can sign in: a JSON list, which
+    docs/how-to/sign-in-with-your-identity-provider.md describes."""
+
     hash_threads: int = Field(2, gt=0, le=64)
     """Threads that hash passwords."""
 
@@ -40,6 +45,19 @@ class Settings(ProducerSettings, PageSettings):
     def signing_seeds(self) -> list[str]:
         """Validate the setting like `seeds_of`."""
         return seeds_of(self.signing_keys.get_secret_value())
+
+    @property
+    def identity_providers(self) -> list[IdentityProvider]:
+        """Validate the setting like `identity_providers`."""
+        return identity_providers(self.oidc_providers.get_secret_value())
+
+    @model_validator(mode="after")
+    def _refuse_unusable_providers(self) -> Self:
+        for number, each in enumerate(self.identity_providers, 1):
+            each.secret()
+            if self.environment == "production" and not each.is_protected:
+                raise ValueError(f"{VARIABLE}: item {number}, issuer: must begin with https:// in production")
+        return self
 
     @model_validator(mode="after")
     def _refuse_unusable_keys(self) -> Self:
@@ -73,6 +91,9 @@ class Tuning(ServiceTuning):
     """argon2id: lanes. The three values are OWASP's minimum recommendation: 20 ms of CPU. RFC 9106's second profile
     (3, 65536, 4) takes 160 ms, and a flood of sign-ins would take that time from all users. A hash with other
     parameters is renewed at the next sign-in."""
+    provider_timeout_s: float = 10.0
+    """How long an identity provider may take for all requests that one step of a sign-in needs. Less than gateways wait
+    for this service."""
     hash_queue: int = 32
     """Password checks that may wait for a thread; more are answered 503."""
 

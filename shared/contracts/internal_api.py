@@ -15,6 +15,20 @@ CURRENT_PASSWORD = "current_password"  # noqa: S105  the name of a field
 EXPORT = "/v1/me/export"
 
 
+IDENTITY_FLOWS = "/internal/identity-flows"
+"""POST `FlowRequest` → `FlowStarted`: begins a sign-in with an identity provider, for the caller if there is one."""
+IDENTITY_CALLBACKS = "/internal/identity-callbacks"
+"""POST `FlowReturn` → `FlowFinished`: a browser has returned from the provider."""
+IDENTITY_LINK_ACCOUNT = "/internal/identity-links/account"
+"""POST `LinkTicket` → {"email"}: the account whose password is needed to link an identity."""
+IDENTITY_LINKS = "/internal/identity-links"
+"""POST `LinkPassword` → tokens: links the identity, and signs in."""
+FLOW_VALID_S = 600
+"""How long a sign-in with a provider may take, and after it the entering of a password: as long as its cookie lives."""
+ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
+"""A provider in the paths of the API, and in the address to which it returns."""
+
+
 AUDIT_PATH = "/internal/audit"
 
 _NO_NUL = r"^[^\x00]*$"
@@ -31,6 +45,63 @@ class Entry(BaseModel):
     action: Action
     subject_id: UUID | None = None
     detail: Detail | None = None
+
+
+_Secret = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_NUL)]
+_Parameter = Annotated[str, StringConstraints(max_length=8000, pattern=_NO_NUL)]
+
+
+class FlowRequest(BaseModel):
+    """`purpose`: `link` an identity to the caller's account, or `confirm` who the caller is; anybody may sign in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    provider: ProviderName
+    purpose: Literal["sign_in", "link", "confirm"] = "sign_in"
+    current_password: Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_NO_NUL)] | None = None
+
+
+class FlowStarted(msgspec.Struct, frozen=True):
+    """`url` is the address of the provider; `secret` belongs into a cookie of the browser that is sent there."""
+
+    url: str
+    secret: str
+
+
+class FlowReturn(BaseModel):
+    """The parameters that the provider has added to the address; None for one that is missing. `secret` is that of the
+    browser's cookie."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    provider: ProviderName
+    secret: _Secret
+    state: _Parameter
+    code: _Parameter | None = None
+    error: _Parameter | None = None
+    iss: _Parameter | None = None
+
+
+class FlowFinished(msgspec.Struct, frozen=True):
+    """`page` is the place on the page to which the browser goes: a path with a fragment. With a `refresh_token`,
+    somebody has signed in. `link_secret` belongs into the cookie of a browser in which a password is to be entered."""
+
+    page: str
+    refresh_token: str | None = None
+    link_secret: str | None = None
+
+
+class LinkTicket(BaseModel):
+    """`ticket` is what the page has, `secret` that of the browser's cookie."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    secret: _Secret
+    ticket: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_NO_NUL)]
+
+
+class LinkPassword(LinkTicket):
+    password: Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_NO_NUL)]
 
 
 REVOCATIONS_PATH = "/internal/revocations"

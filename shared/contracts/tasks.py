@@ -69,7 +69,8 @@ class SendPasswordReset(Task, frozen=True, kw_only=True):
 
 
 class SendSecurityNotice(Task, frozen=True, kw_only=True):
-    """Mail what has happened to the account: `email_changed`, `password_changed` or `password_reset`.
+    """Mail what has happened to the account: `email_changed`, `password_changed`, `password_reset`,
+    `identity_linked` or `identity_unlinked`.
 
     `email` is the address that the account had then, and `verified` whether it was verified.
     """

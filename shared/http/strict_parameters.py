@@ -24,6 +24,8 @@ ONCE = frozenset(
     )
 )
 """Single-value headers on which something depends."""
+IGNORES_UNKNOWN = "x-ignores-unknown-parameters"
+"""In the `openapi_extra` of a route to which other systems send browsers: it may get more parameters than it knows."""
 _LISTS = (list, set, frozenset, tuple, Sequence)
 
 
@@ -71,7 +73,7 @@ async def known_query(request: Request) -> None:
     """A dependency of all routes: the query may only have the documented parameters of the route, each once."""
     query: bytes = request.scope["query_string"]
     route = request.scope.get("route")
-    if query and isinstance(route, APIRoute):
+    if query and isinstance(route, APIRoute) and not (route.openapi_extra or {}).get(IGNORES_UNKNOWN):
         _described(_Key(route)).check(query)
 
 

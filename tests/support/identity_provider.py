@@ -39,6 +39,14 @@ class IdentityProvider:
         await self._program.start()
         await self._program.until_ready()
 
+    async def returns(self, url: str, subject: str) -> dict[str, str]:
+        """Sign in at the address to which a browser was sent; return the parameters with which it goes back. An empty
+        subject denies it."""
+        form = {"sub": subject} if subject else {"action": "deny"}
+        async with client() as http:
+            signed_in = await http.post(url, data=form)
+        return dict(httpx.URL(signed_in.headers["Location"]).params)
+
     async def token(self, subject: str, audience: str = CLIENT) -> str:
         """Sign in by the authorization code flow; return the ID token."""
         asked = {"client_id": audience, "redirect_uri": REDIRECT, "response_type": "code", "scope": "openid"}

@@ -39,9 +39,9 @@ def port_of(server: Server) -> int:
 
 
 @contextlib.asynccontextmanager
-async def listening(app: ASGIApp) -> AsyncIterator[int]:
-    """Serve the application (its lifespan is already running), and yield the port."""
-    config = config_of(app, port=0, lifespan="off")
+async def listening(app: ASGIApp, port: int = 0) -> AsyncIterator[int]:
+    """Serve the application (its lifespan is already running), on any free port by default, and yield the port."""
+    config = config_of(app, port=port, lifespan="off")
     config.load()
     server = Server(config)
     server.lifespan = config.lifespan_class(config)

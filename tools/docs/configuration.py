@@ -68,7 +68,7 @@ GROUPS = (
     Group(
         "Manage accounts and sessions",
         "",
-        "ACCESS_TOKEN_TTL_S REFRESH_TOKEN_TTL_S USERS_SESSION_LIFETIME_S GATEWAY_ISSUERS",
+        "ACCESS_TOKEN_TTL_S REFRESH_TOKEN_TTL_S USERS_SESSION_LIFETIME_S USERS_OIDC_PROVIDERS GATEWAY_ISSUERS",
     ),
     Group(
         "Send mail",

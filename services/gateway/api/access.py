@@ -72,6 +72,12 @@ OWN = (
     Rule("POST", "/web/session", "anonymous"),
     Rule("POST", "/web/session/refresh", "anonymous"),
     Rule("DELETE", "/web/session", "anonymous"),
+    Rule("GET", "/v1/identity-providers/{name}/sign-in", "anonymous", of_feature="/v1/identity-providers"),
+    Rule(
+        "POST", "/v1/identity-providers/{name}/sign-in", "user", session_only=True, of_feature="/v1/identity-providers"
+    ),
+    Rule("GET", "/v1/identity-providers/{name}/callback", "anonymous", of_feature="/v1/identity-providers"),
+    Rule("POST", "/v1/identity-links", "anonymous", of_feature="/v1/identity-providers"),
     Rule("GET", "/v1/dashboard", "user"),
     Rule("GET", "/v1/dashboard/events", "user"),
     Rule("GET", "/v1/users/{id}/dashboard", "user", "operators"),

@@ -18,6 +18,7 @@ from services.gateway.upstream.errors import NotTrusted, Unreachable, UpstreamFa
 from services.gateway.upstream.responses import ServiceResponse, read_limited
 from shared.contracts.internal_api import SIGN_OUT
 from shared.errors import InvalidInput, NotFound
+from shared.http.identity import Caller, identity_headers
 
 PATH = "/web/session"
 COOKIE = "dashboard_session"
@@ -37,13 +38,13 @@ class TokenPair(msgspec.Struct):
     refresh_token: str
 
 
-async def _has_accounts(request: Request) -> None:
+async def has_accounts(request: Request) -> None:
     """Without accounts in the panels file, these routes do not exist."""
     if not _gateway(request).catalog.has_accounts:
         raise NotFound
 
 
-async def _own_page(request: Request) -> None:
+async def own_page(request: Request) -> None:
     """Refuses cross-site requests. Browsers name the site themselves; without CORS, no other site can send a JSON
     body or a method other than POST."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
@@ -52,7 +53,7 @@ async def _own_page(request: Request) -> None:
         raise InvalidInput.of("Content-Type", "must be application/json")
 
 
-router = APIRouter(prefix=PATH, include_in_schema=False, dependencies=[Depends(_has_accounts), Depends(_own_page)])
+router = APIRouter(prefix=PATH, include_in_schema=False, dependencies=[Depends(has_accounts), Depends(own_page)])
 
 
 def _gateway(request: Request) -> Gateway:
@@ -96,7 +97,7 @@ async def sign_out(request: Request, gateway: GatewayDep) -> Response:
     503 if the session cannot be ended now; the cookie stays, so that the page can try again.
     """
     if token := request.cookies.get(COOKIE):
-        answer, content = await _ask(request, gateway, SIGN_OUT, JSON, msgspec.json.encode({"refresh_token": token}))
+        answer, content = await ask(request, gateway, SIGN_OUT, JSON, msgspec.json.encode({"refresh_token": token}))
         if answer.is_server_error or answer.status_code == httpx.codes.UNAUTHORIZED:
             raise ServiceUnavailable
         if answer.is_success and (ended := msgspec.json.decode(content, type=Ended).session_id):
@@ -107,21 +108,26 @@ async def sign_out(request: Request, gateway: GatewayDep) -> Response:
 
 
 async def _exchange(request: Request, gateway: Gateway, target: str, form: dict[str, str]) -> Response:
-    answer, content = await _ask(request, gateway, target, FORM, str(httpx.QueryParams(form)).encode())
+    answer, content = await ask(request, gateway, target, FORM, str(httpx.QueryParams(form)).encode())
     if answer.status_code != httpx.codes.OK:
-        kept = dict(response_headers(answer.headers))
-        kept.pop(b"content-length", None)
-        return Response(content, answer.status_code, {k.decode(): v.decode("latin-1") for k, v in kept.items()})
-    return _signed_in(msgspec.json.decode(content, type=TokenPair), gateway)
+        return passed_on(answer, content)
+    return signed_in(msgspec.json.decode(content, type=TokenPair), gateway)
 
 
-async def _ask(
-    request: Request, gateway: Gateway, target: str, media_type: str, body: bytes
+def passed_on(answer: ServiceResponse, content: bytes) -> Response:
+    """Return the same response for the client."""
+    kept = dict(response_headers(answer.headers))
+    kept.pop(b"content-length", None)
+    return Response(content, answer.status_code, {k.decode(): v.decode("latin-1") for k, v in kept.items()})
+
+
+async def ask(
+    request: Request, gateway: Gateway, target: str, media_type: str, body: bytes, caller: Caller | None = None
 ) -> tuple[ServiceResponse, bytes]:
-    """Return the response of the users service, closed, and its body."""
+    """Return the response of the users service, closed, and its body. Raises `ServiceUnavailable`, `OutcomeUnknown`."""
     sent = [(b"content-type", media_type.encode())]
     sent += [each for each in request.headers.raw if each[0] == b"user-agent"]  # for the list of sessions
-    headers = request_headers(sent, (), gateway.addresses.client(request.scope))
+    headers = request_headers(sent, identity_headers(caller), gateway.addresses.client(request.scope))
     timeout_s = gateway.settings.pass_through_timeout_s
     try:
         answer = await gateway.upstreams[ACCOUNTS].send("POST", target, headers, body, timeout_s)
@@ -135,12 +141,18 @@ async def _ask(
         raise OutcomeUnknown from unknown
 
 
-def _signed_in(pair: TokenPair, gateway: Gateway) -> Response:
+def signed_in(pair: TokenPair, gateway: Gateway) -> Response:
+    """Return the access token, and set the cookie with the refresh token."""
     shown = {"access_token": pair.access_token, "token_type": pair.token_type, "expires_in": pair.expires_in}
     response = Response(msgspec.json.encode(shown), 200, {"Cache-Control": "no-store"}, "application/json")
-    settings = gateway.settings
-    _set_cookie(response, pair.refresh_token, settings.session_cookie_ttl_s, secure=settings.secure_cookies)
+    keep(response, pair.refresh_token, gateway)
     return response
+
+
+def keep(response: Response, refresh_token: str, gateway: Gateway) -> None:
+    """Set the cookie of a session that has begun."""
+    settings = gateway.settings
+    _set_cookie(response, refresh_token, settings.session_cookie_ttl_s, secure=settings.secure_cookies)
 
 
 def _set_cookie(response: Response, value: str, ttl_s: int, *, secure: bool) -> None:

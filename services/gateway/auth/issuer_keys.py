@@ -14,8 +14,9 @@ from pyqwest import Transport
 
 from services.gateway.auth.jwks import MAX_JWKS_BYTES, KeySet, UnusableKeySet
 from services.gateway.settings import Tuning
-from services.gateway.trusted_issuers import TrustedIssuer, is_url
+from services.gateway.trusted_issuers import TrustedIssuer
 from services.gateway.upstream.responses import fetch
+from shared.config.json_list import is_as_safe
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -138,14 +139,6 @@ class IssuerKeys(KeySet[IssuerKey]):
             raise UnusableKeySet(f"not the metadata of an issuer: {broken}") from broken
         if metadata.issuer != self._trusted.issuer:
             raise UnusableKeySet(f"the metadata is of another issuer, {metadata.issuer[:200]!r}")
-        if not _as_safe(metadata.jwks_uri, self._trusted.issuer):
+        if not is_as_safe(metadata.jwks_uri, self._trusted.issuer):
             raise UnusableKeySet(f"the metadata has an unsuitable jwks_uri, {metadata.jwks_uri[:200]!r}")
         return metadata.jwks_uri
-
-
-def _as_safe(url: str, issuer: str) -> bool:
-    """Return whether it is a URL that is not less protected than the issuer's own."""
-    try:
-        return is_url(url.partition("?")[0]) and (url.startswith("https:") or not issuer.startswith("https:"))
-    except ValueError:
-        return False

@@ -24,10 +24,13 @@ PROBES = frozenset({"/livez", "/readyz"})
 """Never limited and never shed: monitoring must see that a process is busy, not dead."""
 
 PASSWORD_RESETS = "/v1/password-resets"  # noqa: S105  a path
+IDENTITY_PROVIDERS, IDENTITY_LINKS = "/v1/identity-providers/", "/v1/identity-links"
+"""Signing in with an identity provider: the beginning of the paths, and where a password is entered."""
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _EXACT: dict[tuple[str, str], RouteClass] = {
     ("POST", "/v1/tokens"): "login",
     ("POST", "/web/session"): "login",
+    ("POST", IDENTITY_LINKS): "login",
     ("POST", "/v1/users"): "registration",
     ("POST", PASSWORD_RESETS): "recovery",
     ("POST", f"{PASSWORD_RESETS}/confirm"): "recovery",
@@ -49,6 +52,8 @@ LASTING: frozenset[RouteClass] = frozenset({"upload", "stream"})
 
 def route_class_of(method: str, path: str) -> RouteClass:
     """Return the class of a request, known before its route."""
+    if path.startswith(IDENTITY_PROVIDERS):
+        return "login"
     if method in _READING:
         return "stream" if path.endswith(_STREAMS) else "read"
     return _EXACT.get((method, path), "write")

@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope
 
 from services.gateway.errors import BodyTooSlow, ServiceUnavailable
 from services.gateway.limits.limiter import Limiter
-from services.gateway.limits.load_shedding import PASSWORD_RESETS
+from services.gateway.limits.load_shedding import IDENTITY_LINKS, IDENTITY_PROVIDERS, PASSWORD_RESETS
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import BadAnswer, UpstreamFailed
 from services.gateway.upstream.responses import read_limited
@@ -61,10 +61,10 @@ class PasswordAttempts:
         self._timeout_s = timeout_s
 
     async def sign_in(self, scope: Scope, receive: Receive) -> Receive:
-        """Count a sign-in, against its address and its account; return the `receive` of the body. Raises `RateLimited`,
-        and `InvalidInput` for an unreadable body."""
+        """Count a sign-in, against its address and its account; return the `receive` of the body. With an identity
+        provider the account is not known yet. Raises `RateLimited`, and `InvalidInput` for an unreadable body."""
         await self._limits.count_address(scope, receive)
-        if not self._limits.counts_accounts:
+        if not self._limits.counts_accounts or not _names_account(scope["path"]):
             return receive
         messages = await read_body(receive, self._timeout_s)
         await self._limits.attempt(scope, digest(await account_in(scope, ReadBody(messages, receive))))
@@ -89,6 +89,10 @@ class PasswordAttempts:
             await self._limits.attempt(scope, digest(await self._address(caller)))
         return ReadBody(messages, receive)
 
+    async def link(self, scope: Scope, email: str) -> None:
+        """Count an attempt at the password of the account with this address. Raises `RateLimited`."""
+        await self._limits.attempt(scope, digest(email))
+
     async def _address(self, caller: Caller) -> str:
         if self.users is None:
             raise ServiceUnavailable
@@ -104,6 +108,10 @@ class PasswordAttempts:
         except (UpstreamFailed, msgspec.DecodeError) as failure:
             log.warning("password attempt cannot be counted", reason=repr(failure))
             raise ServiceUnavailable from failure
+
+
+def _names_account(path: str) -> bool:
+    return path != IDENTITY_LINKS and not path.startswith(IDENTITY_PROVIDERS)
 
 
 class JsonLogin(msgspec.Struct):

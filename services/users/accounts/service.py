@@ -12,7 +12,7 @@ from services.users.accounts import mails, profile
 from services.users.accounts.profile import changed_fields, needs_password
 from services.users.audit import repository as audit
 from services.users.audit.repository import Actor
-from services.users.errors import UnmailableAddress, UserNotFound, WrongPassword
+from services.users.errors import RecentSignInRequired, UnmailableAddress, UserNotFound, WrongPassword
 from services.users.models import User
 from services.users.passwords import Passwords, refuse_weak
 from services.users.repository import UserRepository
@@ -40,7 +40,7 @@ async def register(
     *,
     email: str,
     name: str,
-    password_hash: str,
+    password_hash: str | None,
     role: Role = "user",
     created_at: datetime | None = None,
     user_id: UUID | None = None,
@@ -93,7 +93,7 @@ class Accounts:
 
     async def register(self, body: Registration) -> User:
         """Raises `UnmailableAddress`, `WeakPassword`, `EmailAlreadyUsed`."""
-        self._refuse_unmailable(body.email)
+        self.refuse_unmailable(body.email)
         refuse_weak(body.password, body.email, body.name)
         password_hash = await self._passwords.hash(body.password, body.email)
         async with self._db.begin() as session:
@@ -106,9 +106,9 @@ class Accounts:
 
     async def change(self, caller: Caller, change: ProfileChange) -> User:
         """A new address is used once it is confirmed. Raises `UserNotFound`, `UnmailableAddress`, `WrongPassword`,
-        `WeakPassword`, `EmailAlreadyUsed`, `TooManyMails`."""
+        `RecentSignInRequired`, `WeakPassword`, `EmailAlreadyUsed`, `TooManyMails`."""
         user = await self.get(caller.user_id)
-        self._refuse_unmailable(changed_fields(user, change).get("email", ""))
+        self.refuse_unmailable(changed_fields(user, change).get("email", ""))
         confirmed = await self.confirm_owner(caller, change.current_password) if needs_password(user, change) else None
         new_hash = await self._new_hash(change.password, user) if change.password else None
         async with self._db.begin() as session:
@@ -118,7 +118,7 @@ class Accounts:
             return await profile.apply(session, user, change, new_hash, caller)
 
     async def delete(self, caller: Caller, current_password: str | None) -> None:
-        """Raises `UserNotFound`, `WrongPassword`."""
+        """Raises `UserNotFound`, `WrongPassword`, `RecentSignInRequired`."""
         confirmed = await self.confirm_owner(caller, current_password)
         async with self._db.begin() as session:
             user = await confirmed_owner(session, caller, confirmed)
@@ -126,14 +126,19 @@ class Accounts:
 
     async def confirm_owner(
         self, caller: Caller, current_password: str | None, *, or_recent_sign_in: bool = False
-    ) -> str:
+    ) -> str | None:
         """Check that the owner of the account makes this request, before a step that a stolen session must not take.
-        Return the hash of their password. Raises `UserNotFound`, `WrongPassword`.
+        Return the hash of their password. Raises `UserNotFound`, `WrongPassword`, `RecentSignInRequired`.
 
         `or_recent_sign_in`: a session that began in the last five minutes is enough without a password. A wrong
-        password is recorded in the audit log as a failed sign-in.
+        password is recorded in the audit log as a failed sign-in. Without a password, an identity provider must have
+        signed the caller in within the last five minutes.
         """
         user = await self.get(caller.user_id)
+        if not user.has_password:
+            if await self._is_proved(caller):
+                return None
+            raise RecentSignInRequired
         if current_password is None:
             if or_recent_sign_in and await self._has_just_signed_in(caller):
                 return user.password_hash
@@ -155,7 +160,12 @@ class Accounts:
         async with self._db.begin() as session:
             return await sessions.is_recent(session, caller.user_id, caller.session_id, RECENT)
 
-    def _refuse_unmailable(self, email: str) -> None:
+    async def _is_proved(self, caller: Caller) -> bool:
+        async with self._db.begin() as session:
+            return await sessions.is_proved(session, caller.user_id, caller.session_id, RECENT)
+
+    def refuse_unmailable(self, email: str) -> None:
+        """Raises `UnmailableAddress`."""
         if not self._smtputf8 and not email.rpartition("@")[0].isascii():
             raise UnmailableAddress.of(
                 "email", "must have only ASCII letters before the @; mail cannot be delivered otherwise"
@@ -173,7 +183,7 @@ async def _get(session: AsyncSession, user_id: UUID, *, lock: bool = False) -> U
     return user
 
 
-async def confirmed_owner(session: AsyncSession, caller: Caller, confirmed: str) -> User:
+async def confirmed_owner(session: AsyncSession, caller: Caller, confirmed: str | None) -> User:
     """Lock the account that `confirm_owner` has confirmed, and return it. Raises `UserNotFound`, and `WrongPassword` if
     the password has been changed since."""
     user = await _get(session, caller.user_id, lock=True)

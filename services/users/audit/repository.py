@@ -20,6 +20,7 @@ from shared.observability import telemetry
 SIGNED_IN, SIGN_IN_FAILED, SIGNED_OUT = "signed_in", "sign_in_failed", "signed_out"
 TOKEN_REUSED = "refresh_token_reused"  # noqa: S105  an action
 SESSION_ENDED, OTHER_SESSIONS_ENDED = "session_ended", "other_sessions_ended"
+OIDC_SIGN_IN, IDENTITY_LINKED, IDENTITY_UNLINKED = "oidc_sign_in", "identity_linked", "identity_unlinked"
 API_KEY_CREATED, API_KEY_DELETED = "api_key_created", "api_key_deleted"
 PASSWORD_CHANGED, EMAIL_CHANGED = "password_changed", "email_changed"
 EMAIL_VERIFIED, EMAIL_CHANGE_REQUESTED = "email_verified", "email_change_requested"

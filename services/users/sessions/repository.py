@@ -98,11 +98,18 @@ def judge(
 
 
 async def begin(
-    session: AsyncSession, user_id: UUID, lifetimes: Lifetimes, at: datetime, device: str | None = None
+    session: AsyncSession,
+    user_id: UUID,
+    lifetimes: Lifetimes,
+    at: datetime,
+    device: str | None = None,
+    proved_at: datetime | None = None,
 ) -> Refresh:
-    """Create a session of a user, and delete their expired ones."""
+    """Create a session of a user, and delete their expired ones. `proved_at`: when an identity provider made sure who
+    the user is."""
     await session.execute(sa.delete(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at <= at))
-    login = LoginSession(user_id=user_id, id=new_id(), created_at=at, expires_at=lifetimes.expiry(at, at))
+    expires_at = lifetimes.expiry(at, at)
+    login = LoginSession(user_id=user_id, id=new_id(), created_at=at, expires_at=expires_at, proved_at=proved_at)
     _see(login, device, at)
     session.add(login)
     await session.flush()
@@ -153,6 +160,27 @@ async def is_recent(session: AsyncSession, user_id: UUID, session_id: UUID | Non
     which = LoginSession.user_id == user_id, LoginSession.id == session_id
     query = sa.select(LoginSession.id).where(*which, LoginSession.created_at > sa.func.now() - within)
     return session_id is not None and await session.scalar(query) is not None
+
+
+async def is_proved(session: AsyncSession, user_id: UUID, session_id: UUID | None, within: timedelta) -> bool:
+    """Return whether an identity provider has made sure in this time who the user of a session is."""
+    which = LoginSession.user_id == user_id, LoginSession.id == session_id
+    query = sa.select(LoginSession.id).where(*which, LoginSession.proved_at > sa.func.now() - within)
+    return session_id is not None and await session.scalar(query) is not None
+
+
+async def prove(session: AsyncSession, user_id: UUID, session_id: UUID, at: datetime) -> bool:
+    """Store that an identity provider has made sure `at` that time who the user is; return whether there is such a
+    session."""
+    which = LoginSession.user_id == user_id, LoginSession.id == session_id, LoginSession.expires_at > sa.func.now()
+    update = sa.update(LoginSession).where(*which).values(proved_at=at).returning(LoginSession.id)
+    return await session.scalar(update) is not None
+
+
+async def is_open(session: AsyncSession, user_id: UUID, session_id: UUID) -> bool:
+    """Return whether a user has this session."""
+    which = LoginSession.user_id == user_id, LoginSession.id == session_id, LoginSession.expires_at > sa.func.now()
+    return await session.scalar(sa.select(LoginSession.id).where(*which)) is not None
 
 
 async def revoke(session: AsyncSession, user_id: UUID, session_id: UUID) -> bool:

@@ -1,6 +1,7 @@
 """Signing in, refreshing, signing out, and the list of sessions."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -55,6 +56,13 @@ class Logins:
             user.password_hash = renewed_hash or user.password_hash
             refresh = await sessions.begin(session, user.id, self._lifetimes, await clock(session), device)
             await audit.record(session, audit.SIGNED_IN, actor=user.id, role=user.role, subject=user.id)
+        return self._pair(user, refresh)
+
+    async def begin(self, session: AsyncSession, user: User, device: str | None, proved_at: datetime) -> TokenPair:
+        """Begin a session of a locked user whom an identity provider has signed in. `proved_at` is when it made sure
+        who they are."""
+        at = await clock(session)
+        refresh = await sessions.begin(session, user.id, self._lifetimes, at, device, proved_at)
         return self._pair(user, refresh)
 
     async def refresh(self, refresh_token: str, device: str | None = None) -> TokenPair:

@@ -57,4 +57,6 @@ NOTICES = {
     "email_changed": _notice("email_changed", "The address of your account has changed"),
     "password_changed": _notice("password_changed", "Your password has changed"),
     "password_reset": _notice("password_reset", "Your password has been reset"),
+    "identity_linked": _notice("identity_linked", "A way to sign in was added to your account"),
+    "identity_unlinked": _notice("identity_unlinked", "A way to sign in was removed from your account"),
 }

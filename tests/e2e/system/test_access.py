@@ -57,6 +57,8 @@ class Scene:
         names = next((names for begin, names in self.paths.items() if rule.path.startswith(begin)), {})
         if (visitor, f"{rule.method} {rule.path}") == ("write key", "DELETE /v1/webhooks/{id}"):
             names = {"id": self.spare_webhook}
+        if rule.path.endswith("/sign-in"):
+            headers["Accept"] = "text/html"  # a browser goes back to the page, since no provider is configured
         body: dict[str, Any] = {} if rule.method in ("GET", "DELETE") else {"json": {}}
         with self.http.stream(rule.method, rule.path.format(**names), headers=headers, **body) as got:
             if "text/event-stream" not in got.headers.get("Content-Type", ""):
@@ -94,6 +96,7 @@ def scene(stack: Stack) -> Iterator[Scene]:
         "/v1/users/{id}": owner.id,
         "/v1/me/sessions/{id}": _session_of(_sign_in(stack, owner.email)),
         "/v1/me/api-keys/{id}": _api_key(owner.http, "read")["id"],
+        "/v1/me/identities/{id}": _identity(stack, owner),
     }
     spare_webhook = owner.http.post("/v1/webhooks", json=HOOK).raise_for_status().json()["id"]
     owner.http.put("/v1/me/avatar", content=_picture(), headers={"Content-Type": "image/png"}).raise_for_status()
@@ -102,6 +105,7 @@ def scene(stack: Stack) -> Iterator[Scene]:
     spare = Person(stack)  # who may be suspended
     spare.http.close()
     paths["/v1/admin/users/{id}"] = {"id": spare.id}
+    paths["/v1/identity-providers/"] = {"name": "example"}
     paths["/assets/"] = {"version": "x", "name": "icon.svg"}
     secret = DataDir(stack.folder).secrets()["INTERNAL_TOKEN_SECRET"]
     link = UnsubscribeLinks(stack.url, secret).url(UUID(owner.id), OTHER)
@@ -127,6 +131,16 @@ def scene(stack: Stack) -> Iterator[Scene]:
         http.post("/v1/admin/jobs/email/resume", headers=headers).raise_for_status()  # the test has paused it
     owner.http.close()
     other.http.close()
+
+
+def _identity(stack: Stack, owner: Person) -> str:
+    identity = new_id()
+    insert = """
+        INSERT INTO identities (user_id, id, provider, issuer, subject, created_at)
+        VALUES ($1, $2, 'example', 'https://identity.example.com', $2::uuid::text, now())
+    """
+    query(stack, "users", insert, UUID(owner.id), identity)
+    return str(identity)
 
 
 def _first_notification(owner: Person) -> str:

@@ -5,6 +5,12 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 
+from shared.contracts.internal_api import (
+    IDENTITY_CALLBACKS,
+    IDENTITY_FLOWS,
+    IDENTITY_LINK_ACCOUNT,
+    IDENTITY_LINKS,
+)
 from shared.contracts.internal_api import PERSONAL_DATA_PATH as EXPORT
 from shared.db.migrations import metadata_of
 from shared.http.api_keys import LOOKUP_PATH
@@ -12,7 +18,7 @@ from tests.support.services.description import Call, Service, Somebody, Thing
 from tests.support.users import PASSWORD, app_of, settings_for
 
 AUDIT = "/v1/admin/audit"
-SESSIONS, API_KEYS = "/v1/me/sessions", "/v1/me/api-keys"
+SESSIONS, API_KEYS, IDENTITIES = "/v1/me/sessions", "/v1/me/api-keys", "/v1/me/identities"
 OWNER = """
     WITH owner AS (
         INSERT INTO users (id, email, name, password_hash, role, revision, created_at, updated_at)
@@ -51,6 +57,13 @@ def calls(somebody: Somebody, panel_headers: Mapping[str, str]) -> list[Call]:
         Call("POST", API_KEYS, {"json": {"name": "x", "scopes": ["read"], "current_password": PASSWORD}}),
         Call("DELETE", f"{API_KEYS}/{uuid4()}"),
         Call("POST", LOOKUP_PATH, {"json": {"key_hash": "0" * 64}}),
+        Call("GET", IDENTITIES),
+        Call("DELETE", f"{IDENTITIES}/{uuid4()}"),
+        Call("GET", "/v1/identity-providers"),
+        Call("POST", IDENTITY_FLOWS, {"json": {"provider": "example"}}),
+        Call("POST", IDENTITY_CALLBACKS, {"json": {"provider": "example", "secret": "x", "state": "x"}}),
+        Call("POST", IDENTITY_LINK_ACCOUNT, {"json": {"secret": "x", "ticket": "x"}}),
+        Call("POST", IDENTITY_LINKS, {"json": {"secret": "x", "ticket": "x", "password": PASSWORD}}),
         Call("GET", f"/v1/users/{uuid4()}", role="support"),
         Call("GET", f"/v1/users/{somebody.user_id}/avatar"),
         Call("GET", "/v1/users", role="admin"),
@@ -88,18 +101,28 @@ USERS = Service(
         ("PATCH", "/v1/me"),
         ("POST", "/v1/tokens/refresh"),
         ("POST", API_KEYS),
+        ("POST", IDENTITY_FLOWS),
+        ("POST", IDENTITY_CALLBACKS),
+        ("POST", IDENTITY_LINK_ACCOUNT),
+        ("POST", IDENTITY_LINKS),
         ("POST", "/v1/email-verifications"),
         ("POST", "/v1/password-resets"),
         ("POST", "/v1/password-resets/confirm"),
         ("POST", "/internal/panels"),
         ("POST", "/internal/panels/user"),
     ),
-    lists=("/v1/users", AUDIT, SESSIONS, API_KEYS),
+    lists=("/v1/users", AUDIT, SESSIONS, API_KEYS, IDENTITIES),
     own=(),
-    naming=(("GET", "/v1/users/{}"), ("DELETE", f"{SESSIONS}/{{}}"), ("DELETE", f"{API_KEYS}/{{}}")),
+    naming=(
+        ("GET", "/v1/users/{}"),
+        ("DELETE", f"{SESSIONS}/{{}}"),
+        ("DELETE", f"{API_KEYS}/{{}}"),
+        ("DELETE", f"{IDENTITIES}/{{}}"),
+    ),
     guarded=(
         *(("GET", "/v1/me"), ("DELETE", "/v1/me"), ("POST", "/v1/users"), ("GET", "/v1/users"), ("GET", AUDIT)),
         *(("GET", SESSIONS), ("DELETE", SESSIONS), ("GET", API_KEYS), ("POST", API_KEYS), ("POST", LOOKUP_PATH)),
+        *(("GET", IDENTITIES), ("GET", "/v1/identity-providers"), ("POST", IDENTITY_FLOWS), ("POST", IDENTITY_LINKS)),
     ),
     things=(
         Thing(
@@ -127,6 +150,15 @@ USERS = Service(
             VALUES ($1, $2, '\\x00', 'dsh_', 'x', ARRAY['read'], now())
             """,
             [Call("DELETE", f"{API_KEYS}/{{}}")],
+        ),
+        Thing(
+            "identities",
+            f"""
+            {OWNER}
+            INSERT INTO identities (user_id, id, provider, issuer, subject, created_at)
+            VALUES ($1, $2, 'example', 'https://identity.example.com', $2::uuid::text, now())
+            """,
+            [Call("DELETE", f"{IDENTITIES}/{{}}")],
         ),
     ),
 )

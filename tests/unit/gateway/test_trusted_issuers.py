@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from services.gateway.settings import Settings
-from services.gateway.trusted_issuers import MAX_LENGTH, trusted_issuers
+from services.gateway.trusted_issuers import trusted_issuers
+from shared.config.json_list import MAX_LENGTH
 
 URL = "https://identity.example.com"
 GOOD: dict[str, Any] = {"issuer": URL, "audience": "shop"}

@@ -47,8 +47,24 @@ function take(answer, { tell = true } = {}) {
  * @param {string} password
  */
 export async function signIn(email, password) {
+  await finishSignOut();
+  await begin(await exchange("", { email, password }));
+}
+
+/** Links the identity of a sign-in with a provider to the account with this password, and signs in. Raises likewise. */
+export async function link(ticket, password) {
+  await finishSignOut();
+  await begin(await fetch("/v1/identity-links", {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ticket, password }),
+  }));
+}
+
+/** Before another sign-in: the last session must not end the new one. Raises if it cannot be ended now. */
+export async function finishSignOut() {
   if (isEnding() && !(await endSession())) throw new TypeError("the last session has not ended yet");
-  const response = await exchange("", { email, password });
+}
+
+async function begin(response) {
   if (!response.ok) throw response;
   take(await response.json());
   changes.dispatchEvent(new Event("signed-in"));

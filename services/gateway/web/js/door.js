@@ -3,6 +3,7 @@ import { Problem } from "./api.js";
 import { el, replace } from "./dom.js";
 import { hasPanel, offers } from "./features.js";
 import { field, form } from "./forms.js";
+import * as providers from "./providers.js";
 import * as session from "./account-session.js";
 import { HAS_ACCOUNTS } from "./session.js";
 import { tokenDoor } from "./token-door.js";
@@ -24,17 +25,19 @@ function accountDoor(message, { first = "sign-in", changed = () => {} } = {}) {
     email = body.querySelector("[name=email]")?.value ?? email;
     tabs.replaceChildren(...Object.entries(TITLES).map(([key, title]) =>
       el("button", { type: "button", "aria-pressed": String(key === which), onclick: () => { show(key); changed(`#/${key}`, title); } }, title)));
-    replace(body, which === "register" ? registration(email) : signingIn(email));
+    replace(body, which === "register" ? registration(email) : signingIn(email), providers.providerButtons());
     body.querySelector("input").focus();
   };
-  show(first);
+  const linking = providers.linkForm(() => show("sign-in"));
+  if (linking) body.append(linking);
+  else show(first);
 
   const note = el("p", { class: "form-error", role: "alert" });
   const tell = (text) => {
     note.textContent = text ?? "";
     note.hidden = !text;
   };
-  tell(message ?? session.unfinished());
+  tell(message ?? providers.failure() ?? session.unfinished());
   session.changes.addEventListener("ending", ({ detail }) => tell(detail ?? message));
 
   return el("div", { class: "door" },

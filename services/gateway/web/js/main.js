@@ -6,6 +6,7 @@ import { Home } from "./home.js";
 import { importView } from "./import-page.js";
 import { orderView } from "./order-page.js";
 import { HAS_ACCOUNT_PAGE } from "./profile.js";
+import { tellReturned } from "./providers.js";
 import { forgotView, resetView } from "./recovery.js";
 import { rename, route, Router } from "./router.js";
 import * as session from "./session.js";
@@ -67,3 +68,4 @@ try {
 }
 begin();
 router.start();
+tellReturned();

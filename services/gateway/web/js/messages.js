@@ -148,9 +148,13 @@ const BY_SIGN_IN = {
   unavailable: `Signing in this way is not possible right now. ${AGAIN}`,
   expired: "The sign-in took too long, or was started in another browser. Start again.",
   invalid: "The answer to your sign-in cannot be trusted. Start again, and if it happens again, tell the people who run this system.",
-  address_taken: "An account with this e-mail address exists already. Sign in to it with your password; you can then add the other way to sign in to your account.",
+  address_taken: "An account with this e-mail address exists already. Sign in to it as before; you can then add the other way to sign in to your account.",
   address_missing: "No e-mail address was shared, which an account needs. Allow it at the sign-in, or create an account here.",
+  address_unverified: "Your e-mail address is not confirmed there. Confirm it there and try again, or create an account here.",
   already_linked: BY_CODE.already_linked,
+  too_many_identities: BY_CODE.too_many_identities,
+  other_person: "You have signed in as somebody else there. Use the sign-in that belongs to your account.",
+  not_confirmed: "You were not asked to sign in again there, so it is not confirmed that it is you. Sign out there, then try again.",
   suspended: BY_CODE.account_suspended,
 };
 
