@@ -39,6 +39,21 @@ from datetime import timedelta
 from math import ceil
 from typing import ClassVar
 
+from shared.contracts.identity_errors import (
+    AlreadyLinked as AlreadyLinked,
+)
+from shared.contracts.identity_errors import (
+    IdentityProviderNotFound as IdentityProviderNotFound,
+)
+from shared.contracts.identity_errors import (
+    IdentityProviderUnavailable as IdentityProviderUnavailable,
+)
+from shared.contracts.identity_errors import (
+    RecentSignInRequired as RecentSignInRequired,
+)
+from shared.contracts.identity_errors import (
+    TooManyIdentities as TooManyIdentities,
+)
 from shared.errors import Conflict, DashboardError, Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
 
 
@@ -58,10 +73,6 @@ class IdentityNotFound(NotFound):
     code, title = "identity_not_found", "No such identity is linked to this account"
 
 
-class IdentityProviderNotFound(NotFound):
-    code, title = "identity_provider_not_found", "No such identity provider"
-
-
 class EmailAlreadyUsed(Conflict):
     code, title = "email_already_used", "This address belongs to an account already"
 
@@ -76,14 +87,6 @@ class AlreadyVerified(Conflict):
 
 class LinkNotWanted(Conflict):
     code, title = "link_not_wanted", "The account has no use for this link any more"
-
-
-class AlreadyLinked(Conflict):
-    code, title = "already_linked", "This identity is linked to another account"
-
-
-class TooManyIdentities(Conflict):
-    code, title = "too_many_identities", "The maximum number of linked identities is reached"
 
 
 class LastSignInMethod(Conflict):
@@ -110,12 +113,6 @@ class InvalidRefreshToken(Unauthenticated):
 
 class AccountSuspended(Forbidden):
     code, title = "account_suspended", "This account is suspended"
-
-
-class RecentSignInRequired(Forbidden):
-    """For an account without a password. Not 401: the access token is valid, and clients must keep it."""
-
-    code, title = "recent_sign_in_required", "Sign in with an identity provider again before this"
 
 
 class WrongPassword(InvalidInput):
@@ -152,10 +149,6 @@ class TooManyMails(DashboardError):
 class TooManyLogins(Unavailable):
     code, title = "too_many_logins", "Too many passwords are being checked; try again"
     headers: ClassVar = {"Retry-After": "1"}
-
-
-class IdentityProviderUnavailable(Unavailable):
-    code, title = "identity_provider_unavailable", "The identity provider does not answer; try again"
 
 
 class PageUnknown(Unavailable):

@@ -35,7 +35,6 @@ INTERNAL = {
     "conflict",  # the root of others
     "not_found",  # likewise, and of paths that do not exist
     "exports_busy",  # between services: the gateway answers service_unavailable
-    "foreign_page",  # the page's own sign-in, which is not part of the API
     "link_not_wanted",
     "method_not_allowed",
     "page_unknown",

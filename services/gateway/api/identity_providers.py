@@ -14,15 +14,23 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from services.gateway.api import session
 from services.gateway.api.session import JSON, GatewayDep, TokenPair, ask, own_page, passed_on, signed_in
 from services.gateway.container import Gateway
-from services.gateway.errors import OutcomeUnknown, ServiceUnavailable
+from services.gateway.errors import ForeignPage, OutcomeUnknown, ServiceUnavailable, WrongPassword
 from services.gateway.limits.load_shedding import IDENTITY_LINKS, IDENTITY_PROVIDERS
 from services.gateway.openapi.merge import FOR_SESSIONS
 from services.gateway.upstream.responses import ServiceResponse
 from shared.contracts import internal_api
+from shared.contracts.identity_errors import (
+    AlreadyLinked,
+    IdentityProviderNotFound,
+    IdentityProviderUnavailable,
+    RecentSignInRequired,
+    TooManyIdentities,
+)
 from shared.contracts.internal_api import FLOW_VALID_S, FlowFinished, FlowStarted
 from shared.errors import InvalidInput, NotFound
 from shared.http.identity import Caller
 from shared.http.negotiation import prefers_html
+from shared.http.openapi import described
 from shared.http.strict_parameters import IGNORES_UNKNOWN
 from shared.observability.logs import get_logger
 
@@ -35,10 +43,36 @@ DOOR = "/#/sign-in"
 MAX_PARAMETER = 4096
 T = TypeVar("T")
 REDIRECT = {
-    "303": {
+    303: {
         "description": "to the provider, or back to the page",
         "headers": {"Location": {"schema": {"type": "string"}}},
     }
+}
+
+
+URL_TO_OPEN = {
+    "description": "the address to which the browser must go",
+    "content": {
+        JSON: {
+            "schema": {
+                "type": "object",
+                "required": ["url"],
+                "properties": {"url": {"type": "string", "format": "uri"}},
+            }
+        }
+    },
+}
+SIGNED_IN = {
+    "description": "signed in: the refresh token is in a cookie",
+    "content": {
+        JSON: {
+            "schema": {
+                "type": "object",
+                "required": ["access_token", "expires_in"],
+                "properties": {"access_token": {"type": "string"}, "expires_in": {"type": "integer"}},
+            }
+        }
+    },
 }
 
 
@@ -76,7 +110,13 @@ class _Account(msgspec.Struct):
     IDENTITY_PROVIDERS + "{name}/sign-in",
     status_code=HTTPStatus.SEE_OTHER,
     response_class=Response,
-    responses=REDIRECT,  # type: ignore[arg-type]
+    **described(
+        "sign_in_with_provider",
+        "Sign in with an identity provider",
+        *(IdentityProviderNotFound, IdentityProviderUnavailable, ServiceUnavailable, OutcomeUnknown),
+        responses=REDIRECT,
+    ),
+    openapi_extra={"security": []},
 )
 async def sign_in(name: Name, request: Request, gateway: GatewayDep) -> Response:
     """Send a browser to an identity provider, to sign in. It returns to the callback."""
@@ -96,6 +136,13 @@ async def sign_in(name: Name, request: Request, gateway: GatewayDep) -> Response
 @router.post(
     IDENTITY_PROVIDERS + "{name}/sign-in",
     response_class=Response,
+    **described(
+        "begin_provider_sign_in",
+        "Link an identity, or confirm who you are",
+        *(IdentityProviderNotFound, WrongPassword, RecentSignInRequired, IdentityProviderUnavailable),
+        *(ServiceUnavailable, OutcomeUnknown),
+        responses={200: URL_TO_OPEN},
+    ),
     openapi_extra={
         "security": FOR_SESSIONS,
         "requestBody": {
@@ -137,8 +184,10 @@ async def sign_in_again(name: Name, request: Request, gateway: GatewayDep) -> Re
     IDENTITY_PROVIDERS + "{name}/callback",
     status_code=HTTPStatus.SEE_OTHER,
     response_class=Response,
-    responses=REDIRECT,  # type: ignore[arg-type]
-    openapi_extra={IGNORES_UNKNOWN: True},
+    **described(
+        "return_from_provider", "Return from an identity provider", IdentityProviderNotFound, responses=REDIRECT
+    ),
+    openapi_extra={"security": [], IGNORES_UNKNOWN: True},
 )
 async def callback(
     name: Name,
@@ -173,7 +222,14 @@ async def callback(
     IDENTITY_LINKS,
     dependencies=[Depends(own_page)],
     response_class=Response,
+    **described(
+        "link_identity_with_password",
+        "Link an identity to your account and sign in",
+        *(WrongPassword, AlreadyLinked, TooManyIdentities, ForeignPage, ServiceUnavailable, OutcomeUnknown),
+        responses={200: SIGNED_IN},
+    ),
     openapi_extra={
+        "security": [],
         "requestBody": {
             "required": True,
             "content": {
@@ -189,7 +245,7 @@ async def callback(
                     }
                 }
             },
-        }
+        },
     },
 )
 async def link(request: Request, gateway: GatewayDep) -> Response:

@@ -25,6 +25,7 @@ from services.gateway.proxy.headers import has_body, request_headers
 from services.gateway.upstream.errors import UpstreamFailed
 from services.gateway.upstream.responses import ServiceResponse
 from shared.clock import now, rfc3339
+from shared.contracts.identity_errors import RecentSignInRequired
 from shared.contracts.internal_api import CONFIRM, CURRENT_PASSWORD, EXPORT
 from shared.contracts.internal_api import PERSONAL_DATA_PATH as SOURCE
 from shared.errors import NotFound, Unavailable
@@ -193,5 +194,7 @@ def describe(document: dict[str, Any], catalog: Catalog) -> None:
         },
         "security": FOR_SESSIONS,
     }
-    add_errors(described, (UserNotFound, WrongPassword, ServiceUnavailable, OutcomeUnknown, Unavailable))
+    add_errors(
+        described, (UserNotFound, WrongPassword, RecentSignInRequired, ServiceUnavailable, OutcomeUnknown, Unavailable)
+    )
     document["paths"][PATH] = {"post": described}

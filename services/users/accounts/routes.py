@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from services.users.accounts.service import AccountsDep
 from services.users.errors import (
     EmailAlreadyUsed,
+    RecentSignInRequired,
     TooManyLogins,
     TooManyMails,
     UnmailableAddress,
@@ -84,6 +85,7 @@ async def read_me(caller: CallerDep, accounts: AccountsDep) -> User:
         EmailAlreadyUsed,
         UnmailableAddress,
         WrongPassword,
+        RecentSignInRequired,
         WeakPassword,
         TooManyMails,
         TooManyLogins,
@@ -98,7 +100,9 @@ async def change_me(body: ProfileChange, caller: CallerDep, accounts: AccountsDe
 @router.delete(
     "/v1/me",
     status_code=HTTPStatus.NO_CONTENT,
-    **described("delete_account", "Delete your account", UserNotFound, WrongPassword, TooManyLogins),
+    **described(
+        "delete_account", "Delete your account", UserNotFound, WrongPassword, RecentSignInRequired, TooManyLogins
+    ),
 )
 async def delete_me(caller: CallerDep, accounts: AccountsDep, body: Confirmation = UNCONFIRMED) -> None:
     """Delete your account permanently. Requires the password."""

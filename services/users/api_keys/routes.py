@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from services.users.api_keys.service import ApiKeysDep
-from services.users.errors import ApiKeyNotFound, TooManyApiKeys, UserNotFound, WrongPassword
+from services.users.errors import ApiKeyNotFound, RecentSignInRequired, TooManyApiKeys, UserNotFound, WrongPassword
 from services.users.schemas import Body, GivenPassword, VisibleText
 from shared.http.api_keys import LOOKUP_PATH, KeyScope
 from shared.http.identity import CallerDep, GatewayOnly
@@ -81,7 +81,9 @@ class ApiKeyView(BaseModel):
 @router.post(
     "",
     status_code=HTTPStatus.CREATED,
-    **described("create_api_key", "Create an API key", UserNotFound, WrongPassword, TooManyApiKeys),
+    **described(
+        "create_api_key", "Create an API key", UserNotFound, WrongPassword, RecentSignInRequired, TooManyApiKeys
+    ),
 )
 async def create_api_key(body: NewApiKey, caller: CallerDep, api_keys: ApiKeysDep, response: Response) -> CreatedApiKey:
     """Create an API key, for programs. Its scopes cannot exceed your role. The key is shown only now."""

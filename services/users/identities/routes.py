@@ -8,6 +8,20 @@ import msgspec
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.users.errors import (
+    AccountSuspended,
+    AlreadyLinked,
+    IdentityNotFound,
+    IdentityProviderNotFound,
+    IdentityProviderUnavailable,
+    InvalidLink,
+    LastSignInMethod,
+    PageUnknown,
+    RecentSignInRequired,
+    TooManyIdentities,
+    TooManyLogins,
+    WrongPassword,
+)
 from services.users.identities.service import PATH, IdentitiesDep
 from services.users.schemas import TokenPair
 from services.users.sessions.routes import Device
@@ -22,6 +36,7 @@ from shared.contracts.internal_api import (
     LinkTicket,
 )
 from shared.http.identity import CallerDep, GatewayOnly, OptionalCallerDep
+from shared.http.openapi import described
 from shared.http.pagination import Cursor, Limit, Page, decode_cursor, page_of
 
 router = APIRouter(prefix=PATH, tags=["tokens"], dependencies=[GatewayOnly])
@@ -34,7 +49,7 @@ class ProviderView(BaseModel):
     title: str = Field(description="to show on a button", examples=["Example"])
 
 
-@router.get("")
+@router.get("", **described("list_identity_providers", "List the identity providers"))
 async def list_identity_providers(identities: IdentitiesDep) -> list[ProviderView]:
     """List the identity providers with which people can sign in. Empty if none is configured."""
     configs = (provider.config for provider in identities.providers)
@@ -45,15 +60,17 @@ class IdentityView(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: UUID
-    provider: str = Field(description="the name of the provider")
-    issuer: str
-    subject: str = Field(description="you, as the provider names you")
-    email: str | None = Field(description="your address at the provider, when the identity was linked")
+    provider: str = Field(description="the name of the provider", examples=["example"])
+    issuer: str = Field(examples=["https://id.example.com"])
+    subject: str = Field(description="you, as the provider names you", examples=["248289761001"])
+    email: str | None = Field(
+        description="your address at the provider, when the identity was linked", examples=["ann@example.com"]
+    )
     created_at: datetime
     last_used_at: datetime | None
 
 
-@own_router.get("")
+@own_router.get("", **described("list_identities", "List your identities"))
 async def list_identities(
     caller: CallerDep, identities: IdentitiesDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[IdentityView]:
@@ -63,35 +80,65 @@ async def list_identities(
     return Page(items=[IdentityView.model_validate(row) for row in items], next_cursor=next_cursor)
 
 
-@own_router.delete("/{identity_id}", status_code=HTTPStatus.NO_CONTENT)
+@own_router.delete(
+    "/{identity_id}",
+    status_code=HTTPStatus.NO_CONTENT,
+    **described("unlink_identity", "Remove an identity", IdentityNotFound, LastSignInMethod),
+)
 async def unlink_identity(identity_id: UUID, caller: CallerDep, identities: IdentitiesDep) -> None:
     """Remove an identity. The only way to sign in to an account cannot be removed."""
     await identities.unlink(caller, identity_id)
 
 
-@internal_router.post(IDENTITY_FLOWS)
+@internal_router.post(
+    IDENTITY_FLOWS,
+    **described(
+        "begin_identity_flow",
+        "Begin a sign-in with a provider",
+        *(
+            IdentityProviderNotFound,
+            IdentityProviderUnavailable,
+            RecentSignInRequired,
+            WrongPassword,
+            TooManyLogins,
+            PageUnknown,
+        ),
+    ),
+)
 async def begin_flow(body: FlowRequest, caller: OptionalCallerDep, identities: IdentitiesDep) -> Response:
     """Begin a sign-in with a provider."""
     return _json(await identities.start(body, caller))
 
 
-@internal_router.post(IDENTITY_CALLBACKS)
+@internal_router.post(
+    IDENTITY_CALLBACKS,
+    **described("finish_identity_flow", "Finish a sign-in with a provider", IdentityProviderNotFound),
+)
 async def finish_flow(body: FlowReturn, identities: IdentitiesDep, device: Device) -> Response:
     """Finish a sign-in, when the browser has returned."""
     return _json(await identities.finish(body, device))
 
 
 class LinkAccount(BaseModel):
-    email: str
+    email: str = Field(examples=["ann@example.com"])
 
 
-@internal_router.post(IDENTITY_LINK_ACCOUNT)
+@internal_router.post(
+    IDENTITY_LINK_ACCOUNT, **described("read_link_account", "Read the account of a ticket", InvalidLink)
+)
 async def read_link_account(body: LinkTicket, identities: IdentitiesDep) -> LinkAccount:
     """Return the account whose password a ticket needs, to count attempts at it."""
     return LinkAccount(email=await identities.account_of(body.secret, body.ticket))
 
 
-@internal_router.post(IDENTITY_LINKS)
+@internal_router.post(
+    IDENTITY_LINKS,
+    **described(
+        "link_identity",
+        "Link an identity and sign in",
+        *(InvalidLink, WrongPassword, AccountSuspended, AlreadyLinked, TooManyIdentities, TooManyLogins),
+    ),
+)
 async def link_identity(body: LinkPassword, identities: IdentitiesDep, device: Device) -> TokenPair:
     """Link an identity to the account with this password, and sign in."""
     return await identities.link(body.secret, body.ticket, body.password, device)

@@ -51,7 +51,11 @@ export async function signIn(email, password) {
   await begin(await exchange("", { email, password }));
 }
 
-/** Links the identity of a sign-in with a provider to the account with this password, and signs in. Raises likewise. */
+/**
+ * Links the identity of a sign-in with a provider to the account with this password, and signs in. Raises likewise.
+ * @param {string} ticket
+ * @param {string} password
+ */
 export async function link(ticket, password) {
   await finishSignOut();
   await begin(await fetch("/v1/identity-links", {
@@ -64,6 +68,7 @@ export async function finishSignOut() {
   if (isEnding() && !(await endSession())) throw new TypeError("the last session has not ended yet");
 }
 
+/** @param {Response} response */
 async function begin(response) {
   if (!response.ok) throw response;
   take(await response.json());

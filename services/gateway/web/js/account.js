@@ -6,12 +6,14 @@ import { passwordSection, profileSection } from "./account-profile.js";
 import { sessionsSection } from "./account-sessions.js";
 import { offers } from "./features.js";
 import { notificationSettingsSection } from "./notification-settings.js";
+import { identitiesSection } from "./providers.js";
 
 /** The operation that each section needs, in their order. `home` has the account and the panels. */
 const SECTIONS = [
   ["GET /v1/me", (home) => profileSection(home)],
   ["PATCH /v1/me", (home) => passwordSection(home)],
   ["GET /v1/me/sessions", (home) => sessionsSection(home)],
+  ["GET /v1/me/identities", () => identitiesSection()],
   ["GET /v1/me/api-keys", () => apiKeysSection()],
   ["GET /v1/me/notification-settings", () => notificationSettingsSection()],
   ["GET /v1/me", () => exportSection()],

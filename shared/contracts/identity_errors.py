@@ -1,0 +1,26 @@
+"""What goes wrong in sign-ins with identity providers. The users service reports it, and the gateway's routes of these
+sign-ins pass it on."""
+
+from shared.errors import Conflict, Forbidden, NotFound, Unavailable
+
+
+class AlreadyLinked(Conflict):
+    code, title = "already_linked", "This identity is linked to another account"
+
+
+class TooManyIdentities(Conflict):
+    code, title = "too_many_identities", "The maximum number of linked identities is reached"
+
+
+class IdentityProviderNotFound(NotFound):
+    code, title = "identity_provider_not_found", "No such identity provider"
+
+
+class IdentityProviderUnavailable(Unavailable):
+    code, title = "identity_provider_unavailable", "The identity provider does not answer; try again"
+
+
+class RecentSignInRequired(Forbidden):
+    """For an account without a password. Not 401: the access token is valid, and clients must keep it."""
+
+    code, title = "recent_sign_in_required", "Sign in with an identity provider again before this"
