@@ -353,7 +353,7 @@ def _as_refusals(provider: str) -> Iterator[None]:
 
 
 def _place(where: str, **told: str) -> str:
-    """Return a place on the page. What is told is in the fragment, so no request contains it."""
+    """Return a place on the page. Its parameters are in the fragment, so no request contains them."""
     return f"{where}?{urlencode(told)}"
 
 
