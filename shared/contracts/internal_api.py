@@ -52,7 +52,8 @@ _Parameter = Annotated[str, StringConstraints(max_length=8000, pattern=_NO_NUL)]
 
 
 class FlowRequest(BaseModel):
-    """`purpose`: `link` an identity to the caller's account, or `confirm` who the caller is. `sign_in` needs no caller."""
+    """`purpose`: `link` an identity to the caller's account, or `confirm` who the caller is. A `sign_in` needs no
+    caller."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -76,7 +77,7 @@ class FlowReturn(BaseModel):
 
     provider: ProviderName
     secret: _Secret
-    state: _Parameter
+    state: _Parameter | None = None
     code: _Parameter | None = None
     error: _Parameter | None = None
     iss: _Parameter | None = None

@@ -154,7 +154,7 @@ async def callback(
     given = {"state": state, "code": code, "error": error, "iss": iss}
     told = {"provider": name, "secret": _secret(request)}
     told |= {key: value for key, value in given.items() if value is not None}
-    if not told["secret"] or state is None:
+    if not told["secret"] or (state is None and error is None):
         finished = FlowFinished(f"{DOOR}?error=expired")
     elif any(len(value) > MAX_PARAMETER for value in told.values()) or _is_repeated(request, *given):
         finished = FlowFinished(f"{DOOR}?error=invalid")

@@ -114,7 +114,9 @@ class Identities:
         try:
             provider = self._provider(returned.provider)
             secret = FlowSecret(returned.secret)
-            if not is_same(returned.state, secret.state):
+            if returned.state is None and returned.error is not None:
+                raise SignInRefused("refused")  # some providers forget the state; what is under way goes on
+            if not is_same(returned.state or "", secret.state):
                 raise SignInRefused("expired")
             async with self._db.begin() as session:
                 flow = await flows.take(session, secret, *flows.RETURNS)
