@@ -253,7 +253,7 @@ def _decoded(body: bytes, kind: type[T]) -> T:
 
 def _redirect(url: str) -> Response:
     headers = {"Location": url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-    return Response(status_code=HTTPStatus.SEE_OTHER, headers=headers)
+    return Response(status_code=HTTPStatus.SEE_OTHER.value, headers=headers)
 
 
 def _with_flow(response: Response, started: FlowStarted, gateway: Gateway) -> Response:

@@ -84,7 +84,7 @@ class Issuer:
     def _token(self) -> dict[str, Any]:
         own = {"iss": ISSUER, "aud": CLIENT, "sub": "ann", "iat": now(), "exp": now(300), "nonce": SECRET.nonce}
         told = own | {"email": "ann@example.com", "email_verified": True, "name": "Ann"} | self.claims
-        signed = self.signer.sign(**told)
+        signed = self.signer.sign(None, **told)
         return {"id_token": self.id_token or signed, "access_token": "an access token", "token_type": "Bearer"}
 
 
