@@ -5,7 +5,7 @@ of a finished one goes into the cookie of `/web/session`, so no address and no s
 """
 
 from http import HTTPStatus
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import httpx
 import msgspec
@@ -34,7 +34,7 @@ FEATURE = "/v1/identity-providers"
 DOOR = "/#/sign-in"
 MAX_PARAMETER = 4096
 T = TypeVar("T")
-REDIRECT = {
+REDIRECT: dict[int | str, dict[str, Any]] = {
     "303": {
         "description": "to the provider, or back to the page",
         "headers": {"Location": {"schema": {"type": "string"}}},
@@ -52,6 +52,14 @@ router = APIRouter(tags=["tokens"], dependencies=[Depends(_has_providers)])
 
 Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{0,30}$", description="from `GET /v1/identity-providers`")]
 Parameter = Annotated[str | None, Query()]
+
+
+def _answer(description: str, *texts: str, **others: str) -> dict[int | str, dict[str, Any]]:
+    """Describe a JSON object with these members."""
+    members = {**dict.fromkeys(texts, "string"), **others}
+    properties = {name: {"type": kind} for name, kind in members.items()}
+    schema = {"type": "object", "required": list(members), "properties": properties}
+    return {200: {"description": description, "content": {JSON: {"schema": schema}}}}
 
 
 class Begun(msgspec.Struct):
@@ -76,7 +84,8 @@ class _Account(msgspec.Struct):
     IDENTITY_PROVIDERS + "{name}/sign-in",
     status_code=HTTPStatus.SEE_OTHER,
     response_class=Response,
-    responses=REDIRECT,  # type: ignore[arg-type]
+    responses=REDIRECT,
+    openapi_extra={"security": []},
 )
 async def sign_in(name: Name, request: Request, gateway: GatewayDep) -> Response:
     """Send a browser to an identity provider, to sign in. It returns to the callback."""
@@ -96,6 +105,7 @@ async def sign_in(name: Name, request: Request, gateway: GatewayDep) -> Response
 @router.post(
     IDENTITY_PROVIDERS + "{name}/sign-in",
     response_class=Response,
+    responses=_answer("where the browser must go", "url"),
     openapi_extra={
         "security": FOR_SESSIONS,
         "requestBody": {
@@ -137,8 +147,8 @@ async def sign_in_again(name: Name, request: Request, gateway: GatewayDep) -> Re
     IDENTITY_PROVIDERS + "{name}/callback",
     status_code=HTTPStatus.SEE_OTHER,
     response_class=Response,
-    responses=REDIRECT,  # type: ignore[arg-type]
-    openapi_extra={IGNORES_UNKNOWN: True},
+    responses=REDIRECT,
+    openapi_extra={"security": [], IGNORES_UNKNOWN: True},
 )
 async def callback(
     name: Name,
@@ -173,7 +183,9 @@ async def callback(
     IDENTITY_LINKS,
     dependencies=[Depends(own_page)],
     response_class=Response,
+    responses=_answer("signed in", "access_token", "token_type", expires_in="integer"),
     openapi_extra={
+        "security": [],
         "requestBody": {
             "required": True,
             "content": {
@@ -189,7 +201,7 @@ async def callback(
                     }
                 }
             },
-        }
+        },
     },
 )
 async def link(request: Request, gateway: GatewayDep) -> Response:
