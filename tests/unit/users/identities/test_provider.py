@@ -63,9 +63,10 @@ class Issuer:
         path = request.url.path
         if path in self.answers:
             return self.answers[path]()
-        return httpx.Response(200, json=getattr(self, f"_{path.rpartition('/')[2].replace('-', '_')}")())
+        documents = {DISCOVERY: self._discovered, "/keys": self._keys, "/token": self._token}
+        return httpx.Response(200, json=documents.get(path, lambda: self.userinfo)())
 
-    def _openid_configuration(self) -> dict[str, Any]:
+    def _discovered(self) -> dict[str, Any]:
         told = {
             "issuer": ISSUER,
             "authorization_endpoint": f"{ISSUER}/authorize?tenant=1",
@@ -77,9 +78,6 @@ class Issuer:
 
     def _keys(self) -> dict[str, Any]:
         return {"keys": self.keys}
-
-    def _userinfo(self) -> dict[str, Any]:
-        return self.userinfo
 
     def _token(self) -> dict[str, Any]:
         own = {"iss": ISSUER, "aud": CLIENT, "sub": "ann", "iat": now(), "exp": now(300), "nonce": SECRET.nonce}
