@@ -198,13 +198,11 @@ class Identities:
     async def _identify(self, provider: Provider, returned: FlowReturn, secret: FlowSecret) -> Person:
         """Return who has signed in. Raises `SignInRefused`."""
         with _as_refusals(provider.config.name):
-            if not await provider.is_issuer(returned.iss):
-                raise SignInRefused("invalid")
             if returned.error is not None:
                 raise SignInRefused("unavailable" if returned.error in TEMPORARY else "refused")
             if not returned.code:
                 raise SignInRefused("invalid")
-            return await provider.identify(self._redirect_uri(provider), returned.code, secret)
+            return await provider.identify(self._redirect_uri(provider), returned.code, secret, returned.iss)
 
     async def _admit(
         self, session: AsyncSession, flow: IdentityFlow, person: Person, secret: FlowSecret, device: str | None

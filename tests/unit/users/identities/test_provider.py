@@ -331,12 +331,25 @@ async def test_what_is_known_outlives_an_outage(
 
 
 @pytest.mark.parametrize(
-    ("supported", "named", "expected"),
-    [(False, None, True), (True, None, False), (True, ISSUER, True), (False, "https://evil.example.com", False)],
+    ("supported", "named", "accepted"),
+    [
+        (False, None, True),
+        (False, ISSUER, True),
+        (True, ISSUER, True),
+        (True, None, False),
+        (False, "https://evil.example.com", False),
+        (False, "", True),
+    ],
 )
 async def test_the_issuer_that_a_callback_names(
-    provider: Provider, issuer: Issuer, supported: bool, named: str | None, expected: bool
+    provider: Provider, issuer: Issuer, supported: bool, named: str | None, accepted: bool
 ) -> None:
-    """Must be the provider's; a provider that always names one must have done so (RFC 9207)."""
+    """Must be the provider's; a provider that always names one must have done so (RFC 9207). Otherwise the code is sent
+    nowhere."""
     issuer.metadata = {"authorization_response_iss_parameter_supported": supported}
-    assert await provider.is_issuer(named) is expected
+    if accepted:
+        assert (await provider.identify(REDIRECT, CODE, SECRET, named)).subject == "ann"
+        return
+    with pytest.raises(InvalidIdToken):
+        await provider.identify(REDIRECT, CODE, SECRET, named)
+    assert "/token" not in issuer.paths()
