@@ -15,7 +15,6 @@ from pydantic import (
 )
 
 from shared.config.json_list import Text, is_url, parse
-from shared.config.settings import read_file
 from shared.contracts.internal_api import ProviderName
 
 VARIABLE = "USERS_OIDC_PROVIDERS"
@@ -75,8 +74,10 @@ class IdentityProvider(BaseModel):
     def secret(self) -> str:
         """Return the secret of the client; empty for a public one. Raises `ValueError` for an unusable file."""
         if self.client_secret_file:
-            held = read_file(f"{VARIABLE}, {self.name}: client_secret", self.client_secret_file)
-            return _ascii(SecretStr(held)).get_secret_value()
+            try:
+                return _ascii(SecretStr(self.client_secret_file.read_text().strip())).get_secret_value()
+            except (OSError, ValueError) as unusable:
+                raise ValueError(f"{VARIABLE}: client_secret_file of {self.name}: {unusable}") from None
         return self.client_secret.get_secret_value() if self.client_secret else ""
 
 

@@ -120,7 +120,7 @@ def create_app(settings: Settings | None = None, tuning: Tuning = DEFAULTS) -> F
 
 
 async def _providers(settings: Settings, tuning: Tuning, opened: AsyncExitStack) -> dict[str, Provider]:
-    """Return the identity providers by name; nothing is read from them before somebody signs in."""
+    """Return the identity providers by name; nothing is read from them before the first sign-in."""
     configs = settings.identity_providers
     if not configs:
         return {}

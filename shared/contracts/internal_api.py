@@ -52,7 +52,8 @@ _Parameter = Annotated[str, StringConstraints(max_length=8000, pattern=_NO_NUL)]
 
 
 class FlowRequest(BaseModel):
-    """`purpose`: `link` an identity to the caller's account, or `confirm` who the caller is; anybody may sign in."""
+    """`purpose`: `link` an identity to the caller's account, or `confirm` who the caller is. A `sign_in` needs no
+    caller."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -76,7 +77,7 @@ class FlowReturn(BaseModel):
 
     provider: ProviderName
     secret: _Secret
-    state: _Parameter
+    state: _Parameter | None = None
     code: _Parameter | None = None
     error: _Parameter | None = None
     iss: _Parameter | None = None
@@ -84,7 +85,7 @@ class FlowReturn(BaseModel):
 
 class FlowFinished(msgspec.Struct, frozen=True):
     """`page` is the place on the page to which the browser goes: a path with a fragment. With a `refresh_token`,
-    somebody has signed in. `link_secret` belongs into the cookie of a browser in which a password is to be entered."""
+    a user has signed in. `link_secret` belongs into the cookie of a browser in which a password is to be entered."""
 
     page: str
     refresh_token: str | None = None

@@ -20,7 +20,7 @@ SHOWN_ONCE = {
     "WebhookWithSecret.secret",
 }
 """Secrets that are returned once, to their owner, when they are created."""
-ONLY_WHETHER = {"Profile.has_password", "Account.has_password"}
+ONLY_WHETHER = {"Profile.has_password", "Account.has_password", "AccountDetail.has_password"}
 """Whether there is one, not which."""
 
 

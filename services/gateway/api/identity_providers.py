@@ -5,7 +5,7 @@ of a finished one goes into the cookie of `/web/session`, so no address and no s
 """
 
 from http import HTTPStatus
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import httpx
 import msgspec
@@ -42,37 +42,11 @@ FEATURE = "/v1/identity-providers"
 DOOR = "/#/sign-in"
 MAX_PARAMETER = 4096
 T = TypeVar("T")
-REDIRECT = {
+REDIRECT: dict[int, dict[str, Any]] = {
     303: {
         "description": "to the provider, or back to the page",
         "headers": {"Location": {"schema": {"type": "string"}}},
     }
-}
-
-
-URL_TO_OPEN = {
-    "description": "the address to which the browser must go",
-    "content": {
-        JSON: {
-            "schema": {
-                "type": "object",
-                "required": ["url"],
-                "properties": {"url": {"type": "string", "format": "uri"}},
-            }
-        }
-    },
-}
-SIGNED_IN = {
-    "description": "signed in: the refresh token is in a cookie",
-    "content": {
-        JSON: {
-            "schema": {
-                "type": "object",
-                "required": ["access_token", "expires_in"],
-                "properties": {"access_token": {"type": "string"}, "expires_in": {"type": "integer"}},
-            }
-        }
-    },
 }
 
 
@@ -86,6 +60,14 @@ router = APIRouter(tags=["tokens"], dependencies=[Depends(_has_providers)])
 
 Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{0,30}$", description="from `GET /v1/identity-providers`")]
 Parameter = Annotated[str | None, Query()]
+
+
+def _answer(description: str, *texts: str, **others: str) -> dict[int, dict[str, Any]]:
+    """Describe a JSON object with these members."""
+    members = {**dict.fromkeys(texts, "string"), **others}
+    properties = {name: {"type": kind} for name, kind in members.items()}
+    schema = {"type": "object", "required": list(members), "properties": properties}
+    return {200: {"description": description, "content": {JSON: {"schema": schema}}}}
 
 
 class Begun(msgspec.Struct):
@@ -141,7 +123,7 @@ async def sign_in(name: Name, request: Request, gateway: GatewayDep) -> Response
         "Link an identity, or confirm who you are",
         *(IdentityProviderNotFound, WrongPassword, RecentSignInRequired, IdentityProviderUnavailable),
         *(ServiceUnavailable, OutcomeUnknown),
-        responses={200: URL_TO_OPEN},
+        responses=_answer("where the browser must go", "url"),
     ),
     openapi_extra={
         "security": FOR_SESSIONS,
@@ -203,7 +185,7 @@ async def callback(
     given = {"state": state, "code": code, "error": error, "iss": iss}
     told = {"provider": name, "secret": _secret(request)}
     told |= {key: value for key, value in given.items() if value is not None}
-    if not told["secret"] or state is None:
+    if not told["secret"] or (state is None and error is None):
         finished = FlowFinished(f"{DOOR}?error=expired")
     elif any(len(value) > MAX_PARAMETER for value in told.values()) or _is_repeated(request, *given):
         finished = FlowFinished(f"{DOOR}?error=invalid")
@@ -226,7 +208,7 @@ async def callback(
         "link_identity_with_password",
         "Link an identity to your account and sign in",
         *(WrongPassword, AlreadyLinked, TooManyIdentities, ForeignPage, ServiceUnavailable, OutcomeUnknown),
-        responses={200: SIGNED_IN},
+        responses=_answer("signed in", "access_token", "token_type", expires_in="integer"),
     ),
     openapi_extra={
         "security": [],
@@ -309,7 +291,7 @@ def _decoded(body: bytes, kind: type[T]) -> T:
 
 def _redirect(url: str) -> Response:
     headers = {"Location": url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-    return Response(status_code=HTTPStatus.SEE_OTHER, headers=headers)
+    return Response(status_code=HTTPStatus.SEE_OTHER.value, headers=headers)
 
 
 def _with_flow(response: Response, started: FlowStarted, gateway: Gateway) -> Response:

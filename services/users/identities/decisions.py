@@ -1,4 +1,4 @@
-"""What happens with somebody who has signed in at a provider, decided from what is known about them here."""
+"""Decisions about a person who has signed in at a provider."""
 
 from datetime import datetime, timedelta
 from typing import Literal
@@ -68,8 +68,8 @@ Admission = Literal["create", "take_over", "ask_password"]
 def admission(account: User | None) -> Admission:
     """Decide what to do with an unknown identity whose verified address this account has. Raises `SignInRefused`.
 
-    An account whose address is not verified may have been prepared by somebody else: whoever owns the address takes it
-    over, as by a password reset, and its password ends.
+    Another person may have prepared an account whose address is not verified. The owner of the address takes it over,
+    as by a password reset, and its password ends.
     """
     if account is None:
         return "create"

@@ -71,7 +71,7 @@ def is_same(given: str, expected: str) -> bool:
 def begin(
     session: AsyncSession, secret: FlowSecret, purpose: FlowPurpose, provider: str, caller: Caller | None = None
 ) -> None:
-    """Store a sign-in that begins now, for the caller if somebody is signed in."""
+    """Store a sign-in that begins now, for the caller if there is one."""
     session.add(
         IdentityFlow(
             id=secret.id,

@@ -53,7 +53,7 @@ class ProviderRefused(Exception):
 
 
 class InvalidIdToken(Exception):
-    """The ID token does not prove who has signed in."""
+    """The answer or its ID token does not prove who has signed in."""
 
 
 class Metadata(msgspec.Struct):
@@ -119,17 +119,13 @@ class Provider:
         )
         return url
 
-    async def is_issuer(self, named: str | None) -> bool:
-        """Return whether the provider is the issuer that a callback names (RFC 9207); it may have to name one."""
-        if named is not None:
-            return named == self.config.issuer
-        async with self._in_time():
-            return not (await self._read_metadata()).authorization_response_iss_parameter_supported
-
-    async def identify(self, redirect_uri: str, code: str, secret: FlowSecret) -> Person:
-        """Exchange the code, and return who has signed in. Raises `ProviderRefused`, `InvalidIdToken`."""
+    async def identify(self, redirect_uri: str, code: str, secret: FlowSecret, iss: str | None = None) -> Person:
+        """Exchange the code, and return who has signed in. `iss` is the issuer that the callback names (RFC 9207).
+        Raises `ProviderRefused`, `InvalidIdToken`."""
         async with self._in_time():
             metadata = await self._read_metadata()
+            if iss != self.config.issuer and (iss or metadata.authorization_response_iss_parameter_supported):
+                raise InvalidIdToken
             tokens = await self._exchange(metadata, redirect_uri, code, secret)
             claims = await self._verified(metadata, tokens, secret.nonce)
             if "email" not in claims and metadata.userinfo_endpoint and tokens.access_token:

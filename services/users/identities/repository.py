@@ -36,7 +36,7 @@ async def page(session: AsyncSession, user_id: UUID, after: UUID | None, limit: 
 
 
 async def use(session: AsyncSession, identity: Identity) -> None:
-    """Store that somebody has signed in with it now."""
+    """Store that it has been used for a sign-in now."""
     which = Identity.user_id == identity.user_id, Identity.id == identity.id
     await session.execute(sa.update(Identity).where(*which).values(last_used_at=sa.func.now()))
 

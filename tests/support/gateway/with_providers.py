@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.support import users
+from tests.support.gateway.stub import replies
 from tests.support.gateway.world import JWKS_PATH, Start, World
 from tests.support.identity_provider import IdentityProvider, identity_provider
 from tests.support.patience import patiently
@@ -48,5 +49,7 @@ async def sign_in_site(start: Start, database_url: str, folder: Path) -> AsyncIt
         secret = users.SECRET.get_secret_value()
         told = {"users_url": behind, "jwks_url": behind + JWKS_PATH, "internal_token_secret": secret}
         world = await stack.enter_async_context(start(**told))
+        for path in ("/v1/imports", "/v1/reports", "/v1/webhooks"):
+            world.worker.behaviours[path] = replies(b'{"items": [], "next_cursor": null}')
         await stack.enter_async_context(listening(world.app, int(url.rpartition(":")[2])))
         yield SignInSite(world, direct, provider, url)

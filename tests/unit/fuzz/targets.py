@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jwt
 from hypothesis import strategies as st
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from services.gateway.auth.claims import is_readable
@@ -36,7 +35,7 @@ from services.worker.webhooks.address import AddressPolicy, AddressRefused
 from shared.contracts import events, topology
 from shared.contracts.imports import COLUMNS
 from shared.contracts.panels import read_panels_query, read_query
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, UnsupportedMediaType
 from shared.http.negotiation import accepts_gzip
 from shared.http.tokens import InvalidToken
 from shared.observability.telemetry import Trace
@@ -224,12 +223,12 @@ def upload(form: tuple[str, bytes]) -> None:
         async for _ in FormFile(_request(*form), "file").pieces():
             pass
 
-    with suppress(InvalidInput, HTTPException):
+    with suppress(InvalidInput, UnsupportedMediaType):
         asyncio.run(read())
 
 
 def picture(form: tuple[str, bytes]) -> None:
-    with suppress(UnusablePicture, HTTPException):
+    with suppress(UnusablePicture, UnsupportedMediaType):
         asyncio.run(from_form(_request(*form)))
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 from shared.config.settings import ServiceSettings
 from shared.errors import InvalidInput
 from shared.http import application
-from shared.http.strict_parameters import ONCE
+from shared.http.strict_parameters import IGNORES_UNKNOWN, ONCE
 from shared.http.strict_parameters import Query as KnownQuery
 
 
@@ -49,6 +49,11 @@ async def read_lists(
 @router.post("/things", openapi_extra={"parameters": [{"name": "dry", "in": "query"}]})
 async def make_thing(name: Annotated[str, Query()]) -> str:
     return name
+
+
+@router.get("/callbacks", openapi_extra={IGNORES_UNKNOWN: True})
+async def receive_callback(code: str) -> str:
+    return code
 
 
 @asynccontextmanager
@@ -149,3 +154,10 @@ async def test_head_is_answered_as_get(http: httpx.AsyncClient, path: str) -> No
     assert (await http.head(path)).status_code == 200
     assert "head" not in (await http.get("/openapi.json")).json()["paths"]["/things/{id}"]
     assert (await http.head("/things")).status_code == 405
+
+
+async def test_a_route_may_ignore_parameters(http: httpx.AsyncClient) -> None:
+    """If other systems send browsers there (RFC 6749, section 4.1.2); what it knows still counts."""
+    answer = await http.get("/callbacks?code=x&session_state=y&session_state=z")
+    assert (answer.status_code, answer.json()) == (200, "x")
+    assert (await http.get("/callbacks?session_state=y")).status_code == 422

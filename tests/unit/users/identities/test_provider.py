@@ -63,9 +63,10 @@ class Issuer:
         path = request.url.path
         if path in self.answers:
             return self.answers[path]()
-        return httpx.Response(200, json=getattr(self, f"_{path.rpartition('/')[2].replace('-', '_')}")())
+        documents = {DISCOVERY: self._discovered, "/keys": self._keys, "/token": self._token}
+        return httpx.Response(200, json=documents.get(path, lambda: self.userinfo)())
 
-    def _openid_configuration(self) -> dict[str, Any]:
+    def _discovered(self) -> dict[str, Any]:
         told = {
             "issuer": ISSUER,
             "authorization_endpoint": f"{ISSUER}/authorize?tenant=1",
@@ -78,13 +79,10 @@ class Issuer:
     def _keys(self) -> dict[str, Any]:
         return {"keys": self.keys}
 
-    def _userinfo(self) -> dict[str, Any]:
-        return self.userinfo
-
     def _token(self) -> dict[str, Any]:
         own = {"iss": ISSUER, "aud": CLIENT, "sub": "ann", "iat": now(), "exp": now(300), "nonce": SECRET.nonce}
-        told: dict[str, Any] = own | {"email": "ann@example.com", "email_verified": True, "name": "Ann"} | self.claims
-        signed = self.signer.sign(**told)
+        told = own | {"email": "ann@example.com", "email_verified": True, "name": "Ann"} | self.claims
+        signed = self.signer.sign(None, **told)
         return {"id_token": self.id_token or signed, "access_token": "an access token", "token_type": "Bearer"}
 
 
@@ -333,12 +331,25 @@ async def test_what_is_known_outlives_an_outage(
 
 
 @pytest.mark.parametrize(
-    ("supported", "named", "expected"),
-    [(False, None, True), (True, None, False), (True, ISSUER, True), (False, "https://evil.example.com", False)],
+    ("supported", "named", "accepted"),
+    [
+        (False, None, True),
+        (False, ISSUER, True),
+        (True, ISSUER, True),
+        (True, None, False),
+        (False, "https://evil.example.com", False),
+        (False, "", True),
+    ],
 )
 async def test_the_issuer_that_a_callback_names(
-    provider: Provider, issuer: Issuer, supported: bool, named: str | None, expected: bool
+    provider: Provider, issuer: Issuer, supported: bool, named: str | None, accepted: bool
 ) -> None:
-    """Must be the provider's; a provider that always names one must have done so (RFC 9207)."""
+    """Must be the provider's; a provider that always names one must have done so (RFC 9207). Otherwise the code is sent
+    nowhere."""
     issuer.metadata = {"authorization_response_iss_parameter_supported": supported}
-    assert await provider.is_issuer(named) is expected
+    if accepted:
+        assert (await provider.identify(REDIRECT, CODE, SECRET, named)).subject == "ann"
+        return
+    with pytest.raises(InvalidIdToken):
+        await provider.identify(REDIRECT, CODE, SECRET, named)
+    assert "/token" not in issuer.paths()
