@@ -38,7 +38,7 @@ class NewOrder(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    currency: Currency
+    currency: Currency = Field(examples=["EUR"])
     items: list[Item] = Field(min_length=1, max_length=100)
 
     @property

@@ -33,7 +33,6 @@ OF_ALL = {"400", "422", "429", "500", "503"}
 """Every operation may be refused, limited or unavailable."""
 INTERNAL = {
     "conflict",  # the root of others
-    "not_found",  # likewise, and of paths that do not exist
     "exports_busy",  # between services: the gateway answers service_unavailable
     "link_not_wanted",
     "method_not_allowed",

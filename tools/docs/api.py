@@ -16,6 +16,7 @@ from services.gateway.auth.authenticator import OPERATORS
 from services.gateway.catalog.catalog import packaged
 from services.gateway.errors import AuditUnavailable, OutcomeUnknown, ServiceUnavailable
 from services.gateway.openapi.errors import of_route
+from services.gateway.openapi.merge import TAGS
 from services.gateway.panels import Service
 from services.gateway.settings import Settings as GatewaySettings
 from services.orders import main as orders
@@ -51,18 +52,7 @@ def openapi() -> dict[str, Any]:
     return gateway.whole_api(own, packaged(), documents)
 
 
-TAGS = (
-    "tokens",
-    "accounts",
-    "dashboard",
-    "orders",
-    "notifications",
-    "imports",
-    "reports",
-    "webhooks",
-    "users",
-    "operators",
-)
+ORDER = tuple(TAGS)
 WHO = {
     "anonymous": "everyone",
     "user": "signed-in users",
@@ -92,8 +82,8 @@ invalid fields. These are the codes that any operation may answer; the others ar
 ERRORS = ("4XX", "5XX", "default")
 _OF_ANY: list[type[DashboardError]] = [
     *OF_ALL,
-    *of_route("GET", "user"),
-    *of_route("POST", "admin", session_only=True),
+    *of_route("GET", "/{id}", "user"),
+    *of_route("POST", "/{id}", "admin", session_only=True),
     ServiceUnavailable,
     OutcomeUnknown,
     AuditUnavailable,
@@ -160,7 +150,7 @@ def _common() -> str:
 
 def _place(tag: str) -> tuple[int, str]:
     """Return the position of a tag. Routes of a service without a document have the service's name as their tag."""
-    return (TAGS.index(tag) if tag in TAGS else len(TAGS)), tag
+    return (ORDER.index(tag) if tag in ORDER else len(ORDER)), tag
 
 
 def _operations() -> Iterator[Operation]:

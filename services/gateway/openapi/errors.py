@@ -18,7 +18,7 @@ from services.gateway.errors import (
 )
 from services.gateway.proxy.forward import SAFE_METHODS
 from services.gateway.proxy.operations import Operation
-from shared.errors import BadRequest, BodyTooLarge, DashboardError, Forbidden, InvalidInput, Unauthenticated
+from shared.errors import BadRequest, BodyTooLarge, DashboardError, Forbidden, InvalidInput, NotFound, Unauthenticated
 
 OF_ALL = (BadRequest, InvalidInput, RateLimited, DashboardError, GatewayBusy)
 OF_SERVICES = (Unauthenticated, Forbidden)
@@ -26,9 +26,11 @@ OF_SERVICES = (Unauthenticated, Forbidden)
 Error = type[DashboardError]
 
 
-def of_route(method: str, access: Access, *, session_only: bool = False) -> Iterator[Error]:
+def of_route(method: str, path: str, access: Access, *, session_only: bool = False) -> Iterator[Error]:
     """Return what any route with this access may answer."""
     yield from OF_ALL
+    if "{" in path:
+        yield NotFound  # the parameter is not of its type, so that there is no such path
     if method not in SAFE_METHODS:
         yield from (BodyTooLarge, BodyTooSlow)
     if access != "anonymous":
@@ -39,7 +41,7 @@ def of_route(method: str, access: Access, *, session_only: bool = False) -> Iter
 
 def of_operation(operation: Operation) -> Iterator[Error]:
     """Return what the gateway answers to a passed-through operation, besides the service."""
-    yield from of_route(operation.method, operation.access, session_only=not operation.allows_api_keys)
+    yield from of_route(operation.method, operation.path, operation.access, session_only=not operation.allows_api_keys)
     yield ServiceUnavailable
     if operation.method not in SAFE_METHODS:
         yield OutcomeUnknown

@@ -22,6 +22,24 @@ SECURITY = {
     "access_token": {"type": "http", "scheme": "bearer", "description": "an access token from `POST /v1/tokens`"},
     "api_key": {"type": "http", "scheme": "bearer", "description": "a key from `POST /v1/me/api-keys`"},
 }
+DESCRIPTION = """Times are RFC 3339 in UTC, money is an integer in minor units of its currency, and ids are UUIDs.
+A list is `{"items": […], "next_cursor": …}`; pass the cursor as `?cursor=` for the next page, until it is null.
+
+Every error is a `Problem` (`application/problem+json`). Its `code` says what went wrong; the codes of each operation
+are listed with its responses. After 429 and 503, wait for as long as `Retry-After` says."""
+TAGS = {
+    "tokens": "sign in and out",
+    "accounts": "your account: profile, password, sessions, API keys",
+    "dashboard": "every panel in one call, or live",
+    "orders": "place and read orders",
+    "notifications": "what has happened, and which mails you receive",
+    "imports": "files of orders",
+    "reports": "your data as CSV",
+    "webhooks": "calls to your own URL",
+    "users": "accounts, for operators",
+    "operators": "the system, its jobs and its audit log",
+}
+"""What the operations are grouped by, in the order in which they are shown."""
 SCHEMA_OF = {"uuid": {"type": "string", "format": "uuid"}, "name": {"type": "string"}, "key": {"type": "string"}}
 Security = list[dict[str, list[str]]]
 FOR_SESSIONS: Security = [{"user": []}, {"access_token": []}]
@@ -31,7 +49,7 @@ FOR_USERS: Security = [*FOR_SESSIONS, {"api_key": []}]
 def merge(own: Document, operations: Iterable[Operation], documents: Mapping[Service, Document]) -> Document:
     """Return the gateway's own document with the passed-through operations."""
     merged = copy.deepcopy(own)
-    merged["info"]["title"] = "Dashboard"
+    merged["info"] |= {"title": "Dashboard", "description": DESCRIPTION}
     schemas = merged.setdefault("components", {}).setdefault("schemas", {})
     merged["components"]["securitySchemes"] = SECURITY
     for operation in operations:
@@ -42,6 +60,8 @@ def merge(own: Document, operations: Iterable[Operation], documents: Mapping[Ser
         add_errors(described, of_operation(operation))
         described["security"] = _security(operation)
         merged["paths"].setdefault(path, {})[operation.method.lower()] = described
+    used = {tag for item in merged["paths"].values() for each in item.values() for tag in each.get("tags", ())}
+    merged["tags"] = [{"name": tag, "description": text} for tag, text in TAGS.items() if tag in used]
     return merged
 
 

@@ -81,7 +81,10 @@ async def reset_password(body: NewPassword, resets: ResetsDep) -> None:
     await resets.confirm(body.token, body.password)
 
 
-@worker_router.post(LINKS_PATH)
+@worker_router.post(
+    LINKS_PATH,
+    **described("create_link", "Create a link", LinkNotWanted, AccountSuspended, PageUnknown),
+)
 async def create_link(body: LinkRequest, request: Request, db: DatabaseDep) -> Response:
     """Create the link of a mail that is about to be sent."""
     settings: Settings = request.app.state.settings
@@ -94,7 +97,7 @@ async def create_link(body: LinkRequest, request: Request, db: DatabaseDep) -> R
     return _json(link)
 
 
-@worker_router.get(f"{ADDRESSES_PATH}/{{user_id}}")
+@worker_router.get(f"{ADDRESSES_PATH}/{{user_id}}", **described("read_address", "Read an address", UserNotFound))
 async def read_address(user_id: UUID, db: DatabaseDep) -> Response:
     """Return the address of an account, and whether it is verified."""
     async with db.begin() as session:

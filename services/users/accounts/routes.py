@@ -109,7 +109,11 @@ async def delete_me(caller: CallerDep, accounts: AccountsDep, body: Confirmation
     await accounts.delete(caller, body.current_password)
 
 
-@router.post(CONFIRM, status_code=HTTPStatus.NO_CONTENT)
+@router.post(
+    CONFIRM,
+    status_code=HTTPStatus.NO_CONTENT,
+    **described("confirm_owner", "Check a password", UserNotFound, WrongPassword, TooManyLogins),
+)
 async def confirm(caller: CallerDep, accounts: AccountsDep, body: Confirmation = UNCONFIRMED) -> None:
     """Check the caller's password on behalf of another service."""
     await accounts.confirm_owner(caller, body.current_password)

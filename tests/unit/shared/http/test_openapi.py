@@ -47,7 +47,7 @@ class Water(BaseModel):
     ),
 )
 async def _water(plant: str, water: Water, caller: CallerDep, alive: Annotated[None, Depends(_alive)]) -> str:
-    return f"{plant}, {water}, {caller}, {alive}"
+    return f"{plant}, {water.litres}, {caller}, {alive}"
 
 
 @asynccontextmanager
