@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env secrets docs help install run check compiled test full bare unit lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
+.PHONY: env secrets docs help install run dev check compiled test full bare unit lint types e2e containers manifests fuzz sbom screenshots observe chaos rolling cluster production scaling bench
 
 INSTALL := @tools/devstack/install.sh
 # Some images set it. Then every process of the stack compiles all of its modules, which doubles its start.
@@ -28,6 +28,10 @@ install: ## Install what is missing: Python packages into .venv, RabbitMQ
 run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--ephemeral")
 	$(INSTALL) python rabbitmq
 	@exec .venv/bin/dashboard up $(ARGS)
+
+dev: ## Like run, and restart services and reload the page when their files change
+	$(INSTALL) python rabbitmq
+	@exec .venv/bin/dashboard up --reload $(ARGS)
 
 check: lint types unit ## Check style and types and run the unit tests: under a minute, for use while working
 

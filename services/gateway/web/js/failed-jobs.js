@@ -86,7 +86,7 @@ function row(group, isAdmin, ask) {
     stackedCell("right", count(group.count), el("span", { class: "narrow" }, group.count === 1 ? " job" : " jobs")),
     stackedCell("muted", since(group.last_seen)),
     stackedCell("right do", isAdmin && state !== "retrying" && el("span", { class: "buttons" },
-      el("button", { class: "button small", type: "button", "data-key": `replay-${key}`, "aria-label": `Replay ${job}: ${name}`, onclick: (event) => busy(event.currentTarget, () => replay(group).finally(ask)) }, "Replay"),
+      el("button", { class: "button small", type: "button", "data-key": `replay-${key}`, "aria-label": `Replay ${job}: ${name}`, onclick: (event) => busy(event.currentTarget, () => replay(group, ask)) }, "Replay"),
       state === "dead" && el("button", { class: "button small", type: "button", "data-key": `discard-${key}`, "aria-label": `Discard ${job}: ${name}`, onclick: () => openDiscard(selection(group), group.count, ask) }, "Discard"))));
 }
 
@@ -96,10 +96,13 @@ function row(group, isAdmin, ask) {
  */
 const selection = ({ job, error_group: cause, state }) => ({ job, ...(cause === null ? {} : { error_group: cause }), state, limit: 10000 });
 
-/** @param {FailedGroup} group */
-async function replay(group) {
+/**
+ * @param {FailedGroup} group
+ * @param {() => void} ask
+ */
+async function replay(group, ask) {
   const text = "Each is tried again, with all its attempts before it. What has taken effect already does not take effect twice.";
   if (!(await confirmed(`Replay ${plural(group.count, "job")}?`, text, "Replay", "Not now"))) return;
-  const { replayed } = await post("/v1/admin/jobs/replay", selection(group));
+  const { replayed } = await post("/v1/admin/jobs/replay", selection(group)).finally(ask);
   toast(`${plural(replayed, "job")} will be tried again.`);
 }

@@ -11,6 +11,7 @@ const calendarDay = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeZ
 const dayOfMonth = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", timeZone: "UTC" });
 const relative = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto" });
 const whole = new Intl.NumberFormat(LOCALE);
+const compact = new Intl.NumberFormat(LOCALE, { notation: "compact", maximumFractionDigits: 1 });
 const precise = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 6 });
 /** @type {Map<string, Intl.NumberFormat>} */
 const moneyFormats = new Map();
@@ -80,6 +81,9 @@ export function toMinor(text, currency) {
 
 /** @param {number | bigint} number */
 export const count = (number) => whole.format(number);
+const MOST_DIGITS = 99_999;
+/** At most six characters: `99,999`, `1.2M`. For tables that must fit a narrow screen. */
+export const brief = (number) => (number <= MOST_DIGITS ? count(number) : compact.format(number));
 /** Formats a number of any size; those that would be zero or endless have an exponent. */
 export const number = (value) => (isExtreme(value) ? String(value) : precise.format(value));
 /** @param {number | bigint} value */

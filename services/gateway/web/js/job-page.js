@@ -102,7 +102,7 @@ export class JobPage {
   /** @param {Job} found */
   #actions(found) {
     const action = (/** @type {string} */ key, /** @type {string} */ text, /** @type {string} */ look, /** @type {() => Promise<void>} */ work) => el("button", {
-      class: `button small ${look}`, type: "button", "data-key": key, onclick: (event) => busy(event.currentTarget, () => work().finally(this.#ask)),
+      class: `button small ${look}`, type: "button", "data-key": key, onclick: (event) => busy(event.currentTarget, work),
     }, text);
     const selection = { job: found.job, event_ids: [found.event_id], state: "dead" };
     return el("div", { class: "job-actions" },
@@ -114,13 +114,13 @@ export class JobPage {
   async #retry() {
     const text = "The next attempt starts at once. What has taken effect already does not take effect twice.";
     if (!(await confirmed("Retry this job now?", text, "Retry now", "Not now"))) return;
-    await post(`${this.#path}/retry`);
+    await post(`${this.#path}/retry`).finally(this.#ask);
     toast("The job will be tried again now.");
   }
 
   async #cancel() {
     if (!(await confirmed("Cancel this job?", "It is not tried again. It is kept for a while, and can be retried.", "Cancel the job", "Not now"))) return;
-    await post(`${this.#path}/cancel`);
+    await post(`${this.#path}/cancel`).finally(this.#ask);
     toast("The job has been cancelled.");
   }
 }

@@ -3,7 +3,7 @@ import { get, Problem } from "./api.js";
 import { el, replace } from "./dom.js";
 import { failedJobs } from "./failed-jobs.js";
 import { offers } from "./features.js";
-import { atClock, count } from "./format.js";
+import { atClock, brief, count, duration } from "./format.js";
 import { searchAddress } from "./job-addresses.js";
 import { chip } from "./job-parts.js";
 import { pauseButton, pausedJobs, pausedMark } from "./paused-jobs.js";
@@ -120,13 +120,13 @@ function tiles(seen, rate) {
   const { cache_hits: hits, cache_misses: misses, streams, cache_entries: entries } = seen.gateway;
   return [
     ...(HAS_JOBS ? [
-      tile("Jobs per second", rate === null ? "–" : rate.toFixed(rate < 10 ? 1 : 0)),
-      tile("Messages waiting", count(sum(seen.queues, "messages"))),
-      tile("In outboxes", count(sum(seen.outboxes, "rows"))),
-      tile("Dead jobs", count(sum(seen.jobs, "dead")), `${count(sum(seen.jobs, "retrying"))} retrying`),
+      tile("Jobs per second", rate === null ? "–" : rate < 10 ? rate.toFixed(1) : brief(Math.round(rate))),
+      tile("Messages waiting", brief(sum(seen.queues, "messages"))),
+      tile("In outboxes", brief(sum(seen.outboxes, "rows"))),
+      tile("Dead jobs", brief(sum(seen.jobs, "dead")), `${brief(sum(seen.jobs, "retrying"))} retrying`),
     ] : []),
-    tile("Live streams", count(streams), seen.gateway.feed_connected ? "feed connected" : "feed lost"),
-    tile("Cache hits", hits + misses ? `${Math.round((100 * hits) / (hits + misses))} %` : "–", `${count(entries)} kept`),
+    tile("Live streams", brief(streams), seen.gateway.feed_connected ? "feed connected" : "feed lost"),
+    tile("Cache hits", hits + misses ? `${Math.round((100 * hits) / (hits + misses))} %` : "–", `${brief(entries)} kept`),
   ];
 }
 
@@ -150,7 +150,13 @@ function fill(place, titles, items, row, empty = "Nothing.") {
 }
 
 const cell = (...content) => el("td", {}, ...content);
-const number = (value, digits = 0) => el("td", { class: `right${value ? "" : " zero"}` }, value === null || value === undefined ? "–" : digits ? value.toFixed(digits) : count(value));
+const EXACT_BELOW = 1000;
+
+/** A number that fits a narrow screen, whatever its size; a large one is exact in the tooltip. */
+function number(value, digits = 0) {
+  const text = value === null || value === undefined ? "–" : digits && value < EXACT_BELOW ? value.toFixed(digits) : brief(Math.round(value));
+  return el("td", { class: `right${value ? "" : " zero"}`, title: value > EXACT_BELOW ? count(value) : null }, text);
+}
 
 function processRow({ name, status, checks, error }, breakers) {
   const failing = Object.entries(checks).filter(([, outcome]) => outcome !== "ok").map(([what, outcome]) => `${what}: ${outcome}`);
@@ -164,11 +170,11 @@ function processRow({ name, status, checks, error }, breakers) {
 
 const panelRow = ({ name, calls, p50_ms: p50, p95_ms: p95, p99_ms: p99, stale, unavailable }) =>
   [cell(name), ...[p50, p95, p99].map(milliseconds), number(calls), number(stale + unavailable)];
-const milliseconds = (value) => el("td", { class: `right${value ? "" : " zero"}`, title: value === null ? "Fewer than 20 calls" : null }, value === null ? "–" : value < 10 ? value.toFixed(1) : count(Math.round(value)));
+const milliseconds = (value) => el("td", { class: `right${value ? "" : " zero"}`, title: value === null ? "Fewer than 20 calls" : null }, value === null ? "–" : value < 10 ? value.toFixed(1) : brief(Math.round(value)));
 const jobRow = ({ job, retrying, dead }, rates, paused) => [
   cell(el("a", { href: searchAddress({ job }), "data-key": `job-${job}` }, job), paused && el("div", {}, pausedMark(paused))),
   number(rates[job] ?? null, 1), number(retrying),
-  el("td", { class: "right" }, dead ? chip("bad", count(dead)) : el("span", { class: "zero" }, "0")),
+  el("td", { class: "right" }, dead ? chip("bad", brief(dead)) : el("span", { class: "zero" }, "0")),
 ];
 const queueRow = ({ name, messages, consumers }) => [cell(name), number(messages), consumers ? number(consumers) : el("td", { class: "right" }, chip("bad", "none"))];
-const outboxRow = ({ service, rows, oldest_s: oldest }) => [cell(service), number(rows), el("td", { class: `right${oldest ? "" : " zero"}` }, oldest === null ? "–" : `${oldest.toFixed(1)} s`)];
+const outboxRow = ({ service, rows, oldest_s: oldest }) => [cell(service), number(rows), el("td", { class: `right${oldest ? "" : " zero"}` }, oldest === null ? "–" : oldest < EXACT_BELOW ? `${oldest.toFixed(1)} s` : duration(oldest * 1000))];

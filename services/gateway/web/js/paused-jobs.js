@@ -34,19 +34,25 @@ export const pausedMark = (paused) => paused && el("span", {}, chip("warn", "Pau
  */
 export const pauseButton = (job, paused, changed) => el("button", {
   class: "button small", type: "button", "data-key": `pause-${job}`, "aria-label": `${paused ? "Resume" : "Pause"} ${job}`,
-  onclick: (event) => busy(event.currentTarget, () => (paused ? resume : pause)(job).finally(changed)),
+  onclick: (event) => busy(event.currentTarget, () => (paused ? resume : pause)(job, changed)),
 }, paused ? "Resume" : "Pause");
 
-/** @param {string} job */
-async function pause(job) {
+/**
+ * @param {string} job
+ * @param {() => void} changed
+ */
+async function pause(job, changed) {
   const text = "No further attempt starts until the job is resumed. Its messages are kept.";
   if (!(await confirmed(`Pause ${job}?`, text, "Pause", "Not now"))) return;
-  await post(`/v1/admin/jobs/${job}/pause`);
+  await post(`/v1/admin/jobs/${job}/pause`).finally(changed);
   toast(`${job} is paused.`);
 }
 
-/** @param {string} job */
-async function resume(job) {
-  await post(`/v1/admin/jobs/${job}/resume`);
+/**
+ * @param {string} job
+ * @param {() => void} changed
+ */
+async function resume(job, changed) {
+  await post(`/v1/admin/jobs/${job}/resume`).finally(changed);
   toast(`${job} runs again.`);
 }

@@ -54,9 +54,9 @@ export class Schedules {
 
   /** @param {Schedule} schedule */
   #row({ name, cron, timezone, paused, last_run: lastRun, next_run: nextRun }) {
-    const action = (/** @type {string} */ key, /** @type {string} */ text, /** @type {(name: string) => Promise<void>} */ work) => el("button", {
+    const action = (/** @type {string} */ key, /** @type {string} */ text, /** @type {(name: string, ask: () => void) => Promise<void>} */ work) => el("button", {
       class: "button small", type: "button", "data-key": `${key}-${name}`, "aria-label": `${text} ${name}`,
-      onclick: (event) => busy(event.currentTarget, () => work(name).finally(this.#ask)),
+      onclick: (event) => busy(event.currentTarget, () => work(name, this.#ask)),
     }, text);
     return stackedRow({ "data-schedule": name },
       stackedCell(null, el("a", { href: searchAddress({ job: name, event_type: TICK }), "data-key": `runs-${name}` }, name)),
@@ -71,22 +71,31 @@ export class Schedules {
 /** @param {string} iso */
 const at = (iso) => el("span", { title: whenExactly(iso) }, since(iso), el("span", { class: "exact muted small" }, whenExactly(iso)));
 
-/** @param {string} name */
-async function run(name) {
+/**
+ * @param {string} name
+ * @param {() => void} ask
+ */
+async function run(name, ask) {
   if (!(await confirmed(`Run ${name} now?`, "This run is added to the scheduled ones.", "Run now", "Not now"))) return;
-  await post(`/v1/admin/schedules/${name}/run`);
+  await post(`/v1/admin/schedules/${name}/run`).finally(ask);
   toast(`${name} runs now.`);
 }
 
-/** @param {string} name */
-async function pause(name) {
+/**
+ * @param {string} name
+ * @param {() => void} ask
+ */
+async function pause(name, ask) {
   if (!(await confirmed(`Pause ${name}?`, "Its times are skipped until it is resumed.", "Pause", "Not now"))) return;
-  await post(`/v1/admin/schedules/${name}/pause`);
+  await post(`/v1/admin/schedules/${name}/pause`).finally(ask);
   toast(`${name} is paused.`);
 }
 
-/** @param {string} name */
-async function resume(name) {
-  await post(`/v1/admin/schedules/${name}/resume`);
+/**
+ * @param {string} name
+ * @param {() => void} ask
+ */
+async function resume(name, ask) {
+  await post(`/v1/admin/schedules/${name}/resume`).finally(ask);
   toast(`${name} is resumed.`);
 }

@@ -1,7 +1,7 @@
 // Jobs per second, computed from consecutive samples, as numbers and as a line.
 import { colorsOf } from "./colors.js";
 import { el } from "./dom.js";
-import { atMinute } from "./format.js";
+import { atMinute, brief } from "./format.js";
 
 const KEEP = 150; // five minutes of samples
 
@@ -52,7 +52,7 @@ export class Throughput {
         x: { time: true, range: (_, __, max) => [max - KEEP * 2, max] },
         y: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] },
       },
-      axes: [{ ...axis, grid: { show: false }, size: 30, incrs: [60], space: 50, values: (_, splits) => splits.map((at) => atMinute(at * 1000)) }, { ...axis, size: 50, space: 36 }],
+      axes: [{ ...axis, grid: { show: false }, size: 30, incrs: [60], space: 50, values: (_, splits) => splits.map((at) => atMinute(at * 1000)) }, { ...axis, size: 50, space: 36, values: (_, splits) => splits.map(brief) }],
       series: [{}, { stroke: color("--accent"), width: 2, points: { show: false } }],
     }, data, this.plot);
   }
