@@ -11,7 +11,7 @@ from playwright.async_api import Browser, CDPSession, Page, Request, expect
 
 from tests.support.gateway.other_services import Crm, crm_gateway
 from tests.support.gateway.world import Start
-from tests.support.stack.browser import Visitor, needs_browser, shows, visiting
+from tests.support.stack.browser import Visitor, hide, needs_browser, shows, visiting
 from tests.support.stack.running import PATIENCE_S, Person, Stack
 from tests.support.waiting import eventually
 
@@ -19,10 +19,6 @@ pytestmark = [pytest.mark.e2e, needs_browser]
 
 EVENTS = "/v1/dashboard/events"
 WITHOUT_LOCKS = "Object.defineProperty(navigator, 'locks', { value: undefined })"
-HIDE = """(hidden) => {
-  Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
-  document.dispatchEvent(new Event("visibilitychange"));
-}"""
 HIDDEN_FOR = "01:00"
 """Longer than a hidden tab takes part: `HIDDEN_MS` in stream.js."""
 SOON: dict[str, Any] = {"stream_recheck_s": 0.3}
@@ -202,18 +198,18 @@ async def test_hidden_tabs_have_no_stream(browser: Browser, start: Start, tmp_pa
         tabs = Tabs(visitor, lambda: len(crm.world.gateway.hub))
         await tabs.opens(2, f"/#access_token={crm.token()}")
         first, second = tabs.pages
-        await first.evaluate(HIDE, True)
+        await hide(first)
         await first.clock.fast_forward(HIDDEN_FOR)
         await all_see_points(crm, 8, [second])
         await tabs.has_streams(1)
         await expect(first.locator('[data-panel="points"] dd')).to_have_text("7")
-        await second.evaluate(HIDE, True)
+        await hide(second)
         await second.clock.fast_forward(HIDDEN_FOR)
         await tabs.has_streams(0)
         crm.answers("points", {"points": 9})
-        await first.evaluate(HIDE, False)
+        await hide(first, hidden=False)
         await expect(first.locator('[data-panel="points"] dd')).to_have_text("9")
-        await second.evaluate(HIDE, False)
+        await hide(second, hidden=False)
         await expect(second.locator('[data-panel="points"] dd')).to_have_text("9")
         await tabs.has_streams(1)
 
