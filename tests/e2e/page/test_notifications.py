@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.support.stack.browser import needs_browser, visiting
+from tests.support.stack.browser import hide, needs_browser, visiting
 from tests.support.stack.operators import query
 from tests.support.stack.running import Person, Stack
 
@@ -43,7 +43,7 @@ async def test_all_unread_ones_are_counted_and_marked(browser: Browser, stack: S
 
 
 async def test_times_age_while_they_are_shown(browser: Browser, stack: Stack, person: Person) -> None:
-    """The shown ages change without any message from the server."""
+    """The shown ages change without any message from the server; those in a hidden tab once it is shown."""
     person.order()
     async with visiting(browser, stack) as visitor:
         await visitor.context.clock.install()
@@ -51,6 +51,9 @@ async def test_times_age_while_they_are_shown(browser: Browser, stack: Stack, pe
         times = page.locator("time[data-ages]")
         await expect(times.filter(has_text="just now")).not_to_have_count(0)
         await visitor.context.set_offline(True)
+        await hide(page)
         await visitor.context.clock.fast_forward("03:00")
+        assert await times.filter(has_text="just now").count()
+        await hide(page, hidden=False)
         await expect(times.filter(has_text="just now")).to_have_count(0)
         await expect(times.filter(has_text=re.compile("[34] minutes ago"))).not_to_have_count(0)

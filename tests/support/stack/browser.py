@@ -20,6 +20,12 @@ WATCH_POLICY = """
       violations.push(`${event.violatedDirective} ${event.blockedURI}`);
     });
 """
+HIDE = """
+    (hidden) => {
+      Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }
+"""
 ANIMATIONS_END = """
     () => Promise.allSettled(
       document.getAnimations()
@@ -119,6 +125,11 @@ async def visiting(
 async def shows(page: Page, panel: str, status: str) -> None:
     """Wait until a card of the panel has this status."""
     await page.locator(f'[data-panel="{panel}"][data-status="{status}"]').first.wait_for()
+
+
+async def hide(page: Page, *, hidden: bool = True) -> None:
+    """Tell the page that its tab is hidden, or shown again: all tabs of a headless browser are visible."""
+    await page.evaluate(HIDE, hidden)
 
 
 async def fill_order(page: Page, name: str, price: str) -> None:

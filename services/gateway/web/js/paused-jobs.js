@@ -37,7 +37,10 @@ export const pauseButton = (job, paused, changed) => el("button", {
   onclick: (event) => busy(event.currentTarget, () => (paused ? resume : pause)(job, changed)),
 }, paused ? "Resume" : "Pause");
 
-/** @param {string} job @param {() => void} changed */
+/**
+ * @param {string} job
+ * @param {() => void} changed
+ */
 async function pause(job, changed) {
   const text = "No further attempt starts until the job is resumed. Its messages are kept.";
   if (!(await confirmed(`Pause ${job}?`, text, "Pause", "Not now"))) return;
@@ -45,7 +48,10 @@ async function pause(job, changed) {
   toast(`${job} is paused.`);
 }
 
-/** @param {string} job @param {() => void} changed */
+/**
+ * @param {string} job
+ * @param {() => void} changed
+ */
 async function resume(job, changed) {
   await post(`/v1/admin/jobs/${job}/resume`).finally(changed);
   toast(`${job} runs again.`);

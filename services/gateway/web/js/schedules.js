@@ -71,21 +71,30 @@ export class Schedules {
 /** @param {string} iso */
 const at = (iso) => el("span", { title: whenExactly(iso) }, since(iso), el("span", { class: "exact muted small" }, whenExactly(iso)));
 
-/** @param {string} name @param {() => void} ask */
+/**
+ * @param {string} name
+ * @param {() => void} ask
+ */
 async function run(name, ask) {
   if (!(await confirmed(`Run ${name} now?`, "This run is added to the scheduled ones.", "Run now", "Not now"))) return;
   await post(`/v1/admin/schedules/${name}/run`).finally(ask);
   toast(`${name} runs now.`);
 }
 
-/** @param {string} name @param {() => void} ask */
+/**
+ * @param {string} name
+ * @param {() => void} ask
+ */
 async function pause(name, ask) {
   if (!(await confirmed(`Pause ${name}?`, "Its times are skipped until it is resumed.", "Pause", "Not now"))) return;
   await post(`/v1/admin/schedules/${name}/pause`).finally(ask);
   toast(`${name} is paused.`);
 }
 
-/** @param {string} name @param {() => void} ask */
+/**
+ * @param {string} name
+ * @param {() => void} ask
+ */
 async function resume(name, ask) {
   await post(`/v1/admin/schedules/${name}/resume`).finally(ask);
   toast(`${name} is resumed.`);
