@@ -142,7 +142,7 @@ async def views(system: System) -> list[View]:
     """Return one request of each kind: by each filter, and without any."""
     connection = await asyncpg.connect(system.databases.worker)
     try:
-        job, event_id = await connection.fetchrow(A_DEAD_EVENT)
+        [(job, event_id)] = await connection.fetch(A_DEAD_EVENT)
         user_id = str(await connection.fetchval("SELECT user_id FROM jobs WHERE state = 'done' LIMIT 1"))
     finally:
         await connection.close()
