@@ -183,6 +183,8 @@ def _searches(user_id: str) -> list[View]:
         {"event_type": "order.paid"},
         {"event_type": "no.such.type"},
         {"from": _days_ago(3), "to": _days_ago(2)},
+        {"from": _days_ago(-1)},
+        {"job": "email", "to": _days_ago(5)},
         {"q": "no route to host 77"},
         {"q": "nothing has this text"},
         {"q": "order."},

@@ -1,7 +1,7 @@
 """The list of jobs: filters, and keyset pages that are read from indexes.
 
-The newest events come first. Rows that are done are by far the most: a list without them reads partial indexes, and a
-list with them the index of one user, of one job, or of each job in turn.
+The newest events come first; in a search by time, those that arrived last. Rows that are done are by far the most: a
+list without them reads partial indexes, and a list with them the index of one user, of one job, or of each job in turn.
 """
 
 import re
@@ -49,6 +49,7 @@ EACH_JOB = """
         WHERE names.job IS NOT NULL
     )
 """
+ARRIVED = "SELECT created_at FROM jobs WHERE event_id = $1 AND job = $2"
 FIND_UNLOCKED = """
     SELECT job, event_id FROM jobs WHERE (job, event_id) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
     FOR KEY SHARE SKIP LOCKED
@@ -72,6 +73,11 @@ class Filter:
     def is_search(self) -> bool:
         """Return whether jobs of every state are meant unless one is given."""
         return any(value is not None for value in (self.user_id, self.event_type, self.since, self.until, self.text))
+
+    @property
+    def is_by_time(self) -> bool:
+        """Return whether those that arrived last come first."""
+        return self.since is not None or self.until is not None
 
 
 class Query:
@@ -98,7 +104,8 @@ class Query:
 
 
 async def page(connection: Connection, asked: Filter, after: Key | None, limit: int) -> list[asyncpg.Record]:
-    """Return the newest events first, one more than `limit`."""
+    """Return the newest events first, one more than `limit`. In a search by time, nothing follows a job that has been
+    deleted meanwhile."""
     user_id = asked.user_id
     event_id = _uuid(asked.text)
     if event_id is not None:
@@ -121,12 +128,19 @@ async def _page(
     query = Query()
     query.add(condition, *values)
     _add_filters(query, asked, user_id)
-    if after is not None:
+    if after is not None and asked.is_by_time:
+        arrived = await connection.fetchval(ARRIVED, *after)
+        if arrived is None:
+            return []
+        later = "created_at < ? OR created_at = ? AND (event_id < ? OR event_id = ? AND job > ?)"
+        query.add(later, arrived, arrived, after[0], *after)
+        query.add("created_at <= ?", arrived)
+    elif after is not None:
         query.add("event_id < ? OR (event_id = ? AND job > ?)", after[0], *after)
         query.add("event_id <= ?", after[0])
     if asked.state is not None:
         query.add(STATES[asked.state])
-    many = f"ORDER BY event_id DESC, job LIMIT {limit + 1}"
+    many = f"ORDER BY {'created_at DESC, ' if asked.is_by_time else ''}event_id DESC, job LIMIT {limit + 1}"
     return await connection.fetch(_statement(query, many, _sources(asked, user_id)), *query.arguments)
 
 
