@@ -37,7 +37,11 @@ class User(PersonalData, Base):
     __erasure__ = Delete()
     __table_args__ = (
         sa.Index("users_email_key", sa.text("lower(email)"), unique=True),
-        sa.Index("users_email_beginning", sa.text("lower(email) text_pattern_ops")),
+        sa.Index(
+            "users_email_beginning",
+            sa.func.lower(sa.literal_column("email")).label("address"),
+            postgresql_ops={"address": "text_pattern_ops"},
+        ),
         sa.Index("users_expiring", "expires_at", postgresql_where=sa.text("expires_at IS NOT NULL")),
         sa.CheckConstraint("role IN ('user', 'support', 'admin')", name="users_role_check"),
     )

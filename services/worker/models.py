@@ -103,6 +103,8 @@ class JobRow(PersonalData, Base):
         sa.Index(
             "jobs_user", "user_id", sa.text("event_id DESC"), "job", postgresql_where=sa.text("user_id IS NOT NULL")
         ),
+        sa.Index("jobs_type", "event_type", sa.text("event_id DESC"), "job"),
+        sa.Index("jobs_arrived", "job", "created_at"),
         sa.Index(
             "jobs_key_waiting",
             "job",

@@ -142,9 +142,7 @@ async def views(system: System) -> list[View]:
     """Return one request of each kind: by each filter, and without any."""
     connection = await asyncpg.connect(system.databases.worker)
     try:
-        dead = await connection.fetchrow(A_DEAD_EVENT)
-        assert dead is not None, "no dead job was seeded"
-        job, event_id = dead
+        [(job, event_id)] = await connection.fetch(A_DEAD_EVENT)
         user_id = str(await connection.fetchval("SELECT user_id FROM jobs WHERE state = 'done' LIMIT 1"))
     finally:
         await connection.close()
@@ -185,6 +183,8 @@ def _searches(user_id: str) -> list[View]:
         {"event_type": "order.paid"},
         {"event_type": "no.such.type"},
         {"from": _days_ago(3), "to": _days_ago(2)},
+        {"from": _days_ago(-1)},
+        {"job": "email", "to": _days_ago(5)},
         {"q": "no route to host 77"},
         {"q": "nothing has this text"},
         {"q": "order."},

@@ -5,7 +5,7 @@ own transaction. A batch skips rows that another has locked, such as those of at
 once, however many operators do the same at the same time.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -23,8 +23,8 @@ from services.worker.ledger.admin.schemas import (
     Retry,
     Selection,
 )
-from services.worker.ledger.admin.search import CLOSED, OPEN, Filter, Query
-from shared.db.engine import Database
+from services.worker.ledger.admin.search import CLOSED, IN_CLOSED, OPEN, STATES, Filter, Query
+from shared.db.engine import Connection, Database
 from shared.observability.logs import get_logger
 
 log = get_logger(__name__)
@@ -41,8 +41,8 @@ IS_PICKED = "(jobs.job, jobs.event_id) = (picked.job, picked.event_id)"
 RUNNABLE = "payload IS NOT NULL"
 """Without a payload there is nothing to run: its user has been deleted."""
 NOT_IN_FLIGHT = "coalesce(leased_until <= now(), true)"
-# Each state belongs to one of two partial indexes.
-RETRYABLE = f"({OPEN} OR {CLOSED} AND state <> 'suppressed') AND {RUNNABLE} AND {NOT_IN_FLIGHT}"
+OPEN_AGAIN = f"{OPEN} AND {RUNNABLE} AND {NOT_IN_FLIGHT}"
+CLOSED_AGAIN = f"{CLOSED} AND state <> 'suppressed' AND {RUNNABLE}"
 # A delivery is cancelled by disabling its webhook.
 CANCELLABLE = f"{OPEN} AND state <> 'dead' AND lane IS NULL AND {NOT_IN_FLIGHT}"
 
@@ -52,11 +52,14 @@ Write = Callable[[Query, int], str]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is done with the jobs that match a selection. `names`: only jobs with these names; None for any."""
+    """What is done with the jobs that match a selection and one of the conditions, each of which has an index.
+
+    `names`: only jobs with these names; None for any.
+    """
 
     action: str
     selection: Selection
-    condition: str
+    conditions: Sequence[str]
     write: Write
     names: list[str] | None = None
     most_counted: int | None = None
@@ -74,7 +77,7 @@ async def replay(db: Database, order: Replay, actor: UUID, known: Iterable[str])
             FROM (SELECT job, event_id, row_number() OVER () - 1 AS place FROM picked) AS picked WHERE {IS_PICKED}
         """  # noqa: S608  constants
 
-    change = Change("replay", order, f"state = '{order.state}' AND {RUNNABLE}", write, list(known))
+    change = Change("replay", order, [f"state = '{order.state}' AND {RUNNABLE}"], write, list(known))
     matched, as_of, changed = await _make(db, change, actor)
     return Replayed(matched=matched, as_of=as_of, replayed=len(changed))
 
@@ -85,7 +88,7 @@ async def discard(db: Database, order: Discard, actor: UUID) -> Discarded:
     def write(_query: Query, _done: int) -> str:
         return f"UPDATE jobs SET state = 'discarded', updated_at = now() FROM picked WHERE {IS_PICKED}"  # noqa: S608
 
-    change = Change("discard", order, f"state = 'dead' AND {RUNNABLE}", write, reason=order.reason)
+    change = Change("discard", order, [f"state = 'dead' AND {RUNNABLE}"], write, reason=order.reason)
     matched, as_of, changed = await _make(db, change, actor)
     return Discarded(matched=matched, as_of=as_of, discarded=len(changed))
 
@@ -99,9 +102,8 @@ async def cancel(db: Database, order: Cancel, actor: UUID) -> Cancelled:
             WHERE {IS_PICKED}
         """  # noqa: S608  constants
 
-    matched, as_of, changed = await _make(
-        db, Change("cancel", order, _of_state(order.state, CANCELLABLE), write, most_counted=MOST_COUNTED), actor
-    )
+    change = Change("cancel", order, _cancellable(order), write, most_counted=MOST_COUNTED)
+    matched, as_of, changed = await _make(db, change, actor)
     for job in changed:
         metrics.JOBS.labels(job, "cancelled").inc()
     return Cancelled(matched=matched, as_of=as_of, cancelled=len(changed))
@@ -119,15 +121,21 @@ async def retry(db: Database, order: Retry, actor: UUID, known: Iterable[str]) -
             FROM picked WHERE {IS_PICKED}
         """  # noqa: S608  constants
 
-    change = Change("retry", order, _of_state(order.state, RETRYABLE), write, list(known), MOST_COUNTED)
+    change = Change("retry", order, _retryable(order), write, list(known), MOST_COUNTED)
     matched, as_of, changed = await _make(db, change, actor)
     return Retried(matched=matched, as_of=as_of, retried=len(changed))
 
 
-def _of_state(state: str | None, condition: str) -> str:
-    if state is None:
-        return condition
-    return f"{CLOSED if state in search.IN_CLOSED else OPEN} AND {search.STATES[state]} AND {condition}"
+def _cancellable(order: Cancel) -> list[str]:
+    return [CANCELLABLE if order.state is None else f"{CANCELLABLE} AND {STATES[order.state]}"]
+
+
+def _retryable(order: Retry) -> list[str]:
+    if order.state is not None:
+        return [f"{CLOSED_AGAIN if order.state in IN_CLOSED else OPEN_AGAIN} AND {STATES[order.state]}"]
+    if _asked(order).is_search or order.event_ids is not None:
+        return [OPEN_AGAIN, CLOSED_AGAIN]
+    return [OPEN_AGAIN]  # as in the list
 
 
 async def _make(db: Database, change: Change, actor: UUID) -> tuple[int, datetime, list[str]]:
@@ -139,10 +147,11 @@ async def _make(db: Database, change: Change, actor: UUID) -> tuple[int, datetim
     order = change.selection
     async with db.connection() as connection:
         as_of = order.as_of or await connection.fetchval("SELECT now()")
-        query = _chosen(change, as_of)
-        rows = f"SELECT FROM jobs WHERE {query.where} LIMIT {change.most_counted or 'ALL'}"
-        matched = await connection.fetchval(f"SELECT count(*) FROM ({rows}) AS found", *query.arguments)  # noqa: S608
-    changed = [] if order.dry_run else await _in_batches(db, change, as_of, actor)
+        matched = sum([await _count(connection, change, condition, as_of) for condition in change.conditions])
+    changed: list[str] = []
+    if not order.dry_run:
+        for condition in change.conditions:
+            changed += await _in_batches(db, change, condition, as_of, actor, order.limit - len(changed))
     log.info(
         "jobs changed",
         action=change.action,
@@ -154,9 +163,15 @@ async def _make(db: Database, change: Change, actor: UUID) -> tuple[int, datetim
     return matched, as_of, changed
 
 
-def _chosen(change: Change, as_of: datetime) -> Query:
-    order = change.selection
-    asked = Filter(
+async def _count(connection: Connection, change: Change, condition: str, as_of: datetime) -> int:
+    query = _chosen(change, condition, as_of)
+    rows = f"SELECT FROM jobs WHERE {query.where} LIMIT {change.most_counted or 'ALL'}"
+    found: int = await connection.fetchval(f"SELECT count(*) FROM ({rows}) AS found", *query.arguments)  # noqa: S608
+    return found
+
+
+def _asked(order: Selection) -> Filter:
+    return Filter(
         job=order.job,
         error_group=order.error_group,
         user_id=order.user_id,
@@ -165,11 +180,13 @@ def _chosen(change: Change, as_of: datetime) -> Query:
         until=order.until,
         text=order.q,
     )
-    query = search.matching(asked)
-    query.add(change.condition)
+
+
+def _chosen(change: Change, condition: str, as_of: datetime) -> Query:
+    order = change.selection
+    query = search.matching(_asked(order))
+    query.add(condition)
     query.add("updated_at <= ?", as_of)
-    if not asked.is_search and order.event_ids is None and order.state is None:
-        query.add(OPEN)  # as in the list
     if change.names is not None:
         query.add("job = ANY(?)", change.names)
     if order.event_ids is not None:
@@ -177,12 +194,13 @@ def _chosen(change: Change, as_of: datetime) -> Query:
     return query
 
 
-async def _in_batches(db: Database, change: Change, as_of: datetime, actor: UUID) -> list[str]:
+async def _in_batches(
+    db: Database, change: Change, condition: str, as_of: datetime, actor: UUID, limit: int
+) -> list[str]:
     done: list[str] = []
-    limit = change.selection.limit
     while len(done) < limit:
         size = min(BATCH, limit - len(done))
-        query = _chosen(change, as_of)
+        query = _chosen(change, condition, as_of)
         statement = _statement(query, change, size, len(done), actor)
         async with db.connection() as connection:
             changed = await connection.fetch(statement, *query.arguments)

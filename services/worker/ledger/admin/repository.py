@@ -20,7 +20,9 @@ GROUPS = sa.text("""
     SELECT job, state, error_group, count(*) AS count, min(created_at) AS first_seen, max(updated_at) AS last_seen,
         (array_agg(event_id ORDER BY updated_at DESC, event_id))[1] AS example_event_id,
         (array_agg(last_error ORDER BY updated_at DESC, event_id))[1] AS example_error
-    FROM jobs WHERE state IN ('retrying', 'dead', 'discarded')
+    FROM (
+        SELECT * FROM jobs WHERE state IN ('retrying', 'dead') UNION ALL SELECT * FROM jobs WHERE state = 'discarded'
+    ) AS failed
     GROUP BY job, state, error_group ORDER BY count(*) DESC, job, state, error_group LIMIT :limit
 """)
 Rows = Sequence[sa.Row[*tuple[Any, ...]]]

@@ -85,7 +85,7 @@ async def list_jobs(
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[JobSummary]:
-    """List jobs, newest events first."""
+    """List jobs, newest events first; in a search by time (from, to), those that arrived last."""
     after = decode_cursor(cursor)
     asked = search.Filter(
         state=state,

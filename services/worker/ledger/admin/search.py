@@ -1,7 +1,7 @@
 """The list of jobs: filters, and keyset pages that are read from indexes.
 
-The newest events come first. Rows that are done are by far the most: a list without them reads partial indexes, and a
-list with them the index of one user, of one job, or of each job in turn.
+The newest events come first; in a search by time, those that arrived last. Rows that are done are by far the most: a
+list without them reads partial indexes, and a list with them the index of one user, of one job, or of each job in turn.
 """
 
 import re
@@ -49,6 +49,7 @@ EACH_JOB = """
         WHERE names.job IS NOT NULL
     )
 """
+ARRIVED = "SELECT created_at FROM jobs WHERE event_id = $1 AND job = $2"
 FIND_UNLOCKED = """
     SELECT job, event_id FROM jobs WHERE (job, event_id) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
     FOR KEY SHARE SKIP LOCKED
@@ -72,6 +73,11 @@ class Filter:
     def is_search(self) -> bool:
         """Return whether jobs of every state are meant unless one is given."""
         return any(value is not None for value in (self.user_id, self.event_type, self.since, self.until, self.text))
+
+    @property
+    def is_by_time(self) -> bool:
+        """Return whether those that arrived last come first."""
+        return self.since is not None or self.until is not None
 
 
 class Query:
@@ -98,7 +104,8 @@ class Query:
 
 
 async def page(connection: Connection, asked: Filter, after: Key | None, limit: int) -> list[asyncpg.Record]:
-    """Return the newest events first, one more than `limit`."""
+    """Return the newest events first, one more than `limit`. In a search by time, nothing follows a job that has been
+    deleted meanwhile."""
     user_id = asked.user_id
     event_id = _uuid(asked.text)
     if event_id is not None:
@@ -121,13 +128,21 @@ async def _page(
     query = Query()
     query.add(condition, *values)
     _add_filters(query, asked, user_id)
-    if after is not None:
+    if after is not None and asked.is_by_time:
+        arrived = await connection.fetchval(ARRIVED, *after)
+        if arrived is None:
+            return []
+        later = "created_at < ? OR created_at = ? AND (event_id < ? OR event_id = ? AND job > ?)"
+        query.add(later, arrived, arrived, after[0], *after)
+        query.add("created_at <= ?", arrived)
+    elif after is not None:
         query.add("event_id < ? OR (event_id = ? AND job > ?)", after[0], *after)
         query.add("event_id <= ?", after[0])
     if asked.state is not None:
         query.add(STATES[asked.state])
-    many = f"ORDER BY event_id DESC, job LIMIT {limit + 1}"
-    return await connection.fetch(_statement(query, many, _sources(asked, user_id)), *query.arguments)
+    many = f"ORDER BY {'created_at DESC, ' if asked.is_by_time else ''}event_id DESC, job LIMIT {limit + 1}"
+    statement = _statement(query, many, _sources(asked, user_id, query))
+    return await connection.fetch(statement, *query.arguments)
 
 
 def _add_filters(query: Query, asked: Filter, user_id: UUID | None) -> None:
@@ -156,18 +171,20 @@ def matching(asked: Filter) -> Query:
     return query
 
 
-def _sources(asked: Filter, user_id: UUID | None) -> list[str]:
+def _sources(asked: Filter, user_id: UUID | None, query: Query) -> list[str]:
     """Return the conditions of the indexes that have the rows, or none if each job must be searched."""
     if asked.state is None:
-        # Only failures have an error, and none of them is done.
-        is_text = asked.text is not None and not ID_PREFIX.fullmatch(asked.text) and not _types(asked.text)
-        if user_id is None and is_text:
-            return [OPEN, CLOSED]
+        if user_id is None and _is_words(asked.text):
+            if asked.is_by_time and _types(asked.text):
+                return []
+            # Only failures have an error, and none of them is done.
+            return [OPEN, CLOSED, *(f"event_type = {query.take(kind)}" for kind in _types(asked.text))]
         if not asked.is_search:
             return [OPEN]
     elif asked.state != "done":
         return [CLOSED if asked.state in IN_CLOSED else OPEN]
-    return ["true"] if user_id is not None or asked.job is not None else []
+    is_of_type = asked.event_type is not None and not asked.is_by_time
+    return ["true"] if user_id is not None or asked.job is not None or is_of_type else []
 
 
 def _statement(query: Query, many: str, sources: Sequence[str]) -> str:
@@ -175,7 +192,7 @@ def _statement(query: Query, many: str, sources: Sequence[str]) -> str:
         one_job = f"SELECT {COLUMNS} FROM jobs WHERE jobs.job = names.job AND {query.where} {many}"  # noqa: S608
         return f"{EACH_JOB} SELECT found.* FROM names CROSS JOIN LATERAL ({one_job}) AS found {many}"  # noqa: S608
     parts = [f"(SELECT {COLUMNS} FROM jobs WHERE {source} AND {query.where} {many})" for source in sources]  # noqa: S608
-    return f"SELECT * FROM ({' UNION ALL '.join(parts)}) AS found {many}"  # noqa: S608
+    return f"SELECT * FROM ({' UNION '.join(parts)}) AS found {many}"  # noqa: S608
 
 
 def _text_condition(text: str | None) -> tuple[str, list[object]]:
@@ -188,9 +205,14 @@ def _text_condition(text: str | None) -> tuple[str, list[object]]:
     return "event_type = ANY(?) OR last_error ILIKE ?", [_types(text), f"%{escaped}%"]
 
 
-def _types(text: str) -> list[str]:
+def _is_words(text: str | None) -> bool:
+    """Return whether a text is searched in types and errors, and not in ids."""
+    return text is not None and not ID_PREFIX.fullmatch(text)
+
+
+def _types(text: str | None) -> list[str]:
     """Return the types of events and tasks that contain a text."""
-    return [kind for kind in KINDS if text.lower() in kind]
+    return [kind for kind in KINDS if text and text.lower() in kind]
 
 
 def _uuid(text: str | None) -> UUID | None:

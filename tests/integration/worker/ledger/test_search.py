@@ -117,6 +117,30 @@ async def test_pages(database: Settings, recorder: Recorder, query: dict[str, st
         assert seen == expected
 
 
+@pytest.mark.parametrize("query", [{}, {"job": "notes"}, {"state": "dead"}, {"q": "broken"}])
+async def test_pages_by_time(database: Settings, recorder: Recorder, query: dict[str, str]) -> None:
+    """In a search by time those that arrived last come first, whatever the ids of their events, each on one page."""
+    async with noting(database, job_of(recorder), looping=False) as notes:
+        hour = timedelta(hours=1)
+        ids = [new_id() for _ in range(5)]
+        times = [later() - hour, *[later() - 2 * hour] * 3, later() - 3 * hour]
+        for event_id, at in zip(ids, times, strict=True):
+            await add(notes, "dead", event_id=event_id, created_at=at, last_error="Broken")
+        await add(notes, "dead", created_at=later() - 9 * hour, last_error="Broken")
+        limits = {"from": rfc3339(later() - 4 * hour)}
+        seen: list[UUID] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = await notes.read("jobs", limit=2, **query, **limits, **cursor)
+            seen += [UUID(item["event_id"]) for item in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+        assert seen == [ids[0], ids[3], ids[2], ids[1], ids[4]]
+        await notes.fetch("DELETE FROM jobs")
+        assert (await notes.read("jobs", **query, **limits, **cursor))["items"] == []
+
+
 @pytest.mark.parametrize(
     ("asked", "index"),
     [
@@ -124,8 +148,11 @@ async def test_pages(database: Settings, recorder: Recorder, query: dict[str, st
         ({"state": "suppressed"}, "jobs_closed"),
         ({"job": "job-1", "state": "done"}, "jobs_pkey"),
         ({"state": "done"}, "jobs_pkey"),
-        ({"event_type": "order.paid"}, "jobs_pkey"),
-        ({"text": "task.write_note"}, "jobs_pkey"),
+        ({"event_type": "order.rare"}, "jobs_type"),
+        ({"since": later(seconds=3600)}, "jobs_arrived"),
+        ({"job": "job-1", "until": later(days=-1)}, "jobs_arrived"),
+        ({"text": "task.write_note"}, "jobs_type"),
+        ({"event_type": "order.paid"}, "jobs_type"),
         ({"text": "0a0b0c0d"}, "jobs_pkey"),
         ({"text": "broken"}, "jobs_closed"),
         ({"user_id": UUID(int=1)}, "jobs_user"),
