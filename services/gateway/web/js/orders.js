@@ -86,8 +86,8 @@ function searchForm(search) {
   const text = el("input", { type: "search", name: "q", maxlength: 100, "aria-label": "Item or order number", placeholder: "Item or order number" });
   const status = el("select", { class: "choice", name: "status", "aria-label": "Which orders" },
     el("option", { value: "" }, "All"), Object.entries(STATUSES).map(([value, words]) => el("option", { value }, words)));
-  const from = el("input", { type: "date", name: "from", "aria-label": "Placed from" });
-  const to = el("input", { type: "date", name: "to", "aria-label": "Placed until" });
+  const from = el("input", { type: "date", name: "from", "aria-label": "First day" });
+  const to = el("input", { type: "date", name: "to", "aria-label": "Last day" });
   const clear = el("button", { class: "link small", type: "reset", hidden: true }, "Clear");
   const now = () => {
     clearTimeout(timer);
