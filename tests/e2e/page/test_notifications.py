@@ -34,7 +34,7 @@ async def test_all_unread_ones_are_counted_and_marked(browser: Browser, stack: S
         await page.get_by_role("button", name="Account").click()
         await page.get_by_role("button", name="Sign out").click()
         await expect(page.get_by_label("Password")).to_be_visible()
-        await expect(page).to_have_title("Dashboard")
+        await expect(page).to_have_title("Sign in · Dashboard")
         page = await visitor.at_home(person)
         await page.get_by_role("button", name="Mark all as read").click()
         await expect(count).to_be_hidden()

@@ -53,8 +53,10 @@ export function ordersCard(panels) {
     panels.patch("orders", (orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
   };
 
+  const form = offers("GET /v1/orders") && searchForm(search);
   const card = panelCard(panels, "orders", "Orders", (panel) => {
     const orders = all(panels, view);
+    if (form) form.hidden = view === recent && !orders.length;
     if (!orders.length) return view === recent ? nothing(panels) : none(view, more);
     const first = seen.size === 0;
     const rows = orders.slice(0, view.shown).map((order) => row(order, change, !first && !seen.has(order.id)));
@@ -62,7 +64,7 @@ export function ordersCard(panels) {
     const isMore = view.shown < orders.length || (offers("GET /v1/orders") && view.cursor !== null && (view !== recent || panel.length >= A_PANEL));
     return [table(rows), isMore && moreButton(more)];
   }, { flush: true });
-  if (offers("GET /v1/orders")) card.querySelector(".card-head").after(searchForm(search));
+  if (form) card.querySelector(".card-head").after(form);
   return card;
 }
 
@@ -84,8 +86,8 @@ function searchForm(search) {
   const text = el("input", { type: "search", name: "q", maxlength: 100, "aria-label": "Item or order number", placeholder: "Item or order number" });
   const status = el("select", { class: "choice", name: "status", "aria-label": "Which orders" },
     el("option", { value: "" }, "All"), Object.entries(STATUSES).map(([value, words]) => el("option", { value }, words)));
-  const from = el("input", { type: "date", name: "from", "aria-label": "Placed from" });
-  const to = el("input", { type: "date", name: "to", "aria-label": "Placed until" });
+  const from = el("input", { type: "date", name: "from", "aria-label": "First day" });
+  const to = el("input", { type: "date", name: "to", "aria-label": "Last day" });
   const clear = el("button", { class: "link small", type: "reset", hidden: true }, "Clear");
   const now = () => {
     clearTimeout(timer);
