@@ -28,21 +28,27 @@ LINK = re.compile(r"https?://\S+#/\S+")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("base", help="the address of the ingress, or `mail` as the README's example calls it")
     parser.add_argument("--mail", help="the address of the mail catcher's API")
     parser.add_argument("--to", help="with `mail`: the recipient")
     parser.add_argument("--wait", type=float, default=60, help="with `mail`: how long to wait for it, in seconds")
     parser.add_argument("--links", action="store_true", help="with `mail`: always so")
-    parser.add_argument("command", nargs="*", help="what replaces the processes")
-    told = parser.parse_args()
+    before, command = split(sys.argv[1:])
+    told = parser.parse_args(before)
     if told.base == "mail":
         sys.stdout.write("\n".join(links(told.mail, told.to, told.wait)) + "\n")
         return
     run_example(told.base, told.mail)
-    counts = asyncio.run(under_load(told.base, told.mail, told.command))
+    counts = asyncio.run(under_load(told.base, told.mail, command))
     sys.stdout.write("".join(f"{count:6} {outcome}\n" for outcome, count in sorted(counts.items())))
     sys.exit(any(is_failure(outcome) for outcome in counts) or not counts["dashboard 200"])
+
+
+def split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments before `--`, and the command after it."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return arguments[:end], arguments[end + 1 :]
 
 
 def run_example(base: str, mail: str) -> None:

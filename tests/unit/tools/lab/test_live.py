@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from tools.lab.kubernetes.live import is_failure, links, outcome
+from tools.lab.kubernetes.live import is_failure, links, outcome, split
 
 MAILS = {
     "1": {"ID": "1", "Created": "2026-12-01T10:00:00Z", "Text": "Old: https://x.example/#/verify?token=old"},
@@ -76,3 +76,9 @@ def test_an_answer_as_it_should_be_is_no_failure(told: str) -> None:
     """Requests that are rejected for their rate are answered as they should be."""
     assert not is_failure(told)
     assert is_failure("command 1")
+
+
+def test_the_command_is_everything_after_two_dashes() -> None:
+    """Options of the command are not ours."""
+    assert split(["url", "--mail", "x", "--", "sh", "-c", "--"]) == (["url", "--mail", "x"], ["sh", "-c", "--"])
+    assert split(["mail", "--to", "x"]) == (["mail", "--to", "x"], [])
