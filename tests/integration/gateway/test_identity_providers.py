@@ -161,6 +161,18 @@ async def test_a_signed_in_user_links_or_confirms(world: World) -> None:
     assert (await world.client.post(SIGN_IN, json={"purpose": "link"})).status_code == 401
 
 
+async def test_guesses_of_a_signed_in_user_count_as_sign_ins(start: Start) -> None:
+    """When the password is needed to link an identity."""
+    async with start(limit_login_account="1/year") as world:
+        tell(world, "/v1/me", {"email": f"{uuid4().hex}@example.com"})
+        tell(world, IDENTITY_FLOWS, {"code": "wrong_password"}, 422)
+        body = {"purpose": "link", "current_password": "wrong"}
+        headers = world.bearer()
+        statuses = [(await world.client.post(SIGN_IN, json=body, headers=headers)).status_code for _ in range(2)]
+        assert statuses == [422, 429]
+        assert len(heard(world.users, IDENTITY_FLOWS)) == 1
+
+
 async def test_what_a_service_refuses(world: World) -> None:
     """A program gets the problem; a person goes back to the page, which has words for it."""
     tell(world, IDENTITY_FLOWS, {"code": "identity_provider_unavailable"}, 503)

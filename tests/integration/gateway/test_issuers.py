@@ -176,7 +176,7 @@ async def test_what_belongs_to_an_account_needs_one(start: Start, provider: Iden
         headers = bearer(await provider.token(AUTH0))
         assert len(WITH_ACCOUNT) > 30
         for rule in WITH_ACCOUNT:
-            path = rule.path.format(id=ID, delivery_id=ID)
+            path = rule.path.format(id=ID, delivery_id=ID, name="example")
             answer = await world.client.request(rule.method, path, headers=headers)
             assert (answer.status_code, answer.json()["code"]) == (403, "account_required"), rule
             assert answer.json()["title"] == "This needs an account of this system"

@@ -30,8 +30,8 @@ async def test_registration_answers_with_the_profile(gateway: Gateway) -> None:
     answer = await gateway.http.post("/v1/users", json=body)
     assert answer.status_code == 201
     profile = answer.json()
-    shown = {"id", "email", "email_verified", "pending_email", "name", "role", "avatar_url", "created_at", "updated_at"}
-    assert profile.keys() == shown
+    shown = {"id", "email", "email_verified", "pending_email", "name", "role", "avatar_url", "has_password"}
+    assert profile.keys() == shown | {"created_at", "updated_at"}
     assert (profile["name"], profile["role"], profile["avatar_url"]) == ("Ada", "user", None)
     assert (profile["email_verified"], profile["pending_email"]) == (False, None)
     assert profile["created_at"].endswith("Z")

@@ -1,7 +1,9 @@
 """Who is admitted after a sign-in with a provider, and how."""
 
+import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
@@ -112,3 +114,11 @@ def test_when_a_person_was_proved(authenticated_at: datetime | None, proved: dat
     """When the provider says, but not in the future."""
     found = person(authenticated_at=authenticated_at)
     assert (proved_at(found, AT), is_fresh(found, AT, 5 * MINUTE)) == (proved, fresh)
+
+
+def test_the_page_and_the_api_know_each_reason() -> None:
+    """The page has words for each reason and for no other, and the page about the API describes each."""
+    words = Path("services/gateway/web/js/messages.js").read_text().partition("BY_SIGN_IN = {")[2].partition("};")[0]
+    assert set(re.findall(r"^  (\w+):", words, re.MULTILINE)) == set(get_args(Reason))
+    described = Path("docs/api.md").read_text().partition("## Identity providers")[2].partition("\n## ")[0]
+    assert {reason for reason in get_args(Reason) if f"`{reason}`" not in described} == set()
