@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env secrets docs help install run check compiled test full bare unit lint types e2e containers manifests fuzz releasable sbom screenshots observe chaos rolling kind cluster production scaling bench
+.PHONY: env secrets docs help install run dev check compiled test full bare unit lint types e2e containers manifests fuzz releasable sbom screenshots observe chaos rolling kind cluster production scaling bench
 
 # `PYTHON=3.13` (or a path) makes .venv with that Python; without it an existing .venv stays as it is.
 INSTALL := @PYTHON="$(PYTHON)" tools/devstack/install.sh
@@ -31,6 +31,10 @@ install: ## Install what is missing: Python packages into .venv, RabbitMQ
 run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--ephemeral")
 	$(INSTALL) python rabbitmq
 	@exec .venv/bin/dashboard up $(ARGS)
+
+dev: ## Like run, and restart services and reload the page when their files change
+	$(INSTALL) python rabbitmq
+	@exec .venv/bin/dashboard up --reload $(ARGS)
 
 check: lint types unit ## Check style and types and run the unit tests: under a minute, for use while working
 

@@ -81,13 +81,15 @@ def up(
         list[str] | None, typer.Option(help="For example gateway=2, or worker=cpu for one per core.")
     ] = None,
     fsync: Annotated[bool, typer.Option(help="Without it, a crash of the machine can lose data.")] = True,
+    reload: Annotated[bool, typer.Option("--reload", help="Restart services when their code changes.")] = False,
 ) -> None:
     """Start everything on this machine, without Docker, until Ctrl-C."""
     _need_local_stack(servers=True)
+    from tools.devstack.reload import ROOT
     from tools.devstack.up import Options
     from tools.devstack.up import up as run_up
 
-    raise typer.Exit(run_up(Options(port, data_dir, ephemeral, demo, replicas or [], fsync)))
+    raise typer.Exit(run_up(Options(port, data_dir, ephemeral, demo, replicas or [], fsync, ROOT if reload else None)))
 
 
 @app.command()

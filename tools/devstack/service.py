@@ -102,8 +102,10 @@ class Supervisor:
         self._changed = changed
         self._stopping = threading.Event()
         self._watchers: list[threading.Thread] = []
+        self._starting: dict[Server, threading.Lock] = {}
 
     def watch(self, server: Server) -> None:
+        self._starting[server] = threading.Lock()
         watcher = threading.Thread(target=self._keep_alive, args=(server,), daemon=True)
         self._watchers.append(watcher)
         watcher.start()
@@ -111,6 +113,14 @@ class Supervisor:
     def stop(self) -> None:
         """From now on, do not restart processes that exit."""
         self._stopping.set()
+
+    def restart(self, server: Server) -> None:
+        """Stop it and start it again, without a pause and without waiting until it is ready."""
+        with self._starting[server]:
+            server.stop()
+            if not self._stopping.is_set():
+                server.start()
+                self._changed()
 
     def join(self, timeout: float) -> None:
         for watcher in self._watchers:
@@ -123,6 +133,8 @@ class Supervisor:
             code = server.wait()
             if self._stopping.is_set():
                 return
+            if self._runs(server):
+                continue
             self._say(f"{server.name} {ending(code)}: restarting it (log: {server.log})")
             if not self._start_again(server, backoff, time.monotonic() - since):
                 return
@@ -131,17 +143,25 @@ class Supervisor:
         """Return False if everything is being stopped."""
         delay = backoff.after(lifetime)
         while not self._stopping.wait(delay):
-            try:
-                server.start()
-            except (StackError, OSError) as error:
-                delay = backoff.after(0)
-                if not self._stopping.is_set():
-                    self._say(f"{server.name} does not start, trying again in {delay:.1f} s: {error}")
-            else:
-                self._changed()
-                self._say(f"{server.name} is back (pid {' '.join(map(str, server.pids))})")
-                return True
+            with self._starting[server]:
+                if server.pids:
+                    return True
+                try:
+                    server.start()
+                except (StackError, OSError) as error:
+                    delay = backoff.after(0)
+                    if not self._stopping.is_set():
+                        self._say(f"{server.name} does not start, trying again in {delay:.1f} s: {error}")
+                else:
+                    self._changed()
+                    self._say(f"{server.name} is back (pid {' '.join(map(str, server.pids))})")
+                    return True
         return False
+
+    def _runs(self, server: Server) -> bool:
+        """Return whether it was started again meanwhile, by `restart`."""
+        with self._starting[server]:
+            return bool(server.pids)
 
 
 def ending(code: int) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -81,6 +81,18 @@ class Stack:
         self._supervisor.join(timeout=5)
         with suppress(OSError):
             self._folder.record.unlink(missing_ok=True)
+
+    def reload(self, names: Collection[str], migrate: Collection[str] = ()) -> None:
+        """Migrate those databases, restart the processes of these services with the present code, and return once
+        they are ready; raises StackError otherwise."""
+        for name in migrate:
+            self._migrate(name)
+        services = [service for planned, service in self.services if planned.name in names]
+        in_parallel([partial(self._restart, service) for service in services])
+
+    def _restart(self, service: Service) -> None:
+        self._supervisor.restart(service)
+        service.wait_ready()
 
     @property
     def _state_path(self) -> Path:

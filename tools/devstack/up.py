@@ -15,6 +15,7 @@ from types import FrameType
 from tools import demo
 from tools.devstack.datadir import DataDir
 from tools.devstack.plan import DEFAULT_PORT, choose_port, parse_replicas, plan
+from tools.devstack.reload import Reloader
 from tools.devstack.service import Commands
 from tools.devstack.stack import Settings, Stack
 from tools.devstack.system.errors import StackError
@@ -30,6 +31,8 @@ class Options:
     demo: bool = True
     replicas: list[str] = field(default_factory=list)
     durable: bool = True
+    reload: Path | None = None
+    """Watch `services` and `shared` in this folder, and restart what changes."""
 
 
 def up(options: Options, commands: Commands | None = None) -> int:
@@ -40,7 +43,7 @@ def up(options: Options, commands: Commands | None = None) -> int:
     except StackError as error:
         return _fail(str(error))
     try:
-        return _run(settings)
+        return _run(settings, options.reload)
     finally:
         settings.folder.release()
 
@@ -63,20 +66,26 @@ def _settings(options: Options, commands: Commands) -> Settings:
     return Settings(folder, planned, options.demo, options.durable, options.ephemeral, commands)
 
 
-def _run(settings: Settings) -> int:
+def _run(settings: Settings, code: Path | None) -> int:
     # A SimpleQueue, since a signal handler that sets an Event can wait forever for the Event's own lock.
     news: SimpleQueue[str] = SimpleQueue()
     _on_signals(lambda: news.put("stop"))
     failures: list[BaseException] = []
     stack = Stack(settings, say)
+    reloader = Reloader(stack, code, say) if code else None
     starter = threading.Thread(target=_start, args=(stack, news, failures), daemon=True)
     starter.start()
     told = _next(news)
     if told == "started":
         say(ready_text(stack, settings))
+        if reloader:
+            reloader.start()
+            say("Services are restarted when their code changes, and open pages reload.")
         told = _next(news)
     if told == "stop":
         say("stopping")
+    if reloader:
+        reloader.stop()
     stack.stop()
     starter.join(timeout=10)
     return _explain(failures[0], settings.folder) if told == "failed" else 0

@@ -9,9 +9,18 @@ from tools.devstack.up import Options, up
 _SERVICE = str(Path(__file__).with_name("fake_service.py"))
 
 
-def commands(seed: str, broken: str) -> Commands:
+def commands(seed: str, broken: str, code: Path | None) -> Commands:
+    """`code` may have a `services/NAME/main.py`, which is then the service."""
+
+    def serve(name: str) -> list[str]:
+        own = code and code / "services" / name / "main.py"
+        return [
+            sys.executable,
+            *(["-c", "1 / 0"] if name == broken else [str(own) if own and own.exists() else _SERVICE, name]),
+        ]
+
     return Commands(
-        serve=lambda name: [sys.executable, *(["-c", "1 / 0"] if name == broken else [_SERVICE, name])],
+        serve=serve,
         migrate=lambda name: [sys.executable, "-c", f"print('migrated {name}')"],
         seed=(sys.executable, "-c", seed),
     )
@@ -22,5 +31,6 @@ if __name__ == "__main__":
     given = dict(argument.split("=", 1) for argument in rest)
     port = int(given["port"]) if "port" in given else None
     replicas = given["replicas"].split() if "replicas" in given else []
-    options = Options(port, Path(data_dir), data_dir == "-", "seed" in given, replicas, durable=False)
-    sys.exit(up(options, commands(given.get("seed", ""), given.get("broken", ""))))
+    code = Path(given["code"]) if "code" in given else None
+    options = Options(port, Path(data_dir), data_dir == "-", "seed" in given, replicas, durable=False, reload=code)
+    sys.exit(up(options, commands(given.get("seed", ""), given.get("broken", ""), code)))

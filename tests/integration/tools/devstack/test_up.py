@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests.support.backends import RabbitBackend
-from tests.support.local import fake_up
+from tests.support.local import fake_service, fake_up
 from tests.support.waiting import wait_until
 from tools.devstack.system.databases import can_connect, fetch, with_database
 from tools.devstack.system.ports import accepts, free_port
@@ -193,6 +193,35 @@ def test_nothing_outlives_a_killed_supervisor(run: Run, rabbitmq: RabbitBackend)
     third.popen.kill()
     third.popen.wait()
     wait_until(lambda: not any(one.alive() for one in family), PATIENCE_S)
+
+
+def test_changed_code_restarts_its_service(folder: Path, rabbitmq: RabbitBackend) -> None:
+    """Only the changed service restarts. Code that does not start is reported with its error, and the next change is
+    tried at once."""
+    code = folder / "code"
+    main = code / "services" / "users" / "main.py"
+    main.parent.mkdir(parents=True)
+    (code / "shared").mkdir()
+    works = Path(fake_service.__file__).read_text()
+    main.write_text(works)
+    begun = _begin(folder / "reloaded", f"code={code}", env={"RABBITMQ_URL": rabbitmq.url})
+    try:
+        begun.ready()
+        wait_until(lambda: "restarted when their code changes" in begun.said(), PATIENCE_S)
+        before = begun.state()
+        main.write_text(works + "\n")
+        wait_until(lambda: "users restarted" in begun.said(), PATIENCE_S)
+        after = begun.state()
+        assert after["users"]["pids"] not in (before["users"]["pids"], [])
+        assert after["orders"] == before["orders"]
+        main.write_text("1 / 0\n")
+        wait_until(lambda: "ZeroDivisionError" in begun.said(), PATIENCE_S)
+        main.write_text(works)
+        wait_until(lambda: begun.said().count("users restarted") == 2, PATIENCE_S)
+        assert begun.stop() == 0
+    finally:
+        begun.popen.kill()
+        begun.popen.wait()
 
 
 def test_a_taken_port_is_one_clear_line(folder: Path) -> None:
