@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -89,12 +89,9 @@ class NoPanelAvailable(Unavailable):
 
 
 class Dashboard(msgspec.Struct, frozen=True):
-    """The panels of a user that are available now; `complete` if every panel is fresh.
+    """The panels of a user that are available now; `complete` if every panel is fresh."""
 
-    `user_id` is a UUID, or the id in a token of another issuer.
-    """
-
-    user_id: str
+    user_id: Annotated[str, msgspec.Meta(description="A UUID, or the id in a token of another issuer.")]
     generated_at: datetime
     complete: bool
     panels: dict[str, PanelView]
