@@ -25,9 +25,14 @@ function accountDoor(message) {
     replace(body, which === "register" ? registration(email) : signingIn(email), providers.providerButtons());
     body.querySelector("input").focus();
   };
-  const linking = providers.linkForm(() => show("sign-in"));
-  if (linking) body.append(linking);
-  else show("sign-in");
+  const linking = providers.linkForm(() => {
+    tabs.hidden = !offers("POST /v1/users");
+    show("sign-in");
+  });
+  if (linking) {
+    tabs.hidden = true;
+    body.append(linking);
+  } else show("sign-in");
 
   const note = el("p", { class: "form-error", role: "alert" });
   const tell = (text) => {
