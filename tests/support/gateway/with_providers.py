@@ -25,7 +25,7 @@ def panels_of_users() -> str:
     routes = [line for line in lines if 'service = "users"' in line and line.startswith("  {")]
     user = ["[panels.user]", 'service = "users"', 'protocol = "batch"', 'kind = "object"', 'title = "Profile"']
     service = ["[services.users]", 'url = "http://replaced"', "internal = true"]
-    return "\n".join(["routes = [", *routes, "]", *service, *user, "timeout_ms = 60000"])
+    return "\n".join(["routes = [", *routes, "]", *service, *user, "timeout_ms = 10000"])
 
 
 @dataclass
