@@ -136,7 +136,7 @@ class Identity(PersonalData, Base):
     __tablename__ = "identities"
     __export__ = Part("identities", "id, provider, issuer, subject, email, created_at, last_used_at")
     __erasure__ = Cascade()
-    __table_args__ = (sa.Index("identities_issuer_subject", "issuer", "subject", unique=True),)
+    __table_args__ = (sa.Index("identities_issuer_subject", "issuer", "subject"),)
 
     user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -162,13 +162,13 @@ class IdentityFlow(PersonalData, Base):
 
     __tablename__ = "identity_flows"
     __export__ = NotExported("kept for the minutes of a sign-in")
-    __erasure__ = Cascade()
+    __erasure__ = Delete()
     __table_args__ = (sa.Index("identity_flows_user", "user_id"),)
 
     id: Mapped[bytes] = mapped_column(primary_key=True)
     purpose: Mapped[FlowPurpose] = mapped_column(sa.Text)
     provider: Mapped[str]
-    user_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID | None]
     session_id: Mapped[UUID | None]
     issuer: Mapped[str | None]
     subject: Mapped[str | None]

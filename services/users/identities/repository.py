@@ -14,7 +14,7 @@ CLAIM = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:issuer || ' ' ||
 async def claim(session: AsyncSession, issuer: str, subject: str) -> Identity | None:
     """Reserve the identity for this transaction, and return it if it is linked to a user.
 
-    Postgres writes the values of a violated constraint into its log. So the constraint must never be violated.
+    Without this lock, two accounts could get one identity.
     """
     await session.execute(CLAIM, {"issuer": issuer, "subject": subject})
     which = Identity.issuer == issuer, Identity.subject == subject

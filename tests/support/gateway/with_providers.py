@@ -9,14 +9,23 @@ from typing import Any
 from uuid import uuid4
 
 from tests.support import users
-from tests.support.gateway.stub import replies
 from tests.support.gateway.world import JWKS_PATH, Start, World
 from tests.support.identity_provider import IdentityProvider, identity_provider
 from tests.support.patience import patiently
 from tests.support.served import client, listening
 from tools.devstack.system.ports import free_port
 
+SHIPPED = Path(__file__).parents[3] / "services/gateway/panels.toml"
 NAME, TITLE = "example", "Example"
+
+
+def panels_of_users() -> str:
+    """Return a panels file with only the routes and the panel of the users service."""
+    lines = SHIPPED.read_text().splitlines()
+    routes = [line for line in lines if 'service = "users"' in line and line.startswith("  {")]
+    user = ["[panels.user]", 'service = "users"', 'protocol = "batch"', 'kind = "object"', 'title = "Profile"']
+    service = ["[services.users]", 'url = "http://replaced"', "internal = true"]
+    return "\n".join(["routes = [", *routes, "]", *service, *user, "timeout_ms = 10000"])
 
 
 @dataclass
@@ -47,9 +56,9 @@ async def sign_in_site(start: Start, database_url: str, folder: Path) -> AsyncIt
         app, direct = await stack.enter_async_context(patiently(users.serving(settings)))
         behind = f"http://127.0.0.1:{await stack.enter_async_context(listening(app))}"
         secret = users.SECRET.get_secret_value()
+        panels = folder / "panels.toml"
+        panels.write_text(panels_of_users())
         told = {"users_url": behind, "jwks_url": behind + JWKS_PATH, "internal_token_secret": secret}
-        world = await stack.enter_async_context(start(**told))
-        for path in ("/v1/imports", "/v1/reports", "/v1/webhooks"):
-            world.worker.behaviours[path] = replies(b'{"items": [], "next_cursor": null}')
+        world = await stack.enter_async_context(start(**told, panels_file=str(panels)))
         await stack.enter_async_context(listening(world.app, int(url.rpartition(":")[2])))
         yield SignInSite(world, direct, provider, url)

@@ -28,9 +28,14 @@ function accountDoor(message, { first = "sign-in", changed = () => {} } = {}) {
     replace(body, which === "register" ? registration(email) : signingIn(email), providers.providerButtons());
     body.querySelector("input").focus();
   };
-  const linking = providers.linkForm(() => show("sign-in"));
-  if (linking) body.append(linking);
-  else show(first);
+  const linking = providers.linkForm(() => {
+    tabs.hidden = !offers("POST /v1/users");
+    show("sign-in");
+  });
+  if (linking) {
+    tabs.hidden = true;
+    body.append(linking);
+  } else show(first);
 
   const note = el("p", { class: "form-error", role: "alert" });
   const tell = (text) => {

@@ -78,7 +78,7 @@ export function linkForm(otherwise) {
     returned = null;
     otherwise();
   };
-  return el("div", {},
+  return el("div", { class: "linking" },
     el("h2", {}, "You have an account already"),
     el("p", { class: "muted" }, `Your address at ${provider ?? "the provider"} belongs to an account here. Enter the password of that account once, to sign in to it with ${provider ?? "the provider"} from now on.`),
     form(
@@ -119,7 +119,7 @@ export function identitiesSection(hasPassword = async () => (await get("/v1/me")
     return [
       withPassword
         ? el("div", { class: "row" }, el("span", { class: "what" }, "Password"))
-        : el("p", { class: "muted small" }, "Your account has no password. Before a change such as a new password, confirm that it is you."),
+        : el("div", { class: "row" }, el("span", { class: "what muted small" }, "Your account has no password. Before a change such as a new password, confirm that it is you.")),
       ...items.map((each) => row(each, titles[each.provider] ?? each.provider, reload)),
       el("div", { class: "more" },
         ...all.filter(({ name }) => !withPassword && linked.has(name)).map((each) =>
@@ -136,6 +136,7 @@ function row({ id, email, created_at: began, last_used_at: used }, title, reload
   return el("div", { class: "row", "data-identity": id },
     el("span", { class: "what" }, title, el("br"),
       el("span", { class: "muted small" }, email && `${email} · `, `added on ${onDate(began)}`, used && ` · last used on ${onDate(used)}`)),
+    el("span"),
     offers(`DELETE ${IDENTITIES}/{id}`) && el("span", { class: "buttons" },
       el("button", { class: "button small", type: "button", "data-key": `unlink-${id}`, "aria-label": `Remove ${title}`, onclick: (event) => busy(event.currentTarget, () => unlink(id, title, reload)) }, "Remove")));
 }

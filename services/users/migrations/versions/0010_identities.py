@@ -26,13 +26,14 @@ SCHEMA = (
         PRIMARY KEY (user_id, id)
     )
     """,
-    "CREATE UNIQUE INDEX identities_issuer_subject ON identities (issuer, subject)",
+    # Not unique, because a distributed table has no values that are unique across users: a lock takes care of that.
+    "CREATE INDEX identities_issuer_subject ON identities (issuer, subject)",
     """
     CREATE TABLE identity_flows (
         id bytea NOT NULL PRIMARY KEY,
         purpose text NOT NULL,
         provider text NOT NULL,
-        user_id uuid REFERENCES users (id) ON DELETE CASCADE,
+        user_id uuid,
         session_id uuid,
         issuer text,
         subject text,
