@@ -36,7 +36,7 @@ from services.worker.webhooks.address import AddressPolicy, AddressRefused
 from shared.contracts import events, topology
 from shared.contracts.imports import COLUMNS
 from shared.contracts.panels import read_panels_query, read_query
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, UnsupportedMediaType
 from shared.http.negotiation import accepts_gzip
 from shared.http.tokens import InvalidToken
 from shared.observability.telemetry import Trace
@@ -224,7 +224,7 @@ def upload(form: tuple[str, bytes]) -> None:
         async for _ in FormFile(_request(*form), "file").pieces():
             pass
 
-    with suppress(InvalidInput, HTTPException):
+    with suppress(InvalidInput, UnsupportedMediaType, HTTPException):
         asyncio.run(read())
 
 
