@@ -64,7 +64,7 @@ lint: ## Check style, imports, types of the page, dead and repeated code, unused
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
-	@if [ -x $(TSC) ]; then echo $(TSC) -p tools/page && $(TSC) -p tools/page; fi
+	@if command -v node > /dev/null && [ -x $(TSC) ]; then echo $(TSC) -p tools/page && $(TSC) -p tools/page; fi
 	.venv/bin/vulture
 	.venv/bin/deptry .
 	$(REPEATED) | awk '{ print } /^TOTAL/ && !/duplicates=0 / { found = 1 } END { exit found }'
