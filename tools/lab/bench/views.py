@@ -101,7 +101,9 @@ def run(bed: Bed, scale: Scale) -> Report:
     report = Report(NAME)
     with running(bed) as system:
         asyncio.run(seed(system, size))
-        conditions = Conditions(scale, versions("asyncpg"), f"{REQUESTS} requests for each view, one after another")
+        conditions = Conditions(
+            scale, versions("asyncpg"), f"here {REQUESTS} of each request, one after another, instead of windows"
+        )
         found = asyncio.run(measure(system, FEW_REQUESTS if scale.small else REQUESTS))
     rows = [[view.name, f"`{_address(view)}`", *(f"{ms:,.0f}" for ms in _percentiles(times))] for view, times in found]
     report.add(
