@@ -64,5 +64,5 @@ REMEMBER = f"""
   addEventListener("focusin", ({{target}}) => window.reached.add(window.place(target)));
 """
 """A control is known by its place and its text without figures: live data replaces elements and changes figures."""
-PARTS_OF_DATES = 10
+PARTS_OF_DATES = 20
 """Additional tab stops in date fields, besides one each."""
