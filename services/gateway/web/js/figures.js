@@ -46,6 +46,7 @@ const MOST_BARS = 100;
 /** A larger change says nothing as a percentage. */
 const MOST_CHANGE = 9.99;
 const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
+const PAUSE_MS = 3000;
 const HAS_DAILY = offers("GET /v1/orders/daily");
 
 export function chartCard(panels) {
@@ -92,14 +93,23 @@ class Sums {
     const known = this.#known.get(days) ?? {};
     if (known.panel !== panel) {
       this.#known.set(days, { ...known, panel });
-      this.load(days);
+      this.#loadSoon(days);
     }
     return this.#known.get(days);
   }
 
+  /** At once, unless it has just been read: during an import, the panel changes several times a second. */
+  #loadSoon(days) {
+    const { readAt = 0, timer } = this.#known.get(days);
+    if (timer) return;
+    const wait = readAt + PAUSE_MS - Date.now();
+    if (wait <= 0) this.load(days);
+    else this.#known.get(days).timer = setTimeout(() => this.load(days), wait);
+  }
+
   async load(days) {
     const call = ++this.#calls;
-    this.#known.set(days, { ...this.#known.get(days), call });
+    this.#known.set(days, { ...this.#known.get(days), call, readAt: Date.now(), timer: null });
     const keep = (more) => {
       const known = this.#known.get(days);
       if (known.call !== call) return; // a later call has the newer sums
