@@ -20,6 +20,7 @@ class Revision:
 
     service: str
     id: str
+    previous: str | None
     statements: tuple[str, ...]
     contract: str | None
 
@@ -49,7 +50,8 @@ def _revision(service: str, module: ModuleType) -> Revision:
     )
     with Operations.context(context):
         module.upgrade()
-    return Revision(service, module.revision, split(told.getvalue()), getattr(module, "contract", None))
+    contract = getattr(module, "contract", None)
+    return Revision(service, module.revision, module.down_revision, split(told.getvalue()), contract)
 
 
 def split(sql: str) -> tuple[str, ...]:

@@ -20,6 +20,13 @@ def test_every_revision_can_be_read() -> None:
     assert all(revision.statements for revision in EVERY)
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_revisions_form_one_line(service: str) -> None:
+    """Each follows the one before, in the order of their numbers. Two that follow the same one cannot be applied."""
+    ids = [revision.id for revision in revisions(service)]
+    assert [revision.previous for revision in revisions(service)] == [None, *ids[:-1]]
+
+
 @pytest.mark.parametrize("revision", RULED, ids=str)
 def test_code_from_before_works_on_it(revision: Revision) -> None:
     found = breaks(revision.statements)
