@@ -8,20 +8,7 @@ import msgspec
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.users.errors import (
-    AccountSuspended,
-    AlreadyLinked,
-    IdentityNotFound,
-    IdentityProviderNotFound,
-    IdentityProviderUnavailable,
-    InvalidLink,
-    LastSignInMethod,
-    PageUnknown,
-    RecentSignInRequired,
-    TooManyIdentities,
-    TooManyLogins,
-    WrongPassword,
-)
+from services.users import errors
 from services.users.identities.service import PATH, IdentitiesDep
 from services.users.schemas import TokenPair
 from services.users.sessions.routes import Device
@@ -83,7 +70,7 @@ async def list_identities(
 @own_router.delete(
     "/{identity_id}",
     status_code=HTTPStatus.NO_CONTENT,
-    **described("unlink_identity", "Remove an identity", IdentityNotFound, LastSignInMethod),
+    **described("unlink_identity", "Remove an identity", errors.IdentityNotFound, errors.LastSignInMethod),
 )
 async def unlink_identity(identity_id: UUID, caller: CallerDep, identities: IdentitiesDep) -> None:
     """Remove an identity. The only way to sign in to an account cannot be removed."""
@@ -96,12 +83,12 @@ async def unlink_identity(identity_id: UUID, caller: CallerDep, identities: Iden
         "begin_identity_flow",
         "Begin a sign-in with a provider",
         *(
-            IdentityProviderNotFound,
-            IdentityProviderUnavailable,
-            RecentSignInRequired,
-            WrongPassword,
-            TooManyLogins,
-            PageUnknown,
+            errors.IdentityProviderNotFound,
+            errors.IdentityProviderUnavailable,
+            errors.RecentSignInRequired,
+            errors.WrongPassword,
+            errors.TooManyLogins,
+            errors.PageUnknown,
         ),
     ),
 )
@@ -112,7 +99,7 @@ async def begin_flow(body: FlowRequest, caller: OptionalCallerDep, identities: I
 
 @internal_router.post(
     IDENTITY_CALLBACKS,
-    **described("finish_identity_flow", "Finish a sign-in with a provider", IdentityProviderNotFound),
+    **described("finish_identity_flow", "Finish a sign-in with a provider", errors.IdentityProviderNotFound),
 )
 async def finish_flow(body: FlowReturn, identities: IdentitiesDep, device: Device) -> Response:
     """Finish a sign-in, when the browser has returned."""
@@ -124,7 +111,7 @@ class LinkAccount(BaseModel):
 
 
 @internal_router.post(
-    IDENTITY_LINK_ACCOUNT, **described("read_link_account", "Read the account of a ticket", InvalidLink)
+    IDENTITY_LINK_ACCOUNT, **described("read_link_account", "Read the account of a ticket", errors.InvalidLink)
 )
 async def read_link_account(body: LinkTicket, identities: IdentitiesDep) -> LinkAccount:
     """Return the account whose password a ticket needs, to count attempts at it."""
@@ -136,7 +123,14 @@ async def read_link_account(body: LinkTicket, identities: IdentitiesDep) -> Link
     **described(
         "link_identity",
         "Link an identity and sign in",
-        *(InvalidLink, WrongPassword, AccountSuspended, AlreadyLinked, TooManyIdentities, TooManyLogins),
+        *(
+            errors.InvalidLink,
+            errors.WrongPassword,
+            errors.AccountSuspended,
+            errors.AlreadyLinked,
+            errors.TooManyIdentities,
+            errors.TooManyLogins,
+        ),
     ),
 )
 async def link_identity(body: LinkPassword, identities: IdentitiesDep, device: Device) -> TokenPair:
