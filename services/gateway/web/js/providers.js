@@ -120,7 +120,7 @@ export function identitiesSection(hasPassword = async () => (await get("/v1/me")
       withPassword
         ? el("div", { class: "row" }, el("span", { class: "what" }, "Password"))
         : el("div", { class: "row" }, el("span", { class: "what muted small" }, "Your account has no password. Before a change such as a new password, confirm that it is you.")),
-      ...items.map((each) => row(each, titles[each.provider] ?? each.provider, reload)),
+      ...items.map((each) => row(each, titles[each.provider] ?? each.provider, withPassword || items.length > 1, reload)),
       el("div", { class: "more" },
         ...all.filter(({ name }) => !withPassword && linked.has(name)).map((each) =>
           el("button", { class: "button small", type: "button", "data-key": `confirm-${each.name}`, onclick: (event) => busy(event.currentTarget, () => leave(each.name, "confirm")) }, `Confirm with ${each.title}`)),
@@ -132,12 +132,13 @@ export function identitiesSection(hasPassword = async () => (await get("/v1/me")
   return card;
 }
 
-function row({ id, email, created_at: began, last_used_at: used }, title, reload) {
+/** The only way to sign in cannot be removed. */
+function row({ id, email, created_at: began, last_used_at: used }, title, removable, reload) {
   return el("div", { class: "row", "data-identity": id },
     el("span", { class: "what" }, title, el("br"),
       el("span", { class: "muted small" }, email && `${email} · `, `added on ${onDate(began)}`, used && ` · last used on ${onDate(used)}`)),
     el("span"),
-    offers(`DELETE ${IDENTITIES}/{id}`) && el("span", { class: "buttons" },
+    removable && offers(`DELETE ${IDENTITIES}/{id}`) && el("span", { class: "buttons" },
       el("button", { class: "button small", type: "button", "data-key": `unlink-${id}`, "aria-label": `Remove ${title}`, onclick: (event) => busy(event.currentTarget, () => unlink(id, title, reload)) }, "Remove")));
 }
 
