@@ -129,3 +129,22 @@ async def test_an_order_without_an_answer_is_sent_again(browser: Browser, stack:
         await expect(page.get_by_role("dialog")).to_have_count(0)
     assert len(keys) == 4
     assert len(set(keys)) == 1
+
+
+NOTICES = """async () => {
+  const main = document.querySelector("script[type=module]").src;
+  const { toast } = await import(new URL("dom.js", main));
+  toast("An error", { stays: true });
+  for (const number of [1, 2, 3, 4]) toast(`News ${number}`);
+}"""
+
+
+async def test_an_error_stays_until_it_is_dismissed(browser: Browser, stack: Stack) -> None:
+    """Of many notices the oldest disappear first, but never an error."""
+    async with visiting(browser, stack) as visitor:
+        page = await visitor.opens()
+        await expect(page.get_by_label("Password")).to_be_visible()
+        await page.evaluate(NOTICES)
+        assert await page.locator(".toast > span").all_inner_texts() == ["An error", "News 3", "News 4"]
+        await page.locator(".toast").first.get_by_role("button", name="Dismiss").click()
+        await expect(page.get_by_text("An error")).to_have_count(0)

@@ -63,6 +63,6 @@ async def test_a_view_waits_for_the_sign_in(browser: Browser, stack: Stack, pers
         await page.get_by_role("button", name="Account").click()
         await page.get_by_role("link", name="Your account").click()
         await page.get_by_role("button", name="Account").click()
-        await page.get_by_role("button", name="Sign out").click()
+        await page.get_by_role("button", name="Sign out", exact=True).click()
         await expect(page).to_have_title("Sign in · Dashboard")
         assert page.url == f"{stack.url}/"

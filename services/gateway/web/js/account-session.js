@@ -70,7 +70,7 @@ export async function renew(old) {
       return true;
     }
     if ([204, 401].includes(response.status)) {
-      if (old !== null) drop("Your session has ended. Please sign in again.");
+      if (token !== null) drop("Your session has ended. Please sign in again."); // unless signed out meanwhile
       return false;
     }
     if (old !== null && token === old) timer = setTimeout(() => renew(token).catch(() => {}), 5000);

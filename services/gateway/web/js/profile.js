@@ -52,7 +52,7 @@ export function accountMenu(panels) {
   const who = el("div", { class: "who" }, "Signed in");
   const { role } = session.claims();
   const menu = el("div", { id: "account-menu", class: "menu", popover: "auto" }, who,
-    HAS_ACCOUNT_PAGE && el("a", { href: "/#/account" }, "Your account"),
+    HAS_ACCOUNT_PAGE && el("a", { href: "/#/account", onclick: () => menu.hidePopover() }, "Your account"),
     ["admin", "support"].includes(role) && el("a", { href: "/ops" }, "Operations"),
     el("button", { type: "button", onclick: () => session.signOut() }, "Sign out"));
   const show = (user) => {

@@ -1,5 +1,5 @@
 // A forgotten password: the request for a link, and the view behind that link.
-import { post } from "./api.js";
+import { call, post } from "./api.js";
 import { el, replace, toast } from "./dom.js";
 import { field, form } from "./forms.js";
 import { linkTo, redirect } from "./router.js";
@@ -18,7 +18,7 @@ export const forgotView = {
       [field("E-mail", "email", { type: "email", autocomplete: "username", required: true })],
       [el("div", { class: "actions" }, el("button", { class: "button primary", type: "submit" }, "Send the link")), toSignIn()],
       async (data) => {
-        await post("/v1/password-resets", { email: data.get("email") });
+        await call("POST", "/v1/password-resets", { json: { email: data.get("email") } });
         replace(body, el("p", { role: "status" }, `If there is an account with the address ${data.get("email")}, a mail with a link is on its way. The link is valid for an hour.`),
           el("p", { class: "onwards small muted" }, "No mail? Look in the spam folder. The next link can be sent after a minute."), toSignIn());
       }));
