@@ -5,6 +5,7 @@ import { offers } from "./features.js";
 import { field, form } from "./forms.js";
 import { onDate } from "./format.js";
 import { avatar } from "./profile.js";
+import { withConfirmation } from "./providers.js";
 import { resendButton } from "./verification.js";
 
 let made = 0;
@@ -31,8 +32,18 @@ function follow(me, place, show) {
   if (me.value) show(me.value);
 }
 
-/** A password of the signed-in user, which a step needs. */
-export const currentPassword = (hint) => field("Current password", "current_password", { type: "password", autocomplete: "current-password", required: true }, hint);
+/** The field for the password of the signed-in user, which a step needs; hidden for an account without one. */
+export function currentPassword(me) {
+  const node = field("Current password", "current_password", { type: "password", autocomplete: "current-password", required: true });
+  follow(me, node, ({ has_password: has = true }) => {
+    node.hidden = !has;
+    node.querySelector("input").disabled = !has;
+  });
+  return node;
+}
+
+/** The password in a submitted form, as a part of the request; none for an account without one. */
+export const passwordIn = (data) => ({ current_password: data.get("current_password") ?? undefined });
 
 export function profileSection(home) {
   const { me } = home;
@@ -119,11 +130,11 @@ async function keepAddress(home, email) {
 const addressForm = (home) => form(
   [
     field("New e-mail address", "email", { type: "email", autocomplete: "email", required: true, "data-key": "new-address" }, "A link is sent there; the address changes when you open it."),
-    currentPassword(),
+    currentPassword(home.me),
   ],
   actions(submit("Change the address", "change-address")),
   async (data) => {
-    await home.me.change({ email: data.get("email"), current_password: data.get("current_password") });
+    if (!(await withConfirmation(() => home.me.change({ email: data.get("email"), ...passwordIn(data) })))) return;
     if (home.me.value.pending_email) toast(`A link has been sent to ${home.me.value.pending_email}.`);
   });
 
@@ -132,12 +143,12 @@ export function passwordSection(home) {
   const node = form(
     [
       account,
-      currentPassword(),
+      currentPassword(home.me),
       field("New password", "password", { type: "password", autocomplete: "new-password", required: true, minlength: 8, maxlength: 128 }, "At least 8 characters. All other sessions end."),
     ],
     actions(submit("Change the password")),
     async (data) => {
-      await home.me.change({ password: data.get("password"), current_password: data.get("current_password") });
+      if (!(await withConfirmation(() => home.me.change({ password: data.get("password"), ...passwordIn(data) })))) return;
       node.reset();
       home.me.dispatchEvent(new Event("sessions"));
       toast("Your password has been changed. All other sessions have ended.");

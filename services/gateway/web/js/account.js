@@ -13,11 +13,11 @@ const SECTIONS = [
   ["GET /v1/me", (home) => profileSection(home)],
   ["PATCH /v1/me", (home) => passwordSection(home)],
   ["GET /v1/me/sessions", (home) => sessionsSection(home)],
-  ["GET /v1/me/identities", () => identitiesSection()],
-  ["GET /v1/me/api-keys", () => apiKeysSection()],
+  ["GET /v1/me/identities", ({ me }) => identitiesSection(async () => (me.value ?? await me.reload()).has_password)],
+  ["GET /v1/me/api-keys", (home) => apiKeysSection(home)],
   ["GET /v1/me/notification-settings", () => notificationSettingsSection()],
-  ["GET /v1/me", () => exportSection()],
-  ["DELETE /v1/me", () => deletionSection()],
+  ["GET /v1/me", (home) => exportSection(home)],
+  ["DELETE /v1/me", (home) => deletionSection(home)],
 ];
 
 /** @type {import("./router.js").View} */

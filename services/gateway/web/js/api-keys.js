@@ -1,12 +1,13 @@
 // The section of the account page for API keys: how programs act for the user.
 import { call, post } from "./api.js";
 import { busy, confirmed, el, openDialog, toast } from "./dom.js";
-import { currentPassword } from "./account-profile.js";
+import { currentPassword, passwordIn } from "./account-profile.js";
 import { everything } from "./account-sessions.js";
 import { offers } from "./features.js";
 import { field, form } from "./forms.js";
 import { onDate } from "./format.js";
 import { listCard } from "./list-card.js";
+import { withConfirmation } from "./providers.js";
 import { showOnce } from "./secret.js";
 import { claims } from "./session.js";
 import { since } from "./times.js";
@@ -16,12 +17,12 @@ const SCOPES = { read: "Read: your dashboard, orders, notifications and reports"
 const EXPIRIES = [["30", "In 30 days"], ["90", "In 90 days"], ["365", "In a year"], ["", "Never"]];
 const DAY_MS = 86_400_000;
 
-export function apiKeysSection() {
+export function apiKeysSection({ me }) {
   const { card, reload } = listCard("API keys", () => everything(PATH), (keys) => {
     if (!keys.length) return el("p", { class: "empty" }, "No API key yet. A program uses one instead of your password.");
     return keys.map((each) => row(each, reload));
   }, offers(`POST ${PATH}`) && el("div", { class: "inline-form" },
-    el("button", { class: "button small", type: "button", "data-key": "new-key", onclick: () => create(() => reload()) }, "Create a key")));
+    el("button", { class: "button small", type: "button", "data-key": "new-key", onclick: () => create(me, () => reload()) }, "Create a key")));
   card.dataset.section = "api-keys";
   return card;
 }
@@ -50,7 +51,7 @@ async function remove({ id, name }, reload) {
   await reload();
 }
 
-function create(reload) {
+function create(me, reload) {
   const offered = Object.entries(SCOPES).filter(([scope]) => scope !== "admin" || ["admin", "support"].includes(claims().role));
   openDialog("Create an API key", (close) => form(
     [
@@ -58,15 +59,15 @@ function create(reload) {
       el("fieldset", { class: "checks" }, el("legend", { class: "label" }, "What it may do"),
         offered.map(([scope, text]) => el("label", {}, el("input", { type: "checkbox", name: "scopes", value: scope, checked: scope === "read" }), " ", text))),
       field("Expires", "expires", { options: EXPIRIES }),
-      currentPassword(),
+      currentPassword(me),
     ],
     el("div", { class: "actions" },
       el("button", { class: "button", type: "button", onclick: close }, "Cancel"),
       el("button", { class: "button primary", type: "submit" }, "Create")),
     async (data) => {
-      const made = await post(PATH, {
-        name: data.get("name"), scopes: data.getAll("scopes"), expires_at: expiryAfter(data.get("expires")), current_password: data.get("current_password"),
-      });
+      const key = { name: data.get("name"), scopes: data.getAll("scopes"), expires_at: expiryAfter(data.get("expires")), ...passwordIn(data) };
+      let made;
+      if (!(await withConfirmation(async () => { made = await post(PATH, key); }))) return;
       close();
       await Promise.all([reload(), showOnce(`The key ${made.name}`, "Send it as “Authorization: Bearer …”, and keep it like a password.", made.key)]);
     }));

@@ -8,6 +8,7 @@ import { HAS_ACCOUNTS } from "./session.js";
  * @property {string} id
  * @property {string} email
  * @property {boolean} email_verified
+ * @property {boolean} has_password  without one, the account is only opened by an identity provider
  * @property {string | null} pending_email  a new address, until it is confirmed
  * @property {string} name
  * @property {string} role
