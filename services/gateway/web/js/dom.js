@@ -235,7 +235,7 @@ export function openDialog(title, fill, { wide = false } = {}) {
   });
   document.body.append(dialog);
   dialog.showModal();
-  /** @type {HTMLElement | null} */ (body.querySelector("input, select"))?.focus();
+  /** @type {HTMLElement | null} */ (body.querySelector("input:enabled, select"))?.focus();
   return dialog;
 }
 
