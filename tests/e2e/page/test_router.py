@@ -60,9 +60,9 @@ async def test_a_view_waits_for_the_sign_in(browser: Browser, stack: Stack, pers
         for address in ("#/sign-in", "#/nowhere"):
             await page.goto(f"{stack.url}/{address}")
             await expect(page.get_by_role("link", name="Edit profile")).to_be_visible()
-        await page.get_by_role("button", name="Account").click()
+        await page.get_by_role("button", name="Account", exact=True).click()
         await page.get_by_role("link", name="Your account").click()
-        await page.get_by_role("button", name="Account").click()
+        await page.get_by_role("button", name="Account", exact=True).click()
         await page.get_by_role("button", name="Sign out", exact=True).click()
         await expect(page).to_have_title("Sign in · Dashboard")
         assert page.url == f"{stack.url}/"

@@ -59,7 +59,7 @@ export function icon(name) {
 }
 
 const FOCUSABLE = "a[href], button:not([disabled]), input:not([disabled]), select:not([disabled]), summary, [tabindex='0']";
-const ROW = "tr, li, .row, .entry";
+const ROW = "tr, li, .row, .entry, .profile";
 
 /**
  * Replaces the content of `place`. Open details stay open. The focus stays on the element with the same `data-key`;

@@ -117,7 +117,8 @@ export class Router {
     const found = find(location.hash) ?? find("/");
     if (!found) return;
     if (found.view.access === "signed-out" && home) {
-      redirect("#/");
+      history.replaceState(null, "", "#/");
+      this.show({ moves });
       return;
     }
     const { view } = found.view.access === "signed-in" && !home ? find("/sign-in") ?? found : found;
