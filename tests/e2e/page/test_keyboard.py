@@ -1,9 +1,11 @@
 """Both pages with the keyboard only: every action, and the focus after it."""
 
 import asyncio
+from io import BytesIO
 from uuid import uuid4
 
 import pytest
+from PIL import Image
 from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.support.stack.browser import needs_browser, shows, visiting
@@ -154,92 +156,6 @@ async def _notifications(page: Page) -> None:
     await press(_button(card, "Mark all as read"))
     await expect(marks).to_have_count(0)
     await expect(card.locator(".note a:focus")).to_have_count(1)
-
-
-async def _imports(page: Page) -> None:
-    choose = page.get_by_label("Import a file")
-    await choose.focus()
-    file = b"reference,currency,sku,name,quantity,unit_price,ordered_at\na,EUR,tea,Tea,none,1,2026-01-31T12:00:00Z\n"
-    await choose.set_input_files({"name": "old.csv", "mimeType": "text/csv", "buffer": file})
-    await expect(page.locator("[data-import]")).to_contain_text("1 with errors")
-    await expect(choose).to_be_focused()
-    await moves_focus(page.get_by_role("link", name="Errors of"), page.get_by_role("heading", name="old.csv"))
-    async with page.expect_download():
-        await stays(_button(page, "Download all as CSV"))
-    await page.go_back()
-    async with page.expect_download():
-        await stays(_button(page, "Example file"))
-
-
-async def _reports(page: Page) -> None:
-    async with page.expect_download():
-        await stays(_button(page, "Download"))
-    async with page.expect_download():
-        await stays(_button(page, "Download Orders again"))
-
-
-async def _webhooks(page: Page) -> None:
-    add, dialog = _button(page, "Add a webhook"), page.get_by_role("dialog")
-    await moves_focus(add, dialog.get_by_label("Address"))
-    await page.keyboard.type("nowhere")
-    await moves_focus(_button(dialog, "Add"), dialog.get_by_label("Address"))
-    await dialog.get_by_label("Address").fill("https://127.0.0.1:9/hooks")
-    await press(_button(dialog, "Add"))
-    await expect(page.get_by_role("dialog", name="Secret")).to_be_visible()
-    await moves_focus(_button(dialog, "I have kept it"), add)
-    calls = page.get_by_role("button", name="Calls to")
-    await moves_focus(calls, _button(dialog, "Close"))
-    await escapes(page, calls)
-    edit = page.get_by_role("button", name="Edit https://127.0.0.1:9/hooks")
-    await moves_focus(edit, dialog.get_by_label("Address"))
-    await moves_focus(_button(dialog, "Save"), edit)
-    on, off = (page.get_by_role("button", name=f"Switch {name} ") for name in ("on", "off"))
-    await moves_focus(off, on)
-    await moves_focus(on, off)
-    remove = _button(page, "Remove https://127.0.0.1:9/hooks")
-    await press(remove)
-    await press(_button(dialog, "Remove"))
-    await expect(remove).to_have_count(0)
-    await expect(page.get_by_role("heading", name="Webhooks")).to_be_focused()
-
-
-async def test_the_account(browser: Browser, stack: Stack, person: Person) -> None:
-    """The way there and back, each section of the account page, and the views for a forgotten password."""
-    async with visiting(browser, stack) as visitor:
-        page = await visitor.opens()
-        await moves_focus(page.get_by_role("link", name="Forgot password?"), page.get_by_label("E-mail"))
-        await page.keyboard.type("nobody@example.com")
-        await press(_button(page, "Send the link"))
-        await expect(page.get_by_text("a mail with a link is on its way")).to_be_visible()
-        await moves_focus(page.get_by_role("link", name="Go to the sign-in"), page.get_by_label("E-mail"))
-        page = await visitor.at_home(person)
-        await moves_focus(page.get_by_role("link", name="Edit profile"), _heading(page, "Your account"))
-        await expect(page.locator("[data-session]")).to_have_count(2)
-        await expect(page.get_by_role("switch")).not_to_have_count(0)
-        await watch_focus(page)
-        await tab_reaches_everything(page)
-        await _profile(page)
-        await _sessions(page)
-        await _api_keys(page)
-        await stays(page.get_by_role("switch", name="Weekly digest"), "Space")
-        await press(page.get_by_text("Delete my account…"))
-        await expect(page.get_by_role("dialog").get_by_label("Current password")).to_be_focused()
-        await escapes(page, page.get_by_text("Delete my account…"))
-        await never_lost_focus(page)
-        await press(page.get_by_role("link", name="Back to your dashboard"))
-        await expect(page.get_by_role("heading", level=1)).to_be_focused()
-        await expect(page.get_by_role("link", name="Edit profile")).to_be_visible()
-
-
-def _heading(page: Page, name: str) -> Locator:
-    return page.get_by_role("heading", name=name)
-
-
-async def _profile(page: Page) -> None:
-    heading = page.get_by_role("heading", level=1)
-    await moves_focus(page.get_by_role("link", name="Edit profile"), heading)
-    await page.go_back()
-    await expect(heading).to_be_focused()
 
 
 async def _imports(page: Page) -> None:
