@@ -1,4 +1,3 @@
-// @ts-check
 // A new order with one or several lines.
 import { newKey, postOnce, Problem } from "./api.js";
 import { el, icon, openDialog, toast } from "./dom.js";

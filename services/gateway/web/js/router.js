@@ -126,7 +126,7 @@ export class Router {
     for (const dialog of document.querySelectorAll("dialog")) dialog.close();
     this.#leave?.();
     nameDocument(view.title);
-    this.#leave = view.open(this.#place, { params: found.params, query: found.query, token: this.#token, home: /** @type {import("./home.js").Home} */ (home) }) ?? null;
+    this.#leave = view.open(this.#place, /** @type {HomeVisit} */ ({ params: found.params, query: found.query, token: this.#token, home })) ?? null;
     if (moves) scrollTo(0, 0);
     if (this.#place.contains(document.activeElement) && document.activeElement !== this.#place) return;
     if (moves) focusHeading(this.#place);
