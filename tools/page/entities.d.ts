@@ -39,7 +39,7 @@ interface JobAudit {
   previous_attempts: number;
 }
 
-interface Job {
+interface JobSummary {
   job: string;
   event_id: string;
   event_type: string;
@@ -47,12 +47,15 @@ interface Job {
   key: string | null;
   state: JobState;
   attempts: number;
-  total_attempts: number;
   created_at: string;
   updated_at: string;
   next_attempt_at: string | null;
   error: string | null;
   error_group: string | null;
+}
+
+interface Job extends JobSummary {
+  total_attempts: number;
   attempt_log: JobAttempt[];
   audit: JobAudit[];
   payload: string | null;
@@ -86,8 +89,7 @@ interface OrderItem {
 
 type OrderStatus = "created" | "paid" | "shipped" | "cancelled";
 
-/** Of a list or a panel, without the items. */
-interface Order {
+interface OrderSummary {
   id: string;
   user_id?: string;
   currency: string;
@@ -95,6 +97,9 @@ interface Order {
   total: number | bigint;
   item_count: number;
   created_at: string;
+}
+
+interface Order extends OrderSummary {
   items: OrderItem[];
 }
 
@@ -125,7 +130,7 @@ interface Analytics extends OrderSums {
 interface Note {
   id: string;
   title: string;
-  body: string | null;
+  body: string;
   read: boolean;
   subject?: { kind: string; id: string } | null;
   created_at: string;
@@ -211,9 +216,9 @@ interface ImportStatus extends ImportProgress {
   finished_at: string | null;
 }
 
-interface ImportError {
+interface RowError {
   line: number;
-  reference: string | null;
+  reference: string;
   field: string;
   message: string;
 }
@@ -226,10 +231,13 @@ interface Account {
   pending_email: string | null;
   email_verified: boolean;
   role: string;
-  sessions: number;
   created_at: string;
   updated_at: string;
   suspended_at: string | null;
+}
+
+interface AccountDetail extends Account {
+  sessions: number;
 }
 
 interface AuditEntry {

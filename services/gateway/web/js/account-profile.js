@@ -10,8 +10,7 @@ import { resendButton } from "./verification.js";
 
 /** @import { Child } from "./dom.js" */
 /** @import { Home } from "./home.js" */
-/** @import { Me } from "./me.js" */
-/** @import { Profile } from "./me.js" */
+/** @import { Me, Profile } from "./me.js" */
 
 let made = 0;
 

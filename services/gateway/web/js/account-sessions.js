@@ -33,8 +33,9 @@ export function sessionsSection({ me }) {
 
 /**
  * All items of a list of the API.
+ * @template T
  * @param {string} path
- * @returns {Promise<any[]>}
+ * @returns {Promise<T[]>}
  */
 export async function everything(path) {
   const found = [];

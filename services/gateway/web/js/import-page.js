@@ -25,7 +25,7 @@ export const importView = {
       try {
         /** @type {ImportStatus} */
         const status = await get(`/v1/imports/${params.id}`);
-        /** @type {ImportError[]} */
+        /** @type {RowError[]} */
         const errors = status.errors_kept && offers("GET /v1/imports/{id}/row-errors") ? (await get(`/v1/imports/${params.id}/row-errors?limit=${SHOWN}`)).items : [];
         if (!isWanted()) return;
         heading.textContent = nameOf(status);
@@ -52,7 +52,7 @@ const failed = (problem, load) => el("div", { class: "card" }, el("div", { class
 
 /**
  * @param {ImportStatus} status
- * @param {ImportError[]} errors
+ * @param {RowError[]} errors
  * @param {() => Promise<void>} load
  */
 function parts(status, errors, load) {
@@ -74,7 +74,7 @@ function parts(status, errors, load) {
 
 /**
  * @param {ImportStatus} status
- * @param {ImportError[]} errors
+ * @param {RowError[]} errors
  */
 const errorsCard = (status, errors) => el("section", { class: "card", "aria-label": "Errors" },
   el("div", { class: "card-head" }, el("h2", {}, "Errors"), el("span", { class: "grow" }), errorsButton(status, "Download all as CSV")),

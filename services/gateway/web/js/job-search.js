@@ -108,7 +108,7 @@ export class JobSearch {
   /**
    * @param {string | null} cursor
    * @param {AbortSignal} signal
-   * @returns {Promise<PageOf<Job>>}
+   * @returns {Promise<PageOf<JobSummary>>}
    */
   #page(cursor, signal) {
     const query = new URLSearchParams(Object.entries(this.#filters).filter(([, value]) => value));
@@ -118,8 +118,8 @@ export class JobSearch {
   }
 
   /**
-   * @param {Job[]} before
-   * @param {PageOf<Job>} page
+   * @param {JobSummary[]} before
+   * @param {PageOf<JobSummary>} page
    * @param {Map<string, Paused>} paused
    */
   #showJobs(before, { items, next_cursor: cursor }, paused) {
@@ -180,7 +180,7 @@ function toLocal(iso) {
 }
 
 /**
- * @param {Job} job
+ * @param {JobSummary} job
  * @param {boolean} isPaused
  */
 const row = (job, isPaused) => stackedRow({ "data-job": job.event_id },

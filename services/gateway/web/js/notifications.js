@@ -8,8 +8,7 @@ import { linkTo } from "./router.js";
 import { since } from "./times.js";
 
 /** @import { Listener } from "./dom.js" */
-/** @import { Panel } from "./panels.js" */
-/** @import { Panels } from "./panels.js" */
+/** @import { Panel, Panels } from "./panels.js" */
 
 const A_PANEL = 20;
 const AT_FIRST = 7;

@@ -12,7 +12,7 @@ import { Users } from "./users.js";
 import { Workers } from "./workers.js";
 
 /** @typedef {{close: () => void, show?: (query: URLSearchParams) => void}} Page */
-/** @typedef {{path: RegExp, view: new (place: Element, isAdmin: boolean, ...parts: any[]) => Page, link: string, title: string | null}} Entry */
+/** @typedef {{path: RegExp, view: new (place: Element, isAdmin: boolean, ...parts: string[]) => Page, link: string, title: string | null}} Entry */
 
 const TITLE = "Operations";
 const JOBS = "GET /v1/admin/jobs";

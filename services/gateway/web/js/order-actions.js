@@ -16,8 +16,8 @@ export const statusChip = (status) => el("span", { class: `chip ${LOOK[status]?.
 
 /**
  * The buttons of an order, or null if nothing can be done; `change(order)` receives the changed order.
- * @param {Order} order
- * @param {(order: Order) => void} change
+ * @param {OrderSummary} order
+ * @param {(order: OrderSummary) => void} change
  */
 export function orderActions(order, change) {
   const button = (/** @type {string} */ key, /** @type {string} */ words, /** @type {() => Promise<void>} */ work) => el("button", {
@@ -37,8 +37,8 @@ export function orderActions(order, change) {
 }
 
 /**
- * @param {Order} order
- * @param {(order: Order) => void} change
+ * @param {OrderSummary} order
+ * @param {(order: OrderSummary) => void} change
  */
 async function cancel(order, change) {
   const sure = await confirmed(`Cancel order ${shortId(order.id)}?`, `The order total is ${money(order.total, order.currency)}. This cannot be undone.`, "Cancel the order");
@@ -46,10 +46,10 @@ async function cancel(order, change) {
 }
 
 /**
- * @param {Order} order
+ * @param {OrderSummary} order
  * @param {string} action
  * @param {string} done
- * @param {(order: Order) => void} change
+ * @param {(order: OrderSummary) => void} change
  */
 async function move(order, action, done, change) {
   const moved = await (await call("POST", `/v1/orders/${order.id}/${action}`)).json();

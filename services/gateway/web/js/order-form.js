@@ -45,7 +45,7 @@ function orderForm(panels, close) {
       const placed = await place(order, sent.key, waiting);
       close();
       toast(`Order ${shortId(placed.id)} has been placed.`);
-      panels.patch("orders", (/** @type {Order[]} */ orders) => (orders.some(({ id }) => id === placed.id) ? orders : [placed, ...orders]));
+      panels.patch("orders", (/** @type {OrderSummary[]} */ orders) => (orders.some(({ id }) => id === placed.id) ? orders : [placed, ...orders]));
     });
 
   const add = (/** @type {boolean} */ focus) => {

@@ -36,12 +36,12 @@ export const orderView = {
         if (!ended.signal.aborted) replace(body, failed(problem, load));
       }
     };
-    const changed = async (/** @type {Order} */ order) => {
-      home.panels.patch("orders", (/** @type {Order[]} */ orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
+    const changed = async (/** @type {OrderSummary} */ order) => {
+      home.panels.patch("orders", (/** @type {OrderSummary[]} */ orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
       if (shown?.status !== order.status) await load();
     };
     home.panels.addEventListener("orders", () => {
-      const known = home.panels.of("orders")?.data?.find((/** @type {Order} */ { id }) => id === params.id);
+      const known = home.panels.of("orders")?.data?.find((/** @type {OrderSummary} */ { id }) => id === params.id);
       if (shown && known && known.status !== shown.status) load();
     }, { signal: ended.signal });
     load();
@@ -66,7 +66,7 @@ const failed = (problem, load) => el("div", { class: "card" }, el("div", { class
 /**
  * @param {Order} order
  * @param {OrderChange[]} history
- * @param {(order: Order) => void} changed
+ * @param {(order: OrderSummary) => void} changed
  */
 function parts(order, history, changed) {
   return [

@@ -11,8 +11,8 @@ import { linkTo } from "./router.js";
 /** @import { Child } from "./dom.js" */
 /** @import { Panels } from "./panels.js" */
 /** @typedef {{q?: string, status?: string, from?: string, to?: string}} Filter */
-/** @typedef {{filter: Filter, orders: Map<string, Order>, cursor: string | null | undefined, shown: number, problem: string | null}} Opened */
-/** @typedef {(order: Order) => void} Change */
+/** @typedef {{filter: Filter, orders: Map<string, OrderSummary>, cursor: string | null | undefined, shown: number, problem: string | null}} Opened */
+/** @typedef {(order: OrderSummary) => void} Change */
 
 const AT_FIRST = 8;
 const A_PAGE = 50;
@@ -64,13 +64,13 @@ export function ordersCard(panels) {
     }
     if (view === wanted) redraw();
   };
-  const change = (/** @type {Order} */ order) => {
+  const change = (/** @type {OrderSummary} */ order) => {
     for (const { orders } of [recent, view]) if (orders.has(order.id)) orders.set(order.id, order);
-    panels.patch("orders", (/** @type {Order[]} */ orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
+    panels.patch("orders", (/** @type {OrderSummary[]} */ orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
   };
 
   const form = offers("GET /v1/orders") && searchForm(search);
-  const card = panelCard(panels, "orders", "Orders", (/** @type {Order[]} */ panel) => {
+  const card = panelCard(panels, "orders", "Orders", (/** @type {OrderSummary[]} */ panel) => {
     const orders = all(panels, view);
     if (form) form.hidden = view === recent && !orders.length;
     if (!orders.length) return view === recent ? nothing(panels) : none(view, more);
@@ -94,7 +94,7 @@ async function load(view, seen) {
     const query = new URLSearchParams(/** @type {any} */ ({ limit: A_PAGE }));
     for (const [name, value] of Object.entries(view.filter)) if (value) query.set(name, value);
     if (view.cursor) query.set("cursor", view.cursor);
-    /** @type {PageOf<Order>} */
+    /** @type {PageOf<OrderSummary>} */
     const page = await get(`/v1/orders?${query}`);
     for (const order of page.items) { view.orders.set(order.id, order); seen.add(order.id); }
     view.cursor = page.next_cursor;
@@ -145,8 +145,8 @@ function startOf(day, days = 0) {
  * @param {Opened} view
  */
 function all(panels, { filter, orders }) {
-  const ofPanel = /** @type {Order[]} */ (panels.of("orders")?.data ?? []).filter(({ id }) => isOfPanel(filter) || orders.has(id));
-  const byId = new Map([...orders, ...ofPanel.map((order) => /** @type {[string, Order]} */ ([order.id, { ...orders.get(order.id), ...order }]))]);
+  const ofPanel = /** @type {OrderSummary[]} */ (panels.of("orders")?.data ?? []).filter(({ id }) => isOfPanel(filter) || orders.has(id));
+  const byId = new Map([...orders, ...ofPanel.map((order) => /** @type {[string, OrderSummary]} */ ([order.id, { ...orders.get(order.id), ...order }]))]);
   return [...byId.values()].filter((order) => !filter.status || order.status === filter.status).sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
 }
 
@@ -181,7 +181,7 @@ const table = (rows) => el("table", { class: "orders", role: "table" },
   el("tbody", { role: "rowgroup" }, rows));
 
 /**
- * @param {Order} order
+ * @param {OrderSummary} order
  * @param {Change} change
  * @param {boolean} isNew
  */

@@ -7,8 +7,7 @@ import { hasPanel, offers } from "./features.js";
 import { panelCard } from "./panels.js";
 import * as session from "./session.js";
 
-/** @import { Panel } from "./panels.js" */
-/** @import { Panels } from "./panels.js" */
+/** @import { Panel, Panels } from "./panels.js" */
 /** @typedef {{name: string, email: string | null, avatar_url?: string | null}} Person */
 
 /** Whether the page at `#/account` exists. */

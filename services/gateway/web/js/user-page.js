@@ -52,7 +52,7 @@ export class UserPage {
   }
 
   /**
-   * @param {Account} account
+   * @param {AccountDetail} account
    * @param {Element} entries
    */
   #show(account, entries) {
@@ -65,7 +65,7 @@ export class UserPage {
         el("a", { href: auditAddress({ actor_id: account.id }), "data-key": "own-audit" }, "What this account did"))));
   }
 
-  /** @param {Account} account */
+  /** @param {AccountDetail} account */
   #actions(account) {
     const action = (/** @type {string} */ name, /** @type {string} */ text, /** @type {string} */ look, /** @type {[string, string, string]} */ ask, /** @type {string} */ told) => offers(`POST /v1/admin/users/{id}/${name}`) && el("button", {
       class: `button small ${look}`, type: "button", "data-key": name, onclick: (event) => busy(event.currentTarget, async () => {
@@ -101,7 +101,7 @@ const card = (title, ...content) => el("section", { class: "card whole", "aria-l
 /** @param {string | null} iso */
 const at = (iso) => iso && el("span", {}, whenExactly(iso), " ", el("span", { class: "muted" }, "(", since(iso), ")"));
 
-/** @param {Account} account */
+/** @param {AccountDetail} account */
 function facts(account) {
   /** @type {[string, Child][]} */
   const known = [

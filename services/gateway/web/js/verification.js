@@ -7,8 +7,7 @@ import { onDate } from "./format.js";
 import { linkTo, redirect } from "./router.js";
 
 /** @import { Home } from "./home.js" */
-/** @import { Me } from "./me.js" */
-/** @import { Profile } from "./me.js" */
+/** @import { Me, Profile } from "./me.js" */
 
 const WEEK_MS = 7 * 86_400_000;
 
