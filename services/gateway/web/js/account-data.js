@@ -7,8 +7,12 @@ import { save } from "./list-card.js";
 import { withConfirmation } from "./providers.js";
 import * as session from "./session.js";
 
+/** @import { Home } from "./home.js" */
+/** @import { Me } from "./me.js" */
+
 const BROKEN_OFF = "The download was cut off. Try again.";
 
+/** @param {Home} home */
 export function exportSection({ me }) {
   const node = form(
     [el("p", { class: "muted" }, "Everything that is stored about you, as one JSON file."), currentPassword(me)],
@@ -21,6 +25,7 @@ export function exportSection({ me }) {
   return section("export", "Your data", node);
 }
 
+/** @param {object} confirmation */
 async function download(confirmation) {
   const response = await call("POST", "/v1/me/export", { json: confirmation });
   try {
@@ -33,10 +38,12 @@ async function download(confirmation) {
   }
 }
 
+/** @param {Home} home */
 export const deletionSection = ({ me }) => section("deletion", "Delete the account",
   el("p", { class: "muted" }, "Your account is deleted with everything in it, for good."),
   el("div", { class: "actions" }, el("button", { class: "button danger", type: "button", "data-key": "delete-account", onclick: () => openDeletion(me) }, "Delete my account…")));
 
+/** @param {Me} me */
 function openDeletion(me) {
   openDialog("Delete your account?", (close) => form(
     [el("p", { class: "muted" }, "Your profile, sessions, API keys, notifications, reports and webhooks are deleted. This cannot be undone."), currentPassword(me)],

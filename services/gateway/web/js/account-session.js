@@ -1,4 +1,3 @@
-// @ts-check
 // The session of an account of this system. The access token is in this tab's memory; a cookie that scripts cannot read
 // renews it.
 import { claimsOf } from "./claims.js";

@@ -6,12 +6,18 @@ import { whenExactly } from "./format.js";
 import { listCard } from "./list-card.js";
 import { since } from "./times.js";
 
+/** @import { Home } from "./home.js" */
+
 const PATH = "/v1/me/sessions";
 
-/** `me` dispatches `sessions` when they have changed. */
+/**
+ * `me` dispatches `sessions` when they have changed.
+ * @param {Home} home
+ */
 export function sessionsSection({ me }) {
+  /** @type {Session[]} */
   let all = [];
-  const { card, reload } = listCard("Sessions", async () => (all = inOrder(await everything(PATH))), (sessions) => [
+  const { card, reload } = listCard("Sessions", async () => (all = inOrder(await everything(PATH))), (/** @type {Session[]} */ sessions) => [
     ...sessions.map((each) => row(each, reload)),
     sessions.length > 1 && offers(`DELETE ${PATH}`) && el("div", { class: "more" },
       el("button", { class: "button small", type: "button", "data-key": "end-others", onclick: (event) => busy(event.currentTarget, () => endOthers(all.length - 1, reload)) }, "Sign out everywhere else")),
@@ -27,7 +33,9 @@ export function sessionsSection({ me }) {
 
 /**
  * All items of a list of the API.
+ * @template T
  * @param {string} path
+ * @returns {Promise<T[]>}
  */
 export async function everything(path) {
   const found = [];
@@ -40,9 +48,16 @@ export async function everything(path) {
   return found;
 }
 
-/** The session of this page first, then the most recently used. */
+/**
+ * The session of this page first, then the most recently used.
+ * @param {Session[]} sessions
+ */
 const inOrder = (sessions) => [...sessions].sort((a, b) => Number(b.current) - Number(a.current) || (a.last_seen_at < b.last_seen_at ? 1 : -1));
 
+/**
+ * @param {Session} session
+ * @param {() => Promise<void>} reload
+ */
 function row(session, reload) {
   const { id, device, address, created_at: began, last_seen_at: seen, current } = session;
   const name = device ?? "Unknown device";
@@ -54,12 +69,21 @@ function row(session, reload) {
       el("button", { class: "button small", type: "button", "data-key": `end-${id}`, "aria-label": `Sign out ${name}, signed in ${whenExactly(began)}`, onclick: (event) => busy(event.currentTarget, () => end(session, name, reload)) }, "Sign out")));
 }
 
+/**
+ * @param {Session} session
+ * @param {string} name
+ * @param {() => Promise<void>} reload
+ */
 async function end({ id }, name, reload) {
   await call("DELETE", `${PATH}/${id}`);
   toast(`${name} has been signed out.`);
   await reload();
 }
 
+/**
+ * @param {number} number
+ * @param {() => Promise<void>} reload
+ */
 async function endOthers(number, reload) {
   const sure = await confirmed("Sign out everywhere else?", number === 1 ? "One other session ends at once." : `${number} other sessions end at once.`, "Sign out everywhere else", "Not now");
   if (!sure) return;

@@ -8,12 +8,18 @@ import { offers } from "./features.js";
 import { notificationSettingsSection } from "./notification-settings.js";
 import { identitiesSection } from "./providers.js";
 
-/** The operation that each section needs, in their order. `home` has the account and the panels. */
+/** @import { Home } from "./home.js" */
+/** @import { Profile } from "./me.js" */
+
+/**
+ * The operation that each section needs, in their order. `home` has the account and the panels.
+ * @type {[string, (home: Home) => HTMLElement][]}
+ */
 const SECTIONS = [
   ["GET /v1/me", (home) => profileSection(home)],
   ["PATCH /v1/me", (home) => passwordSection(home)],
   ["GET /v1/me/sessions", (home) => sessionsSection(home)],
-  ["GET /v1/me/identities", ({ me }) => identitiesSection(async () => (me.value ?? await me.reload()).has_password)],
+  ["GET /v1/me/identities", ({ me }) => identitiesSection(async () => /** @type {Profile} */ (me.value ?? await me.reload()).has_password)],
   ["GET /v1/me/api-keys", (home) => apiKeysSection(home)],
   ["GET /v1/me/notification-settings", () => notificationSettingsSection()],
   ["GET /v1/me", (home) => exportSection(home)],

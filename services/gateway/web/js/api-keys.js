@@ -12,13 +12,18 @@ import { showOnce } from "./secret.js";
 import { claims } from "./session.js";
 import { since } from "./times.js";
 
+/** @import { Home } from "./home.js" */
+/** @import { Me } from "./me.js" */
+
 const PATH = "/v1/me/api-keys";
 const SCOPES = { read: "Read: your dashboard, orders, notifications and reports", write: "Write: place and change orders, imports and webhooks", admin: "Operate: as far as your role allows" };
+/** @type {[string, string][]} */
 const EXPIRIES = [["30", "In 30 days"], ["90", "In 90 days"], ["365", "In a year"], ["", "Never"]];
 const DAY_MS = 86_400_000;
 
+/** @param {Home} home */
 export function apiKeysSection({ me }) {
-  const { card, reload } = listCard("API keys", () => everything(PATH), (keys) => {
+  const { card, reload } = listCard("API keys", () => everything(PATH), (/** @type {ApiKey[]} */ keys) => {
     if (!keys.length) return el("p", { class: "empty" }, "No API key yet. A program uses one instead of your password.");
     return keys.map((each) => row(each, reload));
   }, offers(`POST ${PATH}`) && el("div", { class: "inline-form" },
@@ -27,11 +32,20 @@ export function apiKeysSection({ me }) {
   return card;
 }
 
-/** When a key ends that is valid for so many days; null for one that does not expire. */
+/**
+ * When a key ends that is valid for so many days; null for one that does not expire.
+ * @param {string} days
+ * @param {number} now
+ */
 export const expiryAfter = (days, now = Date.now()) => (days === "" ? null : new Date(now + Number(days) * DAY_MS).toISOString());
 
-const isOver = (expiry) => expiry !== null && new Date(expiry) <= Date.now();
+/** @param {string | null} expiry */
+const isOver = (expiry) => expiry !== null && /** @type {any} */ (new Date(expiry)) <= Date.now();
 
+/**
+ * @param {ApiKey} key
+ * @param {() => Promise<void>} reload
+ */
 function row(key, reload) {
   const { id, name, prefix, scopes, expires_at: expiry, last_used_at: used } = key;
   return el("div", { class: "row", "data-api-key": id },
@@ -44,6 +58,10 @@ function row(key, reload) {
       el("button", { class: "button small", type: "button", "data-key": `delete-${id}`, "aria-label": `Delete the key ${name}`, onclick: (event) => busy(event.currentTarget, () => remove(key, reload)) }, "Delete")));
 }
 
+/**
+ * @param {ApiKey} key
+ * @param {() => Promise<void>} reload
+ */
 async function remove({ id, name }, reload) {
   if (!(await confirmed(`Delete the key ${name}?`, "Programs that use it are refused at once. This cannot be undone.", "Delete the key"))) return;
   await call("DELETE", `${PATH}/${id}`);
@@ -51,6 +69,10 @@ async function remove({ id, name }, reload) {
   await reload();
 }
 
+/**
+ * @param {Me} me
+ * @param {() => Promise<void>} reload
+ */
 function create(me, reload) {
   const offered = Object.entries(SCOPES).filter(([scope]) => scope !== "admin" || ["admin", "support"].includes(claims().role));
   openDialog("Create an API key", (close) => form(
@@ -65,7 +87,8 @@ function create(me, reload) {
       el("button", { class: "button", type: "button", onclick: close }, "Cancel"),
       el("button", { class: "button primary", type: "submit" }, "Create")),
     async (data) => {
-      const key = { name: data.get("name"), scopes: data.getAll("scopes"), expires_at: expiryAfter(data.get("expires")), ...passwordIn(data) };
+      const key = { name: data.get("name"), scopes: data.getAll("scopes"), expires_at: expiryAfter(/** @type {string} */ (data.get("expires"))), ...passwordIn(data) };
+      /** @type {any} */
       let made;
       if (!(await withConfirmation(async () => { made = await post(PATH, key); }))) return;
       close();

@@ -91,6 +91,9 @@ async function send(token, method, path, { json, body, headers, signal }) {
 /**
  * Uploads a form and returns the response, as `call` does. `progress(part)` is called with the part that has been sent, from 0 to 1;
  * `signal` stops the upload, which raises its reason. `fetch` cannot tell how much it has sent.
+ * @param {string} path
+ * @param {FormData} form
+ * @param {{progress?: (part: number) => void, signal?: AbortSignal}} options
  */
 export async function upload(path, form, { progress = () => {}, signal } = {}) {
   const used = session.accessToken();
@@ -100,6 +103,14 @@ export async function upload(path, form, { progress = () => {}, signal } = {}) {
   return checked(await sendForm(session.accessToken(), path, form, progress, signal));
 }
 
+/**
+ * @param {string | null} token
+ * @param {string} path
+ * @param {FormData} form
+ * @param {(part: number) => void} progress
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Response>}
+ */
 function sendForm(token, path, form, progress, signal) {
   return new Promise((done, fail) => {
     const request = new XMLHttpRequest();
@@ -115,6 +126,7 @@ function sendForm(token, path, form, progress, signal) {
   });
 }
 
+/** @param {XMLHttpRequest} request */
 function responseOf(request) {
   const headers = new Headers();
   for (const name of ["Content-Type", "Retry-After"]) {
@@ -124,6 +136,7 @@ function responseOf(request) {
   return new Response(request.responseText, { status: request.status, headers });
 }
 
+/** @param {string | null} used */
 async function renewed(used) {
   try {
     return await session.renew(used);

@@ -9,15 +9,18 @@ import { since } from "./times.js";
 
 const PAGE = 50;
 const ID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
+/** @type {[string][]} */
 const TITLES = [["Action"], ["Who and whom"], ["Time"], ["From"]];
 
 export class Audit {
   #loading = new AbortController();
+  /** @type {Record<string, string>} */
   #filters = {};
   #form;
   #note = el("p", { class: "muted small result-note", role: "status" });
   #list = el("div");
 
+  /** @param {Element} place */
   constructor(place) {
     const id = { pattern: ID, autocomplete: "off", spellcheck: "false" };
     this.#form = form(
@@ -40,16 +43,22 @@ export class Audit {
     this.#loading.abort();
   }
 
-  /** Shows the entries that match. */
+  /**
+   * Shows the entries that match.
+   * @param {URLSearchParams} query
+   */
   show(query) {
     this.#filters = Object.fromEntries(AUDIT_FILTERS.map((name) => [name, query.get(name) ?? ""]));
-    for (const input of this.#form.elements) {
+    for (const input of /** @type {HTMLCollectionOf<HTMLInputElement>} */ (this.#form.elements)) {
       if (input.name) input.value = input.type === "datetime-local" ? toLocal(this.#filters[input.name]) : this.#filters[input.name];
     }
     this.#load();
   }
 
-  /** The same filters again find what has been added. */
+  /**
+   * The same filters again find what has been added.
+   * @param {Record<string, string>} filters
+   */
   #go(filters) {
     const address = auditAddress(filters);
     if (address === auditAddress(this.#filters)) this.#load();
@@ -71,13 +80,23 @@ export class Audit {
     }
   }
 
+  /**
+   * @param {string | null} cursor
+   * @param {AbortSignal} signal
+   * @returns {Promise<PageOf<AuditEntry>>}
+   */
   #page(cursor, signal) {
     const query = new URLSearchParams(Object.entries(this.#filters).filter(([, value]) => value));
-    query.set("limit", PAGE);
+    query.set("limit", /** @type {any} */ (PAGE));
     if (cursor) query.set("cursor", cursor);
     return get(`/v1/admin/audit?${query}`, { signal });
   }
 
+  /**
+   * @param {AuditEntry[]} before
+   * @param {PageOf<AuditEntry>} page
+   * @param {AbortSignal} signal
+   */
   async #show(before, { items, next_cursor: cursor }, signal) {
     const all = [...before, ...items];
     const entries = await auditEntries(all);
@@ -87,22 +106,34 @@ export class Audit {
     replace(this.#list, entries,
       cursor && el("div", { class: "more" }, el("button", { class: "button small", type: "button", "data-key": "more-audit", onclick: (event) => busy(event.currentTarget, more) }, "Show more")));
     if (before.length) {
-      const next = this.#list.querySelectorAll("tbody tr")[before.length];
+      const next = /** @type {HTMLElement | undefined} */ (this.#list.querySelectorAll("tbody tr")[before.length]);
       if (next) { next.tabIndex = -1; next.focus(); }
     }
   }
 }
 
-/** A table of entries of the audit log, with the names of the operators who acted. */
+/**
+ * A table of entries of the audit log, with the names of the operators who acted.
+ * @param {AuditEntry[]} items
+ */
 export async function auditEntries(items) {
   if (!items.length) return el("p", { class: "empty" }, "No entry matches.");
-  const operators = items.filter(({ actor_id: id, actor_role: role }) => id && role && role !== "user").map(({ actor_id: id }) => id);
+  const operators = items.filter(({ actor_id: id, actor_role: role }) => id && role && role !== "user").map(({ actor_id: id }) => /** @type {string} */ (id));
   const names = await namesOf(operators);
   return stackedTable(TITLES, items.map((entry) => row(entry, names)));
 }
 
+/**
+ * @param {string} key
+ * @param {string} id
+ * @param {string} [text]
+ */
 const person = (key, id, text) => el("a", { href: userAddress(id), "data-key": key, class: text ? null : "mono small" }, text ?? id);
 
+/**
+ * @param {AuditEntry} entry
+ * @param {Record<string, string>} names
+ */
 function row({ id, action, actor_id: actor, actor_role: role, subject_id: subject, detail, address, created_at: at }, names) {
   const who = actor ? ["by ", person(`actor-${id}`, actor, names[actor]), role && role !== "user" && ` (${role})`] : ["anonymous"];
   return stackedRow({ "data-entry": id },
@@ -113,13 +144,17 @@ function row({ id, action, actor_id: actor, actor_role: role, subject_id: subjec
     stackedCell("muted named", address ?? ""));
 }
 
+/** @param {FormData} data */
 function entered(data) {
-  const at = (text) => text && new Date(text).toISOString();
-  return { ...Object.fromEntries([...data].map(([name, value]) => [name, value.trim()])), from: at(data.get("from")), to: at(data.get("to")) };
+  const at = (/** @type {string} */ text) => text && new Date(text).toISOString();
+  return { ...Object.fromEntries([...data].map(([name, value]) => [name, /** @type {string} */ (value).trim()])), from: at(/** @type {string} */ (data.get("from"))), to: at(/** @type {string} */ (data.get("to"))) };
 }
 
-/** The value of a date and time field; empty for a time that is not one. */
+/**
+ * The value of a date and time field; empty for a time that is not one.
+ * @param {string} iso
+ */
 function toLocal(iso) {
   const at = new Date(iso);
-  return Number.isNaN(at.getTime()) ? "" : new Date(at - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+  return Number.isNaN(at.getTime()) ? "" : new Date(/** @type {any} */ (at) - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }

@@ -5,23 +5,30 @@ import { openDiscard } from "./discard.js";
 import { offers } from "./features.js";
 import { plural } from "./format.js";
 
+/** @typedef {{name: string, title: string, states: string[], text?: string, told?: (answer: {retried: number, cancelled: number}) => string}} Action */
+
 const MOST = 10_000;
 const FILTERS = ["q", "job", "user_id", "event_type", "from", "to", "error_group"];
+/** @type {Action[]} */
 const ACTIONS = [
   {
     name: "retry", title: "Retry all", states: ["scheduled", "waiting", "retrying", "dead", "discarded", "cancelled"],
     text: "The next attempt at each starts now. What has taken effect already does not take effect twice.",
-    told: ({ retried }) => `${plural(retried, "job")} will be tried again now.`,
+    told: (/** @type {{retried: number}} */ { retried }) => `${plural(retried, "job")} will be tried again now.`,
   },
   {
     name: "cancel", title: "Cancel all", states: ["scheduled", "waiting", "retrying"],
     text: "They are not tried again. They are kept for a while, and can be retried.",
-    told: ({ cancelled }) => `${plural(cancelled, "job")} cancelled.`,
+    told: (/** @type {{cancelled: number}} */ { cancelled }) => `${plural(cancelled, "job")} cancelled.`,
   },
   { name: "discard", title: "Discard all", states: ["dead"] },
 ].filter(({ name }) => offers(`POST /v1/admin/jobs/${name}`));
 
-/** The actions for the result of a search; none without a filter besides the state. `changed` is called afterwards. */
+/**
+ * The actions for the result of a search; none without a filter besides the state. `changed` is called afterwards.
+ * @param {Record<string, string>} filters
+ * @param {() => void} changed
+ */
 export function bulkActions(filters, changed) {
   const chosen = Object.fromEntries(FILTERS.filter((name) => filters[name]).map((name) => [name, filters[name]]));
   const possible = ACTIONS.filter(({ states }) => !filters.state || states.includes(filters.state));
@@ -32,9 +39,20 @@ export function bulkActions(filters, changed) {
   }, `${action.title}…`)));
 }
 
-/** A discard is always of dead jobs. */
+/**
+ * A discard is always of dead jobs.
+ * @param {Action} action
+ * @param {string} state
+ * @param {Record<string, string>} chosen
+ * @returns {JobSelection}
+ */
 const selectionOf = ({ name }, state, chosen) => ({ ...chosen, ...(state && name !== "discard" ? { state } : {}), limit: MOST });
 
+/**
+ * @param {Action} action
+ * @param {JobSelection} selection
+ * @param {() => void} changed
+ */
 async function change(action, selection, changed) {
   const path = `/v1/admin/jobs/${action.name}`;
   const counted = await post(path, { ...selection, dry_run: true, ...(action.name === "discard" ? { reason: "count" } : {}) });
@@ -49,7 +67,7 @@ async function change(action, selection, changed) {
     return;
   }
   const rest = counted.matched > MOST ? ` These are ${plural(MOST, "job")} of ${plural(counted.matched, "job")}: repeat this for the others.` : "";
-  if (!(await confirmed(`${action.title.replace(" all", "")} ${plural(number, "job")}?`, action.text + rest, `${action.title.replace(" all", "")} ${plural(number, "job")}`, "Not now"))) return;
-  toast(action.told(await post(path, meant)));
+  if (!(await confirmed(`${action.title.replace(" all", "")} ${plural(number, "job")}?`, /** @type {string} */ (action.text) + rest, `${action.title.replace(" all", "")} ${plural(number, "job")}`, "Not now"))) return;
+  toast(/** @type {Required<Action>} */ (action).told(await post(path, meant)));
   changed();
 }

@@ -1,4 +1,3 @@
-// @ts-check
 // The claims of access tokens. Only the gateway verifies them; here they decide what to show.
 
 /**

@@ -1,4 +1,3 @@
-// @ts-check
 // A canvas supports neither custom properties nor `light-dark()`.
 import { el } from "./dom.js";
 

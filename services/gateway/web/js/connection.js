@@ -1,4 +1,3 @@
-// @ts-check
 // Follows `/v1/dashboard/events`. `EventSource` cannot send the token, so this reads the stream itself.
 import { Problem } from "./api.js";
 import { parse } from "./json.js";

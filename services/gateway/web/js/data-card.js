@@ -1,4 +1,3 @@
-// @ts-check
 // The card of a panel of which only the JSON is known.
 import { el } from "./dom.js";
 import { content } from "./json-values.js";

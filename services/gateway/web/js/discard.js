@@ -1,4 +1,3 @@
-// @ts-check
 // The dialog that discards dead jobs.
 import { post } from "./api.js";
 import { el, openDialog, toast } from "./dom.js";

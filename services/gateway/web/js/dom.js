@@ -177,8 +177,9 @@ export function toast(text, { stays = false, action = null } = {}) {
   const place = toastPlace();
   const dismiss = el("button", { class: "icon-button", type: "button", "aria-label": "Dismiss" }, icon("close"));
   const shown = el("div", { class: "toast", "data-stays": stays }, el("span", { class: "grow" }, text), action, dismiss);
+  /** @type {HTMLElement | null} */
   let before = null;
-  shown.addEventListener("focusin", ({ relatedTarget }) => { before ??= relatedTarget; });
+  shown.addEventListener("focusin", ({ relatedTarget }) => { before ??= /** @type {HTMLElement | null} */ (relatedTarget); });
   const remove = () => {
     const next = (shown.nextElementSibling ?? shown.previousElementSibling)?.querySelector("button");
     const hadFocus = shown.contains(document.activeElement);
@@ -191,7 +192,7 @@ export function toast(text, { stays = false, action = null } = {}) {
   if (!stays) setTimeout(expire, TOAST_MS);
   place.append(shown);
   // Errors and other notices that stay are never displaced.
-  if (place.childElementCount > MOST_TOASTS) [...place.children].find((each) => each !== shown && !("stays" in each.dataset))?.remove();
+  if (place.childElementCount > MOST_TOASTS) [...place.children].find((each) => each !== shown && !("stays" in /** @type {HTMLElement} */ (each).dataset))?.remove();
 }
 
 /**

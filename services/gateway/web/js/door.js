@@ -8,25 +8,33 @@ import * as session from "./account-session.js";
 import { HAS_ACCOUNTS } from "./session.js";
 import { tokenDoor } from "./token-door.js";
 
+/** @typedef {{first?: string, changed?: (address: string, title: string) => void}} Choice */
+
 const TITLES = { "sign-in": "Sign in", register: "Create account" };
 
 /**
  * The way in; `message` says why a user was signed out. `first` is the form that is shown first, and `changed(address,
  * title)` is called when the user chooses the other one.
+ * @param {string | null} message
+ * @param {Choice} [choice]
  */
 export const door = (message, choice) => (HAS_ACCOUNTS ? accountDoor : tokenDoor)(message, choice);
 
+/**
+ * @param {string | null} message
+ * @param {Choice} choice
+ */
 function accountDoor(message, { first = "sign-in", changed = () => {} } = {}) {
   const body = el("div");
   const tabs = el("div", { class: "segments", role: "group", "aria-label": "What to do", hidden: !offers("POST /v1/users") });
   let email = "";
 
-  const show = (which) => {
-    email = body.querySelector("[name=email]")?.value ?? email;
+  const show = (/** @type {string} */ which) => {
+    email = /** @type {HTMLInputElement | null} */ (body.querySelector("[name=email]"))?.value ?? email;
     tabs.replaceChildren(...Object.entries(TITLES).map(([key, title]) =>
       el("button", { type: "button", "aria-pressed": String(key === which), onclick: () => { show(key); changed(`#/${key}`, title); } }, title)));
     replace(body, which === "register" ? registration(email) : signingIn(email), providers.providerButtons());
-    body.querySelector("input").focus();
+    /** @type {HTMLInputElement} */ (body.querySelector("input")).focus();
   };
   const linking = providers.linkForm(() => {
     tabs.hidden = !offers("POST /v1/users");
@@ -38,12 +46,12 @@ function accountDoor(message, { first = "sign-in", changed = () => {} } = {}) {
   } else show(first);
 
   const note = el("p", { class: "form-error", role: "alert" });
-  const tell = (text) => {
+  const tell = (/** @type {string | null} */ text) => {
     note.textContent = text ?? "";
     note.hidden = !text;
   };
   tell(message ?? providers.failure() ?? session.unfinished());
-  session.changes.addEventListener("ending", ({ detail }) => tell(detail ?? message));
+  session.changes.addEventListener("ending", (/** @type {Told} */ { detail }) => tell(detail ?? message));
 
   return el("div", { class: "door" },
     el("div", { class: "intro" },
@@ -53,8 +61,10 @@ function accountDoor(message, { first = "sign-in", changed = () => {} } = {}) {
     el("div", { class: "card" }, el("div", { class: "card-body" }, tabs, body)));
 }
 
+/** @param {string} value */
 const address = (value) => field("E-mail", "email", { type: "email", autocomplete: "username", required: true, value });
 
+/** @param {string} email */
 function signingIn(email) {
   return form(
     [address(email), field("Password", "password", { type: "password", autocomplete: "current-password", required: true })],
@@ -62,9 +72,10 @@ function signingIn(email) {
       el("button", { class: "button primary", type: "submit" }, "Sign in"),
       offers("POST /v1/password-resets") && el("p", { class: "onwards small" }, el("a", { href: "/#/forgot" }, "Forgot password?")),
     ].filter(Boolean),
-    (data) => enter(data.get("email"), data.get("password")));
+    (data) => enter(/** @type {string} */ (data.get("email")), /** @type {string} */ (data.get("password"))));
 }
 
+/** @param {string} email */
 function registration(email) {
   return form(
     [
@@ -76,10 +87,11 @@ function registration(email) {
     el("button", { class: "button primary", type: "submit" }, "Create account"),
     async (data) => {
       await register(Object.fromEntries(data));
-      await enter(data.get("email"), data.get("password"));
+      await enter(/** @type {string} */ (data.get("email")), /** @type {string} */ (data.get("password")));
     });
 }
 
+/** @param {Record<string, FormDataEntryValue>} body */
 async function register(body) {
   const response = await attempt(() => fetch("/v1/users", {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
@@ -87,6 +99,10 @@ async function register(body) {
   if (!response.ok) throw await Problem.of(response);
 }
 
+/**
+ * @param {string} email
+ * @param {string} password
+ */
 async function enter(email, password) {
   try {
     await attempt(() => session.signIn(email, password));
@@ -95,6 +111,10 @@ async function enter(email, password) {
   }
 }
 
+/**
+ * @template T
+ * @param {() => Promise<T>} work
+ */
 async function attempt(work) {
   try {
     return await work();

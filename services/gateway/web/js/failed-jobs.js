@@ -1,4 +1,3 @@
-// @ts-check
 // Jobs that are not done, by cause, with the administrators' actions.
 import { get, post, Problem } from "./api.js";
 import { busy, confirmed, el, replace, toast } from "./dom.js";

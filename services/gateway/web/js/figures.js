@@ -8,10 +8,17 @@ import { panelCard } from "./panels.js";
 import { claims } from "./session.js";
 import { since } from "./times.js";
 
+/** @import { Child } from "./dom.js" */
+/** @import { Panels } from "./panels.js" */
+/** @typedef {{label: string, orders: number, value: number | bigint}} Bar */
+/** @typedef {{items?: DayOfOrders[], previous?: OrderSums | null, problem?: Problem | null, panel?: Analytics, readAt?: number, timer?: number | null, call?: number}} Known */
+/** @typedef {Known & {items: DayOfOrders[]}} Read */
+
 const STATUS_WORDS = { created: "open", paid: "paid", shipped: "shipped", cancelled: "cancelled" };
 
+/** @param {Panels} panels */
 export function figuresCard(panels) {
-  return panelCard(panels, "analytics", "Key figures", (data) => el("dl", { class: "figures" },
+  return panelCard(panels, "analytics", "Key figures", (/** @type {Analytics} */ data) => el("dl", { class: "figures" },
     figure("Order value", ...amounts(data.revenue, data.by_currency), "paid or not, without cancelled orders"),
     figure("Orders", count(data.orders), byStatus(data.by_status)),
     figure("Average order", ...amounts(data.average_order, data.by_currency)),
@@ -19,25 +26,40 @@ export function figuresCard(panels) {
     { flush: true });
 }
 
+/**
+ * @param {string} label
+ * @param {Child} value
+ * @param {...Child} notes
+ */
 function figure(label, value, ...notes) {
   return el("div", { class: "figure" }, el("dt", {}, label), el("dd", {}, value, notes.filter(Boolean).map((note) => el("small", {}, note))));
 }
 
-/** The amount in the currency of the most orders, with the others below it. */
+/**
+ * The amount in the currency of the most orders, with the others below it.
+ * @param {Amounts | null} byCurrency
+ * @param {Record<string, number>} [orders]
+ * @returns {[string, ...string[]]}
+ */
 function amounts(byCurrency, orders) {
   const currencies = byOrders(Object.keys(byCurrency ?? {}), orders);
   if (!currencies.length) return ["–"];
-  const [first, ...others] = currencies.map((currency) => money(byCurrency[currency], currency));
+  const [first, ...others] = currencies.map((currency) => money(/** @type {Amounts} */ (byCurrency)[currency], currency));
   return [first, others.join(" · ")];
 }
 
-/** Currencies, those of many orders first: amounts of different currencies cannot be compared. */
+/**
+ * Currencies, those of many orders first: amounts of different currencies cannot be compared.
+ * @param {string[]} currencies
+ * @param {Record<string, number>} orders
+ */
 const byOrders = (currencies, orders = {}) =>
   currencies.sort((a, b) => (orders[b] ?? 0) - (orders[a] ?? 0) || a.localeCompare(b));
 
+/** @param {Record<string, number> | undefined} counts */
 const byStatus = (counts) => Object.entries(STATUS_WORDS)
   .filter(([status]) => counts?.[status])
-  .map(([status, words]) => `${count(counts[status])} ${words}`)
+  .map(([status, words]) => `${count(/** @type {Record<string, number>} */ (counts)[status])} ${words}`)
   .join(" · ");
 
 const PERIODS = { 7: "7 days", 30: "30 days", 90: "90 days", 365: "1 year" };
@@ -49,75 +71,101 @@ const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
 const PAUSE_MS = 3000;
 const HAS_DAILY = offers("GET /v1/orders/daily");
 
+/** @param {Panels} panels */
 export function chartCard(panels) {
   const currencies = el("div", { class: "segments", role: "group", "aria-label": "Currency", hidden: true });
   const periods = el("div", { class: "segments", role: "group", "aria-label": "Period", hidden: !HAS_DAILY });
   const redraw = () => panels.dispatchEvent(new CustomEvent("analytics"));
   const sums = new Sums(redraw);
 
-  return panelCard(panels, "analytics", "Order value", (data) => {
+  return panelCard(panels, "analytics", "Order value", (/** @type {Analytics} */ data) => {
     const days = HAS_DAILY ? Number(chosenDays.of(claims().sub)) || 30 : 30;
     replace(periods, Object.entries(PERIODS).map(([each, words]) => segment(`days-${each}`, words, Number(each) === days, () => { chosenDays.keep(claims().sub, each); redraw(); })));
     const known = HAS_DAILY ? sums.of(data, days) : ofPanel(data.daily);
     if (known.problem && !known.items) return failed(known.problem, () => sums.load(days));
     if (!known.items) return el("p", { class: "empty chart-empty" }, "Loading…");
     const found = byOrders([...new Set([known.items, [known.previous]].flat().flatMap((each) => Object.keys(each?.revenue ?? {})))], data.by_currency);
-    const own = chosenCurrency.of(claims().sub);
+    const own = /** @type {string} */ (chosenCurrency.of(claims().sub));
     const currency = found.includes(own) ? own : found[0];
     currencies.hidden = found.length < 2;
     replace(currencies, found.map((each) => segment(each, each, each === currency, () => { chosenCurrency.keep(claims().sub, each); redraw(); })));
-    return currency ? chart(known, currency) : el("p", { class: "empty chart-empty" }, `No orders in the last ${plural(known.items.length, "day")}.`);
+    return currency ? chart(/** @type {Read} */ (known), currency) : el("p", { class: "empty chart-empty" }, `No orders in the last ${plural(known.items.length, "day")}.`);
   }, { head: [currencies, periods], flush: true });
 }
 
+/**
+ * @param {string} key
+ * @param {string} words
+ * @param {boolean} isChosen
+ * @param {() => void} choose
+ */
 const segment = (key, words, isChosen, choose) => el("button", { type: "button", "data-key": key, "aria-pressed": String(isChosen), onclick: choose }, words);
 
+/**
+ * @param {Problem} problem
+ * @param {() => unknown} load
+ */
 const failed = (problem, load) => el("div", { class: "away" }, el("p", {}, `The days cannot be shown now: ${problem.message}`),
   el("button", { class: "button small", type: "button", "data-key": "retry-daily", onclick: (event) => busy(event.currentTarget, load) }, "Try again"));
 
-/** The panel's days are those of UTC. */
+/**
+ * The panel's days are those of UTC.
+ * @param {DayOfOrders[]} daily
+ * @returns {Known}
+ */
 const ofPanel = (daily) => ({ items: daily, previous: null });
 
 /** The sums by day of each period, in this person's time zone: read when they are shown, and again when the panel changes. */
 class Sums {
   #changed;
+  /** @type {Map<number, Known>} */
   #known = new Map();
   #calls = 0;
 
+  /** @param {() => void} changed */
   constructor(changed) {
     this.#changed = changed;
   }
 
-  /** `{items, previous}`, without `items` until they have been read; `problem` says why they could not be read. */
+  /**
+   * `{items, previous}`, without `items` until they have been read; `problem` says why they could not be read.
+   * @param {Analytics} panel
+   * @param {number} days
+   */
   of(panel, days) {
+    /** @type {Known} */
     const known = this.#known.get(days) ?? {};
     if (known.panel !== panel) {
       this.#known.set(days, { ...known, panel });
       this.#loadSoon(days);
     }
-    return this.#known.get(days);
+    return /** @type {Known} */ (this.#known.get(days));
   }
 
-  /** At once, unless it has just been read: during an import, the panel changes several times a second. */
+  /**
+   * At once, unless it has just been read: during an import, the panel changes several times a second.
+   * @param {number} days
+   */
   #loadSoon(days) {
-    const { readAt = 0, timer } = this.#known.get(days);
+    const { readAt = 0, timer } = /** @type {Known} */ (this.#known.get(days));
     if (timer) return;
     const wait = readAt + PAUSE_MS - Date.now();
     if (wait <= 0) this.load(days);
-    else this.#known.get(days).timer = setTimeout(() => this.load(days), wait);
+    else /** @type {Known} */ (this.#known.get(days)).timer = setTimeout(() => this.load(days), wait);
   }
 
+  /** @param {number} days */
   async load(days) {
     const call = ++this.#calls;
     this.#known.set(days, { ...this.#known.get(days), call, readAt: Date.now(), timer: null });
-    const keep = (more) => {
-      const known = this.#known.get(days);
+    const keep = (/** @type {Known} */ more) => {
+      const known = /** @type {Known} */ (this.#known.get(days));
       if (known.call !== call) return; // a later call has the newer sums
       this.#known.set(days, { ...known, ...more });
       this.#changed();
     };
     try {
-      const { items, previous } = await get(`/v1/orders/daily?${new URLSearchParams({ days, timezone: ZONE })}`);
+      const { items, previous } = await get(`/v1/orders/daily?${new URLSearchParams(/** @type {any} */ ({ days, timezone: ZONE }))}`);
       keep({ items, previous, problem: null });
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
@@ -131,15 +179,21 @@ class Chosen {
   #key;
   #last = "";
 
+  /** @param {string} key */
   constructor(key) {
     this.#key = key;
   }
 
+  /**
+   * @param {string} person
+   * @param {string} value
+   */
   keep(person, value) {
     this.#last = `${person} ${value}`;
     try { localStorage.setItem(this.#key, this.#last); } catch {} // for this tab alone
   }
 
+  /** @param {string} person */
   of(person) {
     try { this.#last = localStorage.getItem(this.#key) ?? this.#last; } catch {}
     const [whose, value] = this.#last.split(" ");
@@ -150,10 +204,16 @@ class Chosen {
 const chosenCurrency = new Chosen("chart-currency");
 const chosenDays = new Chosen("chart-days");
 
-/** The bars: `{label, orders, value}`, one for each day or, of a long period, for each month. */
+/**
+ * The bars: `{label, orders, value}`, one for each day or, of a long period, for each month.
+ * @param {DayOfOrders[]} items
+ * @param {string} currency
+ * @returns {Bar[]}
+ */
 function barsOf(items, currency) {
-  const valueOf = (each) => each.revenue?.[currency] ?? 0;
+  const valueOf = (/** @type {DayOfOrders} */ each) => each.revenue?.[currency] ?? 0;
   if (items.length <= MOST_BARS) return items.map((each) => ({ label: day(each.day), orders: each.orders, value: valueOf(each) }));
+  /** @type {Map<string, Bar & {value: bigint}>} */
   const months = new Map();
   for (const each of items) {
     const name = month(each.day);
@@ -163,6 +223,10 @@ function barsOf(items, currency) {
   return [...months.values()];
 }
 
+/**
+ * @param {Read} known
+ * @param {string} currency
+ */
 function chart({ items, previous }, currency) {
   const bars = barsOf(items, currency);
   const sum = bars.reduce((all, { value }) => all + BigInt(value), 0n);
@@ -179,6 +243,12 @@ function chart({ items, previous }, currency) {
   ];
 }
 
+/**
+ * @param {bigint} now
+ * @param {bigint} before
+ * @param {string} period
+ * @param {string} currency
+ */
 function compared(now, before, period, currency) {
   const earlier = `the ${period} before: ${money(before, currency)}`;
   const change = before === 0n ? 0 : Number(now) / Number(before) - 1;
@@ -186,6 +256,11 @@ function compared(now, before, period, currency) {
   return `in ${period}, ${percent(Math.abs(change))} ${change > 0 ? "more" : "less"} than in ${earlier}`;
 }
 
+/**
+ * @param {Bar[]} bars
+ * @param {string} currency
+ * @param {string} unit
+ */
 function table(bars, currency, unit) {
   const rows = bars.map(({ label, orders, value }) => el("tr", {},
     el("td", {}, label), el("td", { class: "right" }, count(orders)), el("td", { class: "right" }, money(value, currency))));
@@ -195,30 +270,44 @@ function table(bars, currency, unit) {
       el("tbody", {}, rows.reverse())));
 }
 
-/** Draws into `plot`, and again when its size or the theme changes, until it is removed from the page. */
+/**
+ * Draws into `plot`, and again when its size or the theme changes, until it is removed from the page.
+ * @param {HTMLElement} plot
+ * @param {HTMLElement} tip
+ * @param {Bar[]} bars
+ * @param {string} currency
+ */
 function draw(plot, tip, bars, currency) {
+  /** @type {uPlot | null} */
   let drawn = null;
   const paint = () => {
     drawn?.destroy();
     drawn = new uPlot(options(plot, tip, bars, currency), [bars.map((_, index) => index), bars.map(({ value }) => Number(value))], plot);
   };
   const resized = new ResizeObserver(() => {
-    if (plot.isConnected) drawn.setSize({ width: plot.clientWidth, height: plot.clientHeight });
+    if (plot.isConnected) /** @type {uPlot} */ (drawn).setSize({ width: plot.clientWidth, height: plot.clientHeight });
   });
   const themed = () => {
     if (plot.isConnected) { paint(); return; }
     removeEventListener("theme", themed);
     resized.disconnect();
-    drawn.destroy();
+    /** @type {uPlot} */ (drawn).destroy();
   };
   paint();
   resized.observe(plot);
   addEventListener("theme", themed);
   new MutationObserver((_, observer) => {
     if (!plot.isConnected) { observer.disconnect(); themed(); }
-  }).observe(document.getElementById("content"), { childList: true, subtree: true });
+  }).observe(/** @type {HTMLElement} */ (document.getElementById("content")), { childList: true, subtree: true });
 }
 
+/**
+ * @param {HTMLElement} plot
+ * @param {HTMLElement} tip
+ * @param {Bar[]} bars
+ * @param {string} currency
+ * @returns {PlotOptions}
+ */
 function options(plot, tip, bars, currency) {
   const style = getComputedStyle(plot);
   const [accent, line, muted] = ["--accent", "--line", "--muted"].map(colorsOf(plot));
@@ -250,6 +339,13 @@ function options(plot, tip, bars, currency) {
   };
 }
 
+/**
+ * @param {uPlot} chart
+ * @param {HTMLElement} plot
+ * @param {HTMLElement} tip
+ * @param {Bar[]} bars
+ * @param {string} currency
+ */
 function point(chart, plot, tip, bars, currency) {
   const index = chart.cursor.idx;
   const inside = index !== null && index !== undefined && chart.cursor.left >= 0;

@@ -84,11 +84,20 @@ export function toMinor(text, currency) {
 /** @param {number | bigint} number */
 export const count = (number) => whole.format(number);
 const MOST_DIGITS = 99_999;
-/** At most six characters: `99,999`, `1.2M`. For tables that must fit a narrow screen. */
+/**
+ * At most six characters: `99,999`, `1.2M`. For tables that must fit a narrow screen.
+ * @param {number} number
+ */
 export const brief = (number) => (number <= MOST_DIGITS ? count(number) : compact.format(number));
-/** 0.256 → `26%`. */
+/**
+ * 0.256 → `26%`.
+ * @param {number} part
+ */
 export const percent = (part) => hundredths.format(part);
-/** Formats a number of any size; those that would be zero or endless have an exponent. */
+/**
+ * Formats a number of any size; those that would be zero or endless have an exponent.
+ * @param {number | bigint} value
+ */
 export const number = (value) => (isExtreme(value) ? String(value) : precise.format(value));
 /** @param {number | bigint} value */
 const isExtreme = (value) => typeof value === "number" && value !== 0 && (Math.abs(value) < 1e-6 || Math.abs(value) >= 1e15);
@@ -109,8 +118,16 @@ export const onDate = (iso) => date.format(new Date(iso));
 export const onDay = (iso) => calendarDay.format(new Date(iso));
 /** @param {string | number} iso */
 export const day = (iso) => dayOfMonth.format(new Date(iso));
-/** Formats the month of a date without a time. */
+/**
+ * Formats the month of a date without a time.
+ * @param {string | number} iso
+ */
 export const month = (iso) => monthOfYear.format(new Date(iso));
+/**
+ * @param {number} number
+ * @param {string} one
+ * @param {string} many
+ */
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
 /**

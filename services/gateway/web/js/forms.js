@@ -1,4 +1,3 @@
-// @ts-check
 // Forms that show which field is invalid, and why.
 import { el } from "./dom.js";
 import { Problem } from "./api.js";

@@ -18,18 +18,25 @@ import { Live } from "./stream.js";
 import { offerReload } from "./updates.js";
 import { unverifiedBanner } from "./verification.js";
 
-/** The cards of the panels that have their own, in two columns. */
+/** @import { Panel } from "./panels.js" */
+
+/**
+ * The cards of the panels that have their own, in two columns.
+ * @type {[string, (panels: Panels) => HTMLElement][][]}
+ */
 const COLUMNS = [
   [["analytics", figuresCard], ["analytics", chartCard], ["orders", ordersCard]],
   [["user", profileCard], ["notifications", notificationsCard]],
 ];
 
+/** @type {Record<string, string>} */
 const STATES = {
   connecting: "Connecting…",
   live: "Live",
   paused: "Updates delayed",
   away: "Reconnecting…",
 };
+/** @type {Record<string, string>} */
 const EXPLAINED = {
   live: "Changes appear at once.",
   paused: "The server does not hear of changes at the moment; it looks for them every half minute.",
@@ -40,21 +47,21 @@ export class Home {
   #panels = new Panels();
   #live = new Live();
   #ended = new AbortController();
-  #status = document.getElementById("live");
-  #account = document.getElementById("account");
+  #status = /** @type {HTMLElement} */ (document.getElementById("live"));
+  #account = /** @type {HTMLElement} */ (document.getElementById("account"));
   #me = new Me();
   #content;
 
   constructor() {
     const panels = this.#panels;
-    this.#live.addEventListener("panel", ({ detail }) => panels.take(detail));
+    this.#live.addEventListener("panel", (/** @type {Told} */ { detail }) => panels.take(detail));
     this.#live.addEventListener("ready", () => panels.settle());
     this.#live.addEventListener("reloaded", () => offerReload(this.#ended.signal));
-    this.#live.addEventListener("state", ({ detail }) => this.#showState(detail));
+    this.#live.addEventListener("state", (/** @type {Told} */ { detail }) => this.#showState(detail));
     this.#status.hidden = false;
     this.#account.hidden = false;
     this.#account.replaceChildren(accountMenu(panels));
-    this.#content = [unverifiedBanner(this.#me), greeting(panels), firstSteps(panels), ...grids(panels), sections(this.#live)].filter(Boolean);
+    this.#content = /** @type {HTMLElement[]} */ ([unverifiedBanner(this.#me), greeting(panels), firstSteps(panels), ...grids(panels), sections(this.#live)].filter(Boolean));
     this.#showState({ state: "connecting" });
     this.#live.start();
   }
@@ -73,7 +80,10 @@ export class Home {
     return this.#me;
   }
 
-  /** Shows the dashboard, as it is now. */
+  /**
+   * Shows the dashboard, as it is now.
+   * @param {Element} place
+   */
   open(place) {
     place.replaceChildren(...this.#content);
     this.#panels.repaint();
@@ -90,6 +100,7 @@ export class Home {
     for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   }
 
+  /** @param {{state: string, again_at?: number}} told */
   #showState({ state, again_at: again }) {
     this.#panels.live = state === "live";
     this.#status.dataset.state = state;
@@ -98,6 +109,7 @@ export class Home {
   }
 }
 
+/** @param {Panels} panels */
 function grids(panels) {
   const columns = COLUMNS
     .map((cards) => cards.filter(([name]) => hasPanel(name)).map(([, card]) => card(panels)))
@@ -109,14 +121,16 @@ function grids(panels) {
   ].filter(Boolean);
 }
 
+/** @param {Panels} panels */
 function greeting(panels) {
   const heading = el("h1", {}, "Your dashboard");
-  const greet = (name) => { heading.textContent = `${salutation()}, ${name.trim().split(/\s+/)[0]}`; };
+  const greet = (/** @type {string} */ name) => { heading.textContent = `${salutation()}, ${name.trim().split(/\s+/)[0]}`; };
+  /** @type {{name?: string | null}} */
   const { name } = HAS_ACCOUNTS ? {} : personOf(claims());
   if (name) greet(name);
   if (HAS_ACCOUNTS && hasPanel("user")) {
     panels.addEventListener("user", () => {
-      const known = panels.of("user").data?.name;
+      const known = /** @type {Panel} */ (panels.of("user")).data?.name;
       if (known) greet(known);
     });
   }

@@ -23,7 +23,9 @@ export const importView = {
       const number = ++calls;
       const isWanted = () => number === calls && !ended.signal.aborted;
       try {
+        /** @type {ImportStatus} */
         const status = await get(`/v1/imports/${params.id}`);
+        /** @type {RowError[]} */
         const errors = status.errors_kept && offers("GET /v1/imports/{id}/row-errors") ? (await get(`/v1/imports/${params.id}/row-errors?limit=${SHOWN}`)).items : [];
         if (!isWanted()) return;
         heading.textContent = nameOf(status);
@@ -33,17 +35,26 @@ export const importView = {
         if (isWanted()) replace(body, failed(problem, load));
       }
     };
-    home.live.addEventListener("import", ({ detail }) => { if (detail.id === params.id) load(); }, { signal: ended.signal });
+    home.live.addEventListener("import", (/** @type {Told} */ { detail }) => { if (detail.id === params.id) load(); }, { signal: ended.signal });
     home.live.addEventListener("ready", load, { signal: ended.signal });
     load();
     return () => ended.abort();
   },
 };
 
+/**
+ * @param {Problem} problem
+ * @param {() => Promise<void>} load
+ */
 const failed = (problem, load) => el("div", { class: "card" }, el("div", { class: "away" },
   el("p", {}, isMissing(problem) || problem.status === 422 ? "There is no such import in your account. Imports are kept for a week." : problem.message),
   !isMissing(problem) && problem.status !== 422 && el("button", { class: "button small", type: "button", "data-key": "retry", onclick: (event) => busy(event.currentTarget, load) }, "Try again")));
 
+/**
+ * @param {ImportStatus} status
+ * @param {RowError[]} errors
+ * @param {() => Promise<void>} load
+ */
 function parts(status, errors, load) {
   const active = isActive(status);
   return [
@@ -61,6 +72,10 @@ function parts(status, errors, load) {
   ].filter(Boolean);
 }
 
+/**
+ * @param {ImportStatus} status
+ * @param {RowError[]} errors
+ */
 const errorsCard = (status, errors) => el("section", { class: "card", "aria-label": "Errors" },
   el("div", { class: "card-head" }, el("h2", {}, "Errors"), el("span", { class: "grow" }), errorsButton(status, "Download all as CSV")),
   errors.length > 0 && el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Errors of rows" }, el("table", {},

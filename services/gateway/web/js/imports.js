@@ -7,21 +7,28 @@ import { listCard, save } from "./list-card.js";
 import { linkTo } from "./router.js";
 import { since } from "./times.js";
 
+/** @import { Live } from "./stream.js" */
+
+/** @type {Record<ImportState, string>} */
 export const LOOK = { queued: "info", running: "info", completed: "good", failed: "bad", cancelled: "" };
 const COLUMNS = "reference,currency,sku,name,quantity,unit_price,ordered_at";
 const EXAMPLE = `${COLUMNS}\nspring-001,EUR,tea-100,"Green tea, 100 g",2,1250,2026-01-31T12:00:00Z\n`;
 const SHOWN = 5;
 const CANCELLED = Symbol("cancelled");
 
+/** @param {Live} live */
 export function importsSection(live) {
-  /** The latest progress of each import, by id; it may be newer than the list. */
+  /**
+   * The latest progress of each import, by id; it may be newer than the list.
+   * @type {Map<string, ImportProgress>}
+   */
   const told = new Map();
-  const { card, reload } = listCard("Imports", () => get(`/v1/imports?limit=${SHOWN}`), ({ items }) => {
+  const { card, reload } = listCard("Imports", () => get(`/v1/imports?limit=${SHOWN}`), (/** @type {{items: ImportStatus[]}} */ { items }) => {
     if (!items.length) return el("p", { class: "empty" }, "No file has been imported yet.");
     return items.map((each) => row({ ...each, ...fresher(told.get(each.id), each) }, reload));
   }, uploadForm(() => reload()));
 
-  live.addEventListener("import", ({ detail }) => {
+  live.addEventListener("import", (/** @type {Told} */ { detail }) => {
     const known = told.has(detail.id);
     told.set(detail.id, detail);
     const shown = card.querySelector(`[data-import="${CSS.escape(detail.id)}"]`);
@@ -32,15 +39,21 @@ export function importsSection(live) {
   return card;
 }
 
-/** The live progress, unless the list is newer. */
+/**
+ * The live progress, unless the list is newer.
+ * @param {ImportProgress | undefined} progress
+ * @param {ImportStatus} listed
+ */
 const fresher = (progress, listed) => (progress && progress.rows_done + progress.rows_failed >= listed.rows_done + listed.rows_failed && !["completed", "failed", "cancelled"].includes(listed.state) ? progress : {});
 
+/** @param {() => void} reload */
 function uploadForm(reload) {
+  /** @type {HTMLInputElement} */
   const input = el("input", { type: "file", accept: ".csv,text/csv", "aria-label": "Import a file", onchange: () => send(), onclick: (event) => { if (input.ariaDisabled) event.preventDefault(); } });
   const button = el("span", { class: "button small file-button" }, "Import a CSV file", input);
   const place = el("div", { class: "upload", hidden: true });
   const send = async () => {
-    const [file] = input.files;
+    const [file] = /** @type {FileList} */ (input.files);
     if (!file) return;
     const body = new FormData();
     body.append("file", file);
@@ -69,20 +82,30 @@ function uploadForm(reload) {
     place);
 }
 
-/** Shows how much of a file has been sent, and a button that stops it. */
+/**
+ * Shows how much of a file has been sent, and a button that stops it.
+ * @param {string} name
+ * @param {() => void} stop
+ */
 function uploading(name, stop) {
   const bar = el("progress", { max: 1, value: 0, "aria-label": `Upload of ${name}` });
   const words = el("span", { class: "muted small", role: "status" }, `Uploading ${name}…`);
-  const progress = (part) => {
+  const progress = (/** @type {number} */ part) => {
     bar.value = part;
     words.textContent = part < 1 ? `Uploading ${name}: ${percent(part)}` : `${name} is being checked…`;
   };
   return { progress, content: [words, bar, el("button", { class: "button small", type: "button", onclick: stop }, "Cancel the upload")] };
 }
 
+/** @param {ImportStatus} each */
 export const isActive = ({ state }) => ["queued", "running"].includes(state);
+/** @param {ImportStatus} each */
 export const nameOf = (each) => each.filename ?? "orders.csv";
 
+/**
+ * @param {ImportStatus} each
+ * @param {() => Promise<void>} reload
+ */
 function row(each, reload) {
   const active = isActive(each);
   const bar = el("progress", { max: Math.max(each.rows_total, 1), value: each.rows_done + each.rows_failed, "aria-label": "Progress" });
@@ -97,7 +120,10 @@ function row(each, reload) {
       active && cancelButton(each, reload)));
 }
 
-/** How far an import is. */
+/**
+ * How far an import is.
+ * @param {ImportProgress & Partial<ImportStatus>} each
+ */
 export function words(each) {
   const failed = each.rows_failed ? `, ${count(each.rows_failed)} with errors` : "";
   const done = `${count(each.rows_done)} of ${plural(each.rows_total, "row")}${failed}`;
@@ -106,23 +132,39 @@ export function words(each) {
   return each.created_at ? [`${done} · `, since(each.created_at)] : [done];
 }
 
+/**
+ * @param {Element} shown
+ * @param {ImportProgress} progress
+ */
 function advance(shown, progress) {
-  shown.querySelector(".progress-text").replaceChildren(...words(progress));
+  /** @type {Element} */ (shown.querySelector(".progress-text")).replaceChildren(...words(progress));
   const bar = shown.querySelector("progress");
   if (bar) bar.value = progress.rows_done + progress.rows_failed;
 }
 
-/** Downloads all errors of an import as CSV. */
+/**
+ * Downloads all errors of an import as CSV.
+ * @param {ImportStatus} status
+ * @param {string} words
+ */
 export const errorsButton = ({ id }, words) => offers("GET /v1/imports/{id}/errors") && el("button", {
   class: "button small", type: "button", "data-key": `errors-${id}`,
   onclick: (event) => busy(event.currentTarget, async () => save(await call("GET", `/v1/imports/${id}/errors`), `import-${id}-errors.csv`)),
 }, words);
 
+/**
+ * @param {ImportStatus} each
+ * @param {() => Promise<void>} reload
+ */
 export const cancelButton = (each, reload) => offers("POST /v1/imports/{id}/cancel") && el("button", {
   class: "button small", type: "button", "data-key": `cancel-import-${each.id}`, "aria-label": `Cancel ${nameOf(each)}`,
   onclick: (event) => busy(event.currentTarget, () => cancel(each.id, reload)),
 }, each.cancel_requested ? "Cancelling…" : "Cancel");
 
+/**
+ * @param {string} id
+ * @param {() => Promise<void>} reload
+ */
 async function cancel(id, reload) {
   try {
     await call("POST", `/v1/imports/${id}/cancel`);

@@ -1,4 +1,3 @@
-// @ts-check
 // One job: its state, its attempts, what operators did, and for administrators its message and actions.
 import { get, post, Problem } from "./api.js";
 import { busy, confirmed, el, replace, toast } from "./dom.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // What several views of jobs show: chips, tables, and the names of operators.
 import { get, Problem } from "./api.js";
 import { el } from "./dom.js";

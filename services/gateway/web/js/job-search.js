@@ -9,8 +9,11 @@ import { chip, STATES, stackedCell, stackedRow, stackedTable, stateChip } from "
 import { pausedJobs } from "./paused-jobs.js";
 import { since } from "./times.js";
 
+/** @import { Paused } from "./paused-jobs.js" */
+
 const PAGE = 50;
 const USER_ID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
+/** @type {[string][]} */
 const TITLES = [["Job"], ["Event"], ["State"], ["Arrived"]];
 const NOT_DONE = "Jobs that are scheduled, waiting, running, retrying or dead. Choose a state or search to see others.";
 
@@ -25,6 +28,10 @@ export class JobSearch {
   #bulk = el("div", { class: "bulk-place" });
   #list = el("div");
 
+  /**
+   * @param {Element} place
+   * @param {boolean} isAdmin
+   */
   constructor(place, isAdmin) {
     this.#isAdmin = isAdmin;
     this.#job = field("Job", "job", { options: [["", "All"]] });
@@ -32,7 +39,7 @@ export class JobSearch {
       el("div", { class: "search-fields" },
         field("Text", "q", { type: "search", maxlength: 500, autocomplete: "off" }, "An event’s id, a user’s id, or part of a type or an error."),
         this.#job,
-        field("State", "state", { options: [["", "Any"], ...Object.entries(STATES).map(([state, [, text]]) => [state, text])] }),
+        field("State", "state", { options: [["", "Any"], ...Object.entries(STATES).map(([state, [, text]]) => /** @type {[string, string]} */ ([state, text]))] }),
         field("User id", "user_id", { pattern: USER_ID, autocomplete: "off", spellcheck: "false" }),
         field("Type", "event_type", { maxlength: 500, autocomplete: "off", spellcheck: "false" }),
         field("Arrived from", "from", { type: "datetime-local" }),
@@ -52,14 +59,20 @@ export class JobSearch {
     this.#loading.abort();
   }
 
-  /** Shows the results of a search. */
+  /**
+   * Shows the results of a search.
+   * @param {URLSearchParams} query
+   */
   show(query) {
     this.#filters = filtersOf(query);
     this.#fillForm();
     this.#load();
   }
 
-  /** The same search again finds what has changed. */
+  /**
+   * The same search again finds what has changed.
+   * @param {Record<string, string>} filters
+   */
   #go(filters) {
     const address = searchAddress(filters);
     if (address === searchAddress(this.#filters)) this.#load();
@@ -67,7 +80,7 @@ export class JobSearch {
   }
 
   #fillForm() {
-    for (const input of this.#form.elements) {
+    for (const input of /** @type {HTMLCollectionOf<HTMLInputElement>} */ (this.#form.elements)) {
       if (!input.name) continue;
       const value = this.#filters[input.name];
       if (input.name === "job" && value) this.#offerJobs([value]);
@@ -92,13 +105,23 @@ export class JobSearch {
     }
   }
 
+  /**
+   * @param {string | null} cursor
+   * @param {AbortSignal} signal
+   * @returns {Promise<PageOf<JobSummary>>}
+   */
   #page(cursor, signal) {
     const query = new URLSearchParams(Object.entries(this.#filters).filter(([, value]) => value));
-    query.set("limit", PAGE);
+    query.set("limit", /** @type {any} */ (PAGE));
     if (cursor) query.set("cursor", cursor);
     return get(`/v1/admin/jobs?${query}`, { signal });
   }
 
+  /**
+   * @param {JobSummary[]} before
+   * @param {PageOf<JobSummary>} page
+   * @param {Map<string, Paused>} paused
+   */
   #showJobs(before, { items, next_cursor: cursor }, paused) {
     const all = [...before, ...items];
     const { error_group: cause, ...others } = this.#filters;
@@ -118,6 +141,7 @@ export class JobSearch {
   /** Offers the names of all jobs; those of the address are known without it. */
   async #readNames() {
     try {
+      /** @type {SystemStatus} */
       const { jobs } = await get("/v1/admin/status", { signal: this.#ended.signal });
       this.#offerJobs(jobs.map(({ job }) => job));
     } catch (problem) {
@@ -125,8 +149,9 @@ export class JobSearch {
     }
   }
 
+  /** @param {string[]} names */
   #offerJobs(names) {
-    const select = this.#job.querySelector("select");
+    const select = /** @type {HTMLSelectElement} */ (this.#job.querySelector("select"));
     const known = [...select.options].map(({ value }) => value);
     const value = select.value;
     const all = [...new Set([...known.slice(1), ...names])].sort();
@@ -135,18 +160,29 @@ export class JobSearch {
   }
 }
 
-/** The filters of the form, and those that have no field. Times are of the browser's time zone. */
+/**
+ * The filters of the form, and those that have no field. Times are of the browser's time zone.
+ * @param {FormData} data
+ * @param {Record<string, string>} filters
+ */
 function entered(data, filters) {
-  const at = (text) => text && new Date(text).toISOString();
-  return { ...filters, ...Object.fromEntries([...data].map(([name, value]) => [name, value.trim()])), from: at(data.get("from")), to: at(data.get("to")) };
+  const at = (/** @type {string} */ text) => text && new Date(text).toISOString();
+  return { ...filters, ...Object.fromEntries([...data].map(([name, value]) => [name, /** @type {string} */ (value).trim()])), from: at(/** @type {string} */ (data.get("from"))), to: at(/** @type {string} */ (data.get("to"))) };
 }
 
-/** The value of a date and time field; empty for a time that is not one. */
+/**
+ * The value of a date and time field; empty for a time that is not one.
+ * @param {string} iso
+ */
 function toLocal(iso) {
   const at = new Date(iso);
-  return Number.isNaN(at.getTime()) ? "" : new Date(at - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+  return Number.isNaN(at.getTime()) ? "" : new Date(/** @type {any} */ (at) - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
+/**
+ * @param {JobSummary} job
+ * @param {boolean} isPaused
+ */
 const row = (job, isPaused) => stackedRow({ "data-job": job.event_id },
   stackedCell(null, job.job, isPaused && [" ", chip("warn", "Paused")]),
   stackedCell(null, job.event_type, el("br"), el("a", { class: "mono small", href: jobAddress(job), "data-key": `job-${job.job}-${job.event_id}` }, job.event_id),

@@ -1,4 +1,3 @@
-// @ts-check
 // JSON of any shape as facts, lists and tables. Text stays text: nothing in it becomes a link or markup.
 import { el } from "./dom.js";
 import { count, number, onDate, onDay, when, whenExactly } from "./format.js";

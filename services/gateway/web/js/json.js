@@ -1,4 +1,3 @@
-// @ts-check
 // Parses JSON with numbers that exceed JavaScript's exact range, as amounts of money may.
 
 /**

@@ -1,4 +1,3 @@
-// @ts-check
 // Cards that load a list, and downloads of authenticated calls.
 import { isMissing, Problem } from "./api.js";
 import { el, replace } from "./dom.js";

@@ -13,17 +13,26 @@ import * as session from "./session.js";
 import { setUpTheme } from "./theme.js";
 import { verifyView } from "./verification.js";
 
-const content = document.getElementById("content");
+/** @import { View } from "./router.js" */
+
+const content = /** @type {HTMLElement} */ (document.getElementById("content"));
+/** @type {Home | null} */
 let home = null;
+/** @type {string | null} */
 let message = null;
 
+/**
+ * @param {string} title
+ * @param {string} first
+ * @returns {View}
+ */
 const doorView = (title, first) => ({
   title,
   access: "signed-out",
   open: (place) => {
     place.replaceChildren(door(message, { first, changed: rename }));
     message = null;
-    place.querySelector("input").focus();
+    /** @type {HTMLElement} */ (place.querySelector("input")).focus();
   },
 });
 
@@ -48,7 +57,7 @@ session.changes.addEventListener("signed-in", () => {
   begin();
   router.show();
 });
-session.changes.addEventListener("signed-out", ({ detail }) => {
+session.changes.addEventListener("signed-out", (/** @type {Told} */ { detail }) => {
   message = detail;
   if (detail === null) history.replaceState(null, "", location.pathname);
   begin();
@@ -56,11 +65,11 @@ session.changes.addEventListener("signed-out", ({ detail }) => {
 });
 
 // The skip link must not replace the view in the address.
-document.querySelector(".skip").addEventListener("click", (event) => {
+/** @type {Element} */ (document.querySelector(".skip")).addEventListener("click", (event) => {
   event.preventDefault();
   content.focus();
 });
-setUpTheme(document.getElementById("theme"));
+setUpTheme(/** @type {HTMLElement} */ (document.getElementById("theme")));
 try {
   await session.resume();
 } catch {

@@ -43,13 +43,13 @@ export class Me extends EventTarget {
     try {
       await this.reload();
     } catch (failure) {
-      if (!(failure instanceof Problem) && failure.name !== "AbortError") throw failure;
+      if (!(failure instanceof Problem) && /** @type {Error} */ (failure).name !== "AbortError") throw failure;
     }
   }
 
   /**
    * Changes the account; raises a `Problem`.
-   * @param {Record<string, string>} change
+   * @param {Record<string, unknown>} change
    */
   async change(change) {
     this.#take(await (await call("PATCH", "/v1/me", { json: change })).json());
@@ -59,7 +59,10 @@ export class Me extends EventTarget {
     this.#ended.abort();
   }
 
-  /** An unchanged account is not told: what somebody is entering would be replaced. */
+  /**
+   * An unchanged account is not told: what somebody is entering would be replaced.
+   * @param {Profile} profile
+   */
   #take(profile) {
     if (JSON.stringify(profile) === JSON.stringify(this.value)) return;
     this.value = profile;

@@ -1,4 +1,3 @@
-// @ts-check
 // User-facing messages for errors: selected by the problem's code, never the API's own text.
 
 const AGAIN = "Try again in a moment.";

@@ -6,7 +6,10 @@ import { label } from "./json-values.js";
 import { listCard } from "./list-card.js";
 
 const PATH = "/v1/me/notification-settings";
-/** Other applications add kinds of their own, which are named after their keys. */
+/**
+ * Other applications add kinds of their own, which are named after their keys.
+ * @type {Record<string, string>}
+ */
 const KINDS = { order_confirmation: "Order confirmations", order_status: "News of your orders", other: "Other mails" };
 
 export function notificationSettingsSection() {
@@ -16,6 +19,7 @@ export function notificationSettingsSection() {
   return card;
 }
 
+/** @param {MailSettings} settings */
 function switches({ kinds, weekly_digest: digest }) {
   return [
     ...Object.entries(kinds).map(([kind, { mail }]) => toggle(KINDS[kind] ?? label(kind), kind, mail, (wanted) => ({ kinds: { [kind]: { mail: wanted } } }))),
@@ -23,6 +27,12 @@ function switches({ kinds, weekly_digest: digest }) {
   ].filter(Boolean);
 }
 
+/**
+ * @param {string} title
+ * @param {string} name
+ * @param {boolean} isOn
+ * @param {(wanted: boolean) => Partial<MailSettings>} changeTo
+ */
 function toggle(title, name, isOn, changeTo) {
   const input = el("input", { type: "checkbox", role: "switch", name, checked: isOn, disabled: !offers(`PUT ${PATH}`), "data-key": `mail-${name}` });
   input.addEventListener("change", async () => {

@@ -7,19 +7,26 @@ import { panelCard } from "./panels.js";
 import { linkTo } from "./router.js";
 import { since } from "./times.js";
 
+/** @import { Listener } from "./dom.js" */
+/** @import { Panel, Panels } from "./panels.js" */
+
 const A_PANEL = 20;
 const AT_FIRST = 7;
 const MOST_UNDONE = 100;
 
-/** The address of what a notification is about, and the operation that its page needs. */
+/**
+ * The address of what a notification is about, and the operation that its page needs.
+ * @type {Record<string, [(id: string) => string, string]>}
+ */
 const PAGES = {
   order: [(id) => `#/orders/${id}`, "GET /v1/orders/{id}"],
   import: [(id) => `#/imports/${id}`, "GET /v1/imports/{id}"],
 };
 
+/** @param {Panels} panels */
 export function notificationsCard(panels) {
   const badge = el("span", { class: "count", hidden: true });
-  const button = (key, text, work) => el("button", { class: "link small", type: "button", "data-key": key, onclick: work }, text);
+  const button = (/** @type {string} */ key, /** @type {string} */ text, /** @type {Listener} */ work) => el("button", { class: "link small", type: "button", "data-key": key, onclick: work }, text);
 
   let shown = AT_FIRST;
   const showMore = () => {
@@ -29,7 +36,7 @@ export function notificationsCard(panels) {
 
   /** All unread notifications, of which the panel may show only some. */
   let unread = 0;
-  const tell = (number) => {
+  const tell = (/** @type {number} */ number) => {
     unread = number;
     badge.hidden = unread === 0;
     badge.textContent = `${count(unread)} new`;
@@ -42,40 +49,46 @@ export function notificationsCard(panels) {
       panels.dispatchEvent(new CustomEvent("notifications"));
     }
   });
+  /** @type {Note[] | null} */
   let counted = null;
 
-  const mark = (ids, isRead) => {
+  const mark = (/** @type {string[]} */ ids, /** @type {boolean} */ isRead) => {
     const marked = new Set(ids);
-    panels.patch("notifications", (notes) => notes.map((note) => (marked.has(note.id) ? { ...note, read: isRead } : note)));
+    panels.patch("notifications", (/** @type {Note[]} */ notes) => notes.map((note) => (marked.has(note.id) ? { ...note, read: isRead } : note)));
   };
+  /**
+   * @param {string[]} ids
+   * @param {() => Promise<{unread?: number} | null>} work
+   * @param {string | null} words
+   */
   async function read(ids, work, words) {
     const answer = await work();
     if (answer?.unread !== undefined) tell(answer.unread);
     mark(ids, true);
     if (words) toast(words, { action: offers("POST /v1/notifications/unread") && ids.length <= MOST_UNDONE ? undoButton(ids) : null });
   }
-  const undoButton = (ids) => el("button", {
+  const undoButton = (/** @type {string[]} */ ids) => el("button", {
     class: "link", type: "button",
     onclick: (event) => {
-      const notice = event.currentTarget.closest(".toast");
+      const notice = /** @type {Element} */ (event.currentTarget.closest(".toast"));
       busy(event.currentTarget, async () => {
         tell((await post("/v1/notifications/unread", { ids })).unread);
         mark(ids, false);
-        notice.querySelector(".icon-button").click();
+        /** @type {HTMLElement} */ (notice.querySelector(".icon-button")).click();
       });
     },
   }, "Undo");
 
-  const readOne = (note, words) => read([note.id], () => call("POST", `/v1/notifications/${note.id}/read`).then(() => null), words);
+  const readOne = (/** @type {Note} */ note, /** @type {string | null} */ words) => read([note.id], () => call("POST", `/v1/notifications/${note.id}/read`).then(() => null), words);
   async function readAll() {
-    const newest = panels.of("notifications").data[0].id;
+    const newest = /** @type {Panel} */ (panels.of("notifications")).data[0].id;
     const ids = await unreadIds();
     const marked = unread;
     await read(ids, () => post("/v1/notifications/read", { up_to: newest }), `${plural(marked, "notification")} marked as read.`);
-    panels.patch("notifications", (notes) => notes.map((note) => (note.id <= newest ? { ...note, read: true } : note)));
+    panels.patch("notifications", (/** @type {Note[]} */ notes) => notes.map((note) => (note.id <= newest ? { ...note, read: true } : note)));
   }
 
-  return panelCard(panels, "notifications", "Notifications", (notes) => {
+  return panelCard(panels, "notifications", "Notifications", (/** @type {Note[]} */ notes) => {
     const fresh = notes.filter((note) => !note.read).length;
     if (notes.length < A_PANEL) tell(fresh);
     else {
@@ -94,14 +107,23 @@ export function notificationsCard(panels) {
   }, { head: [badge], flush: true });
 }
 
-/** The ids of the unread notifications, so that marking them can be undone; more than can be undone if there are more. */
+/**
+ * The ids of the unread notifications, so that marking them can be undone; more than can be undone if there are more.
+ * @returns {Promise<string[]>}
+ */
 async function unreadIds() {
   if (!offers("GET /v1/notifications")) return Array(MOST_UNDONE + 1).fill("");
+  /** @type {PageOf<Note>} */
   const { items, next_cursor: more } = await get(`/v1/notifications?unread=true&limit=${MOST_UNDONE}`);
   return [...items.map(({ id }) => id), ...(more ? [""] : [])];
 }
 
-/** Returns a function that calls `ask`, and `take` with the response to the latest call. */
+/**
+ * Returns a function that calls `ask`, and `take` with the response to the latest call.
+ * @template T
+ * @param {() => Promise<T>} ask
+ * @param {(answer: T) => void} take
+ */
 function latest(ask, take) {
   let asked = 0;
   return async () => {
@@ -115,6 +137,10 @@ function latest(ask, take) {
   };
 }
 
+/**
+ * @param {Note} note
+ * @param {(note: Note, words: string | null) => Promise<void>} readOne
+ */
 function entry(note, readOne) {
   const canRead = !note.read && offers("POST /v1/notifications/{id}/read");
   return el("li", { class: note.read ? "note read" : "note" },
@@ -128,11 +154,16 @@ function entry(note, readOne) {
     since(note.created_at));
 }
 
-/** The title, as a link to what happened if that has a page; who opens it has read the notification. */
+/**
+ * The title, as a link to what happened if that has a page; who opens it has read the notification.
+ * @param {Note} note
+ * @param {boolean} canRead
+ * @param {(note: Note, words: string | null) => Promise<void>} readOne
+ */
 function subject(note, canRead, readOne) {
-  const [addressOf, operation] = PAGES[note.subject?.kind] ?? [];
+  const [addressOf, operation] = PAGES[/** @type {string} */ (note.subject?.kind)] ?? [];
   if (!operation || !offers(operation)) return note.title;
-  return linkTo(addressOf(note.subject.id), note.title, {
+  return linkTo(addressOf(/** @type {{id: string}} */ (note.subject).id), note.title, {
     "data-key": `note-${note.id}`,
     onclick: () => { if (canRead) readOne(note, null).catch((problem) => { if (!(problem instanceof Problem)) throw problem; }); },
   });

@@ -8,9 +8,11 @@ import * as session from "./session.js";
 import { setUpTheme } from "./theme.js";
 import { isWall, Wall } from "./wall.js";
 
-const content = document.getElementById("content");
-const account = document.getElementById("account");
+const content = /** @type {HTMLElement} */ (document.getElementById("content"));
+const account = /** @type {HTMLElement} */ (document.getElementById("account"));
+/** @type {Operations | Wall | null} */
 let operations = null;
+/** @type {string | null} */
 let message = null;
 let shows = 0;
 
@@ -22,7 +24,7 @@ async function show() {
   account.replaceChildren();
   if (!session.isSignedIn()) {
     content.replaceChildren(door(message));
-    content.querySelector("input").focus();
+    /** @type {HTMLElement} */ (content.querySelector("input")).focus();
     message = null;
     return;
   }
@@ -51,17 +53,17 @@ const notForYou = () => el("div", { class: "door" }, el("div", { class: "intro" 
   el("p", {}, "This account may not see how the system is doing. ", el("a", { href: "/" }, "Go to your dashboard"), ".")));
 
 session.changes.addEventListener("signed-in", show);
-session.changes.addEventListener("signed-out", ({ detail }) => {
+session.changes.addEventListener("signed-out", (/** @type {Told} */ { detail }) => {
   message = detail;
   show();
 });
 
 // The skip link must not replace the view in the address.
-document.querySelector(".skip").addEventListener("click", (event) => {
+/** @type {Element} */ (document.querySelector(".skip")).addEventListener("click", (event) => {
   event.preventDefault();
   content.focus();
 });
-setUpTheme(document.getElementById("theme"));
+setUpTheme(/** @type {HTMLElement} */ (document.getElementById("theme")));
 try {
   await session.resume();
 } catch {

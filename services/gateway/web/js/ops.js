@@ -11,6 +11,9 @@ import { UserPage } from "./user-page.js";
 import { Users } from "./users.js";
 import { Workers } from "./workers.js";
 
+/** @typedef {{close: () => void, show?: (query: URLSearchParams) => void}} Page */
+/** @typedef {{path: RegExp, view: new (place: Element, isAdmin: boolean, ...parts: string[]) => Page, link: string, title: string | null}} Entry */
+
 const TITLE = "Operations";
 const JOBS = "GET /v1/admin/jobs";
 const SCHEDULES = "GET /v1/admin/schedules";
@@ -40,9 +43,15 @@ export class Operations {
   #links = el("nav", { class: "segments views", "aria-label": TITLE, hidden: LINKS.length === 1 }, LINKS.map(([href, text]) => el("a", { href }, text)));
   #place = el("div");
   #isAdmin;
+  /** @type {Page | null} */
   #view = null;
+  /** @type {string | null} */
   #path = null;
 
+  /**
+   * @param {Element} place
+   * @param {boolean} isAdmin
+   */
   constructor(place, isAdmin) {
     this.#isAdmin = isAdmin;
     place.replaceChildren(this.#links, this.#place);
@@ -52,7 +61,7 @@ export class Operations {
 
   close() {
     this.#ended.abort();
-    this.#view.close();
+    /** @type {Page} */ (this.#view).close();
     document.title = TITLE;
     closeDialogs();
   }
@@ -60,18 +69,19 @@ export class Operations {
   #open() {
     const [path, query] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
     if (path !== this.#path) this.#change(path);
-    this.#view.show?.(new URLSearchParams(query));
+    /** @type {Page} */ (this.#view).show?.(new URLSearchParams(query));
   }
 
+  /** @param {string} path */
   #change(path) {
-    const { path: pattern, view: View, link, title } = VIEWS.find((each) => each.path.test(path));
+    const { path: pattern, view: View, link, title } = /** @type {Entry} */ (VIEWS.find((each) => each.path.test(path)));
     const isFirst = this.#view === null;
     closeDialogs();
     this.#view?.close();
     this.#path = path;
     for (const each of this.#links.children) each.ariaCurrent = each.getAttribute("href") === link ? "page" : null;
     document.title = title ? `${title} · ${TITLE}` : TITLE;
-    this.#view = new View(this.#place, this.#isAdmin, ...pattern.exec(path).slice(1));
+    this.#view = new View(this.#place, this.#isAdmin, .../** @type {RegExpExecArray} */ (pattern.exec(path)).slice(1));
     if (isFirst) return;
     scrollTo(0, 0);
     focusHeading(this.#place);

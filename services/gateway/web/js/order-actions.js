@@ -5,16 +5,22 @@ import { offers } from "./features.js";
 import { money, shortId } from "./format.js";
 import { claims, HAS_ACCOUNTS } from "./session.js";
 
+/** @type {Record<string, [string, string]>} */
 const LOOK = { created: ["info", "Open"], paid: ["good", "Paid"], shipped: ["", "Shipped"], cancelled: ["bad", "Cancelled"] };
 
 /** The words for each status, in the order of an order's life. */
 export const STATUSES = Object.fromEntries(Object.entries(LOOK).map(([status, [, words]]) => [status, words]));
 
+/** @param {string} status */
 export const statusChip = (status) => el("span", { class: `chip ${LOOK[status]?.[0] ?? ""}` }, STATUSES[status] ?? status);
 
-/** The buttons of an order, or null if nothing can be done; `change(order)` receives the changed order. */
+/**
+ * The buttons of an order, or null if nothing can be done; `change(order)` receives the changed order.
+ * @param {OrderSummary} order
+ * @param {(order: OrderSummary) => void} change
+ */
 export function orderActions(order, change) {
-  const button = (key, words, work) => el("button", {
+  const button = (/** @type {string} */ key, /** @type {string} */ words, /** @type {() => Promise<void>} */ work) => el("button", {
     class: "button small", type: "button", "data-key": `${key}-${order.id}`, "aria-label": `${words} order ${shortId(order.id)}`,
     onclick: (event) => busy(event.currentTarget, work),
   }, words);
@@ -30,11 +36,21 @@ export function orderActions(order, change) {
   return buttons.length ? el("span", { class: "buttons" }, buttons) : null;
 }
 
+/**
+ * @param {OrderSummary} order
+ * @param {(order: OrderSummary) => void} change
+ */
 async function cancel(order, change) {
   const sure = await confirmed(`Cancel order ${shortId(order.id)}?`, `The order total is ${money(order.total, order.currency)}. This cannot be undone.`, "Cancel the order");
   if (sure) await move(order, "cancel", "has been cancelled", change);
 }
 
+/**
+ * @param {OrderSummary} order
+ * @param {string} action
+ * @param {string} done
+ * @param {(order: OrderSummary) => void} change
+ */
 async function move(order, action, done, change) {
   const moved = await (await call("POST", `/v1/orders/${order.id}/${action}`)).json();
   change(moved);

@@ -1,4 +1,3 @@
-// @ts-check
 // A new order with one or several lines.
 import { newKey, postOnce, Problem } from "./api.js";
 import { el, icon, openDialog, toast } from "./dom.js";
@@ -46,7 +45,7 @@ function orderForm(panels, close) {
       const placed = await place(order, sent.key, waiting);
       close();
       toast(`Order ${shortId(placed.id)} has been placed.`);
-      panels.patch("orders", (/** @type {Order[]} */ orders) => (orders.some(({ id }) => id === placed.id) ? orders : [placed, ...orders]));
+      panels.patch("orders", (/** @type {OrderSummary[]} */ orders) => (orders.some(({ id }) => id === placed.id) ? orders : [placed, ...orders]));
     });
 
   const add = (/** @type {boolean} */ focus) => {

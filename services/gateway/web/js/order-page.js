@@ -7,6 +7,9 @@ import { orderActions, statusChip } from "./order-actions.js";
 import { linkTo } from "./router.js";
 import { since } from "./times.js";
 
+/** @import { Child } from "./dom.js" */
+
+/** @type {Record<string, string>} */
 const HAPPENED = { created: "Placed", paid: "Paid", shipped: "Shipped", cancelled: "Cancelled" };
 
 /** @type {import("./router.js").View} */
@@ -19,6 +22,7 @@ export const orderView = {
     place.replaceChildren(el("div", { class: "thing-page" },
       el("p", { class: "small" }, linkTo("#/", "Dashboard")),
       el("h1", {}, "Order ", el("span", { class: "mono" }, shortId(params.id))), body));
+    /** @type {Order | null} */
     let shown = null;
 
     const load = async () => {
@@ -32,12 +36,12 @@ export const orderView = {
         if (!ended.signal.aborted) replace(body, failed(problem, load));
       }
     };
-    const changed = async (order) => {
-      home.panels.patch("orders", (orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
+    const changed = async (/** @type {OrderSummary} */ order) => {
+      home.panels.patch("orders", (/** @type {OrderSummary[]} */ orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
       if (shown?.status !== order.status) await load();
     };
     home.panels.addEventListener("orders", () => {
-      const known = home.panels.of("orders")?.data?.find(({ id }) => id === params.id);
+      const known = home.panels.of("orders")?.data?.find((/** @type {OrderSummary} */ { id }) => id === params.id);
       if (shown && known && known.status !== shown.status) load();
     }, { signal: ended.signal });
     load();
@@ -45,12 +49,25 @@ export const orderView = {
   },
 };
 
+/**
+ * @param {string} id
+ * @returns {Promise<OrderChange[]>}
+ */
 const historyOf = async (id) => (offers("GET /v1/orders/{id}/history") ? (await get(`/v1/orders/${id}/history`)).items : []);
 
+/**
+ * @param {Problem} problem
+ * @param {() => Promise<void>} load
+ */
 const failed = (problem, load) => el("div", { class: "card" }, el("div", { class: "away" },
   el("p", {}, isMissing(problem) || problem.status === 422 ? "There is no such order in your account." : problem.message),
   !isMissing(problem) && problem.status !== 422 && el("button", { class: "button small", type: "button", "data-key": "retry", onclick: (event) => busy(event.currentTarget, load) }, "Try again")));
 
+/**
+ * @param {Order} order
+ * @param {OrderChange[]} history
+ * @param {(order: OrderSummary) => void} changed
+ */
 function parts(order, history, changed) {
   return [
     card("Status", [
@@ -76,5 +93,10 @@ function parts(order, history, changed) {
   ];
 }
 
+/**
+ * @param {string} title
+ * @param {Child} children
+ * @param {boolean} flush
+ */
 const card = (title, children, flush = false) => el("section", { class: "card", "aria-label": title },
   el("div", { class: "card-head" }, el("h2", {}, title)), el("div", { class: flush ? "card-body flush" : "card-body" }, children));

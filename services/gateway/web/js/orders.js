@@ -8,6 +8,12 @@ import { openOrderForm } from "./order-form.js";
 import { panelCard } from "./panels.js";
 import { linkTo } from "./router.js";
 
+/** @import { Child } from "./dom.js" */
+/** @import { Panels } from "./panels.js" */
+/** @typedef {{q?: string, status?: string, from?: string, to?: string}} Filter */
+/** @typedef {{filter: Filter, orders: Map<string, OrderSummary>, cursor: string | null | undefined, shown: number, problem: string | null}} Opened */
+/** @typedef {(order: OrderSummary) => void} Change */
+
 const AT_FIRST = 8;
 const A_PAGE = 50;
 const A_PANEL = 20;
@@ -15,15 +21,25 @@ const A_PANEL = 20;
 const PAGES_AT_ONCE = 4;
 const SEARCH_AFTER_MS = 300;
 
-/** Orders that were loaded in addition to the panel's; `cursor` is null after the last page. */
+/**
+ * Orders that were loaded in addition to the panel's; `cursor` is null after the last page.
+ * @param {Filter} filter
+ * @returns {Opened}
+ */
 const opened = (filter) => ({ filter, orders: new Map(), cursor: undefined, shown: AT_FIRST, problem: null });
 
+/** @param {Filter} filter */
 const isEmpty = (filter) => !Object.values(filter).some(Boolean);
-/** Of the panel's orders it is known whether they have the status; whether they match the rest, only the server knows. */
+/**
+ * Of the panel's orders it is known whether they have the status; whether they match the rest, only the server knows.
+ * @param {Filter} filter
+ */
 const isOfPanel = ({ q, from, to }) => !q && !from && !to;
 
+/** @param {Panels} panels */
 export function ordersCard(panels) {
   const recent = opened({});
+  /** @type {Set<string>} */
   const seen = new Set();
   let view = recent;
 
@@ -34,7 +50,7 @@ export function ordersCard(panels) {
     view.shown = next;
     redraw();
   };
-  const search = async (filter) => {
+  const search = async (/** @type {Filter} */ filter) => {
     const wanted = isEmpty(filter) ? recent : opened(filter);
     view = wanted;
     view.shown = AT_FIRST;
@@ -44,17 +60,17 @@ export function ordersCard(panels) {
       await load(wanted, seen);
     } catch (problem) {
       complain(problem);
-      wanted.problem = problem.message;
+      wanted.problem = /** @type {Error} */ (problem).message;
     }
     if (view === wanted) redraw();
   };
-  const change = (order) => {
+  const change = (/** @type {OrderSummary} */ order) => {
     for (const { orders } of [recent, view]) if (orders.has(order.id)) orders.set(order.id, order);
-    panels.patch("orders", (orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
+    panels.patch("orders", (/** @type {OrderSummary[]} */ orders) => orders.map((each) => (each.id === order.id ? { ...each, status: order.status } : each)));
   };
 
   const form = offers("GET /v1/orders") && searchForm(search);
-  const card = panelCard(panels, "orders", "Orders", (panel) => {
+  const card = panelCard(panels, "orders", "Orders", (/** @type {OrderSummary[]} */ panel) => {
     const orders = all(panels, view);
     if (form) form.hidden = view === recent && !orders.length;
     if (!orders.length) return view === recent ? nothing(panels) : none(view, more);
@@ -64,16 +80,21 @@ export function ordersCard(panels) {
     const isMore = view.shown < orders.length || (offers("GET /v1/orders") && view.cursor !== null && (view !== recent || panel.length >= A_PANEL));
     return [table(rows), isMore && moreButton(more)];
   }, { flush: true });
-  if (form) card.querySelector(".card-head").after(form);
+  if (form) /** @type {Element} */ (card.querySelector(".card-head")).after(form);
   return card;
 }
 
-/** Loads the next page of a view, or the next that has an order. */
+/**
+ * Loads the next page of a view, or the next that has an order.
+ * @param {Opened} view
+ * @param {Set<string>} seen
+ */
 async function load(view, seen) {
   for (let pages = 0; pages < PAGES_AT_ONCE && view.cursor !== null && offers("GET /v1/orders"); pages++) {
-    const query = new URLSearchParams({ limit: A_PAGE });
+    const query = new URLSearchParams(/** @type {any} */ ({ limit: A_PAGE }));
     for (const [name, value] of Object.entries(view.filter)) if (value) query.set(name, value);
     if (view.cursor) query.set("cursor", view.cursor);
+    /** @type {PageOf<OrderSummary>} */
     const page = await get(`/v1/orders?${query}`);
     for (const order of page.items) { view.orders.set(order.id, order); seen.add(order.id); }
     view.cursor = page.next_cursor;
@@ -81,6 +102,7 @@ async function load(view, seen) {
   }
 }
 
+/** @param {(filter: Filter) => void} search */
 function searchForm(search) {
   let timer = 0;
   const text = el("input", { type: "search", name: "q", maxlength: 100, "aria-label": "Item or order number", placeholder: "Item or order number" });
@@ -104,7 +126,11 @@ function searchForm(search) {
   return form;
 }
 
-/** When a day begins here, `days` later; empty if there is no day. */
+/**
+ * When a day begins here, `days` later; empty if there is no day.
+ * @param {string} day
+ * @param {number} days
+ */
 function startOf(day, days = 0) {
   if (!day) return "";
   const [year, month, date] = day.split("-").map(Number);
@@ -113,33 +139,52 @@ function startOf(day, days = 0) {
   return start.toISOString();
 }
 
-/** The orders of a view, newest first; the panel's version of an order wins. */
+/**
+ * The orders of a view, newest first; the panel's version of an order wins.
+ * @param {Panels} panels
+ * @param {Opened} view
+ */
 function all(panels, { filter, orders }) {
-  const ofPanel = (panels.of("orders")?.data ?? []).filter(({ id }) => isOfPanel(filter) || orders.has(id));
-  const byId = new Map([...orders, ...ofPanel.map((order) => [order.id, { ...orders.get(order.id), ...order }])]);
+  const ofPanel = /** @type {OrderSummary[]} */ (panels.of("orders")?.data ?? []).filter(({ id }) => isOfPanel(filter) || orders.has(id));
+  const byId = new Map([...orders, ...ofPanel.map((order) => /** @type {[string, OrderSummary]} */ ([order.id, { ...orders.get(order.id), ...order }]))]);
   return [...byId.values()].filter((order) => !filter.status || order.status === filter.status).sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
 }
 
+/**
+ * @param {Opened} view
+ * @param {() => Promise<void>} more
+ */
 function none({ filter, cursor, problem }, more) {
   if (problem) return el("p", { class: "empty" }, problem);
   if (cursor === undefined) return el("p", { class: "empty" }, "Looking…");
   if (cursor !== null) return [el("p", { class: "empty" }, "Nothing found among the newer orders."), moreButton(more, "Search older ones")];
-  return el("p", { class: "empty" }, isOfPanel(filter) ? `No order is ${STATUSES[filter.status].toLowerCase()}.` : "No order matches.");
+  return el("p", { class: "empty" }, isOfPanel(filter) ? `No order is ${STATUSES[/** @type {string} */ (filter.status)].toLowerCase()}.` : "No order matches.");
 }
 
+/**
+ * @param {() => Promise<void>} more
+ * @param {string} words
+ */
 const moreButton = (more, words = "Show more") => el("div", { class: "more" },
   el("button", { class: "button small", type: "button", "data-key": "more", onclick: (event) => busy(event.currentTarget, more) }, words));
 
+/** @param {Panels} panels */
 const nothing = (panels) => el("div", { class: "empty" },
   el("p", {}, "No orders yet."),
   offers("POST /v1/orders") && el("button", { class: "button", type: "button", onclick: () => openOrderForm(panels) }, "Place the first one"));
 
+/** @param {Child} rows */
 const table = (rows) => el("table", { class: "orders", role: "table" },
   el("thead", {}, el("tr", {}, ["Order", "Placed", "Items"].map((title) => el("th", { scope: "col" }, title)),
     el("th", { scope: "col", class: "right" }, "Total"), el("th", { scope: "col" }, "Status"),
     el("th", {}, el("span", { class: "hidden-text" }, "Actions")))),
   el("tbody", { role: "rowgroup" }, rows));
 
+/**
+ * @param {OrderSummary} order
+ * @param {Change} change
+ * @param {boolean} isNew
+ */
 function row(order, change, isNew) {
   return el("tr", { role: "row", class: isNew ? "new" : null, "data-order": order.id },
     el("td", { role: "cell", class: "id" }, offers("GET /v1/orders/{id}")

@@ -44,7 +44,11 @@ export class Panels extends EventTarget {
     for (const name of this.#known.keys()) this.dispatchEvent(new CustomEvent(name));
   }
 
-  /** Shows a change before the server has confirmed it. */
+  /**
+   * Shows a change before the server has confirmed it.
+   * @param {string} name
+   * @param {(data: any) => unknown} change
+   */
   patch(name, change) {
     const known = this.#known.get(name);
     if (!known?.data) return;

@@ -1,4 +1,3 @@
-// @ts-check
 // Which jobs are paused, by whom and since when; pausing and resuming them.
 import { get, post } from "./api.js";
 import { busy, confirmed, el, toast } from "./dom.js";

@@ -3,8 +3,12 @@
 /**
  * Draws into `plot` with `make()`, which returns a uPlot, and again when the theme changes. It ends when `plot` is
  * removed from the page, or with `ended`.
+ * @param {HTMLElement} plot
+ * @param {() => uPlot} make
+ * @param {AbortSignal} ended
  */
 export function plotted(plot, make, ended) {
+  /** @type {uPlot | null} */
   let drawn = null;
   const own = new AbortController();
   const end = () => { own.abort(); resized.disconnect(); drawn?.destroy(); };
@@ -23,4 +27,5 @@ export function plotted(plot, make, ended) {
   paint();
 }
 
+/** @param {Element} plot */
 export const sizeOf = (plot) => ({ width: Math.max(plot.clientWidth, 100), height: plot.clientHeight });

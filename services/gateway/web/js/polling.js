@@ -1,4 +1,3 @@
-// @ts-check
 // Repeats a request while the page is visible.
 
 /**

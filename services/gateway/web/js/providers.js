@@ -10,11 +10,13 @@ import * as session from "./account-session.js";
 
 const PATH = "/v1/identity-providers";
 const IDENTITIES = "/v1/me/identities";
+/** @type {Record<string, string>} */
 const DONE = { linked: "You can now sign in this way, too.", confirmed: "It is confirmed that it is you. Go on within five minutes." };
 
 /** How the browser has returned from a provider: `{error}`, `{done}` or `{ticket, provider}`; taken out of the address. */
 let returned = takeFromAddress();
 
+/** @returns {Record<string, string> | null} */
 function takeFromAddress() {
   const [, place, query] = /^#\/(sign-in|account|link)\?(.*)$/.exec(location.hash) ?? [];
   if (!place) return null;
@@ -24,6 +26,7 @@ function takeFromAddress() {
   return told;
 }
 
+/** @param {string} name */
 function take(name) {
   const told = returned?.[name] ?? null;
   if (told !== null) returned = null;
@@ -42,12 +45,16 @@ export function tellReturned() {
   const error = failure();
   const done = take("done");
   if (error) toast(error, { stays: true });
-  else if (done in DONE) toast(DONE[done]);
+  else if (/** @type {string} */ (done) in DONE) toast(DONE[/** @type {string} */ (done)]);
 }
 
+/** @type {Promise<IdentityProvider[]> | null} */
 let known = null;
 
-/** The configured providers, `[{name, title}]`; none if they cannot be read. */
+/**
+ * The configured providers, `[{name, title}]`; none if they cannot be read.
+ * @returns {Promise<IdentityProvider[]>}
+ */
 function providers() {
   known ??= offers(`GET ${PATH}`) ? fetch(PATH).then((response) => (response.ok ? response.json() : [])).catch(() => []) : Promise.resolve([]);
   return known;
@@ -65,13 +72,18 @@ export function providerButtons() {
   return place;
 }
 
+/** @param {IdentityProvider} provider */
 async function signIn({ name }) {
   await session.finishSignOut().catch(() => { throw new Problem(0); });
   location.assign(`${PATH}/${name}/sign-in`);
 }
 
-/** The form for the password of the account to which an identity is linked; null if none is to be linked. */
+/**
+ * The form for the password of the account to which an identity is linked; null if none is to be linked.
+ * @param {() => void} otherwise
+ */
 export function linkForm(otherwise) {
+  /** @type {Record<string, string>} */
   const { ticket, provider } = returned ?? {};
   if (!ticket) return null;
   const leave = () => {
@@ -87,11 +99,15 @@ export function linkForm(otherwise) {
         el("button", { class: "button", type: "button", onclick: leave }, "Cancel"),
         el("button", { class: "button primary", type: "submit" }, "Link and sign in")),
       async (data) => {
-        await link(ticket, data.get("password"));
+        await link(ticket, /** @type {string} */ (data.get("password")));
         returned = null;
       }));
 }
 
+/**
+ * @param {string} ticket
+ * @param {string} password
+ */
 async function link(ticket, password) {
   try {
     await session.link(ticket, password);
@@ -101,19 +117,27 @@ async function link(ticket, password) {
   }
 }
 
-/** Sends a signed-in user to a provider, to `link` an identity or to `confirm` who they are. */
+/**
+ * Sends a signed-in user to a provider, to `link` an identity or to `confirm` who they are.
+ * @param {string} name
+ * @param {"link" | "confirm"} purpose
+ * @param {FormDataEntryValue | null} [password]
+ */
 async function leave(name, purpose, password) {
   const body = password ? { purpose, current_password: password } : { purpose };
   const { url } = await (await call("POST", `${PATH}/${name}/sign-in`, { json: body })).json();
   location.assign(url);
 }
 
-/** The section of the account page with the ways to sign in. `hasPassword()` says whether the account has a password. */
+/**
+ * The section of the account page with the ways to sign in. `hasPassword()` says whether the account has a password.
+ * @param {() => Promise<boolean>} hasPassword
+ */
 export function identitiesSection(hasPassword = async () => (await get("/v1/me")).has_password) {
   const { card, reload } = listCard("Ways to sign in", async () => {
     const [all, { items }, withPassword] = await Promise.all([providers(), get(`${IDENTITIES}?limit=100`), hasPassword()]);
     return { all, items, withPassword };
-  }, ({ all, items, withPassword }) => {
+  }, (/** @type {{all: IdentityProvider[], items: Identity[], withPassword: boolean}} */ { all, items, withPassword }) => {
     const titles = Object.fromEntries(all.map(({ name, title }) => [name, title]));
     const linked = new Set(items.map(({ provider }) => provider));
     return [
@@ -132,7 +156,13 @@ export function identitiesSection(hasPassword = async () => (await get("/v1/me")
   return card;
 }
 
-/** The only way to sign in cannot be removed. */
+/**
+ * The only way to sign in cannot be removed.
+ * @param {Identity} identity
+ * @param {string} title
+ * @param {boolean} removable
+ * @param {() => Promise<void>} reload
+ */
 function row({ id, email, created_at: began, last_used_at: used }, title, removable, reload) {
   return el("div", { class: "row", "data-identity": id },
     el("span", { class: "what" }, title, el("br"),
@@ -142,12 +172,21 @@ function row({ id, email, created_at: began, last_used_at: used }, title, remova
       el("button", { class: "button small", type: "button", "data-key": `unlink-${id}`, "aria-label": `Remove ${title}`, onclick: (event) => busy(event.currentTarget, () => unlink(id, title, reload)) }, "Remove")));
 }
 
+/**
+ * @param {string} id
+ * @param {string} title
+ * @param {() => Promise<void>} reload
+ */
 async function unlink(id, title, reload) {
   await call("DELETE", `${IDENTITIES}/${id}`);
   toast(`You cannot sign in with ${title} any more.`);
   await reload();
 }
 
+/**
+ * @param {IdentityProvider} provider
+ * @param {boolean} withPassword
+ */
 async function add({ name, title }, withPassword) {
   if (!withPassword) {
     await leave(name, "link");
@@ -164,6 +203,7 @@ async function add({ name, title }, withPassword) {
 /**
  * Runs work that needs a recent sign-in. If there is none, which the server says for an account without a password, asks
  * the user to confirm with a provider, and returns false.
+ * @param {() => unknown} work
  */
 export async function withConfirmation(work) {
   try {
@@ -172,6 +212,7 @@ export async function withConfirmation(work) {
   } catch (problem) {
     if (!(problem instanceof Problem) || problem.code !== "recent_sign_in_required") throw problem;
   }
+  /** @type {[IdentityProvider[], {items: Identity[]}]} */
   const [all, { items }] = await Promise.all([providers(), get(`${IDENTITIES}?limit=100`)]);
   const linked = new Set(items.map(({ provider }) => provider));
   openDialog("Confirm that it is you", (close) => [

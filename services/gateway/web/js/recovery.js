@@ -22,7 +22,7 @@ export const forgotView = {
         replace(body, el("p", { role: "status" }, `If there is an account with the address ${data.get("email")}, a mail with a link is on its way. The link is valid for an hour.`),
           el("p", { class: "onwards small muted" }, "No mail? Look in the spam folder. The next link can be sent after a minute."), toSignIn());
       }));
-    body.querySelector("input").focus();
+    /** @type {HTMLElement} */ (body.querySelector("input")).focus();
   },
 };
 
@@ -53,12 +53,15 @@ export const resetView = {
         await post("/v1/password-resets/confirm", { token, password: data.get("password") });
         await finish(body);
       }));
-    body.querySelector("input").focus();
+    /** @type {HTMLElement} */ (body.querySelector("input")).focus();
     return () => home?.me.removeEventListener("change", tellWho);
   },
 };
 
-/** The new password has ended all sessions of its account, which may be another one than that of this page. */
+/**
+ * The new password has ended all sessions of its account, which may be another one than that of this page.
+ * @param {Element} body
+ */
 async function finish(body) {
   const isSignedIn = session.isSignedIn() && (await session.renew(session.accessToken()).catch(() => session.isSignedIn()));
   if (isSignedIn) {

@@ -1,4 +1,3 @@
-// @ts-check
 // Report downloads: orders, or daily totals.
 import { call, get } from "./api.js";
 import { busy, complain, el, toast } from "./dom.js";

@@ -13,11 +13,12 @@ const SITE = "Dashboard";
  */
 
 /**
- * @typedef {object} View
- * @property {string | null} title  in the title of the document; null for the name of the site alone
- * @property {"signed-in" | "signed-out" | "anyone"} access  others see the sign-in form, or the dashboard
- * @property {(place: HTMLElement, visit: Visit) => (void | (() => void))} open  fills the place; the function that it
- *   may return is called when the view is left
+ * `title` is in the title of the document; null for the name of the site alone. `access`: others see the sign-in form, or
+ * the dashboard. `open` fills the place; the function that it may return is called when the view is left.
+ * @typedef {{title: string | null, access: "signed-in", open: (place: HTMLElement, visit: HomeVisit) => (void | (() => void))}} HomeView
+ * @typedef {{title: string | null, access: "signed-out" | "anyone", open: (place: HTMLElement, visit: Visit) => (void | (() => void))}} OpenView
+ * @typedef {HomeView | OpenView} View
+ * @typedef {Visit & {home: import("./home.js").Home}} HomeVisit
  */
 
 /** @type {{ path: RegExp, names: string[], view: View }[]} */
@@ -125,7 +126,7 @@ export class Router {
     for (const dialog of document.querySelectorAll("dialog")) dialog.close();
     this.#leave?.();
     nameDocument(view.title);
-    this.#leave = view.open(this.#place, { params: found.params, query: found.query, token: this.#token, home }) ?? null;
+    this.#leave = view.open(this.#place, /** @type {HomeVisit} */ ({ params: found.params, query: found.query, token: this.#token, home })) ?? null;
     if (moves) scrollTo(0, 0);
     if (this.#place.contains(document.activeElement) && document.activeElement !== this.#place) return;
     if (moves) focusHeading(this.#place);

@@ -1,4 +1,3 @@
-// @ts-check
 // The schedules of jobs: when they ran and run next; running, pausing and resuming them.
 import { get, post, Problem } from "./api.js";
 import { busy, confirmed, el, replace, toast } from "./dom.js";

@@ -21,7 +21,11 @@ export function showOnce(title, text, secret) {
   });
 }
 
-/** Browsers allow access to the clipboard only with HTTPS and on this machine: otherwise the text is selected. */
+/**
+ * Browsers allow access to the clipboard only with HTTPS and on this machine: otherwise the text is selected.
+ * @param {string} text
+ * @param {Node} shown
+ */
 async function copy(text, shown) {
   try {
     await navigator.clipboard.writeText(text);

@@ -1,4 +1,3 @@
-// @ts-check
 // Optional parts of the page: each is shown if the gateway offers its operation, once that responds.
 import { el } from "./dom.js";
 import { importsSection } from "./imports.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // The session of this tab: of an account of this system, or with the token of another identity provider if the gateway
 // passes through no sign-in.
 import * as account from "./account-session.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // The live stream of this browser: one tab reads it from the gateway, and shares the events with the others.
 import { subjectOf } from "./claims.js";
 import { Connection } from "./connection.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // The tabs of this browser that belong together, one of which leads.
 //
 // The leader says something every few seconds. If it is silent for longer, because it is frozen, another tab takes its

@@ -1,4 +1,3 @@
-// @ts-check
 // Runs before the first paint, so that a selected theme applies from the first frame.
 (() => {
   const chosen = localStorage.getItem("theme");

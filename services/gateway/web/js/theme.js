@@ -1,4 +1,3 @@
-// @ts-check
 // The theme: that of the system, until the user selects one.
 import { icon } from "./dom.js";
 

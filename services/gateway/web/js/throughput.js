@@ -3,15 +3,24 @@ import { colorsOf } from "./colors.js";
 import { el } from "./dom.js";
 import { atMinute, brief } from "./format.js";
 
+/** @typedef {{at: number, attempts: Record<string, number>}} Sample attempts by job */
+
 const KEEP = 150; // five minutes of samples
 
 export class Throughput {
   plot = el("div", { class: "plot", role: "img", "aria-label": "Jobs per second, since this page was opened" });
-  /** The rate of all jobs together; null until there are two samples. */
+  /**
+   * The rate of all jobs together; null until there are two samples.
+   * @type {number | null}
+   */
   rate = null;
+  /** @type {Sample | null} */
   #before = null;
+  /** @type {number[]} */
   #times = [];
+  /** @type {number[]} */
   #rates = [];
+  /** @type {uPlot | null} */
   #drawn = null;
 
   constructor() {
@@ -19,9 +28,13 @@ export class Throughput {
     addEventListener("theme", () => { this.#drawn?.destroy(); this.#drawn = null; this.#draw(); });
   }
 
-  /** The rate of each job by its name. */
+  /**
+   * The rate of each job by its name.
+   * @param {{at: string, jobs: JobStatus[]}} seen
+   * @returns {Record<string, number>}
+   */
   take({ at, jobs }) {
-    const now = { at: new Date(at) / 1000, attempts: Object.fromEntries(jobs.map((each) => [each.job, each.attempts])) };
+    const now = { at: /** @type {any} */ (new Date(at)) / 1000, attempts: Object.fromEntries(jobs.map((each) => [each.job, each.attempts])) };
     const rates = this.#before && now.at > this.#before.at ? difference(this.#before, now) : null;
     if (rates) {
       this.rate = Object.values(rates).reduce((a, b) => a + b, 0);
@@ -58,7 +71,11 @@ export class Throughput {
   }
 }
 
-/** A restarted worker counts from zero: its rate is computed from there. */
+/**
+ * A restarted worker counts from zero: its rate is computed from there.
+ * @param {Sample} before
+ * @param {Sample} now
+ */
 function difference(before, now) {
   const seconds = now.at - before.at;
   return Object.fromEntries(Object.entries(now.attempts).map(([job, attempts]) => {

@@ -1,4 +1,3 @@
-// @ts-check
 // Times relative to now, which are updated while they are shown.
 import { el } from "./dom.js";
 import { ago, whenExactly } from "./format.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // How to get in if the accounts are those of another identity provider.
 import { Problem } from "./api.js";
 import { el } from "./dom.js";

@@ -1,4 +1,3 @@
-// @ts-check
 // The session of a person whom another identity provider signs in. Its access token comes from the address
 // (`#access_token=…`) or is pasted, and stays in this tab's storage until it is no longer valid or the person signs out.
 import { claimsOf } from "./claims.js";

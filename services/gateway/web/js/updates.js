@@ -1,4 +1,3 @@
-// @ts-check
 // Notices that the gateway serves another version of this page, such as one with other panels.
 import { el, toast } from "./dom.js";
 

@@ -9,6 +9,8 @@ import { claims } from "./session.js";
 import { since } from "./times.js";
 import { accountChips } from "./users.js";
 
+/** @import { Child } from "./dom.js" */
+
 const RECENT = 10;
 
 export class UserPage {
@@ -18,6 +20,11 @@ export class UserPage {
   #body = el("div", { class: "ops" }, el("p", { class: "empty whole" }, "Loading…"));
   #title = el("h1", { class: "named" }, "Account");
 
+  /**
+   * @param {Element} place
+   * @param {boolean} isAdmin
+   * @param {string} id
+   */
   constructor(place, isAdmin, id) {
     this.#isAdmin = isAdmin;
     this.#id = id;
@@ -32,7 +39,7 @@ export class UserPage {
   async #load() {
     const { signal } = this.#ended;
     try {
-      const recent = new URLSearchParams({ subject_id: this.#id, limit: RECENT });
+      const recent = new URLSearchParams(/** @type {any} */ ({ subject_id: this.#id, limit: RECENT }));
       const [account, { items }] = await Promise.all([
         get(`/v1/admin/users/${this.#id}`, { signal }), get(`/v1/admin/audit?${recent}`, { signal })]);
       const entries = await auditEntries(items);
@@ -44,6 +51,10 @@ export class UserPage {
     }
   }
 
+  /**
+   * @param {AccountDetail} account
+   * @param {Element} entries
+   */
   #show(account, entries) {
     this.#title.textContent = account.email;
     replace(this.#body,
@@ -54,8 +65,9 @@ export class UserPage {
         el("a", { href: auditAddress({ actor_id: account.id }), "data-key": "own-audit" }, "What this account did"))));
   }
 
+  /** @param {AccountDetail} account */
   #actions(account) {
-    const action = (name, text, look, ask, told) => offers(`POST /v1/admin/users/{id}/${name}`) && el("button", {
+    const action = (/** @type {string} */ name, /** @type {string} */ text, /** @type {string} */ look, /** @type {[string, string, string]} */ ask, /** @type {string} */ told) => offers(`POST /v1/admin/users/{id}/${name}`) && el("button", {
       class: `button small ${look}`, type: "button", "data-key": name, onclick: (event) => busy(event.currentTarget, async () => {
         if (!(await confirmed(...ask, "Not now"))) return;
         await post(`/v1/admin/users/${account.id}/${name}`);
@@ -79,12 +91,19 @@ export class UserPage {
   }
 }
 
+/**
+ * @param {string} title
+ * @param {...Child} content
+ */
 const card = (title, ...content) => el("section", { class: "card whole", "aria-label": title },
   el("div", { class: "card-head" }, el("h2", {}, title)), content);
 
+/** @param {string | null} iso */
 const at = (iso) => iso && el("span", {}, whenExactly(iso), " ", el("span", { class: "muted" }, "(", since(iso), ")"));
 
+/** @param {AccountDetail} account */
 function facts(account) {
+  /** @type {[string, Child][]} */
   const known = [
     ["Name", account.name],
     ["Address", account.email],

@@ -8,6 +8,7 @@ import { chip, stackedCell, stackedRow, stackedTable } from "./job-parts.js";
 import { since } from "./times.js";
 
 const PAGE = 50;
+/** @type {[string][]} */
 const TITLES = [["Account"], ["Id"], ["State"], ["Registered"]];
 
 export class Users {
@@ -17,13 +18,14 @@ export class Users {
   #note = el("p", { class: "muted small result-note", role: "status" });
   #list = el("div");
 
+  /** @param {Element} place */
   constructor(place) {
     this.#form = form(
       field("Address or id", "q", { type: "search", maxlength: 254, autocomplete: "off", spellcheck: "false" }, "The beginning of an e-mail address, or a complete id."),
       el("div", { class: "actions" },
         el("button", { class: "button", type: "button", onclick: () => this.#go("") }, "Clear"),
         el("button", { class: "button primary", type: "submit" }, "Search")),
-      (data) => this.#go(data.get("q").trim()), { class: "form search", role: "search", "aria-label": "Users" });
+      (data) => this.#go(/** @type {string} */ (data.get("q")).trim()), { class: "form search", role: "search", "aria-label": "Users" });
     place.replaceChildren(
       el("div", { class: "greeting" }, el("h1", {}, "Users")),
       el("section", { class: "card", "aria-label": "Users" }, this.#form, this.#note, this.#list));
@@ -33,14 +35,20 @@ export class Users {
     this.#loading.abort();
   }
 
-  /** Shows the results of a search. */
+  /**
+   * Shows the results of a search.
+   * @param {URLSearchParams} query
+   */
   show(query) {
     this.#q = query.get("q") ?? "";
-    this.#form.elements.q.value = this.#q;
+    /** @type {HTMLFormControlsCollection & {q: HTMLInputElement}} */ (this.#form.elements).q.value = this.#q;
     this.#load();
   }
 
-  /** The same search again finds what has changed. */
+  /**
+   * The same search again finds what has changed.
+   * @param {string} q
+   */
   #go(q) {
     if (q === this.#q) this.#load();
     else location.hash = usersAddress(q);
@@ -61,11 +69,20 @@ export class Users {
     }
   }
 
+  /**
+   * @param {string | null} cursor
+   * @param {AbortSignal} signal
+   * @returns {Promise<PageOf<Account>>}
+   */
   #page(cursor, signal) {
-    const query = new URLSearchParams({ limit: PAGE, ...(this.#q ? { q: this.#q } : {}), ...(cursor ? { cursor } : {}) });
+    const query = new URLSearchParams(/** @type {any} */ ({ limit: PAGE, ...(this.#q ? { q: this.#q } : {}), ...(cursor ? { cursor } : {}) }));
     return get(`/v1/users?${query}`, { signal });
   }
 
+  /**
+   * @param {Account[]} before
+   * @param {PageOf<Account>} page
+   */
   #show(before, { items, next_cursor: cursor }) {
     const all = [...before, ...items];
     const { signal } = this.#loading;
@@ -78,11 +95,15 @@ export class Users {
   }
 }
 
-/** The chips of an account's role and state. */
+/**
+ * The chips of an account's role and state.
+ * @param {Account} account
+ */
 export const accountChips = ({ role, email_verified: isVerified, suspended_at: suspendedAt }) => el("span", { class: "chips" },
   suspendedAt ? chip("bad", "Suspended") : isVerified ? chip("good", "Active") : chip("warn", "Not verified"),
   role !== "user" && chip("info", role === "admin" ? "Administrator" : "Support"));
 
+/** @param {Account} user */
 const row = (user) => stackedRow({ "data-user": user.id },
   stackedCell("named", el("a", { href: userAddress(user.id), "data-key": `user-${user.id}` }, user.email), el("span", { class: "exact muted small" }, user.name)),
   stackedCell("named mono small", user.id),

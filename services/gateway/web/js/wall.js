@@ -25,10 +25,13 @@ export class Wall {
   #chart = el("div", { class: "wall-chart" });
   #processes = el("ul", { class: "wall-processes", "aria-label": "Processes" });
   #time = el("p", { class: "wall-time muted" });
+  /** @type {SystemStatus | null} */
   #seen = null;
   #answeredAt = Date.now();
+  /** @type {WorkerProcess[] | null} */
   #workers = null;
 
+  /** @param {Element} place */
   constructor(place) {
     document.body.classList.add("wall");
     const leave = el("a", { class: "skip", href: "/ops" }, "Leave wall mode");
@@ -46,7 +49,7 @@ export class Wall {
 
   async #read() {
     try {
-      this.#seen = await get("/v1/admin/status", { signal: this.#ended.signal });
+      this.#seen = /** @type {SystemStatus} */ (await get("/v1/admin/status", { signal: this.#ended.signal }));
       this.#answeredAt = Date.now();
       this.#throughput.take(this.#seen);
       this.#show();
@@ -67,7 +70,10 @@ export class Wall {
     if (found) this.#workers = found.items;
   }
 
-  /** What is only an addition: without an answer, the last one stays. */
+  /**
+   * What is only an addition: without an answer, the last one stays.
+   * @param {string} path
+   */
   async #optional(path) {
     try {
       return await get(path, { signal: this.#ended.signal });
@@ -78,14 +84,19 @@ export class Wall {
   }
 
   #show() {
-    const { problems, processes, at } = this.#seen;
+    const { problems, processes, at } = /** @type {SystemStatus} */ (this.#seen);
     this.#say(problems.length ? "verdict ill" : "verdict", problems.length ? plural(problems.length, "problem") : "No problems", firstOf(problems));
-    replace(this.#figures, figures(this.#seen, this.#throughput.rate, this.#workers));
+    replace(this.#figures, figures(/** @type {SystemStatus} */ (this.#seen), this.#throughput.rate, this.#workers));
     replace(this.#processes, processes.map(({ name, status }) => el("li", { class: `chip ${status === "ready" ? "good" : "bad"}` }, status === "ready" ? name : `${name}: ${status}`)));
     this.#time.textContent = `As of ${atClock(new Date(at))}`;
   }
 
-  /** Changes the text only if it differs: screen readers announce each change. */
+  /**
+   * Changes the text only if it differs: screen readers announce each change.
+   * @param {string} look
+   * @param {string} text
+   * @param {string[]} problems
+   */
   #say(look, text, problems) {
     const key = [look, text, ...problems].join("\n");
     if (this.#verdict.dataset.key === key) return;
@@ -95,11 +106,17 @@ export class Wall {
   }
 }
 
+/**
+ * @param {SystemStatus} seen
+ * @param {number | null} rate
+ * @param {WorkerProcess[] | null} workers
+ */
 function figures({ jobs, queues, outboxes, panels, gateway }, rate, workers) {
+  /** @type {<Name extends string>(rows: Record<Name, number | null>[], name: Name) => number} */
   const sum = (rows, name) => rows.reduce((all, each) => all + (each[name] ?? 0), 0);
   const slowest = Math.max(...panels.map((each) => each.p95_ms ?? -1), -1);
   const dead = sum(jobs, "dead");
-  const alive = workers?.filter((each) => each.alive).length;
+  const alive = /** @type {number} */ (workers?.filter((each) => each.alive).length);
   return [
     ...(HAS_JOBS ? [
       figure("Jobs per second", rate === null ? "–" : rate < 10 ? rate.toFixed(1) : brief(Math.round(rate))),
@@ -114,8 +131,16 @@ function figures({ jobs, queues, outboxes, panels, gateway }, rate, workers) {
   ];
 }
 
-/** A screen on a wall is not scrolled. */
+/**
+ * A screen on a wall is not scrolled.
+ * @param {string[]} problems
+ */
 const firstOf = (problems) =>
   problems.length > MOST_PROBLEMS ? [...problems.slice(0, MOST_PROBLEMS), `and ${problems.length - MOST_PROBLEMS} more`] : problems;
 
+/**
+ * @param {string} label
+ * @param {string} value
+ * @param {boolean} isBad
+ */
 const figure = (label, value, isBad = false) => el("div", { class: `tile${isBad ? " ill" : ""}` }, el("dt", {}, label), el("dd", {}, value));

@@ -7,6 +7,7 @@ import { poll } from "./polling.js";
 import { since } from "./times.js";
 
 const EVERY_MS = 4000;
+/** @type {[string][]} */
 const TITLES = [["Worker"], ["In progress"], ["State"], ["Last seen"]];
 
 export class Workers {
@@ -15,6 +16,7 @@ export class Workers {
   #list = el("div", {}, el("p", { class: "empty" }, "Loading…"));
   #shown = "";
 
+  /** @param {Element} place */
   constructor(place) {
     place.replaceChildren(
       el("div", { class: "greeting" }, el("h1", {}, "Workers")),
@@ -28,6 +30,7 @@ export class Workers {
 
   async #refresh() {
     try {
+      /** @type {{items: WorkerProcess[]}} */
       const { items } = await get("/v1/admin/workers", { signal: this.#ended.signal });
       if (JSON.stringify(items) === this.#shown) return;
       this.#shown = JSON.stringify(items);
@@ -42,6 +45,7 @@ export class Workers {
   }
 }
 
+/** @param {WorkerProcess} worker */
 function row(worker) {
   const { id, host, pid, version, started_at: started, seen_at: seen, alive, consumers } = worker;
   return stackedRow({ "data-worker": id },
@@ -54,11 +58,13 @@ function row(worker) {
     stackedCell("muted", alive ? "just now" : since(seen)));
 }
 
+/** @param {WorkerProcess} worker */
 function stateOf({ alive, consumers, consumers_expected: expected }) {
   if (!alive) return chip("bad", "Lost");
   return consumers.length < expected ? chip("warn", "Consumers missing") : chip("good", "Alive");
 }
 
+/** @param {WorkerProcess} worker */
 function progress({ alive, in_progress: byJob }) {
   const jobs = Object.entries(byJob).sort();
   if (!jobs.length) return el("span", { class: "zero" }, "Nothing");
