@@ -43,6 +43,7 @@ export class Home {
   #status = document.getElementById("live");
   #account = document.getElementById("account");
   #me = new Me();
+  #wasAway = false;
   #content;
 
   constructor() {
@@ -92,6 +93,8 @@ export class Home {
 
   #showState({ state, again_at: again }) {
     this.#panels.live = state === "live";
+    if (state === "live" && this.#wasAway) offerReload(this.#ended.signal);
+    this.#wasAway = state === "away" || (this.#wasAway && state !== "live");
     this.#status.dataset.state = state;
     this.#status.replaceChildren(el("span", { class: "words" }, STATES[state]));
     this.#status.title = again ? `${EXPLAINED[state]} Next attempt at ${atClock(again)}.` : EXPLAINED[state] ?? "";
