@@ -75,7 +75,7 @@ def _files() -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in paths.items() if not name.startswith(OF_REFERENCE)}
 
 
-def _offered(catalog: Catalog) -> str:
+def _offered(catalog: Catalog, *, development: bool) -> str:
     operations = [operation.signature for operation in catalog.operations]
     panels = [
         {"name": panel.name, "title": panel.title, "kind": panel.kind, "protocol": panel.protocol}
@@ -83,13 +83,15 @@ def _offered(catalog: Catalog) -> str:
     ]
     return (
         f"export const OPERATIONS = new Set({json.dumps(operations)});\nexport const PANELS = {json.dumps(panels)};\n"
+        f"export const DEVELOPMENT = {json.dumps(development)};\n"
     )
 
 
 @lru_cache(maxsize=2)
-def site(catalog: Catalog) -> Site:
+def site(catalog: Catalog, *, development: bool = False) -> Site:
     """Return the pages and assets for that catalog, read once."""
-    bodies = _files() | {"js/currencies.js": CURRENCIES.encode(), "js/catalog.js": _offered(catalog).encode()}
+    offered = _offered(catalog, development=development)
+    bodies = _files() | {"js/currencies.js": CURRENCIES.encode(), "js/catalog.js": offered.encode()}
     everything = hashlib.sha256(b"".join(name.encode() + body for name, body in bodies.items()))
     version = everything.hexdigest()[:12]
     modules = {name.removeprefix("js/"): body for name, body in bodies.items() if name.startswith("js/")}
@@ -110,9 +112,14 @@ def file_of(name: str, body: bytes) -> File:
     return File(body, gzip.compress(body, 9, mtime=0), etag, (kind + charset).encode())
 
 
+def _site(scope: Scope) -> Site:
+    gateway = gateway_of(scope)
+    return site(gateway.catalog, development=gateway.settings.environment == "development")
+
+
 class PageEndpoint:
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
-        await send_file(scope, send, site(gateway_of(scope).catalog).pages[scope["path"]], REVALIDATE)
+        await send_file(scope, send, _site(scope).pages[scope["path"]], REVALIDATE)
 
 
 class AssetEndpoint:
@@ -121,7 +128,7 @@ class AssetEndpoint:
 
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         asked = scope["path_params"]
-        current = site(gateway_of(scope).catalog)
+        current = _site(scope)
         file = current.assets.get(asked["name"])
         if file is None:
             raise HTTPException(404)
@@ -131,9 +138,9 @@ class AssetEndpoint:
 class IconEndpoint:
     async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         if prefers_html(scope["headers"]):
-            await send_file(scope, send, site(gateway_of(scope).catalog).not_found, NEVER, HTTPStatus.NOT_FOUND)
+            await send_file(scope, send, _site(scope).not_found, NEVER, HTTPStatus.NOT_FOUND)
         else:
-            await send_file(scope, send, site(gateway_of(scope).catalog).assets[ICON], REVALIDATE)
+            await send_file(scope, send, _site(scope).assets[ICON], REVALIDATE)
 
 
 def or_page(not_found: ASGIApp) -> ASGIApp:
@@ -141,7 +148,7 @@ def or_page(not_found: ASGIApp) -> ASGIApp:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and prefers_html(scope["headers"]):
-            await send_file(scope, send, site(gateway_of(scope).catalog).not_found, NEVER, HTTPStatus.NOT_FOUND)
+            await send_file(scope, send, _site(scope).not_found, NEVER, HTTPStatus.NOT_FOUND)
         else:
             await not_found(scope, receive, send)
 

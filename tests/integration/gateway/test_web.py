@@ -114,6 +114,7 @@ async def test_the_page_knows_the_panels_file(start: Start, tmp_path: Path) -> N
         assert module == (
             "export const OPERATIONS = new Set([]);\nexport const PANELS = "
             '[{"name": "points", "title": "Points", "kind": "object", "protocol": "rest"}];\n'
+            "export const DEVELOPMENT = false;\n"
         )
         assert f"/assets/{SITE.version}/" not in (await world.client.get("/")).text
 

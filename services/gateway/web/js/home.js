@@ -50,6 +50,7 @@ export class Home {
   #status = /** @type {HTMLElement} */ (document.getElementById("live"));
   #account = /** @type {HTMLElement} */ (document.getElementById("account"));
   #me = new Me();
+  #wasAway = false;
   #content;
 
   constructor() {
@@ -103,6 +104,8 @@ export class Home {
   /** @param {{state: string, again_at?: number}} told */
   #showState({ state, again_at: again }) {
     this.#panels.live = state === "live";
+    if (state === "live" && this.#wasAway) offerReload(this.#ended.signal);
+    this.#wasAway = state === "away" || (this.#wasAway && state !== "live");
     this.#status.dataset.state = state;
     this.#status.replaceChildren(el("span", { class: "words" }, STATES[state]));
     this.#status.title = again ? `${EXPLAINED[state]} Next attempt at ${atClock(again)}.` : EXPLAINED[state] ?? "";
