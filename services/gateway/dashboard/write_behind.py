@@ -55,7 +55,7 @@ class WriteBehindQueue:
             self._queue[user_id] = [(asked, at, panels)]
             return self._grown()
         last_asked, _, last = reads[0]
-        if len(reads) == 1 and last_asked <= asked and last.keys() <= panels.keys():
+        if len(reads) == 1 and last_asked < asked and last.keys() <= panels.keys():
             reads[0] = asked, at, panels
         else:
             reads.append((asked, at, panels))
@@ -99,11 +99,12 @@ class WriteBehindQueue:
 
 
 def _newest(reads: Iterable[PanelReads]) -> dict[str, PanelRead]:
-    """The most recent request by panel."""
+    """Return the most recent request by panel. Of two at the same moment the first to arrive stays: a call that was given
+    up, and whose answer comes late, may have read something older."""
     newest: dict[str, PanelRead] = {}
     for asked, at, panels in reads:
         for panel, data in panels.items():
             known = newest.get(panel)
-            if known is None or known.asked <= asked:
+            if known is None or known.asked < asked:
                 newest[panel] = PanelRead(asked, at, data)
     return newest

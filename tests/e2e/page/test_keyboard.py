@@ -77,7 +77,7 @@ async def _top(page: Page) -> None:
     account = _button(page, "Account")
     await stays(account)
     await page.keyboard.press("Tab")
-    await expect(page.get_by_role("link", name="Your account")).to_be_focused()
+    await expect(page.get_by_role("link", name="Your account", exact=True)).to_be_focused()
     await escapes(page, account)
 
 

@@ -61,7 +61,7 @@ async def test_a_view_waits_for_the_sign_in(browser: Browser, stack: Stack, pers
             await page.goto(f"{stack.url}/{address}")
             await expect(page.get_by_role("link", name="Edit profile")).to_be_visible()
         await page.get_by_role("button", name="Account", exact=True).click()
-        await page.get_by_role("link", name="Your account").click()
+        await page.get_by_role("link", name="Your account", exact=True).click()
         await page.get_by_role("button", name="Account", exact=True).click()
         await page.get_by_role("button", name="Sign out", exact=True).click()
         await expect(page).to_have_title("Sign in · Dashboard")

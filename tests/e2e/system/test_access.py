@@ -107,6 +107,7 @@ def scene(stack: Stack) -> Iterator[Scene]:
     paths["/v1/admin/users/{id}"] = {"id": spare.id}
     paths["/v1/identity-providers/"] = {"name": "example"}
     paths["/assets/"] = {"version": "x", "name": "icon.svg"}
+    paths["/docs/"] = {"version": "x", "name": "swagger-ui.css"}
     secret = DataDir(stack.folder).secrets()["INTERNAL_TOKEN_SECRET"]
     link = UnsubscribeLinks(stack.url, secret).url(UUID(owner.id), OTHER)
     paths["/v1/unsubscribe/"] = {"key": link.rpartition("/")[2]}

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 NAME = "Philomena Unmistakable"
 CSV = b"reference,currency,sku,name,quantity,unit_price,ordered_at\nr1,EUR,tea,Tea,1,100,2026-01-01T00:00:00Z\nbad\n"
 MEMBERS = (
-    *("user_id", "exported_at", "profile", "sessions", "api_keys", "audit", "avatars", "orders"),
+    *("user_id", "exported_at", "profile", "sessions", "api_keys", "identities", "audit", "avatars", "orders"),
     *(
         "notifications",
         "analytics",

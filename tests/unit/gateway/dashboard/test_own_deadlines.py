@@ -219,6 +219,14 @@ def test_nothing_is_older_than_a_change_before_it(
     assert all(history == sorted(history) for history in scene.known_good.history.values())
 
 
+def test_a_late_answer_replaces_nothing_newer() -> None:
+    """A call is given up, another one of the same moment reads a change, and then the first one is answered."""
+    both = [Caller(0, 0.3, panels=FOUR), Caller(0, 0.3, no_cache=True)]
+    scene = play([*both, "known", *[Caller(0, 0.01)] * 3], [1.0, 0.125], obeys=False, batch_calls=1)
+    history = scene.known_good.history["orders", str(USERS[0])]
+    assert history == sorted(history)
+
+
 def test_the_patient_are_not_cut_short_by_the_hasty() -> None:
     """One with a budget of 10 ms begins a read, others join it; the services take 100 ms."""
     callers = [Caller(0, 0.01, panels=FOUR), *(Caller(0.001, 0.8, panels=FOUR) for _ in range(3))]
