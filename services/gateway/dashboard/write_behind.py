@@ -99,8 +99,8 @@ class WriteBehindQueue:
 
 
 def _newest(reads: Iterable[PanelReads]) -> dict[str, PanelRead]:
-    """Return the most recent request by panel. Of two at the same moment the first to arrive stays: a call that was given
-    up, and whose answer comes late, may have read something older."""
+    """Return the most recent request by panel. Of two at the same moment the first to arrive stays: the late answer of
+    a call that was given up may be older."""
     newest: dict[str, PanelRead] = {}
     for asked, at, panels in reads:
         for panel, data in panels.items():
