@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 from PIL import Image
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from tests.support.gateway.other_services import DATA, crm_gateway
 from tests.support.gateway.world import starter_at
@@ -142,7 +142,7 @@ async def _phone(browser: Browser, stack: Stack, path: Path) -> None:
 
 
 async def account_views(browser: Browser, stack: Stack, folder: Path, email: str, password: str) -> None:
-    """The account page of a user who has an API key, and the views behind the links in mails."""
+    """The account page of a user with an API key, the views behind the links in mails, and the forms for a provider."""
     async with visiting(browser, stack, width=960, height=900, device_scale_factor=2) as visitor:
         page = await visitor.signs_in(email, "/#/account", password)
         await expect(page.locator("[data-api-key]")).to_have_count(1)
@@ -154,6 +154,18 @@ async def account_views(browser: Browser, stack: Stack, folder: Path, email: str
             page = await visitor.opens(f"/#/{view}?token=sample")
             await page.get_by_role("heading", level=1).wait_for()
             await _save(page, folder / f"account-{view}.png")
+    async with visiting(browser, stack, width=600, height=640, device_scale_factor=2) as visitor:
+        await visitor.context.route("**/v1/identity-providers", _one_provider)  # the stack has none
+        page = await visitor.opens("/#/sign-in")
+        await page.get_by_role("button", name="Sign in with Example").wait_for()
+        await _save(page, folder / "account-sign-in.png")
+        page = await visitor.opens("/#/link?ticket=sample&provider=Example")
+        await page.get_by_role("button", name="Link and sign in").wait_for()
+        await _save(page, folder / "account-link.png")
+
+
+async def _one_provider(route: Route) -> None:
+    await route.fulfill(json=[{"name": "example", "title": "Example"}])
 
 
 async def _degraded(browser: Browser, stack: Stack, path: Path) -> None:

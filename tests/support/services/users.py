@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 
+from services.users.identities.flows import FlowSecret
 from shared.contracts.internal_api import (
     IDENTITY_CALLBACKS,
     IDENTITY_FLOWS,
@@ -26,6 +27,7 @@ OWNER = """
     )
 """
 ENTRY = {"action": "POST /v1/orders/{id}/ship", "subject_id": str(uuid4()), "detail": "id=1"}
+LINK = {"secret": "x", "ticket": FlowSecret("x").ticket}
 NDJSON = {"headers": {"Accept": "application/x-ndjson"}}
 
 
@@ -59,11 +61,8 @@ def calls(somebody: Somebody, panel_headers: Mapping[str, str]) -> list[Call]:
         Call("POST", LOOKUP_PATH, {"json": {"key_hash": "0" * 64}}),
         Call("GET", IDENTITIES),
         Call("DELETE", f"{IDENTITIES}/{uuid4()}"),
-        Call("GET", "/v1/identity-providers"),
-        Call("POST", IDENTITY_FLOWS, {"json": {"provider": "example"}}),
-        Call("POST", IDENTITY_CALLBACKS, {"json": {"provider": "example", "secret": "x", "state": "x"}}),
-        Call("POST", IDENTITY_LINK_ACCOUNT, {"json": {"secret": "x", "ticket": "x"}}),
-        Call("POST", IDENTITY_LINKS, {"json": {"secret": "x", "ticket": "x", "password": PASSWORD}}),
+        Call("POST", IDENTITY_LINK_ACCOUNT, {"json": LINK}),
+        Call("POST", IDENTITY_LINKS, {"json": {**LINK, "password": PASSWORD}}),
         Call("GET", f"/v1/users/{uuid4()}", role="support"),
         Call("GET", f"/v1/users/{somebody.user_id}/avatar"),
         Call("GET", "/v1/users", role="admin"),
