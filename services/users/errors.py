@@ -37,8 +37,10 @@ DashboardError
 
 from datetime import timedelta
 from math import ceil
-from typing import ClassVar
 
+from shared.contracts.identity_errors import (
+    AccountSuspended as AccountSuspended,
+)
 from shared.contracts.identity_errors import (
     AlreadyLinked as AlreadyLinked,
 )
@@ -49,12 +51,18 @@ from shared.contracts.identity_errors import (
     IdentityProviderUnavailable as IdentityProviderUnavailable,
 )
 from shared.contracts.identity_errors import (
+    InvalidLink as InvalidLink,
+)
+from shared.contracts.identity_errors import (
     RecentSignInRequired as RecentSignInRequired,
 )
 from shared.contracts.identity_errors import (
     TooManyIdentities as TooManyIdentities,
 )
-from shared.errors import Conflict, DashboardError, Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
+from shared.contracts.identity_errors import (
+    TooManyLogins as TooManyLogins,
+)
+from shared.errors import Conflict, DashboardError, InvalidInput, NotFound, Unauthenticated, Unavailable
 
 
 class UserNotFound(NotFound):
@@ -111,10 +119,6 @@ class InvalidRefreshToken(Unauthenticated):
     code, title = "invalid_refresh_token", "The refresh token is not valid; sign in again"
 
 
-class AccountSuspended(Forbidden):
-    code, title = "account_suspended", "This account is suspended"
-
-
 class WrongPassword(InvalidInput):
     """Not 401: the access token is valid, and clients must keep it."""
 
@@ -129,26 +133,12 @@ class UnmailableAddress(InvalidInput):
     code, title = "unmailable_address", "No mail can be sent to this address"
 
 
-class InvalidLink(InvalidInput):
-    """The same for a token that is malformed, unknown, used, expired, or for another purpose."""
-
-    code, title = "invalid_link", "The link is not valid: it was used before, or has expired"
-
-    def __init__(self) -> None:
-        super().__init__(errors=[{"field": "token", "message": "is not valid; request a new link"}])
-
-
 class TooManyMails(DashboardError):
     status, code, title = 429, "too_many_mails", "Too many mails were requested to this address"
 
     def __init__(self, wait: timedelta) -> None:
         super().__init__("A mail was sent to this address before; look into its folder for spam, or try again later.")
         self.headers = {"Retry-After": str(ceil(wait.total_seconds()))}  # type: ignore[misc]
-
-
-class TooManyLogins(Unavailable):
-    code, title = "too_many_logins", "Too many passwords are being checked; try again"
-    headers: ClassVar = {"Retry-After": "1"}
 
 
 class PageUnknown(Unavailable):

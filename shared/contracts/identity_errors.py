@@ -1,7 +1,9 @@
 """What goes wrong in sign-ins with identity providers. The users service reports it, and the gateway's routes of these
 sign-ins pass it on."""
 
-from shared.errors import Conflict, Forbidden, NotFound, Unavailable
+from typing import ClassVar
+
+from shared.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 
 
 class AlreadyLinked(Conflict):
@@ -24,3 +26,21 @@ class RecentSignInRequired(Forbidden):
     """For an account without a password. Not 401: the access token is valid, and clients must keep it."""
 
     code, title = "recent_sign_in_required", "Sign in with an identity provider again before this"
+
+
+class InvalidLink(InvalidInput):
+    """The same for a token that is malformed, unknown, used, expired, or for another purpose."""
+
+    code, title = "invalid_link", "The link is not valid: it was used before, or has expired"
+
+    def __init__(self) -> None:
+        super().__init__(errors=[{"field": "token", "message": "is not valid; request a new link"}])
+
+
+class AccountSuspended(Forbidden):
+    code, title = "account_suspended", "This account is suspended"
+
+
+class TooManyLogins(Unavailable):
+    code, title = "too_many_logins", "Too many passwords are being checked; try again"
+    headers: ClassVar = {"Retry-After": "1"}

@@ -113,9 +113,9 @@ async def _take_all(stack: Stack, folder: Path) -> None:
         await _phone(browser, stack, folder / "phone.png")
         await account_views(browser, stack, folder, demo.USER, demo.PASSWORD)
         await _degraded(browser, stack, folder / "degraded.png")
+        write_picture(await trace_picture.take(browser, stack), folder / "trace.png")
         await _operations(browser, stack, folder / "operations.png")
         await _operators_views(browser, stack, folder)
-        write_picture(await trace_picture.take(browser, stack), folder / "trace.png")
         await _other_panels(
             browser, stack.info["redis"]["url"], stack.info["rabbitmq"]["url"], folder / "generic-cards.png"
         )

@@ -20,11 +20,14 @@ from services.gateway.openapi.merge import FOR_SESSIONS
 from services.gateway.upstream.responses import ServiceResponse
 from shared.contracts import internal_api
 from shared.contracts.identity_errors import (
+    AccountSuspended,
     AlreadyLinked,
     IdentityProviderNotFound,
     IdentityProviderUnavailable,
+    InvalidLink,
     RecentSignInRequired,
     TooManyIdentities,
+    TooManyLogins,
 )
 from shared.contracts.internal_api import FLOW_VALID_S, FlowFinished, FlowStarted
 from shared.errors import InvalidInput, NotFound
@@ -121,7 +124,7 @@ async def sign_in(name: Name, request: Request, gateway: GatewayDep) -> Response
     **described(
         "begin_provider_sign_in",
         "Link an identity, or confirm who you are",
-        *(IdentityProviderNotFound, WrongPassword, RecentSignInRequired, IdentityProviderUnavailable),
+        *(IdentityProviderNotFound, WrongPassword, RecentSignInRequired, IdentityProviderUnavailable, TooManyLogins),
         *(ServiceUnavailable, OutcomeUnknown),
         responses=_answer("where the browser must go", "url"),
     ),
@@ -207,7 +210,8 @@ async def callback(
     **described(
         "link_identity_with_password",
         "Link an identity to your account and sign in",
-        *(WrongPassword, AlreadyLinked, TooManyIdentities, ForeignPage, ServiceUnavailable, OutcomeUnknown),
+        *(InvalidLink, WrongPassword, AccountSuspended, AlreadyLinked, TooManyIdentities, TooManyLogins),
+        *(ForeignPage, ServiceUnavailable, OutcomeUnknown),
         responses=_answer("signed in", "access_token", "token_type", expires_in="integer"),
     ),
     openapi_extra={
