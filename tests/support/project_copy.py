@@ -12,6 +12,13 @@ LEFT_OUT = shutil.ignore_patterns(
     *(".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "node_modules", "build")
 )
 
+UNAFFECTED = (
+    *("tests/unit/shared", "tests/unit/gateway/upstream", "tests/unit/gateway/auth", "tests/unit/gateway/limits"),
+    *("tests/unit/gateway/dashboard", "tests/unit/worker/email", "tests/unit/deploy", "tests/unit/fuzz"),
+    *("tests/unit/test_dependencies.py", "tests/unit/users/identities"),
+)
+"""Unit tests of what neither a slice nor a tutorial changes; they take half of the time."""
+
 
 def copy_project(to: Path) -> None:
     """Copy the project to a new folder. The copy shares the environment with this one."""
