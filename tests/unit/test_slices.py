@@ -1,6 +1,7 @@
 """Each feature slice can be removed: its folder, the lines that mount it, and its tests. The rest works without it.
 
-docs/architecture.md describes the same steps. `make full` also runs linters, types and the unit tests that can be affected.
+docs/architecture.md describes the same steps. `make full` also runs linters, types and the unit tests that can be
+affected.
 """
 
 import ast
