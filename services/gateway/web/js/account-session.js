@@ -4,6 +4,11 @@ import { claimsOf } from "./claims.js";
 
 const PATH = "/web/session";
 const EARLY_MS = 60_000;
+/** Without Web Locks: how far apart tabs renew, and how long a new tab waits for the token of another one. */
+const APART_MS = 20_000;
+const ANSWER_MS = 300;
+const SPREAD_MS = 700;
+const ASK = "token?";
 const channel = new BroadcastChannel("session");
 
 /** @type {string | null} */
@@ -36,7 +41,8 @@ function take(answer, { tell = true } = {}) {
   expires = answer.expires_at ?? Date.now() + (answer.expires_in ?? 0) * 1000;
   clearTimeout(timer);
   const left = expires - Date.now();
-  timer = setTimeout(() => renew(token), Math.max(left - EARLY_MS, left / 2, 1000));
+  const apart = navigator.locks ? 0 : Math.random() * Math.min(APART_MS, left / 4);
+  timer = setTimeout(() => renew(token), Math.max(left - EARLY_MS, left / 2, 1000) + apart);
   if (tell) channel.postMessage({ access_token: token, expires_at: expires });
 }
 
@@ -78,7 +84,30 @@ async function begin(response) {
 export async function resume() {
   addEventListener("online", () => isEnding() && endSession());
   if (isEnding()) await endSession();
+  if (!navigator.locks && (await tokenOfOtherTab())) return true;
   return renew(null);
+}
+
+/**
+ * Takes the token of another tab that has one, or renews meanwhile; false if there is none. Without Web Locks, as over
+ * plain http, tabs that open together would renew at once, and a renewal token that is used twice ends the session.
+ * @returns {Promise<boolean>}
+ */
+function tokenOfOtherTab() {
+  return new Promise((resolve) => {
+    const end = (/** @type {boolean} */ found) => {
+      channel.removeEventListener("message", answer);
+      resolve(found);
+    };
+    const answer = (/** @type {MessageEvent} */ { data }) => {
+      if (!data.access_token) return;
+      take(data, { tell: false });
+      end(true);
+    };
+    channel.addEventListener("message", answer);
+    channel.postMessage(ASK);
+    setTimeout(end, ANSWER_MS + Math.random() * SPREAD_MS, false);
+  });
 }
 
 /**
@@ -172,6 +201,10 @@ function drop(message) {
 }
 
 channel.addEventListener("message", ({ data }) => {
+  if (data === ASK) {
+    if (token !== null) channel.postMessage({ access_token: token, expires_at: expires });
+    return;
+  }
   if (data === "signed-out") {
     if (token !== null) drop("You have signed out in another tab.");
   } else if (token !== null && claimsOf(data.access_token).sub === claims().sub) take(data, { tell: false });
