@@ -48,6 +48,9 @@ export function tellReturned() {
   else if (/** @type {string} */ (done) in DONE) toast(DONE[/** @type {string} */ (done)]);
 }
 
+/** When the providers are read again, if they could not be. */
+const AGAIN_MS = 3000;
+
 /** @type {Promise<IdentityProvider[]> | null} */
 let known = null;
 
@@ -56,19 +59,32 @@ let known = null;
  * @returns {Promise<IdentityProvider[]>}
  */
 function providers() {
-  known ??= offers(`GET ${PATH}`) ? fetch(PATH).then((response) => (response.ok ? response.json() : [])).catch(() => []) : Promise.resolve([]);
+  known ??= offers(`GET ${PATH}`) ? read() : Promise.resolve([]);
   return known;
+}
+
+/** @returns {Promise<IdentityProvider[]>} */
+async function read() {
+  try {
+    const response = await fetch(PATH);
+    if (response.ok) return await response.json();
+  } catch {} // the server cannot be reached
+  known = null; // the next call reads again
+  return [];
 }
 
 /** Buttons that lead to the providers; nothing if there are none. */
 export function providerButtons() {
   const place = el("div", { class: "providers", hidden: true });
-  providers().then((all) => {
+  const show = async () => {
+    const all = await providers();
+    if (known === null && place.isConnected) setTimeout(show, AGAIN_MS);
     if (!all.length) return;
     place.append(el("p", { class: "or" }, "or"), ...all.map((each) =>
       el("button", { class: "button", type: "button", onclick: (event) => busy(event.currentTarget, () => signIn(each)) }, `Sign in with ${each.title}`)));
     place.hidden = false;
-  });
+  };
+  show();
   return place;
 }
 
