@@ -66,6 +66,8 @@ SLICES = {
     "digests": Slice("worker", (), "weekly_digests", "WORKER_DIGEST_", queues=("send_weekly_digest",)),
     "avatars": Slice("users", ("/v1/me/avatar", "/v1/users/{id:uuid}/avatar"), "avatars", "USERS_PICTURE_"),
 }
+TYPICAL = ("webhooks", "avatars")
+"""A slice of each service; the others are tested as thoroughly only in `-m long`."""
 OUTSIDE = (
     *("tests/unit/deploy", "tests/unit/tools/docs", "tests/unit/test_env_example.py"),
     *("tests/unit/test_documents.py", "tests/unit/test_async_patterns.py", "tests/unit/test_security_page.py"),
@@ -158,6 +160,9 @@ def test_the_rest_works_without_it(slice_name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.parametrize(
+    "slice_name", [pytest.param(name, marks=[] if name in TYPICAL else [pytest.mark.long]) for name in SLICES]
+)
 def test_style_types_and_the_other_tests_pass_without_it(slice_name: str, tmp_path: Path) -> None:
     """`ruff check --fix` removes imports that only the slice's lines needed."""
     tree = tmp_path / "dashboard"

@@ -15,6 +15,9 @@ OTHERS = {"your-own-application", "from-background-tasks"}
 """They are about applications of their own."""
 TUTORIALS = sorted(path for path in FOLDER.glob("*.md") if path.stem not in OTHERS)
 CONTINUES = re.compile(r"^Continues \[.*?\]\(([\w-]+\.md)\)", re.MULTILINE)
+CONTINUED = {found[1] for page in TUTORIALS if (found := CONTINUES.search(page.read_text()))}
+LAST = [page for page in TUTORIALS if page.name not in CONTINUED]
+"""Those that no other one continues: their changes contain those of the others."""
 RECOMMENDED = (
     ".venv/bin/python -m tools.docs.pages",
     ".venv/bin/ruff check .",
@@ -60,7 +63,7 @@ def test_a_tutorial_works_as_it_stands(tutorial: Path, project: Path, backends: 
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("tutorial", TUTORIALS, ids=named)
+@pytest.mark.parametrize("tutorial", LAST, ids=named)
 def test_what_a_tutorial_recommends_succeeds(tutorial: Path, project: Path, backends: Backends) -> None:
     """Documentation, style, types and tests of the changed project succeed."""
     for command in follow(tutorial, project):
