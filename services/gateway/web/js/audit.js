@@ -1,6 +1,7 @@
 // The audit log, and the form that filters it. The filters are in the address.
 import { get, Problem } from "./api.js";
 import { busy, el, replace } from "./dom.js";
+import { entered, ID_PATTERN, shownIn } from "./filters.js";
 import { field, form } from "./forms.js";
 import { plural, whenExactly } from "./format.js";
 import { AUDIT_FILTERS, auditAddress, userAddress } from "./job-addresses.js";
@@ -8,7 +9,6 @@ import { namesOf, stackedCell, stackedRow, stackedTable } from "./job-parts.js";
 import { since } from "./times.js";
 
 const PAGE = 50;
-const ID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
 /** @type {[string][]} */
 const TITLES = [["Action"], ["Who and whom"], ["Time"], ["From"]];
 
@@ -22,7 +22,7 @@ export class Audit {
 
   /** @param {Element} place */
   constructor(place) {
-    const id = { pattern: ID, autocomplete: "off", spellcheck: "false" };
+    const id = { pattern: ID_PATTERN, autocomplete: "off", spellcheck: "false" };
     this.#form = form(
       el("div", { class: "search-fields" },
         field("Action", "action", { maxlength: 200, autocomplete: "off", spellcheck: "false" }, "The complete name, such as signed_in."),
@@ -50,7 +50,7 @@ export class Audit {
   show(query) {
     this.#filters = Object.fromEntries(AUDIT_FILTERS.map((name) => [name, query.get(name) ?? ""]));
     for (const input of /** @type {HTMLCollectionOf<HTMLInputElement>} */ (this.#form.elements)) {
-      if (input.name) input.value = input.type === "datetime-local" ? toLocal(this.#filters[input.name]) : this.#filters[input.name];
+      if (input.name) input.value = shownIn(input, this.#filters[input.name]);
     }
     this.#load();
   }
@@ -142,19 +142,4 @@ function row({ id, action, actor_id: actor, actor_role: role, subject_id: subjec
       detail && el("span", { class: "exact muted small" }, detail)),
     stackedCell("muted", since(at), el("span", { class: "exact small" }, whenExactly(at))),
     stackedCell("muted named", address ?? ""));
-}
-
-/** @param {FormData} data */
-function entered(data) {
-  const at = (/** @type {string} */ text) => text && new Date(text).toISOString();
-  return { ...Object.fromEntries([...data].map(([name, value]) => [name, /** @type {string} */ (value).trim()])), from: at(/** @type {string} */ (data.get("from"))), to: at(/** @type {string} */ (data.get("to"))) };
-}
-
-/**
- * The value of a date and time field; empty for a time that is not one.
- * @param {string} iso
- */
-function toLocal(iso) {
-  const at = new Date(iso);
-  return Number.isNaN(at.getTime()) ? "" : new Date(/** @type {any} */ (at) - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }

@@ -2,6 +2,7 @@
 import { get, Problem } from "./api.js";
 import { bulkActions } from "./bulk.js";
 import { busy, el, replace } from "./dom.js";
+import { entered, ID_PATTERN, shownIn } from "./filters.js";
 import { field, form } from "./forms.js";
 import { plural } from "./format.js";
 import { filtersOf, jobAddress, searchAddress } from "./job-addresses.js";
@@ -12,7 +13,6 @@ import { since } from "./times.js";
 /** @import { Paused } from "./paused-jobs.js" */
 
 const PAGE = 50;
-const USER_ID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
 /** @type {[string][]} */
 const TITLES = [["Job"], ["Event"], ["State"], ["Arrived"]];
 const NOT_DONE = "Jobs that are scheduled, waiting, running, retrying or dead. Choose a state or search to see others.";
@@ -40,14 +40,14 @@ export class JobSearch {
         field("Text", "q", { type: "search", maxlength: 500, autocomplete: "off" }, "An event’s id, a user’s id, or part of a type or an error."),
         this.#job,
         field("State", "state", { options: [["", "Any"], ...Object.entries(STATES).map(([state, [, text]]) => /** @type {[string, string]} */ ([state, text]))] }),
-        field("User id", "user_id", { pattern: USER_ID, autocomplete: "off", spellcheck: "false" }),
+        field("User id", "user_id", { pattern: ID_PATTERN, autocomplete: "off", spellcheck: "false" }),
         field("Type", "event_type", { maxlength: 500, autocomplete: "off", spellcheck: "false" }),
         field("Arrived from", "from", { type: "datetime-local" }),
         field("Arrived before", "to", { type: "datetime-local" })),
       el("div", { class: "actions" },
         el("button", { class: "button", type: "button", onclick: () => this.#go({}) }, "Clear"),
         el("button", { class: "button primary", type: "submit" }, "Search")),
-      (data) => this.#go(entered(data, this.#filters)), { class: "form search", role: "search", "aria-label": "Jobs" });
+      (data) => this.#go({ ...this.#filters, ...entered(data) }), { class: "form search", role: "search", "aria-label": "Jobs" });
     place.replaceChildren(
       el("div", { class: "greeting" }, el("h1", {}, "Jobs")),
       el("section", { class: "card", "aria-label": "Jobs" }, this.#form, this.#note, this.#bulk, this.#list));
@@ -84,7 +84,7 @@ export class JobSearch {
       if (!input.name) continue;
       const value = this.#filters[input.name];
       if (input.name === "job" && value) this.#offerJobs([value]);
-      input.value = input.type === "datetime-local" ? toLocal(value) : value;
+      input.value = shownIn(input, value);
     }
   }
 
@@ -158,25 +158,6 @@ export class JobSearch {
     select.replaceChildren(select.options[0], ...all.map((name) => el("option", { value: name }, name)));
     select.value = value;
   }
-}
-
-/**
- * The filters of the form, and those that have no field. Times are of the browser's time zone.
- * @param {FormData} data
- * @param {Record<string, string>} filters
- */
-function entered(data, filters) {
-  const at = (/** @type {string} */ text) => text && new Date(text).toISOString();
-  return { ...filters, ...Object.fromEntries([...data].map(([name, value]) => [name, /** @type {string} */ (value).trim()])), from: at(/** @type {string} */ (data.get("from"))), to: at(/** @type {string} */ (data.get("to"))) };
-}
-
-/**
- * The value of a date and time field; empty for a time that is not one.
- * @param {string} iso
- */
-function toLocal(iso) {
-  const at = new Date(iso);
-  return Number.isNaN(at.getTime()) ? "" : new Date(/** @type {any} */ (at) - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
 /**
