@@ -6,8 +6,6 @@ DashboardError
 │   └── ReportNotFound
 ├── Unauthenticated
 │   └── InvalidAccessToken
-├── InvalidInput
-│   └── WrongPassword
 ├── Forbidden
 │   ├── AccountRequired
 │   ├── ForeignPage
@@ -28,7 +26,7 @@ DashboardError
 
 from typing import ClassVar
 
-from shared.errors import DashboardError, Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
+from shared.errors import DashboardError, Forbidden, NotFound, Unauthenticated, Unavailable
 
 
 class UserNotFound(NotFound):
@@ -42,12 +40,6 @@ class ReportNotFound(NotFound):
 class InvalidAccessToken(Unauthenticated):
     code, title = "invalid_access_token", "The access token is not valid"
     headers: ClassVar = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-
-
-class WrongPassword(InvalidInput):
-    """The users service's answer to the password of an export."""
-
-    code, title = "wrong_password", "The current password is missing or wrong"
 
 
 class AccountRequired(Forbidden):

@@ -33,35 +33,13 @@ DashboardError
     ├── TooManyLogins
     ├── IdentityProviderUnavailable
     └── PageUnknown
+
+Those that routes of the gateway pass on are in `shared/contracts/account_errors.py`.
 """
 
 from datetime import timedelta
 from math import ceil
 
-from shared.contracts.identity_errors import (
-    AccountSuspended as AccountSuspended,
-)
-from shared.contracts.identity_errors import (
-    AlreadyLinked as AlreadyLinked,
-)
-from shared.contracts.identity_errors import (
-    IdentityProviderNotFound as IdentityProviderNotFound,
-)
-from shared.contracts.identity_errors import (
-    IdentityProviderUnavailable as IdentityProviderUnavailable,
-)
-from shared.contracts.identity_errors import (
-    InvalidLink as InvalidLink,
-)
-from shared.contracts.identity_errors import (
-    RecentSignInRequired as RecentSignInRequired,
-)
-from shared.contracts.identity_errors import (
-    TooManyIdentities as TooManyIdentities,
-)
-from shared.contracts.identity_errors import (
-    TooManyLogins as TooManyLogins,
-)
 from shared.errors import Conflict, DashboardError, InvalidInput, NotFound, Unauthenticated, Unavailable
 
 
@@ -117,12 +95,6 @@ class InvalidCredentials(Unauthenticated):
 
 class InvalidRefreshToken(Unauthenticated):
     code, title = "invalid_refresh_token", "The refresh token is not valid; sign in again"
-
-
-class WrongPassword(InvalidInput):
-    """Not 401: the access token is valid, and clients must keep it."""
-
-    code, title = "wrong_password", "The current password is missing or wrong"
 
 
 class WeakPassword(InvalidInput):

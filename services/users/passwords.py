@@ -14,9 +14,10 @@ from pwdlib.hashers import HasherProtocol
 from pwdlib.hashers.argon2 import Argon2Hasher
 from zxcvbn import zxcvbn
 
-from services.users.errors import TooManyLogins, WeakPassword
+from services.users.errors import WeakPassword
 from services.users.fair_queue import Asker, FairQueue, QueueFull
 from services.users.settings import Tuning
+from shared.contracts.account_errors import TooManyLogins
 from shared.http.identity import client_address
 from shared.observability.pools import POOLS
 

@@ -1,5 +1,4 @@
-"""What goes wrong in sign-ins with identity providers. The users service reports it, and the gateway's routes of these
-sign-ins pass it on."""
+"""What goes wrong with accounts, in both: the users service reports it, and routes of the gateway pass it on."""
 
 from typing import ClassVar
 
@@ -44,3 +43,9 @@ class AccountSuspended(Forbidden):
 class TooManyLogins(Unavailable):
     code, title = "too_many_logins", "Too many passwords are being checked; try again"
     headers: ClassVar = {"Retry-After": "1"}
+
+
+class WrongPassword(InvalidInput):
+    """Not 401: the access token is valid, and clients must keep it."""
+
+    code, title = "wrong_password", "The current password is missing or wrong"

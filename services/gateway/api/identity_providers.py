@@ -14,12 +14,12 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from services.gateway.api import session
 from services.gateway.api.session import JSON, GatewayDep, TokenPair, ask, own_page, passed_on, signed_in
 from services.gateway.container import Gateway
-from services.gateway.errors import ForeignPage, OutcomeUnknown, ServiceUnavailable, WrongPassword
+from services.gateway.errors import ForeignPage, OutcomeUnknown, ServiceUnavailable
 from services.gateway.limits.load_shedding import IDENTITY_LINKS, IDENTITY_PROVIDERS
 from services.gateway.openapi.merge import FOR_SESSIONS
 from services.gateway.upstream.responses import ServiceResponse
 from shared.contracts import internal_api
-from shared.contracts.identity_errors import (
+from shared.contracts.account_errors import (
     AccountSuspended,
     AlreadyLinked,
     IdentityProviderNotFound,
@@ -28,6 +28,7 @@ from shared.contracts.identity_errors import (
     RecentSignInRequired,
     TooManyIdentities,
     TooManyLogins,
+    WrongPassword,
 )
 from shared.contracts.internal_api import FLOW_VALID_S, FlowFinished, FlowStarted
 from shared.errors import InvalidInput, NotFound

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway.catalog.catalog import ACCOUNTS, Catalog
 from services.gateway.container import Gateway, client_of, gateway_of
-from services.gateway.errors import ExportIsPosted, OutcomeUnknown, ServiceUnavailable, UserNotFound, WrongPassword
+from services.gateway.errors import ExportIsPosted, OutcomeUnknown, ServiceUnavailable, UserNotFound
 from services.gateway.openapi.merge import FOR_SESSIONS
 from services.gateway.panels import Service
 from services.gateway.proxy.audit_log import entry_of
@@ -25,7 +25,7 @@ from services.gateway.proxy.headers import has_body, request_headers
 from services.gateway.upstream.errors import UpstreamFailed
 from services.gateway.upstream.responses import ServiceResponse
 from shared.clock import now, rfc3339
-from shared.contracts.identity_errors import RecentSignInRequired
+from shared.contracts.account_errors import RecentSignInRequired, WrongPassword
 from shared.contracts.internal_api import CONFIRM, CURRENT_PASSWORD, EXPORT
 from shared.contracts.internal_api import PERSONAL_DATA_PATH as SOURCE
 from shared.errors import NotFound, Unavailable

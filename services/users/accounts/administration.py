@@ -15,10 +15,11 @@ from services.users.accounts import links, mails
 from services.users.accounts.credentials import end_access
 from services.users.audit import repository as audit
 from services.users.audit.repository import Actor
-from services.users.errors import AccountSuspended, OwnAccount, UserNotFound
+from services.users.errors import OwnAccount, UserNotFound
 from services.users.models import ApiKey, LoginSession, User
 from services.users.repository import UserRepository
 from services.users.sessions import repository as sessions
+from shared.contracts.account_errors import AccountSuspended
 from shared.contracts.internal_api import MailLink
 from shared.db.engine import CONNECT_TIMEOUT_S, clock, create_engine
 from shared.http.tokens import Role

@@ -10,13 +10,10 @@ from services.users.accounts import links
 from services.users.accounts.resets import ResetsDep
 from services.users.accounts.verification import VerificationsDep
 from services.users.errors import (
-    AccountSuspended,
     AlreadyVerified,
     EmailAlreadyUsed,
-    InvalidLink,
     LinkNotWanted,
     PageUnknown,
-    TooManyLogins,
     TooManyMails,
     UserNotFound,
     WeakPassword,
@@ -24,6 +21,7 @@ from services.users.errors import (
 from services.users.repository import UserRepository
 from services.users.schemas import ForgottenPassword, LinkToken, NewPassword
 from services.users.settings import Settings
+from shared.contracts.account_errors import AccountSuspended, InvalidLink, TooManyLogins
 from shared.contracts.internal_api import ADDRESSES_PATH, LINKS_PATH, LinkRequest, MailAddress
 from shared.db.engine import DatabaseDep
 from shared.http.identity import CallerDep, GatewayOnly, OptionalCallerDep, WorkerOnly

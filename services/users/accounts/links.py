@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.users.audit import repository as audit
-from services.users.errors import AccountSuspended, InvalidLink, LinkNotWanted
+from services.users.errors import LinkNotWanted
 from services.users.models import MailToken, User
 from services.users.repository import UserRepository
+from shared.contracts.account_errors import AccountSuspended, InvalidLink
 from shared.contracts.internal_api import MailLink, Purpose
 from shared.db.engine import Database, clock
 from shared.http.tokens import b64url, b64url_decode

@@ -17,10 +17,10 @@ from services.users.accounts.credentials import revoke_credentials
 from services.users.accounts.profile import updated
 from services.users.audit import repository as audit
 from services.users.audit.repository import Origin
-from services.users.errors import InvalidLink
 from services.users.models import ResetRequest, User
 from services.users.passwords import Passwords, refuse_weak
 from services.users.repository import UserRepository
+from shared.contracts.account_errors import InvalidLink
 from shared.db.engine import Database
 from shared.ids import new_id
 from shared.outbox.outbox import add

@@ -9,16 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from services.users.accounts.service import AccountsDep
-from services.users.errors import (
-    EmailAlreadyUsed,
-    RecentSignInRequired,
-    TooManyLogins,
-    TooManyMails,
-    UnmailableAddress,
-    UserNotFound,
-    WeakPassword,
-    WrongPassword,
-)
+from services.users.errors import EmailAlreadyUsed, TooManyMails, UnmailableAddress, UserNotFound, WeakPassword
 from services.users.models import User
 from services.users.repository import UserRepository
 from services.users.schemas import (
@@ -32,6 +23,7 @@ from services.users.schemas import (
     ProfileChange,
     Registration,
 )
+from shared.contracts.account_errors import RecentSignInRequired, TooManyLogins, WrongPassword
 from shared.contracts.internal_api import CONFIRM
 from shared.db.engine import Database, DatabaseDep
 from shared.http.identity import CallerDep, GatewayOnly, OperatorDep

@@ -12,13 +12,14 @@ from services.users.accounts import mails, profile
 from services.users.accounts.profile import changed_fields, needs_password
 from services.users.audit import repository as audit
 from services.users.audit.repository import Actor
-from services.users.errors import RecentSignInRequired, UnmailableAddress, UserNotFound, WrongPassword
+from services.users.errors import UnmailableAddress, UserNotFound
 from services.users.models import User
 from services.users.passwords import Passwords, refuse_weak
 from services.users.repository import UserRepository
 from services.users.schemas import ProfileChange, Registration
 from services.users.sessions import repository as sessions
 from shared.clock import now
+from shared.contracts.account_errors import RecentSignInRequired, WrongPassword
 from shared.contracts.events import UserDeleted, UserRegistered
 from shared.contracts.internal_api import CURRENT_PASSWORD
 from shared.db.engine import Database

@@ -17,9 +17,10 @@ from services.users.accounts.profile import updated
 from services.users.accounts.service import delete_account
 from services.users.audit import repository as audit
 from services.users.audit.repository import Actor
-from services.users.errors import AlreadyVerified, EmailAlreadyUsed, InvalidLink, TooManyMails, UserNotFound
+from services.users.errors import AlreadyVerified, EmailAlreadyUsed, TooManyMails, UserNotFound
 from services.users.models import User
 from services.users.repository import UserRepository
+from shared.contracts.account_errors import InvalidLink
 from shared.contracts.internal_api import Purpose
 from shared.db.engine import Database
 from shared.db.retention import sweep

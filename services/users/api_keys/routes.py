@@ -11,8 +11,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from services.users.api_keys.service import ApiKeysDep
-from services.users.errors import ApiKeyNotFound, RecentSignInRequired, TooManyApiKeys, UserNotFound, WrongPassword
+from services.users.errors import ApiKeyNotFound, TooManyApiKeys, UserNotFound
 from services.users.schemas import Body, GivenPassword, VisibleText
+from shared.contracts.account_errors import RecentSignInRequired, WrongPassword
 from shared.http.api_keys import LOOKUP_PATH, KeyScope
 from shared.http.identity import CallerDep, GatewayOnly
 from shared.http.openapi import described

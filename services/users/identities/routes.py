@@ -12,6 +12,7 @@ from services.users import errors
 from services.users.identities.service import PATH, IdentitiesDep
 from services.users.schemas import TokenPair
 from services.users.sessions.routes import Device
+from shared.contracts import account_errors
 from shared.contracts.internal_api import (
     IDENTITY_CALLBACKS,
     IDENTITY_FLOWS,
@@ -83,11 +84,11 @@ async def unlink_identity(identity_id: UUID, caller: CallerDep, identities: Iden
         "begin_identity_flow",
         "Begin a sign-in with a provider",
         *(
-            errors.IdentityProviderNotFound,
-            errors.IdentityProviderUnavailable,
-            errors.RecentSignInRequired,
-            errors.WrongPassword,
-            errors.TooManyLogins,
+            account_errors.IdentityProviderNotFound,
+            account_errors.IdentityProviderUnavailable,
+            account_errors.RecentSignInRequired,
+            account_errors.WrongPassword,
+            account_errors.TooManyLogins,
             errors.PageUnknown,
         ),
     ),
@@ -99,7 +100,7 @@ async def begin_flow(body: FlowRequest, caller: OptionalCallerDep, identities: I
 
 @internal_router.post(
     IDENTITY_CALLBACKS,
-    **described("finish_identity_flow", "Finish a sign-in with a provider", errors.IdentityProviderNotFound),
+    **described("finish_identity_flow", "Finish a sign-in with a provider", account_errors.IdentityProviderNotFound),
 )
 async def finish_flow(body: FlowReturn, identities: IdentitiesDep, device: Device) -> Response:
     """Finish a sign-in, when the browser has returned."""
@@ -111,7 +112,7 @@ class LinkAccount(BaseModel):
 
 
 @internal_router.post(
-    IDENTITY_LINK_ACCOUNT, **described("read_link_account", "Read the account of a ticket", errors.InvalidLink)
+    IDENTITY_LINK_ACCOUNT, **described("read_link_account", "Read the account of a ticket", account_errors.InvalidLink)
 )
 async def read_link_account(body: LinkTicket, identities: IdentitiesDep) -> LinkAccount:
     """Return the account whose password a ticket needs, to count attempts at it."""
@@ -124,12 +125,12 @@ async def read_link_account(body: LinkTicket, identities: IdentitiesDep) -> Link
         "link_identity",
         "Link an identity and sign in",
         *(
-            errors.InvalidLink,
-            errors.WrongPassword,
-            errors.AccountSuspended,
-            errors.AlreadyLinked,
-            errors.TooManyIdentities,
-            errors.TooManyLogins,
+            account_errors.InvalidLink,
+            account_errors.WrongPassword,
+            account_errors.AccountSuspended,
+            account_errors.AlreadyLinked,
+            account_errors.TooManyIdentities,
+            account_errors.TooManyLogins,
         ),
     ),
 )

@@ -15,20 +15,7 @@ from services.users.accounts.service import RECENT, Accounts, register
 from services.users.accounts.verification import mark_verified
 from services.users.audit import repository as audit
 from services.users.audit.repository import Actor
-from services.users.errors import (
-    AccountSuspended,
-    AlreadyLinked,
-    IdentityNotFound,
-    IdentityProviderNotFound,
-    IdentityProviderUnavailable,
-    InvalidLink,
-    LastSignInMethod,
-    PageUnknown,
-    RecentSignInRequired,
-    TooManyIdentities,
-    UnmailableAddress,
-    WrongPassword,
-)
+from services.users.errors import IdentityNotFound, LastSignInMethod, PageUnknown, UnmailableAddress
 from services.users.identities import flows, repository
 from services.users.identities.decisions import (
     TEMPORARY,
@@ -48,6 +35,16 @@ from services.users.repository import UserRepository
 from services.users.schemas import TokenPair
 from services.users.sessions import repository as sessions
 from services.users.sessions.service import Logins
+from shared.contracts.account_errors import (
+    AccountSuspended,
+    AlreadyLinked,
+    IdentityProviderNotFound,
+    IdentityProviderUnavailable,
+    InvalidLink,
+    RecentSignInRequired,
+    TooManyIdentities,
+    WrongPassword,
+)
 from shared.contracts.internal_api import FlowFinished, FlowRequest, FlowReturn, FlowStarted
 from shared.db.engine import Database, clock
 from shared.http.identity import Caller

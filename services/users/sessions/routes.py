@@ -12,17 +12,12 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 
 from services.users import revocations
-from services.users.errors import (
-    AccountSuspended,
-    InvalidCredentials,
-    InvalidRefreshToken,
-    SessionNotFound,
-    TooManyLogins,
-)
+from services.users.errors import InvalidCredentials, InvalidRefreshToken, SessionNotFound
 from services.users.models import LoginSession
 from services.users.schemas import PasswordGrant, RefreshGrant, TokenPair
 from services.users.sessions.devices import describe
 from services.users.sessions.service import LoginsDep
+from shared.contracts.account_errors import AccountSuspended, TooManyLogins
 from shared.contracts.internal_api import REVOCATIONS_PATH, SIGN_OUT
 from shared.db.engine import DatabaseDep
 from shared.errors import UnsupportedMediaType

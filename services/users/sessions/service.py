@@ -9,13 +9,14 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.users.audit import repository as audit
-from services.users.errors import AccountSuspended, InvalidCredentials, InvalidRefreshToken, SessionNotFound
+from services.users.errors import InvalidCredentials, InvalidRefreshToken, SessionNotFound
 from services.users.models import LoginSession, User
 from services.users.passwords import Passwords
 from services.users.repository import UserRepository
 from services.users.schemas import PasswordGrant, TokenPair
 from services.users.sessions import repository as sessions
 from services.users.sessions.repository import Lifetimes, Refresh
+from shared.contracts.account_errors import AccountSuspended
 from shared.db.engine import Database, clock
 from shared.http.identity import Caller
 from shared.http.tokens import UserTokens

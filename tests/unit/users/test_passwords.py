@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from services.users.errors import TooManyLogins
 from services.users.passwords import Passwords
+from shared.contracts.account_errors import TooManyLogins
 from tests.support.waiting import eventually
 
 
