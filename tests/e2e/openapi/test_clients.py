@@ -62,7 +62,7 @@ def environment_of(gateway: Service) -> Mapping[str, str]:
 
 
 async def test_the_generated_python_client_works(system: System, tmp_path: Path) -> None:
-    """It has every operation, passes mypy, and the example on the page reads a dashboard, pays an order and is told the
+    """It has every operation and passes mypy. The example on the page reads a dashboard, pays an order, and reads the
     code of an error."""
     gateway = system.services["gateway"]
     document = await document_of(gateway)

@@ -57,7 +57,7 @@ async def sets_password(page: Page, password: str) -> None:
 
 
 async def test_an_address_is_confirmed_from_the_mail(browser: Browser, stack: Stack) -> None:
-    """A new account is told to confirm its address. Opening the link changes nothing; its button does."""
+    """The page asks a new account to confirm its address. Opening the link changes nothing; its button does."""
     email = f"{uuid4().hex}@example.com"
     async with visiting(browser, stack) as visitor:
         page = await visitor.opens("/#/register")
@@ -261,7 +261,7 @@ async def test_mails_are_switched_off_and_on(browser: Browser, stack: Stack, per
 
 
 async def test_all_data_is_downloaded_and_the_account_deleted(browser: Browser, stack: Stack, person: Person) -> None:
-    """Both take the password. Afterwards nobody is signed in."""
+    """Both need the password. The deletion ends the session."""
     async with visiting(browser, stack) as visitor:
         page = await account_of(visitor, person)
         export = section(page, "export")

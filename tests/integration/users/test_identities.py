@@ -90,17 +90,6 @@ class Browser:
 
 
 @pytest.fixture
-def gateway(service: tuple[FastAPI, Gateway]) -> Gateway:
-    return service[1]
-
-
-@pytest.fixture
-def db(service: tuple[FastAPI, Gateway]) -> Database:
-    database: Database = service[0].state.db
-    return database
-
-
-@pytest.fixture
 def browser(gateway: Gateway, provider: IdentityProvider) -> Browser:
     return Browser(gateway, provider)
 

@@ -21,7 +21,7 @@ export const changes = new EventTarget();
 export const isSignedIn = () => token !== null;
 export const accessToken = () => token;
 
-/** The token's claims, `{sub, role}`, or none while nobody is signed in. Only the gateway verifies them; here they decide what to show. */
+/** The token's claims, `{sub, role}`, or none without a session. Only the gateway verifies them; here they decide what to show. */
 export const claims = () => (token === null ? {} : claimsOf(token));
 
 /**
@@ -89,7 +89,7 @@ export async function resume() {
 }
 
 /**
- * Takes the token of another tab that has one, or renews meanwhile; false if there is none. Without Web Locks, as over
+ * Takes a token that another tab has, or gets in the next second; false if none does. Without Web Locks, as over
  * plain http, tabs that open together would renew at once, and a renewal token that is used twice ends the session.
  * @returns {Promise<boolean>}
  */
@@ -134,7 +134,7 @@ export async function renew(old) {
       return true;
     }
     if ([204, 401].includes(response.status)) {
-      if (token !== null) drop("Your session has ended. Please sign in again."); // unless signed out meanwhile
+      if (token !== null) drop("Your session has ended. Please sign in again."); // unless this tab has signed out since
       return false;
     }
     if (old !== null && token === old) timer = setTimeout(() => renew(token).catch(() => {}), 5000);

@@ -137,7 +137,7 @@ export function focusHeading(place) {
 export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
 /**
- * The element that had the focus may have been replaced or removed meanwhile.
+ * The element that had the focus may have been replaced or removed since.
  * @param {HTMLElement} before
  * @param {Element | null} card
  */

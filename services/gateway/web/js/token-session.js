@@ -48,7 +48,7 @@ export function enter(text) {
 }
 
 /**
- * Only the identity provider can renew the token: the session ends, unless `old` has been replaced meanwhile.
+ * Only the identity provider can renew the token: the session ends, unless `old` has been replaced.
  * @param {string | null} old
  */
 export async function renew(old) {

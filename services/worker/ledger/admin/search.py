@@ -104,8 +104,8 @@ class Query:
 
 
 async def page(connection: Connection, asked: Filter, after: Key | None, limit: int) -> list[asyncpg.Record]:
-    """Return the newest events first, one more than `limit`. In a search by time, nothing follows a job that has been
-    deleted meanwhile."""
+    """Return the newest events first, one more than `limit`. A search by time ends if the job of its
+    cursor has been deleted."""
     user_id = asked.user_id
     event_id = _uuid(asked.text)
     if event_id is not None:
