@@ -163,8 +163,8 @@ async def answer_each(exchange: Exchange, own: Mapping[str, Reply]) -> None:
 
 @dataclass
 class StubService:
-    """A stub with a behaviour for each path (`*` for all others); stores its requests, and counts its open
-    connections."""
+    """A stub with a behaviour for each path (`*` for all others, but not for what the gateway asks on its own); stores
+    its requests, and counts its open connections."""
 
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     received: list[Received] = field(default_factory=list)
@@ -232,7 +232,8 @@ class StubService:
 
     def _behaviour(self, request: Received) -> Behaviour:
         if not request.path.startswith(PANELS_PATH):
-            return self.behaviours.get(request.path) or self.behaviours.get("*") or replies(b"{}")
+            others = "" if request.path in GATEWAYS_OWN else "*"
+            return self.behaviours.get(request.path) or self.behaviours.get(others) or replies(b"{}")
         chosen = {panel: self.behaviours[panel] for panel in request.panels if panel in self.behaviours}
         replying = {panel: each for panel, each in chosen.items() if isinstance(each, Reply)}
         others = (each for each in chosen.values() if not isinstance(each, Reply))
