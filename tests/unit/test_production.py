@@ -8,19 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from tests.support.compose_file import read_compose
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "deploy/compose/production.yml").read_text()
-
-
-class Loader(yaml.SafeLoader):
-    """A loader that supports compose's `!reset`, which removes a value of the first file."""
-
-
-Loader.add_constructor("!reset", lambda _loader, _node: None)
-PRODUCTION: dict[str, Any] = yaml.load(TEXT, Loader)  # noqa: S506  a safe loader
-BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+FILE = ROOT / "deploy/compose/production.yml"
+TEXT = FILE.read_text()
+PRODUCTION = read_compose(FILE)
+BASE = read_compose(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = PRODUCTION["services"]
 ADDED = [name for name, service in SERVICES.items() if name not in BASE["services"] and "extends" not in service]
 PROCESSES = ("gateway", "users", "orders", "worker")

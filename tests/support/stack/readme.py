@@ -17,15 +17,17 @@ def run_example(url: str, dashboard: Path) -> str:
 
 
 def scripts_of(page: str, heading: str) -> list[str]:
-    """Return the shell scripts below a heading of a page of `docs`."""
-    section = (ROOT / "docs" / page).read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    """Return the shell scripts below a heading of a page of `docs` (`../README.md` is the README)."""
+    text = (ROOT / "docs" / page).read_text()
+    section = re.split(rf"^##? {re.escape(heading)}\n", text, maxsplit=1, flags=re.MULTILINE)[1].partition("\n## ")[0]
     return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
 
 
-def run_script(script: str, **variables: str) -> str:
-    """Return its output; fails if one of its lines does."""
+def run_script(script: str, folder: Path = ROOT, **variables: str) -> str:
+    """Run it in the folder and return its output; fails if one of its lines does."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
         env=os.environ | variables,
         capture_output=True,
         text=True,
@@ -33,6 +35,12 @@ def run_script(script: str, **variables: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def define_field() -> str:
+    """Return the line of the README that defines `field`, which other pages use."""
+    [line] = re.findall(r"^field\(\).*\n", (ROOT / "README.md").read_text(), re.MULTILINE)
+    return str(line)
 
 
 def command(folder: Path, *arguments: str) -> Path:

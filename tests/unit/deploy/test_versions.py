@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.support.backends import containers as backends
+from tests.support.compose_file import read_compose
 from tools.lab.kubernetes.build import ROOT, containers, of_kind, overlay, templates
 
 VERSIONS: dict[str, Any] = tomllib.loads((ROOT / "deploy/versions.toml").read_text())
@@ -17,16 +17,9 @@ OPERATORS: dict[str, dict[str, str]] = VERSIONS["operators"]
 PAGE = (ROOT / "docs/kubernetes.md").read_text()
 
 
-class Loader(yaml.SafeLoader):
-    """A loader that accepts compose's `!reset`."""
-
-
-Loader.add_constructor("!reset", lambda _loader, _node: None)
-
-
 def of_compose() -> Iterator[str]:
     for name in ("docker-compose.yml", "deploy/compose/production.yml", "deploy/compose/observability.yml"):
-        services = yaml.load((ROOT / name).read_text(), Loader)["services"]  # noqa: S506  a safe loader
+        services = read_compose(ROOT / name)["services"]
         yield from (service["image"] for service in services.values() if service and "image" in service)
 
 
