@@ -133,9 +133,9 @@ chaos: ## Kill and freeze processes and cut connections under load, and count lo
 	$(INSTALL) python servers
 	.venv/bin/python -m tools.lab.chaos $(ARGS)
 
-rolling: ## Restart every process under load, and count failures and lost work (ARGS="--rounds 3 --rate 20")
+rolling: ## Restart every process under load, and count failures and lost work (FROM=last or a tag, ARGS="--rounds 3 --rate 20")
 	$(INSTALL) python servers
-	.venv/bin/python -m tools.lab.rolling $(ARGS)
+	.venv/bin/python -m tools.lab.rolling $(if $(FROM),--from $(FROM)) $(ARGS)
 
 kind: ## Run an overlay on a kind cluster: apply, README example, rolling update under load (OVERLAY=dev or kind, KEEP=1)
 	$(INSTALL) python

@@ -7,7 +7,7 @@
 set -eu
 # Docker Compose passes only settings that it knows, so that no process could warn of others.
 for name in $(sed -n 's/^\(\(GATEWAY\|USERS\|ORDERS\|WORKER\|SECRET_FILES\)_[A-Z0-9_]*\)=.*/\1/p' .env 2>/dev/null); do
-  grep -q "^# $name=" .env.example || echo "warning: .env sets $name, which no longer exists or was renamed (CHANGELOG.md)" >&2
+  grep -q "^# $name=" .env.example || echo "warning: .env sets $name, which no longer exists or was renamed (docs/upgrading.md)" >&2
 done
 services="worker worker-2 users users-2 orders orders-2 gateway gateway-2"
 if [ -z "${SKIP_BUILD:-}" ]; then

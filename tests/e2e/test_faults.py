@@ -30,7 +30,7 @@ async def test_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
     try:
         async with (
             running_servers(tmp_path, processes) as servers,
-            running_dashboard(tmp_path, processes, servers, None, **PATIENT) as system,
+            running_dashboard(tmp_path, processes, servers, **PATIENT) as system,
         ):
             rolled = await roll(system, ROLLING, print)
             assert len(rolled.journal.orders) > 0

@@ -18,6 +18,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 EVERYWHERE = ("ci", "kind")
 """The workflows that do nothing but what a person can type."""
 
+WITH_HISTORY = {"persist-credentials": False, "fetch-depth": 0}
 MAY_WRITE = {
     ("codeql", "analyze"): {"security-events"},
     ("release", "build"): {"packages"},
@@ -74,7 +75,13 @@ def test_a_job_may_do_no_more_than_it_needs(name: str) -> None:
         assert 0 < job["timeout-minutes"] <= 60
         for step in job["steps"]:
             if step.get("uses", "").startswith("actions/checkout@"):
-                assert step["with"] == {"persist-credentials": False}
+                assert step["with"] in ({"persist-credentials": False}, WITH_HISTORY)
+
+
+def test_the_full_tests_have_the_history() -> None:
+    """The rolling test starts with the last release."""
+    steps = WORKFLOWS["ci"]["jobs"]["full"]["steps"]
+    assert steps[0]["with"] == WITH_HISTORY
 
 
 def test_an_image_is_scanned_before_it_is_pushed() -> None:

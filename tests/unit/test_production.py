@@ -13,7 +13,6 @@ from tests.support.compose_file import read_compose
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deploy/compose/production.yml"
-TEXT = FILE.read_text()
 PRODUCTION = read_compose(FILE)
 BASE = read_compose(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = PRODUCTION["services"]

@@ -140,7 +140,7 @@ of keys are checked for changes while the process runs
 ([how to change keys](../security.md#changing-keys-without-a-restart)).
 
 **Removed settings.** A process names each variable of an earlier version that is still set in a warning when it starts.
-Removed variables are ignored; renamed ones work for one more release. [CHANGELOG](../../CHANGELOG.md) lists both.
+Removed variables are ignored; renamed ones work for one more release. [Upgrading](../upgrading.md#settings) lists both.
 
 """
 EXAMPLE_HEAD = """\

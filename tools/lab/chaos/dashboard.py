@@ -25,6 +25,7 @@ from tools.lab.chaos.whole import unready, without_consumers
 NAMES = ("worker", "orders", "users", "gateway")
 DATABASES = ("worker", "orders", "users")
 START_S = 300.0
+UP = (sys.executable, "-m", "tools.cli.main", "up", "--no-demo")
 STOP_S = 30.0
 
 
@@ -106,17 +107,14 @@ def _unfinished(left: Sequence[Check]) -> list[str]:
 
 @asynccontextmanager
 async def running_dashboard(
-    folder: Path, processes: Processes, servers: Servers, code: Path | None = None, **more: str
+    folder: Path, processes: Processes, servers: Servers, up: Sequence[str] = UP, **more: str
 ) -> AsyncIterator[Dashboard]:
-    """Run the system, with the jobs of `tools.lab.chaos.jobs`. `code` is the folder with services and shared, if it is
-    not this checkout; it is read whenever a process starts, and does not have these jobs. `more` has further
-    settings."""
-    env = (
-        _environment(servers) | more | ({"PYTHONPATH": str(code)} if code else {"WORKER_JOBS": record_run.JOBS_MODULE})
-    )
-    cwd = folder if code else None
-    child = processes.spawn("dashboard", _command(folder), log=folder / "up.log", env=env, cwd=cwd)
-    system = Dashboard(folder / "data", servers, has_tasks=code is None)
+    """Run the system, with the jobs of `tools.lab.chaos.jobs`. `up` is the start of another command line, for services
+    of another version, which do not have these jobs. `more` has further settings."""
+    has_tasks = up == UP
+    env = _environment(servers) | more | ({"WORKER_JOBS": record_run.JOBS_MODULE} if has_tasks else {})
+    child = processes.spawn("dashboard", _command(up, folder), log=folder / "up.log", env=env)
+    system = Dashboard(folder / "data", servers, has_tasks=has_tasks)
     try:
         await eventually(lambda: _has_started(system, child), within=START_S)
         if not child.alive():
@@ -129,10 +127,9 @@ async def running_dashboard(
         processes.forget(child)
 
 
-def _command(folder: Path) -> list[str]:
+def _command(up: Sequence[str], folder: Path) -> list[str]:
     replicas = [part for name in NAMES for part in ("--replicas", f"{name}=2")]
-    options = ["--no-demo", "--port", str(free_port()), "--data-dir", str(folder / "data"), *replicas]
-    return [sys.executable, "-m", "tools.cli.main", "up", *options]
+    return [*up, "--port", str(free_port()), "--data-dir", str(folder / "data"), *replicas]
 
 
 def _environment(servers: Servers) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """One run: every process is restarted under a steady load; then, failures, losses and repetitions are counted."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,14 +13,14 @@ from tools.devstack.plan import DRAIN_S
 from tools.devstack.roll import ORDER, Rolling, databases
 from tools.devstack.system.processes import Processes
 from tools.lab.chaos.checks import Check
-from tools.lab.chaos.dashboard import Dashboard, running_dashboard
+from tools.lab.chaos.dashboard import UP, Dashboard, running_dashboard
 from tools.lab.chaos.journal import Journal
 from tools.lab.chaos.load import Load
 from tools.lab.chaos.servers import running_servers
 from tools.lab.rolling import statements
 from tools.lab.rolling.follower import Follower
 from tools.lab.rolling.front import NOTHING_IN_TIME, Front, failures
-from tools.lab.rolling.versions import Code
+from tools.lab.rolling.versions import Version
 
 EVERY_PROCESS = tuple((name, number) for name in ORDER for number in (0, 1))
 FOLLOWERS = 4
@@ -46,8 +47,8 @@ class Conditions:
     rounds: int = 1
     seed: int = 1
     since: str | None = None
-    """A git ref whose code runs first. Then the databases are migrated to today's schema, and the processes are
-    replaced by today's."""
+    """A git ref whose version runs first, with the packages of its lock file. Then the databases are migrated to
+    today's schema, and the processes are replaced by today's."""
     record: bool = False
     """Store the statements that the databases received, as golden files."""
     rest_s: float = 120.0
@@ -83,9 +84,12 @@ async def run(conditions: Conditions, folder: Path, say: Say) -> Outcome:
         async with running_servers(folder, processes) as servers:
             if conditions.record:
                 await asyncio.to_thread(statements.log_all, servers.postgres.url)
-            code = Code(folder / "code", conditions.since) if conditions.since else None
-            async with running_dashboard(folder, processes, servers, code.path if code else None, **PATIENT) as up:
-                outcome = await roll(up, conditions, say, code)
+            before, up = None, UP
+            if conditions.since:
+                before = await asyncio.to_thread(Version, folder / "versions", conditions.since)
+                up = (sys.executable, "-m", "tools.lab.rolling.version_up", str(before.path))
+            async with running_dashboard(folder, processes, servers, up, **PATIENT) as system:
+                outcome = await roll(system, conditions, say, before)
             if conditions.record:
                 statements.keep(servers.by_name["postgres"].log)
             return outcome
@@ -93,8 +97,8 @@ async def run(conditions: Conditions, folder: Path, say: Say) -> Outcome:
         await asyncio.to_thread(processes.close, 3)
 
 
-async def roll(system: Dashboard, conditions: Conditions, say: Say, code: Code | None = None) -> Outcome:
-    """Run it. `code` is the code that runs first, if it is not today's."""
+async def roll(system: Dashboard, conditions: Conditions, say: Say, before: Version | None = None) -> Outcome:
+    """Run it. `before` is the version that runs first, if it is not today's."""
     load = Load(system.urls, conditions.seed, conditions.rate, system.servers.mailbox, kind=Front)
     outcome = Outcome(load.journal)
     await load.begin()
@@ -102,8 +106,8 @@ async def roll(system: Dashboard, conditions: Conditions, say: Say, code: Code |
     following = [asyncio.create_task(follower.run()) for follower in followers]
     began = time.monotonic()
     try:
-        if code:
-            await asyncio.to_thread(code.become_todays, databases(system.folder))
+        if before:
+            await asyncio.to_thread(before.become_todays, databases(system.folder))
             say(f"{time.monotonic() - began:6.1f}  migrated")
         for name, number in [*conditions.who] * conditions.rounds:
             one = Rolling(system.folder, name, number)

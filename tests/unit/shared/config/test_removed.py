@@ -1,5 +1,6 @@
 """Environment variables of earlier versions."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from shared.config.settings import ServiceSettings, obsolete
 from shared.server import serve
 from tools.docs.configuration import all_rows
 
+ROOT = Path(__file__).parents[4]
 SECRET = SecretStr("x" * 32)
 
 
@@ -78,3 +80,20 @@ def test_two_services_share_the_lifetimes_of_tokens(monkeypatch: pytest.MonkeyPa
     users = UsersSettings(environment="development", database_url="", rabbitmq_url="")
     assert gateway.access_token_ttl_s == users.access_token_ttl_s == 100
     assert gateway.session_cookie_ttl_s == users.refresh_token_ttl_s == 200
+
+
+def test_the_upgrade_notes_list_them() -> None:
+    """docs/upgrading.md lists all removed variables by prefix, and each renamed one beside its new name."""
+    page = (ROOT / "docs/upgrading.md").read_text()
+    removed = {
+        f"{prefix}_{name}"
+        for prefix, names in re.findall(r"^\| `([A-Z]+)_` \| (.*) \|$", page, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    assert removed | {"SECRET_FILES_POLL_S"} == REMOVED
+    renamed = {
+        old: new
+        for olds, new in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| `(\w+)` \|$", page, re.MULTILINE)
+        for old in re.findall(r"`(\w+)`", olds)
+    }
+    assert renamed == RENAMED
