@@ -3,6 +3,8 @@
 
 # `PYTHON=3.13` (or a path) makes .venv with that Python; without it an existing .venv stays as it is.
 INSTALL := @PYTHON="$(PYTHON)" tools/devstack/install.sh
+# Both print the seconds since BEGAN.
+UP := @export BEGAN=$$(date +%s) PYTHON="$(PYTHON)" && tools/devstack/install.sh run && exec .venv/bin/dashboard up
 # Some images set it. Then every process of the stack compiles all of its modules, which doubles its start.
 unexport PYTHONDONTWRITEBYTECODE
 PROCESSES ?= 4
@@ -30,12 +32,10 @@ install: ## Install what is missing: Python packages into .venv, RabbitMQ
 	$(INSTALL) python rabbitmq
 
 run: ## Start everything on this machine, without Docker (PORT=8000, ARGS="--ephemeral")
-	$(INSTALL) python rabbitmq
-	@exec .venv/bin/dashboard up $(ARGS)
+	$(UP) $(ARGS)
 
 dev: ## Like run, and restart services and reload the page when their files change
-	$(INSTALL) python rabbitmq
-	@exec .venv/bin/dashboard up --reload $(ARGS)
+	$(UP) --reload $(ARGS)
 
 check: lint types unit ## Check style and types and run the unit tests: under a minute, for use while working
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what is missing; fast if nothing is.
 #
+#   install.sh run         what `make run` needs: .venv with the packages of the services, and RabbitMQ at the same time
 #   install.sh python      .venv with all packages of uv.lock
 #   install.sh rabbitmq    rabbitmq-server, which is not available as a Python package
 #   install.sh servers     the same for tests, which do not need it if Docker is available
@@ -11,11 +12,12 @@
 #   install.sh bench       the load generator, and the benchmarks' peers
 #
 # PYTHON says which Python .venv has: a version (3.13), a command or a path. A .venv of another version is replaced. Without
-# it an existing .venv stays, and a new one has the first of `find_python`.
+# it an existing .venv stays, and a new one has the first of `find_python`. BEGAN is the time from which seconds are counted.
 set -eu
 cd "$(dirname "$0")/../.."
 
-say() { printf '%s\n' "$*"; }
+BEGAN=${BEGAN:-$(date +%s)}
+say() { printf '%4d s  %s\n' "$(($(date +%s) - BEGAN))" "$*"; }
 fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" > /dev/null 2>&1; }
 
@@ -100,7 +102,7 @@ find_uv() {
 # The system's certificates include those of this network, in addition to public authorities.
 if [ -e /etc/ssl/certs/ca-certificates.crt ]; then export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"; fi
 
-install_python() {
+install_python() { # [OPTION...] of `uv sync`
   if [ -n "${PYTHON:-}" ] && [ "$(version_of .venv/bin/python)" != "$(wanted_version)" ]; then make_venv; fi
   uv=$(find_uv)
   if [ "$uv" != uv ] && ! .venv/bin/python -c '' 2> /dev/null; then
@@ -112,8 +114,8 @@ install_python() {
     .venv/bin/python -m pip install -q --disable-pip-version-check uv 2> /dev/null || fetch_uv
     uv=.venv/bin/uv
   fi
-  [ -x .venv/bin/dashboard ] || say "Installing Python packages into .venv (a minute, the first time)"
-  "$uv" sync --locked --quiet
+  [ -x .venv/bin/dashboard ] || say "Installing Python packages into .venv"
+  "$uv" sync --locked --quiet "$@"
 }
 
 # ---------------------------------------------------------------- RabbitMQ
@@ -138,6 +140,15 @@ install_rabbitmq() {
     sudo apt-get install rabbitmq-server), or use an existing one (RABBITMQ_URL=amqp://user:password@host/),
     or run everything in containers (docker compose up --build)."
   fi
+}
+
+# ---------------------------------------------------------------- what `make run` needs
+install_run() { # without the packages that only tests and tools need; those that are there stay
+  exec 3<&0 # a background process would have no terminal, in which sudo asks for a password
+  install_rabbitmq <&3 &
+  rabbitmq=$!
+  install_python --inexact --no-dev --group local
+  wait "$rabbitmq" || exit 1
 }
 
 docker_answers() { have docker && docker info > /dev/null 2>&1; }
@@ -241,7 +252,7 @@ install_page() {
 
 for part in "${@:-python}"; do
   case $part in
-    python | rabbitmq | servers | browser | firefox | prometheus | page | bench) "install_$part" ;;
-    *) fail "no part '$part': python, rabbitmq, servers, browser, firefox, prometheus, page, bench" ;;
+    run | python | rabbitmq | servers | browser | firefox | prometheus | page | bench) "install_$part" ;;
+    *) fail "no part '$part': run, python, rabbitmq, servers, browser, firefox, prometheus, page, bench" ;;
   esac
 done

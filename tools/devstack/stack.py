@@ -57,7 +57,7 @@ class Stack:
         postgres, *others = self.backing.all
         if self.backing.private:
             self._say(f"starting {', '.join(server.name for server in self.backing.private)}")
-        in_parallel([lambda: self._start_databases(postgres), *(server.start for server in others)])
+        in_parallel([lambda: self._start_databases(postgres), *(partial(self._start_server, one) for one in others)])
         self._say_external()
         self._say(f"starting {', '.join(planned.label for planned in self._settings.planned)}")
         self._start_services()
@@ -108,8 +108,14 @@ class Stack:
         if left:
             self._say(f"ended what an earlier run left behind: {', '.join(left)}")
 
+    def _start_server(self, server: Server | External) -> None:
+        server.start()
+        if isinstance(server, Server):
+            self._say(f"{server.name} is up")
+
     def _start_databases(self, postgres: Server | External) -> None:
-        postgres.start()
+        self._start_server(postgres)
+        self._say("migrating the databases")
         passwords = {name: self._secrets[f"{name.upper()}_DATABASE_PASSWORD"] for name in DATA_SERVICES}
         self.databases = create_databases(postgres.url, passwords)
         in_parallel(partial(self._migrate, name) for name in DATA_SERVICES)
@@ -138,8 +144,12 @@ class Stack:
             )
             self.services.append((planned, service))
             service.start()
-        in_parallel([service.wait_ready for _, service in self.services])
+        in_parallel([partial(self._wait_ready, service) for _, service in self.services])
         self._write_state()
+
+    def _wait_ready(self, service: Service) -> None:
+        service.wait_ready()
+        self._say(f"{service.name} is ready")
 
     def _seed(self) -> None:
         log = self._folder.logs / "seed.log"

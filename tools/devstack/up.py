@@ -5,6 +5,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -71,13 +72,15 @@ def _run(settings: Settings, code: Path | None) -> int:
     news: SimpleQueue[str] = SimpleQueue()
     _on_signals(lambda: news.put("stop"))
     failures: list[BaseException] = []
-    stack = Stack(settings, say)
+    progress = Progress(float(os.environ.get("BEGAN") or time.time()))
+    stack = Stack(settings, progress)
     reloader = Reloader(stack, code, say) if code else None
     starter = threading.Thread(target=_start, args=(stack, news, failures), daemon=True)
     starter.start()
     told = _next(news)
     if told == "started":
-        say(ready_text(stack, settings))
+        progress.is_starting = False
+        say(ready_text(stack, settings, progress.seconds()))
         if reloader:
             reloader.start()
             say("Services are restarted when their code changes, and open pages reload.")
@@ -135,12 +138,26 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+class Progress:
+    """Prints what the stack does; while it is starting, with the seconds since `began` (Unix time)."""
+
+    def __init__(self, began: float) -> None:
+        self._began = began
+        self.is_starting = True
+
+    def __call__(self, text: str) -> None:
+        say(f"{self.seconds():4d} s  {text}" if self.is_starting else text)
+
+    def seconds(self) -> int:
+        return int(time.time() - self._began)
+
+
 _DEMO = f"sign in as {demo.USER} or {demo.ADMIN} (administrator), password {demo.PASSWORD}"
 
 
-def ready_text(stack: Stack, settings: Settings) -> str:
+def ready_text(stack: Stack, settings: Settings, seconds: int) -> str:
     gateways = [planned.url for planned, _ in stack.services if planned.name == "gateway"]
-    lines = ["", f"Dashboard is ready: {'  '.join(gateways)}"]
+    lines = ["", f"Dashboard is ready after {seconds} s: {'  '.join(gateways)}"]
     lines += [f"  {_DEMO}"] if stack.seeded else []
     lines += ["", *_processes(stack), ""]
     logs = _short(settings.folder.logs)

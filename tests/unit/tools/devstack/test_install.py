@@ -1,7 +1,9 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +52,14 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "checkout"
     (folder / "tools/devstack").mkdir(parents=True)
     shutil.copy(_ROOT / "tools/devstack/install.sh", folder / "tools/devstack")
-    (folder / "pyproject.toml").write_text('[project]\nname = "empty"\nversion = "0"\nrequires-python = ">=3.11"\n')
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "empty"\nversion = "0"\nrequires-python = ">=3.11"\n[dependency-groups]\nlocal = []\n'
+    )
     subprocess.run([_UV, "lock", "--offline", "--quiet"], cwd=folder, check=True)
     return folder
 
 
-def _install(checkout: Path, python: str) -> subprocess.CompletedProcess[str]:
+def _install(checkout: Path, python: str, part: str = "python", **more: str) -> subprocess.CompletedProcess[str]:
     """Run the script with this Python, uv, and a command `python9.9`, which is a Python that says it is 9.9."""
     commands = checkout / "commands"
     commands.mkdir(exist_ok=True)
@@ -65,8 +69,8 @@ def _install(checkout: Path, python: str) -> subprocess.CompletedProcess[str]:
     (commands / "uv").symlink_to(_UV)
     path = f"{commands}{os.pathsep}{os.environ['PATH']}"
     variables = os.environ | {"PATH": path, "PYTHON": python, "UV_OFFLINE": "1", "UV_PYTHON_DOWNLOADS": "never"}
-    script = ["sh", "tools/devstack/install.sh", "python"]
-    return subprocess.run(script, cwd=checkout, env=variables, capture_output=True, text=True, check=False)
+    script = ["sh", "tools/devstack/install.sh", part]
+    return subprocess.run(script, cwd=checkout, env=variables | more, capture_output=True, text=True, check=False)
 
 
 _UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}") or "uv"
@@ -99,3 +103,21 @@ def test_a_python_that_is_not_there_is_an_error(checkout: Path) -> None:
     assert done.returncode != 0
     assert "there is no Python 3.99 here" in done.stderr
     assert not (checkout / ".venv").exists()
+
+
+def test_each_step_is_printed_with_the_seconds_since_the_beginning(checkout: Path) -> None:
+    """BEGAN is the beginning; what `make run` needs is installed without the packages of tests."""
+    began = str(int(time.time()) - 5000)
+    done = _install(checkout, str(_HERE), "run", BEGAN=began, RABBITMQ_URL="amqp://elsewhere/")
+    assert done.returncode == 0, done.stderr
+    seconds = [int(found) for found in re.findall(r"^(\d+) s  \w", done.stdout, re.MULTILINE)]
+    assert len(seconds) == len(done.stdout.splitlines()) >= 2
+    assert all(second >= 5000 for second in seconds)
+
+
+def test_what_cannot_be_installed_stops_the_run(checkout: Path) -> None:
+    """The error of RabbitMQ, which is installed beside the packages, ends the script."""
+    script = checkout / "tools/devstack/install.sh"
+    script.write_text(script.read_text().replace("install_rabbitmq() {", "install_rabbitmq() { fail 'no root'"))
+    done = _install(checkout, str(_HERE), "run")
+    assert (done.returncode, done.stderr) == (1, "install: no root\n")
