@@ -12,6 +12,15 @@ import pytest
 from tools.devstack.fetch_uv import choose, wheel_tag
 
 _ROOT = Path(__file__).parents[4]
+PROJECT = """
+[project]
+name = "empty"
+version = "0"
+requires-python = ">=3.11"
+
+[dependency-groups]
+local = []
+"""
 
 
 @pytest.mark.parametrize("script", [("sh", "tools/devstack/install.sh"), ("bash", ".ci/run")])
@@ -52,9 +61,7 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "checkout"
     (folder / "tools/devstack").mkdir(parents=True)
     shutil.copy(_ROOT / "tools/devstack/install.sh", folder / "tools/devstack")
-    (folder / "pyproject.toml").write_text(
-        '[project]\nname = "empty"\nversion = "0"\nrequires-python = ">=3.11"\n[dependency-groups]\nlocal = []\n'
-    )
+    (folder / "pyproject.toml").write_text(PROJECT)
     subprocess.run([_UV, "lock", "--offline", "--quiet"], cwd=folder, check=True)
     return folder
 
