@@ -10,6 +10,7 @@ from tests.support.links import ROOT, pages
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#{1,6} (.+?)\s*$", re.MULTILINE)
+INDENTED = re.compile(r"^ {4,}(\S.*)$", re.MULTILINE)
 SPAN = re.compile(r"`([^`]+)`")
 CODE_LANGUAGES = ("sh", "console")
 """`sh` is run by tests where a page is followed; `console` shows what a reader types elsewhere."""
@@ -121,14 +122,10 @@ def commands_of(name: str, page: str) -> Iterator[Typed]:
 
 
 def unlabelled(page: str) -> list[str]:
-    """Return the commands in blocks that do not say that they contain commands."""
-    return [
-        line
-        for block in FENCE.finditer(page)
-        if block["language"] not in CODE_LANGUAGES
-        for line in block["text"].splitlines()
-        if block["language"] in ("", "text", "bash", "shell") and PROGRAM.match(line.strip())
-    ]
+    """Return the commands in blocks that do not say that they contain commands, and in indented blocks."""
+    blocks = [block["text"] for block in FENCE.finditer(page) if block["language"] in ("", "text", "bash", "shell")]
+    indented = INDENTED.findall(FENCE.sub("", page))
+    return [line for text in (*blocks, *indented) for line in text.splitlines() if PROGRAM.match(line.strip())]
 
 
 def simple_commands(script: str) -> Iterator[tuple[str, ...]]:
