@@ -1,11 +1,11 @@
 #!/bin/sh
-# A new version in place of the one that runs, without a request that fails. COMPOSE_FILE says of which
-# stack; SKIP_BUILD=1 takes the image as it is; names of services as arguments replace these alone.
+# Replaces the running version by this one without a failed request. COMPOSE_FILE names the stack. SKIP_BUILD=1 uses the
+# image that is there. Services as arguments: replace only these.
 #
-# Migrations come first, while the old code still runs: they only ever expand (docs/upgrading.md). Then each process in
-# its turn, and the next only once the last is healthy. It stops at the first that is not; what runs then goes on.
+# Migrations come first, while the old code still runs, because they only expand (docs/upgrading.md). Then one process is
+# replaced at a time, after the previous one is healthy. It stops at the first that is not; the others continue to run.
 set -eu
-# Docker Compose passes only settings that it knows, so that no process could warn of others.
+# Docker Compose passes only settings that it knows, so no process could warn of others.
 for name in $(sed -n 's/^\(\(GATEWAY\|USERS\|ORDERS\|WORKER\|SECRET_FILES\)_[A-Z0-9_]*\)=.*/\1/p' .env 2>/dev/null); do
   grep -q "^# $name=" .env.example || echo "warning: .env sets $name, which no longer exists or was renamed (docs/upgrading.md)" >&2
 done
@@ -16,8 +16,8 @@ fi
 docker compose run --rm --no-deps migrate
 for service in ${*:-$services}; do
   echo "replacing $service"
-  # Not with --no-deps: compose would take the container for another than that of the file, and replace it once more.
+  # Without --no-deps: with it, compose would take the container for a different one and replace it again.
   docker compose up --detach --no-build --force-recreate --wait "$service"
 done
 docker compose up --detach --no-build --wait
-docker compose kill --signal HUP front  # which reads its own file anew
+docker compose kill --signal HUP front  # which reads its configuration again
