@@ -19,8 +19,12 @@ def pages() -> list[Path]:
 
 def links(page: Path) -> Iterator[str]:
     """Yield the relative links of a page, as they are written."""
-    text = CODE.sub("``", FENCED.sub("", page.read_text()))
-    for found in LINK.finditer(text):
+    return links_in(page.read_text())
+
+
+def links_in(text: str) -> Iterator[str]:
+    """Yield the relative links of a text."""
+    for found in LINK.finditer(CODE.sub("``", FENCED.sub("", text))):
         target = found[1] or found[2]
         if not EXTERNAL.match(target):
             yield target

@@ -5,10 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.links import ROOT, anchors, leads_somewhere, links, pages
+from tests.support.links import ROOT, anchors, leads_somewhere, links, links_in, pages
+from tools.docs.configuration import all_rows
 
 PAGES = pages()
 DOCS = ROOT / "docs"
+ABOUT_EARLIER_VERSIONS = ("CHANGELOG.md", "docs/upgrading.md")
+VARIABLES = sorted(
+    {
+        found
+        for page in PAGES
+        if str(page.relative_to(ROOT)) not in ABOUT_EARLIER_VERSIONS
+        for found in re.findall(r"\b(?:GATEWAY|USERS|ORDERS|WORKER)_[A-Z0-9_]+\b(?!_?[…*])", page.read_text())
+    }
+)
+SERVICE_URLS = {"GATEWAY_USERS_URL", "GATEWAY_ORDERS_URL", "GATEWAY_WORKER_URL"}
+"""Read from the panels file: each service in it has such a variable."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
@@ -35,9 +47,17 @@ def test_every_page_is_on_the_map(folder: str) -> None:
 
 
 def test_no_page_is_on_the_map_twice() -> None:
-    """Each guide is listed once, under one name."""
-    named = [link for link in links(DOCS / "README.md") if "#" not in link and not link.startswith("..")]
-    assert len(named) == len(set(named))
+    """Each guide is listed once, under one name. The questions above the map may lead to any page."""
+    questions, _, tables = (DOCS / "README.md").read_text().partition("\n## Tutorials\n")
+    named = [link for link in links_in(tables) if "#" not in link and not link.startswith("..")]
+    assert len(named) == len(set(named)) > 10
+    assert questions.count("\n| ") == 12  # ten questions, with the head of the table
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_every_setting_that_a_page_names_exists(variable: str) -> None:
+    """Variables of earlier versions are named only where an upgrade is described."""
+    assert {variable, variable.removesuffix("_FILE")} & (all_rows().keys() | SERVICE_URLS)
 
 
 def test_every_picture_is_shown() -> None:
