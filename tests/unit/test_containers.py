@@ -39,6 +39,24 @@ def test_every_base_has_a_patch_version_and_can_be_given_by_digest() -> None:
     assert all(re.search(r":\d+\.\d+\.\d+", default) for default in arguments.values())
 
 
+def test_everything_that_the_image_copies_reaches_the_builder() -> None:
+    """What a stage copies from the project is not left out by .dockerignore."""
+    allowed = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    copied = [
+        line.split()[1:-1] for line in DOCKERFILE.splitlines() if line.startswith("COPY ") and "--from" not in line
+    ]
+    assert copied
+    assert {source for sources in copied for source in sources} <= set(allowed)
+
+
+def test_the_image_is_one_layer_of_the_slim_stage() -> None:
+    """What was removed from the base is not in a layer below."""
+    final = DOCKERFILE.rpartition("FROM ")[2]
+    assert final.startswith("scratch\nCOPY --from=slim / /\n")
+    assert final.count("COPY ") == 1
+    assert "RUN " not in final
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_our_processes_can_write_nothing_but_tmp(name: str) -> None:
     """Only `/tmp` and volumes are writable. Processes gain no privileges, and run only as the image's user."""
