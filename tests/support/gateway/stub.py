@@ -232,8 +232,8 @@ class StubService:
 
     def _behaviour(self, request: Received) -> Behaviour:
         if not request.path.startswith(PANELS_PATH):
-            others = "" if request.path in GATEWAYS_OWN else "*"
-            return self.behaviours.get(request.path) or self.behaviours.get(others) or replies(b"{}")
+            default = "" if request.path in GATEWAYS_OWN else "*"
+            return self.behaviours.get(request.path) or self.behaviours.get(default) or replies(b"{}")
         chosen = {panel: self.behaviours[panel] for panel in request.panels if panel in self.behaviours}
         replying = {panel: each for panel, each in chosen.items() if isinstance(each, Reply)}
         others = (each for each in chosen.values() if not isinstance(each, Reply))
