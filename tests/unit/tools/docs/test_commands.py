@@ -266,4 +266,4 @@ def test_another_program_needs_a_test_or_a_reason() -> None:
 
 def test_the_readme_is_short() -> None:
     """Longer texts are separate pages."""
-    assert len((ROOT / "README.md").read_text().splitlines()) < 160
+    assert len((ROOT / "README.md").read_text().splitlines()) < 200
