@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import Any, Protocol
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -97,6 +98,7 @@ def create_app(
     """
     app = Application(
         title=f"Dashboard: {service}",
+        version=version("dashboard"),
         lifespan=_with_state(service, settings, lifespan),
         docs_url=None,
         redoc_url=None,

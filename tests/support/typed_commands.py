@@ -27,7 +27,7 @@ BUILTINS = {"{", "}", "export"}
 EXECUTED = {
     ("README.md", "Use the API"): "tests/e2e/system/test_readme.py::test_the_examples_work_as_they_stand",
     ("README.md", "Operations"): "tests/e2e/system/test_readme.py::test_the_operations_work_as_they_stand",
-    ("docs/api.md", "API keys"): "tests/e2e/system/test_api_keys.py::test_the_examples_of_the_page_work",
+    ("docs/api.md", "API keys"): "tests/e2e/system/test_api_keys.py::test_a_script_uses_a_key_until_it_is_deleted",
     ("docs/how-to/aggregate-your-own-services.md", ""): (
         "tests/e2e/tutorials/test_how_to.py::test_the_page_works_as_it_stands"
     ),
