@@ -15,6 +15,8 @@ from typing import Any
 from urllib.parse import urljoin
 
 _INDEX = "https://pypi.org/simple/uv/"
+TIMEOUT_S = 20
+"""For each wait on the connection: where PyPI is blocked, pip may know a mirror."""
 _JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 
 
@@ -44,7 +46,7 @@ def _version(filename: str) -> tuple[int, ...]:
 
 def read(url: str) -> bytes:
     request = urllib.request.Request(url, headers=_JSON)  # noqa: S310 - https, from PyPI's own answer
-    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
         content: bytes = response.read()
     return content
 

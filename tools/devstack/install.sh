@@ -85,14 +85,14 @@ make_venv() {
   [ -n "$python" ] || fail "Python 3.11 or newer is needed (Debian, Ubuntu: apt-get install python3)"
   say "Making .venv with $("$python" --version)"
   rm -rf .venv
-  if "$python" -c 'import ensurepip' 2> /dev/null; then
-    "$python" -m venv .venv
-  elif ! "$python" -m venv --without-pip .venv 2> /dev/null || ! fetch_uv; then
+  # Without pip, which takes ten seconds to install and is not needed if uv can be had.
+  if "$python" -m venv --without-pip .venv 2> /dev/null && { [ -n "$(find_uv)" ] || fetch_uv; }; then return; fi
+  rm -rf .venv
+  if ! "$python" -c 'import ensurepip' 2> /dev/null; then
     have apt-get && may_be_root || fail "this Python cannot create a virtual environment: install python3-venv"
     apt_install python3-venv
-    rm -rf .venv
-    "$python" -m venv .venv
   fi
+  "$python" -m venv .venv # its pip may know another index than PyPI
 }
 
 find_uv() {
