@@ -147,7 +147,8 @@ install_run() { # without the packages that only tests and tools need; those tha
   exec 3<&0 # a background process would have no terminal, in which sudo asks for a password
   install_rabbitmq <&3 &
   rabbitmq=$!
-  install_python --inexact --no-dev --group local
+  # A dozen processes would otherwise compile the same modules at their first start.
+  install_python --inexact --no-dev --group local $([ -x .venv/bin/dashboard ] || echo --compile-bytecode)
   wait "$rabbitmq" || exit 1
 }
 

@@ -119,6 +119,7 @@ class Stack:
         passwords = {name: self._secrets[f"{name.upper()}_DATABASE_PASSWORD"] for name in DATA_SERVICES}
         self.databases = create_databases(postgres.url, passwords)
         in_parallel(partial(self._migrate, name) for name in DATA_SERVICES)
+        self._say("the databases are up to date")
 
     def _migrate(self, name: str) -> None:
         log = self._folder.logs / f"migrate-{name}.log"
