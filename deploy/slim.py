@@ -37,7 +37,10 @@ UNREAD = (
     "pillow.libs/libharfbuzz-*",
     "pillow.libs/libpng16-*",
 )
-NOT_USED = ("ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tkinter", "turtledemo", "venv")
+NOT_USED = (
+    *("ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tkinter", "turtle*", "venv"),
+    *("lib-dynload/*test*.so", "lib-dynload/_tkinter*", "lib-dynload/xx*.so"),
+)
 """Of the standard library."""
 LEXERS = "pygments/lexers"
 """Rich colours Python at most; the package finds its lexers by a table and imports each when it is used."""
@@ -88,7 +91,7 @@ def packages(folder: Path, ours: set[str]) -> None:
 
 
 def standard_library(folder: Path) -> None:
-    remove([folder / name for name in NOT_USED])
+    remove([path for pattern in NOT_USED for path in folder.glob(pattern)])
     keep_bytecode_only(folder, {"site-packages", "dist-packages", "lib-dynload"})
 
 
