@@ -84,7 +84,8 @@ async def run(conditions: Conditions, folder: Path, say: Say) -> Outcome:
         async with running_servers(folder, processes) as servers:
             if conditions.record:
                 await asyncio.to_thread(statements.log_all, servers.postgres.url)
-            before, up = None, UP
+            before: Version | None = None
+            up: Sequence[str] = UP
             if conditions.since:
                 before = await asyncio.to_thread(Version, folder / "versions", conditions.since)
                 up = (sys.executable, "-m", "tools.lab.rolling.version_up", str(before.path))
