@@ -59,7 +59,8 @@ class Dashboard:
         except (OSError, KeyError, ValueError) as error:
             return [repr(error)]
         queues = [record_run.QUEUE] if self.has_tasks else []
-        return await unready(probes) or await without_consumers(self.servers.rabbitmq.url, queues)
+        url = self.servers.rabbitmq.url
+        return await unready(probes) or await without_consumers(url, queues, of_one_version=self.has_tasks)
 
     async def unfinished(self) -> list[str]:
         return await self.missing() or await asyncio.to_thread(self._work_left)
