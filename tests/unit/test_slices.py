@@ -174,4 +174,4 @@ def test_style_types_and_the_other_tests_pass_without_it(slice_name: str, tmp_pa
     run(tree, "-m", "ruff", "check", *CODE, "tests")
     run(tree, "-m", "mypy")
     kept = [f"--ignore={path}" for path in (*OUTSIDE, *UNAFFECTED, "tests/unit/test_english.py")]
-    run(tree, "-m", "pytest", "-q", "-x", "-n", "2", "-m", "not long and not full and not docker", *kept, "tests/unit")
+    run(tree, "-m", "pytest", "-q", "-x", "-m", "not long and not full and not docker", *kept, "tests/unit")

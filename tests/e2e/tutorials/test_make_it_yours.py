@@ -88,5 +88,5 @@ def test_types_and_the_other_tests_pass_without_orders(mine: Path) -> None:
     run_in(mine, [sys.executable, "-m", "mypy"])
     run_in(
         mine,
-        [sys.executable, "-m", "pytest", "-q", "-x", "-n", "2", "-m", "not long and not full and not docker", *REST],
+        [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not long and not full and not docker", *REST],
     )

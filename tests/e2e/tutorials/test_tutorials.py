@@ -24,7 +24,7 @@ RECOMMENDED = (
     ".venv/bin/ruff format --check .",
     ".venv/bin/lint-imports",
     ".venv/bin/mypy",
-    f".venv/bin/pytest -q -n 2 -m 'not long and not full' tests/unit --ignore={' --ignore='.join(UNAFFECTED)}",
+    f".venv/bin/pytest -q -m 'not long and not full' tests/unit --ignore={' --ignore='.join(UNAFFECTED)}",
 )
 """The commands of `make docs lint types`, and those tests of `make test` that need no server and that a tutorial can
 affect."""
