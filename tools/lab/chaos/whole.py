@@ -13,10 +13,10 @@ from shared.contracts.topology import QUEUES
 CONSUMERS = 2
 
 
-async def unready(urls: Sequence[str]) -> list[str]:
-    """Return the processes that are not ready, with the reasons."""
+async def unready(urls: Sequence[str], accepted: Sequence[str] = ("ready",)) -> list[str]:
+    """Return the processes whose status is not among these, with the reasons."""
     async with httpx.AsyncClient(timeout=3) as http:
-        found = await asyncio.gather(*(_unready(http, url) for url in urls))
+        found = await asyncio.gather(*(_unready(http, url, accepted) for url in urls))
     return [text for text in found if text]
 
 
@@ -33,12 +33,12 @@ async def without_consumers(rabbitmq_url: str, more: Sequence[str] = (), *, of_o
     return [f"{name}: {count} consumers" for name, count in counts.items() if count not in enough]
 
 
-async def _unready(http: httpx.AsyncClient, url: str) -> str | None:
+async def _unready(http: httpx.AsyncClient, url: str, accepted: Sequence[str]) -> str | None:
     try:
         answer = await http.get(f"{url}/readyz")
     except httpx.HTTPError as error:
         return f"{url}: {error!r}"
-    return None if answer.json().get("status") == "ready" else f"{url}: {answer.text}"
+    return None if answer.json().get("status") in accepted else f"{url}: {answer.text}"
 
 
 async def _consumers(connection: AbstractConnection, name: str) -> int | None:
