@@ -2,7 +2,7 @@
 
 Everything that it decides comes from a `random.Random`, and everything that it waits for from the running loop: with
 the same seed, the same requests in the same order have the same results. It has what this project uses of RabbitMQ;
-anything else closes the connection with 540 NOT_IMPLEMENTED, so that no simulation mistakes it for done.
+anything else closes the connection with 540 NOT_IMPLEMENTED and is noted in `not_modelled`.
 """
 
 import asyncio
@@ -53,6 +53,11 @@ class RabbitModel:
             await connection.run()
         finally:
             self._connections.pop(connection, None)
+
+    @property
+    def not_modelled(self) -> list[str]:
+        """Everything that a client has asked for and the model does not have."""
+        return self._broker.not_modelled
 
     @property
     def queues(self) -> dict[str, int]:

@@ -21,6 +21,7 @@ class Broker:
         self.random = random
         self.faults = faults
         self.topology = Topology(tuple(policies))
+        self.not_modelled: list[str] = []
         self.is_blocked = False
         """Whether memory or disk is low: no connection may publish."""
 

@@ -102,7 +102,7 @@ class Channel:
         unsettled, self._unsettled = self._unsettled, {}
         for queue in dict.fromkeys(queue for queue, _, _ in unsettled.values()):
             messages = [message for owner, message, _ in unsettled.values() if owner is queue]
-            queue.give_back(sorted(messages, key=lambda message: message.number), self._broker.now)
+            queue.give_back(messages, self._broker.now)
             queue.deliver()
 
     def deliver(self, consumer: Consumer, message: Message) -> None:

@@ -12,7 +12,7 @@ from pamqp.heartbeat import Heartbeat
 
 from tools.lab.simulation.amqp.broker import Broker
 from tools.lab.simulation.amqp.channel import Channel
-from tools.lab.simulation.amqp.frames import FRAME_MAX, ConnectionFailed, read_frame, read_protocol_header
+from tools.lab.simulation.amqp.frames import FRAME_MAX, ConnectionFailed, NotModelled, read_frame, read_protocol_header
 
 CHANNEL_MAX = 2047
 HEARTBEAT_S = 60
@@ -175,6 +175,8 @@ class Connection:
         self._received = self._loop.time()
 
     def _fail(self, failed: ConnectionFailed) -> None:
+        if isinstance(failed, NotModelled):
+            self._broker.not_modelled.append(failed.text)
         self._lose_channels()
         self._is_closing = True
         self.send(0, Methods.Close(failed.code, failed.text, 0, 0))
