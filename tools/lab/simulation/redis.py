@@ -30,6 +30,10 @@ class RedisModel:
         self._thawed = asyncio.Event()
         self._thawed.set()
 
+    @property
+    def connections(self) -> int:
+        return len(self._writers)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client connection to its end. While the server is stopped it is refused."""
         if not self._is_running:
