@@ -1,18 +1,23 @@
 """The model of RabbitMQ does what the real one does, as far as a client can see it."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from random import Random
 from typing import Any
 from uuid import uuid4
 
 import aiormq
 import pytest
+from aiormq.abc import AbstractConnection
+from aiormq.exceptions import AMQPError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pamqp.commands import Basic
 
 from tests.integration.tools.lab.simulation.play import Player, Seen, State
-from tests.integration.tools.lab.simulation.scenarios import SCENARIOS, Scenario
+from tests.integration.tools.lab.simulation.scenarios import SCENARIOS, Scenario, error_of
+from tests.support.alarms import alarm
 from tests.support.backends import RabbitBackend
 from tests.support.models import served_model
 from tests.support.patience import PATIENCE_S
@@ -37,9 +42,15 @@ operations = st.one_of(
 
 @asynccontextmanager
 async def model() -> AsyncIterator[str]:
+    async with served() as (_, url):
+        yield url
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[tuple[RabbitModel, str]]:
     broker = RabbitModel(Random(1))
     async with served_model(broker) as address:
-        yield f"amqp://guest:guest@{address}/"
+        yield broker, f"amqp://guest:guest@{address}/"
     assert broker.not_modelled == []
 
 
@@ -103,3 +114,117 @@ async def test_random_operations(
     async with model() as url:
         expected = await played(url, name, arguments, sequence)
     assert await played(rabbitmq.url, name, arguments, sequence, expected) == expected
+
+
+@asynccontextmanager
+async def low_memory(broker: RabbitModel) -> AsyncIterator[None]:
+    broker.block()
+    try:
+        yield
+    finally:
+        broker.unblock()
+
+
+async def published_with_low_memory(url: str, low: AbstractAsyncContextManager[None]) -> Any:
+    """Return which of three messages are confirmed during an alarm: two without a body, on one connection, and one with a
+    body on another. Then all are."""
+    async with aiormq.connect(url) as one, aiormq.connect(url) as other:
+        empty, full = await one.channel(), await other.channel()
+        async with low:
+            publishing = [asyncio.ensure_future(empty.basic_publish(b"")) for _ in range(2)]
+            publishing.append(asyncio.ensure_future(full.basic_publish(b"body")))
+            await eventually(lambda: _is_blocked(one), PATIENCE_S)
+            await eventually(lambda: _is_blocked(other), PATIENCE_S)
+            await publishing[0]
+            confirmed = [task.done() for task in publishing]
+            asked = await (await aiormq.connect(url)).channel()
+            declared = await asked.queue_declare(exclusive=True)
+            await asked.connection.close()
+        return confirmed, [type(await task).__name__ for task in publishing], declared.message_count
+
+
+async def _is_blocked(connection: AbstractConnection) -> bool:
+    try:
+        await asyncio.wait_for(connection.ready(), 0.01)
+    except TimeoutError:
+        return True
+    return False
+
+
+async def test_low_memory(rabbitmq: RabbitBackend) -> None:
+    """A connection that publishes is no longer read: an empty first message is confirmed, nothing after it; others may
+    go on."""
+    async with served() as (broker, url):
+        modelled = await published_with_low_memory(url, low_memory(broker))
+    assert modelled == await published_with_low_memory(rabbitmq.url, alarm(rabbitmq))
+
+
+async def closed_by_an_operator(url: str, close: Callable[[], Awaitable[object]]) -> str:
+    connection = aiormq.Connection(url)
+    await connection.connect()
+    closing = connection.closing
+    await close()
+    try:
+        await asyncio.wait_for(closing, PATIENCE_S)
+    except AMQPError as error:
+        return f"{type(error).__name__}: {error}"
+    return "none"
+
+
+async def test_closed_connections(rabbitmq: RabbitBackend) -> None:
+    """Clients learn who closed them."""
+    async with served() as (broker, url):
+
+        async def close() -> None:
+            broker.close_all("closed by a test")
+
+        modelled = await closed_by_an_operator(url, close)
+    assert modelled == await closed_by_an_operator(rabbitmq.url, lambda: asyncio.to_thread(rabbitmq.close_connections))
+
+
+async def restarted(url: str, name: str, restart: Callable[[], Awaitable[object]]) -> Any:
+    """Return what is left of queues, exchanges and messages, of which one is in flight."""
+    async with aiormq.connect(url) as connection:
+        channel = await connection.channel()
+        await channel.queue_declare(name, durable=True, arguments=QUORUM)
+        await channel.queue_declare(f"{name}.classic", durable=True)
+        await channel.queue_declare(f"{name}.exclusive", exclusive=True)
+        await channel.exchange_declare(f"{name}.durable", exchange_type="fanout", durable=True)
+        await channel.exchange_declare(f"{name}.transient", exchange_type="fanout")
+        for queue in (name, f"{name}.classic"):
+            for exchange in ("durable", "transient"):
+                await channel.queue_bind(queue, f"{name}.{exchange}")
+        for body, mode in ((b"1", 2), (b"2", 1), (b"3", 2)):
+            properties = Basic.Properties(delivery_mode=mode)
+            await channel.basic_publish(body, exchange=f"{name}.durable", properties=properties)
+        await channel.basic_get(name)
+        await restart()
+    seen: list[Any] = []
+    for queue in (name, f"{name}.classic"):
+        async with aiormq.connect(url) as connection:
+            channel = await connection.channel()
+            while isinstance((message := await channel.basic_get(queue, no_ack=True)).delivery, Basic.GetOk):
+                headers = message.header.properties.headers or {}
+                seen.append((message.body, headers.get("x-delivery-count")))
+            await channel.queue_delete(queue)
+    for missing in (f"{name}.durable", f"{name}.transient"):
+        async with aiormq.connect(url) as connection:
+            seen.append(await error_of((await connection.channel()).exchange_declare(missing, passive=True)))
+    async with aiormq.connect(url) as connection:
+        channel = await connection.channel()
+        await channel.exchange_delete(f"{name}.durable")
+        seen.append(await error_of(channel.queue_declare(f"{name}.exclusive", passive=True)))
+    return seen
+
+
+@pytest.mark.full
+async def test_a_restart(rabbitmq: RabbitBackend) -> None:
+    """Durable queues and exchanges are there, with the messages that must not be lost."""
+    name = f"sim.{uuid4().hex}"
+    async with served() as (broker, url):
+
+        async def restart() -> None:
+            broker.restart()
+
+        modelled = await restarted(url, name, restart)
+    assert modelled == await restarted(rabbitmq.url, name, lambda: asyncio.to_thread(rabbitmq.restart))
