@@ -126,8 +126,8 @@ async def low_memory(broker: RabbitModel) -> AsyncIterator[None]:
 
 
 async def published_with_low_memory(url: str, low: AbstractAsyncContextManager[None]) -> Any:
-    """Return which of three messages are confirmed during an alarm: two without a body, on one connection, and one with a
-    body on another. Then all are."""
+    """Return which of three messages are confirmed during an alarm: two without a body on one connection, and one with
+    a body on another. Then all are."""
     async with aiormq.connect(url) as one, aiormq.connect(url) as other:
         empty, full = await one.channel(), await other.channel()
         async with low:
