@@ -104,9 +104,8 @@ async def replies(url: str, sequence: list[tuple[Any, ...]]) -> list[str]:
     prefix = f"sim.{uuid4().hex}."
     async with aiormq.connect(url) as connection:
         client = Client(connection, prefix)
-        seen = [await client.run(operation) for operation in sequence]
-        for name in QUEUES:
-            seen.append(await client.run(("get", name)))
+        left = [("get", name) for name in QUEUES]
+        seen = [await client.run(operation) for operation in (*sequence, *left)]
         for name in QUEUES:
             await client.run(("delete_queue", name))
         for name in EXCHANGES:
