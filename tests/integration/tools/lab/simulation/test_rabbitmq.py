@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pamqp.commands import Basic
 
-from tests.integration.tools.lab.simulation.play import Player, Seen, State
-from tests.integration.tools.lab.simulation.scenarios import SCENARIOS, Scenario, error_of
 from tests.support.alarms import alarm
 from tests.support.backends import RabbitBackend
-from tests.support.models import served_model
 from tests.support.patience import PATIENCE_S
+from tests.support.simulation.models import served_model
+from tests.support.simulation.play import Player, Seen, State
+from tests.support.simulation.scenarios import SCENARIOS, Scenario, error_of
 from tests.support.waiting import eventually
 from tools.lab.simulation.rabbitmq import RabbitModel
 

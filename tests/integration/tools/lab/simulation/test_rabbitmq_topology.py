@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pamqp.commands import Basic
 
 from tests.support.backends import RabbitBackend
-from tests.support.models import served_model
+from tests.support.simulation.models import served_model
 from tools.lab.simulation.rabbitmq import RabbitModel
 
 EXCHANGES, QUEUES = ("e1", "e2"), ("q1", "q2", "q3")

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from services.gateway.dashboard.stale_store import WRITE
 from tests.support.backends import RedisBackend
-from tests.support.models import served_model
+from tests.support.simulation.models import served_model
 from tests.support.waiting import eventually
 from tools.lab.simulation.redis import RedisModel
 

@@ -22,8 +22,8 @@ from shared.ids import new_id
 from shared.outbox.publisher import Publisher, connected
 from shared.rabbitmq import LOST
 from tests.support.gateway.declared import PANELS
-from tests.support.models import served_model
 from tests.support.patience import PATIENCE_S, patient
+from tests.support.simulation.models import served_model
 from tests.support.waiting import eventually
 from tests.support.worker.jobs import job_of
 from tests.support.worker.world import created, message_of

@@ -12,8 +12,8 @@ from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, DeliveryError
 
 from shared.contracts import topology
-from tests.support.models import served_model
 from tests.support.patience import PATIENCE_S
+from tests.support.simulation.models import served_model
 from tests.support.waiting import eventually
 from tools.lab.simulation.rabbitmq import BrokerFaults, RabbitModel
 

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from services.gateway.container import redis_client
 from services.gateway.settings import Tuning
-from tests.support.models import served_model
+from tests.support.simulation.models import served_model
 from tests.support.waiting import eventually
 from tools.lab.simulation.redis import RedisModel
 
