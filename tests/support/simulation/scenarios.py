@@ -275,14 +275,29 @@ async def deleted_while_consumed(url: str, name: str) -> Any:
         for body in (b"1", b"2"):
             await other.basic_publish(body, routing_key=name)
         await eventually(lambda: got, PATIENCE_S)
-        unused = await error_of((await other.connection.channel()).queue_delete(name, if_unused=True))
-        full = await error_of((await other.connection.channel()).queue_delete(name, if_empty=True))
         deleted = await other.queue_delete(name)
         await eventually(lambda: cancelled, PATIENCE_S)
         await other.queue_declare(name, durable=True, arguments=QUORUM)
         left = await bodies(other, name, 0)
         await other.queue_delete(name)
-    return got, cancelled, unused.partition(" -")[0], full.partition(" -")[0], deleted.message_count, left
+    return got, cancelled, deleted.message_count, left
+
+
+async def deleted_with_conditions(url: str, name: str) -> Any:
+    """A queue that is used, or not empty; quorum queues know no such conditions, and the connection is closed."""
+    seen = []
+    for arguments in ({}, QUORUM):
+        async with channel(url) as one:
+            await one.queue_declare(name, durable=True, arguments=arguments)
+            await one.basic_publish(b"1", routing_key=name)
+            await one.basic_qos(prefetch_count=1)
+            await one.basic_consume(name, _ignore)
+            for condition in ("if_unused", "if_empty"):
+                async with channel(url) as other:
+                    error = await error_of(other.queue_delete(name, **{condition: True}))
+                    seen.append(error.partition(" -")[0])
+            await one.queue_delete(name)
+    return seen
 
 
 async def without_acknowledgement(url: str, name: str) -> Any:
@@ -384,6 +399,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     auto_delete,
     witness,
     deleted_while_consumed,
+    deleted_with_conditions,
     without_acknowledgement,
     shared_by_consumers,
     dead_letters_of_a_policy,

@@ -182,12 +182,8 @@ class Channel:
             raise NotModelled("expiration or priority of messages")
         targets = self._broker.route(content)
         if method.mandatory and not targets:
-            self._send(
-                Basic.Return(312, "NO_ROUTE", content.exchange, content.routing_key),
-                *content_frames(
-                    ContentHeader(body_size=len(content.body), properties=content.properties), content.body
-                ),
-            )
+            returned = Basic.Return(312, "NO_ROUTE", content.exchange, content.routing_key)
+            self._send(returned, *content_frames(content.properties, content.body))
         if self._confirms is None:
             self._broker.store(targets, content)
             return

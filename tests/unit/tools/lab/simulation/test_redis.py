@@ -74,8 +74,9 @@ async def test_a_restart_loses_connections_and_at_most_the_last_second() -> None
         async with served(seed) as (model, clock, client):
             await client.set("old", "value")
             clock.now += 2
-            await client.set("new", "value")
             reading = asyncio.create_task(client.xread({"stream": "0"}, block=60_000))
+            await asyncio.sleep(0)
+            await client.set("new", "value")
             await eventually(lambda model=model: model.connections == 2)
             model.restart()
             with pytest.raises(RedisConnectionError):
