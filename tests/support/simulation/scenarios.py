@@ -210,7 +210,9 @@ async def contents(url: str, name: str) -> Any:
         for body in (b"", b"{}", b"x" * 300_000, b"y" * 131_064, b"z" * 131_065):
             await one.basic_publish(body, routing_key=name, properties=properties)
             message = await one.basic_get(name, no_ack=True)
-            seen.append((message.body == body, message.header.body_size, dict(message.header.properties)))
+            received: dict[str, Any] = dict(message.header.properties)
+            received["headers"].pop("x-delivery-count", None)  # a 0 in some versions
+            seen.append((message.body == body, message.header.body_size, received))
         await one.queue_delete(name)
     return seen
 

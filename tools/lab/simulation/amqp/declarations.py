@@ -24,7 +24,7 @@ def answer(broker: Broker, connection: object, frame: Frame) -> Frame:
             broker.bind(frame.exchange, frame.queue, frame.routing_key, connection)
             return Queue.BindOk()
         case Queue.Unbind():
-            broker.topology.unbind((frame.exchange, frame.queue, frame.routing_key), connection)
+            broker.topology.unbind((frame.exchange, frame.queue, frame.routing_key))
             return Queue.UnbindOk()
         case Queue.Purge():
             return Queue.PurgeOk(broker.topology.queue(frame.queue, connection).purge(broker.now))

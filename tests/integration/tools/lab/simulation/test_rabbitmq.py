@@ -73,7 +73,7 @@ def _death(body: bytes, headers: dict[str, Any]) -> tuple[Any, ...]:
         for each in headers["x-death"]
     ]
     first = [headers[f"x-first-death-{what}"] for what in ("queue", "reason", "exchange")]
-    return int(body), deaths, first, headers.get("x-delivery-count")
+    return int(body), deaths, first
 
 
 async def played(
@@ -205,7 +205,7 @@ async def restarted(url: str, name: str, restart: Callable[[], Awaitable[object]
             channel = await connection.channel()
             while isinstance((message := await channel.basic_get(queue, no_ack=True)).delivery, Basic.GetOk):
                 headers = message.header.properties.headers or {}
-                seen.append((message.body, headers.get("x-delivery-count")))
+                seen.append((message.body, headers.get("x-delivery-count") or None))
             await channel.queue_delete(queue)
     for missing in (f"{name}.durable", f"{name}.transient"):
         async with aiormq.connect(url) as connection:
