@@ -86,7 +86,10 @@ class Player:
         async def settled() -> bool:
             return await self.state() == expected
 
-        await eventually(settled, PATIENCE_S)
+        try:
+            await eventually(settled, PATIENCE_S)
+        except AssertionError as late:
+            raise AssertionError(f"after {operation}: {await self.state()}, not {expected}") from late
         self.states.append(expected)
 
     async def state(self) -> State:

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from tools.lab.simulation.amqp.faults import BrokerFaults
-from tools.lab.simulation.amqp.frames import ConnectionFailed, precondition_failed
+from tools.lab.simulation.amqp.frames import ChannelFailed, ConnectionFailed, precondition_failed
 from tools.lab.simulation.amqp.queues import Content, Message, Options, Queue, Reason
 from tools.lab.simulation.amqp.topology import Policy, Topology
 
@@ -99,11 +99,13 @@ class Broker:
 
     def _dies(self, queue: Queue, message: Message, reason: Reason) -> bool:
         """Publish a dead letter. Returns whether a queue has it, so that its own queue may forget it."""
-        exchange = self.topology.exchanges.get(queue.options.dead_letter_exchange or "")
-        if exchange is None:
-            return not queue.options.dead_letter_exchange
+        if queue.options.dead_letter_exchange is None:
+            return True
         content = _dead_letter(queue, message, reason, self.now)
-        targets = self.topology.route(exchange, content.routing_key)
+        try:
+            targets = self.route(content)
+        except ChannelFailed:
+            return False
         for target, copied in self.store(targets, content):
             if queue.options.keeps_dead_letters:
                 target.confirm(copied)

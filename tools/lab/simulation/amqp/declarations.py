@@ -58,7 +58,7 @@ def _declare_queue(broker: Broker, connection: object, frame: Queue.Declare) -> 
     else:
         options = Options(frame.durable, frame.exclusive, frame.auto_delete, dict(frame.arguments or {}))
         queue = broker.declare_queue(frame.queue, options, connection)
-    return Queue.DeclareOk(queue.name, len(queue), len(queue.consumers))
+    return Queue.DeclareOk(queue.name, len(queue), queue.consumer_count)
 
 
 def _delete_queue(broker: Broker, connection: object, frame: Queue.Delete) -> Queue.DeleteOk:

@@ -58,7 +58,7 @@ async def answers(client: Redis, prefix: str, sequence: list[Request]) -> list[A
     return [_comparable(await _answer(client, prefix, request)) for request in sequence]
 
 
-async def _answer(client: Redis, prefix: str, request: Request) -> Any:
+async def _answer(client: Any, prefix: str, request: Request) -> Any:
     name, key, *rest = request
     storage = RedisStorage(
         "redis://unused:6379", implementation="redispy", key_prefix=prefix, connection_pool=client.connection_pool
@@ -119,9 +119,10 @@ async def test_random_requests(redis: RedisBackend, protocol: int, sequence: lis
     assert modelled == real
 
 
-async def followed(client: Redis) -> Any:
+async def followed(client: Any) -> Any:
     """What a reader of a stream gets that waits for its entries, beginning before the first."""
-    stream, seen, after = f"follow:{uuid4().hex}", [], "0"
+    stream, after = f"follow:{uuid4().hex}", "0"
+    seen: list[Any] = []
 
     async def read() -> None:
         nonlocal after
