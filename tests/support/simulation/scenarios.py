@@ -22,7 +22,8 @@ Scenario = Callable[[str, str], Awaitable[Any]]
 
 
 @asynccontextmanager
-async def channel(url: str, *, confirms: bool = True, **options: Any) -> AsyncIterator[AbstractChannel]:
+async def channel(url: str, *, confirms: bool = True, **options: Any) -> AsyncIterator[Any]:
+    """Provide a channel, as `Any`: what the broker always sends is optional in aiormq's types."""
     async with aiormq.connect(url) as connection:
         yield await connection.channel(publisher_confirms=confirms, **options)
 
@@ -58,7 +59,7 @@ async def bodies(channel: AbstractChannel, queue: str, count: int) -> list[str]:
 
 async def missing(url: str, name: str) -> Any:
     """Things that do not exist close the channel."""
-    seen = []
+    seen: list[Any] = []
     attempts: Sequence[Callable[[AbstractChannel], Awaitable[Any]]] = (
         lambda channel: channel.queue_declare(name, passive=True),
         lambda channel: channel.exchange_declare(name, passive=True),
@@ -102,7 +103,7 @@ async def declared_differently(url: str, name: str) -> Any:
 
 async def refused(url: str, name: str) -> Any:
     """What nobody may do."""
-    seen = []
+    seen: list[Any] = []
     attempts: Sequence[Callable[[AbstractChannel], Awaitable[Any]]] = (
         lambda channel: channel.exchange_declare("amq.mine"),
         lambda channel: channel.queue_declare("amq.mine"),
@@ -287,8 +288,9 @@ async def deleted_while_consumed(url: str, name: str) -> Any:
 
 async def deleted_with_conditions(url: str, name: str) -> Any:
     """A queue that is used, or not empty; quorum queues know no such conditions, and the connection is closed."""
-    seen = []
-    for arguments in ({}, QUORUM):
+    seen: list[Any] = []
+    kinds: tuple[dict[str, Any], ...] = ({}, QUORUM)
+    for arguments in kinds:
         async with channel(url) as one:
             await one.queue_declare(name, durable=True, arguments=arguments)
             await one.basic_publish(b"1", routing_key=name)

@@ -24,8 +24,8 @@ from tests.support.simulation.scenarios import SCENARIOS, Scenario, error_of
 from tests.support.waiting import eventually
 from tools.lab.simulation.rabbitmq import RabbitModel
 
-QUORUM = {"x-queue-type": "quorum", "x-delivery-limit": 3, "x-dead-letter-exchange": ""}
-CLASSIC = {"x-dead-letter-exchange": ""}
+QUORUM: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 3, "x-dead-letter-exchange": ""}
+CLASSIC: dict[str, Any] = {"x-dead-letter-exchange": ""}
 
 Played = tuple[list[Seen], list[State], list[tuple[Any, ...]]]
 
@@ -67,7 +67,7 @@ async def dead_letters(url: str, queue: str, count: int) -> list[tuple[Any, ...]
     return sorted(_death(message.body, message.header.properties.headers) for message in found)
 
 
-def _death(body: bytes, headers: dict[str, Any]) -> tuple[Any, ...]:
+def _death(body: bytes, headers: Any) -> tuple[Any, ...]:
     deaths = [
         (each["queue"], each["reason"], each["count"], each["exchange"], each["routing-keys"])
         for each in headers["x-death"]

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from random import Random
 from uuid import UUID
 
 import aio_pika
 import pytest
 from aio_pika.exceptions import DeliveryError
+from yarl import URL
 
 from services.gateway.live.feed import Change, LiveFeed
 from services.worker.broker.consumers import Consumers
@@ -65,7 +67,7 @@ async def publish_all(url: str, ids: list[UUID], after_batch: Callable[[], None]
     while waiting:
         with suppress(*LOST):
             async with (
-                connected(aio_pika.Connection(url)) as connection,
+                connected(aio_pika.Connection(URL(url))) as connection,
                 Publisher.declared(connection, "test.0") as publisher,
             ):
                 while waiting:
@@ -174,9 +176,9 @@ async def test_the_worker_runs_every_event_however_often_its_consumers_are_lost(
         model.faults = BrokerFaults(**vars(FAULTS))
 
         def meddle() -> None:
-            random.choice(
-                [model.cut_all, model.close_all, model.restart, lambda: model.cancel_consumers("worker.email")]
-            )()
+            cancel = partial(model.cancel_consumers, "worker.email")
+            faults: list[Callable[[], None]] = [model.cut_all, model.close_all, model.restart, cancel]
+            random.choice(faults)()
 
         await asyncio.wait_for(publish_all(url, ids, meddle), PATIENCE_S)
         model.faults.stop()
