@@ -104,7 +104,7 @@ async def test_scenarios(rabbitmq: RabbitBackend, scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("arguments", [QUORUM, CLASSIC], ids=["quorum", "classic"])
-@settings(max_examples=12, derandomize=True)
+@settings(max_examples=6, derandomize=True)
 @given(sequence=st.lists(operations, min_size=6, max_size=14))
 async def test_random_operations(
     rabbitmq: RabbitBackend, arguments: dict[str, Any], sequence: list[tuple[Any, ...]]

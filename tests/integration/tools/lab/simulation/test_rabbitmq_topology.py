@@ -112,7 +112,7 @@ async def replies(url: str, sequence: list[tuple[Any, ...]]) -> list[str]:
     return seen
 
 
-@settings(max_examples=60, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 @given(sequence=st.lists(operations, min_size=8, max_size=30))
 async def test_random_declarations(rabbitmq: RabbitBackend, sequence: list[tuple[Any, ...]]) -> None:
     """The same requests have the same replies and errors, and messages arrive in the same queues."""

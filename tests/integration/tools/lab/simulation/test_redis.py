@@ -106,7 +106,7 @@ def _plain(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-@settings(max_examples=40, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 @given(sequence=st.lists(requests, min_size=5, max_size=20))
 async def test_random_requests(redis: RedisBackend, protocol: int, sequence: list[Request]) -> None:
     """The same requests have the same answers, errors included."""
