@@ -211,7 +211,7 @@ class Queue:
 
     @property
     def consumer_count(self) -> int:
-        """As RabbitMQ reports it: a quorum queue counts whoever has unsettled messages."""
+        """As RabbitMQ reports it: a quorum queue counts each client with unsettled messages."""
         self._leaving = [one for one in self._leaving if one.unsettled and self.options.is_quorum]
         return len(self.consumers) + len(self._leaving)
 
