@@ -78,10 +78,11 @@ def test_a_job_may_do_no_more_than_it_needs(name: str) -> None:
                 assert step["with"] in ({"persist-credentials": False}, WITH_HISTORY)
 
 
-def test_the_full_tests_have_the_history() -> None:
-    """The rolling test starts with the last release."""
-    steps = WORKFLOWS["ci"]["jobs"]["full"]["steps"]
-    assert steps[0]["with"] == WITH_HISTORY
+def test_an_upgrade_from_the_last_release_is_tried() -> None:
+    """The rolling test starts with the last release, which it reads from the history."""
+    checkout, run = WORKFLOWS["ci"]["jobs"]["rolling"]["steps"]
+    assert checkout["with"] == WITH_HISTORY
+    assert run["run"] == "make rolling FROM=last"
 
 
 def test_an_image_is_scanned_before_it_is_pushed() -> None:
