@@ -56,9 +56,18 @@ class DashboardError(Exception):
         """Create the error for one field."""
         return cls(f"{field}: {message}", [{"field": field, "message": message}])
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return one as a client may get it, for the OpenAPI document."""
+        return cls()
+
 
 class BadRequest(DashboardError):
     status, code, title = 400, "bad_request", "The request contradicts itself"
+
+    @classmethod
+    def example(cls) -> Self:
+        return cls.of("Authorization", "must not be repeated")
 
 
 class InvalidInput(DashboardError):

@@ -51,7 +51,7 @@ class Query:
         if not query:
             return
         counts = Counter(name for name, _ in QueryParams(query).multi_items())
-        fields = [FieldError(field=name, message=self._unknown) for name in counts if name not in self.known]
+        fields = [FieldError(field=name, message=self.unknown) for name in counts if name not in self.known]
         fields += [
             FieldError(field=name, message="must not be repeated")
             for name, count in counts.items()
@@ -61,7 +61,8 @@ class Query:
             raise InvalidInput("; ".join(f"{each['field']}: {each['message']}" for each in fields[:3]), fields)
 
     @property
-    def _unknown(self) -> str:
+    def unknown(self) -> str:
+        """The message about a parameter that is not among `known`."""
         expected = f"the parameters are {', '.join(sorted(self.known))}" if self.known else "there are no parameters"
         return f"is not known; {expected}"
 

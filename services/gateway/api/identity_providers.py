@@ -62,8 +62,14 @@ async def _has_providers(gateway: GatewayDep) -> None:
 
 router = APIRouter(tags=["tokens"], dependencies=[Depends(_has_providers)])
 
-Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{0,30}$", description="from `GET /v1/identity-providers`")]
-Parameter = Annotated[str | None, Query()]
+Name = Annotated[
+    str,
+    Path(pattern=r"^[a-z][a-z0-9_-]{0,30}$", description="from `GET /v1/identity-providers`", examples=["company"]),
+]
+State = Annotated[str | None, Query(description="as the provider was given it", examples=["kb3f1c2d4e5"])]
+Code = Annotated[str | None, Query(description="from the provider, used once", examples=["SplxlOBeZQQYbYS6WxSbIA"])]
+Error = Annotated[str | None, Query(description="why the provider signs nobody in", examples=["access_denied"])]
+Issuer = Annotated[str | None, Query(description="who answers (RFC 9207)", examples=["https://login.example.com"])]
 
 
 def _answer(description: str, *texts: str, **others: str) -> dict[int, dict[str, Any]]:
@@ -179,10 +185,10 @@ async def callback(
     name: Name,
     request: Request,
     gateway: GatewayDep,
-    state: Parameter = None,
-    code: Parameter = None,
-    error: Parameter = None,
-    iss: Parameter = None,
+    state: State = None,
+    code: Code = None,
+    error: Error = None,
+    iss: Issuer = None,
 ) -> Response:
     """Receive a browser from an identity provider, and send it to the page: signed in, or with the reason in the
     fragment."""

@@ -128,7 +128,14 @@ async def _links(request: Request) -> UnsubscribeLinks:
     return links
 
 
-Key = Annotated[str, Path(max_length=200, description="the last part of a mail's unsubscribe link")]
+Key = Annotated[
+    str,
+    Path(
+        max_length=200,
+        description="the last part of a mail's unsubscribe link",
+        examples=["AZNdLn9qfCudUT8KS2yOEAFkaWdlc3Q"],
+    ),
+]
 LinksDep = Annotated[UnsubscribeLinks, Depends(_links)]
 router = APIRouter(prefix=PATH, tags=["notifications"], dependencies=[GatewayOnly])
 PAGE: dict[int, dict[str, Any]] = {
