@@ -11,10 +11,26 @@ from tests.support.stack.operators import Operator
 from tests.support.stack.running import Stack
 
 
-@pytest.fixture(scope="package")
-async def browser() -> AsyncIterator[Browser]:
-    async with browsers.launched() as launched:
+@pytest.fixture(
+    scope="package",
+    params=["chromium", pytest.param("firefox", marks=[pytest.mark.full, browsers.needs_firefox])],
+)
+async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
+    """One of each kind for all tests, which run in both unless they are marked `chromium`."""
+    async with browsers.launched(request.param) as launched:
         yield launched
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests for Chromium alone in Firefox."""
+    left_out = [item for item in items if item.get_closest_marker("chromium") and _browser_of(item) == "firefox"]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _browser_of(item: pytest.Item) -> str | None:
+    called = getattr(item, "callspec", None)
+    return called.params.get("browser") if called else None
 
 
 @pytest.fixture
