@@ -110,6 +110,7 @@ async def signs_out(page: Page) -> None:
     await expect(page.get_by_label("Password")).to_be_visible()
 
 
+@pytest.mark.chromium
 @pytest.mark.full
 async def test_a_sign_out_without_a_connection_is_made_up_for(browser: Browser, stack: Stack, person: Person) -> None:
     """The page reports it, and the session ends once the connection is back."""

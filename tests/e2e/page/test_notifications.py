@@ -42,6 +42,7 @@ async def test_all_unread_ones_are_counted_and_marked(browser: Browser, stack: S
     assert person.http.get("/v1/notifications/count").json() == {"unread": 0}
 
 
+@pytest.mark.chromium
 async def test_times_age_while_they_are_shown(browser: Browser, stack: Stack, person: Person) -> None:
     """The shown ages change without any message from the server; those in a hidden tab once it is shown."""
     person.order()

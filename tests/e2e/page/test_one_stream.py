@@ -176,6 +176,7 @@ async def test_a_tab_that_stands_still_is_replaced(browser: Browser, start: Star
         await tabs.has_streams(1)
 
 
+@pytest.mark.chromium
 @pytest.mark.full
 async def test_a_tab_that_the_browser_freezes_is_replaced(browser: Browser, start: Start, tmp_path: Path) -> None:
     """It gives up its place, and follows when it is used again."""
