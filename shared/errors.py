@@ -12,6 +12,7 @@ DashboardError
 └── Unavailable       503  a dependency is down; `Retry-After` says when to retry
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, Field
@@ -102,6 +103,12 @@ class UnsupportedMediaType(DashboardError):
 class Unavailable(DashboardError):
     status, code, title = 503, "unavailable", "A dependency is not responding; try again"
     headers: ClassVar = {"Retry-After": "2"}
+
+
+def unknown_parameter(known: Collection[str]) -> str:
+    """Return the message about a parameter of the query that is not among `known`."""
+    expected = f"the parameters are {', '.join(sorted(known))}" if known else "there are no parameters"
+    return f"is not known; {expected}"
 
 
 def problem(status: int, code: str, title: str, detail: str, **more: Any) -> dict[str, Any]:

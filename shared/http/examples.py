@@ -67,7 +67,7 @@ def _of_parts(schema: Schema, schemas: Mapping[str, Schema]) -> Any:
         case "object":
             return _of_object(schema, schemas)
         case "array":
-            return [_of_member("[]", schema["items"], schemas)]
+            return [_of_member("[]", schema.get("items", {}), schemas)]
         case "boolean":
             return True
         case "integer" | "number":

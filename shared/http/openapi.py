@@ -16,9 +16,17 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from shared.errors import BadRequest, BodyTooLarge, DashboardError, InvalidInput, Problem, Unavailable, problem
+from shared.errors import (
+    BadRequest,
+    BodyTooLarge,
+    DashboardError,
+    InvalidInput,
+    Problem,
+    Unavailable,
+    problem,
+    unknown_parameter,
+)
 from shared.http.examples import SCHEMAS, add_examples, with_example
-from shared.http.strict_parameters import Query
 
 PROBLEM = "application/problem+json"
 EXAMPLES = "#/components/examples/"
@@ -98,8 +106,8 @@ def _example_of(error: type[DashboardError], operation: Document) -> Document:
     example = error.example()
     if error is InvalidInput:
         parameters = operation.get("parameters", ())
-        known = frozenset(each["name"] for each in parameters if each.get("in") == "query")
-        example = InvalidInput.of(_UNKNOWN, Query(known).unknown)
+        known = [each["name"] for each in parameters if each.get("in") == "query"]
+        example = InvalidInput.of(_UNKNOWN, unknown_parameter(known))
     return problem(error.status, error.code, error.title, example.detail, request_id="b3f1c2d4", errors=example.errors)
 
 
@@ -111,8 +119,8 @@ def share_examples(document: Document) -> None:
         for operation in item.values():
             for response in operation.get("responses", {}).values():
                 examples = response.get("content", {}).get(PROBLEM, {}).get("examples", {})
-                for code in set(codes_of(response) or ()) & examples.keys():
-                    if shared.setdefault(code, examples[code]) == examples[code]:
+                for code in codes_of(response) or ():
+                    if code in examples and shared.setdefault(code, examples[code]) == examples[code]:
                         examples[code] = {"$ref": f"{EXAMPLES}{code}"}
 
 
