@@ -33,7 +33,7 @@ def with_example(parameter: dict[str, Any], schemas: Mapping[str, Schema]) -> di
     """Return a parameter whose schema has an example, if one follows from it: see `example_of`.
 
     It belongs to the schema: a console would send that of a parameter, unless the reader removes it."""
-    schema = parameter["schema"]
+    schema = parameter.get("schema", {})
     if "examples" in schema:
         return parameter
     try:

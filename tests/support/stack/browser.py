@@ -1,13 +1,13 @@
-"""The system's browsers, with pages that record errors.
+"""The system's browsers, with pages that record errors."""
 
-Playwright drives an ordinary Firefox by WebDriver BiDi, https://w3c.github.io/webdriver-bidi/.
-"""
-
+import shlex
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol
 
 import pytest
@@ -65,19 +65,29 @@ needs_firefox = pytest.mark.skipif(firefox() is None, reason="no Firefox; `make 
 
 @asynccontextmanager
 async def launched(name: Name = "chromium") -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        if name == "chromium":
-            browser = await playwright.chromium.launch(
-                executable_path=executable(), args=["--no-sandbox"], timeout=PATIENCE_MS
-            )
-        else:
-            browser = await playwright.firefox.launch(
-                channel="moz-firefox", executable_path=firefox(), timeout=PATIENCE_MS
-            )
-        try:
-            yield browser
-        finally:
-            await browser.close()
+    with TemporaryDirectory(prefix="dashboard-browser-") as folder:
+        async with async_playwright() as playwright:
+            if name == "chromium":
+                browser = await playwright.chromium.launch(
+                    executable_path=executable(), args=["--no-sandbox"], timeout=PATIENCE_MS
+                )
+            else:
+                browser = await playwright.firefox.launch(
+                    channel="moz-firefox", executable_path=_drivable(Path(folder)), timeout=PATIENCE_MS
+                )
+            try:
+                yield browser
+            finally:
+                await browser.close()
+
+
+def _drivable(folder: Path) -> Path:
+    """Return a program in the folder that runs Firefox so that Playwright can drive it."""
+    program = folder / "firefox"
+    command = shlex.join([sys.executable, "-m", "tests.support.stack.firefox", str(firefox())])
+    program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    program.chmod(0o755)
+    return program
 
 
 class Site(Protocol):
