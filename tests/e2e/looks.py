@@ -19,7 +19,8 @@ from tests.support.stack.running import PASSWORD, Person, Stack
 from tools import demo
 
 FOLDER = Path("build/looks")
-WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+WIDE: Any = {"width": 1280, "height": 800}
+NARROW: Any = {"width": 360, "height": 740}
 LOOKS: Mapping[str, tuple[Mapping[str, Any], Any]] = {
     "light": ({}, WIDE),
     "dark": ({"color_scheme": "dark"}, WIDE),

@@ -30,7 +30,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _browser_of(item: pytest.Item) -> str | None:
     called = getattr(item, "callspec", None)
-    return called.params.get("browser") if called else None
+    found: str | None = called.params.get("browser") if called else None
+    return found
 
 
 @pytest.fixture
