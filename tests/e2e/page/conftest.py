@@ -16,14 +16,14 @@ from tests.support.stack.running import Stack
     params=["chromium", pytest.param("firefox", marks=[pytest.mark.full, browsers.needs_firefox])],
 )
 async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
-    """One of each kind for all tests, which run in both unless they are marked `chromium`."""
+    """One of each kind for all tests. Those marked `firefox` run in both."""
     async with browsers.launched(request.param) as launched:
         yield launched
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests for Chromium alone in Firefox."""
-    left_out = [item for item in items if item.get_closest_marker("chromium") and _browser_of(item) == "firefox"]
+    """Run only the tests in Firefox that are marked for it."""
+    left_out = [item for item in items if _browser_of(item) == "firefox" and not item.get_closest_marker("firefox")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

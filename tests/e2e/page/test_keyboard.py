@@ -104,7 +104,7 @@ async def _orders(page: Page) -> None:
     details = row.get_by_role("link", name="details")
     await moves_focus(details, page.get_by_role("heading", name="Order", level=1))
     await expect(page.get_by_role("table")).to_contain_text("Mint tea")
-    await page.go_back()
+    await page.evaluate("history.back()")
     await expect(page.get_by_role("heading", level=1)).to_be_focused()
     await moves_focus(row.get_by_role("button", name="Pay"), row.get_by_role("button", name="Cancel"))
     await expect(row).to_contain_text("Paid")
@@ -168,7 +168,7 @@ async def _imports(page: Page) -> None:
     await moves_focus(page.get_by_role("link", name="Errors of"), page.get_by_role("heading", name="old.csv"))
     async with page.expect_download():
         await stays(_button(page, "Download all as CSV"))
-    await page.go_back()
+    await page.evaluate("history.back()")
     async with page.expect_download():
         await stays(_button(page, "Example file"))
 
@@ -205,6 +205,7 @@ async def _webhooks(page: Page) -> None:
     await expect(page.get_by_role("heading", name="Webhooks")).to_be_focused()
 
 
+@pytest.mark.firefox
 async def test_the_account(browser: Browser, stack: Stack, person: Person) -> None:
     """The way there and back, each section of the account page, and the views for a forgotten password."""
     async with visiting(browser, stack) as visitor:
@@ -287,6 +288,7 @@ async def _api_keys(page: Page) -> None:
     await expect(_heading(page, "API keys")).to_be_focused()
 
 
+@pytest.mark.firefox
 async def test_the_operators_page(browser: Browser, stack: Stack) -> None:
     """The same for operators. If a group of jobs disappears, the focus moves to the next."""
     admin = await asyncio.to_thread(Operator, stack, "admin")

@@ -89,7 +89,6 @@ RETRY = """
 """
 
 
-@pytest.mark.chromium
 async def test_colours_motion_and_paper(browser: Browser, stack: Stack, person: Person) -> None:
     """The chosen segment is visible in forced colours, nothing moves with reduced motion, and prints have no
     buttons."""

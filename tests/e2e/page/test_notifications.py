@@ -19,6 +19,7 @@ MANY = """
 """
 
 
+@pytest.mark.firefox
 async def test_all_unread_ones_are_counted_and_marked(browser: Browser, stack: Stack, person: Person) -> None:
     """Those that the page does not show count, too. The title has the number, but not after signing out."""
     person.panel("notifications")
@@ -42,7 +43,6 @@ async def test_all_unread_ones_are_counted_and_marked(browser: Browser, stack: S
     assert person.http.get("/v1/notifications/count").json() == {"unread": 0}
 
 
-@pytest.mark.chromium
 async def test_times_age_while_they_are_shown(browser: Browser, stack: Stack, person: Person) -> None:
     """The shown ages change without any message from the server; those in a hidden tab once it is shown."""
     person.order()

@@ -105,6 +105,7 @@ async def devtools(page: Page) -> CDPSession:
     return await page.context.new_cdp_session(page)
 
 
+@pytest.mark.firefox
 async def test_three_tabs_share_a_stream(browser: Browser, stack: Stack, person: Person) -> None:
     """Each shows what changes. When the one that reads the stream is closed, another one takes over. Signing out ends
     it."""
@@ -176,7 +177,6 @@ async def test_a_tab_that_stands_still_is_replaced(browser: Browser, start: Star
         await tabs.has_streams(1)
 
 
-@pytest.mark.chromium
 @pytest.mark.full
 async def test_a_tab_that_the_browser_freezes_is_replaced(browser: Browser, start: Start, tmp_path: Path) -> None:
     """It gives up its place, and follows when it is used again."""
