@@ -205,7 +205,6 @@ async def _webhooks(page: Page) -> None:
     await expect(page.get_by_role("heading", name="Webhooks")).to_be_focused()
 
 
-@pytest.mark.firefox
 async def test_the_account(browser: Browser, stack: Stack, person: Person) -> None:
     """The way there and back, each section of the account page, and the views for a forgotten password."""
     async with visiting(browser, stack) as visitor:
@@ -288,7 +287,6 @@ async def _api_keys(page: Page) -> None:
     await expect(_heading(page, "API keys")).to_be_focused()
 
 
-@pytest.mark.firefox
 async def test_the_operators_page(browser: Browser, stack: Stack) -> None:
     """The same for operators. If a group of jobs disappears, the focus moves to the next."""
     admin = await asyncio.to_thread(Operator, stack, "admin")

@@ -19,7 +19,6 @@ FIND = "SELECT event_id FROM jobs WHERE user_id = $1 AND job = 'email' AND state
 REASON = "the recipient has switched off mails of the kind order_confirmation"
 
 
-@pytest.mark.firefox
 async def test_one_click_ends_the_mails_of_a_kind(
     browser: Browser, stack: Stack, person: Person, admin: Operator
 ) -> None:

@@ -73,7 +73,10 @@ async def launched(name: Name = "chromium") -> AsyncIterator[Browser]:
                 )
             else:
                 browser = await playwright.firefox.launch(
-                    channel="moz-firefox", executable_path=_drivable(Path(folder)), timeout=PATIENCE_MS
+                    channel="moz-firefox",
+                    executable_path=_drivable(Path(folder)),
+                    timeout=PATIENCE_MS,
+                    firefox_user_prefs={"ui.useOverlayScrollbars": 1},  # a scrollbar takes no space, as in Chromium
                 )
             try:
                 yield browser

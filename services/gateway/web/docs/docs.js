@@ -16,16 +16,26 @@ const NAMES = {
   "textarea.body-param__text": () => "Request body",
   ".content-type": () => "Content type",
   "[data-param-name] select": (select) => select.closest("[data-param-name]").dataset.paramName,
-  main: () => "Operations",
   ".responses-table[role=region]": (table) => `Responses of ${table.closest(".opblock").querySelector(".opblock-summary-path").textContent}`,
   ".live-responses-table[role=region]": (table) => `Response of ${table.closest(".opblock").querySelector(".opblock-summary-path").textContent}`,
+};
+
+/** The roles of what is beside the list of operations, which is the main content, by selector. */
+const LANDMARKS = {
+  ".information-container": { role: "region", "aria-label": "About this API" },
+  ".filter-container": { role: "search", "aria-label": "Operations" },
+  ".modal-ux": { role: "dialog", "aria-modal": "true", "aria-label": "Credentials" },
 };
 
 function improve() {
   for (const [selector, name] of Object.entries(NAMES)) {
     for (const each of place.querySelectorAll(`${selector}:not([aria-label])`)) each.setAttribute("aria-label", name(each));
   }
-  for (const each of place.querySelectorAll("main:not([role])")) each.setAttribute("role", "region"); // it is in one already
+  for (const [selector, attributes] of Object.entries(LANDMARKS)) {
+    for (const each of place.querySelectorAll(`${selector}:not([role])`)) {
+      for (const [name, value] of Object.entries(attributes)) each.setAttribute(name, value);
+    }
+  }
   // The title has the first level, and the groups of operations the third.
   for (const each of place.querySelectorAll(":is(h3, h4, h5, h6):not([aria-level])")) each.setAttribute("aria-level", Number(each.localName[1]) - 1);
 }
