@@ -69,9 +69,7 @@ Name = Annotated[
 ]
 State = Annotated[str | None, Query(description="as the provider was given it", examples=["kb3f1c2d4e5"])]
 Code = Annotated[str | None, Query(description="from the provider, used once", examples=["SplxlOBeZQQYbYS6WxSbIA"])]
-Error = Annotated[
-    str | None, Query(description="the reason of a provider that refuses the sign-in", examples=["access_denied"])
-]
+Error = Annotated[str | None, Query(description="why the provider refuses", examples=["access_denied"])]
 Issuer = Annotated[str | None, Query(description="who answers (RFC 9207)", examples=["https://login.example.com"])]
 
 
