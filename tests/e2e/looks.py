@@ -147,7 +147,7 @@ async def _files_and_webhooks(page: Page, album: Album) -> None:
     await expect(page.locator("[data-import]")).to_contain_text("1 with errors")
     dialog = page.get_by_role("dialog")
     await page.get_by_role("button", name="Add a webhook").click()
-    await dialog.get_by_label("Address").fill("https://127.0.0.1:9/hooks/orders")
+    await dialog.get_by_label("Address").fill("https://hooks.example.com/orders")
     await album.take(page, "webhook-form")
     await dialog.get_by_role("button", name="Add", exact=True).click()
     await expect(page.get_by_role("dialog", name="Secret")).to_be_visible()
