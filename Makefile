@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env secrets docs help install run dev check compiled test full bare unit lint types e2e containers manifests fuzz releasable sbom screenshots observe chaos rolling kind cluster production scaling bench
+.PHONY: env secrets docs help install run dev check compiled test full bare unit lint types e2e containers manifests fuzz releasable sbom screenshots looks observe chaos rolling kind cluster production scaling bench
 
 # `PYTHON=3.13` (or a path) makes .venv with that Python; without it an existing .venv stays as it is.
 INSTALL := @PYTHON="$(PYTHON)" tools/devstack/install.sh
@@ -95,6 +95,10 @@ screenshots: ## Update the pictures of the page and of the mails in the document
 	$(INSTALL) python rabbitmq browser
 	.venv/bin/python -m tests.e2e.screenshots
 	.venv/bin/python -m tests.e2e.mail_pictures
+
+looks: ## Take a picture of every page and state in each theme, narrow, in forced colours and on paper (LOOKS=build/looks)
+	$(INSTALL) python rabbitmq browser
+	.venv/bin/python -m tests.e2e.looks $(LOOKS)
 
 observe: ## Draw the Grafana dashboards from a real Prometheus, with the system under load (OBSERVE_SECONDS=240)
 	$(INSTALL) python rabbitmq browser prometheus

@@ -12,6 +12,7 @@ DashboardError
 └── Unavailable       503  a dependency is down; `Retry-After` says when to retry
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, Field
@@ -56,9 +57,18 @@ class DashboardError(Exception):
         """Create the error for one field."""
         return cls(f"{field}: {message}", [{"field": field, "message": message}])
 
+    @classmethod
+    def example(cls) -> Self:
+        """Return one as a client may get it, for the OpenAPI document."""
+        return cls()
+
 
 class BadRequest(DashboardError):
     status, code, title = 400, "bad_request", "The request contradicts itself"
+
+    @classmethod
+    def example(cls) -> Self:
+        return cls.of("Authorization", "must not be repeated")
 
 
 class InvalidInput(DashboardError):
@@ -93,6 +103,12 @@ class UnsupportedMediaType(DashboardError):
 class Unavailable(DashboardError):
     status, code, title = 503, "unavailable", "A dependency is not responding; try again"
     headers: ClassVar = {"Retry-After": "2"}
+
+
+def unknown_parameter(known: Collection[str]) -> str:
+    """Return the message about a parameter of the query that is not among `known`."""
+    expected = f"the parameters are {', '.join(sorted(known))}" if known else "there are no parameters"
+    return f"is not known; {expected}"
 
 
 def problem(status: int, code: str, title: str, detail: str, **more: Any) -> dict[str, Any]:

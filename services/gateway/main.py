@@ -141,7 +141,14 @@ def whole_api(own: dict[str, Any], catalog: Catalog, documents: Mapping[Service,
     personal_data.describe(described, catalog)
     for rule in OWN:
         if operation := described["paths"].get(rule.path, {}).get(rule.method.lower()):
-            add_errors(operation, of_route(rule.method, rule.path, rule.access, session_only=rule.session_only))
+            errors = of_route(
+                rule.method,
+                rule.path,
+                rule.access,
+                session_only=rule.session_only,
+                needs_account=rule.needs_account,
+            )
+            add_errors(operation, errors)
     complete(described)
     return merge(described, catalog.operations, documents)
 

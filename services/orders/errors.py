@@ -10,10 +10,11 @@ DashboardError
     └── IdempotencyKeyReused  422
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 from uuid import UUID
 
 from shared.errors import Conflict, InvalidInput, NotFound
+from shared.http.examples import BY_FORMAT
 
 
 class OrderNotFound(NotFound):
@@ -22,12 +23,20 @@ class OrderNotFound(NotFound):
     def __init__(self, order_id: UUID) -> None:
         super().__init__(f"order {order_id} does not exist")
 
+    @classmethod
+    def example(cls) -> Self:
+        return cls(UUID(BY_FORMAT["uuid"]))
+
 
 class WrongState(Conflict):
     code, title = "wrong_state", "The order's status does not allow this"
 
     def __init__(self, current: str, target: str) -> None:
         super().__init__(f"an order that is {current} cannot become {target}")
+
+    @classmethod
+    def example(cls) -> Self:
+        return cls("cancelled", "paid")
 
 
 class RequestInFlight(Conflict):

@@ -21,6 +21,7 @@ KeyHeader = Annotated[
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
         description="Repeat a request with the same key and body: the order is placed once, with the same response.",
+        examples=["order-2026-01-31-7"],
     ),
 ]
 

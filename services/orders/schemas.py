@@ -18,7 +18,11 @@ UNIT_PRICE = Field(ge=0, le=1_000_000_000)
 
 TextQuery = Annotated[
     Annotated[Text, Field(max_length=100)] | None,
-    Query(alias="q", description="part of an item's name, its SKU or the reference, or the end of the order's id"),
+    Query(
+        alias="q",
+        description="part of an item's name, its SKU or the reference, or the end of the order's id",
+        examples=["green tea"],
+    ),
 ]
 FromQuery = Annotated[AwareDatetime | None, Query(alias="from", description="only orders placed at or after this")]
 ToQuery = Annotated[AwareDatetime | None, Query(alias="to", description="only orders placed before this")]

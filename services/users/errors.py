@@ -39,6 +39,7 @@ Those that routes of the gateway pass on are in `shared/contracts/account_errors
 
 from datetime import timedelta
 from math import ceil
+from typing import Self
 
 from shared.errors import Conflict, DashboardError, InvalidInput, NotFound, Unauthenticated, Unavailable
 
@@ -100,9 +101,17 @@ class InvalidRefreshToken(Unauthenticated):
 class WeakPassword(InvalidInput):
     code, title = "weak_password", "The new password is too easy to guess"
 
+    @classmethod
+    def example(cls) -> Self:
+        return cls.of("password", "is too easy to guess: use several unrelated words, or a password manager")
+
 
 class UnmailableAddress(InvalidInput):
     code, title = "unmailable_address", "No mail can be sent to this address"
+
+    @classmethod
+    def example(cls) -> Self:
+        return cls.of("email", "must have only ASCII letters before the @; mail cannot be delivered otherwise")
 
 
 class TooManyMails(DashboardError):
@@ -111,6 +120,10 @@ class TooManyMails(DashboardError):
     def __init__(self, wait: timedelta) -> None:
         super().__init__("A mail was sent to this address before; look into its folder for spam, or try again later.")
         self.headers = {"Retry-After": str(ceil(wait.total_seconds()))}  # type: ignore[misc]
+
+    @classmethod
+    def example(cls) -> Self:
+        return cls(timedelta(minutes=1))
 
 
 class PageUnknown(Unavailable):

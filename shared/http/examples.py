@@ -29,6 +29,19 @@ def add_examples(schemas: dict[str, dict[str, Any]]) -> None:
                 continue
 
 
+def with_example(parameter: dict[str, Any], schemas: Mapping[str, Schema]) -> dict[str, Any]:
+    """Return a parameter whose schema has an example, if one follows from it: see `example_of`.
+
+    It belongs to the schema: a console would send that of a parameter, unless the reader removes it."""
+    schema = parameter.get("schema", {})
+    if "examples" in schema:
+        return parameter
+    try:
+        return {**parameter, "schema": {**schema, "examples": [example_of(schema, schemas)]}}
+    except NoExample:
+        return parameter
+
+
 def example_of(schema: Schema, schemas: Mapping[str, Schema]) -> Any:
     """Return an example: a given one, or else one that follows from the default, the values, the format or the parts.
 
@@ -54,7 +67,7 @@ def _of_parts(schema: Schema, schemas: Mapping[str, Schema]) -> Any:
         case "object":
             return _of_object(schema, schemas)
         case "array":
-            return [_of_member("[]", schema["items"], schemas)]
+            return [_of_member("[]", schema.get("items", {}), schemas)]
         case "boolean":
             return True
         case "integer" | "number":

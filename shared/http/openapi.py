@@ -2,8 +2,8 @@
 
     @router.post("/{order_id}/pay", **described("pay_order", "Pay an order", OrderNotFound, WrongState))
 
-The status and the code of an error are those of its class. What the dependencies of a route raise is declared at the
-dependency, with `raises`; what every route may answer is added here.
+The status, the code and the example of an error are those of its class. What the dependencies of a route raise is
+declared at the dependency, with `raises`; what every route may answer is added here.
 """
 
 import re
@@ -16,10 +16,22 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from shared.errors import BadRequest, BodyTooLarge, DashboardError, InvalidInput, Problem, Unavailable
-from shared.http.examples import SCHEMAS, add_examples
+from shared.errors import (
+    BadRequest,
+    BodyTooLarge,
+    DashboardError,
+    InvalidInput,
+    Problem,
+    Unavailable,
+    problem,
+    unknown_parameter,
+)
+from shared.http.examples import SCHEMAS, add_examples, with_example
 
 PROBLEM = "application/problem+json"
+EXAMPLES = "#/components/examples/"
+_UNKNOWN = "colour"
+"""A parameter that no operation has."""
 OF_ALL = (BadRequest, InvalidInput, DashboardError, Unavailable)
 """What every route may answer: repeated headers, unknown parameters, bugs and outages."""
 _ADDED_BY_FASTAPI = ("HTTPValidationError", "ValidationError")
@@ -62,6 +74,8 @@ def add_errors(operation: Document, errors: Errors) -> None:
         codes = codes_of(response)
         if codes is not None and error.code not in codes:
             codes.append(error.code)
+            examples = response["content"][PROBLEM].setdefault("examples", {})
+            examples[error.code] = {"summary": error.title, "value": _example_of(error, operation)}
             response["description"] = f"{response['description']}\n- `{error.code}`: {error.title}".strip()
     operation["responses"] = dict(sorted(responses.items()))
 
@@ -73,6 +87,7 @@ def drop_errors(operation: Document, errors: Errors) -> None:
         codes = codes_of(response) or []
         if error.code in codes:
             codes.remove(error.code)
+            response["content"][PROBLEM].get("examples", {}).pop(error.code, None)
             lines = response["description"].splitlines()
             response["description"] = "\n".join(line for line in lines if not line.startswith(f"- `{error.code}`:"))
             if not codes:
@@ -84,6 +99,29 @@ def codes_of(response: Document) -> list[str] | None:
     schema = response.get("content", {}).get(PROBLEM, {}).get("schema", {})
     codes: list[str] | None = schema.get("properties", {}).get("code", {}).get("enum")
     return codes
+
+
+def _example_of(error: type[DashboardError], operation: Document) -> Document:
+    """Return a problem as a client of this operation may get it."""
+    example = error.example()
+    if error is InvalidInput:
+        parameters = operation.get("parameters", ())
+        known = [each["name"] for each in parameters if each.get("in") == "query"]
+        example = InvalidInput.of(_UNKNOWN, unknown_parameter(known))
+    return problem(error.status, error.code, error.title, example.detail, request_id="b3f1c2d4", errors=example.errors)
+
+
+def share_examples(document: Document) -> None:
+    """Move the examples of errors to the components, each once, and refer to them. One that differs from that of
+    another operation with the same code stays where it is."""
+    shared = document["components"].setdefault("examples", {})
+    for item in document["paths"].values():
+        for operation in item.values():
+            for response in operation.get("responses", {}).values():
+                examples = response.get("content", {}).get(PROBLEM, {}).get("examples", {})
+                for code in codes_of(response) or ():
+                    if code in examples and shared.setdefault(code, examples[code]) == examples[code]:
+                        examples[code] = {"$ref": f"{EXAMPLES}{code}"}
 
 
 def _coded() -> Document:
@@ -121,11 +159,16 @@ def _with_plain_names(made: Document) -> Document:
 
 
 def complete(made: Document) -> None:
-    """Name each schema by its key alone, and give it an example. Generators name classes by titles, and those of
-    FastAPI, one for each field, are not unique."""
+    """Name each schema by its key alone, and give it an example, and each parameter. Generators name classes by titles,
+    and those of FastAPI, one for each field, are not unique."""
+    schemas = made["components"]["schemas"]
     drop_titles(made.get("paths"))
-    drop_titles(list(made["components"]["schemas"].values()))
-    add_examples(made["components"]["schemas"])
+    drop_titles(list(schemas.values()))
+    add_examples(schemas)
+    for item in made.get("paths", {}).values():
+        for operation in item.values():
+            if parameters := operation.get("parameters"):
+                operation["parameters"] = [with_example(each, schemas) for each in parameters]
 
 
 def problem_schemas() -> Document:
@@ -142,7 +185,7 @@ def with_refs(node: Any, renamed: Mapping[str, str]) -> Any:
     if not isinstance(node, dict):
         return node
     copied = {key: with_refs(value, renamed) for key, value in node.items()}
-    if isinstance(ref := copied.get("$ref"), str):
+    if isinstance(ref := copied.get("$ref"), str) and ref.startswith(SCHEMAS):
         name = ref.removeprefix(SCHEMAS)
         copied["$ref"] = SCHEMAS + renamed.get(name, name)
     return copied

@@ -15,14 +15,18 @@ T = TypeVar("T")
 MAX_PAGE = 100
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="the maximum number of rows in a page")]
-Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the previous page")]
+CURSOR = "AZNdLn9qfCudUT8KS2yOEA"
+"""An example."""
+Cursor = Annotated[
+    str | None, Query(max_length=64, description="`next_cursor` of the previous page", examples=[CURSOR])
+]
 
 
 class Page(BaseModel, Generic[T]):
     """`next_cursor` is null on the last page."""
 
     items: list[T]
-    next_cursor: str | None = Field(None, examples=["AZNdLn9qfCudUT8KS2yOEA"])
+    next_cursor: str | None = Field(None, examples=[CURSOR])
 
 
 def encode_cursor(last: UUID) -> str:

@@ -12,7 +12,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 
-from shared.errors import BadRequest, FieldError, InvalidInput
+from shared.errors import BadRequest, FieldError, InvalidInput, unknown_parameter
 from shared.http.identity import IDENTITY_HEADERS
 
 ONCE = frozenset(
@@ -51,7 +51,9 @@ class Query:
         if not query:
             return
         counts = Counter(name for name, _ in QueryParams(query).multi_items())
-        fields = [FieldError(field=name, message=self._unknown) for name in counts if name not in self.known]
+        fields = [
+            FieldError(field=name, message=unknown_parameter(self.known)) for name in counts if name not in self.known
+        ]
         fields += [
             FieldError(field=name, message="must not be repeated")
             for name, count in counts.items()
@@ -59,11 +61,6 @@ class Query:
         ]
         if fields:
             raise InvalidInput("; ".join(f"{each['field']}: {each['message']}" for each in fields[:3]), fields)
-
-    @property
-    def _unknown(self) -> str:
-        expected = f"the parameters are {', '.join(sorted(self.known))}" if self.known else "there are no parameters"
-        return f"is not known; {expected}"
 
 
 NO_QUERY = Query()

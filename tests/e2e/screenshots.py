@@ -4,7 +4,8 @@ import asyncio
 import subprocess
 import sys
 import tempfile
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -54,6 +55,13 @@ def main() -> None:
         sys.exit("no Chromium: tools/devstack/install.sh browser")
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
+    with demo_stack() as stack:
+        asyncio.run(_take_all(stack, folder))
+
+
+@contextmanager
+def demo_stack() -> Iterator[Stack]:
+    """Run a stack with demo data, orders in another currency, and jobs for operators to look at."""
     with tempfile.TemporaryDirectory(prefix="dashboard-pictures-") as place:
         stack = Stack(Path(place) / "data", Path(place) / "up.log")
         command = [
@@ -69,16 +77,15 @@ def main() -> None:
         with stack.log.open("w") as log:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
-            wait_until(lambda: "is ready" in stack.log.read_text() or process.poll() is not None, within=120)
+            wait_until(lambda: "is ready" in stack.log.read_text() or process.poll() is not None, within=600)
             _prepare(stack)
-            asyncio.run(_take_all(stack, folder))
+            yield stack
         finally:
             process.terminate()
             process.wait(30)
 
 
 def _prepare(stack: Stack) -> None:
-    """Create some orders in another currency, and jobs for operators to look at."""
     for job, cause, error, count in FAILED:
         bury(stack, cause, count)
         query(stack, "worker", "UPDATE jobs SET job = $1, last_error = $2 WHERE error_group = $3", job, error, cause)
@@ -123,13 +130,13 @@ async def _take_all(stack: Stack, folder: Path) -> None:
 
 async def _dashboard(browser: Browser, stack: Stack, path: Path, **look: str) -> None:
     async with visiting(browser, stack, height=980, device_scale_factor=2, **look) as visitor:  # type: ignore[arg-type]
-        await _save(await _settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD)), path)
+        await _save(await settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD)), path)
 
 
 async def _order(browser: Browser, stack: Stack, path: Path) -> None:
     """Of an order that has been shipped, found by its item."""
     async with visiting(browser, stack, height=760, device_scale_factor=2) as visitor:
-        page = await _settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD))
+        page = await settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD))
         await page.get_by_label("Which orders").select_option("shipped")
         await page.locator("tr[data-order]", has_text="Shipped").first.get_by_role("link").click()
         await expect(page.get_by_role("list", name="History").get_by_role("listitem")).to_have_count(3)
@@ -138,7 +145,7 @@ async def _order(browser: Browser, stack: Stack, path: Path) -> None:
 
 async def _phone(browser: Browser, stack: Stack, path: Path) -> None:
     async with visiting(browser, stack, width=360, height=780, device_scale_factor=2) as visitor:
-        await _save(await _settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD)), path)
+        await _save(await settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD)), path)
 
 
 async def account_views(browser: Browser, stack: Stack, folder: Path, email: str, password: str) -> None:
@@ -155,7 +162,7 @@ async def account_views(browser: Browser, stack: Stack, folder: Path, email: str
             await page.get_by_role("heading", level=1).wait_for()
             await _save(page, folder / f"account-{view}.png")
     async with visiting(browser, stack, width=600, height=640, device_scale_factor=2) as visitor:
-        await visitor.context.route("**/v1/identity-providers", _one_provider)  # the stack has none
+        await visitor.context.route("**/v1/identity-providers", one_provider)  # the stack has none
         page = await visitor.opens("/#/sign-in")
         await page.get_by_role("button", name="Sign in with Example").wait_for()
         await _save(page, folder / "account-sign-in.png")
@@ -164,13 +171,13 @@ async def account_views(browser: Browser, stack: Stack, folder: Path, email: str
         await _save(page, folder / "account-link.png")
 
 
-async def _one_provider(route: Route) -> None:
+async def one_provider(route: Route) -> None:
     await route.fulfill(json=[{"name": "example", "title": "Example"}])
 
 
 async def _degraded(browser: Browser, stack: Stack, path: Path) -> None:
     async with visiting(browser, stack, height=980, device_scale_factor=2) as visitor:
-        page = await _settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD))
+        page = await settled(await visitor.signs_in(demo.USER, password=demo.PASSWORD))
         async with AsyncExitStack() as frozen:
             frozen.enter_context(stack.frozen("orders"))
             await page.get_by_role("button", name="Pay order").first.click(no_wait_after=True)
@@ -245,7 +252,8 @@ async def _operators_views(browser: Browser, stack: Stack, folder: Path) -> None
         await _save(page, folder / "ops-wall.png")
 
 
-async def _settled(page: Page) -> Page:
+async def settled(page: Page) -> Page:
+    """Wait until the dashboard is complete."""
     for panel in ("user", "orders", "notifications", "analytics"):
         await shows(page, panel, "fresh")
     await expect(page.locator("canvas")).to_have_count(1)

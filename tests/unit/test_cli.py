@@ -44,6 +44,8 @@ def nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("jobs", "list", "--search", "x"),
         ("jobs", "retry", "email", "1"),
         ("jobs", "cancel", "email", "1"),
+        ("jobs", "retry", "--job", "email"),
+        ("jobs", "cancel", "--search", "x", "--yes"),
         ("jobs", "pause", "email"),
         ("jobs", "resume", "email"),
         ("jobs", "replay"),

@@ -18,7 +18,7 @@ import services
 import shared
 from shared.errors import DashboardError
 from shared.http.examples import NoExample, example_of
-from shared.http.openapi import codes_of
+from shared.http.openapi import EXAMPLES, PROBLEM, codes_of
 from tools.docs.api import document
 from tools.docs.api import services as applications
 
@@ -162,6 +162,54 @@ def test_examples_are_valid(name: str) -> None:
     validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     for example in SCHEMAS[name]["examples"]:
         assert [error.message for error in validator.iter_errors(example)] == []
+
+
+def _parameters() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, operation in OPERATIONS.items():
+        for parameter in operation.get("parameters", ()):
+            yield f"{name}: {parameter['name']}", parameter["schema"]
+
+
+def test_every_parameter_has_an_example() -> None:
+    """One that follows from its type, its values or its default is added; give one to each text, with
+    `Query(examples=[…])`. It conforms to the schema."""
+    assert [name for name, schema in _parameters() if not schema.get("examples")] == []
+    invalid = {}
+    for name, schema in _parameters():
+        checked = {**schema, "components": DOCUMENT["components"]}
+        validator = Draft202012Validator(checked, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        errors = [error.message for example in schema["examples"] for error in validator.iter_errors(example)]
+        if errors:
+            invalid[name] = errors
+    assert invalid == {}
+
+
+def _examples_of_errors() -> Iterator[tuple[str, int, str, dict[str, Any], dict[str, Any]]]:
+    """Yield operation, status, code, schema and example."""
+    for name, operation in OPERATIONS.items():
+        for status, response in operation["responses"].items():
+            for code in codes_of(response) or ():
+                content = response["content"][PROBLEM]
+                example = content["examples"].get(code, {})
+                if shared_one := example.get("$ref"):
+                    example = DOCUMENT["components"]["examples"][shared_one.removeprefix(EXAMPLES)]
+                yield name, int(status), code, content["schema"], example.get("value", {})
+
+
+def test_every_error_has_an_example() -> None:
+    """For each code of each operation: a problem with this code and the status of the response, which conforms to the
+    schema."""
+    for name, status, code, schema, example in _examples_of_errors():
+        assert (example.get("status"), example.get("code")) == (status, code), name
+        checked = Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+        assert [error.message for error in checked.iter_errors(example)] == [], name
+
+
+def test_the_example_of_invalid_input_is_of_its_operation() -> None:
+    """It names the parameters that this operation has."""
+    details = {name: each["detail"] for name, _, code, _, each in _examples_of_errors() if code == "invalid_input"}
+    assert details["GET /v1/dashboard"] == "colour: is not known; the parameters are budget_ms, panels"
+    assert details["GET /v1/me"] == "colour: is not known; there are no parameters"
 
 
 def test_schemas_are_named_by_their_keys_alone() -> None:

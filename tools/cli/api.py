@@ -116,11 +116,9 @@ class Api:
         """Pause or resume a schedule."""
         self._send("POST", f"{SCHEDULES}/{name}/{action}")
 
-    def replay(self, order: Mapping[str, Any]) -> Json:
-        return self._ask("POST", f"{JOBS}/replay", json=order)
-
-    def discard(self, order: Mapping[str, Any]) -> Json:
-        return self._ask("POST", f"{JOBS}/discard", json=order)
+    def change_jobs(self, action: str, order: Mapping[str, Any]) -> Json:
+        """Replay, discard, retry or cancel the jobs that match an order, and count them."""
+        return self._ask("POST", f"{JOBS}/{action}", json=order)
 
     def upload(self, name: str, file: BinaryIO) -> Json:
         """Upload a file of orders for import, and return its progress."""
@@ -233,7 +231,7 @@ def in_batches(
     limit: int | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Progress]:
-    """Replay or discard many jobs in small batches, to show the progress.
+    """Change many jobs in small batches, to show the progress.
 
     It ends when all jobs that matched at the beginning, or `limit` of them, are changed. `counted` is the field of a
     response with the number of changed jobs. A job that dies again meanwhile is not changed twice: the command applies

@@ -4,10 +4,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tools.cli.job_filters import Filters, filtered
 
 if TYPE_CHECKING:
     from tools.cli.api import Api, Credentials
@@ -18,11 +22,14 @@ jobs = typer.Typer(
 
 DataDir = Annotated[Path, typer.Option(help="Data folder of the one-machine stack, to find its addresses.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-OfJob = Annotated[str | None, typer.Option("--job", help="Only this job.")]
-OfGroup = Annotated[str | None, typer.Option("--group", help="Only failures with this cause.")]
+OneJob = Annotated[str | None, typer.Argument(metavar="[JOB]", help="The name of the job.")]
+OneEvent = Annotated[str | None, typer.Argument(metavar="[EVENT]", help="The id of its event.")]
 OfEvents = Annotated[list[str] | None, typer.Option("--event", help="Only this event; can be repeated.")]
 OnlyCount = Annotated[bool, typer.Option("--dry-run", help="Only count the jobs that would be changed.")]
 AtMost = Annotated[int | None, typer.Option(min=1, help="Maximum number of jobs; all matching ones by default.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for a confirmation.")]
+CHANGED = {"replay": "replayed", "discard": "discarded", "retry": "retried", "cancel": "cancelled"}
+"""What an action has done to the jobs that a response counts."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,10 @@ def access(
 
 
 @jobs.command("list")
+@filtered
 def list_jobs(
     context: typer.Context,
+    filters: Filters,
     state: Annotated[
         str | None,
         typer.Option(
@@ -77,22 +86,12 @@ def list_jobs(
             " search finds all, and any other list those that are not finished."
         ),
     ] = None,
-    job: OfJob = None,
-    group: OfGroup = None,
-    user: Annotated[str | None, typer.Option(help="Only of this user id.")] = None,
-    event_type: Annotated[str | None, typer.Option("--type", help="Only of this event or task type.")] = None,
-    since: Annotated[str | None, typer.Option("--from", help="Only those that arrived since this time.")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Only those that arrived before this time.")] = None,
-    search: Annotated[
-        str | None, typer.Option(help="An id of an event, or its beginning; a user id; part of a type or an error.")
-    ] = None,
     limit: Annotated[int, typer.Option(min=1)] = 50,
     as_json: Json = False,
 ) -> None:
     """List jobs, newest first."""
-    filters = {"state": state, "job": job, "error_group": group, "user_id": user, "event_type": event_type, "q": search}
     with signed_in(context) as api:
-        found = api.jobs(limit, **filters, **{"from": since, "to": until})
+        found = api.jobs(limit, state=state, **filters)
     if as_json:
         print_json(found)
     else:
@@ -128,15 +127,44 @@ def show(context: typer.Context, job: str, event_id: str, as_json: Json = False)
 
 
 @jobs.command()
-def retry(context: typer.Context, job: str, event_id: str, as_json: Json = False) -> None:
-    """Run a job now: one that is delayed, waits for its next attempt, or was given up or cancelled."""
-    _change(context, job, event_id, "retry", as_json=as_json)
+@filtered
+def retry(
+    context: typer.Context,
+    filters: Filters,
+    name: OneJob = None,
+    event_id: OneEvent = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only scheduled, waiting, retrying, dead, discarded or cancelled ones.")
+    ] = None,
+    event: OfEvents = None,
+    limit: AtMost = None,
+    dry_run: OnlyCount = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Run a job now, or all that match the filters: those that are delayed, wait for their next attempt, or were given
+    up or cancelled."""
+    order = _order(filters, event, dry_run, state)
+    _change(context, "retry", name, event_id, order, limit, yes=yes, as_json=as_json)
 
 
 @jobs.command()
-def cancel(context: typer.Context, job: str, event_id: str, as_json: Json = False) -> None:
-    """Cancel a job that has not run yet, or would be retried."""
-    _change(context, job, event_id, "cancel", as_json=as_json)
+@filtered
+def cancel(
+    context: typer.Context,
+    filters: Filters,
+    name: OneJob = None,
+    event_id: OneEvent = None,
+    state: Annotated[str | None, typer.Option(help="Only scheduled, waiting or retrying ones.")] = None,
+    event: OfEvents = None,
+    limit: AtMost = None,
+    dry_run: OnlyCount = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Cancel a job, or all that match the filters: those that have not run yet, or would be retried."""
+    order = _order(filters, event, dry_run, state)
+    _change(context, "cancel", name, event_id, order, limit, yes=yes, as_json=as_json)
 
 
 @jobs.command()
@@ -152,10 +180,10 @@ def resume(context: typer.Context, job: str, as_json: Json = False) -> None:
 
 
 @jobs.command()
+@filtered
 def replay(
     context: typer.Context,
-    job: OfJob = None,
-    group: OfGroup = None,
+    filters: Filters,
     event: OfEvents = None,
     discarded: Annotated[bool, typer.Option("--discarded", help="Replay discarded jobs instead of dead ones.")] = False,
     rate: Annotated[float | None, typer.Option(help="Jobs per second; all at once by default.")] = None,
@@ -164,26 +192,53 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Retry dead jobs, with a full set of attempts."""
-    order = _order(job, group, event, dry_run) | {"state": "discarded" if discarded else "dead"}
+    order = _order(filters, event, dry_run, "discarded" if discarded else "dead")
     _carry_out(context, "replay", order | ({"rate_per_s": rate} if rate is not None else {}), limit, as_json=as_json)
 
 
 @jobs.command()
+@filtered
 def discard(
     context: typer.Context,
+    filters: Filters,
     reason: Annotated[str, typer.Option(help="Reason, recorded in the audit log.")],
-    job: OfJob = None,
-    group: OfGroup = None,
     event: OfEvents = None,
     limit: AtMost = None,
     dry_run: OnlyCount = False,
     as_json: Json = False,
 ) -> None:
     """Discard dead jobs: they are kept, but no longer retried or counted as dead."""
-    _carry_out(context, "discard", _order(job, group, event, dry_run) | {"reason": reason}, limit, as_json=as_json)
+    _carry_out(context, "discard", _order(filters, event, dry_run) | {"reason": reason}, limit, as_json=as_json)
 
 
-def _change(context: typer.Context, job: str, event_id: str, action: str, *, as_json: bool) -> None:
+def _change(
+    context: typer.Context,
+    action: str,
+    name: str | None,
+    event_id: str | None,
+    order: dict[str, Any],
+    limit: int | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Change the named job, or else all that match. Raises `BadParameter` unless one of the two is given."""
+    filters = order.keys() - {"dry_run"}
+    if name and not event_id:
+        raise typer.BadParameter(f"give the id of an event, too, or --job {name} for all jobs of this name")
+    if name and filters:
+        raise typer.BadParameter("give either a job and an event, or filters")
+    if not name and not filters:
+        raise typer.BadParameter("give a job and an event, or filters")
+    if name and order["dry_run"]:
+        order |= {"job": name, "event_ids": [event_id]}
+    elif name and event_id:
+        _change_one(context, action, name, event_id, as_json=as_json)
+        return
+    _carry_out(context, action, order, limit, ask=not yes, as_json=as_json)
+
+
+def _change_one(context: typer.Context, action: str, job: str, event_id: str, *, as_json: bool) -> None:
     with signed_in(context) as api:
         api.change_job(job, event_id, action)
         found = api.job(job, event_id)
@@ -216,13 +271,21 @@ def signed_in(context: typer.Context) -> Iterator["Api"]:
         raise typer.Exit(1) from error
 
 
-def _carry_out(context: typer.Context, action: str, order: dict[str, Any], limit: int | None, *, as_json: bool) -> None:
+def _carry_out(
+    context: typer.Context, action: str, order: dict[str, Any], limit: int | None, *, as_json: bool, ask: bool = False
+) -> None:
+    """Change all jobs that match, in batches. `ask`: only if the operator confirms it."""
     from tools.cli.api import in_batches
     from tools.cli.show_jobs import show_progress
 
+    counted = CHANGED[action]
     with signed_in(context) as api:
-        send, counted = (api.replay, "replayed") if action == "replay" else (api.discard, "discarded")
-        done = show_progress(in_batches(send, order, counted, limit), action)
+        steps = in_batches(partial(api.change_jobs, action), order, counted, limit)
+        first = next(steps)
+        if ask and first.expected and not order["dry_run"]:
+            question = f"{first.matched} jobs match; {first.expected} will be {counted}. Continue?"
+            typer.confirm(question, abort=True, err=True)
+        done = show_progress(chain([first], steps), action)
     if as_json:
         print_json({"matched": done.matched, counted: done.done})
     elif order["dry_run"]:
@@ -235,6 +298,6 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def _order(job: str | None, group: str | None, events: list[str] | None, dry_run: bool) -> dict[str, Any]:
-    given = {"job": job, "error_group": group, "event_ids": events}
+def _order(filters: Filters, events: list[str] | None, dry_run: bool, state: str | None = None) -> dict[str, Any]:
+    given = {**filters, "event_ids": events, "state": state}
     return {name: value for name, value in given.items() if value} | {"dry_run": dry_run}

@@ -46,14 +46,15 @@ ALLOWED: dict[Visitor, tuple[Access, ...]] = {
 @dataclass(frozen=True)
 class Rule:
     """`path` is a template such as `/v1/orders/{id}`. `others`: who may access the object that it names, besides its
-    owner. `session_only`: API keys may not call it. `of_feature`: a passed-through path; without it, the feature of
-    this route does not exist."""
+    owner. `session_only`: API keys may not call it. `needs_account`: users of other issuers may not. `of_feature`: a
+    passed-through path; without it, the feature of this route does not exist."""
 
     method: str
     path: str
     access: Access
     others: Others = "nobody"
     session_only: bool = False
+    needs_account: bool = True
     of_feature: str | None = None
 
     @property
@@ -78,9 +79,9 @@ OWN = (
     ),
     Rule("GET", "/v1/identity-providers/{name}/callback", "anonymous", of_feature="/v1/identity-providers"),
     Rule("POST", "/v1/identity-links", "anonymous", of_feature="/v1/identity-providers"),
-    Rule("GET", "/v1/dashboard", "user"),
-    Rule("GET", "/v1/dashboard/events", "user"),
-    Rule("GET", "/v1/users/{id}/dashboard", "user", "operators"),
+    Rule("GET", "/v1/dashboard", "user", needs_account=False),
+    Rule("GET", "/v1/dashboard/events", "user", needs_account=False),
+    Rule("GET", "/v1/users/{id}/dashboard", "user", "operators", needs_account=False),
     Rule("POST", "/v1/dashboards/batch", "admin"),
     Rule("GET", "/v1/reports/{id}/download", "user", of_feature="/v1/reports"),
     Rule("POST", "/v1/me/export", "user", session_only=True),
@@ -104,7 +105,8 @@ def rules(operations: Iterable[Operation] | None = None) -> Iterator[Rule]:
     known = {operation.template for operation in passed_through}
     own = (rule for rule in OWN if rule.of_feature is None or rule.of_feature in known)
     passed = (
-        Rule(each.method, each.template, each.access, each.others, not each.allows_api_keys) for each in passed_through
+        Rule(each.method, each.template, each.access, each.others, not each.allows_api_keys, bool(each.issuers))
+        for each in passed_through
     )
     return iter(sorted((*own, *passed), key=lambda rule: (rule.path, rule.method)))
 

@@ -123,14 +123,14 @@ QUERY = [
         "name": "budget_ms",
         "in": "query",
         "description": "the time budget in milliseconds; the response contains the panels available by then",
-        "schema": {"type": "integer", "minimum": MIN_BUDGET_MS, "maximum": MAX_BUDGET_MS},
+        "schema": {"type": "integer", "minimum": MIN_BUDGET_MS, "maximum": MAX_BUDGET_MS, "examples": [300]},
     },
 ]
 _LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",
     "description": "the id of the last received event: unchanged panels are not sent again",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "examples": ["orders:5f2a1c09d3e4"]},
 }
 _EVENTS = """Each panel as it arrives, then every change.
 
@@ -142,7 +142,8 @@ _EVENTS = """Each panel as it arrives, then every change.
   `reloaded` (the panels have changed) or `failed`
 
 A comment keeps an idle stream open. 429 if the user has too many open streams."""
-_EVENT = 'event: panel\nid: 4\ndata: {"panel": "orders", "status": "fresh", "age_ms": 0, "data": {"items": []}}\n\n'
+_SHOWN = '{"panel": "orders", "status": "fresh", "age_ms": 0, "data": {"items": []}}'
+_EVENT = f"id: orders:5f2a1c09d3e4\nevent: panel\ndata: {_SHOWN}\n\n"
 _ORDERS = {
     "items": [{"id": "01935d2e-7f6a-7c2b-9d51-3f0a4b6c8e10", "status": "paid", "currency": "EUR", "total": 2500}]
 }
@@ -189,7 +190,7 @@ def describe(document: dict[str, Any], panels: Panels) -> None:
     named["schema"]["items"]["enum"] = [panel.name for panel in panels]
     for operation in (operation for path in document["paths"].values() for operation in path.values()):
         parameters = operation.get("parameters", [])
-        operation["parameters"] = [named if each == PANELS_PARAMETER else each for each in parameters]
+        operation["parameters"] = [named if each["name"] == named["name"] else each for each in parameters]
 
 
 def _events() -> dict[str, Any]:

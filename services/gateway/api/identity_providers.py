@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, TypeVar
 import httpx
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from msgspec import UNSET, UnsetType
 
 from services.gateway.api import session
-from services.gateway.api.session import JSON, GatewayDep, TokenPair, ask, own_page, passed_on, signed_in
+from services.gateway.api.session import JSON, GatewayDep, SignedIn, TokenPair, ask, own_page, passed_on, signed_in
 from services.gateway.container import Gateway
 from services.gateway.errors import ForeignPage, OutcomeUnknown, ServiceUnavailable
 from services.gateway.limits.load_shedding import IDENTITY_LINKS, IDENTITY_PROVIDERS
@@ -62,30 +63,45 @@ async def _has_providers(gateway: GatewayDep) -> None:
 
 router = APIRouter(tags=["tokens"], dependencies=[Depends(_has_providers)])
 
-Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_-]{0,30}$", description="from `GET /v1/identity-providers`")]
-Parameter = Annotated[str | None, Query()]
+Name = Annotated[
+    str,
+    Path(pattern=r"^[a-z][a-z0-9_-]{0,30}$", description="from `GET /v1/identity-providers`", examples=["company"]),
+]
+State = Annotated[str | None, Query(description="as the provider was given it", examples=["kb3f1c2d4e5"])]
+Code = Annotated[str | None, Query(description="from the provider, used once", examples=["SplxlOBeZQQYbYS6WxSbIA"])]
+Error = Annotated[str | None, Query(description="why the provider refuses", examples=["access_denied"])]
+Issuer = Annotated[str | None, Query(description="who answers (RFC 9207)", examples=["https://login.example.com"])]
 
 
-def _answer(description: str, *texts: str, **others: str) -> dict[int, dict[str, Any]]:
-    """Describe a JSON object with these members."""
-    members = {**dict.fromkeys(texts, "string"), **others}
-    properties = {name: {"type": kind} for name, kind in members.items()}
-    schema = {"type": "object", "required": list(members), "properties": properties}
-    return {200: {"description": description, "content": {JSON: {"schema": schema}}}}
+Ticket = Annotated[str, msgspec.Meta(min_length=1, max_length=255, examples=["kb3f1c2d4e5f60718293a4b5c6d7e8f9"])]
+Password = Annotated[str, msgspec.Meta(min_length=1, max_length=512, examples=["correct horse battery"])]
 
 
 class Begun(msgspec.Struct):
-    url: str
+    url: Annotated[str, msgspec.Meta(examples=["https://login.example.com/authorize?state=kb3f1c2d4e5"])]
 
 
 class StartBody(msgspec.Struct, forbid_unknown_fields=True):
     purpose: Literal["link", "confirm"]
-    current_password: str | None = None
+    current_password: Password | UnsetType = UNSET
 
 
 class LinkBody(msgspec.Struct, forbid_unknown_fields=True):
-    ticket: str
-    password: str
+    ticket: Ticket
+    password: Password
+
+
+def _content(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Describe a JSON object of this type. In place: generators name it after its operation."""
+    return {"content": {JSON: {"schema": msgspec.json.schema(kind)["$defs"][kind.__name__]}}}
+
+
+def _body(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {"required": True, **_content(kind)}
+
+
+def _answer(description: str, kind: type[msgspec.Struct]) -> dict[int, dict[str, Any]]:
+    return {200: {"description": description, **_content(kind)}}
 
 
 class _Account(msgspec.Struct):
@@ -127,26 +143,11 @@ async def sign_in(name: Name, request: Request, gateway: GatewayDep) -> Response
         "Link an identity, or confirm who you are",
         *(IdentityProviderNotFound, WrongPassword, RecentSignInRequired, IdentityProviderUnavailable, TooManyLogins),
         *(ServiceUnavailable, OutcomeUnknown),
-        responses=_answer("where the browser must go", "url"),
+        responses=_answer("where the browser must go", Begun),
     ),
     openapi_extra={
         "security": FOR_SESSIONS,
-        "requestBody": {
-            "required": True,
-            "content": {
-                JSON: {
-                    "schema": {
-                        "type": "object",
-                        "required": ["purpose"],
-                        "additionalProperties": False,
-                        "properties": {
-                            "purpose": {"type": "string", "enum": ["link", "confirm"]},
-                            "current_password": {"type": "string", "minLength": 1, "maxLength": 512},
-                        },
-                    }
-                }
-            },
-        },
+        "requestBody": _body(StartBody),
     },
 )
 async def sign_in_again(name: Name, request: Request, gateway: GatewayDep) -> Response:
@@ -156,7 +157,7 @@ async def sign_in_again(name: Name, request: Request, gateway: GatewayDep) -> Re
     receive = await gateway.passwords.count(request.scope, request.receive, caller)
     body = _decoded(await Request(request.scope, receive).body(), StartBody)
     told = {"provider": name, "purpose": body.purpose}
-    if body.current_password is not None:
+    if body.current_password is not UNSET:
         told["current_password"] = body.current_password
     answer, content = await _begin(request, gateway, told, caller)
     if answer.status_code != httpx.codes.OK:
@@ -179,10 +180,10 @@ async def callback(
     name: Name,
     request: Request,
     gateway: GatewayDep,
-    state: Parameter = None,
-    code: Parameter = None,
-    error: Parameter = None,
-    iss: Parameter = None,
+    state: State = None,
+    code: Code = None,
+    error: Error = None,
+    iss: Issuer = None,
 ) -> Response:
     """Receive a browser from an identity provider, and send it to the page: signed in, or with the reason in the
     fragment."""
@@ -213,26 +214,11 @@ async def callback(
         "Link an identity to your account and sign in",
         *(InvalidLink, WrongPassword, AccountSuspended, AlreadyLinked, TooManyIdentities, TooManyLogins),
         *(ForeignPage, ServiceUnavailable, OutcomeUnknown),
-        responses=_answer("signed in", "access_token", "token_type", expires_in="integer"),
+        responses=_answer("signed in", SignedIn),
     ),
     openapi_extra={
         "security": [],
-        "requestBody": {
-            "required": True,
-            "content": {
-                JSON: {
-                    "schema": {
-                        "type": "object",
-                        "required": ["ticket", "password"],
-                        "additionalProperties": False,
-                        "properties": {
-                            "ticket": {"type": "string", "minLength": 1, "maxLength": 255},
-                            "password": {"type": "string", "minLength": 1, "maxLength": 512},
-                        },
-                    }
-                }
-            },
-        },
+        "requestBody": _body(LinkBody),
     },
 )
 async def link(request: Request, gateway: GatewayDep) -> Response:

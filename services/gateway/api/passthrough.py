@@ -50,7 +50,7 @@ class PassThrough:
         # HEAD is handled as a GET of which the server sends only the head.
         operation = self._operations["GET" if scope["method"] == "HEAD" else scope["method"]]
         upstream = (gateway.uploads if operation.upload else gateway.upstreams)[operation.service]
-        verified = await _admit(gateway, operation, scope, upstream.spec)
+        verified = await _admit(gateway, operation, scope)
         caller = verified.caller if verified else None
         await _write_down(gateway, operation, scope, caller)
         if operation.takes_password and caller is not None:
@@ -73,14 +73,14 @@ def _route(path: str, operations: list[Operation]) -> AsgiRoute:
     return AsgiRoute(path, PassThrough(operations), methods=[operation.method for operation in operations])
 
 
-async def _admit(gateway: Gateway, operation: Operation, scope: Scope, spec: ServiceSpec) -> Verified | None:
+async def _admit(gateway: Gateway, operation: Operation, scope: Scope) -> Verified | None:
     if operation.access == "anonymous":
         return await _caller_if_known(gateway, scope) if operation.names_caller else None
     return await gateway.authenticator.admit(
         scope,
         operation.access,
         session_only=not operation.allows_api_keys,
-        issuers=spec.issuers or (),
+        issuers=operation.issuers,
         for_others=operation.others != "nobody",
     )
 

@@ -38,6 +38,14 @@ class TokenPair(msgspec.Struct):
     refresh_token: str
 
 
+class SignedIn(msgspec.Struct):
+    """What a page gets of a `TokenPair`: the refresh token is in the cookie."""
+
+    access_token: Annotated[str, msgspec.Meta(examples=["eyJhbGciOiJFZERTQSJ9…"])]
+    token_type: Annotated[str, msgspec.Meta(examples=["bearer"])]
+    expires_in: Annotated[int, msgspec.Meta(description="in seconds", examples=[900])]
+
+
 async def has_accounts(request: Request) -> None:
     """Without accounts in the panels file, these routes do not exist."""
     if not _gateway(request).catalog.has_accounts:
@@ -143,7 +151,7 @@ async def ask(
 
 def signed_in(pair: TokenPair, gateway: Gateway) -> Response:
     """Return the access token, and set the cookie with the refresh token."""
-    shown = {"access_token": pair.access_token, "token_type": pair.token_type, "expires_in": pair.expires_in}
+    shown = SignedIn(pair.access_token, pair.token_type, pair.expires_in)
     response = Response(msgspec.json.encode(shown), 200, {"Cache-Control": "no-store"}, "application/json")
     keep(response, pair.refresh_token, gateway)
     return response

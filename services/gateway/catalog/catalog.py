@@ -111,7 +111,7 @@ class _Builder:
         """Raises `InvalidPanelsFile`."""
         services = {name: self._service(name, table) for name, table in self._file.services.items()}
         panels = tuple([self._panel(name, table, services) for name, table in self._file.panels.items()])
-        operations = tuple(self._operations(panels))
+        operations = tuple(self._operations(panels, services))
         self._check_touched_by(operations)
         self._check_batches(panels)
         if self._mistakes:
@@ -201,7 +201,7 @@ class _Builder:
             version=hashlib.sha256(read_as.encode()).hexdigest()[:8] if is_rest else "",
         )
 
-    def _operations(self, panels: Panels) -> Iterator[Operation]:
+    def _operations(self, panels: Panels, services: Mapping[Service, ServiceSpec]) -> Iterator[Operation]:
         seen: dict[tuple[str, str], int] = {}
         names = [panel.name for panel in panels]
         for number, route in enumerate(self._file.routes):
@@ -211,7 +211,7 @@ class _Builder:
             for index, panel in enumerate(route.touches):
                 if panel not in names:
                     self._unknown((*key, "touches", index), "panel", panel, names)
-            operation = self._operation(route, names)
+            operation = self._operation(route, names, services.get(route.service))
             first = seen.setdefault((operation.method, operation.shape), number)
             if first != number:
                 self._add((*key, "path"), f"is declared twice; first as routes[{first + 1}]")
@@ -220,7 +220,7 @@ class _Builder:
             self._check_target(key, operation)
             yield operation
 
-    def _operation(self, route: RouteTable, panels: list[str]) -> Operation:
+    def _operation(self, route: RouteTable, panels: list[str], service: ServiceSpec | None) -> Operation:
         operation = Operation(
             method=route.method,
             path=route.path,
@@ -235,6 +235,7 @@ class _Builder:
             max_body_bytes=route.max_body_bytes,
             upload=route.upload,
             target=route.target or "",
+            issuers=(service and service.issuers) or frozenset(),
         )
         touched = {name for name, table in self._file.panels.items() if operation.signature in _signatures(table)}
         touched |= set(panels if route.ends == "user" else route.touches)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -86,6 +86,10 @@ class NoPanelAvailable(Unavailable):
     def __init__(self, panels: Mapping[str, PanelView]) -> None:
         super().__init__()
         self.panels = panels
+
+    @classmethod
+    def example(cls) -> Self:
+        return cls({})
 
 
 class Dashboard(msgspec.Struct, frozen=True):

@@ -26,8 +26,10 @@ OF_SERVICES = (Unauthenticated, Forbidden)
 Error = type[DashboardError]
 
 
-def of_route(method: str, path: str, access: Access, *, session_only: bool = False) -> Iterator[Error]:
-    """Return what any route with this access may answer."""
+def of_route(
+    method: str, path: str, access: Access, *, session_only: bool = False, needs_account: bool = True
+) -> Iterator[Error]:
+    """Return what any route with this access may answer. `needs_account`: it is not for users of other issuers."""
     yield from OF_ALL
     if "{" in path:
         yield NotFound  # the parameter is not of its type, so that there is no such path
@@ -36,12 +38,21 @@ def of_route(method: str, path: str, access: Access, *, session_only: bool = Fal
     if access != "anonymous":
         yield from (Unauthenticated, InvalidAccessToken, KeysUnavailable)
         yield SessionRequired if session_only else InsufficientScope
-        yield Forbidden if access in OPERATORS else AccountRequired
+        if access in OPERATORS:
+            yield Forbidden
+        elif needs_account:
+            yield AccountRequired
 
 
 def of_operation(operation: Operation) -> Iterator[Error]:
     """Return what the gateway answers to a passed-through operation, besides the service."""
-    yield from of_route(operation.method, operation.path, operation.access, session_only=not operation.allows_api_keys)
+    yield from of_route(
+        operation.method,
+        operation.path,
+        operation.access,
+        session_only=not operation.allows_api_keys,
+        needs_account=bool(operation.issuers),
+    )
     yield ServiceUnavailable
     if operation.method not in SAFE_METHODS:
         yield OutcomeUnknown

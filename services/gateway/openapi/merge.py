@@ -9,8 +9,8 @@ from typing import Any
 from services.gateway.openapi.errors import OF_SERVICES, of_operation
 from services.gateway.panels import Service
 from services.gateway.proxy.operations import Operation
-from shared.http.examples import SCHEMAS
-from shared.http.openapi import add_errors, drop_errors, with_refs
+from shared.http.examples import SCHEMAS, with_example
+from shared.http.openapi import add_errors, drop_errors, share_examples, with_refs
 
 Document = dict[str, Any]
 
@@ -60,6 +60,7 @@ def merge(own: Document, operations: Iterable[Operation], documents: Mapping[Ser
         add_errors(described, of_operation(operation))
         described["security"] = _security(operation)
         merged["paths"].setdefault(path, {})[operation.method.lower()] = described
+    share_examples(merged)
     used = {tag for item in merged["paths"].values() for each in item.values() for tag in each.get("tags", ())}
     merged["tags"] = [{"name": tag, "description": text} for tag, text in TAGS.items() if tag in used]
     return merged
@@ -86,7 +87,7 @@ def _shape(path: str) -> str:
 
 def _minimal(operation: Operation) -> Document:
     parameters = [
-        {"name": name, "in": "path", "required": True, "schema": SCHEMA_OF[convertor]}
+        with_example({"name": name, "in": "path", "required": True, "schema": SCHEMA_OF[convertor]}, {})
         for name, convertor in re.findall(r"{(\w+):(\w+)}", operation.path)
     ]
     return {

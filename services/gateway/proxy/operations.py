@@ -11,6 +11,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from services.gateway.auth.authenticator import Access
 from services.gateway.panels import Service
 from shared.errors import InvalidInput
+from shared.http.tokens import USER_ISSUER
 
 
 class NameConvertor(StringConvertor):
@@ -55,6 +56,8 @@ class Operation:
     `upload`: a body may be as large, and take as long, as the settings for uploads allow.
 
     `target`: the path at the service, if it is another one.
+
+    `issuers`: whose callers the service knows; empty means all that the gateway accepts.
     """
 
     method: str
@@ -71,6 +74,7 @@ class Operation:
     max_body_bytes: int | None = None
     upload: bool = False
     target: str = ""
+    issuers: frozenset[str] = frozenset({USER_ISSUER})
 
     @property
     def allows_api_keys(self) -> bool:

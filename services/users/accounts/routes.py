@@ -40,6 +40,7 @@ SearchQuery = Annotated[
         max_length=MAX_EMAIL,
         pattern=r"^[^\x00]*$",
         description="the id of a user, or the beginning of an address",
+        examples=["ada@"],
     ),
 ]
 
@@ -125,7 +126,7 @@ async def list_users(
     db: DatabaseDep,
     limit: Limit = MAX_PAGE // 2,
     cursor: Cursor = None,
-    email: Annotated[Email | None, Query()] = None,
+    email: Annotated[Email | None, Query(description="only the user with this address")] = None,
     q: SearchQuery = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response | Page[Account]:

@@ -40,9 +40,9 @@ class AuditEntry(BaseModel):
 async def list_audit(
     _: OperatorDep,
     db: DatabaseDep,
-    actor_id: UUID | None = None,
-    subject_id: UUID | None = None,
-    action: Annotated[Action | None, Query()] = None,
+    actor_id: Annotated[UUID | None, Query(description="only what this user did")] = None,
+    subject_id: Annotated[UUID | None, Query(description="only what was done to this account")] = None,
+    action: Annotated[Action | None, Query(description="only this action", examples=["signed_in"])] = None,
     since: Annotated[AwareDatetime | None, Query(alias="from", description="only at or after this")] = None,
     until: Annotated[AwareDatetime | None, Query(alias="to", description="only before this")] = None,
     limit: Limit = 50,

@@ -10,7 +10,7 @@ DashboardError
     └── TooManyPictures
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from shared.errors import DashboardError, InvalidInput, NotFound, Unavailable
 
@@ -21,6 +21,10 @@ class AvatarNotFound(NotFound):
 
 class UnusablePicture(InvalidInput):
     code, title = "unusable_picture", "The picture cannot be used"
+
+    @classmethod
+    def example(cls) -> Self:
+        return cls.of("picture", "is missing")
 
 
 class UnsupportedUpload(DashboardError):

@@ -93,7 +93,9 @@ async def read_avatar(
     avatars: AvatarsDep,
     request: Request,
     size: Size = "64",
-    v: Annotated[str | None, Query(description="as in `avatar_url`: the response may then be cached")] = None,
+    v: Annotated[
+        str | None, Query(description="as in `avatar_url`: the response may then be cached", examples=["5f2a1c09"])
+    ] = None,
 ) -> Response:
     """Return a user's picture, as WebP, `size` pixels wide and high."""
     found = await avatars.get(user_id, int(size))

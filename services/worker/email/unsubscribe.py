@@ -37,16 +37,20 @@ PURPOSE = b"dashboard unsubscribe 1"
 MAC_BYTES, USER_BYTES = 16, 16
 PATH = "/v1/unsubscribe"
 STYLE = """
-body { margin: 0; background: #f5f6f8; color: #161a21;
+:root { color-scheme: light dark; }
+body { margin: 0; background: light-dark(#f5f6f8, #0e1115); color: light-dark(#161a21, #e9ecf1);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; }
-main { max-width: 480px; margin: 12vh auto 0; padding: 28px; background: #fff; border: 1px solid #e2e5ea;
-  border-radius: 12px; }
+main { max-width: 480px; margin: 12vh auto 0; padding: 28px; background: light-dark(#fff, #161a20);
+  border: 1px solid light-dark(#e2e5ea, #282e38); border-radius: 12px; }
 h1 { margin: 0 0 12px; font-size: 22px; line-height: 1.25; }
 p { margin: 0 0 16px; }
-a { color: #3454d1; }
-button { padding: 11px 20px; border: 0; border-radius: 8px; background: #3454d1; color: #fff; font: inherit;
+a { color: light-dark(#3454d1, #92a9ff); }
+button { padding: 11px 20px; border: 0; border-radius: 8px; background: light-dark(#3454d1, #92a9ff);
+  color: light-dark(#fff, #10131c); font: inherit;
   font-weight: 600; cursor: pointer; }
-:focus-visible { outline: 2px solid #161a21; outline-offset: 2px; }
+:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
+@media (forced-colors: active) { button { border: 1px solid; } }
+@media (max-width: 520px) { main { margin-inline: 12px; padding: 20px; } }
 """
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {
@@ -128,7 +132,14 @@ async def _links(request: Request) -> UnsubscribeLinks:
     return links
 
 
-Key = Annotated[str, Path(max_length=200, description="the last part of a mail's unsubscribe link")]
+Key = Annotated[
+    str,
+    Path(
+        max_length=200,
+        description="the last part of a mail's unsubscribe link",
+        examples=["AZNdLn9qfCudUT8KS2yOEAFkaWdlc3Q"],
+    ),
+]
 LinksDep = Annotated[UnsubscribeLinks, Depends(_links)]
 router = APIRouter(prefix=PATH, tags=["notifications"], dependencies=[GatewayOnly])
 PAGE: dict[int, dict[str, Any]] = {

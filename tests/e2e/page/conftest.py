@@ -11,10 +11,27 @@ from tests.support.stack.operators import Operator
 from tests.support.stack.running import Stack
 
 
-@pytest.fixture(scope="package")
-async def browser() -> AsyncIterator[Browser]:
-    async with browsers.launched() as launched:
+@pytest.fixture(
+    scope="package",
+    params=["chromium", pytest.param("firefox", marks=[pytest.mark.full, browsers.needs_firefox])],
+)
+async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
+    """One of each kind for all tests. Those marked `firefox` run in both."""
+    async with browsers.launched(request.param) as launched:
         yield launched
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run only the tests in Firefox that are marked for it."""
+    left_out = [item for item in items if _browser_of(item) == "firefox" and not item.get_closest_marker("firefox")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _browser_of(item: pytest.Item) -> str | None:
+    called = getattr(item, "callspec", None)
+    found: str | None = called.params.get("browser") if called else None
+    return found
 
 
 @pytest.fixture

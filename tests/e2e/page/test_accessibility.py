@@ -11,6 +11,7 @@ from tests.support.stack.running import PASSWORD, Person, Stack
 pytestmark = [pytest.mark.e2e, needs_browser]
 
 
+@pytest.mark.firefox
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.full)])
 async def test_nothing_stands_in_anybodys_way(browser: Browser, stack: Stack, person: Person, scheme: Scheme) -> None:
     """axe finds no violations: before signing in, on the dashboard, in dialogs, in both themes."""
@@ -25,6 +26,7 @@ async def test_nothing_stands_in_anybodys_way(browser: Browser, stack: Stack, pe
         await is_accessible(page)
 
 
+@pytest.mark.firefox
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.full)])
 async def test_the_account_stands_in_nobodys_way(
     browser: Browser, stack: Stack, person: Person, scheme: Scheme

@@ -13,6 +13,7 @@ from tests.support.stack.running import Person, Stack
 pytestmark = [pytest.mark.e2e, needs_browser]
 
 
+@pytest.mark.firefox
 @pytest.mark.full
 async def test_a_picture_takes_the_place_of_the_initials(browser: Browser, stack: Stack, person: Person) -> None:
     """The picture is uploaded unchanged and shown on the account page, in the corner and on the dashboard. A text file
@@ -32,7 +33,7 @@ async def test_a_picture_takes_the_place_of_the_initials(browser: Browser, stack
         await expect(page.locator("#account .avatar img")).to_be_visible()
         await page.get_by_role("link", name="Back to your dashboard").click()
         await expect(page.locator(".profile .avatar.large img")).to_be_visible()
-        await page.go_back()
+        await page.evaluate("history.back()")
         await page.get_by_role("button", name="Remove picture").click()
         await expect(page.locator(".avatar.large")).to_have_text("AT")
 
@@ -75,6 +76,7 @@ async def test_a_report_is_downloaded(browser: Browser, stack: Stack, person: Pe
         await expect(page.locator(".row", has=again)).to_contain_text("1 Jan 2026 to ")
 
 
+@pytest.mark.firefox
 @pytest.mark.full
 async def test_a_webhook_is_added_changed_and_removed(browser: Browser, stack: Stack, person: Person) -> None:
     """A secret is shown once, a wrong address is reported at the field, a test is listed with its outcome, and a

@@ -14,6 +14,7 @@ from tests.support.stack.running import PASSWORD, PATIENCE_S, Person, Stack
 pytestmark = [pytest.mark.e2e, needs_browser]
 
 
+@pytest.mark.firefox
 async def test_somebody_registers_and_looks_around(browser: Browser, stack: Stack) -> None:
     """An account is created, its empty dashboard shown and its name changed. A reload keeps the session."""
     async with visiting(browser, stack) as visitor:
@@ -59,6 +60,7 @@ async def test_what_is_refused_is_said_at_its_field(browser: Browser, stack: Sta
         await expect(page.get_by_text("Enter an amount such as 12.50.")).to_be_visible()
 
 
+@pytest.mark.firefox
 async def test_signing_out_closes_every_tab(browser: Browser, stack: Stack, person: Person) -> None:
     """All tabs show the sign-in form, the other tab says why, and it stays after a reload."""
     async with visiting(browser, stack) as visitor:
@@ -73,6 +75,7 @@ async def test_signing_out_closes_every_tab(browser: Browser, stack: Stack, pers
         await expect(there.get_by_label("Password")).to_be_visible()
 
 
+@pytest.mark.firefox
 async def test_an_ended_session_asks_to_sign_in_again(browser: Browser, stack: Stack, person: Person) -> None:
     """If the account has been deleted, the page returns to the sign-in form by itself, and says so."""
     async with visiting(browser, stack) as visitor:
@@ -81,6 +84,7 @@ async def test_an_ended_session_asks_to_sign_in_again(browser: Browser, stack: S
         await expect(page.get_by_role("alert")).to_contain_text("session has ended")
 
 
+@pytest.mark.firefox
 @pytest.mark.full
 async def test_the_theme_is_kept(browser: Browser, stack: Stack) -> None:
     """The chosen theme is active after a reload, from the first frame."""
@@ -126,6 +130,7 @@ async def test_a_sign_out_without_a_connection_is_made_up_for(browser: Browser, 
         assert await page.evaluate("localStorage.length") == 0
 
 
+@pytest.mark.firefox
 @pytest.mark.full
 async def test_a_sign_out_that_the_server_did_not_hear_survives_a_reload(
     browser: Browser, stack: Stack, person: Person
@@ -159,6 +164,7 @@ RENEW = """async () => {
 }"""
 
 
+@pytest.mark.firefox
 @pytest.mark.full
 async def test_tabs_without_locks_stay_signed_in(browser: Browser, stack: Stack, person: Person) -> None:
     """On plain HTTP browsers have no Web Locks. Tabs that renew their session at the same moment all stay signed in."""

@@ -53,6 +53,7 @@ async def one_at_a_time(route: Route) -> None:
     await route.continue_(url=re.sub(r"\blimit=\d+", "limit=1", route.request.url))
 
 
+@pytest.mark.firefox
 async def test_an_administrator_finds_a_job_and_runs_it(
     browser: Browser, stack: Stack, admin: Operator, group: str
 ) -> None:
@@ -118,6 +119,7 @@ async def test_an_administrator_finds_a_job_and_runs_it(
     assert await asyncio.to_thread(query, stack, "worker", "SELECT FROM notifications WHERE user_id = $1", found)
 
 
+@pytest.mark.firefox
 @pytest.mark.full
 async def test_a_paused_job_is_marked(
     browser: Browser, stack: Stack, admin: Operator, support: Operator, group: str
@@ -153,6 +155,7 @@ async def test_a_paused_job_is_marked(
         await expect(row.get_by_text("Paused")).to_have_count(0)
 
 
+@pytest.mark.firefox
 @pytest.mark.full
 async def test_schedules(browser: Browser, stack: Stack, admin: Operator) -> None:
     """They are run, paused and resumed."""

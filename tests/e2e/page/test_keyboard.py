@@ -104,7 +104,7 @@ async def _orders(page: Page) -> None:
     details = row.get_by_role("link", name="details")
     await moves_focus(details, page.get_by_role("heading", name="Order", level=1))
     await expect(page.get_by_role("table")).to_contain_text("Mint tea")
-    await page.go_back()
+    await page.evaluate("history.back()")
     await expect(page.get_by_role("heading", level=1)).to_be_focused()
     await moves_focus(row.get_by_role("button", name="Pay"), row.get_by_role("button", name="Cancel"))
     await expect(row).to_contain_text("Paid")
@@ -168,7 +168,7 @@ async def _imports(page: Page) -> None:
     await moves_focus(page.get_by_role("link", name="Errors of"), page.get_by_role("heading", name="old.csv"))
     async with page.expect_download():
         await stays(_button(page, "Download all as CSV"))
-    await page.go_back()
+    await page.evaluate("history.back()")
     async with page.expect_download():
         await stays(_button(page, "Example file"))
 

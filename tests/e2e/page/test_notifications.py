@@ -19,6 +19,7 @@ MANY = """
 """
 
 
+@pytest.mark.firefox
 async def test_all_unread_ones_are_counted_and_marked(browser: Browser, stack: Stack, person: Person) -> None:
     """Those that the page does not show count, too. The title has the number, but not after signing out."""
     person.panel("notifications")

@@ -23,6 +23,7 @@ async def group(stack: Stack) -> AsyncIterator[str]:
     await asyncio.to_thread(query, stack, "worker", "DELETE FROM jobs WHERE error_group = $1", name)
 
 
+@pytest.mark.firefox
 @pytest.mark.full
 async def test_an_administrator_ships_an_order(browser: Browser, stack: Stack, admin: Operator) -> None:
     """An administrator ships a paid order; afterwards there are no actions left."""
@@ -40,6 +41,7 @@ async def test_an_administrator_ships_an_order(browser: Browser, stack: Stack, a
         assert (await http.get(f"/v1/orders/{order}")).json()["status"] == "shipped"
 
 
+@pytest.mark.firefox
 async def test_an_operator_replays_dead_jobs(browser: Browser, stack: Stack, admin: Operator, group: str) -> None:
     """The page shows the failures with their causes, links to the jobs, replays them, and then has no problems."""
     users = await asyncio.to_thread(bury, stack, group, 3)
@@ -60,6 +62,7 @@ async def test_an_operator_replays_dead_jobs(browser: Browser, stack: Stack, adm
     assert len(await asyncio.to_thread(query, stack, "worker", notified, users)) == 3
 
 
+@pytest.mark.firefox
 @pytest.mark.full
 async def test_an_operator_sees_what_stands_still(browser: Browser, stack: Stack) -> None:
     """Support sees a process that does not respond, and cannot change anything."""
@@ -73,6 +76,7 @@ async def test_an_operator_sees_what_stands_still(browser: Browser, stack: Stack
         await expect(page.locator(".verdict")).to_have_text("No problems")
 
 
+@pytest.mark.firefox
 async def test_operations_are_for_operators(browser: Browser, stack: Stack, person: Person) -> None:
     """Other users see a message with a link to the dashboard."""
     async with visiting(browser, stack) as visitor:

@@ -34,6 +34,7 @@ async def fits(page: Page) -> None:
     assert await page.evaluate("document.documentElement.scrollWidth") == WIDTH
 
 
+@pytest.mark.firefox
 async def test_the_last_hour_and_the_workers(browser: Browser, stack: Stack, admin: Operator, person: Person) -> None:
     """A job that was done is soon in the hour of all jobs, and in its own with each minute. The running worker is
     listed with its queues."""
@@ -60,6 +61,7 @@ async def test_the_last_hour_and_the_workers(browser: Browser, stack: Stack, adm
         await fits(page)
 
 
+@pytest.mark.firefox
 async def test_an_administrator_helps_a_user(browser: Browser, stack: Stack, admin: Operator, person: Person) -> None:
     """The account is found by the beginning of its address. What is done with it is in its audit log, which can be
     filtered. Everything works with the keyboard."""
@@ -97,6 +99,7 @@ async def test_an_administrator_helps_a_user(browser: Browser, stack: Stack, adm
     await asyncio.to_thread(lambda: stack.token(person.email))
 
 
+@pytest.mark.firefox
 async def test_all_jobs_of_a_search_are_changed(browser: Browser, stack: Stack, admin: Operator, group: str) -> None:
     """The number of jobs is shown before they are changed. Without a search, nothing is offered."""
     await asyncio.to_thread(bury, stack, group, 3)
@@ -123,6 +126,7 @@ async def test_all_jobs_of_a_search_are_changed(browser: Browser, stack: Stack, 
         await expect(page.locator(".toast").last).to_contain_text("3 jobs will be tried again now")
 
 
+@pytest.mark.firefox
 @pytest.mark.full
 async def test_wall_mode(browser: Browser, stack: Stack, admin: Operator) -> None:
     """It has figures and nothing to press, and no text is cut off on any screen. A link that Tab shows leaves it."""
@@ -144,6 +148,7 @@ async def test_wall_mode(browser: Browser, stack: Stack, admin: Operator) -> Non
         await expect(page.get_by_role("link", name="Wall mode")).to_be_visible()
 
 
+@pytest.mark.firefox
 @pytest.mark.full
 async def test_support_reads_and_changes_nothing(browser: Browser, stack: Stack, person: Person, group: str) -> None:
     """Support sees the accounts and the jobs, without any action."""

@@ -31,6 +31,7 @@ async def test_an_order_appears_in_the_other_tab(browser: Browser, stack: Stack,
         await expect(there.locator(".note.read").first).to_be_visible()
 
 
+@pytest.mark.firefox
 async def test_an_order_has_a_page(browser: Browser, stack: Stack, person: Person) -> None:
     """A search and a notification lead to it. It shows what has happened, also while that happens."""
     lamp, tea = person.order(), person.order(name="Green tea 50%")
@@ -52,13 +53,13 @@ async def test_an_order_has_a_page(browser: Browser, stack: Stack, person: Perso
         await page.get_by_role("button", name="Cancel the order").click()
         await expect(history).to_contain_text(["Placed", "Paid", "Cancelled"])
         await is_accessible(page)
-        await page.go_back()
+        await page.evaluate("history.back()")
         notes = page.locator(".note:not(.read)")
         await expect(notes.filter(has_text="Order received")).to_have_count(2)
         unread = await notes.count()
         await notes.filter(has_text="Order received").last.get_by_role("link").click()
         await expect(page).to_have_url(re.compile(f"#/orders/{lamp['id']}$"))
-        await page.go_back()
+        await page.evaluate("history.back()")
         await expect(notes).to_have_count(unread - 1)
         await page.get_by_role("button", name="Mark all as read").click()
         await expect(notes).to_have_count(0)
@@ -66,6 +67,7 @@ async def test_an_order_has_a_page(browser: Browser, stack: Stack, person: Perso
         await expect(notes).to_have_count(unread - 1)
 
 
+@pytest.mark.firefox
 @pytest.mark.full
 async def test_older_orders_come_on_request(browser: Browser, stack: Stack, person: Person) -> None:
     """The first few orders are shown, then all, each once. Changes of an old one are shown, too."""
@@ -84,6 +86,7 @@ async def test_older_orders_come_on_request(browser: Browser, stack: Stack, pers
         await expect(rows.last).to_contain_text("Paid")
 
 
+@pytest.mark.firefox
 @pytest.mark.full
 async def test_orders_of_one_status(browser: Browser, stack: Stack, person: Person) -> None:
     """The list includes orders that are older than those of the panel. A change of status removes an order from it."""

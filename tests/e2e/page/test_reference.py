@@ -3,11 +3,12 @@
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.support.stack.browser import needs_browser, visiting
+from tests.support.stack.browser import Scheme, is_accessible, needs_browser, visiting
 from tests.support.stack.running import Person, Stack
 
 pytestmark = [pytest.mark.e2e, needs_browser]
 
+CHANGE_PROFILE = "#operations-accounts-change_profile"
 READ_PROFILE = "#operations-accounts-read_profile"
 
 
@@ -31,3 +32,32 @@ async def test_a_call_from_the_console(browser: Browser, stack: Stack, person: P
         await expect(page.locator(f"{READ_PROFILE} .live-responses-table")).to_contain_text(person.email)
         assert [url for url in asked if not url.startswith((stack.url, "data:", "blob:"))] == []
         assert token not in str(await page.evaluate("[{...localStorage}, {...sessionStorage}, document.cookie]"))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 1280),
+        pytest.param("dark", 1280, marks=pytest.mark.full),
+        pytest.param("light", 360, marks=pytest.mark.full),
+        pytest.param("dark", 360, marks=pytest.mark.full),
+    ],
+)
+async def test_it_stands_in_nobodys_way(browser: Browser, stack: Stack, scheme: Scheme, width: int) -> None:
+    """axe finds no violations in the list, in an operation and its console, and in the dialog for credentials, and
+    nothing overflows."""
+    async with visiting(browser, stack, width, scheme=scheme) as visitor:
+        page = await visitor.opens("/docs")
+        await page.locator(READ_PROFILE).wait_for()
+        await is_accessible(page)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        operation = page.locator(CHANGE_PROFILE)
+        await operation.locator(".opblock-summary-control").click()
+        await operation.locator(".responses-table").wait_for()
+        await operation.get_by_role("button", name="Try it out").click()
+        await operation.get_by_role("button", name="Execute").wait_for()
+        await is_accessible(page)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        await page.get_by_role("button", name="Authorize").first.click()
+        await page.locator(".auth-container").first.wait_for()
+        await is_accessible(page)

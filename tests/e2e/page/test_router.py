@@ -19,6 +19,7 @@ ASK = """async (hashes) => {
 }"""
 
 
+@pytest.mark.firefox
 async def test_addresses_are_read(browser: Browser, stack: Stack) -> None:
     """A token is split off an address of a view, and only there. Parts of an address have their names."""
     split = {
@@ -45,6 +46,7 @@ async def test_addresses_are_read(browser: Browser, stack: Stack) -> None:
         assert [view for view, _ in await page.evaluate(ASK, list(found))] == list(found.values())
 
 
+@pytest.mark.firefox
 async def test_a_view_waits_for_the_sign_in(browser: Browser, stack: Stack, person: Person) -> None:
     """Who is not signed in, signs in first and is then where they wanted to be. Views for others lead to the dashboard,
     and an unknown address is the dashboard. The skip link changes no address."""

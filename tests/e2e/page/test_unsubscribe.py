@@ -19,6 +19,9 @@ FIND = "SELECT event_id FROM jobs WHERE user_id = $1 AND job = 'email' AND state
 REASON = "the recipient has switched off mails of the kind order_confirmation"
 
 
+DARK = "rgb(14, 17, 21)"
+
+
 async def test_one_click_ends_the_mails_of_a_kind(
     browser: Browser, stack: Stack, person: Person, admin: Operator
 ) -> None:
@@ -30,6 +33,9 @@ async def test_one_click_ends_the_mails_of_a_kind(
     async with visiting(browser, stack, width=360, height=740) as visitor:
         page = await visitor.opens(link.removeprefix(stack.url))
         await expect(page.get_by_role("heading")).to_have_text("Unsubscribe from order confirmations?")
+        await is_accessible(page)
+        await page.emulate_media(color_scheme="dark")
+        assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == DARK
         await is_accessible(page)
         assert await page.evaluate("document.documentElement.scrollWidth") == 360
         button = page.get_by_role("button", name="Unsubscribe")

@@ -114,10 +114,39 @@ def test_dead_jobs_are_discarded(stack: Stack, admin: Operator, group: str) -> N
     assert f"discard by {admin.person.id}, because a test" in shown
 
 
+def test_jobs_of_a_search_are_cancelled_and_retried(stack: Stack, admin: Operator, group: str) -> None:
+    """Those that would be retried, by a filter and a state; then each of them runs once."""
+    users = bury(stack, group, 3)
+    query(stack, "worker", LATER, group)
+    filters = ("--group", group, "--type", "user.registered")
+    assert admin.jobs("cancel", *filters, "--dry-run").out == "3 jobs match; 3 would be cancelled.\n"
+    assert admin.jobs("cancel", *filters, "--limit", "2", "--yes").out == "2 of 3 jobs cancelled.\n"
+    assert len(admin.jobs("list", *filters, "--state", "cancelled", "--json").json) == 2
+    retried = admin.jobs("retry", *filters, "--state", "cancelled", "--yes", "--json").json
+    assert retried == {"matched": 2, "retried": 2}
+    assert admin.jobs("retry", *filters, "--state", "retrying", "--yes").code == 0
+    wait_until(lambda: notified(stack, users) == 3, PATIENCE_S)
+    audit = query(stack, "worker", AUDIT, users)
+    assert [tuple(row) for row in audit][:2] == [
+        ("cancel", UUID(admin.person.id), 2),
+        ("retry", UUID(admin.person.id), 3),
+    ]
+
+
+LATER = """
+    UPDATE jobs SET state = 'retrying', next_attempt_at = now() + interval '1 hour' WHERE error_group = $1
+"""
+AUDIT = """
+    SELECT action, actor, count(DISTINCT event_id) FROM job_audit WHERE user_id = ANY($1) GROUP BY 1, 2 ORDER BY 1
+"""
+
+
 @pytest.mark.parametrize(
     ("role", "arguments", "code"),
     [
         ("user", ("list",), 1),
+        ("support", ("cancel", "--job", "email", "--yes"), 1),
+        ("admin", ("retry", "--state", "dead", "--yes"), 1),
         ("support", ("list",), 0),
         ("support", ("replay", "--job", "email"), 1),
         ("admin", ("replay",), 1),

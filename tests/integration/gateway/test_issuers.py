@@ -16,10 +16,14 @@ import trustme
 
 from services.gateway.api.access import rules
 from services.gateway.auth.claims import person_id
+from services.gateway.errors import AccountRequired, InsufficientScope, InvalidAccessToken, SessionRequired
 from services.gateway.trusted_issuers import DISCOVERY
 from shared.contracts.internal_api import AUDIT_PATH
+from shared.errors import Forbidden, Unauthenticated
+from shared.http.openapi import codes_of
 from shared.http.tokens import CLOCK_SKEW_S, UserTokens, b64url
 from shared.ids import new_id
+from tests.support.gateway.api_keys import StoredKeys
 from tests.support.gateway.issuers import IssuerSigner, jwks, metadata
 from tests.support.gateway.stub import Behaviour, Exchange, StubService, cut_off, hang, not_http, replies, reset
 from tests.support.gateway.world import Start, World
@@ -167,6 +171,11 @@ def keys_known(world: World) -> bool:
 
 OPEN = {("GET", "/v1/dashboard"), ("GET", "/v1/dashboard/events"), ("GET", "/v1/users/{id}/dashboard")}
 """The routes for everyone with a valid token."""
+REFUSALS = {
+    error.code
+    for error in (Unauthenticated, InvalidAccessToken, Forbidden, AccountRequired, InsufficientScope, SessionRequired)
+}
+"""What the gateway says about credentials."""
 WITH_ACCOUNT = [rule for rule in rules() if rule.access == "user" and (rule.method, rule.path) not in OPEN]
 
 
@@ -183,6 +192,34 @@ async def test_what_belongs_to_an_account_needs_one(start: Start, provider: Iden
         assert not world.users.asked + world.orders.asked + world.worker.asked
         assert await status(world, await provider.token(AUTH0), f"/v1/users/{ID}/dashboard") == (404, "user_not_found")
         assert await status(world, await provider.token(AUTH0), "/v1/admin/status") == (403, "forbidden")
+
+
+async def test_the_document_has_the_refusals_that_callers_get(start: Start, provider: IdentityProvider) -> None:
+    """Of each operation, the codes for callers without and with invalid credentials, of another issuer, without the
+    role, and with an API key without the scope. A stream would not end: its unknown panel is refused."""
+    async with start(**settings(provider.issuer)) as world:
+        document = (await world.client.get("/openapi.json")).json()
+        callers: list[dict[str, str]] = [
+            {},
+            bearer("invalid"),
+            bearer(await provider.token(AUTH0)),
+            world.bearer(),
+            StoredKeys.at(world.users).add([]).headers,
+        ]
+        documented, found = {}, {}
+        for path, item in document["paths"].items():
+            for method, operation in item.items():
+                name = f"{method.upper()} {path}"
+                codes = set[str]().union(*(codes_of(each) or () for each in operation["responses"].values()))
+                documented[name] = codes & REFUSALS
+                url = path.format(id=ID, delivery_id=ID, job="email", name="example", key="x")
+                if path == "/v1/dashboard/events":
+                    url += "?panels=none"
+                asked = [await world.client.request(method, url, headers=headers) for headers in callers]
+                bodies = [answer.json() for answer in asked if answer.status_code in (401, 403)]
+                found[name] = {body["code"] for body in bodies} & REFUSALS
+        assert found == documented
+        assert {"account_required"} < REFUSALS == set[str]().union(*found.values())
 
 
 async def test_a_mapped_role_makes_an_operator(start: Start, provider: IdentityProvider) -> None:

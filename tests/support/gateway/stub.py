@@ -236,8 +236,8 @@ class StubService:
             return self.behaviours.get(request.path) or self.behaviours.get(default) or replies(b"{}")
         chosen = {panel: self.behaviours[panel] for panel in request.panels if panel in self.behaviours}
         replying = {panel: each for panel, each in chosen.items() if isinstance(each, Reply)}
-        others = (each for each in chosen.values() if not isinstance(each, Reply))
-        return next(others, lambda exchange: answer_each(exchange, replying))
+        alone = (each for each in chosen.values() if not isinstance(each, Reply))
+        return next(alone, lambda exchange: answer_each(exchange, replying))
 
 
 async def _read(reader: asyncio.StreamReader) -> Received:

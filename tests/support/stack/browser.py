@@ -1,9 +1,13 @@
-"""The system's browser, with pages that record errors."""
+"""The system's browsers, with pages that record errors."""
 
+import shlex
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol
 
 import pytest
@@ -14,6 +18,8 @@ from tests.support.stack.running import PASSWORD, PATIENCE_S, Person
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 """The names of browsers. The first, which has no windows, needs a third of the CPU time of the others."""
+FIREFOX_NAMES = ("firefox-esr", "firefox")
+SNAP = Path("/snap/bin/firefox")
 WATCH_POLICY = """
     window.violations = [];
     addEventListener("securitypolicyviolation", (event) => {
@@ -35,6 +41,7 @@ ANIMATIONS_END = """
 
 PANELS = ("user", "orders", "notifications", "analytics")
 
+Name = Literal["chromium", "firefox"]
 Scheme = Literal["light", "dark"]
 
 PATIENCE_MS = PATIENCE_S * 1000
@@ -45,19 +52,45 @@ def executable() -> str | None:
     return next((path for path in map(shutil.which, NAMES) if path), None)
 
 
+def firefox() -> str | None:
+    """Return the path of a Firefox that is not a snap, which could not read the profile."""
+    if SNAP.exists():
+        return None
+    return next((path for path in map(shutil.which, FIREFOX_NAMES) if path), None)
+
+
 needs_browser = pytest.mark.skipif(executable() is None, reason="no Chromium; `make test` installs it where it may")
+needs_firefox = pytest.mark.skipif(firefox() is None, reason="no Firefox; `make full` installs it where it may")
 
 
 @asynccontextmanager
-async def launched() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=executable(), args=["--no-sandbox"], timeout=PATIENCE_MS
-        )
-        try:
-            yield browser
-        finally:
-            await browser.close()
+async def launched(name: Name = "chromium") -> AsyncIterator[Browser]:
+    with TemporaryDirectory(prefix="dashboard-browser-") as folder:
+        async with async_playwright() as playwright:
+            if name == "chromium":
+                browser = await playwright.chromium.launch(
+                    executable_path=executable(), args=["--no-sandbox"], timeout=PATIENCE_MS
+                )
+            else:
+                browser = await playwright.firefox.launch(
+                    channel="moz-firefox",
+                    executable_path=_drivable(Path(folder)),
+                    timeout=PATIENCE_MS,
+                    firefox_user_prefs={"ui.useOverlayScrollbars": 1},  # a scrollbar takes no space, as in Chromium
+                )
+            try:
+                yield browser
+            finally:
+                await browser.close()
+
+
+def _drivable(folder: Path) -> Path:
+    """Return a program in the folder that runs Firefox so that Playwright can drive it."""
+    program = folder / "firefox"
+    command = shlex.join([sys.executable, "-m", "tests.support.stack.firefox", str(firefox())])
+    program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    program.chmod(0o755)
+    return program
 
 
 class Site(Protocol):

@@ -65,9 +65,9 @@ class System:
     def ask(self, ids: Sequence[UUID], seconds: float, callers: int = CALLERS) -> Window:
         """Request each user's own dashboard. An operator's request for it would write an audit entry."""
         requests = [wrk.Request("/v1/dashboard", self._headers(user_id)) for user_id in ids]
-        before = self._cpu()
+        before = self.cpu()
         load = wrk.run(self.stack.url, requests, callers, seconds)
-        used = {name: value - before[name] for name, value in self._cpu().items()}
+        used = {name: value - before[name] for name, value in self.cpu().items()}
         return Window({name: value / max(1, load.requests) * 1e6 for name, value in used.items()}, load)
 
     def _headers(self, user_id: UUID) -> dict[str, str]:
@@ -75,7 +75,8 @@ class System:
         self.issued[user_id] = token  # the gateway verifies each once
         return {"Authorization": f"Bearer {token}", "Cache-Control": "no-cache"}
 
-    def _cpu(self) -> dict[str, float]:
+    def cpu(self) -> dict[str, float]:
+        """Return the CPU seconds of the processes so far, by name."""
         return {name: cpu.seconds(self.stack.pids(name)) for name in PROCESSES}
 
 

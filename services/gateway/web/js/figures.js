@@ -312,7 +312,7 @@ function options(plot, tip, bars, currency) {
   const style = getComputedStyle(plot);
   const [accent, line, muted] = ["--accent", "--line", "--muted"].map(colorsOf(plot));
   const font = `12px ${style.fontFamily}`;
-  const every = Math.max(1, Math.ceil(bars.length / Math.max(2, Math.floor(plot.clientWidth / 72))));
+  const every = () => Math.max(1, Math.ceil(bars.length / Math.max(2, Math.floor(plot.clientWidth / 72)))); // a window changes its width
   return {
     width: plot.clientWidth,
     height: plot.clientHeight,
@@ -326,7 +326,7 @@ function options(plot, tip, bars, currency) {
     axes: [
       {
         stroke: muted, font, grid: { show: false }, ticks: { show: false }, size: 30,
-        splits: () => bars.map((_, index) => index).filter((index) => (bars.length - 1 - index) % every === 0),
+        splits: () => bars.map((_, index) => index).filter((index) => (bars.length - 1 - index) % every() === 0),
         values: (_, splits) => splits.map((index) => bars[index].label),
       },
       {

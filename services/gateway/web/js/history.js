@@ -222,7 +222,7 @@ function durationsChart(place, minutes) {
 function chart(place, minutes, rows, series, words) {
   const color = colorsOf(place);
   const axis = { stroke: color("--muted"), font: `12px ${getComputedStyle(place).fontFamily}`, ticks: { show: false } };
-  const every = place.clientWidth < 500 ? 20 : 10;
+  const every = () => (place.clientWidth < 500 ? 20 : 10);
   return new uPlot({
     ...sizeOf(place),
     padding: [12, 20, 0, 0],
@@ -231,7 +231,7 @@ function chart(place, minutes, rows, series, words) {
     scales: { x: { time: false, range: () => [-0.6, MINUTES - 0.4] }, y: { range: (_, __, max) => [0, Math.max(max, 1) * 1.08] } },
     axes: [
       { ...axis, grid: { show: false }, size: 30,
-        splits: () => minutes.map((_, index) => index).filter((index) => (MINUTES - 1 - index) % every === 0),
+        splits: () => minutes.map((_, index) => index).filter((index) => (MINUTES - 1 - index) % every() === 0),
         values: (_, splits) => splits.map((index) => atMinute(minutes[index].at)) },
       { ...axis, grid: { stroke: color("--line"), width: 1 }, size: 64, space: 40, values: (_, splits) => splits.map(words) },
     ],

@@ -20,12 +20,6 @@ function withQuery(path, names, filters) {
 }
 
 /**
- * The filters of a search address.
- * @param {URLSearchParams} query
- */
-export const filtersOf = (query) => Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? ""]));
-
-/**
  * The address of the last hour of a job; without one, of all jobs.
  * @param {string} job
  */

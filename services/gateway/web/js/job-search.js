@@ -1,42 +1,43 @@
-// The list of jobs, and the form that searches it. The search is in the address.
+// The list of jobs, the form that searches it, and what administrators may do with the result.
 import { get, Problem } from "./api.js";
 import { bulkActions } from "./bulk.js";
-import { busy, el, replace } from "./dom.js";
-import { entered, ID_PATTERN, shownIn } from "./filters.js";
-import { field, form } from "./forms.js";
+import { el, replace } from "./dom.js";
+import { ID_PATTERN } from "./filters.js";
+import { field } from "./forms.js";
 import { plural } from "./format.js";
-import { filtersOf, jobAddress, searchAddress } from "./job-addresses.js";
+import { FILTERS, jobAddress, searchAddress } from "./job-addresses.js";
 import { chip, STATES, stackedCell, stackedRow, stackedTable, stateChip } from "./job-parts.js";
 import { pausedJobs } from "./paused-jobs.js";
+import { Search } from "./search.js";
 import { since } from "./times.js";
 
 /** @import { Paused } from "./paused-jobs.js" */
+/** @import { Filters } from "./search.js" */
 
-const PAGE = 50;
 /** @type {[string][]} */
 const TITLES = [["Job"], ["Event"], ["State"], ["Arrived"]];
 const NOT_DONE = "Jobs that are scheduled, waiting, running, retrying or dead. Choose a state or search to see others.";
 
 export class JobSearch {
   #ended = new AbortController();
-  #loading = new AbortController();
-  #filters = filtersOf(new URLSearchParams());
-  #form;
-  #job;
-  #isAdmin;
-  #note = el("p", { class: "muted small result-note", role: "status" });
+  #job = field("Job", "job", { options: [["", "All"]] });
   #bulk = el("div", { class: "bulk-place" });
-  #list = el("div");
+  /** @type {Map<string, Paused>} */
+  #paused = new Map();
+  #search;
 
   /**
    * @param {Element} place
    * @param {boolean} isAdmin
    */
   constructor(place, isAdmin) {
-    this.#isAdmin = isAdmin;
-    this.#job = field("Job", "job", { options: [["", "All"]] });
-    this.#form = form(
-      el("div", { class: "search-fields" },
+    /** @type {Search<JobSummary>} */
+    this.#search = new Search(place, {
+      title: "Jobs",
+      path: "/v1/admin/jobs",
+      filters: FILTERS,
+      address: searchAddress,
+      fields: el("div", { class: "search-fields" },
         field("Text", "q", { type: "search", maxlength: 500, autocomplete: "off" }, "An event’s id, a user’s id, or part of a type or an error."),
         this.#job,
         field("State", "state", { options: [["", "Any"], ...Object.entries(STATES).map(([state, [, text]]) => /** @type {[string, string]} */ ([state, text]))] }),
@@ -44,19 +45,18 @@ export class JobSearch {
         field("Type", "event_type", { maxlength: 500, autocomplete: "off", spellcheck: "false" }),
         field("Arrived from", "from", { type: "datetime-local" }),
         field("Arrived before", "to", { type: "datetime-local" })),
-      el("div", { class: "actions" },
-        el("button", { class: "button", type: "button", onclick: () => this.#go({}) }, "Clear"),
-        el("button", { class: "button primary", type: "submit" }, "Search")),
-      (data) => this.#go({ ...this.#filters, ...entered(data) }), { class: "form search", role: "search", "aria-label": "Jobs" });
-    place.replaceChildren(
-      el("div", { class: "greeting" }, el("h1", {}, "Jobs")),
-      el("section", { class: "card", "aria-label": "Jobs" }, this.#form, this.#note, this.#bulk, this.#list));
+      note,
+      table: (jobs) => stackedTable(TITLES, jobs.map((job) => row(job, this.#paused.has(job.job)))),
+      none: "No job matches.",
+      prepare: async (signal) => { this.#paused = await pausedJobs(signal); },
+      shown: (jobs, filters) => replace(this.#bulk, isAdmin && jobs.length > 0 && bulkActions(filters, () => this.#search.load())),
+    }, this.#bulk);
     this.#readNames();
   }
 
   close() {
     this.#ended.abort();
-    this.#loading.abort();
+    this.#search.close();
   }
 
   /**
@@ -64,78 +64,9 @@ export class JobSearch {
    * @param {URLSearchParams} query
    */
   show(query) {
-    this.#filters = filtersOf(query);
-    this.#fillForm();
-    this.#load();
-  }
-
-  /**
-   * The same search again finds what has changed.
-   * @param {Record<string, string>} filters
-   */
-  #go(filters) {
-    const address = searchAddress(filters);
-    if (address === searchAddress(this.#filters)) this.#load();
-    else location.hash = address;
-  }
-
-  #fillForm() {
-    for (const input of /** @type {HTMLCollectionOf<HTMLInputElement>} */ (this.#form.elements)) {
-      if (!input.name) continue;
-      const value = this.#filters[input.name];
-      if (input.name === "job" && value) this.#offerJobs([value]);
-      input.value = shownIn(input, value);
-    }
-  }
-
-  async #load() {
-    this.#loading.abort();
-    this.#loading = new AbortController();
-    const { signal } = this.#loading;
-    replace(this.#note, "Loading…");
-    try {
-      const [page, paused] = await Promise.all([this.#page(null, signal), pausedJobs(signal)]);
-      this.#showJobs([], page, paused);
-    } catch (problem) {
-      if (signal.aborted) return;
-      if (!(problem instanceof Problem)) throw problem;
-      replace(this.#note, Object.values(problem.fields)[0] ?? problem.message);
-      replace(this.#bulk);
-      replace(this.#list);
-    }
-  }
-
-  /**
-   * @param {string | null} cursor
-   * @param {AbortSignal} signal
-   * @returns {Promise<PageOf<JobSummary>>}
-   */
-  #page(cursor, signal) {
-    const query = new URLSearchParams(Object.entries(this.#filters).filter(([, value]) => value));
-    query.set("limit", /** @type {any} */ (PAGE));
-    if (cursor) query.set("cursor", cursor);
-    return get(`/v1/admin/jobs?${query}`, { signal });
-  }
-
-  /**
-   * @param {JobSummary[]} before
-   * @param {PageOf<JobSummary>} page
-   * @param {Map<string, Paused>} paused
-   */
-  #showJobs(before, { items, next_cursor: cursor }, paused) {
-    const all = [...before, ...items];
-    const { error_group: cause, ...others } = this.#filters;
-    const { signal } = this.#loading;
-    const more = async () => this.#showJobs(all, await this.#page(cursor, signal), paused);
-    const isDefault = Object.entries(this.#filters).every(([name, value]) => name === "job" || !value);
-    replace(this.#note,
-      el("span", {}, `${cursor ? "The latest " : ""}${plural(all.length, "job")}.${isDefault ? ` ${NOT_DONE}` : ""}`),
-      cause && el("span", {}, " Cause: ", el("code", {}, cause), ". ", el("a", { href: searchAddress(others), "data-key": "any-cause" }, "Any cause")));
-    replace(this.#bulk, this.#isAdmin && all.length > 0 && bulkActions(this.#filters, () => this.#load()));
-    replace(this.#list,
-      all.length ? stackedTable(TITLES, all.map((job) => row(job, paused.has(job.job)))) : el("p", { class: "empty" }, "No job matches."),
-      cursor && el("div", { class: "more" }, el("button", { class: "button small", type: "button", "data-key": "more-jobs", onclick: (event) => busy(event.currentTarget, more) }, "Show more")));
-    if (before.length) this.#list.querySelectorAll("a")[before.length]?.focus();
+    const job = query.get("job");
+    if (job) this.#offerJobs([job]);
+    this.#search.show(query);
   }
 
   /** Offers the names of all jobs; those of the address are known without it. */
@@ -158,6 +89,21 @@ export class JobSearch {
     select.replaceChildren(select.options[0], ...all.map((name) => el("option", { value: name }, name)));
     select.value = value;
   }
+}
+
+/**
+ * The number of jobs, and of which cause they are.
+ * @param {JobSummary[]} jobs
+ * @param {boolean} isMore
+ * @param {Filters} filters
+ */
+function note(jobs, isMore, filters) {
+  const { error_group: cause, ...others } = filters;
+  const isDefault = Object.entries(filters).every(([name, value]) => name === "job" || !value);
+  return [
+    el("span", {}, `${isMore ? "The latest " : ""}${plural(jobs.length, "job")}.${isDefault ? ` ${NOT_DONE}` : ""}`),
+    cause && el("span", {}, " Cause: ", el("code", {}, cause), ". ", el("a", { href: searchAddress(others), "data-key": "any-cause" }, "Any cause")),
+  ];
 }
 
 /**

@@ -25,15 +25,23 @@ StateQuery = Annotated[
     ),
 ]
 UserQuery = Annotated[UUID | None, Query(description="only of this user")]
-TypeQuery = Annotated[Text | None, Query(description="only of this event or task type")]
+TypeQuery = Annotated[Text | None, Query(description="only of this event or task type", examples=["order.paid"])]
 FromQuery = Annotated[AwareDatetime | None, Query(alias="from", description="only those that arrived at or after this")]
 ToQuery = Annotated[AwareDatetime | None, Query(alias="to", description="only those that arrived before this")]
 SearchQuery = Annotated[
     Text | None,
-    Query(description="the id of an event, or at least its first 8 digits; a user's id; or part of a type or an error"),
+    Query(
+        description="the id of an event, or at least its first 8 digits; a user's id; or part of a type or an error",
+        examples=["connection refused"],
+    ),
 ]
 JobQuery = Annotated[JobName | None, Query(description="only of this job")]
-GroupQuery = Annotated[Text | None, Query(description="only failures with this cause")]
+GroupQuery = Annotated[
+    Text | None,
+    Query(
+        description="only failures with this cause", examples=["MailRefused in services.worker.email.delivery:deliver"]
+    ),
+]
 
 
 class JobSummary(BaseModel):

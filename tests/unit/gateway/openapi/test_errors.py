@@ -26,6 +26,7 @@ READ = Operation("GET", "/v1/orders", "orders", "user")
             [*of_route("GET", "/x", "user")],
             OF_CALLERS | {"insufficient_scope", "account_required"},
         ),
+        ([*of_route("GET", "/x", "user", needs_account=False)], OF_CALLERS | {"insufficient_scope"}),
         ([*of_route("GET", "/x", "admin")], OF_CALLERS | {"insufficient_scope", "forbidden"}),
         (
             [*of_route("POST", "/x/{id}", "user", session_only=True)],
@@ -39,12 +40,15 @@ def test_a_route_has_the_errors_of_its_access(errors: Iterable[type[DashboardErr
 
 
 def test_an_operation_also_has_those_of_a_service_that_is_away() -> None:
-    """The outcome of a read is never unknown: it is repeated. An operator's change needs the audit log."""
+    """The outcome of a read is never unknown: it is repeated. An operator's change needs the audit log. A service that
+    knows all issuers' users needs no account."""
     codes = {error.code for error in of_operation(READ)}
     assert "service_unavailable" in codes
     assert not codes & {"outcome_unknown", "audit_unavailable"}
     change = replace(READ, method="POST", access="admin", audited=True)
     assert {"outcome_unknown", "audit_unavailable"} < {error.code for error in of_operation(change)}
+    of_any_issuer = replace(READ, issuers=frozenset[str]())
+    assert codes - {error.code for error in of_operation(of_any_issuer)} == {"account_required"}
     open_to_all = replace(READ, access="anonymous", names_caller=True)
     assert {error.code for error in of_operation(open_to_all)} == ALL | {"service_unavailable", "keys_unavailable"}
 

@@ -5,15 +5,15 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Path
 from pydantic import BaseModel, Field
 
 from shared.config.settings import ServiceSettings
-from shared.errors import BadRequest, Conflict, NotFound, Unauthenticated
+from shared.errors import BadRequest, Conflict, InvalidInput, NotFound, Unauthenticated
 from shared.http.application import create_app
-from shared.http.examples import NoExample, example_of
+from shared.http.examples import NoExample, example_of, with_example
 from shared.http.identity import CallerDep
-from shared.http.openapi import PROBLEM, add_errors, codes_of, described, drop_errors, raises
+from shared.http.openapi import PROBLEM, add_errors, codes_of, described, drop_errors, raises, share_examples
 
 router = APIRouter()
 
@@ -46,7 +46,12 @@ class Water(BaseModel):
         "water_plant", "Water a plant", PlantNotFound, AlreadyWatered, responses={202: {"description": "later"}}
     ),
 )
-async def _water(plant: str, water: Water, caller: CallerDep, alive: Annotated[None, Depends(_alive)]) -> str:
+async def _water(
+    plant: Annotated[str, Path(examples=["fern"])],
+    water: Water,
+    caller: CallerDep,
+    alive: Annotated[None, Depends(_alive)],
+) -> str:
     return f"{plant}, {water.litres}, {caller}, {alive}"
 
 
@@ -116,6 +121,49 @@ def test_errors_can_be_dropped_again() -> None:
     assert operation["responses"].keys() == {"200", "409"}
     assert codes_of(operation["responses"]["409"]) == ["already_watered"]
     assert operation["responses"]["409"]["description"] == "- `already_watered`: Watered already"
+
+
+def test_each_error_has_an_example(operation: dict[str, Any]) -> None:
+    """It is the body of a response, and goes with its error."""
+    examples = operation["responses"]["409"]["content"][PROBLEM]["examples"]
+    assert examples["wilted"] == {
+        "summary": "Too late",
+        "value": {
+            "type": "urn:dashboard:problem:wilted",
+            "title": "Too late",
+            "status": 409,
+            "detail": "Too late",
+            "code": "wilted",
+            "request_id": "b3f1c2d4",
+        },
+    }
+    drop_errors(operation, [Wilted])
+    assert examples.keys() == {"already_watered"}
+
+
+def test_equal_examples_are_written_once() -> None:
+    """Others stay at their operations."""
+    first: dict[str, Any] = {}
+    second: dict[str, Any] = {"parameters": [{"in": "query", "name": "size"}]}
+    for each in (first, second):
+        add_errors(each, [Wilted, InvalidInput])
+    made = {"paths": {"/a": {"get": first}, "/b": {"get": second}}, "components": {}}
+    share_examples(made)
+    assert made["components"]["examples"].keys() == {"wilted", "invalid_input"}
+    for operation in (first, second):
+        found = operation["responses"]["409"]["content"][PROBLEM]["examples"]
+        assert found == {"wilted": {"$ref": "#/components/examples/wilted"}}
+    own = second["responses"]["422"]["content"][PROBLEM]["examples"]["invalid_input"]["value"]
+    assert own["detail"] == "colour: is not known; the parameters are size"
+    share_examples(made)
+    assert first["responses"]["422"]["content"][PROBLEM]["examples"]["invalid_input"].keys() == {"$ref"}
+
+
+def test_parameters_have_examples(operation: dict[str, Any]) -> None:
+    """In their schemas, because a console would send those of parameters. One without any stays as it is."""
+    [plant] = operation["parameters"]
+    assert plant["schema"]["examples"] == ["fern"]
+    assert with_example({"name": "q", "schema": {"type": "string"}}, {}) == {"name": "q", "schema": {"type": "string"}}
 
 
 def test_what_another_service_says_stays() -> None:

@@ -61,6 +61,12 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         if request.method == "GET":
             lists = {"schedules": {"items": SCHEDULES}, "jobs": {"items": [JOB], "next_cursor": None}}
             return httpx.Response(200, json=lists.get(path.partition("?")[0], JOB))
+        if path in ("jobs/retry", "jobs/cancel", "jobs/replay", "jobs/discard"):
+            order = json.loads(request.content)
+            requests.append(json.dumps(order, sort_keys=True))
+            changed = 0 if order["dry_run"] else 2
+            counts = dict.fromkeys(("retried", "cancelled", "replayed", "discarded"), changed)
+            return httpx.Response(200, json={"matched": 2, "as_of": "then", **counts})
         if path.endswith("/run"):
             return httpx.Response(202, json={"job": "digest", "event_id": "e2"})
         return httpx.Response(204)
@@ -121,6 +127,71 @@ def test_the_filters_of_the_list(sent: list[str]) -> None:
         "q": "a b",
         "limit": "50",
     }
+
+
+FILTERS = {
+    "--job": "notes",
+    "--type": "t",
+    "--user": "u",
+    "--from": "f",
+    "--to": "g",
+    "--search": "a b",
+    "--group": "c",
+}
+CHOSEN = {"job": "notes", "event_type": "t", "user_id": "u", "from": "f", "to": "g", "q": "a b", "error_group": "c"}
+
+
+@pytest.mark.parametrize(
+    ("command", "order"),
+    [
+        (("retry", "--state", "dead"), {"state": "dead"}),
+        (("cancel", "--state", "waiting"), {"state": "waiting"}),
+        (("replay",), {"state": "dead"}),
+        (("discard", "--reason", "r"), {"reason": "r"}),
+    ],
+)
+def test_all_jobs_that_match_are_changed(sent: list[str], command: tuple[str, ...], order: dict[str, str]) -> None:
+    """With the filters of the list, and events. They are counted first; a dry run ends there."""
+    given = [text for option in (FILTERS | {"--event": "e1"}).items() for text in option]
+    chosen = CHOSEN | order | {"event_ids": ["e1"]}
+    said = run("jobs", *command, *given, "--dry-run")
+    assert said.startswith("2 jobs match; 2 would be ")
+    counted = [f"POST jobs/{command[0]}", json.dumps(chosen | {"dry_run": True}, sort_keys=True)]
+    assert sent == counted
+    agreed = ("--yes",) if command[0] in ("retry", "cancel") else ()
+    assert run("jobs", *command, *given, *agreed).startswith("2 of 2 jobs ")
+    changed = json.dumps(chosen | {"dry_run": False, "as_of": "then", "limit": 2}, sort_keys=True)
+    assert sent[2:] == [*counted, counted[0], changed]
+
+
+@pytest.mark.parametrize(("said", "code"), [("y\n", 0), ("n\n", 1), ("", 1)])
+def test_a_person_is_asked(sent: list[str], said: str, code: int) -> None:
+    """On standard error, with the number of jobs. Anything else than yes changes nothing."""
+    done = CliRunner().invoke(app, ("jobs", "cancel", "--job", "notes"), input=said)
+    assert done.exit_code == code
+    assert "2 jobs match; 2 will be cancelled. Continue?" in done.stderr
+    assert ("2 of 2 jobs cancelled." in done.stdout) == (code == 0)
+    assert sent.count("POST jobs/cancel") == 2 - code
+
+
+def test_a_dry_run_of_one_job_changes_nothing(sent: list[str]) -> None:
+    """It says whether the job would be changed."""
+    assert run("jobs", "cancel", "notes", "e1", "--dry-run") == "2 jobs match; 2 would be cancelled.\n"
+    assert json.loads(sent[1]) == {"job": "notes", "event_ids": ["e1"], "dry_run": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((), "give a job and an event, or filters"),
+        (("notes",), "or --job notes for all jobs of this name"),
+        (("notes", "e1", "--search", "x"), "give either a job and an event, or filters"),
+    ],
+)
+def test_it_is_clear_which_jobs_are_meant(sent: list[str], arguments: tuple[str, ...], reason: str) -> None:
+    """Either one job, or those that match filters; nothing is sent otherwise."""
+    done = CliRunner().invoke(app, ("jobs", "retry", *arguments), env={"COLUMNS": "200"})
+    assert (done.exit_code, reason in done.stderr, sent) == (2, True, [])
 
 
 @pytest.mark.usefixtures("sent")
