@@ -66,8 +66,8 @@ SLICES = {
     "digests": Slice("worker", (), "weekly_digests", "WORKER_DIGEST_", queues=("send_weekly_digest",)),
     "avatars": Slice("users", ("/v1/me/avatar", "/v1/users/{id:uuid}/avatar"), "avatars", "USERS_PICTURE_"),
 }
-TYPICAL = ("webhooks", "avatars")
-"""A slice of each service; the others are tested as thoroughly only in `-m long`."""
+TYPICAL = ("webhooks",)
+"""The others are tested as thoroughly only in `-m long`."""
 OUTSIDE = (
     *("tests/unit/deploy", "tests/unit/tools/docs", "tests/unit/test_env_example.py"),
     *("tests/unit/test_documents.py", "tests/unit/test_async_patterns.py", "tests/unit/test_security_page.py"),

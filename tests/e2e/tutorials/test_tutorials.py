@@ -18,6 +18,9 @@ CONTINUES = re.compile(r"^Continues \[.*?\]\(([\w-]+\.md)\)", re.MULTILINE)
 CONTINUED = {found[1] for page in TUTORIALS if (found := CONTINUES.search(page.read_text()))}
 LAST = [page for page in TUTORIALS if page.name not in CONTINUED]
 """Those that no other one continues: their changes contain those of the others."""
+TYPICAL = ("add-a-panel", "delay-a-job")
+"""What the others recommend is tested only in `-m long`."""
+RECOMMENDING = [pytest.param(page, marks=[] if page.stem in TYPICAL else [pytest.mark.long]) for page in LAST]
 RECOMMENDED = (
     ".venv/bin/python -m tools.docs.pages",
     ".venv/bin/ruff check .",
@@ -63,7 +66,7 @@ def test_a_tutorial_works_as_it_stands(tutorial: Path, project: Path, backends: 
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("tutorial", LAST, ids=named)
+@pytest.mark.parametrize("tutorial", RECOMMENDING, ids=named)
 def test_what_a_tutorial_recommends_succeeds(tutorial: Path, project: Path, backends: Backends) -> None:
     """Documentation, style, types and tests of the changed project succeed."""
     for command in follow(tutorial, project):
