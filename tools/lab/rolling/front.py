@@ -20,7 +20,9 @@ NOTHING_IN_TIME = ("dashboard", "without any panel in time")
 """The response 503 with Retry-After, because every panel was too late. A slow machine causes it as well, so it is
 counted separately."""
 PASSED_OVER = ("any", "sent to the other gateway")
-NOT_FAILURES = (INCOMPLETE, NOTHING_IN_TIME, PASSED_OVER)
+NOT_YET_KNOWN = ("verify", "a gateway of the last version does not know the route")
+"""The client repeats it until a gateway knows it; one that never does is a request without a definite response."""
+NOT_FAILURES = (INCOMPLETE, NOTHING_IN_TIME, PASSED_OVER, NOT_YET_KNOWN)
 
 
 class Front(Requests):
@@ -49,6 +51,9 @@ class Front(Requests):
         outcome = str(answer.status_code) if answer.is_success else f"{answer.status_code} {answer.text}"
         if "no_panel_available" in outcome:
             self._journal.requests[NOTHING_IN_TIME] += 1
+            return answer
+        if what == NOT_YET_KNOWN[0] and answer.status_code == httpx.codes.NOT_FOUND:
+            self._journal.requests[NOT_YET_KNOWN] += 1
             return answer
         self._journal.requests[what, outcome] += 1
         if answer.headers.get("Dashboard-Complete") == "false":
