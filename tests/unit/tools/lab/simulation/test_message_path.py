@@ -44,6 +44,8 @@ FAULTS = BrokerFaults(
 )
 EVENTS = 120
 BATCH = 20
+LONG_S = 3 * PATIENCE_S
+"""For all events together."""
 TUNING = Tuning(reconnect_s=0.02, watch_interval_s=0.05)
 
 
@@ -109,7 +111,7 @@ async def test_every_queue_has_every_event_that_the_publisher_counts_as_publishe
             if random.random() < 0.2:
                 model.restart()
 
-        await asyncio.wait_for(publish_all(url, ids, meddle), PATIENCE_S)
+        await asyncio.wait_for(publish_all(url, ids, meddle), LONG_S)
         model.faults.stop()
         for queue in topology.receivers_of(TYPE):
             assert await stored(url, queue.name) >= {str(each) for each in ids}
@@ -183,10 +185,10 @@ async def test_the_worker_runs_every_event_however_often_its_consumers_are_lost(
             faults: list[Callable[[], None]] = [model.cut_all, model.close_all, model.restart, cancel]
             random.choice(faults)()
 
-        await asyncio.wait_for(publish_all(url, ids, meddle), PATIENCE_S)
+        await asyncio.wait_for(publish_all(url, ids, meddle), LONG_S)
         model.faults.stop()
-        await eventually(lambda: {str(each) for each in ids} <= {*ledger.ran, *ledger.dead}, PATIENCE_S)
-        await eventually(lambda: model.in_flight == 0 and model.queues["worker.email"] == 0, PATIENCE_S)
+        await eventually(lambda: {str(each) for each in ids} <= {*ledger.ran, *ledger.dead}, LONG_S)
+        await eventually(lambda: model.in_flight == 0 and model.queues["worker.email"] == 0, LONG_S)
         assert set(ledger.dead.values()) <= {"delivery_limit"}
 
 
