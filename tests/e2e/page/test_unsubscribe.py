@@ -37,6 +37,7 @@ async def test_one_click_ends_the_mails_of_a_kind(
         await page.emulate_media(color_scheme="dark")
         assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == DARK
         await is_accessible(page)
+        await page.emulate_media(color_scheme="light")
         assert await page.evaluate("document.documentElement.scrollWidth") == 360
         button = page.get_by_role("button", name="Unsubscribe")
         await expect(button).to_have_css("background-color", "rgb(52, 84, 209)")
