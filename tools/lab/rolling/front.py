@@ -4,17 +4,20 @@ If one gateway refuses the connection, the request goes to the other. A request 
 repeated, and every unsuccessful response is a failure. So every effect of a restart is counted.
 """
 
+import asyncio
+import time
 from typing import Any
 
 import httpx
 
 from tools.lab.chaos.journal import Journal
-from tools.lab.chaos.requests import Requests
+from tools.lab.chaos.requests import NoAnswer, Requests
 
 PATIENCE_S = 180.0
 """Longer than any response takes, even on a busy machine: what counts is whether a request is answered."""
 IDLE_S = 1.0
 """Less than the time that a process that shuts down serves idle connections."""
+LOOK_EVERY_S = 0.5
 INCOMPLETE = ("dashboard", "not completely fresh")
 NOTHING_IN_TIME = ("dashboard", "without any panel in time")
 """The response 503 with Retry-After, because every panel was too late. A slow machine causes it as well, so it is
@@ -52,13 +55,32 @@ class Front(Requests):
         if "no_panel_available" in outcome:
             self._journal.requests[NOTHING_IN_TIME] += 1
             return answer
-        if what == NOT_YET_KNOWN[0] and answer.status_code == httpx.codes.NOT_FOUND:
-            self._journal.requests[NOT_YET_KNOWN] += 1
-            return answer
         self._journal.requests[what, outcome] += 1
         if answer.headers.get("Dashboard-Complete") == "false":
             self._journal.requests[INCOMPLETE] += 1
         return answer
+
+
+class FrontOfTwoVersions(Front):
+    """Repeats a verification that a gateway of the last version answers with 404, because it has no such route."""
+
+    async def until_definite(self, what: str, method: str, path: str, **more: Any) -> httpx.Response:
+        while _is_not_yet_known(what, answer := await super().until_definite(what, method, path, **more)):
+            if time.monotonic() > self.give_up_at:
+                self._journal.unanswered.append(f"{what}: {answer.text}")
+                raise NoAnswer(what)
+            await asyncio.sleep(LOOK_EVERY_S)
+        return answer
+
+    def _seen(self, what: str, answer: httpx.Response) -> httpx.Response:
+        if not _is_not_yet_known(what, answer):
+            return super()._seen(what, answer)
+        self._journal.requests[NOT_YET_KNOWN] += 1
+        return answer
+
+
+def _is_not_yet_known(what: str, answer: httpx.Response) -> bool:
+    return what == NOT_YET_KNOWN[0] and answer.status_code == httpx.codes.NOT_FOUND
 
 
 def failures(journal: Journal) -> list[str]:

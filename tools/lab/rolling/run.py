@@ -19,7 +19,7 @@ from tools.lab.chaos.load import Load
 from tools.lab.chaos.servers import running_servers
 from tools.lab.rolling import statements
 from tools.lab.rolling.follower import Follower
-from tools.lab.rolling.front import NOTHING_IN_TIME, Front, failures
+from tools.lab.rolling.front import NOTHING_IN_TIME, Front, FrontOfTwoVersions, failures
 from tools.lab.rolling.versions import Version
 
 EVERY_PROCESS = tuple((name, number) for name in ORDER for number in (0, 1))
@@ -100,7 +100,8 @@ async def run(conditions: Conditions, folder: Path, say: Say) -> Outcome:
 
 async def roll(system: Dashboard, conditions: Conditions, say: Say, before: Version | None = None) -> Outcome:
     """Run it. `before` is the version that runs first, if it is not today's."""
-    load = Load(system.urls, conditions.seed, conditions.rate, system.servers.mailbox, kind=Front)
+    kind = FrontOfTwoVersions if before else Front
+    load = Load(system.urls, conditions.seed, conditions.rate, system.servers.mailbox, kind=kind)
     outcome = Outcome(load.journal)
     await load.begin()
     followers = [Follower(system.urls, person.headers) for person in load.persons[:FOLLOWERS]]
