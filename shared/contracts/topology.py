@@ -76,7 +76,9 @@ async def declare(channel: AbstractChannel, queues: Iterable[JobQueue] | None = 
         for queue in QUEUES.values() if queues is None else queues:
             declared = await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
             for key in queue.routing_keys:
-                await declared.bind(exchange_of(key), key)
+                # During an upgrade the relay of 0.1 publishes tasks of this version to `events`, like everything.
+                for name in dict.fromkeys((exchange_of(key), EVENTS)):
+                    await declared.bind(name, key)
     except ChannelPreconditionFailed as refused:
         if "inequivalent" not in str(refused):  # also raised for a queue that has no leader at the moment
             raise

@@ -29,14 +29,16 @@ def vhost_url(vhosts: Vhosts) -> Iterator[str]:
 
 
 async def test_it_is_declared_twice_without_harm(vhost_url: str) -> None:
-    """Every process declares all of it at its start; every type of event and task then has a queue."""
+    """Every process declares all of it at its start; every type of event and task then has a queue, also a task that
+    the relay of 0.1 publishes as an event."""
     async with await aio_pika.connect(vhost_url) as connection:
         channel = await connection.channel(on_return_raises=True)
         await topology.declare(channel)
         await topology.declare(channel)
         for key in {key for queue in topology.QUEUES.values() for key in queue.routing_keys}:
-            exchange = await channel.get_exchange(topology.exchange_of(key))
-            await exchange.publish(aio_pika.Message(b"{}"), key, mandatory=True)
+            for name in (topology.exchange_of(key), topology.EVENTS):
+                exchange = await channel.get_exchange(name)
+                await exchange.publish(aio_pika.Message(b"{}"), key, mandatory=True)
 
 
 async def test_a_queue_with_other_arguments_ends_the_process_with_one_line(vhost_url: str, database_url: str) -> None:
