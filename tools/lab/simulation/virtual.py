@@ -1,0 +1,115 @@
+"""Virtual clocks and seeded randomness for everything that a process would ask the operating system.
+
+`install` replaces the functions; outside a simulation they do what they always did. It must be called before the modules
+under test are imported, because some of them keep `time.monotonic` as a default argument.
+"""
+
+import datetime
+import os
+import random
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from tools.lab.simulation.loop import SimulationLoop, current_process
+from tools.lab.simulation.postgres import BEGINNING
+
+FIRST_PID = 1000
+
+_real_monotonic, _real_time, _real_urandom, _real_getpid = time.monotonic, time.time, os.urandom, os.getpid
+_real_hostname = socket.gethostname
+_beginning_s = BEGINNING.timestamp()
+
+
+class _Current:
+    loop: SimulationLoop | None = None
+    random: random.Random = random.Random(0)
+
+
+def enter(loop: SimulationLoop, seed: int | str) -> None:
+    """From now on this thread lives in the world of that loop, until it ends."""
+    _Current.loop = loop
+    _Current.random = random.Random(f"system {seed}")
+    random.seed(f"random {seed}")
+
+
+def real_monotonic() -> float:
+    """Return the real time, for measurements of the simulator itself."""
+    return _real_monotonic()
+
+
+def _monotonic() -> float:
+    loop = _Current.loop
+    return _real_monotonic() if loop is None else loop.now
+
+
+def _time() -> float:
+    loop = _Current.loop
+    if loop is None:
+        return _real_time()
+    process = current_process.get(loop.world)
+    return _beginning_s + loop.now + process.skew_s
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(_time(), datetime.UTC)
+
+
+def _urandom(size: int) -> bytes:
+    return _real_urandom(size) if _Current.loop is None else _Current.random.randbytes(size)
+
+
+def _getpid() -> int:
+    loop = _Current.loop
+    return _real_getpid() if loop is None else FIRST_PID + current_process.get(loop.world).number
+
+
+def _gethostname() -> str:
+    return _real_hostname() if _Current.loop is None else "simulation"
+
+
+def _uuid7(timestamp: int | None = None, nanos: int | None = None, *, nanoseconds: int | None = None) -> UUID:
+    """Return a UUIDv7 of the virtual time; ids of the same millisecond are in random order, as those of two hosts."""
+    given = nanoseconds if nanoseconds is not None else nanos
+    milliseconds = int(_time() * 1000) if given is None and timestamp is None else (given or 0) // 1_000_000
+    bits = int.from_bytes(_urandom(10), "big")
+    return UUID(int=milliseconds << 80 | 7 << 76 | (bits >> 64 & 0xFFF) << 64 | 2 << 62 | bits & (1 << 62) - 1)
+
+
+class _Datetime(datetime.datetime):
+    """For libraries that ask `datetime` for the time."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+        return datetime.datetime.fromtimestamp(_time(), tz)
+
+
+def install() -> None:
+    """Replace the clocks and the sources of randomness. May be called twice."""
+    if time.monotonic is _monotonic:
+        return
+    replaced: dict[str, Callable[..., Any]] = {
+        "monotonic": _monotonic,
+        "perf_counter": _monotonic,
+        "time": _time,
+        "monotonic_ns": lambda: int(_monotonic() * 1e9),
+        "perf_counter_ns": lambda: int(_monotonic() * 1e9),
+        "time_ns": lambda: int(_time() * 1e9),
+    }
+    for name, function in replaced.items():
+        setattr(time, name, function)
+    os.urandom = _urandom
+    os.getpid = _getpid
+    socket.gethostname = _gethostname
+    random._urandom = _urandom  # type: ignore[attr-defined]  # of `SystemRandom`, and so of `secrets`
+
+    import jwt.api_jwt
+    import uuid_utils
+
+    import shared.clock
+
+    shared.clock.now = _now
+    uuid_utils.uuid7 = _uuid7  # type: ignore[assignment]
+    jwt.api_jwt.datetime = _Datetime  # type: ignore[misc,assignment]
