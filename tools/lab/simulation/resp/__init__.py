@@ -1,0 +1,1 @@
+"""The parts of the model of Redis: protocol, data, scripts and commands."""
