@@ -50,6 +50,7 @@ class Process:
         self.skew_s = 0.0
         self.steps = 0
         self.steps_left = -1
+        self.frozen_until = 0.0
         self.ready: deque[asyncio.Handle] = deque()
         self.closing: list[Callable[[], None]] = []
         """Called when it is killed: closes its connections as the kernel would."""
@@ -133,6 +134,11 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         closing, process.closing = process.closing, []
         for close in closing:
             close()
+
+    def freeze(self, process: Process, seconds: float) -> None:
+        """Stop a process for a while, as SIGSTOP does: its connections stay open."""
+        process.frozen_until = max(process.frozen_until, self.now + seconds)
+        self.call_at(process.frozen_until, lambda: None, context=self.world.context.copy())
 
     # -- callbacks
 
@@ -222,7 +228,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
             timers = self._timers
             while timers and timers[0][0] <= self.now:
                 self._expire()
-            ready = [process for process in self.processes if process.ready]
+            ready = [each for each in self.processes if each.ready and each.frozen_until <= self.now]
             if ready:
                 break
             if not timers:

@@ -6,8 +6,8 @@ when a batch leaves the process and when its answer arrives, and what is lost on
 
 - A statement that waits for another transaction's lock is recognised with `pg_blocking_pids`. It stays pending, and others
   go on; after each exchange it is looked at again.
-- Time is virtual: before each batch the session is told the time, and the schema `simulation`, which is first in the
-  search path, has its own `now()`, `clock_timestamp()` and so on.
+- Time is virtual: before each batch the session is told the time, and the schema `simulation`, which comes
+  before `pg_catalog` in the search path, has its own `now()`, `clock_timestamp()` and so on.
 - Notifications are read by an empty statement on the listening connections, after each exchange that may have committed.
 - A killed process's sessions have ended before anything else happens.
 """
@@ -52,7 +52,7 @@ CREATE FUNCTION simulation.gen_random_uuid() RETURNS uuid LANGUAGE sql VOLATILE 
     SELECT md5(random()::text || random()::text || current_setting('simulation.clock', true))::uuid$$;
 """
 """`CURRENT_TIMESTAMP` cannot be replaced: no statement may use it."""
-SEARCH_PATH = "simulation, public, pg_catalog"
+SEARCH_PATH = "public, simulation, pg_catalog"
 EMPTY = """
 SELECT coalesce(string_agg(format('%I.%I', nspname, relname), ', '), '') FROM pg_class
 JOIN pg_namespace ON pg_namespace.oid = relnamespace

@@ -100,7 +100,7 @@ class Programs:
 
     def __post_init__(self) -> None:
         self.rabbit = RabbitModel(Random(self.random.random()))
-        self.redis = RedisModel()
+        self.redis = RedisModel(Random(self.random.random()))
         self.mail = MailServer(Random(self.random.random()))
 
     def start(self, name: str) -> Process:

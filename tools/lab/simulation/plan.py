@@ -1,0 +1,162 @@
+"""What a simulation does: a list of steps, each at its time. A seed makes it, and shrinking makes it shorter."""
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from tools.lab.simulation.programs import GATEWAYS, JOBS, WORKERS
+
+ACTIVE_S = 75.0
+"""Steps happen within this time; then all faults end."""
+USERS = 3
+SERVICES = ("orders", *WORKERS, *GATEWAYS)
+PANEL_SETS = (
+    ("orders",),
+    ("orders", "analytics"),
+    ("orders", "notifications", "analytics"),
+    ("notifications", "analytics"),
+)
+BUDGETS_MS = (12, 40, 150, 500, 1000, 1000)
+KEYS = ("a", "b")
+FAULTS = (
+    "kill",
+    "kill many",
+    "freeze",
+    "cut",
+    "partition",
+    "slow network",
+    "statements",
+    "postgres breaks",
+    "broker",
+    "broker restart",
+    "broker blocks",
+    "queue deleted",
+    "consumers cancelled",
+    "redis",
+    "mail",
+    "clock",
+    "unreadable change",
+)
+LOUD = 4
+"""A run has this many kinds of faults at most. With all of them at once little work gets done between two faults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`at` is in seconds after the start. `facts` say what is done."""
+
+    at: float
+    kind: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_fault(self) -> bool:
+        return self.kind in FAULTS
+
+    def __str__(self) -> str:
+        facts = " ".join(f"{name}={value}" for name, value in self.facts.items())
+        return f"{self.at:8.3f} s  {self.kind} {facts}".rstrip()
+
+
+def make(seed: int) -> list[Step]:
+    """Return the steps of a seed, in order."""
+    random = Random(f"plan {seed}")
+    steps = [_operation(random) for _ in range(random.randint(25, 70))]
+    steps += _readers(random)
+    kinds = random.sample(FAULTS, random.randint(1, LOUD))
+    steps += [_fault(random, random.choice(kinds)) for _ in range(random.randint(2, 12))]
+    return sorted(steps, key=lambda step: step.at)
+
+
+def _operation(random: Random) -> Step:
+    at = random.uniform(0, ACTIVE_S)
+    kind = random.choices(
+        ("order", "pay", "task", "keyed task", "run schedule", "pause"), (40, 12, 25, 15, 6, 2)
+    )[0]
+    facts: dict[str, Any] = {}
+    match kind:
+        case "order" | "pay":
+            facts = {"user": random.randrange(USERS), "number": random.randrange(1_000_000)}
+        case "task":
+            facts = {"fails": random.choice((0, 0, 0, 1, 2)), "delay_s": random.choice((0, 0, 0, 0.5, 5))}
+        case "keyed task":
+            facts = {"key": random.choice(KEYS), "delay_s": random.choice((0, 0, 1))}
+        case "run schedule":
+            facts = {"worker": random.choice(WORKERS)}
+        case "pause":
+            facts = {"job": random.choice(("simulated", "simulated-tick")), "for_s": random.uniform(1, 90)}
+    return Step(at, kind, facts)
+
+
+def _readers(random: Random) -> list[Step]:
+    """Return reads of dashboards: bursts of a user's, around the times at which something changes."""
+    steps = []
+    for _ in range(random.randint(5, 20)):
+        at, user, gateway = random.uniform(0, ACTIVE_S), random.randrange(USERS), random.choice(GATEWAYS)
+        for _ in range(random.randint(1, 12)):
+            facts = {
+                "gateway": gateway if random.random() < 0.8 else random.choice(GATEWAYS),
+                "user": user,
+                "budget_ms": random.choice(BUDGETS_MS),
+                "panels": random.choice(PANEL_SETS),
+                "no_cache": random.random() < 0.05,
+            }
+            steps.append(Step(at + random.expovariate(2), "read", facts))
+        if random.random() < 0.5:
+            steps.append(Step(at, "order", {"user": user, "number": random.randrange(1_000_000)}))
+    return steps
+
+
+def _fault(random: Random, kind: str) -> Step:
+    at = random.uniform(0, ACTIVE_S)
+    process, for_s = random.choice(SERVICES), random.uniform(0.2, 15)
+    down_s = random.choice((0.05, 0.5, 3, 20))
+    facts: dict[str, Any] = {}
+    match kind:
+        case "kill":
+            facts = {"process": process, "steps": random.randrange(200), "down_s": down_s}
+        case "kill many":
+            facts = {"processes": random.sample(SERVICES, random.randint(2, 5)), "steps": 0, "down_s": down_s}
+        case "freeze":
+            facts = {"process": process, "for_s": for_s}
+        case "cut":
+            facts = {"process": process, "times": random.randint(1, 4)}
+        case "partition":
+            facts = {"one": process, "other": random.choice(("rabbitmq", "redis", "orders", *WORKERS)), "for_s": for_s}
+        case "slow network":
+            facts = {"factor": random.choice((5, 20, 100)), "for_s": for_s}
+        case "statements":
+            share = random.choice((0.01, 0.05, 0.2))
+            fates = ("lost before", "fails", "lost after", "slow")
+            facts = {"fates": {fate: share for fate in fates if random.random() < 0.5}, "for_s": for_s}
+        case "postgres breaks":
+            facts = {"away_s": random.choice((0, 1, 10))}
+        case "broker":
+            facts = {"faults": _broker_faults(random), "for_s": for_s}
+        case "broker restart":
+            facts = {"down_s": random.choice((0, 0.5, 5))}
+        case "broker blocks":
+            facts = {"for_s": for_s}
+        case "queue deleted" | "consumers cancelled":
+            facts = {"job": random.choice([name for name in JOBS if name != "simulated-tick"])}
+        case "redis":
+            facts = {"how": random.choice(("restart", "freeze", "lose everything")), "for_s": for_s}
+        case "mail":
+            faults = ("defers", "closes_before", "closes_after", "hangs")
+            facts = {"faults": {fault: 0.1 for fault in faults if random.random() < 0.5}, "for_s": for_s}
+        case "clock":
+            facts = {"process": process, "skew_s": random.uniform(-20, 20)}
+    return Step(at, kind, facts)
+
+
+def _broker_faults(random: Random) -> dict[str, float]:
+    most = {
+        "cut": 0.01,
+        "settlement_lost": 0.1,
+        "confirm_lost": 0.2,
+        "confirm_late": 0.3,
+        "nack": 0.2,
+        "channel_closed": 0.01,
+        "consumer_cancelled": 0.02,
+    }
+    return {name: round(random.uniform(0, share), 4) for name, share in most.items() if random.random() < 0.4}
