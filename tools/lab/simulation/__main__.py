@@ -10,15 +10,15 @@ if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets of strings must
     os.environ["PYTHONHASHSEED"] = "0"
     os.execv(sys.executable, [sys.executable, "-m", "tools.lab.simulation", *sys.argv[1:]])
 
-import argparse  # noqa: E402
-from collections.abc import Iterable, Iterator, Sequence  # noqa: E402
-from itertools import count  # noqa: E402
-from pathlib import Path  # noqa: E402
+import argparse
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+from pathlib import Path
 
-from tools.lab.simulation import coverage, plan, shrink, virtual  # noqa: E402
-from tools.lab.simulation.laboratory import Job, Laboratory, Result  # noqa: E402
-from tools.lab.simulation.mutations import MUTATIONS  # noqa: E402
-from tools.lab.simulation.plan import Step  # noqa: E402
+from tools.lab.simulation import coverage, plan, shrink, virtual
+from tools.lab.simulation.laboratory import Job, Laboratory, Result
+from tools.lab.simulation.mutations import MUTATIONS
+from tools.lab.simulation.plan import Step
 
 HOUR_S = 3600
 LAST_ENTRIES = 60

@@ -101,7 +101,19 @@ class Outcome:
 
 def check(outcome: Outcome) -> list[Violation]:
     """Return everything that is wrong."""
-    checks = (unfinished, effects, keys, notifications, rollups, mails, ticks, freshness, monotony, deadlines, unhandled)
+    checks = (
+        unfinished,
+        effects,
+        keys,
+        notifications,
+        rollups,
+        mails,
+        ticks,
+        freshness,
+        monotony,
+        deadlines,
+        unhandled,
+    )
     return [violation for each in checks for violation in each(outcome)]
 
 
@@ -205,7 +217,8 @@ def freshness(outcome: Outcome) -> Iterator[Violation]:
         for panel, (status, version, _) in read.panels.items():
             if status == "fresh" and panel in read.known and is_older(panel, version, read.known[panel]):
                 yield Violation(
-                    "fresh", f"{panel} at {read.gateway}, read at {read.began:.3f}: {version}; known: {read.known[panel]}"
+                    "fresh",
+                    f"{panel} at {read.gateway}, read at {read.began:.3f}: {version}; known: {read.known[panel]}",
                 )
 
 
@@ -217,7 +230,9 @@ def monotony(outcome: Outcome) -> Iterator[Violation]:
             version = read.panels[panel[2]][1]
             for ended, earlier in shown:
                 if ended < read.began and is_older(panel[2], version, earlier):
-                    yield Violation("goes back", f"{panel[2]} at {panel[0]}, read at {read.began:.3f}: {version} after {earlier}")
+                    yield Violation(
+                        "goes back", f"{panel[2]} at {panel[0]}, read at {read.began:.3f}: {version} after {earlier}"
+                    )
                     break
             shown.append((read.ended, version))
 

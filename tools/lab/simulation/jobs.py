@@ -10,13 +10,12 @@ TABLES = """
     CREATE TABLE simulation.effects (
         id bigserial, event_id uuid, task_key text, attempt integer, at timestamptz DEFAULT simulation.clock_timestamp()
     );
-    CREATE TABLE simulation.attempts (event_id uuid);
     CREATE TABLE simulation.ticks (
         id bigserial, event_id uuid, tick_at timestamptz, at timestamptz DEFAULT simulation.clock_timestamp()
     );
 """
 """Without any unique constraint, so that what is done twice can be seen."""
-COUNT = "SELECT attempts FROM jobs WHERE job = 'simulated' AND event_id = $1"
+COUNT = "SELECT count(*) FROM job_attempts WHERE job = 'simulated' AND event_id = $1"
 
 
 class Simulate(Task, frozen=True, kw_only=True):
@@ -32,14 +31,14 @@ class NotYet(Transient):
 
 @job(name="simulated", on=Simulate, attempts=60, backoff_base_s=0.3, backoff_cap_s=4, concurrency=4)
 async def simulated(task: Simulate, envelope: Envelope, db: Connection) -> None:
-    failed = await db.fetchval(COUNT, envelope.id)
+    failed: int = await db.fetchval(COUNT, envelope.id)
     await db.execute(
         "INSERT INTO simulation.effects (event_id, task_key, attempt) VALUES ($1, $2, $3)",
         envelope.id,
         task.task_key,
         failed,
     )
-    if (failed or 0) < task.fails:
+    if failed < task.fails:
         raise NotYet(f"{failed} of {task.fails}")
 
 

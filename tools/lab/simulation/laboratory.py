@@ -1,4 +1,4 @@
-"""Runs simulations: each in a process of its own, forked from one that has everything imported, on its own databases."""
+"""Runs simulations: each in a process of its own, forked from one that has everything imported."""
 
 import gc
 import os
@@ -13,17 +13,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.lab.simulation import virtual
+from tools.lab.simulation.machine import virtual
 
 virtual.install()
 
 from shared.db.migrations import migrate  # noqa: E402
 from tools.devstack.system.processes import Processes  # noqa: E402
-from tools.lab.simulation import checks, jobs, plan, postgres, programs  # noqa: E402
+from tools.lab.simulation import checks, jobs, plan, programs  # noqa: E402
+from tools.lab.simulation.machine import postgres  # noqa: E402
+from tools.lab.simulation.machine.loop import BEGINNING_S  # noqa: E402
 from tools.lab.simulation.mutations import MUTATIONS  # noqa: E402
 from tools.lab.simulation.plan import Step  # noqa: E402
 from tools.lab.simulation.programs import Databases  # noqa: E402
-from tools.lab.simulation.simulation import EVENTS_LOG, Simulation  # noqa: E402
+from tools.lab.simulation.simulation import Simulation  # noqa: E402
+from tools.lab.simulation.world import EVENTS_LOG  # noqa: E402
 
 TIMEOUT_S = 300.0
 """How long one simulation may take in real time."""
@@ -157,7 +160,7 @@ class Laboratory:
             os.close(reading)
             gc.disable()  # a collection would run the finalizers of killed processes
             result = self._simulate(job, self._databases[slot])
-            with open(writing, "wb") as pipe:
+            with os.fdopen(writing, "wb") as pipe:
                 pickle.dump(result, pipe)
             status = 0
         finally:
@@ -170,23 +173,24 @@ class Laboratory:
             if job.mutation:
                 MUTATIONS[job.mutation].apply()
             steps = plan.make(job.seed) if job.steps is None else job.steps
-            report = Simulation(job.seed, steps, databases, self._server.socket).run()
+            simulation = Simulation(job.seed, steps, databases, self._server.socket)
+            outcome, world = simulation.run(), simulation.world
         except BaseException:
             return Result(job.seed, failure=traceback.format_exc())
-        violations = checks.check(report.outcome)
+        violations = checks.check(outcome)
         return Result(
             seed=job.seed,
             violations=[str(each) for each in violations],
             promises={each.promise for each in violations},
-            digest=report.history.digest(),
-            history=[str(entry) for entry in report.history.entries] if job.keeps_history else [],
-            virtual_s=report.virtual_s,
-            steps=report.steps,
-            statements=report.statements,
-            faults=report.faults,
-            reads=len(report.outcome.reads),
-            events=len(report.outcome.events),
-            points=report.points,
+            digest=world.history.digest(),
+            history=[str(entry) for entry in world.history.entries] if job.keeps_history else [],
+            virtual_s=world.loop.now - BEGINNING_S,
+            steps=world.loop.steps,
+            statements=world.postgres.count,
+            faults=world.seen.faults,
+            reads=len(outcome.reads),
+            events=len(outcome.events),
+            points=world.seen.points,
         )
 
 

@@ -88,7 +88,9 @@ def _record_mails_first() -> None:
 def _requested_run_replaces_tick() -> None:
     from services.worker.ledger import schedules
 
-    schedules.IS_WAITING = schedules.IS_WAITING.replace("AND NOT EXISTS (", "AND NOT EXISTS (SELECT 1 WHERE false AND EXISTS (") + ")"
+    schedules.IS_WAITING = (
+        schedules.IS_WAITING.replace("AND NOT EXISTS (", "AND NOT EXISTS (SELECT 1 WHERE false AND EXISTS (") + ")"
+    )
 
 
 def _tick_for_each_worker() -> None:
@@ -103,8 +105,11 @@ def _suppress_what_has_started() -> None:
 
     keys.FIND_STARTED = keys.FIND_STARTED.replace("ORDER BY started_at", "AND false ORDER BY started_at")
     keys.FIND_WAITING = keys.FIND_WAITING.replace(
-        "AND started_at IS NULL AND state IN ('retrying', 'scheduled')", "AND state IN ('retrying', 'scheduled', 'done')"
-    ).replace("SELECT event_id, next_attempt_at", "SELECT event_id, coalesce(next_attempt_at, updated_at) AS next_attempt_at")
+        "AND started_at IS NULL AND state IN ('retrying', 'scheduled')",
+        "AND state IN ('retrying', 'scheduled', 'done')",
+    ).replace(
+        "SELECT event_id, next_attempt_at", "SELECT event_id, coalesce(next_attempt_at, updated_at) AS next_attempt_at"
+    )
 
 
 def _keep_late_answers() -> None:
@@ -184,12 +189,18 @@ MUTATIONS = {
             200,
             _do_not_check_queues,
         ),
-        Mutation("claim-again", "the ledger lets an event be claimed twice", ("exactly once", "mail"), 60, _claim_again),
+        Mutation(
+            "claim-again", "the ledger lets an event be claimed twice", ("exactly once", "mail"), 60, _claim_again
+        ),
         Mutation(
             "no-next-attempt", "a failed job has no next attempt", ("unfinished", "mail"), 20, _forget_the_next_attempt
         ),
         Mutation(
-            "mail-first", "a mail is recorded as done before it is sent", ("mail", "unfinished"), 200, _record_mails_first
+            "mail-first",
+            "a mail is recorded as done before it is sent",
+            ("mail", "unfinished"),
+            200,
+            _record_mails_first,
         ),
         Mutation(
             "run-replaces-tick", "a requested run replaces the next tick", ("ticks",), 60, _requested_run_replaces_tick
@@ -203,7 +214,11 @@ MUTATIONS = {
             _suppress_what_has_started,
         ),
         Mutation(
-            "late-answer", "an answer from before a change is kept as new", ("fresh", "goes back"), 200, _keep_late_answers
+            "late-answer",
+            "an answer from before a change is kept as new",
+            ("fresh", "goes back"),
+            200,
+            _keep_late_answers,
         ),
         Mutation(
             "join-old-read",
@@ -219,7 +234,13 @@ MUTATIONS = {
             200,
             _stay_fresh_without_the_feed,
         ),
-        Mutation("join-any-budget", "a patient reader gets the timeout of an impatient one", ("timeout",), 200, _join_any_budget),
+        Mutation(
+            "join-any-budget",
+            "a patient reader gets the timeout of an impatient one",
+            ("timeout",),
+            200,
+            _join_any_budget,
+        ),
         Mutation(
             "probe-with-callers",
             "readers wait for the probes of a service that is suspended",

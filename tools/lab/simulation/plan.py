@@ -1,10 +1,14 @@
 """What a simulation does: a list of steps, each at its time. A seed makes it, and shrinking makes it shorter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from tools.lab.simulation.programs import GATEWAYS, JOBS, WORKERS
+WORKERS, GATEWAYS = ("worker-1", "worker-2"), ("gateway-1", "gateway-2")
+SERVERS = ("rabbitmq", "redis", "smtp")
+JOBS = ("analytics", "email", "notifications", "recipients", "simulated", "simulated-tick")
+"""The jobs that the workers run."""
 
 ACTIVE_S = 75.0
 """Steps happen within this time; then all faults end."""
@@ -37,6 +41,18 @@ FAULTS = (
     "clock",
     "unreadable change",
 )
+STATEMENTS = ("lost before", "fails", "lost after", "slow")
+MAIL_FAULTS = ("defers", "closes_before", "closes_after", "hangs")
+BROKER_FAULTS = {
+    "cut": 0.01,
+    "settlement_lost": 0.1,
+    "confirm_lost": 0.2,
+    "confirm_late": 0.3,
+    "nack": 0.2,
+    "channel_closed": 0.01,
+    "consumer_cancelled": 0.02,
+}
+"""The highest probability of each."""
 LOUD = 4
 """A run has this many kinds of faults at most. With all of them at once little work gets done between two faults."""
 
@@ -70,9 +86,7 @@ def make(seed: int) -> list[Step]:
 
 def _operation(random: Random) -> Step:
     at = random.uniform(0, ACTIVE_S)
-    kind = random.choices(
-        ("order", "pay", "task", "keyed task", "run schedule", "pause"), (40, 12, 25, 15, 6, 2)
-    )[0]
+    kind = random.choices(("order", "pay", "task", "keyed task", "run schedule", "pause"), (40, 12, 25, 15, 6, 2))[0]
     facts: dict[str, Any] = {}
     match kind:
         case "order" | "pay":
@@ -111,52 +125,33 @@ def _fault(random: Random, kind: str) -> Step:
     at = random.uniform(0, ACTIVE_S)
     process, for_s = random.choice(SERVICES), random.uniform(0.2, 15)
     down_s = random.choice((0.05, 0.5, 3, 20))
-    facts: dict[str, Any] = {}
-    match kind:
-        case "kill":
-            facts = {"process": process, "steps": random.randrange(200), "down_s": down_s}
-        case "kill many":
-            facts = {"processes": random.sample(SERVICES, random.randint(2, 5)), "steps": 0, "down_s": down_s}
-        case "freeze":
-            facts = {"process": process, "for_s": for_s}
-        case "cut":
-            facts = {"process": process, "times": random.randint(1, 4)}
-        case "partition":
-            facts = {"one": process, "other": random.choice(("rabbitmq", "redis", "orders", *WORKERS)), "for_s": for_s}
-        case "slow network":
-            facts = {"factor": random.choice((5, 20, 100)), "for_s": for_s}
-        case "statements":
-            share = random.choice((0.01, 0.05, 0.2))
-            fates = ("lost before", "fails", "lost after", "slow")
-            facts = {"fates": {fate: share for fate in fates if random.random() < 0.5}, "for_s": for_s}
-        case "postgres breaks":
-            facts = {"away_s": random.choice((0, 1, 10))}
-        case "broker":
-            facts = {"faults": _broker_faults(random), "for_s": for_s}
-        case "broker restart":
-            facts = {"down_s": random.choice((0, 0.5, 5))}
-        case "broker blocks":
-            facts = {"for_s": for_s}
-        case "queue deleted" | "consumers cancelled":
-            facts = {"job": random.choice([name for name in JOBS if name != "simulated-tick"])}
-        case "redis":
-            facts = {"how": random.choice(("restart", "freeze", "lose everything")), "for_s": for_s}
-        case "mail":
-            faults = ("defers", "closes_before", "closes_after", "hangs")
-            facts = {"faults": {fault: 0.1 for fault in faults if random.random() < 0.5}, "for_s": for_s}
-        case "clock":
-            facts = {"process": process, "skew_s": random.uniform(-20, 20)}
-    return Step(at, kind, facts)
+    other = random.choice(("rabbitmq", "redis", "orders", *WORKERS))
+    job = random.choice([name for name in JOBS if name != "simulated-tick"])
+    facts: dict[str, dict[str, Any]] = {
+        "kill": {"process": process, "steps": random.randrange(200), "down_s": down_s},
+        "kill many": {"processes": random.sample(SERVICES, random.randint(2, 5)), "steps": 0, "down_s": down_s},
+        "freeze": {"process": process, "for_s": for_s},
+        "cut": {"process": process, "times": random.randint(1, 4)},
+        "partition": {"one": process, "other": other, "for_s": for_s},
+        "slow network": {"factor": random.choice((5, 20, 100)), "for_s": for_s},
+        "statements": {"fates": _some(random, STATEMENTS, random.choice((0.01, 0.05, 0.2))), "for_s": for_s},
+        "postgres breaks": {"away_s": random.choice((0, 1, 10))},
+        "broker": {"faults": _broker_faults(random), "for_s": for_s},
+        "broker restart": {"down_s": random.choice((0, 0.5, 5))},
+        "broker blocks": {"for_s": for_s},
+        "queue deleted": {"job": job},
+        "consumers cancelled": {"job": job},
+        "redis": {"how": random.choice(("restart", "freeze", "lose everything")), "for_s": for_s},
+        "mail": {"faults": _some(random, MAIL_FAULTS, 0.1), "for_s": for_s},
+        "clock": {"process": process, "skew_s": random.uniform(-20, 20)},
+        "unreadable change": {},
+    }
+    return Step(at, kind, facts[kind])
+
+
+def _some(random: Random, names: Sequence[str], share: float) -> dict[str, float]:
+    return {name: share for name in names if random.random() < 0.5}
 
 
 def _broker_faults(random: Random) -> dict[str, float]:
-    most = {
-        "cut": 0.01,
-        "settlement_lost": 0.1,
-        "confirm_lost": 0.2,
-        "confirm_late": 0.3,
-        "nack": 0.2,
-        "channel_closed": 0.01,
-        "consumer_cancelled": 0.02,
-    }
-    return {name: round(random.uniform(0, share), 4) for name, share in most.items() if random.random() < 0.4}
+    return {name: round(random.uniform(0, most), 4) for name, most in BROKER_FAULTS.items() if random.random() < 0.4}

@@ -6,7 +6,7 @@ store; the routes in front of it are left out.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -21,7 +21,7 @@ from services.gateway.container import Gateway, build, redis_client
 from services.gateway.live.feed import Change
 from services.gateway.settings import DEFAULTS as GATEWAY_TUNING
 from services.gateway.settings import Settings as GatewaySettings
-from services.gateway.upstream.backends import Backends
+from services.gateway.upstream.backends import Backend, Backends
 from services.gateway.upstream.timers import Timers
 from services.orders.main import create_app as create_orders
 from services.orders.settings import Settings as OrdersSettings
@@ -38,17 +38,14 @@ from shared.http.tokens import ServiceTokens
 from shared.server.background import Background
 from shared.server.connection import Ending
 from shared.server.serve import config_of
-from tools.lab.simulation.loop import Process, SimulationLoop
+from tools.lab.simulation.machine.loop import Process, SimulationLoop
+from tools.lab.simulation.plan import JOBS
 from tools.lab.simulation.rabbitmq import RabbitModel
 from tools.lab.simulation.redis import RedisModel
 from tools.lab.simulation.smtp import MailServer
 
-SECRET = "a secret that only simulations know"  # noqa: S105
+SECRET = "a secret that only simulations know"
 RABBITMQ_URL = "amqp://guest:guest@rabbitmq:5672/"
-JOBS = ("analytics", "email", "notifications", "recipients", "simulated", "simulated-tick")
-"""The jobs that the workers run."""
-WORKERS, GATEWAYS = ("worker-1", "worker-2"), ("gateway-1", "gateway-2")
-SERVERS = ("rabbitmq", "redis", "smtp")
 PANELS_FILE = Path(__file__).parent / "panels.toml"
 POOL = 6
 _NO_TRANSPORT = cast("Transport", None)
@@ -97,6 +94,8 @@ class Programs:
     processes: dict[str, Process] = field(default_factory=dict)
     apps: dict[str, FastAPI] = field(default_factory=dict)
     gateways: dict[str, Gateway] = field(default_factory=dict)
+    backends: dict[str, Mapping[str, Backend]] = field(default_factory=dict)
+    """By gateway, the services that it calls."""
 
     def __post_init__(self) -> None:
         self.rabbit = RabbitModel(Random(self.random.random()))
@@ -158,7 +157,9 @@ class Programs:
         config.load()
         state = Ending()
         protocol: Any = config.http_protocol_class
-        server = await self.loop.create_server(lambda: protocol(config=config, server_state=state, app_state={}), name, port)
+        server = await self.loop.create_server(
+            lambda: protocol(config=config, server_state=state, app_state={}), name, port
+        )
         self.apps[name] = app
         await server.serve_forever()
 
@@ -180,7 +181,7 @@ class Programs:
             async with Background() as background:
                 background.start("write-behind", gateway.stale_store.write_behind)
                 background.start("live feed", gateway.feed.run)
-                self.gateways[name] = gateway
+                self.gateways[name], self.backends[name] = gateway, opened
                 await self.loop.create_future()
 
     def _settings(self, database: str) -> dict[str, Any]:

@@ -28,6 +28,10 @@ class MailFaults:
     closes_after: float = 0.0
     hangs: float = 0.0
 
+    def stop(self) -> None:
+        """Set all probabilities to 0."""
+        self.defers = self.closes_before = self.closes_after = self.hangs = 0.0
+
 
 class MailServer:
     """Give `serve` to `asyncio.start_server`."""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
-from tools.lab.simulation.loop import Process, SimulationLoop, current_process
+from tools.lab.simulation.machine.loop import Process, SimulationLoop, current_process
 
 FAST_S, SLOW_S, SLOW_SHARE = 0.0005, 0.02, 0.02
 """Most pieces of data take up to `FAST_S`; this share of them takes up to `SLOW_S`."""
@@ -33,6 +33,11 @@ class _Socket:
 
     def fileno(self) -> int:
         return -1
+
+    def getpeername(self) -> tuple[str, int]:
+        return "10.0.0.1", 0
+
+    getsockname = getpeername
 
 
 class Endpoint(asyncio.Transport):
@@ -175,7 +180,9 @@ class Endpoint(asyncio.Transport):
 class Listener(asyncio.AbstractServer):
     """A listening socket of a process."""
 
-    def __init__(self, network: "Network", process: Process, factory: Callable[[], Any], address: tuple[str, int]) -> None:
+    def __init__(
+        self, network: "Network", process: Process, factory: Callable[[], Any], address: tuple[str, int]
+    ) -> None:
         self.process = process
         self.factory = factory
         self.address = address

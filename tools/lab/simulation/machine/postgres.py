@@ -18,13 +18,11 @@ import socket
 import struct
 import time as real_time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, cast
 
 from tools.devstack.servers.postgres import Postgres
-from tools.lab.simulation.loop import Process, SimulationLoop, current_process
-from tools.lab.simulation.network import Network
+from tools.lab.simulation.machine.loop import Process, SimulationLoop, current_process, wall_time
+from tools.lab.simulation.machine.network import Network
 
 PATIENCE_S = 0.002
 """How long an answer is awaited before we look whether the statement waits for a lock."""
@@ -35,8 +33,6 @@ SENT_SHARE = 0.5
 """How often what a killed process has sent last arrives."""
 READY = ord("Z")
 CANCEL = 80877102
-BEGINNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-"""The wall-clock time at which a simulation starts, less the loop's `BEGINNING_S`."""
 
 SCHEMA = """
 CREATE SCHEMA simulation;
@@ -59,11 +55,6 @@ JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE relkind IN ('r', 'p') AND nspname IN ('public', 'simulation') AND relname <> 'alembic_version'
     AND (relkind = 'p' OR pg_relation_size(pg_class.oid) > 0) AND NOT relispartition
 """
-
-
-def wall_time(loop_s: float) -> datetime:
-    """Return the wall-clock time of a time of the loop."""
-    return BEGINNING + timedelta(seconds=loop_s)
 
 
 class SimulationPostgres(Postgres):
@@ -559,7 +550,3 @@ def with_session(path: str, database: str, statement: str) -> list[list[str | No
         return session.fetch(statement)
     finally:
         session.close()
-
-
-def folder_of(path: str) -> Path:
-    return Path(path).parent

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from tools.lab.simulation.loop import SimulationLoop, current_process
-from tools.lab.simulation.postgres import BEGINNING
+from tools.lab.simulation.machine.loop import BEGINNING, SimulationLoop, current_process
 
 FIRST_PID = 1000
 

@@ -14,14 +14,22 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 BEGINNING_S = 1000.0
-"""The time at which a simulation starts."""
+"""The time of the loop at which a simulation starts."""
+BEGINNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+"""The wall-clock time at which the loop's time would be zero."""
 STEP_S = 40e-6
 """The longest time that one callback takes."""
+
+
+def wall_time(loop_s: float) -> datetime:
+    """Return the wall-clock time of a time of the loop."""
+    return BEGINNING + timedelta(seconds=loop_s)
 
 
 class NothingLeft(Exception):
@@ -285,7 +293,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     def get_debug(self) -> bool:
         return False
 
-    def set_debug(self, enabled: bool) -> None:  # noqa: FBT001  asyncio's signature
+    def set_debug(self, enabled: bool) -> None:
         """There is no debug mode."""
 
     def get_exception_handler(self) -> None:
@@ -319,4 +327,3 @@ class SimulationLoop(asyncio.AbstractEventLoop):
 
     async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:  # type: ignore[override]
         return self.network.listen(protocol_factory, str(host), int(port))
-
