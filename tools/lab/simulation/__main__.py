@@ -1,4 +1,4 @@
-"""`python -m tools.lab.simulation`: run the real code in simulated worlds, until the time is over or a promise is broken.
+"""`python -m tools.lab.simulation`: run the real code in simulated worlds, until a promise is broken.
 
 Every world follows from its seed. A failure is shrunk, and the command that replays it is printed.
 """
@@ -8,20 +8,20 @@ import sys
 
 if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets of strings must not differ between two runs
     os.environ["PYTHONHASHSEED"] = "0"
-    os.execv(sys.executable, [sys.executable, "-m", "tools.lab.simulation", *sys.argv[1:]])
+    os.execv(sys.executable, [sys.executable, "-m", "tools.lab.simulation", *sys.argv[1:]])  # noqa: S606
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
-from tools.lab.simulation import coverage, plan, shrink, virtual
+from tools.lab.simulation import coverage, plan, shrink
 from tools.lab.simulation.laboratory import Job, Laboratory, Result
+from tools.lab.simulation.machine import virtual
 from tools.lab.simulation.mutations import MUTATIONS
 from tools.lab.simulation.plan import Step
 
 HOUR_S = 3600
-LAST_ENTRIES = 60
 
 
 def main() -> int:
@@ -72,9 +72,10 @@ class Totals:
         self.covered |= coverage.covered(result.points)
 
     def __str__(self) -> str:
+        seconds = max(self.seconds, 0.01)
         return (
-            f"{self.runs} runs ({self.runs / max(self.seconds, 0.01):.2f}/s)  {self.virtual_s / HOUR_S:.2f} virtual hours "
-            f"({self.virtual_s / max(self.seconds, 0.01):.0f} times as fast)  {self.faults} faults  {self.events} events  "
+            f"{self.runs} runs ({self.runs / seconds:.2f}/s)  {self.virtual_s / HOUR_S:.2f} virtual hours "
+            f"({self.virtual_s / seconds:.0f} times as fast)  {self.faults} faults  {self.events} events  "
             f"{self.reads} reads  {self.statements} statements  await points {len(self.covered)}/{self.known}"
         )
 

@@ -77,8 +77,8 @@ class Read:
 
 @dataclass
 class Outcome:
-    """What was seen in a run and after it. `jobs_of` are the jobs by type of event; `excused` are pairs of job and event
-    that a deleted queue took along."""
+    """What was seen in a run and after it. `jobs_of` are the jobs by type of event; `excused` are pairs of job and
+    event that a deleted queue took along."""
 
     jobs_of: Mapping[str, Sequence[str]] = field(default_factory=dict)
     events: Sequence[EventRow] = ()

@@ -142,7 +142,7 @@ def _stay_fresh_without_the_feed() -> None:
         """Go on as before."""
 
     Invalidation.feed_lost = lost  # type: ignore[method-assign]
-    Invalidation.feed_came = lambda self: self._cache._enabled_since is None and self._cache.enable()  # type: ignore
+    Invalidation.feed_came = lambda self: self._cache._enabled_since is None and self._cache.enable()  # type: ignore[method-assign,assignment,return-value]
 
 
 def _join_any_budget() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from services.gateway.live.feed import Change
-from tools.lab.simulation import virtual
 from tools.lab.simulation.checks import RECENT, Read
 from tools.lab.simulation.history import History
+from tools.lab.simulation.machine import virtual
 from tools.lab.simulation.machine.loop import BEGINNING_S, Killed, Process, SimulationLoop
 from tools.lab.simulation.machine.network import Network
 from tools.lab.simulation.machine.postgres import PostgresTransport, PostgresWorld, Session, Statements

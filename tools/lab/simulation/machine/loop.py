@@ -1,7 +1,7 @@
 """An event loop in which everything is decided by a seed: what runs next, and how long everything takes.
 
-Time is virtual. While a callback is ready, time passes by microseconds; when none is, the clock jumps to the next timer.
-There is no selector: what a socket would bring is a timer (`network`, `postgres`).
+Time is virtual. While a callback is ready, time passes by microseconds; when none is, the clock jumps to the next
+timer. There is no selector: what a socket would bring is a timer (`network`, `postgres`).
 
 The loop runs several simulated processes. Within a process, callbacks run in the order in which they were scheduled, as
 asyncio promises; which process runs next is chosen by the seed. A process can be killed between any two callbacks: then

@@ -1,14 +1,15 @@
 """A real Postgres in a simulated world.
 
 Every exchange with the server is made at once and in this thread, so that the order of statements is a function of the
-seed: a batch of messages is sent, and the loop stands still until the server is ready for the next. What is simulated is
-when a batch leaves the process and when its answer arrives, and what is lost on the way.
+seed: a batch of messages is sent, and the loop stands still until the server is ready for the next. What is simulated
+is when a batch leaves the process and when its answer arrives, and what is lost on the way.
 
-- A statement that waits for another transaction's lock is recognised with `pg_blocking_pids`. It stays pending, and others
-  go on; after each exchange it is looked at again.
-- Time is virtual: before each batch the session is told the time, and the schema `simulation`, which comes
-  before `pg_catalog` in the search path, has its own `now()`, `clock_timestamp()` and so on.
-- Notifications are read by an empty statement on the listening connections, after each exchange that may have committed.
+- A statement that waits for another transaction's lock is recognised with `pg_blocking_pids`. It stays pending, and
+  others go on; after each exchange it is looked at again.
+- Time is virtual: before each batch the session is told the time, and the schema `simulation`, which comes before
+  `pg_catalog` in the search path, has its own `now()`, `clock_timestamp()` and so on.
+- Notifications are read by an empty statement on the listening connections, after each exchange that may have
+  committed.
 - A killed process's sessions have ended before anything else happens.
 """
 
@@ -42,8 +43,8 @@ CREATE FUNCTION simulation.transaction_timestamp() RETURNS timestamptz LANGUAGE 
     AS $$SELECT simulation.now()$$;
 CREATE FUNCTION simulation.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
     SELECT coalesce(nullif(current_setting('simulation.clock', true), '')::timestamptz, pg_catalog.clock_timestamp())$$;
-CREATE FUNCTION simulation.statement_timestamp() RETURNS timestamptz LANGUAGE sql STABLE AS $$
-    SELECT coalesce(nullif(current_setting('simulation.clock', true), '')::timestamptz, pg_catalog.statement_timestamp())$$;
+CREATE FUNCTION simulation.statement_timestamp() RETURNS timestamptz LANGUAGE sql STABLE
+    AS $$SELECT simulation.clock_timestamp()$$;
 CREATE FUNCTION simulation.gen_random_uuid() RETURNS uuid LANGUAGE sql VOLATILE AS $$
     SELECT md5(random()::text || random()::text || current_setting('simulation.clock', true))::uuid$$;
 """

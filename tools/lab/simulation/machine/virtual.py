@@ -1,7 +1,7 @@
 """Virtual clocks and seeded randomness for everything that a process would ask the operating system.
 
-`install` replaces the functions; outside a simulation they do what they always did. It must be called before the modules
-under test are imported, because some of them keep `time.monotonic` as a default argument.
+`install` replaces the functions; outside a simulation they do what they always did. It must be called before the
+modules under test are imported, because some of them keep `time.monotonic` as a default argument.
 """
 
 import datetime

@@ -1,15 +1,14 @@
 """The network of simulations: order, ends, cuts and partitions."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from tools.lab.simulation.machine.loop import SimulationLoop
 from tools.lab.simulation.machine.network import Network
-
-Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class World:
@@ -97,10 +96,8 @@ def test_the_kernel_closes_the_connections_of_a_killed_process() -> None:
     async def work(world: World) -> None:
         reader, _ = await asyncio.open_connection("server", 80)
         world.loop.kill(world.server)
-        try:
+        with suppress(ConnectionResetError):
             assert await reader.read() == b""
-        except ConnectionResetError:
-            pass
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("server", 80)
 
