@@ -18,7 +18,7 @@ from tools.lab.simulation.machine.loop import BEGINNING, SimulationLoop, current
 FIRST_PID = 1000
 
 _real_monotonic, _real_time, _real_urandom, _real_getpid = time.monotonic, time.time, os.urandom, os.getpid
-_real_hostname = socket.gethostname
+_real_hostname, _real_getfqdn = socket.gethostname, socket.getfqdn
 _beginning_s = BEGINNING.timestamp()
 
 
@@ -69,6 +69,10 @@ def _gethostname() -> str:
     return _real_hostname() if _Current.loop is None else "simulation"
 
 
+def _getfqdn(name: str = "") -> str:
+    return _real_getfqdn(name) if _Current.loop is None else "simulation"
+
+
 def _uuid7(timestamp: int | None = None, nanos: int | None = None, *, nanoseconds: int | None = None) -> UUID:
     """Return a UUIDv7 of the virtual time; ids of the same millisecond are in random order, as those of two hosts."""
     given = nanoseconds if nanoseconds is not None else nanos
@@ -101,7 +105,7 @@ def install() -> None:
         setattr(time, name, function)
     os.urandom = _urandom
     os.getpid = _getpid
-    socket.gethostname = _gethostname
+    socket.gethostname, socket.getfqdn = _gethostname, _getfqdn
     random._urandom = _urandom  # type: ignore[attr-defined]  # of `SystemRandom`, and so of `secrets`
 
     import jwt.api_jwt
