@@ -1,6 +1,7 @@
 """The world of one simulation: its processes, servers, network and clock, and what is remembered of it."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -8,9 +9,11 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from services.gateway.live.feed import Change
 from tools.lab.simulation.checks import RECENT, Read
-from tools.lab.simulation.history import History
+from tools.lab.simulation.history import History, conceal
 from tools.lab.simulation.machine import virtual
 from tools.lab.simulation.machine.loop import BEGINNING_S, Killed, Process, SimulationLoop
 from tools.lab.simulation.machine.network import Network
@@ -92,6 +95,13 @@ class World:
         self.frozen_until: dict[str, float] = {}
         """By process, until when it was stopped."""
         self.loop.on_kill.append(self._killed)
+        logging.disable()  # of libraries
+        structlog.configure(
+            processors=[self._note_line],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+            logger_factory=structlog.ReturnLoggerFactory(),
+            cache_logger_on_first_use=False,
+        )
 
     def process(self, name: str) -> Process:
         """Return the newest process of that name, which may have been killed."""
@@ -156,6 +166,13 @@ class World:
                     break
                 self.seen.points.add((frame.f_code.co_filename, frame.f_lineno))
                 awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+
+    def _note_line(self, _logger: object, level: str, line: structlog.typing.EventDict) -> Any:
+        """Put a log line into the history."""
+        if line["event"] != "request":
+            facts = {name: conceal(str(value)) for name, value in line.items() if name not in ("event", "exc_info")}
+            self.note(self.loop.current, f"log {level}", line=repr(line["event"]), **facts)
+        raise structlog.DropEvent
 
     def _killed(self, process: Process) -> None:
         self.note(process, "killed", steps=process.steps)
