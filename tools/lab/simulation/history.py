@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-
 _ADDRESS = re.compile(r"\b0x[0-9a-f]+")
 
 
