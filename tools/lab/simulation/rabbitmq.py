@@ -36,9 +36,8 @@ class RabbitModel:
     def __init__(
         self, random: Random, faults: BrokerFaults | None = None, policies: Sequence[Policy] | None = None
     ) -> None:
-        self.faults = faults or BrokerFaults()
         self._random = random
-        self._broker = Broker(random, self.faults, read_policies() if policies is None else policies)
+        self._broker = Broker(random, faults or BrokerFaults(), read_policies() if policies is None else policies)
         self._connections: dict[Connection, None] = {}
         self._is_running = True
 
@@ -55,6 +54,14 @@ class RabbitModel:
             self._connections.pop(connection, None)
 
     @property
+    def faults(self) -> BrokerFaults:
+        return self._broker.faults
+
+    @faults.setter
+    def faults(self, faults: BrokerFaults) -> None:
+        self._broker.faults = faults
+
+    @property
     def not_modelled(self) -> list[str]:
         """Everything that a client has asked for and the model does not have."""
         return self._broker.not_modelled
@@ -63,6 +70,21 @@ class RabbitModel:
     def queues(self) -> dict[str, int]:
         """By name, how many messages each queue could deliver."""
         return {name: len(queue) for name, queue in self._broker.topology.queues.items()}
+
+    @property
+    def consumers(self) -> dict[str, int]:
+        """By name, how many consumers each queue has."""
+        return {name: len(queue.consumers) for name, queue in self._broker.topology.queues.items()}
+
+    @property
+    def in_flight(self) -> int:
+        """The number of messages that are delivered and not settled."""
+        return sum(connection.unsettled for connection in self._connections)
+
+    @property
+    def blocked(self) -> int:
+        """The number of connections that wait to be read again."""
+        return sum(connection.is_blocked for connection in self._connections)
 
     @property
     def is_blocked(self) -> bool:

@@ -8,6 +8,7 @@ for sockets runs in threads.
 """
 
 import asyncio
+import time
 from random import Random
 
 from tools.lab.simulation.resp.commands import Session
@@ -19,16 +20,20 @@ class RedisModel:
     """Give `serve` to `asyncio.start_server`, or to the simulated network."""
 
     def __init__(self, random: Random, clock: Clock | None = None) -> None:
-        """`clock` returns Unix seconds; without it, the time of the running loop."""
+        """`clock` returns Unix seconds, by default the time of day, which is virtual in a simulation."""
         self.not_modelled: list[str] = []
         """Everything that a client has asked for and the model does not have."""
         self._random = random
-        self._database = Database(clock or (lambda: asyncio.get_running_loop().time()))
+        self._database = Database(clock or _time_of_day)
         self._scripts: dict[bytes, bytes] = {}
         self._writers: dict[asyncio.StreamWriter, None] = {}
         self._is_running = True
         self._thawed = asyncio.Event()
         self._thawed.set()
+
+    @property
+    def connections(self) -> int:
+        return len(self._writers)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client connection to its end. While the server is stopped it is refused."""
@@ -97,3 +102,7 @@ class RedisModel:
         await self._thawed.wait()
         if writer in self._writers:
             writer.write(answer)
+
+
+def _time_of_day() -> float:
+    return time.time()  # looked up at each call: a simulation replaces it

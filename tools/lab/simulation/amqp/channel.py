@@ -23,6 +23,8 @@ from tools.lab.simulation.amqp.frames import (
 )
 from tools.lab.simulation.amqp.queues import Content, Message
 
+NORMAL_PRIORITY = 4
+
 Delivery = tuple[queues.Queue, Message, "Consumer | None"]
 Settlement = Basic.Ack | Basic.Nack | Basic.Reject
 
@@ -73,6 +75,10 @@ class Channel:
         self._publish: Basic.Publish | None = None
         self._header = ContentHeader()
         self._body: list[bytes] = []
+
+    @property
+    def unsettled(self) -> int:
+        return len(self._unsettled)
 
     def handle(self, frame: FrameTypes) -> None:
         """Do what the client asks for. Raises `ConnectionFailed`."""
@@ -172,6 +178,8 @@ class Channel:
         self._take_message(method, Content(method.exchange, method.routing_key, self._header.properties, body))
 
     def _take_message(self, method: Basic.Publish, content: Content) -> None:
+        if content.properties.expiration or (content.properties.priority or 0) > NORMAL_PRIORITY:
+            raise NotModelled("expiration or priority of messages")
         targets = self._broker.route(content)
         if method.mandatory and not targets:
             self._send(

@@ -51,12 +51,18 @@ class Connection:
         """What the client can do."""
         self._is_lost = False
         self._is_closing = False
-        self._is_blocked = False
+        self.is_blocked = False
+        """Whether nothing is read from it, because it publishes while memory or disk is low."""
         self._resumed = asyncio.Event()
         self._heartbeat_s = 0
         self._beat: asyncio.TimerHandle | None = None
         self._ending: asyncio.TimerHandle | None = None
         self._received = self._sent = self._loop.time()
+
+    @property
+    def unsettled(self) -> int:
+        """The number of messages that it has received and not settled."""
+        return sum(channel.unsettled for channel in self._channels.values())
 
     async def run(self) -> None:
         """Serve the client until its connection ends, for whatever reason."""
@@ -86,8 +92,8 @@ class Connection:
 
     def resume(self) -> None:
         """Publishers are no longer blocked."""
-        if self._is_blocked:
-            self._is_blocked = False
+        if self.is_blocked:
+            self.is_blocked = False
             if self._client.get("connection.blocked"):
                 self.send(0, Methods.Unblocked())
         self._resumed.set()
@@ -138,7 +144,7 @@ class Connection:
             self._dispatch(number, frame)
         except ConnectionFailed as failed:
             self._fail(failed)
-        if self._broker.is_blocked and isinstance(frame, ContentHeader):
+        if self._broker.is_blocked and isinstance(frame, ContentHeader) and not self._is_lost:
             await self._wait_until_resumed()
         return True
 
@@ -168,7 +174,7 @@ class Connection:
     async def _wait_until_resumed(self) -> None:
         """RabbitMQ stops reading from a connection that publishes while memory or disk is low."""
         self._resumed.clear()
-        self._is_blocked = True
+        self.is_blocked = True
         if self._client.get("connection.blocked"):
             self.send(0, Methods.Blocked("low on memory"))
         await self._resumed.wait()
@@ -190,7 +196,7 @@ class Connection:
     def _heartbeat(self) -> None:
         """Send a heartbeat if nothing else was sent; give up a client that has been silent for two intervals."""
         now = self._loop.time()
-        if not self._is_blocked and now - self._received > 2 * self._heartbeat_s:
+        if not self.is_blocked and now - self._received > 2 * self._heartbeat_s:
             self.cut()
             return
         if self._writer.is_closing():

@@ -61,7 +61,8 @@ class Options:
         if not self.is_quorum:
             return None
         limits = [self.arguments.get("x-delivery-limit"), self.policy.get("delivery-limit")]
-        return min((int(limit) for limit in limits if limit is not None), default=20)
+        limit = min((int(limit) for limit in limits if limit is not None), default=20)
+        return limit if limit >= 0 else None
 
     @property
     def dead_letter_exchange(self) -> str | None:
@@ -110,6 +111,8 @@ class Queue:
         self.owner = owner
         """The connection of an exclusive queue."""
         self.consumers: list[Consumer] = []
+        self.is_deleted = False
+        """Then nothing that was in flight comes back."""
         self.dead: deque[tuple[Message, Reason]] = deque()
         self._dies = dies
         self._turns: deque[Consumer] = deque()
@@ -160,6 +163,8 @@ class Queue:
 
     def give_back(self, messages: Iterable[Message], now: float) -> None:
         """Return messages that were in flight; `deliver` them afterwards. Those that came back too often die."""
+        if self.is_deleted:
+            return
         limit = self.options.delivery_limit
         for message in messages:
             message.returns += 1
@@ -172,6 +177,8 @@ class Queue:
 
     def bury(self, message: Message, reason: Reason, now: float) -> None:
         """Dead-letter a message that was in flight."""
+        if self.is_deleted:
+            return
         if self._dies(self, message, reason) or not self.options.keeps_dead_letters:
             self.settle(message, now)
         else:

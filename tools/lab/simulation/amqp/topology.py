@@ -55,6 +55,8 @@ class Topology:
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.bindings: dict[Binding, None] = {}
+        self._routes: dict[tuple[str, str], list[Queue]] = {}
+        """The queues by exchange and routing key, until a binding changes."""
 
     def policy(self, queue: str) -> dict[str, Any]:
         """Return the definition of the policy that applies to a queue; empty if none does."""
@@ -127,6 +129,7 @@ class Topology:
         """Raises `ChannelFailed` 403, 404 and 405."""
         self._check_binding(binding, connection)
         self.bindings[binding] = None
+        self._routes.clear()
 
     def unbind(self, binding: Binding, connection: object) -> None:
         """Raises as `bind` does; a binding that does not exist is no error."""
@@ -140,10 +143,12 @@ class Topology:
             raise refused("operation not permitted on the default exchange")
         self.exchanges.pop(name, None)
         self.bindings = {binding: None for binding in self.bindings if binding[0] != name}
+        self._routes.clear()
 
     def delete_queue(self, name: str) -> Queue:
         """Delete a queue together with its bindings, and with the auto-delete exchanges that have no other."""
         queue = self.queues.pop(name)
+        queue.is_deleted = True
         self._drop([binding for binding in self.bindings if binding[1] == name])
         return queue
 
@@ -158,12 +163,15 @@ class Topology:
         """Return the queues that receive a message, each once, in the order of their bindings."""
         if exchange.name == DEFAULT:
             return [self.queues[routing_key]] if routing_key in self.queues else []
-        names = dict.fromkeys(
-            queue
-            for source, queue, key in self.bindings
-            if source == exchange.name and matches(exchange.type, key, routing_key)
-        )
-        return [self.queues[name] for name in names]
+        route = self._routes.get((exchange.name, routing_key))
+        if route is None:
+            names = dict.fromkeys(
+                queue
+                for source, queue, key in self.bindings
+                if source == exchange.name and matches(exchange.type, key, routing_key)
+            )
+            route = self._routes[exchange.name, routing_key] = [self.queues[name] for name in names]
+        return route
 
     def _check_binding(self, binding: Binding, connection: object) -> None:
         exchange, queue, _ = binding
@@ -173,6 +181,7 @@ class Topology:
         self.exchange(exchange)
 
     def _drop(self, bindings: list[Binding]) -> None:
+        self._routes.clear()
         for binding in bindings:
             del self.bindings[binding]
         for name in dict.fromkeys(binding[0] for binding in bindings):

@@ -94,11 +94,11 @@ class Session:
     def _expire(self, key: bytes, seconds: bytes) -> Reply:
         return int(self._database.expire(key, integer(seconds)))
 
-    def _pttl(self, key: bytes) -> Reply:
+    def _ttl(self, key: bytes) -> Reply:
         value = self._database.find(key)
         if value is None:
             return -2
-        return -1 if value.expires is None else round((value.expires - self._database.clock()) * 1000)
+        return -1 if value.expires is None else int(value.expires - self._database.clock() + 0.5)
 
     def _flushall(self) -> Reply:
         self._database.clear()
@@ -181,7 +181,7 @@ class Session:
         "DEL": _delete,
         "INCRBY": _incrby,
         "EXPIRE": _expire,
-        "PTTL": _pttl,
+        "TTL": _ttl,
         "FLUSHALL": _flushall,
         "XLEN": _xlen,
         "XADD": _xadd,

@@ -32,14 +32,14 @@ def write_panels(database: Database, keys: Sequence[bytes], arguments: Sequence[
     """`stale_store.WRITE`."""
     now_ms = int(database.clock() * 1000)
     expires_in_s = integer(arguments[0])
-    if keys and expires_in_s <= 0:
-        raise CommandFailed("ERR invalid expire time in 'set' command")
     refused = []
     for number, key in enumerate(keys, 1):
         asked_ms = now_ms - int(arguments[2 * number - 1])
         known = _stored_ms(database, key)
         if known is not None and asked_ms < known <= now_ms:
             refused.append(number)
+        elif expires_in_s <= 0:
+            raise CommandFailed("ERR invalid expire time in 'set' command")
         else:
             database.set(key, b'{"asked":%d,' % asked_ms + arguments[2 * number], expires_in_s)
     return refused
