@@ -35,7 +35,7 @@ class History:
     began: float = 0.0
     entries: list[Entry] = field(default_factory=list)
 
-    def add(self, now: float, process: str, kind: str, **facts: Any) -> Entry:
+    def add(self, now: float, process: str, kind: str, /, **facts: Any) -> Entry:
         entry = Entry(now - self.began, process, kind, facts)
         self.entries.append(entry)
         return entry

@@ -107,7 +107,7 @@ class World:
         """Return the newest process of that name, which may have been killed."""
         return self.programs.processes[name]
 
-    def note(self, process: Process, kind: str, **facts: Any) -> None:
+    def note(self, process: Process, kind: str, /, **facts: Any) -> None:
         """Add something to the history."""
         self.history.add(self.loop.now, process.name, kind, **facts)
 

@@ -33,6 +33,9 @@ SLOW_S = 8.0
 SENT_SHARE = 0.5
 """How often what a killed process has sent last arrives."""
 READY = ord("Z")
+DESCRIBED = b"TnE"
+"""What ends the answer to a batch that describes a statement."""
+FLUSH = b"H\0\0\0\4"
 CANCEL = 80877102
 
 SCHEMA = """
@@ -260,6 +263,8 @@ class PostgresTransport(asyncio.Transport):
         self._started = self._is_ready = False
         self._reply = b""
         self._skips = 0
+        self._flushes = self._is_amid = False
+        """Whether this batch ends without, and whether the last one ended without the server being ready for a query."""
         self._breaks_after = False
         self._in_flight = b""
         self._delayed: asyncio.TimerHandle | None = None
@@ -337,7 +342,7 @@ class PostgresTransport(asyncio.Transport):
         end = 0
         for kind, message in messages(self._out):
             end += len(message)
-            if kind in b"SQpXcf":
+            if kind in b"SQHpXcf":
                 batch, self._out = self._out[:end], self._out[end:]
                 return batch
         return None
@@ -365,7 +370,8 @@ class PostgresTransport(asyncio.Transport):
             self._delayed = world.loop.call_later(delay_s, self._send, batch, context=self.context)
         else:
             self._breaks_after = fate == "lost after"
-            self._send(FAILING if fate == "fails" and self._session.status != b"E" else batch)
+            may_fail = self._session.status != b"E" and not batch.endswith(FLUSH)
+            self._send(FAILING if fate == "fails" and may_fail else batch)
 
     def cancel(self) -> None:
         """A cancel request has arrived. A statement that waits for a lock has ended when this returns."""
@@ -380,8 +386,8 @@ class PostgresTransport(asyncio.Transport):
         if self._is_gone:
             return
         world = self.world
-        self._skips = 0
-        if self._session.status != b"E":
+        self._skips, self._flushes = 0, batch.endswith(FLUSH)
+        if self._session.status != b"E" and not self._is_amid:
             now = f"{wall_time(world.loop.now).isoformat()}"
             began = f"SET simulation.began = '{now}';" if self._session.status == b"I" else ""
             batch = query(f"{began}SET simulation.clock = '{now}'") + batch
@@ -439,7 +445,8 @@ class PostgresTransport(asyncio.Transport):
                 self._skips -= kind == READY
                 continue
             self._reply += message
-            if kind == READY:
+            if kind == READY or (self._flushes and kind in DESCRIBED):
+                self._is_amid = kind != READY
                 return True
             if not self._is_ready and (kind == ord("E") or (kind == ord("R") and message[5:9] not in _NO_REPLY)):
                 return True
@@ -455,7 +462,7 @@ class PostgresTransport(asyncio.Transport):
             self.break_off()
         elif reply:
             world.loop.call_later(world.network.latency(), self._receive, reply, context=self.context)
-        if was_ready and self._session.status == b"I":
+        if was_ready and self._session.status == b"I" and not self._is_amid:
             world.changed(self.database)
 
     def _receive(self, reply: bytes) -> None:
@@ -467,7 +474,7 @@ class PostgresTransport(asyncio.Transport):
 
     def take_notifications(self) -> None:
         """Read the notifications of transactions that have committed."""
-        if self._is_gone or self.is_pending or self._session.status != b"I":
+        if self._is_gone or self.is_pending or self._is_amid or self._session.status != b"I":
             return
         self._session.socket.sendall(query(""))
         for kind, message in messages(self._session.read_until_ready()):

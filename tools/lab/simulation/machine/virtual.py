@@ -24,13 +24,13 @@ _beginning_s = BEGINNING.timestamp()
 
 class _Current:
     loop: SimulationLoop | None = None
-    random: random.Random = random.Random(0)
+    source: random.Random = random.Random(0)
 
 
 def enter(loop: SimulationLoop, seed: int | str) -> None:
     """From now on this thread lives in the world of that loop, until it ends."""
     _Current.loop = loop
-    _Current.random = random.Random(f"system {seed}")
+    _Current.source = random.Random(f"system {seed}")
     random.seed(f"random {seed}")
 
 
@@ -57,7 +57,7 @@ def _now() -> datetime.datetime:
 
 
 def _urandom(size: int) -> bytes:
-    return _real_urandom(size) if _Current.loop is None else _Current.random.randbytes(size)
+    return _real_urandom(size) if _Current.loop is None else _Current.source.randbytes(size)
 
 
 def _getpid() -> int:

@@ -38,7 +38,7 @@ def read(began: float = 10.0, ended: float = 10.1, **more: Any) -> Read:
         "budget_s": 1.0,
         "panels": {"orders": ("fresh", {ORDER: "created"}, None)},
         "seconds": {"orders": 0.1},
-        "timeouts_s": {"orders": 0.8},
+        "timeouts_s": {"orders": 0.8, "analytics": 0.8},
         "known": {"orders": {ORDER: "created"}},
     }
     return Read(**(facts | more))
