@@ -73,6 +73,7 @@ class Laboratory:
     def __init__(self, server: postgres.SimulationPostgres, slots: int) -> None:
         self._server = server
         self.slots = slots
+        virtual.order_sets()
         programs.declared_jobs()
         programs.panels_catalog()
         for service in TEMPLATES:

@@ -10,7 +10,7 @@ SERVERS = ("rabbitmq", "redis", "smtp")
 JOBS = ("analytics", "email", "notifications", "recipients", "simulated", "simulated-tick")
 """The jobs that the workers run."""
 
-ACTIVE_S = 75.0
+ACTIVE_S = 45.0
 """Steps happen within this time; then all faults end."""
 USERS = 3
 SERVICES = ("orders", *WORKERS, *GATEWAYS)
@@ -77,7 +77,7 @@ class Step:
 def make(seed: int) -> list[Step]:
     """Return the steps of a seed, in order."""
     random = Random(f"plan {seed}")
-    steps = [_operation(random) for _ in range(random.randint(25, 70))]
+    steps = [_operation(random) for _ in range(random.randint(20, 50))]
     steps += _readers(random)
     kinds = random.sample(FAULTS, random.randint(1, LOUD))
     steps += [_fault(random, random.choice(kinds)) for _ in range(random.randint(2, 12))]
@@ -105,7 +105,7 @@ def _operation(random: Random) -> Step:
 def _readers(random: Random) -> list[Step]:
     """Return reads of dashboards: bursts of a user's, around the times at which something changes."""
     steps = []
-    for _ in range(random.randint(5, 20)):
+    for _ in range(random.randint(4, 14)):
         at, user, gateway = random.uniform(0, ACTIVE_S), random.randrange(USERS), random.choice(GATEWAYS)
         for _ in range(random.randint(1, 12)):
             facts = {

@@ -26,15 +26,17 @@ from services.gateway.upstream.timers import Timers
 from services.orders.main import create_app as create_orders
 from services.orders.settings import Settings as OrdersSettings
 from services.worker import jobs
+from services.worker.broker import queue_stats
 from services.worker.main import PANELS as WORKER_PANELS
 from services.worker.main import working
-from services.worker.settings import DEFAULTS as WORKER_TUNING
 from services.worker.settings import Settings as WorkerSettings
+from services.worker.settings import Tuning
 from shared.db.engine import is_outage
 from shared.feature import Features
 from shared.http import application
 from shared.http.panel_fast_path import PanelsFastPath
 from shared.http.tokens import ServiceTokens
+from shared.outbox.relay import Relay
 from shared.server.background import Background
 from shared.server.connection import Ending
 from shared.server.serve import config_of
@@ -46,6 +48,10 @@ from tools.lab.simulation.smtp import MailServer
 
 SECRET = "a secret that only simulations know"
 RABBITMQ_URL = "amqp://guest:guest@rabbitmq:5672/"
+TUNING = Tuning(watch_interval_s=6, sweep_interval_s=2)
+"""Of workers. Polling is rarer than in production: it costs most of the time of a simulation, and shows less."""
+POLL_S, MEASURE_S = 3.0, 30.0
+"""How often relays poll, and how often gauges are measured."""
 PANELS_FILE = Path(__file__).parent / "panels.toml"
 POOL = 6
 _NO_TRANSPORT = cast("Transport", None)
@@ -98,6 +104,7 @@ class Programs:
     """By gateway, the services that it calls."""
 
     def __post_init__(self) -> None:
+        Relay.POLL_S, Relay.MEASURE_S, queue_stats.EVERY_S = POLL_S, MEASURE_S, MEASURE_S
         self.rabbit = RabbitModel(Random(self.random.random()))
         self.redis = RedisModel(Random(self.random.random()))
         self.mail = MailServer(Random(self.random.random()))
@@ -144,7 +151,7 @@ class Programs:
         app = application.create_app(
             "worker",
             settings,
-            lifespan=lambda app: working(app, settings, WORKER_TUNING, Features([]), declared_jobs()),
+            lifespan=lambda app: working(app, settings, TUNING, Features([]), declared_jobs()),
             routes=[*WORKER_PANELS.routes()],
             is_outage=is_outage,
         )

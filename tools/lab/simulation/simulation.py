@@ -24,7 +24,7 @@ backoff, and a partitioned connection for its heartbeat."""
 LIMIT_S = START_S + ACTIVE_S + SETTLE_S + 400
 LAST_S = 60.0
 """How long clients may go on after the calm time."""
-TICK_S, BEFORE_TICK_S = 60.0, 0.4
+TICK_S, BEFORE_TICK_S, LEAST_CALM_S = 60.0, 0.4, 5.0
 CALM_NUMBER = 1_000_001
 EVENTS = "SELECT id, type, user_id, order_id, task_key, at FROM simulation.events ORDER BY number"
 EFFECTS = "SELECT event_id, task_key, extract(epoch FROM at) FROM simulation.effects ORDER BY id"
@@ -60,7 +60,8 @@ class Simulation:
         for step in self._plan:
             await asyncio.sleep(max(0.0, began + step.at - world.loop.now))
             (self._faults if step.is_fault else self._clients).take(step)
-            world.sample()
+            if step.is_fault:
+                world.sample()
         await asyncio.sleep(max(0.0, began + ACTIVE_S - world.loop.now))
         await self._faults.end()
         await world.until(world.is_ready, START_S)
@@ -72,7 +73,7 @@ class Simulation:
     async def _calm(self) -> None:
         """Do some ordinary work without faults. A run is requested just before a tick, and both must run."""
         world = self.world
-        await asyncio.sleep(2 * TICK_S - world.loop.now % TICK_S - BEFORE_TICK_S)
+        await asyncio.sleep((2 * TICK_S - world.loop.now - BEFORE_TICK_S - LEAST_CALM_S) % TICK_S + LEAST_CALM_S)
         world.start_in(WORKERS[0], lambda: self._clients.run_schedule(WORKERS[0]))
         tick = wall_time(world.loop.now + BEFORE_TICK_S).replace(second=0, microsecond=0, tzinfo=None)
         world.seen.expected_ticks.append(str(tick))

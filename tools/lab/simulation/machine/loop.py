@@ -90,7 +90,7 @@ class _Future(asyncio.Future[T]):
 
 
 class SimulationLoop(asyncio.AbstractEventLoop):
-    """`on_step` is called with the process before each of its callbacks."""
+    """`on_step` is called before each callback, with its process."""
 
     def __init__(self, seed: int | str, until_s: float = float("inf")) -> None:
         self.random = random.Random(f"loop {seed}")
@@ -102,7 +102,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         """The longest time that a function takes in an executor."""
         self.errors: list[dict[str, Any]] = []
         """What was reported to the exception handler."""
-        self.on_step: Callable[[Process], None] | None = None
+        self.on_step: Callable[[Process, asyncio.Handle], None] | None = None
         self.on_kill: list[Callable[[Process], None]] = []
         self._numbers = 0
         self._timers: list[tuple[float, float, int, asyncio.TimerHandle, Process]] = []
@@ -253,7 +253,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         process.steps += 1
         self.current = process
         if self.on_step is not None:
-            self.on_step(process)
+            self.on_step(process, handle)
         handle._run()
         self.current = self.world
         if process.steps_left >= 0:

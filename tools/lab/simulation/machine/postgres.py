@@ -8,8 +8,8 @@ is when a batch leaves the process and when its answer arrives, and what is lost
   others go on; after each exchange it is looked at again.
 - Time is virtual: before each batch the session is told the time, and the schema `simulation`, which comes before
   `pg_catalog` in the search path, has its own `now()`, `clock_timestamp()` and so on.
-- Notifications are read by an empty statement on the listening connections, after each exchange that may have
-  committed.
+- Notifications are read by an empty statement on the listening connections, after each transaction that has added
+  to an outbox.
 - A killed process's sessions have ended before anything else happens.
 """
 
@@ -32,6 +32,8 @@ SLOW_S = 8.0
 """The longest time that a slow statement takes."""
 SENT_SHARE = 0.5
 """How often what a killed process has sent last arrives."""
+NOTIFIES = "INTO outbox"
+"""What a statement contains that may notify a relay."""
 READY = ord("Z")
 DESCRIBED = b"TnE"
 """What ends the answer to a batch that describes a statement."""
@@ -233,9 +235,9 @@ class PostgresWorld:
             if each.pid == pid:
                 each.cancel()
 
-    def changed(self, database: str) -> None:
+    def changed(self, database: str, *, notifies: bool) -> None:
         """A transaction may have ended: read notifications, and see which waiting statements go on."""
-        for each in list(self.connections):
+        for each in list(self.connections) if notifies else ():
             if each.listens and each.database == database:
                 each.take_notifications()
         progress = True
@@ -263,6 +265,7 @@ class PostgresTransport(asyncio.Transport):
         self._started = self._is_ready = False
         self._reply = b""
         self._skips = 0
+        self._may_notify = False
         self._flushes = self._is_amid = False
         """Whether this batch ends without, and whether the last one ended without the server being ready for a query."""
         self._breaks_after = False
@@ -362,6 +365,7 @@ class PostgresTransport(asyncio.Transport):
         sql = self._sql_of(batch)
         if "listen" in sql[:8].lower():
             self.listens = True
+        self._may_notify = self._may_notify or NOTIFIES in sql
         fate = world.statements.fate(self, sql)
         if fate == "lost before":
             self.break_off()
@@ -463,7 +467,8 @@ class PostgresTransport(asyncio.Transport):
         elif reply:
             world.loop.call_later(world.network.latency(), self._receive, reply, context=self.context)
         if was_ready and self._session.status == b"I" and not self._is_amid:
-            world.changed(self.database)
+            world.changed(self.database, notifies=self._may_notify)
+            self._may_notify = False
 
     def _receive(self, reply: bytes) -> None:
         if self._is_open:
@@ -500,7 +505,7 @@ class PostgresTransport(asyncio.Transport):
         self._session.close()
         if self._session.pid:
             self.world.end(self._session.pid)
-            self.world.changed(self.database)
+            self.world.changed(self.database, notifies=self._may_notify)
 
     def _lost(self, error: Exception | None) -> None:
         if self._is_open:

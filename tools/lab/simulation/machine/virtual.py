@@ -8,10 +8,12 @@ import datetime
 import os
 import random
 import socket
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, MutableSet
 from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from tools.lab.simulation.machine.loop import BEGINNING, SimulationLoop, current_process
 
@@ -87,6 +89,49 @@ class _Datetime(datetime.datetime):
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> Any:
         return datetime.datetime.fromtimestamp(_time(), tz)
+
+
+class _OrderedSet(MutableSet[Any]):
+    """A set in the order in which members were added. That of a `set` of objects depends on their addresses."""
+
+    def __init__(self, members: Iterable[Any] = ()) -> None:
+        self._members: Any = dict.fromkeys(members)
+
+    def __contains__(self, member: object) -> bool:
+        return member in self._members
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._members))
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def add(self, value: Any) -> None:
+        self._members[value] = None
+
+    def discard(self, value: Any) -> None:
+        self._members.pop(value, None)
+
+    def update(self, *others: Iterable[Any]) -> None:
+        for each in others:
+            self._members.update(dict.fromkeys(each))
+
+
+class _OrderedWeakSet(_OrderedSet):
+    """The same with weak references."""
+
+    def __init__(self, members: Iterable[Any] = ()) -> None:
+        self._members: Any = WeakKeyDictionary(dict.fromkeys(members))
+
+
+def order_sets() -> None:
+    """Let the clients of RabbitMQ go through their sets of tasks and callbacks in a fixed order. Call it when they have
+    been imported."""
+    for name, module in list(sys.modules.items()):
+        if module is not None and name.partition(".")[0] in ("aio_pika", "aiormq"):
+            module.set = module.frozenset = _OrderedSet  # type: ignore[attr-defined]
+            if hasattr(module, "WeakSet"):
+                module.WeakSet = _OrderedWeakSet
 
 
 def install() -> None:
