@@ -18,7 +18,7 @@ from tools.lab.simulation.world import World
 
 START_S = 60.0
 """How long everything may take to start."""
-SETTLE_S = 900.0
+SETTLE_S = 400.0
 """How long everything may take to settle after the last fault. A leased mail waits for its lease, a message for its
 backoff, and a partitioned connection for its heartbeat."""
 LIMIT_S = START_S + ACTIVE_S + SETTLE_S + 400
@@ -30,6 +30,10 @@ EVENTS = "SELECT id, type, user_id, order_id, task_key, at FROM simulation.event
 EFFECTS = "SELECT event_id, task_key, extract(epoch FROM at) FROM simulation.effects ORDER BY id"
 TICKS = "SELECT event_id, tick_at AT TIME ZONE 'UTC' FROM simulation.ticks ORDER BY id"
 DOUBTFUL = "SELECT event_id FROM jobs WHERE job = 'email' AND state = 'dead' AND last_error LIKE 'MailLeftUncertain%'"
+
+
+class NotStarted(Exception):
+    """Without any fault, the processes were not ready in time."""
 
 
 class Simulation:
@@ -54,7 +58,8 @@ class Simulation:
         world = self.world
         for name in (*SERVERS, *SERVICES):
             world.programs.start(name)
-        await world.until(world.is_ready, START_S)
+        if not await world.until(world.is_ready, START_S):
+            raise NotStarted
         await world.loop.spawn(world.process("orders"), self._clients.register())
         began = world.loop.now
         for step in self._plan:

@@ -267,7 +267,7 @@ class PostgresTransport(asyncio.Transport):
         self._skips = 0
         self._may_notify = False
         self._flushes = self._is_amid = False
-        """Whether this batch ends without, and whether the last one ended without the server being ready for a query."""
+        """Whether this batch ends, and the last one ended, before the server is ready for a query."""
         self._breaks_after = False
         self._in_flight = b""
         self._delayed: asyncio.TimerHandle | None = None

@@ -117,6 +117,10 @@ class _OrderedSet(MutableSet[Any]):
             self._members.update(dict.fromkeys(each))
 
 
+class _FrozenOrderedSet(_OrderedSet):
+    """Stands for `frozenset`; nothing is added to one."""
+
+
 class _OrderedWeakSet(_OrderedSet):
     """The same with weak references."""
 
@@ -129,7 +133,7 @@ def order_sets() -> None:
     been imported."""
     for name, module in list(sys.modules.items()):
         if module is not None and name.partition(".")[0] in ("aio_pika", "aiormq"):
-            module.set = module.frozenset = _OrderedSet  # type: ignore[attr-defined]
+            module.set, module.frozenset = _OrderedSet, _FrozenOrderedSet  # type: ignore[attr-defined]
             if hasattr(module, "WeakSet"):
                 module.WeakSet = _OrderedWeakSet
 
