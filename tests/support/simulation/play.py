@@ -86,7 +86,10 @@ class Player:
         async def settled() -> bool:
             return await self.state() == expected
 
-        await eventually(settled, PATIENCE_S)
+        try:
+            await eventually(settled, PATIENCE_S)
+        except AssertionError as late:
+            raise AssertionError(f"after {operation}: {await self.state()}, not {expected}") from late
         self.states.append(expected)
 
     async def state(self) -> State:
@@ -154,7 +157,8 @@ class Player:
 
     def _record(self, way: str, message: DeliveredMessage) -> None:
         headers = message.header.properties.headers or {}
-        self.seen.append(Seen(way, message.body.decode(), message.redelivered, headers.get("x-delivery-count")))
+        returns = headers.get("x-delivery-count") or None  # some versions say 0
+        self.seen.append(Seen(way, message.body.decode(), message.redelivered, returns))
         self._unsettled.append(message.delivery_tag or 0)
 
     def _settle(self, index: int, *, multiple: bool) -> int:

@@ -120,8 +120,8 @@ class RabbitModel:
             self._broker.cancel_consumers(name)
 
     def stop(self) -> None:
-        """Crash. All connections are lost, and so is what only memory had: transient queues and exchanges, and changes
-        that nobody was told of, as many of the last ones as the seed says. What was confirmed remains."""
+        """Crash. All connections are lost, and so is what only memory had: transient queues and exchanges, and
+        unconfirmed changes, as many of the last ones as the seed says. What was confirmed remains."""
         self._is_running = False
         self.cut_all()
         self._broker.is_blocked = False

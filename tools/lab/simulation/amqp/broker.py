@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from tools.lab.simulation.amqp.faults import BrokerFaults
-from tools.lab.simulation.amqp.frames import precondition_failed
+from tools.lab.simulation.amqp.frames import ChannelFailed, ConnectionFailed, precondition_failed
 from tools.lab.simulation.amqp.queues import Content, Message, Options, Queue, Reason
 from tools.lab.simulation.amqp.topology import Policy, Topology
 
@@ -84,7 +84,9 @@ class Broker:
             each.bury_again(self.now)
 
     def check_unused(self, queue: Queue, *, if_unused: bool, if_empty: bool) -> None:
-        """Raises `ChannelFailed` 406."""
+        """Raises `ChannelFailed` 406; a quorum queue knows no such conditions, as RabbitMQ says with 540."""
+        if queue.options.is_quorum and (if_unused or if_empty):
+            raise ConnectionFailed(540, f"NOT_IMPLEMENTED - cannot delete queue '{queue.name}' in vhost '/'")
         if if_unused and queue.consumers:
             raise precondition_failed(f"queue '{queue.name}' in vhost '/' in use")
         if if_empty and len(queue):
@@ -97,11 +99,13 @@ class Broker:
 
     def _dies(self, queue: Queue, message: Message, reason: Reason) -> bool:
         """Publish a dead letter. Returns whether a queue has it, so that its own queue may forget it."""
-        exchange = self.topology.exchanges.get(queue.options.dead_letter_exchange or "")
-        if exchange is None:
-            return not queue.options.dead_letter_exchange
+        if queue.options.dead_letter_exchange is None:
+            return True
         content = _dead_letter(queue, message, reason, self.now)
-        targets = self.topology.route(exchange, content.routing_key)
+        try:
+            targets = self.route(content)
+        except ChannelFailed:
+            return False
         for target, copied in self.store(targets, content):
             if queue.options.keeps_dead_letters:
                 target.confirm(copied)

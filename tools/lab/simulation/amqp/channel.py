@@ -1,6 +1,7 @@
 """One channel: what a client asks for on it, and what it has received and not yet settled."""
 
 from copy import copy
+from dataclasses import dataclass
 from typing import Protocol
 
 from pamqp.base import Frame
@@ -25,7 +26,7 @@ from tools.lab.simulation.amqp.queues import Content, Message
 
 NORMAL_PRIORITY = 4
 
-Delivery = tuple[queues.Queue, Message, "Consumer | None"]
+Delivery = tuple[queues.Queue, Message, "Consumer | Fetch"]
 Settlement = Basic.Ack | Basic.Nack | Basic.Reject
 
 
@@ -58,6 +59,13 @@ class Consumer:
 
     def cancelled(self) -> None:
         self._channel.consumer_cancelled(self)
+
+
+@dataclass
+class Fetch:
+    """What `basic.get` has taken."""
+
+    unsettled: int = 0
 
 
 class Channel:
@@ -106,6 +114,8 @@ class Channel:
         if self._confirms:
             self._confirms.close()
         unsettled, self._unsettled = self._unsettled, {}
+        for _, _, consumer in unsettled.values():
+            consumer.unsettled = 0
         for queue in dict.fromkeys(queue for queue, _, _ in unsettled.values()):
             messages = [message for owner, message, _ in unsettled.values() if owner is queue]
             queue.give_back(messages, self._broker.now)
@@ -182,12 +192,8 @@ class Channel:
             raise NotModelled("expiration or priority of messages")
         targets = self._broker.route(content)
         if method.mandatory and not targets:
-            self._send(
-                Basic.Return(312, "NO_ROUTE", content.exchange, content.routing_key),
-                *content_frames(
-                    ContentHeader(body_size=len(content.body), properties=content.properties), content.body
-                ),
-            )
+            returned = Basic.Return(312, "NO_ROUTE", content.exchange, content.routing_key)
+            self._send(returned, *content_frames(content.properties, content.body))
         if self._confirms is None:
             self._broker.store(targets, content)
             return
@@ -231,7 +237,7 @@ class Channel:
         queue.deliver()
 
     def _cancel(self, frame: Basic.Cancel) -> None:
-        if consumer := self._consumers.get(frame.consumer_tag):
+        if consumer := self._consumers.get(frame.consumer_tag or ""):
             self._remove(consumer)
         self._reply(frame, Basic.CancelOk(frame.consumer_tag))
 
@@ -246,28 +252,29 @@ class Channel:
         if message is None:
             self._send(Basic.GetEmpty())
             return
-        tag = self._take(queue, message, None, no_ack=frame.no_ack)
+        fetch = Fetch()
+        tag = self._take(queue, message, fetch, no_ack=frame.no_ack)
+        queue.left_by(fetch)
         content = message.content
         self._send(
             Basic.GetOk(tag, message.returns > 0, content.exchange, content.routing_key, len(queue)),
             *_content(queue, message),
         )
 
-    def _take(self, queue: queues.Queue, message: Message, consumer: Consumer | None, *, no_ack: bool) -> int:
+    def _take(self, queue: queues.Queue, message: Message, consumer: Consumer | Fetch, *, no_ack: bool) -> int:
         """Number a delivery, and remember it until it is settled."""
         self._tag += 1
         if no_ack:
             queue.settle(message, self._broker.now)
         else:
             self._unsettled[self._tag] = queue, message, consumer
-            if consumer:
-                consumer.unsettled += 1
+            consumer.unsettled += 1
         return self._tag
 
     # Settling
 
     def _take_settlement(self, frame: Settlement) -> None:
-        broker, tag = self._broker, frame.delivery_tag
+        broker, tag = self._broker, frame.delivery_tag or 0
         if broker.happens(broker.faults.settlement_lost):
             self._peer.cut()
             return
@@ -275,8 +282,8 @@ class Channel:
         by_queue: dict[queues.Queue, list[Message]] = {}
         for queue, message, consumer in settled:
             by_queue.setdefault(queue, []).append(message)
-            if consumer:
-                consumer.unsettled -= 1
+            consumer.unsettled -= 1
+            if isinstance(consumer, Consumer):
                 queue.has_credit_again(consumer)
         for queue, messages in by_queue.items():
             self._settle(queue, messages, frame)

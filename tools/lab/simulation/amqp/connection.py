@@ -65,7 +65,7 @@ class Connection:
         return sum(channel.unsettled for channel in self._channels.values())
 
     async def run(self) -> None:
-        """Serve the client until its connection ends, for whatever reason."""
+        """Serve the client until its connection ends, for any reason."""
         try:
             await self._greet()
             while not self._is_lost and await self._serve_one():
@@ -82,7 +82,7 @@ class Connection:
             self._writer.write(b"".join(codec.marshal(frame, channel) for frame in frames))
 
     def cut(self) -> None:
-        """End the connection without a word, as a crash or the network does. Unsettled messages return at once."""
+        """Abort the connection, as a crash or the network does. Unsettled messages return at once."""
         self._writer.transport.abort()
         self._lose()
 

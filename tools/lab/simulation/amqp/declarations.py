@@ -24,7 +24,7 @@ def answer(broker: Broker, connection: object, frame: Frame) -> Frame:
             broker.bind(frame.exchange, frame.queue, frame.routing_key, connection)
             return Queue.BindOk()
         case Queue.Unbind():
-            broker.topology.unbind((frame.exchange, frame.queue, frame.routing_key), connection)
+            broker.topology.unbind((frame.exchange, frame.queue, frame.routing_key))
             return Queue.UnbindOk()
         case Queue.Purge():
             return Queue.PurgeOk(broker.topology.queue(frame.queue, connection).purge(broker.now))
@@ -58,7 +58,7 @@ def _declare_queue(broker: Broker, connection: object, frame: Queue.Declare) -> 
     else:
         options = Options(frame.durable, frame.exclusive, frame.auto_delete, dict(frame.arguments or {}))
         queue = broker.declare_queue(frame.queue, options, connection)
-    return Queue.DeclareOk(queue.name, len(queue), len(queue.consumers))
+    return Queue.DeclareOk(queue.name, len(queue), queue.consumer_count)
 
 
 def _delete_queue(broker: Broker, connection: object, frame: Queue.Delete) -> Queue.DeleteOk:

@@ -79,7 +79,12 @@ class Options:
         return self.is_quorum and strategy == "at-least-once"
 
 
-class Consumer(Protocol):
+class Unsettled(Protocol):
+    unsettled: int
+    """How many messages it has received and not settled."""
+
+
+class Consumer(Unsettled, Protocol):
     @property
     def has_credit(self) -> bool: ...
 
@@ -111,6 +116,8 @@ class Queue:
         self.owner = owner
         """The connection of an exclusive queue."""
         self.consumers: list[Consumer] = []
+        self._leaving: list[Unsettled] = []
+        """Consumers that were cancelled with unsettled messages."""
         self.is_deleted = False
         """Then nothing that was in flight comes back."""
         self.dead: deque[tuple[Message, Reason]] = deque()
@@ -202,7 +209,18 @@ class Queue:
         self.consumers.append(consumer)
         self._turns.append(consumer)
 
+    @property
+    def consumer_count(self) -> int:
+        """As RabbitMQ reports it: a quorum queue counts each client with unsettled messages."""
+        self._leaving = [one for one in self._leaving if one.unsettled and self.options.is_quorum]
+        return len(self.consumers) + len(self._leaving)
+
+    def left_by(self, consumer: Unsettled) -> None:
+        """It takes no more messages, and may have unsettled ones."""
+        self._leaving.append(consumer)
+
     def remove(self, consumer: Consumer) -> None:
+        self.left_by(consumer)
         self.consumers.remove(consumer)
         if consumer in self._turns:
             self._turns.remove(consumer)

@@ -127,13 +127,16 @@ class Topology:
 
     def bind(self, binding: Binding, connection: object) -> None:
         """Raises `ChannelFailed` 403, 404 and 405."""
-        self._check_binding(binding, connection)
+        exchange, queue, _ = binding
+        if exchange == DEFAULT:
+            raise refused("operation not permitted on the default exchange")
+        self.queue(queue, connection)
+        self.exchange(exchange)
         self.bindings[binding] = None
         self._routes.clear()
 
-    def unbind(self, binding: Binding, connection: object) -> None:
-        """Raises as `bind` does; a binding that does not exist is no error."""
-        self._check_binding(binding, connection)
+    def unbind(self, binding: Binding) -> None:
+        """Remove a binding, if it exists."""
         if binding in self.bindings:
             self._drop([binding])
 
@@ -172,13 +175,6 @@ class Topology:
             )
             route = self._routes[exchange.name, routing_key] = [self.queues[name] for name in names]
         return route
-
-    def _check_binding(self, binding: Binding, connection: object) -> None:
-        exchange, queue, _ = binding
-        if exchange == DEFAULT:
-            raise refused("operation not permitted on the default exchange")
-        self.queue(queue, connection)
-        self.exchange(exchange)
 
     def _drop(self, bindings: list[Binding]) -> None:
         self._routes.clear()

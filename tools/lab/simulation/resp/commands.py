@@ -148,7 +148,8 @@ class Session:
 
     def _entries(self, key: bytes, after: EntryId, limit: int | None) -> list[Reply]:
         entries = (self._database.stream(key) or Stream()).entries
-        return [[_text(entry_id), list(fields)] for entry_id, fields in entries if entry_id > after][:limit]
+        found: list[Reply] = [[_text(entry_id), list(fields)] for entry_id, fields in entries if entry_id > after]
+        return found[:limit]
 
     def _eval(self, text: bytes, keys: bytes, *rest: bytes) -> Reply:
         script = scripts.find(text)

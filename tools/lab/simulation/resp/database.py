@@ -89,7 +89,8 @@ class Database:
 
     def add(self, key: bytes, amount: int) -> int:
         """Add to a counter, keep its expiry, and return it. Raises `CommandFailed`."""
-        total = integer(self.string(key) or b"0") + amount
+        text = self.string(key)
+        total = (0 if text is None else integer(text)) + amount
         if not MIN_INTEGER <= total <= MAX_INTEGER:
             raise CommandFailed("ERR increment or decrement would overflow")
         known = self.find(key)

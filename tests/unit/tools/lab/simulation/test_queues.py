@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ class Deaths:
         return self.taken
 
 
-def queue(deaths: Deaths | None = None, **arguments: object) -> Queue:
+def queue(deaths: Deaths | None = None, **arguments: Any) -> Queue:
     return Queue("queue", Options(durable=True, arguments=QUORUM | arguments), None, deaths or Deaths())
 
 
@@ -108,16 +109,18 @@ def test_a_dead_letter_waits_until_a_queue_takes_it() -> None:
 @given(st.integers(0, 2**32), st.lists(st.sampled_from(["store", "confirm", "settle", "give back"]), max_size=40))
 def test_a_crash_loses_only_what_nobody_was_told_of(seed: int, steps: list[str]) -> None:
     """A confirmed message that was not settled survives; one that was settled may come again; nothing appears twice."""
-    random, one = Random(seed), queue(**{"x-delivery-limit": 1000})
-    stored, confirmed, settled = [], set(), set()
+    random, one = Random(seed), queue(Deaths(), **{"x-delivery-limit": 1000})
+    stored: list[Message] = []
     in_flight: list[Message] = []
+    confirmed: set[bytes] = set()
+    settled: set[bytes] = set()
     for step in steps:
         if step == "store":
             stored.append(one.store(content(len(stored)), 0))
         elif step == "confirm" and stored:
-            message = random.choice(stored)
-            one.confirm(message)
-            confirmed.add(message.content.body)
+            known = random.choice(stored)
+            one.confirm(known)
+            confirmed.add(known.content.body)
         elif message := one.take():
             if step == "settle":
                 one.settle(message, 0)

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
+from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
@@ -28,12 +29,16 @@ class Clock:
 
 
 @asynccontextmanager
-async def served(seed: int = 1) -> AsyncIterator[tuple[RedisModel, Clock, Redis]]:
+async def served(seed: int = 1) -> AsyncIterator[tuple[RedisModel, Clock, Any]]:
     """Provide a server, its clock, and the gateway's client."""
     clock = Clock()
     model = RedisModel(Random(seed), clock)
     async with served_model(model) as address, redis_client(f"redis://{address}/0", Tuning()) as client:
         yield model, clock, client
+
+
+def _has_connections(model: RedisModel, count: int) -> bool:
+    return model.connections == count
 
 
 async def test_keys_expire_by_the_given_clock() -> None:
@@ -74,9 +79,10 @@ async def test_a_restart_loses_connections_and_at_most_the_last_second() -> None
         async with served(seed) as (model, clock, client):
             await client.set("old", "value")
             clock.now += 2
-            await client.set("new", "value")
             reading = asyncio.create_task(client.xread({"stream": "0"}, block=60_000))
-            await eventually(lambda model=model: model.connections == 2)
+            await asyncio.sleep(0)
+            await client.set("new", "value")
+            await eventually(partial(_has_connections, model, 2))
             model.restart()
             with pytest.raises(RedisConnectionError):
                 await reading
