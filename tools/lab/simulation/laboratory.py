@@ -101,10 +101,9 @@ class Laboratory:
         postgres.with_session(self._server.socket, f"{service}_template", own)
 
     def _make(self, slot: int) -> Databases:
-        names = [f"{service}_{slot}" for service in TEMPLATES]
-        for service, name in zip(TEMPLATES, names, strict=True):
-            postgres.new_database(self._server.socket, name, f"{service}_template")
-        return Databases(*names, self._server.database_url)
+        for service in TEMPLATES:
+            postgres.new_database(self._server.socket, f"{service}_{slot}", f"{service}_template")
+        return Databases(f"orders_{slot}", f"worker_{slot}", self._server.database_url)
 
     def run(self, job: Job) -> Result:
         """Run one simulation."""

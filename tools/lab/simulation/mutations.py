@@ -75,8 +75,9 @@ def _claim_again() -> None:
 def _forget_the_next_attempt() -> None:
     from services.worker.ledger import ledger
 
-    lost = "next_attempt_at = clock_timestamp() + nullif($8, $8) * interval '1 second'"
-    ledger.FAIL = ledger.FAIL.replace("next_attempt_at = clock_timestamp() + $8 * interval '1 second'", lost)
+    after = "clock_timestamp() + $8 * interval '1 second'"
+    fail = vars(ledger)["FAIL"]
+    vars(ledger)["FAIL"] = fail.replace(after, "clock_timestamp() + nullif($8, $8) * interval '1 second'")
 
 
 def _record_mails_first() -> None:
@@ -138,11 +139,15 @@ def _join_reads_from_before_a_change() -> None:
 def _stay_fresh_without_the_feed() -> None:
     from services.gateway.live.invalidation import Invalidation
 
-    def lost(self: Any) -> None:
+    def lost(_: Any) -> None:
         """Go on as before."""
 
+    def came(self: Any) -> None:
+        if not self._cache.enabled:
+            self._cache.enable()
+
     Invalidation.feed_lost = lost  # type: ignore[method-assign]
-    Invalidation.feed_came = lambda self: self._cache._enabled_since is None and self._cache.enable()  # type: ignore[method-assign,assignment,return-value]
+    Invalidation.feed_came = came  # type: ignore[method-assign]
 
 
 def _join_any_budget() -> None:
@@ -151,7 +156,7 @@ def _join_any_budget() -> None:
 
     InFlightRead.serves = lambda *_: True  # type: ignore[method-assign]
     Batcher._was_cut_short = lambda *_: False  # type: ignore[method-assign]
-    Batcher.deadline = lambda _self, call: call.sent_deadline  # type: ignore[method-assign]
+    Batcher.deadline = lambda _self, call: call.sent_deadline  # type: ignore[method-assign,assignment]
 
 
 def _probe_with_callers() -> None:

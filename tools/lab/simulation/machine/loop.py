@@ -89,7 +89,11 @@ class _Future(asyncio.Future[T]):
         return self.number
 
 
-class SimulationLoop(asyncio.AbstractEventLoop):
+_EventLoop: Any = asyncio.AbstractEventLoop
+"""Its methods for files, pipes and subprocesses are not there: no simulated process has any."""
+
+
+class SimulationLoop(_EventLoop):  # type: ignore[misc]
     """`on_step` is called before each callback, with its process."""
 
     def __init__(self, seed: int | str, until_s: float = float("inf")) -> None:
@@ -316,14 +320,14 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     def remove_signal_handler(self, sig: int) -> bool:  # noqa: ARG002
         return False
 
-    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:  # type: ignore[override]
+    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:
         return [(2, 1, 6, "", (host, port))]
 
-    async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:  # type: ignore[override]
+    async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
         return await self.network.connect(protocol_factory, str(host), int(port))
 
     async def create_unix_connection(self, protocol_factory: Any, path: Any = None, **_: Any) -> Any:
         return await self.network.connect_to_postgres(protocol_factory, str(path))
 
-    async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:  # type: ignore[override]
+    async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
         return self.network.listen(protocol_factory, str(host), int(port))

@@ -167,7 +167,7 @@ class Endpoint(asyncio.Transport):
         if self.is_open:
             self.is_open, self._is_closing = False, True
             if not self._has_sent_end:
-                ends = [_END, ConnectionResetError("connection reset by peer")]
+                ends: list[bytes | Exception] = [_END, ConnectionResetError("connection reset by peer")]
                 self._network.send(self, self._network.loop.random.choice(ends))
 
     def cut(self) -> None:

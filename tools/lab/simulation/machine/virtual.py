@@ -135,7 +135,7 @@ def order_sets() -> None:
         if module is not None and name.partition(".")[0] in ("aio_pika", "aiormq"):
             module.set, module.frozenset = _OrderedSet, _FrozenOrderedSet  # type: ignore[attr-defined]
             if hasattr(module, "WeakSet"):
-                module.WeakSet = _OrderedWeakSet
+                vars(module)["WeakSet"] = _OrderedWeakSet
 
 
 def install() -> None:
@@ -164,4 +164,4 @@ def install() -> None:
 
     shared.clock.now = _now
     uuid_utils.uuid7 = _uuid7  # type: ignore[assignment]
-    jwt.api_jwt.datetime = _Datetime  # type: ignore[misc,assignment]
+    vars(jwt.api_jwt)["datetime"] = _Datetime
