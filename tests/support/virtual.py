@@ -5,6 +5,8 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from tools.lab.simulation.machine.loop import SimulationLoop
+
 T = TypeVar("T")
 BEGINNING_S = 1000.0
 
@@ -41,6 +43,6 @@ def run_virtually(work: Callable[[Clock], Coroutine[Any, Any, T]]) -> T:
 
 
 async def pass_time(seconds: float) -> None:
-    """Advance the clock of a virtual loop by this time."""
-    assert isinstance(asyncio.get_running_loop(), VirtualLoop)
+    """Advance the clock of a virtual loop, or of a simulation, by this time."""
+    assert isinstance(asyncio.get_running_loop(), VirtualLoop | SimulationLoop)
     await asyncio.sleep(seconds)

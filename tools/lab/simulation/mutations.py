@@ -146,7 +146,7 @@ def _stay_fresh_without_the_feed() -> None:
         if not self._cache.enabled:
             self._cache.enable()
 
-    Invalidation.feed_lost = lost  # type: ignore[method-assign]
+    Invalidation.feed_lost = lost  # type: ignore[method-assign,assignment]
     Invalidation.feed_came = came  # type: ignore[method-assign]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.virtual import pass_time
 from tools.lab.simulation.machine.loop import BEGINNING_S, NothingLeft, OutOfTime, SimulationLoop
 
 HOUR_S = 3600
@@ -20,7 +21,7 @@ def interleaving(seed: int) -> list[str]:
             process = loop.new_process(name)
             for number in range(3):
                 loop.call_soon(seen.append, f"{name}{number}", context=process.context.copy())
-        await asyncio.sleep(1)
+        await pass_time(1)
 
     loop.run_until_complete(main())
     return seen
@@ -29,7 +30,7 @@ def interleaving(seed: int) -> list[str]:
 def test_waiting_takes_virtual_time_only() -> None:
     """An hour passes between two callbacks."""
     loop = SimulationLoop(1)
-    loop.run_until_complete(asyncio.sleep(HOUR_S))
+    loop.run_until_complete(pass_time(HOUR_S))
     assert BEGINNING_S + HOUR_S <= loop.time() < BEGINNING_S + HOUR_S + 1
 
 
@@ -53,7 +54,7 @@ def test_a_killed_process_runs_nothing_more() -> None:
 
     async def work() -> None:
         try:
-            await asyncio.sleep(10)
+            await pass_time(10)
             seen.append("slept")
         finally:
             seen.append("finally")
@@ -62,9 +63,9 @@ def test_a_killed_process_runs_nothing_more() -> None:
         process = loop.new_process("victim")
         loop.spawn(process, work())
         loop.call_later(5, seen.append, "timer", context=process.context.copy())
-        await asyncio.sleep(1)
+        await pass_time(1)
         loop.kill(process)
-        await asyncio.sleep(100)
+        await pass_time(100)
         seen.append("survived")
 
     loop.run_until_complete(main())
@@ -84,7 +85,7 @@ def test_a_process_is_killed_after_a_number_of_callbacks() -> None:
         process = loop.new_process("victim")
         process.steps_left = 10
         loop.spawn(process, work())
-        await asyncio.sleep(1)
+        await pass_time(1)
         assert not process.is_alive
 
     loop.run_until_complete(main())
@@ -96,7 +97,7 @@ def test_a_frozen_process_goes_on_later() -> None:
     loop, seen = SimulationLoop(1), list[tuple[str, bool]]()
 
     async def note(name: str) -> None:
-        await asyncio.sleep(1)
+        await pass_time(1)
         seen.append((name, loop.now >= BEGINNING_S + 30))
 
     async def main() -> None:
@@ -124,7 +125,7 @@ def test_a_simulation_has_a_limit() -> None:
     """Endless waiting ends at the loop's limit."""
     loop = SimulationLoop(1, until_s=BEGINNING_S + 10)
     with pytest.raises(OutOfTime):
-        loop.run_until_complete(asyncio.sleep(HOUR_S))
+        loop.run_until_complete(pass_time(HOUR_S))
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -154,7 +155,7 @@ def test_an_error_that_nobody_handles_is_kept() -> None:
 
     async def main() -> None:
         loop.call_soon(lambda: 1 / 0)
-        await asyncio.sleep(1)
+        await pass_time(1)
 
     loop.run_until_complete(main())
     assert isinstance(loop.errors[0]["exception"], ZeroDivisionError)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.virtual import pass_time
 from tools.lab.simulation.machine.loop import SimulationLoop
 from tools.lab.simulation.machine.network import Network
 
@@ -24,7 +25,7 @@ class World:
     def run(self, work: Callable[["World"], Coroutine[Any, Any, None]]) -> None:
         async def main() -> None:
             self.loop.spawn(self.server, self._serve())
-            await asyncio.sleep(0.1)
+            await pass_time(0.1)
             await self.loop.spawn(self.client, work(self))
 
         self.loop.run_until_complete(main())
@@ -53,10 +54,10 @@ def test_data_arrives_in_order(seed: int) -> None:
         reader, writer = await asyncio.open_connection("server", 80)
         for at in range(0, len(sent), 17):
             writer.write(sent[at : at + 17])
-            await asyncio.sleep(world.loop.random.random() * 0.001)
+            await pass_time(world.loop.random.random() * 0.001)
         assert await reader.readexactly(len(sent)) == sent
         writer.close()
-        await asyncio.sleep(1)
+        await pass_time(1)
 
     world.run(work)
     assert world.received == sent
@@ -79,11 +80,11 @@ def test_a_cut_is_seen_by_both_sides() -> None:
 
     async def work(world: World) -> None:
         reader, _ = await asyncio.open_connection("server", 80)
-        await asyncio.sleep(1)
+        await pass_time(1)
         assert world.network.cut(world.client) == 1
         with pytest.raises(ConnectionResetError):
             await reader.read()
-        await asyncio.sleep(1)
+        await pass_time(1)
 
     world.run(work)
     assert world.ends == ["reset"]
@@ -114,7 +115,7 @@ def test_a_partition_holds_data_back_until_it_heals() -> None:
         world.network.partition("client", "server")
         writer.write(b"hello")
         opening = asyncio.create_task(asyncio.open_connection("server", 80))
-        await asyncio.sleep(20)
+        await pass_time(20)
         assert world.received == b""
         assert not opening.done()
         world.network.heal()
