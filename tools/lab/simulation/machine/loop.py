@@ -14,6 +14,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -160,7 +161,7 @@ class SimulationLoop(_EventLoop):  # type: ignore[misc]
         context = context or contextvars.copy_context()
         handle = asyncio.Handle(callback, args, self, context)
         process = context.get(current_process, self.world)
-        if process.is_alive:
+        if process.is_alive and not self._closed:
             process.ready.append(handle)
         else:
             self._graveyard.append(handle)
@@ -283,7 +284,11 @@ class SimulationLoop(_EventLoop):  # type: ignore[misc]
         return self._closed
 
     def close(self) -> None:
+        """End all coroutines, also those of killed processes, so that no collection of garbage does that later."""
         self._closed = True
+        for task in asyncio.all_tasks(self):
+            with suppress(Exception):
+                task.get_coro().close()
 
     def stop(self) -> None:
         raise RuntimeError("a simulation ends when what it runs is done")

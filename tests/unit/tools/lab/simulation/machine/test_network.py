@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.virtual import pass_time
+from tests.support.virtual import close, pass_time
 from tools.lab.simulation.machine.loop import SimulationLoop
 from tools.lab.simulation.machine.network import Network
 
@@ -28,7 +28,10 @@ class World:
             await pass_time(0.1)
             await self.loop.spawn(self.client, work(self))
 
-        self.loop.run_until_complete(main())
+        try:
+            self.loop.run_until_complete(main())
+        finally:
+            close(self.loop)
 
     async def _serve(self) -> None:
         server = await asyncio.start_server(self._echo, "server", 80)
