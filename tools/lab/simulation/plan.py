@@ -103,11 +103,13 @@ def _operation(random: Random) -> Step:
 
 
 def _readers(random: Random) -> list[Step]:
-    """Return reads of dashboards: bursts of a user's, around the times at which something changes."""
+    """Return reads of dashboards: bursts of a user's, most of them while an order is placed, and some afterwards."""
     steps = []
     for _ in range(random.randint(4, 14)):
         at, user, gateway = random.uniform(0, ACTIVE_S), random.randrange(USERS), random.choice(GATEWAYS)
-        for _ in range(random.randint(1, 12)):
+        during = [random.uniform(-0.005, 0.04) for _ in range(random.randint(1, 8))]
+        after = [random.uniform(0.1, 3) for _ in range(random.randint(1, 4))]
+        for later in (*during, *after):
             facts = {
                 "gateway": gateway if random.random() < 0.8 else random.choice(GATEWAYS),
                 "user": user,
@@ -115,8 +117,8 @@ def _readers(random: Random) -> list[Step]:
                 "panels": random.choice(PANEL_SETS),
                 "no_cache": random.random() < 0.05,
             }
-            steps.append(Step(at + random.expovariate(2), "read", facts))
-        if random.random() < 0.5:
+            steps.append(Step(max(0.0, at + later), "read", facts))
+        if random.random() < 0.8:
             steps.append(Step(at, "order", {"user": user, "number": random.randrange(1_000_000)}))
     return steps
 

@@ -8,6 +8,7 @@ store; the routes in front of it are left out.
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -70,11 +71,12 @@ class Databases:
 class ChangeRecorder:
     """Notes what a gateway has been told, after it has dropped what has changed."""
 
-    def __init__(self, told: Callable[[Change | None], None]) -> None:
+    def __init__(self, told: Callable[[Change | None], None], came: Callable[[], None]) -> None:
         self._told = told
+        self._came = came
 
     def feed_came(self) -> None:
-        """Nothing is cached before."""
+        self._came()
 
     def feed_lost(self) -> None:
         """Nothing is cached from now on."""
@@ -94,6 +96,7 @@ class Programs:
     databases: Databases
     random: Random
     told: Callable[[str, Change | None], None]
+    came: Callable[[str], None]
     rabbit: RabbitModel = field(init=False)
     redis: RedisModel = field(init=False)
     mail: MailServer = field(init=False)
@@ -184,7 +187,7 @@ class Programs:
             backends = Backends(_NO_TRANSPORT, _NO_TRANSPORT, tokens, settings, tuning, timers)
             opened = await backends.use(catalog.services, catalog.panels)
             gateway = build(settings, tuning, catalog, _NO_TRANSPORT, redis, backends, opened, timers)
-            gateway.feed.subscribe(ChangeRecorder(lambda change: self.told(name, change)))
+            gateway.feed.subscribe(ChangeRecorder(partial(self.told, name), partial(self.came, name)))
             async with Background() as background:
                 background.start("write-behind", gateway.stale_store.write_behind)
                 background.start("live feed", gateway.feed.run)

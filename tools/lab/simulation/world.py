@@ -87,7 +87,7 @@ class World:
         self.statements = RandomStatements(Random(f"statements {seed}"), self.note)
         self.postgres.statements = self.statements
         self.orders_db, self.worker_db = Session.open(socket, databases.orders), Session.open(socket, databases.worker)
-        self.programs = Programs(self.loop, databases, Random(f"servers {seed}"), self._told)
+        self.programs = Programs(self.loop, databases, Random(f"servers {seed}"), self._told, self._came)
         self.client = self.loop.new_process("client")
         self.users = [UUID(int=Random(f"user {number}").getrandbits(128), version=4) for number in range(USERS)]
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -179,6 +179,11 @@ class World:
         self.programs.gateways.pop(process.name, None)
         self.programs.apps.pop(process.name, None)
         self.seen.known = {key: known for key, known in self.seen.known.items() if key[0] != process.name}
+
+    def _came(self, gateway: str) -> None:
+        """The live feed of a gateway is connected: it may have missed anything before."""
+        for user in self.users:
+            self._told(gateway, Change(user, None, "feed", b""))
 
     def _told(self, gateway: str, change: Change | None) -> None:
         """A gateway has been told of a change: from now on it must show what there is."""
