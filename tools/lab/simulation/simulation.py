@@ -25,6 +25,8 @@ LIMIT_S = START_S + ACTIVE_S + SETTLE_S + 400
 LAST_S = 60.0
 """How long clients may go on after the calm time."""
 TICK_S, BEFORE_TICK_S, LEAST_CALM_S = 60.0, 0.4, 5.0
+SAMPLED_STEPS = 5
+"""After every so many steps we look where tasks wait."""
 CALM_NUMBER = 1_000_001
 EVENTS = "SELECT id, type, user_id, order_id, task_key, at FROM simulation.events ORDER BY number"
 EFFECTS = "SELECT event_id, task_key, extract(epoch FROM at) FROM simulation.effects ORDER BY id"
@@ -62,10 +64,10 @@ class Simulation:
             raise NotStarted
         await world.loop.spawn(world.process("orders"), self._clients.register())
         began = world.loop.now
-        for step in self._plan:
+        for number, step in enumerate(self._plan):
             await asyncio.sleep(max(0.0, began + step.at - world.loop.now))
             (self._faults if step.is_fault else self._clients).take(step)
-            if step.is_fault:
+            if step.is_fault or number % SAMPLED_STEPS == 0:
                 world.sample()
         await asyncio.sleep(max(0.0, began + ACTIVE_S - world.loop.now))
         await self._faults.end()

@@ -374,14 +374,15 @@ class PostgresTransport(asyncio.Transport):
             self._delayed = world.loop.call_later(delay_s, self._send, batch, context=self.context)
         else:
             self._breaks_after = fate == "lost after"
-            may_fail = self._session.status != b"E" and not batch.endswith(FLUSH)
+            may_fail = self._session.status != b"E" and not batch.endswith(FLUSH) and not _is_control(sql)
             self._send(FAILING if fate == "fails" and may_fail else batch)
 
     def cancel(self) -> None:
         """A cancel request has arrived. A statement that waits for a lock has ended when this returns."""
         if self._delayed is not None and not self._delayed.cancelled():
             self._delayed.cancel()
-            self._send(FAILING)
+            batch = self._in_flight
+            self._send(batch if batch.endswith(FLUSH) or _is_control(self._sql_of(batch)) else FAILING)
         while self.is_pending and not self.look_again():
             real_time.sleep(0.0005)
 
@@ -532,6 +533,11 @@ class PostgresTransport(asyncio.Transport):
 
 _NO_REPLY = (struct.pack("!i", 0), struct.pack("!i", 12))
 """Authentication messages that the client does not answer: it is authenticated, or the exchange is final."""
+
+
+def _is_control(sql: str) -> bool:
+    """Return whether a statement begins or ends a transaction: if it failed, its transaction would stay."""
+    return sql.startswith(("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"))
 
 
 def new_database(path: str, name: str, template: str | None = None) -> None:

@@ -96,7 +96,6 @@ def test_a_good_history_has_no_violation() -> None:
             {"reads": (read(panels={"orders": ("unavailable", None, "timeout")}, seconds={"orders": 0.02}),)},
         ),
         ("suspended", {"reads": (read(suspended=frozenset({"orders"})),)}),
-        ("error", {"errors": ("Task exception was never retrieved",)}),
     ],
 )
 def test_a_broken_promise_is_found(promise: str, changes: dict[str, Any]) -> None:
