@@ -113,7 +113,6 @@ def check(outcome: Outcome) -> list[Violation]:
         freshness,
         monotony,
         deadlines,
-        unhandled,
     )
     return [violation for each in checks for violation in each(outcome)]
 
