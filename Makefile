@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: env secrets docs help install run dev check compiled test full bare unit lint types e2e containers manifests fuzz releasable sbom screenshots looks observe chaos rolling kind cluster production scaling bench
+.PHONY: env secrets docs help install run dev check compiled test full bare unit lint types e2e containers manifests fuzz releasable sbom screenshots looks observe chaos simulate rolling kind cluster production scaling bench
 
 # `PYTHON=3.13` (or a path) makes .venv with that Python; without it an existing .venv stays as it is.
 INSTALL := @PYTHON="$(PYTHON)" tools/devstack/install.sh
@@ -136,6 +136,10 @@ sbom: ## Write dist/sbom.cdx.json: the contents of the image, as CycloneDX
 chaos: ## Kill and freeze processes and cut connections under load, and count lost work (CHAOS_SECONDS=180, CHAOS_SEED)
 	$(INSTALL) python servers
 	.venv/bin/python -m tools.lab.chaos $(ARGS)
+
+simulate: ## Run the real code in simulated worlds (SECONDS=60, SEED=1, RUN=seed or file: replay one, MUTATIONS=all or names: find known faults)
+	$(INSTALL) python servers
+	.venv/bin/python -m tools.lab.simulation --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(if $(RUN),--replay $(RUN)) $(if $(MUTATIONS),--mutations $(filter-out all,$(MUTATIONS))) $(ARGS)
 
 rolling: ## Restart every process under load, and count failures and lost work (FROM=last or a tag, ARGS="--rounds 3 --rate 20")
 	$(INSTALL) python servers
