@@ -15,7 +15,7 @@ from tools.lab.simulation.plan import Step
 ROOT = Path(__file__).parents[5]
 TIMEOUT_S = 1800
 PROCESSES = "2"
-QUICKLY_FOUND = ("claim-again", "no-next-attempt", "run-replaces-tick")
+QUICKLY_FOUND = ("tick-twice", "run-replaces-tick")
 """Mutations that nearly every simulation finds."""
 
 
@@ -47,7 +47,7 @@ def test_the_same_seed_has_the_same_history() -> None:
 
 def test_no_promise_is_broken() -> None:
     """A few simulations, each with faults of its own."""
-    assert "await points" in simulate("--seed", "1", "--runs", "6", "--seconds", str(TIMEOUT_S))
+    assert "await points" in simulate("--seed", "1", "--runs", "3", "--seconds", str(TIMEOUT_S))
 
 
 @pytest.mark.parametrize("name", QUICKLY_FOUND)
