@@ -4,7 +4,7 @@
 - Of all tasks with one key, one that starts after a task was committed has run.
 - Each tick of a schedule runs once.
 - No panel marked fresh is older than a change that its gateway knew of, or than what the same gateway showed before.
-- Every reader is answered within its budget, and none is told of a timeout before its own time is over.
+- Every reader gets its response within its budget, and no panel times out before its own time is over.
 - When faults end, everything is finished soon.
 """
 
@@ -97,7 +97,7 @@ class Outcome:
     reads: Sequence[Read] = ()
     unfinished: Sequence[str] = ()
     errors: Sequence[str] = ()
-    """What callbacks and tasks raised that nobody handled. It is shown, and breaks no promise by itself."""
+    """What callbacks and tasks raised and no code handled. It is shown, and breaks no promise by itself."""
 
 
 def check(outcome: Outcome) -> list[Violation]:
@@ -212,7 +212,7 @@ def is_older(panel: str, shown: Any, known: Any) -> bool:
 
 
 def freshness(outcome: Outcome) -> Iterator[Violation]:
-    """A fresh panel has what its gateway had been told of before it was requested."""
+    """A fresh panel contains every change that its gateway knew of before it was requested."""
     for read in outcome.reads:
         for panel, (status, version, _) in read.panels.items():
             if status == "fresh" and panel in read.known and is_older(panel, version, read.known[panel]):
@@ -247,7 +247,7 @@ def _fresh_by_panel(reads: Iterable[Read]) -> dict[tuple[str, str, str], list[Re
 
 
 def deadlines(outcome: Outcome) -> Iterator[Violation]:
-    """Answers come in time; nobody is told of a timeout too early, or waits for a service that is not called."""
+    """Responses come in time; no panel times out too early, and no reader waits for a service that is not called."""
     for read in outcome.reads:
         if read.was_disturbed:
             continue

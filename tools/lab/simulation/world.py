@@ -186,7 +186,7 @@ class World:
             self._told(gateway, Change(user, None, "feed", b""))
 
     def _told(self, gateway: str, change: Change | None) -> None:
-        """A gateway has been told of a change: from now on it must show what there is."""
+        """Record that a gateway has heard of a change: from now on it must show it."""
         if change is None:
             return
         user = str(change.user_id)

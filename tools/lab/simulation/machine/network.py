@@ -171,7 +171,7 @@ class Endpoint(asyncio.Transport):
                 self._network.send(self, self._network.loop.random.choice(ends))
 
     def cut(self) -> None:
-        """The connection breaks: both ends are told."""
+        """Break the connection, and notify both ends."""
         for end in (self, self.peer):
             if end.is_open:
                 end.post(ConnectionResetError("connection cut"), self._network.latency())

@@ -6,7 +6,7 @@ is when a batch leaves the process and when its answer arrives, and what is lost
 
 - A statement that waits for another transaction's lock is recognised with `pg_blocking_pids`. It stays pending, and
   others go on; after each exchange it is looked at again.
-- Time is virtual: before each batch the session is told the time, and the schema `simulation`, which comes before
+- Time is virtual: before each batch the session gets the time, and the schema `simulation`, which comes before
   `pg_catalog` in the search path, has its own `now()`, `clock_timestamp()` and so on.
 - Notifications are read by an empty statement on the listening connections, after each transaction that has added
   to an outbox.
@@ -118,8 +118,8 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
         at = end
 
 
-FAILING = query("DO $$BEGIN RAISE 'canceling statement due to statement timeout' USING ERRCODE = '57014'; END$$")
-"""Stands for a statement that is cancelled by the server."""
+FAILING = query("DO $$BEGIN RAISE 'out of memory' USING ERRCODE = '53200'; END$$")
+"""Stands for a statement that the server cannot execute now."""
 
 
 class Session:
@@ -490,7 +490,7 @@ class PostgresTransport(asyncio.Transport):
     # -- its end
 
     def break_off(self) -> None:
-        """The connection breaks: the server rolls back, and the process is told."""
+        """Break the connection: the server rolls back, and the process gets an error."""
         if self._is_open:
             self._end()
             self._is_closing = True

@@ -37,6 +37,7 @@ def digest(printed: str) -> str:
     return found[1]
 
 
+@pytest.mark.full
 def test_the_same_seed_has_the_same_history() -> None:
     """Two runs on different servers agree in every entry; another seed has another history."""
     first, second = simulate("--replay", "3"), simulate("--replay", "3")
@@ -50,6 +51,7 @@ def test_no_promise_is_broken() -> None:
     assert "await points" in simulate("--seed", "1", "--runs", "3", "--seconds", str(TIMEOUT_S))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", QUICKLY_FOUND)
 def test_a_known_fault_is_found(name: str) -> None:
     """With the fault put back, one of the promises that it breaks is found broken."""
@@ -64,14 +66,14 @@ def test_a_shrunk_plan_can_be_replayed(tmp_path: Path) -> None:
     assert "unfinished: " in simulate("--replay", str(path), status=1)
 
 
-@pytest.mark.full
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in MUTATIONS if name not in QUICKLY_FOUND])
 def test_every_known_fault_is_found(name: str) -> None:
     """Each within its stated number of runs."""
     assert "found in" in simulate("--mutations", name)
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_no_promise_is_broken_in_many_worlds() -> None:
     """Some minutes of simulations."""
     assert "await points" in simulate("--seed", "1000", "--runs", "150", "--seconds", str(TIMEOUT_S))
