@@ -95,8 +95,8 @@ CHANGES = """
 """
 COPIES = """
     INSERT INTO jobs (job, event_id, event_type, state, error_group, payload, headers)
-    SELECT job, gen_random_uuid(), event_type, state, error_group, payload, headers
-    FROM jobs, generate_series(1, $2) WHERE error_group = $1
+    SELECT job, copy.id, event_type, state, error_group, payload, jsonb_set(headers::jsonb, '{id}', to_jsonb(copy.id))
+    FROM jobs, (SELECT gen_random_uuid() AS id FROM generate_series(1, $2)) AS copy WHERE error_group = $1
 """
 DUE = """
     SELECT extract(epoch FROM max(next_attempt_at) - min(next_attempt_at))::float8 AS seconds
