@@ -10,6 +10,9 @@ from tests.support.stack import browser as browsers
 from tests.support.stack.operators import Operator
 from tests.support.stack.running import Stack
 
+IN_FIREFOX = ("test_door.py", "test_orders.py")
+"""The modules whose flows `make full` runs in Firefox, too."""
+
 
 @pytest.fixture(
     scope="package",
@@ -21,11 +24,16 @@ async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
         yield launched
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run only the tests in Firefox that are marked for it."""
-    left_out = [item for item in items if _browser_of(item) == "firefox" and not item.get_closest_marker("firefox")]
+    """Run only the tests in Firefox that are marked for it, and those of most modules only with `-m long`."""
+    in_firefox = [item for item in items if _browser_of(item) == "firefox"]
+    left_out = [item for item in in_firefox if not item.get_closest_marker("firefox")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+    for item in in_firefox:
+        if item.path.name not in IN_FIREFOX:
+            item.add_marker("long")
 
 
 def _browser_of(item: pytest.Item) -> str | None:
