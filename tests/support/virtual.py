@@ -1,13 +1,9 @@
 """An event loop with a virtual clock: only waiting takes time, and it passes at once."""
 
 import asyncio
-import gc
 import selectors
-import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
-
-from tools.lab.simulation.machine.loop import SimulationLoop
 
 T = TypeVar("T")
 BEGINNING_S = 1000.0
@@ -44,15 +40,7 @@ def run_virtually(work: Callable[[Clock], Coroutine[Any, Any, T]]) -> T:
         return runner.run(work(loop.time))
 
 
-def close(loop: SimulationLoop) -> None:
-    """Close the loop of a simulation, and free what its processes have left: not in the middle of another test."""
-    loop.close()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # of the connections of killed processes
-        gc.collect()
-
-
 async def pass_time(seconds: float) -> None:
-    """Advance the clock of a virtual loop, or of a simulation, by this time."""
-    assert isinstance(asyncio.get_running_loop(), VirtualLoop | SimulationLoop)
+    """Advance the clock of a virtual loop by this time."""
+    assert isinstance(asyncio.get_running_loop(), VirtualLoop)
     await asyncio.sleep(seconds)

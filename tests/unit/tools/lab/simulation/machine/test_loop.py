@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.virtual import close, pass_time
+from tests.support.simulation.loops import close, pass_time
 from tools.lab.simulation.machine.loop import BEGINNING_S, NothingLeft, OutOfTime, SimulationLoop
 
 HOUR_S = 3600

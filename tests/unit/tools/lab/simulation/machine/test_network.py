@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.virtual import close, pass_time
+from tests.support.simulation.loops import close, pass_time
 from tools.lab.simulation.machine.loop import SimulationLoop
 from tools.lab.simulation.machine.network import Network
 
