@@ -16,7 +16,8 @@ LEFT_OUT = shutil.ignore_patterns(
 UNAFFECTED = (
     *("tests/unit/shared", "tests/unit/gateway/upstream", "tests/unit/gateway/auth", "tests/unit/gateway/limits"),
     *("tests/unit/gateway/dashboard", "tests/unit/worker/email", "tests/unit/deploy", "tests/unit/fuzz"),
-    *("tests/unit/test_dependencies.py", "tests/unit/users/identities"),
+    *("tests/unit/test_dependencies.py", "tests/unit/users/identities", "tests/unit/tools/lab"),
+    "tests/unit/tools/devstack",
 )
 """Unit tests of what neither a slice nor a tutorial changes; they take half of the time."""
 

@@ -1,10 +1,11 @@
 """The API reference at `/docs`, and its console."""
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Locator, expect
 
 from tests.support.stack.browser import Scheme, is_accessible, needs_browser, visiting
 from tests.support.stack.running import Person, Stack
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, needs_browser]
 
@@ -34,6 +35,14 @@ async def test_a_call_from_the_console(browser: Browser, stack: Stack, person: P
         assert token not in str(await page.evaluate("[{...localStorage}, {...sessionStorage}, document.cookie]"))
 
 
+async def _is_open(operation: Locator) -> bool:
+    """Open the console of an operation. While the page is still moving, a click may miss the button."""
+    execute = operation.get_by_role("button", name="Execute")
+    if not await execute.is_visible():
+        await operation.get_by_role("button", name="Try it out").click()
+    return await execute.is_visible()
+
+
 @pytest.mark.parametrize(
     ("scheme", "width"),
     [
@@ -54,8 +63,7 @@ async def test_it_stands_in_nobodys_way(browser: Browser, stack: Stack, scheme: 
         operation = page.locator(CHANGE_PROFILE)
         await operation.locator(".opblock-summary-control").click()
         await operation.locator(".responses-table").wait_for()
-        await operation.get_by_role("button", name="Try it out").click()
-        await operation.get_by_role("button", name="Execute").wait_for()
+        await eventually(lambda: _is_open(operation))
         await is_accessible(page)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         await page.get_by_role("button", name="Authorize").first.click()
