@@ -25,6 +25,8 @@ TIMEOUT_S = 120
 JOBS = ("analytics", "email", "notifications", "recipients", "webhooks")
 SOMEBODY = new_id()
 A_DEAD_EVENT = "SELECT job, event_id FROM jobs WHERE state = 'dead' ORDER BY event_id LIMIT 1"
+A_PERSON = "SELECT user_id FROM jobs WHERE state = 'done' AND user_id IS NOT NULL LIMIT 1"
+"""Ticks of schedules are nobody's."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ async def views(system: System) -> list[View]:
     connection = await asyncpg.connect(system.databases.worker)
     try:
         [(job, event_id)] = await connection.fetch(A_DEAD_EVENT)
-        user_id = str(await connection.fetchval("SELECT user_id FROM jobs WHERE state = 'done' LIMIT 1"))
+        user_id = str(await connection.fetchval(A_PERSON))
     finally:
         await connection.close()
     return [

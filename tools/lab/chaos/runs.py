@@ -163,13 +163,13 @@ def _ticks(journal: Journal, found: Found) -> Iterator[Check]:
 
 
 def _absent(journal: Journal, found: Found) -> tuple[list[datetime], list[datetime]]:
-    """Return the ticks that are lost, and those that were missed: the ones that became due before a late tick was
-    stored, which stands for them."""
+    """Return the ticks that are lost, and those that were missed: the ones that became due before an earlier tick was
+    stored, which stands for them, or while it waited for its start."""
     lost, missed = [], []
     ticks, covered = found.of_ticks, None
     for at in _minutes(journal, found):
         if at in ticks:
-            covered = max((found.stored[run.id] for run in ticks[at] if run.id in found.stored), default=None)
+            covered = max(max(run.began_at, found.stored.get(run.id, run.began_at)) for run in ticks[at])
         elif covered is not None and at <= covered:
             missed.append(at)
         else:
