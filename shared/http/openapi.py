@@ -8,6 +8,7 @@ declared at the dependency, with `raises`; what every route may answer is added 
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from fastapi import FastAPI
@@ -103,10 +104,15 @@ def codes_of(response: Document) -> list[str] | None:
 
 def _example_of(error: type[DashboardError], operation: Document) -> Document:
     """Return a problem as a client of this operation may get it."""
+    parameters = operation.get("parameters", ()) if error is InvalidInput else ()
+    return _example(error, tuple(each["name"] for each in parameters if each.get("in") == "query"))
+
+
+@cache
+def _example(error: type[DashboardError], known: tuple[str, ...]) -> Document:
+    """`known` has the parameters of the query, for the error that names them. Nothing changes the returned document."""
     example = error.example()
     if error is InvalidInput:
-        parameters = operation.get("parameters", ())
-        known = [each["name"] for each in parameters if each.get("in") == "query"]
         example = InvalidInput.of(_UNKNOWN, unknown_parameter(known))
     return problem(error.status, error.code, error.title, example.detail, request_id="b3f1c2d4", errors=example.errors)
 

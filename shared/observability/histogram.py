@@ -45,6 +45,7 @@ class Histogram(Collector):
         self._documentation = documentation
         self._labels = labels
         self._bounds = (*buckets, inf)
+        self._shown = [floatToGoString(bound) for bound in self._bounds]  # type: ignore[no-untyped-call]
         self._series: dict[tuple[str, ...], Series] = {}
         REGISTRY.register(self)
 
@@ -67,11 +68,10 @@ class Histogram(Collector):
 
     def _cumulative(self, series: Series) -> list[Any]:
         total, buckets = 0, []
-        for place, bound in enumerate(self._bounds):
+        for place, bound in enumerate(self._shown):
             total += series.counts[place]
             exemplar = series.exemplars.get(place)
-            told = floatToGoString(bound), total  # type: ignore[no-untyped-call]
-            buckets.append((*told, exemplar) if exemplar else told)
+            buckets.append((bound, total, exemplar) if exemplar else (bound, total))
         return buckets
 
     def _family(self) -> HistogramMetricFamily:

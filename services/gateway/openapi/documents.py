@@ -65,5 +65,6 @@ def usable(body: bytes, service: Service, operations: Sequence[Operation]) -> di
     """Return the document, or raise if it cannot be merged into that of the whole API."""
     document = msgspec.json.decode(body, type=dict[str, Any])
     own: dict[str, Any] = {"info": {}, "paths": {}}
-    msgspec.json.encode(merge(own, operations, {service: document}))
+    theirs = [operation for operation in operations if operation.service == service]
+    msgspec.json.encode(merge(own, theirs, {service: document}))
     return document

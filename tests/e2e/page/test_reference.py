@@ -43,15 +43,9 @@ async def _is_open(operation: Locator) -> bool:
     return await execute.is_visible()
 
 
-@pytest.mark.parametrize(
-    ("scheme", "width"),
-    [
-        ("light", 1280),
-        pytest.param("dark", 1280, marks=pytest.mark.full),
-        pytest.param("light", 360, marks=pytest.mark.full),
-        pytest.param("dark", 360, marks=pytest.mark.full),
-    ],
-)
+@pytest.mark.full
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_it_stands_in_nobodys_way(browser: Browser, stack: Stack, scheme: Scheme, width: int) -> None:
     """axe finds no violations in the list, in an operation and its console, and in the dialog for credentials, and
     nothing overflows."""

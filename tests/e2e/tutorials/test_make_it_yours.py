@@ -61,6 +61,7 @@ def run(project: Path, *command: str) -> str:
     return run_in(project, [sys.executable, *command], {"ENVIRONMENT": "development"})
 
 
+@pytest.mark.full
 async def test_what_is_left_works_and_the_gateway_offers_the_new_service(mine: Path, new_database: NewDatabase) -> None:
     """Every module is imported, and the demo accounts are created once. The page's own commands have checked style and
     layers. No path, panel or service is about orders."""

@@ -52,7 +52,7 @@ async def test_it_is_everything_in_one_object(world: World) -> None:
 )
 async def test_a_part_that_cannot_be_had_makes_it_a_503(start: Start, service: str, fault: Behaviour) -> None:
     """The response has Retry-After, and no connection stays open: there is no partial export."""
-    patience = {"pass_through_timeout_s": 0.2} if fault is hang else {}
+    patience = {"pass_through_timeout_s": 1.0} if fault is hang else {}
     async with start(**patience) as world:
         answer_all(world)
         getattr(world, service).behaviours[SOURCE] = fault

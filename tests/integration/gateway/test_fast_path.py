@@ -203,7 +203,7 @@ SCENES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(
-    ("seed", "requests"), [(0, 30), *(pytest.param(seed, 50, marks=pytest.mark.full) for seed in (0, 1))]
+    ("seed", "requests"), [(0, 15), *(pytest.param(seed, 50, marks=pytest.mark.full) for seed in (0, 1))]
 )
 @pytest.mark.parametrize("scene", SCENES)
 async def test_both_ways_are_the_same(

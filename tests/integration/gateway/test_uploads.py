@@ -22,9 +22,9 @@ async def falling_silent() -> AsyncIterator[bytes]:
 
 async def test_an_upload_may_take_longer_than_an_answer(start: Start) -> None:
     """Neither the timeout of other requests nor that of a silent service ends it while it continues."""
-    async with start(pass_through_timeout_s=0.2, read_timeout_s=0.2) as world:
+    async with start(pass_through_timeout_s=1.0, read_timeout_s=1.0) as world:
         world.worker.behaviours[PATH] = replies(b"{}")
-        answer = await world.client.post(PATH, content=slowly(20, 0.03), headers=world.bearer())
+        answer = await world.client.post(PATH, content=slowly(20, 0.06), headers=world.bearer())
         assert answer.status_code == 200, answer.text
         assert world.worker.received[-1].size == 20_000
 

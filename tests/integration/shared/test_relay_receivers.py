@@ -110,7 +110,11 @@ async def emptied(channel: AbstractChannel) -> None:
 
 
 @pytest.mark.usefixtures("feed")
-@pytest.mark.parametrize("queue", ORDER, ids=lambda queue: queue.job)
+@pytest.mark.parametrize(
+    "queue",
+    [ORDER[0], *(pytest.param(queue, marks=pytest.mark.full) for queue in ORDER[1:])],
+    ids=lambda queue: queue.job,
+)
 @pytest.mark.parametrize("moment", ["before the batch", "while publishing", "after the confirm"])
 async def test_a_queue_that_is_deleted_and_declared_again_gets_the_event(
     db: Database, rabbitmq: RabbitBackend, channel: AbstractChannel, queue: JobQueue, moment: str

@@ -73,7 +73,7 @@ def storage_url() -> str:
 
 def settings_for(database_url: str, rabbitmq_url: str, **more: Any) -> Settings:
     """Looks often for what there is to do, and waits long for what others do."""
-    quick: dict[str, Any] = {"reconnect_s": 0.2, "requeue_pause_s": 0.1, "sweep_interval_s": 0.1, "smtp_url": NOBODY}
+    quick: dict[str, Any] = {"reconnect_s": 0.2, "requeue_pause_s": 0.1, "sweep_interval_s": 0.25, "smtp_url": NOBODY}
     quick["storage_url"] = storage_url()
     patient: dict[str, Any] = dict.fromkeys(PATIENT, LONG_S) | dict.fromkeys(LEASES, 2 * LONG_S)
     return Tuned(

@@ -26,7 +26,7 @@ JOBS = ("analytics", "email", "notifications", "recipients", "webhooks")
 SOMEBODY = new_id()
 A_DEAD_EVENT = "SELECT job, event_id FROM jobs WHERE state = 'dead' ORDER BY event_id LIMIT 1"
 A_PERSON = "SELECT user_id FROM jobs WHERE state = 'done' AND user_id IS NOT NULL LIMIT 1"
-"""Ticks of schedules are nobody's."""
+"""Ticks of schedules belong to no person."""
 
 
 @dataclass(frozen=True)
