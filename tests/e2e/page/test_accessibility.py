@@ -26,8 +26,9 @@ async def test_nothing_stands_in_anybodys_way(browser: Browser, stack: Stack, pe
         await is_accessible(page)
 
 
+@pytest.mark.full
 @pytest.mark.firefox
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.full)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_the_account_stands_in_nobodys_way(
     browser: Browser, stack: Stack, person: Person, scheme: Scheme
 ) -> None:

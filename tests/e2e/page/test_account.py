@@ -116,6 +116,7 @@ async def test_a_forgotten_password_is_replaced(browser: Browser, stack: Stack, 
         await expect(page.get_by_role("link", name="Send me a new link")).to_be_visible()
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_links_that_are_not_valid(browser: Browser, stack: Stack, person: Person) -> None:
     """An expired link, a link for another purpose and no link at all each leave everything as it is, and say so."""
@@ -137,6 +138,7 @@ async def test_links_that_are_not_valid(browser: Browser, stack: Stack, person: 
         await visitor.signs_in(person.email)
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_links_while_another_person_is_signed_in(browser: Browser, stack: Stack, person: Person) -> None:
     """The link is used for its own account. The session of the other person goes on, and the page says whose it is."""
@@ -159,6 +161,7 @@ async def test_links_while_another_person_is_signed_in(browser: Browser, stack: 
     other.http.close()
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_the_profile_is_changed(browser: Browser, stack: Stack, person: Person) -> None:
     """A name can be undone, a new address waits for its confirmation and can be withdrawn, a picture is shown."""
@@ -252,6 +255,7 @@ async def test_an_api_key_is_created_used_and_deleted(browser: Browser, stack: S
             assert (await http.get("/v1/me")).status_code == 401
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_mails_are_switched_off_and_on(browser: Browser, stack: Stack, person: Person) -> None:
     """Each kind of mails has a switch, which takes effect at once and is kept."""
@@ -270,6 +274,7 @@ async def test_mails_are_switched_off_and_on(browser: Browser, stack: Stack, per
         assert stored["kinds"]["order_confirmation"] == {"mail": False}
 
 
+@pytest.mark.full
 async def test_all_data_is_downloaded_and_the_account_deleted(browser: Browser, stack: Stack, person: Person) -> None:
     """Both need the password. The deletion ends the session."""
     async with visiting(browser, stack) as visitor:

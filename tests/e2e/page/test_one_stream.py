@@ -144,6 +144,7 @@ async def test_twelve_tabs_share_a_stream(browser: Browser, stack: Stack, person
         await tabs.has_streams(1)
 
 
+@pytest.mark.full
 @with_and_without_locks
 async def test_another_tab_takes_over(browser: Browser, start: Start, tmp_path: Path, script: str) -> None:
     """The tab that reads the stream goes to another page, and the next one is signed out: it alone, because this page
@@ -215,6 +216,7 @@ async def test_hidden_tabs_have_no_stream(browser: Browser, start: Start, tmp_pa
         await tabs.has_streams(1)
 
 
+@pytest.mark.full
 @with_and_without_locks
 async def test_two_people_share_nothing(browser: Browser, start: Start, tmp_path: Path, script: str) -> None:
     """Tabs with tokens of different people, or with different claims, have a stream each."""

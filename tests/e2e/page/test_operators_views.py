@@ -34,6 +34,7 @@ async def fits(page: Page) -> None:
     assert await page.evaluate("document.documentElement.scrollWidth") == WIDTH
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_the_last_hour_and_the_workers(browser: Browser, stack: Stack, admin: Operator, person: Person) -> None:
     """A job that was done is soon in the hour of all jobs, and in its own with each minute. The running worker is

@@ -95,6 +95,7 @@ async def test_objects_in_a_list_are_a_table(browser: Browser, start: Start, tmp
         await expect(fact(rows.first, "Team")).to_be_visible()
 
 
+@pytest.mark.full
 async def test_lists_of_any_kind(browser: Browser, start: Start, tmp_path: Path) -> None:
     """An empty list, lists in lists, values of different kinds, and more levels than a page can show."""
     deep: Any = "bottom"
@@ -162,6 +163,7 @@ async def test_a_failure_is_shown_on_its_card(browser: Browser, start: Start, tm
         await expect(fact(card(page, "customer"), "Tier")).to_have_text("Silver")
 
 
+@pytest.mark.full
 async def test_a_panel_that_this_person_cannot_have(browser: Browser, start: Start, tmp_path: Path) -> None:
     """The card says whether it is the service or the sign-in, and promises nothing."""
     numbered = """[panels.numbered]
@@ -200,6 +202,7 @@ async def test_the_cards_fit_and_are_accessible(browser: Browser, start: Start, 
         assert await page.evaluate("document.documentElement.scrollWidth") == 360
 
 
+@pytest.mark.full
 async def test_the_cards_by_keyboard(browser: Browser, start: Start, tmp_path: Path) -> None:
     """Tab reaches everything; the focus stays when a row is opened, and when the panel changes meanwhile."""
     async with crm_gateway(start, tmp_path, **SOON) as crm, visiting(browser, crm) as visitor:
@@ -218,6 +221,7 @@ async def test_the_cards_by_keyboard(browser: Browser, start: Start, tmp_path: P
         await never_lost_focus(page)
 
 
+@pytest.mark.full
 async def test_a_changed_file_is_offered_to_open_pages(browser: Browser, start: Start, tmp_path: Path) -> None:
     """The page says that it has been updated; after a reload it has the new panel, and the session continues."""
     async with crm_gateway(start, tmp_path, {"points": {"points": 7}}) as crm, visiting(browser, crm) as visitor:

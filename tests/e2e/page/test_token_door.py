@@ -100,6 +100,7 @@ async def test_a_token_that_the_gateway_refuses(
         await expect(page.get_by_role("alert")).to_have_count(0)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("fragment", "words"),
     [
@@ -132,9 +133,13 @@ async def test_a_token_that_expires_meanwhile(browser: Browser, start: Start, tm
     ("claims", "words"),
     [
         ({"name": None}, ["ada@example.com"]),
-        ({"name": None, "email": None, "sub": "auth0|4711"}, ["auth0|4711"]),
-        ({"email": None, "sub": "auth0|4712"}, ["Ada Lovelace", "auth0|4712"]),
-        ({"name": None, "given_name": "Gräfin", "family_name": "Lovelace"}, ["Gräfin Lovelace"]),
+        pytest.param({"name": None, "email": None, "sub": "auth0|4711"}, ["auth0|4711"], marks=pytest.mark.full),
+        pytest.param({"email": None, "sub": "auth0|4712"}, ["Ada Lovelace", "auth0|4712"], marks=pytest.mark.full),
+        pytest.param(
+            {"name": None, "given_name": "Gräfin", "family_name": "Lovelace"},
+            ["Gräfin Lovelace"],
+            marks=pytest.mark.full,
+        ),
         ({"name": {"first": "Ada"}, "email": 7, "sub": "x"}, ["7"]),
     ],
 )
@@ -150,6 +155,7 @@ async def test_claims_of_other_providers(
             await expect(page.locator("#account-menu")).to_contain_text(each)
 
 
+@pytest.mark.full
 async def test_operations_by_the_same_token(browser: Browser, start: Start, tmp_path: Path) -> None:
     """The gateway knows who is an operator. Parts that need a worker are missing."""
     async with crm_gateway(start, tmp_path, POINTS) as crm, visiting(browser, crm) as visitor:
@@ -169,6 +175,7 @@ async def test_operations_by_the_same_token(browser: Browser, start: Start, tmp_
         assert sessions == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_the_way_in_fits_and_is_accessible(
     browser: Browser, start: Start, tmp_path: Path, scheme: Scheme

@@ -78,6 +78,7 @@ class Terminal:
         return True
 
 
+@pytest.mark.full
 def test_the_operations_work_as_they_stand(stack: Stack, tmp_path: Path) -> None:
     """Every command of the README's *Operations* succeeds on a running stack; the address and the error group are those
     of this stack. The status is awaited, because other tests leave work behind."""

@@ -95,6 +95,7 @@ async def test_a_dead_letter_of_unknown_origin(world: World, death: Any) -> None
     assert (await world.job("unknown", event_id))["error_group"] == "broker: unknown"
 
 
+@pytest.mark.full
 async def test_an_expired_message_is_a_dead_job(settings: Settings, rabbitmq: RabbitBackend) -> None:
     """A queue that an operator gave a TTL hides nothing."""
     await limit_deliveries(rabbitmq, settings, **{"message-ttl": 1})

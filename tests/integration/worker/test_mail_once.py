@@ -75,6 +75,7 @@ async def test_a_duplicate_after_it_was_sent(alone: World, smtp: SmtpServer) -> 
     assert len(smtp.messages) == 1
 
 
+@pytest.mark.full
 async def test_two_workers_at_once(settings: Settings, smtp: SmtpServer) -> None:
     """While one worker sends, another that gets the event, or finds its job due, leaves it alone."""
     async with working(settings) as one, working(settings) as two:
@@ -215,6 +216,7 @@ async def deleted(world: World, user_id: UUID) -> None:
     await world.until(event_id, recipients="done")
 
 
+@pytest.mark.full
 async def test_stopping_waits_for_the_answer(
     settings: Settings, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ async def test_it_starts_without_rabbitmq(settings: Settings, broker: Link) -> N
         await world.until_ready()
 
 
+@pytest.mark.full
 async def test_consumers_come_back_after_the_connection_was_lost(settings: Settings, broker: Link) -> None:
     """What is published meanwhile is done afterwards."""
     async with working(settings.model_copy(update={"rabbitmq_url": broker.url})) as cut_off:

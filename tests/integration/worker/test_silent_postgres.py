@@ -65,8 +65,9 @@ async def limit_deliveries(rabbitmq: RabbitBackend, settings: Settings, limit: i
     )
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("_hasty")
-@pytest.mark.parametrize("outage", ["cut", pytest.param("black hole", marks=pytest.mark.full)])
+@pytest.mark.parametrize("outage", ["cut", "black hole"])
 async def test_messages_go_back_once_and_wait_in_the_queue(
     settings: Settings,
     database: Link,

@@ -156,6 +156,7 @@ def test_orders_are_placed_in_both_ways(ground: Bed) -> None:
     assert "| ratio |" in orders.run(ground, SMALL).text
 
 
+@pytest.mark.full
 def test_the_worker_does_every_event_once(ground: Bed) -> None:
     """Our worker and plain FastStream consume all events from their queues."""
     assert f"{OURS} / {PLAIN}" in worker.run(ground, SMALL).text

@@ -68,6 +68,7 @@ async def test_many_deliveries_to_a_few_hosts(quick: Settings) -> None:
     assert max(one.most for one in hosts) == 2
 
 
+@pytest.mark.full
 async def test_a_host_that_hangs_delays_nobody_else(quick: Settings) -> None:
     """It holds its own places, many deliveries waiting; others' arrive meanwhile, and other jobs go on."""
     bounds = {"webhook_calls": 8, "webhook_calls_per_host": 3}
