@@ -5,15 +5,14 @@ and its look, such as `account.dark.png`.
 """
 
 import asyncio
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Browser, Page, expect
 
-from tests.e2e.screenshots import HOUR, demo_stack, one_provider, settled, write_picture
-from tests.support.stack.browser import ANIMATIONS_END, executable, launched, shows, visiting
+from tests.e2e.screenshots import HOUR, one_provider, settled, take_pictures, write_picture
+from tests.support.stack.browser import ANIMATIONS_END, launched, shows, visiting
 from tests.support.stack.operators import query
 from tests.support.stack.running import PASSWORD, Person, Stack
 from tools import demo
@@ -58,16 +57,12 @@ class Album:
 
 
 def main() -> None:
-    if executable() is None:
-        sys.exit("no Chromium: tools/devstack/install.sh browser")
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with demo_stack() as stack:
-        asyncio.run(_take_all(stack, Album(folder)))
+    folder = take_pictures(_take_all, FOLDER)
     print(f"{len(list(folder.glob('*.png')))} pictures in {folder}")  # noqa: T201  what it is for
 
 
-async def _take_all(stack: Stack, album: Album) -> None:
+async def _take_all(stack: Stack, folder: Path) -> None:
+    album = Album(folder)
     async with launched() as browser:
         await _doors(browser, stack, album)
         await _dashboard(browser, stack, album)
@@ -136,7 +131,7 @@ async def _dashboard(browser: Browser, stack: Stack, album: Album) -> None:
         await page.locator("tr[data-order]", has_text="Shipped").first.get_by_role("link").click()
         await expect(page.get_by_role("list", name="History").get_by_role("listitem")).to_have_count(3)
         await album.take(page, "order")
-        await page.evaluate(f"location.hash = '#/orders/{NOWHERE}'")
+        await _goes(page, f"#/orders/{NOWHERE}")
         await page.get_by_text("No such order").wait_for()
         await album.take(page, "order-missing")
 
@@ -216,6 +211,11 @@ async def _operations(browser: Browser, stack: Stack, album: Album) -> None:
         await album.take(page, "ops-wall")
 
 
+async def _goes(page: Page, fragment: str) -> None:
+    """Show another view of the same page."""
+    await page.evaluate("(fragment) => { location.hash = fragment }", fragment)
+
+
 async def _ops_lists(page: Page, album: Album) -> None:
     for address, row, name in (
         ("#/jobs", "[data-job]", "ops-jobs"),
@@ -226,14 +226,14 @@ async def _ops_lists(page: Page, album: Album) -> None:
         ("#/users?q=demo", "[data-user]", "ops-users-found"),
         ("#/audit", "[data-entry]", "ops-audit"),
     ):
-        await page.evaluate("(address) => { location.hash = address }", address)
+        await _goes(page, address)
         await expect(page.locator(row).first).to_be_visible()
         await expect(page.locator(".result-note")).not_to_have_text("Loading…")
         await album.take(page, name)
 
 
 async def _ops_views(page: Page, album: Album) -> None:
-    await page.evaluate("location.hash = '#/jobs?q=mailbox'")
+    await _goes(page, "#/jobs?q=mailbox")
     await page.get_by_role("button", name="Retry all").click()
     await expect(page.get_by_role("dialog")).to_be_visible()
     await album.take(page, "ops-bulk")
@@ -241,22 +241,22 @@ async def _ops_views(page: Page, album: Album) -> None:
     await page.locator("[data-job] a").first.click()
     await page.get_by_role("region", name="Details").wait_for()
     await album.take(page, "ops-job")
-    await page.evaluate(f"location.hash = '#/jobs/email/{NOWHERE}'")
+    await _goes(page, f"#/jobs/email/{NOWHERE}")
     await page.locator(".form-error").first.wait_for()
     await album.take(page, "ops-job-missing")
-    await page.evaluate("location.hash = '#/history'")
+    await _goes(page, "#/history")
     await expect(page.locator("canvas")).not_to_have_count(0)
     await album.take(page, "ops-history")
-    await page.evaluate("location.hash = '#/history?job=email'")
+    await _goes(page, "#/history?job=email")
     await expect(page.locator("canvas")).to_have_count(2)
     await album.take(page, "ops-history-of-job")
-    await page.evaluate("location.hash = '#/workers'")
+    await _goes(page, "#/workers")
     await page.locator("[data-worker] summary").first.click()
     await album.take(page, "ops-workers")
-    await page.evaluate("location.hash = '#/schedules'")
+    await _goes(page, "#/schedules")
     await expect(page.get_by_role("row")).not_to_have_count(0)
     await album.take(page, "ops-schedules")
-    await page.evaluate("location.hash = '#/users?q=demo'")
+    await _goes(page, "#/users?q=demo")
     await page.locator("[data-user] a").first.click()
     await expect(page.get_by_role("region", name="Audit log").get_by_role("row")).not_to_have_count(0)
     await album.take(page, "ops-user")

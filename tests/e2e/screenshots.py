@@ -4,10 +4,11 @@ import asyncio
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import httpx
 from PIL import Image
@@ -51,16 +52,22 @@ COLOURS = 256
 
 
 def main() -> None:
+    take_pictures(_take_all, FOLDER)
+
+
+def take_pictures(take: Callable[[Stack, Path], Coroutine[Any, Any, None]], default: Path) -> Path:
+    """Take pictures of a stack with demo data, in the folder that the command line names; return the folder."""
     if executable() is None:
         sys.exit("no Chromium: tools/devstack/install.sh browser")
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else default
     folder.mkdir(parents=True, exist_ok=True)
-    with demo_stack() as stack:
-        asyncio.run(_take_all(stack, folder))
+    with _demo_stack() as stack:
+        asyncio.run(take(stack, folder))
+    return folder
 
 
 @contextmanager
-def demo_stack() -> Iterator[Stack]:
+def _demo_stack() -> Iterator[Stack]:
     """Run a stack with demo data, orders in another currency, and jobs for operators to look at."""
     with tempfile.TemporaryDirectory(prefix="dashboard-pictures-") as place:
         stack = Stack(Path(place) / "data", Path(place) / "up.log")
