@@ -1,9 +1,8 @@
 """The relay before a broker that is not quite there. Needs no server."""
 
-import asyncio
-
 from shared.db.engine import Database
 from shared.outbox.relay import ProducerSettings, Relay
+from shared.server.background import Background
 from tests.support.hung_up import HungUp
 from tests.support.waiting import eventually
 
@@ -20,8 +19,8 @@ async def test_a_broker_that_hangs_up_before_greeting_is_only_away() -> None:
     )
     async with Database.open(settings) as db:
         before = HungUp.attempts
-        running = asyncio.create_task(Hasty(db, "amqp://127.0.0.1:1/", "users").run())
-        await eventually(lambda: HungUp.attempts > before + 1 or running.done())
-        assert not running.done()
-        running.cancel()
-        await asyncio.wait([running])
+        async with Background() as background:
+            running = background.start("relay", Hasty(db, "amqp://127.0.0.1:1/", "users").run)
+            await eventually(lambda: HungUp.attempts > before + 1 or running.done())
+            assert not running.done()
+            await background.check()

@@ -23,6 +23,7 @@ from shared.contracts import events, topology
 from shared.ids import new_id
 from shared.outbox.publisher import Publisher, connected
 from shared.rabbitmq import LOST
+from shared.server.background import Background
 from tests.support.gateway.declared import PANELS
 from tests.support.patience import PATIENCE_S, patient
 from tests.support.simulation.models import served_model
@@ -99,7 +100,7 @@ async def stored(url: str, queue: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.full) for seed in (1, 2, 3))])
 async def test_every_queue_has_every_event_that_the_publisher_counts_as_published(seed: int) -> None:
     """Whatever is lost on the way, and in restarts of the broker."""
     random = Random(seed)
@@ -162,16 +163,13 @@ async def consuming(url: str, ledger: Ledger) -> AsyncIterator[None]:
     """Run the worker's consumers of one job within the block."""
     settings = Settings(environment="development", database_url="postgresql://unused", rabbitmq_url=url)
     consumers = Consumers(settings, TUNING, ledger, [job_of("email")], Hints(), lambda _: None)
-    running = asyncio.create_task(consumers.run())
-    try:
+    async with Background() as background:  # cancels again, if a library makes an error of its own of it
+        running = background.start("consumers", consumers.run)
         yield
         assert not running.done()
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.full) for seed in (1, 2, 3))])
 async def test_the_worker_runs_every_event_however_often_its_consumers_are_lost(seed: int) -> None:
     """At least once: what was not acknowledged comes again, or is a dead letter after too many deliveries. In the end
     nothing is left in flight."""
@@ -224,8 +222,8 @@ async def test_the_live_feed_says_that_it_was_lost(fault: Callable[[RabbitModel]
     async with served(1) as (model, url):
         feed = LiveFeed(url, PANELS, 0.02)
         feed.subscribe(listening)
-        running = asyncio.create_task(feed.run())
-        try:
+        async with Background() as background:
+            background.start("feed", feed.run)
             await eventually(lambda: listening.said == ["came"])
             await _tell(url, user)
             await eventually(lambda: listening.said == ["came", user])
@@ -233,9 +231,6 @@ async def test_the_live_feed_says_that_it_was_lost(fault: Callable[[RabbitModel]
             await eventually(lambda: listening.said == ["came", user, "lost", "came"])
             await _tell(url, later)
             await eventually(lambda: listening.said[-1] == later)
-        finally:
-            running.cancel()
-            await asyncio.wait([running])
 
 
 async def _tell(url: str, user_id: UUID) -> None:
