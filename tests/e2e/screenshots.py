@@ -84,7 +84,9 @@ def _demo_stack() -> Iterator[Stack]:
         with stack.log.open("w") as log:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
-            wait_until(lambda: "is ready" in stack.log.read_text() or process.poll() is not None, within=600)
+            wait_until(lambda: "Dashboard is ready" in stack.log.read_text() or process.poll() is not None, within=600)
+            if process.poll() is not None:
+                sys.exit(stack.log.read_text())
             _prepare(stack)
             yield stack
         finally:
