@@ -11,6 +11,11 @@ from tests.support.simulation.loops import close, pass_time
 from tools.lab.simulation.machine.loop import SimulationLoop
 from tools.lab.simulation.machine.network import Network
 
+# Nothing closes the connections of a process that was killed.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <function StreamWriter.__del__:pytest.PytestUnraisableExceptionWarning"
+)
+
 
 class World:
     """A server process that echoes, and a client process."""
