@@ -30,17 +30,20 @@ def pytest_collection_finish() -> None:
 
 
 _ONE_STACK = ("tests/e2e/page", "tests/e2e/system")
+_ALONE = "tests/e2e/tutorials"
 
 
 class OneStackOneProcess(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types
     """With `-n`, one process runs each file. The tests of a folder of `tests/e2e` share a stack, as do those of the
-    folders in `_ONE_STACK`, so one process runs them all."""
+    folders in `_ONE_STACK`, so one process runs them all. Those in `_ALONE` share nothing, and take long."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = PurePath(nodeid.partition("::")[0])
         folder = path.parent
         if str(folder) in _ONE_STACK:
             return "stack"
+        if str(folder) == _ALONE:
+            return nodeid
         return str(folder if folder.parent.name == "e2e" else path)
 
 

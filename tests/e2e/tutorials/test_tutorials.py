@@ -18,7 +18,7 @@ CONTINUES = re.compile(r"^Continues \[.*?\]\(([\w-]+\.md)\)", re.MULTILINE)
 CONTINUED = {found[1] for page in TUTORIALS if (found := CONTINUES.search(page.read_text()))}
 LAST = [page for page in TUTORIALS if page.name not in CONTINUED]
 """Those that no other one continues: their changes contain those of the others."""
-TYPICAL = ("add-a-panel", "delay-a-job")
+TYPICAL = ("delay-a-job",)
 """What the others recommend is tested only in `-m long`."""
 RECOMMENDING = [pytest.param(page, marks=[] if page.stem in TYPICAL else [pytest.mark.long]) for page in LAST]
 RECOMMENDED = (
