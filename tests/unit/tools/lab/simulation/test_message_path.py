@@ -23,7 +23,7 @@ from shared.contracts import events, topology
 from shared.ids import new_id
 from shared.outbox.publisher import Publisher, connected
 from shared.rabbitmq import LOST
-from shared.server.background import Background
+from shared.server.background import Background, RestartPolicy
 from tests.support.gateway.declared import PANELS
 from tests.support.patience import PATIENCE_S, patient
 from tests.support.simulation.models import served_model
@@ -48,6 +48,8 @@ BATCH = 20
 LONG_S = 3 * PATIENCE_S
 """For all events together."""
 TUNING = Tuning(reconnect_s=0.02, watch_interval_s=0.05)
+UNFORGIVING = RestartPolicy(settled_s=3600)
+"""A task that has failed once counts as failing until the end of its test."""
 
 
 @pytest.fixture(autouse=True)
@@ -163,10 +165,12 @@ async def consuming(url: str, ledger: Ledger) -> AsyncIterator[None]:
     """Run the worker's consumers of one job within the block."""
     settings = Settings(environment="development", database_url="postgresql://unused", rabbitmq_url=url)
     consumers = Consumers(settings, TUNING, ledger, [job_of("email")], Hints(), lambda _: None)
-    async with Background() as background:  # cancels again, if a library makes an error of its own of it
+    # It cancels again, if a library makes an error of its own of it.
+    async with Background(policy=UNFORGIVING) as background:
         running = background.start("consumers", consumers.run)
         yield
         assert not running.done()
+        await background.check()  # it has not been begun again either
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.full) for seed in (1, 2, 3))])
@@ -222,7 +226,7 @@ async def test_the_live_feed_says_that_it_was_lost(fault: Callable[[RabbitModel]
     async with served(1) as (model, url):
         feed = LiveFeed(url, PANELS, 0.02)
         feed.subscribe(listening)
-        async with Background() as background:
+        async with Background(policy=UNFORGIVING) as background:
             background.start("feed", feed.run)
             await eventually(lambda: listening.said == ["came"])
             await _tell(url, user)
@@ -231,6 +235,7 @@ async def test_the_live_feed_says_that_it_was_lost(fault: Callable[[RabbitModel]
             await eventually(lambda: listening.said == ["came", user, "lost", "came"])
             await _tell(url, later)
             await eventually(lambda: listening.said[-1] == later)
+            await background.check()
 
 
 async def _tell(url: str, user_id: UUID) -> None:
