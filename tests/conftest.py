@@ -10,6 +10,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.support import garbage
 from tests.support.backends import Backends, PostgresBackend, RabbitBackend, RedisBackend, choose
 from tests.support.backends.databases import NewDatabase
 from tests.support.backends.smtp import SmtpServer
@@ -21,12 +22,13 @@ hypothesis.settings.register_profile("busy", deadline=None)  # how long an examp
 hypothesis.settings.load_profile("busy")
 plain_tracebacks()
 gc.set_threshold(50_000, 20, 50)
+gc.disable()  # while tests are collected
 
 
 def pytest_collection_finish() -> None:
     """Modules and tests live to the end. A tenth of the processor time went into looking at them again and again."""
-    gc.collect()
-    gc.freeze()
+    gc.enable()
+    garbage.collect()
 
 
 _ONE_STACK = ("tests/e2e/page", "tests/e2e/system")

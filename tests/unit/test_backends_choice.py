@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import garbage
 from tests.support.backends import choose
 from tests.support.backends.local import LocalBackends
 
@@ -19,7 +20,7 @@ def test_a_socket_that_nobody_listens_on_means_local_servers(monkeypatch: pytest
         gone.bind(str(path))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
     monkeypatch.delenv("TEST_BACKENDS", raising=False)
-    gc.collect()  # garbage of earlier tests warns now
+    garbage.collect()  # garbage of earlier tests warns now
     with warnings.catch_warnings(record=True) as left:
         warnings.simplefilter("always")
         with closing(choose()) as chosen:

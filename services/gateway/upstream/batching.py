@@ -43,6 +43,10 @@ class Batcher:
         self._departing = False
 
     @property
+    def is_suspended(self) -> bool:
+        return self._service.policies.is_suspended
+
+    @property
     def is_idle(self) -> bool:
         return not self._waiting and not self._calls
 

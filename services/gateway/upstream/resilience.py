@@ -16,7 +16,7 @@ from services.gateway import metrics
 from services.gateway.panels import Panels
 from services.gateway.settings import Tuning
 from services.gateway.upstream import panel_protocol
-from services.gateway.upstream.circuit_breaker import Bulkhead, CircuitBreaker
+from services.gateway.upstream.circuit_breaker import Bulkhead, CircuitBreaker, State
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.errors import (
     BadAnswer,
@@ -82,6 +82,11 @@ class Policies:
             hedge=cache(lambda _panels: Hedge(tuning.hedge_min_s)),
             retries=RetryBudget(tuning.retry_share),
         )
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the breaker admits no caller's call."""
+        return self.breaker.state is not State.CLOSED
 
     def may_repeat(self, failure: UpstreamFailed | None) -> bool:
         """Return whether a second attempt is made: after a failure, or for None because of slowness."""

@@ -110,6 +110,10 @@ class RestService:
         self._probing = Probing(spec.name, self.policies.breaker, self._probe)
 
     @property
+    def is_suspended(self) -> bool:
+        return self.policies.is_suspended
+
+    @property
     def is_idle(self) -> bool:
         return not self._reads
 

@@ -2,7 +2,8 @@
 another.
 
 Joining shortens no caller's wait: a read that has been sent is joined only by callers that wait no longer than the
-service was given for it.
+service was given for it. Nor does it make one longer: while calls to a service are suspended, those that are still in
+flight are not joined.
 """
 
 import time
@@ -131,6 +132,10 @@ class InFlightRead:
 class Runner(Protocol):
     """Reads the panels of one service."""
 
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the service is not called at present: a new read fails at once."""
+
     def add(self, read: InFlightRead, panels: tuple[Panel, ...]) -> None:
         """Send them with the next call."""
 
@@ -178,9 +183,12 @@ class SingleFlight:
         now = self._clock()
         for panel in panels:
             read = known.get(panel.name)
-            if read is None or ((answer := read.answers.get(panel.name)) is not None and answer.is_failure):
+            answer = None if read is None else read.answers.get(panel.name)
+            if read is None or (answer is not None and answer.is_failure):
                 continue
             has_left = panel.runner in read.sent
+            if has_left and answer is None and self._runners[panel.runner].is_suspended:
+                continue
             if not has_left or (not no_cache and read.serves(panel, now, budget_s)):
                 found[panel.name] = read
                 metrics.FLIGHTS_JOINED.counts[panel.name,] += not no_cache

@@ -84,6 +84,7 @@ async def test_an_address_is_confirmed_from_the_mail(browser: Browser, stack: St
         await expect(banner).to_have_count(0)
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_a_forgotten_password_is_replaced(browser: Browser, stack: Stack, person: Person) -> None:
     """The answer is the same for every address. The link sets a password once; then the page says what to do."""

@@ -39,6 +39,7 @@ async def test_somebody_registers_and_looks_around(browser: Browser, stack: Stac
         assert stored == '[[],[],""]'
 
 
+@pytest.mark.firefox
 async def test_what_is_refused_is_said_at_its_field(browser: Browser, stack: Stack, person: Person) -> None:
     """A wrong password, a taken address and an invalid price each have their message."""
     async with visiting(browser, stack) as visitor:
@@ -75,6 +76,7 @@ async def test_signing_out_closes_every_tab(browser: Browser, stack: Stack, pers
         await expect(there.get_by_label("Password")).to_be_visible()
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_an_ended_session_asks_to_sign_in_again(browser: Browser, stack: Stack, person: Person) -> None:
     """If the account has been deleted, the page returns to the sign-in form by itself, and says so."""

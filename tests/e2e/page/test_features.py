@@ -103,6 +103,7 @@ async def test_without_orders(browser: Browser, start: Start, tmp_path: Path) ->
         await is_accessible(page)
 
 
+@pytest.mark.full
 async def test_with_orders_that_can_only_be_seen(browser: Browser, start: Start, tmp_path: Path) -> None:
     """Without routes, an order has neither actions nor details."""
     async with installation(start, tmp_path, panels=ORDERS) as here, visiting(browser, here) as visitor:
@@ -113,6 +114,7 @@ async def test_with_orders_that_can_only_be_seen(browser: Browser, start: Start,
         await is_accessible(page)
 
 
+@pytest.mark.full
 async def test_each_action_by_its_route(browser: Browser, start: Start, tmp_path: Path) -> None:
     """What has a route is offered, and nothing else, on the dashboard and on the page of the account."""
     routes = [

@@ -191,6 +191,7 @@ async def test_a_tab_that_the_browser_freezes_is_replaced(browser: Browser, star
         await tabs.has_streams(1)
 
 
+@pytest.mark.full
 @with_and_without_locks
 async def test_hidden_tabs_have_no_stream(browser: Browser, start: Start, tmp_path: Path, script: str) -> None:
     """After half a minute a hidden tab leaves; the last one ends the stream. A tab that is shown again catches up."""

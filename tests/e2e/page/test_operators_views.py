@@ -62,6 +62,7 @@ async def test_the_last_hour_and_the_workers(browser: Browser, stack: Stack, adm
         await fits(page)
 
 
+@pytest.mark.full
 @pytest.mark.firefox
 async def test_an_administrator_helps_a_user(browser: Browser, stack: Stack, admin: Operator, person: Person) -> None:
     """The account is found by the beginning of its address. What is done with it is in its audit log, which can be

@@ -115,6 +115,7 @@ async def test_lists_of_any_kind(browser: Browser, start: Start, tmp_path: Path)
         await is_accessible(page)
 
 
+@pytest.mark.full
 async def test_numbers_of_every_size(browser: Browser, start: Start, tmp_path: Path) -> None:
     """Integers are exact, and nothing is rounded to zero."""
     sizes = {"tiny": 1e-9, "half": -0.5, "exact": 2**70, "huge": 1e300, "endless": 10**500, "order_id": 1234567}
@@ -128,6 +129,7 @@ async def test_numbers_of_every_size(browser: Browser, start: Start, tmp_path: P
         await expect(fact(facts, "Order ID")).to_have_text("1234567")
 
 
+@pytest.mark.full
 async def test_the_order_is_that_of_the_file(browser: Browser, start: Start, tmp_path: Path) -> None:
     """Also for a panel that is named like one of the packaged file but has other data; a panel of other roles has no
     card."""
@@ -187,7 +189,7 @@ timeout_ms = 10000
         await is_accessible(page)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.full)])
 async def test_the_cards_fit_and_are_accessible(browser: Browser, start: Start, tmp_path: Path, scheme: Scheme) -> None:
     """At 360 pixels only tables scroll sideways; axe finds no violations with everything open."""
     data = {"customer": CUSTOMER | {"x" * 90: "y" * 200}, "tickets": TICKETS}

@@ -70,6 +70,7 @@ async def has_a_refusal_been_told(browser: Browser, site: SignInSite) -> None:
         await expect(page.get_by_role("alert")).to_have_count(0)
 
 
+@pytest.mark.full
 async def test_people_sign_in_with_a_provider(
     browser: Browser, start: Start, new_database: NewDatabase, tmp_path: Path
 ) -> None:

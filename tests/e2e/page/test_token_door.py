@@ -120,6 +120,7 @@ async def test_an_address_without_a_usable_token(
         await expect(page.get_by_text("0900")).to_have_count(0)
 
 
+@pytest.mark.full
 async def test_a_token_that_expires_meanwhile(browser: Browser, start: Start, tmp_path: Path) -> None:
     """The stream ends with the token, and the page says why. A new token in the address continues."""
     async with crm_gateway(start, tmp_path, POINTS) as crm, visiting(browser, crm) as visitor:

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from services.gateway.dashboard.pending import ClientDisconnected, DisconnectWatcher
 from services.gateway.dashboard.wait import PanelWait
 from shared.ids import new_id
+from tests.support import garbage
 from tests.support.backends import RabbitBackend
 from tests.support.gateway.stub import answer_late, replies
 from tests.support.gateway.world import Start, World
@@ -33,14 +34,12 @@ def collector() -> Iterator[None]:
     yield
     gc.set_debug(0)
     gc.garbage.clear()
-    gc.unfreeze()
     gc.enable()
 
 
 def count_from_here() -> None:
     """What is alive now is not counted if it dies later: the gateway of an earlier test can be among it."""
-    gc.collect()
-    gc.freeze()
+    garbage.collect()
     gc.set_debug(gc.DEBUG_SAVEALL)
 
 

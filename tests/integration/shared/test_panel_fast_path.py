@@ -173,9 +173,9 @@ def comparable(text: bytes) -> bytes:
 
 
 def counts() -> Iterator[tuple[tuple[str, ...], float]]:
-    for family in REGISTRY.collect():
+    for family in REGISTRY.restricted_registry(COUNTED).collect():
         for sample in family.samples:
-            if sample.name in COUNTED and sample.value:
+            if sample.value:
                 yield (sample.name, *sorted(map(str, sample.labels.items()))), sample.value
 
 

@@ -1,9 +1,9 @@
 """Loops of simulations in tests."""
 
 import asyncio
-import gc
 import warnings
 
+from tests.support import garbage
 from tools.lab.simulation.machine.loop import SimulationLoop
 
 
@@ -12,7 +12,7 @@ def close(loop: SimulationLoop) -> None:
     loop.close()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # of the connections of killed processes
-        gc.collect()
+        garbage.collect()
 
 
 async def pass_time(seconds: float) -> None:

@@ -4,6 +4,7 @@
 - Of all tasks with one key, one that starts after a task was committed has run.
 - Each tick of a schedule runs once.
 - No panel marked fresh is older than a change that its gateway knew of, or than what the same gateway showed before.
+- No last known good panel is replaced by an earlier one.
 - Every reader gets its response within its budget, and no panel times out before its own time is over.
 - When faults end, everything is finished soon.
 """
@@ -95,6 +96,8 @@ class Outcome:
     ticks: Sequence[str] = ()
     expected_ticks: Sequence[str] = ()
     reads: Sequence[Read] = ()
+    older_copies: Sequence[str] = ()
+    """Last known good panels that have replaced later ones."""
     unfinished: Sequence[str] = ()
     errors: Sequence[str] = ()
     """What callbacks and tasks raised and no code handled. It is shown, and breaks no promise by itself."""
@@ -112,6 +115,7 @@ def check(outcome: Outcome) -> list[Violation]:
         ticks,
         freshness,
         monotony,
+        copies,
         deadlines,
     )
     return [violation for each in checks for violation in each(outcome)]
@@ -244,6 +248,12 @@ def _fresh_by_panel(reads: Iterable[Read]) -> dict[tuple[str, str, str], list[Re
             if status == "fresh":
                 found[read.gateway, read.user, panel].append(read)
     return found
+
+
+def copies(outcome: Outcome) -> Iterator[Violation]:
+    """A last known good panel is never replaced by one that was requested earlier."""
+    for text in outcome.older_copies:
+        yield Violation("older copy", text)
 
 
 def deadlines(outcome: Outcome) -> Iterator[Violation]:

@@ -41,6 +41,7 @@ class Faults:
             "mail": self._mail,
             "clock": self._clock,
             "unreadable change": self._unreadable_change,
+            "garbled changes": self._garbled_changes,
         }
 
     def take(self, step: Step) -> None:
@@ -79,9 +80,8 @@ class Faults:
             return
         victim.steps_left = steps
         ends = world.loop.now + KILL_WITHIN_S
-        while victim.is_alive and world.loop.now < ends:
+        while victim.is_alive and world.loop.now < ends:  # noqa: ASYNC110
             await asyncio.sleep(STEP_S)
-            world.sample()
         world.loop.kill(victim)
         await asyncio.sleep(down_s)
         if not world.process(process).is_alive:
@@ -148,6 +148,12 @@ class Faults:
             if type_ in types and id_ not in waiting | seen:
                 world.seen.excused.add((job, str(id_)))
         self._programs.rabbit.delete_queue(f"worker.{job}")
+
+    async def _garbled_changes(self, share: float, for_s: float) -> None:
+        """Let gateways receive changes as messages that they cannot read."""
+        self._programs.rabbit.faults.garbled = share
+        await asyncio.sleep(for_s)
+        self._programs.rabbit.faults.garbled = 0.0
 
     async def _consumers_cancelled(self, job: str) -> None:
         self._programs.rabbit.cancel_consumers(f"worker.{job}")

@@ -191,7 +191,7 @@ class Laboratory:
             faults=world.seen.faults,
             reads=len(outcome.reads),
             events=len(outcome.events),
-            points=world.seen.points,
+            points=world.points,
             errors=list(outcome.errors),
         )
 

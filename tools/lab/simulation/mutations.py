@@ -7,6 +7,7 @@ has no switch for them. Each names the promise that it breaks.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -128,6 +129,41 @@ def _keep_late_answers() -> None:
     cache.PanelCache.put = late  # type: ignore[method-assign]
 
 
+def _share_the_first_deadline() -> None:
+    from services.gateway.upstream.batching import Batcher
+    from services.gateway.upstream.single_flight import InFlightRead
+
+    def serves(self: Any, panel: Any, now: float, budget_s: float) -> bool:  # noqa: ARG001
+        return panel.runner not in self.sent or now < self.sent[panel.runner][1]
+
+    InFlightRead.serves = serves  # type: ignore[method-assign]
+    Batcher.deadline = lambda self, call: call.sent_deadline  # type: ignore[method-assign]  # noqa: ARG005
+    Batcher._was_cut_short = lambda *_: False  # type: ignore[method-assign]
+
+
+def _join_older_reads() -> None:
+    from services.gateway.live.invalidation import Invalidation
+
+    Invalidation.changed_unreadably = lambda self: self._cache.clear("unreadable")  # type: ignore[method-assign]
+
+
+def _write_older_copies() -> None:
+    from services.gateway.dashboard import stale_store
+    from tools.lab.simulation.resp import scripts
+
+    stale_store.WRITE = stale_store.WRITE.replace("if before and asked < before and", "if false and")
+    scripts.SCRIPTS[stale_store.WRITE.encode()] = partial(scripts.write_panels, compares=False)
+
+
+def _probe_with_readers() -> None:
+    from services.gateway.upstream.circuit_breaker import CircuitBreaker
+    from services.gateway.upstream.health import Probing
+
+    admit = CircuitBreaker.admit
+    CircuitBreaker.admit = lambda self, *, probe=True: admit(self, probe=True)  # type: ignore[method-assign]  # noqa: ARG005
+    Probing.wake = lambda self: None  # type: ignore[method-assign]  # noqa: ARG005
+
+
 MUTATIONS = {
     each.name: each
     for each in (
@@ -182,6 +218,34 @@ MUTATIONS = {
             ("fresh", "goes back"),
             200,
             _keep_late_answers,
+        ),
+        Mutation(
+            "first-deadline",
+            "a reader who joins a read waits no longer than the one who began it",
+            ("timeout",),
+            60,
+            _share_the_first_deadline,
+        ),
+        Mutation(
+            "join-older",
+            "after an unreadable change, readers still join reads that began before it",
+            ("fresh", "goes back"),
+            200,
+            _join_older_reads,
+        ),
+        Mutation(
+            "older-copy",
+            "an earlier read replaces a later one as the last known good",
+            ("older copy",),
+            60,
+            _write_older_copies,
+        ),
+        Mutation(
+            "readers-probe",
+            "readers carry the probes of an open breaker, and wait for them",
+            ("suspended",),
+            60,
+            _probe_with_readers,
         ),
     )
 }

@@ -41,6 +41,21 @@ FAULTS = (
     "clock",
     "unreadable change",
 )
+OF_DASHBOARDS = (
+    "freeze",
+    "partition",
+    "slow network",
+    "garbled changes",
+    "unreadable change",
+    "redis",
+)
+"""The faults of worlds that are about dashboards."""
+DASHBOARDS_EVERY = 3
+"""Of so many worlds, one is about dashboards. Readers in the others seldom meet a service that is slow or silent."""
+TROUBLE_S = (3.0, 18.0)
+"""How long a trouble of dashboards lasts: at most so long that a breaker opens and its service is probed."""
+READS_PER_S = 5
+"""How often dashboards are read during a trouble."""
 STATEMENTS = ("lost before", "fails", "lost after", "slow")
 MAIL_FAULTS = ("defers", "closes_before", "closes_after", "hangs")
 BROKER_FAULTS = {
@@ -67,7 +82,7 @@ class Step:
 
     @property
     def is_fault(self) -> bool:
-        return self.kind in FAULTS
+        return self.kind in FAULTS or self.kind in OF_DASHBOARDS
 
     def __str__(self) -> str:
         facts = " ".join(f"{name}={value}" for name, value in self.facts.items())
@@ -77,6 +92,8 @@ class Step:
 def make(seed: int) -> list[Step]:
     """Return the steps of a seed, in order."""
     random = Random(f"plan {seed}")
+    if seed % DASHBOARDS_EVERY == 0:
+        return sorted(_about_dashboards(random), key=lambda step: step.at)
     steps = [_operation(random) for _ in range(random.randint(20, 50))]
     steps += _readers(random)
     kinds = random.sample(FAULTS, random.randint(1, LOUD))
@@ -109,18 +126,57 @@ def _readers(random: Random) -> list[Step]:
         at, user, gateway = random.uniform(0, ACTIVE_S), random.randrange(USERS), random.choice(GATEWAYS)
         during = [random.uniform(-0.005, 0.04) for _ in range(random.randint(1, 8))]
         after = [random.uniform(0.1, 3) for _ in range(random.randint(1, 4))]
-        for later in (*during, *after):
-            facts = {
-                "gateway": gateway if random.random() < 0.8 else random.choice(GATEWAYS),
-                "user": user,
-                "budget_ms": random.choice(BUDGETS_MS),
-                "panels": random.choice(PANEL_SETS),
-                "no_cache": random.random() < 0.05,
-            }
-            steps.append(Step(max(0.0, at + later), "read", facts))
+        steps += [_read(random, at + later, gateway, user, 0.05) for later in (*during, *after)]
         if random.random() < 0.8:
             steps.append(Step(at, "order", {"user": user, "number": random.randrange(1_000_000)}))
     return steps
+
+
+def _read(random: Random, at: float, gateway: str, user: int, no_cache: float) -> Step:
+    facts = {
+        "gateway": gateway if random.random() < 0.8 else random.choice(GATEWAYS),
+        "user": user,
+        "budget_ms": random.choice(BUDGETS_MS),
+        "panels": random.choice(PANEL_SETS),
+        "no_cache": random.random() < no_cache,
+    }
+    return Step(max(0.0, at), "read", facts)
+
+
+def _about_dashboards(random: Random) -> list[Step]:
+    """Return a plan with few changes and many readers, most of them while something is slow, silent or unreadable."""
+    steps = _readers(random)
+    for _ in range(random.randint(2, 3)):
+        at, for_s = random.uniform(0, ACTIVE_S - TROUBLE_S[0]), random.uniform(*TROUBLE_S)
+        gateway, user, no_cache = random.choice(GATEWAYS), random.randrange(USERS), random.choice((0.0, 0.5))
+        steps += [_trouble(random, kind, at, for_s) for kind in random.sample(OF_DASHBOARDS, random.randint(1, 2))]
+        steps += [
+            _read(random, at + random.uniform(-0.5, for_s), gateway, user, no_cache)
+            for _ in range(int(for_s * READS_PER_S))
+        ]
+        steps += [
+            Step(at + random.uniform(0, for_s), "order", {"user": user, "number": random.randrange(1_000_000)})
+            for _ in range(random.randint(0, 6))
+        ]
+    return [step for step in steps if step.at < ACTIVE_S]
+
+
+def _trouble(random: Random, kind: str, at: float, for_s: float) -> Step:
+    """Return a fault that readers notice."""
+    process = random.choice(SERVICES)
+    facts: dict[str, dict[str, Any]] = {
+        "freeze": {"process": process, "for_s": for_s},
+        "partition": {
+            "one": random.choice(GATEWAYS),
+            "other": random.choice(("orders", *WORKERS, "redis")),
+            "for_s": for_s,
+        },
+        "slow network": {"factor": random.choice((5, 20, 100)), "for_s": for_s},
+        "garbled changes": {"share": random.choice((0.3, 1.0)), "for_s": for_s},
+        "unreadable change": {},
+        "redis": {"how": random.choice(("restart", "freeze", "lose everything")), "for_s": for_s},
+    }
+    return Step(at, kind, facts[kind])
 
 
 def _fault(random: Random, kind: str) -> Step:

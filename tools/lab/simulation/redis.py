@@ -9,6 +9,7 @@ for sockets runs in threads.
 
 import asyncio
 import time
+from collections.abc import Callable
 from random import Random
 
 from tools.lab.simulation.resp.commands import Session
@@ -30,6 +31,10 @@ class RedisModel:
         self._is_running = True
         self._thawed = asyncio.Event()
         self._thawed.set()
+
+    def watch(self, on_replaced: Callable[[bytes, bytes, bytes], None]) -> None:
+        """Call this whenever a string replaces another, with its key and both."""
+        self._database.on_replaced = on_replaced
 
     @property
     def connections(self) -> int:

@@ -25,8 +25,6 @@ LIMIT_S = START_S + ACTIVE_S + SETTLE_S + 400
 LAST_S = 60.0
 """How long clients may go on after the calm time."""
 TICK_S, BEFORE_TICK_S, LEAST_CALM_S = 60.0, 0.4, 5.0
-SAMPLED_STEPS = 5
-"""After every so many steps we look where tasks wait."""
 CALM_NUMBER = 1_000_001
 EVENTS = "SELECT id, type, user_id, order_id, task_key, at FROM simulation.events ORDER BY number"
 EFFECTS = "SELECT event_id, task_key, extract(epoch FROM at) FROM simulation.effects ORDER BY id"
@@ -64,11 +62,9 @@ class Simulation:
             raise NotStarted
         await world.loop.spawn(world.process("orders"), self._clients.register())
         began = world.loop.now
-        for number, step in enumerate(self._plan):
+        for step in self._plan:
             await asyncio.sleep(max(0.0, began + step.at - world.loop.now))
             (self._faults if step.is_fault else self._clients).take(step)
-            if step.is_fault or number % SAMPLED_STEPS == 0:
-                world.sample()
         await asyncio.sleep(max(0.0, began + ACTIVE_S - world.loop.now))
         await self._faults.end()
         await world.until(world.is_ready, START_S)
@@ -120,6 +116,7 @@ class Simulation:
             ticks=[str(at) if id_ not in requested else f"requested {id_}" for id_, at in worker.fetch(TICKS)],
             expected_ticks=world.seen.expected_ticks,
             reads=world.seen.reads,
+            older_copies=world.seen.older_copies,
             unfinished=[*unfinished, *world.unfinished()],
             errors=[f"{error.get('message')}: {error.get('exception')!r}" for error in world.loop.errors],
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
+from types import CodeType
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +16,12 @@ from services.gateway.live.feed import Change
 from tools.lab.simulation.checks import RECENT, Read
 from tools.lab.simulation.history import History, conceal
 from tools.lab.simulation.machine import virtual
-from tools.lab.simulation.machine.loop import BEGINNING_S, Killed, Process, SimulationLoop
+from tools.lab.simulation.machine.loop import BEGINNING_S, Killed, Process, SimulationLoop, wall_time
 from tools.lab.simulation.machine.network import Network
 from tools.lab.simulation.machine.postgres import PostgresTransport, PostgresWorld, Session, Statements
 from tools.lab.simulation.plan import GATEWAYS, USERS, WORKERS
 from tools.lab.simulation.programs import Databases, Programs, queues_of
+from tools.lab.simulation.resp.scripts import asked_ms_of
 
 EVENTS_LOG = """
     CREATE TABLE simulation.events (
@@ -68,8 +70,8 @@ class Seen:
     known: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     excused: set[tuple[str, str]] = field(default_factory=set)
     expected_ticks: list[str] = field(default_factory=list)
-    points: set[Point] = field(default_factory=set)
-    """The places at which tasks have waited."""
+    older_copies: list[str] = field(default_factory=list)
+    """Last known good panels that have replaced later ones."""
     faults: int = 0
 
 
@@ -88,6 +90,7 @@ class World:
         self.postgres.statements = self.statements
         self.orders_db, self.worker_db = Session.open(socket, databases.orders), Session.open(socket, databases.worker)
         self.programs = Programs(self.loop, databases, Random(f"servers {seed}"), self._told, self._came)
+        self.programs.redis.watch(self._replaced)
         self.client = self.loop.new_process("client")
         self.users = [UUID(int=Random(f"user {number}").getrandbits(128), version=4) for number in range(USERS)]
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -95,6 +98,9 @@ class World:
         self.frozen_until: dict[str, float] = {}
         """By process, until when it was stopped."""
         self.loop.on_kill.append(self._killed)
+        self.loop.on_task = self._went_on
+        self._waited: set[tuple[CodeType, int]] = set()
+        """Where: a function, and the offset of an instruction."""
         logging.disable()  # of libraries
         structlog.configure(
             processors=[self._note_line],
@@ -156,16 +162,21 @@ class World:
         found += [f"{name} does not exist" for name in names if name not in queues]
         return found
 
-    def sample(self) -> None:
-        """Remember where all tasks wait."""
-        for task in asyncio.all_tasks(self.loop):
-            awaited: Any = task.get_coro()
-            while awaited is not None:
-                frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
-                if frame is None:
-                    break
-                self.seen.points.add((frame.f_code.co_filename, frame.f_lineno))
-                awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+    def _went_on(self, task: asyncio.Task[Any]) -> None:
+        """Remember where a task has waited."""
+        awaited: Any = task.get_coro()
+        while awaited is not None:
+            frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
+            if frame is None:
+                break
+            self._waited.add((frame.f_code, frame.f_lasti))
+            awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+
+    @property
+    def points(self) -> set[Point]:
+        """The places at which tasks have waited."""
+        positions = {code: list(code.co_positions()) for code, _ in self._waited}
+        return {(code.co_filename, positions[code][at // 2][0] or 0) for code, at in self._waited}
 
     def _note_line(self, _logger: object, level: str, line: structlog.typing.EventDict) -> Any:
         """Put a log line into the history."""
@@ -180,14 +191,21 @@ class World:
         self.programs.apps.pop(process.name, None)
         self.seen.known = {key: known for key, known in self.seen.known.items() if key[0] != process.name}
 
+    def _replaced(self, key: bytes, before: bytes, after: bytes) -> None:
+        """Look at a last known good panel that has replaced another."""
+        earlier, later = asked_ms_of(after), asked_ms_of(before)
+        if earlier is not None and later is not None and earlier < later <= wall_time(self.loop.now).timestamp() * 1000:
+            self.seen.older_copies.append(f"{key.decode()}: requested at {earlier} ms, replaced one of {later} ms")
+
     def _came(self, gateway: str) -> None:
-        """The live feed of a gateway is connected: it may have missed anything before."""
+        """A gateway may have missed anything: its live feed has come back, or has brought what it cannot read."""
         for user in self.users:
             self._told(gateway, Change(user, None, "feed", b""))
 
     def _told(self, gateway: str, change: Change | None) -> None:
         """Record that a gateway has heard of a change: from now on it must show it."""
         if change is None:
+            self._came(gateway)
             return
         user = str(change.user_id)
         known = self.seen.known.setdefault((gateway, user), {})

@@ -24,6 +24,8 @@ GOOD = Answer(b"{}")
 class Services:
     """Reads that end when they are told to; keeps those that nobody waits for."""
 
+    is_suspended = False
+
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.timers = Timers(clock)

@@ -36,6 +36,7 @@ class Service:
         self._calls = calls_to(SimulatedUpstream(service=name), clock)
         self.added: list[tuple[InFlightRead, tuple[Panel, ...]]] = []
         self.abandoned: list[InFlightRead] = []
+        self.is_suspended = False
 
     def add(self, read: InFlightRead, panels: tuple[Panel, ...]) -> None:
         self.added.append((read, panels))
@@ -112,6 +113,21 @@ def test_who_wants_more_panels_joins_for_those_that_are_on_their_way(airport: Ai
     assert new.panels == (USER, NOTIFICATIONS, ANALYTICS)
     assert airport.reads("1", *FOUR) == reads
     assert len(airport.services["orders"].added) == 1
+
+
+def test_a_suspended_service_is_not_waited_for(airport: Airport) -> None:
+    """A read that was sent before calls were suspended is not joined: a new one fails at once. What has arrived of it
+    is still used, and so is a read that has not been sent."""
+    orders, worker = airport.services["orders"], airport.services["worker"]
+    [old] = {*airport.reads("1", ORDERS, NOTIFICATIONS).values()}
+    waiting = airport.read("2", ORDERS)
+    for service in (orders, worker):
+        service.leaves(old, 1.0)
+        service.is_suspended = True
+    old.resolve({"notifications": GOOD})
+    assert airport.read("1", ORDERS) is not old
+    assert airport.read("1", NOTIFICATIONS) is old
+    assert airport.read("2", ORDERS) is waiting
 
 
 def test_each_service_is_told_of_as_it_answers(airport: Airport) -> None:

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from shared.server.connection import Ending
 from shared.server.fast_path import Exchange, FastPathProtocol
+from tests.support import garbage
 from tests.support.http_corpus import Case, broken_bodies, pipelines, singles
 from tests.support.wire import Quick, Wire, livez
 
@@ -309,7 +310,7 @@ async def test_a_target_that_cannot_be_parsed_is_refused() -> None:
 @pytest.fixture
 def collector() -> Iterator[None]:
     """Off: what is in a cycle stays."""
-    gc.collect()
+    garbage.collect()
     gc.disable()
     yield
     gc.enable()

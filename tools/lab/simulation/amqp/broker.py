@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
+
+from pamqp.commands import Basic
 
 from tools.lab.simulation.amqp.faults import BrokerFaults
 from tools.lab.simulation.amqp.frames import ChannelFailed, ConnectionFailed, precondition_failed
@@ -39,10 +42,15 @@ class Broker:
 
     def store(self, queues: Sequence[Queue], content: Content) -> list[Stored]:
         """Append a message to each queue, and deliver what can be delivered."""
-        stored = [(queue, queue.store(content, self.now)) for queue in queues]
+        stored = [(queue, queue.store(self._for(queue, content), self.now)) for queue in queues]
         for queue in queues:
             queue.deliver()
         return stored
+
+    def _for(self, queue: Queue, content: Content) -> Content:
+        if queue.owner is not None and self.happens(self.faults.garbled):
+            return replace(content, properties=Basic.Properties(), body=b"not JSON")
+        return content
 
     def declare_queue(self, name: str, declared: Options, connection: object) -> Queue:
         """Return the queue, new or existing. An empty name gets one. Raises `ChannelFailed`."""

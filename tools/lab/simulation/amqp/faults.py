@@ -26,6 +26,9 @@ class BrokerFaults:
     consumer_cancelled: float = 0.0
     """Of each acknowledgement: the broker cancels the consumers of its queue."""
 
+    garbled: float = 0.0
+    """Of each message in an exclusive queue, as gateways have them: it arrives as one that they cannot read."""
+
     def stop(self) -> None:
         """Set all probabilities to 0."""
         for one in fields(self):

@@ -95,7 +95,7 @@ _EventLoop: Any = asyncio.AbstractEventLoop
 
 
 class SimulationLoop(_EventLoop):  # type: ignore[misc]
-    """`on_step` is called before each callback, with its process."""
+    """`on_task` is called with each task that goes on, before it does."""
 
     def __init__(self, seed: int | str, until_s: float = float("inf")) -> None:
         self.random = random.Random(f"loop {seed}")
@@ -107,7 +107,7 @@ class SimulationLoop(_EventLoop):  # type: ignore[misc]
         """The longest time that a function takes in an executor."""
         self.errors: list[dict[str, Any]] = []
         """What was reported to the exception handler."""
-        self.on_step: Callable[[Process, asyncio.Handle], None] | None = None
+        self.on_task: Callable[[asyncio.Task[Any]], None] = lambda _: None
         self.on_kill: list[Callable[[Process], None]] = []
         self._numbers = 0
         self._timers: list[tuple[float, float, int, asyncio.TimerHandle, Process]] = []
@@ -257,8 +257,9 @@ class SimulationLoop(_EventLoop):  # type: ignore[misc]
         self.steps += 1
         process.steps += 1
         self.current = process
-        if self.on_step is not None:
-            self.on_step(process, handle)
+        task = getattr(getattr(handle, "_callback", None), "__self__", None)
+        if isinstance(task, _Task):
+            self.on_task(task)
         handle._run()
         self.current = self.world
         if process.steps_left >= 0:

@@ -40,6 +40,8 @@ class Database:
         self._undo: deque[tuple[float, bytes, Value | None]] = deque()
         """When a key changed, and what it was before: the changes that may not have reached the disk."""
         self._appended = asyncio.Event()
+        self.on_replaced: Callable[[bytes, bytes, bytes], None] = lambda *_: None
+        """Called with a key, its string, and the string that has replaced it."""
 
     def find(self, key: bytes) -> Value | None:
         value = self._values.get(key)
@@ -78,7 +80,10 @@ class Database:
             self._values[key] = value
 
     def set(self, key: bytes, data: bytes, expires_in_s: float | None = None) -> None:
+        before = self.find(key)
         self.put(key, Value(data, None if expires_in_s is None else self.clock() + expires_in_s))
+        if before is not None and isinstance(before.data, bytes):
+            self.on_replaced(key, before.data, data)
 
     def delete(self, key: bytes) -> bool:
         """Return whether it existed."""

@@ -28,15 +28,17 @@ def digest(text: bytes) -> bytes:
     return sha1(text, usedforsecurity=False).hexdigest().encode()
 
 
-def write_panels(database: Database, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Reply:
-    """`stale_store.WRITE`."""
+def write_panels(
+    database: Database, keys: Sequence[bytes], arguments: Sequence[bytes], *, compares: bool = True
+) -> Reply:
+    """`stale_store.WRITE`; without `compares` as if it replaced whatever is stored."""
     now_ms = int(database.clock() * 1000)
     expires_in_s = integer(arguments[0])
     refused = []
     for number, key in enumerate(keys, 1):
         asked_ms = now_ms - int(arguments[2 * number - 1])
-        known = _stored_ms(database, key)
-        if known is not None and asked_ms < known <= now_ms:
+        known = asked_ms_of(_stored(database, key))
+        if compares and known is not None and asked_ms < known <= now_ms:
             refused.append(number)
         elif expires_in_s <= 0:
             raise CommandFailed("ERR invalid expire time in 'set' command")
@@ -54,11 +56,15 @@ def count(database: Database, keys: Sequence[bytes], arguments: Sequence[bytes])
     return current
 
 
-def _stored_ms(database: Database, key: bytes) -> int | None:
-    """Return when the stored value was requested; None if there is none, or something else."""
-    value = database.find(key)
-    found = _ASKED.match(value.data) if value and isinstance(value.data, bytes) else None
+def asked_ms_of(value: bytes | None) -> int | None:
+    """Return when a stored panel was requested, in Unix milliseconds; None if it is something else."""
+    found = _ASKED.match(value) if value else None
     return int(found[1]) if found else None
+
+
+def _stored(database: Database, key: bytes) -> bytes | None:
+    value = database.find(key)
+    return value.data if value and isinstance(value.data, bytes) else None
 
 
 SCRIPTS: dict[bytes, Script] = {
