@@ -39,7 +39,6 @@ async def test_somebody_registers_and_looks_around(browser: Browser, stack: Stac
         assert stored == '[[],[],""]'
 
 
-@pytest.mark.firefox
 async def test_what_is_refused_is_said_at_its_field(browser: Browser, stack: Stack, person: Person) -> None:
     """A wrong password, a taken address and an invalid price each have their message."""
     async with visiting(browser, stack) as visitor:

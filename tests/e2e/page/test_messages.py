@@ -71,7 +71,6 @@ async def _answered(page: Page, path: str, method: str, *answers: dict[str, Any]
 NO_ANSWER: dict[str, Any] = {}
 
 
-@pytest.mark.firefox
 async def test_what_is_refused_is_said_for_people(browser: Browser, stack: Stack, person: Person) -> None:
     """The page says when to try again, which field of which line is wrong, and what to do, without texts of the API."""
     async with visiting(browser, stack) as visitor:
@@ -115,7 +114,6 @@ async def test_what_is_refused_is_said_for_people(browser: Browser, stack: Stack
         await expect(dialog.get_by_text("Enter an amount such as 1250.")).to_be_visible()
 
 
-@pytest.mark.firefox
 @pytest.mark.full
 async def test_an_order_without_an_answer_is_sent_again(browser: Browser, stack: Stack, person: Person) -> None:
     """The order is sent again with the same key until there is a response, so that it is placed once."""
@@ -141,7 +139,6 @@ NOTICES = """async () => {
 }"""
 
 
-@pytest.mark.firefox
 async def test_an_error_stays_until_it_is_dismissed(browser: Browser, stack: Stack) -> None:
     """Of many notices the oldest disappear first, but never an error."""
     async with visiting(browser, stack) as visitor:

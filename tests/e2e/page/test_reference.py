@@ -13,7 +13,6 @@ CHANGE_PROFILE = "#operations-accounts-change_profile"
 READ_PROFILE = "#operations-accounts-read_profile"
 
 
-@pytest.mark.firefox
 @pytest.mark.full
 async def test_a_call_from_the_console(browser: Browser, stack: Stack, person: Person) -> None:
     """It lists the operations and calls one with an access token. It asks no other site for anything, and keeps the

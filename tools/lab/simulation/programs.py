@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import SecretStr
-from pyqwest import Transport
 
 from services.gateway.catalog.catalog import Catalog, load
 from services.gateway.container import Gateway, build, redis_client
@@ -41,6 +40,7 @@ from shared.outbox.relay import Relay
 from shared.server.background import Background
 from shared.server.connection import Ending
 from shared.server.serve import config_of
+from tools.lab.simulation.http import transport
 from tools.lab.simulation.machine.loop import Process, SimulationLoop
 from tools.lab.simulation.plan import JOBS
 from tools.lab.simulation.rabbitmq import RabbitModel
@@ -55,8 +55,6 @@ POLL_S, MEASURE_S = 3.0, 30.0
 """How often relays poll, and how often gauges are measured."""
 PANELS_FILE = Path(__file__).parent / "panels.toml"
 POOL = 6
-_NO_TRANSPORT = cast("Transport", None)
-"""Only the routes that pass requests on use it."""
 
 
 @dataclass
@@ -182,11 +180,11 @@ class Programs:
             panels_file=str(PANELS_FILE),
         )
         tuning, timers, catalog = GATEWAY_TUNING, Timers(), panels_catalog()
-        tokens = ServiceTokens(SECRET, "gateway")
+        tokens, http = ServiceTokens(SECRET, "gateway"), transport()
         async with redis_client(settings.redis_url, tuning) as redis:
-            backends = Backends(_NO_TRANSPORT, _NO_TRANSPORT, tokens, settings, tuning, timers)
+            backends = Backends(http, http, tokens, settings, tuning, timers)
             opened = await backends.use(catalog.services, catalog.panels)
-            gateway = build(settings, tuning, catalog, _NO_TRANSPORT, redis, backends, opened, timers)
+            gateway = build(settings, tuning, catalog, http, redis, backends, opened, timers)
             gateway.feed.subscribe(ChangeRecorder(partial(self.told, name), partial(self.came, name)))
             async with Background() as background:
                 background.start("write-behind", gateway.stale_store.write_behind)

@@ -90,6 +90,7 @@ def test_a_good_history_has_no_violation() -> None:
         ("fresh", {"reads": (read(known={"orders": {ORDER: "paid"}}),)}),
         ("fresh", {"reads": (read(panels={"analytics": ("fresh", 1, None)}, known={"analytics": 2}),)}),
         ("goes back", {"reads": (read(), read(11.0, 11.1, panels={"orders": ("fresh", {}, None)}, known={}))}),
+        ("older copy", {"older_copies": ("lkg:orders:u",)}),
         ("deadline", {"reads": (read(ended=11.3),)}),
         (
             "timeout",

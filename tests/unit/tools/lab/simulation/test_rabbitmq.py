@@ -222,3 +222,15 @@ async def test_what_the_model_does_not_have_is_noted() -> None:
         with pytest.raises(AMQPError):
             await channel.declare_queue("queue", arguments={"x-message-ttl": 1000})
     assert [text for text in model.not_modelled if "x-message-ttl" in text]
+
+
+async def test_changes_can_arrive_unreadable() -> None:
+    """At the queue of one connection, as a gateway has it; the queues of jobs have the event as it is."""
+    async with served(BrokerFaults(garbled=1.0)) as (model, url), connected(url) as connection:
+        feed = await topology.declare_feed(await connection.channel())
+        jobs = await (await connection.channel()).get_queue(QUEUE, ensure=False)
+        await publish(connection, b'{"a": 1}')
+        assert [(await queue.get(timeout=PATIENCE_S)).body for queue in (feed, jobs)] == [b"not JSON", b'{"a": 1}']
+        model.faults.stop()
+        await publish(connection, b'{"a": 2}')
+        assert (await feed.get(timeout=PATIENCE_S)).body == b'{"a": 2}'

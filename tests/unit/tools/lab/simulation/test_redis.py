@@ -108,3 +108,15 @@ async def test_what_the_model_does_not_have_is_noted() -> None:
         with pytest.raises(ResponseError, match="model of Redis"):
             await client.eval("return 1", 0)
         assert len(model.not_modelled) == 2
+
+
+async def test_replaced_strings_are_told() -> None:
+    """With what was there before; a key that is new or was deleted replaces nothing."""
+    async with served() as (model, _, client):
+        told: list[tuple[bytes, bytes, bytes]] = []
+        model.watch(lambda *replaced: told.append(replaced))
+        for value in ("1", "2"):
+            await client.set("key", value)
+        await client.delete("key")
+        await client.set("key", "3")
+        assert told == [(b"key", b"1", b"2")]
