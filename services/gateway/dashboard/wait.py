@@ -56,18 +56,23 @@ class PanelWait:
         self._timers.add(self)
         here = {name: read.answers[name] for name, read in reads.items() if name in read.answers}
         if here:
-            self.arrived(here)
+            self._accept(here)
 
-    def arrived(self, answers: Mapping[str, Answer]) -> None:
-        """Accept the results that are waited for."""
+    def arrived(self, read: InFlightRead, answers: Mapping[str, Answer]) -> None:
+        """Accept the results for which this read is waited for. It may have others, of panels that have changed since
+        it began: for those a later read is waited for."""
         awaited = self._awaited
-        if not awaited:
-            return
+        found = {name: answer for name, answer in answers.items() if awaited.get(name) is read}
+        if found:
+            self._accept(found)
+
+    def _accept(self, answers: Mapping[str, Answer]) -> None:
+        awaited = self._awaited
         took = self._timers.clock() - self.began
         for name, answer in answers.items():
-            if awaited.pop(name, None) is not None:
-                self.answers[name] = answer
-                self.seconds[name] = took
+            del awaited[name]
+            self.answers[name] = answer
+            self.seconds[name] = took
         if not awaited:
             self._timers.remove(self)
             self.done()
@@ -79,7 +84,7 @@ class PanelWait:
         left = {self._awaited[name] for name in late}
         self.due = min([deadlines[name] for name in self._awaited if name not in late], default=inf)
         if late:
-            self.arrived(dict.fromkeys(late, TIMED_OUT))
+            self._accept(dict.fromkeys(late, TIMED_OUT))
         for read in left - set(self._awaited.values()):
             read.leave(self)
 

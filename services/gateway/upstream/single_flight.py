@@ -35,8 +35,8 @@ class Waiter(Protocol):
     began: float
     ends: float
 
-    def arrived(self, answers: Mapping[str, Answer]) -> None:
-        """Receives results by panel, each once. It ignores panels for which it does not wait."""
+    def arrived(self, read: "InFlightRead", answers: Mapping[str, Answer]) -> None:
+        """Receives a read's results by panel, each once. It ignores panels for which it does not wait for this read."""
 
 
 class InFlightRead:
@@ -126,7 +126,7 @@ class InFlightRead:
         if not self._left:
             self._flight.resolved(self)
         for waiter in self.waiters[:]:
-            waiter.arrived(answers)
+            waiter.arrived(self, answers)
 
 
 class Runner(Protocol):

@@ -60,7 +60,12 @@ def _lines(path: Path) -> Iterator[tuple[int, int]]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Await):
             yield node.lineno, node.end_lineno or node.lineno
-        elif isinstance(node, ast.AsyncWith):
+        elif isinstance(node, ast.AsyncWith) and not all(map(_never_waits, node.items)):
             yield node.lineno, node.items[-1].context_expr.end_lineno or node.lineno
         elif isinstance(node, ast.AsyncFor):
             yield node.lineno, node.iter.end_lineno or node.lineno
+
+
+def _never_waits(item: ast.withitem) -> bool:
+    """Return whether it is `asyncio.timeout`, which is entered and left at once."""
+    return ast.unparse(item.context_expr).startswith("asyncio.timeout")

@@ -164,6 +164,8 @@ class Laboratory:
             with os.fdopen(writing, "wb") as pipe:
                 pickle.dump(result, pipe)
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
 

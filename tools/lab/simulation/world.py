@@ -1,12 +1,13 @@
 """The world of one simulation: its processes, servers, network and clock, and what is remembered of it."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 from uuid import UUID
 
@@ -41,6 +42,9 @@ OPEN_JOBS = """
     SELECT job, state, count(*), max(last_error) FROM jobs WHERE state IN ('retrying', 'scheduled', 'running')
     GROUP BY 1, 2 ORDER BY 1, 2
 """
+
+STEPS = ("async_generator_asend", "async_generator_athrow", "coroutine_wrapper")
+"""What is awaited for an asynchronous generator, or a coroutine; only the garbage collector knows for which one."""
 
 Point = tuple[str, int]
 """A file and a line."""
@@ -166,17 +170,23 @@ class World:
         """Remember where a task has waited."""
         awaited: Any = task.get_coro()
         while awaited is not None:
-            frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
-            if frame is None:
+            if (frame := _frame_of(awaited)) is not None:
+                self._waited.add((frame.f_code, frame.f_lasti))
+                awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+            elif type(awaited).__name__ in STEPS:
+                awaited = next((each for each in gc.get_referents(awaited) if _frame_of(each) is not None), None)
+            else:
                 break
-            self._waited.add((frame.f_code, frame.f_lasti))
-            awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
 
     @property
     def points(self) -> set[Point]:
         """The places at which tasks have waited."""
         positions = {code: list(code.co_positions()) for code, _ in self._waited}
-        return {(code.co_filename, positions[code][at // 2][0] or 0) for code, at in self._waited}
+        return {
+            (code.co_filename, positions[code][at // 2][0] or 0)
+            for code, at in self._waited
+            if at // 2 < len(positions[code])  # Cython's have no positions
+        }
 
     def _note_line(self, _logger: object, level: str, line: structlog.typing.EventDict) -> Any:
         """Put a log line into the history."""
@@ -220,3 +230,9 @@ class World:
         if "analytics" in panels:
             rows = self.worker_db.fetch(f"SELECT orders FROM user_rollups WHERE user_id = '{user}'")
             known["analytics"] = int(rows[0][0] or 0) if rows else 0
+
+
+def _frame_of(awaited: object) -> FrameType | None:
+    """Return where a coroutine or an asynchronous generator waits; None for anything else, or if it has ended."""
+    found: FrameType | None = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
+    return found

@@ -18,7 +18,7 @@ from tests.support.gateway.declared import PANELS
 from tests.support.virtual import Clock, pass_time, run_virtually
 
 FOUR = USER, ORDERS, NOTIFICATIONS, ANALYTICS = PANELS[:4]
-GOOD = Answer(b"{}")
+GOOD, OLD = Answer(b"{}"), Answer(b"[]")
 
 
 class Services:
@@ -30,7 +30,7 @@ class Services:
         self.clock = clock
         self.timers = Timers(clock)
         self.abandoned: list[InFlightRead] = []
-        self._flights = SingleFlight(dict.fromkeys(("users", "orders", "worker"), self), lambda _: None, clock)
+        self.flights = SingleFlight(dict.fromkeys(("users", "orders", "worker"), self), lambda _: None, clock)
 
     def add(self, read: InFlightRead, panels: tuple[Panel, ...]) -> None:
         """It is for the test to let it land."""
@@ -42,7 +42,7 @@ class Services:
     def expect(self, wait: PanelWait, *panels: Panel) -> InFlightRead:
         """Let these be waited for."""
         origin = Origin("request", Trace.start())
-        reads = self._flights.reads(panels, ReadMark("1", self.clock(), 0), wait.budget_s, origin)
+        reads = self.flights.reads(panels, ReadMark("1", self.clock(), 0), wait.budget_s, origin)
         wait.expect(panels, reads)
         return reads[panels[0].name]
 
@@ -86,6 +86,25 @@ def test_it_is_done_when_all_have_arrived() -> None:
         await pass_time(60)
         assert len(wait.done_at) == 1
         assert not services.abandoned
+
+    on_services(work)
+
+
+def test_a_changed_panel_is_that_of_the_later_read() -> None:
+    """A reader joins a read that began before a panel changed, for the other panels: its older answer of the changed
+    one is not theirs, though it arrives first."""
+
+    async def work(services: Services) -> None:
+        first, second = Told(services.timers, 60), Told(services.timers, 60)
+        old = services.expect(first, ORDERS, ANALYTICS)
+        services.flights.drop("1", ["analytics"])
+        assert services.expect(second, ORDERS, ANALYTICS) is old
+        new = services.flights.reads((ANALYTICS,), ReadMark("1", 0, 0), 60, Origin("request", Trace.start()))
+        old.resolve({"orders": GOOD, "analytics": OLD})
+        assert first.answers == {"orders": GOOD, "analytics": OLD}
+        assert second.answers == {"orders": GOOD}
+        new["analytics"].resolve({"analytics": GOOD})
+        assert second.answers == {"orders": GOOD, "analytics": GOOD}
 
     on_services(work)
 

@@ -44,7 +44,7 @@ class Passenger:
     def errors(self) -> dict[str, ErrorCode]:
         return {panel: answer.error for panel, answer in self.heard.items() if answer.is_failure}
 
-    def arrived(self, answers: Mapping[str, Answer]) -> None:
+    def arrived(self, _read: InFlightRead, answers: Mapping[str, Answer]) -> None:
         self.heard |= answers
 
 

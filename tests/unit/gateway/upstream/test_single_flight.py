@@ -24,7 +24,7 @@ class Passenger:
         self.ends = began + budget_s
         self.heard: list[tuple[str, Answer]] = []
 
-    def arrived(self, answers: Mapping[str, Answer]) -> None:
+    def arrived(self, _read: InFlightRead, answers: Mapping[str, Answer]) -> None:
         self.heard += answers.items()
 
 
