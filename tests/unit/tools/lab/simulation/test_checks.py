@@ -44,6 +44,10 @@ def read(began: float = 10.0, ended: float = 10.1, **more: Any) -> Read:
     return Read(**(facts | more))
 
 
+NOTHING = {
+    "orders": ("unavailable", None, "bad_response"),
+    "analytics": ("unavailable", None, "circuit_open"),
+}
 GOOD = Outcome(
     jobs_of=JOBS_OF,
     events=EVENTS,
@@ -112,6 +116,7 @@ def test_a_broken_promise_is_found(promise: str, changes: dict[str, Any]) -> Non
         {"reads": (read(panels={"orders": ("stale", {}, "timeout")}, seconds={"orders": 0.8}),)},
         {"reads": (read(), read(10.05, 10.2, panels={"orders": ("fresh", {}, None)}, known={}))},
         {"reads": (read(ended=15.0, was_disturbed=True),)},
+        {"reads": (read(seconds={}, panels=NOTHING, suspended=frozenset({"analytics"})),)},
     ],
 )
 def test_what_was_never_promised_is_no_violation(changes: dict[str, Any]) -> None:
