@@ -45,8 +45,14 @@ async def _is_open(operation: Locator) -> bool:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("width", [1280, 360])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 360),
+        ("dark", 1280),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in (("light", 1280), ("dark", 360))),
+    ],
+)
 async def test_it_stands_in_nobodys_way(browser: Browser, stack: Stack, scheme: Scheme, width: int) -> None:
     """axe finds no violations in the list, in an operation and its console, and in the dialog for credentials, and
     nothing overflows."""

@@ -61,7 +61,11 @@ async def are_done(connection: asyncpg.Connection, event_id: object) -> bool:
 @pytest.mark.full
 @pytest.mark.parametrize(
     ("service", "offset_s"),
-    [(service, offset_s) for service in EVERY for offset_s in (*SECONDS, *DAYS)],
+    [
+        pytest.param(service, offset_s, marks=[pytest.mark.long] if offset_s in SECONDS else [])
+        for service in EVERY
+        for offset_s in (*SECONDS, *DAYS)
+    ],
     ids=str,
 )
 async def test_a_wrong_clock_deletes_nothing_and_loses_no_event(
