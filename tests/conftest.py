@@ -1,7 +1,7 @@
 """Backends for the whole session: nothing is started before a test asks for it."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import PurePath
 
@@ -22,13 +22,17 @@ hypothesis.settings.register_profile("busy", deadline=None)  # how long an examp
 hypothesis.settings.load_profile("busy")
 plain_tracebacks()
 gc.set_threshold(50_000, 20, 50)
-gc.disable()  # while tests are collected
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
     """Modules and tests live to the end. A tenth of the processor time went into looking at them again and again."""
-    gc.enable()
-    garbage.collect()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        garbage.collect()
 
 
 _ONE_STACK = ("tests/e2e/page", "tests/e2e/system")

@@ -183,8 +183,10 @@ class SingleFlight:
         now = self._clock()
         for panel in panels:
             read = known.get(panel.name)
-            answer = None if read is None else read.answers.get(panel.name)
-            if read is None or (answer is not None and answer.is_failure):
+            if read is None:
+                continue
+            answer = read.answers.get(panel.name)
+            if answer is not None and answer.is_failure:
                 continue
             has_left = panel.runner in read.sent
             if has_left and answer is None and self._runners[panel.runner].is_suspended:

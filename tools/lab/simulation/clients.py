@@ -11,7 +11,6 @@ from uuid import UUID
 
 from services.gateway.dashboard.models import NoPanelAvailable
 from services.gateway.panels import Panel
-from services.gateway.upstream.circuit_breaker import State
 from services.worker.ledger.admin import controls
 from shared.contracts.events import UserRegistered
 from shared.http.identity import USER_ID_HEADER, USER_ROLE_HEADER
@@ -196,9 +195,7 @@ class Clients:
         """Return the panels whose service the gateway does not call now."""
         opened = self._world.programs.backends[gateway]
         return {
-            panel.name
-            for panel in panels
-            if (policies := opened[panel.service].policies) and policies.breaker.state is not State.CLOSED
+            panel.name for panel in panels if (policies := opened[panel.service].policies) and policies.is_suspended
         }
 
 

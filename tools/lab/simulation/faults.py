@@ -79,9 +79,7 @@ class Faults:
         if not victim.is_alive:
             return
         victim.steps_left = steps
-        ends = world.loop.now + KILL_WITHIN_S
-        while victim.is_alive and world.loop.now < ends:  # noqa: ASYNC110
-            await asyncio.sleep(STEP_S)
+        await world.until(lambda: not victim.is_alive, KILL_WITHIN_S, STEP_S)
         world.loop.kill(victim)
         await asyncio.sleep(down_s)
         if not world.process(process).is_alive:

@@ -1,10 +1,9 @@
 """HTTP requests of simulated gateways that go through pyqwest, whose threads would leave the simulation."""
 
 import asyncio
-from typing import cast
 from urllib.parse import urlsplit
 
-from pyqwest import Request, Response, Transport
+from pyqwest import Request, Response
 
 
 class SimulatedTransport:
@@ -24,7 +23,3 @@ class SimulatedTransport:
         except (OSError, asyncio.IncompleteReadError) as error:
             raise ConnectionError(str(error)) from error
         return Response(status=int(answer.split()[1]))
-
-
-def transport() -> Transport:
-    return cast("Transport", SimulatedTransport())

@@ -160,26 +160,24 @@ class Laboratory:
         try:
             os.close(reading)
             gc.disable()  # a collection would run the finalizers of killed processes
-            result = self._simulate(job, self._databases[slot])
+            try:
+                result = self._simulate(job, self._databases[slot])
+            except BaseException:
+                result = Result(job.seed, failure=traceback.format_exc())
             with os.fdopen(writing, "wb") as pipe:
                 pickle.dump(result, pipe)
             status = 0
-        except BaseException:
-            traceback.print_exc()
         finally:
             os._exit(status)
 
     def _simulate(self, job: Job, databases: Databases) -> Result:
-        try:
-            for name in (databases.orders, databases.worker):
-                postgres.empty(self._server.socket, name)
-            if job.mutation:
-                MUTATIONS[job.mutation].apply()
-            steps = plan.make(job.seed) if job.steps is None else job.steps
-            simulation = Simulation(job.seed, steps, databases, self._server.socket)
-            outcome, world = simulation.run(), simulation.world
-        except BaseException:
-            return Result(job.seed, failure=traceback.format_exc())
+        for name in (databases.orders, databases.worker):
+            postgres.empty(self._server.socket, name)
+        if job.mutation:
+            MUTATIONS[job.mutation].apply()
+        steps = plan.make(job.seed) if job.steps is None else job.steps
+        simulation = Simulation(job.seed, steps, databases, self._server.socket)
+        outcome, world = simulation.run(), simulation.world
         violations = checks.check(outcome)
         return Result(
             seed=job.seed,

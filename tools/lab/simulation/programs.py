@@ -40,7 +40,7 @@ from shared.outbox.relay import Relay
 from shared.server.background import Background
 from shared.server.connection import Ending
 from shared.server.serve import config_of
-from tools.lab.simulation.http import transport
+from tools.lab.simulation.http import SimulatedTransport
 from tools.lab.simulation.machine.loop import Process, SimulationLoop
 from tools.lab.simulation.plan import JOBS
 from tools.lab.simulation.rabbitmq import RabbitModel
@@ -180,7 +180,7 @@ class Programs:
             panels_file=str(PANELS_FILE),
         )
         tuning, timers, catalog = GATEWAY_TUNING, Timers(), panels_catalog()
-        tokens, http = ServiceTokens(SECRET, "gateway"), transport()
+        tokens, http = ServiceTokens(SECRET, "gateway"), SimulatedTransport()
         async with redis_client(settings.redis_url, tuning) as redis:
             backends = Backends(http, http, tokens, settings, tuning, timers)
             opened = await backends.use(catalog.services, catalog.panels)

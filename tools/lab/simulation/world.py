@@ -133,13 +133,13 @@ class World:
             with suppress(Killed):
                 self.loop.spawn(self.process(name), work())
 
-    async def until(self, reached: Callable[[], object], seconds: float) -> bool:
+    async def until(self, reached: Callable[[], object], seconds: float, poll_s: float = POLL_S) -> bool:
         """Wait for a condition for at most so long. Returns whether it was reached."""
         ends = self.loop.now + seconds
         while not reached():
             if self.loop.now > ends:
                 return False
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(poll_s)
         return True
 
     def is_ready(self) -> bool:
